@@ -1,0 +1,76 @@
+# Everything a fresh clone needs, with Python 3.11 or newer and pip alone; uv makes it faster where it is found.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help up down test check bench chaos demo lock
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+FIND_PYTHON = for one in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	[ -n "$$one" ] && "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && exit; \
+	done
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+up: $(VENV)/runtime.stamp ## Run Beckon (DETACH=1 leaves it running; BECKON_HOME, BECKON_PORT)
+	@exec $(BIN)/beckon up $(if $(filter 1 true yes,$(DETACH)),--detach)
+
+down: ## Stop it
+	@if [ -x $(BIN)/beckon ]; then exec $(BIN)/beckon down; else echo "Nothing runs here."; fi
+
+demo: $(VENV)/runtime.stamp ## Show an automation at work, in a running Beckon
+	@exec $(BIN)/beckon demo
+
+check: $(VENV)/dev.stamp ## Format, lint, types and import layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: check ## Check, then every test
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q $(TESTS)
+
+bench: $(VENV)/dev.stamp ## Measure what is claimed to be fast
+	@set -e; for one in http_clients triggers executions; do \
+	  echo "== $$one"; $(BIN)/python benchmarks/$$one.py; \
+	done
+
+chaos: $(VENV)/dev.stamp ## Kill workers under load and count what was lost (N=2000 executions, KILLS=10)
+	@$(BIN)/python benchmarks/chaos.py $(or $(N),2000) $(or $(KILLS),10)
+
+lock: ## Pin the dependencies anew (needs uv)
+	@for one in "requirements.lock --extra local" "requirements-dev.lock --extra local --group dev"; do \
+	  set -- $$one; file=$$1; shift; \
+	  uv pip compile pyproject.toml "$$@" --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$file; \
+	done
+
+# The environment is made once, and filled again only when what it was filled from has changed.
+$(BIN)/python:
+	@python=$$($(FIND_PYTHON)); \
+	  if [ -z "$$python" ]; then echo "Beckon needs Python 3.11 or newer (set PYTHON to it)" >&2; exit 1; fi; \
+	  echo "Making the virtual environment with $$($$python --version) …"; \
+	  if [ -n "$(UV)" ]; then "$(UV)" venv -q --allow-existing --python "$$python" $(VENV); \
+	  else "$$python" -m venv $(VENV) || "$$python" -m venv --without-pip $(VENV); fi
+
+define install
+	@echo "Installing $(1) …"
+	@if [ -n "$(UV)" ]; then \
+	    "$(UV)" pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
+	    "$(UV)" pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	  else \
+	    pip="$(BIN)/python -m pip"; \
+	    $$pip --version >/dev/null 2>&1 || pip="$$($(FIND_PYTHON)) -m pip --python $(BIN)/python"; \
+	    $$pip install -q --disable-pip-version-check --require-hashes -r $(1) && \
+	    $$pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  fi
+	@touch $@
+endef
+
+$(VENV)/runtime.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/runtime.stamp

@@ -1,0 +1,202 @@
+"""Every metric that Beckon's processes count, declared once, and their exposition.
+
+A metric is fed where the thing happens (`metrics.sends_total.labels(…).inc()`); what PostgreSQL or Redis know better,
+queue depths and ages, is asked at scrape by a collector that `exposition` is given. No label holds an id, a name that
+a user chose, a URL or a text: each has a small known set of values, made beforehand so that rates begin at 0.
+
+The programs under supervisord share one directory with a file per program slot (`BECKON_SLOT`, not the process id): a
+restart goes on in the same file, so counters neither leak nor start anew. Without a slot (tests, the command line)
+the values stay in the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+
+import prometheus_client.values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+#: This process's place among the programs, such as `executions-0`; no underscore, it becomes part of a file name.
+SLOT = os.environ.get("BECKON_SLOT", "")
+DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+SHARED = bool(SLOT and DIRECTORY)
+
+# Must come before the first metric: each takes its kind of value when it is made.
+prometheus_client.values.ValueClass = (
+    prometheus_client.values.MultiProcessValue(process_identifier=lambda: SLOT)  # type: ignore[no-untyped-call]
+    if SHARED
+    else prometheus_client.values.MutexValue
+)
+
+# When a series was made is of no use here, and would be a series more for each.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REGISTRY = CollectorRegistry()
+
+QUEUES = ("triggers", "executions", "generation", "sending", "tracking")
+#: Families of triggers: a user's own event names are all `event`.
+TRIGGER_FAMILIES = ("event", "manual", "hook", "schedule", "inactive", "instagram", "facebook", "page")
+ERROR_CLASSES = (
+    "network", "timeout", "rate_limit", "provider_5xx", "auth", "invalid", "blocked", "expired", "window_closed",
+    "bug", "quarantined", "configuration", "unknown_outcome",
+)  # fmt: skip
+ACTIONS = (
+    "generate_message", "send_email", "send_sms", "send_message", "reply_comment", "check_follow", "call_webhook",
+    "notify", "update_contact", "create_task", "wait", "wait_until", "branch", "split", "stop",
+)  # fmt: skip
+#: Each channel with the provider that serves it.
+ROUTES = (
+    ("email", "mailgun"), ("sms", "telnyx"), ("instagram", "meta"), ("facebook", "meta"), ("slack", "slack"),
+    ("discord", "discord"), ("webhook", "webhook"),
+)  # fmt: skip
+PROVIDERS = ("mailgun", "telnyx", "meta", "gemini", "openai", "slack", "discord", "webhook")
+RUN_KINDS = ("comment_reply", "opening_dm", "follow_check", "main_dm")
+RULES = (
+    "automation_off", "suppressed", "no_address", "tags", "where", "frequency_cap", "active_hours", "daily_limit",
+    "contact_daily_limit", "reentry", "cancelled",
+)  # fmt: skip
+_WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+_WORK_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SENT_BUCKETS = (1, 5, 15, 30, 60, 300, 900, 3600)
+_HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(f"beckon_{name}", meaning, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(f"beckon_{name}", meaning, labels, buckets=buckets, registry=REGISTRY)
+
+
+#: result: accepted, duplicate, invalid, rate_limited, unauthorized.
+triggers_total = _counter(
+    "triggers_total", "Triggers that arrived, by way and by what became of them.", "source", "result"
+)
+executions_started_total = _counter("executions_started_total", "Executions made, by family of trigger.", "trigger")
+executions_finished_total = _counter("executions_finished_total", "Executions that came to rest.", "status")
+runs_counted_total = _counter("runs_counted_total", "Runs counted or found counted already.", "kind", "result")
+executions_tracked_total = _counter("executions_tracked_total", "Executions of playbooks that browsers sent.", "result")
+actions_total = _counter("actions_total", "Steps that ended, by action.", "type", "status")
+#: outcome: sent, retryable, permanent, suppressed_duplicate, unknown.
+sends_total = _counter("sends_total", "Attempts to send, by outcome.", "channel", "provider", "outcome")
+#: kind: scheduled (reason: the error's class), manual (reason: operator), sweep (reason: due).
+retries_total = _counter("retries_total", "Retries begun, by error class.", "kind", "reason")
+#: decision: yes, no, later; reason: the rule, or `none`.
+eligibility_total = _counter("eligibility_total", "Judgements of the rules.", "decision", "reason")
+#: kind: lease (its worker died), bell (its message was lost), due (its time had come unheard).
+deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep set going again.", "kind")
+quarantined_total = _counter("quarantined_total", "Executions set aside after three dead deliveries.", "reason")
+cache_requests_total = _counter("cache_requests_total", "Questions to a cache.", "cache", "result")
+ai_tokens_total = _counter("ai_tokens_total", "Tokens that generation used, by family of models.", "model", "direction")
+operator_actions_total = _counter(
+    "operator_actions_total", "What operators did, in bulk or singly.", "action", "result"
+)
+
+#: Bells that Redis did not take; the sweep rings them.
+bells_lost = _counter("bells_lost_total", "Messages that Redis did not take when they were sent.")
+rate_limits_unchecked_total = _counter(
+    "rate_limits_unchecked_total", "Requests let through because Redis could not be asked."
+)
+
+queue_wait_seconds = _histogram("queue_wait_seconds", "From the bell to the worker.", _WAIT_BUCKETS, "queue")
+step_duration_seconds = _histogram("step_duration_seconds", "One step's work, waits left out.", _WORK_BUCKETS, "type")
+#: outcome: ok, retryable, permanent, unknown.
+provider_request_seconds = _histogram(
+    "provider_request_seconds", "One request to a provider.", _WORK_BUCKETS, "provider", "outcome"
+)
+trigger_to_sent_seconds = _histogram(
+    "trigger_to_sent_seconds", "From the trigger to the first message, waits left out.", _SENT_BUCKETS, "channel"
+)
+http_request_duration_seconds = _histogram(
+    "http_request_duration_seconds", "One HTTP request.", _HTTP_BUCKETS, "route", "method", "code_class"
+)
+
+sse_clients = Gauge("beckon_sse_clients", "Open streams.", registry=REGISTRY, multiprocess_mode="livesum")
+build_info = Gauge("beckon_build_info", "1, with the version as a label.", ["version"], registry=REGISTRY,
+              multiprocess_mode="livemax")  # fmt: skip
+
+_LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
+    (triggers_total, product(
+        ("api", "redis", "command", "test", "hook", "schedule", "webhook"),
+        ("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"),
+    )),
+    (executions_started_total, product(TRIGGER_FAMILIES)),
+    (executions_finished_total, product(("succeeded", "failed", "skipped", "cancelled"))),
+    (runs_counted_total, product(RUN_KINDS, ("counted", "duplicate", "failed"))),
+    (executions_tracked_total, product(("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"))),
+    (actions_total, product(ACTIONS, ("succeeded", "failed", "skipped"))),
+    (sends_total, (
+        (*route, outcome)
+        for route, outcome in product(ROUTES, ("sent", "retryable", "permanent", "suppressed_duplicate", "unknown"))
+    )),
+    (retries_total, (("manual", "operator"), ("sweep", "due"), *product(("scheduled",), ERROR_CLASSES))),
+    (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
+    (deliveries_rescued_total, product(("lease", "bell", "due"))),
+    (quarantined_total, product(("deliveries",))),
+    (cache_requests_total, product(("workflows",), ("hit", "miss"))),
+    (ai_tokens_total, product(("gemini", "openai"), ("input", "output"))),
+    (operator_actions_total, product(
+        (
+            "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "review",
+            "pause", "resume", "delete", "process_pending",
+        ),
+        ("done", "refused"),
+    )),
+    (queue_wait_seconds, product(QUEUES)),
+    (step_duration_seconds, product(ACTIONS)),
+    (provider_request_seconds, product(PROVIDERS, ("ok", "retryable", "permanent", "unknown"))),
+    (trigger_to_sent_seconds, product([channel for channel, _ in ROUTES])),
+)  # fmt: skip
+
+
+def released() -> str:
+    """Beckon's version, or `unknown` where it is not installed."""
+    try:
+        return version("beckon")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _begin() -> None:
+    # A gauge's file outlives the process that wrote it; what is open now is nothing yet.
+    if not SHARED or SLOT.startswith("dashboard"):
+        sse_clients.set(0)
+        build_info.labels(released()).set(1)
+        # One process is enough: at the scrape all files are added up.
+        for metric, label_sets in _LABELS:
+            for values in label_sets:
+                metric.labels(*values)
+
+
+def exposition(*collectors: Collector) -> bytes:
+    """The text of `/metrics`: what every program counted, and what these collectors know at this moment."""
+    if not SHARED and not collectors:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    registry.register(_counted())
+    for collector in collectors:
+        registry.register(collector)
+    return generate_latest(registry)
+
+
+def _counted() -> Collector:
+    return MultiProcessCollector(None, path=DIRECTORY) if SHARED else _Shown(REGISTRY)  # type: ignore[no-untyped-call]
+
+
+class _Shown(Collector):
+    """The metrics of one registry, for another."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+
+
+_begin()

@@ -1,0 +1,495 @@
+"""Every setting of Beckon, once: its variable, its type, its default, what it is for, and one frozen `Settings`.
+
+`load()` reads the environment, then a `.env` file (the environment wins), then what the first start generated and
+kept in `BECKON_HOME`. A value that cannot be right raises `SettingsError` with one line: the variable, what was
+expected and what it got; a misspelt `BECKON_` name is refused with the nearest known one. Secrets are never shown.
+
+`VARIABLES` is the table behind `beckon doctor` and `docs/operating.md`. Nothing here touches a server or a disk other
+than the two files it reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+#: The directory that the programs are run from.
+ROOT = Path(__file__).resolve().parent
+
+#: Set by `beckon up` for its own children; not settings, and not for people.
+INTERNAL = frozenset(
+    {"BECKON_ENV_FILE", "BECKON_GUARD", "BECKON_POSTGRES", "BECKON_PYTHON", "BECKON_REDIS", "BECKON_RUN", "BECKON_SLOT"}
+)
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message is one line that names the variable."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a variable's text becomes a value: `read` raises ValueError on what is not `expected`."""
+
+    expected: str
+    read: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One row of the table: an environment variable and the field of `Settings` that it fills."""
+
+    name: str
+    attribute: str
+    kind: Kind
+    default: Any
+    shown_default: str
+    explanation: str
+    secret: bool
+
+
+def _whole(least: int, most: int) -> Kind:
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return Kind(f"a whole number from {least} to {most}", read)
+
+
+def _choice(*options: str) -> Kind:
+    def read(text: str) -> str:
+        if text not in options:
+            raise ValueError(text)
+        return text
+
+    return Kind(" or ".join(options), read)
+
+
+def _read_switch(text: str) -> bool:
+    word = text.lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def _read_networks(text: str) -> Networks:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _url(*schemes: str) -> Kind:
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not (parts.netloc or parts.query or parts.path.strip("/")):
+            raise ValueError(text)
+        return text.rstrip("/")
+
+    return Kind(f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}", read)
+
+
+def _read_seconds(text: str) -> float:
+    seconds = float(text)
+    if not abs(seconds) <= 100 * 365 * 86_400:
+        raise ValueError(text)
+    return seconds
+
+
+def _read_secret_key(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("too short")
+    return text
+
+
+TEXT = Kind("text", str)
+PATH = Kind("a path", Path)
+SWITCH = Kind("1 or 0", _read_switch)
+NETWORKS = Kind("networks such as 10.0.0.0/8, separated by commas", _read_networks)
+HTTP = _url("http", "https")
+POSTGRES = _url("postgresql", "postgres")
+REDIS = _url("redis", "rediss", "unix")
+SECONDS = Kind("a number of seconds", _read_seconds)
+RATE = _whole(1, 1_000_000)
+
+
+def _variable(
+    name: str, kind: Kind, default: Any, explanation: str, *, shown: str | None = None, secret: bool = False
+) -> Any:
+    """A setting as a dataclass field that carries its row of the table; `shown` words a default that is worked out."""
+    row = {"name": name, "kind": kind, "explanation": explanation, "shown": shown, "secret": secret}
+    return field(default=default, repr=not secret, metadata=row)
+
+
+def _secret(name: str, explanation: str, *, shown: str = "", kind: Kind = TEXT) -> Any:
+    return _variable(name, kind, "", explanation, shown=shown, secret=True)
+
+
+_KEPT = "generated at the first start"
+_LOOPBACK = _read_networks("127.0.0.0/8,::1/128")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What this process was told. An empty string means: not set."""
+
+    home: Path = _variable("BECKON_HOME", PATH, ROOT / "var", "Where everything of this copy is kept.", shown="./var")
+    host: str = _variable("BECKON_HOST", TEXT, "127.0.0.1", "Address that the dashboard and the sandbox listen on.")
+    port: int = _variable("BECKON_PORT", _whole(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
+    url: str = _variable(
+        "BECKON_URL",
+        HTTP,
+        "",
+        "Address at which people and providers reach Beckon, where a proxy stands before it.",
+        shown="http://BECKON_HOST:BECKON_PORT",
+    )
+    workers: int = _variable(
+        "BECKON_WORKERS",
+        _whole(1, 256),
+        max(1, (os.cpu_count() or 2) // 2),
+        "Processes of each worker program.",
+        shown="one for every two processors",
+    )
+    threads: int = _variable(
+        "BECKON_THREADS", _whole(1, 512), 8, "Threads in each process of executions and of tracking."
+    )
+    io_threads: int = _variable(
+        "BECKON_IO_THREADS", _whole(1, 512), 32, "Threads in each process of generation and of sending."
+    )
+    lease_seconds: int = _variable(
+        "BECKON_LEASE_SECONDS", _whole(3, 3600), 30, "Seconds after which a silent worker's executions go to another."
+    )
+    demo: bool = _variable("BECKON_DEMO", SWITCH, True, "Make the workspace `demo` at the first start.", shown="1")
+    clock_offset: float = _variable(
+        "BECKON_CLOCK_OFFSET",
+        SECONDS,
+        0.0,
+        "Seconds by which Beckon's idea of now is ahead, for rehearsals.",
+        shown="0",
+    )
+    sandbox: str = _variable(
+        "BECKON_SANDBOX",
+        _choice("auto", "off"),
+        "auto",
+        "`auto`: tests, and the demo workspace for providers without a key, speak to the sandbox; `off`: none do.",
+    )
+    sandbox_port: int = _variable(
+        "BECKON_SANDBOX_PORT",
+        _whole(1, 65_535),
+        0,
+        "Port of the sandbox. Where the default is taken a free one is found; `access.json` has it in `sandboxUrl`.",
+        shown="BECKON_PORT + 10000",
+    )
+    metrics_networks: Networks = _variable(
+        "BECKON_METRICS_NETWORKS",
+        NETWORKS,
+        _LOOPBACK,
+        "Networks that may read `/metrics`.",
+        shown="127.0.0.0/8,::1/128",
+    )
+    log_level: str = _variable(
+        "BECKON_LOG_LEVEL", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged."
+    )
+
+    trigger_rate: int = _variable("BECKON_TRIGGER_RATE", RATE, 5_000, "Triggers a second that one key may send.")
+    trigger_burst: int = _variable("BECKON_TRIGGER_BURST", RATE, 20_000, "Triggers that one key may send at once.")
+    track_rate: int = _variable("BECKON_TRACK_RATE", RATE, 10_000, "Tracked executions a second that one key may send.")
+    track_burst: int = _variable(
+        "BECKON_TRACK_BURST", RATE, 50_000, "Tracked executions that one key may send at once."
+    )
+    site_key_rate: int = _variable(
+        "BECKON_SITE_KEY_RATE", RATE, 20, "Requests a second with a site key from one address."
+    )
+    sign_in_rate: int = _variable(
+        "BECKON_SIGN_IN_RATE", RATE, 5, "Sign-ins a minute from one address, and to one account."
+    )
+
+    database_url: str = _secret(
+        "DATABASE_URL", "The owner's PostgreSQL (16 or newer); set, the embedded server is not started.",
+        shown="the embedded server", kind=POSTGRES,
+    )  # fmt: skip
+    database_app_url: str = _secret(
+        "DATABASE_APP_URL", "The dashboard's connection, as a member of `beckon_app`.",
+        shown="DATABASE_URL as role beckon_app", kind=POSTGRES,
+    )  # fmt: skip
+    database_service_url: str = _secret(
+        "DATABASE_SERVICE_URL", "The workers' connection, as a member of `beckon_service`.",
+        shown="DATABASE_URL as role beckon_service", kind=POSTGRES,
+    )  # fmt: skip
+    redis_url: str = _secret(
+        "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database it names (0 where it names "
+        "none), everything else the next one. Set, the embedded server is not started.",
+        shown="the embedded server", kind=REDIS,
+    )  # fmt: skip
+    secret_key: str = _secret(
+        "SECRET_KEY", "Signs sessions and encrypts stored credentials: at least 32 characters.", shown=_KEPT,
+        kind=Kind("at least 32 characters", _read_secret_key),
+    )  # fmt: skip
+
+    mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Sends email with Mailgun.")
+    mailgun_domain: str = _variable("MAILGUN_DOMAIN", TEXT, "", "The domain at Mailgun that email is sent from.")
+    mailgun_from: str = _variable("MAILGUN_FROM", TEXT, "", "The sender of email that names none.")
+    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Checks Mailgun's webhooks.", shown=_KEPT)
+    mailgun_base_url: str = _variable(
+        "MAILGUN_BASE_URL", HTTP, "https://api.mailgun.net", "Mailgun's API, or the EU's or another's that speaks it."
+    )
+    telnyx_api_key: str = _secret("TELNYX_API_KEY", "Sends SMS with Telnyx.")
+    telnyx_messaging_profile_id: str = _variable(
+        "TELNYX_MESSAGING_PROFILE_ID", TEXT, "", "The messaging profile that chooses the sender."
+    )
+    telnyx_public_key: str = _variable(
+        "TELNYX_PUBLIC_KEY", TEXT, "", "Checks Telnyx's webhooks (Ed25519, base64).", shown=_KEPT
+    )
+    telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx's API.")
+    meta_app_secret: str = _secret("META_APP_SECRET", "Checks Meta's webhooks.", shown=_KEPT)
+    meta_verify_token: str = _secret("META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", shown=_KEPT)
+    meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Sends with Messenger and Instagram.")
+    meta_base_url: str = _variable(
+        "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta's Graph API, its version in it."
+    )
+    gemini_api_key: str = _secret("GEMINI_API_KEY", "Generates text with Gemini.")
+    gemini_model: str = _variable("GEMINI_MODEL", TEXT, "gemini-2.5-flash", "The model of steps that name none.")
+    gemini_base_url: str = _variable(
+        "GEMINI_BASE_URL", HTTP, "https://generativelanguage.googleapis.com/v1beta", "Gemini's API."
+    )
+    openai_api_key: str = _secret("OPENAI_API_KEY", "Generates text with an API that speaks OpenAI's.")
+    openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Its model for steps that name none.")
+    openai_base_url: str = _variable("OPENAI_BASE_URL", HTTP, "https://api.openai.com/v1", "Where that API is.")
+    slack_webhook_url: str = _secret("SLACK_WEBHOOK_URL", "Where notices to Slack go.", kind=HTTP)
+    discord_webhook_url: str = _secret("DISCORD_WEBHOOK_URL", "Where notices to Discord go.", kind=HTTP)
+    webhook_allowed_networks: Networks = _variable(
+        "WEBHOOK_ALLOWED_NETWORKS", NETWORKS, (), "Private networks that `call_webhook` may reach.", shown=""
+    )
+
+    run_tracking: bool | None = _variable(
+        "RUN_TRACKING", SWITCH, None, "Forces the switch for every workspace: count runs.", shown="each workspace's"
+    )
+    stats_in_api: bool | None = _variable(
+        "STATS_IN_API", SWITCH, None, "Forces the switch: numbers in the API's lists.", shown="each workspace's"
+    )
+    execution_tracking: bool | None = _variable(
+        "EXECUTION_TRACKING", SWITCH, None, "Forces the switch: record playbooks.", shown="each workspace's"
+    )
+
+    #: Whether `beckon up` starts the servers itself. Worked out, not variables.
+    embedded_database: bool = True
+    embedded_redis: bool = True
+    #: Whether somebody asked for this port of the sandbox; else it is only where it is looked for first.
+    sandbox_port_told: bool = False
+    #: Private half of the generated Telnyx key (base64 of 32 bytes), for the sandbox to sign with; empty when
+    #: TELNYX_PUBLIC_KEY is set from outside.
+    telnyx_webhook_seed: str = field(default="", repr=False)
+
+    @property
+    def run(self) -> Path:
+        """The short directory that holds this copy's sockets: a socket's path may have 107 bytes, a home any."""
+        return run_directory(self.home)
+
+    @property
+    def local_url(self) -> str:
+        """Where the dashboard is reached from this machine, whatever stands before it."""
+        return f"http://{_reachable(self.host)}:{self.port}"
+
+    @property
+    def broker_url(self) -> str:
+        """Redis for dramatiq's queues: the database that `REDIS_URL` names."""
+        return self.redis_url
+
+    @property
+    def ephemeral_url(self) -> str:
+        """Redis for caches, limits and heartbeats: the database after the broker's."""
+        return _next_redis_database(self.redis_url)
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the sandbox listens."""
+        return f"http://{_reachable(self.host)}:{self.sandbox_port}"
+
+
+def _rows() -> tuple[Variable, ...]:
+    named = [(one, one.metadata) for one in fields(Settings) if one.metadata]
+    return tuple(
+        Variable(
+            name=row["name"],
+            attribute=one.name,
+            kind=row["kind"],
+            default=one.default,
+            shown_default=str(one.default) if row["shown"] is None else row["shown"],
+            explanation=row["explanation"],
+            secret=row["secret"],
+        )
+        for one, row in named
+    )
+
+
+#: Every variable, in the order in which the documentation has them.
+VARIABLES: tuple[Variable, ...] = _rows()
+
+
+def run_directory(home: Path) -> Path:
+    """The directory of a home's sockets: the same for every process and every user's shell."""
+    shared = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
+    digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
+    return shared / f"beckon-{os.getuid()}-{digest}"
+
+
+def _reachable(host: str) -> str:
+    """An address to connect to, for one to listen on."""
+    if host in ("0.0.0.0", "", "*"):
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _next_redis_database(url: str) -> str:
+    if url.startswith("unix:") or "db=" in url:
+        number = re.search(r"[?&]db=(\d+)", url)
+        if number is None:
+            return f"{url}{'&' if '?' in url else '?'}db=1"
+        return f"{url[: number.start(1)]}{int(number[1]) + 1}{url[number.end(1) :]}"
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
+
+
+def _as_role(owner_url: str, role: str) -> str:
+    """The owner's URL, taking on another role as the connection is made."""
+    parts = urlsplit(owner_url)
+    query = dict(parse_qsl(parts.query))
+    query["options"] = f"{query.get('options', '')} -c role={role}".strip()
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
+
+
+_ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a `.env` file: `NAME=value` lines, quotes around a value dropped, `#` lines left out."""
+    if not path.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _ENV_LINE.match(line)
+        if match is None:
+            raise SettingsError(f"{path}, line {number}: expected NAME=value")
+        name, value = match.groups()
+        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+        found[name] = value[1:-1] if quoted else value
+    return found
+
+
+def _refuse_unknown(given: Mapping[str, str]) -> None:
+    known = {variable.name for variable in VARIABLES}
+    for name in sorted(given):
+        if not name.startswith("BECKON_") or name in known or name in INTERNAL:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{name} is not a setting of Beckon; the nearest that is one is {near}")
+
+
+def _value_of(variable: Variable, text: str) -> Any:
+    try:
+        return variable.kind.read(text)
+    except ValueError:
+        got = "a secret that is not shown" if variable.secret else repr(text)
+        raise SettingsError(f"{variable.name}: expected {variable.kind.expected}, got {got}") from None
+
+
+def _kept(home: Path) -> dict[str, Any]:
+    """What the first start of this home generated; nothing before it."""
+    path = home / "kept.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"BECKON_HOME: {path} cannot be read: {error}") from None
+    return dict(kept)
+
+
+def _complete(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what follows from other settings and what was kept."""
+    home = values["home"] = Path(values.get("home", ROOT / "var")).expanduser().resolve()
+    run, kept = run_directory(home), _kept(home)
+    sandbox_port_told = "sandbox_port" in values
+    values["embedded_database"] = "database_url" not in values
+    values["embedded_redis"] = "redis_url" not in values
+    owner = values.setdefault("database_url", f"postgresql://beckon@/beckon?host={run}")
+    for attribute, role in (("database_app_url", "beckon_app"), ("database_service_url", "beckon_service")):
+        values.setdefault(attribute, _as_role(owner, role))
+    values.setdefault("redis_url", f"unix://{run}/redis.sock?db=0")
+    if "telnyx_public_key" not in values:
+        values["telnyx_webhook_seed"] = kept.get("telnyx_webhook_seed", "")
+    for attribute in KEPT:
+        if attribute in kept:
+            values.setdefault(attribute, kept[attribute])
+    values["sandbox_port_told"] = sandbox_port_told
+    port = values.get("port", 8080)
+    values.setdefault("url", f"http://{_reachable(values.get('host', '127.0.0.1'))}:{port}")
+    values.setdefault("sandbox_port", default_sandbox_port(port))
+    return values
+
+
+#: Settings that the first start generates and keeps where nobody sets them.
+KEPT = (
+    "secret_key",
+    "mailgun_webhook_signing_key",
+    "telnyx_public_key",
+    "meta_app_secret",
+    "meta_verify_token",
+    "sandbox_port",
+)
+
+
+def default_sandbox_port(port: int) -> int:
+    """Far from the dashboard's, so that copies on neighbouring ports do not meet."""
+    return port + 10_000 if port + 10_000 <= 65_535 else port - 10_000
+
+
+def env_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The `.env` file of this process."""
+    return Path(environ.get("BECKON_ENV_FILE") or ROOT / ".env")
+
+
+def spread_env_file() -> None:
+    """Put what `.env` says into the environment, for this process's modules and for its children."""
+    for name, value in read_env_file(env_file()).items():
+        os.environ.setdefault(name, value)
+
+
+def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = None) -> Settings:
+    """The settings of this process.
+
+    `dotenv` is the file read beside `environ`; without one, `BECKON_ENV_FILE` of the environment names it, else `.env`
+    beside the code. Raises SettingsError, one line long, for a value that cannot be used.
+    """
+    path = Path(dotenv) if dotenv is not None else env_file(environ)
+    given = {**read_env_file(path), **environ}
+    _refuse_unknown(given)
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = given.get(variable.name, "").strip()
+        if text:
+            values[variable.attribute] = _value_of(variable, text)
+    return Settings(**_complete(values))
+
+
+@functools.cache
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return load()
