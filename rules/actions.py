@@ -1,0 +1,267 @@
+"""Every action of a step: on which queue its outside call is made, its channel, its fields, what it leaves behind.
+
+One table, `ACTIONS`. `generation` and `sending` name the queue of the outside call; an action without one makes no
+outside call and is done wherever the execution stands. Fields stand under the step's `with`, except those named in
+`beside`, which stand next to `action`; `NESTED` and `SEND` fields are understood in both places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from email_validator import EmailNotValidError, validate_email
+
+from rules import schedule
+from rules.shapes import Choice, Condition, Duration, Flag, Number, Shape, Text, Whole
+from rules.structures import Anything, ListOf, MapOf, Nested, Object
+
+#: Characters of the longest text that a step may write.
+LONGEST_TEXT = 100_000
+
+_ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]+)>")
+_EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,7}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _url_fault(text: str) -> str | None:
+    found = re.fullmatch(r"https?://([^/?#\s]+)\S*", text, re.IGNORECASE)
+    if not found:
+        return "must be an http or https URL"
+    return "must not hold a user name or password" if "@" in found[1] else None
+
+
+def _sender_fault(text: str) -> str | None:
+    named = _ADDRESS_WITH_NAME.fullmatch(text.strip())
+    try:
+        validate_email(named[1] if named else text.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return 'must be an e-mail address, with or without a name: "Ada <ada@example.com>"'
+    return None
+
+
+def _line_fault(text: str) -> str | None:
+    return "must be a single line" if "\n" in text or "\r" in text else None
+
+
+def _header_fault(name: str) -> str | None:
+    return None if _HEADER.fullmatch(name) else "is not the name of a header"
+
+
+def attribute_fault(name: str) -> str | None:
+    """What is wrong with the name of a contact's attribute, or None."""
+    return None if _NAME.fullmatch(name) else "must be 1 to 64 letters, digits, dots, hyphens or underscores"
+
+
+def event_fault(name: str) -> str | None:
+    """What is wrong with the name of an event, or None."""
+    if len(name) <= 100 and _EVENT.fullmatch(name):
+        return None
+    return 'must be the name of an event such as "contact.created"'
+
+
+def _send_at_fault(text: str) -> str | None:
+    try:
+        schedule.send_time(text, "UTC", _SOME_MOMENT)
+    except (ValueError, OverflowError):
+        return 'must be a time of day such as "09:00" or a moment such as "2026-05-04T09:00:00Z"'
+    return None
+
+
+_SOME_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+_BODY = Text(longest=LONGEST_TEXT, template=True)
+_LINE = Text(longest=1000, template=True, fault=_line_fault)
+_TAG = Text(longest=64, template=True)
+_URL = Text(
+    longest=2000, template=True, fault=_url_fault, keywords={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}, name="URL"
+)
+_SENDER = Text(longest=320, template=True, fault=_sender_fault, keywords={"pattern": "@"}, name="address")
+_SEND_AT = Text(longest=200, template=True, fault=_send_at_fault, keywords={"pattern": "[0-9]"}, name="moment")
+
+_RETRY = Object({"max": Whole(0, 3)}, required=frozenset({"max"}))
+
+#: Fields beside `action` that every step has.
+COMMON: dict[str, Shape] = {
+    "id": Text(longest=64),
+    "action": Text(longest=64),
+    "with": Object({}),
+}
+#: Fields of every outside call, of every call that has an effect, and of every message to the contact.
+_CALL: dict[str, Shape] = {"retry": _RETRY}
+_EFFECT: dict[str, Shape] = {**_CALL, "on_unknown": Choice("on_unknown", ("hold", "resend"))}
+_MESSAGE: dict[str, Shape] = {**_EFFECT, "send_at": _SEND_AT, "review": Flag()}
+_ARMS: dict[str, Shape] = {"then": Nested("steps"), "else": Nested("steps")}
+
+#: Fields that may stand under `with` as well as beside `action`; one place is enough.
+EITHER_PLACE = frozenset({"then", "else", "variants", "send_at", "review"})
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action: what the engine and the validation need to know of it."""
+
+    name: str
+    purpose: str
+    fields: Mapping[str, Shape] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    #: `generation` or `sending`: the queue of its outside call; None when it makes none.
+    queue: str | None = None
+    #: `email` or `sms` when it sends to the contact on one fixed channel.
+    channel: str | None = None
+    #: Its fields next to `action`, beyond those of every step.
+    beside: Mapping[str, Shape] = field(default_factory=dict)
+    required_beside: frozenset[str] = frozenset()
+    #: Fields of its output that a later step may read; None when they depend on what was answered.
+    outputs: tuple[str, ...] | None = None
+    needs_one_field: bool = False
+
+
+_TABLE = (
+    Action(
+        "generate_message",
+        "Have the AI write a text from a prompt.",
+        {
+            "prompt": _BODY,
+            "system": _BODY,
+            "model": Text(longest=100),
+            "max_tokens": Whole(1, 65_536),
+            "temperature": Number(0, 2),
+            "fallback": _BODY,
+        },
+        frozenset({"prompt"}),
+        queue="generation",
+        beside=_CALL,
+        outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
+    ),
+    Action(
+        "send_email",
+        "Send an e-mail to the contact.",
+        {
+            "subject": _LINE,
+            "body": _BODY,
+            "format": Choice("format", ("text", "html", "mjml")),
+            "from": _SENDER,
+            "reply_to": _SENDER,
+        },
+        frozenset({"subject", "body"}),
+        queue="sending",
+        channel="email",
+        beside=_MESSAGE,
+    ),
+    Action(
+        "send_sms",
+        "Send a text message to the contact's phone.",
+        {"body": _BODY},
+        frozenset({"body"}),
+        queue="sending",
+        channel="sms",
+        beside=_MESSAGE,
+    ),
+    Action(
+        "send_message",
+        "Send a direct message on Facebook or Instagram.",
+        {
+            "channel": Choice("channel", ("facebook", "instagram")),
+            "body": _BODY,
+            "as": Choice("kind of message", ("message", "private_reply")),
+            "buttons": ListOf(
+                Object({"title": _LINE, "payload": _LINE, "url": _URL}, required=frozenset({"title"})), most=3
+            ),
+            "quick_replies": ListOf(_LINE, most=13),
+        },
+        frozenset({"channel", "body"}),
+        queue="sending",
+        beside=_MESSAGE,
+    ),
+    Action(
+        "reply_comment",
+        "Answer the comment in public.",
+        {"body": _BODY},
+        frozenset({"body"}),
+        queue="sending",
+        beside=_MESSAGE,
+    ),
+    Action(
+        "check_follow",
+        "Ask whether the contact follows the account.",
+        queue="sending",
+        beside=_CALL,
+        outputs=("following",),
+    ),
+    Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"})),
+    Action(
+        "wait_until",
+        "Wait for an event of the contact: `then` when it comes, `else` after the timeout.",
+        {"event": Text(longest=100, fault=event_fault), "timeout": Duration()},
+        frozenset({"event", "timeout"}),
+        beside=_ARMS,
+        outputs=("taken", "event", "timedOut", "until"),
+    ),
+    Action(
+        "branch",
+        "Go one of two ways by a condition.",
+        beside={"if": Condition(), **_ARMS},
+        required_beside=frozenset({"if", "then"}),
+        outputs=("taken",),
+    ),
+    Action(
+        "split",
+        "Go one of several ways by chance, always the same one for the same contact.",
+        beside={"variants": Nested("variants")},
+        required_beside=frozenset({"variants"}),
+        outputs=("taken",),
+    ),
+    Action(
+        "update_contact",
+        "Change the contact's tags and attributes.",
+        {
+            "add_tags": ListOf(_TAG),
+            "remove_tags": ListOf(_TAG),
+            "set": MapOf(Anything(template=True), fault=attribute_fault),
+        },
+        needs_one_field=True,
+    ),
+    Action(
+        "create_task",
+        "Give somebody of the workspace a task.",
+        {"title": _LINE, "due_in": Duration(), "assignee": _LINE},
+        frozenset({"title"}),
+    ),
+    Action(
+        "call_webhook",
+        "Post to a URL, signed by Standard Webhooks.",
+        {"url": _URL, "body": Anything(template=True), "headers": MapOf(_LINE, most=20, fault=_header_fault)},
+        frozenset({"url"}),
+        queue="sending",
+        beside=_EFFECT,
+    ),
+    Action(
+        "notify",
+        "Tell the team on Slack or Discord.",
+        {"channel": Choice("channel", ("slack", "discord")), "text": _BODY},
+        frozenset({"channel", "text"}),
+        queue="sending",
+        beside=_EFFECT,
+    ),
+    Action("stop", "End the execution here."),
+)
+
+_SELECTOR = Text(longest=500)
+_TABLE_OF_PLAYBOOKS = (
+    Action("replace_text", "Replace a text.", {"selector": _SELECTOR, "text": _LINE}),
+    Action("replace_image", "Replace an image.", {"selector": _SELECTOR, "src": _URL}),
+    Action("set_attribute", "Set an attribute.", {"selector": _SELECTOR, "name": _LINE, "value": _LINE}),
+    Action("set_style", "Set a style.", {"selector": _SELECTOR, "style": Anything()}),
+    Action("show", "Show an element.", {"selector": _SELECTOR}),
+    Action("hide", "Hide an element.", {"selector": _SELECTOR}),
+    Action("insert_banner", "Insert a banner.", {"position": _LINE, "text": _LINE, "url": _URL}),
+    Action("redirect", "Go to another page.", {"url": _LINE}),
+    Action("track_event", "Track an event.", {"name": _LINE}),
+)
+
+#: Every action by its name.
+ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_TABLE_OF_PLAYBOOKS)}

@@ -1,0 +1,213 @@
+"""Conditions: Liquid's boolean expressions, compiled once into plain functions.
+
+    contact.tags contains 'lead' and payload.amount > 100
+
+As in Liquid, `and` and `or` bind alike and read from right to left; parentheses say otherwise, `not` turns round. A
+name that is missing is nil; values of different types are never equal and never in order, so a comparison of them is
+false. A condition therefore always has an answer. Liquid parses it (with the environment of `rules/templating`); it is
+evaluated here, because Liquid's own comparison of different types raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from liquid import TokenStream
+from liquid.builtin.expressions import BooleanExpression, Literal, Nil, Path, tokenize
+from liquid.builtin.expressions.logical import (
+    ContainsExpression,
+    EqExpression,
+    GeExpression,
+    GtExpression,
+    LeExpression,
+    LogicalAndExpression,
+    LogicalNotExpression,
+    LogicalOrExpression,
+    LtExpression,
+    NeExpression,
+)
+from liquid.builtin.expressions.primitive import Blank, Empty
+from liquid.exceptions import LiquidError
+from liquid.expression import Expression
+from liquid.token import TOKEN_EXPRESSION, Token
+
+from rules.errors import InvalidRequest
+from rules.templating import ENVIRONMENT, Segments, plain_message, segments_of
+
+#: Characters a condition may have, and words, signs and brackets: each may cost a few frames of Python's stack.
+LONGEST = 4096
+MOST_TOKENS = 250
+
+Test = Callable[[Mapping[str, object]], object]
+
+
+def holds(source: str, facts: Mapping[str, object]) -> bool:
+    """Whether the condition holds for these facts. Raises `InvalidRequest` when it is not a condition."""
+    try:
+        return truthy(_compiled(source)(facts))
+    except ValueError as error:
+        raise InvalidRequest(f"the condition {source[:200]!r} cannot be read: {error}") from None
+
+
+def check(source: str) -> str | None:
+    """What is wrong with the condition as a text, or None."""
+    try:
+        _compiled(source)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def variables(source: str) -> list[Segments]:
+    """The variables that a readable condition names, each as its segments: `["contact", "tags"]`."""
+    return list(_named(source))
+
+
+def truthy(value: object) -> bool:
+    """Liquid's truth: everything but nil and false."""
+    return value is not None and value is not False
+
+
+@lru_cache(maxsize=4096)
+def _named(source: str) -> tuple[Segments, ...]:
+    return tuple(segments_of(path) for path in _paths(_parsed(source)))
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str) -> Test:
+    return _test(_parsed(source))
+
+
+def _parsed(source: str) -> Expression:
+    if not source.strip():
+        raise ValueError("must not be empty")
+    if len(source) > LONGEST:
+        raise ValueError(f"must have at most {LONGEST} characters")
+    if "{{" in source or "{%" in source:
+        raise ValueError("is a bare expression: write it without {{ }} and {% %}")
+    try:
+        tokens = list(tokenize(source, Token(TOKEN_EXPRESSION, source, 0, source)))
+        if len(tokens) > MOST_TOKENS:
+            raise ValueError(f"has too many parts (at most {MOST_TOKENS} words and signs)")
+        return BooleanExpression.parse(ENVIRONMENT, TokenStream(iter(tokens))).expression
+    except LiquidError as error:
+        raise ValueError(plain_message(error)) from None
+
+
+def _paths(expression: Expression) -> list[Path]:
+    own = [expression] if isinstance(expression, Path) else []
+    return own + [path for child in expression.children() for path in _paths(child)]
+
+
+def _test(expression: Expression) -> Test:
+    """The expression as a function of the facts."""
+    if isinstance(expression, Path):
+        return _lookup(expression)
+    if isinstance(expression, Nil):
+        return lambda _facts: None
+    if isinstance(expression, (Empty, Blank)):
+        return lambda _facts: expression
+    if isinstance(expression, Literal):
+        value = expression.value
+        return lambda _facts: value
+    if isinstance(expression, LogicalNotExpression):
+        inner = _test(expression.right)
+        return lambda facts: not truthy(inner(facts))
+    if isinstance(expression, (LogicalAndExpression, LogicalOrExpression)):
+        return _joined(expression)
+    for kind, compare in _COMPARISONS.items():
+        if isinstance(expression, kind):
+            return _compared(compare, _test(expression.left), _test(expression.right))
+    raise ValueError(f"has a part that a condition cannot hold: {expression}")
+
+
+def _joined(expression: LogicalAndExpression | LogicalOrExpression) -> Test:
+    left, right = _test(expression.left), _test(expression.right)
+    if isinstance(expression, LogicalAndExpression):
+        return lambda facts: truthy(left(facts)) and truthy(right(facts))
+    return lambda facts: truthy(left(facts)) or truthy(right(facts))
+
+
+def _compared(compare: Callable[[Any, Any], bool], left: Test, right: Test) -> Test:
+    return lambda facts: compare(left(facts), right(facts))
+
+
+def _lookup(path: Path) -> Test:
+    keys = [_test(part) if isinstance(part, Path) else part for part in path.path]
+
+    def look(facts: Mapping[str, object]) -> object:
+        value: object = facts
+        for key in keys:
+            value = item(value, key(facts) if callable(key) else key)
+        return value
+
+    return look
+
+
+def item(value: object, key: object) -> object:
+    """`value.key` as Liquid reads it (`size`, `first` and `last` included); None where there is nothing."""
+    if isinstance(value, Mapping) and isinstance(key, str) and key in value:
+        return value[key]
+    if key == "size" and isinstance(value, (str, list, tuple, Mapping)):
+        return len(value)
+    if not isinstance(value, (list, tuple)):
+        return None
+    index = {"first": 0, "last": -1}.get(key) if isinstance(key, str) else key
+    if isinstance(index, bool) or not isinstance(index, int) or not -len(value) <= index < len(value):
+        return None
+    return value[index]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, (Empty, Blank)):
+        left, right = right, left
+    if isinstance(right, Empty):
+        return isinstance(left, (str, list, tuple, Mapping)) and not left
+    if isinstance(right, Blank):
+        return left is None or left is False or (isinstance(left, (str, list, tuple, Mapping)) and not _stripped(left))
+    if _is_number(left) and _is_number(right):
+        return left == right
+    return type(left) is type(right) and left == right
+
+
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _less(left: Any, right: Any) -> bool:
+    if (isinstance(left, str) and isinstance(right, str)) or (_is_number(left) and _is_number(right)):
+        return bool(left < right)
+    return False
+
+
+def _at_most(left: Any, right: Any) -> bool:
+    if (isinstance(left, str) and isinstance(right, str)) or (_is_number(left) and _is_number(right)):
+        return bool(left <= right)
+    return False
+
+
+def _contains(left: object, right: object) -> bool:
+    if isinstance(left, str):
+        return isinstance(right, str) and right in left
+    if isinstance(left, Mapping):
+        return isinstance(right, str) and right in left
+    if isinstance(left, (list, tuple)):
+        return any(_equal(one, right) for one in left)
+    return False
+
+
+_COMPARISONS: dict[Any, Callable[[Any, Any], bool]] = {
+    EqExpression: _equal,
+    NeExpression: lambda left, right: not _equal(left, right),
+    LtExpression: _less,
+    LeExpression: _at_most,
+    GtExpression: lambda left, right: _less(right, left),
+    GeExpression: lambda left, right: _at_most(right, left),
+    ContainsExpression: _contains,
+}

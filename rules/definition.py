@@ -1,0 +1,188 @@
+"""A definition as values: what the engine walks through, read once from a document that was found valid.
+
+`read` turns YAML or JSON text into a document, `rules/validation` judges it, `parse` makes a `Workflow` of it. Nothing
+here checks: `parse` of a document that was not validated may raise anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules.actions import ACTIONS, Action
+from rules.reading import DefinitionError, read
+from rules.retries import MAX_RETRIES
+from rules.schedule import DAYS, ActiveHours, seconds, time_of_day
+
+__all__ = [
+    "ACTIONS",
+    "Action",
+    "DefinitionError",
+    "FollowUps",
+    "FrequencyCap",
+    "Rules",
+    "Step",
+    "Trigger",
+    "Variant",
+    "Workflow",
+    "parse",
+    "read",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What starts an execution: the type, a condition on contact and payload, and the type's own fields."""
+
+    type: str
+    where: str | None = None
+    with_: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FrequencyCap:
+    """At most `max` messages to a contact, over all automations, in any `per_seconds`."""
+
+    max: int
+    per_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUps:
+    """How many more times to write to a contact who does not answer, and how far apart."""
+
+    max: int = 0
+    every_seconds: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Whom an automation may write to, how much and when. None and empty mean that there is no such rule."""
+
+    tags_all: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_none: tuple[str, ...] = ()
+    daily_limit: int | None = None
+    contact_daily_limit: int | None = None
+    active_hours: ActiveHours | None = None
+    outside_hours: str = "skip"
+    where: str | None = None
+    frequency_cap: FrequencyCap | None = None
+    reentry: str = "always"
+    follow_ups: FollowUps = FollowUps()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of a split, taken in proportion to its weight."""
+
+    name: str
+    weight: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of a workflow. `then` and `otherwise` belong to branch and wait_until, `variants` to split."""
+
+    id: str
+    action: str
+    with_: Mapping[str, Any] = field(default_factory=dict)
+    condition: str | None = None
+    then: tuple[Step, ...] = ()
+    otherwise: tuple[Step, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    retry_max: int = MAX_RETRIES
+    on_unknown: str = "hold"
+    send_at: str | None = None
+    review: bool = False
+
+    @property
+    def queue(self) -> str | None:
+        """The queue of its outside call: `generation`, `sending`, or None when it makes none."""
+        return ACTIONS[self.action].queue
+
+    @property
+    def channel(self) -> str | None:
+        """The channel on which it sends to the contact, or None when it does not."""
+        if self.action == "send_message":
+            return str(self.with_["channel"])
+        return "instagram" if self.action == "reply_comment" else ACTIONS[self.action].channel
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """An automation's steps with the trigger that starts them and the rules that guard them."""
+
+    trigger: Trigger
+    rules: Rules
+    steps: tuple[Step, ...]
+
+
+def parse(document: Mapping[str, Any]) -> Workflow:
+    """The workflow of a valid document."""
+    trigger = document["trigger"]
+    return Workflow(
+        trigger=Trigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
+        rules=_rules(document.get("rules") or {}),
+        steps=_steps(document["steps"]),
+    )
+
+
+def _rules(written: Mapping[str, Any]) -> Rules:
+    tags = written.get("tags") or {}
+    cap = written.get("frequency_cap")
+    follow_ups = written.get("follow_ups")
+    hours = written.get("active_hours")
+    return Rules(
+        tags_all=tuple(tags.get("all", ())),
+        tags_any=tuple(tags.get("any", ())),
+        tags_none=tuple(tags.get("none", ())),
+        daily_limit=written.get("daily_limit"),
+        contact_daily_limit=written.get("contact_daily_limit"),
+        active_hours=_active_hours(hours) if hours else None,
+        outside_hours=written.get("outside_hours", "skip"),
+        where=written.get("where"),
+        frequency_cap=FrequencyCap(cap["max"], seconds(cap["per"])) if cap else None,
+        reentry=written.get("reentry", "always"),
+        follow_ups=FollowUps(follow_ups["max"], seconds(follow_ups.get("every", "24h"))) if follow_ups else FollowUps(),
+    )
+
+
+def _active_hours(written: Mapping[str, Any]) -> ActiveHours:
+    return ActiveHours(
+        start=time_of_day(written["start"]),
+        end=time_of_day(written["end"]),
+        days=frozenset(DAYS.index(day) for day in written.get("days", DAYS)),
+        timezone=written.get("timezone", "contact"),
+    )
+
+
+#: Fields of a step that have their own place in `Step`, wherever they were written.
+_OWN_PLACE = ("then", "else", "variants", "send_at", "review")
+
+
+def _steps(written: list[Mapping[str, Any]]) -> tuple[Step, ...]:
+    return tuple(_step(one) for one in written)
+
+
+def _step(written: Mapping[str, Any]) -> Step:
+    with_ = dict(written.get("with") or {})
+    own = {name: with_.pop(name) for name in _OWN_PLACE if name in with_ and name in ACTIONS[written["action"]].beside}
+    own = {**own, **written}
+    return Step(
+        id=written["id"],
+        action=written["action"],
+        with_=with_,
+        condition=own.get("if"),
+        then=_steps(own.get("then") or []),
+        otherwise=_steps(own.get("else") or []),
+        variants=tuple(
+            Variant(one["name"], one.get("weight", 1), _steps(one["steps"])) for one in own.get("variants") or []
+        ),
+        retry_max=own.get("retry", {}).get("max", MAX_RETRIES),
+        on_unknown=own.get("on_unknown", "hold"),
+        send_at=own.get("send_at"),
+        review=own.get("review", False),
+    )

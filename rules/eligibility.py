@@ -1,0 +1,217 @@
+"""Whether this contact may be written to now: a verdict, with the rule that failed, its limit and what was measured.
+
+The order is the one of the semantics, section 6; the first failing rule wins:
+
+    automation_off → reentry → suppressed, no_address → tags → where → frequency_cap → active_hours → daily_limit,
+    contact_daily_limit
+
+Judged once per round. Everything is measured before and comes in as `Facts`; nothing is reserved here: the counts are
+a first look, and the database decides between executions that race for the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rules import conditions
+from rules.definition import Rules
+from rules.facts import moment
+from rules.schedule import DAYS, ActiveHours, opens_at
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured for one round. A count that is None was not measured, because no rule asks for it."""
+
+    now: datetime
+    automation_enabled: bool
+    #: Of the first message on the way ahead; None when nothing is sent, or cannot be told yet.
+    channel: str | None = None
+    #: The contact's address on that channel.
+    address: str | None = None
+    suppressed: bool = False
+    tags: tuple[str, ...] = ()
+    #: The variables that `rules.where` sees.
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    contact_zone: str | None = None
+    workspace_zone: str = "UTC"
+    #: Other executions of this contact in this automation: in flight now, and ever (test executions left out).
+    in_flight: int | None = None
+    entries: int | None = None
+    #: Messages to the contact over all automations within the cap's window.
+    messages_in_window: int | None = None
+    #: Rounds reserved on the workspace's calendar day.
+    sent_today: int | None = None
+    contact_sent_today: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Do not send. `detail` has `limit`, `measured`, and `words` for an operator; all of it is JSON."""
+
+    rule: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not yet: judge again at `until`."""
+
+    until: datetime
+    rule: str
+    detail: dict[str, Any]
+
+
+Verdict = Eligible | Skip | Wait
+
+
+def judge(rules: Rules, facts: Facts) -> Verdict:
+    """The verdict on one round of one execution."""
+    if not facts.automation_enabled:
+        return skip("automation_off", True, False, "The automation is switched off")
+    for rule in (_reentry, _reachable, _tags, _where, _frequency_cap, _active_hours, _daily_limits):
+        verdict = rule(rules, facts)
+        if verdict is not None:
+            return verdict
+    return Eligible()
+
+
+def skip(rule: str, limit: object, measured: object, words: str) -> Skip:
+    """A `Skip` with its detail."""
+    return Skip(rule, {"limit": limit, "measured": measured, "words": words})
+
+
+def zone_of(hours: ActiveHours, contact_zone: str | None, workspace_zone: str) -> str:
+    """The zone in which active hours are read: the contact's where it has one, else the workspace's, or a fixed one."""
+    if hours.timezone == "contact":
+        return contact_zone or workspace_zone
+    return workspace_zone if hours.timezone == "workspace" else hours.timezone
+
+
+def unreachable(channel: str, address: str | None, suppressed: bool) -> Skip | None:
+    """Why the contact cannot be written to on this channel, or None. Asked again right before each send."""
+    name = _CHANNEL_WORDS.get(channel, channel)
+    if suppressed:
+        return skip("suppressed", channel, channel, f"The contact must not be written to by {name}")
+    if not address:
+        return skip("no_address", channel, None, f"The contact has no address for {name}")
+    return None
+
+
+def daily_limit_reached(limit: int, sent: int) -> Skip:
+    """The skip when the automation's places of today are taken."""
+    return skip("daily_limit", limit, sent, f"Daily limit: {sent} of {limit} sent today")
+
+
+def contact_daily_limit_reached(limit: int, sent: int) -> Skip:
+    """The skip when the contact's places of today are taken."""
+    return skip("contact_daily_limit", limit, sent, f"Daily limit of this contact: {sent} of {limit} sent today")
+
+
+_CHANNEL_WORDS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
+
+
+def _reentry(rules: Rules, facts: Facts) -> Skip | None:
+    if rules.reentry == "after_finish" and facts.in_flight:
+        return skip("reentry", "after_finish", facts.in_flight, "The contact is still in this automation")
+    if rules.reentry == "once" and facts.entries:
+        return skip("reentry", "once", facts.entries, "The contact has been in this automation before")
+    return None
+
+
+def _reachable(_rules: Rules, facts: Facts) -> Skip | None:
+    return unreachable(facts.channel, facts.address, facts.suppressed) if facts.channel else None
+
+
+def _tags(rules: Rules, facts: Facts) -> Skip | None:
+    own = set(facts.tags)
+    missing = [tag for tag in rules.tags_all if tag not in own]
+    unwanted = [tag for tag in rules.tags_none if tag in own]
+    if missing:
+        words = f"The contact lacks the tag {_quoted(missing)}"
+    elif rules.tags_any and own.isdisjoint(rules.tags_any):
+        words = f"The contact has none of the tags {_quoted(rules.tags_any)}"
+    elif unwanted:
+        words = f"The contact has the tag {_quoted(unwanted)}"
+    else:
+        return None
+    limit = {"all": list(rules.tags_all), "any": list(rules.tags_any), "none": list(rules.tags_none)}
+    return skip("tags", limit, sorted(own), words)
+
+
+def _quoted(tags: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f'"{tag}"' for tag in tags)
+
+
+def _where(rules: Rules, facts: Facts) -> Skip | None:
+    if rules.where is None or conditions.holds(rules.where, facts.variables):
+        return None
+    measured = {_dotted(path): _value(path, facts.variables) for path in conditions.variables(rules.where)}
+    return skip("where", rules.where, measured, f"The condition does not hold: {rules.where}")
+
+
+def _dotted(path: list[object]) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _value(path: list[object], variables: Mapping[str, Any]) -> object:
+    value: object = variables
+    for part in path:
+        value = conditions.item(value, part)
+    return value
+
+
+def _frequency_cap(rules: Rules, facts: Facts) -> Skip | None:
+    cap, sent = rules.frequency_cap, facts.messages_in_window
+    if cap is None or sent is None or sent < cap.max:
+        return None
+    words = f"Frequency cap: {sent} of {cap.max} messages in {spoken(cap.per_seconds)}"
+    return skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, sent, words)
+
+
+def spoken(duration_seconds: float) -> str:
+    """A duration in words, in the largest unit that leaves no rest: `7 days`."""
+    for unit, length in (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(int(duration_seconds), length)
+        if count and not rest and not (unit == "week" and count == 1):
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{int(duration_seconds)} seconds"
+
+
+def _active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
+    hours = rules.active_hours
+    if hours is None:
+        return None
+    zone = zone_of(hours, facts.contact_zone, facts.workspace_zone)
+    until = opens_at(hours, zone, facts.now)
+    if until is None:
+        return None
+    window = f"{hours.start:%H:%M} to {hours.end:%H:%M}"
+    detail = {
+        "limit": {
+            "start": f"{hours.start:%H:%M}",
+            "end": f"{hours.end:%H:%M}",
+            "days": [DAYS[d] for d in sorted(hours.days)],
+        },
+        "measured": {"at": moment(facts.now), "timezone": zone, "opens_at": moment(until)},
+        "words": f"Outside the active hours {window} ({zone})",
+    }
+    return Wait(until, "active_hours", detail) if rules.outside_hours == "wait" else Skip("active_hours", detail)
+
+
+def _daily_limits(rules: Rules, facts: Facts) -> Skip | None:
+    limit, sent = rules.daily_limit, facts.sent_today
+    if limit is not None and sent is not None and sent >= limit:
+        return daily_limit_reached(limit, sent)
+    limit, sent = rules.contact_daily_limit, facts.contact_sent_today
+    if limit is not None and sent is not None and sent >= limit:
+        return contact_daily_limit_reached(limit, sent)
+    return None

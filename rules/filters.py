@@ -1,0 +1,105 @@
+"""Filters of the template language where Liquid's own would read a clock or grow without bound.
+
+All others are Liquid's. These answer as Liquid does for small values and refuse what would cost too much.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any
+
+from liquid import Environment, RenderContext
+from liquid.builtin.filters import array, math, string
+from liquid.exceptions import FilterArgumentError
+from liquid.filter import liquid_filter, with_context
+from liquid.undefined import is_undefined
+
+from rules.schedule import zone_named
+
+#: Characters or items that one filter may make.
+LARGEST = 1_000_000
+
+
+def _refuse_above(size: int) -> None:
+    if size > LARGEST:
+        raise FilterArgumentError("this filter would make too much", token=None)
+
+
+@with_context
+@liquid_filter
+def date(value: Any, layout: str = "%Y-%m-%d", zone: str | None = None, *, context: RenderContext) -> str:
+    """A moment in a layout of strftime, in UTC or in the zone named: `{{ now | date: "%H:%M", contact.timezone }}`.
+
+    `"now"` is the variable `now`. A text that is no moment stays as it is, as in Liquid.
+    """
+    if is_undefined(value):
+        return str(value)
+    if value in ("now", "today"):
+        value = context.get(["now"], token=None)
+    moment = _moment(value)
+    if moment is None:
+        return "" if value is None else str(value)
+    try:
+        return moment.astimezone(zone_named(zone) if zone else UTC).strftime(layout)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FilterArgumentError(f"date: {error}", token=None) from None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        return None
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@liquid_filter
+def as_json(value: object) -> str:
+    """The value as JSON text."""
+    if is_undefined(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+@liquid_filter
+def replace(value: Any, old: Any, new: Any = "") -> Any:
+    """Every `old` in the text replaced by `new`."""
+    text, part = str(value), str(old)
+    _refuse_above(len(text) + (text.count(part) if part else len(text) + 1) * len(str(new)))
+    return string.replace(value, old, new)
+
+
+@liquid_filter
+def times(value: Any, other: Any) -> Any:
+    """The product of two numbers."""
+    for factor in (value, other):
+        if isinstance(factor, int) and factor.bit_length() > 1000:
+            raise FilterArgumentError("times: this number is too large", token=None)
+    return math.times(value, other)
+
+
+def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The same filter of lists, which refuses a range (`(1..1000000000)`) of more than `LARGEST` items."""
+
+    @wraps(filter_)
+    def bounded(value: Any, *arguments: Any, **named: Any) -> Any:
+        if isinstance(value, range):
+            _refuse_above(len(value))
+        return filter_(value, *arguments, **named)
+
+    return bounded
+
+
+def of(environment: Environment) -> dict[str, Callable[..., Any]]:
+    """The filters that take the place of the environment's own."""
+    of_lists = {name: own for name, own in environment.filters.items() if own.__module__ == array.__name__}
+    own = {"date": date, "json": as_json, "replace": replace, "times": times}
+    return {**{name: _bounded(filter_) for name, filter_ in of_lists.items()}, **own}

@@ -1,0 +1,40 @@
+"""What the language knows and this version cannot run yet: refused when publishing, never silently accepted.
+
+One table, so that whoever builds one of these deletes its line here and nothing else.
+"""
+
+from __future__ import annotations
+
+#: Actions by name.
+ACTIONS = frozenset(
+    {
+        "send_message",
+        "reply_comment",
+        "check_follow",
+        "replace_text",
+        "replace_image",
+        "set_attribute",
+        "set_style",
+        "show",
+        "hide",
+        "insert_banner",
+        "redirect",
+        "track_event",
+    }
+)
+
+#: Trigger types by name.
+TRIGGERS = frozenset(
+    {"page", "instagram.comment", "instagram.story_reply", "instagram.message", "facebook.message"},
+)
+
+#: Types of automations.
+AUTOMATION_TYPES = frozenset({"comment_to_dm", "story_reply", "dm_responder", "playbook"})
+
+#: Single fields: `review` of a step, `follow_ups` of the rules (more than none of them).
+FIELDS = frozenset({"review", "follow_ups"})
+
+
+def words(name: str) -> str:
+    """What to say of the part of the language called `name`."""
+    return f"this version cannot run {name} yet"

@@ -1,0 +1,65 @@
+"""A problem in what somebody wrote: where it stands and what is wrong, in words for the one who wrote it.
+
+Validation never stops at the first: it collects problems, and an empty list means valid. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at `path`, e.g. `steps[2].then[0].with.channel`; the empty path is the whole document."""
+
+    path: str
+    message: str
+
+
+def below(path: str, key: str) -> str:
+    """The path of field `key` of the object at `path`."""
+    return f"{path}.{key}" if path else key
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """`unknown channel "fax"`, with the nearest known name where one is near, else with all if they are few."""
+    names = sorted(known)
+    words = f'unknown {kind} "{shortened(name)}"'
+    near = get_close_matches(name[:100], names, n=1, cutoff=0.7)
+    if near:
+        return f'{words}; did you mean "{near[0]}"?'
+    if 0 < len(names) <= 8:
+        return f"{words}; known: {', '.join(names)}"
+    return words
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, as people say it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    for types, words in ((str, "a text"), ((int, float), "a number"), (dict, "an object"), (list, "a list")):
+        if isinstance(value, types):
+            return words
+    return type(value).__name__
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """`text` cut to `longest` characters, so that a message stays one line."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def character_fault(text: str) -> str | None:
+    """What forbids `text`: a control character other than tab and line breaks, or half a surrogate pair."""
+    if text.isprintable():
+        return None
+    for character in text:
+        code = ord(character)
+        if (code < 32 and character not in "\t\n\r") or code == 127:
+            return f"must not contain control characters (found U+{code:04X})"
+        if 0xD800 <= code <= 0xDFFF:
+            return "must not contain half of a surrogate pair"
+    return None

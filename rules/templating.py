@@ -1,0 +1,134 @@
+"""Texts with gaps: Liquid templates, compiled once and rendered strictly.
+
+A variable that is not there fails the step with its name, unless the template says `default`; one that is known and
+null is empty. An `if` on a variable that is not there is false. No template reads a file, another template or a
+clock, and what one may cost is bounded: its size, its loops and what it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from liquid import Environment
+from liquid.exceptions import LiquidError, UndefinedError
+from liquid.template import BoundTemplate
+from liquid.undefined import FalsyStrictUndefined
+
+from rules import filters
+from rules.errors import InvalidRequest
+
+#: Characters a template may have, and bytes it may write.
+LONGEST = 100_000
+LONGEST_OUTPUT_BYTES = 1_000_000
+
+#: A variable's path: names and indexes; a list where the name itself is looked up (`payload[contact.id]`).
+Segments = list[object]
+
+#: Tags that would reach for another template.
+_TAGS_LEFT_OUT = ("include", "render")
+
+
+class _Missing(FalsyStrictUndefined):
+    """A variable that is not there: false in a condition, replaced by `default`, an error wherever it is written."""
+
+    force_liquid_default = True
+
+
+class _Environment(Environment):
+    block_nesting_limit = 20
+    context_depth_limit = 20
+    loop_iteration_limit = 10_000
+    local_namespace_limit = 1_000_000
+    output_stream_limit = LONGEST_OUTPUT_BYTES
+    logical_not_operator = True
+    logical_parentheses = True
+
+
+def _environment(escape: bool) -> Environment:
+    environment = _Environment(undefined=_Missing, autoescape=escape)
+    for tag in _TAGS_LEFT_OUT:
+        del environment.tags[tag]
+    for name, own in filters.of(environment).items():
+        environment.add_filter(name, own)
+    return environment
+
+
+#: Where plain texts and conditions are read.
+ENVIRONMENT = _environment(escape=False)
+_HTML_ENVIRONMENT = _environment(escape=True)
+
+
+def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> str:
+    """The text with its gaps filled from `facts`; with `html`, what fills a gap is escaped.
+
+    Raises `InvalidRequest` naming the unknown variable, or saying what else is wrong.
+    """
+    if not is_template(source):
+        return source
+    try:
+        return _compiled(source, html).render(facts)
+    except UndefinedError as error:
+        raise InvalidRequest(f"unknown variable: {plain_message(error)}") from None
+    except LiquidError as error:
+        raise InvalidRequest(f"the template cannot be rendered: {plain_message(error)}") from None
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        # A filter of the library met a value it was not made for: the template's fault, not the engine's.
+        raise InvalidRequest(f"the template cannot be rendered: {error}") from None
+
+
+def render_within(value: object, facts: Mapping[str, object]) -> object:
+    """A JSON value with every text in it rendered; names of fields stay as they are."""
+    if isinstance(value, str):
+        return render(value, facts)
+    if isinstance(value, Mapping):
+        return {key: render_within(one, facts) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [render_within(one, facts) for one in value]
+    return value
+
+
+def is_template(source: str) -> bool:
+    """Whether the text has a gap or a tag at all."""
+    return "{{" in source or "{%" in source
+
+
+def check(source: str) -> str | None:
+    """What is wrong with the template as a text, or None. Unknown filters are found here, variables are not."""
+    if len(source) > LONGEST:
+        return f"must have at most {LONGEST} characters"
+    if not is_template(source):
+        return None
+    try:
+        template = _compiled(source, False)
+        unknown = sorted(set(template.analyze().filters) - set(ENVIRONMENT.filters))
+    except LiquidError as error:
+        return f"is not a Liquid template: {plain_message(error)}"
+    except RecursionError:
+        return "is not a Liquid template: it is nested too deep"
+    return f'unknown filter "{unknown[0]}"' if unknown else None
+
+
+def variables(source: str) -> list[Segments]:
+    """The variables from outside that a readable template names, each as its segments: `["contact", "tags"]`."""
+    if not is_template(source):
+        return []
+    found = _compiled(source, False).analyze().globals
+    return [list(variable.segments) for named in found.values() for variable in named]
+
+
+def segments_of(path: object) -> Segments:
+    """The segments of one of Liquid's path expressions."""
+    return [segments_of(part) if hasattr(part, "path") else part for part in getattr(path, "path", [])]
+
+
+def plain_message(error: LiquidError) -> str:
+    """A Liquid error in one line, with the line of a longer template in which it stands."""
+    words = str(error.message or "unreadable")
+    place = error.context() if error.token is not None and error.token.start_index >= 0 else None
+    return f"{words} (line {place[0]})" if place and place[0] > 1 else words
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str, html: bool) -> BoundTemplate:
+    return (_HTML_ENVIRONMENT if html else ENVIRONMENT).from_string(source)

@@ -1,0 +1,123 @@
+"""Conditions always have an answer; what is no condition is refused with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.conditions import check, holds, variables
+from rules.errors import InvalidRequest
+
+FACTS: dict[str, Any] = {
+    "contact": {"tags": ["lead"], "first_name": None, "attributes": {"plan": "pro", "age": 41}},
+    "payload": {"amount": 150, "items": [1, 2], "none": [], "note": " "},
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "contact.tags contains 'lead' and payload.amount > 100",
+        "contact.attributes.plan == 'pro'",
+        "payload.amount == 150.0",
+        "payload['amount'] >= 150",
+        "payload.items.size == 2",
+        "payload.items[0] == 1 and payload.items.last == 2",
+        "payload.none == empty and payload.note == blank and contact.first_name == blank",
+        "not payload.unknown",
+        "payload.unknown == nil",
+        "contact.first_name == nil",
+        "contact.attributes.plan contains 'r'",
+        "(payload.amount < 100 or payload.amount > 140) and contact.attributes.age > 40",
+        "payload.amount != 'x'",
+        "-1 < 0",
+    ],
+)
+def test_a_true_condition_holds(source: str) -> None:
+    assert check(source) is None
+    assert holds(source, FACTS) is True
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "payload.unknown.deeper > 3",
+        "payload.amount > 'x'",
+        "payload.amount < 'x'",
+        "contact.tags > 1",
+        "1 == true",
+        "'1' == 1",
+        "contact contains 1",
+        "payload.amount contains 1",
+        "payload.items[7] == 1",
+        "nil > 1 or nil <= 1",
+    ],
+)
+def test_what_is_missing_or_of_another_type_is_never_equal_and_never_in_order(source: str) -> None:
+    assert holds(source, FACTS) is False
+
+
+def test_and_and_or_read_from_right_to_left_as_in_liquid() -> None:
+    assert holds("false and false or true", {}) is False
+    assert holds("(false and false) or true", {}) is True
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        " ",
+        "a b",
+        "a =",
+        "a = 1",
+        "a ==",
+        "(a",
+        "a)",
+        "'a' == 'b",
+        "a | size > 1",
+        "a && b",
+        "{{ a }} == 1",
+        "{% a %}",
+    ],
+)
+def test_what_is_no_condition_is_refused(source: str) -> None:
+    assert check(source)
+    with pytest.raises(InvalidRequest):
+        holds(source, FACTS)
+
+
+@pytest.mark.parametrize("source", ["(" * 2000, "not " * 1000 + "a", "a and " * 600 + "a", "a" * 5000])
+def test_a_condition_is_bounded(source: str) -> None:
+    assert check(source)
+
+
+def test_the_variables_of_a_condition_are_named() -> None:
+    assert variables("contact.tags contains payload[contact.id] or 'x' == now") == [
+        ["contact", "tags"],
+        ["payload", ["contact", "id"]],
+        ["contact", "id"],
+        ["now"],
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab.[]()'\"= <>!&|{}%0123456789-\n nottrueandorcontains", max_size=60))
+def test_any_text_either_has_an_answer_or_a_fault(source: str) -> None:
+    if check(source) is None:
+        assert holds(source, {"a": 1, "b": {"a": [1]}}) in (True, False)
+
+
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(left=_ANY_JSON, right=_ANY_JSON, sign=st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "contains"]))
+def test_any_two_values_compare(left: object, right: object, sign: str) -> None:
+    assert holds(f"payload.left {sign} payload.right", {"payload": {"left": left, "right": right}}) in (True, False)

@@ -1,0 +1,125 @@
+"""A contact's fields: one spelling for each address, and a problem for each that is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.contacts import FIELDS, normalise
+
+
+def test_the_contracts_own_example_is_regular() -> None:
+    fields = {
+        "externalId": "c-1",
+        "firstName": "Ada",
+        "lastName": "Byron",
+        "username": "ada",
+        "email": "ada@example.com",
+        "phone": "+15550100",
+        "facebookId": "1",
+        "instagramId": "2",
+        "timezone": "Europe/Rome",
+        "tags": ["lead"],
+        "attributes": {"plan": "pro"},
+    }
+    regular, problems = normalise(fields)
+    assert problems == []
+    assert regular == {
+        "external_id": "c-1",
+        "first_name": "Ada",
+        "last_name": "Byron",
+        "username": "ada",
+        "email": "ada@example.com",
+        "phone": "+15550100",
+        "facebook_id": "1",
+        "instagram_id": "2",
+        "timezone": "Europe/Rome",
+        "tags": ["lead"],
+        "attributes": {"plan": "pro"},
+    }
+
+
+def test_null_clears_and_absent_stays_absent() -> None:
+    assert normalise({"email": None, "tags": None}) == ({"email": None, "tags": None}, [])
+    assert normalise({}) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("field", "given_", "regular"),
+    [
+        ("email", " Ada.Byron@EXAMPLE.com ", "ada.byron@example.com"),
+        ("email", "ada@münchen.de", "ada@xn--mnchen-3ya.de"),
+        ("email", "ada@shop.test", "ada@shop.test"),
+        ("phone", "+39 (06) 698-12345", "+390669812345"),
+        ("phone", "0039 06 69812345", "+390669812345"),
+        ("firstName", "  Ada ", "Ada"),
+        ("tags", ["a", " a ", "b"], ["a", "b"]),
+    ],
+)
+def test_one_spelling_for_each(field: str, given_: object, regular: object) -> None:
+    found, problems = normalise({field: given_})
+    assert problems == []
+    assert list(found.values()) == [regular]
+
+
+def _deep(levels: int) -> Any:
+    return {"a": _deep(levels - 1)} if levels else 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"email": "ada"}, "email"),
+        ({"email": "ada@"}, "email"),
+        ({"email": 3}, "email"),
+        ({"phone": "5550100"}, "phone"),
+        ({"phone": "+1"}, "phone"),
+        ({"phone": "+1234567890123456"}, "phone"),
+        ({"phone": "+1555010x"}, "phone"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"firstName": "x" * 201}, "firstName"),
+        ({"firstName": ""}, "firstName"),
+        ({"firstName": "a\0"}, "firstName"),
+        ({"lastName": "\ud800"}, "lastName"),
+        ({"tags": "lead"}, "tags"),
+        ({"tags": ["a", 1]}, "tags[1]"),
+        ({"tags": ["x" * 65]}, "tags[0]"),
+        ({"tags": [str(n) for n in range(101)]}, "tags"),
+        ({"attributes": []}, "attributes"),
+        ({"attributes": {"a b": 1}}, "attributes.a b"),
+        ({"attributes": {"a": "\0"}}, "attributes.a"),
+        ({"attributes": {"a": float("nan")}}, "attributes.a"),
+        ({"attributes": {"a": "x" * 17_000}}, "attributes"),
+        ({"attributes": _deep(5)}, "attributes.a.a.a.a"),
+        ({"frist_name": "Ada"}, "frist_name"),
+    ],
+)
+def test_a_fault_is_named_and_the_field_left_out(fields: dict[str, object], path: str) -> None:
+    regular, problems = normalise(fields)
+    assert regular == {}
+    assert [problem.path for problem in problems] == [path]
+
+
+def test_attributes_may_be_four_levels_deep() -> None:
+    assert normalise({"attributes": _deep(4)})[1] == []
+
+
+def test_a_misspelt_field_is_told_its_nearest_name() -> None:
+    assert normalise({"fristName": "Ada"})[1][0].message == 'unknown field "fristName"; did you mean "firstName"?'
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from([*FIELDS, "other"]), _ANYTHING, max_size=5))
+def test_any_fields_are_judged_without_an_exception_and_regular_ones_stay_so(fields: dict[str, Any]) -> None:
+    regular, problems = normalise(fields)
+    assert len(regular) + len({problem.path.split("[")[0].split(".")[0] for problem in problems}) == len(fields)

@@ -1,0 +1,107 @@
+"""A valid document becomes the values that the engine walks through."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from datetime import time
+
+import pytest
+
+from rules.definition import FollowUps, FrequencyCap, Rules, Step, Trigger, parse, read
+from rules.schedule import ActiveHours
+from rules.validation import validate
+
+CONTRACT = """
+trigger: {type: contact.created, where: "payload.plan == 'pro' and contact.tags contains 'lead'"}
+rules:
+  tags: {all: [lead], any: [], none: [customer]}
+  daily_limit: 200
+  contact_daily_limit: 1
+  active_hours: {start: "09:00", end: "21:00", days: [mon, tue, wed, thu, fri], timezone: contact}
+  outside_hours: wait          # or skip
+  where: "contact.attributes.country != 'US'"
+  frequency_cap: {max: 2, per: 7d}
+  reentry: always              # or after_finish, once
+  follow_ups: {max: 0, every: 24h}
+steps:
+  - id: write
+    action: generate_message
+    with: {prompt: "Write to {{ contact.first_name }}", model: gemini-2.5-flash, max_tokens: 300, fallback: "Hi"}
+  - id: hello
+    action: send_email
+    with: {subject: "Hello {{ contact.first_name }}", body: "{{ steps.write.text }}", format: text}
+    retry: {max: 3}
+    on_unknown: hold
+  - id: pause
+    action: wait
+    with: {for: 2h}
+  - id: fork
+    action: branch
+    if: "contact.attributes.plan == 'pro'"
+    then: [{id: a, action: stop}]
+    else: [{id: b, action: send_sms, send_at: "09:00", on_unknown: resend, retry: {max: 0}, with: {body: hi}}]
+"""
+
+
+def test_the_contracts_example_is_valid_and_becomes_values() -> None:
+    document = read(CONTRACT)
+    assert validate(document) == []
+    assert isinstance(document, dict)
+    workflow = parse(document)
+    assert workflow.trigger == Trigger("contact.created", "payload.plan == 'pro' and contact.tags contains 'lead'")
+    assert workflow.rules == Rules(
+        tags_all=("lead",),
+        tags_none=("customer",),
+        daily_limit=200,
+        contact_daily_limit=1,
+        active_hours=ActiveHours(time(9), time(21), frozenset(range(5)), "contact"),
+        outside_hours="wait",
+        where="contact.attributes.country != 'US'",
+        frequency_cap=FrequencyCap(2, 604_800),
+        follow_ups=FollowUps(0, 86_400),
+    )
+    assert [step.id for step in workflow.steps] == ["write", "hello", "pause", "fork"]
+    assert workflow.steps[3].then == (Step("a", "stop"),)
+    assert workflow.steps[3].otherwise == (
+        Step("b", "send_sms", {"body": "hi"}, on_unknown="resend", retry_max=0, send_at="09:00"),
+    )
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    workflow = parse({"trigger": {"type": "x", "with": None}, "steps": [{"id": "a", "action": "stop"}]})
+    assert workflow.rules == Rules()
+    step = workflow.steps[0]
+    assert (step.retry_max, step.on_unknown, step.send_at, step.review) == (3, "hold", None, False)
+
+
+def test_fields_with_a_place_of_their_own_are_moved_out_of_with() -> None:
+    arm = [{"id": "b", "action": "stop"}]
+    written = {"id": "a", "action": "wait_until", "with": {"event": "x", "timeout": "1d", "then": arm}}
+    step = parse({"trigger": {"type": "x"}, "steps": [written]}).steps[0]
+    assert step.with_ == {"event": "x", "timeout": "1d"}
+    assert step.then == (Step("b", "stop"),)
+
+
+@pytest.mark.parametrize(
+    ("action", "with_", "queue", "channel"),
+    [
+        ("generate_message", {}, "generation", None),
+        ("send_email", {}, "sending", "email"),
+        ("send_sms", {}, "sending", "sms"),
+        ("send_message", {"channel": "facebook"}, "sending", "facebook"),
+        ("call_webhook", {}, "sending", None),
+        ("notify", {"channel": "slack"}, "sending", None),
+        ("wait", {}, None, None),
+    ],
+)
+def test_a_step_knows_its_queue_and_channel(
+    action: str, with_: dict[str, str], queue: str | None, channel: str | None
+) -> None:
+    step = Step("a", action, with_)
+    assert (step.queue, step.channel) == (queue, channel)
+
+
+def test_a_workflow_does_not_change() -> None:
+    workflow = parse({"trigger": {"type": "x"}, "steps": []})
+    with pytest.raises(FrozenInstanceError):
+        workflow.steps = ()  # type: ignore[misc]

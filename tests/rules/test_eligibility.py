@@ -1,0 +1,163 @@
+"""The verdict: which rule fails first, and what an operator is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rules.definition import Rules, parse
+from rules.eligibility import Eligible, Facts, Skip, Wait, judge, spoken, unreachable
+
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+GOOD = Facts(
+    now=NOW,
+    automation_enabled=True,
+    channel="email",
+    address="ada@example.com",
+    tags=("lead",),
+    variables={"contact": {"attributes": {"country": "IT"}}},
+    contact_zone="Europe/Rome",
+    in_flight=0,
+    entries=0,
+    messages_in_window=0,
+    sent_today=0,
+    contact_sent_today=0,
+)
+
+WRITTEN: dict[str, Any] = {
+    "tags": {"all": ["lead"], "any": [], "none": ["customer"]},
+    "daily_limit": 200,
+    "contact_daily_limit": 1,
+    "active_hours": {"start": "09:00", "end": "21:00", "days": ["mon"], "timezone": "contact"},
+    "where": "contact.attributes.country != 'US'",
+    "frequency_cap": {"max": 2, "per": "7d"},
+    "reentry": "once",
+}
+
+
+def rules(**changes: object) -> Rules:
+    return parse({"trigger": {"type": "x"}, "steps": [], "rules": {**WRITTEN, **changes}}).rules
+
+
+def test_a_contact_that_passes_every_rule_is_eligible() -> None:
+    assert judge(rules(), GOOD) == Eligible()
+    assert judge(Rules(), Facts(now=NOW, automation_enabled=True)) == Eligible()
+
+
+#: Each failing fact with the rule it fails and what the operator reads, in the order of judgement.
+FAULTS: list[tuple[dict[str, Any], str, str]] = [
+    ({"automation_enabled": False}, "automation_off", "The automation is switched off"),
+    ({"entries": 1}, "reentry", "The contact has been in this automation before"),
+    ({"suppressed": True}, "suppressed", "The contact must not be written to by e-mail"),
+    ({"address": None}, "no_address", "The contact has no address for e-mail"),
+    ({"tags": ()}, "tags", 'The contact lacks the tag "lead"'),
+    (
+        {"variables": {"contact": {"attributes": {"country": "US"}}}},
+        "where",
+        "The condition does not hold: contact.attributes.country != 'US'",
+    ),
+    ({"messages_in_window": 2}, "frequency_cap", "Frequency cap: 2 of 2 messages in 7 days"),
+    ({"now": NOW.replace(hour=22)}, "active_hours", "Outside the active hours 09:00 to 21:00 (Europe/Rome)"),
+    ({"sent_today": 200}, "daily_limit", "Daily limit: 200 of 200 sent today"),
+    ({"contact_sent_today": 1}, "contact_daily_limit", "Daily limit of this contact: 1 of 1 sent today"),
+]
+
+
+@pytest.mark.parametrize(("change", "rule", "words"), FAULTS)
+def test_a_failing_rule_skips_with_its_limit_and_measure_in_words(
+    change: dict[str, Any], rule: str, words: str
+) -> None:
+    verdict = judge(rules(), replace(GOOD, **change))
+    assert isinstance(verdict, Skip)
+    assert (verdict.rule, verdict.detail["words"]) == (rule, words)
+    assert set(json.loads(json.dumps(verdict.detail))) == {"limit", "measured", "words"}
+
+
+@pytest.mark.parametrize("first", range(len(FAULTS)))
+def test_the_first_failing_rule_wins(first: int) -> None:
+    facts = GOOD
+    for change, _, _ in FAULTS[first:]:
+        facts = replace(facts, **change)
+    verdict = judge(rules(), facts)
+    assert isinstance(verdict, Skip)
+    assert verdict.rule == FAULTS[first][1]
+
+
+def test_outside_hours_wait_waits_until_the_window_opens() -> None:
+    verdict = judge(rules(outside_hours="wait"), replace(GOOD, now=NOW.replace(hour=22)))
+    assert isinstance(verdict, Wait)
+    assert verdict.until == datetime(2026, 5, 11, 7, 0, tzinfo=UTC)
+    assert verdict.rule == "active_hours"
+
+
+def test_active_hours_use_the_workspaces_zone_where_the_contact_has_none() -> None:
+    early = replace(GOOD, now=NOW.replace(hour=7, minute=30))
+    assert isinstance(judge(rules(), early), Eligible)
+    assert isinstance(judge(rules(), replace(early, contact_zone=None)), Skip)
+    fixed = rules(active_hours={"start": "09:00", "end": "21:00", "timezone": "Asia/Tokyo"})
+    assert isinstance(judge(fixed, replace(early, contact_zone=None)), Eligible)
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"any": ["a", "b"]}, 'The contact has none of the tags "a", "b"'),
+        ({"none": ["lead"]}, 'The contact has the tag "lead"'),
+    ],
+)
+def test_tags_say_which_one(tags: dict[str, Any], words: str) -> None:
+    verdict = judge(rules(tags=tags), GOOD)
+    assert isinstance(verdict, Skip)
+    assert verdict.detail["words"] == words
+    assert verdict.detail["measured"] == ["lead"]
+
+
+def test_reentry_after_finish_asks_only_for_those_in_flight() -> None:
+    again = rules(reentry="after_finish")
+    assert isinstance(judge(again, replace(GOOD, entries=5)), Eligible)
+    verdict = judge(again, replace(GOOD, in_flight=1))
+    assert isinstance(verdict, Skip)
+    assert verdict.rule == "reentry"
+    assert isinstance(judge(rules(reentry="always"), replace(GOOD, in_flight=1, entries=5)), Eligible)
+
+
+def test_the_condition_tells_the_values_it_saw() -> None:
+    verdict = judge(rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
+    assert isinstance(verdict, Skip)
+    assert verdict.detail["measured"] == {"contact.attributes.country": "US"}
+
+
+def test_a_limit_of_nothing_lets_nobody_through() -> None:
+    verdict = judge(rules(daily_limit=0), GOOD)
+    assert isinstance(verdict, Skip)
+    assert verdict.rule == "daily_limit"
+
+
+def test_an_execution_that_sends_nothing_needs_no_address() -> None:
+    assert isinstance(judge(rules(), replace(GOOD, channel=None, address=None)), Eligible)
+
+
+def test_reachability_can_be_asked_for_alone() -> None:
+    assert unreachable("sms", "+15550100", False) is None
+    found = unreachable("sms", None, False)
+    assert found is not None
+    assert found.detail["words"] == "The contact has no address for SMS"
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (45, "45 seconds"),
+        (60, "1 minute"),
+        (7200, "2 hours"),
+        (604_800, "7 days"),
+        (1_209_600, "2 weeks"),
+        (90, "90 seconds"),
+    ],
+)
+def test_a_duration_is_spoken_in_its_largest_whole_unit(length: float, words: str) -> None:
+    assert spoken(length) == words

@@ -1,0 +1,50 @@
+"""The variables: what is known is there, though it be null; the rest is missing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+from rules.facts import contact_facts, facts, trigger_facts
+from rules.scope import AT_STEPS, CONTACT
+from rules.templating import render
+
+ROW = {"id": UUID(int=1), "first_name": "Ada", "email": None, "tags": None, "attributes": None, "workspace_id": 7}
+NOW = datetime(2026, 5, 4, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
+
+
+def made() -> dict[str, object]:
+    return facts(
+        contact=ROW,
+        payload=None,
+        finished={"write": {"text": "hi"}},
+        automation={"id": UUID(int=2), "name": "Welcome"},
+        execution={"id": UUID(int=3)},
+        now=NOW,
+    )
+
+
+def test_a_contact_has_every_field_of_the_language_and_no_other() -> None:
+    assert set(contact_facts(ROW)) == set(CONTACT)
+    assert contact_facts(ROW)["tags"] == []
+    assert contact_facts(ROW)["attributes"] == {}
+
+
+def test_the_roots_are_those_that_validation_knows_and_all_is_json() -> None:
+    assert set(made()) == AT_STEPS.roots
+    assert json.loads(json.dumps(made())) == made()
+
+
+def test_now_is_a_text_in_utc() -> None:
+    assert made()["now"] == "2026-05-04T10:00:00Z"
+
+
+def test_the_variables_fill_a_template() -> None:
+    source = "{{ contact.first_name }}{{ contact.email }} {{ steps.write.text }} {{ execution.follow_up }}"
+    assert render(source, made()) == "Ada hi 0"
+
+
+def test_a_trigger_has_no_steps_and_no_execution() -> None:
+    early = trigger_facts(contact=ROW, payload={"a": 1}, automation={"id": "x", "name": "y"}, now=datetime.now(UTC))
+    assert set(early) == {"contact", "payload", "automation", "now"}

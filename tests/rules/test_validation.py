@@ -1,0 +1,270 @@
+"""What can be published, and what is said of what cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules import not_yet
+from rules.actions import ACTIONS
+from rules.validation import validate
+
+SMS = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
+
+
+def document(*steps: object, trigger: object = None, **more: object) -> dict[str, Any]:
+    return {"trigger": trigger or {"type": "contact.created"}, "steps": list(steps) or [SMS], **more}
+
+
+def problems(document: object, **options: str) -> dict[str, str]:
+    return {problem.path: problem.message for problem in validate(document, **options)}
+
+
+def step(action: str, id_: str = "one", **more: object) -> dict[str, Any]:
+    return {"id": id_, "action": action, **more}
+
+
+def test_the_smallest_workflow_is_valid() -> None:
+    assert validate(document()) == []
+
+
+@pytest.mark.parametrize("nothing", [None, [], "text", 3, True])
+def test_a_definition_is_an_object(nothing: object) -> None:
+    assert problems(nothing)[""].startswith("must be an object")
+
+
+def test_what_is_required_is_named() -> None:
+    assert problems({}) == {"trigger": "is required", "steps": "is required"}
+    assert problems({"trigger": {"type": "x"}, "steps": []}) == {"steps": "must have at least one step"}
+
+
+def test_a_path_leads_to_the_place() -> None:
+    inner = step("notify", "inner", **{"with": {"channel": "fax", "text": "hi"}})
+    fork = step("branch", "fork", **{"if": "true", "then": [inner]})
+    assert problems(document(SMS, {**SMS, "id": "b"}, fork)) == {
+        "steps[2].then[0].with.channel": 'unknown channel "fax"; known: discord, slack'
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "words"),
+    [
+        (document(extra=1), "extra", 'unknown field "extra"'),
+        (document(step("send_emial")), "steps[0].action", 'unknown action "send_emial"; did you mean "send_email"?'),
+        (document(step("stop", "a b")), "steps[0].id", "must be letters"),
+        (document(SMS, SMS), "steps[1].id", '"sms" is already the id of steps[0]'),
+        (document("x"), "steps[0]", "must be an object, not a text"),
+        (document({**SMS, "retry": {"max": 4}}), "steps[0].retry.max", "must be between 0 and 3"),
+        (document({**SMS, "retry": {"max": True}}), "steps[0].retry.max", "must be a whole number"),
+        (document({**SMS, "on_unknown": "drop"}), "steps[0].on_unknown", 'unknown on_unknown "drop"'),
+        (document({**SMS, "if": "true"}), "steps[0].if", 'unknown field "if"'),
+        (document({**SMS, "send_at": "soon"}), "steps[0].send_at", "must be a time of day"),
+        (document({**SMS, "with": {"body": ""}}), "steps[0].with.body", "must not be empty"),
+        (document({**SMS, "with": {"body": "a\0b"}}), "steps[0].with.body", "control characters"),
+        (document({**SMS, "with": {"body": "\ud800"}}), "steps[0].with.body", "surrogate"),
+        (document({**SMS, "with": {"body": "{{ a"}}), "steps[0].with.body", "is not a Liquid template"),
+        (document({**SMS, "with": {"body": "{{ now | upcse }}"}}), "steps[0].with.body", 'unknown filter "upcse"'),
+        (
+            document(step("generate_message", **{"with": {"prompt": "x", "temperature": 3}})),
+            "steps[0].with.temperature",
+            "must be between 0 and 2",
+        ),
+        (document(step("wait", **{"with": {"for": "2x"}})), "steps[0].with.for", "must be a duration"),
+        (document(step("wait", **{"with": {"for": "400d"}})), "steps[0].with.for", "must be between 1s and 365d"),
+        (document(step("call_webhook", **{"with": {"url": "ftp://x"}})), "steps[0].with.url", "http or https"),
+        (document(step("call_webhook", **{"with": {"url": "https://a:b@x"}})), "steps[0].with.url", "password"),
+        (
+            document(step("send_email", **{"with": {"subject": "a\nBcc: b", "body": "x"}})),
+            "steps[0].with.subject",
+            "must be a single line",
+        ),
+        (document(step("update_contact")), "steps[0].with", "is required"),
+        (document(step("update_contact", **{"with": {}})), "steps[0].with", "must have at least one of"),
+        (document(step("branch", **{"if": "a ==", "then": []})), "steps[0].if", "is not a condition"),
+        (document(step("split", variants=[{"name": "a", "steps": []}])), "steps[0].variants", "between 2 and 20"),
+        (document(rules={"daily_limit": "5"}), "rules.daily_limit", "must be a whole number, not a text"),
+        (
+            document(rules={"active_hours": {"start": "9:00", "end": "10:00"}}),
+            "rules.active_hours.start",
+            "time of day",
+        ),
+        (
+            document(rules={"active_hours": {"start": "09:00", "end": "10:00", "timezone": "Rome"}}),
+            "rules.active_hours.timezone",
+            "is not a time zone",
+        ),
+        (document(trigger={"type": "a b"}), "trigger.type", "must be the name of an event"),
+        (document(trigger={"type": "schedule"}), "trigger.with", "is required"),
+        (document(trigger={"type": "schedule", "with": {"cron": "x"}}), "trigger.with.cron", "cron"),
+        (document(trigger={"type": "instagram.coment"}), "trigger.type", 'did you mean "instagram.comment"?'),
+        (document(trigger={"type": "x", "with": {"a": 1}}), "trigger.with.a", "unknown field"),
+        (document({**SMS, "with": {"body": "x" * 300_000}}), "", "is larger than 256 KiB"),
+    ],
+)
+def test_each_fault_is_named_where_it_stands(written: object, path: str, words: str) -> None:
+    found = problems(written)
+    assert list(found) == [path]
+    assert words in found[path]
+
+
+def body(text: str) -> dict[str, Any]:
+    return {**SMS, "with": {"body": text}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ contact.first_name }} {{ contact.attributes.any.thing }} {{ payload.any }} {{ now }}",
+        "{{ contact.tags[0] }} {{ contact.tags.size }} {{ contact[payload.key] }} {{ execution.follow_up }}",
+        "{% assign mine = automation.name %}{{ mine }}",
+    ],
+)
+def test_known_variables_may_be_named(text: str) -> None:
+    assert validate(document(body(text))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{{ contact.frist_name }}", 'unknown variable "contact.frist_name"; did you mean "contact.first_name"?'),
+        ("{{ contact.frist_name | default: 'x' }}", "contact.frist_name"),
+        ("{{ contact.email.domain }}", 'unknown variable "contact.email.domain"'),
+        ("{{ contcat.email }}", 'did you mean "contact"?'),
+        ("{{ steps.nope.text }}", 'unknown variable "steps.nope"'),
+        ("{{ steps.sms.text }}", 'unknown variable "steps.sms"'),
+        ("{% if automation.nmae %}{% endif %}", "automation.nmae"),
+    ],
+)
+def test_a_variable_that_cannot_exist_is_refused(text: str, words: str) -> None:
+    assert words in problems(document(body(text)))["steps[0].with.body"]
+
+
+def test_a_step_sees_those_before_it_and_all_arms_behind_it_but_not_the_other_arm() -> None:
+    write = step("generate_message", "write", **{"with": {"prompt": "x"}})
+    seen = {**body("{{ steps.write.text }}"), "id": "seen"}
+    other = {**body("{{ steps.seen.x }}"), "id": "other"}
+    after = {**body("{{ steps.seen.x }}{{ steps.other.x }}{{ steps.fork.taken }}"), "id": "after"}
+    fork = step("branch", "fork", **{"if": "steps.write.text != ''", "then": [seen], "else": [other]})
+    found = problems(document(write, fork, after))
+    assert list(found) == ["steps[1].else[0].with.body"]
+
+
+def test_the_fields_of_an_output_are_known_where_the_action_fixes_them() -> None:
+    write = step("generate_message", "write", **{"with": {"prompt": "x"}})
+    assert (
+        'did you mean "steps.write.text"?'
+        in problems(document(write, body("{{ steps.write.txt }}")))["steps[1].with.body"]
+    )
+
+
+def test_rules_and_triggers_see_no_steps_and_a_choice_of_contacts_no_payload() -> None:
+    assert "rules.where" in problems(document(rules={"where": "steps.a.b == 1"}))
+    assert "trigger.where" in problems(document(trigger={"type": "x", "where": "execution.id == 1"}))
+    chosen = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "payload.x == 1"}}
+    assert "trigger.with.contacts" in problems(document(trigger=chosen))
+
+
+def test_arms_and_variants_may_stand_beside_the_action_or_under_with_but_not_in_both() -> None:
+    arm = [{**SMS, "id": "inner"}]
+    waiting = {"event": "contact.replied", "timeout": "2d"}
+    assert validate(document(step("wait_until", then=arm, **{"with": waiting}))) == []
+    assert validate(document(step("wait_until", **{"with": {**waiting, "then": arm}}))) == []
+    twice = step("wait_until", then=[], **{"with": {**waiting, "then": []}})
+    assert problems(document(twice)) == {"steps[0].then": "stands here and under with; one place is enough"}
+
+
+def test_steps_are_at_most_a_hundred_and_eight_levels_deep() -> None:
+    assert validate(document(*(step("stop", f"s{n}") for n in range(100)))) == []
+    assert "at most 100" in problems(document(*(step("stop", f"s{n}") for n in range(101))))["steps"]
+    assert validate(document(_nested(8))) == []
+    assert any("deeper than 8" in words for words in problems(document(_nested(9))).values())
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    inner = step("stop", "innermost")
+    for level in range(levels - 1):
+        inner = step("branch", f"level{level}", **{"if": "true", "then": [inner]})
+    return inner
+
+
+def test_hostile_nesting_is_refused_before_anything_walks_it() -> None:
+    deep: Any = {}
+    for _ in range(50_000):
+        deep = {"then": [deep]}
+    assert "nested deeper" in validate(deep)[0].message
+
+
+@pytest.mark.parametrize("name", sorted(not_yet.ACTIONS))
+def test_an_action_that_cannot_run_yet_is_refused(name: str) -> None:
+    assert problems(document(step(name)))["steps[0].action"] == f'this version cannot run the action "{name}" yet'
+    assert name in ACTIONS
+
+
+@pytest.mark.parametrize("name", sorted(not_yet.TRIGGERS))
+def test_a_trigger_that_cannot_run_yet_is_refused(name: str) -> None:
+    assert "cannot run the trigger" in problems(document(trigger={"type": name}))["trigger.type"]
+
+
+@pytest.mark.parametrize("name", sorted(not_yet.AUTOMATION_TYPES))
+def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
+    assert "cannot run automations" in problems(document(), automation_type=name)["type"]
+
+
+def test_follow_ups_and_reviews_are_refused_and_none_of_them_are_not() -> None:
+    assert (
+        "cannot run follow-ups"
+        in problems(document(rules={"follow_ups": {"max": 1, "every": "24h"}}))["rules.follow_ups.max"]
+    )
+    assert validate(document(rules={"follow_ups": {"max": 0, "every": "24h"}}), automation_type="ai_follow_up") == []
+    assert "cannot run a review" in problems(document({**SMS, "review": True}))["steps[0].review"]
+    assert validate(document({**SMS, "review": False})) == []
+
+
+_WORDS = st.sampled_from(
+    [
+        "trigger",
+        "type",
+        "rules",
+        "steps",
+        "id",
+        "action",
+        "with",
+        "if",
+        "then",
+        "else",
+        "variants",
+        "name",
+        "tags",
+        "send_at",
+    ]
+)
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from([*ACTIONS, "schedule", "{{ contact.x }}", "2h", "payload.a > 1", "\0", "\ud800"]),
+)
+_JSON = st.recursive(
+    _VALUES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS | st.text(max_size=3), inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_JSON)
+def test_any_json_is_judged_without_an_exception(value: object) -> None:
+    assert isinstance(validate(value), list)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_WORDS, _JSON, max_size=6), _JSON, _JSON)
+def test_any_step_is_judged_without_an_exception(more: dict[str, Any], trigger: object, rules: object) -> None:
+    for action in ("branch", "split", "wait_until", "send_email", "call_webhook", "update_contact"):
+        written = {"trigger": trigger, "rules": rules, "steps": [{"id": "a", "action": action, **more}]}
+        assert all(problem.message for problem in validate(written))
