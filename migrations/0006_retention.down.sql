@@ -1,0 +1,2 @@
+drop function drop_history_partitions(timestamptz);
+drop function ensure_history_partitions(integer);

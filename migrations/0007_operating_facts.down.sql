@@ -1,0 +1,2 @@
+drop function engine_facts();
+drop function newest_migration();

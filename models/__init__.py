@@ -1,0 +1,1 @@
+"""REMEMBERS. PostgreSQL through peewee; the only folder that speaks SQL, the only truth."""

@@ -1,0 +1,101 @@
+"""API keys: a workspace's secrets for programs. Shown once when issued, kept only as a SHA-256.
+
+A secret has 256 random bits, so a fast hash is enough; looking its hash up in an index tells a guesser nothing about
+the secret, however the comparison is timed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from models.database import Row, acting_as, changed, connection, row, rows
+from models.ids import new_id
+
+Scope = Literal["trigger", "track", "read", "write"]
+SCOPES: tuple[Scope, ...] = ("trigger", "track", "read", "write")
+
+#: How much of a secret is kept readable, for a person to tell keys apart.
+_PREFIX_LENGTH = 9
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key that was presented and is valid."""
+
+    id: str
+    workspace_id: str
+    name: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class IssuedKey:
+    """A new key with its secret, which is nowhere to be found afterwards."""
+
+    id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"IssuedKey(id={self.id!r})"
+
+
+def issue(workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES) -> IssuedKey:
+    """A new key with these scopes."""
+    key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
+    with acting_as(workspace_id):
+        changed(
+            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            (key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], _digest(key.secret), sorted(set(scopes))),
+        )
+    return key
+
+
+def find(secret: str) -> ApiKey | None:
+    """The key that this secret opens, unless it was revoked."""
+    with connection():
+        found = row("select * from find_api_key(%s)", (_digest(secret),))
+    if found is None:
+        return None
+    return ApiKey(str(found["id"]), str(found["workspace_id"]), found["name"], frozenset(found["scopes"]))
+
+
+def note_use(workspace_id: str, key_id: str) -> None:
+    """Remember that a key was used: exact to the minute, so that a busy key does not write with every request."""
+    with acting_as(workspace_id):
+        changed(
+            "update api_keys set last_used_at = beckon_now() where id = %s and workspace_id = %s "
+            "and (last_used_at is null or last_used_at < beckon_now() - interval '1 minute')",
+            (key_id, workspace_id),
+        )
+
+
+def every(workspace_id: str) -> list[Row]:
+    """All keys, revoked ones too, newest first: id, name, prefix, scopes, created_at, last_used_at, revoked_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select id, name, prefix, scopes, created_at, last_used_at, revoked_at from api_keys "
+            "where workspace_id = %s order by id desc",
+            (workspace_id,),
+        )
+
+
+def revoke(workspace_id: str, key_id: str) -> bool:
+    """End a key at once; False where there is no such live key."""
+    with acting_as(workspace_id):
+        return (
+            changed(
+                "update api_keys set revoked_at = beckon_now() where id = %s and workspace_id = %s "
+                "and revoked_at is null",
+                (key_id, workspace_id),
+            )
+            == 1
+        )
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,183 @@
+"""Automations: what an operator owns, toggles and publishes.
+
+Publishing is one transaction: a new immutable version, the pointer to it, and the next time of its clock; executions
+in flight stay on the version that they hold. Deleting is soft, so that history keeps its names. Whoever changes an
+automation here tells `ephemeral.workflow_cache` after the commit; the two are siblings and don't know each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg2.extras import Json
+
+from models import audit, automation_schedule
+from models.audit import Actor
+from models.database import Row, acting_as, changed, connection, row, rows
+from models.ids import new_id
+from models.refusals import InvalidDefinition, NotThere
+from rules.validation import validate
+
+_MISSING = "There is no automation by that id."
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a publication made. `hook_token` is there once, when a `hook` trigger got its secret address."""
+
+    automation_id: str
+    version: int
+    hook_token: str | None = field(default=None, repr=False)
+
+
+def create(
+    workspace_id: str, *, name: str, type: str, definition: Mapping[str, Any], actor: Actor, enabled: bool = True
+) -> Publication:
+    """A new automation with `definition` as its version 1. Raises `InvalidDefinition`, and then there is none."""
+    automation_id = new_id()
+    with acting_as(workspace_id):
+        changed(
+            "insert into automations (id, workspace_id, name, type, enabled) values (%s, %s, %s, %s, %s)",
+            (automation_id, workspace_id, name, type, enabled),
+        )
+        audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
+        return publish(workspace_id, automation_id, definition, actor)
+
+
+def publish(workspace_id: str, automation_id: str, definition: Mapping[str, Any], actor: Actor) -> Publication:
+    """Make `definition` the next version; the draft is gone. Raises `NotThere` or `InvalidDefinition`."""
+    with acting_as(workspace_id):
+        found = _lock(workspace_id, automation_id)
+        problems = validate(definition, automation_type=found["type"])
+        if problems:
+            raise InvalidDefinition(problems)
+        version, version_id = found["version"] + 1, new_id()
+        trigger_type = definition["trigger"]["type"]
+        changed(
+            "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            (version_id, workspace_id, automation_id, version, Json(definition), actor.name),
+        )
+        changed(
+            "update automations set version = %s, version_id = %s, trigger_type = %s, draft = null, "
+            "updated_at = beckon_now() where id = %s and workspace_id = %s",
+            (version, version_id, trigger_type, automation_id, workspace_id),
+        )
+        automation_schedule.renew(workspace_id, automation_id, definition)
+        audit.record(workspace_id, actor, "automation.published", "automation", automation_id, {"version": version})
+        needs_token = trigger_type == "hook" and found["hook_token_hash"] is None
+        token = _set_hook_token(workspace_id, automation_id) if needs_token else None
+        return Publication(automation_id, version, token)
+
+
+def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> None:
+    """Give it another name. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        before = _lock(workspace_id, automation_id)["name"]
+        if before == name:
+            return
+        _update(workspace_id, automation_id, "name", name)
+        audit.record(
+            workspace_id, actor, "automation.renamed", "automation", automation_id, {"from": before, "to": name}
+        )
+
+
+def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -> None:
+    """Switch it on or off; a clock that stood still goes on from now. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        before = _lock(workspace_id, automation_id)
+        if before["enabled"] == enabled:
+            return
+        _update(workspace_id, automation_id, "enabled", enabled)
+        if enabled and before["version_id"]:
+            automation_schedule.renew(workspace_id, automation_id, _definition(before["version_id"]))
+        action = "automation.enabled" if enabled else "automation.disabled"
+        audit.record(workspace_id, actor, action, "automation", automation_id)
+
+
+def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any] | None) -> None:
+    """Keep the one draft, valid or not, until the next publication; None throws it away. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        _lock(workspace_id, automation_id)
+        changed(
+            "update automations set draft = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
+            (None if document is None else Json(document), automation_id, workspace_id),
+        )
+
+
+def new_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
+    """A new secret for `POST /api/hooks/{token}`; the one before stops working. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        _lock(workspace_id, automation_id)
+        audit.record(workspace_id, actor, "automation.hook_renewed", "automation", automation_id)
+        return _set_hook_token(workspace_id, automation_id)
+
+
+def find_hook(token: str) -> tuple[str, str] | None:
+    """The workspace and the automation behind a hook's secret."""
+    with connection():
+        found = row("select * from find_hook(%s)", (_digest(token),))
+    return None if found is None else (str(found["workspace_id"]), str(found["automation_id"]))
+
+
+def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
+    """Delete softly and, in the same transaction, call `cancel_in_flight`; its answer. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        _lock(workspace_id, automation_id)
+        changed(
+            "update automations set deleted_at = beckon_now(), enabled = false, hook_token_hash = null, "
+            "updated_at = beckon_now() where id = %s and workspace_id = %s",
+            (automation_id, workspace_id),
+        )
+        automation_schedule.renew(workspace_id, automation_id, None)
+        cancelled = cancel_in_flight()
+        audit.record(workspace_id, actor, "automation.deleted", "automation", automation_id, {"cancelled": cancelled})
+        return cancelled
+
+
+def versions(workspace_id: str, automation_id: str) -> list[Row]:
+    """Every published version, newest first: version, definition, published_by, published_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select version, definition, published_by, published_at from workflow_versions "
+            "where automation_id = %s and workspace_id = %s order by version desc",
+            (automation_id, workspace_id),
+        )
+
+
+def _lock(workspace_id: str, automation_id: str) -> Row:
+    """The automation's row, ours until the transaction ends: two publications come one after the other."""
+    found = row(
+        "select name, type, enabled, version, version_id, hook_token_hash from automations "
+        "where id = %s and workspace_id = %s and deleted_at is null for update",
+        (automation_id, workspace_id),
+    )
+    if found is None:
+        raise NotThere(_MISSING)
+    return found
+
+
+def _update(workspace_id: str, automation_id: str, column: str, new: object) -> None:
+    changed(
+        f"update automations set {column} = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
+        (new, automation_id, workspace_id),
+    )
+
+
+def _definition(version_id: str) -> Mapping[str, Any] | None:
+    found = row("select definition from workflow_versions where id = %s", (version_id,))
+    return found["definition"] if found else None
+
+
+def _set_hook_token(workspace_id: str, automation_id: str) -> str:
+    token = secrets.token_urlsafe(32)
+    _update(workspace_id, automation_id, "hook_token_hash", _digest(token))
+    return token
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,65 @@
+"""When an automation that starts by the clock is due next: one row for each, moved on by the scheduler.
+
+A `schedule` trigger is due at the ticks of its cron line; `contact.inactive` is looked at once an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from models.database import Row, changed, rows, value
+from rules.schedule import next_tick
+
+#: How often contacts are searched for who became inactive.
+INACTIVE_EVERY = timedelta(hours=1)
+
+
+def next_due(definition: Mapping[str, Any], workspace_zone: str, after: datetime) -> datetime | None:
+    """The first moment later than `after` at which the workflow starts by the clock; None when it never does so."""
+    trigger = definition["trigger"]
+    if trigger["type"] == "contact.inactive":
+        return after + INACTIVE_EVERY
+    if trigger["type"] != "schedule":
+        return None
+    told = trigger["with"]
+    return next_tick(told["cron"], told.get("timezone") or workspace_zone, after)
+
+
+def renew(workspace_id: str, automation_id: str, definition: Mapping[str, Any] | None) -> None:
+    """Reckon anew from now, inside the caller's transaction; without a definition there is no next time."""
+    if definition is None or (due := _from_now(workspace_id, definition)) is None:
+        changed(
+            "delete from automation_schedules where automation_id = %s and workspace_id = %s",
+            (automation_id, workspace_id),
+        )
+        return
+    changed(
+        "insert into automation_schedules (automation_id, workspace_id, next_at) values (%s, %s, %s) "
+        "on conflict (automation_id) do update set next_at = excluded.next_at",
+        (automation_id, workspace_id, due),
+    )
+
+
+def _from_now(workspace_id: str, definition: Mapping[str, Any]) -> datetime | None:
+    zone = value("select timezone from workspaces where id = %s", (workspace_id,))
+    return next_due(definition, zone or "UTC", value("select beckon_now()"))
+
+
+def due() -> tuple[datetime, list[Row]]:
+    """Now, and the automations whose time has come: automation_id, workspace_id, next_at."""
+    now: datetime = value("select beckon_now()")
+    return now, rows(
+        "select automation_id, workspace_id, next_at from automation_schedules where next_at <= %s order by next_at",
+        (now,),
+    )
+
+
+def move_on(done: Row, definition: Mapping[str, Any], now: datetime) -> None:
+    """Write down the next time, unless somebody changed it meanwhile. Ticks that were missed are not made up for."""
+    zone = value("select timezone from workspaces where id = %s", (done["workspace_id"],))
+    changed(
+        "update automation_schedules set next_at = %s where automation_id = %s and next_at = %s",
+        (next_due(definition, zone or "UTC", now), done["automation_id"], done["next_at"]),
+    )

@@ -1,0 +1,134 @@
+"""Contacts as people and programs keep them: a page of the list, one, its changes and its end.
+
+Finding the contact that a trigger speaks of, and making it, is `models.contact_matching`'s. Fields come in normalised,
+under the names of the columns. Deleting is soft: history keeps its names, the addresses are free for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import peewee
+import psycopg2
+from psycopg2.extras import Json
+
+from models import audit
+from models.audit import Actor
+from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
+from models.database import Row, acting_as, changed, row, rows, value
+from models.ids import is_id
+from models.refusals import Conflict, NotThere
+from models.reports.search import prefix_query
+
+_COLUMNS = """
+    c.id, c.external_id, c.first_name, c.last_name, c.username, c.email, c.phone, c.facebook_id, c.instagram_id,
+    c.timezone, c.tags, c.attributes, c.last_event_at, c.created_at, c.updated_at,
+    coalesce((select json_agg(json_build_object('channel', s.channel, 'reason', s.reason) order by s.channel)
+        from suppressions s where s.workspace_id = c.workspace_id and s.contact_id = c.id), '[]') suppressed
+"""
+_MISSING = "There is no contact by that id."
+
+
+def get(workspace_id: str, contact_id: str) -> Row | None:
+    """One contact with its channels that are `suppressed`."""
+    with acting_as(workspace_id):
+        return row(
+            f"select {_COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
+            (workspace_id, contact_id),
+        )
+
+
+def is_just_made(contact_id: str) -> bool:
+    """Whether the present transaction made this contact: its time is then the transaction's."""
+    return bool(value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
+
+
+def page(
+    workspace_id: str, *, limit: int, before: str | None = None, q: str | None = None, tag: str | None = None
+) -> list[Row]:
+    """At most `limit` contacts, newest first, older than the one with id `before`.
+
+    `q` is an id, an external id, an e-mail or a phone number, or the beginnings of words of names and addresses.
+    """
+    conditions, parameters = ["c.workspace_id = %s and c.deleted_at is null"], [workspace_id]
+    if before is not None:
+        conditions.append("c.id < %s")
+        parameters.append(before)
+    if tag is not None:
+        conditions.append("%s = any(c.tags)")
+        parameters.append(tag)
+    if q:
+        condition, given = _matching(q.strip())
+        conditions.append(condition)
+        parameters.extend(given)
+    with acting_as(workspace_id):
+        return rows(
+            f"select {_COLUMNS} from contacts c where {' and '.join(conditions)} order by c.id desc limit %s",
+            [*parameters, limit],
+        )
+
+
+def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
+    """Replace the given fields, `tags` too; `attributes` merge, null clears.
+
+    Raises `NotThere`, and `Conflict` for an address that belongs to another contact.
+    """
+    assignments, parameters = ["updated_at = beckon_now()"], []
+    for name in PLAIN_FIELDS:
+        if name in fields:
+            assignments.append(f"{name} = %s")
+            parameters.append(fields[name])
+    if "tags" in fields:
+        assignments.append("tags = %s")
+        parameters.append(fields["tags"] or [])
+    if "attributes" in fields:
+        given = fields["attributes"]
+        # Null for the whole clears it; null for one name takes that name out.
+        assignments.append("attributes = " + ("%s" if given is None else "jsonb_strip_nulls(attributes || %s)"))
+        parameters.append(Json(given or {}))
+    with acting_as(workspace_id):
+        try:
+            moved = changed(
+                f"update contacts set {', '.join(assignments)} where id = %s and workspace_id = %s "
+                "and deleted_at is null",
+                [*parameters, contact_id, workspace_id],
+            )
+        except peewee.IntegrityError as error:
+            raise _taken(error, fields) from error
+        if not moved:
+            raise NotThere(_MISSING)
+        audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, {"fields": sorted(fields)})
+
+
+def delete(workspace_id: str, contact_id: str, actor: Actor) -> None:
+    """Delete softly; what is in flight for it will be skipped. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        moved = changed(
+            "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
+            (contact_id, workspace_id),
+        )
+        if not moved:
+            raise NotThere(_MISSING)
+        audit.record(workspace_id, actor, "contact.deleted", "contact", contact_id)
+
+
+def _matching(q: str) -> tuple[str, list[Any]]:
+    exact = "c.external_id = %s or lower(c.email) = %s or c.phone = %s"
+    given: list[Any] = [q, q.lower(), q]
+    if is_id(q):
+        return f"(c.id = %s or {exact})", [q, *given]
+    words = prefix_query(q)
+    if words is None:
+        return f"({exact})", given
+    return f"({exact} or c.search @@ to_tsquery('simple', %s))", [*given, words]
+
+
+def _taken(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> Conflict:
+    """The address that is someone else's, by the name of the index that refused it."""
+    cause = error.orig  # type: ignore[attr-defined]  # the stubs lack it
+    index = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None
+    name = next((name for name in IDENTIFIERS if index == f"contacts_{name}"), "email")
+    head, *rest = name.split("_")
+    path = head + "".join(word.title() for word in rest)
+    return Conflict(f"{path} {fields.get(name)} belongs to another contact", path)

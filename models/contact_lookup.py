@@ -1,0 +1,20 @@
+"""Finds who wrote to us by an address, when no message of ours is named."""
+
+from __future__ import annotations
+
+from models.database import Row, row
+
+_COLUMN = {"email": "lower(c.email)", "sms": "c.phone"}
+
+
+def who_wrote(channel: str, address: str, workspace_id: str | None) -> Row | None:
+    """The contact with this address: in the given workspace, else in the one that wrote to it last."""
+    return row(
+        f"""
+        select c.id, c.workspace_id from contacts c
+        where {_COLUMN[channel]} = lower(%(address)s) and c.deleted_at is null
+            and (%(workspace)s::uuid is null or c.workspace_id = %(workspace)s)
+        order by (select max(m.sent_at) from messages m where m.contact_id = c.id) desc nulls last limit 1
+        """,
+        {"address": address, "workspace": workspace_id},
+    )

@@ -1,0 +1,93 @@
+"""The demo workspace of a first start: made once and whole, then left to whoever uses it.
+
+Later starts change nothing in it but what `access.json` needs to be true: an API key and a password that work (they
+cannot be read back from their hashes, so a file that still has them keeps them) and a site key for the present URL.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from models import api_key, automation, contact_matching, site_key, user, workspace
+from models.audit import SYSTEM
+from models.database import acting_as, db, open_pool, transaction
+from models.demo_examples import CONTACTS, EXAMPLES
+from settings import Settings
+
+SLUG = "demo"
+OWNER_EMAIL = "owner@demo.example"
+#: The name of the keys that stand in access.json.
+KEY_NAME = "access.json"
+#: Where the browser script may run beside the dashboard's own URL: any port of it.
+LOCALHOST = "http://localhost"
+
+
+def ensure_demo(settings: Settings) -> dict[str, str]:
+    """Make the demo workspace where it is missing; what `access.json` should say of it, in the contract's names.
+
+    `apiKey` and `password` are there only when they are new. Points the process's pool at PostgreSQL as the service,
+    and closes it: a program calls this before it opens its own.
+    """
+    open_pool(settings.database_service_url, "beckon_service", 2)
+    try:
+        with transaction():
+            found = workspace.by_slug(SLUG)
+            workspace_id = found["id"] if found else make()
+            return {
+                "workspaceId": workspace_id,
+                "email": OWNER_EMAIL,
+                "siteKey": _site_key(workspace_id, settings.url),
+                **_new_secrets(workspace_id, _kept(settings.home / "access.json", workspace_id)),
+            }
+    finally:
+        db.close_all()
+
+
+def make() -> str:
+    """Make the workspace with its people and automations, which are not there yet; its id."""
+    workspace_id = workspace.create(SLUG, "Demo", demo=True)
+    with acting_as(workspace_id):
+        contact_matching.match(workspace_id, [(None, person) for person in CONTACTS])
+    for example in EXAMPLES:
+        automation.create(
+            workspace_id, name=example.name, type="workflow", definition=example.definition, actor=SYSTEM,
+            enabled=example.enabled,
+        )  # fmt: skip
+    return workspace_id
+
+
+def _kept(access_file: Path, workspace_id: str) -> dict[str, Any]:
+    """What an earlier start wrote about this same workspace; empty when it wrote nothing."""
+    try:
+        kept = json.loads(access_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return dict(kept) if kept.get("workspaceId") == workspace_id else {}
+
+
+def _new_secrets(workspace_id: str, kept: dict[str, Any]) -> dict[str, str]:
+    made = {}
+    opened = api_key.find(kept["apiKey"]) if kept.get("apiKey") else None
+    if opened is None or opened.workspace_id != workspace_id:
+        made["apiKey"] = api_key.issue(workspace_id, KEY_NAME).secret
+    user_id = user.id_of(OWNER_EMAIL)
+    # A password that was changed since stays changed, though the file has the old one.
+    if user_id is None or not kept.get("password"):
+        made["password"] = secrets.token_urlsafe(12)
+        if user_id is None:
+            user_id = user.create(OWNER_EMAIL, "Demo owner", made["password"])
+        else:
+            user.set_password(user_id, made["password"])
+        user.join(workspace_id, user_id, "owner")
+    return made
+
+
+def _site_key(workspace_id: str, url: str) -> str:
+    """A live site key that this copy's URL may use."""
+    for known in site_key.every(workspace_id):
+        if known["revoked_at"] is None and {url, LOCALHOST} <= set(known["origins"]):
+            return str(known["key"])
+    return site_key.issue(workspace_id, KEY_NAME, [url, LOCALHOST]).key

@@ -1,0 +1,197 @@
+"""What the demo workspace is filled with: a dozen people, and automations that run from end to end in the sandbox.
+
+The phone numbers are from the range kept for fiction, the mail domains from those kept for examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_TODAY = "{{ now | date: '%d %B' }}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One automation of the demo: its name, its definition, and whether it is switched on."""
+
+    name: str
+    definition: dict[str, Any]
+    enabled: bool = True
+
+
+WELCOME = Example(
+    "Welcome by e-mail",
+    {
+        "trigger": {"type": "contact.created"},
+        "steps": [
+            {
+                "id": "write",
+                "action": "generate_message",
+                "with": {
+                    "prompt": "Write a short, warm welcome to {{ contact.first_name | default: 'a new customer' }}, "
+                    "who has just signed up for our shop. Two sentences, no subject line.",
+                    "max_tokens": 300,
+                    "fallback": "Hi {{ contact.first_name | default: 'there' }}, good to have you with us!",
+                },
+            },
+            {
+                "id": "hello",
+                "action": "send_email",
+                "with": {
+                    "subject": "Welcome, {{ contact.first_name | default: 'friend' }}",
+                    "body": "{{ steps.write.text }}",
+                },
+            },
+        ],
+    },
+)
+
+OVERDUE_INVOICE = Example(
+    "Overdue invoice reminder",
+    {
+        "trigger": {"type": "invoice.overdue", "where": "payload.amount > 0"},
+        "rules": {"daily_limit": 500, "contact_daily_limit": 3},
+        "steps": [
+            {
+                "id": "urgent",
+                "action": "branch",
+                "if": "payload.amount >= 500",
+                "then": [
+                    {
+                        "id": "text_message",
+                        "action": "send_sms",
+                        "with": {
+                            "body": "Hi {{ contact.first_name | default: 'there' }}, your invoice over "
+                            "{{ payload.amount }} is overdue. Reply to this message if anything is unclear."
+                        },
+                    }
+                ],
+                "else": [
+                    {
+                        "id": "reminder",
+                        "action": "send_email",
+                        "with": {
+                            "subject": "A friendly reminder",
+                            "body": "Hello {{ contact.first_name | default: 'there' }},\n\n"
+                            "your invoice over {{ payload.amount }} is waiting to be paid.",
+                        },
+                    }
+                ],
+            },
+            {"id": "patience", "action": "wait", "with": {"for": "2h"}},
+            {
+                "id": "call_them",
+                "action": "create_task",
+                "with": {
+                    "title": "Ask {{ contact.first_name | default: 'the customer' }} about the invoice over "
+                    "{{ payload.amount }}",
+                    "due_in": "1d",
+                },
+            },
+        ],
+    },
+)
+
+HOT_LEAD = Example(
+    "Hot lead alert",
+    {
+        "trigger": {"type": "lead.scored", "where": "payload.score >= 80"},
+        "steps": [
+            {
+                "id": "tell_sales",
+                "action": "notify",
+                "with": {
+                    "channel": "slack",
+                    "text": "{{ contact.first_name | default: 'Somebody' }} {{ contact.last_name | default: '' }} "
+                    "has a score of {{ payload.score }}.",
+                },
+            },
+            {
+                "id": "remember",
+                "action": "update_contact",
+                "with": {"add_tags": ["hot"], "set": {"score": "{{ payload.score }}"}},
+            },
+        ],
+    },
+)
+
+BY_HAND = Example(
+    "Personal note",
+    {
+        "trigger": {"type": "manual"},
+        "steps": [
+            {
+                "id": "note",
+                "action": "send_sms",
+                "with": {
+                    "body": "Hi {{ contact.first_name | default: 'there' }}, "
+                    "thank you for shopping with us. How was your order?"
+                },
+            }
+        ],
+    },
+)
+
+DAILY = Example(
+    "Daily offer to leads",
+    {
+        "trigger": {
+            "type": "schedule",
+            "with": {"cron": "0 9 * * *", "contacts": "contact.tags contains 'lead'"},
+        },
+        "rules": {
+            "contact_daily_limit": 1,
+            "frequency_cap": {"max": 3, "per": "7d"},
+            "active_hours": {"start": "09:00", "end": "20:00", "timezone": "contact"},
+            "outside_hours": "wait",
+        },
+        "steps": [
+            {
+                "id": "offer",
+                "action": "send_email",
+                "with": {
+                    "subject": f"Today's offer, {_TODAY}",
+                    "body": "Good morning {{ contact.first_name | default: 'there' }},\n\n"
+                    "everything in the spring collection is ten percent off until tonight.",
+                },
+            }
+        ],
+    },
+    enabled=False,
+)
+
+EXAMPLES = (WELCOME, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
+
+
+def _person(number: int, name: str, zone: str, tags: list[str], **attributes: Any) -> dict[str, Any]:
+    first, last = name.split(" ", 1)
+    username = f"{first}.{last.replace(' ', '')}".lower()
+    return {
+        "external_id": f"demo-{number}",
+        "first_name": first,
+        "last_name": last,
+        "username": username,
+        "email": f"{username}@example.com",
+        "phone": f"+1555550{number:04d}",
+        "timezone": zone,
+        "tags": tags,
+        "attributes": attributes,
+    }
+
+
+#: In the words of the database, as `models.contact_matching` takes them.
+CONTACTS = (
+    _person(101, "Ada Byron", "Europe/London", ["lead", "newsletter"], plan="pro", country="GB", score=72),
+    _person(102, "Grace Hopper", "America/New_York", ["customer"], plan="pro", country="US", score=91),
+    _person(103, "Katherine Johnson", "America/New_York", ["customer", "vip"], plan="enterprise", country="US"),
+    _person(104, "Alan Turing", "Europe/London", ["lead"], plan="free", country="GB", score=55),
+    _person(105, "Emmy Noether", "Europe/Berlin", ["customer", "newsletter"], plan="pro", country="DE"),
+    _person(106, "Sofia Kovalevskaya", "Europe/Stockholm", ["lead", "newsletter"], plan="free", country="SE", score=38),
+    _person(107, "Mary Somerville", "Europe/London", ["customer"], plan="starter", country="GB"),
+    _person(108, "Srinivasa Ramanujan", "Asia/Kolkata", ["lead"], plan="free", country="IN", score=84),
+    _person(109, "Hedy Lamarr", "Europe/Vienna", ["vip"], plan="enterprise", country="AT", score=97),
+    _person(110, "Chien-Shiung Wu", "Asia/Shanghai", ["customer", "newsletter"], plan="pro", country="CN"),
+    _person(111, "Mae Jemison", "America/Chicago", ["lead"], plan="starter", country="US", score=61),
+    _person(112, "Cecilia Payne", "America/Los_Angeles", ["customer"], plan="starter", country="US"),
+)

@@ -1,0 +1,210 @@
+"""Moves of executions that are not a worker's: what wakes them, what operators do to them, what sweeps find.
+
+Each move is one UPDATE that names the state it leaves; whatever it did not hit was in another state, and stays so.
+Every statement takes rows in the order of their ids and skips none silently: it returns what it moved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.database import Row, row, rows
+
+#: Written beside an UPDATE in a CTE called `moved`.
+HISTORY = """
+    insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
+    select m.id, m.workspace_id, m.automation_id, m.test, m.stage_before,
+        greatest(0, extract(epoch from beckon_now() - m.since_before) * 1000)::bigint, m.stage, beckon_now()
+    from moved m where m.stage <> m.stage_before
+"""
+
+
+def wake_for_events(events: Sequence[tuple[str, str]]) -> list[Row]:
+    """Make due what waits for one of these (contact id, event); ids with the queue to ring on."""
+    given = json.dumps([{"contact_id": contact_id, "event": event} for contact_id, event in events])
+    return rows(
+        """
+        update executions e set due_at = beckon_now(), event_at = beckon_now(), rung_at = beckon_now()
+        from json_to_recordset(%s::json) as given(contact_id uuid, event text)
+        where e.contact_id = given.contact_id and e.wait_event = given.event and e.status = 'waiting'
+            and e.waiting_for = 'event'
+        returning e.id, e.queue
+        """,
+        (given,),
+    )
+
+
+def retry(condition: str, parameters: Sequence[Any]) -> list[Row]:
+    """Let failed executions, and those waiting for their next retry, go on now; ids with queues.
+
+    Executions whose outcome is unknown are not retried: their message is resolved instead. What is at rest leaves its
+    automation's counters again, to be counted when it ends.
+    """
+    return rows(
+        f"""
+        with wanted as materialized (
+            select e.id, e.status from executions e
+            where ({condition}) and e.stage = 'failed' and e.status in ('failed', 'waiting')
+                and e.error_class is distinct from 'unknown_outcome'
+            order by e.id for update
+        ), moved as (
+            update executions e set status = 'waiting', waiting_for = 'retry', due_at = beckon_now(),
+                rung_at = beckon_now(), next_retry_at = beckon_now(), finished_at = null, execution_time_ms = null,
+                deliveries = 0
+            from wanted w where e.id = w.id
+            returning e.id, e.queue, e.automation_id, e.test, w.status as status_before
+        ), counted as materialized ({_uncount("failed")})
+        select m.id, m.queue, (select count(*) from counted) from moved m order by m.id
+        """,
+        parameters,
+    )
+
+
+def _uncount(status: str) -> str:
+    return f"""
+        select increment_automation_metrics(o.automation_id, 0, -o.ended, 0, 0, null) from (
+            select automation_id, count(*)::integer as ended from moved
+            where status_before = '{status}' and not test group by automation_id order by automation_id
+        ) o
+    """
+
+
+def cancel(condition: str, parameters: Sequence[Any], rule: str, detail: Mapping[str, Any]) -> list[str]:
+    """End executions that are in flight, as cancelled by `rule`; their ids.
+
+    A worker that holds one finds its fence refused. A message that is being sent is left to become unknown: nobody can
+    say whether it left.
+    """
+    return _end(
+        f"({condition}) and e.status in ('pending', 'running', 'waiting')", parameters, rule, detail, was_failed=False
+    )
+
+
+def discard(condition: str, parameters: Sequence[Any], detail: Mapping[str, Any]) -> list[str]:
+    """Put failed executions away for good; their ids."""
+    return _end(f"({condition}) and e.status = 'failed'", parameters, "discarded", detail, was_failed=True)
+
+
+def _end(
+    condition: str, parameters: Sequence[Any], rule: str, detail: Mapping[str, Any], *, was_failed: bool
+) -> list[str]:
+    found = rows(
+        f"""
+        with wanted as materialized (
+            select e.id, e.stage, e.stage_since from executions e where {condition} order by e.id for update
+        ), moved as (
+            update executions e set status = 'cancelled', stage = 'skipped', stage_since = beckon_now(),
+                skipped_rule = %s, skipped_detail = %s::jsonb, finished_at = beckon_now(), fence = e.fence + 1,
+                lease_owner = null, lease_until = null, due_at = null, waiting_for = null, wait_event = null,
+                next_retry_at = null,
+                execution_time_ms = (extract(epoch from beckon_now() - e.started_at) * 1000)::bigint
+            from wanted w where e.id = w.id
+            returning e.id, e.workspace_id, e.automation_id, e.test, e.stage, w.stage as stage_before,
+                w.stage_since as since_before
+        ), history as ({HISTORY}), unsent as (
+            update messages m set updated_at = beckon_now(),
+                status = case when m.status = 'sending' then 'outcome_unknown' else 'discarded' end
+            from moved where m.execution_id = moved.id
+                and m.status in ('pending', 'review', 'sending', 'failed', 'outcome_unknown')
+        ), freed as (
+            delete from limit_reservations r using moved where r.execution_id = moved.id and not exists (
+                select 1 from messages m where m.execution_id = r.execution_id and m.round = r.round
+                    and (m.sent_at is not null or m.status in ('sending', 'outcome_unknown')))
+            returning r.automation_id, r.contact_id, r.day
+        ), given_back as (
+            update limit_counts c set count = c.count - f.places from (
+                select automation_id, day, holder, count(*) as places
+                from freed cross join lateral (
+                    select contact_id as holder union select '00000000-0000-0000-0000-000000000000'::uuid) h
+                group by automation_id, day, holder
+            ) f where c.automation_id = f.automation_id and c.day = f.day and c.contact_id = f.holder
+        ), counted as materialized (
+            select increment_automation_metrics(o.automation_id, 0, -o.failed, 0, o.ended, beckon_now()) from (
+                select automation_id, count(*)::integer as ended,
+                    {"count(*)::integer" if was_failed else "0"} as failed
+                from moved where not test group by automation_id order by automation_id
+            ) o
+        )
+        select m.id, (select count(*) from counted) from moved m order by m.id
+        """,
+        (*parameters, rule, json.dumps(dict(detail))),
+    )
+    return [one["id"] for one in found]
+
+
+def status_of(execution_id: str) -> str | None:
+    """The status of one execution of the acting workspace, or None where there is none by that id."""
+    found = row(
+        "select status, error_class from executions where workspace_id = acting_workspace() and id = %s",
+        (execution_id,),
+    )
+    if found is None:
+        return None
+    is_unknown = found["status"] == "failed" and found["error_class"] == "unknown_outcome"
+    return "unknown_outcome" if is_unknown else str(found["status"])
+
+
+def resume_paused(condition: str, parameters: Sequence[Any]) -> list[Row]:
+    """Make due what a pause or a configuration error held; ids with queues."""
+    return rows(
+        f"""
+        update executions e set due_at = beckon_now(), rung_at = beckon_now(), waiting_for = 'time'
+        where ({condition}) and e.status = 'waiting' and e.waiting_for in ('pause', 'configuration')
+        returning e.id, e.queue
+        """,
+        parameters,
+    )
+
+
+def due(condition: str, parameters: Sequence[Any], limit: int) -> list[Row]:
+    """What is pending or due now, longest first, marked as rung; ids with queues."""
+    return rows(
+        f"""
+        with wanted as materialized (
+            select e.id from executions e
+            where ({condition}) and e.status in ('pending', 'waiting') and e.due_at <= beckon_now()
+            order by e.due_at limit %s for update skip locked
+        )
+        update executions e set rung_at = beckon_now() from wanted w where e.id = w.id returning e.id, e.queue
+        """,
+        (*parameters, limit),
+    )
+
+
+def come_due(limit: int) -> list[Row]:
+    """Waits whose time came since their bell was last rung: each is returned once."""
+    return due("e.status = 'waiting' and e.rung_at < e.due_at", (), limit)
+
+
+def lost_bells(older_than_seconds: float, queue: str, limit: int) -> list[Row]:
+    """What is due in a queue although its bell was rung a while ago."""
+    return due(
+        "e.queue = %s and e.rung_at < beckon_now() - make_interval(secs => %s)", (queue, older_than_seconds), limit
+    )
+
+
+def due_counts(older_than_seconds: float) -> dict[str, int]:
+    """For each queue how many executions are due whose bell was rung longer ago than this."""
+    found = rows(
+        """
+        select queue, count(*) as count from executions
+        where status in ('pending', 'waiting') and due_at <= beckon_now()
+            and rung_at < beckon_now() - make_interval(secs => %s)
+        group by queue
+        """,
+        (older_than_seconds,),
+    )
+    return {one["queue"]: one["count"] for one in found}
+
+
+def dead_leases(limit: int) -> list[Row]:
+    """Running executions whose lease ran out: their worker is dead or lost; ids with queues."""
+    return rows(
+        """
+        select id, queue from executions where status = 'running' and lease_until <= beckon_now()
+        order by lease_until limit %s
+        """,
+        (limit,),
+    )

@@ -1,0 +1,48 @@
+"""What providers told us, raw: stored once for each of their event ids before they are answered, read by an actor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg2.extras import Json
+
+from models.database import Row, changed, row, rows, transaction
+from models.ids import new_id
+
+
+def store(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any]) -> str | None:
+    """Keep one callback; its row's id, or None when this event was told before."""
+    row_id = new_id()
+    with transaction():
+        # Without RETURNING: the door may write these rows and not read them.
+        stored = changed(
+            "insert into inbound_events (id, provider, event_id, workspace_id, body) values (%s, %s, %s, %s, %s) "
+            "on conflict do nothing",
+            (row_id, provider, event_id, workspace_id, Json(dict(body))),
+        )
+    return row_id if stored else None
+
+
+def take(row_id: str) -> Row | None:
+    """One callback that was not read yet, locked until the transaction ends."""
+    return row("select * from inbound_events where id = %s and processed_at is null for update skip locked", (row_id,))
+
+
+def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
+    """It was read: what came of it, in a word, and whose it was."""
+    changed(
+        "update inbound_events set processed_at = beckon_now(), outcome = %s, "
+        "workspace_id = coalesce(workspace_id, %s) where id = %s",
+        (outcome, workspace_id, row_id),
+    )
+
+
+def waiting(older_than_seconds: float, limit: int) -> list[str]:
+    """Callbacks that nobody has read for a while."""
+    found = rows(
+        "select id from inbound_events where processed_at is null "
+        "and received_at < beckon_now() - make_interval(secs => %s) order by received_at limit %s",
+        (older_than_seconds, limit),
+    )
+    return [one["id"] for one in found]

@@ -1,0 +1,37 @@
+"""JSON for PostgreSQL, of whatever a provider or an AI may have answered.
+
+PostgreSQL keeps no NUL and no lone surrogates. What we accept from producers is refused for them at the door; what
+comes back from the outside world after a message was sent must be recorded all the same, so here they are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON; moments become RFC 3339 texts."""
+    try:
+        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # A lone surrogate, or a number of more than 64 bits.
+        return _slowly(value)
+    return _slowly(value) if "\\u0000" in text else text
+
+
+def _slowly(value: Any) -> str:
+    return json.dumps(_cleaned(value), default=str, ensure_ascii=False)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_cleaned(name): _cleaned(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in value]
+    return value

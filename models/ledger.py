@@ -1,0 +1,215 @@
+"""The one writer of a process: it gathers what the threads want claimed or recorded and commits it together.
+
+A thread that calls `claim` or `record` waits until its own part is durable; meanwhile the parts of the others that
+came during the last commit travel in the next one. So the guarantees are those of a commit for each, at a fraction of
+the price (one commit and one statement for all that wait). The story of one execution goes on in `tasks/executions`.
+
+When PostgreSQL goes away, the writer keeps trying. A record that did commit before the connection broke is refused by
+its fence the second time, and then recognised: only our own record can have raised that fence by one and left this
+state. A claim that did commit is not given again: its lease runs out and the sweep finds the execution.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+
+from models import effects
+from models.database import CONNECTION_ERRORS, Row, db
+from models.json_text import json_text
+from models.ledger_sql import CLAIM, PLANNING, RECORD
+from models.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+#: No more than this many parts in one commit, so that nobody waits for a giant.
+LARGEST_BATCH = 256
+#: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
+LONGEST_OUTAGE_SECONDS = 120.0
+
+_Part = tuple[str | Progress, "Future[Any]"]
+
+
+class Ledger:
+    """Claims and records for every thread of this process, under one lease owner's name."""
+
+    def __init__(self, owner: str, lease_seconds: float) -> None:
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+        self.commits = 0
+        self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
+        self._prepared_on: Any = None
+        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._thread.start()
+
+    def claim(self, execution_id: str) -> Row | None:
+        """Take the execution's lease and read all that it needs; None if it is not there to be taken."""
+        return self._ask(execution_id)  # type: ignore[no-any-return]
+
+    def record(self, progress: Progress) -> bool:
+        """Make the progress durable; False if the lease is another's by now, and then nothing was written."""
+        return self._ask(progress)  # type: ignore[no-any-return]
+
+    def hand_in(self, progress: Progress) -> Future[bool]:
+        """The same, for a thread that need not wait: the answer comes when the progress is durable or refused."""
+        return self._queue(progress)
+
+    def close(self) -> None:
+        """Write what was handed in, then end the thread."""
+        self._parts.put(None)
+        self._thread.join()
+
+    def _ask(self, part: str | Progress) -> Any:
+        return self._queue(part).result()
+
+    def _queue(self, part: str | Progress) -> Future[Any]:
+        answer: Future[Any] = Future()
+        self._parts.put((part, answer))
+        return answer
+
+    def _write(self) -> None:
+        while batch := self._gather():
+            self._commit(batch)
+        # Not back to the pool: this connection is used in a way that nobody else expects.
+        self._disconnect()
+
+    def _gather(self) -> list[_Part]:
+        first = self._parts.get()
+        if first is None:
+            return []
+        batch = [first]
+        while len(batch) < LARGEST_BATCH:
+            try:
+                part = self._parts.get_nowait()
+            except queue.Empty:
+                break
+            if part is None:
+                self._parts.put(None)
+                break
+            batch.append(part)
+        return batch
+
+    def _commit(self, batch: list[_Part]) -> None:
+        records = [(part, answer) for part, answer in batch if isinstance(part, Progress)]
+        claims = [(part, answer) for part, answer in batch if isinstance(part, str)]
+        try:
+            moved, claimed = self._persist([part for part, _ in records], [part for part, _ in claims])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, CONNECTION_ERRORS):
+                # One part that PostgreSQL refuses must not take the others with it.
+                for part in batch:
+                    self._commit([part])
+                return
+            for _, answer in batch:
+                answer.set_exception(error)
+            return
+        for progress, answer in records:
+            answer.set_result(progress.execution_id in moved)
+        for execution_id, answer in claims:
+            # The same execution wanted twice in one batch is given once.
+            answer.set_result(claimed.pop(execution_id, None))
+
+    def _persist(self, records: Sequence[Progress], claims: Sequence[str]) -> tuple[set[str], dict[str, Row]]:
+        deadline = time.monotonic() + LONGEST_OUTAGE_SECONDS
+        pause, again = 0.05, False
+        while True:
+            try:
+                return self._in_one_commit(records, claims, again)
+            except CONNECTION_ERRORS as error:
+                again = True
+                self._disconnect()
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("postgres is away, the ledger waits", error=str(error).strip(), parts=len(records))
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _in_one_commit(
+        self, records: Sequence[Progress], claims: Sequence[str], again: bool
+    ) -> tuple[set[str], dict[str, Row]]:
+        connection = self._connection()
+        # One statement alone is a transaction by itself, and spares the server two questions.
+        together = bool(records and claims) or again or any(record.effects for record in records)
+        try:
+            with connection.cursor() as cursor:
+                if together:
+                    cursor.execute("begin")
+                written = self._already_written(cursor, records) if again and records else set()
+                moved = self._record(cursor, records) | written if records else set()
+                claimed = self._claim(cursor, claims) if claims else {}
+                if together:
+                    cursor.execute("commit")
+        except Exception:
+            # Whatever it was: a half-written batch must not be committed with the next one.
+            if together and not connection.closed:
+                connection.cursor().execute("rollback")
+            raise
+        self.commits += 1
+        return moved, claimed
+
+    def _connection(self) -> Any:
+        db.connect(reuse_if_open=True)
+        connection = db.connection()
+        if self._prepared_on is not connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("deallocate all")
+                cursor.execute(PLANNING)
+                cursor.execute(CLAIM)
+                cursor.execute(RECORD)
+            self._prepared_on = connection
+        return connection
+
+    def _disconnect(self) -> None:
+        self._prepared_on = None
+        if not db.is_closed():
+            db.manual_close()
+
+    def _claim(self, cursor: Any, ids: Sequence[str]) -> dict[str, Row]:
+        cursor.execute("execute claim_executions(%s::uuid[], %s, %s)", (list(set(ids)), self.owner, self.lease_seconds))
+        names = [column.name for column in cursor.description]
+        return {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
+
+    def _already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
+        """Records that the commit before this one made durable, although its answer was lost."""
+        wrote = [{"id": one.execution_id, "fence": one.fence + 1, "status": one.state["status"]} for one in records]
+        cursor.execute(
+            "select e.id from executions e join json_to_recordset(%s) as w(id uuid, fence integer, status text) "
+            "on e.id = w.id and e.fence = w.fence and e.status = w.status "
+            "where e.status <> 'running' or e.lease_owner = %s",
+            (json_text(wrote), self.owner),
+        )
+        return {values[0] for values in cursor.fetchall()}
+
+    def _record(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
+        executions = [{"id": record.execution_id, "expected": record.fence, **record.state} for record in records]
+        lists = (
+            executions,
+            [stage for record in records for stage in record.stages],
+            [step for record in records for step in record.steps],
+            [message for record in records for message in record.messages],
+        )
+        cursor.execute("execute record_progress(%s, %s, %s, %s)", [json_text(part) for part in lists])
+        moved = {values[0] for values in cursor.fetchall()}
+        for record in records:
+            if record.effects and record.execution_id in moved:
+                effects.apply(cursor, record.execution_id, record.effects)
+        return moved
+
+
+def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:
+    """Hold on to the executions that `owner` still has; the ids of those it lost are missing from the answer."""
+    cursor = db.execute_sql(
+        "with ours as materialized (select id from executions where id = any(%s::uuid[]) and status = 'running' "
+        "and lease_owner = %s order by id for update) "
+        "update executions e set lease_until = beckon_now() + make_interval(secs => %s) from ours "
+        "where e.id = ours.id returning e.id",
+        (list(execution_ids), owner, lease_seconds),
+    )
+    return {values[0] for values in cursor.fetchall()}

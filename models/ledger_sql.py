@@ -1,0 +1,136 @@
+"""The two statements that move executions, each for many at once: claim and record.
+
+Both are prepared and planned once for a connection, because planning them costs more than running them. The plan is
+made while the tables may still be empty and is kept while they grow, so it is told to go by the indexes: a scan that
+is cheap over ten rows would be run over a million.
+
+**claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; running under a lease
+that ran out), counts the delivery, raises the fence and returns all that a worker needs to go on, so that no further
+read is owed. Rows that another process is claiming at this moment are left to it.
+
+**record** writes each progress whose fence still holds, and raises the fence again: the same record written a second
+time (after a connection broke at its commit) changes nothing.
+"""
+
+from __future__ import annotations
+
+from models.progress import MESSAGE, STAGE, STATE, STEP
+
+
+def _columns(types: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in types.items())
+
+
+def _names(types: dict[str, str], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in types)
+
+
+def _replace(types: dict[str, str], keep: set[str], source: str) -> str:
+    return ", ".join(f"{name} = {source}.{name}" for name in types if name not in keep)
+
+
+#: For the ledger's connection alone; said before the first plan is made.
+PLANNING = """
+set plan_cache_mode = force_generic_plan; set jit = off;
+set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off
+"""
+
+CLAIM = """
+prepare claim_executions (uuid[], text, double precision) as
+with wanted as materialized (
+    select e.id, e.stage, e.stage_since, e.status, e.waiting_for
+    from executions e
+    where e.id = any($1) and (
+        e.status = 'pending'
+        or (e.status = 'waiting' and e.due_at <= beckon_now())
+        or (e.status = 'running' and e.lease_until <= beckon_now()))
+    order by e.id
+    for update skip locked
+), claimed as (
+    update executions e set
+        status = 'running', lease_owner = $2, lease_until = beckon_now() + make_interval(secs => $3),
+        fence = e.fence + 1, deliveries = e.deliveries + 1, started_at = coalesce(e.started_at, beckon_now()),
+        stage = case
+            when w.stage = 'queued' or (w.stage = 'eligible' and w.waiting_for = 'window') then 'checking'
+            when w.stage = 'failed' then coalesce(e.resume_stage, 'checking')
+            else w.stage end,
+        stage_since = case
+            when w.stage in ('queued', 'failed') or (w.stage = 'eligible' and w.waiting_for = 'window')
+                then beckon_now()
+            else w.stage_since end,
+        attempt = e.attempt + (w.stage = 'failed')::integer
+    from wanted w where e.id = w.id
+    returning e.*, w.stage as stage_before, w.stage_since as stage_before_since, w.status as status_before
+), passed as (
+    insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
+    select c.id, c.workspace_id, c.automation_id, c.test, c.stage_before,
+        greatest(0, extract(epoch from c.stage_since - c.stage_before_since) * 1000)::bigint, c.stage, c.stage_since
+    from claimed c where c.stage <> c.stage_before
+)
+select c.*, beckon_now() as claimed_at,
+    t.type as trigger_type, t.payload,
+    a.name as automation_name, a.type as automation_type, a.enabled as automation_enabled,
+    a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
+    w.timezone as workspace_timezone, w.demo,
+    case when ct.deleted_at is null then to_jsonb(ct) - 'search' end as contact,
+    (select jsonb_agg(to_jsonb(s)) from steps s where s.execution_id = c.id) as steps,
+    (select jsonb_agg(to_jsonb(m)) from messages m where m.execution_id = c.id) as messages,
+    (select array_agg(su.channel) from suppressions su
+        where su.workspace_id = c.workspace_id and su.contact_id = c.contact_id) as suppressed,
+    (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at))
+        from pauses p where p.workspace_id = c.workspace_id) as pauses
+from claimed c
+join triggers t on t.id = c.trigger_id
+join automations a on a.id = c.automation_id
+join workspaces w on w.id = c.workspace_id
+left join contacts ct on ct.id = c.contact_id
+"""
+
+RECORD = f"""
+prepare record_progress (json, json, json, json) as
+with given as materialized (
+    -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
+    select * from json_to_recordset($1) as x(id uuid, expected integer, {_columns(STATE)}) order by id
+), moved as (
+    update executions e set
+        {_replace(STATE, set(), "g")},
+        fence = e.fence + 1,
+        event_at = case when g.waiting_for = 'pause' then e.event_at end,
+        lease_owner = case when g.status = 'running' then e.lease_owner end,
+        lease_until = case when g.status = 'running' then e.lease_until end,
+        rung_at = beckon_now(),
+        execution_time_ms = case when g.finished_at is not null
+            then (extract(epoch from g.finished_at - e.started_at) * 1000)::bigint end
+    from given g
+    where e.id = g.id and e.fence = g.expected and e.status = 'running'
+    returning e.id, e.workspace_id, e.automation_id, e.test, e.status, e.finished_at
+), passed as (
+    insert into stage_history (workspace_id, automation_id, test, {_names(STAGE)})
+    select m.workspace_id, m.automation_id, m.test, {_names(STAGE, "x.")}
+    from json_to_recordset($2) as x({_columns(STAGE)}) join moved m on m.id = x.execution_id
+), stepped as (
+    insert into steps (workspace_id, {_names(STEP)})
+    select m.workspace_id, {_names(STEP, "x.")}
+    from json_to_recordset($3) as x({_columns(STEP)}) join moved m on m.id = x.execution_id
+    on conflict (execution_id, step_id, round) do update
+        set {_replace(STEP, {"execution_id", "step_id", "round"}, "excluded")}
+), written as (
+    insert into messages (workspace_id, {_names(MESSAGE)})
+    select m.workspace_id, {_names(MESSAGE, "x.")}
+    from json_to_recordset($4) as x({_columns(MESSAGE)}) join moved m on m.id = x.execution_id
+    on conflict (key) do update set {_replace(MESSAGE, {"id", "key", "created_at"}, "excluded")}
+), counted as materialized (
+    -- In one order for every process, so that two of them cannot wait for each other.
+    select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at) from (
+        select automation_id,
+            (count(*) filter (where status = 'succeeded'))::integer as succeeded,
+            (count(*) filter (where status = 'failed'))::integer as failed,
+            (count(*) filter (where status = 'skipped'))::integer as skipped,
+            (count(*) filter (where status = 'cancelled'))::integer as cancelled,
+            max(finished_at) as at
+        from moved where finished_at is not null and not test
+        group by automation_id order by automation_id
+    ) o
+)
+select m.id, (select count(*) from counted) from moved m
+"""

@@ -1,0 +1,122 @@
+"""Daily limits, counted exactly under any number of racing workers, and what the other rules need measured.
+
+A place under a limit is taken when the checks pass and belongs to one round of one execution: taking it a second time
+(a worker died in between) counts nothing, giving it back happens with the record that says nothing was sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from models.database import changed, row, transaction, value
+
+#: Stands for "all contacts of the automation" in `limit_counts`.
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class LimitReached:
+    """Which limit had no place left, and what was measured."""
+
+    rule: str
+    limit: int
+    measured: int
+
+
+class _Full(Exception):
+    def __init__(self, reached: LimitReached) -> None:
+        self.reached = reached
+
+
+def reserve(
+    execution_id: str,
+    round_number: int,
+    workspace_id: str,
+    automation_id: str,
+    contact_id: str | None,
+    day: date,
+    daily_limit: int | None,
+    contact_daily_limit: int | None,
+) -> LimitReached | None:
+    """Take a place for this round on this day under both limits, or none of them and say which was full.
+
+    A place taken on another day, before a wait that crossed midnight, is given back first.
+    """
+    holder = contact_id or EVERYBODY
+    try:
+        with transaction():
+            if not _mark(execution_id, round_number, workspace_id, automation_id, holder, day):
+                return None
+            # Everybody first, then the contact: one order for all.
+            _take(workspace_id, automation_id, EVERYBODY, day, daily_limit, "daily_limit")
+            if holder != EVERYBODY:
+                _take(workspace_id, automation_id, holder, day, contact_daily_limit, "contact_daily_limit")
+    except _Full as full:
+        return full.reached
+    return None
+
+
+def _mark(execution_id: str, round_number: int, workspace_id: str, automation_id: str, holder: str, day: date) -> bool:
+    before = row(
+        "select day from limit_reservations where execution_id = %s and round = %s for update",
+        (execution_id, round_number),
+    )
+    if before is not None and before["day"] == day:
+        return False
+    if before is not None:
+        changed(
+            "update limit_counts set count = count - 1 where automation_id = %s and contact_id = any(%s::uuid[]) "
+            "and day = %s",
+            (automation_id, sorted({EVERYBODY, holder}), before["day"]),
+        )
+    changed(
+        """
+        insert into limit_reservations (execution_id, round, workspace_id, automation_id, contact_id, day)
+        values (%s, %s, %s, %s, %s, %s) on conflict (execution_id, round) do update set day = excluded.day
+        """,
+        (execution_id, round_number, workspace_id, automation_id, holder, day),
+    )
+    return True
+
+
+def _take(workspace_id: str, automation_id: str, holder: str, day: date, limit: int | None, rule: str) -> None:
+    """One more, unless the limit is reached: the row's lock makes racing takers queue."""
+    count = value(
+        """
+        insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)
+        on conflict (automation_id, contact_id, day) do update set count = c.count + 1
+        returning count
+        """,
+        (workspace_id, automation_id, holder, day),
+    )
+    if limit is not None and count > limit:
+        raise _Full(LimitReached(rule, limit, count - 1))
+
+
+def messages_in(contact_id: str, seconds: float) -> int:
+    """Messages sent to the contact over all automations in the last so many seconds, tests aside."""
+    return int(
+        value(
+            "select count(*) from messages where contact_id = %s and not test "
+            "and channel not in ('slack', 'discord', 'webhook') "
+            "and sent_at > beckon_now() - make_interval(secs => %s)",
+            (contact_id, seconds),
+        )
+    )
+
+
+def other_executions(execution_id: str, automation_id: str, contact_id: str) -> tuple[int, int]:
+    """How many other real executions of the automation the contact has: those in flight, and all.
+
+    Earlier ones alone count, so that of two that race one goes on.
+    """
+    found = row(
+        """
+        select count(*) filter (where finished_at is null) as in_flight, count(*) as every from executions
+        where contact_id = %s and automation_id = %s and id < %s and not test and status not in ('skipped', 'cancelled')
+        """,
+        (contact_id, automation_id, execution_id),
+    )
+    assert found is not None
+    return int(found["in_flight"]), int(found["every"])

@@ -1,0 +1,164 @@
+"""Messages: found by what providers call them, moved on by callbacks, and resolved when their outcome was unknown.
+
+A status never moves backwards: a late "sent" does not undo a "delivered".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from models.database import Row, changed, row, rows
+from models.execution import HISTORY
+
+#: How far along each status is; a callback moves a message forward only.
+ORDER = {"sending": 0, "outcome_unknown": 0, "sent": 1, "delivered": 2, "read": 3, "bounced": 4, "complained": 5}
+
+
+def find(provider: str, provider_message_id: str | None, key: str | None) -> Row | None:
+    """The message that a callback speaks of, by our key or by the provider's id; locked, so that two callbacks of one
+    message come one after the other."""
+    if key:
+        found = row("select * from messages where key = %s and provider = %s for update", (key, provider))
+        if found is not None:
+            return found
+    if not provider_message_id:
+        return None
+    return row(
+        "select * from messages where provider = %s and provider_message_id = %s for update",
+        (provider, provider_message_id),
+    )
+
+
+def advance(message_id: str, status: str) -> bool:
+    """Move a message forward to a status that a callback brought; False if it was there or further already."""
+    before = [name for name, place in ORDER.items() if place < ORDER[status]]
+    return bool(
+        changed(
+            "update messages set status = %s, updated_at = beckon_now(), sent_at = coalesce(sent_at, beckon_now()), "
+            "look_up_at = null where id = %s and status = any(%s)",
+            (status, message_id, before),
+        )
+    )
+
+
+def of_workspace(message_id: str) -> Row | None:
+    """One message of the acting workspace, the caller's alone until the transaction ends."""
+    return row("select * from messages where workspace_id = acting_workspace() and id = %s for update", (message_id,))
+
+
+def get(message_id: str) -> Row | None:
+    """One message, whoever's it is."""
+    return row("select * from messages where id = %s", (message_id,))
+
+
+def due_look_ups(limit: int) -> list[str]:
+    """Messages of unknown outcome whose look-up is due; each is put off, so that one asker has it."""
+    found = rows(
+        """
+        with wanted as materialized (
+            select id from messages where look_up_at <= beckon_now() and status = 'outcome_unknown'
+            order by look_up_at limit %s for update skip locked
+        )
+        update messages m set look_up_at = beckon_now() + interval '5 minutes' from wanted w where m.id = w.id
+        returning m.id
+        """,
+        (limit,),
+    )
+    return [one["id"] for one in found]
+
+
+def note_look_up(message_id: str, next_in_seconds: float | None) -> None:
+    """A look-up found nothing: count it, and say when to look again, if at all."""
+    changed(
+        "update messages set look_ups = look_ups + 1, updated_at = beckon_now(), "
+        "look_up_at = beckon_now() + make_interval(secs => %s) where id = %s and status = 'outcome_unknown'",
+        (next_in_seconds, message_id),
+    )
+
+
+def resolve_sent(message_id: str, provider_message_id: str | None, status: str = "sent") -> Row | None:
+    """It was sent after all: the step is done and its execution goes on; id and queue, or None if it was resolved."""
+    resolved = changed(
+        "update messages set status = %s, provider_message_id = coalesce(%s, provider_message_id), "
+        "sent_at = coalesce(sent_at, sending_at, beckon_now()), look_up_at = null, error_class = null, "
+        "error_message = null, updated_at = beckon_now() where id = %s and status in ('outcome_unknown', 'sending')",
+        (status, provider_message_id, message_id),
+    )
+    if not resolved:
+        return None
+    output = {"messageId": message_id, "providerMessageId": provider_message_id, "resolved": True}
+    changed(
+        "update steps s set status = 'succeeded', output = %s::jsonb, error = null, finished_at = beckon_now() "
+        "from messages m where m.id = %s and s.execution_id = m.execution_id and s.step_id = m.step_id "
+        "and s.round = m.round",
+        (json.dumps(output), message_id),
+    )
+    return _reopen(message_id, "sent")
+
+
+def resolve_resend(message_id: str) -> Row | None:
+    """Send it again, under the same key; id and queue of its execution, or None if it was resolved."""
+    resolved = changed(
+        "update messages set status = 'pending', resends = resends + 1, look_up_at = null, updated_at = beckon_now() "
+        "where id = %s and status = 'outcome_unknown'",
+        (message_id,),
+    )
+    return _reopen(message_id, "ready_to_send") if resolved else None
+
+
+def _reopen(message_id: str, stage: str) -> Row | None:
+    """Let the execution that was held for this message go on from `stage`; a notice leaves no trace in the stage."""
+    return row(
+        f"""
+        with wanted as materialized (
+            select e.id, e.stage, e.stage_since from executions e join messages m on m.execution_id = e.id
+            where m.id = %(message)s and e.status = 'failed' and e.error_class = 'unknown_outcome' for update of e
+        ), moved as (
+            update executions e set status = 'waiting', waiting_for = 'time', due_at = beckon_now(),
+                rung_at = beckon_now(), finished_at = null, execution_time_ms = null, deliveries = 0,
+                error_class = null, error_message = null, error_code = null, failed_step = null, next_retry_at = null,
+                stage = (select case when m.channel in ('slack', 'discord', 'webhook')
+                    then coalesce(e.resume_stage, 'eligible') else %(stage)s end
+                    from messages m where m.id = %(message)s),
+                stage_since = beckon_now()
+            from wanted w where e.id = w.id
+            returning e.id, e.queue, e.workspace_id, e.automation_id, e.test, e.stage, w.stage as stage_before,
+                w.stage_since as since_before
+        ), history as ({HISTORY}), counted as materialized (
+            select increment_automation_metrics(automation_id, 0, -1, 0, 0, null) from moved where not test
+        )
+        select id, queue, (select count(*) from counted) from moved
+        """,
+        {"message": message_id, "stage": stage},
+    )
+
+
+def suppress(message: Mapping[str, Any], reason: str) -> None:
+    """Never write to this message's contact on its channel again."""
+    if message["contact_id"] is None or message["test"]:
+        return
+    changed(
+        "insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s) "
+        "on conflict (workspace_id, contact_id, channel) do nothing",
+        (message["workspace_id"], message["contact_id"], message["channel"], message["to_address"], reason),
+    )
+
+
+def discard(message_id: str) -> None:
+    """Give the message up, whatever became of its execution."""
+    changed(
+        "update messages set status = 'discarded', look_up_at = null, updated_at = beckon_now() "
+        "where id = %s and status = 'outcome_unknown'",
+        (message_id,),
+    )
+
+
+def note_failure(message_id: str, reason: str) -> None:
+    """The provider gave up delivering what it had taken."""
+    changed(
+        "update messages set status = 'failed', error_message = %s, updated_at = beckon_now() "
+        "where id = %s and status in ('sent', 'sending', 'outcome_unknown')",
+        (reason, message_id),
+    )

@@ -1,0 +1,154 @@
+"""Brings a database to this version: makes the two roles, then applies what is missing of `migrations/`, in order.
+
+Any number of processes may call `migrate` at once: an advisory lock lets one through. An applied file that was edited
+afterwards is refused, because then nobody knows what the schema is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import peewee
+import psycopg2
+from playhouse.migrations import Migration, Runner
+from playhouse.pool import PooledPostgresqlDatabase
+
+from models.database import connection_parameters
+
+FOLDER = Path(__file__).resolve().parent.parent / "migrations"
+#: Any number, as long as nobody else on the server takes the same advisory lock.
+LOCK = 7_223_016
+ROLES = ("beckon_app", "beckon_service")
+OLDEST_SERVER = 160_000
+
+
+class MigrationRefused(Exception):
+    """The database cannot be brought to this version; the message says why, in one line."""
+
+
+class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
+    """One `NNNN_name.up.sql` with its `.down.sql`."""
+
+    __slots__ = ()
+
+    def load(self) -> types.ModuleType:
+        up = Path(self.path)
+        down = up.with_name(up.name.replace(".up.sql", ".down.sql"))
+        module = types.ModuleType(self.name)
+        module.up = _runs(up)  # type: ignore[attr-defined]
+        module.down = _runs(down)  # type: ignore[attr-defined]
+        return module
+
+
+def _runs(file: Path) -> Callable[[Any, Any], None]:
+    def run(_: Any, database: Any) -> None:
+        # A raw cursor: peewee's own would read a literal % as a parameter.
+        database.connection().cursor().execute(file.read_text())
+
+    return run
+
+
+class _Runner(Runner):  # type: ignore[misc]
+    def migrations(self) -> list[_SqlMigration]:
+        files = sorted(Path(self.directory).glob("[0-9]*.up.sql"))
+        return [
+            _SqlMigration(int(file.name.split("_")[0]), file.name.removesuffix(".up.sql"), str(file), None)
+            for file in files
+        ]
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[tuple[Any, _Runner]]:
+    parameters = connection_parameters(url, role=None)
+    parameters["options"] += " -c statement_timeout=0"
+    database = PooledPostgresqlDatabase(parameters.pop("dbname"), max_connections=2, **parameters)
+    try:
+        with database.connection_context():
+            if database.connection().server_version < OLDEST_SERVER:
+                raise MigrationRefused("PostgreSQL is too old: Beckon needs version 16 or newer")
+            database.execute_sql("select pg_advisory_lock(%s)", (LOCK,))
+            yield database, _Runner(database, str(FOLDER), table_name="schema_migrations")
+            database.execute_sql("select pg_advisory_unlock(%s)", (LOCK,))
+    finally:
+        database.close_all()
+
+
+def migrate(url: str) -> list[str]:
+    """Apply every missing migration as the owner behind `url`; the names of those applied.
+
+    Raises `MigrationRefused` where the roles cannot be made, the server is too old, or an applied file was changed.
+    """
+    with _locked(url) as (database, runner):
+        _ensure_roles(database)
+        _refuse_drift(database, runner)
+        try:
+            applied = [str(name) for name in runner.up()]
+        except (peewee.PeeweeException, psycopg2.Error) as error:
+            raise MigrationRefused(f"a migration failed and was rolled back: {error}".strip()) from error
+        _remember_hashes(database, runner)
+        return applied
+
+
+def revert(url: str, target: str | None = None) -> list[str]:
+    """Undo the newest migration, or all back through `target`; the names of those undone."""
+    with _locked(url) as (database, runner):
+        undone = [str(name) for name in runner.down(target)]
+        for name in undone:
+            database.execute_sql("delete from schema_hashes where name = %s", (name,))
+        return undone
+
+
+def pending(url: str) -> list[str]:
+    """The names of migrations that this database has not seen."""
+    with _locked(url) as (_, runner):
+        return [migration.name for migration in runner.status() if migration.path and not migration.applied]
+
+
+def _ensure_roles(database: Any) -> None:
+    for role in ROLES:
+        try:
+            with database.atomic():
+                _ensure_role(database, role)
+        except (peewee.ProgrammingError, psycopg2.errors.InsufficientPrivilege) as error:
+            raise MigrationRefused(
+                f'the role "{role}" is missing and DATABASE_URL may not create or grant it; as a superuser run: '
+                f"create role {role} nologin; grant {role} to <owner>"
+            ) from error
+
+
+def _ensure_role(database: Any, role: str) -> None:
+    found = database.execute_sql(
+        "select pg_has_role(current_user, oid, 'member') from pg_roles where rolname = %s", (role,)
+    ).fetchone()
+    if found is None:
+        # Two databases of one server may get here together; the loser finds the role made.
+        database.execute_sql(
+            f"do $$ begin create role {role} nologin nosuperuser nobypassrls; "
+            "exception when duplicate_object or unique_violation then null; end $$"
+        )
+    if found is None or not found[0]:
+        database.execute_sql(f"grant {role} to current_user")
+
+
+def _digest(migration: Migration) -> str:
+    return hashlib.sha256(Path(migration.path).read_bytes()).hexdigest()
+
+
+def _refuse_drift(database: Any, runner: _Runner) -> None:
+    database.execute_sql("create table if not exists schema_hashes (name text primary key, sha256 text not null)")
+    known = dict(database.execute_sql("select name, sha256 from schema_hashes").fetchall())
+    for migration in runner.migrations():
+        if known.get(migration.name, _digest(migration)) != _digest(migration):
+            raise MigrationRefused(f"migration {migration.name} was changed after it was applied to this database")
+
+
+def _remember_hashes(database: Any, runner: _Runner) -> None:
+    for migration in runner.migrations():
+        database.execute_sql(
+            "insert into schema_hashes values (%s, %s) on conflict do nothing", (migration.name, _digest(migration))
+        )

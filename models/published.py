@@ -1,0 +1,68 @@
+"""Published workflows as the engine reads them: the active ones of a trigger type, and one version by its id.
+
+A version never changes once published, so whoever has read one may keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.database import Row, row, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One published version of an automation's workflow; `definition` is the validated document."""
+
+    automation_id: str
+    automation_name: str
+    enabled: bool
+    trigger_type: str
+    version_id: str
+    version: int
+    definition: Mapping[str, Any]
+
+
+_SELECT = """
+    select a.id automation_id, a.name automation_name, a.enabled, a.trigger_type, v.id version_id, v.version,
+        v.definition
+    from automations a join workflow_versions v on v.id = a.version_id
+    where a.workspace_id = acting_workspace() and a.deleted_at is null
+"""
+
+
+def _published(found: Row) -> Published:
+    return Published(**found)
+
+
+def active(trigger_type: str) -> list[Published]:
+    """The enabled automations of the acting workspace that this type of trigger starts."""
+    return [_published(found) for found in rows(f"{_SELECT} and a.trigger_type = %s and a.enabled", (trigger_type,))]
+
+
+def of_type(trigger_type: str) -> list[Published]:
+    """The same with those that are switched off, which tests may start."""
+    return [_published(found) for found in rows(f"{_SELECT} and a.trigger_type = %s", (trigger_type,))]
+
+
+def one(automation_id: str) -> Published | None:
+    """The published version of one automation of the acting workspace, switched on or off."""
+    found = row(f"{_SELECT} and a.id = %s", (automation_id,))
+    return _published(found) if found else None
+
+
+def definition_of_execution(execution_id: str) -> Mapping[str, Any] | None:
+    """The document that an execution runs on, or None where it is gone."""
+    found = row(
+        "select v.definition from executions e join workflow_versions v on v.id = e.version_id where e.id = %s",
+        (execution_id,),
+    )
+    return found["definition"] if found else None
+
+
+def definition(version_id: str) -> Mapping[str, Any] | None:
+    """The document of one version, whoever's it is: the engine asks with the id that an execution holds."""
+    found = row("select definition from workflow_versions where id = %s", (version_id,))
+    return found["definition"] if found else None

@@ -1,0 +1,109 @@
+"""Which executions: the filters of the list, and exactly the same of every bulk action."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.ids import is_id
+from models.reports.search import prefix_query
+
+#: How far the time in an id may be from the time on its row: clocks of two machines differ.
+_SLACK = timedelta(minutes=10)
+_SENT_SINCE = (
+    "exists (select 1 from stage_history h where h.execution_id = e.id and h.stage = 'sent' and h.entered_at >= %s)"
+)
+
+
+@dataclass(frozen=True)
+class ExecutionFilters:
+    """Every filter is optional, all that are given must hold. `since` and `until` are when the trigger was accepted,
+    `until` itself not included; `q` is an execution's id or words of the contact's names and addresses; `sent_since` is
+    when a message of it left; `outcome_unknown` tells what is held for an unknown outcome from all else, `in_flight`
+    what is not finished from what is.
+    """
+
+    automation_id: str | None = None
+    status: str | None = None
+    stage: str | None = None
+    contact_id: str | None = None
+    q: str | None = None
+    error_class: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    test: bool | None = None
+    sent_since: datetime | None = None
+    outcome_unknown: bool | None = None
+    in_flight: bool | None = None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """A condition on `executions e` within the acting workspace, and its parameters."""
+        conditions: list[str] = []
+        parameters: list[Any] = []
+        for condition, given in self._plain():
+            if given is not None:
+                conditions.append(condition)
+                parameters.append(given)
+        if self.q:
+            condition, given = _matching(self.q)
+            conditions.append(condition)
+            parameters.extend(given)
+        return " and ".join(conditions) or "true", parameters
+
+    def _plain(self) -> list[tuple[str, Any]]:
+        # Ids grow with time: a bound on them lets the newest-first index begin and end at the right place.
+        return [
+            ("e.automation_id = %s", self.automation_id),
+            # What is pending has a time at which it is due; said, it lets the small index of what is due be used.
+            ("e.status = %s and e.due_at is not null" if self.status == "pending" else "e.status = %s", self.status),
+            ("e.stage = %s", self.stage),
+            ("e.contact_id = %s", self.contact_id),
+            ("e.error_class = %s", self.error_class),
+            ("e.test = %s", self.test),
+            ("e.created_at >= %s", self.since),
+            ("e.id >= %s", self.since and lowest_id(self.since - _SLACK)),
+            ("e.created_at < %s", self.until),
+            ("e.id < %s", self.until and lowest_id(self.until + _SLACK)),
+            (_SENT_SINCE, self.sent_since),
+            ("(e.error_class is not distinct from 'unknown_outcome') = %s", self.outcome_unknown),
+            ("(e.finished_at is null) = %s", self.in_flight),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The filters that are given, by the API's names."""
+        named = {
+            "automationId": self.automation_id,
+            "status": self.status,
+            "stage": self.stage,
+            "contactId": self.contact_id,
+            "q": self.q,
+            "errorClass": self.error_class,
+            "from": self.since and self.since.isoformat(),
+            "to": self.until and self.until.isoformat(),
+            "test": self.test,
+            "sentFrom": self.sent_since and self.sent_since.isoformat(),
+            "outcomeUnknown": self.outcome_unknown,
+            "inFlight": self.in_flight,
+        }
+        return {name: given for name, given in named.items() if given is not None}
+
+
+def _matching(q: str) -> tuple[str, list[Any]]:
+    if is_id(q):
+        return "(e.id = %s or e.contact_id = %s)", [q, q]
+    words = prefix_query(q)
+    if words is None:
+        return "false", []
+    return (
+        "e.contact_id in (select c.id from contacts c where c.workspace_id = e.workspace_id "
+        "and (c.search @@ to_tsquery('simple', %s) or lower(c.email) = %s or c.phone = %s))",
+        [words, q.strip().lower(), q.strip()],
+    )
+
+
+def lowest_id(moment: datetime) -> str:
+    """The smallest id that could have been made at `moment`."""
+    milliseconds = max(0, int(moment.astimezone(UTC).timestamp() * 1000))
+    return str(uuid.UUID(int=(milliseconds & (2**48 - 1)) << 80))

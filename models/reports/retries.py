@@ -1,0 +1,54 @@
+"""How retries go: what was tried again, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.database import acting_as, row, rows
+from rules.retries import MAX_RETRIES
+
+#: How far back the numbers look.
+DAYS = 30
+
+# Bound by id as well, because ids grow with time and the index of the newest begins there.
+_RECENT = """
+    from executions e where e.workspace_id = %s and not e.test
+        and e.created_at >= beckon_now() - make_interval(days => %s)
+"""
+
+
+def statistics(workspace_id: str) -> dict[str, Any]:
+    """Of the last 30 days' executions, tests left out: `attempted` (tried again at least once), of these `succeeded`,
+    `failed` (at rest) and `exhausted` (at rest with every retry used), `pending` (waiting for a retry),
+    `success_rate` (0 to 1 of those that ended; None when none did), and `by_error_class` the failed tries of steps."""
+    with acting_as(workspace_id):
+        counted = row(
+            f"""
+            select count(*) filter (where e.attempt > 1) attempted,
+                count(*) filter (where e.attempt > 1 and e.status = 'succeeded') succeeded,
+                count(*) filter (where e.attempt > 1 and e.status = 'failed') failed,
+                count(*) filter (where e.attempt > %s and e.status = 'failed') exhausted,
+                count(*) filter (where e.status = 'waiting' and e.waiting_for = 'retry') pending
+            {_RECENT}
+            """,
+            (MAX_RETRIES, workspace_id, DAYS),
+        )
+        classes = rows(
+            f"""
+            select failure ->> 'class' error_class, count(*) tries,
+                count(distinct (s.execution_id, s.step_id)) filter (where s.status = 'succeeded') recovered
+            from steps s, jsonb_array_elements(s.failures) failure
+            where s.failures <> '[]' and s.execution_id in (select e.id {_RECENT})
+            group by 1 order by 2 desc
+            """,
+            (workspace_id, DAYS),
+        )
+    assert counted is not None
+    ended = counted["succeeded"] + counted["failed"]
+    return {
+        **counted,
+        "success_rate": round(counted["succeeded"] / ended, 4) if ended else None,
+        "by_error_class": {
+            one["error_class"]: {"tries": one["tries"], "recovered": one["recovered"]} for one in classes
+        },
+    }

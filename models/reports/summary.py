@@ -1,0 +1,93 @@
+"""The numbers above every page: each counts exactly the executions that its filters list. Tests are in none of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from models.database import Row, acting_as, row
+from models.reports.filters import ExecutionFilters
+
+PENDING = ExecutionFilters(status="pending", test=False)
+RUNNING = ExecutionFilters(status="running", test=False)
+WAITING = ExecutionFilters(status="waiting", test=False)
+FAILED = ExecutionFilters(status="failed", test=False, outcome_unknown=False)
+UNKNOWN = ExecutionFilters(status="failed", test=False, outcome_unknown=True)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How the workspace's executions stand. Skipped are those accepted since `midnight`, sent those of which a message
+    left since then; the others are all that there are."""
+
+    pending: int
+    #: When the first of the pending was accepted.
+    oldest_at: datetime | None
+    running: int
+    waiting: int
+    #: When the first of the waiting goes on by itself.
+    next_at: datetime | None
+    sent: int
+    failed: int
+    failed_at: datetime | None
+    skipped: int
+    #: The rule that skipped most of them.
+    skipped_mostly: Row | None = field(default=None)
+    unknown: int = 0
+
+
+def skipped_since(midnight: datetime) -> ExecutionFilters:
+    """What the number of the skipped counts."""
+    return ExecutionFilters(status="skipped", test=False, since=midnight)
+
+
+def sent_since(midnight: datetime) -> ExecutionFilters:
+    """What the number of the sent counts."""
+    return ExecutionFilters(test=False, sent_since=midnight)
+
+
+def summary(workspace_id: str, midnight: datetime) -> Summary:
+    """The numbers now, for the workspace's day that began at `midnight`."""
+    with acting_as(workspace_id):
+        pending = _count(workspace_id, PENDING, "min(e.created_at) at")
+        running = _count(workspace_id, RUNNING)
+        waiting = _count(workspace_id, WAITING, "min(e.due_at) at")
+        failed = _count(workspace_id, FAILED, "max(e.finished_at) at")
+        unknown = _count(workspace_id, UNKNOWN)
+        skipped = _count(workspace_id, skipped_since(midnight))
+        mostly = _mostly(workspace_id, skipped_since(midnight)) if skipped["count"] else None
+        sent = _sent(workspace_id, midnight)
+    return Summary(
+        pending["count"], pending["at"], running["count"], waiting["count"], waiting["at"], sent,
+        failed["count"], failed["at"], skipped["count"], mostly, unknown["count"],
+    )  # fmt: skip
+
+
+def _count(workspace_id: str, filters: ExecutionFilters, also: str = "null at") -> Row:
+    where, parameters = filters.where()
+    found = row(
+        f"select count(*) count, {also} from executions e where e.workspace_id = %s and {where}",
+        [workspace_id, *parameters],
+    )
+    assert found is not None
+    return found
+
+
+def _mostly(workspace_id: str, filters: ExecutionFilters) -> Row | None:
+    where, parameters = filters.where()
+    return row(
+        f"select e.skipped_rule rule, count(*) count from executions e where e.workspace_id = %s and {where} "
+        "group by 1 order by 2 desc, 1 limit 1",
+        [workspace_id, *parameters],
+    )
+
+
+def _sent(workspace_id: str, midnight: datetime) -> int:
+    # By way of the automations, because that is how the history's index begins.
+    found = row(
+        "select count(distinct h.execution_id) count from stage_history h "
+        "where h.automation_id in (select id from automations where workspace_id = %s) "
+        "and h.entered_at >= %s and h.stage = 'sent' and not h.test",
+        (workspace_id, midnight),
+    )
+    return int(found["count"]) if found else 0

@@ -1,0 +1,64 @@
+"""Site keys: public keys of the browser script. What protects a workspace is the origins that each is bound to."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from models.database import Row, acting_as, changed, connection, row, rows
+from models.ids import new_id
+
+
+@dataclass(frozen=True)
+class SiteKey:
+    """A site key and where it may be used from."""
+
+    id: str
+    workspace_id: str
+    key: str
+    origins: tuple[str, ...]
+
+    def allows(self, origin: str | None) -> bool:
+        """Whether a page of this `Origin` header may use the key; `http://localhost` stands for any of its ports."""
+        if not origin:
+            return False
+        if origin in self.origins:
+            return True
+        return "http://localhost" in self.origins and _without_port(origin) == "http://localhost"
+
+
+def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
+    """A new site key for pages of these origins (`https://shop.example`, without a path)."""
+    site_key = SiteKey(new_id(), workspace_id, f"sk_{secrets.token_urlsafe(18)}", tuple(origins))
+    with acting_as(workspace_id):
+        changed(
+            "insert into site_keys (id, workspace_id, name, key, origins) values (%s, %s, %s, %s, %s)",
+            (site_key.id, workspace_id, name, site_key.key, list(origins)),
+        )
+    return site_key
+
+
+def find(key: str) -> SiteKey | None:
+    """The site key, unless it was revoked."""
+    with connection():
+        found = row("select * from find_site_key(%s)", (key,))
+    return (
+        None if found is None else SiteKey(str(found["id"]), str(found["workspace_id"]), key, tuple(found["origins"]))
+    )
+
+
+def every(workspace_id: str) -> list[Row]:
+    """All site keys, newest first: id, name, key, origins, created_at, revoked_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select id, name, key, origins, created_at, revoked_at from site_keys where workspace_id = %s "
+            "order by id desc",
+            (workspace_id,),
+        )
+
+
+def _without_port(origin: str) -> str:
+    parts = urlsplit(origin)
+    return f"{parts.scheme}://{parts.hostname}"

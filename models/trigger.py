@@ -1,0 +1,136 @@
+"""Writes accepted triggers with their executions, and remembers what each idempotency key was answered.
+
+All of a batch goes in by a handful of statements, inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import Json
+
+from models.database import CONNECTION_ERRORS, changed, driver_error, rows, value
+
+#: A key is remembered this long (product, guarantee 2).
+KEY_LIFETIME = "24 hours"
+#: How long to wait for a request with the same key that is still being accepted (semantics, section 13).
+LONGEST_WAIT_SECONDS = 5
+
+
+class KeyBusy(Exception):
+    """A request with the same idempotency key is still being accepted."""
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """What an idempotency key was first used for."""
+
+    body_hash: bytes
+    trigger_id: str
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NewTrigger:
+    """One accepted trigger; `answer` is what a repeat of its key will be answered."""
+
+    id: str
+    type: str
+    source: str
+    contact_id: str | None
+    payload: Mapping[str, Any]
+    test: bool
+    idempotency_key: str | None
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NewExecution:
+    """One execution to start; `queue` is where its first outside call will be made."""
+
+    id: str
+    automation_id: str
+    version_id: str
+    version: int
+    trigger_id: str
+    contact_id: str | None
+    test: bool
+    queue: str
+
+
+def take_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
+    """Take each key (hash of the body, id of the trigger to come) that nobody used in the last 24 hours.
+
+    Waits for a transaction that is taking the same key, `LONGEST_WAIT_SECONDS` at most, then raises `KeyBusy`.
+    """
+    if not keys:
+        return set()
+    given = [
+        {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
+    ]
+    value("select set_config('lock_timeout', %s, true)", (f"{LONGEST_WAIT_SECONDS}s",))
+    try:
+        taken = rows(
+            f"""
+            insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
+            select %s::uuid, given.key, decode(given.hash, 'hex'), given.trigger_id, beckon_now()
+            from json_to_recordset(%s::json) as given(key text, hash text, trigger_id uuid) order by given.key
+            on conflict (workspace_id, key) do update
+                set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
+                where k.created_at < beckon_now() - interval '{KEY_LIFETIME}'
+            returning key
+            """,
+            (workspace_id, json.dumps(given)),
+        )
+    except CONNECTION_ERRORS as error:
+        if isinstance(driver_error(error), psycopg2.errors.LockNotAvailable):
+            raise KeyBusy from error
+        raise
+    value("select set_config('lock_timeout', '0', true)")
+    return {found["key"] for found in taken}
+
+
+def uses_of(keys: Iterable[str]) -> dict[str, KeyUse]:
+    """What the acting workspace's keys were used for."""
+    found = rows(
+        "select k.key, k.body_hash, k.trigger_id, t.answer from idempotency_keys k "
+        "join triggers t on t.id = k.trigger_id where k.workspace_id = acting_workspace() and k.key = any(%s)",
+        (list(keys),),
+    )
+    return {use["key"]: KeyUse(bytes(use["body_hash"]), use["trigger_id"], use["answer"]) for use in found}
+
+
+def give_back_keys(keys: Sequence[str]) -> None:
+    """Forget keys whose triggers were refused after all."""
+    if keys:
+        changed("delete from idempotency_keys where workspace_id = acting_workspace() and key = any(%s)", (list(keys),))
+
+
+def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
+    """Write triggers and their executions, each pending in stage queued and due at once."""
+    changed(
+        """
+        insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
+        select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
+        from json_to_recordset(%s::json) as given(id uuid, type text, source text, contact_id uuid, payload jsonb,
+            test boolean, idempotency_key text, answer jsonb)
+        """,
+        (workspace_id, Json([vars(trigger) for trigger in triggers])),
+    )
+    if not executions:
+        return
+    changed(
+        """
+        insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, test,
+            queue, stage_since, rung_at, due_at, created_at)
+        select id, %s::uuid, automation_id, version_id, version, trigger_id, contact_id, test, queue,
+            beckon_now(), beckon_now(), beckon_now(), beckon_now()
+        from json_to_recordset(%s::json) as given(id uuid, automation_id uuid, version_id uuid, version integer,
+            trigger_id uuid, contact_id uuid, test boolean, queue text)
+        """,
+        (workspace_id, Json([vars(execution) for execution in executions])),
+    )

@@ -1,0 +1,101 @@
+"""People who sign in: their passwords as argon2id hashes, and their role in each workspace.
+
+Hashing and checking take about a tenth of a second of processor time each and touch no database: a server that must
+stay responsive calls `password_matches` away from its event loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import argon2
+
+from models.database import Row, acting_as, changed, connection, rows, transaction, value
+from models.ids import new_id
+
+Role = Literal["owner", "operator", "viewer"]
+
+_hasher = argon2.PasswordHasher()
+#: Of a password nobody has: checked when the e-mail is unknown, so that an answer's time does not tell who exists.
+_NOBODY = _hasher.hash(new_id())
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A person in a workspace, as the sign-in finds them."""
+
+    user_id: str
+    email: str
+    name: str
+    workspace_id: str
+    role: Role
+
+
+def hash_password(password: str) -> str:
+    """An argon2id hash with its own salt and parameters in it."""
+    return _hasher.hash(password)
+
+
+def password_matches(password_hash: str | None, password: str) -> bool:
+    """Whether `password` is the one behind `password_hash`; equally slow where there is none."""
+    try:
+        return _hasher.verify(password_hash or _NOBODY, password) and password_hash is not None
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+def create(email: str, name: str, password: str) -> str:
+    """A new person without a workspace; their id. Needs the service's or the owner's connection."""
+    user_id = new_id()
+    with transaction():
+        changed(
+            "insert into users (id, email, name, password_hash) values (%s, %s, %s, %s)",
+            (user_id, email, name, hash_password(password)),
+        )
+    return user_id
+
+
+def set_password(user_id: str, password: str) -> None:
+    """Change a password and end every session that was opened with the old one. Needs the service's connection."""
+    with transaction():
+        changed("update users set password_hash = %s where id = %s", (hash_password(password), user_id))
+        changed("delete from sessions where user_id = %s", (user_id,))
+
+
+def id_of(email: str) -> str | None:
+    """The person with this e-mail, in any case of letters. Needs the service's connection."""
+    with transaction():
+        found: str | None = value("select id from users where lower(email) = lower(%s)", (email,))
+        return found
+
+
+def join(workspace_id: str, user_id: str, role: Role) -> None:
+    """Make a person a member, or change the role of one who is."""
+    with acting_as(workspace_id):
+        changed(
+            "insert into memberships (workspace_id, user_id, role) values (%s, %s, %s) "
+            "on conflict (workspace_id, user_id) do update set role = excluded.role",
+            (workspace_id, user_id, role),
+        )
+
+
+def members(workspace_id: str) -> list[Row]:
+    """The members of a workspace: id, email, name, role, created_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select u.id, u.email, u.name, m.role, m.created_at from memberships m join users u on u.id = m.user_id "
+            "where m.workspace_id = %s order by m.created_at, u.id",
+            (workspace_id,),
+        )
+
+
+def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
+    """The oldest membership of the person with this e-mail, and their password's hash."""
+    with connection():
+        found = rows("select * from find_sign_in(%s) limit 1", (email,))
+    if not found:
+        return None, None
+    first = found[0]
+    member = Membership(str(first["user_id"]), first["email"], first["name"], str(first["workspace_id"]), first["role"])
+    return member, first["password_hash"]

@@ -1,0 +1,54 @@
+"""Asks the whole database whether every invariant holds, all of them of one and the same moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from models.database import row, rows, transaction
+from models.invariants import INVARIANTS, Invariant
+
+#: Ids of violations that are named; all are counted.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One invariant after the question: how many rows break it, the first of them, and how long the answer took."""
+
+    name: str
+    promise: str
+    violations: int
+    examples: list[str]
+    duration_ms: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing breaks it."""
+        return self.violations == 0
+
+
+def verify(workspace_id: str | None = None) -> Iterator[Finding]:
+    """Each invariant's finding as soon as it is known; of one workspace, or of all.
+
+    Runs in one read-only snapshot that lasts until the iterator is used up, so changes made meanwhile are not seen.
+    Needs the service's connection, outside of any transaction.
+    """
+    with transaction():
+        rows("set transaction isolation level repeatable read, read only")
+        rows("set local statement_timeout = 0")
+        for invariant in INVARIANTS:
+            yield _ask(invariant, workspace_id)
+
+
+def _ask(invariant: Invariant, workspace_id: str | None) -> Finding:
+    began = time.perf_counter()
+    found = row(
+        f"select count(*) as violations, (array_agg(v.id order by v.id))[1:{SHOWN}] as examples "
+        f"from ({invariant.sql}) v where %(workspace)s::uuid is null or v.workspace_id = %(workspace)s::uuid",
+        {"workspace": workspace_id},
+    )
+    assert found is not None
+    duration_ms = round((time.perf_counter() - began) * 1000)
+    return Finding(invariant.name, invariant.promise, found["violations"], found["examples"] or [], duration_ms)

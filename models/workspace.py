@@ -1,0 +1,37 @@
+"""Workspaces: the tenants. Made by a person at the machine, never over HTTP, so only the service may add one."""
+
+from __future__ import annotations
+
+from models.database import Row, acting_as, changed, row, rows, transaction
+from models.ids import new_id
+
+_COLUMNS = "id, slug, name, timezone, demo, created_at"
+
+
+def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -> str:
+    """A new workspace; its id. `timezone` is an IANA name. Needs the service's or the owner's connection."""
+    workspace_id = new_id()
+    with transaction():
+        changed(
+            "insert into workspaces (id, slug, name, timezone, demo) values (%s, %s, %s, %s, %s)",
+            (workspace_id, slug, name, timezone, demo),
+        )
+    return workspace_id
+
+
+def get(workspace_id: str) -> Row | None:
+    """One workspace: id, slug, name, timezone, demo, created_at."""
+    with acting_as(workspace_id):
+        return row(f"select {_COLUMNS} from workspaces where id = %s", (workspace_id,))
+
+
+def by_slug(slug: str) -> Row | None:
+    """One workspace by the name that commands use. The service sees every workspace, the dashboard none this way."""
+    with transaction():
+        return row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
+
+
+def every() -> list[Row]:
+    """All workspaces, oldest first. The service sees them all."""
+    with transaction():
+        return rows(f"select {_COLUMNS} from workspaces order by id")

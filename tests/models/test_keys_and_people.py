@@ -1,0 +1,111 @@
+"""Keys, people and sessions: what opens a workspace, and what no longer does."""
+
+from __future__ import annotations
+
+import pytest
+
+from models import api_key, audit, session, site_key, user
+from models.database import rows, transaction
+
+
+def test_a_secret_finds_its_key_under_row_security(as_dashboard: None, alices: str) -> None:
+    issued = api_key.issue(alices, "shop", ["trigger", "read"])
+    found = api_key.find(issued.secret)
+    assert found == api_key.ApiKey(issued.id, alices, "shop", frozenset({"trigger", "read"}))
+    assert issued.secret not in repr(issued)
+
+
+def test_a_secret_is_kept_nowhere(as_service: None, alices: str) -> None:
+    issued = api_key.issue(alices, "shop")
+    with transaction():
+        assert issued.secret not in str(rows("select * from api_keys"))
+
+
+def test_a_revoked_key_opens_nothing(as_dashboard: None, alices: str) -> None:
+    issued = api_key.issue(alices, "shop")
+    assert api_key.revoke(alices, issued.id)
+    assert api_key.find(issued.secret) is None
+    assert not api_key.revoke(alices, issued.id)
+
+
+def test_a_key_of_another_workspace_cannot_be_revoked(as_dashboard: None, alices: str, charlies: str) -> None:
+    issued = api_key.issue(alices, "shop")
+    assert not api_key.revoke(charlies, issued.id)
+    assert api_key.every(charlies) == []
+
+
+def test_a_used_key_says_when(as_dashboard: None, alices: str) -> None:
+    issued = api_key.issue(alices, "shop")
+    assert api_key.every(alices)[0]["last_used_at"] is None
+    api_key.note_use(alices, issued.id)
+    assert api_key.every(alices)[0]["last_used_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://shop.example", True),
+        ("http://localhost:5173", True),
+        ("http://localhost", True),
+        ("https://shop.example.evil", False),
+        ("http://localhost.evil", False),
+        ("null", False),
+        (None, False),
+    ],
+)
+def test_a_site_key_serves_only_its_origins(alices: str, origin: str | None, allowed: bool) -> None:
+    issued = site_key.issue(alices, "site", ["https://shop.example", "http://localhost"])
+    found = site_key.find(issued.key)
+    assert found == issued
+    assert found.allows(origin) is allowed
+
+
+def test_a_person_signs_in_with_the_right_password_in_any_case_of_the_email(alices: str) -> None:
+    alice = user.create("Alice@example.com", "Alice", "correct horse")
+    user.join(alices, alice, "owner")
+    member, password_hash = user.find_sign_in("alice@EXAMPLE.com")
+    assert member == user.Membership(alice, "Alice@example.com", "Alice", alices, "owner")
+    assert user.password_matches(password_hash, "correct horse")
+    assert not user.password_matches(password_hash, "wrong")
+    assert user.find_sign_in("bob@example.com") == (None, None)
+    assert not user.password_matches(None, "anything")
+
+
+def test_a_session_lasts_until_it_is_ended(alices: str) -> None:
+    alice = user.create("alice@example.com", "Alice", "correct horse")
+    user.join(alices, alice, "viewer")
+    member, _ = user.find_sign_in("alice@example.com")
+    assert member is not None
+    token = session.start(member)
+    found = session.find(token)
+    assert found is not None
+    assert (found.workspace_id, found.role) == (alices, "viewer")
+    session.end(found, token)
+    assert session.find(token) is None
+
+
+def test_a_changed_role_counts_at_once_and_a_new_password_ends_sessions(alices: str) -> None:
+    alice = user.create("alice@example.com", "Alice", "correct horse")
+    user.join(alices, alice, "viewer")
+    member, _ = user.find_sign_in("alice@example.com")
+    assert member is not None
+    token = session.start(member)
+    user.join(alices, alice, "operator")
+    found = session.find(token)
+    assert found is not None
+    assert found.role == "operator"
+    user.set_password(alice, "battery staple")
+    assert session.find(token) is None
+
+
+def test_the_audit_log_is_read_newest_first_by_its_own_workspace(
+    as_dashboard: None, alices: str, charlies: str
+) -> None:
+    for number in range(3):
+        audit.record(alices, audit.SYSTEM, "thing.done", "thing", str(number))
+    first = audit.page(alices, 2)
+    rest = audit.page(alices, 2, first[-1]["id"])
+    ids = [str(line["id"]) for line in (*first, *rest)]
+    assert ids == sorted(ids, reverse=True)
+    assert sorted(line["object_id"] for line in (*first, *rest)) == ["0", "1", "2"]
+    assert audit.page(charlies, 2) == []

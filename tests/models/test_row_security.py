@@ -1,0 +1,256 @@
+"""Tenants are apart in PostgreSQL itself: what the dashboard's role may see and write, table by table.
+
+Every table with a workspace has a row of Alice's and one of Charlie's here. A new table without one fails the first
+test.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import peewee
+import psycopg2
+import pytest
+from psycopg2.extras import Json
+
+import servers as real
+import settings
+from models import database
+from models.database import acting_as, changed, rows, transaction, value
+
+ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
+
+#: What the dashboard's role may not even ask of a table, because no request needs it.
+MAY_NOT_UPDATE = {"audit", "sessions", "users", "inbound_events"}
+MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"}
+MAY_NOT_INSERT = {"workspaces", "users"}
+#: Callbacks are written before anybody knows whose they are, and never read by the dashboard.
+WRITTEN_BLINDLY = {"inbound_events"}
+
+
+def _of(workspace_id: str) -> dict[str, dict[str, Any]]:
+    """One row for each table, in an order in which they can be written."""
+
+    def named(name: str) -> str:
+        return str(uuid.uuid5(uuid.UUID(workspace_id), name))
+
+    own, now = {"workspace_id": workspace_id}, "2026-11-20T12:00:00Z"
+    execution = {"execution_id": named("executions"), **own}
+    about = {"automation_id": named("automations"), "contact_id": named("contacts"), **own}
+    version = {"automation_id": named("automations"), "version": 1, **own}
+    return {
+        "workspaces": {"id": workspace_id, "slug": workspace_id, "name": "A shop"},
+        "users": {"id": named("users"), "email": f"{workspace_id}@example.com", "password_hash": "none"},
+        "memberships": {"user_id": named("users"), "role": "owner", **own},
+        "sessions": {"token_hash": named("s").encode(), "user_id": named("users"), "expires_at": now, **own},
+        "api_keys": {"id": named("k"), "name": "key", "prefix": "bk", "secret_hash": named("k").encode(),
+                     "scopes": ["read"], **own},
+        "site_keys": {"id": named("p"), "name": "key", "key": named("p"), "origins": ["https://example.com"], **own},
+        "audit": {"id": named("audit"), "actor_kind": "system", "actor_name": "Beckon", "action": "made",
+                  "object_kind": "workspace", "object_id": workspace_id, **own},
+        "contacts": {"id": named("contacts"), "email": "bob@example.com", **own},
+        "suppressions": {"contact_id": named("contacts"), "channel": "email", "reason": "bounced", **own},
+        "contact_tasks": {"id": named("task"), "step_id": "call", "title": "Call", **execution},
+        "automations": {"id": named("automations"), "name": "Welcome", "type": "workflow", **own},
+        "workflow_versions": {"id": named("version"), "definition": Json({}), "published_by": "Alice", **version},
+        "automation_schedules": {"automation_id": named("automations"), "next_at": now, **own},
+        "pauses": {"id": named("pause"), "kind": "queue", "name": "sending", "reason": "operator", **own},
+        "triggers": {"id": named("triggers"), "type": "contact.created", "source": "api", "answer": Json({}), **own},
+        "idempotency_keys": {"key": "once", "body_hash": b"0", "trigger_id": named("triggers"), **own},
+        "executions": {"id": named("executions"), "version_id": named("version"), "trigger_id": named("triggers"),
+                       "stage_since": now, "queue": "sending", "rung_at": now, "due_at": now, "created_at": now,
+                       **version},
+        "steps": {"step_id": "hello", "action": "send_email", "status": "pending", **execution},
+        "stage_history": {"automation_id": named("automations"), "test": False, "from_stage": "queued", "from_ms": 1,
+                          "stage": "checking", "entered_at": now, **execution},
+        "messages": {"id": named("message"), "step_id": "hello", "key": named("message"), "channel": "email",
+                     "provider": "mailgun", "sandbox": True, "test": False, "to_address": "bob@example.com",
+                     "body": "Hi", "status": "sent", "created_at": now, "updated_at": now, **execution, **about},
+        "limit_counts": {"day": "2026-11-20", "count": 1, **about},
+        "limit_reservations": {"round": 0, "day": "2026-11-20", **execution, **about},
+        "inbound_events": {"id": named("event"), "provider": "mailgun", "event_id": named("event"), "body": Json({}),
+                           **own},
+        "operations": {"id": named("operation"), "kind": "retry", "filters": Json({}), "status": "finished",
+                       "matched": 1, "actor_name": "Alice", **own},
+    }  # fmt: skip
+
+
+TABLES = sorted(_of(ALICES))
+#: The column that names the workspace; people belong to one through their membership.
+WORKSPACE = {"workspaces": "id", "users": "id"}
+
+
+def _insert(table: str, row: dict[str, Any]) -> tuple[str, list[Any]]:
+    places = ", ".join(["%s"] * len(row))
+    return f"insert into {table} ({', '.join(row)}) values ({places})", list(row.values())
+
+
+def _id_of(workspace_id: str, table: str) -> str:
+    return str(_of(workspace_id)[table][WORKSPACE.get(table, "workspace_id")])
+
+
+def _where(table: str) -> str:
+    return f"{WORKSPACE.get(table, 'workspace_id')} = %s"
+
+
+@pytest.fixture(scope="module")
+def filled(database_urls: Any) -> Iterator[str]:
+    """A row of Alice's and one of Charlie's in every table; the owner's URL."""
+    real.run_sql(database_urls.owner, real.EMPTY_EVERY_TABLE)
+    with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
+        for workspace_id in (ALICES, CHARLIES):
+            for table, row in _of(workspace_id).items():
+                cursor.execute(*_insert(table, row))
+        connection.commit()
+    yield database_urls.owner
+    real.run_sql(database_urls.owner, real.EMPTY_EVERY_TABLE)
+
+
+@pytest.fixture
+def as_dashboard(filled: str) -> Iterator[None]:
+    """The process is bound by row security."""
+    database.open_pool(settings.load().database_app_url, "beckon_app", 2)
+    yield
+    database.db.close_all()
+
+
+@pytest.fixture
+def as_service(filled: str) -> Iterator[None]:
+    """The process is connected as the workers are."""
+    database.open_pool(settings.load().database_service_url, "beckon_service", 2)
+    yield
+    database.db.close_all()
+
+
+@pytest.fixture
+def as_owner(filled: str) -> Iterator[None]:
+    """The process is connected as the migrations are."""
+    database.open_pool(filled, None, 2)
+    yield
+    database.db.close_all()
+
+
+def test_every_table_of_a_tenant_is_looked_at_here(as_owner):
+    with transaction():
+        found = rows(
+            "select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'workspace_id' "
+            "where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition"
+        )
+    assert {one["relname"] for one in found} | {"workspaces", "users"} == set(TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_tenant_s_table_is_secured_with_a_policy_for_either_role_and_owned_by_neither(as_owner, table):
+    with transaction():
+        secured = value("select relrowsecurity from pg_class where oid = %s::regclass", (table,))
+        owner = value("select tableowner from pg_tables where schemaname = 'public' and tablename = %s", (table,))
+        policies = rows("select unnest(roles) as role from pg_policies where tablename = %s", (table,))
+    assert secured
+    assert owner not in ("beckon_app", "beckon_service")
+    assert {one["role"] for one in policies} == {"beckon_app", "beckon_service"}
+
+
+def test_the_two_roles_can_neither_pass_by_row_security_nor_make_tables(as_owner):
+    with transaction():
+        found = rows(
+            "select rolname, rolsuper, rolbypassrls, has_schema_privilege(rolname, 'public', 'create') as may_create "
+            "from pg_roles where rolname in ('beckon_app', 'beckon_service') order by rolname"
+        )
+    assert [tuple(one.values()) for one in found] == [
+        ("beckon_app", False, False, False),
+        ("beckon_service", False, False, False),
+    ]
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - WRITTEN_BLINDLY))
+def test_a_query_without_a_workspace_sees_nothing(as_dashboard, table):
+    with transaction():
+        assert value(f"select count(*) from {table}") == 0
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - WRITTEN_BLINDLY))
+def test_charlie_sees_her_own_row_and_nothing_of_alice_s(as_dashboard, table):
+    with acting_as(CHARLIES):
+        assert value(f"select count(*) from {table} where {_where(table)}", (_id_of(ALICES, table),)) == 0
+        assert value(f"select count(*) from {table}") == 1
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_worker_sees_every_workspace(as_service, table):
+    with transaction():
+        assert value(f"select count(*) from {table}") == 2
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - MAY_NOT_UPDATE))
+def test_charlie_cannot_change_alice_s_row(as_dashboard, table):
+    column = WORKSPACE.get(table, "workspace_id")
+    with acting_as(CHARLIES):
+        assert changed(f"update {table} set {column} = {column} where {_where(table)}", (_id_of(ALICES, table),)) == 0
+        assert changed(f"update {table} set {column} = {column}") == 1
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - MAY_NOT_DELETE))
+def test_charlie_cannot_delete_alice_s_row(as_dashboard, table):
+    with acting_as(CHARLIES):
+        assert changed(f"delete from {table} where {_where(table)}", (_id_of(ALICES, table),)) == 0
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - MAY_NOT_UPDATE))
+def test_charlie_cannot_move_her_row_into_alice_s_workspace(as_dashboard, table):
+    column = WORKSPACE.get(table, "workspace_id")
+    with pytest.raises(peewee.ProgrammingError, match="row-level security"), acting_as(CHARLIES):
+        changed(f"update {table} set {column} = %s", (ALICES,))
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - MAY_NOT_INSERT - WRITTEN_BLINDLY))
+def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
+    with pytest.raises(peewee.ProgrammingError, match="row-level security"), acting_as(CHARLIES):
+        changed(*_insert(table, _of(ALICES)[table]))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(f"update {table} set {WORKSPACE.get(table, 'workspace_id')} = null" for table in sorted(MAY_NOT_UPDATE)),
+        *(f"delete from {table}" for table in sorted(MAY_NOT_DELETE)),
+        *(f"insert into {table} (id) values (null)" for table in sorted(MAY_NOT_INSERT)),
+        *(f"select * from {table}" for table in sorted(WRITTEN_BLINDLY)),
+        "select * from stage_history_default",
+        "select * from schema_hashes",
+        "select * from schema_migrations",
+        "truncate executions",
+    ],
+)
+def test_what_no_request_needs_is_not_allowed_at_all(as_dashboard, statement):
+    with pytest.raises(peewee.ProgrammingError, match="permission denied"), acting_as(CHARLIES):
+        changed(statement)
+
+
+def test_what_runs_as_the_owner_fixes_where_it_looks_and_is_not_for_everybody(as_owner):
+    with transaction():
+        found = rows(
+            "select proname, proconfig, has_function_privilege('public', oid, 'execute') as for_everybody "
+            "from pg_proc where pronamespace = 'public'::regnamespace and prosecdef"
+        )
+    assert len(found) > 5
+    assert not [one["proname"] for one in found if one["for_everybody"]]
+    assert not [
+        one["proname"] for one in found if not any(f.startswith("search_path=") for f in one["proconfig"] or ())
+    ]
+
+
+def test_the_workspace_ends_with_the_transaction_that_acted_as_it(as_dashboard):
+    with acting_as(CHARLIES):
+        assert value("select count(*) from contacts") == 1
+    with transaction():
+        assert value("select count(*) from contacts") == 0
+
+
+def test_a_pooled_connection_forgets_the_workspace_of_a_request_that_failed(as_dashboard):
+    with pytest.raises(ZeroDivisionError), acting_as(CHARLIES):
+        raise ZeroDivisionError
+    with transaction():
+        assert value("select acting_workspace()") is None
