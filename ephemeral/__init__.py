@@ -1,0 +1,1 @@
+"""HOLDS FOR A MOMENT. Redis; a flush costs speed, never truth."""

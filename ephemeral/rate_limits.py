@@ -1,0 +1,57 @@
+"""How often somebody may ask: token buckets in Redis, shared by every process.
+
+Each bucket holds up to `burst` tokens and gains `rate` a second; a request takes as many as it costs, all or none, in
+one script, so that any number of processes cannot take a token twice. Without Redis everybody passes: a limit protects
+the service, and a service that refuses all because it cannot count protects nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import structlog
+
+import metrics
+from ephemeral.connection import ERRORS, ephemeral
+
+log = structlog.get_logger(__name__)
+
+# Answers the milliseconds until there would be enough tokens, 0 when they were taken. Redis's clock decides.
+_TAKE = """
+local cost, rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
+tokens = math.min(burst, tokens + math.max(0, now - at) / 1000 * rate)
+local wait = 0
+if tokens >= cost then tokens = tokens - cost else wait = math.ceil((cost - tokens) / rate * 1000) end
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', now)
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
+return wait
+"""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`name` is part of the key in Redis; `rate` is in tokens a second, `burst` in tokens."""
+
+    name: str
+    rate: float
+    burst: int
+
+
+def wait_seconds(limit: Limit, who: str, cost: int = 1) -> int:
+    """0 when `who` may go on and the cost was taken; else whole seconds after which to ask again.
+
+    A cost above the whole burst is taken as the burst, so that it passes when the bucket is full.
+    """
+    take = ephemeral().register_script(_TAKE)
+    try:
+        wait_ms = int(take([f"limit:{limit.name}:{who}"], [min(cost, limit.burst), limit.rate, limit.burst]))
+    except ERRORS as error:
+        metrics.rate_limits_unchecked_total.inc()
+        log.warning("redis is away, a limit was not checked", limit=limit.name, error=str(error))
+        return 0
+    return math.ceil(wait_ms / 1000)

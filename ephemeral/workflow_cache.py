@@ -1,0 +1,175 @@
+"""Published workflows by workspace and trigger type, kept in the process for up to five minutes.
+
+A publication anywhere clears them everywhere at once: `invalidate` speaks through Redis, and a thread in each process
+listens. While that thread is not connected it may have missed something, so nothing is kept and every question goes to
+PostgreSQL; when it connects it begins empty. Only speed is at stake here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+
+import metrics
+from ephemeral.connection import ERRORS, ephemeral
+
+log = structlog.get_logger(__name__)
+
+#: Trigger types of workspaces that are kept at most; whoever was asked for longest ago goes first.
+CAPACITY = 10_000
+#: An entry is not believed longer than this.
+TTL_SECONDS = 300.0
+#: Every process listens here; a message is the id of the workspace whose automations changed.
+CHANNEL = "beckon:workflows"
+#: How long the listener waits before it tries to connect again.
+RECONNECT_SECONDS = 0.5
+
+Key = tuple[str, str]
+
+
+class WorkflowCache:
+    """The cache of one process. It keeps nothing until `listening`."""
+
+    def __init__(self, capacity: int = CAPACITY, ttl_seconds: float = TTL_SECONDS) -> None:
+        self.capacity = capacity
+        self.ttl_seconds = ttl_seconds
+        self.hits = 0
+        self.misses = 0
+        self._entries: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._listening = False
+        #: Grows with each clearing: what was read before one is not kept after it.
+        self._generation = 0
+
+    def get(self, key: Key, load: Callable[[], list[Any]]) -> list[Any]:
+        """What is kept under `key`, else what `load` answers."""
+        with self._lock:
+            generation = self._generation
+            kept = self._entries.get(key)
+            if kept is not None and kept[0] > time.monotonic():
+                self._entries.move_to_end(key)
+                self.hits += 1
+                metrics.cache_requests_total.labels(cache="workflows", result="hit").inc()
+                return kept[1]
+            self.misses += 1
+        metrics.cache_requests_total.labels(cache="workflows", result="miss").inc()
+        loaded = load()
+        self._keep(key, loaded, generation)
+        return loaded
+
+    def _keep(self, key: Key, loaded: list[Any], generation: int) -> None:
+        with self._lock:
+            if not self._listening or generation != self._generation:
+                return
+            self._entries[key] = (time.monotonic() + self.ttl_seconds, loaded)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self.capacity:
+                self._entries.popitem(last=False)
+
+    def forget(self, workspace_id: str) -> None:
+        """Drop what is kept of one workspace."""
+        with self._lock:
+            self._generation += 1
+            for key in [key for key in self._entries if key[0] == workspace_id]:
+                del self._entries[key]
+
+    def set_listening(self, listening: bool) -> None:
+        """Begin empty, and keep entries from now on or no longer."""
+        with self._lock:
+            self._generation += 1
+            self._entries.clear()
+            self._listening = listening
+
+    @property
+    def listening(self) -> bool:
+        """Whether changes made elsewhere reach this process."""
+        return self._listening
+
+    def facts(self) -> dict[str, float]:
+        """How full it is and how well it serves: size, capacity, hits, misses, utilization (0 to 1)."""
+        size = len(self._entries)
+        return {
+            "size": size,
+            "capacity": self.capacity,
+            "hits": self.hits,
+            "misses": self.misses,
+            "utilization": round(size / self.capacity, 4),
+        }
+
+
+_cache = WorkflowCache()
+
+
+def get(workspace_id: str, trigger_type: str, load: Callable[[], list[Any]]) -> list[Any]:
+    """The published workflows that this type of trigger starts; `load` reads them where they are not kept."""
+    return _cache.get((workspace_id, trigger_type), load)
+
+
+def invalidate(workspace_id: str) -> None:
+    """Forget a workspace's workflows here and in every process. Call it after the commit of the change."""
+    _cache.forget(workspace_id)
+    try:
+        ephemeral().publish(CHANNEL, workspace_id)
+    except ERRORS as error:
+        log.warning("redis is away, other processes learn of the change when they reconnect", error=str(error))
+
+
+def facts() -> dict[str, float]:
+    """Of this process's cache: size, capacity, hits, misses, utilization."""
+    return _cache.facts()
+
+
+class Listener:
+    """The thread that hears of changes made elsewhere; `start` once in each process, `stop` at its end."""
+
+    def __init__(self, client: redis.Redis, cache: WorkflowCache = _cache) -> None:
+        self._client = client
+        self._cache = cache
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="workflow-cache", daemon=True)
+
+    def start(self) -> Listener:
+        """Begin to listen; returns at once."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Listen no longer, and keep nothing."""
+        self._stopping.set()
+        with contextlib.suppress(*ERRORS):
+            self._client.publish(CHANNEL, "")  # wakes the thread
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+            except (*ERRORS, OSError, ValueError) as error:
+                log.warning("redis is away, workflows are read from postgresql", error=str(error))
+            finally:
+                self._cache.set_listening(False)
+            self._stopping.wait(RECONNECT_SECONDS)
+
+    def _listen(self) -> None:
+        with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]
+            subscription.subscribe(CHANNEL)
+            while not self._stopping.is_set():
+                message = subscription.get_message(timeout=0.5)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":
+                    self._cache.set_listening(True)
+                elif message["type"] == "message":
+                    self._cache.forget(str(message["data"]))
+
+
+def listen() -> Listener:
+    """Start this process's listener."""
+    return Listener(ephemeral()).start()
