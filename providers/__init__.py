@@ -1,0 +1,61 @@
+"""SPEAKS. One module per outside service, both directions; this is the one table of channels and providers."""
+
+from __future__ import annotations
+
+from providers import discord, mailgun, slack, telnyx, webhook
+from providers.base import Account, Provider
+
+#: Which provider serves a channel.
+CHANNELS: dict[str, str] = {
+    "email": "mailgun",
+    "sms": "telnyx",
+    "slack": "slack",
+    "discord": "discord",
+    "webhook": "webhook",
+}
+
+#: Every provider that sends, by name. Gemini writes instead: `providers.gemini.generate`.
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (mailgun.PROVIDER, telnyx.PROVIDER, slack.PROVIDER, discord.PROVIDER, webhook.PROVIDER)
+}
+
+#: The settings without which a provider cannot be spoken to.
+REQUIRED_SECRETS: dict[str, tuple[str, ...]] = {
+    "mailgun": ("MAILGUN_API_KEY", "MAILGUN_DOMAIN"),
+    "telnyx": ("TELNYX_API_KEY", "TELNYX_MESSAGING_PROFILE_ID"),
+    "gemini": ("GEMINI_API_KEY",),
+    "slack": ("SLACK_WEBHOOK_URL",),
+    "discord": ("DISCORD_WEBHOOK_URL",),
+    "webhook": (webhook.SECRET,),
+}
+
+#: Where the sandbox speaks for each provider, after its own address.
+SANDBOX_PATHS: dict[str, str] = {
+    "mailgun": "",
+    "telnyx": "/v2",
+    "gemini": "/v1beta",
+    "meta": "/v25.0",
+    "slack": "/services/T0/B0/sandbox",
+    "discord": "/api/v10/webhooks/1/sandbox",
+    "webhook": "",
+}
+
+#: Not secrets: the sandbox takes any, and they never leave this machine.
+_SANDBOX_SECRETS: dict[str, dict[str, str]] = {
+    "mailgun": {
+        "MAILGUN_API_KEY": "sandbox",
+        "MAILGUN_DOMAIN": "sandbox.example.com",
+        "MAILGUN_FROM": "Beckon sandbox <hello@sandbox.example.com>",
+    },
+    "telnyx": {"TELNYX_API_KEY": "sandbox", "TELNYX_MESSAGING_PROFILE_ID": "00000000-0000-4000-8000-000000000000"},
+    "gemini": {"GEMINI_API_KEY": "sandbox"},
+    "meta": {"META_PAGE_ACCESS_TOKEN": "sandbox"},
+    "webhook": {webhook.SECRET: "whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3gtc2FuZGJveA=="},
+}
+
+
+def sandbox_account(provider: str, sandbox_url: str) -> Account:
+    """The account that speaks to the sandbox at `sandbox_url` in a provider's stead, and can reach nothing else."""
+    base_url = sandbox_url.rstrip("/") + SANDBOX_PATHS[provider]
+    return Account(provider, base_url, _SANDBOX_SECRETS.get(provider, {}), sandbox=True)

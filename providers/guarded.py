@@ -1,0 +1,159 @@
+"""Requests to an address that a user wrote: never to a private network, and never to another address than was checked.
+
+On every attempt the name is resolved, every address it has is judged, and the connection is made to one of those very
+addresses: a name that resolves differently a moment later (DNS rebinding) gains nothing. Connections are not pooled,
+since what one account may reach another may not.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+import ssl
+from typing import Any
+
+import urllib3
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
+from urllib3.util import parse_url
+from urllib3.util.connection import create_connection
+
+from providers import answers, wire
+from rules.errors import InvalidRequest
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: IPv6 ranges that carry an IPv4 address inside, and the bits below which it stands.
+_CARRIERS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
+
+
+def exchange(call: wire.Call, allowed_networks: tuple[str, ...]) -> answers.Answer:
+    """As `wire.exchange`, but only to a public address or one in `allowed_networks` (CIDR)."""
+    try:
+        parts = parse_url(call.url)
+    except LocationParseError:
+        parts = parse_url("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise InvalidRequest(f"The address for {call.label} must begin with https:// or http:// and name a host.")
+    if parts.auth is not None:
+        raise InvalidRequest(f"The address for {call.label} holds a password: put it in a header instead.")
+    networks = tuple(ipaddress.ip_network(network, strict=False) for network in allowed_networks)
+    pool = _pool(parts.scheme, parts.host.strip("[]"), parts.port, networks)
+
+    def opened(method: str, _: str, **more: Any) -> urllib3.BaseHTTPResponse:
+        # A pool takes the path alone; with a whole URL it would speak as if to a proxy.
+        return pool.urlopen(method, parts.request_uri, **more)
+
+    try:
+        return wire.exchange(call, opener=opened)
+    finally:
+        pool.close()
+
+
+def _pool(scheme: str, host: str, port: int | None, networks: tuple[Network, ...]) -> urllib3.HTTPConnectionPool:
+    if scheme == "https":
+        return _TLSPool(host, port, networks=networks, ssl_context=_context())
+    return _PlainPool(host, port, networks=networks)
+
+
+@functools.lru_cache(maxsize=1)
+def _context() -> ssl.SSLContext:
+    return wire.tls_context()
+
+
+#: What the standard library of some Python versions takes for global: protocol assignments, the old 6to4 relays, a
+#: documentation range, and the address at which Azure's machines reach their host.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
+)
+#: All of IPv6 that is routed, and the prefix by which a NAT64 gateway reaches IPv4.
+_IPV6_PUBLIC = (ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96"))
+
+
+class _Checked:
+    """Connects to an address that was judged, whatever the name says a moment later."""
+
+    host: str
+    port: int
+    timeout: Any
+    socket_options: Any
+
+    def __init__(self, *args: Any, networks: tuple[Network, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.networks = networks
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            addresses = checked_addresses(self.host, self.port, self.networks)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        failed: Exception | None = None
+        for address in addresses:
+            try:
+                return create_connection((address, self.port), self.timeout, socket_options=self.socket_options)
+            except TimeoutError as error:
+                failed = ConnectTimeoutError(self, "no connection in time")
+                failed.__cause__ = error
+            except OSError as error:
+                failed = NewConnectionError(self, "no connection")  # type: ignore[arg-type]
+                failed.__cause__ = error
+        raise failed or OSError("no address")
+
+
+class _Plain(_Checked, wire.Watched):
+    """Over TCP."""
+
+
+class _TLS(_Checked, wire.WatchedTLS):
+    """Over TLS, which checks the certificate for the name, not for the address."""
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLS
+
+
+def checked_addresses(host: str, port: int, networks: tuple[Network, ...]) -> list[str]:
+    """The addresses of `host`; `InvalidRequest` if any of them is private and in none of `networks`.
+
+    One private address among public ones is refused as well: which of them would be used is luck.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        if not _allowed(ipaddress.ip_address(address.split("%")[0]), networks):
+            raise InvalidRequest(
+                f"{host} stands in a private or reserved network, which webhooks may not reach. "
+                "Use a public address, or let an operator add the network to WEBHOOK_ALLOWED_NETWORKS."
+            )
+    return addresses
+
+
+def _allowed(address: Address, networks: tuple[Network, ...]) -> bool:
+    carried = _carried(address)
+    if any(address in network or (carried is not None and carried in network) for network in networks):
+        return True
+    return all(_public(one) for one in (address, carried) if one is not None)
+
+
+def _public(address: Address) -> bool:
+    # `is_global` is false for private, loopback, link-local (cloud metadata), shared and reserved ranges.
+    if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
+        return False
+    return address.version == 4 or any(address in network for network in _IPV6_PUBLIC)
+
+
+def _carried(address: Address) -> ipaddress.IPv4Address | None:
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    for network, shift in _CARRIERS:
+        if address in network:
+            return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
+    return None

@@ -1,0 +1,35 @@
+"""Reading what others sent without trusting its shape: a wrong one is None, never an exception."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+
+def at_path(found: Any, *names: str | int) -> Any:
+    """What stands at a path of keys and positions in decoded JSON, or None where the path breaks off."""
+    for name in names:
+        if isinstance(name, int):
+            found = found[name] if isinstance(found, list) and len(found) > name else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def text_at(found: Any, *names: str | int) -> str | None:
+    """The non-empty text at a path, or None."""
+    value = at_path(found, *names)
+    return value if isinstance(value, str) and value else None
+
+
+def moment(value: Any) -> datetime | None:
+    """An aware UTC time from seconds since 1970 (a number or its text) or from ISO 8601 with a zone, or None."""
+    try:
+        return datetime.fromtimestamp(float(value), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        pass
+    try:
+        read = datetime.fromisoformat(value)
+        return read.astimezone(UTC) if read.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,122 @@
+"""Calls a customer's own endpoint, signed by Standard Webhooks 1.0.0, so that the receiver can trust and dedupe it.
+
+`webhook-id` is our message key, the same in every try. An explicit 5xx is, by that standard, a request to deliver
+again with the same id, so it is retried; a lost answer stays unknown. Redirects are refusals; 410 means no more.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+
+from providers import answers, guarded, tries, wire
+from providers.base import Account, Outgoing, Provider, Receipt, Refusal
+from rules.errors import (
+    AuthRefused,
+    ConfigurationError,
+    ExecutionError,
+    InvalidRequest,
+    ProviderUnavailable,
+    RateLimited,
+)
+
+#: The secret that signs, `whsec_` and base64 of at least 24 bytes.
+SECRET = "WEBHOOK_SIGNING_SECRET"
+
+_LATER = Refusal(ProviderUnavailable, "It is tried again by itself.")
+_AUTH = Refusal(AuthRefused, "Give the receiver this workspace's signing secret, or correct the headers of this step.")
+_GONE = Refusal(InvalidRequest, "The receiver wants no more of these: remove or change the URL of this step.")
+_MOVED = Refusal(InvalidRequest, "Redirects are not followed: set the URL of this step to the final one.")
+_REQUEST = Refusal(InvalidRequest, "Correct the URL or the body of this step.")
+
+#: By status; every other one in 300-399 is `_MOVED`, in 400-499 `_REQUEST`, from 500 `_LATER`.
+REFUSALS: dict[int, Refusal] = {
+    401: _AUTH,
+    403: _AUTH,
+    407: _AUTH,
+    408: _LATER,
+    410: _GONE,
+    425: _LATER,
+    429: Refusal(RateLimited, "It is sent when the receiver allows."),
+}
+
+_OURS = re.compile(r"(?i)host|content-length|transfer-encoding|connection|webhook-.*")
+
+
+class SignedWebhook(Provider):
+    """Posts `outgoing.body` to the URL in `outgoing.to`."""
+
+    name = "webhook"
+    label = "The webhook's receiver"
+
+    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+        """Post it; any 2xx is a receipt, without an id."""
+        return tries.send(lambda: _receipt(_attempt(account, outgoing)))
+
+
+PROVIDER = SignedWebhook()
+
+
+def _attempt(account: Account, outgoing: Outgoing) -> answers.Answer:
+    # Signed anew for each attempt: the timestamp is that of the attempt.
+    url = f"{account.base_url.rstrip('/')}/_webhook/{quote(outgoing.to, safe='')}" if account.sandbox else outgoing.to
+    call = wire.Call(
+        label=SignedWebhook.label,
+        method="POST",
+        url=url,
+        headers=_headers(account, outgoing),
+        body=outgoing.body.encode(),
+        connect_seconds=PROVIDER.connect_seconds,
+        read_seconds=PROVIDER.read_seconds,
+        effect=True,
+        still_ours=outgoing.still_ours,
+    )
+    return wire.exchange(call) if account.sandbox else guarded.exchange(call, account.allowed_networks)
+
+
+def _headers(account: Account, outgoing: Outgoing) -> dict[str, str]:
+    headers = {"Content-Type": "application/json" if _is_json(outgoing.body) else "text/plain; charset=utf-8"}
+    for name, value in outgoing.headers.items():
+        if _OURS.fullmatch(name):
+            raise InvalidRequest(f'a webhook sets the header "{name}" itself: remove it from this step')
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
+            raise InvalidRequest(f'"{name}" is not a header that can be sent: use plain characters in one line')
+        headers = {kept: text for kept, text in headers.items() if kept.lower() != name.lower()} | {name: value}
+    return headers | signature(account.secret(SECRET), outgoing.key, datetime.now(UTC), outgoing.body)
+
+
+def signature(secret: str, key: str, at: datetime, body: str) -> dict[str, str]:
+    """The three headers of Standard Webhooks for a body; a `ConfigurationError` for a secret that cannot sign."""
+    try:
+        signed = Webhook(secret).sign(key, at, body)
+    except (EmptyWebhookSecretError, binascii.Error, ValueError):
+        raise ConfigurationError(f"{SECRET} cannot sign: it must be whsec_ and base64. Make a new one.") from None
+    return {"webhook-id": key, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signed}
+
+
+def _is_json(body: str) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _receipt(answer: answers.Answer) -> Receipt:
+    if 200 <= answer.status < 300:
+        return Receipt(None, {"status": answer.status})
+    raise refusal(answer)
+
+
+def refusal(answer: answers.Answer) -> ExecutionError:
+    """The error for any answer but a 2xx."""
+    row = REFUSALS.get(answer.status)
+    if row is None:
+        row = _MOVED if answer.status < 400 else _REQUEST if answer.status < 500 else _LATER
+    asked = answers.retry_after(answer) if answer.status in (429, 503) else None
+    return row.raised(SignedWebhook.label, f"status {answer.status}", str(answer.status), asked)

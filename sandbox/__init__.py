@@ -1,0 +1,1 @@
+"""PRETENDS. A small HTTP server that speaks the providers' APIs, with faults on demand."""

@@ -1,0 +1,119 @@
+"""What the sandbox accepted, in order, and the faults that it has been asked to play."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+#: The oldest messages are forgotten past this many.
+MOST_MESSAGES = 50_000
+FAULTS = ("http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth")
+PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "slack", "discord", "webhook")
+#: Seconds that a fault takes where it does not say; for `http_429` the wait that is asked for.
+DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
+
+_SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api-?key|token|secret|password).*")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that the sandbox accepted. `key` is the sender's own key, where the provider carries one."""
+
+    id: str
+    provider: str
+    to: str
+    at: datetime
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+    key: str | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """As scripts see it; credentials in headers are masked."""
+        return {
+            "id": self.id,
+            "provider": self.provider,
+            "to": self.to,
+            "at": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "path": self.path,
+            "headers": {name: "***" if _SECRET_HEADERS.fullmatch(name) else v for name, v in self.headers.items()},
+            "body": self.body,
+        }
+
+
+@dataclass
+class Fault:
+    """A way to fail, for the next `left` calls that fit (0 from the start: for all). `call` is `send` or `look_up`."""
+
+    provider: str
+    fault: str
+    left: int = 1
+    seconds: float = 0.0
+    to: str | None = None
+    call: str = "send"
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Fault:
+        """Read a posted fault; `ValueError` names what is wrong with it."""
+        provider, fault, match = body.get("provider"), body.get("fault"), body.get("match") or {}
+        if provider not in PROVIDERS:
+            raise ValueError(f"provider must be one of {', '.join(PROVIDERS)}")
+        if fault not in FAULTS:
+            raise ValueError(f"fault must be one of {', '.join(FAULTS)}")
+        times, seconds = body.get("times", 1), body.get("seconds", DEFAULT_SECONDS.get(str(fault), 0.0))
+        if not isinstance(times, int) or times < 0 or not isinstance(seconds, (int, float)) or seconds < 0:
+            raise ValueError("times and seconds must be numbers, 0 or more; times 0 means forever")
+        if not isinstance(match, dict) or not {"to", "call"}.issuperset(match):
+            raise ValueError('match is an object with "to", and "call" (send or look_up)')
+        left = times or -1
+        return cls(str(provider), str(fault), left, float(seconds), match.get("to"), match.get("call", "send"))
+
+
+@dataclass
+class Memory:
+    """The sandbox's whole memory."""
+
+    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=MOST_MESSAGES))
+    faults: list[Fault] = field(default_factory=list)
+
+    def accept(self, message: Message) -> None:
+        """Keep a message; it is there for scripts from now on."""
+        self.messages.append(message)
+
+    def found(self, provider: str | None = None, to: str | None = None) -> list[dict[str, Any]]:
+        """The accepted messages, oldest first, as scripts see them."""
+        return [
+            message.shown()
+            for message in list(self.messages)
+            if provider in (None, message.provider) and to in (None, message.to)
+        ]
+
+    def named(self, message_id: str) -> Message | None:
+        """The newest message with this id, the provider's (with or without angle brackets) or the sender's key."""
+        bare = message_id.strip("<>")
+        fitting = (one for one in reversed(self.messages) if bare in (one.id.strip("<>"), one.key))
+        return next(fitting, None)
+
+    def next_fault(self, provider: str, to: str, call: str = "send") -> Fault | None:
+        """The fault to play on this call, used up by one; the oldest that fits."""
+        for fault in self.faults:
+            if fault.provider == provider and fault.call == call and fault.to in (None, to):
+                fault.left -= 1
+                if fault.left == 0:
+                    self.faults.remove(fault)
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.messages.clear()
+        self.faults.clear()
+
+
+def now() -> datetime:
+    """The real time, as a provider would have it."""
+    return datetime.now(UTC)

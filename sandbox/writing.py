@@ -1,0 +1,55 @@
+"""What the sandbox's Gemini writes: a plausible short message, always the same for the same prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+_OPENINGS = (
+    "thanks for getting in touch",
+    "it is good to hear from you",
+    "I saw your note and wanted to answer in person",
+    "thank you for your interest",
+)
+_CLOSINGS = (
+    "Would a short call this week suit you?",
+    "Just answer here and I will take it from there.",
+    "Shall I send you the details?",
+    "Tell me what would help you most.",
+)
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    """The text of the last turn of a request, or "" where there is none in the documented form."""
+    contents = body.get("contents")
+    turn = contents[-1] if isinstance(contents, list) and contents else {}
+    parts = turn.get("parts") if isinstance(turn, dict) else None
+    texts = [part.get("text") for part in parts or [] if isinstance(part, dict)] if isinstance(parts, list) else []
+    return " ".join(text for text in texts if isinstance(text, str)).strip()
+
+
+def write(prompt: str) -> str:
+    """A message to whom the prompt names, about what it says after "about"."""
+    dice = hashlib.sha256(prompt.encode()).digest()
+    name = re.search(r"\b(?:to|for|greet)\s+([A-Z][\w'-]*)", prompt)
+    about = re.search(r"\babout\s+([^.,;:!?\n]{3,60})", prompt)
+    topic = f" about {about[1].strip()}" if about else ""
+    opening, closing = _OPENINGS[dice[0] % len(_OPENINGS)], _CLOSINGS[dice[1] % len(_CLOSINGS)]
+    return f"Hi {name[1] if name else 'there'}, {opening}{topic}. {closing}"
+
+
+def generated(prompt: str, model: str, response_id: str) -> dict[str, Any]:
+    """A 200 in Gemini's form."""
+    text = write(prompt)
+    asked, wrote = len(prompt.split()), len(text.split())
+    return {
+        "candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {
+            "promptTokenCount": asked,
+            "candidatesTokenCount": wrote,
+            "totalTokenCount": asked + wrote,
+        },
+        "modelVersion": model,
+        "responseId": response_id,
+    }

@@ -1,0 +1,211 @@
+"""Gemini: a 200 is not yet a text, and asking again is safe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from providers import answers, gemini, sandbox_account
+from providers.base import Account
+from providers.gemini import Prompt
+from rules.errors import (
+    Blocked,
+    ConfigurationError,
+    ExecutionError,
+    InvalidRequest,
+    NetworkError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+)
+from sandbox.server import Running
+
+ACCOUNT = Account("gemini", "https://example.com/v1beta", {"GEMINI_API_KEY": "hushhush-0123456789"})
+PROMPT = Prompt("gemini-2.5-flash", "Write to Ada about pricing.", "You write one short message.", 256, 0.7)
+
+
+def generate(sandbox: Running, prompt: Prompt = PROMPT) -> gemini.Generated:
+    return gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
+
+
+def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
+    found = generate(sandbox)
+
+    assert found.text.startswith("Hi Ada, ")
+    assert "about pricing" in found.text
+    assert (found.model, found.finish_reason) == ("gemini-2.5-flash", "STOP")
+    assert found.input_tokens > 0
+    assert found.output_tokens > 0
+    kept = sandbox.messages("gemini", "gemini-2.5-flash")[0]
+    assert kept["headers"]["x-goog-api-key"] == "***"
+    assert "key=" not in kept["path"]
+
+
+def test_the_sandbox_writes_the_same_for_the_same_prompt(sandbox: Running) -> None:
+    assert generate(sandbox).text == generate(sandbox).text
+
+
+@pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
+def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running, fault: str) -> None:
+    sandbox.fault("gemini", fault, times=2, seconds=0)
+    assert generate(sandbox).text
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("http_500", ProviderUnavailable),
+        ("http_429", RateLimited),
+        ("reset_before", NetworkError),
+        ("bad_json", ProviderUnavailable),
+        ("auth", ConfigurationError),
+    ],
+)
+def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[ExecutionError]) -> None:
+    sandbox.fault("gemini", fault, times=0, seconds=0)
+    with pytest.raises(expected):
+        generate(sandbox)
+
+
+def test_no_answer_in_time_is_a_timeout(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemini, "READ_SECONDS", 0.05)
+    sandbox.fault("gemini", "timeout", times=0, seconds=20)
+    with pytest.raises(ProviderTimeout):
+        generate(sandbox)
+
+
+def test_a_long_wait_is_told_rather_than_slept(sandbox: Running) -> None:
+    sandbox.fault("gemini", "http_429", times=1, seconds=53)
+    with pytest.raises(RateLimited) as limited:
+        generate(sandbox)
+    assert limited.value.retry_after == 53
+
+
+def refused(status: int, body: Any) -> ExecutionError:
+    return gemini.refusal(ACCOUNT, answers.Answer(status, {}, json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "expected"),
+    [
+        (400, "INVALID_ARGUMENT", InvalidRequest),
+        (400, "FAILED_PRECONDITION", ConfigurationError),
+        (401, "UNAUTHENTICATED", ConfigurationError),
+        (403, "PERMISSION_DENIED", ConfigurationError),
+        (404, "NOT_FOUND", ConfigurationError),
+        (413, "", InvalidRequest),
+        (429, "RESOURCE_EXHAUSTED", RateLimited),
+        (499, "CANCELLED", ProviderUnavailable),
+        (500, "INTERNAL", ProviderUnavailable),
+        (503, "UNAVAILABLE", ProviderUnavailable),
+        (504, "DEADLINE_EXCEEDED", ProviderUnavailable),
+    ],
+)
+@pytest.mark.parametrize("wrap", [True, False])
+def test_every_refusal_has_its_meaning(status: int, name: str, expected: type[ExecutionError], wrap: bool) -> None:
+    if not wrap and name == "FAILED_PRECONDITION":
+        expected = InvalidRequest
+    body = {"error": {"code": status, "message": "no", "status": name}} if wrap else ["unexpected"]
+
+    assert type(refused(status, body)) is expected
+
+
+def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
+    assert isinstance(refused(400, sample("gemini/error_400_api_key.json")), ConfigurationError)
+    assert isinstance(refused(503, sample("gemini/error_503.json")), ProviderUnavailable)
+    assert refused(429, sample("gemini/error_429.json")).retry_after == 53
+
+
+def test_a_used_up_day_is_not_asked_again_at_once() -> None:
+    quota = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
+    error = refused(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [quota]}})
+    assert error.retry_after == gemini.DAILY_QUOTA_WAIT_SECONDS
+
+
+def test_a_refusal_does_not_repeat_the_key() -> None:
+    error = refused(400, {"error": {"message": "bad key hushhush-0123456789", "status": "INVALID_ARGUMENT"}})
+    assert "hushhush" not in error.message
+
+
+def test_a_text_is_read_without_thoughts(sample: Callable[[str], Any]) -> None:
+    body = sample("gemini/response_200_stop.json")
+    body["candidates"][0]["content"]["parts"].insert(0, {"text": "let me think", "thought": True})
+
+    found = gemini.read_answer(body, "asked-model")
+
+    assert found.text == "Hi John, following up on your question about pricing."
+    assert (found.input_tokens, found.output_tokens, found.model) == (18, 12, "gemini-2.5-flash")
+
+
+@pytest.mark.parametrize("name", ["prompt_blocked", "candidate_safety"])
+def test_a_blocked_prompt_or_answer_is_blocked(sample: Callable[[str], Any], name: str) -> None:
+    with pytest.raises(Blocked, match="SAFETY"):
+        gemini.read_answer(sample(f"gemini/response_200_{name}.json"), "m")
+
+
+@pytest.mark.parametrize(
+    "reason", ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"]
+)
+def test_a_reason_that_asking_again_would_not_change_is_blocked(reason: str) -> None:
+    with pytest.raises(Blocked):
+        gemini.read_answer({"candidates": [{"finishReason": reason}]}, "m")
+
+
+@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE", "FINISH_REASON_UNSPECIFIED"])
+def test_any_other_reason_is_worth_asking_again(reason: str) -> None:
+    with pytest.raises(ProviderUnavailable):
+        gemini.read_answer({"candidates": [{"finishReason": reason}]}, "m")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"candidates": []}, {"candidates": 5}, {"candidates": [[]]}, {"candidates": [{"finishReason": 5}]}]
+)
+def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
+    with pytest.raises(ProviderUnavailable, match="documented form"):
+        gemini.read_answer(body, "m")
+
+
+def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(
+    scripted: Callable[..., Any], sample: Callable[[str], Any]
+) -> None:
+    cut, whole = (sample(f"gemini/response_200_{name}.json") for name in ("max_tokens_empty", "stop"))
+    server = scripted(answering(cut), answering(whole))
+
+    found = gemini.generate(account_at(server), PROMPT)
+
+    assert found.finish_reason == "STOP"
+    budgets = [json.loads(request.partition(b"\r\n\r\n")[2])["generationConfig"] for request in server.requests]
+    assert [budget["maxOutputTokens"] for budget in budgets] == [256, 1024]
+
+
+def test_tokens_that_are_used_up_again_are_the_operators_to_raise(
+    scripted: Callable[..., Any], sample: Callable[[str], Any]
+) -> None:
+    cut = sample("gemini/response_200_max_tokens_empty.json")
+    server = scripted(answering(cut), answering(cut))
+    with pytest.raises(InvalidRequest, match="Raise max_tokens"):
+        gemini.generate(account_at(server), PROMPT)
+
+
+@pytest.mark.parametrize("parts", [[], [{"text": "  \n"}], [{"text": 5}], [7], None])
+def test_an_empty_text_is_invalid(scripted: Callable[..., Any], parts: Any) -> None:
+    server = scripted(answering({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
+    with pytest.raises(InvalidRequest, match="without a text"):
+        gemini.generate(account_at(server), PROMPT)
+
+
+def account_at(server: Any) -> Account:
+    return Account("gemini", f"{server.url}/v1beta", {"GEMINI_API_KEY": "hushhush-0123456789"})
+
+
+def answering(body: Any) -> Callable[[Any, Any], None]:
+    raw = json.dumps(body).encode()
+
+    def script(server: Any, sock: Any) -> None:
+        server.read(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+
+    return script

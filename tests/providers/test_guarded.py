@@ -1,0 +1,174 @@
+"""A webhook goes to a public address or nowhere, and to the very address that was checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from providers import PROVIDERS, guarded
+from providers.base import Account, Outgoing
+from rules.errors import ConfigurationError, InvalidRequest, NetworkError
+from sandbox.server import Running
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+LOOPBACK = ("127.0.0.0/8",)
+URL = "https://hooks.slack.com/services/T000/B000/hushhush"
+
+
+def webhook_account(*networks: str) -> Account:
+    return Account("webhook", "", {"WEBHOOK_SIGNING_SECRET": SECRET}, allowed_networks=networks)
+
+
+def call_webhook(account: Account, url: str, body: str = '{"n": 1}', **more: object) -> None:
+    outgoing = Outgoing(key="exec-1/call/0", to=url, body=body, **more)  # type: ignore[arg-type]
+    PROVIDERS["webhook"].send(account, outgoing)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "[::1]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[::ffff:10.0.0.1]",
+        "[64:ff9b::a00:1]",
+        "[2002:a00:1::]",
+        "[::10.0.0.1]",
+        "[64:ff9b:1::a00:1]",
+        "[2001:0:a00:1::]",
+        "[fec0::1]",
+        "192.0.0.192",
+        "168.63.129.16",
+        "255.255.255.255",
+        "2130706433",
+        "0x7f.1",
+    ],
+)
+def test_a_private_address_is_refused_however_it_is_written(host: str) -> None:
+    with pytest.raises(InvalidRequest, match="WEBHOOK_ALLOWED_NETWORKS"):
+        call_webhook(webhook_account(), f"http://{host}:9/in")
+
+
+def test_an_allowed_network_may_be_reached_and_the_body_is_signed(sandbox: Running) -> None:
+    url = f"{sandbox.url}/_webhook/target"
+
+    call_webhook(webhook_account(*LOOPBACK), url, headers={"X-Team": "blue"})
+
+    accepted = sandbox.messages("webhook", "target")[0]
+    assert accepted["body"] == {"n": 1}
+    assert accepted["headers"]["webhook-id"] == "exec-1/call/0"
+    assert accepted["headers"]["x-team"] == "blue"
+    assert Webhook(SECRET).verify('{"n": 1}', accepted["headers"]) == {"n": 1}
+
+
+def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, ["93.184.215.14", "10.0.0.5"])
+
+    with pytest.raises(InvalidRequest, match="private or reserved"):
+        call_webhook(webhook_account(), "https://mixed.example.com/in")
+
+
+def test_the_connection_is_made_to_the_address_that_was_checked(
+    sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(sandbox.url.rpartition(":")[2])
+    asked = resolving(monkeypatch, ["127.0.0.1"])
+
+    call_webhook(webhook_account(*LOOPBACK), f"http://rebinds.example.com:{port}/_webhook/in")
+
+    assert asked.count("rebinds.example.com") == 1
+    assert sandbox.messages("webhook")[0]["headers"]["host"] == f"rebinds.example.com:{port}"
+
+
+def test_a_name_is_judged_again_on_every_attempt(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(sandbox.url.rpartition(":")[2])
+    asked = resolving(monkeypatch, ["127.0.0.1"])
+    sandbox.fault("webhook", "http_429", seconds=0)
+
+    call_webhook(webhook_account(*LOOPBACK), f"http://again.example.com:{port}/_webhook/in")
+
+    assert asked.count("again.example.com") == 2
+
+
+def test_a_name_that_does_not_resolve_is_a_network_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, [])
+
+    with pytest.raises(NetworkError, match="its name did not resolve"):
+        call_webhook(webhook_account(), "https://nowhere.example.com/in")
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "example.com", "http://", "http://[x/"])
+def test_an_address_that_is_no_web_address_is_invalid(url: str) -> None:
+    with pytest.raises(InvalidRequest):
+        call_webhook(webhook_account(), url)
+
+
+def test_a_password_in_the_address_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="header instead") as refused:
+        call_webhook(webhook_account(), "https://ada:hushhush@example.com/")
+    assert "hushhush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "webhook-id", "Transfer-Encoding", "a b", "x\r\ny"])
+def test_a_header_that_is_ours_or_malformed_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        call_webhook(webhook_account(), "https://example.com/", headers={name: "1"})
+
+
+def test_a_secret_that_cannot_sign_is_a_configuration_error() -> None:
+    account = Account("webhook", "", {"WEBHOOK_SIGNING_SECRET": "whsec_"})
+
+    with pytest.raises(ConfigurationError, match="cannot sign"):
+        call_webhook(account, "https://example.com/")
+
+
+@pytest.mark.parametrize(("name", "setting"), [("slack", "SLACK_WEBHOOK_URL"), ("discord", "DISCORD_WEBHOOK_URL")])
+def test_a_notice_does_not_go_to_a_private_address_either(name: str, setting: str) -> None:
+    account = Account(name, "", {setting: "http://127.0.0.1:9/services/hushhush"})
+
+    with pytest.raises(InvalidRequest) as refused:
+        PROVIDERS[name].send(account, Outgoing(key="k", to="", body="hello"))
+    assert "hushhush" not in str(refused.value)
+
+
+def test_a_sandbox_account_never_leaves_for_the_real_address(sandbox: Running) -> None:
+    account = Account("slack", sandbox.url + "/services/T0/B0/sandbox", {"SLACK_WEBHOOK_URL": URL}, sandbox=True)
+
+    PROVIDERS["slack"].send(account, Outgoing(key="k", to="", body="hello"))
+
+    assert len(sandbox.messages("slack")) == 1
+
+
+def test_public_addresses_are_allowed() -> None:
+    assert guarded.checked_addresses("93.184.215.14", 443, ()) == ["93.184.215.14"]
+    assert guarded.checked_addresses("2606:4700::1111", 443, ()) == ["2606:4700::1111"]
+    assert guarded.checked_addresses("10.0.0.5", 443, (ipaddress.ip_network("10.0.0.0/24"),)) == ["10.0.0.5"]
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> list[str]:
+    """Every name resolves to these addresses; the returned list holds the names that were asked."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: object, **more: object) -> object:
+        if not host.endswith("example.com"):
+            return real(host, port, *rest, **more)  # type: ignore[arg-type]
+        asked.append(host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown name")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked

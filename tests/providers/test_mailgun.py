@@ -1,0 +1,323 @@
+"""Mailgun: what each refusal means, the look-up of a lost message, and its callbacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from providers import answers, mailgun, sandbox_account
+from providers.base import Account, Outgoing
+from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, NetworkError, RateLimited, UnknownOutcome
+from sandbox.server import Running
+
+ACCOUNT = Account("mailgun", "https://api.mailgun.net", {"MAILGUN_API_KEY": "key-123456", "MAILGUN_DOMAIN": "ex.com"})
+KEY = "test-signing-key-not-a-secret"
+EMAIL = Outgoing(key="exec-1/hello/0", to="ada@example.com", body="Hello", subject="Hi")
+
+
+def refused(status: int, said: str) -> ExecutionError:
+    body = json.dumps({"message": said}).encode()
+    return mailgun.refusal(ACCOUNT, answers.Answer(status, {}, body), effect=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [
+        (400, "to parameter is not a valid address. please check documentation", InvalidRequest),
+        (400, "from parameter is missing", InvalidRequest),
+        (400, "Need at least one of 'text' or 'html' parameters specified", InvalidRequest),
+        (400, "'recipient-variables' parameter is not a valid JSON", InvalidRequest),
+        (400, "Too many recipients, max is 1000", InvalidRequest),
+        (400, "Domain ex.com is not allowed to send: The domain is unverified", ConfigurationError),
+        (400, "Sandbox subdomains are for test purposes only. Please add your own domain", ConfigurationError),
+        (400, "Free accounts are for test purposes only.", ConfigurationError),
+        (400, "Please activate your Mailgun account.", ConfigurationError),
+        (402, "Request failed", ConfigurationError),
+        (403, "Domain ex.com is not allowed to send large batches yet", ConfigurationError),
+        (403, "Rejected: IP 1.2.3.4 can't be used to send the message", ConfigurationError),
+        (404, "Domain not found: ex.com", ConfigurationError),
+        (413, "request size exceeds 52.4MiB", InvalidRequest),
+        (429, "slow down", RateLimited),
+        (500, "Internal Server Error", UnknownOutcome),
+        (502, "", UnknownOutcome),
+        (503, "", UnknownOutcome),
+        (504, "", UnknownOutcome),
+    ],
+)
+def test_every_refusal_has_its_meaning(status: int, said: str, expected: type[ExecutionError]) -> None:
+    error = refused(status, said)
+
+    assert type(error) is expected
+    assert error.provider_code == str(status)
+
+
+def test_a_refused_key_is_plain_text_and_names_key_and_region() -> None:
+    error = mailgun.refusal(ACCOUNT, answers.Answer(401, {}, b"Forbidden"), effect=True)
+
+    assert isinstance(error, ConfigurationError)
+    assert "MAILGUN_API_KEY" in error.message
+    assert "MAILGUN_BASE_URL" in error.message
+
+
+def test_an_unknown_domain_is_asked_again_after_a_minute() -> None:
+    assert refused(404, "Domain not found: ex.com").retry_after == 60
+
+
+def test_a_rate_limit_says_for_how_long_in_seconds_or_until_when() -> None:
+    until = datetime.now(UTC) + timedelta(minutes=10)
+    said = f"Domain ex.com is not allowed to send: limit exceeded, try again after {until:%a, %d %b %Y %H:%M:%S} UTC"
+
+    assert refused(429, "account-requests-per-sec limit exceeded, try again after 120 seconds").retry_after == 120
+    assert refused(429, said).retry_after == pytest.approx(600, abs=5)
+    assert refused(429, "limit exceeded").retry_after is None
+
+
+def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
+    bad_to = json.dumps(sample("mailgun/send_400_bad_to.json")).encode()
+    limited = json.dumps(sample("mailgun/send_429.json")).encode()
+
+    assert isinstance(mailgun.refusal(ACCOUNT, answers.Answer(400, {}, bad_to), effect=True), InvalidRequest)
+    assert mailgun.refusal(ACCOUNT, answers.Answer(429, {}, limited), effect=True).retry_after == 0
+
+
+def test_a_message_that_was_accepted_but_not_answered_is_found_by_our_key(sandbox: Running) -> None:
+    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    sandbox.fault("mailgun", "reset_after")
+    with pytest.raises(UnknownOutcome):
+        mailgun.PROVIDER.send(account, EMAIL)
+
+    receipt = mailgun.PROVIDER.look_up(account, EMAIL.key, began)
+
+    assert receipt is not None
+    assert receipt.provider_message_id == sandbox.messages("mailgun")[0]["id"].strip("<>")
+
+
+def test_among_thousands_of_others_it_is_found_by_the_address_it_went_to(sandbox: Running) -> None:
+    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    mailgun.PROVIDER.send(account, EMAIL)
+    (taken,) = sandbox.sandbox.memory.messages
+    others = [replace(taken, to="somebody@else.example", key=None, body={}) for _ in range(300 * mailgun.MOST_PAGES)]
+    sandbox.sandbox.memory.messages.extendleft(others)
+
+    assert mailgun.PROVIDER.look_up(account, EMAIL.key, began, EMAIL.to) is not None
+
+
+def test_a_message_that_never_arrived_is_not_found(sandbox: Running) -> None:
+    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    mailgun.PROVIDER.send(account, EMAIL)
+
+    assert mailgun.PROVIDER.look_up(account, "exec-2/hello/0", began) is None
+
+
+def test_a_look_up_reads_on_to_the_next_pages(sandbox: Running) -> None:
+    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    for n in range(301):
+        mailgun.PROVIDER.send(account, Outgoing(key=f"exec-{n}", to="ada@example.com", body="Hello", subject="Hi"))
+
+    assert mailgun.PROVIDER.look_up(account, "exec-300", began) is not None
+
+
+def test_a_look_up_is_tried_again_after_anything_that_passes(sandbox: Running) -> None:
+    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    mailgun.PROVIDER.send(account, EMAIL)
+    for fault in ("http_500", "reset_before"):
+        sandbox.fault("mailgun", fault, match={"call": "look_up"})
+
+    assert mailgun.PROVIDER.look_up(account, EMAIL.key, began) is not None
+
+
+def test_a_look_up_that_stays_without_answer_is_retryable(sandbox: Running) -> None:
+    sandbox.fault("mailgun", "reset_before", times=0, match={"call": "look_up"})
+
+    with pytest.raises(NetworkError):
+        mailgun.PROVIDER.look_up(sandbox_account("mailgun", sandbox.url), EMAIL.key, datetime.now(UTC))
+
+
+def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: Running) -> None:
+    email = Outgoing(
+        key="exec-1/hello/0",
+        to="Ada <ada@example.com>",
+        body="<p>Grüße</p>",
+        subject="Grüße",
+        format="html",
+        sender="Bob <bob@example.com>",
+        reply_to="team@example.com",
+        headers={"X-Team": "blue"},
+    )
+    mailgun.PROVIDER.send(sandbox_account("mailgun", sandbox.url), email)
+
+    body = sandbox.messages("mailgun", "ada@example.com")[0]["body"]
+    assert body == {
+        "from": "Bob <bob@example.com>",
+        "to": "Ada <ada@example.com>",
+        "subject": "Grüße",
+        "html": "<p>Grüße</p>",
+        "v:beckon_key": "exec-1/hello/0",
+        "h:Reply-To": "team@example.com",
+        "h:X-Team": "blue",
+    }
+
+
+@pytest.mark.parametrize(
+    "more", [{"subject": "a\r\nBcc: eve@example.com"}, {"headers": {"X-A\n": "b"}}, {"format": "mjml"}]
+)
+def test_a_field_that_could_forge_a_header_and_an_unknown_format_are_invalid(
+    sandbox: Running, more: dict[str, Any]
+) -> None:
+    email = Outgoing(**{"key": "k", "to": "ada@example.com", "body": "Hello", "subject": "Hi", **more})
+
+    with pytest.raises(InvalidRequest):
+        mailgun.PROVIDER.send(sandbox_account("mailgun", sandbox.url), email)
+    assert sandbox.messages() == []
+
+
+WEBHOOKS = (
+    ("delivered", "delivered", False),
+    ("opened", "opened", False),
+    ("clicked", "clicked", False),
+    ("unsubscribed", "unsubscribed", False),
+    ("complained", "complained", False),
+    ("accepted", "sent", False),
+    ("failed_permanent", "bounced", True),
+    ("failed_permanent_delayed_bounce", "bounced", True),
+    ("failed_temporary", "delayed", False),
+)
+
+
+@pytest.mark.parametrize(("name", "kind", "permanent"), WEBHOOKS)
+def test_a_webhook_is_verified_and_read(sample: Callable[[str], Any], name: str, kind: str, permanent: bool) -> None:
+    body = sample(f"mailgun/webhook_{name}.json")
+    event = body["event-data"]
+    signed_at = datetime.fromtimestamp(int(body["signature"]["timestamp"]), UTC)
+
+    assert mailgun.verify(body, [KEY], signed_at)
+    callback = mailgun.read_event(body)
+
+    assert callback is not None
+    assert (callback.kind, callback.permanent) == (kind, permanent)
+    assert callback.event_id == event["id"]
+    assert callback.provider_message_id == event["message"]["headers"]["message-id"]
+    assert callback.address == event["recipient"]
+    assert callback.occurred_at.timestamp() == pytest.approx(event["timestamp"])
+
+
+def test_a_stored_message_is_nothing_to_follow(sample: Callable[[str], Any]) -> None:
+    assert mailgun.read_event(sample("mailgun/webhook_stored.json")) is None
+
+
+def test_what_mailgun_suppressed_itself_is_a_failure_that_says_so() -> None:
+    event = {"id": "1", "event": "failed", "severity": "permanent", "reason": "suppress-unsubscribe", "timestamp": 1.0}
+
+    callback = mailgun.read_event({"event-data": event})
+
+    assert callback is not None
+    assert (callback.kind, callback.permanent) == ("failed", True)
+    assert callback.detail["reason"] == "suppress-unsubscribe"
+
+
+def test_our_key_comes_back_with_an_event() -> None:
+    event = {"id": "1", "event": "delivered", "timestamp": 1.0, "user-variables": {"beckon_key": "exec-1/hello/0"}}
+
+    callback = mailgun.read_event({"event-data": event})
+
+    assert callback is not None
+    assert callback.message_key == "exec-1/hello/0"
+
+
+@pytest.mark.parametrize("body", [{}, {"event-data": 1}, {"event-data": []}, {"event-data": {"event": "delivered"}}])
+def test_an_event_of_another_shape_is_nothing(body: dict[str, Any]) -> None:
+    assert mailgun.read_event(body) is None
+    assert mailgun.verify(body, [KEY], datetime.now(UTC)) is False
+
+
+def signed(sample: Callable[[str], Any]) -> tuple[dict[str, Any], datetime]:
+    body = sample("mailgun/webhook_delivered.json")
+    return body, datetime.fromtimestamp(int(body["signature"]["timestamp"]), UTC)
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=5, seconds=1), -timedelta(minutes=5, seconds=1)])
+def test_a_signature_of_another_time_is_refused(sample: Callable[[str], Any], late: timedelta) -> None:
+    body, at = signed(sample)
+    assert not mailgun.verify(body, [KEY], at + late)
+
+
+def test_a_signature_by_another_key_is_refused_and_two_keys_may_be_valid(sample: Callable[[str], Any]) -> None:
+    body, at = signed(sample)
+    assert not mailgun.verify(body, ["another"], at)
+    assert not mailgun.verify(body, [], at)
+    assert mailgun.verify(body, ["another", KEY], at)
+
+
+def test_an_empty_key_verifies_nothing() -> None:
+    empty = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"
+    assert not mailgun.verify({"timestamp": "", "token": "", "signature": empty}, [""], datetime.now(UTC))
+
+
+@pytest.mark.parametrize("field", ["timestamp", "token", "signature"])
+@pytest.mark.parametrize("value", [None, 5, "", "nan", "ä"])
+def test_a_signature_field_of_another_shape_is_refused(sample: Callable[[str], Any], field: str, value: Any) -> None:
+    body, at = signed(sample)
+    body["signature"][field] = value
+    assert not mailgun.verify(body, [KEY], at)
+
+
+def test_the_token_of_a_signature_can_be_remembered(sample: Callable[[str], Any]) -> None:
+    body, _ = signed(sample)
+    assert mailgun.replay_token(body) == body["signature"]["token"]
+    assert mailgun.replay_token({"token": "t", "timestamp": "1", "signature": "s"}) == "t"
+    assert mailgun.replay_token({}) is None
+
+
+REPLY = {
+    "timestamp": "1529006854",
+    "token": "t",
+    "signature": "s",
+    "from": "Ada Byron <Ada@Example.com>",
+    "sender": "ada@example.com",
+    "recipient": "hello@ex.com",
+    "subject": "Re: Hi",
+    "body-plain": "Yes please\n> Hi",
+    "stripped-text": "Yes please",
+    "Message-Id": "<r1@example.com>",
+    "In-Reply-To": "<m1@ex.com>",
+}
+
+
+def test_an_answer_by_mail_names_the_message_that_it_answers() -> None:
+    callback = mailgun.read_inbound(REPLY)
+
+    assert callback is not None
+    assert (callback.kind, callback.address, callback.text) == ("replied", "ada@example.com", "Yes please")
+    assert callback.provider_message_id == "m1@ex.com"
+    assert callback.event_id == "<r1@example.com>"
+
+
+@pytest.mark.parametrize("more", [{"stripped-text": "Stop."}, {"stripped-text": "x", "subject": "UNSUBSCRIBE"}])
+def test_a_mail_that_asks_to_stop_unsubscribes(more: dict[str, str]) -> None:
+    callback = mailgun.read_inbound({**REPLY, **more})
+    assert callback is not None
+    assert callback.kind == "unsubscribed"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"message-headers": '[["Auto-Submitted", "auto-replied"]]'},
+        {"message-headers": '[["X-Autoreply", "yes"]]'},
+        {"from": "MAILER-DAEMON@example.com"},
+        {"from": "", "sender": ""},
+        {"timestamp": "soon"},
+    ],
+)
+def test_an_automatic_answer_and_another_shape_are_no_reply(more: dict[str, str]) -> None:
+    assert mailgun.read_inbound({**REPLY, **more}) is None
+
+
+@pytest.mark.parametrize("headers", ["", "[", "5", '[["a"]]', '{"a": 1}', '[["Auto-Submitted", "no"]]'])
+def test_headers_that_cannot_be_read_do_not_lose_a_reply(headers: str) -> None:
+    assert mailgun.read_inbound({**REPLY, "message-headers": headers}) is not None

@@ -1,0 +1,110 @@
+"""What we send is what the providers' own specifications ask for; read from their files, not from our code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from providers import PROVIDERS, gemini, sandbox_account
+from providers.base import Outgoing
+from sandbox.server import Running
+
+Validate = Callable[[str, str, Any], None]
+
+
+@pytest.fixture(scope="session")
+def official(specs: Path) -> Validate:
+    """Validates a value against a place (a JSON pointer) in a specification."""
+
+    def validate(name: str, pointer: str, value: Any) -> None:
+        uri = f"urn:{name}"
+        document = Resource(json.loads((specs / name).read_text()), DRAFT202012)
+        registry: Registry[Any] = Registry().with_resource(uri, document)
+        schema = {"$ref": f"{uri}#{pointer}"}
+        errors = list(
+            Draft202012Validator(schema, registry=registry, format_checker=FormatChecker()).iter_errors(value)
+        )
+        assert not errors, errors[0]
+
+    return validate
+
+
+def sent(sandbox: Running, name: str, **more: Any) -> dict[str, Any]:
+    fields = {"key": "exec-1/hello/0", "to": "+15550100", "body": "Hello Ada", **more}
+    PROVIDERS[name].send(sandbox_account(name, sandbox.url), Outgoing(**fields))
+    return sandbox.messages(name)[0]
+
+
+@pytest.mark.parametrize("kind", ["text", "html"])
+def test_an_email_is_mailguns_form(sandbox: Running, official: Validate, kind: str) -> None:
+    email = sent(sandbox, "mailgun", to="ada@example.com", subject="Hi", format=kind, reply_to="bob@example.com")
+
+    assert email["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    assert email["path"] == "/v3/sandbox.example.com/messages"
+    # `to` may be repeated in the form, which the specification writes as a list.
+    fields = {name: [value] if name == "to" else value for name, value in email["body"].items()}
+    schema = "/components/schemas/POST-v3-domain_name-messages-multipart-form-data-RequestBody"
+    official("mailgun-messages.openapi.json", schema, fields)
+
+
+@pytest.mark.parametrize("more", [{}, {"sender": "+15550199"}])
+def test_an_sms_is_telnyxs_request(sandbox: Running, official: Validate, more: dict[str, str]) -> None:
+    sms = sent(sandbox, "telnyx", **more)
+
+    official("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", sms["body"])
+
+
+def test_a_notice_is_discords_request(sandbox: Running, official: Validate) -> None:
+    notice = sent(sandbox, "discord")
+
+    media = "/paths/~1webhooks~1{webhook_id}~1{webhook_token}/post/requestBody/content/application~1json/schema"
+    official("discord-webhooks.openapi.json", media, notice["body"])
+
+
+def test_a_notice_is_what_slack_documents(sandbox: Running, official: Validate, specs: Path) -> None:
+    notice = sent(sandbox, "slack")
+
+    document = json.loads((specs / "slack-incoming-webhook.handmade.openapi.json").read_text())
+    path = next(iter(document["paths"])).replace("~", "~0").replace("/", "~1")
+    media = f"/paths/{path}/post/requestBody/content/application~1json/schema"
+    official("slack-incoming-webhook.handmade.openapi.json", media, notice["body"])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        gemini.Prompt("gemini-2.5-flash", "Write to Ada."),
+        gemini.Prompt("gemini-2.5-flash", "Write to Ada.", "You write one short message.", 300, 0.2),
+    ],
+)
+def test_a_prompt_is_geminis_request(sandbox: Running, official: Validate, prompt: gemini.Prompt) -> None:
+    gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
+
+    media = "/paths/~1v1beta~1models~1{model}:generateContent/post/requestBody/content/application~1json/schema"
+    official("gemini-generate-content.openapi.json", media, sandbox.messages("gemini")[0]["body"])
+
+
+def test_the_sandboxs_answers_are_telnyxs_and_geminis(official: Validate) -> None:
+    from sandbox import voices, writing
+    from sandbox.memory import Message, now
+
+    message = Message("40385f64-5717-4562-b3fc-2c963f66afa6", "telnyx", "+15550100", now(), "", {}, {"text": "Hello"})
+    official(
+        "telnyx-messaging.openapi.json",
+        "/components/schemas/OutboundMessagePayload",
+        voices.telnyx_message(message, "queued"),
+    )
+    media = "/paths/~1v1beta~1models~1{model}:generateContent/post/responses/200/content/application~1json/schema"
+    official("gemini-generate-content.openapi.json", media, writing.generated("Write to Ada", "gemini-2.5-flash", "1"))
+
+
+def test_a_wrong_request_would_be_noticed(official: Validate) -> None:
+    with pytest.raises(AssertionError):
+        official("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", {"text": "to is missing"})

@@ -1,0 +1,134 @@
+"""Over TLS the same promises hold: the name is checked, and a connection goes to the address that was judged."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from providers import PROVIDERS, guarded, wire
+from providers.base import Account, Outgoing
+from rules.errors import NetworkError, UnknownOutcome
+
+NAME = "hooks.example.com"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for `NAME` with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return file
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process trusts the certificate, and `NAME` is here."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    guarded._context.cache_clear()
+    monkeypatch.setattr(wire, "_clients", {})
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more))
+
+
+@pytest.fixture(autouse=True)
+def _no_trust_left() -> Any:
+    yield
+    guarded._context.cache_clear()
+
+
+def over_tls(certificate: Path, answer: bytes, *, drip: bool = False) -> Callable[[Any, socket.socket], None]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def script(server: Any, sock: socket.socket) -> None:
+        try:
+            with context.wrap_socket(sock, server_side=True) as secure:
+                server.read(secure)
+                secure.sendall(answer)
+                secure.settimeout(0.02)
+                while drip:
+                    try:
+                        if not secure.recv(1):
+                            return
+                    except TimeoutError:
+                        secure.sendall(b"x")
+        except (ssl.SSLError, ConnectionError):
+            return
+
+    return script
+
+
+def call(server: Any, host: str = NAME, **more: Any) -> wire.Call:
+    url = f"https://{host}:{server.url.rpartition(':')[2]}/in"
+    return wire.Call(label="Acme", method="POST", url=url, headers={}, body=b"hi", effect=True, **more)
+
+
+def test_a_send_over_tls_is_answered(scripted: Callable[..., Any], certificate: Path, trusted: None) -> None:
+    server = scripted(over_tls(certificate, OK))
+
+    assert wire.exchange(call(server)).text == "ok"
+
+
+def test_a_certificate_for_another_name_is_a_network_error_before_anything_is_written(
+    scripted: Callable[..., Any], certificate: Path, trusted: None
+) -> None:
+    server = scripted(over_tls(certificate, OK))
+
+    with pytest.raises(NetworkError, match="TLS"):
+        wire.exchange(call(server, "other.example.com"))
+    assert server.requests == []
+
+
+def test_an_unknown_authority_is_a_network_error(
+    scripted: Callable[..., Any], certificate: Path, trusted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    server = scripted(over_tls(certificate, OK))
+
+    with pytest.raises(NetworkError, match="TLS"):
+        wire.exchange(call(server))
+
+
+def test_a_webhook_over_tls_goes_to_the_judged_address_under_its_own_name(
+    scripted: Callable[..., Any], certificate: Path, trusted: None
+) -> None:
+    server = scripted(over_tls(certificate, OK))
+    secrets = {"WEBHOOK_SIGNING_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
+    account = Account("webhook", "", secrets, allowed_networks=("127.0.0.0/8",))
+    url = f"HTTPS://{NAME}:{server.url.rpartition(':')[2]}/in?x=1#part"
+
+    receipt = PROVIDERS["webhook"].send(account, Outgoing(key="k", to=url, body="{}"))
+
+    assert receipt.detail == {"status": 200}
+    assert server.requests[0].startswith(b"POST /in?x=1 HTTP/1.1\r\nHost: hooks.example.com:")
+
+
+def test_an_answer_that_drips_over_tls_is_given_up(
+    scripted: Callable[..., Any], certificate: Path, trusted: None
+) -> None:
+    server = scripted(over_tls(certificate, b"HTTP/1.1 200 OK\r\nX-Slow: ", drip=True))
+
+    with pytest.raises(UnknownOutcome, match="no answer within"):
+        wire.exchange(call(server, read_seconds=0.2))

@@ -1,0 +1,81 @@
+"""A customer's endpoint: what its status means, and the signature by which it knows us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from providers import answers, sandbox_account, webhook
+from providers.base import Outgoing
+from rules.errors import AuthRefused, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
+from sandbox.server import Running
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (301, InvalidRequest),
+        (302, InvalidRequest),
+        (400, InvalidRequest),
+        (401, AuthRefused),
+        (403, AuthRefused),
+        (404, InvalidRequest),
+        (407, AuthRefused),
+        (408, ProviderUnavailable),
+        (410, InvalidRequest),
+        (425, ProviderUnavailable),
+        (429, RateLimited),
+        (500, ProviderUnavailable),
+        (502, ProviderUnavailable),
+        (503, ProviderUnavailable),
+        (504, ProviderUnavailable),
+    ],
+)
+def test_every_status_has_its_meaning(status: int, expected: type[ExecutionError]) -> None:
+    error = webhook.refusal(answers.Answer(status, {}, b"secret words of the receiver"))
+
+    assert type(error) is expected
+    assert error.provider_code == str(status)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_receiver_says_how_long_to_wait(status: int) -> None:
+    assert webhook.refusal(answers.Answer(status, {"Retry-After": "90"}, b"")).retry_after == 90
+
+
+def test_the_signature_is_that_of_the_standard(sample: Callable[[str], Any]) -> None:
+    vector = sample("standard_webhooks/vector_v1.json")
+    at = datetime.fromtimestamp(int(vector["webhook-timestamp"]), UTC)
+
+    made = webhook.signature(vector["secret"], vector["webhook-id"], at, vector["body"])
+
+    assert made == {name: vector[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+
+
+def test_every_try_bears_the_same_id(sandbox: Running) -> None:
+    account = sandbox_account("webhook", sandbox.url)
+    for _ in range(2):
+        webhook.PROVIDER.send(account, Outgoing(key="exec-1/call/0", to="https://example.com/in", body="{}"))
+
+    assert {message["headers"]["webhook-id"] for message in sandbox.messages("webhook")} == {"exec-1/call/0"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "expected"),
+    [
+        ('{"a": 1}', {}, "application/json"),
+        ("hello", {}, "text/plain; charset=utf-8"),
+        ("<a/>", {"content-type": "text/xml"}, "text/xml"),
+    ],
+)
+def test_the_content_type_is_the_steps_or_fits_the_body(
+    sandbox: Running, body: str, headers: dict[str, str], expected: str
+) -> None:
+    call = Outgoing(key="k", to="https://example.com/in", body=body, headers=headers)
+
+    webhook.PROVIDER.send(sandbox_account("webhook", sandbox.url), call)
+
+    assert sandbox.messages("webhook")[0]["headers"]["content-type"] == expected

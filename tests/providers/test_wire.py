@@ -1,0 +1,279 @@
+"""How far a request got decides what its failure means, and no answer can hurt the one who asked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from urllib3.connection import HTTPConnection
+
+from providers import answers, sandbox_account, telnyx, wire
+from providers.base import LeaseLost, Outgoing
+from rules.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NetworkError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    UnknownOutcome,
+)
+from sandbox.server import Running
+
+Server = Any
+Start = Callable[..., Server]
+
+
+def call(server: Server, *, effect: bool = True, **more: Any) -> wire.Call:
+    fields: dict[str, Any] = {"read_seconds": 5.0, "connect_seconds": 2.0, "body": b"hello", **more}
+    return wire.Call(label="Acme", method="POST", url=f"{server.url}/send", headers={}, effect=effect, **fields)
+
+
+def answering(answer: bytes, *, then: Callable[[Server, socket.socket], None] | None = None) -> Any:
+    def script(server: Server, sock: socket.socket) -> None:
+        server.read(sock)
+        sock.sendall(answer)
+        if then is not None:
+            then(server, sock)
+
+    return script
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_a_connection_is_reused(scripted: Start) -> None:
+    server = scripted(answering(OK, then=answering(OK)))
+
+    answers = [wire.exchange(call(server)) for _ in range(2)]
+
+    assert [answer.text for answer in answers] == ["ok", "ok"]
+    assert server.connections == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_for_a_send(scripted: Start) -> None:
+    server = scripted(answering(OK), answering(OK))
+    wire.exchange(call(server))
+    assert server.done.wait(5)
+
+    assert wire.exchange(call(server)).text == "ok"
+
+    assert len(server.requests) == 2
+    assert server.connections == 2
+
+
+def test_a_connection_that_was_idle_too_long_is_not_used_for_a_send(
+    scripted: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "REUSE_SECONDS", 0.0)
+    server = scripted(answering(OK), answering(OK))
+
+    for _ in range(2):
+        wire.exchange(call(server))
+
+    assert server.connections == 2
+
+
+def test_a_reused_connection_that_breaks_after_the_write_is_not_written_to_again(scripted: Start) -> None:
+    def swallow(server: Server, sock: socket.socket) -> None:
+        server.read(sock)
+
+    server = scripted(answering(OK, then=swallow), answering(OK))
+    wire.exchange(call(server))
+
+    with pytest.raises(UnknownOutcome):
+        wire.exchange(call(server))
+
+    assert len(server.requests) == 2
+
+
+def test_a_call_without_an_effect_that_breaks_is_a_network_error(scripted: Start) -> None:
+    server = scripted(lambda server, sock: server.read(sock))
+
+    with pytest.raises(NetworkError, match="cut the connection"):
+        wire.exchange(call(server, effect=False))
+
+
+def test_a_call_without_an_effect_that_gets_no_answer_is_a_timeout(scripted: Start) -> None:
+    server = scripted(lambda server, sock: (server.read(sock), sock.recv(1)))
+
+    with pytest.raises(ProviderTimeout):
+        wire.exchange(call(server, effect=False, read_seconds=0.1))
+
+
+def test_a_refusal_whose_text_is_cut_short_is_still_a_refusal(scripted: Start) -> None:
+    server = scripted(answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nno such"))
+
+    answer = wire.exchange(call(server))
+
+    assert (answer.status, answer.text) == (400, "no such")
+
+
+def test_an_acceptance_whose_text_is_cut_short_is_an_unknown_outcome(scripted: Start) -> None:
+    server = scripted(answering(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id":'))
+
+    with pytest.raises(UnknownOutcome):
+        wire.exchange(call(server))
+
+
+def test_an_answer_is_read_up_to_its_bound(scripted: Start) -> None:
+    huge = wire.LARGEST_ANSWER_BYTES * 3
+    server = scripted(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % huge + b"x" * huge))
+
+    answer = wire.exchange(call(server))
+
+    assert len(answer.body) == wire.LARGEST_ANSWER_BYTES
+    assert answer.cut_short
+    assert answer.json() == {}
+
+
+@pytest.mark.parametrize(
+    "begun", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: ", b""]
+)
+def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted: Start, begun: bytes) -> None:
+    def drip(server: Server, sock: socket.socket) -> None:
+        sock.settimeout(0.02)
+        while True:
+            try:
+                if not sock.recv(1):
+                    return
+            except TimeoutError:
+                sock.sendall(b"x")
+
+    server = scripted(answering(begun, then=drip))
+    began = time.monotonic()
+
+    with pytest.raises(UnknownOutcome, match="no answer within"):
+        wire.exchange(call(server, read_seconds=0.2))
+
+    assert time.monotonic() - began < 2
+
+
+def test_a_reset_that_came_before_the_first_byte_was_written_is_safe_to_try_again(
+    scripted: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(server: Server, sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    server = scripted(answering(OK, then=reset))
+    wire.exchange(call(server))
+    assert server.done.wait(5)
+    # As if the reset had come between the look at the connection and the write.
+    monkeypatch.setattr(HTTPConnection, "is_connected", True)
+
+    with pytest.raises(NetworkError, match="nothing was sent"):
+        wire.exchange(call(server))
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(scripted: Start) -> None:
+    server = scripted(answering(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
+
+    assert wire.exchange(call(server)).status == 302
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00\xff\x00\xff\r\n\r\n", b"SSH-2.0-x\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted: Start, garbage: bytes) -> None:
+    server = scripted(answering(garbage))
+
+    with pytest.raises(UnknownOutcome):
+        wire.exchange(call(server))
+
+
+def test_a_malformed_answer_does_not_put_the_address_into_the_log(
+    scripted: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = scripted(answering(b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\nok"))
+    caplog.set_level(logging.WARNING)
+
+    wire.exchange(call(server))
+
+    assert "/send" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["nowhere", "http://", "http://[::1/x", "http://exa mple.com/"])
+def test_a_malformed_address_is_the_operators_to_mend(url: str) -> None:
+    with pytest.raises((ConfigurationError, NetworkError)):
+        wire.exchange(wire.Call(label="Acme", method="GET", url=url, headers={}))
+
+
+def test_a_header_of_two_lines_is_refused_before_anything_is_written(scripted: Start) -> None:
+    server = scripted(answering(OK))
+
+    with pytest.raises(ConfigurationError, match="malformed"):
+        wire.exchange(wire.Call(label="Acme", method="GET", url=server.url, headers={"X-Name": "a\r\nX-Evil: b"}))
+    assert server.requests == []
+
+
+def test_tls_with_a_stranger_is_a_network_error(scripted: Start) -> None:
+    server = scripted(lambda _, sock: (sock.recv(65536), sock.sendall(b"not TLS at all")))
+    url = server.url.replace("http://", "https://")
+
+    with pytest.raises(NetworkError, match="TLS"):
+        wire.exchange(wire.Call(label="Acme", method="POST", url=url, headers={}, effect=True))
+
+
+def test_a_forked_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = wire.client()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    try:
+        assert wire.client() is not ours
+    finally:
+        wire._clients.pop(-1)
+
+
+@pytest.mark.parametrize(
+    ("status", "effect", "expected"),
+    [
+        (500, True, UnknownOutcome),
+        (503, True, UnknownOutcome),
+        (500, False, ProviderUnavailable),
+        (204, True, UnknownOutcome),
+        (302, True, InvalidRequest),
+        (418, True, InvalidRequest),
+        (418, False, InvalidRequest),
+    ],
+)
+def test_a_status_that_nobody_documents(status: int, effect: bool, expected: type[Exception]) -> None:
+    assert type(answers.unexpected("Acme", answers.Answer(status, {}, b""), effect=effect)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        ("64.57", 64.57),
+        ("-3", 0.0),
+        ("inf", 86_400.0),
+        ("nan", None),
+        ("", None),
+        ("soon", None),
+        ("Mon, 20 Dec 2021 20:33:21 GMT", 0.0),
+    ],
+)
+def test_a_wait_is_read_from_a_number_or_a_date(text: str, seconds: float | None) -> None:
+    assert answers.seconds_until(text) == seconds
+
+
+def test_each_thread_is_asked_about_its_own_lease(sandbox: Running) -> None:
+    account = sandbox_account("telnyx", sandbox.url)
+
+    def send(n: int) -> bool:
+        message = Outgoing(key=str(n), to=f"+1555{n:04}", body="Hello", still_ours=lambda: n % 2 == 0)
+        try:
+            telnyx.PROVIDER.send(account, message)
+        except LeaseLost:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        sent = list(threads.map(send, range(200)))
+
+    assert sent == [n % 2 == 0 for n in range(200)]
+    assert {message["to"] for message in sandbox.messages()} == {f"+1555{n:04}" for n in range(0, 200, 2)}

@@ -1,0 +1,199 @@
+"""The sandbox calls our webhooks as the providers do; what verifies the real ones verifies these."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+import urllib3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from providers import PROVIDERS, mailgun, sandbox_account, telnyx
+from providers.base import Callback, Outgoing
+from sandbox.server import Running, running
+
+SEED = base64.b64encode(b"7" * 32).decode()
+PUBLIC = base64.b64encode(Ed25519PrivateKey.from_private_bytes(b"7" * 32).public_key().public_bytes_raw()).decode()
+SECRETS = {"mailgun": "signing-key", "telnyx": SEED, "meta": "app-secret"}
+
+
+@dataclass
+class Received:
+    """What our webhooks got."""
+
+    status: int = 200
+    calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+
+@pytest.fixture
+def received() -> Received:
+    return Received()
+
+
+@pytest.fixture
+def sandbox(received: Received) -> Iterator[Running]:
+    with listening(received) as url, running(url, SECRETS) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def listening(received: Received) -> Iterator[str]:
+    class Webhooks(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.calls.append((self.path, dict(self.headers), body))
+            self.send_response(received.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhooks)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def play(sandbox: Running, event: str, message_id: str | None = None, text: str = "") -> tuple[int, dict[str, Any]]:
+    body = {"messageId": message_id or sandbox.messages()[-1]["id"], "event": event, "text": text}
+    answer = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
+    return answer.status, answer.json()
+
+
+def send(sandbox: Running, provider: str, to: str) -> str | None:
+    message = Outgoing(key="exec-1/hello/0", to=to, body="Hello", subject="Hi")
+    return PROVIDERS[provider].send(sandbox_account(provider, sandbox.url), message).provider_message_id
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("delivered", "delivered"),
+        ("bounced", "bounced"),
+        ("complained", "complained"),
+        ("read", "opened"),
+        ("clicked", "clicked"),
+        ("unsubscribed", "unsubscribed"),
+        ("delayed", "delayed"),
+    ],
+)
+def test_an_emails_event_is_signed_and_names_message_key_and_address(
+    sandbox: Running, received: Received, event: str, kind: str
+) -> None:
+    sent = send(sandbox, "mailgun", "ada@example.com")
+
+    assert play(sandbox, event) == (200, {"success": True, "status": 200})
+
+    path, _, raw = received.calls[0]
+    body = json.loads(raw)
+    callback = mailgun.read_event(body)
+    assert path == "/api/webhooks/mailgun"
+    assert mailgun.verify(body, ["signing-key"], datetime.now(UTC))
+    assert callback is not None
+    assert (callback.kind, callback.provider_message_id) == (kind, sent)
+    assert (callback.message_key, callback.address) == ("exec-1/hello/0", "ada@example.com")
+
+
+def test_an_emails_reply_comes_as_inbound_mail(sandbox: Running, received: Received) -> None:
+    sent = send(sandbox, "mailgun", "ada@example.com")
+
+    play(sandbox, "replied", text="Yes please")
+
+    path, _, raw = received.calls[0]
+    form = dict(parse_qsl(raw.decode()))
+    callback = mailgun.read_inbound(form)
+    assert path == "/api/webhooks/mailgun/inbound"
+    assert mailgun.verify(form, ["signing-key"], datetime.now(UTC))
+    assert callback is not None
+    assert (callback.kind, callback.text, callback.provider_message_id) == ("replied", "Yes please", sent)
+
+
+@pytest.mark.parametrize("name", ["exec-1/hello/0", None])
+def test_an_email_can_also_be_named_by_our_key_or_without_brackets(
+    sandbox: Running, received: Received, name: str | None
+) -> None:
+    sent = send(sandbox, "mailgun", "ada@example.com")
+    assert play(sandbox, "delivered", name or sent)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [("delivered", "delivered"), ("bounced", "bounced"), ("replied", "replied"), ("complained", "unsubscribed")],
+)
+def test_an_smss_event_is_signed_and_understood(sandbox: Running, received: Received, event: str, kind: str) -> None:
+    sent = send(sandbox, "telnyx", "+15550100")
+
+    play(sandbox, event, text="STOP" if event == "complained" else "Yes")
+
+    path, headers, raw = received.calls[0]
+    callback = telnyx.read_event(json.loads(raw))
+    assert path == "/api/webhooks/telnyx"
+    assert telnyx.verify(headers, raw, PUBLIC, datetime.now(UTC))
+    assert isinstance(callback, Callback)
+    assert (callback.kind, callback.address) == (kind, "+15550100")
+    assert callback.provider_message_id in (sent, None)
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "event"),
+    [
+        ("17841405726653026", "instagram", "replied"),
+        ("17841405726653026", "instagram", "read"),
+        ("1906385232743851", "facebook", "delivered"),
+    ],
+)
+def test_metas_events_are_signed_over_the_raw_body(
+    sandbox: Running, received: Received, account: str, name: str, event: str
+) -> None:
+    body = {"recipient": {"id": "157"}, "message": {"text": "Hi"}}
+    url = f"{sandbox.url}/v25.0/{account}/messages"
+    urllib3.request("POST", url, json=body, headers={"Authorization": "Bearer x"}, retries=False)
+
+    assert play(sandbox, event, text="Yes")[0] == 200
+
+    path, headers, raw = received.calls[0]
+    signature = hmac.new(b"app-secret", raw, hashlib.sha256).hexdigest()
+    assert path == f"/api/webhooks/{name}"
+    assert headers["X-Hub-Signature-256"] == f"sha256={signature}"
+    entry = json.loads(raw)["entry"][0]
+    assert (entry["id"], entry["messaging"][0]["sender"]["id"]) == (account, "157")
+
+
+def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: Running) -> None:
+    send(sandbox, "slack", "")
+    assert play(sandbox, "delivered", "nobody")[0] == 404
+    assert play(sandbox, "delivered")[0] == 422
+    send(sandbox, "telnyx", "+15550100")
+    assert play(sandbox, "exploded")[0] == 422
+    assert play(sandbox, "read")[0] == 422
+
+
+def test_a_webhook_that_refuses_or_is_not_there_is_told(sandbox: Running, received: Received) -> None:
+    send(sandbox, "mailgun", "ada@example.com")
+    received.status = 403
+    assert play(sandbox, "delivered") == (502, {"success": False, "status": 403})
+
+    with running("http://127.0.0.1:9", SECRETS) as alone:
+        send(alone, "mailgun", "ada@example.com")
+        assert play(alone, "delivered") == (502, {"success": False, "status": None})
+
+
+def test_without_a_seed_telnyx_cannot_be_played(received: Received) -> None:
+    with listening(received) as url, running(url, {}) as bare:
+        send(bare, "telnyx", "+15550100")
+        assert play(bare, "delivered")[0] == 422

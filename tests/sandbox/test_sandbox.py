@@ -1,0 +1,256 @@
+"""The sandbox's own contract: what scripts may ask of it, and how it fails when told to."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox import memory
+from sandbox.server import Running, running
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Running]:
+    with running() as started:
+        yield started
+
+
+def ask(sandbox: Running, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
+    try:
+        raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        content = answer.read()
+        is_json = answer.headers.get_content_type() == "application/json"
+        return answer.status, json.loads(content) if is_json else content.decode()
+    finally:
+        connection.close()
+
+
+def text_to(sandbox: Running, number: str, text: str = "Hello") -> tuple[int, Any]:
+    body = {"to": number, "text": text, "from": "+15550199"}
+    return ask(sandbox, "POST", "/v2/messages", body, Authorization="Bearer hushhush")
+
+
+def test_what_was_accepted_is_told_in_order_and_by_provider_and_address(sandbox: Running) -> None:
+    for number in ("+15550100", "+15550101", "+15550100"):
+        text_to(sandbox, number, text=f"to {number}")
+    ask(sandbox, "POST", "/services/T0/B0/sandbox", {"text": "notice"})
+
+    everything = ask(sandbox, "GET", "/_sandbox/messages")[1]["messages"]
+    ones = ask(sandbox, "GET", "/_sandbox/messages?provider=telnyx&to=%2B15550100")[1]["messages"]
+
+    assert [message["to"] for message in everything] == ["+15550100", "+15550101", "+15550100", "slack"]
+    assert len(ones) == 2
+    assert set(ones[0]) == {"id", "provider", "to", "at", "path", "headers", "body"}
+    assert ones[0]["at"].endswith("Z")
+    assert everything == sandbox.messages()
+
+
+def test_credentials_in_headers_are_masked(sandbox: Running) -> None:
+    text_to(sandbox, "+15550100")
+    ask(sandbox, "POST", "/_webhook/x", b"{}", X_Api_Key="hushhush", Cookie="hushhush", X_Team="blue")
+
+    shown = json.dumps(sandbox.messages())
+
+    assert "hushhush" not in shown
+    assert "blue" in shown
+
+
+def test_everything_is_forgotten_on_request(sandbox: Running) -> None:
+    text_to(sandbox, "+15550100")
+    ask(sandbox, "POST", "/_sandbox/faults", {"provider": "telnyx", "fault": "http_500", "times": 0})
+
+    assert ask(sandbox, "DELETE", "/_sandbox") == (200, {"success": True})
+
+    assert sandbox.messages() == []
+    assert text_to(sandbox, "+15550100")[0] == 200
+
+
+def test_a_fault_is_played_so_many_times_and_only_where_it_fits(sandbox: Running) -> None:
+    fault = {"provider": "telnyx", "fault": "http_500", "times": 2, "match": {"to": "+15550100"}}
+    assert ask(sandbox, "POST", "/_sandbox/faults", fault)[0] == 201
+
+    assert text_to(sandbox, "+15550101")[0] == 200
+    assert [text_to(sandbox, "+15550100")[0] for _ in range(3)] == [500, 500, 200]
+
+
+def test_times_zero_is_for_ever(sandbox: Running) -> None:
+    sandbox.fault("telnyx", "auth", times=0)
+
+    assert {text_to(sandbox, "+15550100")[0] for _ in range(5)} == {401}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {},
+        {"provider": "fax", "fault": "auth"},
+        {"provider": "telnyx", "fault": "explode"},
+        {"provider": "telnyx", "fault": "auth", "times": -1},
+        {"provider": "telnyx", "fault": "auth", "times": "many"},
+        {"provider": "telnyx", "fault": "slow", "seconds": "long"},
+        {"provider": "telnyx", "fault": "auth", "match": {"body": "x"}},
+        {"provider": "telnyx", "fault": "auth", "match": 5},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(sandbox: Running, fault: dict[str, Any]) -> None:
+    status, answer = ask(sandbox, "POST", "/_sandbox/faults", fault)
+
+    assert status == 422
+    assert answer["detail"]
+
+
+@pytest.mark.parametrize(("fault", "kept"), [("reset_before", 0), ("timeout", 0), ("reset_after", 1)])
+def test_a_connection_breaks_before_or_after_accepting(sandbox: Running, fault: str, kept: int) -> None:
+    sandbox.fault("telnyx", fault, seconds=0.01)
+
+    with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+        text_to(sandbox, "+15550100")
+
+    assert len(sandbox.messages()) == kept
+
+
+@pytest.mark.parametrize(("fault", "answer"), [("slow", dict), ("bad_json", str)])
+def test_a_slow_and_a_garbled_answer_come_after_accepting(sandbox: Running, fault: str, answer: type) -> None:
+    sandbox.fault("telnyx", fault, seconds=0.01)
+
+    raw = socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), timeout=10)
+    with raw, raw.makefile("rb") as answered:
+        body = b'{"to": "+15550100", "text": "x", "from": "y"}'
+        raw.sendall(b"POST /v2/messages HTTP/1.1\r\nAuthorization: Bearer x\r\nConnection: close\r\n")
+        raw.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        content = answered.read().partition(b"\r\n\r\n")[2]
+
+    assert len(sandbox.messages()) == 1
+    try:
+        assert isinstance(json.loads(content), answer)
+    except ValueError:
+        assert answer is str
+
+
+def test_one_connection_serves_many_requests(sandbox: Running) -> None:
+    connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
+    for _ in range(3):
+        connection.request("POST", "/services/T0/B0/x", b'{"text": "hi"}')
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"ok")
+        own = connection.sock.getsockname()
+    assert connection.sock.getsockname() == own
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"hello\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: Running, raw: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), timeout=10) as sock:
+        sock.sendall(raw)
+        assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert text_to(sandbox, "+15550100")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("GET", "/nothing", None, {}, 404),
+        ("GET", "/_sandbox/nothing", None, {}, 404),
+        ("POST", "/v2/messages", {"to": "+1", "text": "x", "from": "y"}, {}, 401),
+        ("POST", "/v2/messages", {"text": "x"}, {"Authorization": "Bearer x"}, 400),
+        ("POST", "/v2/messages", {"to": "+1", "from": "y"}, {"Authorization": "Bearer x"}, 422),
+        ("POST", "/v2/messages", {"to": "+1", "text": "x"}, {"Authorization": "Bearer x"}, 422),
+        ("POST", "/v3/d/messages", b"to=ada@example.com", {}, 401),
+        ("POST", "/v3/d/messages", b"to=ada", {"Authorization": "Basic x"}, 400),
+        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b", {"Authorization": "Basic x"}, 400),
+        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b&subject=c", {"Authorization": "Basic x"}, 400),
+        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b&subject=c&text=d", {"Authorization": "Basic x"}, 200),
+        ("GET", "/v3/d/events", None, {}, 401),
+        ("POST", "/v1beta/models/m:generateContent", {"contents": []}, {}, 403),
+        ("POST", "/v1beta/models/m:generateContent", {"contents": 5}, {"x-goog-api-key": "x"}, 400),
+        ("POST", "/services/T/B/x", {}, {}, 400),
+        ("POST", "/api/v10/webhooks/1/x", {"content": ""}, {}, 400),
+        ("POST", "/api/v10/webhooks/1/x", {"content": "hi"}, {}, 204),
+        ("POST", "/v25.0/17841405726653026/messages", {"recipient": {"id": "1"}, "message": {}}, {}, 401),
+        ("POST", "/v25.0/17841405726653026/messages", {"recipient": []}, {"Authorization": "Bearer x"}, 400),
+    ],
+)
+def test_a_wrong_request_is_refused_as_its_provider_would(
+    sandbox: Running, method: str, path: str, body: Any, headers: dict[str, str], status: int
+) -> None:
+    assert ask(sandbox, method, path, body, **headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("account", "recipient", "provider", "to"),
+    [
+        ("17841405726653026", {"id": "157"}, "instagram", "157"),
+        ("17841405726653026", {"comment_id": "178c"}, "instagram", "178c"),
+        ("1906385232743851", {"id": "77"}, "facebook", "77"),
+    ],
+)
+def test_metas_messages_are_told_apart_by_account(
+    sandbox: Running, account: str, recipient: dict[str, str], provider: str, to: str
+) -> None:
+    body = {"recipient": recipient, "message": {"text": "Hi"}}
+
+    status, answer = ask(sandbox, "POST", f"/v25.0/{account}/messages", body, Authorization="Bearer x")
+
+    assert status == 200
+    assert [message["id"] for message in sandbox.messages(provider, to)] == [answer["message_id"]]
+
+
+def test_the_oldest_messages_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = memory.Memory()
+    for n in range(memory.MOST_MESSAGES + 1):
+        kept.accept(memory.Message(str(n), "slack", "slack", memory.now(), "/", {}, {}))
+
+    assert len(kept.messages) == memory.MOST_MESSAGES
+    assert kept.messages[0].id == "1"
+
+
+def test_the_program_stops_cleanly_on_sigterm() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = f"from sandbox.server import serve; serve('127.0.0.1', {port}, '', {{}})"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=os.getcwd(), stderr=subprocess.PIPE)
+    with held_open(port):
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
+
+
+def held_open(port: int) -> socket.socket:
+    """A connection to the program, made as soon as it listens, on which one request has been answered."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            sock = socket.create_connection(("127.0.0.1", port), timeout=1)
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+    sock.sendall(b"GET /_sandbox/health HTTP/1.1\r\n\r\n")
+    assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    return sock
