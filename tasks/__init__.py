@@ -1,0 +1,1 @@
+"""DOES. Dramatiq actors, one verb each, thin: load, decide, speak, remember."""

@@ -1,0 +1,71 @@
+"""Decides through which account an execution speaks to a provider: the workspace's real one, or the sandbox's.
+
+A test execution never reaches a real provider, whatever is configured (product, guarantee 7). The demo workspace uses
+the sandbox for providers that have no key. Everywhere else a missing key is a configuration error (semantics, 10).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+from providers import REQUIRED_SECRETS, sandbox_account, webhook
+from providers.base import Account
+from rules.errors import ConfigurationError
+from settings import Settings
+
+#: The setting of each provider's address; a notice's and a webhook's address is itself the secret or the step's.
+_BASE_URLS = {
+    "mailgun": "mailgun_base_url",
+    "telnyx": "telnyx_base_url",
+    "gemini": "gemini_base_url",
+    "slack": "slack_webhook_url",
+    "discord": "discord_webhook_url",
+}
+_MORE_SECRETS = {"mailgun": ("MAILGUN_FROM",), "telnyx": ("TELNYX_MESSAGING_PROFILE_ID",)}
+
+
+def webhook_secret(settings: Settings, workspace_id: str) -> str:
+    """What signs a workspace's outgoing webhooks, in the form that Standard Webhooks shows secrets."""
+    derived = hmac.digest(settings.secret_key.encode(), f"outgoing webhooks of {workspace_id}".encode(), "sha256")
+    return f"whsec_{base64.b64encode(derived).decode()}"
+
+
+def secrets_of(settings: Settings, provider: str, workspace_id: str = "") -> dict[str, str]:
+    """The provider's secrets that are set, by their variables' names."""
+    if provider == "webhook":
+        return {webhook.SECRET: webhook_secret(settings, workspace_id)}
+    names = (*REQUIRED_SECRETS.get(provider, ()), *_MORE_SECRETS.get(provider, ()))
+    found = {name: str(getattr(settings, name.lower()) or "") for name in names}
+    return {name: text for name, text in found.items() if text}
+
+
+def missing(settings: Settings, provider: str) -> list[str]:
+    """The variables that the provider needs and does not have."""
+    present = secrets_of(settings, provider)
+    return [name for name in REQUIRED_SECRETS.get(provider, ()) if name not in present]
+
+
+def account_for(settings: Settings, provider: str, workspace_id: str, *, test: bool, demo: bool) -> Account:
+    """The account to use; `ConfigurationError` where there is none."""
+    absent = missing(settings, provider)
+    if settings.sandbox == "auto" and (test or (demo and absent)):
+        return sandbox_account(provider, settings.sandbox_url)
+    if test:
+        raise ConfigurationError("Tests speak to the sandbox alone, and BECKON_SANDBOX is off.")
+    if absent:
+        raise ConfigurationError(f"{', '.join(absent)} is not set: add it to the environment and restart.")
+    base = _BASE_URLS.get(provider)
+    return Account(
+        provider=provider,
+        base_url=str(getattr(settings, base)) if base else "",
+        secrets=secrets_of(settings, provider, workspace_id),
+        allowed_networks=tuple(str(network) for network in settings.webhook_allowed_networks),
+    )
+
+
+def fingerprint(settings: Settings, provider: str) -> str:
+    """Of the credentials in use, so that a pause ends when they change; tells nothing about them."""
+    joined = "\n".join(f"{name}={text}" for name, text in sorted(secrets_of(settings, provider).items()))
+    return hashlib.sha256(f"{settings.secret_key}\n{provider}\n{joined}".encode()).hexdigest()[:32]

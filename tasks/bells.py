@@ -1,0 +1,43 @@
+"""Rings for rows: what a statement woke, each on the queue that its row names, at once or after the commit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.errors import BrokerConnectionError
+
+import metrics
+from models.database import Row, db
+from tasks.broker import ring
+
+log = structlog.get_logger(__name__)
+
+
+def ring_for(woken: Sequence[Row]) -> int:
+    """Ring for each row (`id`, `queue`); how many bells reached Redis."""
+    by_queue: dict[str, list[str]] = defaultdict(list)
+    for one in woken:
+        by_queue[one["queue"]].append(one["id"])
+    return sum(ring(queue, ids) for queue, ids in by_queue.items())
+
+
+def ring_after_commit(woken: Sequence[Row]) -> None:
+    """The same, once the outermost transaction of this thread is durable."""
+    if woken:
+        db.after_commit(lambda: ring_for(woken))
+
+
+def call(queue: str, actor: str, row_id: str) -> None:
+    """Have an actor look at one row that is not an execution; where Redis is away, a sweep calls again."""
+    bell: dramatiq.Message[None] = dramatiq.Message(
+        queue_name=queue, actor_name=actor, args=(row_id,), kwargs={}, options={}
+    )
+    try:
+        dramatiq.get_broker().enqueue(bell)
+    except (BrokerConnectionError, redis.RedisError, OSError) as error:
+        metrics.bells_lost.inc()
+        log.warning("redis is away, the sweep will ring", actor=actor, row_id=row_id, error=str(error))

@@ -1,0 +1,99 @@
+"""The doorbell: dramatiq on Redis, its settings in this one place, and how a bell is rung.
+
+A bell carries an execution's id and nothing else. Losing one costs time, never work: the sweep rings again for every
+row that is due. So a bell that cannot be rung (Redis is away) is logged, counted, and left to the sweep; and dramatiq's
+own retries are off, because attempts are counted in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import dq_name
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Retries
+
+import metrics
+from ephemeral.connection import broker_client
+from settings import Settings
+from tasks.middleware import Measured
+
+log = structlog.get_logger(__name__)
+
+#: The queues of outside calls (semantics, section 2), that of direct triggers, and that of callbacks.
+EXECUTION_QUEUES = ("executions", "generation", "sending")
+QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
+
+#: Messages that a worker process takes ahead, so that its threads never wait for the network.
+PREFETCH = 200
+#: How long an idle consumer waits between two looks, in ms: what a prompt start costs an idle machine.
+IDLE_POLL_MS = 10
+#: After this many ms of silence dramatiq gives a process's messages to others; PostgreSQL's leases act sooner.
+HEARTBEAT_TIMEOUT_MS = 60_000
+#: Of a million: how often a command also looks after the dead. Dramatiq's own 0.1 % leaves them for an hour.
+MAINTENANCE_CHANCE = 50_000
+
+
+class Doorbell(RedisBroker):
+    """Dramatiq's broker without its delayed messages, except where some are put: producers' triggers that wait for
+    PostgreSQL, and callbacks that came a moment too early.
+
+    An execution that must wait is a row. Looking for delayed bells would double the questions of every idle process.
+    """
+
+    def get_declared_delay_queues(self) -> set[str]:
+        """The delay queues that are looked at."""
+        return {dq_name("triggers"), dq_name("tracking")}
+
+
+def set_up(settings: Settings) -> RedisBroker:
+    """Make this process's broker, with every queue declared. Actors are bound to it when they are imported after."""
+    broker = Doorbell(  # type: ignore[no-untyped-call]
+        client=broker_client(settings),
+        middleware=[Retries(max_retries=0), Measured()],
+        heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+        maintenance_chance=MAINTENANCE_CHANCE,
+    )
+    dramatiq.set_broker(broker)
+    for queue in QUEUES:
+        broker.declare_queue(queue)
+    return broker
+
+
+def ring(queue: str, execution_ids: Iterable[str]) -> int:
+    """Ring for each execution on the queue of its next outside call; how many bells reached Redis."""
+    broker = dramatiq.get_broker()
+    rung = 0
+    for execution_id in execution_ids:
+        bell: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=queue, actor_name="advance", args=(execution_id, queue), kwargs={}, options={}
+        )
+        try:
+            broker.enqueue(bell)
+        except (BrokerConnectionError, redis.RedisError, OSError) as error:
+            metrics.bells_lost.inc()
+            log.warning("redis is away, the sweep will ring", queue=queue, execution_id=execution_id, error=str(error))
+            return rung
+        rung += 1
+    return rung
+
+
+def queue_depths() -> dict[str, dict[str, int]]:
+    """For each queue the messages that are ready, delayed, taken but not acknowledged, and dead."""
+    broker: Any = dramatiq.get_broker()
+    client, space = broker.client, broker.namespace
+    depths = {}
+    for queue in QUEUES:
+        holders = list(client.scan_iter(match=f"{space}:__acks__.*.{queue}", count=1000))
+        depths[queue] = {
+            "ready": client.llen(f"{space}:{queue}"),
+            "delayed": client.llen(f"{space}:{queue}.DQ"),
+            "unacked": sum(client.scard(key) for key in holders),
+            "dead": client.zcard(f"{space}:{queue}.XQ"),
+        }
+    return depths

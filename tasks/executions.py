@@ -1,0 +1,229 @@
+"""Takes one execution from where it stands as far as it can go now: the only place that knows the order of things.
+
+    the bell → claim (lease, fence, delivery counted) → held? → checking → step after step → waits, hands over or ends
+
+Whoever answers a bell does everything up to and including the next outside call of its own queue's kind, and goes on in
+place while the next call is of the same kind; otherwise it records where things stand and rings the next queue.
+Everything between two outside calls is recorded by one write. A worker whose lease was lost leaves without a word: the
+fence has already refused what it wanted to write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+
+import dramatiq
+import structlog
+
+import metrics
+from models import message
+from models.database import CONNECTION_ERRORS, transaction
+from providers.base import LeaseLost
+from rules.definition import ACTIONS, Rules, Step, Trigger, Workflow
+from rules.errors import Bug, ExecutionError, Quarantined
+from rules.plan import next_step
+from tasks import quiet_steps
+from tasks.bells import ring_for
+from tasks.broker import ring
+from tasks.checking import check
+from tasks.engine import Engine, current
+from tasks.failures import fail
+from tasks.generation import generate
+from tasks.held import held
+from tasks.passage import Passage
+from tasks.places import give_back_place
+from tasks.sending import ADDRESSES, channel_of, is_to_contact, prepare, provider_of, send
+
+log = structlog.get_logger(__name__)
+
+#: Deliveries in a row that may die with nothing recorded between them (semantics, section 3).
+DELIVERIES_BEFORE_QUARANTINE = 3
+
+#: Stands in a passage until its workflow was read.
+UNREAD = Workflow(Trigger(""), Rules(), ())
+
+#: What does each action; each answers whether the passage goes on in place.
+DO: dict[str, Callable[[Engine, Passage, Step], bool]] = {
+    "generate_message": generate,
+    "send_email": send,
+    "send_sms": send,
+    "call_webhook": send,
+    "notify": send,
+    "wait": quiet_steps.wait,
+    "wait_until": quiet_steps.wait_until,
+    "branch": quiet_steps.branch,
+    "split": quiet_steps.split,
+    "stop": quiet_steps.stop,
+    "update_contact": quiet_steps.update_contact,
+    "create_task": quiet_steps.create_task,
+}
+
+
+@dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
+def advance(execution_id: str, queue: str) -> None:
+    """Answer a bell: move one execution on, if it is there to be taken."""
+    engine = current()
+    asked_at = time.monotonic()
+    row = engine.ledger.claim(execution_id)
+    if row is None:
+        return
+    if row["status_before"] == "running":
+        metrics.deliveries_rescued_total.labels(kind="lease").inc()
+    # Counted from the answer, so that its idea of now is never ahead of the database's.
+    passage = Passage(row, UNREAD, time.monotonic())
+    with ExitStack() as lease:
+        lease.enter_context(engine.leases.holding(passage, asked_at))
+        if not _leaving_quietly(passage, lambda: _go_on(engine, passage, queue)):
+            return
+        recorded, held = engine.ledger.hand_in(passage.progress()), lease.pop_all()
+        engine.last_words.expect(recorded, lambda answer: _part(passage, answer, held))
+
+
+def _part(passage: Passage, recorded: Future[bool], lease: ExitStack) -> None:
+    """The passage is on record, or the execution another's: let go of it, and ring for whoever goes on."""
+    with lease:
+        if not _leaving_quietly(passage, lambda: _require(recorded.result(), passage)):
+            return
+        passage.recorded()
+    if passage.handed_to is not None:
+        ring(passage.handed_to, [passage.execution_id])
+    _count(passage)
+
+
+def _require(recorded: bool, passage: Passage) -> None:
+    if not recorded:
+        raise LeaseLost(passage.execution_id)
+
+
+def _leaving_quietly(passage: Passage, do: Callable[[], None]) -> bool:
+    """Do it; False if the execution is no longer ours, or PostgreSQL was away for too long."""
+    try:
+        do()
+    except LeaseLost:
+        log.warning("the lease was lost, leaving", execution_id=passage.execution_id)
+        _save_receipts(passage)
+        return False
+    except CONNECTION_ERRORS as error:
+        text = str(error).strip()
+        log.warning("postgres is away for too long, leaving", execution_id=passage.execution_id, error=text)
+        return False
+    return True
+
+
+def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
+    try:
+        if passage.row["deliveries"] > DELIVERIES_BEFORE_QUARANTINE:
+            raise Quarantined(
+                f"The worker died {DELIVERIES_BEFORE_QUARANTINE} times in a row on this execution, so it is left alone."
+                " Look at the log of the time, then retry it or discard it."
+            )
+        goes_on = _may_go_on(engine, passage, queue)
+        while goes_on:
+            passage.step = step = next_step(passage.workflow, passage.finished)
+            if step is None:
+                _end(passage)
+                break
+            goes_on = _stays_here(engine, passage, step, queue) and _do(engine, passage, step)
+    except ExecutionError as error:
+        step = passage.step
+        fail(engine.settings, passage, step, error, provider_of(step) if step else None)
+        _count_failure(passage, step, error)
+    except (LeaseLost, *CONNECTION_ERRORS):
+        raise
+    except Exception as error:
+        log.exception("a bug stopped an execution", execution_id=passage.execution_id)
+        fail(
+            engine.settings,
+            passage,
+            passage.step,
+            Bug(f"Beckon made a mistake ({type(error).__name__}): see the log."),
+            None,
+        )
+
+
+def _do(engine: Engine, passage: Passage, step: Step) -> bool:
+    """Do one step, measured; whether the passage goes on in place."""
+    began = time.monotonic()
+    try:
+        goes_on = DO[step.action](engine, passage, step)
+    except ExecutionError:
+        metrics.actions_total.labels(type=step.action, status="failed").inc()
+        raise
+    if goes_on:
+        metrics.actions_total.labels(type=step.action, status=passage.steps[step.id]["status"]).inc()
+        metrics.step_duration_seconds.labels(type=step.action).observe(time.monotonic() - began)
+    return goes_on
+
+
+def _may_go_on(engine: Engine, passage: Passage, queue: str) -> bool:
+    """Whether nothing holds it and, where a round begins, the rules allow it."""
+    try:
+        passage.workflow = engine.workflow(passage.row["version_id"])
+        return not held(passage, queue) and (passage.stage != "checking" or check(engine, passage))
+    except CONNECTION_ERRORS as error:
+        # Nothing has happened yet: it is begun anew when the ledger has PostgreSQL back, and no death is counted.
+        log.warning("postgres is away, beginning anew", execution_id=passage.execution_id, error=str(error).strip())
+        passage.hand_over(queue)
+        return False
+
+
+def _save_receipts(passage: Passage) -> None:
+    """A provider took a message, but the execution had become another's: at least nobody need wonder about it."""
+    for message_id, provider_message_id in passage.accepted.items():
+        with transaction():
+            reopened = message.resolve_sent(message_id, provider_message_id)
+        if reopened is not None:
+            ring_for([reopened])
+
+
+def _stays_here(engine: Engine, passage: Passage, step: Step, queue: str) -> bool:
+    """Whether the step may be done by this worker; else leave it to the queue of its outside call."""
+    wanted = ACTIONS[step.action].queue
+    if wanted is None or wanted == queue:
+        return True
+    if is_to_contact(step) and passage.contact is not None and step.id not in passage.messages:
+        _make_ready(engine, passage, step)
+    if passage.stage == "generating":
+        passage.enter(passage.base_stage)
+    passage.hand_over(wanted)
+    return False
+
+
+def _make_ready(engine: Engine, passage: Passage, step: Step) -> None:
+    """Write the message down before the hand-over, so that an operator sees it waiting."""
+    address = passage.contact and passage.contact.get(ADDRESSES[channel_of(step)])
+    if not address or channel_of(step) in passage.suppressed:
+        return
+    prepare(engine, passage, step)
+    passage.enter("ready_to_send")
+
+
+def _end(passage: Passage) -> None:
+    """The plan is done: completed, or skipped if every send was forbidden and nothing left."""
+    forbidden = [step["output"]["skipped"] for step in passage.steps.values() if step["status"] == "skipped"]
+    if forbidden and not passage.sent_something:
+        passage.state.update(skipped_rule=forbidden[0]["rule"], skipped_detail=forbidden[0])
+        passage.finish("skipped", "skipped")
+    else:
+        passage.finish("succeeded", "completed")
+    give_back_place(passage)
+
+
+def _count(passage: Passage) -> None:
+    if passage.state["finished_at"] is not None and not passage.test:
+        metrics.executions_finished_total.labels(status=passage.state["status"]).inc()
+
+
+def _count_failure(passage: Passage, step: Step | None, error: ExecutionError) -> None:
+    if isinstance(error, Quarantined):
+        metrics.quarantined_total.labels(reason="deliveries").inc()
+    if step is None or passage.test or ACTIONS[step.action].queue != "sending":
+        return
+    written = passage.messages.get(step.id)
+    if written is None:
+        return
+    outcome = "unknown" if error.error_class == "unknown_outcome" else "retryable" if error.retryable else "permanent"
+    metrics.sends_total.labels(channel=written["channel"], provider=written["provider"], outcome=outcome).inc()

@@ -1,0 +1,73 @@
+"""Has the AI write one step's text. Asking has no outside effect, so a cut-off call is simply made again.
+
+A blocked or empty answer fails for good, unless the step has a `fallback` text.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+import metrics
+from providers import gemini
+from rules.definition import Step
+from rules.errors import Blocked, InvalidRequest
+from rules.templating import render
+from tasks.accounts import account_for
+from tasks.engine import Engine
+from tasks.held import held_provider
+from tasks.passage import Passage
+
+log = structlog.get_logger(__name__)
+
+PROVIDER = "gemini"
+
+
+def generate(engine: Engine, passage: Passage, step: Step) -> bool:
+    """Write the text; whether the passage goes on in place."""
+    if held_provider(passage, PROVIDER):
+        return False
+    prompt = _prompt(engine, passage, step)
+    account = account_for(
+        engine.settings, PROVIDER, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
+    )
+    passage.begin(step)
+    passage.enter("generating")
+    engine.record(passage)
+    try:
+        with passage.calling("generation", PROVIDER):
+            written = gemini.generate(account, prompt)
+    except (Blocked, InvalidRequest) as error:
+        fallback = step.with_.get("fallback")
+        if fallback is None:
+            raise
+        log.info("the fallback text is used", execution_id=passage.execution_id, step=step.id, error=error.message)
+        passage.succeed(
+            step, {"text": render(fallback, passage.facts()), "fallback": True, "fallbackBecause": error.message}
+        )
+        return True
+    passage.state["misconfigured_since"] = None
+    passage.succeed(
+        step,
+        {
+            "text": written.text,
+            "model": written.model,
+            "inputTokens": written.input_tokens,
+            "outputTokens": written.output_tokens,
+            "finishReason": written.finish_reason,
+        },
+    )
+    metrics.ai_tokens_total.labels(model=PROVIDER, direction="input").inc(written.input_tokens)
+    metrics.ai_tokens_total.labels(model=PROVIDER, direction="output").inc(written.output_tokens)
+    return True
+
+
+def _prompt(engine: Engine, passage: Passage, step: Step) -> gemini.Prompt:
+    facts = passage.facts()
+    system = step.with_.get("system")
+    return gemini.Prompt(
+        model=str(step.with_.get("model") or engine.settings.gemini_model),
+        text=render(step.with_["prompt"], facts),
+        system=render(system, facts) if system else None,
+        max_tokens=int(step.with_.get("max_tokens") or gemini.Prompt.max_tokens),
+        temperature=step.with_.get("temperature"),
+    )

@@ -1,0 +1,130 @@
+"""Reads a stored callback of a provider: moves the message on, suppresses who must not be written to, wakes who waits.
+
+Callbacks come twice, late and out of order; each is read once, a message's status only moves forward, and a callback
+for a message of unknown outcome settles it (semantics, section 4). One that is quicker than the answer to the send
+itself is put off until that answer is on record, so that the two cannot undo each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.errors import BrokerConnectionError
+
+from ephemeral.connection import ERRORS as REDIS_ERRORS
+from models import contact_lookup, contact_matching, execution, inbound_event, message
+from models.database import Row, db, transaction
+from providers import mailgun, telnyx
+from providers.base import Callback
+from tasks.bells import ring_after_commit
+
+log = structlog.get_logger(__name__)
+
+#: Reads a provider's body into a callback, or None for an event that is of no concern.
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Callback | None]] = {
+    "mailgun": mailgun.read_event,
+    "mailgun_inbound": mailgun.read_inbound,
+    "telnyx": telnyx.read_event,
+}
+
+#: The status of the message that each kind of callback brings.
+STATUS = {"sent": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
+          "bounced": "bounced", "complained": "complained"}  # fmt: skip
+#: Kinds that forbid writing again, with the reason that is noted.
+SUPPRESSES = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+#: How long a callback waits that came before the answer to its send.
+PUT_OFF_MS = 500
+#: The event that a contact's answer is, for `wait_until`.
+REPLIED = "contact.replied"
+
+
+@dramatiq.actor(actor_name="process_event", queue_name="tracking", max_retries=0)
+def process_event(row_id: str) -> None:
+    """Read one callback, once."""
+    with transaction():
+        stored = inbound_event.take(row_id)
+        if stored is None:
+            return
+        callback = READERS[stored["provider"]](stored["body"])
+        found = _message_of(callback) if callback else None
+        if found is not None and found["status"] == "sending":
+            db.after_commit(lambda: _put_off(row_id))
+            return
+        outcome, workspace_id = _apply(stored, callback, found) if callback else ("ignored", None)
+        inbound_event.finish(row_id, outcome, workspace_id)
+    log.info("callback read", provider=stored["provider"], event_id=stored["event_id"], outcome=outcome)
+
+
+def _message_of(callback: Callback) -> Row | None:
+    return message.find(callback.provider, callback.provider_message_id, callback.message_key)
+
+
+def _put_off(row_id: str) -> None:
+    try:
+        process_event.send_with_options(args=(row_id,), delay=PUT_OFF_MS)
+    except (BrokerConnectionError, *REDIS_ERRORS) as error:
+        log.warning("redis is away, the sweep will ring", queue="tracking", error=str(error))
+
+
+def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str | None]:
+    if found is not None and stored["workspace_id"] not in (None, found["workspace_id"]):
+        return "another workspace's message", None
+    if callback.kind in ("replied", "unsubscribed") and found is None:
+        return _heard(stored, callback)
+    if found is None:
+        return "unknown message", None
+    _move(found, callback)
+    if callback.kind in SUPPRESSES and (callback.kind != "bounced" or callback.permanent):
+        message.suppress(found, SUPPRESSES[callback.kind])
+    if callback.kind == "replied" and found["contact_id"]:
+        _wake(found["contact_id"])
+    return callback.kind, found["workspace_id"]
+
+
+def _move(found: Row, callback: Callback) -> None:
+    if found["status"] == "outcome_unknown":
+        _settle(found, callback)
+    if callback.kind == "failed" and callback.permanent:
+        message.note_failure(found["id"], str(callback.detail.get("reason") or callback.text or "not delivered"))
+        return
+    status = STATUS.get(callback.kind)
+    if status is not None:
+        message.advance(found["id"], status)
+
+
+def _settle(found: Row, callback: Callback) -> None:
+    """Whatever the provider tells of a message, even that it could not deliver it, it had taken it."""
+    if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
+        return
+    reopened = message.resolve_sent(found["id"], callback.provider_message_id)
+    if reopened is not None:
+        ring_after_commit([reopened])
+
+
+def _heard(stored: Row, callback: Callback) -> tuple[str, str | None]:
+    """A contact wrote to us: found by the address, in the workspace of the path or of our last message to it."""
+    channel = {"mailgun": "email", "telnyx": "sms"}[callback.provider]
+    contact = contact_lookup.who_wrote(channel, callback.address or "", stored["workspace_id"])
+    if contact is None:
+        return "unknown sender", None
+    if callback.kind == "unsubscribed":
+        message.suppress(
+            {
+                "contact_id": contact["id"],
+                "test": False,
+                "workspace_id": contact["workspace_id"],
+                "channel": channel,
+                "to_address": callback.address,
+            },
+            "unsubscribed",
+        )
+    contact_matching.note_event([contact["id"]])
+    _wake(contact["id"])
+    return callback.kind, contact["workspace_id"]
+
+
+def _wake(contact_id: str) -> None:
+    ring_after_commit(execution.wake_for_events([(contact_id, REPLIED)]))

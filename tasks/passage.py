@@ -1,0 +1,259 @@
+"""One claimed execution in this process: the facts it was claimed with, and what has happened since the last record.
+
+Nothing here reads or writes a database: moves pile up as values until `progress()` hands them over to be recorded,
+just before the outside world is touched and just after. Times come from the database's clock: the moment of the claim
+plus what this process's monotonic clock has counted since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import metrics
+from models.database import Row
+from models.ids import new_id
+from models.progress import STATE, Effect, Progress
+from rules import stages
+from rules.definition import Step, Workflow
+from rules.errors import ExecutionError, UnknownOutcome
+from rules.facts import contact_facts, facts
+
+#: The first passage; follow-ups are numbered from 1.
+FIRST_ROUND = 0
+#: Stands for the contact in templates and conditions where a trigger named none.
+NOBODY: Mapping[str, Any] = {"id": ""}
+
+
+class Passage:
+    """What a worker knows and has done of the execution whose lease it holds."""
+
+    def __init__(self, row: Row, workflow: Workflow, claimed_monotonic: float) -> None:
+        self.row = row
+        self.workflow = workflow
+        self.execution_id: str = row["id"]
+        self.test: bool = row["test"]
+        self.fence: int = row["fence"]
+        self.round = FIRST_ROUND
+        self.state: dict[str, Any] = {name: row[name] for name in STATE}
+        self.steps: dict[str, dict[str, Any]] = {step["step_id"]: step for step in row["steps"] or ()}
+        self.messages: dict[str, dict[str, Any]] = {message["step_id"]: message for message in row["messages"] or ()}
+        self.suppressed: set[str] = set(row["suppressed"] or ())
+        self.contact: dict[str, Any] | None = row["contact"] and contact_facts(row["contact"])
+        #: Set while a thread is inside an outside call, for an orderly shutdown: "generation" or "sending".
+        self.call: str | None = None
+        #: The step that is being done.
+        self.step: Step | None = None
+        #: Messages that providers took and that are not on record yet: their id, and the provider's.
+        self.accepted: dict[str, str | None] = {}
+        #: The day on which this round is known to hold a place under the daily limits.
+        self.place_taken_on: date | None = None
+        #: The queue that was chosen to go on, once it was.
+        self.handed_to: str | None = None
+        self._claimed_monotonic = claimed_monotonic
+        self._stages: list[dict[str, Any]] = []
+        self._changed_steps: dict[str, dict[str, Any]] = {}
+        self._changed_messages: dict[str, dict[str, Any]] = {}
+        self._effects: list[Effect] = []
+
+    # What is so
+
+    @property
+    def stage(self) -> str:
+        """Where it stands."""
+        return str(self.state["stage"])
+
+    def now(self) -> datetime:
+        """The database's present moment."""
+        elapsed = time.monotonic() - self._claimed_monotonic
+        return self.row["claimed_at"] + timedelta(seconds=elapsed)  # type: ignore[no-any-return]
+
+    @property
+    def finished(self) -> dict[str, Mapping[str, Any]]:
+        """The outputs of the steps that are done, by step id: what the plan goes by."""
+        return {
+            step_id: step["output"] or {}
+            for step_id, step in self.steps.items()
+            if step["status"] in ("succeeded", "skipped")
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The variables of templates and conditions."""
+        return facts(
+            contact=self.contact or NOBODY,
+            payload=self.row["payload"],
+            finished=self.finished,
+            automation={"id": self.row["automation_id"], "name": self.row["automation_name"]},
+            execution={"id": self.execution_id, "follow_up": self.round},
+            now=self.now(),
+        )
+
+    @property
+    def sent_something(self) -> bool:
+        """Whether a message to the contact has left."""
+        return any(message["sent_at"] for message in self.messages.values())
+
+    @property
+    def base_stage(self) -> str:
+        """Where it stands between two sends."""
+        return "sent" if self.sent_something else "eligible"
+
+    @contextmanager
+    def calling(self, kind: str, provider: str) -> Iterator[None]:
+        """Marks the passage while its thread is inside an outside call, for an orderly shutdown; measures the call."""
+        self.call = kind
+        began, outcome = time.monotonic(), "ok"
+        try:
+            yield
+        except ExecutionError as error:
+            outcome = "retryable" if error.retryable else "permanent"
+            outcome = "unknown" if isinstance(error, UnknownOutcome) else outcome
+            raise
+        finally:
+            self.call = None
+            elapsed = time.monotonic() - began
+            metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
+
+    # What happens
+
+    def enter(self, stage: str) -> None:
+        """Move on to another stage, now; staying is no move."""
+        if stage == self.stage:
+            return
+        stages.check_move(self.stage, stage)
+        at = self.now()
+        since = _moment(self.state["stage_since"])
+        self._stages.append(
+            {
+                "execution_id": self.execution_id,
+                "from_stage": self.stage,
+                "from_ms": max(0, int((at - since).total_seconds() * 1000)),
+                "stage": stage,
+                "entered_at": at,
+            }
+        )
+        self.state.update(stage=stage, stage_since=at)
+
+    def begin(self, step: Step) -> dict[str, Any]:
+        """Count an attempt of a step, before its work."""
+        row = self.steps.get(step.id) or {
+            "execution_id": self.execution_id,
+            "step_id": step.id,
+            "round": self.round,
+            "action": step.action,
+            "attempts": 0,
+            "started_at": None,
+            "failures": [],
+        }
+        row.update(status="running", attempts=row["attempts"] + 1, finished_at=None, execution_time_ms=None)
+        row.update(started_at=self.now(), output=None, error=None)
+        self.steps[step.id] = self._changed_steps[step.id] = row
+        return row
+
+    def succeed(self, step: Step, output: Mapping[str, Any], status: str = "succeeded") -> None:
+        """Finish a step with its output; `status` may be "skipped"."""
+        self._end(self._begun(step), status=status, output=dict(output))
+        # What failed before has been overcome; the failed tries stay with their step.
+        self.state.update(error_class=None, error_message=None, error_code=None, failed_step=None, next_retry_at=None)
+
+    def fail_step(self, step: Step, error: Mapping[str, Any]) -> None:
+        """Note a failed attempt; the step may be tried again."""
+        row = self._begun(step)
+        self._end(row, status="failed", error=dict(error))
+        row["failures"] = [*row["failures"], {"at": self.now(), **error}]
+
+    def put_off(self, step: Step) -> None:
+        """Take back the attempt: the provider asked for patience, or an operator must act first."""
+        row = self._begun(step)
+        row.update(status="pending", attempts=max(0, row["attempts"] - 1))
+
+    def _begun(self, step: Step) -> dict[str, Any]:
+        row = self.steps.get(step.id) or self.begin(step)
+        self._changed_steps[step.id] = row
+        return row
+
+    def _end(self, row: dict[str, Any], **how: Any) -> None:
+        at = self.now()
+        started = _moment(row["started_at"])
+        row.update(finished_at=at, execution_time_ms=int((at - started).total_seconds() * 1000), **how)
+
+    def message(self, step: Step, **fields: Any) -> dict[str, Any]:
+        """The message of a step, made on first use and changed by `fields`."""
+        at = self.now()
+        row = self.messages.get(step.id)
+        if row is None:
+            row = {
+                "id": new_id(),
+                "execution_id": self.execution_id,
+                "automation_id": self.row["automation_id"],
+                "contact_id": self.row["contact_id"],
+                "step_id": step.id,
+                "round": self.round,
+                "key": f"{self.execution_id}:{step.id}:{self.round}",
+                "test": self.test,
+                "format": "text",
+                "status": "pending",
+                "look_ups": 0,
+                "resends": 0,
+                "sent_at": None,
+                "created_at": at,
+            }
+        row.update(fields, updated_at=at)
+        self.messages[step.id] = self._changed_messages[step.id] = row
+        return row
+
+    def also(self, effect: Effect) -> None:
+        """Change something else in the same record."""
+        self._effects.append(effect)
+
+    # How it goes on
+
+    def wait(self, waiting_for: str, until: datetime | None, event: str | None = None) -> None:
+        """Nobody works on it until then, or until the event."""
+        self.state.update(status="waiting", waiting_for=waiting_for, due_at=until, wait_event=event)
+
+    def hand_over(self, queue: str) -> None:
+        """Leave it, due at once, to the workers of another queue, whose bell is rung after the record."""
+        self.state["queue"] = self.handed_to = queue
+        self.wait("time", self.now())
+
+    def finish(self, status: str, stage: str) -> None:
+        """Come to rest."""
+        self.enter(stage)
+        self.state.update(
+            status=status, finished_at=self.now(), due_at=None, waiting_for=None, wait_event=None, next_retry_at=None
+        )
+
+    def progress(self) -> Progress:
+        """What happened since the last record, to be recorded now."""
+        stages.check_together(self.state["status"], self.stage)
+        if self.state["status"] == "running":
+            self.state.update(due_at=None, waiting_for=None, wait_event=None)
+        if self._stages or any(step["status"] in ("succeeded", "skipped") for step in self._changed_steps.values()):
+            # Something new is on record: this delivery is the first since.
+            self.state["deliveries"] = 1
+        if self.state["status"] != "running":
+            self.state["deliveries"] = 0
+        progress = Progress(
+            self.execution_id,
+            self.fence,
+            dict(self.state),
+            stages=self._stages,
+            steps=[dict(step) for step in self._changed_steps.values()],
+            messages=[dict(message) for message in self._changed_messages.values()],
+            effects=self._effects,
+        )
+        self._stages, self._changed_steps, self._changed_messages, self._effects = [], {}, {}, []
+        return progress
+
+    def recorded(self) -> None:
+        """The progress is durable; the fence has moved with it."""
+        self.fence += 1
+        self.accepted.clear()
+
+
+def _moment(at: datetime | str) -> datetime:
+    return at if isinstance(at, datetime) else datetime.fromisoformat(at)

@@ -1,0 +1,64 @@
+"""How a worker that was told to stop parts with what it holds: nothing is lost and nothing is sent twice.
+
+The thread inside the call knows nothing of it: whatever it wants to record afterwards is refused, because the
+execution is no longer running under its fence.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rules.errors import UnknownOutcome
+from tasks.broker import ring
+from tasks.engine import Engine
+from tasks.failures import fail
+from tasks.passage import Passage
+from tasks.sending import provider_of
+
+#: Between two looks at what is still in flight.
+LOOK_AGAIN_SECONDS = 0.05
+
+
+def part_with_everything(engine: Engine, sends_get_seconds: float) -> None:
+    """Hand generations back at once, give sends in flight so many seconds, and call the rest of unknown outcome."""
+    deadline = time.monotonic() + sends_get_seconds
+    while held := engine.leases.held():
+        for passage in held:
+            if passage.call == "generation":
+                hand_back(engine, passage)
+        if time.monotonic() > deadline or not any(passage.call != HANDED_BACK for passage in held):
+            break
+        time.sleep(LOOK_AGAIN_SECONDS)
+    for passage in engine.leases.held():
+        give_up(engine, passage)
+
+
+#: Stands in `Passage.call` once another process may go on.
+HANDED_BACK = "handed back"
+
+
+def hand_back(engine: Engine, passage: Passage) -> None:
+    """Leave a generation to another process."""
+    if passage.step is not None:
+        passage.put_off(passage.step)
+    passage.enter(passage.base_stage)
+    passage.hand_over("generation")
+    if _last_word(engine, passage):
+        ring("generation", [passage.execution_id])
+
+
+def give_up(engine: Engine, passage: Passage) -> None:
+    """A send did not end in time, so nobody knows what became of it."""
+    if passage.step is None or passage.call != "sending":
+        return
+    error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
+    fail(engine.settings, passage, passage.step, error, provider_of(passage.step))
+    _last_word(engine, passage)
+
+
+def _last_word(engine: Engine, passage: Passage) -> bool:
+    passage.call = HANDED_BACK
+    recorded = engine.ledger.record(passage.progress())
+    if recorded:
+        passage.recorded()
+    return recorded

@@ -1,0 +1,297 @@
+"""What providers tell us afterwards: read once, forward only, whatever the order, and in one workspace alone."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from typing import Any
+
+import pytest
+from crew import at_once, books_balance, provider_calls
+
+from cast import HELLO, Alice, at_rest, bob, execution, finished, messages, steps
+from models import inbound_event
+from models.database import changed, row, rows, value
+from sandbox.server import Running
+from settings import Settings
+from tasks import sweeps
+from tasks.engine import Engine
+from tasks.inbound import process_event
+from waiting import eventually
+
+SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]
+ANSWERED = [
+    *SMS,
+    {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
+     "then": HELLO, "else": []},
+]  # fmt: skip
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def alice(engine: Engine) -> Alice:
+    return Alice()
+
+
+def mailgun(message: dict[str, Any], event: str, event_id: str | None = None, **more: Any) -> dict[str, Any]:
+    """The body of Mailgun's webhook about a message."""
+    return {
+        "signature": {},
+        "event-data": {
+            "event": event,
+            "id": event_id or f"mailgun-{next(_numbers)}",
+            "timestamp": time.time(),
+            "recipient": message["to_address"],
+            "message": {"headers": {"message-id": str(message["provider_message_id"]).strip("<>")}},
+            "user-variables": {"beckon_key": message["key"]},
+            **more,
+        },
+    }
+
+
+BOUNCED = {"severity": "permanent", "reason": "bounce", "delivery-status": {"code": 550, "message": "No such user"}}
+
+
+def telnyx_status(message: dict[str, Any], status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "data": {
+            "event_type": "message.finalized",
+            "id": f"telnyx-{next(_numbers)}",
+            "occurred_at": "2026-01-01T00:00:00.000Z",
+            "payload": {
+                "id": message["provider_message_id"],
+                "to": [{"phone_number": message["to_address"], "status": status}],
+                "errors": [],
+                **more,
+            },
+        }
+    }
+
+
+def telnyx_received(text: str, sender: str = "+15550123") -> dict[str, Any]:
+    return {
+        "data": {
+            "event_type": "message.received",
+            "id": f"telnyx-{next(_numbers)}",
+            "occurred_at": "2026-01-01T00:00:00.000Z",
+            "payload": {"id": "in", "from": {"phone_number": sender}, "to": [{"phone_number": "+15550000"}],
+                        "text": text},
+        }
+    }  # fmt: skip
+
+
+def tell(provider: str, body: dict[str, Any], workspace_id: str | None = None) -> str | None:
+    """As the door does: stored, then read by the actor. The outcome, or None when it was told before."""
+    reader = body.get("event-data", body.get("data", body))
+    stored = inbound_event.store(provider, str(reader["id"]), workspace_id, body)
+    if stored is None:
+        return None
+    process_event.fn(stored)
+    return str(value("select outcome from inbound_events where id = %s", (stored,)))
+
+
+def sent(alice: Alice, steps_: list[dict[str, Any]] = HELLO) -> dict[str, Any]:
+    alice.automation(steps_)
+    return messages(finished(alice.trigger())["id"])[0]
+
+
+def status(message: dict[str, Any]) -> str:
+    return str(value("select status from messages where id = %s", (message["id"],)))
+
+
+# Forward only
+
+
+def test_a_delivery_moves_its_message_on(alice: Alice) -> None:
+    message = sent(alice)
+    assert tell("mailgun", mailgun(message, "delivered")) == "delivered"
+    assert status(message) == "delivered"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_duplicates_and_disorder_end_where_order_would(alice: Alice, seed: int) -> None:
+    message = sent(alice)
+    told = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "clicked", "delivered")] * 2
+    random.Random(seed).shuffle(told)
+    for body in told:
+        tell("mailgun", body)
+
+    assert status(message) == "read"
+    assert value("select count(*) from inbound_events") == 5
+    assert value("select count(*) from inbound_events where processed_at is null") == 0
+
+
+def test_one_event_told_by_many_at_once_is_read_once(alice: Alice) -> None:
+    message = sent(alice)
+    body = mailgun(message, "delivered", event_id="one")
+
+    outcomes = at_once(8, lambda _: tell("mailgun", body))
+
+    assert sorted(outcomes, key=str) == [*[None] * 7, "delivered"]
+
+
+def test_a_callback_whose_bell_was_lost_is_swept(alice: Alice, settings: Settings) -> None:
+    message = sent(alice)
+    stored = inbound_event.store("mailgun", "lost", None, mailgun(message, "delivered"))
+    changed("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
+
+    assert sweeps.process_callbacks(settings) == {"rung": 1}
+
+    eventually(lambda: status(message) == "delivered")
+
+
+def test_a_callback_that_comes_before_the_answer_to_the_send_is_not_lost(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    alice.automation(HELLO)
+    sandbox.fault(provider="mailgun", fault="slow", times=1, seconds=1)
+    execution_id = alice.trigger().executions[0]["executionId"]
+    (message,) = eventually(lambda: [one for one in messages(execution_id) if one["status"] == "sending"])
+
+    tell("mailgun", mailgun(message, "delivered"))
+
+    assert finished(execution_id)["status"] == "succeeded"
+    eventually(lambda: status(message) == "delivered")
+
+
+# What was unknown
+
+
+def test_a_late_delivery_settles_an_unknown_outcome_and_the_execution_goes_on(alice: Alice, sandbox: Running) -> None:
+    alice.automation([*HELLO, {"id": "tag", "action": "update_contact", "with": {"add_tags": ["told"]}}])
+    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
+    held = finished(alice.trigger())
+    (message,) = messages(held["id"])
+
+    tell("mailgun", mailgun({**message, "provider_message_id": "late@example.com"}, "delivered"))
+
+    found = eventually(lambda: (e := execution(held["id"]))["status"] == "succeeded" and e)
+    assert (status(message), provider_calls(sandbox)) == ("delivered", 1)
+    assert steps(found["id"])["tag"]["status"] == "succeeded"
+    books_balance()
+
+
+def test_a_failure_told_later_settles_an_unknown_outcome_too(alice: Alice, sandbox: Running) -> None:
+    alice.automation(HELLO)
+    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
+    held = finished(alice.trigger())
+    (message,) = messages(held["id"])
+
+    tell("mailgun", mailgun(message, "failed", severity="permanent", reason="old"))
+
+    eventually(lambda: execution(held["id"])["status"] == "succeeded")
+    assert status(message) == "failed"
+    books_balance()
+
+
+def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: Running) -> None:
+    alice.automation(HELLO)
+    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
+    held = finished(alice.trigger())
+    (message,) = messages(held["id"])
+    told = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "delivered")]
+
+    at_once(4, lambda n: tell("mailgun", told[n]))
+
+    eventually(lambda: execution(held["id"])["status"] == "succeeded")
+    assert status(message) == "read"
+    books_balance()
+
+
+# Who must not be written to
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "reason"),
+    [("failed", BOUNCED, "bounced"), ("complained", {}, "complained"), ("unsubscribed", {}, "unsubscribed")],
+)
+def test_a_bounce_a_complaint_and_an_unsubscription_suppress_the_channel(
+    alice: Alice, event: str, more: dict[str, Any], reason: str
+) -> None:
+    message = sent(alice)
+
+    tell("mailgun", mailgun(message, event, **more))
+
+    assert row("select channel, reason from suppressions") == {"channel": "email", "reason": reason}
+    assert finished(alice.trigger())["skipped_rule"] == "suppressed"
+
+
+def test_a_bounce_that_may_pass_suppresses_nobody(alice: Alice) -> None:
+    message = sent(alice)
+    tell("mailgun", mailgun(message, "failed", severity="temporary"))
+    assert (status(message), rows("select 1 from suppressions")) == ("sent", [])
+
+
+def test_a_bounce_of_a_test_suppresses_nobody(alice: Alice) -> None:
+    alice.automation(HELLO)
+    (message,) = messages(finished(alice.trigger(test=True))["id"])
+    tell("mailgun", mailgun(message, "failed", **BOUNCED))
+    assert rows("select 1 from suppressions") == []
+
+
+def test_telnyx_moves_and_suppresses_likewise(alice: Alice) -> None:
+    message = sent(alice, SMS)
+    assert tell("telnyx", telnyx_status(message, "delivered")) == "delivered"
+    assert status(message) == "delivered"
+
+    assert tell("telnyx", telnyx_received("STOP")) == "unsubscribed"
+
+    assert row("select channel, reason from suppressions") == {"channel": "sms", "reason": "unsubscribed"}
+    assert finished(alice.trigger())["skipped_rule"] == "suppressed"
+
+
+# Who waits
+
+
+def test_a_reply_wakes_who_waits_for_it(alice: Alice, sandbox: Running) -> None:
+    alice.automation(ANSWERED)
+    waiting = at_rest(alice.trigger())
+    assert waiting["wait_event"] == "contact.replied"
+
+    assert tell("telnyx", telnyx_received("Yes please")) == "replied"
+
+    assert finished(waiting["id"])["status"] == "succeeded"
+    assert steps(waiting["id"])["answer"]["output"]["taken"] == "then"
+    assert provider_calls(sandbox) == 1
+
+
+def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
+    alice.automation(ANSWERED)
+    waiting = at_rest(alice.trigger())
+
+    assert tell("telnyx", telnyx_received("Yes", sender="+15550999")) == "unknown sender"
+
+    assert execution(waiting["id"])["event_at"] is None
+
+
+# Tenants
+
+
+def test_an_event_on_another_workspaces_path_does_nothing(alice: Alice) -> None:
+    charlie = Alice(name="charlie")
+    message = sent(alice)
+
+    assert tell("mailgun", mailgun(message, "complained"), charlie.workspace_id) == "another workspace's message"
+
+    assert (status(message), rows("select 1 from suppressions")) == ("sent", [])
+
+
+def test_a_reply_on_a_workspaces_own_path_is_that_workspaces(alice: Alice) -> None:
+    charlie = Alice(name="charlie")
+    for each in (alice, charlie):
+        each.automation(ANSWERED)
+    alices, charlies = at_rest(alice.trigger()), at_rest(charlie.trigger(contact=bob()))
+
+    tell("telnyx", telnyx_received("Yes"), charlie.workspace_id)
+
+    assert finished(charlies["id"])["status"] == "succeeded"
+    assert execution(alices["id"])["status"] == "waiting"
+
+
+@pytest.mark.parametrize("body", [{"id": "x"}, {"id": "x", "event-data": {"id": "x", "event": "delivered"}}])
+def test_what_cannot_be_read_is_put_aside(alice: Alice, body: dict[str, Any]) -> None:
+    stored = inbound_event.store("mailgun", "x", None, body)
+    assert stored is not None
+    process_event.fn(stored)
+    assert value("select outcome from inbound_events") == "ignored"

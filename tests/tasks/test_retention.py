@@ -1,0 +1,127 @@
+"""What is older than its keep goes, in bites, and neither a counter nor anything in flight is touched."""
+
+from __future__ import annotations
+
+from crew import books_balance
+
+from cast import HELLO, Alice, at_rest, counters, finished
+from models import retention
+from models.database import changed, row, value
+from sandbox.server import Running
+from tasks.engine import Engine
+
+RESTED = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
+
+
+def age(days: int) -> None:
+    """Everything happened so many days earlier."""
+    changed("update executions set created_at = created_at - make_interval(days => %s), "
+            "finished_at = finished_at - make_interval(days => %s)", (days, days))  # fmt: skip
+    changed("update triggers set created_at = created_at - make_interval(days => %s)", (days,))
+
+
+def left(table: str) -> int:
+    return int(value(f"select count(*) from {table}"))
+
+
+def test_after_ninety_days_an_execution_goes_with_all_that_hangs_on_it(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    for _ in range(5):
+        finished(alice.trigger())
+    age(91)
+
+    assert retention.run_once()["executions"] == 5
+
+    assert {table: left(table) for table in ("executions", "steps", "messages", "stage_history", "triggers")} == {
+        "executions": 0, "steps": 0, "messages": 0, "stage_history": 0, "triggers": 0,
+    }  # fmt: skip
+    assert counters(alice.workspace_id, automation_id)["succeeded"] == 5
+    assert row("select archived_executions, archived_succeeded from automations") == {
+        "archived_executions": 5, "archived_succeeded": 5,
+    }  # fmt: skip
+    books_balance()
+
+
+def test_a_counter_is_what_was_archived_and_what_is_there_through_every_status(
+    engine: Engine, sandbox: Running
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    alice.automation(HELLO, trigger="skipped", rules={"tags": {"all": ["nobody"]}})
+    alice.automation([{"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.no }}"}}],
+                     trigger="fails")  # fmt: skip
+    for type_ in ("contact.created", "skipped", "fails"):
+        finished(alice.trigger(type_))
+    age(91)
+    for type_ in ("contact.created", "skipped", "fails"):
+        finished(alice.trigger(type_))
+
+    assert retention.run_once()["executions"] == 3
+    books_balance()
+    assert retention.run_once()["executions"] == 0
+    books_balance()
+
+
+def test_what_is_in_flight_stays_however_old_it_is(engine: Engine) -> None:
+    alice = Alice()
+    alice.automation(RESTED)
+    waiting = at_rest(alice.trigger())
+    age(400)
+
+    assert retention.run_once()["executions"] == 0
+    assert (left("executions"), left("triggers"), left("stage_history") > 0) == (1, 1, True)
+    assert at_rest(waiting["id"])["waiting_for"] == "time"
+
+
+def test_tests_go_after_a_week_and_count_nowhere(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    finished(alice.trigger(test=True))
+    real = finished(alice.trigger())
+    age(8)
+
+    assert retention.run_once()["executions"] == 1
+
+    assert row("select id from executions") == {"id": real["id"]}
+    assert value("select archived_executions from automations") == 0
+    books_balance()
+
+
+def test_what_is_younger_stays(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    finished(alice.trigger())
+    age(89)
+    assert retention.run_once()["executions"] == 0
+    assert left("messages") == 1
+
+
+def test_keys_of_yesterday_go_and_todays_stay(engine: Engine) -> None:
+    alice = Alice()
+    for key in ("old", "new"):
+        alice.trigger(idempotency_key=key)
+    changed("update idempotency_keys set created_at = beckon_now() - interval '25 hours' where key = 'old'")
+    retention.run_once()
+    assert row("select key from idempotency_keys") == {"key": "new"}
+
+
+def test_more_than_one_bite_is_taken(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    version_id = value("select version_id from automations")
+    changed(
+        """
+        insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, status, stage,
+            stage_since, queue, rung_at, created_at, finished_at)
+        select gen_random_uuid(), %s, %s, %s, 1, gen_random_uuid(), 'succeeded', 'completed', beckon_now(), 'sending',
+            beckon_now(), beckon_now() - interval '99 days', beckon_now() - interval '99 days'
+        from generate_series(1, 2500)
+        """,
+        (alice.workspace_id, automation_id, version_id),
+    )
+    changed("update automations set executions = 2500, succeeded = 2500")
+
+    assert retention.run_once()["executions"] == 2500
+    assert left("executions") == 0
+    books_balance()

@@ -1,0 +1,131 @@
+"""The scheduler: of any number one leads, another takes over within seconds, and one bad duty stops no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+
+from models import database, duty
+from models.database import changed, row, value
+from settings import Settings
+from tasks.engine import Engine
+from tasks.sweeps import DUTIES, Duty
+from waiting import eventually
+from workers import scheduler
+
+
+def test_of_two_one_leads(engine: Engine) -> None:
+    with duty.leading() as first, duty.leading() as second:
+        assert first is not None
+        assert second is None
+
+
+def test_the_next_leads_as_soon_as_the_first_lets_go(engine: Engine) -> None:
+    with duty.leading() as first:
+        assert first is not None
+    with duty.leading() as second:
+        assert second is not None
+
+
+def test_a_leader_whose_session_died_knows_it_and_another_takes_over(engine: Engine, settings: Settings) -> None:
+    with duty.leading() as first:
+        assert first is not None
+        assert first.still_leads()
+        with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
+            cursor.execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+            owner.commit()
+        eventually(lambda: value("select count(*) from pg_locks where locktype = 'advisory'") == 0)
+
+        with duty.leading() as second:
+            assert second is not None
+            assert second.still_leads()
+            eventually(lambda: not first.still_leads(), within=duty.SEEN_EVERY_SECONDS + 1)
+
+
+class Program(threading.Thread):
+    """A scheduler process, as a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self.stopping = threading.Event()
+        self.leads = threading.Event()
+        self._settings = settings
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            with duty.leading() as leader:
+                if leader is not None:
+                    self.leads.set()
+                    scheduler.lead(self._settings, leader, self.stopping)
+            self.stopping.wait(0.05)
+
+    def end(self) -> None:
+        self.stopping.set()
+        self.join(10)
+
+
+@pytest.fixture
+def two(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Program]]:
+    programs = Program(settings), Program(settings)
+    for one in programs:
+        one.start()
+    yield programs
+    for one in programs:
+        one.end()
+
+
+def test_when_the_leader_ends_the_other_does_the_duties_within_seconds(two: tuple[Program, Program]) -> None:
+    eventually(lambda: any(one.leads.is_set() for one in two))
+    first, second = sorted(two, key=lambda one: not one.leads.is_set())
+    assert not second.leads.is_set()
+    ended_at = time.monotonic()
+    first.end()
+
+    eventually(second.leads.is_set)
+    changed("delete from duties")
+    eventually(lambda: row("select 1 from duties where name = 'due' and last_succeeded_at is not null"))
+    assert time.monotonic() - ended_at < 30
+
+
+def test_the_leader_is_shown_while_it_leads(two: tuple[Program, Program]) -> None:
+    found: dict[str, Any] = eventually(duty.leader)
+    assert found["pid"]
+    changed("update leadership set seen_at = beckon_now() - interval '1 minute'")
+    assert duty.leader() is None
+
+
+def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings: Settings) -> None:
+    def fail(_: Settings) -> dict[str, int]:
+        raise ValueError("this duty is broken")
+
+    done = []
+    for one in (Duty("broken", 1.0, fail), Duty("whole", 1.0, lambda _: done.append(1) or {"done": 1})):
+        scheduler.do(one, settings)
+
+    assert done == [1]
+    assert row("select last_error from duties where name = 'broken'") == {
+        "last_error": "ValueError: this duty is broken"
+    }
+    assert row("select counts, last_error from duties where name = 'whole'") == {
+        "counts": {"done": 1},
+        "last_error": None,
+    }
+
+
+def test_a_duty_that_works_again_shows_no_error(engine: Engine, settings: Settings) -> None:
+    duty.note_failure("due", "it was broken")
+    scheduler.do(DUTIES[0], settings)
+    assert row("select last_error from duties where name = 'due'") == {"last_error": None}
+
+
+def test_every_duty_runs_on_an_empty_database_and_finds_nothing(engine: Engine, settings: Settings) -> None:
+    for one in DUTIES:
+        counts = one.run_once(settings)
+        assert set(counts.values()) <= {0}, (one.name, counts)
+    assert database.value("select count(*) from duties") == 0
