@@ -1,0 +1,50 @@
+"""SHOWS. Flask, the only HTTP door: the API for programs, the pages for people, the doors of providers' webhooks."""
+
+from __future__ import annotations
+
+import flask
+
+import clock
+import logs
+import settings as settings_module
+from dashboard import cooperation, errors, headers, request_log
+from dashboard.answers import Json
+from dashboard.api import RESOURCES
+from dashboard.bodies import BODY_LIMIT
+from dashboard.inbound import BLUEPRINTS as INBOUND
+from dashboard.pages import BLUEPRINTS as PAGES
+from dashboard.probes import probes
+from dashboard.scrape import ServersCollector
+from ephemeral import connection, workflow_cache
+from models import database
+from settings import Settings, SettingsError
+from tasks import broker
+
+#: Connections to PostgreSQL that requests share. A request holds one only while it asks.
+POOL_SIZE = 24
+
+
+def create_app(settings: Settings | None = None) -> flask.Flask:
+    """The dashboard, connected as the role that row security binds. Without `settings` they are read."""
+    told = settings or settings_module.load()
+    if not told.secret_key:
+        raise SettingsError("SECRET_KEY: is not set, and no first start of this home has generated one")
+    if settings is None:
+        logs.set_up("dashboard", told.log_level)
+    cooperation.set_up()
+    database.open_pool(told.database_app_url, "beckon_app", POOL_SIZE)
+    connection.open_ephemeral(told)
+    broker.set_up(told)
+    app = flask.Flask(__name__, static_url_path="/static")
+    app.json = Json(app)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
+    app.extensions["settings"] = told
+    app.extensions["servers_collector"] = ServersCollector()
+    app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
+    request_log.register(app)
+    headers.register(app)
+    errors.register(app)
+    for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):
+        app.register_blueprint(blueprint)
+    app.extensions["workflow_cache_listener"] = workflow_cache.listen()
+    return app

@@ -1,0 +1,130 @@
+"""Who asks, and what they may do: an API key with scopes, or a signed-in person with a role.
+
+Every path that is not open to all calls `caller` with the permission that it needs; no answer is made before that. The
+workspace of everything that follows is the caller's and comes from nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import flask
+import structlog
+
+import metrics
+from dashboard import csrf
+from dashboard.errors import Refusal, not_there
+from ephemeral.rate_limits import Limit, wait_seconds
+from models import api_key, session
+from models.audit import Actor
+from models.session import Session
+from settings import Settings
+
+#: `owner` is what only owners do: keys, members, credentials.
+Permission = Literal["trigger", "track", "read", "write", "owner"]
+
+COOKIE = "beckon_session"
+
+_OF_ROLE: dict[str, frozenset[str]] = {
+    "viewer": frozenset({"read"}),
+    "operator": frozenset({"read", "write", "trigger", "track"}),
+    "owner": frozenset({"read", "write", "trigger", "track", "owner"}),
+}
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever makes the request, after they were found to be allowed to."""
+
+    workspace_id: str
+    actor: Actor
+    #: What they may do; a key's scopes, or what follows from a role.
+    permissions: frozenset[str]
+    #: The person's session, where the caller is one.
+    session: Session | None = None
+
+
+def settings() -> Settings:
+    """The application's settings."""
+    told: Settings = flask.current_app.extensions["settings"]
+    return told
+
+
+def caller(permission: Permission, workspace_id: str | None = None) -> Caller:
+    """The present request's caller, who has `permission`, in the workspace that the path names if it names one.
+
+    Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
+    """
+    found = _by_key() if "Authorization" in flask.request.headers else _by_session()
+    structlog.contextvars.bind_contextvars(workspace_id=found.workspace_id, actor=found.actor.kind)
+    flask.g.caller = found
+    if workspace_id is not None and workspace_id.lower() != found.workspace_id:
+        raise not_there()
+    if permission not in found.permissions:
+        raise Refusal(403, _why_not(permission, found))
+    return found
+
+
+def _why_not(permission: str, found: Caller) -> str:
+    if found.session is not None:
+        return f'As {found.session.role} you may not do this; it needs the permission "{permission}".'
+    return f'This key does not have the scope "{permission}".'
+
+
+def _unauthorized(detail: str) -> Refusal:
+    return Refusal(401, detail, headers={"WWW-Authenticate": 'Bearer realm="beckon"'})
+
+
+def _by_key() -> Caller:
+    scheme, _, secret = flask.request.headers["Authorization"].partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise _unauthorized("Send the API key as: Authorization: Bearer <key>.")
+    key = api_key.find(secret.strip())
+    if key is None:
+        raise _unauthorized("This API key is not known or was revoked.")
+    _note_use(key)
+    # A key that may change things may also make keys, never stronger than itself: the route for keys sees to that.
+    permissions = key.scopes | ({"owner"} if "write" in key.scopes else frozenset())
+    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), frozenset(permissions))
+
+
+_noted: dict[str, float] = {}
+
+
+def _note_use(key: api_key.ApiKey) -> None:
+    """Write that a key is in use at most once a minute."""
+    now = time.monotonic()
+    if now - _noted.get(key.id, -60.0) < 60:
+        return
+    if len(_noted) > 10_000:
+        _noted.clear()
+    _noted[key.id] = now
+    api_key.note_use(key.workspace_id, key.id)
+
+
+def signed_in() -> Session | None:
+    """The session of the present browser, if it has one."""
+    token = flask.request.cookies.get(COOKIE)
+    return session.find(token) if token else None
+
+
+def _by_session() -> Caller:
+    found = signed_in()
+    if found is None:
+        raise _unauthorized("Send an API key, or sign in.")
+    if flask.request.method not in _SAFE_METHODS:
+        csrf.check(settings().secret_key, flask.request.cookies[COOKIE], settings().url)
+    actor = Actor("user", found.user_id, found.name or found.email)
+    return Caller(found.workspace_id, actor, _OF_ROLE[found.role], found)
+
+
+def spend_triggers(who: str, count: int) -> None:
+    """Take `count` triggers from what a key may send. Raises `Refusal` 429."""
+    told = settings()
+    wait = wait_seconds(Limit("triggers", told.trigger_rate, told.trigger_burst), who, count)
+    if wait:
+        metrics.triggers_total.labels(source="api", result="rate_limited").inc(count)
+        raise Refusal(429, "Too many triggers with this key.", retry_after=wait)

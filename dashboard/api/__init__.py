@@ -1,0 +1,37 @@
+"""The API's resources, and the document that describes them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from dashboard import openapi
+from dashboard.access import settings
+from dashboard.api.analytics import analytics
+from dashboard.api.automations import automations
+from dashboard.api.contact_import import contacts
+from dashboard.api.executions import executions
+from dashboard.api.health import health
+from dashboard.api.keys import keys
+from dashboard.api.members import members
+from dashboard.api.queues import queues
+from dashboard.api.triggers import triggers
+from dashboard.resource import Operation, Resource
+
+description = Resource("description")
+
+RESOURCES: tuple[Resource, ...] = (
+    triggers, automations, executions, contacts, keys, members, queues, analytics, health, description,
+)  # fmt: skip
+
+
+@description.api("GET", "/api/openapi.json", permission=None, answer={})
+def describe() -> Any:
+    """This document."""
+    return flask.jsonify(openapi.document(operations(), settings().url))
+
+
+def operations() -> list[Operation]:
+    """Every route of the API, as declared."""
+    return [operation for resource in RESOURCES for operation in resource.operations]

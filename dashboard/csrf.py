@@ -1,0 +1,35 @@
+"""Only our own pages may change something with a visitor's cookie.
+
+A change must carry a token that is derived from the cookie it came with, and must not say that another site began it.
+A token needs no storage: it is a keyed hash, and ends with its cookie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+import flask
+
+from dashboard.errors import Refusal
+
+HEADER = "X-CSRF-Token"
+FIELD = "csrf_token"
+
+
+def token_for(secret_key: str, cookie: str) -> str:
+    """The token that goes with this cookie."""
+    return hmac.new(secret_key.encode(), b"csrf:" + cookie.encode(), hashlib.sha256).hexdigest()
+
+
+def check(secret_key: str, cookie: str, own_url: str) -> None:
+    """Raise `Refusal` 403 unless the present request comes from one of our pages."""
+    if flask.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise Refusal(403, "Another site began this request.")
+    origin = flask.request.headers.get("Origin")
+    if origin and urlsplit(origin).netloc not in (flask.request.host, urlsplit(own_url).netloc):
+        raise Refusal(403, "Another site began this request.")
+    given = flask.request.headers.get(HEADER) or flask.request.form.get(FIELD, "")
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), token_for(secret_key, cookie).encode()):
+        raise Refusal(403, "The page is too old or not ours: load it again.")

@@ -1,0 +1,8 @@
+"""The doors of providers' webhooks: verify on the raw body, keep once, ring, answer quickly."""
+
+from __future__ import annotations
+
+from dashboard.inbound.mailgun import mailgun_door
+from dashboard.inbound.telnyx import telnyx_door
+
+BLUEPRINTS = (mailgun_door, telnyx_door)

@@ -1,0 +1,59 @@
+"""What every door does after the signature was right: keep the callback raw, once, and ring for it.
+
+A provider gets 200 as soon as PostgreSQL has the callback; it is read by an actor. When Redis is away the sweep rings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+import metrics
+from dashboard.answers import success
+from dashboard.bodies import LARGE_BODY_LIMIT, read_bytes
+from dashboard.errors import Refusal, not_there
+from models import inbound_event, workspace
+from models.ids import is_id
+from models.json_text import json_text
+from tasks.bells import call
+
+log = structlog.get_logger(__name__)
+
+
+def raw_body() -> bytes:
+    """The bytes that were signed. Raises 413."""
+    return read_bytes(LARGE_BODY_LIMIT)
+
+
+def bad_signature() -> Refusal:
+    """403; a counter is all that remains of the request."""
+    metrics.triggers_total.labels(source="webhook", result="unauthorized").inc()
+    return Refusal(403, "The signature is not right.")
+
+
+def known_workspace(workspace_id: str | None) -> str | None:
+    """The workspace of a door of its own. Raises 404 for one that is not there; ask only after the signature."""
+    if workspace_id is None:
+        return None
+    if not is_id(workspace_id) or workspace.get(workspace_id.lower()) is None:
+        raise not_there("There is no workspace by that id.")
+    return workspace_id.lower()
+
+
+def keep(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any]) -> Any:
+    """Keep the callback and ring, unless it was kept before; 200 in both cases."""
+    # What PostgreSQL cannot keep is left out rather than refused: the provider would only send it again.
+    told = json.loads(json_text({"id": event_id[:500], "body": dict(body)}))
+    row_id = inbound_event.store(provider, told["id"], workspace_id, told["body"])
+    metrics.triggers_total.labels(source="webhook", result="accepted" if row_id else "duplicate").inc()
+    if row_id is not None:
+        call("tracking", "process_event", row_id)
+    return success(200)
+
+
+def ignored() -> Any:
+    """200 for what is signed and concerns nobody here, so that the provider does not send it again."""
+    return success(200)

@@ -1,0 +1,52 @@
+"""What belongs to no single page: the summary bar by itself, the switch of the theme, and the words in templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import flask
+
+from dashboard import csrf
+from dashboard.access import COOKIE, settings, signed_in
+from dashboard.pages import frame
+
+around_pages = flask.Blueprint("around-pages", __name__)
+
+
+@around_pages.get("/summary")
+def show_summary() -> Any:
+    """The summary bar, as every page refreshes it."""
+    call = frame.visitor()
+    return frame.render("summary.html", call, summary=frame.summary(call))
+
+
+@around_pages.post("/theme")
+def switch_theme() -> Any:
+    """Light, dark, or as the system says."""
+    if signed_in() is not None:
+        csrf.check(settings().secret_key, flask.request.cookies[COOKIE], settings().url)
+    answer = frame.go(frame.back("/"))
+    frame.remember_theme(answer, flask.request.form.get("theme", ""))
+    return answer
+
+
+@around_pages.app_context_processor
+def look() -> dict[str, Any]:
+    """The theme, in every template."""
+    return {"theme": frame.theme()}
+
+
+@around_pages.app_template_filter("exact")
+def exact(moment: datetime, zone: ZoneInfo) -> str:
+    """The moment with its zone: `2026-11-21 14:02:11.204 Europe/Rome`."""
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {zone.key}"
+
+
+@around_pages.app_template_filter("clock")
+def clock_time(moment: datetime, zone: ZoneInfo) -> str:
+    """The time of day to the millisecond: `14:02:11.204`."""
+    local = moment.astimezone(zone)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"

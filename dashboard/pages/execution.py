@@ -1,0 +1,126 @@
+"""One execution: the path it took, its story in time, its messages, and what may be done to it now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+import clock
+from dashboard.access import Caller
+from dashboard.errors import not_there
+from dashboard.pages import frame, story, words
+from dashboard.pages.path import path
+from models.database import Row
+from models.ids import is_id
+from models.refusals import Conflict
+from models.reports import executions as report
+from models.reports.filters import ExecutionFilters
+from tasks import operators
+
+execution_pages = flask.Blueprint("execution-pages", __name__)
+
+_IN_FLIGHT = ("pending", "running", "waiting")
+#: Seconds ahead within which a waiting execution is watched as one in motion.
+_SOON = 90
+
+
+@execution_pages.get("/executions/<execution_id>")
+def show(execution_id: str) -> Any:
+    """The whole page, or for htmx the part that changes."""
+    call = frame.visitor()
+    found = _found(call, execution_id)
+    template = "execution_live.html" if frame.is_fragment() else "execution.html"
+    return frame.render(template, call, **_facts(call, found))
+
+
+def _found(call: Caller, execution_id: str) -> Row:
+    found = report.detail(call.workspace_id, execution_id) if is_id(execution_id) else None
+    if found is None:
+        raise not_there("There is no execution by that id.")
+    return found
+
+
+def _facts(call: Caller, found: Row) -> dict[str, Any]:
+    now = clock.now()
+    background = report.background(call.workspace_id, found["id"]) or {}
+    return {
+        "execution": found,
+        "background": background,
+        "trouble": words.trouble(found),
+        "next": words.next_for(found, now),
+        "path": path(background.get("definition"), found),
+        "story": story.tell(found),
+        "parts": story.parts(found, now),
+        "total_seconds": ((found["finished_at"] or now) - found["created_at"]).total_seconds(),
+        "retries": sum(len(step["failures"]) for step in found["steps"]),
+        "in_motion": _is_in_motion(found, now),
+        "may": _allowed(found),
+        "unknown": next((one for one in found["messages"] if one["status"] == "outcome_unknown"), None),
+    }
+
+
+def _is_in_motion(found: Row, now: Any) -> bool:
+    """Whether it may change within moments, so that the page looks again every two seconds."""
+    if found["status"] in ("pending", "running"):
+        return True
+    at = words.goes_on_at(found)
+    return bool(found["status"] == "waiting" and at and (at - now).total_seconds() < _SOON)
+
+
+def _allowed(found: Row) -> set[str]:
+    """What its status allows an operator to do."""
+    allowed = {"cancel"} if found["status"] in _IN_FLIGHT else set()
+    error = words.trouble(found)
+    is_unknown = error is not None and error["class"] == "unknown_outcome"
+    if found["stage"] == "failed" and not is_unknown:
+        allowed.add("retry")
+    if found["status"] == "failed":
+        allowed.add("discard")
+    return allowed
+
+
+@execution_pages.post("/executions/<execution_id>/<any(retry, cancel, discard):action>")
+def act(execution_id: str, action: str) -> Any:
+    """Retry, cancel or discard this one."""
+    call = frame.visitor("write")
+    found = _found(call, execution_id)
+    here = f"/executions/{found['id']}"
+    try:
+        if action == "retry":
+            operators.retry_execution(call.workspace_id, found["id"], call.actor)
+        elif action == "cancel":
+            operators.cancel_execution(call.workspace_id, found["id"], call.actor)
+        else:
+            _discard(call, found["id"])
+    except Conflict as conflict:
+        return frame.go(here, conflict.message, bad=True)
+    done = {"retry": "It goes on from its failed step.", "cancel": "It was cancelled.", "discard": "It was discarded."}
+    return frame.go(here, done[action])
+
+
+def _discard(call: Caller, execution_id: str) -> None:
+    only_this = ExecutionFilters(q=execution_id)
+    result = operators.act_on_matching(call.workspace_id, "discard", only_this, call.actor, dry_run=False)
+    if not result["discarded"]:
+        raise Conflict("Only a failed execution can be discarded.")
+
+
+@execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(sent, resend, discard):decision>")
+def resolve(execution_id: str, message_id: str, decision: str) -> Any:
+    """Decide about a message whose outcome is unknown."""
+    call = frame.visitor("write")
+    found = _found(call, execution_id)
+    here = f"/executions/{found['id']}"
+    if message_id not in {one["id"] for one in found["messages"]}:
+        raise not_there("There is no message by that id.")
+    try:
+        operators.resolve_message(call.workspace_id, message_id, decision, call.actor)  # type: ignore[arg-type]
+    except Conflict as conflict:
+        return frame.go(here, conflict.message, bad=True)
+    done = {
+        "sent": "The message counts as sent; the execution goes on with its next step.",
+        "resend": "The message is sent once more.",
+        "discard": "The message and its execution were discarded.",
+    }
+    return frame.go(here, done[decision])

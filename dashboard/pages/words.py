@@ -1,0 +1,150 @@
+"""An operator's words for what the rows say: spans of time, triggers, stages, and what happens next.
+
+Pure: the present moment comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rules.retries import MAX_RETRIES
+
+#: Each stage as it is called on a page; its icon and its colour bear the stage's own name.
+STAGES = {
+    "queued": "Queued", "checking": "Checking", "eligible": "Eligible", "generating": "Generating",
+    "ready_to_send": "Ready", "sending": "Sending", "sent": "Sent", "completed": "Completed", "failed": "Failed",
+    "skipped": "Skipped",
+}  # fmt: skip
+STATUSES = {
+    "pending": "Pending", "running": "Running", "waiting": "Waiting", "succeeded": "Succeeded", "failed": "Failed",
+    "skipped": "Skipped", "cancelled": "Cancelled",
+}  # fmt: skip
+ERRORS = {
+    "network": "Network", "timeout": "Timeout", "rate_limit": "Rate limit", "provider_5xx": "Provider trouble",
+    "auth": "Refused credentials", "invalid": "Invalid", "blocked": "Blocked", "expired": "Expired",
+    "window_closed": "Window closed", "bug": "Our fault", "quarantined": "Quarantined",
+    "configuration": "Configuration", "unknown_outcome": "Outcome unknown",
+}  # fmt: skip
+RULES = {
+    "automation_off": "automation off", "suppressed": "suppressed", "no_address": "no address", "no_contact": "nobody",
+    "tags": "tags", "where": "conditions", "conditions": "conditions", "frequency_cap": "messaged enough",
+    "active_hours": "outside hours", "daily_limit": "daily limit", "contact_daily_limit": "contact's daily limit",
+    "reentry": "already entered",
+}  # fmt: skip
+MESSAGES = {
+    "pending": "Not sent yet", "review": "Waits for review", "sending": "Being sent", "sent": "Accepted",
+    "delivered": "Delivered", "read": "Read", "bounced": "Bounced", "complained": "Complained", "failed": "Failed",
+    "outcome_unknown": "Outcome unknown", "discarded": "Discarded",
+}  # fmt: skip
+TYPES = {
+    "workflow": "Workflow", "comment_to_dm": "Comment to DM", "story_reply": "Story reply",
+    "dm_responder": "DM responder", "playbook": "Playbook", "ai_follow_up": "AI follow-up",
+}  # fmt: skip
+CHANNELS = {
+    "email": "E-mail", "sms": "SMS", "facebook": "Messenger", "instagram": "Instagram", "slack": "Slack",
+    "discord": "Discord", "webhook": "Webhook",
+}  # fmt: skip
+
+_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+
+
+def span(seconds: float) -> str:
+    """`27 ms`, `2.5 s`, `40 s`, `2 m 40 s`, `3 h 5 m`, `2 d 4 h`."""
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    for size, unit, smaller, smaller_unit in _UNITS:
+        if seconds >= size:
+            rest = int(seconds % size) // smaller
+            return f"{int(seconds) // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{int(seconds)} s"
+
+
+def rough(seconds: float) -> str:
+    """The larger unit alone, for ages in lists: `now`, `40 s`, `3 m`, `2 h`, `5 d`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds) // size} {unit}"
+    return f"{int(seconds)} s" if seconds >= 1 else "now"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`3 m ago`; `in 3 m` for what is to come."""
+    seconds = (now - moment).total_seconds()
+    if seconds < -1:
+        return f"in {span(-seconds) if seconds <= -3600 else rough(-seconds)}"
+    found = rough(seconds)
+    return found if found == "now" else f"{found} ago"
+
+
+def trigger(document: Mapping[str, Any] | None) -> str:
+    """What starts an automation: `when contact.created happens`, `at 0 9 * * *`."""
+    if not document:
+        return "not published yet"
+    kind, given = str(document.get("type", "")), document.get("with") or {}
+    if kind == "schedule":
+        return f"on the clock: {given.get('cron', '')}"
+    if kind == "contact.inactive":
+        return f"after {given.get('days', '?')} days of silence"
+    plain = {"manual": "started by hand", "hook": "called at its secret address", "page": "on a visited page"}
+    where = " that meets its condition" if document.get("where") else ""
+    return plain.get(kind) or f"on {kind}{where}"
+
+
+def trouble(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error that holds an execution now; one that it has got past is part of its story alone."""
+    holds = found["stage"] == "failed" or found.get("waiting_for") == "configuration"
+    error: Mapping[str, Any] | None = found["error"] if holds else None
+    return error
+
+
+def goes_on_at(found: Mapping[str, Any]) -> datetime | None:
+    """When an execution goes on by itself, if it does: its next retry, or the end of its wait."""
+    at: datetime | None = found["next_retry_at"] if found["stage"] == "failed" else found["resume_at"]
+    return at
+
+
+def next_for(found: Mapping[str, Any], now: datetime) -> str:
+    """What happens next with an execution, or what became of it, in one line."""
+    status = found["status"]
+    if status == "waiting":
+        return _waiting(found, now)
+    if status == "pending":
+        return f"in the queue for {rough(max(1.0, (now - found['created_at']).total_seconds()))}"
+    if status == "running":
+        return {"generating": "AI writing the message", "sending": "handed to the provider"}.get(
+            found["stage"], "a worker has it"
+        )
+    error = trouble(found)
+    if error:
+        return str(error["message"] or ERRORS.get(error["class"], "failed"))
+    because = found.get("skipped_because")
+    if because:
+        return str((because["detail"] or {}).get("words") or RULES.get(because["rule"], because["rule"]))
+    return f"done in {span(found['execution_time_ms'] / 1000)}" if found.get("execution_time_ms") is not None else ""
+
+
+def _waiting(found: Mapping[str, Any], now: datetime) -> str:
+    what, at = found.get("waiting_for"), goes_on_at(found)
+    if what == "pause":
+        return "held by a pause"
+    if what == "review":
+        return "waits for a person's yes"
+    if what == "configuration":
+        return f"waits for credentials{_when(', tried again', at, now)}"
+    if what == "event":
+        return f"waits for the contact{_when(', until', at, now)}"
+    if at is not None and at <= now:
+        return "due now"
+    if found["stage"] == "failed":
+        return f"retry {min(found['attempt'], MAX_RETRIES)} of {MAX_RETRIES}{_when('', at, now)}"
+    verb = {"window": "opens", "rate_limit": "provider asks to wait, goes on"}.get(str(what))
+    return f"{verb or ('sends' if found['stage'] == 'ready_to_send' else 'goes on')}{_when('', at, now)}"
+
+
+def _when(before: str, at: datetime | None, now: datetime) -> str:
+    return f"{before} {ago(at, now)}" if at is not None else ""

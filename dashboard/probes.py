@@ -1,0 +1,47 @@
+"""For machines that watch: is the process alive, can it serve, and its metrics."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import flask
+
+import metrics
+from dashboard.access import settings
+from dashboard.errors import Refusal
+from models.database import CONNECTION_ERRORS
+from models.reports import health
+
+probes = flask.Blueprint("probes", __name__)
+
+
+@probes.get("/healthz")
+def alive() -> Any:
+    """200 while the process answers."""
+    return {"status": "ok"}
+
+
+@probes.get("/readyz")
+def ready() -> Any:
+    """200 when requests can be served: PostgreSQL answers. Redis may be away, triggers are accepted without it."""
+    try:
+        health.is_answering()
+    except CONNECTION_ERRORS:
+        return {"status": "unavailable", "database": "down"}, 503, {"Retry-After": "5"}
+    return {"status": "ok", "database": "ok"}
+
+
+@probes.get("/metrics")
+def exposition() -> Any:
+    """Prometheus's text, for this machine and the networks that are allowed."""
+    address = ipaddress.ip_address(flask.request.remote_addr or "0.0.0.0")
+    forwarded = "X-Forwarded-For" in flask.request.headers or "Forwarded" in flask.request.headers
+    # Behind a proxy everybody comes from this machine: what was forwarded is not from here.
+    if forwarded or not any(address in network for network in settings().metrics_networks):
+        raise Refusal(403, "Metrics are for the networks in BECKON_METRICS_NETWORKS.")
+    return (
+        metrics.exposition(flask.current_app.extensions["servers_collector"]),
+        200,
+        {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )

@@ -1,0 +1,109 @@
+"""How an API route is written: one decorator that says who may call it, what it reads, and what it answers.
+
+The same declaration guards the route, validates the request and makes its entry in the OpenAPI document, so that none
+of the three can differ from the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+
+from dashboard import bodies
+from dashboard.access import Caller, Permission, caller
+from dashboard.bodies import BODY_LIMIT, Body
+from dashboard.errors import not_there
+from models.ids import is_id
+
+View = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route of the API, as it was declared."""
+
+    method: str
+    path: str
+    permission: Permission | None
+    body: type[Body] | None
+    query: type[Body] | None
+    #: What the answer holds beside `success`, as JSON Schema by field.
+    answer: dict[str, Any]
+    status: int
+    statuses: tuple[int, ...]
+    limit: int
+    summary: str
+    name: str
+
+
+class Resource(flask.Blueprint):
+    """The routes of one resource, and their declarations."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"api-{name}", __name__)
+        self.operations: list[Operation] = []
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        *,
+        permission: Permission | None,
+        body: type[Body] | None = None,
+        query: type[Body] | None = None,
+        answer: dict[str, Any],
+        status: int = 200,
+        statuses: Sequence[int] = (),
+        limit: int = BODY_LIMIT,
+    ) -> Callable[[View], View]:
+        """Declare a route. The view gets `call: Caller` (unless it is open to all), `body` and `query` where they are
+        declared, and the path's own parts as texts; a part named `…_id` that is no id is a 404 before all else."""
+
+        def declare(view: View) -> View:
+            summary = (view.__doc__ or "").split(".")[0].strip()
+            self.operations.append(
+                Operation(
+                    method,
+                    path,
+                    permission,
+                    body,
+                    query,
+                    answer,
+                    status,
+                    tuple(statuses),
+                    limit,
+                    summary,
+                    view.__name__,
+                )
+            )
+            rule = re.sub(r"{(\w+)}", r"<\1>", path)
+            endpoint = f"{method.lower()}_{view.__name__}"
+            self.add_url_rule(rule, endpoint, _guarded(view, self.operations[-1]), methods=[method])
+            return view
+
+        return declare
+
+
+def _guarded(view: View, operation: Operation) -> View:
+    def answer(**parts: str) -> Any:
+        given: dict[str, Any] = {}
+        if operation.permission is not None:
+            given["call"] = _caller(operation.permission, parts)
+        for name, part in parts.items():
+            if name.endswith("_id") and not is_id(part):
+                raise not_there()
+        if operation.query is not None:
+            given["query"] = bodies.read_query(operation.query)
+        if operation.body is not None:
+            given["body"] = bodies.read(operation.body, operation.limit)
+        return view(**given, **{name: part.lower() if name.endswith("_id") else part for name, part in parts.items()})
+
+    return answer
+
+
+def _caller(permission: Permission, parts: dict[str, str]) -> Caller:
+    return caller(permission, parts.pop("workspace_id", None))

@@ -1,0 +1,94 @@
+"""What PostgreSQL and Redis know better than any process: asked at the scrape, at most every few seconds.
+
+The numbers are of the whole installation and the same whichever process answers. What cannot be asked is left out, and
+`redis_up` or `postgres_up` says why.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import redis
+from dramatiq.errors import BrokerConnectionError
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ephemeral import heartbeats
+from models import duty
+from models.database import CONNECTION_ERRORS
+from models.reports import health
+from tasks.broker import queue_depths
+
+#: Seconds for which an answer serves other scrapes too.
+FRESH_SECONDS = 5.0
+
+
+class ServersCollector(Collector):
+    """The gauges that are read from the servers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked_at = -FRESH_SECONDS
+        self._families: list[GaugeMetricFamily] = []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges, asked now or a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._asked_at >= FRESH_SECONDS:
+                self._families = [*_from_postgres(), *_from_redis()]
+                self._asked_at = time.monotonic()
+            families = list(self._families)
+        yield from families
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"beckon_{name}", meaning, value=value)
+
+
+def _from_postgres() -> list[GaugeMetricFamily]:
+    try:
+        engine, leader, successes = health.engine(), duty.leader(), duty.last_success()
+    except CONNECTION_ERRORS:
+        return [_gauge("postgres_up", "Whether PostgreSQL answers.", 0)]
+    executions = GaugeMetricFamily("beckon_executions", "Executions that are not finished.", labels=["status"])
+    for status in ("pending", "running", "waiting"):
+        executions.add_metric([status], engine[status])
+    return [
+        _gauge("postgres_up", "Whether PostgreSQL answers.", 1),
+        executions,
+        _gauge("executions_due", "Executions that are due and not taken.", engine["due"]),
+        _gauge(
+            "executions_oldest_due_seconds", "How long the first of them has been due.", engine["oldest_due_seconds"]
+        ),
+        _gauge("leases_expired", "Executions whose worker went silent.", engine["leases_expired"]),
+        _gauge("leader_up", "Whether a scheduler leads.", 1 if leader else 0),
+        _sweeps(successes),
+    ]
+
+
+def _sweeps(successes: dict[str, datetime]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "beckon_sweep_last_success_timestamp_seconds", "When each duty last succeeded.", labels=["sweep"]
+    )
+    for name, moment in successes.items():
+        family.add_metric([name], moment.timestamp())
+    return family
+
+
+def _from_redis() -> list[GaugeMetricFamily]:
+    try:
+        depths, workers = queue_depths(), heartbeats.workers()
+    except (redis.RedisError, BrokerConnectionError, OSError):
+        return [_gauge("redis_up", "Whether Redis answers.", 0)]
+    messages = GaugeMetricFamily("beckon_queue_messages", "Messages by queue and state.", labels=["queue", "state"])
+    live = GaugeMetricFamily("beckon_workers_live", "Worker processes that are alive.", labels=["queue"])
+    for queue, states in depths.items():
+        live.add_metric([queue], sum(queue in worker.queues for worker in workers))
+        for state, count in states.items():
+            messages.add_metric([queue, state], count)
+    newest = max((datetime.fromisoformat(worker.last_seen).timestamp() for worker in workers), default=0.0)
+    heartbeat = _gauge("worker_last_heartbeat_timestamp_seconds", "When a worker was last heard.", newest)
+    return [_gauge("redis_up", "Whether Redis answers.", 1), messages, live, heartbeat]

@@ -1,0 +1,124 @@
+"""A real browser before the real dashboard: Chromium, PostgreSQL and Redis, with the dashboard served from a thread.
+
+The tests are skipped, with the reason, where no Chromium is installed. TEST_CHROMIUM names one elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import flask
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.conftest import alice, app, cast, charlie, client, told
+from tests.dashboard.test_access import add_person
+
+__all__ = ["alice", "app", "cast", "charlie", "client", "told"]
+
+# A page refreshes every five seconds, and a machine may be busy.
+expect.set_options(timeout=20_000)
+
+#: Where distributions put it.
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+DESKTOP = {"width": 1440, "height": 940}
+PHONE = {"width": 390, "height": 844}
+
+
+def _chromium() -> str | None:
+    told_path = os.environ.get("TEST_CHROMIUM")
+    return told_path or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser; each test has a context of its own in it."""
+    path = _chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium, or set TEST_CHROMIUM to one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(app: flask.Flask) -> Iterator[str]:
+    """Where the dashboard is served."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@dataclass
+class Visitor:
+    """A person at a browser: the page they look at, and everything that it complained about."""
+
+    page: Page
+    address: str
+    complaints: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Note every console message, every error, and every answer that is not a good one."""
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("response", self._answered)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        self.complaints.append(f"{message.type}: {message.text}")
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self.complaints.append(f"{answer.status}: {answer.url}")
+
+    def go(self, path: str) -> Page:
+        """Open a page of the dashboard."""
+        self.page.goto(self.address + path)
+        return self.page
+
+    def sign_in(self) -> None:
+        """Fill in the form, as Bob."""
+        self.go("/automations")
+        self.page.get_by_label("E-mail").fill("bob@example.com")
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/automations")
+
+    def spills_over(self) -> bool:
+        """Whether the page is wider than the window."""
+        root = self.page.locator("html")
+        return bool(root.evaluate("element => element.scrollWidth > element.clientWidth"))
+
+
+@pytest.fixture
+def visit(chromium: Browser, address: str, alice: Producer) -> Iterator[Any]:
+    """`visit(viewport, color_scheme)`: Bob, an operator in Alice's workspace, signed in; nothing may be complained."""
+    add_person(alice.workspace_id, "operator")
+    contexts, visitors = [], []
+
+    def arrive(viewport: dict[str, int] = DESKTOP, color_scheme: Any = "light") -> Visitor:
+        context = chromium.new_context(viewport=viewport, color_scheme=color_scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        visitor = Visitor(context.new_page(), address)
+        visitor.listen()
+        contexts.append(context)
+        visitors.append(visitor)
+        visitor.sign_in()
+        return visitor
+
+    yield arrive
+    for context in contexts:
+        context.close()
+    assert [one for visitor in visitors for one in visitor.complaints] == []

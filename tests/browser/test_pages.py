@@ -1,0 +1,179 @@
+"""The pages in a real browser. After every test the browser has complained about nothing: no console message, no error,
+nothing refused by the content security policy."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+import clock
+from models.database import acting_as, changed, value
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.dashboard import stories
+from tests.dashboard.cast import Producer
+
+#: One browser in one process, and time for a machine that is busy.
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def automation(alice: Producer) -> dict[str, Any]:
+    return alice.create()
+
+
+def test_a_toggle_switches_an_automation_where_it_stands(
+    visit: Any, alice: Producer, automation: dict[str, Any]
+) -> None:
+    page = visit().page
+    switch = page.get_by_role("switch", name="Welcome")
+    expect(switch).to_be_checked()
+    page.locator("html").evaluate("element => { element.dataset.seen = 'before' }")
+    switch.click()
+    expect(switch).not_to_be_checked()
+    assert page.locator("html").get_attribute("data-seen") == "before"
+    assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
+
+
+def test_a_test_trigger_opens_an_execution_that_is_live(visit: Any, automation: dict[str, Any]) -> None:
+    page = visit().page
+    page.get_by_role("button", name="Test trigger").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sample Person")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+    stories.execution(alice, automation, contact_id=stories.contact(alice, "Ada"))
+    stories.failed(alice, automation, contact_id=stories.contact(alice, "Grace"))
+    visitor = visit()
+    page = visitor.go("/executions")
+    rows = page.locator("ul.rows > li")
+    expect(rows).to_have_count(2)
+    page.get_by_label("Status", exact=True).select_option("failed")
+    page.wait_for_url(re.compile(r"/executions\?status=failed$"))
+    expect(rows).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("ada")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/executions\?q=ada&status=failed$"))
+    expect(page.get_by_role("heading", name="No execution matches")).to_be_visible()
+    page.get_by_role("link", name="Take away the filter status failed").click()
+    page.wait_for_url(re.compile(r"/executions\?q=ada$"))
+    expect(rows).to_have_count(1)
+
+
+def test_a_failed_execution_is_retried_from_its_page(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+    one = stories.failed(alice, automation)
+    visitor = visit()
+    page = visitor.go("/executions?status=failed")
+    page.locator("ul.rows a").click()
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("status").filter(has_text="goes on from its failed step")).to_be_visible()
+    with acting_as(alice.workspace_id):
+        assert value("select status from executions where id = %s", (one,)) == "waiting"
+
+
+def test_all_that_match_are_retried_after_their_number_was_said(
+    visit: Any, alice: Producer, automation: dict[str, Any]
+) -> None:
+    for _ in range(3):
+        stories.failed(alice, automation)
+    page = visit().go("/executions?errorClass=network")
+    page.get_by_role("link", name="Retry …").click()
+    expect(page.get_by_role("heading", name="Retry 3 executions?")).to_be_visible()
+    page.get_by_role("button", name="Retry 3").click()
+    expect(page.get_by_text("3 executions were retried.")).to_be_visible()
+
+
+def test_an_execution_in_motion_is_shown_as_it_goes_and_rests_at_its_end(
+    visit: Any, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.execution(alice, automation, status="pending", stage="queued")
+    page = visit().go(f"/executions/{one}")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    with acting_as(alice.workspace_id):
+        changed(
+            "update executions set status = 'succeeded', stage = 'completed', due_at = null, finished_at = %s "
+            "where id = %s",
+            (clock.now(), one),
+        )
+    expect(page.locator(".head .pill")).to_have_text("Completed")
+    expect(page.get_by_text("Live", exact=True)).to_have_count(0)
+    assert page.locator("#execution").get_attribute("hx-get") is None
+
+
+def test_the_summary_bar_refreshes_by_itself(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+    page = visit().page
+    failed = page.locator("#summary a").filter(has_text="Failed")
+    expect(failed).to_contain_text("0")
+    stories.failed(alice, automation)
+    expect(failed).to_contain_text("1")
+
+
+def test_the_look_follows_the_system_until_somebody_chooses(visit: Any) -> None:
+    visitor = visit(color_scheme="dark")
+    body = visitor.page.locator("body")
+    expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
+    visitor.page.get_by_role("button", name="Light").click()
+    expect(body).to_have_css("background-color", "rgb(246, 247, 249)")
+    visitor.go("/executions")
+    expect(body).to_have_css("background-color", "rgb(246, 247, 249)")
+    visitor.page.get_by_role("button", name="As the system says").click()
+    expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_every_page_fits_and_is_quiet(
+    visit: Any, alice: Producer, automation: dict[str, Any], viewport: dict[str, int], look: str
+) -> None:
+    long = alice.create(name="A name that goes on and on " + "without-a-break" * 8)
+    one = stories.unknown(alice, long)
+    stories.failed(alice, automation)
+    visitor = visit(viewport, look)
+    for path in (
+        "/automations", "/executions", f"/executions/{one}", "/executions/all/retry",
+        f"/automations/{automation['id']}/delete",
+    ):  # fmt: skip
+        page = visitor.go(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert not visitor.spills_over(), path
+
+
+def test_on_a_phone_the_places_are_at_the_bottom(visit: Any) -> None:
+    page = visit(PHONE).page
+    bottom = page.get_by_role("navigation", name="Places, at the bottom")
+    bottom.get_by_role("link", name="Executions").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Executions")
+
+
+def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(visit: Any) -> None:
+    page = visit().go("/executions")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_have_css("outline-style", "solid")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/executions#content")
+
+
+def test_everything_that_can_be_used_has_a_name(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+    visitor = visit()
+    for path in ("/automations", "/executions"):
+        page = visitor.go(path)
+        for kind in ("button", "link", "combobox", "searchbox", "switch"):
+            for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
+                expect(one).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_a_page_that_cannot_be_refreshed_says_so_and_recovers(visit: Any, automation: dict[str, Any]) -> None:
+    visitor = visit()
+    page = visitor.go("/automations")
+    page.route("**/summary", lambda route: route.abort())
+    expect(page.get_by_text("This page could not be refreshed")).to_be_visible()
+    page.unroute("**/summary")
+    expect(page.get_by_text("This page could not be refreshed")).to_be_hidden()
+    # The browser itself says on the console that the request failed; that is what was asked of it here.
+    visitor.complaints[:] = [one for one in visitor.complaints if "ERR_FAILED" not in one and "fetch" not in one]

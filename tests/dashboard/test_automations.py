@@ -1,0 +1,130 @@
+"""Automations over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.database import acting_as, value
+from tests.dashboard.cast import Producer, definition
+
+
+def test_a_new_automation_is_listed_with_every_field_of_the_contract(alice: Producer) -> None:
+    made = alice.create()
+    (listed,) = alice.get(alice.automations).json["automations"]
+    assert listed["_id"] == listed["id"] == made["id"]
+    assert (listed["totalRuns"], listed["lastRunAt"]) == (0, None)
+    assert listed["stats"] == {"totalRuns": 0, "last24Hours": 0}
+    assert listed["createdAt"].endswith("Z")
+    assert made["definition"] == definition()
+    assert [one["version"] for one in made["versions"]] == [1]
+
+
+def test_a_workflow_that_cannot_be_valid_is_not_made_and_the_place_is_named(alice: Producer) -> None:
+    wrong = definition()
+    wrong["steps"][0]["action"] = "send_fax"
+    answer = alice.post(alice.automations, {"name": "n", "definition": wrong})
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["path"] == "definition.steps[0].action"
+    assert alice.get(alice.automations).json["automations"] == []
+
+
+def test_a_definition_is_judged_without_being_kept(alice: Producer) -> None:
+    path = f"{alice.automations}/validate"
+    assert alice.post(path, {"definition": definition()}).json == {"success": True, "valid": True, "errors": []}
+    wrong = alice.post(path, {"definition": {"trigger": {"type": "a"}, "steps": [{"id": "x"}]}})
+    assert (wrong.status_code, wrong.json["valid"]) == (200, False)
+    assert wrong.json["errors"][0]["path"].startswith("steps[0]")
+    assert alice.post(path, {"definition": "text"}).json["valid"] is False
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_only_another_definition_is_a_new_version(alice: Producer, method: str) -> None:
+    made = alice.create()
+    path = f"{alice.automations}/{made['id']}"
+    same = alice.ask(method, path, json={"name": "Renamed", "definition": definition()}).json["automation"]
+    assert (same["name"], same["version"]) == ("Renamed", 1)
+    other = alice.ask(method, path, json={"definition": definition(type="other"), "enabled": False}).json["automation"]
+    assert (other["version"], other["triggerType"], other["enabled"]) == (2, "other", False)
+
+
+def test_a_change_that_is_refused_changes_nothing(alice: Producer) -> None:
+    made = alice.create()
+    path = f"{alice.automations}/{made['id']}"
+    assert alice.ask("PUT", path, json={"name": "New", "definition": {}}).status_code == 422
+    assert alice.get(path).json["automation"]["name"] == "Welcome"
+
+
+def test_a_published_change_is_seen_by_the_next_trigger(alice: Producer) -> None:
+    made = alice.create()
+    trigger = {"type": "contact.created", "contact": {"externalId": "c"}}
+    assert len(alice.post("/api/triggers", trigger).json["executions"]) == 1
+    alice.ask("PATCH", f"{alice.automations}/{made['id']}", json={"enabled": False})
+    assert alice.post("/api/triggers", trigger).json["executions"] == []
+
+
+def test_a_deleted_automation_cancels_what_is_in_flight_and_is_gone(alice: Producer) -> None:
+    made = alice.create()
+    started = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}}).json
+    answer = alice.ask("DELETE", f"{alice.automations}/{made['id']}")
+    assert answer.json == {"success": True, "cancelled": 1}
+    assert alice.get(f"{alice.automations}/{made['id']}").status_code == 404
+    execution = alice.get(f"/api/executions/{started['executions'][0]['executionId']}").json["execution"]
+    assert (execution["status"], execution["stage"]) == ("cancelled", "skipped")
+    assert execution["automationName"] == "Welcome"
+
+
+def test_the_list_is_searched_filtered_and_paged(alice: Producer) -> None:
+    for name, enabled in (("Welcome back", True), ("Goodbye", False), ("Well done", True)):
+        alice.create(name=name, enabled=enabled)
+
+    def names(query: str) -> list[str]:
+        return [one["name"] for one in alice.get(f"{alice.automations}?{query}").json["automations"]]
+
+    assert names("q=wel") == ["Well done", "Welcome back"]
+    assert names("enabled=false") == ["Goodbye"]
+    assert names("type=playbook") == []
+    first = alice.get(f"{alice.automations}?limit=2").json
+    assert first["nextCursor"]
+    assert names(f"limit=2&cursor={first['nextCursor']}") == ["Welcome back"]
+
+
+def test_another_workspace_sees_and_changes_nothing(alice: Producer, charlie: Producer) -> None:
+    made = alice.create()
+    path = f"{charlie.automations}/{made['id']}"
+    for method, body in (("GET", None), ("PUT", {"name": "Mine"}), ("DELETE", None)):
+        given: dict[str, Any] = {"json": body} if body else {}
+        assert charlie.ask(method, path, **given).status_code == 404
+    assert charlie.get(charlie.automations).json["automations"] == []
+
+
+def test_a_new_hook_address_ends_the_one_before(alice: Producer) -> None:
+    made = alice.create(definition=definition(type="hook"))
+    path = f"{alice.automations}/{made['id']}"
+    assert alice.get(path).json["automation"]["hookUrl"] is None
+    renewed = alice.post(f"{path}/hook").json["hookUrl"]
+    assert alice.client.post(made["hookUrl"], json={}).status_code == 404
+    assert alice.client.post(renewed, json={}).status_code == 202
+
+
+def test_who_changed_what_is_in_the_audit_log(alice: Producer) -> None:
+    made = alice.create()
+    alice.ask("PATCH", f"{alice.automations}/{made['id']}", json={"enabled": False})
+    entries = alice.get("/api/audit").json["entries"]
+    assert sorted(one["action"] for one in entries) == [
+        "automation.created", "automation.disabled", "automation.published",
+    ]  # fmt: skip
+    assert {one["actorName"] for one in entries} == {"alice's shop"}
+
+
+def test_a_pause_holds_and_a_resume_lets_go(alice: Producer) -> None:
+    made = alice.create()
+    assert alice.post(f"/api/automations/{made['id']}/pause").json["paused"] is True
+    assert alice.get(f"{alice.automations}/{made['id']}").json["automation"]["pausedAt"] is not None
+    assert alice.post(f"/api/automations/{made['id']}/resume").json["paused"] is False
+    assert alice.post("/api/providers/mailgun/pause").status_code == 200
+    assert [one["name"] for one in alice.get("/api/queues").json["pauses"]] == ["mailgun"]
+    assert alice.post("/api/providers/mailgun/resume").status_code == 200
+    with acting_as(alice.workspace_id):
+        assert value("select count(*) from pauses") == 0

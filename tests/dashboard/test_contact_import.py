@@ -1,0 +1,48 @@
+"""Contacts from CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.dashboard.cast import Producer
+
+FILE = """externalId,firstName,email,tags,plan
+c-1,Ada,ada@example.com,"lead, vip",pro
+c-2,Bob,nonsense,,
+
+c-3,Cleo,cleo@example.com
+c-4,"Dan, the man",,lead;new,free
+"""
+
+
+def load(producer: Producer, csv: str = FILE, **more: Any) -> Any:
+    return producer.post("/api/contacts/import", {"csv": csv, **more})
+
+
+def test_a_preview_names_bad_rows_and_writes_nothing(alice: Producer) -> None:
+    answer = load(alice).json
+    assert (answer["imported"], answer["valid"], answer["attributes"]) == (0, 2, ["plan"])
+    assert [(one["line"], one["field"]) for one in answer["rejected"]] == [(3, "email"), (5, "")]
+    assert answer["preview"][0]["attributes"] == {"plan": "pro"}
+    assert alice.get("/api/contacts").json["contacts"] == []
+
+
+def test_good_rows_are_imported_beside_bad_ones(alice: Producer) -> None:
+    assert load(alice, confirm=True).json["imported"] == 2
+    found = {one["externalId"]: one for one in alice.get("/api/contacts").json["contacts"]}
+    assert found["c-1"]["tags"] == ["lead", "vip"]
+    assert found["c-4"]["firstName"] == "Dan, the man"
+    assert load(alice, confirm=True).json["imported"] == 2
+    assert len(alice.get("/api/contacts").json["contacts"]) == 2
+
+
+def test_an_address_of_another_contact_is_named_with_its_line(alice: Producer) -> None:
+    alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
+    answer = load(alice, confirm=True).json
+    assert (answer["imported"], answer["rejected"][0]["line"], answer["rejected"][0]["field"]) == (1, 2, "email")
+
+
+def test_a_file_that_is_no_csv_of_contacts_is_refused(alice: Producer) -> None:
+    for csv in ("colour,size\nred,1", "email,email\na,b", "email,\na,b", 'email\n"broken', " "):
+        answer = load(alice, csv)
+        assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "csv"), csv

@@ -1,0 +1,54 @@
+"""Contacts over HTTP."""
+
+from __future__ import annotations
+
+from tests.dashboard.cast import Producer
+
+ADA = {"externalId": "c-1", "firstName": "Ada", "email": "Ada@Example.com", "phone": "+15550100", "tags": ["lead"]}
+
+
+def test_a_contact_is_made_once_and_changed_after(alice: Producer) -> None:
+    made, again = alice.post("/api/contacts", ADA), alice.post("/api/contacts", {"externalId": "c-1", "tags": ["x"]})
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert made.json["contact"]["id"] == again.json["contact"]["id"]
+    assert again.json["contact"]["tags"] == ["lead", "x"]
+
+
+def test_a_contact_is_read_changed_and_deleted(alice: Producer) -> None:
+    path = f"/api/contacts/{alice.post('/api/contacts', ADA).json['contact']['id']}"
+    changed = alice.ask("PATCH", path, json={"lastName": "Byron", "phone": None, "attributes": {"plan": "pro"}})
+    assert changed.json["contact"]["phone"] is None
+    assert alice.get(path).json["contact"]["attributes"] == {"plan": "pro"}
+    assert alice.ask("DELETE", path).status_code == 200
+    assert alice.get(path).status_code == 404
+
+
+def test_what_is_wrong_is_named(alice: Producer) -> None:
+    for body, path in (
+        ({"email": "nonsense"}, "email"),
+        ({"phone": "12"}, "phone"),
+        ({"timezone": "Mars/North"}, "timezone"),
+        ({"firstName": 3}, "firstName"),
+        ({"firstName": "x" * 201}, "firstName"),
+        ({"colour": "red"}, "colour"),
+        ({}, ""),
+    ):
+        answer = alice.post("/api/contacts", body)
+        assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, path)
+
+
+def test_an_address_of_another_contact_is_a_conflict(alice: Producer) -> None:
+    alice.post("/api/contacts", ADA)
+    bob = alice.post("/api/contacts", {"externalId": "c-2"}).json["contact"]["id"]
+    answer = alice.ask("PATCH", f"/api/contacts/{bob}", json={"email": "ada@example.com"})
+    assert (answer.status_code, answer.json["errors"][0]["path"]) == (409, "email")
+    assert alice.post("/api/contacts", {**ADA, "externalId": "c-3"}).status_code == 409
+
+
+def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> None:
+    for name in ("Ada", "Adam", "Bob"):
+        alice.post("/api/contacts", {"externalId": name, "firstName": name, "tags": [name.lower()]})
+    assert [one["firstName"] for one in alice.get("/api/contacts?q=ad").json["contacts"]] == ["Adam", "Ada"]
+    assert [one["firstName"] for one in alice.get("/api/contacts?tag=bob").json["contacts"]] == ["Bob"]
+    assert alice.get("/api/contacts?limit=2").json["nextCursor"]
+    assert charlie.get("/api/contacts").json["contacts"] == []

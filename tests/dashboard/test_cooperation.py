@@ -1,0 +1,52 @@
+"""In the dashboard's real process, one slow query or one password holds up nobody else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_PROGRAM = """
+from gevent import monkey
+monkey.patch_all()
+import json, time
+import gevent
+import settings
+from dashboard import cooperation
+from models import database, user
+
+cooperation.set_up()
+database.open_pool(settings.load().database_app_url, "beckon_app", 10)
+
+def ask():
+    with database.connection():
+        return database.value("select pg_sleep(0.4)::text")
+
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0.005)
+
+began = time.perf_counter()
+gevent.joinall([gevent.spawn(ask) for _ in range(8)], raise_error=True)
+queries = time.perf_counter() - began
+ticking = gevent.spawn(tick)
+matches = cooperation.compute(user.password_matches, None, "password")
+print(json.dumps({"queries": queries, "ticks": ticks, "matches": matches, "cooperative": cooperation.is_cooperative()}))
+"""
+
+
+def test_queries_and_passwords_of_one_request_do_not_hold_up_others(database_urls: Any) -> None:
+    done = subprocess.run([sys.executable, "-c", _PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["cooperative"] is True
+    assert told["queries"] < 8 * 0.4 / 2
+    assert told["ticks"] > 3
+    assert told["matches"] is False

@@ -1,0 +1,86 @@
+"""The design's promises that can be measured: contrast, vendored files as they were published, icons that exist."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import settings
+from dashboard.pages import words
+
+STATIC = settings.ROOT / "dashboard" / "static"
+TEMPLATES = settings.ROOT / "dashboard" / "templates"
+STAGES = list(words.STAGES)
+#: WCAG 2.2, success criterion 1.4.3: text against what it stands on.
+ENOUGH = 4.5
+
+PAIRS = [
+    *[(text, ground) for text in ("text", "muted", "accent", "failed") for ground in ("ground", "panel")],
+    ("accent", "tint"), ("on-accent", "accent"), ("on-accent", "failed"), ("queued", "ground"),
+    *[(stage, f"{stage}-tint") for stage in STAGES],
+]  # fmt: skip
+
+
+def tokens(look: int) -> dict[str, str]:
+    text = (STATIC / "tokens.css").read_text(encoding="utf-8")
+    found = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", text)
+    return {name: values[look] for name, *values in found}
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("look", [0, 1], ids=["light", "dark"])
+def test_every_text_stands_out_from_its_ground(look: int) -> None:
+    colours = tokens(look)
+    weak = []
+    for text, ground in PAIRS:
+        darker, lighter = sorted((luminance(colours[text]), luminance(colours[ground])))
+        if (lighter + 0.05) / (darker + 0.05) < ENOUGH:
+            weak.append(f"{text} on {ground}: {(lighter + 0.05) / (darker + 0.05):.2f}")
+    assert not weak
+
+
+def test_colours_stand_in_one_file() -> None:
+    for sheet in ("beckon.css", "pages.css"):
+        assert not re.findall(r"#[0-9a-f]{3,6}\b", (STATIC / sheet).read_text(encoding="utf-8"))
+
+
+def test_vendored_files_are_as_they_were_published() -> None:
+    folder = STATIC / "vendor"
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert {one.name for one in folder.iterdir()} == {*manifest, "manifest.json"}
+    for name, told in manifest.items():
+        digest = hashlib.sha384((folder / name).read_bytes()).digest()
+        assert (name, told["sha384"]) == (name, "sha384-" + base64.b64encode(digest).decode())
+
+
+def test_every_stage_has_its_icon_and_its_colours() -> None:
+    icons = set(re.findall(r'<symbol id="(\w+)"', (STATIC / "icons.svg").read_text(encoding="utf-8")))
+    sheet = (STATIC / "beckon.css").read_text(encoding="utf-8")
+    for stage in STAGES:
+        assert stage in icons
+        assert f".stage-{stage} " in sheet or f".stage-{stage}," in sheet
+
+
+def templates() -> list[Path]:
+    return sorted(TEMPLATES.glob("*.html"))
+
+
+@pytest.mark.parametrize("template", templates(), ids=lambda one: one.name)
+def test_no_template_has_a_script_or_a_style_of_its_own(template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)|hx-on|\|\s*safe|javascript:", text)
+
+
+def test_nothing_is_asked_from_another_host() -> None:
+    for one in [*templates(), *STATIC.glob("*.css"), *STATIC.glob("*.js")]:
+        assert not re.search(r"(src|href|url)[=(]\"?https?://", one.read_text(encoding="utf-8")), one.name

@@ -1,0 +1,192 @@
+"""Executions over HTTP: the list and its filters, one with its story, and what operators do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models import contact_matching
+from models.database import acting_as, changed, value
+from models.ids import new_id
+from models.reports.filters import ExecutionFilters
+from tests.dashboard.cast import Producer
+
+
+@pytest.fixture
+def automation(alice: Producer) -> dict[str, Any]:
+    return alice.create()
+
+
+def contact(producer: Producer, name: str) -> str:
+    with acting_as(producer.workspace_id):
+        (made,) = contact_matching.match(producer.workspace_id, [(None, {"external_id": name, "first_name": name})])
+    assert isinstance(made, dict)
+    return str(made["id"])
+
+
+def execution(producer: Producer, automation: dict[str, Any], **given: Any) -> str:
+    """An execution as the engine would have left it."""
+    facts = {
+        "id": new_id(), "workspace_id": producer.workspace_id, "automation_id": automation["id"], "version": 1,
+        "version_id": new_id(), "trigger_id": new_id(), "queue": "sending", "status": "succeeded", "stage": "completed",
+        **given,
+    }  # fmt: skip
+    if facts["status"] in ("succeeded", "failed", "skipped", "cancelled"):
+        facts["finished_at"] = facts["started_at"] = "2026-11-20T10:00:05Z"
+    for name in ("stage_since", "rung_at", "created_at"):
+        facts.setdefault(name, "2026-11-20T10:00:00Z")
+    columns = ", ".join(facts)
+    with acting_as(producer.workspace_id):
+        changed(f"insert into executions ({columns}) values ({', '.join(['%s'] * len(facts))})", list(facts.values()))
+    return str(facts["id"])
+
+
+def failed(producer: Producer, automation: dict[str, Any], **given: Any) -> str:
+    why = {"status": "failed", "stage": "failed", "error_class": "network", "error_message": "No route to Mailgun."}
+    return execution(producer, automation, **{**why, "resume_stage": "sending", "failed_step": "hello", **given})
+
+
+def ids(producer: Producer, query: str) -> list[str]:
+    answer = producer.get(f"/api/executions?{query}")
+    assert answer.status_code == 200, answer.json
+    return [one["id"] for one in answer.json["executions"]]
+
+
+def newest(*made: str) -> list[str]:
+    """As the list has them; ids of one millisecond come in any order."""
+    return sorted(made, reverse=True)
+
+
+def test_each_filter_finds_its_own(alice: Producer, automation: dict[str, Any]) -> None:
+    ada = contact(alice, "Ada")
+    plain, mine = execution(alice, automation), execution(alice, automation, contact_id=ada)
+    broken = failed(alice, automation)
+    test = execution(alice, automation, test=True)
+    other = execution(alice, alice.create(name="Other"))
+    assert ids(alice, "") == newest(other, test, broken, mine, plain)
+    assert ids(alice, f"automationId={automation['id']}&test=false") == newest(broken, mine, plain)
+    assert ids(alice, "status=failed") == ids(alice, "stage=failed") == ids(alice, "errorClass=network") == [broken]
+    assert ids(alice, "test=true") == [test]
+    assert ids(alice, f"contactId={ada}") == ids(alice, "q=ad") == [mine]
+    assert ids(alice, f"q={plain}") == [plain]
+    assert (
+        ids(alice, "from=2026-11-20T10:00:01Z") == ids(alice, "errorClass=nonsense") == ids(alice, "contactId=x") == []
+    )
+
+
+def test_pages_follow_each_other_without_gaps(alice: Producer, automation: dict[str, Any]) -> None:
+    made = [execution(alice, automation) for _ in range(5)]
+    found, cursor = [], ""
+    while cursor is not None:
+        page = alice.get(f"/api/executions?limit=2{cursor and '&cursor=' + cursor}").json
+        found += [one["id"] for one in page["executions"]]
+        cursor = page["nextCursor"]
+    assert found == newest(*made)
+
+
+@pytest.mark.parametrize("query", ["status=broken", "stage=x", "limit=201", "test=maybe", "from=2026-11-20T10:00:00"])
+def test_a_filter_that_cannot_be_is_named(alice: Producer, query: str) -> None:
+    answer = alice.get(f"/api/executions?{query}")
+    assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, query.split("=")[0])
+
+
+def test_one_tells_its_whole_story(alice: Producer, automation: dict[str, Any]) -> None:
+    one = failed(alice, automation)
+    with acting_as(alice.workspace_id):
+        for before, after, second in (
+            ("queued", "checking", 1),
+            ("checking", "eligible", 2),
+            ("eligible", "failed", 5),
+        ):
+            changed(
+                "insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, "
+                "stage, entered_at) values (%s, %s, %s, false, %s, 1000, %s, %s)",
+                (one, alice.workspace_id, automation["id"], before, after, f"2026-11-20T10:00:0{second}Z"),
+            )
+        changed(
+            "insert into steps (execution_id, step_id, workspace_id, action, status, attempts) "
+            "values (%s, 'hello', %s, 'send_email', 'failed', 1)",
+            (one, alice.workspace_id),
+        )
+    shown = alice.get(f"/api/executions/{one}").json["execution"]
+    assert [(stage["stage"], stage["durationMs"]) for stage in shown["stages"]] == [
+        ("queued", 1000), ("checking", 1000), ("eligible", 1000), ("failed", None),
+    ]  # fmt: skip
+    assert shown["stages"][0]["enteredAt"] == "2026-11-20T10:00:00Z"
+    assert shown["error"] == {"class": "network", "message": "No route to Mailgun.", "code": None, "retryable": True}
+    assert (shown["steps"][0]["id"], shown["steps"][0]["status"]) == ("hello", "failed")
+    assert shown["automationName"] == "Welcome"
+    assert shown["messages"] == []
+
+
+def test_a_skipped_one_says_why_and_a_waiting_one_until_when(alice: Producer, automation: dict[str, Any]) -> None:
+    detail = '{"limit": 1, "measured": 1, "words": "Daily limit: 1 of 1 sent today"}'
+    skipped = execution(
+        alice, automation, status="skipped", stage="skipped", skipped_rule="daily_limit", skipped_detail=detail
+    )
+    waiting = execution(
+        alice, automation, status="waiting", stage="sent", waiting_for="time", due_at="2026-12-01T00:00:00Z"
+    )
+    because = alice.get(f"/api/executions/{skipped}").json["execution"]["skippedBecause"]
+    assert (because["rule"], because["detail"]["words"]) == ("daily_limit", "Daily limit: 1 of 1 sent today")
+    assert alice.get(f"/api/executions/{waiting}").json["execution"]["resumeAt"] == "2026-12-01T00:00:00Z"
+
+
+def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
+    one = failed(alice, automation)
+    assert alice.post(f"/api/executions/{one}/retry").status_code == 202
+    done = execution(alice, automation)
+    for action in ("retry", "cancel"):
+        refused = alice.post(f"/api/executions/{done}/{action}")
+        assert (refused.status_code, refused.json["success"]) == (409, False)
+        assert "succeeded" in refused.json["detail"]
+
+
+def test_in_bulk_exactly_what_the_filter_matches_is_moved(alice: Producer, automation: dict[str, Any]) -> None:
+    moved = [failed(alice, automation) for _ in range(3)]
+    spared = failed(alice, automation, error_class="timeout")
+    dry = alice.post("/api/executions/retry", {"errorClass": "network", "dryRun": True})
+    assert (dry.status_code, dry.json) == (200, {"success": True, "matched": 3})
+    assert ids(alice, "status=failed") == newest(spared, *moved)
+    answer = alice.post("/api/executions/retry", {"errorClass": "network"})
+    assert (answer.status_code, answer.json["matched"], answer.json["retried"]) == (202, 3, 3)
+    assert ids(alice, "status=failed") == [spared]
+    operation = alice.get(f"/api/operations/{answer.json['operationId']}").json["operation"]
+    assert (operation["status"], operation["done"]) == ("finished", 3)
+
+
+def test_pending_ones_are_nudged(alice: Producer, automation: dict[str, Any]) -> None:
+    alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
+    answer = alice.post("/api/executions/process-pending")
+    assert (answer.status_code, answer.json["processed"]) == (202, 1)
+
+
+def test_another_workspaces_executions_are_not_there(
+    alice: Producer, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    one = failed(alice, automation)
+    assert charlie.get(f"/api/executions/{one}").status_code == 404
+    assert charlie.post(f"/api/executions/{one}/retry").status_code == 404
+    assert charlie.post("/api/executions/retry", {}).json["matched"] == 0
+    assert ids(charlie, "") == []
+    with acting_as(alice.workspace_id):
+        assert value("select status from executions where id = %s", (one,)) == "failed"
+
+
+def test_numbers_leave_tests_out(alice: Producer, automation: dict[str, Any]) -> None:
+    for ms in (100, 200, 300):
+        execution(alice, automation, execution_time_ms=ms)
+    failed(alice, automation, attempt=4)
+    execution(alice, automation, test=True)
+    summary = alice.get("/api/analytics/summary").json["summary"]
+    assert (summary["executions"], summary["successRate"], summary["p50Ms"]) == (4, 0.75, 200)
+    assert summary["byDay"] == [{"day": "2026-11-20", "executions": 4, "succeeded": 3, "failed": 1, "skipped": 0}]
+    assert alice.get("/api/analytics/top").json["automations"][0]["id"] == automation["id"]
+    retries = alice.get("/api/retries/stats").json["retries"]
+    assert (retries["attempted"], retries["exhausted"], retries["successRate"]) == (1, 1, 0.0)
+
+
+def test_filters_know_their_names_for_the_record() -> None:
+    assert ExecutionFilters(status="failed", test=False).as_json() == {"status": "failed", "test": False}
+    assert ExecutionFilters().where() == ("true", [])

@@ -1,0 +1,36 @@
+"""The OpenAPI document: valid, complete, and made of what validates."""
+
+from __future__ import annotations
+
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+
+from dashboard.api import operations
+
+
+def test_the_document_is_valid_openapi_3_1(client: FlaskClient) -> None:
+    document = client.get("/api/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_route_of_the_api_is_in_it(client: FlaskClient) -> None:
+    paths = client.get("/api/openapi.json").json["paths"]
+    for one in operations():
+        assert one.method.lower() in paths[one.path]
+        assert paths[one.path][one.method.lower()]["summary"]
+
+
+def test_every_answer_of_the_api_is_declared_by_a_route(client: FlaskClient) -> None:
+    declared = {(one.method, one.path) for one in operations()}
+    for rule in client.application.url_map.iter_rules():
+        if not rule.rule.startswith("/api/") or rule.rule.startswith("/api/webhooks/"):
+            continue
+        path = rule.rule.replace("<", "{").replace(">", "}")
+        assert all((method, path) in declared for method in rule.methods or () if method not in ("HEAD", "OPTIONS"))
+
+
+def test_bodies_are_closed_to_unknown_fields_in_the_document_too(client: FlaskClient) -> None:
+    schemas = client.get("/api/openapi.json").json["components"]["schemas"]
+    assert schemas["Trigger"]["additionalProperties"] is False
+    assert "idempotencyKey" in schemas["Trigger"]["properties"]

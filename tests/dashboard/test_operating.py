@@ -1,0 +1,111 @@
+"""For machines that watch, and what happens when a server is away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+import settings
+from dashboard import create_app
+from models import database
+from tests.dashboard.cast import Producer
+
+
+class TestWithoutRedis:
+    """Redis is away: only speed is."""
+
+    @pytest.fixture
+    def told(self, tmp_path: object) -> settings.Settings:
+        return replace(settings.load(), redis_url=f"unix://{tmp_path}/gone?db=0")
+
+    def test_triggers_are_accepted(self, alice: Producer) -> None:
+        alice.create()
+        answer = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
+        assert answer.status_code == 202
+        assert len(answer.json["executions"]) == 1
+
+    def test_it_is_ready_and_says_what_is_missing(self, alice: Producer) -> None:
+        assert alice.client.get("/readyz").status_code == 200
+        health = alice.get("/api/health").json
+        assert (health["status"], health["redis"]["status"]) == ("degraded", "down")
+        assert alice.get("/api/queues").json["redis"] == "down"
+        assert "beckon_redis_up 0.0" in alice.client.get("/metrics").text
+
+
+@pytest.fixture
+def no_database(alice: Producer, tmp_path: object) -> Producer:
+    """PostgreSQL went away after Alice got her key."""
+    database.db.close_all()
+    database.open_pool(f"postgresql://app@/gone?host={tmp_path}", "beckon_app", 4)
+    return alice
+
+
+def test_without_postgresql_nothing_is_accepted_and_the_client_is_told_when_to_come_back(no_database: Producer) -> None:
+    answer = no_database.post("/api/triggers", {"type": "a"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.mimetype == "application/problem+json"
+    assert no_database.client.get("/readyz").status_code == 503
+    assert no_database.client.get("/healthz").status_code == 200
+
+
+def test_health_has_every_part(alice: Producer) -> None:
+    alice.create()
+    health = alice.get("/api/health").json
+    assert health["success"] is True
+    assert health["processor"] == {"status": "stopped", "workers": [], "leader": None}
+    assert health["pending"] == {"count": 0, "oldestSeconds": 0}
+    assert health["recentFailures"] == {"lastHour": 0, "last24Hours": 0, "items": []}
+    assert set(health["cache"]) == {"size", "capacity", "hits", "misses", "utilization"}
+    assert set(health["services"]) == {"executor", "email", "sms", "messaging", "ai"}
+    assert health["database"]["activeAutomations"] == 1
+    assert health["database"]["migration"].startswith("00")
+    assert {"variable": "MAILGUN_API_KEY", "blocks": "email"} in health["configuration"]
+
+
+def test_metrics_hold_what_the_servers_know(client: FlaskClient) -> None:
+    text = client.get("/metrics").text
+    for series in ('beckon_queue_messages{queue="sending",state="ready"}', 'beckon_executions{status="pending"}',
+                   "beckon_postgres_up 1.0", "beckon_leader_up 0.0", "beckon_executions_due"):  # fmt: skip
+        assert series in text
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "status"),
+    [("127.0.0.1", None, 200), ("10.1.2.3", None, 403), ("127.0.0.1", "10.1.2.3", 403)],
+)
+def test_metrics_are_for_this_machine(client: FlaskClient, address: str, forwarded: str | None, status: int) -> None:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    answer = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": address})
+    assert answer.status_code == status
+
+
+def test_too_many_triggers_with_one_key_are_429_and_others_go_on(
+    app: object, alice: Producer, charlie: Producer
+) -> None:
+    alice.client.application.extensions["settings"] = replace(
+        alice.client.application.extensions["settings"], trigger_rate=1, trigger_burst=3
+    )
+    assert alice.post("/api/triggers/batch", {"triggers": [{"type": "a"}] * 3}).status_code == 202
+    refused = alice.post("/api/triggers", {"type": "a"})
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert charlie.post("/api/triggers", {"type": "a"}).status_code == 202
+
+
+def test_a_mistake_of_ours_is_a_500_without_a_trace(app: flask.Flask) -> None:
+    def broken() -> None:
+        raise RuntimeError("a secret of ours")
+
+    app.add_url_rule("/api/broken", view_func=broken)
+    answer = app.test_client().get("/api/broken")
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert "Traceback" not in answer.text
+    assert "a secret of ours" not in answer.text
+
+
+def test_a_start_without_a_secret_key_is_refused() -> None:
+    with pytest.raises(settings.SettingsError, match="SECRET_KEY"):
+        create_app(replace(settings.load(), secret_key=""))

@@ -1,0 +1,325 @@
+"""The pages for people: who may do what, what a number opens, and what the words say."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+import clock
+import settings
+from models import database, user
+from models.database import acting_as, changed, value
+from tests.dashboard import stories
+from tests.dashboard.cast import PASSWORD, Producer
+
+Browser = FlaskClient
+
+
+def join(workspace_id: str, role: Any, email: str) -> None:
+    """A person joins; made as the service, because the dashboard may not."""
+    told = settings.load()
+    database.db.close_all()
+    database.open_pool(told.database_service_url, "beckon_service", 8)
+    user.join(workspace_id, user.create(email, "Bob", PASSWORD), role)
+    database.db.close_all()
+    database.open_pool(told.database_app_url, "beckon_app", 8)
+
+
+def token(page: str) -> str:
+    found = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def signed_in(browser: Browser, producer: Producer, role: str = "operator") -> Browser:
+    join(producer.workspace_id, role, "bob@example.com")
+    fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": token(browser.get("/sign-in").text)}
+    assert browser.post("/sign-in", data=fields).status_code == 303
+    return browser
+
+
+def post(browser: Browser, path: str, **fields: str) -> Any:
+    return browser.post(path, data={"csrf_token": token(browser.get("/automations").text), **fields})
+
+
+def listed(browser: Browser, path: str) -> list[str]:
+    return re.findall(r'<li id="e-([0-9a-f-]{36})"', browser.get(path).text)
+
+
+def words_of(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+@pytest.fixture
+def bob(alice: Producer, client: FlaskClient) -> Browser:
+    """Bob's browser; he is an operator in Alice's workspace."""
+    return signed_in(client, alice)
+
+
+@pytest.fixture
+def automation(alice: Producer) -> dict[str, Any]:
+    return alice.create()
+
+
+def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    soon = clock.now() + timedelta(hours=1)
+    stories.execution(alice, automation, status="pending", stage="queued")
+    stories.execution(
+        alice, automation, status="running", stage="checking", lease_owner="w", lease_until=soon, started_at=clock.now()
+    )
+    for _ in range(2):
+        stories.execution(alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon)
+    stories.sent(alice, automation, clock.now())
+    stories.sent(alice, automation, clock.now() - timedelta(days=2))
+    for _ in range(3):
+        stories.failed(alice, automation)
+    stories.unknown(alice, automation)
+    stories.execution(alice, automation, status="skipped", stage="skipped", skipped_rule="tags", created_at=clock.now())
+    stories.execution(alice, automation, status="pending", stage="queued", test=True)
+    page = bob.get("/summary").text
+    numbers = re.findall(r'<a href="([^"]+)"[^>]*><span>([^<]+)</span><strong>(\d+)</strong>', page)
+
+    assert {name: int(count) for _, name, count in numbers} == {
+        "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1, "Unknown": 1,
+    }  # fmt: skip
+    for path, name, count in numbers:
+        assert (name, len(listed(bob, html.unescape(path)))) == (name, int(count))
+
+
+def test_the_numbers_of_a_card_open_what_they_count(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+    stories.execution(alice, automation, status="pending", stage="queued")
+    other = alice.create(name="Other")
+    stories.execution(alice, other)
+    page = bob.get("/automations").text
+    link = next(one for one in re.findall(r'<a href="([^"]+)">1 in motion', page))
+    (only,) = listed(bob, html.unescape(link))
+    assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
+
+
+def test_automations_are_found_by_the_address(bob: Browser, alice: Producer) -> None:
+    alice.create(name="Welcome")
+    alice.create(name="Farewell", enabled=False)
+    names = lambda query: re.findall(r'<article[^>]* aria-label="([^"]+)"', bob.get(f"/automations?{query}").text)  # noqa: E731
+    assert names("q=fare&enabled=") == names("enabled=false") == ["Farewell"]
+    assert names("type=workflow") == ["Farewell", "Welcome"]
+    assert "No automation matches" in bob.get("/automations?q=nothing").text
+
+
+def test_an_empty_workspace_is_told_what_to_do_next(bob: Browser) -> None:
+    assert "beckon automation import" in bob.get("/automations").text
+    assert "beckon trigger" in bob.get("/executions").text
+
+
+def test_a_test_trigger_opens_its_execution(bob: Browser, automation: dict[str, Any]) -> None:
+    answer = post(bob, f"/automations/{automation['id']}/test")
+    assert answer.status_code == 303
+    page = bob.get(answer.headers["Location"]).text
+    assert "Sample Person" in page
+    assert '<span class="badge">test</span>' in page
+
+
+def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        stories.execution(alice, automation, status="pending", stage="queued")
+    path = f"/automations/{automation['id']}/delete"
+    assert "2 executions are in flight" in words_of(bob.get(path).text)
+    assert post(bob, path).headers["Location"] == "/automations"
+    assert "2 executions in flight were cancelled" in words_of(bob.get("/automations").text)
+    assert "were cancelled" not in bob.get("/automations").text
+    assert bob.get(path).status_code == 404
+
+
+def test_a_bulk_action_moves_what_its_question_counted(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        stories.failed(alice, automation)
+    spared = stories.failed(alice, automation, error_class="timeout")
+    question = bob.get("/executions/all/retry?errorClass=network&time=hour").text
+    assert "Retry 2 executions?" in question
+    fields = {name: html.unescape(text) for name, text in re.findall(r'name="(\w+)" value="([^"]*)"', question)}
+    answer = bob.post("/executions/all/retry", data=fields)
+    assert answer.headers["Location"] == "/executions?errorClass=network&time=hour"
+    assert "2 executions were retried" in bob.get("/executions").text
+    assert listed(bob, "/executions?status=failed") == [spared]
+
+
+def test_a_failed_execution_tells_its_story_and_is_retried(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.failed(alice, automation, contact_id=stories.contact(alice, "Ada"))
+    story = words_of(bob.get(f"/executions/{one}").text)
+    for told in ("Ada", "Queued", "Generating", "hello, attempt 1 · Network: No route to Mailgun.", "definition v1"):
+        assert told in story
+    assert post(bob, f"/executions/{one}/retry").status_code == 303
+    page = words_of(bob.get(f"/executions/{one}").text)
+    assert "It goes on from its failed step." in page
+    assert "due now" in page
+
+
+def test_what_its_status_does_not_allow_is_not_offered_and_is_refused_in_words(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.execution(alice, automation)
+    page = bob.get(f"/executions/{one}").text
+    assert "/retry" not in page
+    assert "/cancel" not in page
+    assert 'hx-trigger="every 2s"' not in page
+    post(bob, f"/executions/{one}/retry")
+    assert "Only a failed execution can be retried" in bob.get(f"/executions/{one}").text
+
+
+def test_a_message_of_unknown_outcome_is_decided_on_the_page(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.unknown(alice, automation)
+    page = bob.get(f"/executions/{one}").text
+    path = next(found for found in re.findall(r'action="([^"]+/messages/[^"]+/sent)"', page))
+    assert post(bob, path).status_code == 303
+    with acting_as(alice.workspace_id):
+        assert value("select status from messages where execution_id = %s", (one,)) == "sent"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stage": "failed", "waiting_for": "retry", "next_retry_at": 200, "attempt": 2}, "retry 2 of 3 in 3 m"),
+        ({"stage": "eligible", "waiting_for": "window", "due_at": 2530}, "opens in 42 m"),
+        ({"stage": "ready_to_send", "waiting_for": "time", "due_at": 310}, "sends in 5 m"),
+        ({"stage": "sent", "waiting_for": "time", "due_at": 5410}, "goes on in 1 h 30 m"),
+        ({"stage": "sent", "waiting_for": "pause"}, "held by a pause"),
+    ],
+)
+def test_what_happens_next_is_said_in_plain_words(
+    bob: Browser, alice: Producer, automation: dict[str, Any], given: dict[str, Any], said: str
+) -> None:
+    times = {
+        name: clock.now() + timedelta(seconds=given[name]) for name in ("due_at", "next_retry_at") if name in given
+    }
+    if "next_retry_at" in times:
+        times["due_at"] = times["next_retry_at"]
+    stories.execution(alice, automation, status="waiting", **{**given, **times})
+    assert said in words_of(bob.get("/executions").text)
+
+
+def test_an_error_that_was_got_past_is_part_of_the_story_alone(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    later = clock.now() + timedelta(seconds=7210)
+    stories.execution(
+        alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=later, attempt=2,
+        error_class="provider_5xx", error_message="Gemini failed.", next_retry_at=clock.now(),
+    )  # fmt: skip
+    one = stories.execution(alice, automation, error_class="network", error_message="No route.", execution_time_ms=2500)
+    page = words_of(bob.get("/executions").text)
+    assert "goes on in 2 h" in page
+    assert "done in 2.5 s" in page
+    assert "What went wrong" not in bob.get(f"/executions/{one}").text
+
+
+def test_a_viewer_looks_and_changes_nothing(alice: Producer, client: FlaskClient, automation: dict[str, Any]) -> None:
+    viewer = signed_in(client, alice, "viewer")
+    one = stories.failed(alice, automation)
+    for path in ("/automations", "/executions", f"/executions/{one}", "/summary"):
+        page = viewer.get(path)
+        assert page.status_code == 200
+        assert not re.search(r'action="/(automations|executions)/[^"]*/(test|retry|cancel|discard|delete)"', page.text)
+    for path in (
+        f"/automations/{automation['id']}/toggle", f"/automations/{automation['id']}/test",
+        f"/automations/{automation['id']}/delete", f"/executions/{one}/retry", "/executions/all/discard",
+    ):  # fmt: skip
+        assert (path, post(viewer, path).status_code) == (path, 403)
+    assert viewer.get("/executions/all/retry").status_code == 403
+
+
+def test_what_belongs_to_another_workspace_is_not_there(
+    bob: Browser, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    theirs = charlie.create(name="Secret plan")
+    one = stories.failed(charlie, theirs)
+    assert "Secret plan" not in bob.get("/automations").text
+    assert listed(bob, "/executions") == []
+    for path in (f"/executions/{one}", f"/automations/{theirs['id']}/delete"):
+        assert (path, bob.get(path).status_code) == (path, 404)
+    for path in (
+        f"/executions/{one}/retry",
+        f"/automations/{theirs['id']}/test",
+        f"/automations/{theirs['id']}/toggle",
+    ):
+        assert (path, post(bob, path).status_code) == (path, 404)
+
+
+def test_what_others_wrote_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
+    mean = "<script>alert(1)</script>"
+    automation = alice.create(name=mean)
+    one = stories.unknown(alice, automation)
+    contact = stories.contact(alice, "Ada", last_name=mean)
+    with acting_as(alice.workspace_id):
+        changed("update executions set contact_id = %s, error_message = %s where id = %s", (contact, mean, one))
+        changed("update messages set body = %s, subject = %s where execution_id = %s", (mean, mean, one))
+    for path in ("/automations", "/executions", f"/executions/{one}", f"/automations/{automation['id']}/delete"):
+        page = bob.get(path).text
+        assert mean not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_whoever_is_not_signed_in_is_sent_to_the_form_by_a_page_and_by_its_refresh(
+    client: FlaskClient, app: Any
+) -> None:
+    assert client.get("/executions?status=failed").headers["Location"] == "/sign-in?next=/executions%3Fstatus%3Dfailed"
+    refresh = client.get("/summary", headers={"HX-Request": "true"})
+    assert (refresh.status_code, refresh.headers["HX-Redirect"]) == (401, "/sign-in")
+
+
+def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.execution(alice, automation, status="pending", stage="queued")
+    for path, part in (
+        ("/executions?test=false", "list"),
+        (f"/executions/{one}", "execution"),
+        ("/summary", "summary"),
+    ):
+        page = bob.get(path, headers={"HX-Request": "true"})
+        assert (page.status_code, "<html" in page.text, f'id="{part}"' in page.text) == (200, False, True)
+        assert one in page.text or part == "summary"
+
+
+def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
+    answer = post(bob, "/theme", theme="dark", next="/executions")
+    assert answer.headers["Location"] == "/executions"
+    assert '<html lang="en" data-theme="dark">' in bob.get("/executions").text
+    post(bob, "/theme", theme="", next="//evil.example")
+    assert "data-theme" not in bob.get("/executions").text
+    assert bob.post("/theme", data={"theme": "dark"}).status_code == 403
+
+
+def test_too_many_tries_are_refused_in_words(client: FlaskClient, app: Any) -> None:
+    for _ in range(6):
+        fields = {"email": "x@example.com", "password": "no", "csrf_token": token(client.get("/sign-in").text)}
+        answer = client.post("/sign-in", data=fields)
+    assert answer.status_code == 429
+    assert "Too many tries. Wait" in answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_filter_that_cannot_be_is_refused_and_an_empty_one_is_none(bob: Browser) -> None:
+    assert bob.get("/executions?status=broken").status_code == 422
+    assert bob.get("/executions?status=&q=&time=").status_code == 200
+    assert listed(bob, "/executions?errorClass=nonsense") == []
+
+
+def test_older_executions_follow_without_gaps(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+    made = sorted((stories.execution(alice, automation) for _ in range(55)), reverse=True)
+    first = bob.get("/executions?test=false").text
+    older = html.unescape(re.findall(r'href="([^"]+)">Older', first)[0])
+    assert listed(bob, "/executions?test=false") + listed(bob, older) == made
