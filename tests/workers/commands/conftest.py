@@ -1,0 +1,66 @@
+"""The `beckon` command as a process of its own, beside an engine that works in the test's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import settings as settings_module
+from cast import Alice
+from engine_ground import _engine, engine, sandbox, settings, shared_sandbox
+from models import workspace
+from tasks.engine import Engine
+
+__all__ = ["_engine", "engine", "sandbox", "settings", "shared_sandbox"]
+
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def alice(engine: Engine) -> Alice:
+    """An owner whose workspace speaks to the sandbox."""
+    return Alice()
+
+
+@pytest.fixture
+def beckon() -> Callable[..., Ran]:
+    """Run `beckon` with these arguments; it must end with `code`."""
+
+    def ran(*arguments: str, code: int = 0, stdin: str = "", **environ: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "workers.command", *arguments],
+            cwd=settings_module.ROOT, env={**os.environ, **environ}, input=stdin, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return ran
+
+
+@pytest.fixture
+def hers(beckon: Callable[..., Ran], alice: Alice) -> Callable[..., Ran]:
+    """Run `beckon` on Alice's workspace."""
+    own = workspace.get(alice.workspace_id)
+    assert own is not None
+
+    def ran(*arguments: str, **more: Any) -> Ran:
+        return beckon(*arguments, "--workspace", own["slug"], **more)
+
+    return ran
+
+
+@pytest.fixture
+def told(hers: Callable[..., Ran]) -> Callable[..., Any]:
+    """What `beckon` says of Alice's workspace with `--json`."""
+
+    def said(*arguments: str, **more: Any) -> Any:
+        return json.loads(hers(*arguments, "--json", **more).stdout)
+
+    return said

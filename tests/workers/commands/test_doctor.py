@@ -1,0 +1,101 @@
+"""`beckon doctor`: what is wrong is named with its remedy, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import pytest
+import redis
+
+import settings as settings_module
+from models import pause
+from models.database import changed
+from servers import with_database
+from settings import VARIABLES
+from workers import examination
+from workers.examination import START
+
+
+@pytest.fixture
+def looked_at(database_urls, redis_url, clean, beckon):
+    """What the doctor finds, by name, where nothing but the two servers runs."""
+
+    def looked(**environ):
+        nowhere = {"BECKON_PORT": "1", "BECKON_SANDBOX_PORT": "2"}
+        told = json.loads(beckon("doctor", "--json", code=1, **nowhere, **environ).stdout)
+        return {one["name"]: one for one in told["checks"]}
+
+    return looked
+
+
+def test_what_runs_is_well_and_what_does_not_run_has_its_remedy(looked_at):
+    found = looked_at()
+    for name in ("home", "postgresql", "redis", "migrations", "beckon_app", "beckon_service", "clock"):
+        assert found[name]["status"] == "ok", found[name]
+    for name in ("workers", "scheduler", "dashboard", "sandbox"):
+        assert (found[name]["status"], found[name]["remedy"]) == ("problem", START)
+    assert "nobody serves executions, generation, sending, triggers, tracking" in found["workers"]["detail"]
+
+
+def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(looked_at):
+    found = looked_at(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1")
+    assert found["postgresql"]["status"] == found["redis"]["status"] == "problem"
+    assert "DATABASE_URL" in found["postgresql"]["remedy"]
+    assert "mailgun" in found
+
+
+def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(looked_at, redis_url):
+    server = redis.Redis.from_url(redis_url)
+    server.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        found = looked_at(DATABASE_URL=with_database(os.environ["DATABASE_URL"], "postgres"))
+    finally:
+        server.config_set("maxmemory-policy", "noeviction")
+        server.close()
+    assert "set its maxmemory-policy to noeviction" in found["redis"]["remedy"]
+    assert "0001_tenants" in found["migrations"]["detail"]
+
+
+def test_half_a_configuration_is_a_problem_and_none_is_a_note(looked_at):
+    found = looked_at(TELNYX_API_KEY="KEY", BECKON_CLOCK_OFFSET="3600")
+    assert (found["telnyx"]["status"], found["telnyx"]["remedy"]) == ("problem", "set TELNYX_MESSAGING_PROFILE_ID")
+    assert (found["mailgun"]["status"], found["mailgun"]["remedy"]) == (
+        "note", "set MAILGUN_API_KEY and MAILGUN_DOMAIN",
+    )  # fmt: skip
+    assert found["clock"]["status"] == "note"
+
+
+def test_every_setting_is_explained_and_no_secret_shown():
+    told = settings_module.load()
+    whole = examination.explained(dataclasses.replace(told, mailgun_api_key="very secret", mailgun_domain="mg.example"))
+    by_name = {one.name: one for one in whole}
+    assert list(by_name) == [one.name for one in VARIABLES]
+    assert all(one.explanation for one in whole)
+    assert (by_name["MAILGUN_API_KEY"].value, by_name["MAILGUN_API_KEY"].blocks) == ("set", "e-mail")
+    assert by_name["GEMINI_API_KEY"].value == "not set"
+    assert by_name["MAILGUN_DOMAIN"].value == "mg.example"
+    assert "very secret" not in repr(whole)
+
+
+def test_refused_credentials_are_a_problem(alice, beckon):
+    pause.hold("provider", "mailgun", alice.workspace_id)
+    changed("update pauses set reason = 'configuration', message = 'the key was refused', retry_at = beckon_now()")
+    shown = json.loads(beckon("doctor", "--json", code=1).stdout)
+    assert any(one["name"] == "mailgun" and "the key was refused" in one["detail"] for one in shown["checks"])
+    assert shown["ok"] is False
+
+
+def test_people_read_settings_problems_and_remedies(alice, beckon):
+    shown = beckon("doctor", MAILGUN_API_KEY="very secret", code=1).stdout
+    assert "MAILGUN_API_KEY" in shown
+    assert "Without it: no e-mail." in shown
+    assert "PROBLEM mailgun" in shown
+    assert "→ set MAILGUN_DOMAIN" in shown
+    assert "very secret" not in shown
+    assert "PROBLEM" in beckon("doctor", "--no-settings", code=1).stdout
+
+
+def test_a_wrong_setting_is_one_line(beckon):
+    assert beckon("doctor", BECKON_PORT="eighty", code=1).stderr.startswith("beckon: BECKON_PORT: ")

@@ -1,0 +1,55 @@
+"""The `beckon` command: every subcommand explains itself, and what is wrong is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import settings
+from workers.command import Subcommands
+from workers.commands.dashboard import gunicorn_arguments
+
+
+def beckon(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workers.command", *arguments]
+    return subprocess.run(
+        command, cwd=settings.ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+
+
+NAMES = Subcommands().list_commands(None)  # type: ignore[arg-type]  # the context is not used
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_subcommand_has_help_of_its_own(name):
+    command = Subcommands().get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.help
+
+
+def test_the_programs_of_supervisord_conf_are_subcommands():
+    assert {"up", "down", "migrate", "worker", "scheduler", "dashboard", "sandbox", "status"} <= set(NAMES)
+
+
+def test_a_wrong_setting_ends_with_one_line():
+    refused = beckon("status", BECKON_PORT="eighty")
+    assert refused.returncode == 1
+    assert refused.stderr == "beckon: BECKON_PORT: expected a whole number from 1 to 65535, got 'eighty'\n"
+
+
+def test_nothing_runs_in_a_new_home(tmp_path):
+    shown = beckon("status", "--json", BECKON_HOME=str(tmp_path))
+    assert (shown.returncode, json.loads(shown.stdout)["running"]) == (1, False)
+    assert beckon("down", BECKON_HOME=str(tmp_path)).stdout == f"Nothing runs in {tmp_path}.\n"
+
+
+def test_the_dashboard_is_one_cooperative_process_on_the_told_address(tmp_path):
+    told = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
+    line = " ".join(gunicorn_arguments(told))
+    assert "--worker-class gevent --workers 1" in line
+    assert "--bind [::1]:8123" in line
+    assert "--no-control-socket" in line

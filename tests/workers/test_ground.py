@@ -1,0 +1,43 @@
+"""The ground of the tests: what its fixtures promise to all the others."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+import redis
+
+import settings
+
+
+def test_the_settings_name_the_worker_process_s_own_servers(database_urls, redis_url):
+    told = settings.load()
+    assert (told.database_url, told.redis_url) == (database_urls.owner, redis_url)
+    assert (told.embedded_database, told.embedded_redis) == (False, False)
+
+
+@pytest.mark.parametrize("role", ["app", "service"])
+def test_each_program_s_url_takes_on_its_role(database_urls, role):
+    connection = psycopg2.connect(getattr(database_urls, role))
+    with connection.cursor() as cursor:
+        cursor.execute("select current_user")
+        assert cursor.fetchone() == (f"beckon_{role}",)
+    connection.close()
+
+
+def test_clean_leaves_neither_rows_nor_keys(database_urls, redis_url, request):
+    connection = psycopg2.connect(database_urls.owner)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("create table if not exists left_behind (id int); insert into left_behind values (1)")
+    client = redis.Redis.from_url(redis_url)
+    client.set("left", "behind")
+
+    request.getfixturevalue("clean")
+
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from left_behind")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("drop table left_behind")
+    # A dramatiq worker of an earlier test may still say that it lives.
+    assert client.get("left") is None
+    connection.close()
+    client.close()

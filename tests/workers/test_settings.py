@@ -1,0 +1,140 @@
+"""Settings: one frozen value from the environment, `.env` and the home, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import settings
+from settings import SettingsError
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    def load(dotenv: str = "", **environ: str) -> settings.Settings:
+        (tmp_path / ".env").write_text(dotenv, encoding="utf-8")
+        return settings.load({"BECKON_HOME": str(tmp_path / "home"), **environ}, dotenv=tmp_path / ".env")
+
+    return load
+
+
+def test_without_a_word_the_defaults_hold(load):
+    told = load()
+    assert (told.host, told.port, told.threads, told.io_threads, told.lease_seconds) == ("127.0.0.1", 8080, 8, 32, 30)
+    assert told.url == "http://127.0.0.1:8080"
+    assert told.demo is True
+    assert told.run_tracking is None
+
+
+def test_the_environment_wins_over_the_file(load):
+    told = load("BECKON_PORT=9001\nexport BECKON_THREADS='4'\n# a comment\n", BECKON_PORT="9002")
+    assert (told.port, told.threads) == (9002, 4)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(load):
+    assert load(BECKON_PORT="", MAILGUN_API_KEY=" ").mailgun_api_key == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("BECKON_PORT", "eighty", "a whole number from 1 to 65535"),
+        ("BECKON_PORT", "70000", "a whole number from 1 to 65535"),
+        ("BECKON_SANDBOX", "on", "auto or off"),
+        ("BECKON_DEMO", "maybe", "1 or 0"),
+        ("BECKON_CLOCK_OFFSET", "nan", "a number of seconds"),
+        ("BECKON_METRICS_NETWORKS", "10.0.0.1/8", "networks such as 10.0.0.0/8, separated by commas"),
+        ("MAILGUN_BASE_URL", "api.mailgun.net", "a URL that starts with http:// or https://"),
+        ("REDIS_URL", "http://here", "a URL that starts with redis:// or rediss:// or unix://"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_what_was_expected(load, name, value, expected):
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: value})
+    assert str(refused.value).startswith(f"{name}: expected {expected}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_secret_is_refused_without_being_shown(load):
+    with pytest.raises(SettingsError) as refused:
+        load(SECRET_KEY="too short")
+    assert "too short" not in str(refused.value)
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest_known_one(load):
+    with pytest.raises(SettingsError, match=r"BECKON_PROT is not a setting of Beckon.*BECKON_PORT"):
+        load(BECKON_PROT="1")
+
+
+def test_a_line_of_the_file_that_is_no_setting_is_refused_with_its_number(load):
+    with pytest.raises(SettingsError, match="line 2: expected NAME=value"):
+        load("BECKON_PORT=1\nwhat is this\n")
+
+
+def test_secrets_are_never_shown(load):
+    told = load(SECRET_KEY="s" * 40, MAILGUN_API_KEY="mail-secret", DATABASE_URL="postgresql://me:pass-word@host/base")
+    assert not any(secret in repr(told) for secret in ("s" * 40, "mail-secret", "pass-word"))
+
+
+def test_settings_do_not_change(load):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load().port = 1
+
+
+def test_the_programs_connect_to_the_owner_s_server_as_their_own_roles(load):
+    told = load(DATABASE_URL="postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff")
+    assert told.database_app_url == (
+        "postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff%20-c%20role%3Dbeckon_app"
+    )
+    assert told.database_service_url.endswith("role%3Dbeckon_service")
+    assert not told.embedded_database
+
+
+@pytest.mark.parametrize(
+    ("url", "next_url"),
+    [
+        ("redis://host:6379", "redis://host:6379/1"),
+        ("rediss://:word@host:6379/4", "rediss://:word@host:6379/5"),
+        ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=3"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
+    ],
+)
+def test_the_broker_has_the_database_that_is_named_and_the_rest_the_next(load, url, next_url):
+    told = load(REDIS_URL=url)
+    assert (told.broker_url, told.ephemeral_url) == (url, next_url)
+
+
+def test_the_embedded_servers_are_reached_through_a_path_that_a_socket_can_have(load, tmp_path):
+    told = load(BECKON_HOME=str(tmp_path / ("long" * 40)))
+    assert len(f"{told.run}/.s.PGSQL.5432") < 100
+    assert told.embedded_database
+    assert told.embedded_redis
+
+
+def test_two_homes_have_two_directories_of_sockets(load, tmp_path):
+    assert load(BECKON_HOME=str(tmp_path / "a")).run != load(BECKON_HOME=str(tmp_path / "b")).run
+
+
+def test_what_the_first_start_kept_is_used_until_somebody_sets_it(load, tmp_path):
+    (tmp_path / "home").mkdir()
+    kept = {"secret_key": "k" * 40, "telnyx_public_key": "public", "telnyx_webhook_seed": "seed", "sandbox_port": 4242}
+    (tmp_path / "home" / "kept.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    told = load()
+    assert (told.secret_key, told.telnyx_webhook_seed, told.sandbox_port) == ("k" * 40, "seed", 4242)
+    assert not told.sandbox_port_told
+
+    told = load(TELNYX_PUBLIC_KEY="theirs")
+    assert (told.telnyx_public_key, told.telnyx_webhook_seed) == ("theirs", "")
+
+
+def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):
+    assert {load(BECKON_PORT=str(port)).sandbox_port for port in (8080, 8081, 60_000)} == {18_080, 18_081, 50_000}
+
+
+def test_a_listener_on_every_address_is_reached_on_this_machine(load):
+    told = load(BECKON_HOST="0.0.0.0", BECKON_URL="https://beckon.example/")
+    assert (told.local_url, told.url) == ("http://127.0.0.1:8080", "https://beckon.example")

@@ -1,0 +1,1 @@
+"""RUNS. The processes of supervisord.conf and the `beckon` command."""

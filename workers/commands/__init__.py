@@ -1,0 +1,1 @@
+"""The subcommands of `beckon`, one file each; `workers/command.py` finds them."""

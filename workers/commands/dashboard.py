@@ -1,0 +1,33 @@
+"""`beckon dashboard`: gunicorn with one cooperative process, which holds the streams of thousands beside the API."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+import settings
+
+#: Seconds in which open requests may finish after SIGTERM.
+GRACEFUL_SECONDS = 20
+
+
+def gunicorn_arguments(told: settings.Settings) -> list[str]:
+    """The command line that becomes the dashboard's process."""
+    host = f"[{told.host}]" if ":" in told.host else told.host
+    return [
+        *(sys.executable, "-m", "gunicorn.app.wsgiapp", "dashboard:create_app()"),
+        *("--worker-class", "gevent", "--workers", "1", "--worker-connections", "5000"),
+        *("--bind", f"{host}:{told.port}", "--backlog", "2048", "--keep-alive", "30"),
+        *("--graceful-timeout", str(GRACEFUL_SECONDS), "--timeout", "60", "--no-control-socket"),
+        *("--worker-tmp-dir", str(told.run), "--limit-request-line", "8190", "--log-level", "warning"),
+    ]
+
+
+@click.command()
+def command() -> None:
+    """Serve the dashboard, the API and the webhooks until SIGTERM."""
+    arguments = gunicorn_arguments(settings.load())
+    os.chdir(settings.ROOT)
+    os.execv(arguments[0], arguments)

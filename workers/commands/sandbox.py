@@ -1,0 +1,25 @@
+"""`beckon sandbox`: the pretended providers, as supervisord.conf runs them."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import logs
+import settings
+
+
+@click.command()
+def command() -> None:
+    """Speak the providers' APIs on the sandbox's port until SIGTERM."""
+    told = settings.load()
+    logs.set_up("sandbox", told.log_level)
+    secrets = {
+        "mailgun": told.mailgun_webhook_signing_key,
+        "telnyx": told.telnyx_webhook_seed,
+        "meta": told.meta_app_secret,
+    }
+    # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
+    serve = importlib.import_module("sandbox.server").serve
+    serve(told.host, told.sandbox_port, told.local_url, secrets)

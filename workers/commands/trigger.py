@@ -1,0 +1,100 @@
+"""`beckon trigger`: accept one trigger, and watch what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.terminal import Refused, as_json, connected, in_workspace, named, problem_lines, show_json, workspace_id
+
+if TYPE_CHECKING:
+    from tasks.triggers import Accepted
+
+_CONTACT_FIELDS = ("externalId", "email", "phone", "firstName", "lastName", "timezone")
+
+
+def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any]:
+    """The JSON object in the option's text, or in the file that it names after an @."""
+    if text is None:
+        return {}
+    try:
+        if text.startswith("@"):
+            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot be read: {error}") from None
+    except ValueError as error:
+        raise click.BadParameter(f"is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter("must be a JSON object")
+    return found
+
+
+@click.command(epilog="Example: beckon trigger invoice.overdue --email ada@example.com --payload '{\"amount\": 99}' -f")
+@click.argument("type_", metavar="TYPE")
+@in_workspace
+@click.option("--email", help="The contact's e-mail address.")
+@click.option("--phone", help="The contact's phone number with its country, such as +15550100.")
+@click.option("--external-id", "externalId", help="The contact's id in your own system.")
+@click.option("--first-name", "firstName", help="What the contact is called.")
+@click.option("--last-name", "lastName", help="The contact's family name.")
+@click.option("--timezone", help="The contact's zone, such as Europe/Rome.")
+@click.option("--tag", "tags", multiple=True, help="A tag to add to the contact; may be given again.")
+@click.option("--contact-id", help="An existing contact instead.")
+@click.option("--payload", callback=read_payload, help="A JSON object, or @FILE to read it from (@- for stdin).")
+@click.option("--automation", "automation_id", help="Start only the automation with this id.")
+@click.option("--test", is_flag=True, help="Speak to the sandbox only, whatever is configured, and count nothing.")
+@click.option("--key", help="Idempotency key: the same one within 24 hours starts nothing new.")
+@click.option("--follow", "-f", is_flag=True, help="Show each stage, step and message as it happens, until all rests.")
+@click.option("--patience", default=60.0, show_default=True, help="Seconds to follow before giving up.")
+@as_json
+def command(type_: str, workspace: str, as_json: bool, follow: bool, patience: float, **given: Any) -> None:
+    """Start what waits for TYPE, such as contact.created.
+
+    The contact is found by the given fields, or made; every switched-on automation with this trigger that wants it
+    gets one execution. Nothing is sent by this command itself: workers do the rest, and --follow shows it.
+    """
+    with connected():
+        from workers import story
+
+        found = workspace_id(workspace)
+        accepted = accept_one(found, _body(type_, given), given["key"])
+        ids = [one["executionId"] for one in accepted.executions]
+        if as_json:
+            show_json(named(vars(accepted)))
+            return
+        again = " (this key was used before: its first answer)" if accepted.duplicate else ""
+        click.echo(f"accepted as {accepted.trigger_id}{again}")
+        if not ids:
+            click.echo(f"No automation wanted it. See `beckon automation list --workspace {workspace}`.")
+        elif follow:
+            sys.exit(0 if story.follow(found, ids, patience) else 1)
+        else:
+            click.echo("\n".join(f"execution {one}" for one in ids))
+
+
+def _body(type_: str, given: dict[str, Any]) -> dict[str, Any]:
+    contact = {name: given[name] for name in _CONTACT_FIELDS if given[name] is not None}
+    if given["tags"]:
+        contact["tags"] = list(given["tags"])
+    body: dict[str, Any] = {"type": type_, "payload": given["payload"], "test": given["test"]}
+    named = {"contact": contact or None, "contactId": given["contact_id"], "automationId": given["automation_id"]}
+    return body | {name: value for name, value in named.items() if value is not None}
+
+
+def accept_one(found: str, body: dict[str, Any], key: str | None = None) -> Accepted:
+    """Accept a trigger, written as a producer would write it, for the workspace `found`. Raises `Refused`."""
+    from rules.bodies import unfit
+    from tasks import trigger_bodies, triggers
+
+    request = unfit(body) or trigger_bodies.read(body, header_key=key)
+    if not isinstance(request, triggers.TriggerRequest):
+        raise Refused(problem_lines(request))
+    answer = triggers.accept(found, [request], "command")[0]
+    if isinstance(answer, triggers.Refused):
+        raise Refused(problem_lines(answer.problems))
+    return answer

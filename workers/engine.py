@@ -1,0 +1,125 @@
+"""One worker process: dramatiq's threads for the queues of one program, with the ledger and the leases under them.
+
+A SIGTERM ends it within 25 seconds and loses nothing (semantics, section 3): no new bell is answered, generations are
+handed back at once, sends in flight get 20 seconds and are then recorded as of unknown outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+
+import structlog
+from dramatiq import Broker, Worker
+
+import clock
+import logs
+import settings as settings_module
+from ephemeral import heartbeats, workflow_cache
+from ephemeral.connection import ERRORS as REDIS_ERRORS
+from ephemeral.connection import open_ephemeral
+from models import database
+from settings import Settings
+from tasks import broker
+from tasks.engine import Engine, start
+from tasks.shutdown import part_with_everything
+
+log = structlog.get_logger(__name__)
+
+#: The queues of each program.
+PROGRAMS = {
+    "executions": ("executions", "triggers"),
+    "generation": ("generation",),
+    "sending": ("sending",),
+    "tracking": ("tracking",),
+}
+#: How long sends in flight may take to end after a SIGTERM.
+SENDS_GET_SECONDS = 20.0
+#: Connections beyond one for each thread: the ledger's, the leases', the last words' and the main thread's.
+MORE_CONNECTIONS = 4
+
+
+def run_worker(program: str) -> None:
+    """Work on the queues of one program until SIGTERM or SIGINT."""
+    settings = settings_module.load()
+    logs.set_up(f"worker-{program}", settings.log_level)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    threads = settings.io_threads if program in ("generation", "sending") else settings.threads
+    database.open_pool(settings.database_service_url, "beckon_service", threads + MORE_CONNECTIONS)
+    engine = start(settings)
+    running = begin(settings, PROGRAMS[program], threads)
+    log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
+    announce(PROGRAMS[program], stopping)
+    stop(engine, running)
+    log.info("worker stopped")
+    sys.stdout.flush()
+    # Threads inside a call that was handed back would keep the interpreter waiting.
+    os._exit(0)
+
+
+def announce(queues: tuple[str, ...], stopping: threading.Event) -> None:
+    """Say every few seconds that this process is alive, until it is told to stop."""
+    started = clock.now()
+    while True:
+        try:
+            heartbeats.beat(queues, started)
+        except REDIS_ERRORS as error:
+            log.warning("redis is away, nobody hears this worker", error=str(error))
+        if stopping.wait(heartbeats.EVERY_SECONDS):
+            break
+    try:
+        heartbeats.stop()
+    except REDIS_ERRORS as error:
+        log.warning("redis is away, this worker is listed a while longer", error=str(error))
+
+
+@dataclass(frozen=True)
+class Running:
+    """What `begin` started."""
+
+    worker: Worker
+    listener: workflow_cache.Listener
+
+
+def begin(settings: Settings, queues: tuple[str, ...], threads: int) -> Running:
+    """Connect to Redis and start answering the bells of these queues."""
+    open_ephemeral(settings)
+    made = broker.set_up(settings)
+    _bind_actors(made)
+    listener = workflow_cache.listen()
+    worker = Worker(made, queues=set(queues), worker_timeout=broker.IDLE_POLL_MS, worker_threads=threads)
+    worker.queue_prefetch = broker.PREFETCH
+    worker.start()
+    return Running(worker, listener)
+
+
+def _bind_actors(made: Broker) -> None:
+    """Let this broker's worker find every actor, whichever broker was set when its module was first imported."""
+    from tasks import executions, inbound, look_ups, trigger_messages
+
+    for actor in (
+        executions.advance,
+        inbound.process_event,
+        look_ups.look_up_message,
+        trigger_messages.receive_trigger,
+    ):
+        actor.broker = made
+        made.declare_actor(actor)
+
+
+def stop(engine: Engine, running: Running, sends_get_seconds: float = SENDS_GET_SECONDS) -> None:
+    """End the work in an orderly way, and the threads under it."""
+    worker = running.worker
+    for consumer in worker.consumers.values():
+        consumer.pause()
+    for thread in worker.workers:
+        thread.stop()
+    part_with_everything(engine, sends_get_seconds)
+    worker.stop(timeout=1_000)
+    running.listener.stop()
+    engine.close()

@@ -1,0 +1,49 @@
+"""Which executions: the filters of the list as options, and the same of whatever acts on all that match."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rules.stages import STAGES, STATUSES
+
+if TYPE_CHECKING:
+    from models.reports.filters import ExecutionFilters
+
+
+def filter_options(function: Any) -> Any:
+    """Add the options to a command; what they got arrives under the names that `filters` takes."""
+    moment = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+    for option in reversed([
+        click.option("--automation", "automation_id", help="Of this automation's id."),
+        click.option("--status", type=click.Choice(STATUSES), help="In this status."),
+        click.option("--stage", type=click.Choice(STAGES), help="At this stage."),
+        click.option("--contact", "contact_id", help="Of this contact's id."),
+        click.option("--search", "q", help="An id, or words of the contact's names and addresses."),
+        click.option("--error-class", help="Failed with this class, such as timeout."),
+        click.option("--from", "since", type=moment, help="Accepted at this UTC moment or later."),
+        click.option("--to", "until", type=moment, help="Accepted before this UTC moment."),
+        click.option("--test/--real", default=None, help="Only tests, or only real ones."),
+    ]):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def filters(given: dict[str, Any]) -> ExecutionFilters:
+    """The filters that were given. An id or a class that cannot be is wrong usage."""
+    from models.ids import is_id
+    from models.reports.filters import ExecutionFilters
+    from rules.errors import BY_CLASS
+
+    for option, name in (("--automation", "automation_id"), ("--contact", "contact_id")):
+        if given[name] is not None and not is_id(given[name]):
+            raise click.BadParameter("is not an id", param_hint=option)
+    if given["error_class"] is not None and given["error_class"] not in BY_CLASS:
+        raise click.BadParameter(f"known: {', '.join(sorted(BY_CLASS))}", param_hint="--error-class")
+    return ExecutionFilters(**{**given, "since": _utc(given["since"]), "until": _utc(given["until"])})
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)

@@ -1,0 +1,147 @@
+"""One home, one running copy: the checks before a start, and the lock that a running copy holds.
+
+Whatever is wrong is raised as CannotStart, one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import settings
+
+#: Below this many free bytes the servers would soon stop half-way.
+LEAST_FREE = 300 * 1024 * 1024
+#: Seconds that what a killed copy left may take to end.
+LEFTOVERS_SECONDS = 32.0
+#: Seconds that a copy without its supervisord may hold the home.
+ENDING_SECONDS = 35.0
+
+
+class CannotStart(Exception):
+    """Beckon cannot start (or stop); the message is one line."""
+
+
+def make(home: Path) -> None:
+    """Make the home's directories, and prove that they can be written and that there is room. Raises CannotStart."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / f".probe-{os.getpid()}"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+        for name in ("logs", "metrics"):
+            (home / name).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"BECKON_HOME: {home} is not writable: {error.strerror or error}") from None
+    free = shutil.disk_usage(home).free
+    if free < LEAST_FREE:
+        raise CannotStart(f"BECKON_HOME: {free // 2**20} MB are free at {home}, {LEAST_FREE // 2**20} MB are needed")
+
+
+def _lock_file(home: Path) -> Path:
+    return home / "running.lock"
+
+
+def running_pid(home: Path) -> int | None:
+    """The process id of the copy that runs on this home, or None."""
+    try:
+        with open(_lock_file(home), encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int(_lock_file(home).read_text(encoding="ascii") or 0) or None
+    return None
+
+
+@contextmanager
+def hold(home: Path) -> Iterator[bool]:
+    """Hold the home while this process lives; yields whether the copy before ended uncleanly. Raises CannotStart."""
+    descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+", encoding="ascii") as lock:
+        _take(lock.fileno(), home)
+        killed = bool(lock.read().strip())
+        _write(lock.fileno(), f"{os.getpid()}\n")
+        try:
+            yield killed
+        finally:
+            _write(lock.fileno(), "")
+
+
+def _take(descriptor: int, home: Path) -> None:
+    """Lock, waiting some seconds for a copy whose supervisord is gone already and which is about to end."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            runs = _answers(settings.run_directory(home) / "supervisor.sock")
+            if runs or time.monotonic() > deadline:
+                reason = f"BECKON_HOME: {home} is in use by a running copy (`make down` stops it)"
+                raise CannotStart(reason) from None
+        time.sleep(0.1)
+
+
+def _write(descriptor: int, text: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
+def _port_error(host: str, port: int) -> OSError | None:
+    """Why nothing can listen there, or None."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with closing(socket.socket(family, kind, protocol)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def require_port(host: str, port: int) -> None:
+    """Raises CannotStart unless the dashboard can listen there."""
+    error = _port_error(host, port)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        raise CannotStart(f"BECKON_PORT: port {port} on {host} is taken; set BECKON_PORT to a free one")
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        raise CannotStart(f"BECKON_HOST: {host} is not an address of this machine")
+    raise CannotStart(f"BECKON_PORT: nothing can listen on {host}, port {port}: {error.strerror}")
+
+
+def choose_sandbox_port(told: settings.Settings) -> int:
+    """The sandbox's port: the one told, or a free one if that is taken and nobody asked for it. Raises CannotStart."""
+    ours = told.sandbox_port == told.port
+    if not ours and _port_error(told.host, told.sandbox_port) is None:
+        return told.sandbox_port
+    if told.sandbox_port_told:
+        whose = "BECKON_PORT" if ours else f"another program on {told.host}"
+        raise CannotStart(f"BECKON_SANDBOX_PORT: port {told.sandbox_port} is taken by {whose}")
+    with closing(socket.create_server((told.host, 0))) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _answers(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(str(path)) == 0
+
+
+def await_leftovers(told: settings.Settings) -> None:
+    """Wait until what a killed copy started has ended, as each program does when its supervisor is gone."""
+    sockets = [told.run / name for name in ("supervisor.sock", "redis.sock", ".s.PGSQL.5432")]
+    deadline = time.monotonic() + LEFTOVERS_SECONDS
+    while any(_answers(path) for path in sockets) or _port_error(told.host, told.port) is not None:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.1)

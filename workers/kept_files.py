@@ -1,0 +1,96 @@
+"""The two files of a home that hold secrets: `kept.json`, what the first start generated, and `access.json`.
+
+Both are written whole or not at all, and only their owner reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from settings import Settings
+
+ACCESS = "access.json"
+KEPT = "kept.json"
+
+#: The fields of access.json that the demo workspace gives.
+DEMO_FIELDS = ("workspaceId", "apiKey", "siteKey", "email", "password", "instagramId", "facebookPageId")
+
+
+def write_private(path: Path, content: dict[str, Any]) -> None:
+    """Replace a JSON file that only its owner may read."""
+    half_written = path.with_name(path.name + ".new")
+    half_written.unlink(missing_ok=True)
+    descriptor = os.open(half_written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    half_written.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty where there is no file."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def _telnyx_pair() -> dict[str, str]:
+    key = Ed25519PrivateKey.generate()
+    return {
+        "telnyx_webhook_seed": base64.b64encode(key.private_bytes_raw()).decode(),
+        "telnyx_public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
+    }
+
+
+def ensure_kept(home: Path, sandbox_port: int | None = None) -> None:
+    """Generate what a home lacks of its own secrets, and remember the sandbox's port if one is given."""
+    kept = read(home / KEPT)
+    fresh = {
+        "secret_key": secrets.token_urlsafe(48),
+        "mailgun_webhook_signing_key": secrets.token_hex(16),
+        "meta_app_secret": secrets.token_hex(16),
+        "meta_verify_token": secrets.token_urlsafe(24),
+        **(_telnyx_pair() if "telnyx_public_key" not in kept else {}),
+    }
+    wanted = {**fresh, **kept}
+    if sandbox_port is not None:
+        wanted["sandbox_port"] = sandbox_port
+    if wanted != kept:
+        write_private(home / KEPT, wanted)
+
+
+def webhook_secrets(told: Settings) -> dict[str, Any]:
+    """With what webhooks are signed: Mailgun's key, Telnyx's pair (base64 of 32 bytes each), Meta's app secret."""
+    return {
+        "mailgun": told.mailgun_webhook_signing_key,
+        "telnyx": {"seed": told.telnyx_webhook_seed or None, "publicKey": told.telnyx_public_key},
+        "meta": told.meta_app_secret,
+        "metaVerifyToken": told.meta_verify_token,
+    }
+
+
+def write_access(told: Settings, demo: dict[str, Any]) -> dict[str, Any]:
+    """Write access.json: where this copy is and the keys to it. A key made at an earlier start stays in it."""
+    path = told.home / ACCESS
+    before = read(path)
+    known = {**before, **{name: value for name, value in demo.items() if value is not None}}
+    access = {
+        "url": told.url,
+        **{name: known.get(name) for name in DEMO_FIELDS},
+        "sandboxUrl": told.sandbox_url,
+        "databaseUrl": told.database_url,
+        "redisUrl": told.redis_url,
+        "webhookSecrets": webhook_secrets(told),
+    }
+    write_private(path, access)
+    return access

@@ -1,0 +1,147 @@
+"""supervisord as a child of ours: its environment, its start, its programs' states, its stop.
+
+supervisord.conf says which programs there are; here is only how they are reached. supervisord gets SIGTERM when the
+process that started it is killed, and each program when supervisord is: nothing outlives `beckon up`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from settings import ROOT, Settings
+from workers import embedded
+from workers.home import CannotStart
+
+#: Seconds in which everything must be down; the programs' own stopwaitsecs are below it.
+STOP_SECONDS = 29.0
+
+#: What talking to supervisord raises when it is not there.
+UNREACHABLE = (OSError, xmlrpc.client.Error, ValueError)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process as supervisord sees it; `state` is its word for it (RUNNING, BACKOFF, FATAL, …)."""
+
+    group: str
+    name: str
+    state: str
+    pid: int
+    since: int
+    log: str
+
+
+def servers_of(told: Settings) -> embedded.Servers:
+    """The embedded servers of this home."""
+    return embedded.Servers(data=told.home, run=told.run)
+
+
+def environment(told: Settings) -> dict[str, str]:
+    """The environment of supervisord and all its programs."""
+    servers = servers_of(told)
+    none = "false"
+    return {
+        **os.environ,
+        "BECKON_HOME": str(told.home),
+        "BECKON_WORKERS": str(told.workers),
+        "BECKON_SANDBOX_PORT": str(told.sandbox_port),
+        "BECKON_RUN": str(told.run),
+        "BECKON_PYTHON": sys.executable,
+        "BECKON_GUARD": shlex.join(embedded.dies_with_parent("TERM")),
+        "BECKON_POSTGRES": shlex.join(embedded.postgres_command(servers)) if told.embedded_database else none,
+        "BECKON_REDIS": shlex.join(embedded.redis_command(servers)) if told.embedded_redis else none,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def launch(told: Settings) -> subprocess.Popen[bytes]:
+    """Start supervisord in a session of its own, with no program running yet."""
+    command = [
+        *embedded.dies_with_parent("TERM"),
+        *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")),
+    ]
+    with open(told.home / "logs" / "supervisord.out", "wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(told),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+class Remote:
+    """Questions and orders to the supervisord of one home."""
+
+    def __init__(self, run: Path) -> None:
+        self._url = f"unix://{run}/supervisor.sock"
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        transport = SupervisorTransport(None, None, self._url)
+        with closing(transport):
+            proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def is_up(self) -> bool:
+        """Whether supervisord answers."""
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except UNREACHABLE:
+            return False
+
+    def start(self, *names: str) -> None:
+        """Start programs (`group:name`, `group:*`) without waiting for them."""
+        for name in names:
+            if name.endswith(":*"):
+                self._call("startProcessGroup", name.removesuffix(":*"), False)
+            else:
+                self._call("startProcess", name, False)
+
+    def programs(self) -> list[Program]:
+        """Every program and how it is."""
+        return [
+            Program(one["group"], one["name"], one["statename"], one["pid"], one["start"], one["stdout_logfile"])
+            for one in self._call("getAllProcessInfo")
+        ]
+
+    def revive(self) -> list[str]:
+        """Start again what supervisord has given up on; the names of those programs."""
+        given_up = [f"{one.group}:{one.name}" for one in self.programs() if one.state == "FATAL"]
+        self.start(*given_up)
+        return given_up
+
+
+def await_up(process: subprocess.Popen[bytes], remote: Remote, within: float = 20.0) -> None:
+    """Return when supervisord answers. Raises CannotStart."""
+    deadline = time.monotonic() + within
+    while not remote.is_up():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise CannotStart("supervisord does not start: its log is logs/supervisord.out in BECKON_HOME")
+        time.sleep(0.02)
+
+
+def stop(process: subprocess.Popen[bytes]) -> bool:
+    """Stop supervisord and all it runs; whether they ended by themselves in time."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
