@@ -1,0 +1,318 @@
+"""Executions a second: Beckon beside what its user would write without it, in one run on the same servers.
+
+Four contestants take turns, round by round, each with 2 processes of 4 threads, while the others stand still (SIGSTOP):
+
+    (a)  an actor of dramatiq that does nothing
+    (b)  one actor that does the workflow, with a row and a commit at each step (`plain_actor.plain`)
+    (b') the same without a database, the ceiling (`plain_actor.bare`)
+    (c)  Beckon: the generation and the sending program and the scheduler, from accepted triggers to completed
+         executions
+
+The workflow is a check, a text from the AI and an e-mail, both from the sandbox, which answers at once and whose own
+cost is left out. Everything is filled in while the workers stand; the clock runs from their start to the last end.
+Then (b) and (c) get 20 triggers a second: how long from asking to the provider's call? Run:
+`python benchmarks/executions.py [rounds] [executions a round]`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import redis
+import urllib3
+from measures import machine, median, percentile, processor_seconds, show, table, transactions_written
+from own_servers import Ground, own_servers
+from running_copy import BECKON, ROOT
+
+PROCESSES, THREADS = 2, 4
+RATE, LATENCY_SECONDS = 20, 20
+LEAST_RATIO, MOST_PROCESSOR, MOST_P50_MS, MOST_P99_MS = 1.0, 0.8, 25.0, 100.0
+
+WRITTEN = {
+    "trigger": {"type": "benchmark.started"},
+    "steps": [
+        {"id": "write", "action": "generate_message", "with": {"prompt": "Write to {{ contact.first_name }}"}},
+        {"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "{{ steps.write.text }}"}},
+    ],
+}
+
+
+@dataclass
+class Round:
+    """One contestant's turn."""
+
+    executions: int
+    seconds: float
+    processor: float
+    commits: int
+    commands: int
+
+
+@dataclass
+class Contestant:
+    """Its processes, how it is filled with work, how many executions of that work are still open."""
+
+    name: str
+    processes: list[subprocess.Popen[bytes]]
+    fill: Callable[[int], None]
+    open: Callable[[], int]
+    rounds: list[Round] = field(default_factory=list)
+
+    def signal(self, number: int) -> None:
+        for one in self.processes:
+            one.send_signal(number)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        self.signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGSTOP)
+
+
+class Bench:
+    """The servers, what is written to them, and how they are asked what it cost."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.connection = psycopg2.connect(ground.database_url)
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+        self.redis = redis.Redis.from_url(ground.redis_url)
+        self.numbers = 0
+
+    def one(self, sql: str) -> Any:
+        self.cursor.execute(sql)
+        return self.cursor.fetchone()[0]
+
+    def costs(self, contestant: Contestant) -> tuple[float, int, int]:
+        """Processor seconds of all that take part, transactions written, Redis commands: each since its start."""
+        processes = [one.pid for one in contestant.processes] + [self.ground.postgres, self.ground.redis]
+        processor = sum(processor_seconds(one) for one in processes)
+        return processor, transactions_written(self.cursor), self.redis.info("stats")["total_commands_processed"]
+
+    def turn(self, contestant: Contestant, executions: int) -> Round:
+        """Fill, wake, wait until all are done."""
+        contestant.fill(executions)
+        before, began = self.costs(contestant), time.monotonic()
+        with contestant.awake():
+            while contestant.open():
+                time.sleep(0.02)
+            seconds = time.monotonic() - began
+        after = self.costs(contestant)
+        return Round(executions, seconds, after[0] - before[0], after[1] - before[1], after[2] - before[2])
+
+    # The plain actors
+
+    def make_plain(self) -> None:
+        import plain_actor
+
+        self.cursor.execute(plain_actor.TABLES)
+        self.cursor.execute(
+            "insert into plain.people select n, 'Ada', 'plain' || n || '@example.com' from generate_series(1, 200000) n"
+        )
+
+    def plain_messages(self) -> int:
+        return int(self.redis.hlen("plain:plain.msgs"))
+
+    def fill_actor(self, name: str) -> Callable[[int], None]:
+        import plain_actor
+
+        def fill(count: int) -> None:
+            for number in range(count):
+                getattr(plain_actor, name).send(number)
+
+        return fill
+
+    def fill_plain(self, count: int) -> None:
+        import plain_actor
+
+        for _ in range(count):
+            self.numbers += 1
+            self.cursor.execute("insert into plain.runs (person) values (%s) returning id", (self.numbers,))
+            plain_actor.plain.send(self.cursor.fetchone()[0])
+
+    # Beckon
+
+    def make_beckon(self) -> None:
+        import settings as settings_module
+        from ephemeral.connection import open_ephemeral
+        from models import automation, database, workspace
+        from models.audit import SYSTEM
+        from tasks import broker
+
+        settings = settings_module.load()
+        database.open_pool(settings.database_service_url, "beckon_service", 4)
+        open_ephemeral(settings)
+        broker.set_up(settings)
+        self.workspace_id = workspace.create("benchmark", "Benchmark", demo=True)
+        automation.create(
+            self.workspace_id, name="Benchmark", type="workflow", definition=WRITTEN, actor=SYSTEM, enabled=True
+        )
+
+    def fill_beckon(self, count: int) -> None:
+        from tasks.triggers import TriggerRequest, accept
+
+        for begin in range(0, count, 100):
+            requests = []
+            for _ in range(min(100, count - begin)):
+                self.numbers += 1
+                address = f"beckon{self.numbers}@example.com"
+                person = {"external_id": f"b{self.numbers}", "first_name": "Ada", "email": address}
+                requests.append(TriggerRequest("benchmark.started", None, person, {}))
+            accept(self.workspace_id, requests, "api")
+
+    def open_executions(self) -> int:
+        return int(self.one("select count(*) from executions where finished_at is null"))
+
+
+def main(rounds: int = 5, executions: int = 600) -> int:
+    """Measure, print, and answer 1 when a limit is missed."""
+    with own_servers() as ground:
+        _set_environment(ground)
+        subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        bench = Bench(ground)
+        contestants = _contestants(bench)
+        try:
+            show(f"{PROCESSES} processes of {THREADS} threads, {machine()}")
+            for number in range(rounds + 1):
+                for one in contestants:
+                    turn = bench.turn(one, executions if number else executions // 3)
+                    # The first is for warming up.
+                    one.rounds += [turn] * (number > 0)
+                show(
+                    f"round {number}: "
+                    + ", ".join(
+                        f"{one.name} {one.rounds[-1].executions / one.rounds[-1].seconds:.0f}/s"
+                        for one in contestants
+                        if one.rounds
+                    )
+                )
+            latencies = {one.name: latency(bench, one) for one in contestants if one.name in ("plain", "beckon")}
+        finally:
+            for one in contestants:
+                one.signal(signal.SIGKILL)
+                for process in one.processes:
+                    process.wait()
+        return _report({one.name: one for one in contestants}, latencies)
+
+
+def _set_environment(ground: Ground) -> None:
+    for name in [one for one in os.environ if one.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
+        del os.environ[name]
+    metrics = ground.home / "metrics"
+    metrics.mkdir()
+    os.environ.update(
+        BECKON_HOME=str(ground.home), BECKON_ENV_FILE=str(ground.home / "none.env"), BECKON_IO_THREADS=str(THREADS),
+        BECKON_SANDBOX_PORT=str(ground.sandbox_port), BECKON_DEMO="0", DATABASE_URL=ground.database_url,
+        REDIS_URL=ground.redis_url, SECRET_KEY="the secret key of a benchmark, long enough",
+        PLAIN_DATABASE_URL=ground.database_url, PLAIN_REDIS_URL=ground.redis_url.replace("db=0", "db=8"),
+        PLAIN_SANDBOX_URL=ground.sandbox_url, PYTHONPATH=str(ROOT),
+    )  # fmt: skip
+
+
+def _contestants(bench: Bench) -> list[Contestant]:
+    bench.redis = redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"])
+    bench.make_plain()
+    bench.make_beckon()
+    worker = [sys.executable, str(ROOT / "benchmarks" / "plain_actor.py"), str(THREADS)]
+    plain = [_program(worker, bench.ground, f"plain-{number}") for number in range(PROCESSES)]
+    beckon = [
+        _program([*BECKON, *words], bench.ground, words[-1])
+        for words in (("worker", "generation"), ("worker", "sending"), ("scheduler",))
+    ]
+    made = [
+        Contestant("nothing", plain, bench.fill_actor("nothing"), bench.plain_messages),
+        Contestant("plain", plain, bench.fill_plain, bench.plain_messages),
+        Contestant("bare", plain, bench.fill_actor("bare"), bench.plain_messages),
+        Contestant("beckon", beckon, bench.fill_beckon, bench.open_executions),
+    ]
+    # Each must have begun to look for work before it may be stopped in its sleep.
+    for one in made:
+        one.fill(PROCESSES * THREADS)
+        while one.open():
+            time.sleep(0.05)
+    for one in made:
+        one.signal(signal.SIGSTOP)
+    return made
+
+
+def _program(command: list[str], ground: Ground, slot: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "BECKON_SLOT": f"{slot}-0", "PROMETHEUS_MULTIPROC_DIR": str(ground.home / "metrics")}
+    with open(ground.home / f"{slot}.log", "wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+
+
+def latency(bench: Bench, contestant: Contestant) -> list[float]:
+    """Milliseconds from asking for an execution to the provider's call, at a steady rate."""
+    first = bench.numbers + 1
+    asked: dict[str, float] = {}
+    with contestant.awake():
+        began = time.monotonic()
+        for number in range(RATE * LATENCY_SECONDS):
+            time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+            asked[f"{contestant.name}{first + number}@example.com"] = time.time()
+            contestant.fill(1)
+        while contestant.open():
+            time.sleep(0.05)
+    answer = urllib3.request("GET", f"{bench.ground.sandbox_url}/_sandbox/messages?provider=mailgun")
+    return [
+        (_moment(message["at"]) - asked[message["to"]]) * 1000
+        for message in answer.json()["messages"] if message["to"] in asked
+    ]  # fmt: skip
+
+
+def _moment(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]]) -> int:
+    names = {"nothing": "(a) an actor that does nothing", "plain": "(b) an actor, a commit a step",
+             "bare": "(b') an actor, no database", "beckon": "(c) Beckon"}  # fmt: skip
+    plain, beckon = contestants["plain"].rounds, contestants["beckon"].rounds
+    lines = []
+    for name, title in names.items():
+        rounds = contestants[name].rounds
+        times = latencies.get(name)
+        lines.append([
+            title,
+            f"{median(one.executions / one.seconds for one in rounds):.0f}",
+            f"{median(one.processor / one.executions * 1000 for one in rounds):.2f}",
+            f"{median(one.commits / one.executions for one in rounds):.2f}",
+            f"{median(one.commands / one.executions for one in rounds):.1f}",
+            *((f"{percentile(times, 0.5):.0f}", f"{percentile(times, 0.99):.0f}") if times else ("", "")),
+        ])  # fmt: skip
+    show()
+    table(("", "executions/s", "CPU s per 1,000", "commits each", "Redis commands each", "p50 ms", "p99 ms"), lines)
+    faster = sorted(b.seconds / c.seconds for b, c in zip(plain, beckon, strict=True))
+    cheaper = median(c.processor / b.processor for b, c in zip(plain, beckon, strict=True))
+    p50, p99 = percentile(latencies["beckon"], 0.5), percentile(latencies["beckon"], 0.99)
+    show()
+    verdicts = (
+        (
+            f"(c)/(b) executions/s {median(faster):.2f} ({faster[0]:.2f} to {faster[-1]:.2f})",
+            median(faster) >= LEAST_RATIO,
+        ),
+        (f"(c)/(b) processor time {cheaper:.2f}", cheaper <= MOST_PROCESSOR),
+        (f"p50 {p50:.1f} ms", p50 < MOST_P50_MS),
+        (f"p99 {p99:.1f} ms", p99 < MOST_P99_MS),
+    )
+    for text, met in verdicts:
+        show(f"{'met   ' if met else 'MISSED'}  {text}")
+    return int(not all(met for _, met in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(int(one) for one in sys.argv[1:])))

@@ -1,0 +1,92 @@
+"""PostgreSQL, Redis and the sandbox for one benchmark, as durable as in production, and gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import redis
+import urllib3
+from running_copy import ROOT, free_port
+
+from workers import embedded
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where the servers are, and their process ids."""
+
+    home: Path
+    database_url: str
+    redis_url: str
+    sandbox_port: int
+    postgres: int
+    redis: int
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+
+@contextlib.contextmanager
+def own_servers() -> Iterator[Ground]:
+    """Start them; end and remove them at the end."""
+    home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
+    servers = embedded.Servers(data=home / "data", run=home / "run")
+    servers.data.mkdir(mode=0o700)
+    embedded.make_cluster(servers)
+    port = free_port()
+    sandbox = f"from sandbox.server import serve; serve('127.0.0.1', {port}, '', {{}})"
+    commands = (
+        embedded.postgres_command(servers), embedded.redis_command(servers), [sys.executable, "-c", sandbox],
+    )  # fmt: skip
+    processes = [_started(command, home / f"server-{number}.log") for number, command in enumerate(commands)]
+    admin = f"postgresql://beckon@/postgres?host={servers.run}"
+    try:
+        _await(lambda: psycopg2.connect(admin).close())
+        _await(lambda: redis.Redis.from_url(servers.redis_url).ping())
+        _await(lambda: urllib3.request("GET", f"http://127.0.0.1:{port}/_sandbox", retries=False))
+        _create_database(admin)
+        yield Ground(home, servers.database_url, servers.redis_url, port, processes[0].pid, processes[1].pid)
+    finally:
+        for one in processes:
+            one.send_signal(signal.SIGINT)
+        for one in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                one.wait(10)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with open(log, "wb") as output:
+        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=output, stderr=output, start_new_session=True)
+
+
+def _await(answers: Callable[[], object], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            answers()
+            return
+        except (psycopg2.OperationalError, redis.ConnectionError, urllib3.exceptions.HTTPError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _create_database(admin: str) -> None:
+    connection = psycopg2.connect(admin)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("create database beckon")
+    connection.close()

@@ -1,0 +1,102 @@
+"""How long `POST /api/triggers` takes at 50 a second, beside `GET /healthz` at the same rate in the same run.
+
+A copy of Beckon runs as an operator runs it, with its workers, which do the work that the triggers start. A client in
+a process of its own keeps four connections open and sends at fixed moments, so that a slow answer does not spare the
+next request. An answer's time counts from the moment at which its request was due. Fails above 25 ms at p95.
+Run: `python benchmarks/triggers.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from measures import machine, percentile, show, table
+from running_copy import running_copy
+
+RATE, SECONDS, WARM_UP_SECONDS = 50, 20, 5
+CONNECTIONS = 4
+LIMIT_MS = 25.0
+
+HELLO = {
+    "trigger": {"type": "benchmark.started"},
+    "steps": [
+        {"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi {{ contact.first_name }}"}}
+    ],
+}
+
+
+def main() -> int:
+    """Measure and print; 1 when the limit is missed."""
+    with running_copy() as copy:
+        copy.only_automation("Benchmark", HELLO)
+        measured = {}
+        for name in ("GET /healthz", "POST /api/triggers"):
+            command = [sys.executable, __file__, "client", copy.access["url"], copy.access["apiKey"], name]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            measured[name] = json.loads(done.stdout)
+    show(f"{RATE} requests a second for {SECONDS} s, {machine()}")
+    table(
+        ("ms", "p50", "p95", "p99", "refused"),
+        [[name, *(f"{percentile(one['ms'], part):.1f}" for part in (0.5, 0.95, 0.99)), one["refused"]]
+         for name, one in measured.items()],
+    )  # fmt: skip
+    triggers, baseline = (percentile(measured[name]["ms"], 0.95) for name in ("POST /api/triggers", "GET /healthz"))
+    met = triggers < LIMIT_MS and not measured["POST /api/triggers"]["refused"]
+    verdict = "under" if met else "NOT UNDER"
+    show(f"p95 is {triggers / baseline:.1f} times that of /healthz, and {verdict} {LIMIT_MS:g} ms")
+    return int(not met)
+
+
+def client(url: str, key: str, name: str) -> None:
+    """The other process: send for as long as told, and print every answer's time in ms."""
+    ms: list[float] = []
+    refused: list[int] = []
+    began = time.monotonic() + 0.2
+    threads = [
+        threading.Thread(target=_send_on_time, args=(url, key, name, lane, began, ms, refused))
+        for lane in range(CONNECTIONS)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    sys.stdout.write(json.dumps({"ms": ms, "refused": len(refused)}))
+
+
+def _send_on_time(url: str, key: str, name: str, lane: int, began: float, ms: list[float], refused: list[int]) -> None:
+    method, path = name.split()
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    for number in range(lane, RATE * (WARM_UP_SECONDS + SECONDS), CONNECTIONS):
+        due = began + number / RATE
+        time.sleep(max(0.0, due - time.monotonic()))
+        connection.request(method, path, json.dumps(_body(number)) if method == "POST" else None, headers)
+        answer = connection.getresponse()
+        answer.read()
+        if number >= RATE * WARM_UP_SECONDS:
+            ms.append((time.monotonic() - due) * 1000)
+            refused += [answer.status] * (answer.status >= 300)
+
+
+def _body(number: int) -> dict[str, Any]:
+    contact = {"externalId": f"b-{number}", "firstName": "Ada", "email": f"b{number}@example.com"}
+    return {
+        "type": "benchmark.started",
+        "contact": contact,
+        "payload": {"number": number},
+        "idempotencyKey": f"b-{number}",
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["client"]:
+        client(*sys.argv[2:5])
+    else:
+        sys.exit(main())

@@ -1,0 +1,181 @@
+"""The ground every test stands on: real PostgreSQL and Redis, an environment of its own, and nothing left behind.
+
+The servers start once, in the process that began the run. Each worker process of xdist has its own database (made
+from one migrated template when a test first asks for it) and its own two Redis databases. TEST_DATABASE_URL and
+TEST_REDIS_URL name servers to use instead. The environment is set before any module of the application is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import redis
+
+sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+import servers as real
+import waiting
+
+#: How the first process tells the others where the servers are.
+DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECTORY", "TESTS_RUN"
+#: What a developer may have set for the application, and no test may see.
+OURS_OF_THE_APPLICATION = (
+    "BECKON_", "MAILGUN_", "TELNYX_", "META_", "GEMINI_", "OPENAI_", "SLACK_", "DISCORD_", "WEBHOOK_", "DATABASE_",
+    "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_",
+)  # fmt: skip
+
+_running: real.TestServers | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """One database, for its owner and for the two roles that the programs take on."""
+
+    owner: str
+    app: str
+    service: str
+
+
+def _worker() -> tuple[str, int]:
+    name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return name, int(name.removeprefix("gw"))
+
+
+def _set_environment() -> None:
+    name, number = _worker()
+    for variable in [one for one in os.environ if one.startswith(OURS_OF_THE_APPLICATION)]:
+        del os.environ[variable]
+    home = Path(os.environ[DIRECTORY]) / "homes" / name
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = f"{os.environ[RUN]}_{name}"
+    redis_url = os.environ[REDIS]
+    os.environ.update(
+        BECKON_ENV_FILE=str(home / "none.env"),
+        BECKON_HOME=str(home),
+        DATABASE_URL=real.with_database(os.environ[DATABASE], database),
+        REDIS_URL=real.with_redis_database(redis_url, 2 * number),
+        SECRET_KEY="a secret key of the tests, long enough",
+        MAILGUN_WEBHOOK_SIGNING_KEY="mailgun signing key of the tests",
+        META_APP_SECRET="meta app secret of the tests",
+        META_VERIFY_TOKEN="meta verify token of the tests",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers in the first process; give every process that runs tests its environment."""
+    global _running
+    if not hasattr(config, "workerinput"):
+        given_database, given_redis = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
+        _running = real.TestServers()
+        try:
+            _running.start(postgres=not given_database, valkey=not given_redis)
+        except BaseException:
+            _running.stop()
+            raise
+        os.environ[DATABASE] = given_database or real.with_database(_running.servers.database_url, "postgres")
+        os.environ[REDIS] = given_redis or _running.servers.redis_url
+        os.environ[DIRECTORY] = str(_running.directory)
+        os.environ[RUN] = f"beckon_test_{os.getpid()}"
+    _set_environment()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a process-wide pool: the engine's tests, and those of the dashboard."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        group = "engine" if "engine" in names else "dashboard" if "app" in names else None
+        if group is not None and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers, or drop what was made on somebody else's."""
+    if _running is None:
+        return
+    if os.environ.get("TEST_DATABASE_URL"):
+        real.drop_databases(os.environ[DATABASE], os.environ[RUN])
+    _running.stop()
+
+
+def _make_database(url: str) -> None:
+    """Copy the migrated template, which whoever comes first makes."""
+    import settings
+    from models import migrations
+
+    template = f"{os.environ[RUN]}_template"
+    with real.one_at_a_time(Path(os.environ[DIRECTORY]) / "template.lock"):
+        if not real.database_exists(os.environ[DATABASE], template):
+            half_made = f"{os.environ[RUN]}_half_made"
+            real.run_sql(
+                os.environ[DATABASE],
+                f'drop database if exists "{half_made}" with (force)',
+                f'create database "{half_made}" template template0',
+            )
+            migrations.migrate(real.with_database(os.environ[DATABASE], half_made))
+            real.run_sql(os.environ[DATABASE], f'alter database "{half_made}" rename to "{template}"')
+    assert settings.load().database_url == url
+    name = url.split("?")[0].rsplit("/", 1)[1]
+    real.run_sql(os.environ[DATABASE], f'create database "{name}" template "{template}" strategy file_copy')
+
+
+@pytest.fixture(scope="session")
+def database_urls() -> DatabaseUrls:
+    """The migrated database of this worker process."""
+    import settings
+
+    told = settings.load()
+    _make_database(told.database_url)
+    return DatabaseUrls(owner=told.database_url, app=told.database_app_url, service=told.database_service_url)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """Redis's database for this worker process's broker; the application's other one follows it."""
+    return os.environ["REDIS_URL"]
+
+
+@pytest.fixture(scope="session")
+def _sweepers(database_urls: DatabaseUrls, redis_url: str) -> Iterator[tuple[Any, list[redis.Redis]]]:
+    import settings
+
+    told = settings.load()
+    clients = [redis.Redis.from_url(url) for url in (told.broker_url, told.ephemeral_url)]
+    with closing(psycopg2.connect(database_urls.owner)) as connection:
+        connection.autocommit = True
+        yield connection, clients
+    for client in clients:
+        client.close()
+
+
+def _emptied(connection: Any) -> bool:
+    """Empty every table; False where an earlier test still works and PostgreSQL chose us to yield."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(real.EMPTY_EVERY_TABLE)
+    except psycopg2.errors.DeadlockDetected:
+        return False
+    return True
+
+
+@pytest.fixture
+def clean(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
+    """Every table but the migrations' own is empty, and so are both Redis databases."""
+    connection, clients = _sweepers
+    waiting.eventually(lambda: _emptied(connection))
+    for client in clients:
+        client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """`eventually(condition, within=10.0)`: the condition's first truthy answer, or the test fails."""
+    return waiting.eventually

@@ -1,0 +1,28 @@
+"""The lock files pin every package with its hashes and name no package index."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import settings
+
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_index_and_hashes_each_package(name):
+    text = (settings.ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index" not in text
+    packages = re.findall(r"^\S+==\S+.*\\\n    --hash=", text, re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE))
+
+
+def test_what_runs_is_what_is_tested():
+    def pins(name: str) -> set[str]:
+        text = (settings.ROOT / name).read_text(encoding="utf-8")
+        return set(re.findall(r"^([^\s;]+==[^\s;]+)", text, re.MULTILINE))
+
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")

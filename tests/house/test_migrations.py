@@ -1,0 +1,150 @@
+"""Migrations go up and down without a trace: the catalogs of PostgreSQL are compared, not our idea of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+import servers as real
+from models import migrations
+
+UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
+
+#: Months of stage history are made by retention as time passes, like rows: two databases need not have the same.
+_OURS = r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^stage_history_\d{4}_\d{2}'"
+#: Each answers one line of text for each thing of its kind.
+CATALOG = {
+    "tables": f"""
+        select format('%s %s secured=%s forced=%s options=%s owner=%s', c.relkind, c.relname, c.relrowsecurity,
+            c.relforcerowsecurity, c.reloptions, pg_get_userbyid(c.relowner))
+        from pg_class c where {_OURS} and c.relkind in ('r', 'p', 'v', 'm', 'S')""",
+    "columns": f"""
+        select format('%s.%s %s not null=%s default=%s generated=%s', c.relname, a.attname,
+            format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated)
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where {_OURS} and c.relkind in ('r', 'p', 'v', 'm')""",
+    "order of columns": f"""
+        select format('%s (%s)', c.relname, string_agg(a.attname, ', ' order by a.attnum))
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where {_OURS} and c.relkind in ('r', 'p') group by c.relname""",
+    "constraints": f"""
+        select format('%s %s %s', c.relname, k.conname, pg_get_constraintdef(k.oid))
+        from pg_constraint k join pg_class c on c.oid = k.conrelid where {_OURS}""",
+    "indexes": f"""
+        select pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indrelid where {_OURS}""",
+    "views": f"""
+        select format('%s %s', c.relname, pg_get_viewdef(c.oid)) from pg_class c where {_OURS} and c.relkind = 'v'""",
+    "triggers": f"""
+        select pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        where {_OURS} and not t.tgisinternal""",
+    "policies": """
+        select format('%s %s %s %s %s %s %s', tablename, policyname, permissive, roles, cmd, qual, with_check)
+        from pg_policies where schemaname = 'public'""",
+    "functions": """
+        select pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'public'::regnamespace
+            and p.prokind in ('f', 'p')""",
+    "grants on tables": f"""
+        select format('%s to %s: %s', c.relname, coalesce(nullif(a.grantee, 0)::regrole::text, 'public'),
+            a.privilege_type)
+        from pg_class c cross join aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+        where {_OURS} and c.relkind in ('r', 'p', 'v', 'm')""",
+    "grants on functions": """
+        select format('%s to %s: %s', p.oid::regprocedure, coalesce(nullif(a.grantee, 0)::regrole::text, 'public'),
+            a.privilege_type)
+        from pg_proc p cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        where p.pronamespace = 'public'::regnamespace""",
+    "grants on the schema": """
+        select format('%s: %s', coalesce(nullif(a.grantee, 0)::regrole::text, 'public'), a.privilege_type)
+        from pg_namespace n cross join aclexplode(n.nspacl) a where n.nspname = 'public'""",
+}
+
+Catalog = dict[str, list[str]]
+
+
+def catalog(url: str) -> Catalog:
+    """Everything in the schema, in PostgreSQL's own words, line by line and sorted."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        read = {}
+        for kind, sql in CATALOG.items():
+            cursor.execute(sql)
+            read[kind] = sorted(line for (line,) in cursor.fetchall())
+        return read
+
+
+@pytest.fixture
+def url(database_urls, request) -> Iterator[str]:
+    """An empty database of the test's own, as its owner."""
+    name = f"{database_urls.owner.split('?')[0].rsplit('/', 1)[1]}_migrations"
+    own = real.with_database(database_urls.owner, name)
+    drop = f'drop database if exists "{name}" with (force)'
+    real.run_sql(database_urls.owner, drop, f'create database "{name}" template template0')
+    yield own
+    real.run_sql(database_urls.owner, drop)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of migrations that the test fills, one version of Beckon after the other."""
+    monkeypatch.setattr(migrations, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_every_migration_is_numbered_once_and_has_a_way_down():
+    downs = {file.name.replace(".down.sql", ".up.sql") for file in migrations.FOLDER.glob("*.down.sql")}
+    numbers = [file.name.split("_")[0] for file in UPS]
+    assert {file.name for file in UPS} == downs
+    assert len(set(numbers)) == len(numbers)
+    assert all(len(number) == 4 and number.isdigit() for number in numbers)
+
+
+def test_a_migrated_schema_is_the_fresh_one(url, database_urls):
+    fresh = catalog(database_urls.owner)
+    migrations.migrate(url)
+    migrations.revert(url, UPS[0].name.removesuffix(".up.sql"))
+    migrations.migrate(url)
+    again = catalog(url)
+    assert again == fresh
+    assert all(again[kind] for kind in CATALOG.keys() - {"views", "triggers"}), "the catalog was not read"
+
+
+def test_every_migration_reverts_to_what_was_there_before_it(url, folder):
+    before: list[Catalog] = []
+    migrations.migrate(url)
+    for up in UPS:
+        before.append(catalog(url))
+        for file in (up, up.with_name(up.name.replace(".up.sql", ".down.sql"))):
+            shutil.copy(file, folder)
+        assert migrations.migrate(url) == [up.name.removesuffix(".up.sql")]
+    for up, expected in zip(reversed(UPS), reversed(before), strict=True):
+        assert migrations.revert(url) == [up.name.removesuffix(".up.sql")]
+        assert catalog(url) == expected, f"{up.name} leaves something behind"
+
+
+def test_a_second_migration_finds_nothing_to_do(url):
+    assert migrations.migrate(url) == [up.name.removesuffix(".up.sql") for up in UPS]
+    assert migrations.migrate(url) == []
+    assert migrations.pending(url) == []
+
+
+def test_a_migration_that_was_edited_after_it_was_applied_is_refused(url, folder):
+    for file in UPS:
+        shutil.copy(file, folder)
+    migrations.migrate(url)
+    (folder / UPS[0].name).write_text("select 1;", encoding="utf-8")
+    with pytest.raises(migrations.MigrationRefused, match=UPS[0].name.removesuffix(".up.sql")):
+        migrations.migrate(url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(url, folder):
+    (folder / "0001_broken.up.sql").write_text("create table half (); select 1 / 0;", encoding="utf-8")
+    (folder / "0001_broken.down.sql").write_text("drop table half;", encoding="utf-8")
+    with pytest.raises(migrations.MigrationRefused, match="division by zero"):
+        migrations.migrate(url)
+    assert migrations.pending(url) == ["0001_broken"]
+    assert not any("half" in line for line in catalog(url)["tables"])

@@ -1,0 +1,172 @@
+"""Real servers for one run of the tests: started once, one database for each worker process, nothing left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import redis
+
+from workers import embedded
+
+#: Durability is not what these servers are for; the crash tests start their own.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+#: Names the major version of PostgreSQL to test on, where it is not the one that Beckon brings.
+MAJOR = "TEST_POSTGRES_MAJOR"
+#: Where the wheel keeps the oldest version that Beckon supports, beside its newest.
+OLDEST_MAJOR, OLDEST_FOLDER = "16", "pginstall"
+
+
+class TestServers:
+    """PostgreSQL and Valkey in a temporary directory, alive from `start` to `stop`."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="beckon-tests-"))
+        self.servers = embedded.Servers(data=self.directory / "data", run=self.directory / "run", postgres_options=FAST)
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, postgres: bool, valkey: bool) -> None:
+        """Start what is not given from outside, and return when it answers."""
+        self.servers.data.mkdir(mode=0o700)
+        with _programs_of(os.environ.get(MAJOR, embedded.POSTGRES_MAJOR)):
+            embedded.make_cluster(self.servers)
+            commands = [embedded.postgres_command(self.servers)] * postgres
+        commands += [embedded.redis_command(self.servers)] * valkey
+        for number, command in enumerate(commands):
+            with open(self.directory / f"server-{number}.log", "wb") as log:
+                self._running.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+        if postgres:
+            _wait(self._answers_sql)
+        if valkey:
+            _wait(self._answers_ping)
+
+    def _answers_sql(self) -> bool:
+        try:
+            psycopg2.connect(with_database(self.servers.database_url, "postgres")).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _answers_ping(self) -> bool:
+        try:
+            with closing(redis.Redis.from_url(self.servers.redis_url)) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def stop(self) -> None:
+        """Stop the servers and remove their files."""
+        for process in self._running:
+            # PostgreSQL's fast way: on SIGTERM it would wait for whoever is still connected.
+            process.send_signal(signal.SIGINT)
+        for process in self._running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextmanager
+def _programs_of(major: str) -> Iterator[None]:
+    """Inside the block, clusters and commands are those of this major version."""
+    newest = embedded.postgres_programs()
+    if major not in (embedded.POSTGRES_MAJOR, OLDEST_MAJOR):
+        raise RuntimeError(f"{MAJOR} must be {embedded.POSTGRES_MAJOR} or {OLDEST_MAJOR}, not {major}")
+    found = newest if major == embedded.POSTGRES_MAJOR else newest.parent.parent / OLDEST_FOLDER / "bin"
+    ours = embedded.postgres_programs
+    embedded.postgres_programs = lambda: found
+    try:
+        yield
+    finally:
+        embedded.postgres_programs = ours
+
+
+def _wait(answers: Callable[[], bool], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not answers():
+        if time.monotonic() > deadline:
+            raise RuntimeError("a server of the tests does not answer")
+        time.sleep(0.02)
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's URL, with another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock among the worker processes."""
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run_sql(url: str, *statements: str) -> None:
+    """Run statements outside a transaction."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+def database_exists(admin_url: str, name: str) -> bool:
+    """Whether the server has this database."""
+    with closing(psycopg2.connect(admin_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select 1 from pg_database where datname = %s", (name,))
+        return cursor.fetchone() is not None
+
+
+def drop_databases(admin_url: str, prefix: str) -> None:
+    """Remove what one run of the tests made on a server that is not its own."""
+    with closing(psycopg2.connect(admin_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select datname from pg_database where datname like %s", (prefix.replace("_", r"\_") + "%",))
+        names = [row[0] for row in cursor.fetchall()]
+    run_sql(admin_url, *(f'drop database if exists "{name}" with (force)' for name in names))
+
+
+def with_redis_database(url: str, number: int) -> str:
+    """The same Redis, with another database."""
+    if url.startswith("unix:"):
+        return f"{url.split('?')[0]}?db={number}"
+    return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
+
+
+#: Only tables with rows are emptied: looking is cheaper than truncating them all.
+EMPTY_EVERY_TABLE = """
+do $$
+declare
+    one regclass;
+    filled text[] := '{}';
+    found boolean;
+begin
+    for one in
+        select oid from pg_class
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+          and relname not in ('schema_migrations', 'schema_hashes')
+    loop
+        execute format('select exists (select 1 from %s)', one) into found;
+        if found then
+            filled := filled || one::text;
+        end if;
+    end loop;
+    if filled <> '{}' then
+        execute 'truncate ' || array_to_string(filled, ', ') || ' restart identity cascade';
+    end if;
+end $$
+"""
