@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,10 +51,24 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def _files_read_whole(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """Static files are read and closed before they are sent: werkzeug's server leaves open what a browser that goes
+    away in the middle did not want any more."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer = app(environ, start_response)
+        if not environ["PATH_INFO"].startswith("/static/"):
+            return answer
+        with closing(answer) as parts:  # type: ignore[type-var]
+            return [b"".join(parts)]
+
+    return serve
+
+
 @pytest.fixture
 def address(app: flask.Flask) -> Iterator[str]:
     """Where the dashboard is served."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", 0, _files_read_whole(app), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from contextlib import closing
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ import redis
 import settings as settings_module
 from models import pause
 from models.database import changed
-from servers import with_database
+from servers import TestServers, with_database
 from settings import VARIABLES
 from workers import examination
 from workers.examination import START
@@ -46,14 +47,22 @@ def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(
     assert "mailgun" in found
 
 
-def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(looked_at, redis_url):
-    server = redis.Redis.from_url(redis_url)
-    server.config_set("maxmemory-policy", "allkeys-lru")
+@pytest.fixture
+def evicting_redis():
+    """A server of its own: the policy is the whole server's, and other tests work on the shared one."""
+    own = TestServers()
     try:
-        found = looked_at(DATABASE_URL=with_database(os.environ["DATABASE_URL"], "postgres"))
+        own.start(postgres=False, valkey=True)
+        with closing(redis.Redis.from_url(own.servers.redis_url)) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        yield own.servers.redis_url
     finally:
-        server.config_set("maxmemory-policy", "noeviction")
-        server.close()
+        own.stop()
+
+
+def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(looked_at, evicting_redis):
+    never_migrated = with_database(os.environ["DATABASE_URL"], "postgres")
+    found = looked_at(DATABASE_URL=never_migrated, REDIS_URL=evicting_redis)
     assert "set its maxmemory-policy to noeviction" in found["redis"]["remedy"]
     assert "0001_tenants" in found["migrations"]["detail"]
 
