@@ -29,6 +29,9 @@ STATE = {
     "misconfigured_since": "timestamptz",
     "skipped_rule": "text",
     "skipped_detail": "jsonb",
+    "round": "integer",
+    "follow_up_count": "integer",
+    "follow_up_ended_because": "jsonb",
     "finished_at": "timestamptz",
 }
 

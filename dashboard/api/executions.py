@@ -33,6 +33,7 @@ Id = Annotated[str, Field(max_length=64)]
 _ERROR = shapes.record(message=shapes.TEXT, code=shapes.maybe(shapes.TEXT), retryable=shapes.BOOL) | {
     "type": ["object", "null"]
 }
+_BECAUSE = shapes.record(rule=shapes.TEXT, detail=shapes.ANY) | {"type": ["object", "null"]}
 LISTED = {
     "id": shapes.ID, "automationId": shapes.ID, "automationName": shapes.TEXT, "version": shapes.COUNT,
     "contactId": shapes.maybe(shapes.ID), "contactName": shapes.maybe(shapes.TEXT), "status": shapes.TEXT,
@@ -40,7 +41,9 @@ LISTED = {
     "nextRetryAt": shapes.maybe(shapes.TIME), "resumeAt": shapes.maybe(shapes.TIME), "createdAt": shapes.TIME,
     "startedAt": shapes.maybe(shapes.TIME), "finishedAt": shapes.maybe(shapes.TIME),
     "executionTimeMs": shapes.maybe(shapes.COUNT),
-    "skippedBecause": shapes.record(rule=shapes.TEXT, detail=shapes.ANY) | {"type": ["object", "null"]},
+    "skippedBecause": _BECAUSE,
+    "followUp": shapes.record(count=shapes.COUNT, max=shapes.COUNT, nextCheckAt=shapes.maybe(shapes.TIME)),
+    "followUpEndedBecause": _BECAUSE,
 }  # fmt: skip
 _STAGES = shapes.listing(
     shapes.record(

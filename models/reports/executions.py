@@ -14,9 +14,14 @@ _COLUMNS = """
         contact_name,
     e.status, e.stage, e.stage_since, e.test, e.attempt, e.error_class, e.error_message, e.error_code,
     e.next_retry_at, e.due_at, e.waiting_for, e.skipped_rule, e.skipped_detail,
+    e.round, e.follow_up_count, e.follow_up_ended_because,
+    coalesce((v.definition #>> '{rules,follow_ups,max}')::numeric::integer, 0) follow_up_max,
     e.created_at, e.started_at, e.finished_at, e.execution_time_ms
 """
-_FROM = "from executions e join automations a on a.id = e.automation_id left join contacts c on c.id = e.contact_id"
+_FROM = """
+    from executions e join automations a on a.id = e.automation_id left join contacts c on c.id = e.contact_id
+    left join workflow_versions v on v.id = e.version_id
+"""
 
 
 def page(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None = None) -> list[Row]:
@@ -60,12 +65,17 @@ def background(workspace_id: str, execution_id: str) -> Row | None:
 
 
 def _explained(found: Row) -> Row:
-    """The row with its error, its next time and the rule that skipped it put together."""
+    """The row with its error, its next time, its follow-ups and the rule that skipped it put together."""
     error_class, rule = found.pop("error_class"), found.pop("skipped_rule")
     message, code, explanation = found.pop("error_message"), found.pop("error_code"), found.pop("skipped_detail")
     due_at = found.pop("due_at")
     found["error"] = error_class and error(error_class, message, code)
     found["skipped_because"] = rule and {"rule": rule, "detail": explanation}
+    found["follow_up"] = {
+        "count": found.pop("follow_up_count"),
+        "max": found.pop("follow_up_max"),
+        "nextCheckAt": due_at if found["waiting_for"] == "follow_up" else None,
+    }
     found["resume_at"] = due_at if found["status"] == "waiting" and found["stage"] != "failed" else None
     return found
 

@@ -133,6 +133,23 @@ def test_a_skipped_one_says_why_and_a_waiting_one_until_when(alice: Producer, au
     assert alice.get(f"/api/executions/{waiting}").json["execution"]["resumeAt"] == "2026-12-01T00:00:00Z"
 
 
+def test_follow_ups_are_shown_with_their_number_their_next_time_and_what_ended_them(
+    alice: Producer, automation: dict[str, Any]
+) -> None:
+    waiting = execution(
+        alice, automation, status="waiting", stage="sent", waiting_for="follow_up", due_at="2026-12-01T00:00:00Z",
+        round=1, follow_up_count=1,
+    )  # fmt: skip
+    ended = execution(alice, automation, follow_up_ended_because='{"rule": "replied", "detail": {"words": "Answered"}}')
+
+    shown = alice.get(f"/api/executions/{waiting}").json["execution"]
+    assert shown["followUp"] == {"count": 1, "max": 0, "nextCheckAt": "2026-12-01T00:00:00Z"}
+    assert shown["followUpEndedBecause"] is None
+    listed = {one["id"]: one for one in alice.get("/api/executions").json["executions"]}
+    assert listed[ended]["followUp"] == {"count": 0, "max": 0, "nextCheckAt": None}
+    assert listed[ended]["followUpEndedBecause"]["rule"] == "replied"
+
+
 def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
     one = failed(alice, automation)
     assert alice.post(f"/api/executions/{one}/retry").status_code == 202
