@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 from sandbox.exchange import Answer
-from sandbox.voices import gemini_error, meta_error, telnyx_error
+from sandbox.graph import meta_error
+from sandbox.voices import gemini_error, telnyx_error
 
 #: What `bad_json` answers: the beginning of a page that some proxy put in between.
 GARBAGE = "<html><body>It works!</bo"
@@ -38,8 +42,15 @@ def rate_limited(provider: str, seconds: float) -> Answer:
             body = {"message": "You are being rate limited.", "retry_after": seconds, "global": False}
             return Answer(429, body, {"Retry-After": str(whole)})
         case "facebook" | "instagram":
-            return Answer(400, meta_error(613, "Calls to this api have exceeded the rate limit."))
+            return Answer(400, meta_error(613, "Calls to this api have exceeded the rate limit."), _usage(seconds))
     return Answer(429, "rate_limited", {"Retry-After": str(whole)})
+
+
+def _usage(seconds: float) -> dict[str, str]:
+    """Meta's header of a limit that is used up; it names the time in minutes."""
+    case = {"type": "instagram", "call_count": 100, "total_cputime": 25, "total_time": 25}
+    used = {**case, "estimated_time_to_regain_access": math.ceil(seconds / 60)}
+    return {"X-Business-Use-Case-Usage": json.dumps({"17841400000000001": [used]})}
 
 
 def key_refused(provider: str) -> Answer:
@@ -57,3 +68,8 @@ def key_refused(provider: str) -> Answer:
         case "discord":
             return Answer(401, {"message": "Invalid Webhook Token", "code": 50027})
     return Answer(401, "Forbidden")
+
+
+def refused(code: int, subcode: int | None) -> Answer:
+    """A refusal of Meta's by its code."""
+    return Answer(400, meta_error(code, f"(#{code}) Refused, as the sandbox was asked to.", subcode))

@@ -11,8 +11,10 @@ from typing import Any
 
 #: The oldest messages are forgotten past this many.
 MOST_MESSAGES = 50_000
-FAULTS = ("http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth")
+FAULTS = ("http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused")
 PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "slack", "discord", "webhook")
+#: Meta's two channels.
+META = ("facebook", "instagram")
 #: Seconds that a fault takes where it does not say; for `http_429` the wait that is asked for.
 DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
 
@@ -55,6 +57,9 @@ class Fault:
     seconds: float = 0.0
     to: str | None = None
     call: str = "send"
+    #: Of `refused`: Meta's code and subcode.
+    code: int = 0
+    subcode: int | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Fault:
@@ -69,8 +74,13 @@ class Fault:
             raise ValueError("times and seconds must be numbers, 0 or more; times 0 means forever")
         if not isinstance(match, dict) or not {"to", "call"}.issuperset(match):
             raise ValueError('match is an object with "to", and "call" (send or look_up)')
-        left = times or -1
-        return cls(str(provider), str(fault), left, float(seconds), match.get("to"), match.get("call", "send"))
+        code, subcode = body.get("code"), body.get("subcode")
+        if fault == "refused" and (provider not in META or not isinstance(code, int)):
+            raise ValueError("refused is a fault of facebook and instagram, with their code and perhaps a subcode")
+        if not isinstance(subcode, int | None):
+            raise ValueError("subcode must be a number")
+        left, to, call = times or -1, match.get("to"), match.get("call", "send")
+        return cls(str(provider), str(fault), left, float(seconds), to, call, code or 0, subcode)
 
 
 @dataclass

@@ -19,8 +19,9 @@ import structlog
 
 from sandbox import callbacks, exchange, faults
 from sandbox.exchange import Answer, Asked
+from sandbox.heard import Heard
 from sandbox.memory import Fault, Memory
-from sandbox.voices import Heard, hear
+from sandbox.voices import hear
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,8 @@ class Sandbox:
                 return faults.rate_limited(heard.provider, fault.seconds)
             case "auth":
                 return faults.key_refused(heard.provider)
+            case "refused":
+                return faults.refused(fault.code, fault.subcode)
             case "timeout":
                 await _hung_up(reader, fault.seconds)
                 return None

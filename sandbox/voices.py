@@ -2,7 +2,8 @@
 
 A `Voice` reads a request into a `Heard`: a message to accept with the answer that goes with it, or a refusal. It knows
 nothing of faults or connections; `sandbox.server` plays those around it. The formats are the providers' own, as
-`providers/` speaks them, written independently of that folder so that each checks the other.
+`providers/` speaks them, written independently of that folder so that each checks the other. Meta's is in
+`sandbox.graph`.
 """
 
 from __future__ import annotations
@@ -11,25 +12,14 @@ import base64
 import re
 import secrets
 import uuid
-from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from sandbox import writing
+from sandbox import graph, writing
 from sandbox.exchange import Answer, Asked
+from sandbox.heard import Heard, kept
 from sandbox.memory import Memory, Message, now
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A request understood: whose it is, whom it is for, what to answer, and what to keep when it is accepted."""
-
-    provider: str
-    to: str
-    answer: Answer
-    message: Message | None = None
-    call: str = "send"
 
 
 def hear(asked: Asked, memory: Memory) -> Heard | None:
@@ -48,15 +38,9 @@ def hear(asked: Asked, memory: Memory) -> Heard | None:
             return _slack(asked)
         case ("POST", "api", "v10", "webhooks", channel, _):
             return _discord(asked, channel)
-        case ("POST", version, sender, "messages") if version.startswith("v"):
-            return _graph(asked, sender)
         case (_, "_webhook", url):
             return _webhook(asked, url)
-    return None
-
-
-def _kept(asked: Asked, provider: str, message_id: str, to: str, body: Any, key: str | None = None) -> Message:
-    return Message(message_id, provider, to, now(), asked.path, asked.headers, body, key)
+    return graph.hear(asked, memory)
 
 
 def form(asked: Asked) -> dict[str, str]:
@@ -89,7 +73,7 @@ def _mailgun_send(asked: Asked, domain: str) -> Heard:
         return Heard("mailgun", to, Answer(400, {"message": "Need at least one of 'text' or 'html' parameters"}))
     message_id = f"<{now():%Y%m%d%H%M%S}.{secrets.token_hex(8)}@{domain}>"
     variables = [value for name, value in fields.items() if name.startswith("v:")]
-    message = _kept(asked, "mailgun", message_id, to, fields, variables[0] if variables else None)
+    message = kept(asked, "mailgun", message_id, to, fields, variables[0] if variables else None)
     return Heard("mailgun", to, Answer(200, {"id": message_id, "message": "Queued. Thank you."}), message)
 
 
@@ -143,7 +127,7 @@ def _telnyx(asked: Asked) -> Heard:
         return Heard("telnyx", to, Answer(422, telnyx_error("40316", "No content provided")))
     if not (body.get("from") or body.get("messaging_profile_id")):
         return Heard("telnyx", to, Answer(422, telnyx_error("40305", "Invalid 'from' address")))
-    message = _kept(asked, "telnyx", str(uuid.uuid4()), to, body)
+    message = kept(asked, "telnyx", str(uuid.uuid4()), to, body)
     return Heard("telnyx", to, Answer(200, {"data": telnyx_message(message, "queued")}), message)
 
 
@@ -179,7 +163,7 @@ def _gemini(asked: Asked, model: str) -> Heard:
     prompt = writing.prompt_of(body)
     if not prompt:
         return Heard("gemini", model, Answer(400, gemini_error(400, "INVALID_ARGUMENT", "contents are required")))
-    message = _kept(asked, "gemini", uuid.uuid4().hex, model, body)
+    message = kept(asked, "gemini", uuid.uuid4().hex, model, body)
     return Heard("gemini", model, Answer(200, writing.generated(prompt, model, message.id)), message)
 
 
@@ -192,7 +176,7 @@ def _slack(asked: Asked) -> Heard:
     body = asked.json()
     if not (body.get("text") or body.get("blocks")):
         return Heard("slack", "slack", Answer(400, "no_text" if body else "invalid_payload"))
-    return Heard("slack", "slack", Answer(200, "ok"), _kept(asked, "slack", uuid.uuid4().hex, "slack", body))
+    return Heard("slack", "slack", Answer(200, "ok"), kept(asked, "slack", uuid.uuid4().hex, "slack", body))
 
 
 def _discord(asked: Asked, channel: str) -> Heard:
@@ -200,37 +184,13 @@ def _discord(asked: Asked, channel: str) -> Heard:
     if not 0 < len(str(body.get("content") or "")) <= 2000:
         return Heard("discord", "discord", Answer(400, {"message": "Invalid Form Body", "code": 50035}))
     message_id = str(secrets.randbits(62))
-    message = _kept(asked, "discord", message_id, "discord", body)
+    message = kept(asked, "discord", message_id, "discord", body)
     posted = {"id": message_id, "channel_id": channel, "content": body["content"], "type": 0}
     wait = asked.query.get("wait") == "true"
     return Heard("discord", "discord", Answer(200, posted) if wait else Answer(204), message)
 
 
-#: Instagram's account ids begin so; everything else is a page.
-_INSTAGRAM_PREFIX = "178"
-
-
-def _graph(asked: Asked, sender: str) -> Heard:
-    body = asked.json()
-    found = body.get("recipient")
-    recipient = found if isinstance(found, dict) else {}
-    to = str(recipient.get("id") or recipient.get("comment_id") or recipient.get("post_id") or "")
-    provider = "instagram" if sender.startswith(_INSTAGRAM_PREFIX) else "facebook"
-    if not asked.headers.get("authorization", "").startswith("Bearer "):
-        return Heard(provider, to, Answer(401, meta_error(190, "Invalid OAuth access token.")))
-    if not to or not isinstance(body.get("message"), dict):
-        return Heard(provider, to, Answer(400, meta_error(100, "(#100) Param recipient and message are required")))
-    message_id = f"m_{secrets.token_urlsafe(24)}"
-    answer = Answer(200, {"recipient_id": to, "message_id": message_id})
-    return Heard(provider, to, answer, _kept(asked, provider, message_id, to, body))
-
-
-def meta_error(code: int, text: str) -> dict[str, Any]:
-    """An error in Meta's form."""
-    return {"error": {"message": text, "type": "OAuthException", "code": code, "fbtrace_id": "SANDBOX"}}
-
-
 def _webhook(asked: Asked, url: str) -> Heard:
     body = asked.json() or asked.body.decode("utf-8", "replace")
     message_id = asked.headers.get("webhook-id") or uuid.uuid4().hex
-    return Heard("webhook", url, Answer(200, {"ok": True}), _kept(asked, "webhook", message_id, url, body))
+    return Heard("webhook", url, Answer(200, {"ok": True}), kept(asked, "webhook", message_id, url, body))

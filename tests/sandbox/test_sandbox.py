@@ -104,6 +104,9 @@ def test_times_zero_is_for_ever(sandbox: Running) -> None:
         {"provider": "telnyx", "fault": "slow", "seconds": "long"},
         {"provider": "telnyx", "fault": "auth", "match": {"body": "x"}},
         {"provider": "telnyx", "fault": "auth", "match": 5},
+        {"provider": "telnyx", "fault": "refused", "code": 10},
+        {"provider": "facebook", "fault": "refused"},
+        {"provider": "facebook", "fault": "refused", "code": 10, "subcode": "many"},
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(sandbox: Running, fault: dict[str, Any]) -> None:
@@ -191,6 +194,18 @@ def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: Running, raw
         ("POST", "/api/v10/webhooks/1/x", {"content": "hi"}, {}, 204),
         ("POST", "/v25.0/17841405726653026/messages", {"recipient": {"id": "1"}, "message": {}}, {}, 401),
         ("POST", "/v25.0/17841405726653026/messages", {"recipient": []}, {"Authorization": "Bearer x"}, 400),
+        (
+            "POST",
+            "/v25.0/17841405726653026/messages",
+            {"recipient": {"id": "1"}, "message": {"text": "é" * 501}},
+            {"Authorization": "Bearer x"},
+            400,
+        ),
+        ("POST", "/v25.0/178c/replies", {"message": "Hi"}, {}, 401),
+        ("POST", "/v25.0/178c/replies", {}, {"Authorization": "Bearer x"}, 400),
+        ("POST", "/v25.0/77_1/comments", {"message": "Hi"}, {"Authorization": "Bearer x"}, 200),
+        ("GET", "/v25.0/157?fields=is_user_follow_business", None, {}, 401),
+        ("GET", "/v25.0/157?fields=is_user_follow_business", None, {"Authorization": "Bearer x"}, 200),
     ],
 )
 def test_a_wrong_request_is_refused_as_its_provider_would(
