@@ -51,10 +51,10 @@ ACTIONS = (
 )  # fmt: skip
 #: Each channel with the provider that serves it.
 ROUTES = (
-    ("email", "mailgun"), ("sms", "telnyx"), ("instagram", "meta"), ("facebook", "meta"), ("slack", "slack"),
-    ("discord", "discord"), ("webhook", "webhook"),
+    ("email", "mailgun"), ("sms", "telnyx"), ("instagram", "instagram"), ("facebook", "facebook"),
+    ("slack", "slack"), ("discord", "discord"), ("webhook", "webhook"),
 )  # fmt: skip
-PROVIDERS = ("mailgun", "telnyx", "meta", "gemini", "openai", "slack", "discord", "webhook")
+PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "openai", "slack", "discord", "webhook")
 RUN_KINDS = ("comment_reply", "opening_dm", "follow_check", "main_dm")
 RULES = (
     "automation_off", "suppressed", "no_address", "tags", "where", "frequency_cap", "active_hours", "daily_limit",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from providers import discord, mailgun, slack, telnyx, webhook
+from providers import discord, mailgun, meta, slack, telnyx, webhook
 from providers.base import Account, Provider
 
 #: Which provider serves a channel.
 CHANNELS: dict[str, str] = {
     "email": "mailgun",
     "sms": "telnyx",
+    "facebook": "facebook",
+    "instagram": "instagram",
     "slack": "slack",
     "discord": "discord",
     "webhook": "webhook",
@@ -17,13 +19,23 @@ CHANNELS: dict[str, str] = {
 #: Every provider that sends, by name. Gemini writes instead: `providers.gemini.generate`.
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
-    for provider in (mailgun.PROVIDER, telnyx.PROVIDER, slack.PROVIDER, discord.PROVIDER, webhook.PROVIDER)
+    for provider in (
+        mailgun.PROVIDER,
+        telnyx.PROVIDER,
+        meta.FACEBOOK,
+        meta.INSTAGRAM,
+        slack.PROVIDER,
+        discord.PROVIDER,
+        webhook.PROVIDER,
+    )
 }
 
 #: The settings without which a provider cannot be spoken to.
 REQUIRED_SECRETS: dict[str, tuple[str, ...]] = {
     "mailgun": ("MAILGUN_API_KEY", "MAILGUN_DOMAIN"),
     "telnyx": ("TELNYX_API_KEY", "TELNYX_MESSAGING_PROFILE_ID"),
+    "facebook": (meta.TOKEN,),
+    "instagram": (meta.TOKEN,),
     "gemini": ("GEMINI_API_KEY",),
     "slack": ("SLACK_WEBHOOK_URL",),
     "discord": ("DISCORD_WEBHOOK_URL",),
@@ -35,7 +47,8 @@ SANDBOX_PATHS: dict[str, str] = {
     "mailgun": "",
     "telnyx": "/v2",
     "gemini": "/v1beta",
-    "meta": "/v25.0",
+    "facebook": "/v25.0",
+    "instagram": "/v25.0",
     "slack": "/services/T0/B0/sandbox",
     "discord": "/api/v10/webhooks/1/sandbox",
     "webhook": "",
@@ -50,7 +63,9 @@ _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
     },
     "telnyx": {"TELNYX_API_KEY": "sandbox", "TELNYX_MESSAGING_PROFILE_ID": "00000000-0000-4000-8000-000000000000"},
     "gemini": {"GEMINI_API_KEY": "sandbox"},
-    "meta": {"META_PAGE_ACCESS_TOKEN": "sandbox"},
+    # The sandbox tells Meta's two channels apart by the account, as Meta does.
+    "facebook": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "100000000000001"},
+    "instagram": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "17841400000000001"},
     "webhook": {webhook.SECRET: "whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3gtc2FuZGJveA=="},
 }
 

@@ -31,6 +31,8 @@ Kind = Literal[
     "delayed",
 ]
 
+Way = Literal["message", "private_reply", "comment_reply"]
+
 #: How much of a provider's own words an error repeats.
 QUOTE_LENGTH = 300
 
@@ -76,9 +78,19 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Button:
+    """A button under a direct message: opens `url`, or answers us with `payload` (its title where it has none)."""
+
+    title: str
+    payload: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class Outgoing:
     """One message to send. `key` is our unique message key; `format` is `text` or `html`.
 
+    `way` is how a direct message goes: to a person, or to the comment that `to` names, in private or in public.
     `still_ours` is asked immediately before each try writes its request: False raises `LeaseLost`.
     """
 
@@ -90,6 +102,9 @@ class Outgoing:
     sender: str | None = None
     reply_to: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    way: Way = "message"
+    buttons: tuple[Button, ...] = ()
+    quick_replies: tuple[str, ...] = ()
     still_ours: Callable[[], bool] | None = field(default=None, repr=False)
 
 

@@ -19,6 +19,8 @@ from settings import Settings
 _BASE_URLS = {
     "mailgun": "mailgun_base_url",
     "telnyx": "telnyx_base_url",
+    "facebook": "meta_base_url",
+    "instagram": "meta_base_url",
     "gemini": "gemini_base_url",
     "slack": "slack_webhook_url",
     "discord": "discord_webhook_url",

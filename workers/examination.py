@@ -36,6 +36,8 @@ PATIENCE_SECONDS = 3
 BLOCKS = {
     "mailgun": "e-mail",
     "telnyx": "SMS",
+    "facebook": "messages on Facebook",
+    "instagram": "messages on Instagram",
     "gemini": "texts written by the AI",
     "slack": "notices to Slack",
     "discord": "notices to Discord",
@@ -66,17 +68,21 @@ class Explained:
 
 def explained(told: Settings) -> list[Explained]:
     """Every setting, in the order of the documentation. Of secrets only whether they are set."""
-    needed_by = {variable: provider for provider in BLOCKS for variable in REQUIRED_SECRETS[provider]}
+    needed = {variable for provider in BLOCKS for variable in REQUIRED_SECRETS[provider]}
     return [
         Explained(
             one.name,
             _shown(one, getattr(told, one.attribute)),
             one.name in os.environ,
             one.explanation,
-            BLOCKS[needed_by[one.name]] if one.name in needed_by else "",
+            _blocked_without(one.name) if one.name in needed else "",
         )
         for one in settings.VARIABLES
     ]
+
+
+def _blocked_without(variable: str) -> str:
+    return " and ".join(words for provider, words in BLOCKS.items() if variable in REQUIRED_SECRETS[provider])
 
 
 def _shown(variable: settings.Variable, value: Any) -> str:

@@ -24,6 +24,8 @@ health = Resource("health")
 
 #: Each service of the page, with the provider behind it and what is blocked without it.
 _SERVICES = {"email": "mailgun", "sms": "telnyx", "ai": "gemini"}
+#: What the service "messaging" speaks through.
+_MESSAGING = ("facebook", "instagram")
 
 _SERVICE = shapes.record(status=shapes.TEXT, detail=shapes.TEXT)
 
@@ -105,7 +107,8 @@ def _services(told: Settings, pauses: list[Row], sandboxed: bool, processor: str
         "stopped": {"status": "failing", "detail": "No worker was heard of."},
     }[processor]
     services = {name: _service(told, provider, pauses, sandboxed) for name, provider in _SERVICES.items()}
-    messaging = {"status": "not_configured", "detail": "Messenger and Instagram are not in this version."}
+    channels = [_service(told, provider, pauses, sandboxed) for provider in _MESSAGING]
+    messaging = next((one for one in channels if one["status"] != "ready"), channels[0])
     return {"executor": executor, **services, "messaging": messaging}
 
 
@@ -127,8 +130,9 @@ def _service(told: Settings, provider: str, pauses: list[Row], sandboxed: bool) 
 
 
 def _configuration(told: Settings) -> list[dict[str, str]]:
+    behind = {**_SERVICES, "messaging": _MESSAGING[0]}
     return [
         {"variable": variable, "blocks": name}
-        for name, provider in _SERVICES.items()
+        for name, provider in behind.items()
         for variable in accounts.missing(told, provider)
     ]

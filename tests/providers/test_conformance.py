@@ -22,6 +22,8 @@ from sandbox.server import Running
 ADDRESSES = {
     "mailgun": "ada@example.com",
     "telnyx": "+15550100",
+    "facebook": "6780462125377510",
+    "instagram": "1570000000000001",
     "slack": "slack",
     "discord": "discord",
     "webhook": "https://hooks.example.com/in?x=1",

@@ -13,7 +13,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from providers import PROVIDERS, gemini, sandbox_account
-from providers.base import Outgoing
+from providers.base import Button, Outgoing
 from sandbox.server import Running
 
 Validate = Callable[[str, str, Any], None]
@@ -59,6 +59,31 @@ def test_an_sms_is_telnyxs_request(sandbox: Running, official: Validate, more: d
     sms = sent(sandbox, "telnyx", **more)
 
     official("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", sms["body"])
+
+
+@pytest.mark.parametrize("channel", ["facebook", "instagram"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"way": "private_reply"},
+        {"buttons": (Button("Shop", url="https://example.com/"),), "quick_replies": ("Yes", "No")},
+    ],
+)
+def test_a_direct_message_is_what_meta_documents(
+    sandbox: Running, official: Validate, channel: str, more: dict[str, Any]
+) -> None:
+    message = sent(sandbox, channel, to="1570000000000001", **more)
+
+    official("meta-messaging.handmade.openapi.json", "/components/schemas/SendRequest", message["body"])
+
+
+def test_metas_own_list_of_fields_knows_all_that_a_direct_message_has(sandbox: Running, specs: Path) -> None:
+    message = sent(sandbox, "facebook", to="1570000000000001")
+
+    known = (specs / "meta-page-messages-edge.json").read_text()
+    assert not [field for field in message["body"] if f'"{field}"' not in known]
+    assert '"RESPONSE"' in known
 
 
 def test_a_notice_is_discords_request(sandbox: Running, official: Validate) -> None:
