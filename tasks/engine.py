@@ -66,6 +66,8 @@ class Engine:
         if not self.ledger.record(passage.progress()):
             raise LeaseLost(passage.execution_id)
         passage.recorded()
+        if passage.state["status"] == "running":
+            self.leases.keep(passage)
 
     def close(self) -> None:
         """End the threads; what was handed in is written first."""

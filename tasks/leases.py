@@ -60,6 +60,12 @@ class Leases:
         with self._lock:
             return self._is_newest(passage) and time.monotonic() < self._held[passage.execution_id][1] - MARGIN_SECONDS
 
+    def keep(self, passage: Passage) -> None:
+        """Extend a lease that ran out by our clock while something was recorded, if nobody took it: a record may have
+        waited for PostgreSQL, and what it announces has not happened yet."""
+        if not self.still_ours(passage):
+            self.extend()
+
     def held(self) -> list[Passage]:
         """The passages in progress."""
         with self._lock:

@@ -30,10 +30,11 @@ class Programs:
         self._running.append(process)
         return process
 
-    def workers(self) -> dict[str, subprocess.Popen[bytes]]:
+    def workers(self, **environment: str) -> dict[str, subprocess.Popen[bytes]]:
         """One process of each worker program, and a scheduler."""
-        started = {name: self.start("worker", name) for name in ("executions", "generation", "sending", "tracking")}
-        started["scheduler"] = self.start("scheduler")
+        names = ("executions", "generation", "sending", "tracking")
+        started = {name: self.start("worker", name, **environment) for name in names}
+        started["scheduler"] = self.start("scheduler", **environment)
         return started
 
     def logs(self) -> str:

@@ -401,6 +401,21 @@ def test_a_lease_that_ran_out_by_our_own_clock_forbids_sending(engine: Engine, i
         assert not engine.leases.still_ours(passage)
 
 
+def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took_it(
+    engine: Engine, idle: Worker
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = started(alice)
+    passage = passage_of(engine, engine.ledger.claim(execution_id))
+    let_lease_run_out(execution_id)
+
+    with engine.leases.holding(passage, time.monotonic() - engine.settings.lease_seconds):
+        engine.record(passage)
+        assert engine.leases.still_ours(passage)
+    assert value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
+
+
 def test_one_bad_record_does_not_take_the_batch_with_it(engine: Engine, idle: Worker, ledger: Ledger) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
