@@ -13,7 +13,7 @@ import peewee
 import psycopg2
 from psycopg2.extras import Json
 
-from models import audit
+from models import audit, conversation
 from models.audit import Actor
 from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
 from models.database import Row, acting_as, changed, row, rows, value
@@ -102,7 +102,7 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
 
 
 def delete(workspace_id: str, contact_id: str, actor: Actor) -> None:
-    """Delete softly; what is in flight for it will be skipped. Raises `NotThere`."""
+    """Delete softly, and what it wrote to us for good; what is in flight for it will be skipped. Raises `NotThere`."""
     with acting_as(workspace_id):
         moved = changed(
             "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
@@ -110,6 +110,7 @@ def delete(workspace_id: str, contact_id: str, actor: Actor) -> None:
         )
         if not moved:
             raise NotThere(_MISSING)
+        conversation.forget(contact_id)
         audit.record(workspace_id, actor, "contact.deleted", "contact", contact_id)
 
 

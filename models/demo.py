@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from models import api_key, automation, contact_matching, site_key, user, workspace
+from models import account, api_key, automation, contact_matching, site_key, user, workspace
 from models.audit import SYSTEM
 from models.database import acting_as, db, open_pool, transaction
 from models.demo_examples import CONTACTS, EXAMPLES
@@ -23,6 +23,11 @@ OWNER_EMAIL = "owner@demo.example"
 KEY_NAME = "access.json"
 #: Where the browser script may run beside the dashboard's own URL: any port of it.
 LOCALHOST = "http://localhost"
+#: The demo's accounts on Meta's channels, whose ids nobody has: with the name of each and its field of access.json.
+ACCOUNTS = (
+    ("instagram", "17841405726653026", "Demo shop on Instagram", "instagramId"),
+    ("facebook", "101457812431751", "Demo shop on Facebook", "facebookPageId"),
+)
 
 
 def ensure_demo(settings: Settings) -> dict[str, str]:
@@ -40,6 +45,7 @@ def ensure_demo(settings: Settings) -> dict[str, str]:
                 "workspaceId": workspace_id,
                 "email": OWNER_EMAIL,
                 "siteKey": _site_key(workspace_id, settings.url),
+                **_accounts(workspace_id),
                 **_new_secrets(workspace_id, _kept(settings.home / "access.json", workspace_id)),
             }
     finally:
@@ -83,6 +89,19 @@ def _new_secrets(workspace_id: str, kept: dict[str, Any]) -> dict[str, str]:
             user.set_password(user_id, made["password"])
         user.join(workspace_id, user_id, "owner")
     return made
+
+
+def _accounts(workspace_id: str) -> dict[str, str]:
+    """The ids of the accounts that Meta's webhooks name; made where the workspace has none of a channel."""
+    named = {}
+    for channel, external_id, name, field in ACCOUNTS:
+        found = account.first(workspace_id, channel)
+        if found is None and account.by_external_id(channel, external_id) is None:
+            account.add(workspace_id, channel, external_id, name)
+            named[field] = external_id
+        elif found is not None:
+            named[field] = found["external_id"]
+    return named
 
 
 def _site_key(workspace_id: str, url: str) -> str:

@@ -48,6 +48,9 @@ def _remove_small_rows() -> dict[str, int]:
             "and received_at < beckon_now() - make_interval(days => %s)",
             kept_days,
         ),
+        "received": changed(
+            "delete from received_messages where at < beckon_now() - make_interval(days => %s)", (KEEP_DAYS,)
+        ),
         "limits": changed("delete from limit_counts where day < beckon_now()::date - 2"),
         "places": changed(
             "delete from limit_reservations r where day < beckon_now()::date - 2 and not exists "

@@ -8,14 +8,16 @@ itself is put off until that answer is on record, so that the two cannot undo ea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import dramatiq
 import structlog
 from dramatiq.errors import BrokerConnectionError
 
+import clock
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import contact_lookup, contact_matching, execution, inbound_event, message
+from models import contact_lookup, contact_matching, conversation, execution, inbound_event, message
 from models.database import Row, db, transaction
 from providers import mailgun, telnyx
 from providers.base import Callback
@@ -35,6 +37,11 @@ STATUS = {"sent": "sent", "delivered": "delivered", "read": "read", "opened": "r
           "bounced": "bounced", "complained": "complained"}  # fmt: skip
 #: Kinds that forbid writing again, with the reason that is noted.
 SUPPRESSES = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+#: The channel on which each provider hears contacts.
+HEARS = {"mailgun": "email", "telnyx": "sms"}
+#: No provider tells of anything as late as this (Meta, the most patient, tries for 36 hours): a callback that is older
+#: is a recorded one or bears a wrong time, and counts as of the moment it came.
+LATEST = timedelta(days=2)
 #: How long a callback waits that came before the answer to its send.
 PUT_OFF_MS = 500
 #: The event that a contact's answer is, for `wait_until`.
@@ -80,6 +87,7 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
     if callback.kind in SUPPRESSES and (callback.kind != "bounced" or callback.permanent):
         message.suppress(found, SUPPRESSES[callback.kind])
     if callback.kind == "replied" and found["contact_id"]:
+        _keep(stored, callback, found["workspace_id"], found["contact_id"])
         _wake(found["contact_id"])
     return callback.kind, found["workspace_id"]
 
@@ -106,7 +114,7 @@ def _settle(found: Row, callback: Callback) -> None:
 
 def _heard(stored: Row, callback: Callback) -> tuple[str, str | None]:
     """A contact wrote to us: found by the address, in the workspace of the path or of our last message to it."""
-    channel = {"mailgun": "email", "telnyx": "sms"}[callback.provider]
+    channel = HEARS[callback.provider]
     contact = contact_lookup.who_wrote(channel, callback.address or "", stored["workspace_id"])
     if contact is None:
         return "unknown sender", None
@@ -122,8 +130,28 @@ def _heard(stored: Row, callback: Callback) -> tuple[str, str | None]:
             "unsubscribed",
         )
     contact_matching.note_event([contact["id"]])
+    _keep(stored, callback, contact["workspace_id"], contact["id"])
     _wake(contact["id"])
     return callback.kind, contact["workspace_id"]
+
+
+def _keep(stored: Row, callback: Callback, workspace_id: str, contact_id: str) -> None:
+    """What the contact wrote is part of the conversation."""
+    conversation.record_received(
+        workspace_id,
+        contact_id,
+        HEARS[callback.provider],
+        str(callback.detail.get("messageId") or callback.event_id),
+        kind="message",
+        text=callback.text,
+        at=heard_at(callback.occurred_at, stored["received_at"]),
+    )
+
+
+def heard_at(occurred_at: datetime, received_at: datetime) -> datetime:
+    """When it happened, in the application's time: as the provider says, if that can be."""
+    told = clock.shifted(occurred_at)
+    return told if received_at - LATEST <= told <= received_at else received_at
 
 
 def _wake(contact_id: str) -> None:

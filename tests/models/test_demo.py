@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import settings
-from models import api_key, automation, contact, database, demo, site_key, user, workspace
+from models import account, api_key, automation, contact, database, demo, site_key, user, workspace
 from models.audit import SYSTEM
 from models.demo_examples import CONTACTS, EXAMPLES
 from models.reports import automations
@@ -117,3 +117,11 @@ def test_another_url_gets_a_site_key_of_its_own(start, told):
     says = demo.ensure_demo(moved)
     database.open_pool(told.database_service_url, "beckon_service", 4)
     assert site_key.find(says["siteKey"]).allows(moved.url)
+
+
+def test_meta_s_webhooks_find_the_demo_by_the_accounts_that_access_json_names(start):
+    says = start()
+    for channel, field in (("instagram", "instagramId"), ("facebook", "facebookPageId")):
+        assert account.by_external_id(channel, says[field])["workspace_id"] == says["workspaceId"]
+    assert start()["instagramId"] == says["instagramId"]
+    assert len(account.every(says["workspaceId"])) == 2

@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from crew import at_once, books_balance, provider_calls
 
+import clock
 from cast import HELLO, Alice, at_rest, bob, execution, finished, messages, steps
-from models import inbound_event
+from models import conversation, inbound_event
 from models.database import changed, row, rows, value
 from sandbox.server import Running
 from settings import Settings
 from tasks import sweeps
 from tasks.engine import Engine
-from tasks.inbound import process_event
+from tasks.inbound import heard_at, process_event
 from waiting import eventually
 
 SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]
@@ -79,6 +81,13 @@ def telnyx_received(text: str, sender: str = "+15550123") -> dict[str, Any]:
                         "text": text},
         }
     }  # fmt: skip
+
+
+def mail(text: str, answers: dict[str, Any]) -> dict[str, Any]:
+    """An inbound route's form: Bob answers a message of ours."""
+    message_id = f"<{next(_numbers)}@reply.example.com>"
+    return {"id": message_id, "from": "bob@example.com", "stripped-text": text, "Message-Id": message_id,
+            "In-Reply-To": answers["provider_message_id"], "timestamp": str(time.time())}  # fmt: skip
 
 
 def tell(provider: str, body: dict[str, Any], workspace_id: str | None = None) -> str | None:
@@ -263,6 +272,38 @@ def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
     assert tell("telnyx", telnyx_received("Yes", sender="+15550999")) == "unknown sender"
 
     assert execution(waiting["id"])["event_at"] is None
+
+
+# What was said
+
+
+def test_what_a_contact_texts_is_part_of_the_conversation(alice: Alice) -> None:
+    accepted = alice.trigger()
+    tell("telnyx", telnyx_received("Yes please"))
+    assert row("select channel, provider_message_id, kind, text from received_messages") == {
+        "channel": "sms", "provider_message_id": "in", "kind": "message", "text": "Yes please",
+    }  # fmt: skip
+    assert list(conversation.last_received(str(accepted.contact_id))) == ["sms"]
+
+
+def test_a_mail_that_answers_ours_is_part_of_the_conversation(alice: Alice) -> None:
+    message = sent(alice)
+    tell("mailgun_inbound", mail("Thank you!", answers=message))
+    said = conversation.recent(message["contact_id"], 10)
+    assert [(one["direction"], one["channel"], one["text"]) for one in said] == [
+        ("out", "email", "Hi!"), ("in", "email", "Thank you!"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told_ago", "counts_as_ago"),
+    [(timedelta(minutes=5), timedelta(minutes=5)), (timedelta(hours=36), timedelta(hours=36)),
+     (timedelta(days=3), timedelta()), (timedelta(minutes=-5), timedelta())],
+    ids=["late", "as late as Meta tries", "recorded", "ahead of its time"],
+)  # fmt: skip
+def test_a_time_that_cannot_be_is_the_time_at_which_it_came(told_ago: timedelta, counts_as_ago: timedelta) -> None:
+    came = clock.now()
+    assert heard_at(came - told_ago, came) == came - counts_as_ago
 
 
 # Tenants

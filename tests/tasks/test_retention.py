@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from crew import books_balance
 
+import clock
 from cast import HELLO, Alice, at_rest, counters, finished
-from models import retention
-from models.database import changed, row, value
+from models import conversation, retention
+from models.database import changed, row, rows, value
 from sandbox.server import Running
 from tasks.engine import Engine
 
@@ -125,3 +128,17 @@ def test_more_than_one_bite_is_taken(engine: Engine, sandbox: Running) -> None:
     assert retention.run_once()["executions"] == 2500
     assert left("executions") == 0
     books_balance()
+
+
+def test_what_contacts_wrote_goes_after_ninety_days(engine: Engine) -> None:
+    alice = Alice()
+    bob_id = str(alice.trigger().contact_id)
+    for days in (89, 91):
+        at = clock.now() - timedelta(days=days)
+        conversation.record_received(alice.workspace_id, bob_id, "sms", f"in-{days}", kind="message", text="Hi", at=at)
+
+    assert retention.run_once()["received"] == 1
+
+    assert [one["provider_message_id"] for one in rows("select provider_message_id from received_messages")] == [
+        "in-89"
+    ]

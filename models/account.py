@@ -1,0 +1,84 @@
+"""Our accounts on Meta's channels: a Page or an Instagram account, each of one workspace, and how it signs in.
+
+The id that Meta gives an account stands in every webhook about it: it is all that says whose the webhook is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from models.database import Row, acting_as, changed, row, rows, transaction
+from models.ids import new_id
+from models.refusals import Conflict
+from models.sealed import seal
+
+#: The channels that have accounts.
+CHANNELS = ("facebook", "instagram")
+_COLUMNS = "id, workspace_id, channel, external_id, name, access_token, created_at"
+
+
+def add(
+    workspace_id: str,
+    channel: str,
+    external_id: str,
+    name: str,
+    *,
+    access_token: str | None = None,
+    secret_key: str = "",
+) -> str:
+    """A new account; its id. The token is stored sealed with `secret_key`.
+
+    Raises `Conflict` where the account belongs to a workspace already: to this one or, without saying so, to another.
+    """
+    account_id = new_id()
+    sealed = seal(secret_key, access_token) if access_token else None
+    with acting_as(workspace_id):
+        try:
+            changed(
+                "insert into accounts (id, workspace_id, channel, external_id, name, access_token) "
+                "values (%s, %s, %s, %s, %s, %s)",
+                (account_id, workspace_id, channel, external_id, name, sealed),
+            )
+        except peewee.IntegrityError as error:
+            raise Conflict(f"the {channel} account {external_id} is connected already", "id") from error
+    return account_id
+
+
+def every(workspace_id: str) -> list[Row]:
+    """The workspace's accounts, oldest first."""
+    with acting_as(workspace_id):
+        return rows(f"select {_COLUMNS} from accounts where workspace_id = %s order by id", (workspace_id,))
+
+
+def first(workspace_id: str, channel: str) -> Row | None:
+    """The account of a channel that was connected first, or None."""
+    with acting_as(workspace_id):
+        return row(
+            f"select {_COLUMNS} from accounts where workspace_id = %s and channel = %s order by id limit 1",
+            (workspace_id, channel),
+        )
+
+
+def by_external_id(channel: str, external_id: str) -> Row | None:
+    """Whose account a webhook speaks of. The service sees every workspace's, the dashboard none this way."""
+    with transaction():
+        return row(f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id))
+
+
+def remove(workspace_id: str, account_id: str) -> bool:
+    """Disconnect an account: its webhooks are dropped from now on. False where there is none by that id."""
+    with acting_as(workspace_id):
+        return bool(changed("delete from accounts where workspace_id = %s and id = %s", (workspace_id, account_id)))
+
+
+def shown(account: Row) -> dict[str, Any]:
+    """The account as people and programs may see it: whether it has a token, never which."""
+    return {
+        "id": account["id"],
+        "channel": account["channel"],
+        "externalId": account["external_id"],
+        "name": account["name"],
+        "hasToken": account["access_token"] is not None,
+    }
