@@ -13,7 +13,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, message, pause, retention
+from models import execution, inbound_event, message, pause, retention, tally
 from models.database import transaction
 from settings import Settings
 from tasks.accounts import fingerprint, missing
@@ -118,6 +118,11 @@ def end_mended_pauses(settings: Settings) -> Counts:
     return {"ended": ended}
 
 
+def tally_moves(settings: Settings) -> Counts:
+    """What the monitor adds up of a day: moves and times in stages, by five minutes."""
+    return tally.run_once()
+
+
 def keep_house(settings: Settings) -> Counts:
     """Partitions ahead, and what is older than its keep removed."""
     return retention.run_once()
@@ -133,5 +138,6 @@ DUTIES = (
     Duty("schedules", 1.0, start_due_schedules),
     Duty("pauses", 10.0, end_mended_pauses),
     Duty("retry", 300.0, retry_failed),
+    Duty("tallies", 30.0, tally_moves),
     Duty("retention", 3600.0, keep_house),
 )

@@ -70,6 +70,8 @@ def _of(workspace_id: str) -> dict[str, dict[str, Any]]:
         "steps": {"step_id": "hello", "action": "send_email", "status": "pending", **execution},
         "stage_history": {"automation_id": named("automations"), "test": False, "from_stage": "queued", "from_ms": 1,
                           "stage": "checking", "entered_at": now, **execution},
+        "stage_tallies": {"automation_id": named("automations"), "at": now, "test": False, "from_stage": "queued",
+                          "stage": "checking", "rule": "", "moves": 1, "from_ms": 1, "first_sent": 0, **own},
         "messages": {"id": named("message"), "step_id": "hello", "key": named("message"), "channel": "email",
                      "provider": "mailgun", "sandbox": True, "test": False, "to_address": "bob@example.com",
                      "body": "Hi", "status": "sent", "created_at": now, "updated_at": now, **execution, **about},

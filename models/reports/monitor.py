@@ -1,0 +1,190 @@
+"""Where every contact of one automation stands at this moment: what the live monitor shows, in one statement.
+
+One statement is one view of the database, so that the counts and the list cannot contradict each other. What is in
+motion is counted row by row; what came to rest in the last 24 hours and the averages are added up from the tallies and,
+for the last minute or two, from the stage history (`models/tally`). How it stood at a past moment is in
+`models/reports/monitor_past`. Tests are part of it unless they are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from models.database import Row, acting_as, row
+from rules.stages import STAGES
+
+#: Contacts of one snapshot at most; and of these, so many that failed and rest, however much else is in motion.
+MOST_CONTACTS = 100
+MOST_FAILURES = 20
+#: The trend of a stage: so many points, each of so many minutes.
+TREND_POINTS = 24
+TREND_MINUTES = 15
+#: The pace of the backlog is measured over this time.
+PACE_MINUTES = 10
+
+_TIMES = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
+
+
+def snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Row | None:
+    """`at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`), `contacts`
+    (at most 100, those in motion first), `totals`, `skipped` by rule, and `backlog`; None where there is no such
+    automation. `test` leaves out the tests, or all but them."""
+    asked = {
+        "automation": automation_id, "test": test, "most": MOST_CONTACTS, "failures": MOST_FAILURES,
+        "points": TREND_POINTS, "minutes": TREND_MINUTES, "pace": PACE_MINUTES,
+    }  # fmt: skip
+    with acting_as(workspace_id):
+        found = row(_SNAPSHOT, asked)
+    if found is None:
+        return None
+    return {
+        "at": found["at"],
+        "automation": found["automation"],
+        "stages": stages(found["counts"], found["averages"], found["trends"]),
+        "contacts": [dated(one) for one in found["contacts"]],
+        "totals": found["totals"],
+        "skipped": found["skipped"],
+        "backlog": backlog(found["backlog"], found["pace"]),
+    }
+
+
+def stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
+    """The ten stages in the order of the way, with a trend for each from the oldest point to the newest."""
+    return [
+        {
+            "stage": stage,
+            "count": counts.get(stage, 0),
+            "average_seconds": averages.get(stage),
+            "trend": [int(trends.get(stage, {}).get(str(point), 0)) for point in range(TREND_POINTS - 1, -1, -1)],
+        }
+        for stage in STAGES
+    ]
+
+
+def dated(contact: Row) -> Row:
+    """A contact as PostgreSQL's JSON has it, with its times as times."""
+    for name in _TIMES:
+        if contact.get(name) is not None:
+            contact[name] = datetime.fromisoformat(contact[name])
+    return contact
+
+
+def backlog(count: int, pace: float) -> Row:
+    """How many are on their way, how many a minute arrived of late, and how long the rest takes at that pace: None
+    where nobody can tell, because nothing arrived."""
+    return {
+        "count": count,
+        "a_minute": round(pace, 2),
+        "seconds": round(60 * count / pace, 1) if count and pace else None,
+    }
+
+
+#: What every snapshot tells of a contact, of `shown` (id, place) and the view of states.
+CONTACT = """
+    jsonb_build_object(
+        'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
+        'name', coalesce(nullif(trim(concat_ws(' ', c.first_name, c.last_name)), ''), c.username, c.email, c.phone,
+            c.external_id),
+        'stage_since', e.stage_since, 'created_at', e.created_at, 'finished_at', e.finished_at, 'due_at', e.due_at,
+        'waiting_for', e.waiting_for, 'attempt', e.attempt, 'next_retry_at', e.next_retry_at,
+        'execution_time_ms', e.execution_time_ms,
+        'error_class', e.error_class, 'error_message', s.error, 'skipped_rule', e.skipped_rule,
+        'skipped_detail', e.skipped_detail, 'message', left(s.generated_message, 400), 'channel', s.channel,
+        'generation_ms', s.generation_ms, 'scheduled_for', s.scheduled_for, 'next_check_at', s.next_check_at,
+        'follow_up_count', s.follow_up_count,
+        'follow_up_max', coalesce((v.definition #>> '{rules,follow_ups,max}')::integer, 0)
+    )
+"""
+
+_SNAPSHOT = f"""
+with bounds as materialized (
+    select beckon_now() as now, beckon_now() - interval '24 hours' as since,
+        greatest(coalesce((select until from tallied), '-infinity'), beckon_now() - interval '24 hours') as until
+), moves as materialized (
+    -- A tally stands in the middle of its five minutes.
+    select t.at + interval '150 seconds' as at, t.from_stage, t.stage, t.rule, t.words, t.moves, t.from_ms, t.first_sent
+    from bounds b join stage_tallies t on t.at >= b.since and t.at < b.until
+    where t.automation_id = %(automation)s and (%(test)s::boolean is null or t.test = %(test)s)
+    union all
+    select h.entered_at, h.from_stage, h.stage, coalesce(e.skipped_rule, ''), e.skipped_detail ->> 'words', 1,
+        h.from_ms, (h.stage = 'sent' and not exists (
+            select 1 from stage_history x
+            where x.execution_id = h.execution_id and x.stage = 'sent' and x.entered_at < h.entered_at))::integer
+    from bounds b join stage_history h on h.entered_at >= b.until
+    left join executions e on h.stage = 'skipped' and e.id = h.execution_id
+    where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
+), flight as materialized (
+    select e.id, e.status, e.stage, e.stage_since, e.due_at, e.waiting_for from executions e
+    where e.automation_id = %(automation)s and e.status in ('pending', 'running', 'waiting') and e.finished_at is null
+        and (%(test)s::boolean is null or e.test = %(test)s)
+), failures as materialized (
+    select e.id, e.finished_at, e.error_class = 'unknown_outcome' as unknown from bounds b
+    join executions e on e.finished_at > b.since
+    where e.automation_id = %(automation)s and e.status = 'failed'
+        and (%(test)s::boolean is null or e.test = %(test)s)
+), counted as materialized (
+    select stage, sum(count)::integer as count from (
+        select stage, count(*) as count from flight group by 1
+        union all select 'failed', count(*) from failures
+        union all select stage, sum(moves) from moves where stage in ('completed', 'skipped') group by 1
+    ) parts group by 1
+), moving as (
+    select f.id, row_number() over (order by f.status = 'running' desc,
+        case when f.status = 'running' then f.stage_since end desc, f.due_at, f.id) as place
+    from flight f order by 2 limit %(most)s - (select least(count(*), %(failures)s) from failures)
+), rested as (
+    (select f.id, f.finished_at as at from failures f order by 2 desc limit %(failures)s)
+    union all (
+        select h.execution_id, h.entered_at from bounds b join stage_history h on h.entered_at > b.since
+        where h.automation_id = %(automation)s and h.stage in ('completed', 'skipped')
+            and (%(test)s::boolean is null or h.test = %(test)s)
+        order by 2 desc limit %(most)s)
+), shown as materialized (
+    -- Those in motion, then the rest by when it came to rest; a failure is never crowded out.
+    select id, place from moving
+    union all select id, place from (
+        select r.id, {MOST_CONTACTS} + row_number() over (order by r.at desc) as place,
+            row_number() over (order by r.id in (select id from failures) desc, r.at desc) as urgency
+        from rested r
+    ) ranked where urgency <= %(most)s - (select count(*) from moving)
+)
+select b.now as at,
+    jsonb_build_object('id', a.id, 'name', a.name, 'enabled', a.enabled, 'version', a.version,
+        'paused', a.paused_at is not null) as automation,
+    coalesce((select jsonb_object_agg(stage, count) from counted), '{{}}') as counts,
+    coalesce((select jsonb_object_agg(from_stage, average) from (
+        select from_stage, round(sum(from_ms) / sum(moves) / 1000, 3)::float8 as average from moves group by 1
+    ) m), '{{}}') as averages,
+    coalesce((select jsonb_object_agg(stage, points) from (
+        select stage, jsonb_object_agg(point, count) as points from (
+            select stage, floor(greatest(0, extract(epoch from b.now - m.at)) / (60 * %(minutes)s))::integer as point,
+                sum(moves) as count
+            from moves m group by 1, 2
+        ) p where point < %(points)s group by 1
+    ) m), '{{}}') as trends,
+    coalesce((select jsonb_agg({CONTACT} order by shown.place)
+        from shown join executions e on e.id = shown.id
+        join automation_contact_states s on s.execution_id = e.id
+        left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
+    ), '[]') as contacts,
+    (select jsonb_build_object(
+        'active', (select count(*) from flight),
+        'last24_hours', (select count(*) from flight) + (select count(*) from failures)
+            + coalesce(sum(moves) filter (where stage in ('completed', 'skipped')), 0),
+        'sent', coalesce(sum(first_sent), 0),
+        'skipped', coalesce(sum(moves) filter (
+            where stage = 'skipped' and rule not in ('cancelled', 'discarded')), 0),
+        'failed', (select count(*) from failures where not unknown),
+        'unknown', (select count(*) from failures where unknown)) from moves) as totals,
+    coalesce((select jsonb_agg(jsonb_build_object('rule', rule, 'count', count, 'words', words) order by count desc)
+        from (select rule, sum(moves)::integer as count, (array_agg(words order by at desc))[1] as words
+            from moves where stage = 'skipped' group by 1) m), '[]') as skipped,
+    (select count(*) from flight where status <> 'waiting' or due_at <= b.now) as backlog,
+    (select coalesce(sum(moves), 0)::float8 / %(pace)s from moves m
+        where m.at > b.now - make_interval(mins => %(pace)s) and from_stage not in ('sent', 'failed')
+            and stage in ('sent', 'completed', 'failed', 'skipped')) as pace
+from automations a cross join bounds b
+where a.id = %(automation)s and a.deleted_at is null
+"""
