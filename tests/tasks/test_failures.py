@@ -183,8 +183,25 @@ def test_a_step_that_says_so_is_resent_once_after_the_look_up_found_nothing(
     look_up_now(settings)
 
     assert again["error_class"] == "unknown_outcome"
-    assert messages(held["id"])[0]["look_up_at"] is None
+    eventually(lambda: messages(held["id"])[0]["look_up_at"] is None)
+    assert messages(held["id"])[0]["resends"] == 1
     assert len(sandbox.messages(provider="telnyx")) == 0
+
+
+def test_a_step_that_says_so_is_resent_once_although_the_provider_can_be_asked_again_and_again(
+    engine: Engine, sandbox: Running, settings: Settings
+) -> None:
+    alice = Alice()
+    alice.automation([{**HELLO[0], "on_unknown": "resend"}])
+    sandbox.fault(provider="mailgun", fault="reset_before", times=2)
+    held = finished(alice.trigger())
+
+    eventually(lambda: look_up_now(settings) or messages(held["id"])[0]["resends"] == 1)
+    eventually(lambda: execution(held["id"])["status"] == "failed")
+    eventually(lambda: look_up_now(settings) or messages(held["id"])[0]["look_up_at"] is None)
+
+    assert messages(held["id"])[0]["resends"] == 1
+    assert len(sandbox.messages(provider="mailgun")) == 0
 
 
 def test_a_step_that_says_so_is_not_resent_while_nobody_could_be_asked(
