@@ -59,7 +59,7 @@ def make() -> str:
         contact_matching.match(workspace_id, [(None, person) for person in CONTACTS])
     for example in EXAMPLES:
         automation.create(
-            workspace_id, name=example.name, type="workflow", definition=example.definition, actor=SYSTEM,
+            workspace_id, name=example.name, type=example.type, definition=example.definition, actor=SYSTEM,
             enabled=example.enabled,
         )  # fmt: skip
     return workspace_id

@@ -13,11 +13,12 @@ _TODAY = "{{ now | date: '%d %B' }}"
 
 @dataclass(frozen=True)
 class Example:
-    """One automation of the demo: its name, its definition, and whether it is switched on."""
+    """One automation of the demo: its name, its definition, whether it is switched on, and its type."""
 
     name: str
     definition: dict[str, Any]
     enabled: bool = True
+    type: str = "workflow"
 
 
 WELCOME = Example(
@@ -161,7 +162,34 @@ DAILY = Example(
     enabled=False,
 )
 
-EXAMPLES = (WELCOME, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
+#: What `beckon demo` shows at work: an AI writes to each contact in the contact's own daytime.
+COMMENT_FOLLOW_UP = Example(
+    "Comment follow-up",
+    {
+        "trigger": {"type": "comment.left"},
+        "rules": {"active_hours": {"start": "09:00", "end": "21:00", "timezone": "contact"}},
+        "steps": [
+            {
+                "id": "write",
+                "action": "generate_message",
+                "with": {
+                    "prompt": "{{ contact.first_name | default: 'Somebody' }} left a comment under our post about the "
+                    "spring collection. Write one friendly sentence that offers help.",
+                    "max_tokens": 200,
+                    "fallback": "Hi {{ contact.first_name | default: 'there' }}, can we help you choose?",
+                },
+            },
+            {
+                "id": "answer",
+                "action": "send_email",
+                "with": {"subject": "About your comment", "body": "{{ steps.write.text }}"},
+            },
+        ],
+    },
+    type="ai_follow_up",
+)
+
+EXAMPLES = (WELCOME, COMMENT_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
 
 
 def _person(number: int, name: str, zone: str, tags: list[str], **attributes: Any) -> dict[str, Any]:
