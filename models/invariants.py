@@ -105,6 +105,36 @@ _COUNTERS = """
         a.archived_cancelled + coalesce(e.cancelled, 0))
 """
 
+# What the day's hours say is compared with rows as far as both reach back.
+_RUN_COUNTERS = """
+    select a.id, a.workspace_id from automations a left join (
+        select automation_id, count(*) as runs, max(at) as newest from automation_runs group by automation_id
+    ) r on r.automation_id = a.id
+    where a.total_runs <> a.archived_runs + coalesce(r.runs, 0)
+        or (a.archived_runs = 0 and a.last_run_at is distinct from r.newest)
+    union
+    select a.id, a.workspace_id from automations a
+    cross join lateral unnest(a.hourly_runs) with ordinality as h(runs, place)
+    left join (
+        select automation_id, hour_of(at) as hour, count(*) as runs from automation_runs
+        where at > beckon_now() - interval '25 hours' group by 1, 2
+    ) r on r.automation_id = a.id and r.hour = a.newest_run_hour - h.place + 1
+    where a.newest_run_hour - h.place + 1 > hour_of(beckon_now()) - 24 and h.runs <> coalesce(r.runs, 0)
+"""
+
+_RUNS_ARE_AN_HOUR_APART = """
+    select r.id, r.workspace_id from (
+        select id, workspace_id,
+            at - lag(at) over (partition by automation_id, contact_id order by at) as apart
+        from automation_runs
+    ) r where r.apart < interval '1 hour'
+"""
+
+_ONE_RUN = """
+    select (array_agg(r.id order by r.at))[2] as id, r.workspace_id from automation_runs r
+    group by r.workspace_id, r.execution_id having count(*) > 1
+"""
+
 _ONE_MESSAGE = """
     select (array_agg(m.id order by m.id))[1] as id, m.workspace_id from messages m
     group by m.workspace_id, m.execution_id, m.step_id, m.round having count(*) > 1
@@ -207,6 +237,8 @@ _TESTS_STAY_INSIDE = """
         where h.test <> e.test
     union
     select e.id, e.workspace_id from executions e join limit_reservations r on r.execution_id = e.id where e.test
+    union
+    select e.id, e.workspace_id from executions e where e.test and e.run_kind is not null
 """
 
 _TENANTS_ARE_APART = """
@@ -227,6 +259,9 @@ _TENANTS_ARE_APART = """
     union
     select e.id, e.workspace_id from executions e join stage_history h on h.execution_id = e.id
         where (h.workspace_id, h.automation_id) <> (e.workspace_id, e.automation_id)
+    union
+    select r.id, r.workspace_id from automation_runs r join automations a on a.id = r.automation_id
+        where a.workspace_id <> r.workspace_id
 """
 
 _ANSWERS_ARE_KEPT = f"""
@@ -251,6 +286,9 @@ INVARIANTS = (
     Invariant("due_work_is_taken", "Nothing has been due for over a minute.", _DUE_WORK_IS_TAKEN),
     Invariant("waits_can_end", "Whatever waits has a time, an event, a review or a pause to wait for.", _WAITS_CAN_END),
     Invariant("counters", "Every automation's counters are archived plus rows, tests left out.", _COUNTERS),
+    Invariant("run_counters", "Every automation's runs are archived plus rows, its last day too.", _RUN_COUNTERS),
+    Invariant("runs_are_apart", "A contact's runs of an automation are an hour apart.", _RUNS_ARE_AN_HOUR_APART),
+    Invariant("one_run", "An execution is counted as one run at most.", _ONE_RUN),
     Invariant("one_message", "Each step of each round has one message, under its own key.", _ONE_MESSAGE),
     Invariant("one_execution", "A trigger starts an automation once.", _ONE_EXECUTION),
     Invariant("sending_is_held", "A message is being sent only while its execution runs.", _SENDING_IS_HELD),

@@ -14,13 +14,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import structlog
 
-from models import effects
+from models import effects, run
 from models.database import CONNECTION_ERRORS, Row, db
 from models.json_text import json_text
 from models.ledger_sql import CLAIM, PLANNING, RECORD
@@ -39,10 +39,11 @@ _Part = tuple[str | Progress, "Future[Any]"]
 class Ledger:
     """Claims and records for every thread of this process, under one lease owner's name."""
 
-    def __init__(self, owner: str, lease_seconds: float) -> None:
+    def __init__(self, owner: str, lease_seconds: float, run_tracking: bool | None = None) -> None:
         self.owner = owner
         self.lease_seconds = lease_seconds
         self.commits = 0
+        self.tracker = run.Tracker(run_tracking)
         self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
         self._prepared_on: Any = None
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -135,13 +136,18 @@ class Ledger:
     ) -> tuple[set[str], dict[str, Row]]:
         connection = self._connection()
         # One statement alone is a transaction by itself, and spares the server two questions.
-        together = bool(records and claims) or again or any(record.effects for record in records)
+        runs = self.tracker.concerns(records)
+        together = bool(records and claims) or again or runs or any(record.effects for record in records)
+        tracked: list[run.Tracked] = []
+        marks: Mapping[str, Mapping[str, Any]] = {}
         try:
             with connection.cursor() as cursor:
                 if together:
                     cursor.execute("begin")
                 written = self._already_written(cursor, records) if again and records else set()
-                moved = self._record(cursor, records) | written if records else set()
+                if runs:
+                    tracked, marks = self.tracker.count(cursor, records)
+                moved = self._record(cursor, records, marks) | written if records else set()
                 claimed = self._claim(cursor, claims) if claims else {}
                 if together:
                     cursor.execute("commit")
@@ -151,6 +157,7 @@ class Ledger:
                 connection.cursor().execute("rollback")
             raise
         self.commits += 1
+        run.tell(tracked)
         return moved, claimed
 
     def _connection(self) -> Any:
@@ -163,6 +170,7 @@ class Ledger:
                 cursor.execute(PLANNING)
                 cursor.execute(CLAIM)
                 cursor.execute(RECORD)
+                cursor.execute(run.PREPARE)
             self._prepared_on = connection
         return connection
 
@@ -187,8 +195,11 @@ class Ledger:
         )
         return {values[0] for values in cursor.fetchall()}
 
-    def _record(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
-        executions = [{"id": record.execution_id, "expected": record.fence, **record.state} for record in records]
+    def _record(self, cursor: Any, records: Sequence[Progress], marks: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        executions = [
+            {"id": record.execution_id, "expected": record.fence, **record.state, **marks.get(record.execution_id, {})}
+            for record in records
+        ]
         lists = (
             executions,
             [stage for record in records for stage in record.stages],

@@ -90,7 +90,8 @@ RECORD = f"""
 prepare record_progress (json, json, json, json) as
 with given as materialized (
     -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
-    select * from json_to_recordset($1) as x(id uuid, expected integer, {_columns(STATE)}) order by id
+    select * from json_to_recordset($1)
+        as x(id uuid, expected integer, ran boolean, run_due_at timestamptz, {_columns(STATE)}) order by id
 ), moved as (
     update executions e set
         {_replace(STATE, set(), "g")},
@@ -99,11 +100,12 @@ with given as materialized (
         lease_owner = case when g.status = 'running' then e.lease_owner end,
         lease_until = case when g.status = 'running' then e.lease_until end,
         rung_at = beckon_now(),
+        run_due_at = coalesce(g.run_due_at, e.run_due_at),
         execution_time_ms = case when g.finished_at is not null
             then (extract(epoch from g.finished_at - e.started_at) * 1000)::bigint end
     from given g
     where e.id = g.id and e.fence = g.expected and e.status = 'running'
-    returning e.id, e.workspace_id, e.automation_id, e.test, e.status, e.finished_at
+    returning e.id, e.workspace_id, e.automation_id, e.test, e.status, e.finished_at, g.ran
 ), passed as (
     insert into stage_history (workspace_id, automation_id, test, {_names(STAGE)})
     select m.workspace_id, m.automation_id, m.test, {_names(STAGE, "x.")}
@@ -121,14 +123,15 @@ with given as materialized (
     on conflict (key) do update set {_replace(MESSAGE, {"id", "key", "created_at"}, "excluded")}
 ), counted as materialized (
     -- In one order for every process, so that two of them cannot wait for each other.
-    select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at) from (
+    select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,
+        o.runs, case when o.runs > 0 then beckon_now() end) from (
         select automation_id,
             (count(*) filter (where status = 'succeeded'))::integer as succeeded,
             (count(*) filter (where status = 'failed'))::integer as failed,
             (count(*) filter (where status = 'skipped'))::integer as skipped,
             (count(*) filter (where status = 'cancelled'))::integer as cancelled,
-            max(finished_at) as at
-        from moved where finished_at is not null and not test
+            max(finished_at) as at, (count(*) filter (where ran))::integer as runs
+        from moved where (finished_at is not null or ran) and not test
         group by automation_id order by automation_id
     ) o
 )

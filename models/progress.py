@@ -7,6 +7,7 @@ steps and messages that changed, and effects on other rows that must happen exac
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 #: Columns of `executions` that a record replaces, with their types.
@@ -32,6 +33,7 @@ STATE = {
     "round": "integer",
     "follow_up_count": "integer",
     "follow_up_ended_because": "jsonb",
+    "run_kind": "text",
     "finished_at": "timestamptz",
 }
 
@@ -140,6 +142,15 @@ class PauseProvider:
     retry_in_seconds: float
 
 
+@dataclass(frozen=True)
+class CountRun:
+    """A step succeeded that counts as a run: what it was, and when."""
+
+    id: str
+    kind: str
+    at: datetime
+
+
 Effect = ChangeContact | CreateTask | Suppress | GiveBackLimit | PauseProvider
 
 
@@ -154,3 +165,5 @@ class Progress:
     steps: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    #: Counted in the same commit or, where that cannot be, marked to be counted later (`models/run`).
+    run: CountRun | None = None

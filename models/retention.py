@@ -1,7 +1,7 @@
 """Removes what is older than its keep, in small bites, and never anything that is still in flight.
 
 Finished executions are counted into their automation's archived columns before they go, so that a counter is always
-archived plus rows. The stage history goes by months: a dropped partition costs nothing.
+archived plus rows. The stage history goes by months and runs go by days: a dropped partition costs nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def run_once() -> dict[str, int]:
         counts["partitions_dropped"] = int(
             value("select drop_history_partitions(beckon_now() - make_interval(days => %s))", (KEEP_DAYS,))
         )
+    counts |= _turn_run_partitions()
     for _ in range(BITES):
         with transaction():
             removed = _remove_executions()
@@ -35,6 +36,16 @@ def run_once() -> dict[str, int]:
             break
     with transaction():
         return counts | _remove_small_rows() | {"triggers": _remove_triggers()}
+
+
+def _turn_run_partitions() -> dict[str, int]:
+    """Days of runs ahead, and those behind archived and dropped; in transactions of their own, which lock much."""
+    with transaction():
+        made = int(value("select ensure_run_partitions(7)"))
+    with transaction():
+        dropped = row("select * from drop_run_partitions(beckon_now() - make_interval(days => %s))", (KEEP_DAYS,))
+    assert dropped is not None
+    return {"run_days_made": made, "run_days_dropped": dropped["days"], "runs": int(dropped["runs"])}
 
 
 def _remove_small_rows() -> dict[str, int]:
@@ -51,6 +62,7 @@ def _remove_small_rows() -> dict[str, int]:
         "received": changed(
             "delete from received_messages where at < beckon_now() - make_interval(days => %s)", (KEEP_DAYS,)
         ),
+        "windows": changed("delete from run_windows where counted_at < beckon_now() - interval '1 hour'"),
         "limits": changed("delete from limit_counts where day < beckon_now()::date - 2"),
         "places": changed(
             "delete from limit_reservations r where day < beckon_now()::date - 2 and not exists "

@@ -34,7 +34,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self.ledger = Ledger(self.owner, settings.lease_seconds)
+        self.ledger = Ledger(self.owner, settings.lease_seconds, settings.run_tracking)
         self.leases = Leases(self.owner, settings.lease_seconds)
         self.last_words = LastWords()
         self._workflows: OrderedDict[str, Workflow] = OrderedDict()

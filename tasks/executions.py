@@ -162,6 +162,7 @@ def _may_go_on(engine: Engine, passage: Passage, queue: str) -> bool:
     """Whether nothing holds it and, where a round begins, the rules allow it."""
     try:
         passage.workflow = engine.workflow(passage.row["version_id"])
+        passage.count_resolved()
         return not held(passage, queue) and (passage.stage != "checking" or check(engine, passage))
     except CONNECTION_ERRORS as error:
         # Nothing has happened yet: it is begun anew when the ledger has PostgreSQL back, and no death is counted.

@@ -16,11 +16,13 @@ from typing import Any
 import metrics
 from models.database import Row
 from models.ids import new_id
-from models.progress import STATE, Effect, Progress
+from models.progress import STATE, CountRun, Effect, Progress
 from rules import stages
 from rules.definition import Step, Workflow
 from rules.errors import ExecutionError, UnknownOutcome
 from rules.facts import contact_facts, facts
+from rules.plan import find_step
+from rules.runs import kind_of
 
 #: The first passage; follow-ups are numbered from 1.
 FIRST_ROUND = 0
@@ -58,6 +60,7 @@ class Passage:
         self._changed_steps: dict[str, dict[str, Any]] = {}
         self._changed_messages: dict[str, dict[str, Any]] = {}
         self._effects: list[Effect] = []
+        self._run: CountRun | None = None
 
     # What is so
 
@@ -156,8 +159,27 @@ class Passage:
     def succeed(self, step: Step, output: Mapping[str, Any], status: str = "succeeded") -> None:
         """Finish a step with its output; `status` may be "skipped"."""
         self._end(self._begun(step), status=status, output=dict(output))
+        if status == "succeeded":
+            self._count(step)
         # What failed before has been overcome; the failed tries stay with their step.
         self.state.update(error_class=None, error_message=None, error_code=None, failed_step=None, next_retry_at=None)
+
+    def _count(self, step: Step) -> None:
+        """Note the first step that counts as a run. A test has none."""
+        kind = kind_of(step.action, step.with_)
+        if kind is None or self.test or self.state["run_kind"] is not None:
+            return
+        self.state["run_kind"] = kind
+        self._run = CountRun(new_id(), kind, self.now())
+
+    def count_resolved(self) -> None:
+        """Count a step that ended while nobody held the execution: by a callback, a look-up or an operator."""
+        if self.test or self.state["run_kind"] is not None:
+            return
+        for row in self.steps.values():
+            step = find_step(self.workflow, row["step_id"]) if row["status"] == "succeeded" else None
+            if step is not None:
+                self._count(step)
 
     def fail_step(self, step: Step, error: Mapping[str, Any]) -> None:
         """Note a failed attempt; the step may be tried again."""
@@ -245,8 +267,10 @@ class Passage:
             steps=[dict(step) for step in self._changed_steps.values()],
             messages=[dict(message) for message in self._changed_messages.values()],
             effects=self._effects,
+            run=self._run,
         )
         self._stages, self._changed_steps, self._changed_messages, self._effects = [], {}, {}, []
+        self._run = None
         return progress
 
     def recorded(self) -> None:

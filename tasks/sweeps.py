@@ -13,7 +13,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, message, pause, retention, tally
+from models import execution, inbound_event, message, pause, retention, run, tally
 from models.database import transaction
 from settings import Settings
 from tasks.accounts import fingerprint, missing
@@ -103,6 +103,16 @@ def process_callbacks(settings: Settings) -> Counts:
     return {"rung": len(ids)}
 
 
+def count_due_runs(settings: Settings) -> Counts:
+    """Runs that could not be counted in the record of their step."""
+    if settings.run_tracking is False:
+        return {"counted": 0, "duplicates": 0}
+    tracked = run.count_due(AT_ONCE)
+    run.tell(tracked)
+    counted = sum(one.counted for one in tracked)
+    return {"counted": counted, "duplicates": len(tracked) - counted}
+
+
 def end_mended_pauses(settings: Settings) -> Counts:
     """Pauses that refused credentials made, once there are other credentials."""
     ended = 0
@@ -136,6 +146,7 @@ DUTIES = (
     Duty("look_ups", 5.0, look_up_unknown),
     Duty("callbacks", 10.0, process_callbacks),
     Duty("schedules", 1.0, start_due_schedules),
+    Duty("runs", 5.0, count_due_runs),
     Duty("pauses", 10.0, end_mended_pauses),
     Duty("retry", 300.0, retry_failed),
     Duty("tallies", 30.0, tally_moves),

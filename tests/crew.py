@@ -72,6 +72,12 @@ def books_balance() -> None:
         """
     )
     assert wrong == []
+    runs = rows(
+        "select a.id, a.total_runs, a.archived_runs, r.rows from automations a left join lateral "
+        "(select count(*) as rows from automation_runs x where x.automation_id = a.id) r on true "
+        "where a.total_runs <> a.archived_runs + r.rows"
+    )
+    assert runs == []
     unheld = value(
         "select count(*) from executions where (status = 'running') <> (lease_until is not null) "
         "or (status in ('pending', 'waiting') and due_at is null and waiting_for not in ('event', 'review', 'pause'))"

@@ -15,8 +15,8 @@ from models import migrations
 
 UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
 
-#: Months of stage history are made by retention as time passes, like rows: two databases need not have the same.
-_OURS = r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^stage_history_\d{4}_\d{2}'"
+#: Months of stage history and days of runs are made as time passes, like rows: two databases need not have the same.
+_OURS = r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^(stage_history|automation_runs)_\d{4}_\d{2}'"
 #: Each answers one line of text for each thing of its kind.
 CATALOG = {
     "tables": f"""

@@ -12,7 +12,7 @@ from models.database import WritesRefused, acting_as, changed, value
 from models.ids import new_id
 from models.invariants import INVARIANTS
 from models.ledger import Ledger
-from models.progress import STATE, Progress
+from models.progress import STATE, CountRun, Progress
 from models.trigger import NewExecution, NewTrigger
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'
@@ -73,12 +73,15 @@ class World:
         at = claimed["claimed_at"]
         way = ["checking", "eligible", "ready_to_send", "sending", "sent", "completed"]
         state = {name: claimed[name] for name in STATE}
+        counted = None if self.test else CountRun(new_id(), "main_dm", at)
+        state.update(run_kind=counted and counted.kind)
         state.update(status="succeeded", stage="completed", stage_since=at, finished_at=at, due_at=None)
         whole = {"execution_id": self.execution_id, "step_id": "hello", "round": 0}
         return Progress(
             self.execution_id,
             claimed["fence"],
             state,
+            run=counted,
             stages=[
                 {"execution_id": self.execution_id, "from_stage": a, "from_ms": 0, "stage": b, "entered_at": at}
                 for a, b in itertools.pairwise(way)
@@ -139,6 +142,11 @@ def test_what_was_sent_and_completed_breaks_nothing(done, tested):
 
 LATE = "beckon_now() - interval '61 seconds'"
 
+ANOTHER_RUN = (
+    "insert into automation_runs select %(new)s, workspace_id, automation_id, contact_id, {execution}, kind, "
+    "at + interval '{later}' from automation_runs where automation_id = %(a)s"
+)
+
 #: By hand, to a finished execution: what breaks, and how.
 BREAKS: list[tuple[str, str]] = [
     ("status_and_stage", "update executions set stage = 'sent' where id = %(e)s"),
@@ -151,6 +159,12 @@ BREAKS: list[tuple[str, str]] = [
     ("durations_add_up", "update stage_history set from_ms = 9000 where execution_id = %(e)s and stage = 'sent'"),
     ("counters", "update automations set succeeded = succeeded + 1 where id = %(a)s"),
     ("counters", "update automations set archived_failed = 1 where id = %(a)s"),
+    ("run_counters", "update automations set total_runs = 2 where id = %(a)s"),
+    ("run_counters", "update automations set last_run_at = null where id = %(a)s"),
+    ("run_counters", "update automations set hourly_runs[1] = 2 where id = %(a)s"),
+    ("run_counters", "delete from automation_runs where automation_id = %(a)s"),
+    ("runs_are_apart", ANOTHER_RUN.format(execution="%(new)s", later="59 minutes")),
+    ("one_run", ANOTHER_RUN.format(execution="%(e)s", later="61 minutes")),
     ("one_message", "update messages set key = 'another' where id = %(m)s"),
     (
         "one_message",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
+import psycopg2
 from crew import books_balance
 
 import clock
 from cast import HELLO, Alice, at_rest, counters, finished
-from models import conversation, retention
+from models import conversation, retention, run
 from models.database import changed, row, rows, value
 from sandbox.server import Running
+from settings import Settings
 from tasks.engine import Engine
 
 RESTED = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
@@ -142,3 +145,64 @@ def test_what_contacts_wrote_goes_after_ninety_days(engine: Engine) -> None:
     assert [one["provider_message_id"] for one in rows("select provider_message_id from received_messages")] == [
         "in-89"
     ]
+
+
+def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engine: Engine, settings: Settings) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
+        for days in (91, 100):
+            cursor.execute("select to_char(beckon_now() - make_interval(days => %s), 'YYYY_MM_DD')", (days,))
+            (day,) = cursor.fetchone()
+            cursor.execute(
+                f"create table automation_runs_{day} partition of automation_runs for values from "
+                "(to_date(%s, 'YYYY_MM_DD')::timestamptz) to (to_date(%s, 'YYYY_MM_DD') + interval '1 day')",
+                (day, day),
+            )
+        owner.commit()
+    # One that has no day of its own either, two on each old day, two that are young enough.
+    for days in (95, 91, 91, 100, 100, 89, 0):
+        changed(
+            "insert into automation_runs select gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), "
+            "'main_dm', beckon_now() - make_interval(days => %s)",
+            (alice.workspace_id, automation_id, days),
+        )
+    assert run.rebuild_counters() == 1
+
+    counts = retention.run_once()
+
+    assert (counts["run_days_dropped"], counts["runs"]) == (2, 5)
+    assert row("select total_runs, archived_runs from automations") == {"total_runs": 7, "archived_runs": 5}
+    assert left("automation_runs") == 2
+    assert retention.run_once()["runs"] == 0
+    assert run.rebuild_counters() == 1
+    books_balance()
+
+
+def test_while_somebody_reads_runs_no_day_is_dropped_and_nothing_is_archived_twice(
+    engine: Engine, settings: Settings
+) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    changed(
+        "insert into automation_runs select gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), "
+        "'main_dm', beckon_now() - interval '99 days'",
+        (alice.workspace_id, automation_id),
+    )
+    run.rebuild_counters()
+    with closing(psycopg2.connect(settings.database_url)) as reader, reader.cursor() as cursor:
+        cursor.execute("select count(*) from automation_runs")
+        assert retention.run_once()["runs"] == 0
+    assert retention.run_once()["runs"] == 1
+    books_balance()
+
+
+def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    finished(alice.trigger())
+    retention.run_once()
+    assert left("run_windows") == 1
+    changed("update run_windows set counted_at = beckon_now() - interval '61 minutes'")
+    retention.run_once()
+    assert left("run_windows") == 0

@@ -1,0 +1,2 @@
+drop index executions_run_due;
+drop index automation_runs_newest;
