@@ -1,12 +1,13 @@
-"""Contacts as people and programs keep them: a page of the list, one, its changes and its end.
+"""Contacts as people and programs keep them: one, its changes and its end.
 
-Finding the contact that a trigger speaks of, and making it, is `models.contact_matching`'s. Fields come in normalised,
-under the names of the columns. Deleting is soft: history keeps its names, the addresses are free for others.
+Finding the contact that a trigger speaks of, and making it, is `models.contact_matching`'s; the list is
+`models.reports.contacts`'s. Fields come in normalised, under the names of the columns. Deleting is soft: history keeps
+its names, the addresses are free for others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import peewee
@@ -17,11 +18,9 @@ from models import audit, conversation
 from models.audit import Actor
 from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
 from models.database import Row, acting_as, changed, row, rows, value
-from models.ids import is_id
 from models.refusals import Conflict, NotThere
-from models.reports.search import prefix_query
 
-_COLUMNS = """
+COLUMNS = """
     c.id, c.external_id, c.first_name, c.last_name, c.username, c.email, c.phone, c.facebook_id, c.instagram_id,
     c.timezone, c.tags, c.attributes, c.last_event_at, c.created_at, c.updated_at,
     coalesce((select json_agg(json_build_object('channel', s.channel, 'reason', s.reason) order by s.channel)
@@ -34,7 +33,7 @@ def get(workspace_id: str, contact_id: str) -> Row | None:
     """One contact with its channels that are `suppressed`."""
     with acting_as(workspace_id):
         return row(
-            f"select {_COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
+            f"select {COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
             (workspace_id, contact_id),
         )
 
@@ -42,31 +41,6 @@ def get(workspace_id: str, contact_id: str) -> Row | None:
 def is_just_made(contact_id: str) -> bool:
     """Whether the present transaction made this contact: its time is then the transaction's."""
     return bool(value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
-
-
-def page(
-    workspace_id: str, *, limit: int, before: str | None = None, q: str | None = None, tag: str | None = None
-) -> list[Row]:
-    """At most `limit` contacts, newest first, older than the one with id `before`.
-
-    `q` is an id, an external id, an e-mail or a phone number, or the beginnings of words of names and addresses.
-    """
-    conditions, parameters = ["c.workspace_id = %s and c.deleted_at is null"], [workspace_id]
-    if before is not None:
-        conditions.append("c.id < %s")
-        parameters.append(before)
-    if tag is not None:
-        conditions.append("%s = any(c.tags)")
-        parameters.append(tag)
-    if q:
-        condition, given = _matching(q.strip())
-        conditions.append(condition)
-        parameters.extend(given)
-    with acting_as(workspace_id):
-        return rows(
-            f"select {_COLUMNS} from contacts c where {' and '.join(conditions)} order by c.id desc limit %s",
-            [*parameters, limit],
-        )
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
@@ -101,9 +75,13 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
         audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, {"fields": sorted(fields)})
 
 
-def delete(workspace_id: str, contact_id: str, actor: Actor) -> None:
-    """Delete softly, and what it wrote to us for good; what is in flight for it will be skipped. Raises `NotThere`."""
+def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
+    """Delete softly and, in the same transaction, call `cancel_in_flight`; its answer. Raises `NotThere`.
+
+    What the contact wrote to us is forgotten.
+    """
     with acting_as(workspace_id):
+        # From here on no trigger finds the contact, so nothing new can come into flight.
         moved = changed(
             "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
             (contact_id, workspace_id),
@@ -111,18 +89,9 @@ def delete(workspace_id: str, contact_id: str, actor: Actor) -> None:
         if not moved:
             raise NotThere(_MISSING)
         conversation.forget(contact_id)
-        audit.record(workspace_id, actor, "contact.deleted", "contact", contact_id)
-
-
-def _matching(q: str) -> tuple[str, list[Any]]:
-    exact = "c.external_id = %s or lower(c.email) = %s or c.phone = %s"
-    given: list[Any] = [q, q.lower(), q]
-    if is_id(q):
-        return f"(c.id = %s or {exact})", [q, *given]
-    words = prefix_query(q)
-    if words is None:
-        return f"({exact})", given
-    return f"({exact} or c.search @@ to_tsquery('simple', %s))", [*given, words]
+        cancelled = cancel_in_flight()
+        audit.record(workspace_id, actor, "contact.deleted", "contact", contact_id, {"cancelled": cancelled})
+        return cancelled
 
 
 def _taken(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> Conflict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.database import Row, row
 
-_COLUMN = {"email": "lower(c.email)", "sms": "c.phone"}
+_COLUMN = {"email": "c.email", "sms": "c.phone"}
 
 
 def who_wrote(channel: str, address: str, workspace_id: str | None) -> Row | None:

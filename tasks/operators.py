@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import metrics
-from models import audit, execution, message, operation, pause
+from models import audit, contact, execution, message, operation, pause
 from models.audit import Actor
 from models.database import Row, acting_as
 from models.ids import is_id
@@ -71,6 +71,20 @@ def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int
         detail = {"words": "The automation was deleted.", "by": actor.name}
         condition = "e.workspace_id = acting_workspace() and e.automation_id = %s"
         return len(execution.cancel(condition, (automation_id,), "automation_deleted", detail))
+
+
+def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
+    """Delete a contact and end what is in flight for it; how many."""
+    detail = {"words": "The contact was deleted.", "by": actor.name}
+    condition = "e.workspace_id = acting_workspace() and e.contact_id = %s"
+    cancelled = contact.delete(
+        workspace_id,
+        contact_id,
+        actor,
+        lambda: len(execution.cancel(condition, (contact_id,), "contact_deleted", detail)),
+    )
+    metrics.operator_actions_total.labels(action="delete_contact", result="done").inc()
+    return cancelled
 
 
 def act_on_matching(

@@ -1,8 +1,8 @@
-"""Contacts over HTTP: list, find, make or change, and let go."""
+"""Contacts over HTTP: list, find, make or change, suppress, and let go."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,13 +12,19 @@ from dashboard.api import shapes
 from dashboard.bodies import Body, ShortText
 from dashboard.errors import Refusal, invalid, not_there
 from dashboard.resource import Resource
-from models import audit, contact, contact_matching
+from models import audit, contact, contact_matching, suppression
 from models.contact_matching import ContactRefused
 from models.database import acting_as
+from models.reports import contacts as report
+from models.reports.contacts import ContactFilters
 from rules.contacts import normalise
 from rules.problems import Problem
+from tasks import operators
 
 contacts = Resource("contacts")
+
+#: The channels of `models.suppression`.
+Channel = Literal["email", "sms", "facebook", "instagram"]
 
 ONE = shapes.record(
     id=shapes.ID, externalId=shapes.maybe(shapes.TEXT), firstName=shapes.maybe(shapes.TEXT),
@@ -56,10 +62,17 @@ class ContactFields(Body):
 
 
 class ContactPage(shapes.Page):
-    """Which contacts: `q` is an id, an address, or the beginnings of words."""
+    """Which contacts: `q` is an id, an address, or the beginnings of words; `suppressed` a channel, or "any"."""
 
     q: ShortText | None = None
     tag: ShortText | None = None
+    suppressed: Channel | Literal["any"] | None = None
+
+
+class Suppressed(Body):
+    """A channel on which the contact must not be written to."""
+
+    channel: Channel
 
 
 @contacts.api(
@@ -72,8 +85,9 @@ class ContactPage(shapes.Page):
 def list_contacts(call: Caller, query: ContactPage) -> Any:
     """List contacts, newest first."""
     before = row_id_of(query.cursor)
+    filters = ContactFilters(q=query.q, tag=query.tag, suppressed=query.suppressed)
     found, cursor = paged(
-        lambda limit: contact.page(call.workspace_id, limit=limit, before=before, q=query.q, tag=query.tag),
+        lambda limit: report.page(call.workspace_id, filters, limit=limit, before=before),
         query.limit,
     )
     return success(contacts=[named(one) for one in found], nextCursor=cursor)
@@ -129,11 +143,40 @@ for _method in ("PUT", "PATCH"):
     )(change_contact)
 
 
-@contacts.api("DELETE", "/api/contacts/{contact_id}", permission="write", answer={})
+@contacts.api("DELETE", "/api/contacts/{contact_id}", permission="write", answer={"cancelled": shapes.COUNT})
 def delete_contact(call: Caller, contact_id: str) -> Any:
-    """Delete a contact; its addresses are free for others, its history stays."""
-    contact.delete(call.workspace_id, contact_id, call.actor)
-    return success()
+    """Delete a contact and cancel what is in flight for it; its addresses are free for others, its history stays."""
+    return success(cancelled=operators.delete_contact(call.workspace_id, contact_id, call.actor))
+
+
+@contacts.api(
+    "POST",
+    "/api/contacts/{contact_id}/suppressions",
+    permission="write",
+    body=Suppressed,
+    answer={"contact": ONE},
+    status=201,
+    statuses=(409,),
+)
+def suppress_contact(call: Caller, contact_id: str, body: Suppressed) -> Any:
+    """Write to a contact on one channel no more."""
+    suppression.add(call.workspace_id, contact_id, body.channel, call.actor)
+    return success(201, contact=_shown(call, contact_id))
+
+
+@contacts.api(
+    "DELETE",
+    "/api/contacts/{contact_id}/suppressions/{channel}",
+    permission="write",
+    answer={"contact": ONE},
+    statuses=(409,),
+)
+def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
+    """Let a contact be written to on one channel again."""
+    if channel not in suppression.CHANNELS:
+        raise not_there("There is no such channel.")
+    suppression.lift(call.workspace_id, contact_id, channel, call.actor)
+    return success(contact=_shown(call, contact_id))
 
 
 def _shown(call: Caller, contact_id: str) -> dict[str, Any]:

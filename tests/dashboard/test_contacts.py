@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.dashboard import stories
 from tests.dashboard.cast import Producer
 
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "Ada@Example.com", "phone": "+15550100", "tags": ["lead"]}
@@ -52,3 +53,29 @@ def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> N
     assert [one["firstName"] for one in alice.get("/api/contacts?tag=bob").json["contacts"]] == ["Bob"]
     assert alice.get("/api/contacts?limit=2").json["nextCursor"]
     assert charlie.get("/api/contacts").json["contacts"] == []
+
+
+def test_deleting_a_contact_cancels_what_is_in_flight_for_it(alice: Producer) -> None:
+    ada = alice.post("/api/contacts", ADA).json["contact"]["id"]
+    automation = alice.create()
+    one = stories.execution(alice, automation, status="pending", stage="queued", contact_id=ada)
+    done = stories.execution(alice, automation, contact_id=ada)
+    other = stories.execution(alice, automation, status="pending", stage="queued")
+    assert alice.ask("DELETE", f"/api/contacts/{ada}").json["cancelled"] == 1
+    found = {id: alice.get(f"/api/executions/{id}").json["execution"] for id in (one, done, other)}
+    assert [found[id]["status"] for id in (one, done, other)] == ["cancelled", "succeeded", "pending"]
+    assert found[one]["skippedBecause"]["detail"]["words"] == "The contact was deleted."
+
+
+def test_a_channel_is_suppressed_and_lifted(alice: Producer, charlie: Producer) -> None:
+    path = f"/api/contacts/{alice.post('/api/contacts', ADA).json['contact']['id']}/suppressions"
+    made = alice.post(path, {"channel": "email"})
+    assert (made.status_code, made.json["contact"]["suppressed"]) == (201, [{"channel": "email", "reason": "operator"}])
+    assert alice.post(path, {"channel": "email"}).status_code == 409
+    assert alice.post(path, {"channel": "slack"}).json["errors"][0]["path"] == "channel"
+    assert [one["firstName"] for one in alice.get("/api/contacts?suppressed=email").json["contacts"]] == ["Ada"]
+    assert charlie.ask("DELETE", f"{path}/email").status_code == 404
+    assert alice.ask("DELETE", f"{path}/email").json["contact"]["suppressed"] == []
+    assert alice.ask("DELETE", f"{path}/email").status_code == 409
+    log = alice.get("/api/audit").json["entries"]
+    assert [one["action"] for one in log][:2] == ["contact.suppression_lifted", "contact.suppressed"]

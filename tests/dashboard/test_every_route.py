@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "Bulk": {},
     "Resolution": {"as": "sent"},
     "ContactFields": {"firstName": "Ada"},
+    "Suppressed": {"channel": "email"},
     "NewMember": {"email": "new@example.com", "role": "viewer"},
     "NewKey": {"name": "n", "scopes": ["read"]},
     "Import": {"csv": "email\nada@example.com"},

@@ -126,6 +126,6 @@ def test_the_conversation_is_both_directions_in_order_without_tests(say: Any, al
 
 def test_what_a_contact_wrote_goes_with_the_contact(say: Any, alices: str, bob: str) -> None:
     say("m1")
-    contact.delete(alices, bob, SYSTEM)
+    contact.delete(alices, bob, SYSTEM, lambda: 0)
     with transaction():
         assert value("select count(*) from received_messages") == value("select count(*) from conversations") == 0

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import settings
-from models import account, api_key, automation, contact, database, demo, site_key, user, workspace
+from models import account, api_key, automation, database, demo, site_key, user, workspace
 from models.audit import SYSTEM
 from models.demo_examples import CONTACTS, EXAMPLES
-from models.reports import automations
+from models.reports import automations, contacts
+from models.reports.contacts import ContactFilters
 from rules.contacts import normalise_email, normalise_phone
 from rules.schedule import zone_named
 from rules.validation import validate
@@ -55,7 +56,7 @@ def test_every_person_is_as_the_api_would_have_stored_them(person):
 def test_the_first_start_makes_a_workspace_with_people_and_automations(start):
     says = start()
     assert workspace.get(says["workspaceId"])["demo"] is True
-    assert len(contact.page(says["workspaceId"], limit=100)) == len(CONTACTS) == 12
+    assert len(contacts.page(says["workspaceId"], ContactFilters(), limit=100)) == len(CONTACTS) == 12
     made = automations.page(says["workspaceId"], limit=100)
     assert {one["name"]: one["enabled"] for one in made} == {one.name: one.enabled for one in EXAMPLES}
 

@@ -1,0 +1,61 @@
+"""Channels on which a contact must not be written to, as operators add and lift them.
+
+Bounces, complaints and opt-outs add theirs where they are read (`models.message`, `models.effects`). The engine looks
+before each send, so what is in flight heeds a change at its next message.
+"""
+
+from __future__ import annotations
+
+from models import audit
+from models.audit import Actor
+from models.database import Row, acting_as, changed, rows, value
+from models.refusals import Conflict, NotThere
+
+#: The channels that reach a contact; the others reach operators and systems.
+CHANNELS = ("email", "sms", "facebook", "instagram")
+_ADDRESS = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
+
+
+def of_contact(workspace_id: str, contact_id: str) -> list[Row]:
+    """A contact's suppressed channels: channel, address, reason, created_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select channel, address, reason, created_at from suppressions "
+            "where workspace_id = %s and contact_id = %s order by channel",
+            (workspace_id, contact_id),
+        )
+
+
+def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
+    """Write to the contact on this channel no more. Raises `NotThere`, and `Conflict` where that is so already."""
+    with acting_as(workspace_id):
+        added = changed(
+            "insert into suppressions (workspace_id, contact_id, channel, address, reason) "
+            f"select workspace_id, id, %s, {_ADDRESS[channel]}, 'operator' from contacts "
+            "where id = %s and workspace_id = %s and deleted_at is null "
+            "on conflict (workspace_id, contact_id, channel) do nothing",
+            (channel, contact_id, workspace_id),
+        )
+        if not added:
+            _refuse(workspace_id, contact_id, Conflict("This channel is suppressed already.", "channel"))
+        audit.record(workspace_id, actor, "contact.suppressed", "contact", contact_id, {"channel": channel})
+
+
+def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
+    """Let the contact be written to on this channel again. Raises `NotThere`, and `Conflict` where nothing forbids it."""
+    with acting_as(workspace_id):
+        lifted = rows(
+            "delete from suppressions where workspace_id = %s and contact_id = %s and channel = %s returning reason",
+            (workspace_id, contact_id, channel),
+        )
+        if not lifted:
+            _refuse(workspace_id, contact_id, Conflict("This channel is not suppressed.", "channel"))
+        detail = {"channel": channel, "reason": lifted[0]["reason"]}
+        audit.record(workspace_id, actor, "contact.suppression_lifted", "contact", contact_id, detail)
+
+
+def _refuse(workspace_id: str, contact_id: str, conflict: Conflict) -> None:
+    known = "select true from contacts where id = %s and workspace_id = %s and deleted_at is null"
+    if value(known, (contact_id, workspace_id)):
+        raise conflict
+    raise NotThere("There is no contact by that id.")
