@@ -17,7 +17,7 @@ from psycopg2.extras import Json
 from models import audit, conversation
 from models.audit import Actor
 from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
-from models.database import Row, acting_as, changed, row, rows, value
+from models.database import Row, acting_as, changed, row, value
 from models.refusals import Conflict, NotThere
 
 COLUMNS = """

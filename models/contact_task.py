@@ -9,11 +9,11 @@ from models.refusals import NotThere
 
 
 def of_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
-    """At most `limit` of a contact's tasks: the open ones first, by when they are due; then the newest of the others."""
+    """At most `limit` of a contact's tasks: open ones first, by when they are due, then the newest of the others."""
     with acting_as(workspace_id):
         return rows(
-            "select t.id, t.execution_id, t.title, t.assignee, t.due_at, t.done_at, t.created_at, a.name automation_name "
-            "from contact_tasks t left join executions e on e.id = t.execution_id "
+            "select t.id, t.execution_id, t.title, t.assignee, t.due_at, t.done_at, t.created_at, "
+            "a.name automation_name from contact_tasks t left join executions e on e.id = t.execution_id "
             "left join automations a on a.id = e.automation_id "
             "where t.workspace_id = %s and t.contact_id = %s "
             "order by t.done_at is not null, case when t.done_at is null then t.due_at end nulls last, t.id desc "

@@ -42,7 +42,7 @@ def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
 
 
 def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
-    """Let the contact be written to on this channel again. Raises `NotThere`, and `Conflict` where nothing forbids it."""
+    """Let the contact be written to on this channel again. Raises `NotThere`, and `Conflict` where none is."""
     with acting_as(workspace_id):
         lifted = rows(
             "delete from suppressions where workspace_id = %s and contact_id = %s and channel = %s returning reason",
