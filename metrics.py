@@ -144,7 +144,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (operator_actions_total, product(
         (
             "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "review",
-            "pause", "resume", "delete", "process_pending",
+            "pause", "resume", "delete", "process_pending", "stop_follow_ups",
         ),
         ("done", "refused"),
     )),

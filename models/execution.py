@@ -29,7 +29,7 @@ def wake_for_events(events: Sequence[tuple[str, str]]) -> list[Row]:
         update executions e set due_at = beckon_now(), event_at = beckon_now(), rung_at = beckon_now()
         from json_to_recordset(%s::json) as given(contact_id uuid, event text)
         where e.contact_id = given.contact_id and e.wait_event = given.event and e.status = 'waiting'
-            and e.waiting_for = 'event'
+            and e.waiting_for in ('event', 'follow_up')
         returning e.id, e.queue
         """,
         (given,),

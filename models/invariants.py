@@ -166,6 +166,15 @@ _SUCCESS_IS_WHOLE = """
     where e.status = 'succeeded' and s.status in ('pending', 'running', 'failed')
 """
 
+_FOLLOW_UPS_ARE_COUNTED = """
+    select e.id, e.workspace_id from executions e left join lateral (
+        select count(distinct m.round) as sent from messages m where m.execution_id = e.id and m.round > 0
+            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook')
+    ) m on true
+    where (e.round > 0 or e.follow_up_count > 0) and (e.follow_up_count > e.round
+        or (e.status = 'succeeded' and e.follow_up_count <> m.sent))
+"""
+
 # Counts of the last days; older ones are removed. Each reservation counts for everybody, and for its contact.
 _LIMIT_COUNTS = f"""
     with reserved as (
@@ -294,6 +303,7 @@ INVARIANTS = (
     Invariant("sending_is_held", "A message is being sent only while its execution runs.", _SENDING_IS_HELD),
     Invariant("sent_is_on_record", "What was sent has its time and its provider's id.", _SENT_IS_ON_RECORD),
     Invariant("success_is_whole", "A succeeded execution has no step that failed or is unfinished.", _SUCCESS_IS_WHOLE),
+    Invariant("follow_ups_are_counted", "Follow-ups are counted as they were sent.", _FOLLOW_UPS_ARE_COUNTED),
     Invariant("limit_counts", "Every day's count is the number of places taken.", _LIMIT_COUNTS),
     Invariant("limits_hold", "No day's count is above the workflow's limit.", _LIMITS_HOLD),
     Invariant("keys_have_answers", "Every idempotency key names the trigger that it was used for.", _KEYS_HAVE_ANSWERS),

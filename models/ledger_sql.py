@@ -94,7 +94,10 @@ with given as materialized (
         as x(id uuid, expected integer, ran boolean, run_due_at timestamptz, {_columns(STATE)}) order by id
 ), moved as (
     update executions e set
-        {_replace(STATE, set(), "g")},
+        {_replace(STATE, {"due_at"}, "g")},
+        -- An operator stopped the follow-ups meanwhile: the wait for an answer is over, and due after the bell below.
+        due_at = case when g.waiting_for = 'follow_up' and e.follow_ups_stopped is not null
+            then beckon_now() + interval '1 millisecond' else g.due_at end,
         fence = e.fence + 1,
         event_at = case when g.waiting_for = 'pause' then e.event_at end,
         lease_owner = case when g.status = 'running' then e.lease_owner end,

@@ -31,8 +31,8 @@ TRIGGERS = frozenset(
 #: Types of automations.
 AUTOMATION_TYPES = frozenset({"comment_to_dm", "story_reply", "dm_responder", "playbook"})
 
-#: Single fields: `review` of a step, `follow_ups` of the rules (more than none of them).
-FIELDS = frozenset({"review", "follow_ups"})
+#: Single fields: `review` of a step.
+FIELDS = frozenset({"review"})
 
 
 def words(name: str) -> str:

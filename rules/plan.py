@@ -8,7 +8,7 @@ then on. Nothing is remembered between calls: the same `finished` gives the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from rules import conditions
 from rules.definition import Step, Workflow
@@ -161,15 +161,29 @@ def split_variant(step: Step, contact_id: str) -> str:
     raise AssertionError("the weights of a split add up to more than any point")
 
 
+def follow_up_steps(workflow: Workflow, finished: Finished, skipped: Collection[str] = ()) -> tuple[Step, ...]:
+    """What each follow-up does again: the last text that was written and the last message to the contact, if any left.
+
+    None where a `stop` has ended everything. A public answer to a comment is given once, and `skipped` steps count as
+    not done.
+    """
+    if _next(workflow.steps, finished)[1]:
+        return ()
+    done = {step_id: output for step_id, output in finished.items() if step_id not in skipped}
+    message = last_step(workflow, done, queue="sending")
+    text = last_step(workflow, done, queue="generation")
+    return tuple(step for step in (text, message) if step is not None) if message is not None else ()
+
+
 def last_step(workflow: Workflow, finished: Finished, *, queue: str) -> Step | None:
-    """The last finished step whose outside call is of this queue: what a follow-up does again."""
+    """The last finished step whose outside call is of this queue, among those that write to the contact."""
     last: Step | None = None
     waiting = list(reversed(workflow.steps))
     while waiting:
         step = waiting.pop()
         if step.id not in finished:
             continue
-        if step.queue == queue and (queue != "sending" or step.channel):
+        if step.queue == queue and (queue != "sending" or (step.channel and step.action != "reply_comment")):
             last = step
         waiting.extend(reversed(_taken(step, finished[step.id])))
     return last

@@ -52,7 +52,8 @@ _END = frozenset({"failed", "skipped"})
 #: From each stage, the stages that an execution may enter next.
 MOVES: dict[str, frozenset[str]] = {
     "queued": frozenset({"checking"}) | _END,
-    "checking": frozenset({"eligible"}) | _END,
+    # A follow-up that the rules forbid is the end of what was sent before.
+    "checking": frozenset({"eligible", "completed"}) | _END,
     # Back to checking when a waited-for window opens and the rules are judged anew.
     "eligible": frozenset({"checking", "generating", "ready_to_send", "completed"}) | _END,
     "generating": frozenset({"eligible", "sent", "ready_to_send", "completed"}) | _END,

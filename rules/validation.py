@@ -50,7 +50,6 @@ def validate(document: object, *, automation_type: str = "workflow") -> list[Pro
     DOCUMENT.check({**document, "trigger": {}}, "", walk.report)
     walk.name_variables(scope.AT_RULES)
     walk.trigger(document)
-    walk.rules(document.get("rules"))
     if isinstance(document.get("steps"), list):
         if not document["steps"]:
             walk.report.add("steps", "must have at least one step")
@@ -144,14 +143,6 @@ class _Walk:
             self.report.add("trigger.type", not_yet.words(f'the trigger "{type_}"'))
         elif type_ not in TRIGGERS and type_.startswith(RESERVED_FAMILIES):
             self.report.add("trigger.type", unknown("trigger", type_, TRIGGERS))
-
-    def rules(self, rules: object) -> None:
-        if not isinstance(rules, dict) or "follow_ups" not in not_yet.FIELDS:
-            return
-        follow_ups = rules.get("follow_ups")
-        most = follow_ups.get("max") if isinstance(follow_ups, dict) else None
-        if isinstance(most, int) and most > 0:
-            self.report.add("rules.follow_ups.max", f"{not_yet.words('follow-ups')}; 0 means none")
 
     def steps(self, steps: list[Any], at: str, where: Scope, level: int) -> Scope:
         """Walk through one list of steps; the answer is the scope behind it."""

@@ -12,7 +12,8 @@ from rules import eligibility
 from rules.eligibility import Skip, Wait
 from rules.plan import first_send_channel
 from tasks.engine import Engine
-from tasks.passage import Passage
+from tasks.follow_ups import channel_of_follow_up
+from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import give_back_place, take_place
 from tasks.sending import ADDRESSES
 
@@ -24,9 +25,7 @@ def check(engine: Engine, passage: Passage) -> bool:
         verdict = take_place(passage) or verdict
     if isinstance(verdict, Skip):
         metrics.eligibility_total.labels(decision="no", reason=verdict.rule).inc()
-        passage.state.update(skipped_rule=verdict.rule, skipped_detail=verdict.detail)
-        passage.finish("skipped", "skipped")
-        give_back_place(passage)
+        _end(passage, verdict)
         return False
     passage.enter("eligible")
     if isinstance(verdict, Wait):
@@ -37,9 +36,22 @@ def check(engine: Engine, passage: Passage) -> bool:
     return True
 
 
+def _end(passage: Passage, verdict: Skip) -> None:
+    """Nothing is sent in this round: the execution is skipped, or was a success before this follow-up."""
+    if passage.round == FIRST_ROUND:
+        passage.state.update(skipped_rule=verdict.rule, skipped_detail=verdict.detail)
+        passage.finish("skipped", "skipped")
+    else:
+        passage.end_follow_ups(verdict.rule, verdict.detail)
+    give_back_place(passage)
+
+
 def _measure(passage: Passage) -> eligibility.Facts:
     variables, contact = passage.facts(), passage.contact or {}
-    channel = first_send_channel(passage.workflow, passage.finished, variables)
+    if passage.round == FIRST_ROUND:
+        channel = first_send_channel(passage.workflow, passage.finished, variables)
+    else:
+        channel = channel_of_follow_up(passage)
     counted = _counted(passage)
     return eligibility.Facts(
         now=passage.now(),
@@ -61,11 +73,13 @@ def _measure(passage: Passage) -> eligibility.Facts:
 def _counted(passage: Passage) -> dict[str, int]:
     """What only the database can count, where a rule asks for it."""
     rules, contact_id = passage.workflow.rules, passage.row["contact_id"]
-    if contact_id is None or (rules.reentry == "always" and rules.frequency_cap is None):
+    # Who is written to again is in already.
+    enters = rules.reentry != "always" and passage.round == FIRST_ROUND
+    if contact_id is None or not (enters or rules.frequency_cap):
         return {}
     counted: dict[str, int] = {}
     with connection():
-        if rules.reentry != "always":
+        if enters:
             counted["in_flight"], counted["entries"] = limits.other_executions(
                 passage.execution_id, passage.row["automation_id"], contact_id
             )

@@ -24,7 +24,6 @@ from models.database import CONNECTION_ERRORS, transaction
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Trigger, Workflow
 from rules.errors import Bug, ExecutionError, Quarantined
-from rules.plan import next_step
 from tasks import quiet_steps
 from tasks.bells import ring_for
 from tasks.broker import ring
@@ -34,7 +33,7 @@ from tasks.failures import fail
 from tasks.generation import generate
 from tasks.held import held
 from tasks.passage import Passage
-from tasks.places import give_back_place
+from tasks.rounds import end_round, is_called_off, next_of_round
 from tasks.sending import ADDRESSES, channel_of, is_to_contact, prepare, provider_of, send
 
 log = structlog.get_logger(__name__)
@@ -122,11 +121,11 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
             )
         goes_on = _may_go_on(engine, passage, queue)
         while goes_on:
-            passage.step = step = next_step(passage.workflow, passage.finished)
+            passage.step = step = next_of_round(passage)
             if step is None:
-                _end(passage)
-                break
-            goes_on = _stays_here(engine, passage, step, queue) and _do(engine, passage, step)
+                goes_on = end_round(engine, passage)
+            else:
+                goes_on = _stays_here(engine, passage, step, queue) and _do(engine, passage, step)
     except ExecutionError as error:
         step = passage.step
         fail(engine.settings, passage, step, error, provider_of(step) if step else None)
@@ -163,7 +162,9 @@ def _may_go_on(engine: Engine, passage: Passage, queue: str) -> bool:
     try:
         passage.workflow = engine.workflow(passage.row["version_id"])
         passage.count_resolved()
-        return not held(passage, queue) and (passage.stage != "checking" or check(engine, passage))
+        if held(passage, queue) or is_called_off(passage):
+            return False
+        return passage.stage != "checking" or check(engine, passage)
     except CONNECTION_ERRORS as error:
         # Nothing has happened yet: it is begun anew when the ledger has PostgreSQL back, and no death is counted.
         log.warning("postgres is away, beginning anew", execution_id=passage.execution_id, error=str(error).strip())
@@ -200,17 +201,6 @@ def _make_ready(engine: Engine, passage: Passage, step: Step) -> None:
         return
     prepare(engine, passage, step)
     passage.enter("ready_to_send")
-
-
-def _end(passage: Passage) -> None:
-    """The plan is done: completed, or skipped if every send was forbidden and nothing left."""
-    forbidden = [step["output"]["skipped"] for step in passage.steps.values() if step["status"] == "skipped"]
-    if forbidden and not passage.sent_something:
-        passage.state.update(skipped_rule=forbidden[0]["rule"], skipped_detail=forbidden[0])
-        passage.finish("skipped", "skipped")
-    else:
-        passage.finish("succeeded", "completed")
-    give_back_place(passage)
 
 
 def _count(passage: Passage) -> None:

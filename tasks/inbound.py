@@ -17,7 +17,7 @@ from dramatiq.errors import BrokerConnectionError
 
 import clock
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import contact_lookup, contact_matching, conversation, execution, inbound_event, message
+from models import contact_lookup, contact_matching, conversation, execution, follow_up, inbound_event, message
 from models.database import Row, db, transaction
 from providers import mailgun, telnyx
 from providers.base import Callback
@@ -86,6 +86,8 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
     _move(found, callback)
     if callback.kind in SUPPRESSES and (callback.kind != "bounced" or callback.permanent):
         message.suppress(found, SUPPRESSES[callback.kind])
+        if found["contact_id"]:
+            ring_after_commit(follow_up.wake(found["contact_id"]))
     if callback.kind == "replied" and found["contact_id"]:
         _keep(stored, callback, found["workspace_id"], found["contact_id"])
         _wake(found["contact_id"])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import metrics
-from models import audit, contact, execution, message, operation, pause
+from models import audit, contact, execution, follow_up, message, operation, pause
 from models.audit import Actor
 from models.database import Row, acting_as
 from models.ids import is_id
@@ -63,6 +63,20 @@ def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None
             raise Conflict(f"Only an execution that is in flight can be cancelled; this one is {status}.")
         audit.record(workspace_id, actor, "execution.cancelled", "execution", execution_id)
     metrics.operator_actions_total.labels(action="cancel", result="done").inc()
+
+
+def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
+    """Let one execution send no more follow-ups; what was sent stands."""
+    because = {"rule": "stopped", "detail": {"words": f"Stopped by {actor.name}.", "by": actor.name}}
+    with acting_as(workspace_id):
+        status = _known(execution_id)
+        stopped = follow_up.stop(execution_id, because)
+        if stopped is None:
+            raise Conflict(f"No follow-up of it is to come: this execution is {status}, or its rules want none.")
+        if stopped["ends"]:
+            ring_after_commit([stopped])
+        audit.record(workspace_id, actor, "execution.follow_ups_stopped", "execution", execution_id)
+    metrics.operator_actions_total.labels(action="stop_follow_ups", result="done").inc()
 
 
 def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int:

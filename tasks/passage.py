@@ -26,6 +26,8 @@ from rules.runs import kind_of
 
 #: The first passage; follow-ups are numbered from 1.
 FIRST_ROUND = 0
+#: Channels that tell somebody else; every other writes to the contact.
+NOTICES = frozenset({"slack", "discord", "webhook"})
 #: Stands for the contact in templates and conditions where a trigger named none.
 NOBODY: Mapping[str, Any] = {"id": ""}
 
@@ -39,10 +41,16 @@ class Passage:
         self.execution_id: str = row["id"]
         self.test: bool = row["test"]
         self.fence: int = row["fence"]
-        self.round = FIRST_ROUND
         self.state: dict[str, Any] = {name: row[name] for name in STATE}
-        self.steps: dict[str, dict[str, Any]] = {step["step_id"]: step for step in row["steps"] or ()}
-        self.messages: dict[str, dict[str, Any]] = {message["step_id"]: message for message in row["messages"] or ()}
+        #: Steps and messages of this round by step id; those of the rounds before it.
+        self.steps: dict[str, dict[str, Any]] = {}
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.earlier_steps: list[dict[str, Any]] = []
+        self.earlier_messages: list[dict[str, Any]] = []
+        for step in sorted(row["steps"] or (), key=_round_of):
+            self._put(step, self.steps, self.earlier_steps)
+        for message in row["messages"] or ():
+            self._put(message, self.messages, self.earlier_messages)
         self.suppressed: set[str] = set(row["suppressed"] or ())
         self.contact: dict[str, Any] | None = row["contact"] and contact_facts(row["contact"])
         #: Set while a thread is inside an outside call, for an orderly shutdown: "generation" or "sending".
@@ -62,7 +70,18 @@ class Passage:
         self._effects: list[Effect] = []
         self._run: CountRun | None = None
 
+    def _put(self, row: dict[str, Any], mine: dict[str, dict[str, Any]], earlier: list[dict[str, Any]]) -> None:
+        if row["round"] == self.round:
+            mine[row["step_id"]] = row
+        else:
+            earlier.append(row)
+
     # What is so
+
+    @property
+    def round(self) -> int:
+        """Which going through the rules and the sends this is."""
+        return int(self.state["round"])
 
     @property
     def stage(self) -> str:
@@ -76,10 +95,10 @@ class Passage:
 
     @property
     def finished(self) -> dict[str, Mapping[str, Any]]:
-        """The outputs of the steps that are done, by step id: what the plan goes by."""
+        """The newest outputs of the steps that are done, by step id: what the plan goes by, and templates see."""
         return {
-            step_id: step["output"] or {}
-            for step_id, step in self.steps.items()
+            step["step_id"]: step["output"] or {}
+            for step in (*self.earlier_steps, *self.steps.values())
             if step["status"] in ("succeeded", "skipped")
         }
 
@@ -96,13 +115,19 @@ class Passage:
 
     @property
     def sent_something(self) -> bool:
-        """Whether a message to the contact has left."""
+        """Whether a message of this round has left."""
         return any(message["sent_at"] for message in self.messages.values())
+
+    @property
+    def sent_to_contact(self) -> list[dict[str, Any]]:
+        """The messages to the contact that left, of every round."""
+        written = (*self.earlier_messages, *self.messages.values())
+        return [message for message in written if message["sent_at"] and message["channel"] not in NOTICES]
 
     @property
     def base_stage(self) -> str:
         """Where it stands between two sends."""
-        return "sent" if self.sent_something else "eligible"
+        return "sent" if any(message["round"] == self.round for message in self.sent_to_contact) else "eligible"
 
     @contextmanager
     def calling(self, kind: str, provider: str) -> Iterator[None]:
@@ -122,13 +147,20 @@ class Passage:
 
     # What happens
 
+    def begin_round(self) -> None:
+        """Go on to the next follow-up, whose steps and messages have keys of their own."""
+        self.earlier_steps.extend(self.steps.values())
+        self.earlier_messages.extend(self.messages.values())
+        self.steps, self.messages, self.place_taken_on = {}, {}, None
+        self.state["round"] += 1
+
     def enter(self, stage: str) -> None:
         """Move on to another stage, now; staying is no move."""
         if stage == self.stage:
             return
         stages.check_move(self.stage, stage)
         at = self.now()
-        since = _moment(self.state["stage_since"])
+        since = moment_of(self.state["stage_since"])
         self._stages.append(
             {
                 "execution_id": self.execution_id,
@@ -199,7 +231,7 @@ class Passage:
 
     def _end(self, row: dict[str, Any], **how: Any) -> None:
         at = self.now()
-        started = _moment(row["started_at"])
+        started = moment_of(row["started_at"])
         row.update(finished_at=at, execution_time_ms=int((at - started).total_seconds() * 1000), **how)
 
     def message(self, step: Step, **fields: Any) -> dict[str, Any]:
@@ -249,6 +281,11 @@ class Passage:
             status=status, finished_at=self.now(), due_at=None, waiting_for=None, wait_event=None, next_retry_at=None
         )
 
+    def end_follow_ups(self, rule: str, detail: Mapping[str, Any]) -> None:
+        """No more follow-ups, because of this rule: what was sent before stands, and the execution has succeeded."""
+        self.state["follow_up_ended_because"] = {"rule": rule, "detail": dict(detail)}
+        self.finish("succeeded", "completed")
+
     def progress(self) -> Progress:
         """What happened since the last record, to be recorded now."""
         stages.check_together(self.state["status"], self.stage)
@@ -279,5 +316,10 @@ class Passage:
         self.accepted.clear()
 
 
-def _moment(at: datetime | str) -> datetime:
+def _round_of(row: Mapping[str, Any]) -> int:
+    return int(row["round"])
+
+
+def moment_of(at: datetime | str) -> datetime:
+    """A time of a row, which is a text where the row came as JSON."""
     return at if isinstance(at, datetime) else datetime.fromisoformat(at)

@@ -24,8 +24,9 @@ from rules.schedule import send_time
 from rules.templating import render, render_within
 from tasks.accounts import account_for
 from tasks.engine import Engine
+from tasks.follow_ups import as_output, called_off
 from tasks.held import held_provider
-from tasks.passage import Passage
+from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import take_place
 
 #: The contact's field that a channel writes to.
@@ -56,6 +57,11 @@ def send(engine: Engine, passage: Passage, step: Step) -> bool:
     if full is not None:
         passage.message(step, status="discarded")
         passage.succeed(step, {"skipped": {"rule": full.rule, **full.detail}}, status="skipped")
+        return True
+    ended = called_off(passage) if passage.round > FIRST_ROUND else None
+    if ended is not None:
+        passage.message(step, status="discarded")
+        passage.succeed(step, as_output(ended), status="skipped")
         return True
     passage.begin(step)
     if is_to_contact(step) and passage.stage != "sending":
@@ -221,7 +227,9 @@ def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> No
 
 def _measure_first(passage: Passage, step: Step) -> None:
     """From the trigger to the first message, where nothing on the way was meant to wait."""
-    waited = passage.test or any(one["action"] in ("wait", "wait_until") for one in passage.steps.values())
+    waited = (
+        passage.test or passage.round or any(one["action"] in ("wait", "wait_until") for one in passage.steps.values())
+    )
     sends = [one for one in passage.messages.values() if one["sent_at"] and one["step_id"] != step.id]
     if waited or sends or passage.messages[step.id].get("send_at"):
         return

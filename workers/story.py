@@ -115,6 +115,9 @@ def conclusion(detail: dict[str, Any]) -> str:
         found = detail["skipped_because"]
         words = (found["detail"] or {}).get("words") or ""
         return f"{status} by {found['rule']}: {printable(words)}".removesuffix(": ")
+    if detail["follow_up_ended_because"]:
+        found = detail["follow_up_ended_because"]
+        return f"succeeded, no more follow-ups: {printable((found['detail'] or {}).get('words') or found['rule'])}"
     if status == "succeeded":
         return f"succeeded in {span((detail['execution_time_ms'] or 0) / 1000)}"
     return f"{status} at {stage}"

@@ -169,6 +169,15 @@ def cancel_execution(call: Caller, execution_id: str) -> Any:
     return success(202)
 
 
+@executions.api(
+    "POST", "/api/executions/{execution_id}/stop-follow-ups", permission="write", answer={}, status=202, statuses=(409,)
+)
+def stop_follow_ups(call: Caller, execution_id: str) -> Any:
+    """Send no more follow-ups of an execution that is in flight."""
+    operators.stop_follow_ups(call.workspace_id, execution_id, call.actor)
+    return success(202)
+
+
 def _bulk(action: operators.Action) -> None:
     done = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
 

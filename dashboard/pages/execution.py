@@ -77,12 +77,14 @@ def _allowed(found: Row) -> set[str]:
         allowed.add("retry")
     if found["status"] == "failed":
         allowed.add("discard")
+    if found["status"] in _IN_FLIGHT and found["follow_up"]["max"]:
+        allowed.add("stop-follow-ups")
     return allowed
 
 
-@execution_pages.post("/executions/<execution_id>/<any(retry, cancel, discard):action>")
+@execution_pages.post("/executions/<execution_id>/<any(retry, cancel, discard, 'stop-follow-ups'):action>")
 def act(execution_id: str, action: str) -> Any:
-    """Retry, cancel or discard this one."""
+    """Retry, cancel or discard this one, or send no more follow-ups of it."""
     call = frame.visitor("write")
     found = _found(call, execution_id)
     here = f"/executions/{found['id']}"
@@ -91,11 +93,18 @@ def act(execution_id: str, action: str) -> Any:
             operators.retry_execution(call.workspace_id, found["id"], call.actor)
         elif action == "cancel":
             operators.cancel_execution(call.workspace_id, found["id"], call.actor)
+        elif action == "stop-follow-ups":
+            operators.stop_follow_ups(call.workspace_id, found["id"], call.actor)
         else:
             _discard(call, found["id"])
     except Conflict as conflict:
         return frame.go(here, conflict.message, bad=True)
-    done = {"retry": "It goes on from its failed step.", "cancel": "It was cancelled.", "discard": "It was discarded."}
+    done = {
+        "retry": "It goes on from its failed step.",
+        "cancel": "It was cancelled.",
+        "discard": "It was discarded.",
+        "stop-follow-ups": "No more follow-ups are sent.",
+    }
     return frame.go(here, done[action])
 
 

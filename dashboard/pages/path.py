@@ -51,7 +51,24 @@ def path(definition: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list
     trigger = Node(
         f"Trigger: {definition['trigger']['type']}", words.trigger(definition["trigger"]), "eligible", "passed"
     )
-    return [trigger, _judged(definition.get("rules") or {}, found), *_walk(definition["steps"], steps, found, None)]
+    walked = _walk(definition["steps"], steps, found, None)
+    return [trigger, _judged(definition.get("rules") or {}, found), *walked, *_follow_ups(found)]
+
+
+def _follow_ups(found: Mapping[str, Any]) -> list[Node]:
+    """How often whoever does not answer is written to again, where that is wanted."""
+    count, most = found["follow_up"]["count"], found["follow_up"]["max"]
+    if not most:
+        return []
+    because = found["follow_up_ended_because"]
+    begun = found["round"] > 0 or found["waiting_for"] == "follow_up"
+    state: State = "current" if begun else "ahead"
+    if found["status"] in ("succeeded", "skipped", "cancelled"):
+        state = "passed" if begun else "untaken"
+    elif found["stage"] == "failed" and begun:
+        state = "failed"
+    gist = f"{count} of {most} sent" + (f" · {words.why(because)}" if because else "")
+    return [Node("Follow-ups", gist, "failed" if state == "failed" else "queued", state)]
 
 
 def _judged(rules: Mapping[str, Any], found: Mapping[str, Any]) -> Node:

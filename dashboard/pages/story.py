@@ -70,13 +70,16 @@ def _about(name: str, index: int, following: str | None, found: Row) -> str:
     if name == "queued":
         return "trigger accepted"
     if name == "checking":
-        return {"eligible": "every rule passed", "skipped": "a rule said no", "failed": ""}.get(following or "", "")
+        passed = {"eligible": "every rule passed", "skipped": "a rule said no", "completed": "a rule said no"}
+        return passed.get(following or "", "")
     if name == "eligible":
         return _eligible(following, found)
     if name == "ready_to_send":
         return "message stored" + ("" if following or found["waiting_for"] != "configuration" else ", not sent yet")
     if name == "sent":
         return _accepted(index, found)
+    if name == "completed" and found["follow_up_ended_because"]:
+        return f"no more follow-ups: {words.why(found['follow_up_ended_because'])}"
     if name == "failed":
         return _failed(following, found)
     if name == "skipped":
@@ -119,7 +122,7 @@ def _tries(step: Row) -> list[Event]:
             datetime.fromisoformat(failure["at"]),
             "generating" if step["action"] in _GENERATING else "sending" if step["action"] in _SENDING else "failed",
             "",
-            f"{step['id']}, attempt {number} · {words.ERRORS.get(failure['class'], failure['class'])}: "
+            f"{_named(step)}, attempt {number} · {words.ERRORS.get(failure['class'], failure['class'])}: "
             f"{failure['message']}",
             folded=_pretty(failure),
         )
@@ -130,7 +133,7 @@ def _tries(step: Row) -> list[Event]:
 def _done(step: Row) -> list[Event]:
     """What a step came to, where no stage tells it."""
     if step["action"] in _WAITING and step["status"] == "running":
-        return [Event(step["started_at"], "queued", "", f"{step['id']} · waits")]
+        return [Event(step["started_at"], "queued", "", f"{_named(step)} · waits")]
     if step["finished_at"] is None or step["status"] == "failed":
         return []
     if step["action"] in _TOLD_BY_SENT and step["status"] == "succeeded":
@@ -139,7 +142,11 @@ def _done(step: Row) -> list[Event]:
              "call_webhook": "sending"}.get(step["action"], "eligible")  # fmt: skip
     stage = "skipped" if step["status"] == "skipped" else stage
     ms = step["execution_time_ms"]
-    return [Event(step["finished_at"], stage, "", f"{step['id']} · {_came_to(step)}", ms, _pretty(step["output"]))]
+    return [Event(step["finished_at"], stage, "", f"{_named(step)} · {_came_to(step)}", ms, _pretty(step["output"]))]
+
+
+def _named(step: Row) -> str:
+    return f"{step['id']}, follow-up {step['round']}" if step["round"] else str(step["id"])
 
 
 def _came_to(step: Row) -> str:
@@ -175,7 +182,7 @@ def parts(found: Row, now: datetime) -> list[Part]:
 
 
 def _kind(stage: str, following: str | None, found: Row) -> str:
-    if stage == "failed" or (stage == "eligible" and following == "checking"):
+    if stage == "failed" or (stage in ("eligible", "sent") and following == "checking"):
         return "wait"
     if following is None and found["status"] == "waiting" and found["waiting_for"] != "retry":
         return "wait"

@@ -31,7 +31,7 @@ RULES = {
     "automation_off": "automation off", "suppressed": "suppressed", "no_address": "no address", "no_contact": "nobody",
     "tags": "tags", "where": "conditions", "conditions": "conditions", "frequency_cap": "messaged enough",
     "active_hours": "outside hours", "daily_limit": "daily limit", "contact_daily_limit": "contact's daily limit",
-    "reentry": "already entered",
+    "reentry": "already entered", "replied": "answered", "unsubscribed": "unsubscribed", "stopped": "stopped",
 }  # fmt: skip
 MESSAGES = {
     "pending": "Not sent yet", "review": "Waits for review", "sending": "Being sent", "sent": "Accepted",
@@ -124,8 +124,23 @@ def next_for(found: Mapping[str, Any], now: datetime) -> str:
         return str(error["message"] or ERRORS.get(error["class"], "failed"))
     because = found.get("skipped_because")
     if because:
-        return str((because["detail"] or {}).get("words") or RULES.get(because["rule"], because["rule"]))
+        return why(because)
+    ended = found.get("follow_up_ended_because")
+    if ended:
+        return f"no more follow-ups: {why(ended)}"
     return f"done in {span(found['execution_time_ms'] / 1000)}" if found.get("execution_time_ms") is not None else ""
+
+
+def why(because: Mapping[str, Any]) -> str:
+    """The rule that skipped or ended something, in words."""
+    return str((because["detail"] or {}).get("words") or RULES.get(because["rule"], because["rule"]))
+
+
+def _follow_up(found: Mapping[str, Any], now: datetime) -> str:
+    at, count, most = goes_on_at(found), found["follow_up"]["count"], found["follow_up"]["max"]
+    if found["round"] >= most:
+        return f"waits for an answer to the last follow-up{_when(', done', at, now)}"
+    return f"follow-up {count + 1} of {most} unless answered{_when(',', at, now)}"
 
 
 def _waiting(found: Mapping[str, Any], now: datetime) -> str:
@@ -140,6 +155,8 @@ def _waiting(found: Mapping[str, Any], now: datetime) -> str:
         return f"waits for the contact{_when(', until', at, now)}"
     if at is not None and at <= now:
         return "due now"
+    if what == "follow_up":
+        return _follow_up(found, now)
     if found["stage"] == "failed":
         return f"retry {min(found['attempt'], MAX_RETRIES)} of {MAX_RETRIES}{_when('', at, now)}"
     verb = {"window": "opens", "rate_limit": "provider asks to wait, goes on"}.get(str(what))

@@ -211,6 +211,27 @@ def test_what_happens_next_is_said_in_plain_words(
     assert said in words_of(bob.get("/executions").text)
 
 
+def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Producer) -> None:
+    steps = [{"id": "hello", "action": "send_email", "with": {"subject": "x", "body": "x"}}]
+    definition = {"trigger": {"type": "x"}, "rules": {"follow_ups": {"max": 3, "every": "2d"}}, "steps": steps}
+    automation = alice.create(definition=definition)
+    one = stories.execution(
+        alice, automation, status="waiting", stage="sent", waiting_for="follow_up", wait_event="contact.replied",
+        due_at=clock.now() + timedelta(hours=5, seconds=30), round=1, follow_up_count=1,
+    )  # fmt: skip
+    stories.message(alice, automation, one, round=1, key=f"{one}:hello:1")
+    page = words_of(bob.get(f"/executions/{one}").text)
+    assert "follow-up 2 of 3 unless answered, in 5 h" in page
+    assert "1 of 3 sent" in page
+    assert "Follow-up 1 E-mail to ada@example.com" in page
+
+    assert post(bob, f"/executions/{one}/stop-follow-ups").status_code == 303
+
+    with acting_as(alice.workspace_id):
+        assert value("select follow_ups_stopped->>'rule' from executions where id = %s", (one,)) == "stopped"
+        assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
+
+
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:

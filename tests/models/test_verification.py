@@ -181,6 +181,8 @@ BREAKS: list[tuple[str, str]] = [
     ("sent_is_on_record", "update messages set provider_message_id = null where id = %(m)s"),
     ("success_is_whole", "update steps set status = 'running' where execution_id = %(e)s"),
     ("success_is_whole", "update steps set status = 'failed' where execution_id = %(e)s"),
+    ("follow_ups_are_counted", "update executions set follow_up_count = 1 where id = %(e)s"),
+    ("follow_ups_are_counted", "update executions set follow_up_count = 1, round = 1 where id = %(e)s"),
     ("limit_counts", "update limit_counts set count = 0 where automation_id = %(a)s"),
     ("limit_counts", "delete from limit_reservations where automation_id = %(a)s"),
     ("limits_hold", "update limit_counts set count = 2 where automation_id = %(a)s"),

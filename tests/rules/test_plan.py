@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.definition import Step, Variant, Workflow, parse
-from rules.plan import arms, first_send_channel, last_step, next_queue, next_step, split_variant, take
+from rules.plan import arms, first_send_channel, follow_up_steps, last_step, next_queue, next_step, split_variant, take
 
 WRITE = {"id": "write", "action": "generate_message", "with": {"prompt": "x"}}
 EMAIL = {"id": "email", "action": "send_email", "with": {"subject": "x", "body": "x"}}
@@ -180,6 +180,25 @@ def test_the_plan_names_each_step_once_and_ends(flow: Workflow, dice: Any) -> No
         assert step.queue is None or expected == step.queue
         finished[step.id] = {"taken": dice.choice(["then", "else"])} if step.action == "branch" else {}
     assert next_queue(flow, finished) == "executions"
+
+
+@pytest.mark.parametrize(
+    ("steps", "finished", "skipped", "again"),
+    [
+        ((WRITE, EMAIL), ("write", "email"), (), ["write", "email"]),
+        ((WRITE, EMAIL, SMS), ("write", "email", "sms"), (), ["write", "sms"]),
+        ((WRITE, EMAIL, SMS), ("write", "email", "sms"), ("sms",), ["write", "email"]),
+        ((EMAIL, NOTE), ("email", "note"), (), ["email"]),
+        ((WRITE, NOTE), ("write", "note"), (), []),
+        ((EMAIL,), ("email",), ("email",), []),
+        ((EMAIL, STOP), ("email", "stop"), (), []),
+    ],
+)
+def test_a_follow_up_does_the_last_writing_and_the_last_send_again(
+    steps: tuple[Any, ...], finished: tuple[str, ...], skipped: tuple[str, ...], again: list[str]
+) -> None:
+    found = follow_up_steps(workflow(*steps), {name: {} for name in finished}, skipped)
+    assert [step.id for step in found] == again
 
 
 def test_the_last_writing_and_the_last_send_are_those_of_the_way_taken() -> None:

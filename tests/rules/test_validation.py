@@ -213,12 +213,12 @@ def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
     assert "cannot run automations" in problems(document(), automation_type=name)["type"]
 
 
-def test_follow_ups_and_reviews_are_refused_and_none_of_them_are_not() -> None:
-    assert (
-        "cannot run follow-ups"
-        in problems(document(rules={"follow_ups": {"max": 1, "every": "24h"}}))["rules.follow_ups.max"]
-    )
-    assert validate(document(rules={"follow_ups": {"max": 0, "every": "24h"}}), automation_type="ai_follow_up") == []
+def test_follow_ups_have_a_number_and_a_distance() -> None:
+    assert validate(document(rules={"follow_ups": {"max": 3, "every": "24h"}}), automation_type="ai_follow_up") == []
+    assert "rules.follow_ups.max" in problems(document(rules={"follow_ups": {"max": 21}}))
+
+
+def test_a_review_is_refused_and_none_is_not() -> None:
     assert "cannot run a review" in problems(document({**SMS, "review": True}))["steps[0].review"]
     assert validate(document({**SMS, "review": False})) == []
 
