@@ -29,6 +29,11 @@ Kind = Literal[
     "sent",
     "read",
     "delayed",
+    "comment",
+    "echo",
+    "edited",
+    "reacted",
+    "unsent",
 ]
 
 Way = Literal["message", "private_reply", "comment_reply"]

@@ -22,6 +22,12 @@ def text_at(found: Any, *names: str | int) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def id_at(found: Any, *names: str | int) -> str | None:
+    """The id at a path: a text, or a whole number that became one on the way."""
+    value = at_path(found, *names)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text_at(found, *names)
+
+
 def moment(value: Any) -> datetime | None:
     """An aware UTC time from seconds since 1970 (a number or its text) or from ISO 8601 with a zone, or None."""
     try:

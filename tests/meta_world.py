@@ -1,0 +1,110 @@
+"""What Meta would tell us: the bodies of its webhooks about one person, and their way through door and actor."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+from models import account, inbound_event
+from models.database import row, rows, transaction
+from providers import meta_callbacks
+from tasks.inbound import process_event
+
+IG, PAGE = "17841405726653026", "101457812431751"
+PERSON = "1570000000000001"
+_numbers = itertools.count(1)
+
+
+def connect(workspace_id: str) -> None:
+    """The workspace has an account on each channel."""
+    account.add(workspace_id, "instagram", IG, "Shop")
+    account.add(workspace_id, "facebook", PAGE, "Page")
+
+
+def comment(
+    text: str = "PRICE please", number: int | None = None, person: str = PERSON, **value: Any
+) -> dict[str, Any]:
+    """Somebody comments on Instagram."""
+    told = {
+        "id": f"comment-{number or next(_numbers)}", "from": {"id": person, "username": f"user_{person}"},
+        "text": text, "media": {"id": "media-1", "media_product_type": "FEED"}, **value,
+    }  # fmt: skip
+    return {"object": "instagram", "entry": [
+        {"id": IG, "time": int(time.time()), "changes": [{"field": "comments", "value": told}]}]}  # fmt: skip
+
+
+def page_comment(text: str = "PRICE", verb: str = "add", comment_id: str = "p_1") -> dict[str, Any]:
+    """Somebody comments on a post of the Page."""
+    value = {"item": "comment", "verb": verb, "comment_id": comment_id, "post_id": "post-1", "message": text,
+             "from": {"id": PERSON, "name": "Ada Byron King"}, "created_time": int(time.time())}  # fmt: skip
+    return {"object": "page", "entry": [
+        {"id": PAGE, "time": int(time.time()), "changes": [{"field": "feed", "value": value}]}]}  # fmt: skip
+
+
+def event(channel: str = "instagram", person: str = PERSON, age: float = 0, **part: Any) -> dict[str, Any]:
+    """One messaging event from a person; `age` in seconds."""
+    ours = IG if channel == "instagram" else PAGE
+    millis = int((time.time() - age) * 1000)
+    told = {"sender": {"id": person}, "recipient": {"id": ours}, "timestamp": millis, **part}
+    entry = {"id": ours, "time": millis, "messaging": [told]}
+    return {"object": "instagram" if channel == "instagram" else "page", "entry": [entry]}
+
+
+def says(text: str | None, mid: str | None = None, channel: str = "instagram", person: str = PERSON, age: float = 0,
+         **message: Any) -> dict[str, Any]:  # fmt: skip
+    """A person writes to us."""
+    told = {"mid": mid or f"mid-{next(_numbers)}", **({"text": text} if text is not None else {}), **message}
+    return event(channel, person, age, message=told)
+
+
+def echo(message: dict[str, Any], person: str = PERSON, **told: Any) -> dict[str, Any]:
+    """Meta tells us what we said."""
+    channel = message["channel"]
+    ours = IG if channel == "instagram" else PAGE
+    body = event(channel, message={"mid": "echoed-1", "is_echo": True, **told})
+    body["entry"][0]["messaging"][0].update(sender={"id": ours}, recipient={"id": person})
+    return body
+
+
+def keep(body: dict[str, Any]) -> list[str]:
+    """As the door does: each event stored once; the ids of the rows."""
+    told = []
+    for single in meta_callbacks.single_events(body):
+        callback = meta_callbacks.read_event(single)
+        if callback is not None:
+            told.append((callback.provider, callback.event_id, single))
+    ids: list[str] = []
+    for provider in {one[0] for one in told}:
+        ids += inbound_event.store_all(provider, [(one[1], one[2]) for one in told if one[0] == provider])[0]
+    return ids
+
+
+def tell(*bodies: dict[str, Any]) -> str | None:
+    """Kept and read at once; the outcome of the last event, or None where it was told before."""
+    outcome = None
+    for body in bodies:
+        for row_id in keep(body):
+            process_event.fn(row_id)
+            with transaction():
+                found = row("select outcome from inbound_events where id = %s", (row_id,))
+            outcome = found["outcome"] if found else None
+    return outcome
+
+
+def contacts() -> list[dict[str, Any]]:
+    """Everybody we know."""
+    with transaction():
+        return rows("select * from contacts order by id")
+
+
+def executions() -> list[dict[str, Any]]:
+    """Everything that was started."""
+    with transaction():
+        return rows("select * from executions order by id")
+
+
+def payloads() -> list[dict[str, Any]]:
+    """What the triggers brought."""
+    with transaction():
+        return [one["payload"] for one in rows("select payload from triggers order by id")]

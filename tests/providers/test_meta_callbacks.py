@@ -1,0 +1,292 @@
+"""What Meta tells us: each documented kind of event is read, whatever it is wrapped in; anything else is nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from providers import meta_callbacks
+from providers.base import Callback
+
+IG, PAGE, PERSON = "17841405726653026", "101457812431751", "1570000000000001"
+MID = "aWdfZAG1faXRlbToxOklHTWVzc2FnZAUlEOjE3ODQxNDA1NzI2NjUzMDI2"
+
+
+def read(body: Any) -> list[Callback]:
+    """The callbacks of a whole body, as they are read one by one."""
+    found = [meta_callbacks.read_event(single) for single in meta_callbacks.single_events(body)]
+    return [one for one in found if one is not None]
+
+
+def messaging(**event: Any) -> dict[str, Any]:
+    """A webhook about one messaging event of Instagram."""
+    told = {"sender": {"id": PERSON}, "recipient": {"id": IG}, "timestamp": 1569262485349, **event}
+    return {"object": "instagram", "entry": [{"id": IG, "time": 1569262486134, "messaging": [told]}]}
+
+
+# The handshake
+
+
+def test_the_handshake_answers_the_challenge_to_who_knows_our_token() -> None:
+    asked = {"hub.mode": "subscribe", "hub.verify_token": "ours", "hub.challenge": "1158201444"}
+    assert meta_callbacks.challenge(asked, "ours") == "1158201444"
+
+
+@pytest.mark.parametrize(
+    ("asked", "token"),
+    [
+        ({"hub.mode": "subscribe", "hub.verify_token": "theirs", "hub.challenge": "1"}, "ours"),
+        ({"hub.mode": "unsubscribe", "hub.verify_token": "ours", "hub.challenge": "1"}, "ours"),
+        ({"hub.mode": "subscribe", "hub.verify_token": "ä", "hub.challenge": "1"}, "ours"),
+        ({"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}, ""),
+        ({}, "ours"),
+    ],
+    ids=["another token", "another mode", "no ASCII", "no token is set", "nothing"],
+)
+def test_the_handshake_refuses_everybody_else(asked: dict[str, str], token: str) -> None:
+    assert meta_callbacks.challenge(asked, token) is None
+
+
+# The signature
+
+
+def test_the_signature_is_that_of_the_raw_bytes(sample: Callable[[str], Any]) -> None:
+    vector = sample("meta/signature_vector.json")
+    raw, signature = vector["body"].encode(), vector["X-Hub-Signature-256"]
+    assert meta_callbacks.verify(signature, raw, [vector["app_secret"]])
+    assert meta_callbacks.verify(signature, raw, ["another of ours", vector["app_secret"]])
+    assert not meta_callbacks.verify(signature, json.dumps(json.loads(raw)).encode(), [vector["app_secret"]])
+    assert not meta_callbacks.verify(signature, raw + b" ", [vector["app_secret"]])
+
+
+@pytest.mark.parametrize("signature", [None, "", "sha256=", "sha1=00", "sha256=ä", "da03e5168ee0"])
+def test_anything_else_is_no_signature(signature: str | None) -> None:
+    assert not meta_callbacks.verify(signature, b"{}", ["secret"])
+
+
+def test_without_a_secret_nothing_is_signed() -> None:
+    empty = "sha256=b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"
+    assert not meta_callbacks.verify(empty, b"", [""])
+    assert not meta_callbacks.verify(empty, b"", [])
+
+
+# Each documented kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text", "detail"),
+    [
+        ("ig_comment_changes_id", "comment", "PRICE please",
+         {"username": "customer_one", "mediaId": "17918195224117851"}),
+        ("ig_comment_business_login_documented", "comment", "PRICE please",
+         {"username": "customer_one", "mediaId": "17918195224117851"}),
+        ("ig_comment_facebook_login_documented", "comment", "PRICE please",
+         {"username": "customer_one", "mediaId": "17918195224117851", "parentId": "17894227972186000",
+          "adId": "120200000000000001"}),
+        ("ig_live_comment", "comment", "PRICE please",
+         {"username": "customer_one", "mediaId": "17918195224117851", "live": True}),
+        ("ig_message_text", "replied", "PRICE", {"as": "message"}),
+        ("ig_quick_reply", "replied", "I follow", {"as": "message", "payload": "FOLLOW_CHECK"}),
+        ("ig_story_reply", "replied", "love it",
+         {"as": "story_reply", "story": {"id": "17853000000000001", "url": "https://lookaside.example/story.jpg"}}),
+        ("ig_story_mention", "replied", None,
+         {"as": "story_mention",
+          "attachments": [{"type": "story_mention", "url": "https://lookaside.example/mention.jpg"}]}),
+        ("ig_postback", "replied", "Send me the link", {"as": "postback", "payload": "OPENING_DM_CONTINUE"}),
+        ("ig_reaction", "reacted", "❤️", {"as": "reaction"}),
+        ("ig_seen", "read", None, {}),
+        ("ig_message_edit", "edited", "edited", {"as": "message"}),
+        ("ig_message_deleted", "unsent", None, {"as": "message"}),
+        ("ig_message_echo", "echo", "our own send", {}),
+    ],
+)  # fmt: skip
+def test_a_webhook_of_instagram_is_read(
+    sample: Callable[[str], Any], name: str, kind: str, text: str | None, detail: dict[str, Any]
+) -> None:
+    (callback,) = read(sample(f"meta/{name}.json"))
+    assert (callback.provider, callback.kind, callback.text) == ("instagram", kind, text)
+    assert callback.address == PERSON
+    assert callback.detail == {"account": IG, **detail}
+    year = 2018 if kind == "comment" else 2019
+    assert callback.occurred_at.year == year
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text", "detail"),
+    [
+        ("page_message_text", "replied", "hello, world!", {"as": "message"}),
+        ("page_postback", "replied", "<BUTTON_TITLE>", {"as": "postback", "payload": "<DEVELOPER_DEFINED_PAYLOAD>"}),
+        ("page_feed_comment", "comment", "PRICE", {"name": "Customer", "mediaId": f"{PAGE}_331881159596299",
+                                                   "parentId": f"{PAGE}_331881159596299"}),
+    ],
+)  # fmt: skip
+def test_a_webhook_of_a_page_is_read(
+    sample: Callable[[str], Any], name: str, kind: str, text: str, detail: dict[str, Any]
+) -> None:
+    body = sample(f"meta/{name}.json")
+    (callback,) = read(body)
+    assert (callback.provider, callback.kind, callback.text) == ("facebook", kind, text)
+    assert callback.address == "6780462125377510"
+    assert callback.detail == {"account": body["entry"][0]["id"], **detail}
+
+
+def test_the_three_forms_of_a_comment_are_one_event(sample: Callable[[str], Any]) -> None:
+    forms = ("changes_id", "business_login_documented", "facebook_login_documented")
+    told = [read(sample(f"meta/ig_comment_{form}.json"))[0] for form in forms]
+    assert {(one.event_id, one.provider_message_id) for one in told} == {
+        (f"{IG}:comment:17894227972186120", "17894227972186120")
+    }
+
+
+def test_what_is_ours_is_told_by_our_key_and_by_its_id() -> None:
+    (echo,) = read(
+        messaging(
+            sender={"id": IG}, recipient={"id": PERSON},
+            message={"mid": "m-1", "is_echo": True, "metadata": "exec/hello/0",
+                     "attachments": [{"type": "template", "payload": {"text": "Hello"}}]},
+        )
+    )  # fmt: skip
+    assert (echo.kind, echo.provider_message_id, echo.message_key, echo.text) == (
+        "echo",
+        "m-1",
+        "exec/hello/0",
+        "Hello",
+    )
+
+
+@pytest.mark.parametrize("text", ["STOP", "stop.", "Unsubscribe", "stop all"])
+def test_stop_and_its_likes_unsubscribe(text: str) -> None:
+    (callback,) = read(messaging(message={"mid": "m-1", "text": text}))
+    assert (callback.kind, callback.text) == ("unsubscribed", text)
+
+
+def test_a_message_of_a_form_that_meta_does_not_pass_on_is_still_a_message() -> None:
+    (callback,) = read(messaging(message={"mid": "m-1", "is_unsupported": True}))
+    assert (callback.kind, callback.text, callback.detail["unsupported"]) == ("replied", None, True)
+
+
+def test_messenger_s_receipts_name_messages_or_a_moment() -> None:
+    delivered, seen, all_delivered = (
+        read({**messaging(**event), "object": "page"})[0]
+        for event in (
+            {"delivery": {"mids": ["m-1", "m-2"], "watermark": 1458668856253}},
+            {"read": {"watermark": 1458668856253}},
+            {"delivery": {"watermark": 1458668856253}},
+        )
+    )
+    assert (delivered.kind, delivered.provider_message_id) == ("delivered", "m-1")
+    assert delivered.detail["mids"] == ["m-2"]
+    assert (seen.kind, seen.provider_message_id, seen.detail["until"]) == ("read", None, "1458668856253")
+    assert (all_delivered.kind, all_delivered.detail["until"]) == ("delivered", "1458668856253")
+
+
+def test_a_reaction_and_its_end_are_of_one_name() -> None:
+    put, taken = (
+        read(messaging(timestamp=at, reaction={"mid": MID, "action": action, "emoji": "👍"}))[0]
+        for at, action in ((1569262485349, "react"), (1569262486349, "unreact"))
+    )
+    assert (put.kind, taken.kind) == ("reacted", "unsent")
+    assert put.provider_message_id == taken.provider_message_id
+    assert put.event_id != taken.event_id
+
+
+@pytest.mark.parametrize(("verb", "kind"), [("add", "comment"), ("edited", "edited"), ("remove", "unsent")])
+def test_a_page_tells_of_comments_that_are_added_edited_and_removed(
+    sample: Callable[[str], Any], verb: str, kind: str
+) -> None:
+    body = sample("meta/page_feed_comment.json")
+    body["entry"][0]["changes"][0]["value"]["verb"] = verb
+    (callback,) = read(body)
+    assert (callback.kind, callback.provider_message_id) == (kind, "331881159596299_1735528193537632")
+
+
+# What is of no concern
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"message": {"mid": "m-1", "text": "to myself", "is_self": True}},
+        {"sender": {"id": IG}, "recipient": {"id": IG}, "message": {"mid": "m-1", "text": "to myself"}},
+        {"sender": {"id": IG}, "recipient": {"id": PERSON},
+         "message": {"mid": "m-1", "is_echo": True, "is_deleted": True}},
+        {"sender": {"id": IG}, "recipient": {"id": PERSON}, "reaction": {"mid": "m-1", "action": "react"}},
+        {"sender": {"id": IG}, "recipient": {"id": PERSON}, "postback": {"mid": "m-1", "title": "ours"}},
+        {"referral": {"ref": "ad", "source": "ADS"}},
+        {"message": {"text": "without an id"}},
+        {"message": []},
+        {"sender": None, "message": {"mid": "m-1", "text": "from nobody"}},
+        {},
+    ],
+)  # fmt: skip
+def test_what_we_say_to_ourselves_and_what_names_nothing_is_of_no_concern(event: dict[str, Any]) -> None:
+    assert read(messaging(**event)) == []
+
+
+@pytest.mark.parametrize("form", ["changes_id", "business_login_documented", "facebook_login_documented"])
+def test_our_own_comment_is_of_no_concern(sample: Callable[[str], Any], form: str) -> None:
+    body = json.loads(json.dumps(sample(f"meta/ig_comment_{form}.json")).replace(PERSON, IG))
+    assert read(body) == []
+
+
+@pytest.mark.parametrize("verb", ["hide", "unhide", "like", ""])
+def test_what_a_page_does_to_a_comment_is_of_no_concern(sample: Callable[[str], Any], verb: str) -> None:
+    body = sample("meta/page_feed_comment.json")
+    body["entry"][0]["changes"][0]["value"]["verb"] = verb
+    assert read(body) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None, 5, "x", [], {}, {"object": "user", "entry": [{"id": IG, "changes": []}]},
+        {"object": "instagram"}, {"object": "instagram", "entry": None}, {"object": "instagram", "entry": [5, {}]},
+        {"object": ["instagram"], "entry": [{}]},
+        {"object": "instagram", "entry": [{"id": True, "messaging": [{"message": {"mid": "m"}}]}]},
+        {"object": "instagram", "entry": [{"id": IG, "messaging": 5, "changes": "x"}]},
+        {"object": "instagram", "entry": [{"id": IG, "field": "comments", "value": []}]},
+        {"object": "instagram", "entry": [{"id": IG, "changes": [{"field": ["comments"], "value": {"id": "1"}}]}]},
+        {"object": "instagram", "entry": [{"id": IG, "time": 10**400, "changes": [{"field": "story_insights"}]}]},
+        {"object": "page", "entry": [{"id": PAGE, "changes": [{"field": "feed", "value": {"item": "post"}}]}]},
+    ],
+)  # fmt: skip
+def test_a_body_of_another_form_is_nothing(body: Any) -> None:
+    assert read(body) == []
+
+
+# What it is wrapped in
+
+
+def test_a_batch_is_taken_apart_in_the_order_of_its_times() -> None:
+    later, earlier = (
+        messaging(timestamp=at, message={"mid": mid, "text": mid})
+        for mid, at in (("later", 1569262485350), ("earlier", 1569262485349))
+    )
+    both = {"object": "instagram", "entry": [*later["entry"], *earlier["entry"]]}
+    both["entry"][0]["changes"] = [
+        {"field": "comments", "value": {"id": "c", "from": {"id": PERSON}, "text": "at the time of its entry"}}
+    ]
+    assert [one.provider_message_id for one in read(both)] == ["earlier", "later", "c"]
+
+
+def test_a_list_of_one_is_as_good_as_the_one(sample: Callable[[str], Any]) -> None:
+    body = sample("meta/ig_message_text.json")
+    assert read([body]) == read(body)
+    assert read({**body, "entry": body["entry"][0]}) == read(body)
+
+
+def test_ids_that_became_numbers_on_the_way_are_texts_again() -> None:
+    body = messaging(sender={"id": int(PERSON)}, message={"mid": 5, "text": "hi"})
+    body["entry"][0]["id"] = int(IG)
+    (callback,) = read(body)
+    assert (callback.address, callback.provider_message_id, callback.detail["account"]) == (PERSON, "5", IG)
+
+
+def test_an_event_that_was_taken_apart_can_be_read_alone(sample: Callable[[str], Any]) -> None:
+    """Each is kept by itself, and read later from what was kept."""
+    for name in ("ig_comment_business_login_documented", "ig_story_reply", "page_feed_comment"):
+        (single,) = meta_callbacks.single_events(sample(f"meta/{name}.json"))
+        assert [meta_callbacks.read_event(json.loads(json.dumps(single)))] == read(sample(f"meta/{name}.json"))
