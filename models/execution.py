@@ -36,6 +36,23 @@ def wake_for_events(events: Sequence[tuple[str, str]]) -> list[Row]:
     )
 
 
+def started_within(contact_id: str, seconds: Mapping[str, float]) -> set[str]:
+    """Of these automations those that began something for the contact in the last so many seconds, and did not skip it.
+
+    Tests are nobody's answer. The caller holds the contact, so that two triggers at once do not both find nothing.
+    """
+    found = rows(
+        """
+        select distinct e.automation_id from executions e
+        join json_each_text(%s::json) as given(automation_id, seconds) on given.automation_id::uuid = e.automation_id
+        where e.contact_id = %s and not e.test and e.status not in ('skipped', 'cancelled')
+            and e.created_at > beckon_now() - make_interval(secs => given.seconds::float8)
+        """,
+        (json.dumps(dict(seconds)), contact_id),
+    )
+    return {one["automation_id"] for one in found}
+
+
 def retry(condition: str, parameters: Sequence[Any]) -> list[Row]:
     """Let failed executions, and those waiting for their next retry, go on now; ids with queues.
 

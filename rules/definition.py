@@ -39,6 +39,11 @@ class Trigger:
     where: str | None = None
     with_: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def cooldown_seconds(self) -> float:
+        """How long a contact who was answered gets no second answer; 0 where there is no such time."""
+        return seconds(self.with_["cooldown"]) if self.with_.get("cooldown") else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class FrequencyCap:

@@ -110,7 +110,10 @@ TRIGGERS: dict[str, TriggerType] = {
         ),
         TriggerType("hook", "A call of the automation's secret URL."),
         TriggerType("manual", "The Test Trigger button or the command line."),
-        TriggerType("instagram.comment", "A comment.", {"posts": ListOf(Text(longest=100)), "keywords": _KEYWORDS}),
+        *(
+            TriggerType(name, "A comment.", {"posts": ListOf(Text(longest=100)), "keywords": _KEYWORDS})
+            for name in ("instagram.comment", "facebook.comment")
+        ),
         TriggerType("instagram.story_reply", "A reply to a story.", {"keywords": _KEYWORDS}),
         *(
             TriggerType(name, "A message.", {"keywords": _KEYWORDS, "default": Flag(), "cooldown": Duration()})
@@ -130,6 +133,13 @@ TRIGGERS: dict[str, TriggerType] = {
             },
         ),
     )
+}
+
+#: Automation types that are started in one way, with the triggers that fit them.
+TRIGGERS_OF_TYPE: dict[str, tuple[str, ...]] = {
+    "comment_to_dm": ("instagram.comment", "facebook.comment"),
+    "story_reply": ("instagram.story_reply",),
+    "dm_responder": ("instagram.message", "facebook.message"),
 }
 
 #: Names that begin like this are no free events.

@@ -24,12 +24,10 @@ ACTIONS = frozenset(
 )
 
 #: Trigger types by name.
-TRIGGERS = frozenset(
-    {"page", "instagram.comment", "instagram.story_reply", "instagram.message", "facebook.message"},
-)
+TRIGGERS = frozenset({"page"})
 
 #: Types of automations.
-AUTOMATION_TYPES = frozenset({"comment_to_dm", "story_reply", "dm_responder", "playbook"})
+AUTOMATION_TYPES = frozenset({"playbook"})
 
 #: Single fields: `review` of a step.
 FIELDS = frozenset({"review"})

@@ -24,6 +24,7 @@ from rules.language import (
     MOST_STEPS,
     RESERVED_FAMILIES,
     TRIGGERS,
+    TRIGGERS_OF_TYPE,
     VARIANT,
     step_shape,
     trigger_shape,
@@ -50,6 +51,7 @@ def validate(document: object, *, automation_type: str = "workflow") -> list[Pro
     DOCUMENT.check({**document, "trigger": {}}, "", walk.report)
     walk.name_variables(scope.AT_RULES)
     walk.trigger(document)
+    walk.type_fits(document.get("trigger"), automation_type)
     if isinstance(document.get("steps"), list):
         if not document["steps"]:
             walk.report.add("steps", "must have at least one step")
@@ -143,6 +145,13 @@ class _Walk:
             self.report.add("trigger.type", not_yet.words(f'the trigger "{type_}"'))
         elif type_ not in TRIGGERS and type_.startswith(RESERVED_FAMILIES):
             self.report.add("trigger.type", unknown("trigger", type_, TRIGGERS))
+
+    def type_fits(self, trigger: object, automation_type: str) -> None:
+        """Whether the trigger is one that automations of this type are started by."""
+        fitting = TRIGGERS_OF_TYPE.get(automation_type)
+        type_ = trigger.get("type") if isinstance(trigger, dict) else None
+        if fitting and isinstance(type_, str) and type_ not in fitting:
+            self.report.add("trigger.type", f"must be {' or '.join(fitting)} in an automation of this type")
 
     def steps(self, steps: list[Any], at: str, where: Scope, level: int) -> Scope:
         """Walk through one list of steps; the answer is the scope behind it."""

@@ -27,6 +27,7 @@ from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
 from rules.conditions import holds
 from rules.definition import Workflow, parse
 from rules.facts import trigger_facts
+from rules.matching import choose, match
 from rules.plan import next_queue
 from rules.problems import Problem
 from tasks.bells import ring_after_commit, ring_for
@@ -50,6 +51,8 @@ class TriggerRequest:
     test: bool = False
     idempotency_key: str | None = None
     body_hash: bytes = b""
+    #: Somebody waits for this very message: default answers stay silent.
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,7 @@ class _Batch:
                 new_id(), one.automation_id, one.version_id, one.version, trigger_id, contact_id, request.test,
                 next_queue(workflow, {}),
             )
-            for one, workflow in candidates
-            if _wants(one, workflow, request, contact)
+            for one, workflow in self._wanting(request, contact, candidates)
         ]  # fmt: skip
         answer = Accepted(
             trigger_id, contact_id, [{"executionId": new.id, "automationId": new.automation_id} for new in started]
@@ -220,6 +222,29 @@ class _Batch:
         if request.test:
             return _parsed(published.of_type(request.type))
         return workflow_cache.get(self.workspace_id, request.type, lambda: _parsed(published.active(request.type)))
+
+    def _wanting(
+        self, request: TriggerRequest, contact: Row | None, candidates: Sequence[tuple[Published, Workflow]]
+    ) -> Sequence[tuple[Published, Workflow]]:
+        """The automations that want it. A test asks none of them, and by hand posts and keywords are passed over."""
+        if request.test:
+            return candidates
+        willing = [(one, workflow) for one, workflow in candidates if _wants(one, workflow, request, contact)]
+        if request.type == "manual":
+            return willing
+        matched = [(each, match(each[1].trigger, request.payload)) for each in willing]
+        return self._rested(choose(matched, answered=request.answered), contact)
+
+    def _rested(
+        self, chosen: Sequence[tuple[Published, Workflow]], contact: Row | None
+    ) -> Sequence[tuple[Published, Workflow]]:
+        """Without those that have answered this contact within their cool-down."""
+        waits = {one.automation_id: workflow.trigger.cooldown_seconds for one, workflow in chosen}
+        waits = {automation_id: seconds for automation_id, seconds in waits.items() if seconds}
+        if not waits or contact is None:
+            return chosen
+        cooling = execution.started_within(contact["id"], waits)
+        return [(one, workflow) for one, workflow in chosen if one.automation_id not in cooling]
 
     def _wake_waiting(self) -> None:
         """Executions that wait for exactly this event of this contact go on; the contact was heard of."""
@@ -256,7 +281,7 @@ def _parsed(found: Sequence[Published]) -> list[tuple[Published, Workflow]]:
 
 
 def _wants(one: Published, workflow: Workflow, request: TriggerRequest, contact: Row | None) -> bool:
-    if request.test or workflow.trigger.where is None:
+    if workflow.trigger.where is None:
         return True
     known = trigger_facts(
         contact=contact or NOBODY,

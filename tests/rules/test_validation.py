@@ -213,6 +213,24 @@ def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
     assert "cannot run automations" in problems(document(), automation_type=name)["type"]
 
 
+@pytest.mark.parametrize(
+    ("type_", "fitting", "other"),
+    [
+        ("comment_to_dm", ["instagram.comment", "facebook.comment"], "instagram.message"),
+        ("story_reply", ["instagram.story_reply"], "instagram.comment"),
+        ("dm_responder", ["instagram.message", "facebook.message"], "contact.created"),
+    ],
+)
+def test_an_automation_of_a_messaging_type_is_started_by_its_own_trigger(
+    type_: str, fitting: list[str], other: str
+) -> None:
+    for trigger in fitting:
+        assert validate(document(trigger={"type": trigger}), automation_type=type_) == []
+        assert validate(document(trigger={"type": trigger})) == []
+    found = problems(document(trigger={"type": other}), automation_type=type_)
+    assert found == {"trigger.type": f"must be {' or '.join(fitting)} in an automation of this type"}
+
+
 def test_follow_ups_have_a_number_and_a_distance() -> None:
     assert validate(document(rules={"follow_ups": {"max": 3, "every": "24h"}}), automation_type="ai_follow_up") == []
     assert "rules.follow_ups.max" in problems(document(rules={"follow_ups": {"max": 21}}))

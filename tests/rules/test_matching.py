@@ -1,0 +1,85 @@
+"""Which comment or message starts which automation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rules.definition import Trigger
+from rules.matching import Match, choose, holds_keyword, match
+
+
+def trigger(**with_: Any) -> Trigger:
+    return Trigger("instagram.message", None, with_)
+
+
+def said(text: str, **comment: Any) -> dict[str, Any]:
+    return {"comment": {"text": text, **comment}} if comment else {"message": {"text": text}}
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("PRICE please", "price"), ("what's the Price?", "PRICE"), ("#price", "price"), ("price", " price "),
+        ("STRASSE", "straße"), ("café", "cafe\u0301"), ("I want the price list now", "price list"), ("🔥🔥", "🔥"),
+        ("hot🔥", "🔥"), ("这个价格多少", "价格"), ("ราคาเท่าไหร่", "ราคา"), ("ｐｒｉｃｅ", "price"),
+        ("repriced price", "price"),
+    ],
+)  # fmt: skip
+def test_a_keyword_is_found_as_words_whatever_their_case(text: str, keyword: str) -> None:
+    assert holds_keyword(text, keyword)
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("repriced", "price"), ("prices", "price"), ("enterprise", "price"), ("", "price"), ("price", ""),
+        ("pri ce", "price"),
+    ],
+)  # fmt: skip
+def test_a_keyword_is_not_found_within_another_word(text: str, keyword: str) -> None:
+    assert not holds_keyword(text, keyword)
+
+
+@pytest.mark.parametrize(
+    ("with_", "text", "how"),
+    [
+        ({}, "anything", Match.ANY),
+        ({"keywords": ["price", "cost"]}, "the cost?", Match.KEYWORD),
+        ({"keywords": ["price"]}, "hello", Match.NO),
+        ({"keywords": []}, "hello", Match.ANY),
+        ({"default": True}, "hello", Match.DEFAULT),
+        ({"keywords": ["price"], "default": True}, "hello", Match.DEFAULT),
+        ({"keywords": ["price"], "default": True}, "price", Match.KEYWORD),
+        ({"default": False}, "hello", Match.ANY),
+    ],
+)
+def test_a_message_is_wanted_by_its_keywords(with_: dict[str, Any], text: str, how: Match) -> None:
+    assert match(trigger(**with_), said(text)) is how
+
+
+def test_a_comment_is_wanted_on_its_posts_alone() -> None:
+    wants = trigger(posts=["m-1", "m-2"], keywords=["price"])
+    assert match(wants, said("price", media_id="m-2")) is Match.KEYWORD
+    assert match(wants, said("price", media_id=3)) is Match.NO
+    assert match(wants, said("hello", media_id="m-1")) is Match.NO
+    assert match(trigger(posts=["m-1"]), said("hello", media_id="m-1")) is Match.ANY
+
+
+@pytest.mark.parametrize("payload", [{}, {"comment": None}, {"comment": 5}, {"message": {"text": ["price"]}}])
+def test_a_payload_of_another_form_holds_no_keyword(payload: dict[str, Any]) -> None:
+    assert match(trigger(keywords=["price"]), payload) is Match.NO
+    assert match(trigger(posts=["m"]), payload) is Match.NO
+
+
+CANDIDATES = [("by keyword", Match.KEYWORD), ("every", Match.ANY), ("default", Match.DEFAULT), ("other", Match.NO)]
+
+
+def test_a_default_answer_is_silent_where_a_keyword_took_it() -> None:
+    assert choose(CANDIDATES, answered=False) == ["by keyword", "every"]
+    assert choose(CANDIDATES[1:], answered=False) == ["every", "default"]
+
+
+def test_a_default_answer_is_silent_where_somebody_waits_for_it() -> None:
+    assert choose(CANDIDATES[1:], answered=True) == ["every"]
