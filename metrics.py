@@ -74,7 +74,7 @@ def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str
     return Histogram(f"beckon_{name}", meaning, labels, buckets=buckets, registry=REGISTRY)
 
 
-#: result: accepted, duplicate, invalid, rate_limited, unauthorized.
+#: result: accepted, duplicate, invalid, rate_limited, unauthorized, unknown_account (of Meta's webhooks).
 triggers_total = _counter(
     "triggers_total", "Triggers that arrived, by way and by what became of them.", "source", "result"
 )
@@ -124,7 +124,7 @@ build_info = Gauge("beckon_build_info", "1, with the version as a label.", ["ver
 _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (triggers_total, product(
         ("api", "redis", "command", "test", "hook", "schedule", "webhook"),
-        ("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"),
+        ("accepted", "duplicate", "invalid", "rate_limited", "unauthorized", "unknown_account"),
     )),
     (executions_started_total, product(TRIGGER_FAMILIES)),
     (executions_finished_total, product(("succeeded", "failed", "skipped", "cancelled"))),

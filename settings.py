@@ -254,7 +254,9 @@ class Settings:
         "TELNYX_PUBLIC_KEY", TEXT, "", "Checks Telnyx's webhooks (Ed25519, base64).", shown=_KEPT
     )
     telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx's API.")
-    meta_app_secret: str = _secret("META_APP_SECRET", "Checks Meta's webhooks.", shown=_KEPT)
+    meta_app_secret: str = _secret(
+        "META_APP_SECRET", "Checks Meta's webhooks; several apps' secrets are separated by commas.", shown=_KEPT
+    )
     meta_verify_token: str = _secret("META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", shown=_KEPT)
     meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Sends with Messenger and Instagram.")
     meta_base_url: str = _variable(
@@ -302,6 +304,11 @@ class Settings:
     def local_url(self) -> str:
         """Where the dashboard is reached from this machine, whatever stands before it."""
         return f"http://{_reachable(self.host)}:{self.port}"
+
+    @property
+    def meta_app_secrets(self) -> tuple[str, ...]:
+        """The secrets that Meta's webhooks may be signed with: Instagram's own login has an app of its own."""
+        return tuple(secret for part in self.meta_app_secret.split(",") if (secret := part.strip()))
 
     @property
     def broker_url(self) -> str:

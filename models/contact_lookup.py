@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from models.database import Row, row
 
-_COLUMN = {"email": "c.email", "sms": "c.phone"}
+_COLUMN = {
+    "email": "c.email",
+    "sms": "c.phone",
+    "facebook": "c.facebook_id",
+    "instagram": "c.instagram_id",
+}
 
 
 def who_wrote(channel: str, address: str, workspace_id: str | None) -> Row | None:

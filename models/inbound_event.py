@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg2.extras import Json
 
 from models.database import Row, changed, row, rows, transaction
 from models.ids import new_id
+from models.json_text import json_text
+
+
+def store_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[str], int]:
+    """Keep many callbacks, each an event id with its body, in one statement; ids of rows, and how many were new.
+
+    Which of them were new cannot be told without reading: the ids of those that were not are nobody's.
+    """
+    ids = [new_id() for _ in told]
+    given = [{"id": one, "event_id": event_id, "body": body} for one, (event_id, body) in zip(ids, told, strict=True)]
+    with transaction():
+        stored = changed(
+            "insert into inbound_events (id, provider, event_id, body) select id, %s, event_id, body "
+            "from json_to_recordset(%s::json) as given(id uuid, event_id text, body jsonb) on conflict do nothing",
+            (provider, json_text(given)),
+        )
+    return ids, stored
 
 
 def store(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any]) -> str | None:
@@ -36,6 +53,11 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
         "workspace_id = coalesce(workspace_id, %s) where id = %s",
         (outcome, workspace_id, row_id),
     )
+
+
+def drop(row_id: str) -> None:
+    """It is nobody's: keep nothing of it."""
+    changed("delete from inbound_events where id = %s", (row_id,))
 
 
 def waiting(older_than_seconds: float, limit: int) -> list[str]:

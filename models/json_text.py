@@ -7,6 +7,7 @@ comes back from the outside world after a message was sent must be recorded all 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,4 +35,5 @@ def _cleaned(value: Any) -> Any:
         return {_cleaned(name): _cleaned(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(item) for item in value]
-    return value
+    # What no JSON can say: a number that is too large becomes infinite on the way in.
+    return None if isinstance(value, float) and not math.isfinite(value) else value

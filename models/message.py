@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from models.database import Row, changed, row, rows
@@ -40,6 +41,26 @@ def advance(message_id: str, status: str) -> bool:
             "look_up_at = null where id = %s and status = any(%s)",
             (status, message_id, before),
         )
+    )
+
+
+def advance_until(provider: str, contact_id: str, status: str, until: datetime) -> int:
+    """Move forward all that this contact was sent up to a moment; how many that were."""
+    before = [name for name, place in ORDER.items() if 0 < place < ORDER[status]]
+    return changed(
+        "update messages set status = %s, updated_at = beckon_now() where contact_id = %s and provider = %s "
+        "and sent_at <= %s and status = any(%s)",
+        (status, contact_id, provider, until, before),
+    )
+
+
+def find_unanswered(provider: str, contact_id: str, text: str) -> Row | None:
+    """The oldest message to a contact, with just this text, of which nobody knows yet whether it was sent; locked."""
+    return row(
+        "select * from messages where contact_id = %s and provider = %s and btrim(body) = btrim(%s) and not test "
+        "and status in ('outcome_unknown', 'sending') and provider_message_id is null "
+        "order by id limit 1 for update",
+        (contact_id, provider, text),
     )
 
 

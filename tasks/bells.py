@@ -31,13 +31,16 @@ def ring_after_commit(woken: Sequence[Row]) -> None:
         db.after_commit(lambda: ring_for(woken))
 
 
-def call(queue: str, actor: str, row_id: str) -> None:
-    """Have an actor look at one row that is not an execution; where Redis is away, a sweep calls again."""
-    bell: dramatiq.Message[None] = dramatiq.Message(
-        queue_name=queue, actor_name=actor, args=(row_id,), kwargs={}, options={}
-    )
-    try:
-        dramatiq.get_broker().enqueue(bell)
-    except (BrokerConnectionError, redis.RedisError, OSError) as error:
-        metrics.bells_lost.inc()
-        log.warning("redis is away, the sweep will ring", actor=actor, row_id=row_id, error=str(error))
+def call(queue: str, actor: str, *row_ids: str) -> None:
+    """Have an actor look at rows that are no executions, one by one; where Redis is away, a sweep calls again."""
+    broker = dramatiq.get_broker()
+    for row_id in row_ids:
+        bell: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=queue, actor_name=actor, args=(row_id,), kwargs={}, options={}
+        )
+        try:
+            broker.enqueue(bell)
+        except (BrokerConnectionError, redis.RedisError, OSError) as error:
+            metrics.bells_lost.inc()
+            log.warning("redis is away, the sweep will ring", actor=actor, row_id=row_id, error=str(error))
+            return

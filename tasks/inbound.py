@@ -19,9 +19,12 @@ import clock
 from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import contact_lookup, contact_matching, conversation, execution, follow_up, inbound_event, message
 from models.database import Row, db, transaction
-from providers import mailgun, telnyx
+from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback
+from tasks import inbound_meta
 from tasks.bells import ring_after_commit
+from tasks.callback_moves import move
+from tasks.inbound_meta import REPLIED
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +33,9 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Callback | None]] = {
     "mailgun": mailgun.read_event,
     "mailgun_inbound": mailgun.read_inbound,
     "telnyx": telnyx.read_event,
+    "facebook": meta_callbacks.read_event,
+    "instagram": meta_callbacks.read_event,
 }
-
-#: The status of the message that each kind of callback brings.
-STATUS = {"sent": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
-          "bounced": "bounced", "complained": "complained"}  # fmt: skip
 #: Kinds that forbid writing again, with the reason that is noted.
 SUPPRESSES = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
 #: The channel on which each provider hears contacts.
@@ -44,8 +45,6 @@ HEARS = {"mailgun": "email", "telnyx": "sms"}
 LATEST = timedelta(days=2)
 #: How long a callback waits that came before the answer to its send.
 PUT_OFF_MS = 500
-#: The event that a contact's answer is, for `wait_until`.
-REPLIED = "contact.replied"
 
 
 @dramatiq.actor(actor_name="process_event", queue_name="tracking", max_retries=0)
@@ -60,13 +59,27 @@ def process_event(row_id: str) -> None:
         if found is not None and found["status"] == "sending":
             db.after_commit(lambda: _put_off(row_id))
             return
-        outcome, workspace_id = _apply(stored, callback, found) if callback else ("ignored", None)
-        inbound_event.finish(row_id, outcome, workspace_id)
+        outcome, workspace_id = _read(stored, callback, found) if callback else ("ignored", None)
+        if outcome == inbound_meta.UNKNOWN_ACCOUNT:
+            inbound_event.drop(row_id)
+        else:
+            inbound_event.finish(row_id, outcome, workspace_id)
     log.info("callback read", provider=stored["provider"], event_id=stored["event_id"], outcome=outcome)
 
 
 def _message_of(callback: Callback) -> Row | None:
-    return message.find(callback.provider, callback.provider_message_id, callback.message_key)
+    """Our message that the callback is about, or answers; what people say to Meta's channels is about none."""
+    is_meta = callback.provider in inbound_meta.CHANNELS
+    if is_meta and callback.kind not in inbound_meta.ABOUT_OURS:
+        return None
+    found = message.find(callback.provider, callback.provider_message_id, callback.message_key)
+    return inbound_meta.echoed(callback) if is_meta and found is None and callback.kind == "echo" else found
+
+
+def _read(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str | None]:
+    if callback.provider in inbound_meta.CHANNELS:
+        return inbound_meta.read(callback, found, heard_at(callback.occurred_at, stored["received_at"]))
+    return _apply(stored, callback, found)
 
 
 def _put_off(row_id: str) -> None:
@@ -83,7 +96,7 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
         return _heard(stored, callback)
     if found is None:
         return "unknown message", None
-    _move(found, callback)
+    move(found, callback)
     if callback.kind in SUPPRESSES and (callback.kind != "bounced" or callback.permanent):
         message.suppress(found, SUPPRESSES[callback.kind])
         if found["contact_id"]:
@@ -92,26 +105,6 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
         _keep(stored, callback, found["workspace_id"], found["contact_id"])
         _wake(found["contact_id"])
     return callback.kind, found["workspace_id"]
-
-
-def _move(found: Row, callback: Callback) -> None:
-    if found["status"] == "outcome_unknown":
-        _settle(found, callback)
-    if callback.kind == "failed" and callback.permanent:
-        message.note_failure(found["id"], str(callback.detail.get("reason") or callback.text or "not delivered"))
-        return
-    status = STATUS.get(callback.kind)
-    if status is not None:
-        message.advance(found["id"], status)
-
-
-def _settle(found: Row, callback: Callback) -> None:
-    """Whatever the provider tells of a message, even that it could not deliver it, it had taken it."""
-    if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
-        return
-    reopened = message.resolve_sent(found["id"], callback.provider_message_id)
-    if reopened is not None:
-        ring_after_commit([reopened])
 
 
 def _heard(stored: Row, callback: Callback) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.inbound.mailgun import mailgun_door
+from dashboard.inbound.meta import meta_door
 from dashboard.inbound.telnyx import telnyx_door
 
-BLUEPRINTS = (mailgun_door, telnyx_door)
+BLUEPRINTS = (mailgun_door, meta_door, telnyx_door)

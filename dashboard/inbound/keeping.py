@@ -6,7 +6,7 @@ A provider gets 200 as soon as PostgreSQL has the callback; it is read by an act
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -51,9 +51,19 @@ def keep(provider: str, event_id: str, workspace_id: str | None, body: Mapping[s
     metrics.triggers_total.labels(source="webhook", result="accepted" if row_id else "duplicate").inc()
     if row_id is not None:
         call("tracking", "process_event", row_id)
-    return success(200)
+    return heard()
 
 
-def ignored() -> Any:
-    """200 for what is signed and concerns nobody here, so that the provider does not send it again."""
+def keep_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """The same for many events of one request: one statement keeps them all."""
+    fit = json.loads(json_text([{"id": event_id[:500], "body": dict(body)} for event_id, body in told]))
+    row_ids, new = inbound_event.store_all(provider, [(one["id"], one["body"]) for one in fit])
+    metrics.triggers_total.labels(source="webhook", result="accepted").inc(new)
+    metrics.triggers_total.labels(source="webhook", result="duplicate").inc(len(told) - new)
+    if new:
+        call("tracking", "process_event", *row_ids)
+
+
+def heard() -> Any:
+    """200: it is kept, or it is signed and concerns nobody here, and the provider need not send it again."""
     return success(200)

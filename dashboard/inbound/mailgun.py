@@ -57,7 +57,7 @@ def _verify(body: Mapping[str, Any]) -> None:
 def _keep(kind: str, body: Mapping[str, Any], callback: Callback | None, workspace_id: object) -> Any:
     own = keeping.known_workspace(None if workspace_id is None else str(workspace_id))
     if callback is None:
-        return keeping.ignored()
+        return keeping.heard()
     token = mailgun.replay_token(body)
     if token is not None and is_replay(kind, token, callback.event_id):
         raise keeping.bad_signature()

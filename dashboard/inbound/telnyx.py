@@ -34,5 +34,5 @@ def hear_event(workspace_id: object) -> Any:
     own = keeping.known_workspace(None if workspace_id is None else str(workspace_id))
     callback = telnyx.read_event(body) if isinstance(body, dict) else None
     if callback is None:
-        return keeping.ignored()
+        return keeping.heard()
     return keeping.keep("telnyx", callback.event_id, own, body)

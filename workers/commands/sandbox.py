@@ -18,7 +18,7 @@ def command() -> None:
     secrets = {
         "mailgun": told.mailgun_webhook_signing_key,
         "telnyx": told.telnyx_webhook_seed,
-        "meta": told.meta_app_secret,
+        "meta": next(iter(told.meta_app_secrets), ""),
     }
     # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
     serve = importlib.import_module("sandbox.server").serve
