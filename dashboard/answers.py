@@ -63,14 +63,19 @@ def cursor_of(row_id: object) -> str:
     return base64.urlsafe_b64encode(str(row_id).encode()).decode().rstrip("=")
 
 
+def text_of(cursor: str) -> str:
+    """What a cursor holds; empty for one that was not ours."""
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
 def row_id_of(cursor: str | None) -> str | None:
     """The id in a cursor. Raises `Refusal` 422 for one that was not ours."""
     if cursor is None:
         return None
-    try:
-        row_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError):
-        row_id = ""
+    row_id = text_of(cursor)
     if not is_id(row_id):
         raise invalid([Problem("cursor", "is not a cursor that this list gave")])
     return row_id

@@ -10,6 +10,7 @@ import hashlib
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 LOCK = 7_223_016
 ROLES = ("beckon_app", "beckon_service")
 OLDEST_SERVER = 160_000
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What a call of `migrate` did: migrations by name, the indexes that they made, and what they said themselves."""
+
+    applied: list[str]
+    indexes: list[str]
+    notices: list[str]
 
 
 class MigrationRefused(Exception):
@@ -83,15 +93,37 @@ def migrate(url: str) -> list[str]:
 
     Raises `MigrationRefused` where the roles cannot be made, the server is too old, or an applied file was changed.
     """
+    return upgrade(url).applied
+
+
+def upgrade(url: str) -> Upgrade:
+    """The same, with all that there is to tell of it."""
     with _locked(url) as (database, runner):
         _ensure_roles(database)
         _refuse_drift(database, runner)
+        before = _indexes(database)
+        database.connection().notices.clear()
         try:
             applied = [str(name) for name in runner.up()]
         except (peewee.PeeweeException, psycopg2.Error) as error:
             raise MigrationRefused(f"a migration failed and was rolled back: {error}".strip()) from error
         _remember_hashes(database, runner)
-        return applied
+        said = [notice.partition(":")[2].strip() for notice in database.connection().notices if _is_ours(notice)]
+        return Upgrade(applied, sorted(_indexes(database) - before), said)
+
+
+def _indexes(database: Any) -> set[str]:
+    """Those of whole tables; a partition has the same under names of its own."""
+    found = database.execute_sql(
+        "select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace "
+        "and c.relkind in ('i', 'I') and not c.relispartition and c.relname !~ '_default_'"
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+def _is_ours(notice: str) -> bool:
+    """Whether a migration said it; PostgreSQL itself says what it skipped."""
+    return notice.startswith("NOTICE:") and "skipping" not in notice
 
 
 def revert(url: str, target: str | None = None) -> list[str]:

@@ -89,11 +89,11 @@ def check_redis(told: Settings) -> None:
         raise CannotStart(f"REDIS_URL: Redis would drop work: its maxmemory-policy is {policy}, set it to noeviction")
 
 
-def migrate(told: Settings) -> list[str]:
-    """Apply the missing migrations; their names. Raises CannotStart."""
+def migrate(told: Settings) -> migrations.Upgrade:
+    """Apply the missing migrations; what they did. Raises CannotStart."""
     check_postgres(told)
     try:
-        return migrations.migrate(told.database_url)
+        return migrations.upgrade(told.database_url)
     except migrations.MigrationRefused as error:
         raise CannotStart(f"DATABASE_URL: {' '.join(str(error).split())}") from None
 

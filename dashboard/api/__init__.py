@@ -16,13 +16,15 @@ from dashboard.api.health import health
 from dashboard.api.keys import keys
 from dashboard.api.members import members
 from dashboard.api.queues import queues
+from dashboard.api.runs import runs
+from dashboard.api.switches import switches
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
 
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, members, queues, analytics, health, description,
+    triggers, automations, executions, contacts, keys, members, queues, analytics, runs, switches, health, description,
 )  # fmt: skip
 
 

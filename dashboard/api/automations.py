@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -17,8 +18,9 @@ from ephemeral import workflow_cache
 from models import automation
 from models.database import Row, acting_as, db
 from models.reports import automations as report
+from models.reports import runs
 from rules.validation import validate
-from tasks import operators
+from tasks import operators, switches
 
 automations = Resource("automations")
 
@@ -86,7 +88,7 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
         ),
         query.limit,
     )
-    return success(automations=[listed(one) for one in found], nextCursor=cursor)
+    return success(automations=listed(call.workspace_id, found), nextCursor=cursor)
 
 
 @automations.api(
@@ -195,10 +197,15 @@ def renew_hook(call: Caller, automation_id: str) -> Any:
     return success(201, hookUrl=_hook_url(token))
 
 
-def listed(row: Row) -> dict[str, Any]:
-    """An automation as lists have it."""
-    stats = {"totalRuns": row["total_runs"], "last24Hours": 0}
-    return {"_id": row["id"], **named(row), "stats": stats}
+def listed(workspace_id: str, found: Sequence[Row]) -> list[dict[str, Any]]:
+    """Automations as lists have them; without `stats` where that switch is off."""
+    shown = [{"_id": one["id"], **named(one)} for one in found]
+    if not switches.is_on(settings(), workspace_id, "stats_in_api"):
+        return shown
+    day = runs.last_day(workspace_id, [one["id"] for one in found])
+    for one in shown:
+        one["stats"] = {"totalRuns": one["totalRuns"], "last24Hours": day[one["id"]]["last24_hours"]}
+    return shown
 
 
 def _found(workspace_id: str, automation_id: str) -> Row:
@@ -212,7 +219,8 @@ def _shown(workspace_id: str, automation_id: str, hook_token: str | None = None)
     found = _found(workspace_id, automation_id)
     versions = [named(one) for one in found["versions"]]
     # The secret is readable this once; afterwards only a new one can be made.
-    return {**listed(found), "versions": versions, "hookUrl": hook_token and _hook_url(hook_token)}
+    (shown,) = listed(workspace_id, [found])
+    return {**shown, "versions": versions, "hookUrl": hook_token and _hook_url(hook_token)}
 
 
 def _hook_url(token: str) -> str:

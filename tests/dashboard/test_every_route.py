@@ -37,6 +37,7 @@ BODIES: dict[str, Any] = {
     "NewMember": {"email": "new@example.com", "role": "viewer"},
     "NewKey": {"name": "n", "scopes": ["read"]},
     "Import": {"csv": "email\nada@example.com"},
+    "WantedSwitches": {"statsInApi": True},
 }
 
 

@@ -148,3 +148,21 @@ def test_a_migration_that_fails_leaves_nothing_behind(url, folder):
         migrations.migrate(url)
     assert migrations.pending(url) == ["0001_broken"]
     assert not any("half" in line for line in catalog(url)["tables"])
+
+
+def test_an_older_database_is_told_which_indexes_it_got_and_how_many_automations_were_initialised(url):
+    migrations.migrate(url)
+    migrations.revert(url, "0012_runs")
+    real.run_sql(
+        url,
+        "insert into workspaces (id, slug, name) values (gen_random_uuid(), 'old', 'Old')",
+        "insert into automations (id, workspace_id, name, type) "
+        "select gen_random_uuid(), id, 'Old', 'workflow' from workspaces, generate_series(1, 3)",
+    )
+
+    done = migrations.upgrade(url)
+
+    assert done.applied[:2] == ["0012_runs", "0013_run_indexes"]
+    assert {"automation_runs_newest", "executions_run_due"} <= set(done.indexes)
+    assert "run counters of 3 automations initialised" in done.notices
+    assert migrations.upgrade(url) == migrations.Upgrade([], [], [])

@@ -10,13 +10,19 @@ import settings
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the applied migrations as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def command(as_json: bool) -> None:
-    """Apply the migrations that the database has not seen."""
+    """Apply the migrations that the database has not seen.
+
+    Says which were applied, the indexes that they made, by name, and what else they did: counters that were
+    initialised, for how many automations.
+    """
     from workers import preparation
 
-    applied = preparation.migrate(settings.load())
+    done = preparation.migrate(settings.load())
     if as_json:
-        click.echo(json.dumps({"applied": applied}))
+        click.echo(json.dumps({"applied": done.applied, "indexes": done.indexes, "notices": done.notices}))
         return
-    click.echo("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
+    lines = [f"applied {name}" for name in done.applied]
+    lines += [f"made index {name}" for name in done.indexes] + done.notices
+    click.echo("\n".join(lines) or "The database is up to date.")

@@ -1,0 +1,108 @@
+"""Runs as people see them: the last day of many automations at once, one's history, and how many by hour or day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import clock
+from models.database import Row, acting_as, rows
+
+#: How far the clock of this process may be from PostgreSQL's; bounds that prune partitions are given with it.
+_SLACK = timedelta(minutes=10)
+
+_LAST_DAY = """
+    select a.id, hours_until(a.hourly_runs, a.newest_run_hour, hour_of(beckon_now())) as hours, (
+        -- The hour that began before the last 24 did: the only one whose rows are counted.
+        select count(*) from automation_runs r
+        where r.workspace_id = %(workspace)s and r.automation_id = a.id
+            and r.at > beckon_now() - interval '24 hours'
+            and r.at < date_trunc('hour', beckon_now()) - interval '23 hours'
+            and r.at >= %(earliest)s and r.at < %(latest)s
+    ) as first_hour
+    from automations a where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
+"""
+
+
+def last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
+    """By automation: `last24_hours`, exactly, and `hours`, runs in each hour of the clock, the oldest of 24 first."""
+    # Said as values, so that the planner looks at two days and not at ninety.
+    now = clock.now()
+    given = {
+        "workspace": workspace_id,
+        "ids": list(automation_ids),
+        "earliest": now - timedelta(hours=24) - _SLACK,
+        "latest": now - timedelta(hours=23) + _SLACK,
+    }
+    with acting_as(workspace_id):
+        found = rows(_LAST_DAY, given)
+    return {one["id"]: {"last24_hours": sum(one["hours"]) + one["first_hour"], "hours": one["hours"]} for one in found}
+
+
+def page(
+    workspace_id: str,
+    automation_id: str,
+    *,
+    limit: int,
+    before: tuple[datetime, str] | None = None,
+    kind: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Row]:
+    """At most `limit` runs, the newest first, older than the one at `before` (its time and id): `id`, `contact_id`,
+    `contact_name`, `execution_id`, `kind`, `at`. `until` itself is not included."""
+    conditions = ["r.workspace_id = %s", "r.automation_id = %s"]
+    parameters: list[object] = [workspace_id, automation_id]
+    for condition, given in (
+        ("r.kind = %s", kind),
+        ("r.at >= %s", since),
+        ("r.at < %s", until),
+        ("(r.at, r.id) < (%s, %s)", before),
+    ):
+        if given is not None:
+            conditions.append(condition)
+            parameters += given if isinstance(given, tuple) else [given]
+    with acting_as(workspace_id):
+        return rows(
+            f"""
+            with found as materialized (
+                select r.id, r.contact_id, r.execution_id, r.kind, r.at from automation_runs r
+                where {" and ".join(conditions)} order by r.at desc, r.id desc limit %s
+            )
+            select f.*, e.id is not null as has_execution,
+                coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.username, c.email, c.phone)
+                    as contact_name
+            from found f left join contacts c on c.id = f.contact_id left join executions e on e.id = f.execution_id
+            order by f.at desc, f.id desc
+            """,
+            [*parameters, limit],
+        )
+
+
+def series(
+    workspace_id: str, automation_id: str, by: str, since: datetime, until: datetime, kind: str | None = None
+) -> list[Row]:
+    """Runs in every hour or day (in UTC) from that of `since` up to `until`, empty ones too: `at`, when it began,
+    `count`, and `kinds`, how many of each that there were."""
+    with acting_as(workspace_id):
+        return rows(
+            """
+            with spans as (
+                select generate_series(date_trunc(%(by)s, %(since)s), %(until)s - interval '1 microsecond',
+                    ('1 ' || %(by)s)::interval) as at
+            ), counted as (
+                select date_trunc(%(by)s, r.at) as at, r.kind, count(*) as runs from automation_runs r
+                where r.workspace_id = %(workspace)s and r.automation_id = %(automation)s
+                    and r.at >= date_trunc(%(by)s, %(since)s) and r.at >= %(earliest)s and r.at < %(until)s
+                    and (%(kind)s::text is null or r.kind = %(kind)s)
+                group by 1, 2
+            )
+            select s.at, coalesce(sum(c.runs), 0)::bigint as count,
+                coalesce(jsonb_object_agg(c.kind, c.runs) filter (where c.kind is not null), '{}') as kinds
+            from spans s left join counted c on c.at = s.at group by s.at order by s.at
+            """,
+            {
+                "by": by, "since": since, "until": until, "earliest": since - timedelta(days=1), "kind": kind,
+                "workspace": workspace_id, "automation": automation_id,
+            },
+        )  # fmt: skip
