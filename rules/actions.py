@@ -82,6 +82,11 @@ _URL = Text(
 _SENDER = Text(longest=320, template=True, fault=_sender_fault, keywords={"pattern": "@"}, name="address")
 _SEND_AT = Text(longest=200, template=True, fault=_send_at_fault, keywords={"pattern": "[0-9]"}, name="moment")
 
+_BUTTON = Object(
+    {"title": _LINE, "payload": _LINE, "url": _URL},
+    required=frozenset({"title"}),
+    not_together=("payload", "url"),
+)
 _RETRY = Object({"max": Whole(0, 3)}, required=frozenset({"max"}))
 
 #: Fields beside `action` that every step has.
@@ -168,9 +173,7 @@ _TABLE = (
             "channel": Choice("channel", ("facebook", "instagram")),
             "body": _BODY,
             "as": Choice("kind of message", ("message", "private_reply")),
-            "buttons": ListOf(
-                Object({"title": _LINE, "payload": _LINE, "url": _URL}, required=frozenset({"title"})), most=3
-            ),
+            "buttons": ListOf(_BUTTON, most=3),
             "quick_replies": ListOf(_LINE, most=13),
         },
         frozenset({"channel", "body"}),
@@ -180,17 +183,17 @@ _TABLE = (
     Action(
         "reply_comment",
         "Answer the comment in public.",
-        {"body": _BODY},
+        {"body": _BODY, "channel": Choice("channel", ("instagram", "facebook"))},
         frozenset({"body"}),
         queue="sending",
         beside=_MESSAGE,
     ),
     Action(
         "check_follow",
-        "Ask whether the contact follows the account.",
+        "Ask whether the contact follows the Instagram account.",
         queue="sending",
         beside=_CALL,
-        outputs=("following",),
+        outputs=("following", "because"),
     ),
     Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"})),
     Action(

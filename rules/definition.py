@@ -113,7 +113,18 @@ class Step:
         """The channel on which it sends to the contact, or None when it does not."""
         if self.action == "send_message":
             return str(self.with_["channel"])
-        return "instagram" if self.action == "reply_comment" else ACTIONS[self.action].channel
+        if self.action == "reply_comment":
+            return str(self.with_.get("channel") or "instagram")
+        return ACTIONS[self.action].channel
+
+    @property
+    def way(self) -> str | None:
+        """How it reaches the contact: as a `message`, a `private_reply` or a `comment_reply`; None when it does not."""
+        if self.action == "reply_comment":
+            return "comment_reply"
+        if self.action == "send_message":
+            return str(self.with_.get("as") or "message")
+        return "message" if self.channel else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 The order is the one of the semantics, section 6; the first failing rule wins:
 
-    automation_off → reentry → suppressed, no_address → tags → where → frequency_cap → active_hours → daily_limit,
-    contact_daily_limit
+    automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_too_old → tags → where →
+    frequency_cap → active_hours → daily_limit, contact_daily_limit
 
 Judged once per round. Everything is measured before and comes in as `Facts`; nothing is reserved here: the counts are
 a first look, and the database decides between executions that race for the last place.
@@ -33,6 +33,8 @@ class Facts:
     #: The contact's address on that channel.
     address: str | None = None
     suppressed: bool = False
+    #: Why its provider would not take that message now, as `rules/direct_messages` has it.
+    refused: Skip | None = None
     tags: tuple[str, ...] = ()
     #: The variables that `rules.where` sees.
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -98,7 +100,7 @@ def zone_of(hours: ActiveHours, contact_zone: str | None, workspace_zone: str) -
 
 def unreachable(channel: str, address: str | None, suppressed: bool) -> Skip | None:
     """Why the contact cannot be written to on this channel, or None. Asked again right before each send."""
-    name = _CHANNEL_WORDS.get(channel, channel)
+    name = channel_words(channel)
     if suppressed:
         return skip("suppressed", channel, channel, f"The contact must not be written to by {name}")
     if not address:
@@ -119,6 +121,11 @@ def contact_daily_limit_reached(limit: int, sent: int) -> Skip:
 _CHANNEL_WORDS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
 
 
+def channel_words(channel: str) -> str:
+    """A channel as people write it."""
+    return _CHANNEL_WORDS.get(channel, channel)
+
+
 def _reentry(rules: Rules, facts: Facts) -> Skip | None:
     if rules.reentry == "after_finish" and facts.in_flight:
         return skip("reentry", "after_finish", facts.in_flight, "The contact is still in this automation")
@@ -128,7 +135,9 @@ def _reentry(rules: Rules, facts: Facts) -> Skip | None:
 
 
 def _reachable(_rules: Rules, facts: Facts) -> Skip | None:
-    return unreachable(facts.channel, facts.address, facts.suppressed) if facts.channel else None
+    if not facts.channel:
+        return None
+    return unreachable(facts.channel, facts.address, facts.suppressed) or facts.refused
 
 
 def _tags(rules: Rules, facts: Facts) -> Skip | None:

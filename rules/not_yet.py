@@ -8,9 +8,6 @@ from __future__ import annotations
 #: Actions by name.
 ACTIONS = frozenset(
     {
-        "send_message",
-        "reply_comment",
-        "check_follow",
         "replace_text",
         "replace_image",
         "set_attribute",

@@ -73,13 +73,30 @@ def first_send_channel(workflow: Workflow, finished: Finished, facts: Mapping[st
     Open branches are decided by `facts` where these can decide them (a condition on a step that is not finished
     cannot be known), splits by the contact's id. None when nothing is sent, or the ways that stay open disagree.
     """
+    return _first_send(workflow, finished, facts, lambda step: step.channel, through_waits=True)
 
+
+def first_send_way(
+    workflow: Workflow, finished: Finished, facts: Mapping[str, object], *, through_waits: bool
+) -> str | None:
+    """How that message goes (`Step.way`). Without `through_waits`, None also where a wait comes before it."""
+    return _first_send(workflow, finished, facts, lambda step: step.way, through_waits=through_waits)
+
+
+def _first_send(
+    workflow: Workflow,
+    finished: Finished,
+    facts: Mapping[str, object],
+    label: Callable[[Step], str | None],
+    *,
+    through_waits: bool,
+) -> str | None:
     def choose(step: Step) -> str | None:
         return _foreseen(step, finished, facts)
 
-    found = _ahead(workflow.steps, finished, lambda step: step.channel, choose, through_waits=True)
-    channel = found.pop() if len(found) == 1 else None
-    return None if channel in (_FALLS_THROUGH, _ENDS) else channel
+    found = _ahead(workflow.steps, finished, label, choose, through_waits=through_waits)
+    only = found.pop() if len(found) == 1 else None
+    return None if only in (_FALLS_THROUGH, _ENDS, _WAITS) else only
 
 
 def _undecided(_step: Step) -> str | None:

@@ -21,6 +21,8 @@ CONTACT = (
     "email",
     "phone",
     "username",
+    "facebook_id",
+    "instagram_id",
     "timezone",
     "tags",
     "attributes",

@@ -100,6 +100,8 @@ class Object:
     fields: Mapping[str, Shape]
     required: frozenset[str] = frozenset()
     at_least_one: bool = False
+    #: Fields of which only one may be given.
+    not_together: tuple[str, ...] = ()
     words = "object"
 
     def check(self, value: object, at: str, report: Report) -> None:
@@ -116,6 +118,8 @@ class Object:
                 report.add(below(at, name), "is required")
         if self.at_least_one and not value:
             report.add(at, f"must have at least one of {', '.join(self.fields)}")
+        if len(given := [name for name in self.not_together if name in value]) > 1:
+            report.add(at, f"must have only one of {', '.join(given)}")
 
     def schema(self) -> dict[str, Any]:
         made: dict[str, Any] = {
@@ -125,6 +129,8 @@ class Object:
         }
         if self.required:
             made["required"] = sorted(self.required)
+        if self.not_together:
+            made["not"] = {"required": list(self.not_together)}
         return {**made, "minProperties": 1} if self.at_least_one else made
 
 

@@ -101,6 +101,25 @@ def test_a_step_knows_its_queue_and_channel(
     assert (step.queue, step.channel) == (queue, channel)
 
 
+@pytest.mark.parametrize(
+    ("action", "with_", "channel", "way"),
+    [
+        ("send_email", {}, "email", "message"),
+        ("send_message", {"channel": "facebook"}, "facebook", "message"),
+        ("send_message", {"channel": "instagram", "as": "private_reply"}, "instagram", "private_reply"),
+        ("reply_comment", {}, "instagram", "comment_reply"),
+        ("reply_comment", {"channel": "facebook"}, "facebook", "comment_reply"),
+        ("check_follow", {}, None, None),
+        ("notify", {"channel": "slack"}, None, None),
+    ],
+)
+def test_a_step_knows_the_way_to_the_contact(
+    action: str, with_: dict[str, str], channel: str | None, way: str | None
+) -> None:
+    step = Step("a", action, with_)
+    assert (step.channel, step.way) == (channel, way)
+
+
 def test_a_workflow_does_not_change() -> None:
     workflow = parse({"trigger": {"type": "x"}, "steps": []})
     with pytest.raises(FrozenInstanceError):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rules.definition import Rules, parse
-from rules.eligibility import Eligible, Facts, Skip, Wait, judge, spoken, unreachable
+from rules.eligibility import Eligible, Facts, Skip, Wait, judge, skip, spoken, unreachable
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 GOOD = Facts(
@@ -54,6 +54,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"entries": 1}, "reentry", "The contact has been in this automation before"),
     ({"suppressed": True}, "suppressed", "The contact must not be written to by e-mail"),
     ({"address": None}, "no_address", "The contact has no address for e-mail"),
+    ({"refused": skip("window_closed", "24 hours", None, "The window closed")}, "window_closed", "The window closed"),
     ({"tags": ()}, "tags", 'The contact lacks the tag "lead"'),
     (
         {"variables": {"contact": {"attributes": {"country": "US"}}}},

@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.definition import Step, Variant, Workflow, parse
-from rules.plan import arms, first_send_channel, follow_up_steps, last_step, next_queue, next_step, split_variant, take
+from rules.plan import (
+    arms,
+    first_send_channel,
+    first_send_way,
+    follow_up_steps,
+    last_step,
+    next_queue,
+    next_step,
+    split_variant,
+    take,
+)
 
 WRITE = {"id": "write", "action": "generate_message", "with": {"prompt": "x"}}
 EMAIL = {"id": "email", "action": "send_email", "with": {"subject": "x", "body": "x"}}
@@ -123,6 +133,29 @@ def test_the_first_channel_is_unknown_where_a_branch_asks_for_what_is_not_there_
     assert first_send_channel(workflow(WRITE, fork([SMS], [], on_text), SMS | {"id": "b"}), {}, {}) == "sms"
     facts = {"steps": {"write": {"text": "x"}}}
     assert first_send_channel(workflow(WRITE, fork([SMS], [EMAIL], on_text)), {"write": {}}, facts) == "sms"
+
+
+DM = {"id": "dm", "action": "send_message", "with": {"channel": "instagram", "body": "x"}}
+PRIVATE = {"id": "private", "action": "send_message", "with": {**DM["with"], "as": "private_reply"}}
+PUBLIC = {"id": "public", "action": "reply_comment", "with": {"body": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "before_waits", "through_waits"),
+    [
+        ([PUBLIC, PRIVATE, DM], "comment_reply", "comment_reply"),
+        ([TAG, PRIVATE, PAUSE, DM], "private_reply", "private_reply"),
+        ([PAUSE, DM], None, "message"),
+        ([EMAIL, PRIVATE], "message", "message"),
+        ([fork([PRIVATE], [DM], "steps.write.text")], None, None),
+        ([TAG], None, None),
+    ],
+)
+def test_the_first_messages_way_is_known_with_or_without_the_waits_before_it(
+    steps: list[Any], before_waits: str | None, through_waits: str | None
+) -> None:
+    assert first_send_way(workflow(*steps), {}, {}, through_waits=False) == before_waits
+    assert first_send_way(workflow(*steps), {}, {}, through_waits=True) == through_waits
 
 
 def test_a_branch_takes_its_arm_by_the_condition() -> None:

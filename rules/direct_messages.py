@@ -1,0 +1,82 @@
+"""Whether Meta would take a direct message now: its window of 24 hours, and what may still be said to a comment.
+
+The window opens with each message of the contact and does not open with a comment. A private reply needs no window,
+but goes only to a comment of the last seven days, and each comment takes one. Asked when a round is judged and again
+right before the send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rules.eligibility import Skip, channel_words, skip
+from rules.facts import moment
+
+#: How long after the contact's last message we may write.
+WINDOW = timedelta(hours=24)
+#: How long after a comment it takes a private reply.
+COMMENT_AGE = timedelta(days=7)
+#: Triggers that are themselves a message of the contact.
+MESSAGE_TRIGGERS = frozenset({"instagram.message", "instagram.story_reply", "facebook.message"})
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """The comment that a trigger brought."""
+
+    id: str
+    at: datetime
+
+
+def comment_of(payload: object, triggered_at: datetime) -> Comment | None:
+    """The comment in a trigger's payload, as `payload.comment.id`; written at `payload.comment.at`, else just then."""
+    found = payload.get("comment") if isinstance(payload, Mapping) else None
+    if not isinstance(found, Mapping) or not isinstance(found.get("id"), str | int) or not str(found["id"]).strip():
+        return None
+    return Comment(str(found["id"]).strip(), _moment(found.get("at")) or triggered_at)
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None
+
+
+def refused(
+    way: str, channel: str, *, last_received: datetime | None, comment: Comment | None, now: datetime
+) -> Skip | None:
+    """Why Meta would not take a message that goes this way now, or None."""
+    if way == "message":
+        return _window_closed(channel, last_received, now)
+    if comment is None:
+        return skip("no_comment", way, None, "The trigger brought no comment that could be answered")
+    if way == "private_reply" and comment.at + COMMENT_AGE <= now:
+        measured = {"commented_at": moment(comment.at), "ended_at": moment(comment.at + COMMENT_AGE)}
+        return skip(
+            "comment_too_old", "7 days", measured, "The comment is older than the 7 days in which it takes a reply"
+        )
+    return None
+
+
+def _window_closed(channel: str, last_received: datetime | None, now: datetime) -> Skip | None:
+    name = channel_words(channel)
+    if last_received is None:
+        measured = {"last_received_at": None, "closed_at": None}
+        return skip("window_closed", "24 hours", measured, f"The contact has never written to us on {name}")
+    closed_at = last_received + WINDOW
+    if now < closed_at:
+        return None
+    words = f"The contact last wrote on {name} at {moment(last_received)}; the window closed at {moment(closed_at)}"
+    return skip(
+        "window_closed", "24 hours", {"last_received_at": moment(last_received), "closed_at": moment(closed_at)}, words
+    )
+
+
+def comment_answered() -> Skip:
+    """The skip when the comment has had its one private reply."""
+    return skip("comment_answered", 1, 1, "The comment has had its private reply: Meta takes one for each")

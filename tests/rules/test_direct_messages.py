@@ -1,0 +1,93 @@
+"""Meta's window of 24 hours, and what may still be said to a comment."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rules.direct_messages import Comment, comment_of, refused
+from rules.eligibility import Skip
+
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+
+
+def verdict(way: str = "message", **facts: Any) -> Skip | None:
+    known = {"last_received": None, "comment": None, "now": NOW, **facts}
+    return refused(way, "instagram", **known)
+
+
+@pytest.mark.parametrize(
+    ("ago", "is_open"),
+    [
+        (timedelta(0), True),
+        (timedelta(hours=23, minutes=59, seconds=59), True),
+        (timedelta(hours=24), False),
+        (timedelta(days=3), False),
+    ],
+)
+def test_we_may_write_for_a_day_after_the_contact_did(ago: timedelta, is_open: bool) -> None:
+    assert (verdict(last_received=NOW - ago) is None) is is_open
+
+
+def test_a_closed_window_says_when_the_contact_wrote_and_when_it_closed() -> None:
+    skip = verdict(last_received=NOW - timedelta(hours=30))
+
+    assert skip is not None
+    assert skip.rule == "window_closed"
+    assert skip.detail["limit"] == "24 hours"
+    assert skip.detail["measured"] == {
+        "last_received_at": "2026-05-03T04:00:00Z",
+        "closed_at": "2026-05-04T04:00:00Z",
+    }
+    assert "Instagram" in skip.detail["words"]
+    assert json.dumps(skip.detail)
+
+
+def test_a_contact_who_never_wrote_is_not_written_to() -> None:
+    skip = verdict(comment=Comment("178", NOW))
+    assert skip is not None
+    assert (skip.rule, skip.detail["measured"]["closed_at"]) == ("window_closed", None)
+    assert "never written" in skip.detail["words"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"), [(timedelta(0), None), (timedelta(days=6, hours=23), None), (timedelta(days=7), "too_old")]
+)
+def test_a_private_reply_needs_no_window_but_a_comment_of_the_last_seven_days(
+    ago: timedelta, expected: str | None
+) -> None:
+    skip = verdict("private_reply", comment=Comment("178", NOW - ago))
+    assert (skip and skip.rule) == (expected and "comment_too_old")
+
+
+def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
+    assert verdict("comment_reply", comment=Comment("178", NOW - timedelta(days=400))) is None
+
+
+@pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
+def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
+    skip = verdict(way, last_received=NOW)
+    assert skip is not None
+    assert skip.rule == "no_comment"
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"comment": {"id": "178", "at": "2026-05-01T10:00:00Z"}}, Comment("178", NOW - timedelta(days=3))),
+        ({"comment": {"id": "178"}}, Comment("178", NOW)),
+        ({"comment": {"id": 178, "at": "yesterday"}}, Comment("178", NOW)),
+        ({"comment": {"id": "178", "at": "2026-05-01T10:00:00"}}, Comment("178", NOW)),
+        ({"comment": {"id": " "}}, None),
+        ({"comment": {}}, None),
+        ({"comment": "178"}, None),
+        ({}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_the_comment_is_the_one_that_the_trigger_brought(payload: object, expected: Comment | None) -> None:
+    assert comment_of(payload, NOW) == expected
