@@ -262,6 +262,12 @@ class Settings:
     meta_base_url: str = _variable(
         "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta's Graph API, its version in it."
     )
+    meta_page_rate: int = _variable(
+        "BECKON_META_PAGE_RATE", RATE, 40, "Direct messages and replies a second from one page or Instagram account."
+    )
+    meta_thread_rate: int = _variable(
+        "BECKON_META_THREAD_RATE", RATE, 60, "Direct messages a minute to one person on one of Meta's channels."
+    )
     gemini_api_key: str = _secret("GEMINI_API_KEY", "Generates text with Gemini.")
     gemini_model: str = _variable("GEMINI_MODEL", TEXT, "gemini-2.5-flash", "The model of steps that name none.")
     gemini_base_url: str = _variable(

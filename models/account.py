@@ -67,6 +67,36 @@ def by_external_id(channel: str, external_id: str) -> Row | None:
         return row(f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id))
 
 
+def writing_to(workspace_id: str, contact_id: str | None, channel: str, named: str | None) -> Row:
+    """As whom we write to a contact, and when the contact last wrote: external_id, access_token, last_received_at.
+
+    The account that `named` names by its external id, else the one that the contact wrote to, else the first; nulls
+    where there is none.
+    """
+    found = row(
+        """
+        select a.external_id, a.access_token, c.last_received_at
+        from (select 1) as one
+        left join conversations c
+            on c.contact_id = %(contact)s and c.channel = %(channel)s and c.workspace_id = %(workspace)s
+        left join lateral (
+            select external_id, access_token from accounts
+            where workspace_id = %(workspace)s and channel = %(channel)s
+            order by external_id is not distinct from %(named)s desc, id is not distinct from c.account_id desc, id
+            limit 1
+        ) a on true
+        """,
+        {"workspace": workspace_id, "contact": contact_id, "channel": channel, "named": named},
+    )
+    assert found is not None
+    return found
+
+
+def tokens(workspace_id: str, channel: str) -> list[str]:
+    """The sealed tokens of the workspace's accounts on a channel."""
+    return [one["access_token"] for one in every(workspace_id) if one["channel"] == channel and one["access_token"]]
+
+
 def remove(workspace_id: str, account_id: str) -> bool:
     """Disconnect an account: its webhooks are dropped from now on. False where there is none by that id."""
     with acting_as(workspace_id):

@@ -77,6 +77,7 @@ MESSAGE = {
     "resends": "integer",
     "error_class": "text",
     "error_message": "text",
+    "detail": "jsonb",
     "send_at": "timestamptz",
     "sending_at": "timestamptz",
     "sent_at": "timestamptz",

@@ -13,6 +13,8 @@ KEEP_DAYS = 90
 KEEP_TEST_DAYS = 7
 #: Raw callbacks are kept for questions about deliveries.
 KEEP_CALLBACK_DAYS = 30
+#: A comment takes a private reply for seven days; what is asked later is refused by the comment's age.
+KEEP_PRIVATE_REPLY_DAYS = 14
 #: Executions removed by one transaction: a bite that locks nothing for long.
 BITE = 1_000
 #: Bites in one run; the next run goes on.
@@ -63,6 +65,10 @@ def _remove_small_rows() -> dict[str, int]:
             "delete from received_messages where at < beckon_now() - make_interval(days => %s)", (KEEP_DAYS,)
         ),
         "windows": changed("delete from run_windows where counted_at < beckon_now() - interval '1 hour'"),
+        "private_replies": changed(
+            "delete from private_replies where created_at < beckon_now() - make_interval(days => %s)",
+            (KEEP_PRIVATE_REPLY_DAYS,),
+        ),
         "limits": changed("delete from limit_counts where day < beckon_now()::date - 2"),
         "places": changed(
             "delete from limit_reservations r where day < beckon_now()::date - 2 and not exists "

@@ -9,7 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
+from models import account
 from providers import REQUIRED_SECRETS, sandbox_account, webhook
 from providers.base import Account
 from rules.errors import ConfigurationError
@@ -43,15 +46,23 @@ def secrets_of(settings: Settings, provider: str, workspace_id: str = "") -> dic
     return {name: text for name, text in found.items() if text}
 
 
-def missing(settings: Settings, provider: str) -> list[str]:
-    """The variables that the provider needs and does not have."""
-    present = secrets_of(settings, provider)
+def missing(settings: Settings, provider: str, own: Collection[str] = ()) -> list[str]:
+    """The variables that the provider needs and does not have; `own` are those that the workspace has itself."""
+    present = {*secrets_of(settings, provider), *own}
     return [name for name in REQUIRED_SECRETS.get(provider, ()) if name not in present]
 
 
-def account_for(settings: Settings, provider: str, workspace_id: str, *, test: bool, demo: bool) -> Account:
-    """The account to use; `ConfigurationError` where there is none."""
-    absent = missing(settings, provider)
+def account_for(
+    settings: Settings,
+    provider: str,
+    workspace_id: str,
+    *,
+    test: bool,
+    demo: bool,
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> Account:
+    """The account to use; `ConfigurationError` where there is none. The workspace's `own` secrets win."""
+    absent = missing(settings, provider, own)
     if settings.sandbox == "auto" and (test or (demo and absent)):
         return sandbox_account(provider, settings.sandbox_url)
     if test:
@@ -62,12 +73,18 @@ def account_for(settings: Settings, provider: str, workspace_id: str, *, test: b
     return Account(
         provider=provider,
         base_url=str(getattr(settings, base)) if base else "",
-        secrets=secrets_of(settings, provider, workspace_id),
+        secrets={**secrets_of(settings, provider, workspace_id), **own},
         allowed_networks=tuple(str(network) for network in settings.webhook_allowed_networks),
     )
 
 
-def fingerprint(settings: Settings, provider: str) -> str:
+def own_tokens(provider: str, workspace_id: str) -> list[str]:
+    """The sealed tokens of the workspace's own accounts on a channel of Meta's."""
+    return account.tokens(workspace_id, provider) if provider in account.CHANNELS else []
+
+
+def fingerprint(settings: Settings, provider: str, workspace_id: str) -> str:
     """Of the credentials in use, so that a pause ends when they change; tells nothing about them."""
-    joined = "\n".join(f"{name}={text}" for name, text in sorted(secrets_of(settings, provider).items()))
+    told = [f"{name}={text}" for name, text in sorted(secrets_of(settings, provider).items())]
+    joined = "\n".join([*told, *own_tokens(provider, workspace_id)])
     return hashlib.sha256(f"{settings.secret_key}\n{provider}\n{joined}".encode()).hexdigest()[:32]

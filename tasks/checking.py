@@ -5,14 +5,18 @@ Test executions are judged too, so that an operator sees the verdict, but take n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import metrics
 from models import limits
 from models.database import connection
 from rules import eligibility
 from rules.eligibility import Skip, Wait
-from rules.plan import first_send_channel
+from rules.plan import first_send_channel, first_send_way
+from tasks import direct_messages
+from tasks.direct_messages import TO_COMMENT
 from tasks.engine import Engine
-from tasks.follow_ups import channel_of_follow_up
+from tasks.follow_ups import channel_of_follow_up, steps_of_follow_up
 from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import give_back_place, take_place
 from tasks.sending import ADDRESSES
@@ -20,7 +24,7 @@ from tasks.sending import ADDRESSES
 
 def check(engine: Engine, passage: Passage) -> bool:
     """Judge the round; whether the passage goes on in place."""
-    verdict = eligibility.judge(passage.workflow.rules, _measure(passage))
+    verdict = eligibility.judge(passage.workflow.rules, _measure(engine, passage))
     if not isinstance(verdict, Skip | Wait):
         verdict = take_place(passage) or verdict
     if isinstance(verdict, Skip):
@@ -46,20 +50,23 @@ def _end(passage: Passage, verdict: Skip) -> None:
     give_back_place(passage)
 
 
-def _measure(passage: Passage) -> eligibility.Facts:
+def _measure(engine: Engine, passage: Passage) -> eligibility.Facts:
     variables, contact = passage.facts(), passage.contact or {}
     if passage.round == FIRST_ROUND:
         channel = first_send_channel(passage.workflow, passage.finished, variables)
     else:
         channel = channel_of_follow_up(passage)
+    way = _first_way(passage, variables, through_waits=True)
     counted = _counted(passage)
     return eligibility.Facts(
         now=passage.now(),
         automation_enabled=passage.test
         or (passage.row["automation_enabled"] and not passage.row["automation_deleted"]),
-        channel=channel,
-        address=contact.get(ADDRESSES[channel]) if channel in ADDRESSES else None,
+        # Where the ways ahead disagree, each send looks for itself.
+        channel=channel if way else None,
+        address=way if way in TO_COMMENT else contact.get(ADDRESSES[channel]) if channel in ADDRESSES else None,
         suppressed=channel in passage.suppressed,
+        refused=_refused(engine, passage, channel, variables),
         tags=tuple(contact.get("tags") or ()),
         variables=variables,
         contact_zone=contact.get("timezone"),
@@ -68,6 +75,25 @@ def _measure(passage: Passage) -> eligibility.Facts:
         entries=counted.get("entries"),
         messages_in_window=counted.get("messages_in_window"),
     )
+
+
+def _refused(engine: Engine, passage: Passage, channel: str | None, variables: Mapping[str, object]) -> Skip | None:
+    """Why Meta would not take the round's first message, where nothing is waited for before it."""
+    if channel not in direct_messages.CHANNELS:
+        return None
+    way = _first_way(passage, variables, through_waits=False)
+    if way is None:
+        return None
+    sender = direct_messages.sender_of(engine.settings, passage, channel)
+    return direct_messages.refused(passage, channel, way, sender)
+
+
+def _first_way(passage: Passage, variables: Mapping[str, object], *, through_waits: bool) -> str | None:
+    """How the first message of this round goes, where that can be told."""
+    if passage.round == FIRST_ROUND:
+        return first_send_way(passage.workflow, passage.finished, variables, through_waits=through_waits)
+    steps = steps_of_follow_up(passage)
+    return steps[-1].way if steps else None
 
 
 def _counted(passage: Passage) -> dict[str, int]:

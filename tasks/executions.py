@@ -30,11 +30,12 @@ from tasks.broker import ring
 from tasks.checking import check
 from tasks.engine import Engine, current
 from tasks.failures import fail
+from tasks.follow_check import check_follow
 from tasks.generation import generate
 from tasks.held import held
 from tasks.passage import Passage
 from tasks.rounds import end_round, is_called_off, next_of_round
-from tasks.sending import ADDRESSES, channel_of, is_to_contact, prepare, provider_of, send
+from tasks.sending import address_of, channel_of, is_to_contact, prepare, provider_of, send
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,9 @@ DO: dict[str, Callable[[Engine, Passage, Step], bool]] = {
     "generate_message": generate,
     "send_email": send,
     "send_sms": send,
+    "send_message": send,
+    "reply_comment": send,
+    "check_follow": check_follow,
     "call_webhook": send,
     "notify": send,
     "wait": quiet_steps.wait,
@@ -196,8 +200,7 @@ def _stays_here(engine: Engine, passage: Passage, step: Step, queue: str) -> boo
 
 def _make_ready(engine: Engine, passage: Passage, step: Step) -> None:
     """Write the message down before the hand-over, so that an operator sees it waiting."""
-    address = passage.contact and passage.contact.get(ADDRESSES[channel_of(step)])
-    if not address or channel_of(step) in passage.suppressed:
+    if not address_of(passage, step) or channel_of(step) in passage.suppressed:
         return
     prepare(engine, passage, step)
     passage.enter("ready_to_send")

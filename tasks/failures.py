@@ -122,9 +122,8 @@ def _await_operator(
         passage.message(step, status="pending", error_class=error.error_class, error_message=error.message)
     _step_back(passage)
     if provider is not None and not passage.test:
-        passage.also(
-            PauseProvider(provider, error.message, fingerprint(settings, provider), CONFIGURATION_RETRY_SECONDS)
-        )
+        credentials = fingerprint(settings, provider, passage.row["workspace_id"])
+        passage.also(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
     if passage.state["misconfigured_since"] is None:
         passage.state["misconfigured_since"] = passage.now()
     passage.wait("configuration", passage.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))

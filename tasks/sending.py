@@ -16,13 +16,15 @@ import mrml
 
 import metrics
 from providers import CHANNELS, PROVIDERS
-from providers.base import Account, Outgoing
+from providers.base import Account, Outgoing, Receipt
 from rules.definition import Step
-from rules.eligibility import unreachable
-from rules.errors import InvalidRequest, UnknownOutcome
+from rules.eligibility import Skip, unreachable
+from rules.errors import InvalidRequest, RateLimited, UnknownOutcome, WindowClosed
 from rules.schedule import send_time
 from rules.templating import render, render_within
+from tasks import direct_messages, pacing
 from tasks.accounts import account_for
+from tasks.direct_messages import TO_COMMENT, Sender
 from tasks.engine import Engine
 from tasks.follow_ups import as_output, called_off
 from tasks.held import held_provider
@@ -30,7 +32,7 @@ from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import take_place
 
 #: The contact's field that a channel writes to.
-ADDRESSES = {"email": "email", "sms": "phone"}
+ADDRESSES = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
 #: What an operator reads where the real address is a secret.
 _NAMED = {"slack": "Slack", "discord": "Discord"}
 
@@ -43,46 +45,71 @@ def send(engine: Engine, passage: Passage, step: Step) -> bool:
             "The process that was sending this message died before the answer came. It is held until its outcome is "
             "known: mark it as sent, resend it or discard it."
         )
-    skipped = _unreachable(passage, step)
+    sender = _sender(engine, passage, step)
+    skipped = _unreachable(passage, step, sender)
     if skipped is not None:
-        if message is not None:
-            passage.message(step, status="discarded")
-        passage.succeed(step, {"skipped": skipped}, status="skipped")
-        return True
+        return _skip(passage, step, skipped)
     message = prepare(engine, passage, step)
     if _later(passage, message) or held_provider(passage, message["provider"]):
         return False
-    account = _account(engine, passage, message["provider"])
-    full = take_place(passage) if is_to_contact(step) else None
+    account = _account(engine, passage, message["provider"], sender)
+    full = _without_a_place(passage, step)
     if full is not None:
-        passage.message(step, status="discarded")
-        passage.succeed(step, {"skipped": {"rule": full.rule, **full.detail}}, status="skipped")
-        return True
+        return _skip(passage, step, full)
+    if sender is not None and pacing.must_wait(engine, passage, step, _page(passage, step, sender)):
+        return False
     ended = called_off(passage) if passage.round > FIRST_ROUND else None
     if ended is not None:
-        passage.message(step, status="discarded")
-        passage.succeed(step, as_output(ended), status="skipped")
-        return True
+        return _skip(passage, step, ended)
     passage.begin(step)
     if is_to_contact(step) and passage.stage != "sending":
         passage.enter("ready_to_send")
         passage.enter("sending")
     passage.message(step, status="sending", sending_at=passage.now(), sandbox=account.sandbox)
+    if sender is not None:
+        passage.message(step, sender=sender.external_id)
     engine.record(passage)
-    _speak(engine, passage, step, account)
+    if sender is None:
+        _speak(engine, passage, step, account)
+    else:
+        _speak_to_meta(engine, passage, step, account, _page(passage, step, sender))
     return True
+
+
+def _skip(passage: Passage, step: Step, because: Skip) -> bool:
+    """Leave this send out, with the rule that forbids it; the way goes on."""
+    if step.id in passage.messages:
+        passage.message(step, status="discarded")
+    passage.succeed(step, as_output(because), status="skipped")
+    return True
+
+
+def _without_a_place(passage: Passage, step: Step) -> Skip | None:
+    """What has no place left for this message: a daily limit, or the comment that it would answer."""
+    if not is_to_contact(step):
+        return None
+    return take_place(passage) or direct_messages.answered(passage, step)
 
 
 def is_to_contact(step: Step) -> bool:
     """Whether the step writes to the contact, and so moves the stage."""
-    return step.action in ("send_email", "send_sms")
+    return step.channel is not None
 
 
 def channel_of(step: Step) -> str:
     """The channel that a sending step speaks on."""
     if step.action == "notify":
         return str(step.with_["channel"])
-    return {"send_email": "email", "send_sms": "sms", "call_webhook": "webhook"}[step.action]
+    return step.channel or {"call_webhook": "webhook", "check_follow": "instagram"}[step.action]
+
+
+def address_of(passage: Passage, step: Step) -> str | None:
+    """Where a message to the contact goes, or None where there is no such address or comment."""
+    if step.way in TO_COMMENT:
+        comment = direct_messages.comment_of(passage)
+        return comment.id if comment else None
+    address = (passage.contact or {}).get(ADDRESSES[channel_of(step)])
+    return str(address) if address else None
 
 
 def provider_of(step: Step) -> str | None:
@@ -99,6 +126,9 @@ def prepare(engine: Engine, passage: Passage, step: Step) -> dict[str, Any]:
         return message
     facts, channel = passage.facts(), channel_of(step)
     to, body = _content(passage, step, facts)
+    detail = None
+    if channel in direct_messages.CHANNELS:
+        body, detail = direct_messages.written(step, body, facts)
     written = {name: _rendered(step, name, facts) for name in ("subject", "from", "reply_to")}
     return passage.message(
         step,
@@ -111,6 +141,7 @@ def prepare(engine: Engine, passage: Passage, step: Step) -> dict[str, Any]:
         body=body,
         format="html" if step.with_.get("format") in ("html", "mjml") else "text",
         generation_ms=_generation_ms(passage),
+        detail=detail,
         send_at=_send_at(passage, step, facts),
     )
 
@@ -127,7 +158,7 @@ def _content(passage: Passage, step: Step, facts: Mapping[str, object]) -> tuple
         return _NAMED[step.with_["channel"]], render(step.with_["text"], facts)
     if step.action == "call_webhook":
         return render(step.with_["url"], facts), _webhook_body(passage, step, facts)
-    address = str((passage.contact or {})[ADDRESSES[channel_of(step)]])
+    address = address_of(passage, step) or ""
     format = step.with_.get("format")
     body = render(step.with_["body"], facts, html=format in ("html", "mjml"))
     if not body.strip():
@@ -185,15 +216,30 @@ def _later(passage: Passage, message: Mapping[str, Any]) -> bool:
     return True
 
 
-def _unreachable(passage: Passage, step: Step) -> dict[str, Any] | None:
+def _sender(engine: Engine, passage: Passage, step: Step) -> Sender | None:
+    """As whom a direct message is sent; None for every other one."""
+    channel = channel_of(step)
+    if channel not in direct_messages.CHANNELS:
+        return None
+    return direct_messages.sender_of(engine.settings, passage, channel)
+
+
+def _page(passage: Passage, step: Step, sender: Sender) -> str:
+    """The sending account, for its limits."""
+    return f"{channel_of(step)}:{sender.external_id or passage.row['workspace_id']}"
+
+
+def _unreachable(passage: Passage, step: Step, sender: Sender | None) -> Skip | None:
     """The rule that forbids this send, looked at again right before it."""
     if not is_to_contact(step):
         return None
-    channel = channel_of(step)
+    channel, way = channel_of(step), str(step.way)
     if passage.contact is None:
-        return {"rule": "no_contact", "words": "The trigger named no contact, so there is nobody to write to."}
-    refused = unreachable(channel, passage.contact.get(ADDRESSES[channel]), channel in passage.suppressed)
-    return {"rule": refused.rule, **refused.detail} if refused else None
+        return Skip("no_contact", {"words": "The trigger named no contact, so there is nobody to write to."})
+    # Whether there is a comment is Meta's rule, below.
+    address = way if way in TO_COMMENT else address_of(passage, step)
+    refused = unreachable(channel, address, channel in passage.suppressed)
+    return refused or (direct_messages.refused(passage, channel, way, sender) if sender else None)
 
 
 def _is_sandbox(engine: Engine, passage: Passage) -> bool:
@@ -201,13 +247,31 @@ def _is_sandbox(engine: Engine, passage: Passage) -> bool:
     return passage.test or (engine.settings.sandbox == "auto" and passage.row["demo"])
 
 
-def _account(engine: Engine, passage: Passage, provider: str) -> Account:
+def _account(engine: Engine, passage: Passage, provider: str, sender: Sender | None) -> Account:
     return account_for(
-        engine.settings, provider, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
+        engine.settings,
+        provider,
+        passage.row["workspace_id"],
+        test=passage.test,
+        demo=passage.row["demo"],
+        own=sender.secrets if sender else {},
     )
 
 
-def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> None:
+def _speak_to_meta(engine: Engine, passage: Passage, step: Step, account: Account, page: str) -> None:
+    """Speak, and heed what Meta says of its limits; a window that closed on the way leaves this send out."""
+    try:
+        pacing.heed(page, _speak(engine, passage, step, account).detail)
+    except RateLimited as error:
+        pacing.heed_refusal(page, error)
+        raise
+    except WindowClosed as error:
+        passage.enter("ready_to_send")
+        passage.message(step, error_class=error.error_class, error_message=error.message)
+        _skip(passage, step, Skip(error.error_class, {"words": error.message}))
+
+
+def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> Receipt:
     message = passage.messages[step.id]
     outgoing = Outgoing(
         key=message["key"],
@@ -219,10 +283,12 @@ def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> No
         reply_to=_rendered(step, "reply_to", passage.facts()),
         headers={name: render(text, passage.facts()) for name, text in (step.with_.get("headers") or {}).items()},
         still_ours=lambda: engine.leases.still_ours(passage),
+        **direct_messages.outgoing(message),
     )
     with passage.calling("sending", message["provider"]):
         receipt = PROVIDERS[message["provider"]].send(account, outgoing)
-    accept(passage, step, receipt.provider_message_id)
+    accept(passage, step, receipt)
+    return receipt
 
 
 def _measure_first(passage: Passage, step: Step) -> None:
@@ -237,8 +303,9 @@ def _measure_first(passage: Passage, step: Step) -> None:
     metrics.trigger_to_sent_seconds.labels(channel=channel_of(step)).observe(elapsed)
 
 
-def accept(passage: Passage, step: Step, provider_message_id: str | None) -> None:
+def accept(passage: Passage, step: Step, receipt: Receipt) -> None:
     """The provider took the message."""
+    provider_message_id = receipt.provider_message_id
     message = passage.message(
         step,
         status="sent",
@@ -249,7 +316,10 @@ def accept(passage: Passage, step: Step, provider_message_id: str | None) -> Non
         error_message=None,
     )
     passage.accepted[message["id"]] = provider_message_id
-    passage.succeed(step, {"messageId": message["id"], "providerMessageId": provider_message_id})
+    output = {"messageId": message["id"], "providerMessageId": provider_message_id}
+    # A private reply that the comment had already: sent by an earlier try, or by somebody else.
+    already = {"alreadySent": True} if receipt.detail.get("alreadySent") else {}
+    passage.succeed(step, {**output, **already})
     passage.state["misconfigured_since"] = None
     if is_to_contact(step):
         _measure_first(passage, step)

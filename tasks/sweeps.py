@@ -16,7 +16,7 @@ from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import execution, inbound_event, message, pause, retention, run, tally
 from models.database import transaction
 from settings import Settings
-from tasks.accounts import fingerprint, missing
+from tasks.accounts import fingerprint, missing, own_tokens
 from tasks.bells import call, ring_for
 from tasks.broker import EXECUTION_QUEUES, queue_depths
 from tasks.schedules import start_due_schedules
@@ -119,13 +119,19 @@ def end_mended_pauses(settings: Settings) -> Counts:
     with transaction():
         held = pause.of_credentials()
     for one in held:
-        if fingerprint(settings, one["name"]) == one["credentials_fingerprint"] or missing(settings, one["name"]):
+        if not _mended(settings, one["name"], one["workspace_id"], one["credentials_fingerprint"]):
             continue
         with transaction():
             woken = pause.let_go("provider", one["name"], one["workspace_id"])
         ended += 1
         ring_for(woken)
     return {"ended": ended}
+
+
+def _mended(settings: Settings, provider: str, workspace_id: str, refused: str) -> bool:
+    if fingerprint(settings, provider, workspace_id) == refused:
+        return False
+    return bool(own_tokens(provider, workspace_id)) or not missing(settings, provider)
 
 
 def tally_moves(settings: Settings) -> Counts:

@@ -55,6 +55,7 @@ def _of(workspace_id: str) -> dict[str, dict[str, Any]]:
         "contacts": {"id": named("contacts"), "email": "bob@example.com", **own},
         "accounts": {"id": named("account"), "channel": "instagram", "external_id": named("account"), **own},
         "conversations": {"contact_id": named("contacts"), "channel": "sms", "last_received_at": now, **own},
+        "private_replies": {"channel": "instagram", "comment_id": named("comment"), "message_key": "k", **own},
         "received_messages": {"id": named("received"), "contact_id": named("contacts"), "channel": "sms",
                               "provider_message_id": "in-1", "kind": "message", "at": now, **own},
         "suppressions": {"contact_id": named("contacts"), "channel": "email", "reason": "bounced", **own},

@@ -10,7 +10,7 @@ from crew import books_balance
 
 import clock
 from cast import HELLO, Alice, at_rest, counters, finished
-from models import conversation, retention, run
+from models import conversation, private_reply, retention, run
 from models.database import changed, row, rows, value
 from sandbox.server import Running
 from settings import Settings
@@ -206,3 +206,13 @@ def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: Running) ->
     changed("update run_windows set counted_at = beckon_now() - interval '61 minutes'")
     retention.run_once()
     assert left("run_windows") == 0
+
+
+def test_a_comment_is_forgotten_once_it_takes_no_private_reply_anyway(engine: Engine) -> None:
+    alice = Alice()
+    for comment in ("old", "new"):
+        private_reply.take(alice.workspace_id, "instagram", comment, "key")
+    changed("update private_replies set created_at = beckon_now() - interval '15 days' where comment_id = 'old'")
+
+    assert retention.run_once()["private_replies"] == 1
+    assert row("select comment_id from private_replies") == {"comment_id": "new"}

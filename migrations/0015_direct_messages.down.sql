@@ -1,0 +1,2 @@
+drop table private_replies;
+alter table messages drop column detail;
