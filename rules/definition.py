@@ -142,7 +142,7 @@ def parse(document: Mapping[str, Any]) -> Workflow:
     return Workflow(
         trigger=Trigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
         rules=_rules(document.get("rules") or {}),
-        steps=_steps(document["steps"]),
+        steps=_steps(document["steps"], "facebook" if trigger["type"].startswith("facebook.") else "instagram"),
     )
 
 
@@ -179,12 +179,15 @@ def _active_hours(written: Mapping[str, Any]) -> ActiveHours:
 _OWN_PLACE = ("then", "else", "variants", "send_at", "review")
 
 
-def _steps(written: list[Mapping[str, Any]]) -> tuple[Step, ...]:
-    return tuple(_step(one) for one in written)
+def _steps(written: list[Mapping[str, Any]], home: str) -> tuple[Step, ...]:
+    """`home` is the channel of the comments that the trigger brings."""
+    return tuple(_step(one, home) for one in written)
 
 
-def _step(written: Mapping[str, Any]) -> Step:
+def _step(written: Mapping[str, Any], home: str) -> Step:
     with_ = dict(written.get("with") or {})
+    if written["action"] == "reply_comment":
+        with_.setdefault("channel", home)
     own = {name: with_.pop(name) for name in _OWN_PLACE if name in with_ and name in ACTIONS[written["action"]].beside}
     own = {**own, **written}
     return Step(
@@ -192,10 +195,10 @@ def _step(written: Mapping[str, Any]) -> Step:
         action=written["action"],
         with_=with_,
         condition=own.get("if"),
-        then=_steps(own.get("then") or []),
-        otherwise=_steps(own.get("else") or []),
+        then=_steps(own.get("then") or [], home),
+        otherwise=_steps(own.get("else") or [], home),
         variants=tuple(
-            Variant(one["name"], one.get("weight", 1), _steps(one["steps"])) for one in own.get("variants") or []
+            Variant(one["name"], one.get("weight", 1), _steps(one["steps"], home)) for one in own.get("variants") or []
         ),
         retry_max=own.get("retry", {}).get("max", MAX_RETRIES),
         on_unknown=own.get("on_unknown", "hold"),

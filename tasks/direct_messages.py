@@ -15,6 +15,7 @@ from models.database import connection
 from models.sealed import unseal
 from providers import meta
 from providers.base import Button, Outgoing
+from providers.shapes import text_at
 from rules import direct_messages, fitting
 from rules.definition import Step
 from rules.direct_messages import MESSAGE_TRIGGERS, Comment
@@ -39,12 +40,9 @@ class Sender:
 
 def sender_of(settings: Settings, passage: Passage, channel: str) -> Sender:
     """The sender for this contact on a channel."""
-    payload = passage.row["payload"]
-    named = payload.get("account_id") if isinstance(payload, Mapping) else None
+    named = text_at(passage.row["payload"], "account", "id")
     with connection():
-        found = account.writing_to(
-            passage.row["workspace_id"], passage.row["contact_id"], channel, str(named) if named else None
-        )
+        found = account.writing_to(passage.row["workspace_id"], passage.row["contact_id"], channel, named)
     sealed = found["access_token"]
     token = unseal(settings.secret_key, sealed) if sealed else None
     wrote = found["last_received_at"]

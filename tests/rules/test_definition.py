@@ -120,6 +120,20 @@ def test_a_step_knows_the_way_to_the_contact(
     assert (step.channel, step.way) == (channel, way)
 
 
+@pytest.mark.parametrize(
+    ("trigger", "channel"),
+    [("facebook.comment", "facebook"), ("instagram.comment", "instagram"), ("comment.made", "instagram")],
+)
+def test_a_comment_is_answered_where_it_was_made(trigger: str, channel: str) -> None:
+    reply = {"id": "a", "action": "reply_comment", "with": {"body": "x"}}
+    fork = {"id": "b", "action": "branch", "if": "payload.a", "then": [reply | {"id": "c"}]}
+    told = {"id": "d", "action": "reply_comment", "with": {"body": "x", "channel": "facebook"}}
+
+    steps = parse({"trigger": {"type": trigger}, "steps": [reply, fork, told]}).steps
+
+    assert [steps[0].channel, steps[1].then[0].channel, steps[2].channel] == [channel, channel, "facebook"]
+
+
 def test_a_workflow_does_not_change() -> None:
     workflow = parse({"trigger": {"type": "x"}, "steps": []})
     with pytest.raises(FrozenInstanceError):

@@ -348,7 +348,7 @@ def test_the_account_that_the_trigger_names_sends_if_it_is_ours(alice: Alice, sa
     alice.automation([private()])
 
     for named in ("17840000000000002", "17840000000000009"):
-        payload = {"comment": {"id": f"c-{named}"}, "account_id": named}
+        payload = {"comment": {"id": f"c-{named}"}, "account": {"id": named}}
         finished(alice.trigger(payload=payload, contact=bob()))
 
     paths = [one["path"] for one in sandbox.messages("instagram")]
