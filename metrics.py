@@ -117,6 +117,10 @@ http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "One HTTP request.", _HTTP_BUCKETS, "route", "method", "code_class"
 )
 
+monitor_tick_seconds = _histogram(
+    "monitor_tick_seconds", "Reading one automation's monitor, for all who watch it.", _HTTP_BUCKETS
+)
+
 sse_clients = Gauge("beckon_sse_clients", "Open streams.", registry=REGISTRY, multiprocess_mode="livesum")
 build_info = Gauge("beckon_build_info", "1, with the version as a label.", ["version"], registry=REGISTRY,
               multiprocess_mode="livemax")  # fmt: skip

@@ -169,6 +169,9 @@ class Settings:
     io_threads: int = _variable(
         "BECKON_IO_THREADS", _whole(1, 512), 32, "Threads in each process of generation and of sending."
     )
+    watchers: int = _variable(
+        "BECKON_WATCHERS", _whole(1, 4500), 2000, "Streams that may be open at once; who comes then is told to wait."
+    )
     lease_seconds: int = _variable(
         "BECKON_LEASE_SECONDS", _whole(3, 3600), 30, "Seconds after which a silent worker's executions go to another."
     )

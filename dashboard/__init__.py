@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 
 import clock
@@ -12,6 +14,8 @@ from dashboard.answers import Json
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
+from dashboard.live import snapshot
+from dashboard.live.feeds import Feeds
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.scrape import ServersCollector
@@ -40,6 +44,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.extensions["settings"] = told
     app.extensions["servers_collector"] = ServersCollector()
+    app.extensions["feeds"] = feeds = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
+    cooperation.when_told_to_stop(feeds.close)
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
     request_log.register(app)
     headers.register(app)
@@ -48,3 +54,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         app.register_blueprint(blueprint)
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
     return app
+
+
+def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:
+    return None if found is None else app.json.dumps(found)

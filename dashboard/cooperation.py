@@ -6,6 +6,7 @@ A password's hash is a tenth of a second of pure computing: that is done in a re
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,6 +40,21 @@ def _wait(connection: Any, timeout_seconds: float | None = None) -> None:
             socket.wait_write(connection.fileno(), timeout=timeout_seconds)
         else:
             raise psycopg2.OperationalError(f"unexpected answer {state} of poll")
+
+
+def when_told_to_stop(action: Callable[[], None]) -> None:
+    """Do this as soon as SIGTERM comes, before the process waits for the requests that are open."""
+    if not is_cooperative():
+        return
+    former = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        # Not here: a signal's function must not wait for anybody.
+        gevent.spawn(action)
+        if callable(former):
+            former(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def compute(function: Callable[..., Result], *arguments: Any) -> Result:

@@ -107,12 +107,13 @@ def _responses(one: Operation) -> dict[str, Any]:
     fields = {"success": {"const": True}, **one.answer}
     # Which of the fields an answer has may differ with its status.
     good: dict[str, Any] = {"type": "object", "required": ["success"], "properties": fields}
+    media = (
+        {"text/event-stream": {"schema": {"type": "string"}}} if one.stream else {"application/json": {"schema": good}}
+    )
     responses: dict[str, Any] = {}
     for status in sorted({one.status, *one.statuses, *_refusals(one)}):
         content = (
-            {"application/json": {"schema": good}}
-            if status < 400
-            else {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
+            media if status < 400 else {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
         )
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     return responses

@@ -38,6 +38,8 @@ class Operation:
     limit: int
     summary: str
     name: str
+    #: Whether it answers with Server-Sent Events instead of JSON.
+    stream: bool = False
 
 
 class Resource(flask.Blueprint):
@@ -59,6 +61,7 @@ class Resource(flask.Blueprint):
         status: int = 200,
         statuses: Sequence[int] = (),
         limit: int = BODY_LIMIT,
+        stream: bool = False,
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` (unless it is open to all), `body` and `query` where they are
         declared, and the path's own parts as texts; a part named `…_id` that is no id is a 404 before all else."""
@@ -78,6 +81,7 @@ class Resource(flask.Blueprint):
                     limit,
                     summary,
                     view.__name__,
+                    stream,
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)

@@ -15,6 +15,7 @@ from dashboard.api.executions import executions
 from dashboard.api.health import health
 from dashboard.api.keys import keys
 from dashboard.api.members import members
+from dashboard.api.monitor import monitor
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
 from dashboard.api.switches import switches
@@ -24,7 +25,8 @@ from dashboard.resource import Operation, Resource
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, members, queues, analytics, runs, switches, health, description,
+    triggers, automations, executions, contacts, keys, members, queues, analytics, monitor, runs, switches, health,
+    description,
 )  # fmt: skip
 
 

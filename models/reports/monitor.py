@@ -31,26 +31,31 @@ def snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None)
     """`at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`), `contacts`
     (at most 100, those in motion first), `totals`, `skipped` by rule, and `backlog`; None where there is no such
     automation. `test` leaves out the tests, or all but them."""
-    asked = {
-        "automation": automation_id, "test": test, "most": MOST_CONTACTS, "failures": MOST_FAILURES,
-        "points": TREND_POINTS, "minutes": TREND_MINUTES, "pace": PACE_MINUTES,
+    return answer(workspace_id, _SNAPSHOT, automation=automation_id, test=test)
+
+
+def answer(workspace_id: str, statement: str, **asked: Any) -> Row | None:
+    """What a statement made of the parts below answers, put in order."""
+    bounds = {
+        "most": MOST_CONTACTS, "failures": MOST_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
+        "pace": PACE_MINUTES,
     }  # fmt: skip
     with acting_as(workspace_id):
-        found = row(_SNAPSHOT, asked)
+        found = row(statement, {**bounds, **asked})
     if found is None:
         return None
     return {
         "at": found["at"],
         "automation": found["automation"],
-        "stages": stages(found["counts"], found["averages"], found["trends"]),
-        "contacts": [dated(one) for one in found["contacts"]],
+        "stages": _stages(found["counts"], found["averages"], found["trends"]),
+        "contacts": [_dated(one) for one in found["contacts"]],
         "totals": found["totals"],
         "skipped": found["skipped"],
-        "backlog": backlog(found["backlog"], found["pace"]),
+        "backlog": _backlog(found["backlog"], found["pace"]),
     }
 
 
-def stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
+def _stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
     """The ten stages in the order of the way, with a trend for each from the oldest point to the newest."""
     return [
         {
@@ -63,7 +68,7 @@ def stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Map
     ]
 
 
-def dated(contact: Row) -> Row:
+def _dated(contact: Row) -> Row:
     """A contact as PostgreSQL's JSON has it, with its times as times."""
     for name in _TIMES:
         if contact.get(name) is not None:
@@ -71,7 +76,7 @@ def dated(contact: Row) -> Row:
     return contact
 
 
-def backlog(count: int, pace: float) -> Row:
+def _backlog(count: int, pace: float) -> Row:
     """How many are on their way, how many a minute arrived of late, and how long the rest takes at that pace: None
     where nobody can tell, because nothing arrived."""
     return {
@@ -81,7 +86,7 @@ def backlog(count: int, pace: float) -> Row:
     }
 
 
-#: What every snapshot tells of a contact, of `shown` (id, place) and the view of states.
+#: What a snapshot tells of a contact: of `executions e`, `contacts c`, `workflow_versions v` and its state `s`.
 CONTACT = """
     jsonb_build_object(
         'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
@@ -93,82 +98,58 @@ CONTACT = """
         'error_class', e.error_class, 'error_message', s.error, 'skipped_rule', e.skipped_rule,
         'skipped_detail', e.skipped_detail, 'message', left(s.generated_message, 400), 'channel', s.channel,
         'generation_ms', s.generation_ms, 'scheduled_for', s.scheduled_for, 'next_check_at', s.next_check_at,
-        'follow_up_count', s.follow_up_count,
-        'follow_up_max', coalesce((v.definition #>> '{rules,follow_ups,max}')::integer, 0)
+        'round', e.round, 'follow_up_count', s.follow_up_count,
+        'follow_up_max', coalesce((v.definition #>> '{rules,follow_ups,max}')::numeric::integer, 0)
     )
 """
 
-_SNAPSHOT = f"""
-with bounds as materialized (
-    select beckon_now() as now, beckon_now() - interval '24 hours' as since,
-        greatest(coalesce((select until from tallied), '-infinity'), beckon_now() - interval '24 hours') as until
-), moves as materialized (
-    -- A tally stands in the middle of its five minutes.
+#: The moves of the 24 hours before `bounds.at`, tallied and not: `at`, `from_stage`, `stage`, `rule`, `words`, `moves`,
+#: `from_ms`, `first_sent`. A tally stands in the middle of its five minutes.
+MOVES = """
     select t.at + interval '150 seconds' as at, t.from_stage, t.stage, t.rule, t.words, t.moves, t.from_ms, t.first_sent
-    from bounds b join stage_tallies t on t.at >= b.since and t.at < b.until
+    from bounds b join stage_tallies t on t.at >= b.since and t.at < b.edge
     where t.automation_id = %(automation)s and (%(test)s::boolean is null or t.test = %(test)s)
     union all
     select h.entered_at, h.from_stage, h.stage, coalesce(e.skipped_rule, ''), e.skipped_detail ->> 'words', 1,
         h.from_ms, (h.stage = 'sent' and not exists (
             select 1 from stage_history x
             where x.execution_id = h.execution_id and x.stage = 'sent' and x.entered_at < h.entered_at))::integer
-    from bounds b join stage_history h on h.entered_at >= b.until
+    from bounds b join stage_history h on h.entered_at >= b.edge and h.entered_at <= b.until
     left join executions e on h.stage = 'skipped' and e.id = h.execution_id
     where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
-), flight as materialized (
-    select e.id, e.status, e.stage, e.stage_since, e.due_at, e.waiting_for from executions e
-    where e.automation_id = %(automation)s and e.status in ('pending', 'running', 'waiting') and e.finished_at is null
-        and (%(test)s::boolean is null or e.test = %(test)s)
-), failures as materialized (
-    select e.id, e.finished_at, e.error_class = 'unknown_outcome' as unknown from bounds b
-    join executions e on e.finished_at > b.since
-    where e.automation_id = %(automation)s and e.status = 'failed'
-        and (%(test)s::boolean is null or e.test = %(test)s)
-), counted as materialized (
+"""
+#: How many stand where: of `flight` and `failures` row by row, of what else came to rest by its moves.
+COUNTED = """
     select stage, sum(count)::integer as count from (
         select stage, count(*) as count from flight group by 1
         union all select 'failed', count(*) from failures
         union all select stage, sum(moves) from moves where stage in ('completed', 'skipped') group by 1
     ) parts group by 1
-), moving as (
-    select f.id, row_number() over (order by f.status = 'running' desc,
-        case when f.status = 'running' then f.stage_since end desc, f.due_at, f.id) as place
-    from flight f order by 2 limit %(most)s - (select least(count(*), %(failures)s) from failures)
-), rested as (
-    (select f.id, f.finished_at as at from failures f order by 2 desc limit %(failures)s)
-    union all (
-        select h.execution_id, h.entered_at from bounds b join stage_history h on h.entered_at > b.since
-        where h.automation_id = %(automation)s and h.stage in ('completed', 'skipped')
-            and (%(test)s::boolean is null or h.test = %(test)s)
-        order by 2 desc limit %(most)s)
-), shown as materialized (
-    -- Those in motion, then the rest by when it came to rest; a failure is never crowded out.
-    select id, place from moving
-    union all select id, place from (
-        select r.id, {MOST_CONTACTS} + row_number() over (order by r.at desc) as place,
-            row_number() over (order by r.id in (select id from failures) desc, r.at desc) as urgency
-        from rested r
-    ) ranked where urgency <= %(most)s - (select count(*) from moving)
-)
-select b.now as at,
+"""
+#: Those who came to rest lately, other than by a failure.
+RESTED = """
+    select h.execution_id as id, h.stage, h.entered_at as at
+    from bounds b join stage_history h on h.entered_at > b.since and h.entered_at <= b.until
+    where h.automation_id = %(automation)s and h.stage in ('completed', 'skipped')
+        and (%(test)s::boolean is null or h.test = %(test)s)
+    order by 3 desc limit %(most)s
+"""
+#: All of a snapshot but its contacts, of `bounds`, `moves`, `flight`, `failures` and `counted`.
+NUMBERS = """
+    b.at,
     jsonb_build_object('id', a.id, 'name', a.name, 'enabled', a.enabled, 'version', a.version,
         'paused', a.paused_at is not null) as automation,
-    coalesce((select jsonb_object_agg(stage, count) from counted), '{{}}') as counts,
+    coalesce((select jsonb_object_agg(stage, count) from counted), '{}') as counts,
     coalesce((select jsonb_object_agg(from_stage, average) from (
         select from_stage, round(sum(from_ms) / sum(moves) / 1000, 3)::float8 as average from moves group by 1
-    ) m), '{{}}') as averages,
+    ) m), '{}') as averages,
     coalesce((select jsonb_object_agg(stage, points) from (
         select stage, jsonb_object_agg(point, count) as points from (
-            select stage, floor(greatest(0, extract(epoch from b.now - m.at)) / (60 * %(minutes)s))::integer as point,
+            select stage, floor(greatest(0, extract(epoch from b.at - m.at)) / (60 * %(minutes)s))::integer as point,
                 sum(moves) as count
             from moves m group by 1, 2
         ) p where point < %(points)s group by 1
-    ) m), '{{}}') as trends,
-    coalesce((select jsonb_agg({CONTACT} order by shown.place)
-        from shown join executions e on e.id = shown.id
-        join automation_contact_states s on s.execution_id = e.id
-        left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
-    ), '[]') as contacts,
+    ) m), '{}') as trends,
     (select jsonb_build_object(
         'active', (select count(*) from flight),
         'last24_hours', (select count(*) from flight) + (select count(*) from failures)
@@ -181,10 +162,47 @@ select b.now as at,
     coalesce((select jsonb_agg(jsonb_build_object('rule', rule, 'count', count, 'words', words) order by count desc)
         from (select rule, sum(moves)::integer as count, (array_agg(words order by at desc))[1] as words
             from moves where stage = 'skipped' group by 1) m), '[]') as skipped,
-    (select count(*) from flight where status <> 'waiting' or due_at <= b.now) as backlog,
+    (select count(*) from flight where is_due) as backlog,
     (select coalesce(sum(moves), 0)::float8 / %(pace)s from moves m
-        where m.at > b.now - make_interval(mins => %(pace)s) and from_stage not in ('sent', 'failed')
+        where m.at > b.at - make_interval(mins => %(pace)s) and from_stage not in ('sent', 'failed')
             and stage in ('sent', 'completed', 'failed', 'skipped')) as pace
+"""
+
+_SNAPSHOT = f"""
+with bounds as materialized (
+    select beckon_now() as at, beckon_now() - interval '24 hours' as since, 'infinity'::timestamptz as until,
+        greatest(coalesce((select until from tallied), '-infinity'), beckon_now() - interval '24 hours') as edge
+), moves as materialized ({MOVES}), flight as materialized (
+    select e.id, e.status, e.stage, e.stage_since, e.due_at, e.status <> 'waiting' or e.due_at <= beckon_now() as is_due
+    from executions e
+    where e.automation_id = %(automation)s and e.status in ('pending', 'running', 'waiting') and e.finished_at is null
+        and (%(test)s::boolean is null or e.test = %(test)s)
+), failures as materialized (
+    select e.id, e.finished_at as at, e.error_class = 'unknown_outcome' as unknown
+    from bounds b join executions e on e.finished_at > b.since
+    where e.automation_id = %(automation)s and e.status = 'failed'
+        and (%(test)s::boolean is null or e.test = %(test)s)
+), counted as materialized ({COUNTED}), moving as (
+    select f.id, row_number() over (order by f.status = 'running' desc,
+        case when f.status = 'running' then f.stage_since end desc, f.due_at, f.id) as place
+    from flight f order by 2 limit %(most)s - (select least(count(*), %(failures)s) from failures)
+), rested as (
+    (select id, at, true as failed from failures order by 2 desc limit %(failures)s)
+    union all (select id, at, false from ({RESTED}) r)
+), shown as materialized (
+    -- Those in motion, then the rest by when it came to rest; a failure is never crowded out.
+    select id, place from moving
+    union all select id, place from (
+        select r.id, {MOST_CONTACTS} + row_number() over (order by r.at desc) as place,
+            row_number() over (order by r.failed desc, r.at desc) as urgency
+        from rested r
+    ) ranked where urgency <= %(most)s - (select count(*) from moving)
+)
+select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by shown.place)
+    from shown join executions e on e.id = shown.id
+    join automation_contact_states s on s.execution_id = e.id
+    left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
+), '[]') as contacts
 from automations a cross join bounds b
 where a.id = %(automation)s and a.deleted_at is null
 """

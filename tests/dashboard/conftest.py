@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ import settings
 from dashboard import create_app
 from models import api_key, database, workspace
 from tests.dashboard.cast import Producer
+from waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ def app(cast: Cast, told: settings.Settings, redis_url: str) -> Iterator[flask.F
     made.testing = False
     yield made
     made.extensions["workflow_cache_listener"].stop()
+    # A feed that still reads would hand its connection to the next test.
+    made.extensions["feeds"].close()
+    eventually(lambda: not [one for one in threading.enumerate() if one.name == "feed"])
     database.db.close_all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import clock
 from models import automation, database, tally
 from models.audit import SYSTEM
 from models.database import acting_as, changed, rows, transaction, value
-from models.reports import monitor
+from models.reports import monitor, monitor_past
 from rules.stages import STAGES
 from settings import load
 
@@ -247,3 +248,41 @@ def test_tallies_older_than_anybody_asks_for_are_removed(alices: str, welcome: s
     with transaction():
         changed("update stage_tallies set at = %s", (clock.now() - timedelta(hours=40),))
     assert tally.run_once()["removed"] > 0
+
+
+def past(workspace_id: str, automation_id: str, seconds: float) -> dict[str, Any]:
+    found = monitor_past.snapshot(workspace_id, automation_id, clock.now() - timedelta(seconds=seconds))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("tallied", [False, True], ids=["from the history", "from tallies"])
+def test_at_a_past_moment_everybody_stands_where_they_stood_then(alices: str, welcome: str, tallied: bool) -> None:
+    walks.walk(alices, welcome, "completed", name="Ada", ago=3000, each=600)
+    walks.walk(alices, welcome, "failed", name="Bob", ago=3000, each=600)
+    walks.walk(alices, welcome, "skipped", name="Eve", ago=5000, each=600)
+    walks.walk(alices, welcome, "sent", name="Tom", ago=9000, each=600,
+               **walks.waiting(waiting_for="follow_up", due_in=600))  # fmt: skip
+    walks.walk(alices, welcome, "queued", name="Zoe", ago=100)
+    if tallied:
+        tally.run_once()
+    for seconds, stand in (
+        (4500, {"Ada": "ready_to_send", "Bob": "generating", "Eve": "skipped", "Tom": "sent"}),
+        (5100, {"Ada": "generating", "Bob": "eligible", "Eve": "checking", "Tom": "sent"}),
+        (6900, {"Ada": "queued", "Tom": "sent"}),
+        (50, {"Ada": "completed", "Bob": "failed", "Eve": "skipped", "Tom": "sent", "Zoe": "queued"}),
+    ):
+        found = past(alices, welcome, seconds)
+        assert {one["name"]: one["stage"] for one in found["contacts"]} == stand
+        assert counts(found) == Counter(stand.values())
+    assert past(alices, welcome, 4500)["totals"]["active"] == 3
+
+
+def test_a_past_moment_tells_since_when_and_only_what_was_known_then(alices: str, welcome: str) -> None:
+    one = walks.walk(alices, welcome, "ready_to_send", name="Ada", ago=100, each=600)
+    walks.write(alices, welcome, one, "Hi Ada", created_at=clock.now() - timedelta(seconds=100))
+    (contact,) = past(alices, welcome, 400)["contacts"]
+    assert (contact["stage"], contact["message"]) == ("generating", None)
+    assert abs((clock.now() - contact["stage_since"]).total_seconds() - 700) < 5
+    (contact,) = past(alices, welcome, 50)["contacts"]
+    assert (contact["stage"], contact["message"]) == ("ready_to_send", "Hi Ada")

@@ -1,0 +1,39 @@
+"""A stream as an answer: Server-Sent Events on the port of everything else, with nobody between us and the browser
+keeping them back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+
+#: Whoever takes nothing for so long has gone, whatever his system says.
+SEND_SECONDS = 20.0
+#: What the kernel keeps for one who is slow; the rest is not made for him.
+BUFFER_BYTES = 128 * 1024
+
+
+def answer(stream: Iterator[bytes]) -> flask.Response:
+    """The stream, as the browser's EventSource reads it."""
+    line: socket.socket | None = flask.request.environ.get("gunicorn.socket")
+    found = flask.Response(stream if line is None else _bounded(stream, line), mimetype="text/event-stream")
+    found.headers["Cache-Control"] = "no-cache, no-store"
+    found.headers["X-Accel-Buffering"] = "no"
+    return found
+
+
+def _bounded(stream: Any, line: socket.socket) -> Iterator[bytes]:
+    """The same, for a line on which nothing waits for ever."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    line.settimeout(SEND_SECONDS)
+    try:
+        yield from stream
+    finally:
+        stream.close()
+        # No other request comes on this line: a process that stops need not wait for one.
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RD)

@@ -1,0 +1,144 @@
+"""A feed is read once a tick for all who watch it, and costs nothing when nobody does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+
+from dashboard.live.feeds import Feeds, Full, Pace
+from waiting import eventually
+
+QUICK = Pace(tick=0.05, stream=2.0, ping=0.2)
+
+
+class Source:
+    """Something to be read, which counts how often it was."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.text: str | None = "one"
+        self.broken = False
+
+    def read(self, _: Any) -> str | None:
+        self.reads += 1
+        if self.broken:
+            raise psycopg2.OperationalError("gone")
+        return self.text
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def feeds(source: Source) -> Iterator[Feeds]:
+    made = Feeds(source.read, most=200, pace=QUICK)
+    yield made
+    made.close()
+
+
+def opened(feeds: Feeds, key: str = "a") -> Iterator[bytes]:
+    found = feeds.open(key)
+    assert found is not None
+    return found
+
+
+def test_a_hundred_watchers_cost_as_many_readings_as_one(feeds: Feeds, source: Source) -> None:
+    streams = [opened(feeds) for _ in range(100)]
+    for stream in streams:
+        next(stream)
+    began, before = time.monotonic(), source.reads
+    for _ in range(5):
+        for stream in streams:
+            next(stream)
+    passed = time.monotonic() - began
+    assert source.reads - before <= passed / QUICK.tick + 1
+    assert feeds.watching == 100
+
+
+def test_who_reads_slowly_gets_the_newest_frame_and_not_those_before(feeds: Feeds, source: Source) -> None:
+    slow, quick = opened(feeds), opened(feeds)
+    next(slow), next(quick)
+    source.text = "two"
+    while b"data: two" not in next(quick):
+        pass
+    source.text = "three"
+    while b"data: three" not in next(quick):
+        pass
+    assert b"data: three" in next(slow)
+
+
+def test_when_the_last_watcher_leaves_nothing_is_read_any_more(feeds: Feeds, source: Source) -> None:
+    stream: Any = opened(feeds)
+    next(stream), next(stream)
+    stream.close()
+    assert feeds.watching == 0
+    # Forgotten by its own thread, with the last thing that it does.
+    eventually(lambda: not feeds._feeds)
+
+
+def test_a_stream_ends_by_itself(feeds: Feeds) -> None:
+    began = time.monotonic()
+    assert len(list(opened(feeds))) > 3
+    assert 1.9 < time.monotonic() - began < 4
+
+
+def test_all_streams_end_at_once_when_the_process_stops(feeds: Feeds) -> None:
+    ended = []
+
+    def watch() -> None:
+        list(opened(feeds))
+        ended.append(time.monotonic())
+
+    watchers = [threading.Thread(target=watch) for _ in range(10)]
+    for one in watchers:
+        one.start()
+    eventually(lambda: feeds.watching == 10)
+    feeds.close()
+    for one in watchers:
+        one.join(1)
+    assert len(ended) == 10
+    with pytest.raises(Full):
+        feeds.open("a")
+
+
+def test_while_nothing_can_be_read_a_stream_pings_and_then_goes_on(feeds: Feeds, source: Source) -> None:
+    stream = opened(feeds)
+    next(stream)
+    source.broken = True
+    while next(stream) != b": ping\n\n":
+        pass
+    source.broken, source.text = False, "again"
+    while b"data: again" not in next(stream):
+        pass
+
+
+def test_what_is_not_there_any_more_ends_its_streams(feeds: Feeds, source: Source) -> None:
+    stream = opened(feeds)
+    next(stream)
+    source.text = None
+    for _ in stream:
+        pass
+    assert feeds.open("a") is None
+
+
+def test_a_reading_that_fails_is_the_first_watchers_to_hear(feeds: Feeds, source: Source) -> None:
+    source.broken = True
+    with pytest.raises(psycopg2.OperationalError):
+        feeds.open("a")
+    source.broken = False
+    assert b"data: one" in next(opened(feeds))
+
+
+def test_no_more_may_watch_than_were_allowed(source: Source) -> None:
+    feeds = Feeds(source.read, most=2, pace=QUICK)
+    streams = [opened(feeds), opened(feeds)]
+    assert all(next(stream) for stream in streams)
+    with pytest.raises(Full):
+        opened(feeds)

@@ -1,0 +1,189 @@
+"""Streams of the real program: the dashboard's own process under gevent, with browsers that leave, stall and stay."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import walks
+
+from models import api_key, automation, database, workspace
+from models.audit import SYSTEM
+from models.database import acting_as, rows
+from programs import Programs
+from settings import load
+from waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+HELLO = {
+    "trigger": {"type": "contact.created"},
+    "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
+}
+#: A process that stops waits for connections that are kept for later.
+ALONE = {"Connection": "close"}
+
+
+@dataclass
+class Shop:
+    """Alice's workspace before a dashboard that runs in a process of its own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    workspace_id: str
+    automation_id: str
+    secret: str
+    watchers: list[Watcher] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/api/ai-automations/{self.automation_id}/monitor"
+
+    def watch(self) -> Watcher:
+        """A browser that begins to watch."""
+        self.watchers.append(Watcher(self))
+        return self.watchers[-1]
+
+    def streams(self) -> float:
+        """How many streams are open, as the metrics say."""
+        text = urllib3.request("GET", f"{self.url}/metrics", headers=ALONE).data.decode()
+        return float(next(line.split()[1] for line in text.splitlines() if line.startswith("beckon_sse_clients ")))
+
+
+@dataclass
+class Watcher:
+    """One connection that reads a stream by hand."""
+
+    shop: Shop
+    line: socket.socket = field(init=False)
+    heard: bytes = b""
+
+    def __post_init__(self) -> None:
+        host, port = self.shop.url.removeprefix("http://").split(":")
+        self.line = socket.create_connection((host, int(port)), timeout=20)
+        head = f"GET {self.shop.path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {self.shop.secret}\r\n\r\n"
+        self.line.sendall(head.encode())
+
+    def hear(self, until: Callable[[bytes], bool]) -> bytes:
+        """Everything heard so far, once this holds of it; or all there was, when the stream ended."""
+        while not until(self.heard):
+            chunk = self.line.recv(65_536)
+            if not chunk:
+                break
+            self.heard += chunk
+        return self.heard
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The snapshots heard whole."""
+        return [json.loads(part.split(b"\n\n")[0]) for part in self.heard.split(b"\ndata: ")[1:] if b"\n\n" in part]
+
+
+@pytest.fixture
+def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Iterator[Shop]:
+    database.open_pool(load().database_service_url, "beckon_service", 4)
+    workspace_id = workspace.create("alice", "Alice's shop")
+    made = automation.create(workspace_id, name="Welcome", type="workflow", definition=HELLO, actor=SYSTEM)
+    secret = api_key.issue(workspace_id, "key").secret
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    programs = Programs(tmp_path)
+    try:
+        # Where gunicorn keeps its worker's sign of life; `beckon up` makes it.
+        load().run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        process = programs.start("dashboard", BECKON_PORT=str(port))
+        url = f"http://127.0.0.1:{port}"
+        try:
+            eventually(lambda: _answers(url), within=15)
+        except AssertionError as error:
+            raise AssertionError(programs.logs()) from error
+        made_shop = Shop(url, process, workspace_id, made.automation_id, secret)
+        yield made_shop
+        for one in made_shop.watchers:
+            one.line.close()
+    finally:
+        programs.end()
+        database.db.close_all()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(urllib3.request("GET", f"{url}/healthz", retries=False, headers=ALONE).status == 200)
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def snapshots(count: int) -> Callable[[bytes], bool]:
+    """Whether so many snapshots were heard whole."""
+    return lambda heard: heard.count(b"\ndata: ") >= count and heard.rstrip(b"\r\n0").endswith(b"}")
+
+
+def test_a_snapshot_comes_at_once_and_the_next_within_two_seconds(shop: Shop) -> None:
+    walks.walk(shop.workspace_id, shop.automation_id, "generating")
+    watcher, began = shop.watch(), time.monotonic()
+    head = watcher.hear(snapshots(1))
+    assert time.monotonic() - began < 2
+    assert b"200 OK" in head
+    assert b"X-Accel-Buffering: no" in head
+    watcher.hear(snapshots(2))
+    assert 1.5 < time.monotonic() - began < 6
+    assert [one["contacts"][0]["stage"] for one in watcher.snapshots()] == ["generating", "generating"]
+
+
+def test_the_database_is_asked_once_a_tick_for_all_who_watch(shop: Shop) -> None:
+    watchers = [shop.watch() for _ in range(30)]
+    for one in watchers:
+        one.hear(snapshots(3))
+    ids = [tuple(line for line in one.heard.splitlines() if line.startswith(b"id: ")) for one in watchers]
+    # Whoever came within the first tick was handed the very same readings.
+    assert len({id for heard in ids for id in heard}) <= 5
+    assert shop.streams() == 30
+
+
+def test_who_leaves_is_forgotten_and_then_nobody_is_asked(shop: Shop) -> None:
+    watcher = shop.watch()
+    watcher.hear(snapshots(1))
+    watcher.line.close()
+    eventually(lambda: shop.streams() == 0, within=10)
+
+
+def test_one_who_reads_nothing_holds_up_nobody(shop: Shop) -> None:
+    stalled = [shop.watch() for _ in range(5)]
+    watcher = shop.watch()
+    began = time.monotonic()
+    watcher.hear(snapshots(3))
+    assert time.monotonic() - began < 10
+    assert all(one.heard == b"" for one in stalled)
+    assert urllib3.request("GET", f"{shop.url}/healthz", headers=ALONE).status == 200
+
+
+def test_told_to_stop_the_process_ends_every_stream_at_once_and_itself_soon(shop: Shop) -> None:
+    watchers = [shop.watch() for _ in range(10)]
+    for one in watchers:
+        one.hear(snapshots(1))
+    began = time.monotonic()
+    shop.process.send_signal(signal.SIGTERM)
+    for one in watchers:
+        # The chunk of no length: the stream was ended, not cut off.
+        assert one.hear(lambda heard: heard.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+    assert time.monotonic() - began < 2
+    assert shop.process.wait(15) == 0
+
+
+def test_what_is_shown_moves_with_the_rows(shop: Shop) -> None:
+    one = walks.walk(shop.workspace_id, shop.automation_id, "queued")
+    watcher = shop.watch()
+    watcher.hear(snapshots(1))
+    with acting_as(shop.workspace_id):
+        rows("update executions set status = 'waiting', waiting_for = 'time', stage = 'eligible' where id = %s", (one,))
+    eventually(lambda: watcher.hear(snapshots(len(watcher.snapshots()) + 1)) and watcher.snapshots()[-1]
+               ["contacts"][0]["stage"] == "eligible")  # fmt: skip
