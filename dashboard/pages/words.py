@@ -47,6 +47,15 @@ CHANNELS = {
     "discord": "Discord", "webhook": "Webhook",
 }  # fmt: skip
 
+SUPPRESSED = {
+    "bounced": "bounced", "complained": "complained of as spam", "unsubscribed": "unsubscribed", "blocked": "blocked",
+    "operator": "by an operator",
+}  # fmt: skip
+RECEIVED = {
+    "message": "message", "story_reply": "answer to a story", "story_mention": "mention in a story",
+    "comment": "comment", "postback": "button", "reaction": "reaction",
+}  # fmt: skip
+
 _UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
@@ -79,6 +88,13 @@ def ago(moment: datetime, now: datetime) -> str:
         return f"in {span(-seconds) if seconds <= -3600 else rough(-seconds)}"
     found = rough(seconds)
     return found if found == "now" else f"{found} ago"
+
+
+def contact(found: Mapping[str, Any]) -> str:
+    """What a contact is called: its name, else the first address that there is."""
+    name = " ".join(part for part in (found["first_name"], found["last_name"]) if part)
+    others = ("username", "email", "phone", "external_id", "instagram_id", "facebook_id")
+    return name or next((found[one] for one in others if found[one]), "Unnamed")
 
 
 def trigger(document: Mapping[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ def test_every_text_stands_out_from_its_ground(look: int) -> None:
 
 
 def test_colours_stand_in_one_file() -> None:
-    for sheet in ("beckon.css", "pages.css"):
+    for sheet in ("beckon.css", "pages.css", "forms.css"):
         assert not re.findall(r"#[0-9a-f]{3,6}\b", (STATIC / sheet).read_text(encoding="utf-8"))
 
 

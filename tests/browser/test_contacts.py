@@ -1,0 +1,82 @@
+"""The contacts' pages in a real browser: found, edited where they stand, suppressed, and readable everywhere."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from models import suppression
+from models.audit import SYSTEM
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.dashboard import stories
+from tests.dashboard.cast import Producer
+
+#: One browser in one process, and time for a machine that is busy.
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+
+
+def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Producer) -> None:
+    stories.contact(alice, "Ada", tags=["lead"])
+    stories.contact(alice, "Grace")
+    page = visit().page
+    page.get_by_role("navigation", name="Places", exact=True).get_by_role("link", name="Contacts").click()
+    expect(page.locator("ul.rows > li")).to_have_count(2)
+    page.keyboard.press("/")
+    page.keyboard.type("ada")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/contacts\?q=ada$"))
+    page.locator("ul.rows a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ada")
+    page.get_by_role("link", name="lead").click()
+    expect(page.locator("ul.rows > li")).to_have_count(1)
+
+
+def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> None:
+    ada = stories.contact(alice, "Ada", attributes={"seats": 3})
+    page = visit().go(f"/contacts/{ada}")
+    page.locator("html").evaluate("element => { element.dataset.seen = 'before' }")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Last name").fill("Byron")
+    page.get_by_label("Attribute 1, value").fill("4")
+    assert page.locator("html").get_attribute("data-seen") == "before"
+    page.get_by_role("button", name="Keep the changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ada Byron")
+    assert alice.get(f"/api/contacts/{ada}").json["contact"]["attributes"] == {"seats": 4}
+
+
+def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
+    page = visit().go(f"/contacts/{stories.contact(alice, 'Ada')}")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Last name").fill("Byron")
+    page.get_by_role("link", name="Leave as it was").click()
+    expect(page.get_by_label("Last name")).to_have_count(0)
+    expect(page.get_by_role("link", name="Edit")).to_be_visible()
+
+
+def test_a_suppression_is_lifted_after_a_question(visit: Any, alice: Producer) -> None:
+    ada = stories.contact(alice, "Ada", email="ada@example.com")
+    suppression.add(alice.workspace_id, ada, "email", SYSTEM)
+    page = visit().go(f"/contacts/{ada}")
+    page.get_by_role("link", name="Lift the suppression of E-mail").click()
+    page.get_by_role("button", name="Lift the suppression").click()
+    expect(page.get_by_text("E-mail may be used again.")).to_be_visible()
+    assert suppression.of_contact(alice.workspace_id, ada) == []
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_fits_and_names_what_can_be_used(visit: Any, alice: Producer, viewport: dict[str, int]) -> None:
+    long = "without-a-break" * 12
+    ada = stories.contact(alice, "Ada", last_name=long, email="ada@example.com", tags=[long[:60]] * 1, username=long,
+                          attributes={"x": long})  # fmt: skip
+    visitor = visit(viewport)
+    for path in ("/contacts", "/contacts/new", f"/contacts/{ada}", f"/contacts/{ada}?edit", f"/contacts/{ada}/delete",
+                 f"/contacts/{ada}/channels/email", "/contacts?q=nobody"):  # fmt: skip
+        page = visitor.go(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert not visitor.spills_over(), path
+        for kind in ("button", "link", "textbox", "combobox", "searchbox"):
+            for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
+                expect(one).to_have_accessible_name(re.compile(r"\S"))
