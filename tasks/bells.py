@@ -32,15 +32,12 @@ def ring_after_commit(woken: Sequence[Row]) -> None:
 
 
 def call(queue: str, actor: str, *row_ids: str) -> None:
-    """Have an actor look at rows that are no executions, one by one; where Redis is away, a sweep calls again."""
-    broker = dramatiq.get_broker()
-    for row_id in row_ids:
-        bell: dramatiq.Message[None] = dramatiq.Message(
-            queue_name=queue, actor_name=actor, args=(row_id,), kwargs={}, options={}
-        )
-        try:
-            broker.enqueue(bell)
-        except (BrokerConnectionError, redis.RedisError, OSError) as error:
-            metrics.bells_lost.inc()
-            log.warning("redis is away, the sweep will ring", actor=actor, row_id=row_id, error=str(error))
-            return
+    """Have an actor look at rows that are no executions, with one bell; where Redis is away, a sweep calls again."""
+    bell: dramatiq.Message[None] = dramatiq.Message(
+        queue_name=queue, actor_name=actor, args=row_ids, kwargs={}, options={}
+    )
+    try:
+        dramatiq.get_broker().enqueue(bell)
+    except (BrokerConnectionError, redis.RedisError, OSError) as error:
+        metrics.bells_lost.inc()
+        log.warning("redis is away, the sweep will ring", actor=actor, row_ids=row_ids, error=str(error))

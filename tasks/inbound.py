@@ -22,7 +22,7 @@ from models.database import Row, db, transaction
 from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback
 from tasks import inbound_meta
-from tasks.bells import ring_after_commit
+from tasks.bells import call, ring_after_commit
 from tasks.callback_moves import move
 from tasks.inbound_meta import REPLIED
 
@@ -65,6 +65,18 @@ def process_event(row_id: str) -> None:
         else:
             inbound_event.finish(row_id, outcome, workspace_id)
     log.info("callback read", provider=stored["provider"], event_id=stored["event_id"], outcome=outcome)
+
+
+@dramatiq.actor(actor_name="process_events", queue_name="tracking", max_retries=0)
+def process_events(*row_ids: str) -> None:
+    """Read callbacks that came together, in their order. One that fails keeps nobody from the others."""
+    for place, row_id in enumerate(row_ids):
+        try:
+            process_event(row_id)
+        except Exception:
+            if rest := row_ids[place + 1 :]:
+                call("tracking", "process_events", *rest)
+            raise
 
 
 def _message_of(callback: Callback) -> Row | None:

@@ -105,6 +105,7 @@ def _bind_actors(made: Broker) -> None:
     for actor in (
         executions.advance,
         inbound.process_event,
+        inbound.process_events,
         look_ups.look_up_message,
         trigger_messages.receive_trigger,
     ):

@@ -18,7 +18,8 @@ from models import conversation
 from models.database import changed, row, rows, value
 from models.ids import new_id
 from tasks.engine import Engine
-from tasks.inbound import process_event
+from tasks.inbound import process_events
+from waiting import eventually
 
 TAG = [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}]
 
@@ -437,7 +438,17 @@ def test_a_thousand_events_of_one_body_are_each_read_once(alice: Alice) -> None:
     changes = body["entry"][0]["changes"]
     changes.extend(comment(number=n, person=str(n))["entry"][0]["changes"][0] for n in range(2, 1001))
     ids = meta.keep(body)
-    at_once(8, lambda hand: [process_event.fn(one) for one in ids[hand::8]])
+    at_once(8, lambda hand: process_events.fn(*ids[hand::8]))
     assert (len(ids), len(contacts())) == (1000, 1000)
     assert value("select count(*) from inbound_events where outcome = 'comment'") == 1000
     assert started(automation) == [0]
+
+
+def test_an_event_that_cannot_be_read_keeps_nobody_from_the_others(alice: Alice) -> None:
+    ids = [one for number in (1, 2, 3) for one in meta.keep(comment(number=number, person=str(number)))]
+    changed("update inbound_events set provider = 'nobody' where id = %s", (ids[1],))
+
+    with pytest.raises(KeyError):
+        process_events.fn(*ids)
+
+    eventually(lambda: len(contacts()) == 2)
