@@ -162,34 +162,38 @@ DAILY = Example(
     enabled=False,
 )
 
-#: What `beckon demo` shows at work: an AI writes to each contact in the contact's own daytime.
-COMMENT_FOLLOW_UP = Example(
-    "Comment follow-up",
+#: What `beckon demo` shows at work: an AI answers each contact in the contact's own daytime, and writes again where no answer
+#: comes, as long as Facebook's window of 24 hours is open.
+PRICE_FOLLOW_UP = Example(
+    "Price question follow-up",
     {
-        "trigger": {"type": "comment.left"},
-        "rules": {"active_hours": {"start": "09:00", "end": "21:00", "timezone": "contact"}},
+        "trigger": {"type": "facebook.message", "with": {"keywords": ["price", "cost"]}},
+        "rules": {
+            "active_hours": {"start": "09:00", "end": "21:00", "timezone": "contact"},
+            "follow_ups": {"max": 3, "every": "7h"},
+        },
         "steps": [
             {
                 "id": "write",
                 "action": "generate_message",
                 "with": {
-                    "prompt": "{{ contact.first_name | default: 'Somebody' }} left a comment under our post about the "
-                    "spring collection. Write one friendly sentence that offers help.",
+                    "prompt": "{{ contact.first_name | default: 'Somebody' }} asked what our spring collection costs. "
+                    "Write one friendly sentence that offers help with choosing.",
                     "max_tokens": 200,
                     "fallback": "Hi {{ contact.first_name | default: 'there' }}, can we help you choose?",
                 },
             },
             {
                 "id": "answer",
-                "action": "send_email",
-                "with": {"subject": "About your comment", "body": "{{ steps.write.text }}"},
+                "action": "send_message",
+                "with": {"channel": "facebook", "body": "{{ steps.write.text }}"},
             },
         ],
     },
     type="ai_follow_up",
 )
 
-EXAMPLES = (WELCOME, COMMENT_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
+EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
 
 
 def _person(number: int, name: str, zone: str, tags: list[str], **attributes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The session that `beckon demo` shows: fifteen people leave a comment, and for five of them it is night.
+"""The session that `beckon demo` shows: fifteen people ask for a price, and for five of them it is night.
 
 Everything is a test execution, so that nothing leaves this machine and no counter moves, whatever is configured. The
 sandbox is asked to let the AI think for a moment about each of the ten, so that one can watch them go by one by one.
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from models import automation, contact_matching
 from models.audit import SYSTEM
 from models.database import acting_as
-from models.demo_examples import COMMENT_FOLLOW_UP
+from models.demo_examples import PRICE_FOLLOW_UP
 from models.reports import automations as report
 from settings import Settings
 from tasks import triggers
@@ -38,6 +38,8 @@ ZONES = (
 )  # fmt: skip
 #: Local hours that are well inside the automation's active hours, and well outside.
 DAY, NIGHT = range(10, 20), (22, 23, 0, 1, 2, 3, 4, 5, 6, 7)
+#: What each of them asked.
+QUESTION = {"message": {"id": "rehearsal", "text": "What is the price?"}}
 #: Seconds by which each text takes longer than the one before.
 PACE_SECONDS = 1.0
 
@@ -57,7 +59,7 @@ def _person(number: int, name: str, zone: str) -> dict[str, Any]:
         "external_id": f"rehearsal-{number}",
         "first_name": first,
         "last_name": last,
-        "email": f"{first}.{last}@example.com".lower(),
+        "facebook_id": f"rehearsal-{number}",
         "timezone": zone,
         "tags": ["rehearsal"],
     }
@@ -65,13 +67,13 @@ def _person(number: int, name: str, zone: str) -> dict[str, Any]:
 
 def find_automation(workspace_id: str) -> str:
     """The id of the automation that is shown; it is made anew where somebody deleted it."""
-    found = report.page(workspace_id, q=COMMENT_FOLLOW_UP.name, limit=200)
-    known = [one["id"] for one in found if one["name"] == COMMENT_FOLLOW_UP.name]
+    found = report.page(workspace_id, q=PRICE_FOLLOW_UP.name, limit=200)
+    known = [one["id"] for one in found if one["name"] == PRICE_FOLLOW_UP.name]
     if known:
         return str(known[0])
     made = automation.create(
-        workspace_id, name=COMMENT_FOLLOW_UP.name, type=COMMENT_FOLLOW_UP.type,
-        definition=COMMENT_FOLLOW_UP.definition, actor=SYSTEM, enabled=True,
+        workspace_id, name=PRICE_FOLLOW_UP.name, type=PRICE_FOLLOW_UP.type,
+        definition=PRICE_FOLLOW_UP.definition, actor=SYSTEM, enabled=True,
     )  # fmt: skip
     return made.automation_id
 
@@ -91,11 +93,11 @@ def pace(settings: Settings, seconds: float = PACE_SECONDS) -> bool:
 
 
 def begin(workspace_id: str, automation_id: str, everybody: Sequence[dict[str, Any]]) -> list[str]:
-    """Let each leave a comment, as a test; the ids of the executions."""
+    """Let each ask on Facebook, as a test; the ids of the executions."""
     with acting_as(workspace_id):
         known = contact_matching.match(workspace_id, [(None, one) for one in everybody])
     requests = [
-        triggers.TriggerRequest("comment.left", one["id"], None, {}, automation_id=automation_id, test=True)
+        triggers.TriggerRequest("facebook.message", one["id"], None, QUESTION, automation_id=automation_id, test=True)
         for one in known
         if isinstance(one, dict)
     ]
