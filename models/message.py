@@ -129,6 +129,44 @@ def resolve_resend(message_id: str) -> Row | None:
     return _reopen(message_id, "ready_to_send") if resolved else None
 
 
+def approve(message_id: str, body: str | None) -> Row | None:
+    """Let a message that waits for review be sent, with this body if one is given; id and queue of its execution, or
+    None where that does not wait."""
+    return _decide(message_id, "status = 'pending', body = coalesce(%(text)s, m.body)", body)
+
+
+def reject(message_id: str, words: str) -> Row | None:
+    """Let a message that waits for review not be sent; id and queue of its execution, or None where that does not
+    wait."""
+    return _decide(message_id, "status = 'discarded', error_message = %(text)s", words)
+
+
+def _decide(message_id: str, change: str, text: str | None) -> Row | None:
+    """Change a reviewed message and make its execution due; what a pause holds goes on when that ends.
+
+    The execution must be waiting: a worker that holds it has the message in memory as it was.
+    """
+    return row(
+        f"""
+        with held as materialized (
+            select e.id from executions e join messages m on m.execution_id = e.id
+            where m.id = %(message)s and m.status = 'review' and e.status = 'waiting' for update of e
+        ), decided as (
+            update messages m set {change}, updated_at = beckon_now() from held
+            where m.id = %(message)s and m.execution_id = held.id and m.status = 'review'
+            returning m.execution_id
+        )
+        update executions e set
+            waiting_for = case when e.waiting_for = 'review' then 'time' else e.waiting_for end,
+            due_at = case when e.waiting_for = 'review' then beckon_now() else e.due_at end,
+            rung_at = beckon_now()
+        from decided where e.id = decided.execution_id
+        returning e.id, e.queue
+        """,
+        {"message": message_id, "text": text},
+    )
+
+
 def _reopen(message_id: str, stage: str) -> Row | None:
     """Let the execution that was held for this message go on from `stage`; a notice leaves no trace in the stage."""
     return row(

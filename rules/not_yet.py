@@ -26,9 +26,6 @@ TRIGGERS = frozenset({"page"})
 #: Types of automations.
 AUTOMATION_TYPES = frozenset({"playbook"})
 
-#: Single fields: `review` of a step.
-FIELDS = frozenset({"review"})
-
 
 def words(name: str) -> str:
     """What to say of the part of the language called `name`."""

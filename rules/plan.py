@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from rules import conditions
 from rules.definition import Step, Workflow
@@ -181,15 +182,19 @@ def split_variant(step: Step, contact_id: str) -> str:
 def follow_up_steps(workflow: Workflow, finished: Finished, skipped: Collection[str] = ()) -> tuple[Step, ...]:
     """What each follow-up does again: the last text that was written and the last message to the contact, if any left.
 
-    None where a `stop` has ended everything. A public answer to a comment is given once, and `skipped` steps count as
-    not done.
+    None where a `stop` has ended everything. A public answer to a comment is given once, a private reply too: after it
+    comes a plain message. `skipped` steps count as not done.
     """
     if _next(workflow.steps, finished)[1]:
         return ()
     done = {step_id: output for step_id, output in finished.items() if step_id not in skipped}
     message = last_step(workflow, done, queue="sending")
     text = last_step(workflow, done, queue="generation")
-    return tuple(step for step in (text, message) if step is not None) if message is not None else ()
+    if message is None:
+        return ()
+    if message.way == "private_reply":
+        message = replace(message, with_={**message.with_, "as": "message"})
+    return (text, message) if text is not None else (message,)
 
 
 def last_step(workflow: Workflow, finished: Finished, *, queue: str) -> Step | None:

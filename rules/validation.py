@@ -174,7 +174,6 @@ class _Walk:
         step_shape(action, within).check(step, at, self.report)
         self.name_variables(where)
         self._twice(step, within, action, at)
-        self._review(step, within, at)
         id_ = step.get("id")
         if not isinstance(id_, str):
             return where
@@ -200,13 +199,6 @@ class _Walk:
     def _twice(self, step: dict[str, Any], within: dict[str, Any], action: Action, at: str) -> None:
         for name in sorted(EITHER_PLACE & set(action.beside) & set(step) & set(within)):
             self.report.add(below(at, name), "stands here and under with; one place is enough")
-
-    def _review(self, step: dict[str, Any], within: dict[str, Any], at: str) -> None:
-        if "review" not in not_yet.FIELDS:
-            return
-        for written, path in ((step, at), (within, below(at, "with"))):
-            if written.get("review") is True:
-                self.report.add(below(path, "review"), not_yet.words("a review before sending"))
 
     def _arms(
         self, step: dict[str, Any], within: dict[str, Any], action: Action, at: str, before: Scope, level: int

@@ -34,6 +34,7 @@ from tasks.follow_check import check_follow
 from tasks.generation import generate
 from tasks.held import held
 from tasks.passage import Passage
+from tasks.reviews import awaits_review
 from tasks.rounds import end_round, is_called_off, next_of_round
 from tasks.sending import address_of, channel_of, is_to_contact, prepare, provider_of, send
 
@@ -192,6 +193,8 @@ def _stays_here(engine: Engine, passage: Passage, step: Step, queue: str) -> boo
         return True
     if is_to_contact(step) and passage.contact is not None and step.id not in passage.messages:
         _make_ready(engine, passage, step)
+        if awaits_review(passage, step):
+            return False
     if passage.stage == "generating":
         passage.enter(passage.base_stage)
     passage.hand_over(wanted)

@@ -30,6 +30,7 @@ from tasks.follow_ups import as_output, called_off
 from tasks.held import held_provider
 from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import take_place
+from tasks.reviews import awaits_review, first_status, rejection
 
 #: The contact's field that a channel writes to.
 ADDRESSES = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
@@ -46,10 +47,12 @@ def send(engine: Engine, passage: Passage, step: Step) -> bool:
             "known: mark it as sent, resend it or discard it."
         )
     sender = _sender(engine, passage, step)
-    skipped = _unreachable(passage, step, sender)
+    skipped = rejection(message) or _unreachable(passage, step, sender)
     if skipped is not None:
         return _skip(passage, step, skipped)
     message = prepare(engine, passage, step)
+    if awaits_review(passage, step):
+        return False
     if _later(passage, message) or held_provider(passage, message["provider"]):
         return False
     account = _account(engine, passage, message["provider"], sender)
@@ -132,6 +135,7 @@ def prepare(engine: Engine, passage: Passage, step: Step) -> dict[str, Any]:
     written = {name: _rendered(step, name, facts) for name in ("subject", "from", "reply_to")}
     return passage.message(
         step,
+        status=first_status(step),
         channel=channel,
         provider=CHANNELS[channel],
         sandbox=_is_sandbox(engine, passage),

@@ -11,7 +11,7 @@ from dashboard.access import Caller
 from dashboard.answers import named, paged, row_id_of, success
 from dashboard.api import shapes
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import not_there
+from dashboard.errors import invalid, not_there
 from dashboard.resource import Resource
 from models import operation
 from models.database import Row
@@ -21,13 +21,16 @@ from models.reports import retries
 from models.reports.executions import error
 from models.reports.filters import ExecutionFilters
 from rules.errors import BY_CLASS
+from rules.problems import Problem
 from rules.stages import STAGES, STATUSES
-from tasks import operators
+from tasks import operators, reviews
 
 executions = Resource("executions")
 
 Status = Annotated[str, AfterValidator(shapes.one_of(STATUSES)), Field(json_schema_extra={"enum": list(STATUSES)})]
 Stage = Annotated[str, AfterValidator(shapes.one_of(STAGES)), Field(json_schema_extra={"enum": list(STAGES)})]
+#: No longer than what a template may write.
+MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]
 
 _ERROR = shapes.record(message=shapes.TEXT, code=shapes.maybe(shapes.TEXT), retryable=shapes.BOOL) | {
@@ -81,6 +84,7 @@ class Filters(Body):
     since: shapes.Moment | None = Field(None, alias="from")
     until: shapes.Moment | None = Field(None, alias="to")
     test: shapes.QueryTruth | None = None
+    review: shapes.QueryTruth | None = None
 
     def matches_nothing(self) -> bool:
         """Whether an id or a class cannot be any execution's."""
@@ -100,6 +104,7 @@ class Filters(Body):
             since=shapes.moment_of(self.since) if self.since else None,
             until=shapes.moment_of(self.until) if self.until else None,
             test=self.test,
+            review=self.review,
         )
 
 
@@ -248,6 +253,33 @@ def show_operation(call: Caller, operation_id: str) -> Any:
 def show_retries(call: Caller) -> Any:
     """Show how retries went in the last 30 days."""
     return success(retries=named(retries.statistics(call.workspace_id)))
+
+
+class Review(Body):
+    """A person's decision about a message that waits for it; `body` replaces its text."""
+
+    decision: Literal["approve", "reject"]
+    body: MessageText | None = None
+
+
+@executions.api(
+    "POST",
+    "/api/messages/{message_id}/review",
+    permission="write",
+    body=Review,
+    answer={},
+    status=202,
+    statuses=(409,),
+)
+def review_message(call: Caller, message_id: str, body: Review) -> Any:
+    """Decide about a message that waits for review: send it, with another text if one is given, or do not."""
+    if body.decision == "approve":
+        reviews.approve(call.workspace_id, message_id, call.actor, body.body)
+    elif body.body is not None:
+        raise invalid([Problem("body", "may only be given to approve with it")])
+    else:
+        reviews.reject(call.workspace_id, message_id, call.actor)
+    return success(202)
 
 
 class Resolution(Body):

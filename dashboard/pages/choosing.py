@@ -101,6 +101,7 @@ def chips(chosen: Chosen, automation_name: str | None) -> list[Chip]:
 def _texts(chosen: Chosen, automation_name: str | None) -> dict[str, str]:
     whose = {True: "tests only", False: "no tests"}
     held = {True: "outcome unknown", False: "outcome known"}
+    read = {True: "to review", False: "nothing to review"}
     moving = {True: "in motion", False: "finished"}
     texts = {
         "q": chosen.q and f"“{chosen.q}”",
@@ -117,6 +118,7 @@ def _texts(chosen: Chosen, automation_name: str | None) -> dict[str, str]:
         "sentFrom": chosen.sent_since and f"sent from {chosen.sent_since}",
         "outcomeUnknown": chosen.outcome_unknown is not None and held[bool(chosen.outcome_unknown)],
         "inFlight": chosen.in_flight is not None and moving[bool(chosen.in_flight)],
+        "review": chosen.review is not None and read[bool(chosen.review)],
     }
     return {name: text for name, text in texts.items() if text}
 

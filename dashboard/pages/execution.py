@@ -8,6 +8,8 @@ import flask
 
 import clock
 from dashboard.access import Caller
+from dashboard.api.executions import Review
+from dashboard.bodies import check
 from dashboard.errors import not_there
 from dashboard.pages import frame, story, words
 from dashboard.pages.path import path
@@ -16,7 +18,7 @@ from models.ids import is_id
 from models.refusals import Conflict
 from models.reports import executions as report
 from models.reports.filters import ExecutionFilters
-from tasks import operators
+from tasks import operators, reviews
 
 execution_pages = flask.Blueprint("execution-pages", __name__)
 
@@ -56,6 +58,7 @@ def _facts(call: Caller, found: Row) -> dict[str, Any]:
         "retries": sum(len(step["failures"]) for step in found["steps"]),
         "in_motion": _is_in_motion(found, now),
         "may": _allowed(found),
+        "to_review": next((one for one in found["messages"] if one["status"] == "review"), None),
         "unknown": next((one for one in found["messages"] if one["status"] == "outcome_unknown"), None),
     }
 
@@ -113,6 +116,30 @@ def _discard(call: Caller, execution_id: str) -> None:
     result = operators.act_on_matching(call.workspace_id, "discard", only_this, call.actor, dry_run=False)
     if not result["discarded"]:
         raise Conflict("Only a failed execution can be discarded.")
+
+
+@execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(approve, reject):decision>")
+def review(execution_id: str, message_id: str, decision: str) -> Any:
+    """Decide about a message that waits for review; the form has its text, which may have been changed."""
+    call = frame.visitor("write")
+    found = _found(call, execution_id)
+    here = f"/executions/{found['id']}"
+    if message_id not in {one["id"] for one in found["messages"]}:
+        raise not_there("There is no message by that id.")
+    # A form sends its lines as the network has them, not as the text had them.
+    text = flask.request.form.get("body", "").replace("\r\n", "\n")
+    chosen, problems = check(Review, {"decision": decision, **({"body": text} if decision == "approve" else {})})
+    if chosen is None:
+        return frame.go(here, "; ".join(f"The text {problem.message}" for problem in problems), bad=True)
+    try:
+        if chosen.decision == "approve":
+            reviews.approve(call.workspace_id, message_id, call.actor, chosen.body)
+        else:
+            reviews.reject(call.workspace_id, message_id, call.actor)
+    except Conflict as conflict:
+        return frame.go(here, conflict.message, bad=True)
+    done = {"approve": "The message is sent.", "reject": "The message is not sent; the execution goes on without it."}
+    return frame.go(here, done[decision])
 
 
 @execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(sent, resend, discard):decision>")

@@ -32,6 +32,7 @@ RULES = {
     "tags": "tags", "where": "conditions", "conditions": "conditions", "frequency_cap": "messaged enough",
     "active_hours": "outside hours", "daily_limit": "daily limit", "contact_daily_limit": "contact's daily limit",
     "reentry": "already entered", "replied": "answered", "unsubscribed": "unsubscribed", "stopped": "stopped",
+    "rejected": "rejected",
 }  # fmt: skip
 MESSAGES = {
     "pending": "Not sent yet", "review": "Waits for review", "sending": "Being sent", "sent": "Accepted",

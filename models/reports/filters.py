@@ -16,13 +16,15 @@ _SENT_SINCE = (
     "exists (select 1 from stage_history h where h.execution_id = e.id and h.stage = 'sent' and h.entered_at >= %s)"
 )
 
+_IN_REVIEW = "(e.status = 'waiting' and e.waiting_for is not distinct from 'review') = %s"
+
 
 @dataclass(frozen=True)
 class ExecutionFilters:
     """Every filter is optional, all that are given must hold. `since` and `until` are when the trigger was accepted,
     `until` itself not included; `q` is an execution's id or words of the contact's names and addresses; `sent_since` is
     when a message of it left; `outcome_unknown` tells what is held for an unknown outcome from all else, `in_flight`
-    what is not finished from what is.
+    what is not finished from what is, `review` what waits for a person to read its message.
     """
 
     automation_id: str | None = None
@@ -37,6 +39,7 @@ class ExecutionFilters:
     sent_since: datetime | None = None
     outcome_unknown: bool | None = None
     in_flight: bool | None = None
+    review: bool | None = None
 
     def where(self) -> tuple[str, list[Any]]:
         """A condition on `executions e` within the acting workspace, and its parameters."""
@@ -69,6 +72,7 @@ class ExecutionFilters:
             (_SENT_SINCE, self.sent_since),
             ("(e.error_class is not distinct from 'unknown_outcome') = %s", self.outcome_unknown),
             ("(e.finished_at is null) = %s", self.in_flight),
+            (_IN_REVIEW, self.review),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -86,6 +90,7 @@ class ExecutionFilters:
             "sentFrom": self.sent_since and self.sent_since.isoformat(),
             "outcomeUnknown": self.outcome_unknown,
             "inFlight": self.in_flight,
+            "review": self.review,
         }
         return {name: given for name, given in named.items() if given is not None}
 

@@ -11,6 +11,7 @@ from models.reports.filters import ExecutionFilters
 PENDING = ExecutionFilters(status="pending", test=False)
 RUNNING = ExecutionFilters(status="running", test=False)
 WAITING = ExecutionFilters(status="waiting", test=False)
+REVIEW = ExecutionFilters(status="waiting", test=False, review=True)
 FAILED = ExecutionFilters(status="failed", test=False, outcome_unknown=False)
 UNKNOWN = ExecutionFilters(status="failed", test=False, outcome_unknown=True)
 
@@ -34,6 +35,8 @@ class Summary:
     #: The rule that skipped most of them.
     skipped_mostly: Row | None = field(default=None)
     unknown: int = 0
+    #: Of the waiting, those with a message that a person is to read first.
+    review: int = 0
 
 
 def skipped_since(midnight: datetime) -> ExecutionFilters:
@@ -52,6 +55,7 @@ def summary(workspace_id: str, midnight: datetime) -> Summary:
         pending = _count(workspace_id, PENDING, "min(e.created_at) at")
         running = _count(workspace_id, RUNNING)
         waiting = _count(workspace_id, WAITING, "min(e.due_at) at")
+        review = _count(workspace_id, REVIEW)
         failed = _count(workspace_id, FAILED, "max(e.finished_at) at")
         unknown = _count(workspace_id, UNKNOWN)
         skipped = _count(workspace_id, skipped_since(midnight))
@@ -60,6 +64,7 @@ def summary(workspace_id: str, midnight: datetime) -> Summary:
     return Summary(
         pending["count"], pending["at"], running["count"], waiting["count"], waiting["at"], sent,
         failed["count"], failed["at"], skipped["count"], mostly, unknown["count"],
+        review["count"],
     )  # fmt: skip
 
 

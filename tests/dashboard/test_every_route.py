@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "Judged": {"definition": {}},
     "Bulk": {},
     "Resolution": {"as": "sent"},
+    "Review": {"decision": "approve"},
     "ContactFields": {"firstName": "Ada"},
     "Suppressed": {"channel": "email"},
     "NewMember": {"email": "new@example.com", "role": "viewer"},

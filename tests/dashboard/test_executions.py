@@ -10,6 +10,7 @@ from models import contact_matching
 from models.database import acting_as, changed, value
 from models.ids import new_id
 from models.reports.filters import ExecutionFilters
+from tests.dashboard import stories
 from tests.dashboard.cast import Producer
 
 
@@ -148,6 +149,23 @@ def test_follow_ups_are_shown_with_their_number_their_next_time_and_what_ended_t
     listed = {one["id"]: one for one in alice.get("/api/executions").json["executions"]}
     assert listed[ended]["followUp"] == {"count": 0, "max": 0, "nextCheckAt": None}
     assert listed[ended]["followUpEndedBecause"]["rule"] == "replied"
+
+
+def test_a_message_that_waits_for_review_is_approved_or_rejected_once(
+    alice: Producer, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    one = execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
+    path = f"/api/messages/{stories.message(alice, automation, one, status='review')}/review"
+    for wrong in ({}, {"decision": "maybe"}, {"decision": "approve", "body": " "}, {"decision": "reject", "body": "x"}):
+        assert alice.post(path, wrong).status_code == 422
+    assert charlie.post(path, {"decision": "approve"}).status_code == 404
+
+    assert ids(alice, "review=true") == [one]
+    assert alice.post(path, {"decision": "approve", "body": "Other words"}).status_code == 202
+
+    assert alice.post(path, {"decision": "reject"}).status_code == 409
+    (message,) = alice.get(f"/api/executions/{one}").json["execution"]["messages"]
+    assert (message["status"], message["body"]) == ("pending", "Other words")
 
 
 def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:

@@ -232,6 +232,28 @@ def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Produc
         assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
 
 
+def test_a_message_is_read_changed_and_approved_on_the_page(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
+    message = stories.message(alice, automation, one, status="review", body="Hello <b>you</b>\nthere")
+    assert "To review 1" in words_of(bob.get("/executions").text)
+    assert listed(bob, "/executions?status=waiting&review=true&test=false") == [one]
+    page = bob.get(f"/executions/{one}").text
+    assert "<textarea" in page
+    assert "Hello &lt;b&gt;you&lt;/b&gt;" in page
+
+    refused = post(bob, f"/executions/{one}/messages/{message}/approve", body="  ")
+    assert "The text" in words_of(bob.get(refused.location).text)
+    assert post(bob, f"/executions/{one}/messages/{message}/approve", body="Hello\r\nAda").status_code == 303
+
+    with acting_as(alice.workspace_id):
+        assert value("select status || ': ' || body from messages where id = %s", (message,)) == "pending: Hello\nAda"
+        assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
+    again = post(bob, f"/executions/{one}/messages/{message}/reject")
+    assert "waits for review" in words_of(bob.get(again.location).text)
+
+
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:

@@ -234,6 +234,12 @@ def test_a_follow_up_does_the_last_writing_and_the_last_send_again(
     assert [step.id for step in found] == again
 
 
+def test_a_follow_up_of_a_private_reply_is_a_plain_message() -> None:
+    told = {"channel": "instagram", "body": "x", "as": "private_reply"}
+    (step,) = follow_up_steps(workflow({"id": "dm", "action": "send_message", "with": told}), {"dm": {}})
+    assert (step.id, step.way) == ("dm", "message")
+
+
 def test_the_last_writing_and_the_last_send_are_those_of_the_way_taken() -> None:
     flow = workflow(WRITE, fork([SMS], [EMAIL]), NOTE)
     done = {"write": {}, "fork": {"taken": "then"}, "sms": {}, "note": {}}

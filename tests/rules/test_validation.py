@@ -236,9 +236,9 @@ def test_follow_ups_have_a_number_and_a_distance() -> None:
     assert "rules.follow_ups.max" in problems(document(rules={"follow_ups": {"max": 21}}))
 
 
-def test_a_review_is_refused_and_none_is_not() -> None:
-    assert "cannot run a review" in problems(document({**SMS, "review": True}))["steps[0].review"]
-    assert validate(document({**SMS, "review": False})) == []
+def test_a_review_may_be_asked_for_any_message_to_the_contact() -> None:
+    assert validate(document({**SMS, "review": True})) == []
+    assert "steps[0].review" in problems(document({**SMS, "review": "yes"}))
 
 
 _WORDS = st.sampled_from(
