@@ -162,8 +162,8 @@ DAILY = Example(
     enabled=False,
 )
 
-#: What `beckon demo` shows at work: an AI answers each contact in the contact's own daytime, and writes again where no answer
-#: comes, as long as Facebook's window of 24 hours is open.
+#: What `beckon demo` shows at work: an AI answers each contact in the contact's own daytime, and writes again where no
+#: answer comes, as long as Facebook's window of 24 hours is open.
 PRICE_FOLLOW_UP = Example(
     "Price question follow-up",
     {
