@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dashboard.pages.around import around_pages
+from dashboard.pages.automation import one_automation_pages
 from dashboard.pages.automations import automation_pages
 from dashboard.pages.bulk import bulk_pages
 from dashboard.pages.contact import contact_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.settings import settings_pages
 from dashboard.pages.sign_in import sign_in_pages
 
 BLUEPRINTS = (
     sign_in_pages,
     around_pages,
     automation_pages,
+    one_automation_pages,
     executions_pages,
     bulk_pages,
     execution_pages,
     contacts_pages,
     contact_pages,
+    settings_pages,
 )

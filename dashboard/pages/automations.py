@@ -20,6 +20,7 @@ from models import automation
 from models.database import Row, acting_as, db
 from models.ids import is_id
 from models.reports import automations as report
+from models.reports import runs
 from tasks import operators
 from tasks.triggers import Refused, TriggerRequest, accept
 
@@ -73,8 +74,13 @@ def show() -> Any:
 
 
 def _cards(call: Caller, found: list[Row]) -> list[Row]:
-    motion = report.in_motion(call.workspace_id, [one["id"] for one in found])
-    return [{**one, **motion[one["id"]], "success_rate": _rate(one)} for one in found if one["id"] in motion]
+    ids = [one["id"] for one in found]
+    motion, day = report.in_motion(call.workspace_id, ids), runs.last_day(call.workspace_id, ids)
+    return [
+        {**one, **motion[one["id"]], **day[one["id"]], "success_rate": _rate(one)}
+        for one in found
+        if one["id"] in motion and one["id"] in day
+    ]
 
 
 def _rate(one: Row) -> float | None:

@@ -43,6 +43,9 @@ TYPES = {
     "workflow": "Workflow", "comment_to_dm": "Comment to DM", "story_reply": "Story reply",
     "dm_responder": "DM responder", "playbook": "Playbook", "ai_follow_up": "AI follow-up",
 }  # fmt: skip
+RUNS = {
+    "comment_reply": "Comment reply", "opening_dm": "Opening DM", "follow_check": "Follow check", "main_dm": "Main DM",
+}  # fmt: skip
 CHANNELS = {
     "email": "E-mail", "sms": "SMS", "facebook": "Messenger", "instagram": "Instagram", "slack": "Slack",
     "discord": "Discord", "webhook": "Webhook",

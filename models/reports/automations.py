@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
-import clock
 from models.database import Row, acting_as, row, rows
-from models.reports.filters import lowest_id
 from models.reports.search import prefix_query
 
 _COLUMNS = """
@@ -68,8 +65,8 @@ def one(workspace_id: str, automation_id: str) -> Row | None:
 
 
 def in_motion(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
-    """By automation what its card shows beside its counters: its `trigger` as published, `in_flight` executions, and
-    `hours`: executions accepted in each of the last 24 hours, oldest first. Tests are left out."""
+    """By automation what its card shows beside its counters: its `trigger` as published, and `in_flight` executions.
+    Tests are left out."""
     with acting_as(workspace_id):
         found = rows(
             """
@@ -84,23 +81,10 @@ def in_motion(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row
             )
             select a.id, v.definition -> 'trigger' as trigger, (
                 select count(*) from flight f where f.automation_id = a.id
-            ) in_flight, (
-                select coalesce(jsonb_object_agg(h.hours_ago, h.count), '{}') from (
-                    select floor(extract(epoch from beckon_now() - e.created_at) / 3600)::integer hours_ago, count(*)
-                    from executions e where e.automation_id = a.id and not e.test
-                        and e.created_at > beckon_now() - interval '24 hours' and e.id >= %(lowest)s
-                    group by 1
-                ) h
-            ) hours
+            ) in_flight
             from automations a left join workflow_versions v on v.id = a.version_id
             where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
             """,
-            {
-                "workspace": workspace_id,
-                "ids": list(automation_ids),
-                "lowest": lowest_id(clock.now() - timedelta(hours=25)),
-            },
+            {"workspace": workspace_id, "ids": list(automation_ids)},
         )
-    for one in found:
-        one["hours"] = [int(one["hours"].get(str(hour), 0)) for hour in range(23, -1, -1)]
     return {one["id"]: one for one in found}

@@ -1,0 +1,45 @@
+"""A series as the bars of a small SVG, stacked by kind; pure. The page has the same numbers as a table for everybody
+who cannot see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rules.runs import KINDS
+
+#: The drawing's own units; the page stretches it.
+WIDTH, HEIGHT = 720, 120
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One part of one bar."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def bars(series: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """The bars of a series: every span is as wide, the fullest is as high as the drawing."""
+    most = max((one["count"] for one in series), default=0)
+    if not most:
+        return []
+    step = WIDTH / len(series)
+    drawn = []
+    for place, one in enumerate(series):
+        top = float(HEIGHT)
+        for kind in KINDS:
+            height = one["kinds"].get(kind, 0) / most * (HEIGHT - 1)
+            if not height:
+                continue
+            # What is there must be seen, however full the fullest is.
+            height = max(height, 1.5)
+            top -= height
+            drawn.append(Bar(kind, round(place * step, 2), round(top, 2), round(step - _GAP, 2), round(height, 2)))
+    return drawn

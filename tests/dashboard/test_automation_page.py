@@ -1,0 +1,119 @@
+"""An automation's own page and its card: what they say of runs, and the switches beside them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+import clock
+from dashboard.pages.chart import HEIGHT, WIDTH, bars
+from settings import Settings
+from tests.dashboard import stories
+from tests.dashboard.cast import Producer
+from tests.dashboard.ran import ran
+from tests.dashboard.test_pages import post, signed_in, words_of
+
+Browser = FlaskClient
+
+
+@pytest.fixture
+def bob(alice: Producer, client: FlaskClient) -> Browser:
+    return signed_in(client, alice)
+
+
+def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: Browser, alice: Producer) -> None:
+    made, now = alice.create(), clock.now()
+    ran(alice, made["id"], now - timedelta(days=3), now - timedelta(minutes=7), now - timedelta(minutes=7))
+    page = bob.get("/automations").text
+    said = words_of(page)
+    assert "Runs 3" in said
+    assert "2 runs in 24 h" in said
+    assert "last run 7 m ago" in said
+    assert 'aria-label="2 runs in the last 24 hours of the clock, by hour"' in page
+    assert f'href="/automations/{made["id"]}"' in page
+
+
+def test_the_page_shows_the_runs_by_kind_with_their_contacts(bob: Browser, alice: Producer) -> None:
+    made, now = alice.create(), clock.now()
+    ran(alice, made["id"], now - timedelta(minutes=3), contact_id=stories.contact(alice, "Ada"))
+    ran(alice, made["id"], now - timedelta(days=2), kind="comment_reply")
+    path = f"/automations/{made['id']}"
+
+    said = words_of(bob.get(path).text)
+    assert "Runs 2 Runs in 24 h 1 Last run 3 m ago" in said
+    assert "Main DM Ada 3 m ago" in said
+    assert "2 in 30 days" in said
+    assert "v1 published" in said
+    kind = bob.get(f"{path}?kind=comment_reply").text
+    assert "1 in 30 days" in words_of(kind)
+    assert "Ada" not in kind
+    assert "1 in 24 hours" in words_of(bob.get(f"{path}?by=hour").text)
+
+
+def test_the_history_is_paged(bob: Browser, alice: Producer) -> None:
+    made, now = alice.create(), clock.now()
+    ran(alice, made["id"], *[now - timedelta(minutes=n) for n in range(35)])
+    first = bob.get(f"/automations/{made['id']}").text
+    older = re.search(r'href="([^"]+cursor=[^"]+)">Older', first)
+    assert older is not None
+    assert first.count('class="run-row"') == 30 + 1
+    assert bob.get(older[1].replace("&amp;", "&")).text.count('class="run-row"') == 5 + 1
+
+
+def test_without_a_run_the_page_says_what_will_be_there(bob: Browser, alice: Producer) -> None:
+    said = words_of(bob.get(f"/automations/{alice.create()['id']}").text)
+    assert "Here will be every run" in said
+    assert "No run in this time" in said
+    assert "Last run never" in said
+
+
+def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
+    bob: Browser, alice: Producer, charlie: Producer
+) -> None:
+    mine = alice.create()["id"]
+    assert bob.get(f"/automations/{charlie.create()['id']}").status_code == 404
+    assert bob.get("/automations/nonsense").status_code == 404
+    for query in ("by=week", "kind=fax", "cursor=x", "from=yesterday"):
+        assert bob.get(f"/automations/{mine}?{query}").status_code == 422
+
+
+def test_bars_are_stacked_to_the_fullest_and_nothing_is_too_small_to_see() -> None:
+    drawn = bars([{"count": 1000, "kinds": {"main_dm": 999, "opening_dm": 1}}, {"count": 0, "kinds": {}}])
+    assert {one.x for one in drawn} == {0}
+    assert all(1.5 <= one.height <= HEIGHT and one.width < WIDTH / 2 for one in drawn)
+    assert bars([{"count": 0, "kinds": {}}]) == []
+
+
+def test_a_switch_is_turned_on_the_settings_page(bob: Browser, alice: Producer) -> None:
+    page = bob.get("/settings").text
+    assert page.count('aria-checked="true"') == 3
+    assert post(bob, "/settings/switches/run_tracking", on="false").status_code == 303
+    assert "Run tracking is off." in words_of(bob.get("/settings").text)
+    assert alice.get("/api/settings/switches").json["runTracking"] is False
+    said = words_of(bob.get(f"/automations/{alice.create()['id']}").text)
+    assert "Run tracking is off, so nothing new is counted here" in said
+    assert post(bob, "/settings/switches/nonsense", on="true").status_code == 404
+
+
+class TestLocked:
+    @pytest.fixture
+    def told(self, told: Settings) -> Settings:
+        return replace(told, run_tracking=False)
+
+    def test_a_switch_that_the_environment_holds_is_shown_locked(self, bob: Browser, alice: Producer) -> None:
+        page = bob.get("/settings").text
+        assert "RUN_TRACKING in the environment holds it off" in words_of(page)
+        assert re.search(r'aria-labelledby="switch-run_tracking" disabled', page)
+        post(bob, "/settings/switches/run_tracking", on="true")
+        assert "RUN_TRACKING" in words_of(bob.get("/settings").text)
+        assert alice.get("/api/settings/switches").json["runTracking"] is False
+
+
+def test_a_viewer_sees_the_switches_and_turns_none(client: FlaskClient, alice: Producer) -> None:
+    viewer = signed_in(client, alice, "viewer")
+    assert viewer.get("/settings").text.count(" disabled></button>") == 3
+    assert post(viewer, "/settings/switches/run_tracking", on="false").status_code == 403
