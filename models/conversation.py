@@ -107,7 +107,7 @@ def last_received(contact_id: str) -> dict[str, datetime]:
 def recent(contact_id: str, limit: int) -> list[Row]:
     """The newest messages of both directions, oldest first: `direction` (in, out), channel, kind, text, at.
 
-    Tests are left out, and what was deleted is there without its text.
+    Tests are left out, and notices to the team, and what was deleted is there without its text.
     """
     found = rows(
         """
@@ -115,7 +115,8 @@ def recent(contact_id: str, limit: int) -> list[Row]:
             from received_messages where contact_id = %(contact)s order by at desc limit %(limit)s)
         union all
         (select 'out', channel, 'message', body, sent_at, false from messages
-            where contact_id = %(contact)s and sent_at is not null and not test order by sent_at desc limit %(limit)s)
+            where contact_id = %(contact)s and sent_at is not null and not test
+                and channel not in ('slack', 'discord', 'webhook') order by sent_at desc limit %(limit)s)
         order by at desc limit %(limit)s
         """,
         {"contact": contact_id, "limit": limit},

@@ -47,6 +47,10 @@ class Scope:
         """The scope behind a step."""
         return replace(self, steps={**self.steps, step: outputs})
 
+    def also(self, root: str) -> Scope:
+        """The scope with one more open variable."""
+        return replace(self, roots=self.roots | {root})
+
     def fault(self, variable: Segments) -> str | None:
         """What is wrong with a variable at this place, or None."""
         root = variable[0]

@@ -172,7 +172,7 @@ class _Walk:
             return where
         within = step["with"] if isinstance(step.get("with"), dict) else {}
         step_shape(action, within).check(step, at, self.report)
-        self.name_variables(where)
+        self.name_variables(where.also("conversation") if action.name == "generate_message" else where)
         self._twice(step, within, action, at)
         id_ = step.get("id")
         if not isinstance(id_, str):

@@ -16,6 +16,7 @@ from tasks.accounts import account_for
 from tasks.engine import Engine
 from tasks.held import held_provider
 from tasks.passage import Passage
+from tasks.prompts import prompt_facts, prompt_text
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,8 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
             raise
         log.info("the fallback text is used", execution_id=passage.execution_id, step=step.id, error=error.message)
         passage.succeed(
-            step, {"text": render(fallback, passage.facts()), "fallback": True, "fallbackBecause": error.message}
+            step,
+            {"text": render(fallback, prompt_facts(passage, step)), "fallback": True, "fallbackBecause": error.message},
         )
         return True
     passage.state["misconfigured_since"] = None
@@ -62,11 +64,11 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
 
 
 def _prompt(engine: Engine, passage: Passage, step: Step) -> gemini.Prompt:
-    facts = passage.facts()
+    facts = prompt_facts(passage, step)
     system = step.with_.get("system")
     return gemini.Prompt(
         model=str(step.with_.get("model") or engine.settings.gemini_model),
-        text=render(step.with_["prompt"], facts),
+        text=prompt_text(passage, step, facts),
         system=render(system, facts) if system else None,
         max_tokens=int(step.with_.get("max_tokens") or gemini.Prompt.max_tokens),
         temperature=step.with_.get("temperature"),
