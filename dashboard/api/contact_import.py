@@ -27,7 +27,7 @@ from rules.contacts import normalise
 from rules.problems import Problem
 
 # The route joins the other contacts'; whoever registers them takes them from here.
-__all__ = ["contacts"]
+__all__ = ["MOST_ROWS", "SHOWN_PROBLEMS", "SHOWN_ROWS", "ContactFile", "contacts", "read_file", "write"]
 
 #: Rows of a file at most.
 MOST_ROWS = 20_000
@@ -47,12 +47,17 @@ class Import(Body):
 
 
 @dataclass
-class _Read:
-    """What a file holds: good rows with their lines, bad rows, and the columns that become attributes."""
+class ContactFile:
+    """What a file holds: good rows with their lines, bad rows, its columns, and those that become attributes."""
 
+    header: list[str] = field(default_factory=list)
     good: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[dict[str, Any]] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """The bad rows by line: {"line", "field", "message"}."""
+        return sorted(self.bad, key=lambda one: one["line"])
 
 
 @contacts.api(
@@ -71,23 +76,24 @@ class _Read:
 )
 def import_contacts(call: Caller, body: Import) -> Any:
     """Import contacts from CSV. Without `confirm` it is a preview."""
-    found = _read(body.csv)
+    found = read_file(body.csv)
     valid = len(found.good)
-    imported = _write(call, found) if body.confirm else 0
+    imported = write(call, found) if body.confirm else 0
     return success(
         imported=imported,
         valid=valid,
         attributes=found.attributes,
         preview=[] if body.confirm else [fields for _, fields in found.good[:SHOWN_ROWS]],
-        rejected=sorted(found.bad, key=lambda one: one["line"])[:SHOWN_PROBLEMS],
+        rejected=found.rejected()[:SHOWN_PROBLEMS],
     )
 
 
-def _read(text: str) -> _Read:
+def read_file(text: str) -> ContactFile:
+    """The rows of a file, judged; nothing is written. Raises `Refusal` 422 where it is no file of contacts."""
     lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
-    found = _Read()
+    found = ContactFile()
     try:
-        header = [name.strip() for name in next(lines, [])]
+        header = found.header = [name.strip() for name in next(lines, [])]
         _check_header(header)
         found.attributes = [name for name in header if name not in _FIELDS]
         for line, cells in _rows(lines):
@@ -112,7 +118,7 @@ def _check_header(header: list[str]) -> None:
         raise invalid([Problem("csv", "every column needs a name of its own in the first line")])
 
 
-def _judge(found: _Read, line: int, header: list[str], cells: list[str]) -> None:
+def _judge(found: ContactFile, line: int, header: list[str], cells: list[str]) -> None:
     if len(cells) != len(header):
         message = f"has {len(cells)} cells where the first line has {len(header)}"
         found.bad.append({"line": line, "field": "", "message": message})
@@ -131,7 +137,7 @@ def _judge(found: _Read, line: int, header: list[str], cells: list[str]) -> None
         found.good.append((line, regular))
 
 
-def _write(call: Caller, found: _Read) -> int:
+def write(call: Caller, found: ContactFile) -> int:
     """Write the good rows; those that the database refuses join the bad ones."""
     imported = 0
     for start in range(0, len(found.good), ROWS_AT_ONCE):

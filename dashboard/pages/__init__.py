@@ -7,6 +7,7 @@ from dashboard.pages.automation import one_automation_pages
 from dashboard.pages.automations import automation_pages
 from dashboard.pages.bulk import bulk_pages
 from dashboard.pages.contact import contact_pages
+from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
@@ -22,6 +23,7 @@ BLUEPRINTS = (
     bulk_pages,
     execution_pages,
     contacts_pages,
+    contact_import_pages,
     contact_pages,
     settings_pages,
 )

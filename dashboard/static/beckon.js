@@ -27,6 +27,15 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
 });
 
+// A file that is too large is refused before it is sent.
+document.addEventListener("change", (event) => {
+  const field = event.target;
+  if (!field.matches("input[type=file][data-most-bytes]")) return;
+  const tooLarge = [...field.files].some((file) => file.size > Number(field.dataset.mostBytes));
+  field.setCustomValidity(tooLarge ? field.dataset.tooLarge : "");
+  field.reportValidity();
+});
+
 const stale = () => document.documentElement.setAttribute("data-stale", "");
 document.addEventListener("htmx:error", stale);
 document.addEventListener("htmx:response:error", stale);

@@ -80,3 +80,29 @@ def test_every_page_fits_and_names_what_can_be_used(visit: Any, alice: Producer,
         for kind in ("button", "link", "textbox", "combobox", "searchbox"):
             for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
                 expect(one).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_a_list_is_imported_after_its_preview(visit: Any, alice: Producer) -> None:
+    page = visit().go("/contacts")
+    page.get_by_role("link", name="Import CSV").first.click()
+    file = {
+        "name": "list.csv",
+        "mimeType": "text/csv",
+        "buffer": b"firstName,email,plan\nAda,ada@example.com,pro\nBob,x\n",
+    }
+    page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Show a preview").click()
+    expect(page.get_by_role("heading", name="Import 1 contact?")).to_be_visible()
+    expect(page.get_by_role("cell", name="has 2 cells where the first line has 3")).to_be_visible()
+    page.get_by_role("button", name="Import 1").click()
+    expect(page.get_by_role("heading", name="1 contact imported")).to_be_visible()
+    assert alice.get("/api/contacts?q=ada@example.com").json["contacts"][0]["attributes"] == {"plan": "pro"}
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit: Any) -> None:
+    page = visit().go("/contacts/import")
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"x" * (5 * 2**20 + 1)}
+    page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Show a preview").click()
+    expect(page.locator("input[type=file]:invalid")).to_have_count(1)
+    page.wait_for_url("**/contacts/import")

@@ -1,0 +1,111 @@
+"""Contacts from a CSV file on the page: the preview, the import, and files that cannot be."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import Any
+
+import pytest
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.test import encode_multipart
+
+from dashboard.bodies import LARGE_BODY_LIMIT
+from tests.dashboard.cast import Producer
+from tests.dashboard.test_contact_import import FILE
+from tests.dashboard.test_pages import Browser, bob, signed_in, token, words_of
+
+__all__ = ["bob"]
+
+
+def send(browser: Browser, fields: dict[str, Any]) -> Any:
+    # Encoded in memory: the client would leave the temporary file of a large body open.
+    boundary, body = encode_multipart(MultiDict(fields))
+    return browser.post("/contacts/import", data=body, content_type=f"multipart/form-data; boundary={boundary}")
+
+
+def upload(browser: Browser, raw: bytes) -> Any:
+    file = FileStorage(io.BytesIO(raw), "list.csv", content_type="text/csv")
+    return send(browser, {"csrf_token": token(browser.get("/contacts").text), "file": file})
+
+
+def confirm(browser: Browser, preview: str) -> Any:
+    fields = {name: html.unescape(text) for name, text in re.findall(r'name="(\w+)" value="([^"]*)"', preview)}
+    return send(browser, fields)
+
+
+def names(alice: Producer) -> list[str]:
+    return [one["firstName"] for one in alice.get("/api/contacts").json["contacts"]]
+
+
+def test_a_preview_shows_good_and_bad_rows_and_writes_nothing(bob: Browser, alice: Producer) -> None:
+    page = upload(bob, FILE.encode())
+    assert page.status_code == 200
+    told = words_of(page.text)
+    for words in ("Import 2 contacts?", "2 rows left out", "3 email must be an e-mail address", "plan attribute",
+                  "ada@example.com lead, vip pro"):  # fmt: skip
+        assert words in told
+    assert names(alice) == []
+
+
+def test_the_import_takes_exactly_what_the_preview_showed(bob: Browser, alice: Producer) -> None:
+    answer = confirm(bob, upload(bob, b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode()).text)
+    assert "2 contacts imported" in words_of(answer.text)
+    assert "2 rows were left out" in words_of(answer.text)
+    assert sorted(names(alice)) == ["Ada", "Dan, the man"]
+
+
+def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: Producer) -> None:
+    alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
+    answer = confirm(bob, upload(bob, FILE.encode()).text)
+    assert "1 contact imported" in words_of(answer.text)
+    assert re.search(r"<td>2</td><td class=\"mono\">email</td><td>ada@example.com belongs to", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "Choose a file"),
+        ("name\nJosé".encode("latin-1"), "not UTF-8"),
+        (b"colour,size\nred,1", "the first line must name fields"),
+        (b'email\n"broken', "line 2"),
+        (b"email\n" + b"a@example.com\n" * 20_001, "at most 20,000 rows"),
+    ],
+)
+def test_a_file_that_is_none_of_contacts_is_refused_in_words(bob: Browser, raw: bytes, words: str) -> None:
+    answer = upload(bob, raw)
+    assert answer.status_code == 422
+    assert words in answer.text
+
+
+def test_a_file_that_is_too_large_is_refused_in_words(bob: Browser, alice: Producer) -> None:
+    answer = upload(bob, b"email\n" + b"x" * (LARGE_BODY_LIMIT + 100_000))
+    assert answer.status_code == 413
+    assert "larger than 5 MiB" in answer.text
+
+
+def test_the_largest_file_that_is_taken_is_imported(bob: Browser, alice: Producer) -> None:
+    rows = "".join(f'c-{number},"{"x" * 1250}"\n' for number in range(4_000))
+    preview = upload(bob, f"externalId,note\n{rows}".encode())
+    assert "Import 4,000 contacts?" in preview.text
+    assert "4,000 contacts imported" in confirm(bob, preview.text).text
+
+
+def test_a_viewer_imports_nothing(alice: Producer, client: Browser) -> None:
+    viewer = signed_in(client, alice, "viewer")
+    assert viewer.get("/contacts/import").status_code == 403
+    fields = {"csrf_token": token(viewer.get("/contacts").text), "file": (io.BytesIO(FILE.encode()), "list.csv")}
+    assert viewer.post("/contacts/import", data=fields).status_code == 403
+
+
+def test_another_site_imports_nothing(bob: Browser, alice: Producer) -> None:
+    fields = {"csrf_token": "0" * 64, "confirm": "1", "csv": FILE}
+    assert bob.post("/contacts/import", data=fields).status_code == 403
+    assert names(alice) == []
+
+
+def test_what_a_file_says_is_text_and_nothing_else(bob: Browser) -> None:
+    page = upload(bob, b'externalId,"<b>x"\n"c-1","<script>alert(1)</script>"\nc-2\n').text
+    assert "<script>alert" not in page
+    assert "<b>x" not in page
