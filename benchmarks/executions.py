@@ -90,6 +90,7 @@ class Bench:
         self.cursor = self.connection.cursor()
         self.redis = redis.Redis.from_url(ground.redis_url)
         self.numbers = 0
+        self.accepted = 0
 
     def one(self, sql: str) -> Any:
         self.cursor.execute(sql)
@@ -171,9 +172,11 @@ class Bench:
                 person = {"external_id": f"b{self.numbers}", "first_name": "Ada", "email": address}
                 requests.append(TriggerRequest("benchmark.started", None, person, {}))
             accept(self.workspace_id, requests, "api")
+            self.accepted += len(requests)
 
     def open_executions(self) -> int:
-        return int(self.one("select count(*) from executions where finished_at is null"))
+        # One row, where the executions themselves would be counted at Beckon's expense.
+        return self.accepted - int(self.one("select executions from automations"))
 
 
 def main(rounds: int = 5, executions: int = 600) -> int:

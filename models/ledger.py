@@ -14,9 +14,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -33,7 +32,41 @@ LARGEST_BATCH = 256
 #: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
 LONGEST_OUTAGE_SECONDS = 120.0
 
-_Part = tuple[str | Progress, "Future[Any]"]
+
+class Answer:
+    """What became of one part: whoever asks waits for it; who hands in is called with it."""
+
+    __slots__ = ("_error", "_follow", "_settled", "_value")
+
+    def __init__(self, follow: Callable[[Answer], None] | None = None) -> None:
+        self._settled = threading.Lock()
+        self._settled.acquire()
+        self._follow = follow
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    def result(self) -> Any:
+        """The value, or what the ledger raised."""
+        with self._settled:
+            if self._error is not None:
+                raise self._error
+            return self._value
+
+    def settle(self, value: Any, error: Exception | None = None) -> None:
+        """Say what became of it, once."""
+        self._value, self._error = value, error
+        self._settled.release()
+        if self._follow is not None:
+            self._follow(self)
+
+
+class _Claim(NamedTuple):
+    """Executions that one worker wants. What a dead worker left is taken over only where it is asked for alone."""
+
+    ids: Sequence[str]
+
+
+_Part = tuple[_Claim | Progress, Answer]
 
 
 class Ledger:
@@ -51,28 +84,34 @@ class Ledger:
 
     def claim(self, execution_id: str) -> Row | None:
         """Take the execution's lease and read all that it needs; None if it is not there to be taken."""
-        return self._ask(execution_id)  # type: ignore[no-any-return]
+        return next(iter(self.claim_many([execution_id])), None)
+
+    def claim_many(self, execution_ids: Sequence[str]) -> list[Row]:
+        """The same for several, those that are there to be taken.
+
+        An execution whose worker died is left where it is wanted together with others: if it killed its worker, the
+        others would be counted as having died with it again and again.
+        """
+        return self._ask(_Claim(execution_ids))  # type: ignore[no-any-return]
 
     def record(self, progress: Progress) -> bool:
         """Make the progress durable; False if the lease is another's by now, and then nothing was written."""
         return self._ask(progress)  # type: ignore[no-any-return]
 
-    def hand_in(self, progress: Progress) -> Future[bool]:
-        """The same, for a thread that need not wait: the answer comes when the progress is durable or refused."""
-        return self._queue(progress)
+    def hand_in(self, progress: Progress, follow: Callable[[Answer], None]) -> None:
+        """The same, for a thread that need not wait: `follow` is called when the progress is durable or refused, by
+        the ledger's own thread, which it must not keep."""
+        self._parts.put((progress, Answer(follow)))
 
     def close(self) -> None:
         """Write what was handed in, then end the thread."""
         self._parts.put(None)
         self._thread.join()
 
-    def _ask(self, part: str | Progress) -> Any:
-        return self._queue(part).result()
-
-    def _queue(self, part: str | Progress) -> Future[Any]:
-        answer: Future[Any] = Future()
+    def _ask(self, part: _Claim | Progress) -> Any:
+        answer = Answer()
         self._parts.put((part, answer))
-        return answer
+        return answer.result()
 
     def _write(self) -> None:
         while batch := self._gather():
@@ -98,7 +137,7 @@ class Ledger:
 
     def _commit(self, batch: list[_Part]) -> None:
         records = [(part, answer) for part, answer in batch if isinstance(part, Progress)]
-        claims = [(part, answer) for part, answer in batch if isinstance(part, str)]
+        claims = [(part, answer) for part, answer in batch if isinstance(part, _Claim)]
         try:
             moved, claimed = self._persist([part for part, _ in records], [part for part, _ in claims])
         except Exception as error:
@@ -108,15 +147,15 @@ class Ledger:
                     self._commit([part])
                 return
             for _, answer in batch:
-                answer.set_exception(error)
+                answer.settle(None, error)
             return
-        for progress, answer in records:
-            answer.set_result(progress.execution_id in moved)
-        for execution_id, answer in claims:
+        for claim, answer in claims:
             # The same execution wanted twice in one batch is given once.
-            answer.set_result(claimed.pop(execution_id, None))
+            answer.settle([claimed.pop(one) for one in claim.ids if one in claimed])
+        for progress, answer in records:
+            answer.settle(progress.execution_id in moved)
 
-    def _persist(self, records: Sequence[Progress], claims: Sequence[str]) -> tuple[set[str], dict[str, Row]]:
+    def _persist(self, records: Sequence[Progress], claims: Sequence[_Claim]) -> tuple[set[str], dict[str, Row]]:
         deadline = time.monotonic() + LONGEST_OUTAGE_SECONDS
         pause, again = 0.05, False
         while True:
@@ -132,7 +171,7 @@ class Ledger:
                 pause = min(pause * 2, 1.0)
 
     def _in_one_commit(
-        self, records: Sequence[Progress], claims: Sequence[str], again: bool
+        self, records: Sequence[Progress], claims: Sequence[_Claim], again: bool
     ) -> tuple[set[str], dict[str, Row]]:
         connection = self._connection()
         # One statement alone is a transaction by itself, and spares the server two questions.
@@ -179,8 +218,12 @@ class Ledger:
         if not db.is_closed():
             db.manual_close()
 
-    def _claim(self, cursor: Any, ids: Sequence[str]) -> dict[str, Row]:
-        cursor.execute("execute claim_executions(%s::uuid[], %s, %s)", (list(set(ids)), self.owner, self.lease_seconds))
+    def _claim(self, cursor: Any, claims: Sequence[_Claim]) -> dict[str, Row]:
+        wanted = list({one for claim in claims for one in claim.ids})
+        alone = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
+        cursor.execute(
+            "execute claim_executions(%s::uuid[], %s, %s, %s::uuid[])", (wanted, self.owner, self.lease_seconds, alone)
+        )
         names = [column.name for column in cursor.description]
         return {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
 

@@ -4,9 +4,9 @@ Both are prepared and planned once for a connection, because planning them costs
 made while the tables may still be empty and is kept while they grow, so it is told to go by the indexes: a scan that
 is cheap over ten rows would be run over a million.
 
-**claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; running under a lease
-that ran out), counts the delivery, raises the fence and returns all that a worker needs to go on, so that no further
-read is owed. Rows that another process is claiming at this moment are left to it.
+**claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; where it is wanted
+alone, running under a lease that ran out), counts the delivery, raises the fence and returns all that a worker needs to
+go on, so that no further read is owed. Rows that another process is claiming at this moment are left to it.
 
 **record** writes each progress whose fence still holds, and raises the fence again: the same record written a second
 time (after a connection broke at its commit) changes nothing.
@@ -36,14 +36,14 @@ set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off
 """
 
 CLAIM = """
-prepare claim_executions (uuid[], text, double precision) as
+prepare claim_executions (uuid[], text, double precision, uuid[]) as
 with wanted as materialized (
     select e.id, e.stage, e.stage_since, e.status, e.waiting_for
     from executions e
     where e.id = any($1) and (
         e.status = 'pending'
         or (e.status = 'waiting' and e.due_at <= beckon_now())
-        or (e.status = 'running' and e.lease_until <= beckon_now()))
+        or (e.status = 'running' and e.lease_until <= beckon_now() and e.id = any($4)))
     order by e.id
     for update skip locked
 ), claimed as (

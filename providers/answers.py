@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ class Answer:
     """What came back: a status, headers (any case), and the body, at most so much of it as `providers.wire` reads."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] | Message = field(repr=False)
     body: bytes = field(repr=False)
     cut_short: bool = False
 

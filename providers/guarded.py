@@ -13,8 +13,6 @@ import socket
 import ssl
 from typing import Any
 
-import urllib3
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util import parse_url
 from urllib3.util.connection import create_connection
@@ -40,22 +38,13 @@ def exchange(call: wire.Call, allowed_networks: tuple[str, ...]) -> answers.Answ
     if parts.auth is not None:
         raise InvalidRequest(f"The address for {call.label} holds a password: put it in a header instead.")
     networks = tuple(ipaddress.ip_network(network, strict=False) for network in allowed_networks)
-    pool = _pool(parts.scheme, parts.host.strip("[]"), parts.port, networks)
-
-    def opened(method: str, _: str, **more: Any) -> urllib3.BaseHTTPResponse:
-        # A pool takes the path alone; with a whole URL it would speak as if to a proxy.
-        return pool.urlopen(method, parts.request_uri, **more)
-
-    try:
-        return wire.exchange(call, opener=opened)
-    finally:
-        pool.close()
+    return wire.exchange(call, _connection(parts.scheme, parts.host.strip("[]"), parts.port, networks))
 
 
-def _pool(scheme: str, host: str, port: int | None, networks: tuple[Network, ...]) -> urllib3.HTTPConnectionPool:
+def _connection(scheme: str, host: str, port: int | None, networks: tuple[Network, ...]) -> wire.Watched:
     if scheme == "https":
-        return _TLSPool(host, port, networks=networks, ssl_context=_context())
-    return _PlainPool(host, port, networks=networks)
+        return _TLS(host, port, networks=networks, ssl_context=_context())
+    return _Plain(host, port, networks=networks)
 
 
 @functools.lru_cache(maxsize=1)
@@ -108,14 +97,6 @@ class _Plain(_Checked, wire.Watched):
 
 class _TLS(_Checked, wire.WatchedTLS):
     """Over TLS, which checks the certificate for the name, not for the address."""
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLS
 
 
 def checked_addresses(host: str, port: int, networks: tuple[Network, ...]) -> list[str]:

@@ -27,22 +27,41 @@ T = TypeVar("T")
 
 def read(call: Callable[[], T]) -> T:
     """Make a call without an outside effect; network errors, timeouts, rate limits and 5xx are tried again."""
-    return _tried(call, RetryableError)
+    return _tried(call, _READS)
 
 
 def send(call: Callable[[], T]) -> T:
     """Make a call that sends; only an unreached provider and a rate limit are tried again."""
-    return _tried(call, (NetworkError, RateLimited))
+    return _tried(call, _SENDS)
 
 
-def _tried(call: Callable[[], T], again_on: type[Exception] | tuple[type[Exception], ...]) -> T:
+def _tried(call: Callable[[], T], policy: Retrying) -> T:
+    """The first try by itself: most need no second, and a policy costs more than a small call."""
+    try:
+        return call()
+    except RetryableError as error:
+        first = error
+    failed = [first]
+
+    def again() -> T:
+        if failed:
+            raise failed.pop()
+        return call()
+
+    return policy.copy()(again)
+
+
+def _again_on(*kinds: type[RetryableError]) -> Callable[[BaseException], bool]:
     def again(error: BaseException) -> bool:
-        if not isinstance(error, again_on) or not isinstance(error, RetryableError):
-            return False
-        return (error.retry_after or 0.0) <= LONGEST_SLEEP_SECONDS
+        return isinstance(error, kinds) and (error.retry_after or 0.0) <= LONGEST_SLEEP_SECONDS
 
-    policy = Retrying(stop=stop_after_attempt(MOST_TRIES), wait=_pause, retry=retry_if_exception(again), reraise=True)
-    return policy(call)
+    return again
+
+
+def _policy(*kinds: type[RetryableError]) -> Retrying:
+    return Retrying(
+        stop=stop_after_attempt(MOST_TRIES), wait=_pause, retry=retry_if_exception(_again_on(*kinds)), reraise=True
+    )
 
 
 def _pause(state: RetryCallState) -> float:
@@ -50,3 +69,7 @@ def _pause(state: RetryCallState) -> float:
     grown = wait_exponential_jitter(multiplier=FIRST_PAUSE_SECONDS, max=4.0, jitter=PAUSE_JITTER_SECONDS)
     asked = error.retry_after if isinstance(error, RetryableError) else None
     return max(grown(state), asked or 0.0)
+
+
+_READS = _policy(RetryableError)
+_SENDS = _policy(NetworkError, RateLimited)

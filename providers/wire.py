@@ -11,20 +11,22 @@ fails at its first byte counts as not written. No redirects, no retries, and no 
 
 from __future__ import annotations
 
+import functools
 import http.client
 import logging
 import os
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, SSLError
+from urllib3.util import parse_url
 
 from providers import deadline
 from providers.answers import Answer, lost_answer
@@ -74,17 +76,39 @@ class _Progress(threading.local):
 
 _progress = _Progress()
 
+#: Scheme, host and port of a server.
+Place = tuple[str, str, int | None]
+
 
 class Watched(HTTPConnection):
     """A connection that asks before it writes, and tells when it has written."""
 
     _idle_since: float = 0.0
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def write(self, call: Call, target: str) -> None:
+        """Write one request, over a new connection where the old one may be gone."""
         too_old = time.monotonic() - self._idle_since > REUSE_SECONDS
         if self.sock is not None and self._idle_since and (too_old or not self.is_connected):
             self.close()
-        super().request(*args, **kwargs)
+        # The standard library's own: urllib3's adds what these requests, of bytes and without redirects, do not need.
+        self.putrequest(call.method, target)
+        if call.body is not None or call.method != "GET":
+            self.putheader("Content-Length", str(len(call.body or b"")))
+        if "User-Agent" not in call.headers:
+            self.putheader("User-Agent", "Beckon")
+        for name, value in call.headers.items():
+            self.putheader(name, value)
+        # With the headers in one write.
+        self.endheaders(call.body)
+
+    def answered(self) -> http.client.HTTPResponse:
+        """The answer's status and headers."""
+        if _progress.call is not None and _progress.limit is not None:
+            _progress.limit.socket = self.sock
+            _progress.limit.at = time.monotonic() + _progress.call.read_seconds
+        response = http.client.HTTPConnection.getresponse(self)
+        self._idle_since = time.monotonic()
+        return response
 
     def send(self, data: Any) -> None:
         if _progress.started:
@@ -99,41 +123,52 @@ class Watched(HTTPConnection):
         super().send(data)
         _progress.written = True
 
-    def getresponse(self) -> Any:
-        if _progress.call is not None and _progress.limit is not None:
-            _progress.limit.socket = self.sock
-            _progress.limit.at = time.monotonic() + _progress.call.read_seconds
-        response = super().getresponse()
-        self._idle_since = time.monotonic()
-        return response
-
 
 class WatchedTLS(Watched, HTTPSConnection):
     """The same over TLS."""
 
 
-class PlainPool(HTTPConnectionPool):
-    ConnectionCls = Watched
+class Connections:
+    """Idle connections by scheme, host and port: the one used last is used next, and too many are closed."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Place, list[Watched]] = {}
+        self._tls = tls_context()
+
+    def take(self, place: Place) -> Watched:
+        """An idle connection to this place, or a new one that has yet to connect."""
+        try:
+            return self._idle[place].pop()
+        except (KeyError, IndexError):
+            return self._new(place)
+
+    def keep(self, place: Place, connection: Watched) -> None:
+        """Have it used again: its answer was read to the end."""
+        idle = self._idle.setdefault(place, [])
+        if len(idle) < CONNECTIONS_PER_HOST:
+            idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _new(self, place: Place) -> Watched:
+        scheme, host, port = place
+        return WatchedTLS(host, port, ssl_context=self._tls) if scheme == "https" else Watched(host, port)
 
 
-class TLSPool(HTTPSConnectionPool):
-    ConnectionCls = WatchedTLS
+_clients: dict[int, Connections] = {}
 
 
-_clients: dict[int, urllib3.PoolManager] = {}
-
-
-def client() -> urllib3.PoolManager:
-    """The process's client. A forked child gets its own: two processes must never share a connection."""
+def client() -> Connections:
+    """The process's connections. A forked child gets its own: two processes must never share one."""
     pid = os.getpid()
     # Without a lock, which a fork could copy while it is held; at worst two are made and one is dropped.
-    return _clients.get(pid) or _clients.setdefault(pid, _made())
-
-
-def _made() -> urllib3.PoolManager:
-    made = urllib3.PoolManager(num_pools=64, maxsize=CONNECTIONS_PER_HOST, block=False, ssl_context=tls_context())
-    made.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
-    return made
+    return _clients.get(pid) or _clients.setdefault(pid, Connections())
 
 
 def tls_context() -> ssl.SSLContext:
@@ -141,68 +176,91 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-Opener = Callable[..., urllib3.BaseHTTPResponse]
-
-
-def exchange(call: Call, opener: Opener | None = None) -> Answer:
+def exchange(call: Call, connection: Watched | None = None) -> Answer:
     """Make one request and return whatever answer came, refusals included.
 
-    `opener` stands in for the pooled client's `request`, for a connection that must go to a checked address.
+    `connection` is one that the caller made, to a checked address; it is not kept.
     Raises `LeaseLost`, or an error of the tree as the module's docstring says.
     """
-    if not call.url.lower().startswith(("http://", "https://")):
-        raise _malformed(call)
+    place, target = _place(call)
     _progress.call, _progress.started, _progress.written = call, False, False
-    response = None
+    used = connection or client().take(place)
     try:
-        # The limit ends before the connection goes back to the pool, where another thread may take it.
+        # The limit ends before the connection may be used by another thread.
         with deadline.watched() as limit:
             _progress.limit = limit
-            response = _opened(call, opener or client().request)
-            answer = _read(response)
+            answer = _read(_opened(call, used, target))
         # Headers that were ended by force look complete to the parser.
         if limit.passed and not answer.cut_short:
             raise TimeoutError
-    except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        if response is not None:
-            response.close()
+    except BaseException as error:
+        used.close()
+        if not isinstance(error, (HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error)):
+            raise
         # Without the cause: a library's text may hold the URL, and the URL may be a secret.
         raise _meaning(call, error) from None
     finally:
         _progress.call = None
-    response.close() if answer.cut_short else response.release_conn()
+    if connection is None and not answer.cut_short:
+        client().keep(place, used)
+    else:
+        used.close()
     return answer
 
 
-def _opened(call: Call, opener: Opener) -> urllib3.BaseHTTPResponse:
-    return opener(
-        call.method,
-        call.url,
-        body=call.body,
-        headers=dict(call.headers),
-        timeout=urllib3.Timeout(connect=call.connect_seconds, read=call.read_seconds),
-        redirect=False,
-        retries=False,
-        preload_content=False,
-    )
+def _place(call: Call) -> tuple[Place, str]:
+    """Where the request goes, and what it asks for there."""
+    try:
+        scheme, host, port, target = _parts(call.url)
+    except LocationParseError:
+        raise _malformed(call) from None
+    if scheme not in ("http", "https") or not host:
+        raise _malformed(call)
+    return (scheme, host, port), target
 
 
-def _read(response: urllib3.BaseHTTPResponse) -> Answer:
+@functools.lru_cache(maxsize=256)
+def _parts(url: str) -> tuple[str, str, int | None, str]:
+    parts = parse_url(url)
+    return parts.scheme or "", (parts.host or "").strip("[]"), parts.port, parts.request_uri
+
+
+def _opened(call: Call, connection: Watched, target: str) -> http.client.HTTPResponse:
+    connection.timeout = call.connect_seconds
+    try:
+        connection.write(call, target)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server may answer before it has read everything; where it did not, reading fails.
+        if connection.sock is None:
+            raise
+    connection.sock.settimeout(call.read_seconds)
+    return connection.answered()
+
+
+def _read(response: http.client.HTTPResponse) -> Answer:
     """The answer up to its bound, or an error; a refusal whose text breaks off is still a refusal."""
     body = bytearray()
     try:
         while len(body) <= LARGEST_ANSWER_BYTES and (piece := response.read1(65536)):
             body += piece
-    except (HTTPError, http.client.HTTPException, OSError):
+        if len(body) <= LARGEST_ANSWER_BYTES and response.length:
+            raise http.client.IncompleteRead(bytes(body), response.length)
+    except (http.client.HTTPException, OSError):
         if not 400 <= response.status < 500:
             raise
         return Answer(response.status, response.headers, bytes(body), cut_short=True)
+    finally:
+        response.close()
+    if response.headers.get("Content-Encoding") == "gzip":
+        # Nobody asked for it, and some send it all the same.
+        body = bytearray(zlib.decompressobj(wbits=31).decompress(body, LARGEST_ANSWER_BYTES + 1))
     too_large = len(body) > LARGEST_ANSWER_BYTES
     return Answer(response.status, response.headers, bytes(body[:LARGEST_ANSWER_BYTES]), cut_short=too_large)
 
 
 def _meaning(call: Call, error: Exception) -> ExecutionError:
-    if not _progress.started and isinstance(error, (LocationParseError, ValueError)):
+    # A certificate that is not accepted is both a ValueError and an OSError.
+    if not _progress.started and isinstance(error, ValueError) and not isinstance(error, OSError):
         return _malformed(call)
     if not _progress.written:
         return NetworkError(

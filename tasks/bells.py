@@ -17,12 +17,12 @@ from tasks.broker import ring
 log = structlog.get_logger(__name__)
 
 
-def ring_for(woken: Sequence[Row]) -> int:
+def ring_for(woken: Sequence[Row], *, rescued: bool = False) -> int:
     """Ring for each row (`id`, `queue`); how many bells reached Redis."""
     by_queue: dict[str, list[str]] = defaultdict(list)
     for one in woken:
         by_queue[one["queue"]].append(one["id"])
-    return sum(ring(queue, ids) for queue, ids in by_queue.items())
+    return sum(ring(queue, ids, rescued=rescued) for queue, ids in by_queue.items())
 
 
 def ring_after_commit(woken: Sequence[Row]) -> None:

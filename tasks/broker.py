@@ -7,20 +7,23 @@ own retries are off, because attempts are counted in PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, cast
+from uuid import uuid4
 
 import dramatiq
 import redis
 import structlog
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import dq_name
+from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Retries
 
 import metrics
 from ephemeral.connection import broker_client
 from settings import Settings
+from tasks.hearing import Hearing
 from tasks.middleware import Measured
 
 log = structlog.get_logger(__name__)
@@ -33,10 +36,28 @@ QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
 PREFETCH = 200
 #: How long an idle consumer waits between two looks, in ms: what a prompt start costs an idle machine.
 IDLE_POLL_MS = 10
+#: Bells that one transaction of Redis takes.
+MOST_RUNG_AT_ONCE = 1_000
 #: After this many ms of silence dramatiq gives a process's messages to others; PostgreSQL's leases act sooner.
 HEARTBEAT_TIMEOUT_MS = 60_000
 #: Of a million: how often a command also looks after the dead. Dramatiq's own 0.1 % leaves them for an hour.
 MAINTENANCE_CHANCE = 50_000
+
+
+#: What was taken from us meanwhile (we were silent for too long) is not ours to remove.
+ACKNOWLEDGE = """
+local namespace, queue, broker = KEYS[1], ARGV[1], ARGV[2]
+redis.call('zadd', namespace .. ':__heartbeats__', ARGV[3], broker)
+local acks, ours = namespace .. ':__acks__.' .. broker .. '.' .. queue, {}
+for i = 4, #ARGV do
+    if redis.call('srem', acks, ARGV[i]) > 0 then
+        table.insert(ours, ARGV[i])
+    end
+end
+if next(ours) then
+    redis.call('hdel', namespace .. ':' .. queue .. '.msgs', unpack(ours))
+end
+"""
 
 
 class Doorbell(RedisBroker):
@@ -46,9 +67,29 @@ class Doorbell(RedisBroker):
     An execution that must wait is a row. Looking for delayed bells would double the questions of every idle process.
     """
 
+    consumer_class = Hearing
+
     def get_declared_delay_queues(self) -> set[str]:
         """The delay queues that are looked at."""
         return {dq_name("triggers"), dq_name("tracking")}
+
+    def enqueue_all(self, queue: str, bells: Sequence[dramatiq.Message[Any]]) -> None:
+        """Put many bells into one queue in one transaction, as dramatiq puts each of its messages."""
+        name = f"{self.namespace}:{queue}"
+        ids = [bell.options["redis_message_id"] for bell in bells]
+        with self.client.pipeline() as together:
+            together.hset(f"{name}.msgs", mapping={id: bell.encode() for id, bell in zip(ids, bells, strict=True)})
+            together.rpush(name, *ids)
+            together.execute()
+
+    def acknowledge(self, queue: str, ids: Sequence[str]) -> None:
+        """Remove many messages that this process has taken, as dramatiq removes each; it shows signs of life too."""
+        told = [queue, self.broker_id, current_millis(), *ids]
+        self._acknowledge(keys=[self.namespace], args=told)
+
+    @cached_property
+    def _acknowledge(self) -> Any:
+        return self.client.register_script(ACKNOWLEDGE)
 
 
 def set_up(settings: Settings) -> RedisBroker:
@@ -65,22 +106,30 @@ def set_up(settings: Settings) -> RedisBroker:
     return broker
 
 
-def ring(queue: str, execution_ids: Iterable[str]) -> int:
+def ring(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -> int:
     """Ring for each execution on the queue of its next outside call; how many bells reached Redis."""
-    broker = dramatiq.get_broker()
-    rung = 0
-    for execution_id in execution_ids:
-        bell: dramatiq.Message[None] = dramatiq.Message(
-            queue_name=queue, actor_name="advance", args=(execution_id, queue), kwargs={}, options={}
-        )
+    doorbell = cast(Doorbell, dramatiq.get_broker())
+    bells = [_bell(queue, one, rescued) for one in execution_ids]
+    for begin in range(0, len(bells), MOST_RUNG_AT_ONCE):
         try:
-            broker.enqueue(bell)
+            doorbell.enqueue_all(queue, bells[begin : begin + MOST_RUNG_AT_ONCE])
         except (BrokerConnectionError, redis.RedisError, OSError) as error:
-            metrics.bells_lost.inc()
-            log.warning("redis is away, the sweep will ring", queue=queue, execution_id=execution_id, error=str(error))
-            return rung
-        rung += 1
-    return rung
+            metrics.bells_lost.inc(len(bells) - begin)
+            log.warning("redis is away, the sweep will ring", queue=queue, bells=len(bells) - begin, error=str(error))
+            return begin
+    return len(bells)
+
+
+def _bell(queue: str, execution_id: str, rescued: bool) -> dramatiq.Message[None]:
+    name = str(uuid4())
+    return dramatiq.Message(
+        queue_name=queue,
+        actor_name="advance",
+        args=(execution_id, queue),
+        kwargs={"rescued": True} if rescued else {},
+        options={"redis_message_id": name},
+        message_id=name,
+    )
 
 
 def queue_depths() -> dict[str, dict[str, int]]:

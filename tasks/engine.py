@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 
 import structlog
 
@@ -18,6 +19,7 @@ from rules.definition import Workflow, parse
 from rules.errors import InvalidRequest
 from rules.validation import validate
 from settings import Settings
+from tasks.hands import Hands
 from tasks.last_words import LastWords
 from tasks.leases import Leases
 from tasks.passage import Passage
@@ -37,6 +39,7 @@ class Engine:
         self.ledger = Ledger(self.owner, settings.lease_seconds, settings.run_tracking)
         self.leases = Leases(self.owner, settings.lease_seconds)
         self.last_words = LastWords()
+        self.hands: Hands
         self._workflows: OrderedDict[str, Workflow] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -68,6 +71,10 @@ class Engine:
         passage.recorded()
         if passage.state["status"] == "running":
             self.leases.keep(passage)
+
+    def employ(self, hands: int, work: Callable[[Passage], None]) -> None:
+        """Have so many threads work on what is claimed."""
+        self.hands = Hands(hands, work)
 
     def close(self) -> None:
         """End the threads; what was handed in is written first."""

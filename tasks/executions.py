@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import ExitStack
 
 import dramatiq
 import structlog
@@ -21,6 +19,7 @@ import structlog
 import metrics
 from models import message
 from models.database import CONNECTION_ERRORS, transaction
+from models.ledger import Answer
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Trigger, Workflow
 from rules.errors import Bug, ExecutionError, Quarantined
@@ -37,11 +36,15 @@ from tasks.passage import Passage
 from tasks.reviews import awaits_review
 from tasks.rounds import end_round, is_called_off, next_of_round
 from tasks.sending import address_of, channel_of, is_to_contact, prepare, provider_of, send
+from tasks.shutdown import hand_on
 
 log = structlog.get_logger(__name__)
 
 #: Deliveries in a row that may die with nothing recorded between them (semantics, section 3).
 DELIVERIES_BEFORE_QUARANTINE = 3
+
+#: A passage that waited so long for a hand is begun anew with what is so by then.
+STALE_SECONDS = 1.0
 
 #: Stands in a passage until its workflow was read.
 UNREAD = Workflow(Trigger(""), Rules(), ())
@@ -67,34 +70,63 @@ DO: dict[str, Callable[[Engine, Passage, Step], bool]] = {
 
 
 @dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
-def advance(execution_id: str, queue: str) -> None:
-    """Answer a bell: move one execution on, if it is there to be taken."""
+def advance(execution_ids: str | list[str], queue: str, rescued: bool = False) -> None:
+    """Answer the bell of an execution, or of several at once: those that are there to be taken are moved on as soon as
+    a hand is free. A rescued one may have killed its worker, so it is not claimed before."""
     engine = current()
-    asked_at = time.monotonic()
-    row = engine.ledger.claim(execution_id)
-    if row is None:
-        return
-    if row["status_before"] == "running":
+    wanted = [execution_ids] if isinstance(execution_ids, str) else execution_ids
+    while wanted:
+        places = engine.hands.promise(len(wanted), ahead=not rescued)
+        if not places:
+            # This process stops: another will take them up.
+            ring(queue, wanted)
+            return
+        _take_up(engine, wanted[:places], queue)
+        wanted = wanted[places:]
+
+
+def _take_up(engine: Engine, execution_ids: list[str], queue: str) -> None:
+    places = len(execution_ids)
+    try:
+        asked_at = time.monotonic()
+        for row in engine.ledger.claim_many(execution_ids):
+            # Counted from the answer, so that its idea of now is never ahead of the database's.
+            passage = Passage(row, UNREAD, time.monotonic(), queue)
+            engine.leases.hold(passage, asked_at)
+            if engine.hands.give(passage):
+                places -= 1
+            else:
+                hand_on(engine, [passage])
+    finally:
+        engine.hands.give_back(places)
+
+
+def carry_on(passage: Passage) -> None:
+    """A hand's work: take the passage as far as it can go, and leave its last record to the ledger."""
+    engine = current()
+    structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
+    if passage.row["status_before"] == "running":
         metrics.deliveries_rescued_total.labels(kind="lease").inc()
-    # Counted from the answer, so that its idea of now is never ahead of the database's.
-    passage = Passage(row, UNREAD, time.monotonic())
-    with ExitStack() as lease:
-        lease.enter_context(engine.leases.holding(passage, asked_at))
-        if not _leaving_quietly(passage, lambda: _go_on(engine, passage, queue)):
+    try:
+        if not _leaving_quietly(passage, lambda: _go_on(engine, passage, passage.queue)):
+            engine.leases.let_go(passage)
             return
-        recorded, held = engine.ledger.hand_in(passage.progress()), lease.pop_all()
-        engine.last_words.expect(recorded, lambda answer: _part(passage, answer, held))
+        engine.ledger.hand_in(passage.progress(), engine.last_words.to(lambda answer: _part(engine, passage, answer)))
+    except BaseException:
+        engine.leases.let_go(passage)
+        raise
 
 
-def _part(passage: Passage, recorded: Future[bool], lease: ExitStack) -> None:
-    """The passage is on record, or the execution another's: let go of it, and ring for whoever goes on."""
-    with lease:
+def _part(engine: Engine, passage: Passage, recorded: Answer) -> tuple[str, str] | None:
+    """The passage is on record, or the execution another's: let go of it, and say who goes on."""
+    try:
         if not _leaving_quietly(passage, lambda: _require(recorded.result(), passage)):
-            return
+            return None
         passage.recorded()
-    if passage.handed_to is not None:
-        ring(passage.handed_to, [passage.execution_id])
+    finally:
+        engine.leases.let_go(passage)
     _count(passage)
+    return (passage.handed_to, passage.execution_id) if passage.handed_to is not None else None
 
 
 def _require(recorded: bool, passage: Passage) -> None:
@@ -164,6 +196,10 @@ def _do(engine: Engine, passage: Passage, step: Step) -> bool:
 
 def _may_go_on(engine: Engine, passage: Passage, queue: str) -> bool:
     """Whether nothing holds it and, where a round begins, the rules allow it."""
+    if passage.age_seconds() > STALE_SECONDS:
+        # What the claim brought with it may not be so any more.
+        passage.hand_over(queue)
+        return False
     try:
         passage.workflow = engine.workflow(passage.row["version_id"])
         passage.count_resolved()

@@ -38,17 +38,25 @@ class Leases:
         self._thread = threading.Thread(target=self._beat, name="leases", daemon=True)
         self._thread.start()
 
-    @contextmanager
-    def holding(self, passage: Passage, asked_at: float) -> Iterator[None]:
-        """Keep the lease alive while the block runs. `asked_at` is monotonic time from before the claim."""
+    def hold(self, passage: Passage, asked_at: float) -> None:
+        """Keep the lease alive from now on. `asked_at` is monotonic time from before the claim."""
         with self._lock:
             self._held[passage.execution_id] = (passage, asked_at + self._lease_seconds)
+
+    def let_go(self, passage: Passage) -> None:
+        """Keep it alive no longer: it was recorded as left, or is another's."""
+        with self._lock:
+            if self._is_newest(passage):
+                del self._held[passage.execution_id]
+
+    @contextmanager
+    def holding(self, passage: Passage, asked_at: float) -> Iterator[None]:
+        """Keep the lease alive while the block runs."""
+        self.hold(passage, asked_at)
         try:
             yield
         finally:
-            with self._lock:
-                if self._is_newest(passage):
-                    del self._held[passage.execution_id]
+            self.let_go(passage)
 
     def _is_newest(self, passage: Passage) -> bool:
         """Whether no later claim of this same process took the execution over from a thread that had stalled."""

@@ -11,6 +11,7 @@ from dramatiq.broker import MessageProxy
 from dramatiq.middleware import Middleware
 
 import metrics
+from tasks.hearing import bells_of
 
 
 class Measured(Middleware):
@@ -19,17 +20,16 @@ class Measured(Middleware):
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Bind the ids."""
         structlog.contextvars.bind_contextvars(message_id=message.message_id, queue=message.queue_name)
-        waited = max(0.0, time.time() - message.message_timestamp / 1000)
-        metrics.queue_wait_seconds.labels(queue=message.queue_name).observe(waited)
-        if message.actor_name == "advance":
-            structlog.contextvars.bind_contextvars(execution_id=message.args[0])
+        now, waits = time.time(), metrics.queue_wait_seconds.labels(queue=message.queue_name)
+        for bell in bells_of(message):
+            waits.observe(max(0.0, now - bell.message_timestamp / 1000))
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
         """Let go of them; the thread will do other work."""
-        structlog.contextvars.unbind_contextvars("message_id", "queue", "execution_id")
+        structlog.contextvars.unbind_contextvars("message_id", "queue")
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """The same for a message that was not processed."""
-        structlog.contextvars.unbind_contextvars("message_id", "queue", "execution_id")
+        structlog.contextvars.unbind_contextvars("message_id", "queue")

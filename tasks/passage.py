@@ -35,8 +35,10 @@ NOBODY: Mapping[str, Any] = {"id": ""}
 class Passage:
     """What a worker knows and has done of the execution whose lease it holds."""
 
-    def __init__(self, row: Row, workflow: Workflow, claimed_monotonic: float) -> None:
+    def __init__(self, row: Row, workflow: Workflow, claimed_monotonic: float, queue: str = "executions") -> None:
         self.row = row
+        #: On which its bell was answered.
+        self.queue = queue
         self.workflow = workflow
         self.execution_id: str = row["id"]
         self.test: bool = row["test"]
@@ -92,6 +94,10 @@ class Passage:
         """The database's present moment."""
         elapsed = time.monotonic() - self._claimed_monotonic
         return self.row["claimed_at"] + timedelta(seconds=elapsed)  # type: ignore[no-any-return]
+
+    def age_seconds(self) -> float:
+        """How long ago it was claimed."""
+        return time.monotonic() - self._claimed_monotonic
 
     @property
     def finished(self) -> dict[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ execution is no longer running under its fence.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rules.errors import UnknownOutcome
 from tasks.broker import ring
@@ -17,6 +18,15 @@ from tasks.sending import provider_of
 
 #: Between two looks at what is still in flight.
 LOOK_AGAIN_SECONDS = 0.05
+
+
+def hand_on(engine: Engine, passages: Sequence[Passage]) -> None:
+    """Leave what was claimed and not begun to other processes."""
+    for passage in passages:
+        passage.hand_over(passage.queue)
+        if _last_word(engine, passage):
+            ring(passage.queue, [passage.execution_id])
+        engine.leases.let_go(passage)
 
 
 def part_with_everything(engine: Engine, sends_get_seconds: float) -> None:

@@ -59,7 +59,7 @@ def rescue_leases(settings: Settings) -> Counts:
     """Executions whose worker died: whoever answers the bell takes the lease over."""
     with transaction():
         found = execution.dead_leases(AT_ONCE)
-    return {"rescued": ring_for(found)}
+    return {"rescued": ring_for(found, rescued=True)}
 
 
 def ring_lost_bells(settings: Settings) -> Counts:

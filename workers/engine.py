@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -24,8 +25,9 @@ from ephemeral.connection import open_ephemeral
 from models import database
 from settings import Settings
 from tasks import broker
-from tasks.engine import Engine, start
-from tasks.shutdown import part_with_everything
+from tasks.engine import Engine, current, start
+from tasks.passage import Passage
+from tasks.shutdown import hand_on, part_with_everything
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,9 @@ PROGRAMS = {
     "sending": ("sending",),
     "tracking": ("tracking",),
 }
+#: Queues of outside calls: their bells are answered by the hands, and few threads are enough to hear them.
+IO_QUEUES = {"generation", "sending"}
+MOST_LISTENERS = 4
 #: How long sends in flight may take to end after a SIGTERM.
 SENDS_GET_SECONDS = 20.0
 #: Connections beyond one for each thread: the ledger's, the leases', the last words' and the main thread's.
@@ -90,16 +95,21 @@ def begin(settings: Settings, queues: tuple[str, ...], threads: int) -> Running:
     """Connect to Redis and start answering the bells of these queues."""
     open_ephemeral(settings)
     made = broker.set_up(settings)
-    _bind_actors(made)
+    carry_on = _bind_actors(made)
     listener = workflow_cache.listen()
-    worker = Worker(made, queues=set(queues), worker_timeout=broker.IDLE_POLL_MS, worker_threads=threads)
+    current().employ(threads, carry_on)
+    listeners = min(threads, MOST_LISTENERS) if set(queues) <= IO_QUEUES else threads
+    worker = Worker(made, queues=set(queues), worker_timeout=broker.IDLE_POLL_MS, worker_threads=listeners)
     worker.queue_prefetch = broker.PREFETCH
     worker.start()
     return Running(worker, listener)
 
 
-def _bind_actors(made: Broker) -> None:
-    """Let this broker's worker find every actor, whichever broker was set when its module was first imported."""
+def _bind_actors(made: Broker) -> Callable[[Passage], None]:
+    """Let this broker's worker find every actor, whichever broker was set when its module was first imported.
+
+    The answer is what hands do with what was claimed.
+    """
     from tasks import executions, inbound, look_ups, trigger_messages
 
     for actor in (
@@ -111,6 +121,7 @@ def _bind_actors(made: Broker) -> None:
     ):
         actor.broker = made
         made.declare_actor(actor)
+    return executions.carry_on
 
 
 def stop(engine: Engine, running: Running, sends_get_seconds: float = SENDS_GET_SECONDS) -> None:
@@ -120,6 +131,7 @@ def stop(engine: Engine, running: Running, sends_get_seconds: float = SENDS_GET_
         consumer.pause()
     for thread in worker.workers:
         thread.stop()
+    hand_on(engine, engine.hands.close())
     part_with_everything(engine, sends_get_seconds)
     worker.stop(timeout=1_000)
     running.listener.stop()

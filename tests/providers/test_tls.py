@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process trusts the certificate, and `NAME` is here."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     guarded._context.cache_clear()
     monkeypatch.setattr(wire, "_clients", {})
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more))
+    yield
+    wire.client().close()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import socket
@@ -169,6 +170,14 @@ def test_a_reset_that_came_before_the_first_byte_was_written_is_safe_to_try_agai
 
     with pytest.raises(NetworkError, match="nothing was sent"):
         wire.exchange(call(server))
+
+
+def test_an_answer_that_is_compressed_without_being_asked_is_read(scripted: Start) -> None:
+    packed = gzip.compress(b'{"id": "1"}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    server = scripted(answering(head.encode() + packed))
+
+    assert wire.exchange(call(server)).json() == {"id": "1"}
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(scripted: Start) -> None:

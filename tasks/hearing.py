@@ -1,0 +1,77 @@
+"""Hears many bells at once: what lies next to each other in a queue is answered, and acknowledged, by one call.
+
+In Redis every execution has a bell of its own, so that a queue's depth is a number of executions. A worker takes many
+of them ahead anyway; handing them out one by one would cost more than claiming what they ring for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import redis
+from dramatiq import Message
+from dramatiq.broker import MessageProxy
+from dramatiq.brokers.redis import _RedisConsumer
+from dramatiq.errors import ConnectionClosed
+
+#: Bells that one call answers at most.
+MOST_AT_ONCE = 16
+
+
+class Bells(MessageProxy):
+    """Several bells as one message, for an actor that takes a list of ids."""
+
+    def __init__(self, bells: Sequence[Message[Any]]) -> None:
+        first = bells[0]
+        super().__init__(first.copy(args=([bell.args[0] for bell in bells], *first.args[1:])))
+        self.bells = bells
+
+
+def bells_of(message: MessageProxy) -> Sequence[Any]:
+    """The messages in Redis that this one stands for."""
+    return message.bells if isinstance(message, Bells) else [message]
+
+
+class Hearing(_RedisConsumer):
+    """Dramatiq's consumer of one queue, which gathers the bells that it has fetched."""
+
+    def __next__(self) -> MessageProxy | None:
+        first: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+        if first is None or not _may_be_gathered(first):
+            return first
+        bells = [first._message]
+        while self.message_cache and self.message_cache[0] is not None and len(bells) < MOST_AT_ONCE:
+            bell = Message.decode(self.message_cache[0])
+            if not _may_be_gathered(bell):
+                break
+            self.message_cache.pop(0)
+            self.queued_message_ids.add(bell.message_id)
+            bells.append(bell)
+        return first if len(bells) == 1 else Bells(bells)
+
+    def ack(self, message: MessageProxy) -> None:
+        """Done with: all that it stands for is removed from the queue."""
+        bells = bells_of(message)
+        ids = [bell.options["redis_message_id"] for bell in bells]
+        try:
+            self.broker.acknowledge(self.queue_name, ids)
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+        finally:
+            self.queued_message_ids.difference_update(bell.message_id for bell in bells)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Given up: each goes to the dead letters by itself."""
+        for bell in bells_of(message):
+            super().nack(bell)  # type: ignore[no-untyped-call]
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Not begun: each goes back by itself."""
+        super().requeue(  # type: ignore[no-untyped-call]
+            [bell for message in messages for bell in bells_of(message)]
+        )
+
+
+def _may_be_gathered(message: Any) -> bool:
+    return message.actor_name == "advance" and not message.kwargs and isinstance(message.args[0], str)

@@ -1,0 +1,188 @@
+"""How many executions are claimed before a thread is free for them, and what becomes of those that were not begun."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from crew import books_balance, dies_with
+from dramatiq import Worker
+
+from cast import HELLO, Alice, execution, finished, stages
+from sandbox.server import Running
+from tasks import executions
+from tasks import hands as hands_module
+from tasks.broker import queue_depths
+from tasks.engine import Engine
+from tasks.executions import UNREAD, carry_on
+from tasks.hands import MOST_AHEAD_OF_A_HAND, Hands
+from tasks.passage import Passage
+from tasks.shutdown import hand_on
+from waiting import eventually
+
+
+class Work:
+    """What the hands do here: each piece until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.may_end = threading.Semaphore(0)
+
+    def __call__(self, piece: Any) -> None:
+        self.begun.append(piece)
+        assert self.may_end.acquire(timeout=10)
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def hands(work: Work) -> Iterator[Hands]:
+    made = Hands(2, work)
+    yield made
+    made.close()
+    work.may_end.release(100)
+
+
+def started(alice: Alice, count: int = 1) -> list[str]:
+    people = [{"contact": {"email": f"c{number}@example.com"}} for number in range(count)]
+    return [answer.executions[0]["executionId"] for answer in alice.triggers(people)]
+
+
+def piece(name: str) -> Passage:
+    return cast(Passage, name)
+
+
+def test_slow_hands_are_promised_only_what_they_can_take(
+    hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing was taken up just now, however fast this test is.
+    monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 0.0)
+    assert hands.promise(16) == 2
+    for name in ("a", "b"):
+        hands.give(piece(name))
+    eventually(lambda: len(work.begun) == 2)
+    promised: list[int] = []
+    thread = threading.Thread(target=lambda: promised.append(hands.promise(16)))
+    thread.start()
+
+    eventually(lambda: hands._waiting_for_room)
+    assert promised == []
+    work.may_end.release()
+
+    thread.join(10)
+    assert promised == [1]
+
+
+def test_quick_hands_are_promised_a_batch_ahead(hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow this test is, all of it was just now.
+    monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 60.0)
+    work.may_end.release(100)
+    for _ in range(20):
+        for number in range(hands.promise(2)):
+            hands.give(piece(str(number)))
+    eventually(lambda: len(work.begun) >= 20)
+
+    most = 2 + 2 * MOST_AHEAD_OF_A_HAND
+    eventually(lambda: hands._free == 2)
+    assert hands.promise(100) == most
+
+
+def test_a_rescued_execution_is_promised_a_free_hand_only(
+    hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 60.0)
+    for _ in range(2):
+        assert hands.promise(1, ahead=False) == 1
+        hands.give(piece("rescued"))
+    eventually(lambda: len(work.begun) == 2)
+    promised: list[int] = []
+    thread = threading.Thread(target=lambda: promised.append(hands.promise(1, ahead=False)))
+    thread.start()
+
+    eventually(lambda: hands._waiting_for_room)
+    assert promised == []
+    work.may_end.release()
+
+    thread.join(10)
+    assert promised == [1]
+
+
+def test_places_that_are_given_back_are_there_for_others(hands: Hands) -> None:
+    assert hands.promise(2) == 2
+    hands.give_back(2)
+
+    assert hands.promise(2) == 2
+
+
+def test_closed_hands_take_nothing_and_answer_those_who_wait(hands: Hands, work: Work) -> None:
+    for name in ("a", "b"):
+        hands.promise(1)
+        hands.give(piece(name))
+    eventually(lambda: len(work.begun) == 2)
+    hands.give(piece("not begun"))
+
+    assert hands.close() == ["not begun"]
+    assert hands.promise(5) == 0
+    assert not hands.give(piece("late"))
+
+
+def test_what_was_claimed_and_not_begun_goes_on_elsewhere_at_once(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = started(alice)
+    idle.broker.flush_all()
+    row = engine.ledger.claim(execution_id)
+    assert row is not None
+    passage = Passage(row, UNREAD, time.monotonic(), "sending")
+    engine.leases.hold(passage, time.monotonic())
+
+    hand_on(engine, [passage])
+
+    left = execution(execution_id)
+    assert (left["status"], left["stage"], left["queue"], left["deliveries"]) == ("waiting", "checking", "sending", 0)
+    assert engine.leases.held() == []
+    assert queue_depths()["sending"]["ready"] == 1
+    idle.resume()
+    assert finished(execution_id)["status"] == "succeeded"
+    books_balance()
+
+
+def test_a_passage_that_waited_too_long_for_a_hand_is_begun_anew(
+    engine: Engine, idle: Worker, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = started(alice)
+    idle.broker.flush_all()
+    row = engine.ledger.claim(execution_id)
+    assert row is not None
+
+    with monkeypatch.context() as patient:
+        patient.setattr(executions, "STALE_SECONDS", 0.0)
+        carry_on(Passage(row, UNREAD, time.monotonic(), "sending"))
+
+    eventually(lambda: execution(execution_id)["status"] == "waiting")
+    eventually(lambda: queue_depths()["sending"]["ready"] == 1)
+    assert sandbox.messages(provider="mailgun") == []
+    idle.resume()
+    assert finished(execution_id)["status"] == "succeeded"
+    assert stages(execution_id).count("checking") == 1
+
+
+def test_what_a_dead_worker_left_is_not_claimed_together_with_others(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    poisoned, innocent = started(alice, 2)
+    dies_with(poisoned)
+
+    together = engine.ledger.claim_many([poisoned, innocent])
+
+    assert [row["id"] for row in together] == [innocent]
+    alone = engine.ledger.claim_many([poisoned])
+    assert [row["deliveries"] for row in alone] == [2]
