@@ -45,7 +45,7 @@ def ensure_demo(settings: Settings) -> dict[str, str]:
                 "workspaceId": workspace_id,
                 "email": OWNER_EMAIL,
                 "siteKey": _site_key(workspace_id, settings.url),
-                **_accounts(workspace_id),
+                **connect(workspace_id),
                 **_new_secrets(workspace_id, _kept(settings.home / "access.json", workspace_id)),
             }
     finally:
@@ -91,7 +91,7 @@ def _new_secrets(workspace_id: str, kept: dict[str, Any]) -> dict[str, str]:
     return made
 
 
-def _accounts(workspace_id: str) -> dict[str, str]:
+def connect(workspace_id: str) -> dict[str, str]:
     """The ids of the accounts that Meta's webhooks name; made where the workspace has none of a channel."""
     named = {}
     for channel, external_id, name, field in ACCOUNTS:

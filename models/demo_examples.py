@@ -5,20 +5,12 @@ The phone numbers are from the range kept for fiction, the mail domains from tho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from models.demo_messages import MESSAGE_EXAMPLES
+from models.example import Example
+
 _TODAY = "{{ now | date: '%d %B' }}"
-
-
-@dataclass(frozen=True)
-class Example:
-    """One automation of the demo: its name, its definition, whether it is switched on, and its type."""
-
-    name: str
-    definition: dict[str, Any]
-    enabled: bool = True
-    type: str = "workflow"
 
 
 WELCOME = Example(
@@ -193,7 +185,7 @@ PRICE_FOLLOW_UP = Example(
     type="ai_follow_up",
 )
 
-EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY)
+EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY, *MESSAGE_EXAMPLES)
 
 
 def _person(number: int, name: str, zone: str, tags: list[str], **attributes: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def start(told: settings.Settings) -> Any:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_every_example_can_be_published(example):
-    assert validate(example.definition) == []
+    assert validate(example.definition, automation_type=example.type) == []
 
 
 @pytest.mark.parametrize("person", CONTACTS, ids=lambda person: person["external_id"])
