@@ -16,10 +16,14 @@ from urllib.parse import urlencode
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sandbox.memory import Message, now
+from sandbox import meta_events
+from sandbox.memory import META, Message, now
 from sandbox.voices import telnyx_message, user_variables
 
-EVENTS = ("delivered", "bounced", "complained", "replied", "read", "opened", "clicked", "unsubscribed", "delayed")
+EVENTS = (
+    "delivered", "bounced", "complained", "replied", "read", "opened", "clicked", "unsubscribed", "delayed", "postback",
+    "reacted", "echo",
+)  # fmt: skip
 
 _client = urllib3.PoolManager(maxsize=8, retries=False)
 
@@ -33,15 +37,28 @@ class Made:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def made(message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]) -> Made:
-    """The callback for an event of a message; `ValueError` where its provider has no such event."""
+def made(message: Message, given: Mapping[str, Any], webhook_secrets: Mapping[str, str], person: str) -> Made:
+    """The callback for the given `event` of a message; `ValueError` where its provider has no such event.
+
+    `person` is whom Meta would name: who got the message, or wrote the comment that it went to.
+    """
+    event, text = str(given.get("event") or ""), str(given.get("text") or "")
     if event not in EVENTS:
         raise ValueError(f"event must be one of {', '.join(EVENTS)}")
-    makers = {"mailgun": _mailgun, "telnyx": _telnyx, "facebook": _meta, "instagram": _meta}
-    maker = makers.get(message.provider)
+    if message.provider in META:
+        return _meta(message.provider, meta_events.about(message, event, given, person), webhook_secrets)
+    maker = {"mailgun": _mailgun, "telnyx": _telnyx}.get(message.provider)
     if maker is None:
         raise ValueError(f"{message.provider} calls nobody back")
     return maker(message, event, text, webhook_secrets)
+
+
+def begun(given: Mapping[str, Any], webhook_secrets: Mapping[str, str], commenters: dict[str, str]) -> Made:
+    """The callback for something that a person begins; who comments is kept in `commenters`, by the comment's id."""
+    channel, body = meta_events.out_of_the_blue(str(given.get("event") or ""), given)
+    if commented := meta_events.comment_of(body):
+        commenters[commented[0]] = commented[1]
+    return _meta(channel, body, webhook_secrets)
 
 
 def deliver(target: str, callback: Made) -> int | None:
@@ -80,6 +97,8 @@ def _mailgun(message: Message, event: str, text: str, webhook_secrets: Mapping[s
     signature = _mailgun_signature(webhook_secrets)
     if event == "replied":
         return _mailgun_reply(message, text, signature)
+    if event not in _MAILGUN:
+        raise ValueError(f"mailgun has no event {event}")
     happened = {
         **_MAILGUN[event],
         "id": secrets.token_urlsafe(16),
@@ -167,21 +186,8 @@ def _telnyx_signed(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, 
     return {"telnyx-timestamp": timestamp, "telnyx-signature-ed25519": signature}
 
 
-def _meta(message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]) -> Made:
-    account = message.path.split("/")[2]
-    millis = int(now().timestamp() * 1000)
-    happened: dict[str, Any] = {"sender": {"id": message.to}, "recipient": {"id": account}, "timestamp": millis}
-    match event:
-        case "replied":
-            happened["message"] = {"mid": f"m_{secrets.token_urlsafe(24)}", "text": text}
-        case "read":
-            happened["read"] = {"mid": message.id, "watermark": millis}
-        case "delivered" if message.provider == "facebook":
-            happened["delivery"] = {"mids": [message.id], "watermark": millis}
-        case _:
-            raise ValueError(f"{message.provider} has no event {event}")
-    kind = "instagram" if message.provider == "instagram" else "page"
-    raw = json.dumps({"object": kind, "entry": [{"id": account, "time": millis, "messaging": [happened]}]}).encode()
+def _meta(channel: str, body: Mapping[str, Any], webhook_secrets: Mapping[str, str]) -> Made:
+    raw = json.dumps(body).encode()
     signed = hmac.new(webhook_secrets.get("meta", "").encode(), raw, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signed}"}
-    return Made(f"/api/webhooks/{message.provider}", raw, headers)
+    return Made(f"/api/webhooks/{channel}", raw, headers)

@@ -89,6 +89,8 @@ class Memory:
 
     messages: deque[Message] = field(default_factory=lambda: deque(maxlen=MOST_MESSAGES))
     faults: list[Fault] = field(default_factory=list)
+    #: Who wrote each comment that was played.
+    commenters: dict[str, str] = field(default_factory=dict)
 
     def accept(self, message: Message) -> None:
         """Keep a message; it is there for scripts from now on."""
@@ -122,6 +124,7 @@ class Memory:
         """Forget everything."""
         self.messages.clear()
         self.faults.clear()
+        self.commenters.clear()
 
 
 def now() -> datetime:

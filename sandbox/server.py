@@ -121,13 +121,16 @@ class Sandbox:
         return Answer(404, {"success": False, "detail": f"no {asked.method} {asked.path} here"})
 
     async def play(self, body: Mapping[str, Any]) -> Answer:
-        """Call our webhook with an event of an accepted message, signed."""
-        message = self.memory.named(str(body.get("messageId") or ""))
-        if message is None:
+        """Call our webhook, signed: with an event of an accepted message, or with what a person begins."""
+        message = self.memory.named(str(body["messageId"])) if body.get("messageId") else None
+        if message is None and body.get("messageId"):
             return Answer(404, {"success": False, "detail": "no message with this messageId was accepted"})
         try:
-            event = str(body.get("event") or "")
-            made = callbacks.made(message, event, str(body.get("text") or ""), self.webhook_secrets)
+            if message is None:
+                made = callbacks.begun(body, self.webhook_secrets, self.memory.commenters)
+            else:
+                person = str(body.get("from") or self.memory.commenters.get(message.to) or message.to)
+                made = callbacks.made(message, body, self.webhook_secrets, person)
         except ValueError as error:
             return Answer(422, {"success": False, "detail": str(error)})
         status = await asyncio.to_thread(callbacks.deliver, self.webhook_target, made)

@@ -19,7 +19,7 @@ import pytest
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import PROVIDERS, mailgun, sandbox_account, telnyx
+from providers import PROVIDERS, mailgun, meta_callbacks, sandbox_account, telnyx
 from providers.base import Callback, Outgoing
 from sandbox.server import Running, running
 
@@ -172,6 +172,65 @@ def test_metas_events_are_signed_over_the_raw_body(
     assert headers["X-Hub-Signature-256"] == f"sha256={signature}"
     entry = json.loads(raw)["entry"][0]
     assert (entry["id"], entry["messaging"][0]["sender"]["id"]) == (account, "157")
+
+
+def tell(sandbox: Running, **body: Any) -> tuple[int, dict[str, Any]]:
+    answer = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
+    return answer.status, answer.json()
+
+
+def read_all(received: Received) -> list[Callback | None]:
+    return [
+        meta_callbacks.read_event(single)
+        for _, headers, raw in received.calls
+        if meta_callbacks.verify(headers["X-Hub-Signature-256"], raw, ["app-secret"])
+        for single in meta_callbacks.single_events(json.loads(raw))
+    ]
+
+
+@pytest.mark.parametrize("channel", ["instagram", "facebook"])
+def test_what_a_person_begins_is_told_in_metas_form(sandbox: Running, received: Received, channel: str) -> None:
+    said = {"provider": channel, "account": "178", "from": "157", "text": "Hello"}
+    for event in ("comment", "message", "story_reply", "postback"):
+        assert tell(sandbox, event=event, **said) == (200, {"success": True, "status": 200})
+
+    told = read_all(received)
+    assert [one and one.kind for one in told] == ["comment", "replied", "replied", "replied"]
+    assert [one and one.detail.get("as") for one in told] == [None, "message", "story_reply", "postback"]
+    assert {(one.provider, one.address, one.text) for one in told if one} == {(channel, "157", "Hello")}
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [("replied", "replied"), ("postback", "replied"), ("reacted", "reacted"), ("read", "read"), ("echo", "echo"),
+     ("unsubscribed", "unsubscribed")],
+)  # fmt: skip
+def test_who_commented_answers_the_private_reply(sandbox: Running, received: Received, event: str, kind: str) -> None:
+    tell(sandbox, event="comment", provider="instagram", account="178", **{"from": "157"}, commentId="c-1", text="Hi")
+    sent = Outgoing(key="exec-1/hello/0", to="c-1", body="Hello", way="private_reply", sender="178")
+    message_id = PROVIDERS["instagram"].send(sandbox_account("instagram", sandbox.url), sent).provider_message_id
+
+    assert play(sandbox, event, message_id)[0] == 200
+
+    told = read_all(received)[-1]
+    assert told is not None
+    assert (told.kind, told.address, told.detail["account"]) == (kind, "157", "178")
+    assert event != "echo" or told.message_key == "exec-1/hello/0"
+    assert event != "replied" or told.detail["answers"] == message_id
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"event": "message", "provider": "mailgun", "account": "178", "from": "157"},
+        {"event": "message", "provider": "instagram", "from": "157"},
+        {"event": "message", "provider": "instagram", "account": "178"},
+        {"event": "read", "provider": "instagram", "account": "178", "from": "157"},
+        {},
+    ],
+)
+def test_what_is_not_said_of_a_person_who_begins_is_asked_for(sandbox: Running, body: dict[str, Any]) -> None:
+    assert tell(sandbox, **body)[0] == 422
 
 
 def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: Running) -> None:
