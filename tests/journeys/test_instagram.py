@@ -1,0 +1,237 @@
+"""Instagram from a signed webhook to the private reply, through a copy as an operator runs it, and what may go wrong.
+
+One running copy serves the tests of this file. Each has people, posts and comments of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from copies import Copy
+from waiting import eventually
+
+pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(240)]
+
+#: Meta's documented sample, byte for byte, about the account that the demo workspace has.
+RECORDED = (
+    b'{"object":"instagram","entry":[{"id":"17841405726653026","time":1520622968,"changes":[{"field":"comments",'
+    b'"value":{"id":"17894227972186120","from":{"id":"1570000000000001","username":"customer_one"},'
+    b'"text":"PRICE please","media":{"id":"17918195224117851","media_product_type":"FEED"}}}]}]}'
+)
+_numbers = itertools.count(1)
+
+
+class Shop:
+    """Who owns the Instagram account, and what Meta and its people do to it."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.access: dict[str, Any] = copy.access()
+
+    def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
+        """The JSON answer of the API, or of the sandbox where `base` says so."""
+        request = urllib.request.Request(
+            (base or self.access["url"]) + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.access['apiKey']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return json.loads(answer.read())
+
+    def sandbox(self, method: str, path: str, body: Any = None) -> Any:
+        """The same of the sandbox."""
+        return self.call(method, path, body, base=self.access["sandboxUrl"])
+
+    def automation(self, post: str, steps: list[dict[str, Any]] | None = None) -> str:
+        """Whoever comments on the post gets a private reply, unless `steps` say otherwise; the automation's id."""
+        reply = {"channel": "instagram", "as": "private_reply", "body": "Hi {{ contact.username }}!"}
+        definition = {
+            "trigger": {"type": "instagram.comment", "with": {"posts": [post], "keywords": ["price"]}},
+            "steps": steps or [{"id": "opening", "action": "send_message", "with": reply}],
+        }
+        body = {"name": f"On {post}", "type": "comment_to_dm", "enabled": True, "definition": definition}
+        return str(self.call("POST", self.automations, body)["automation"]["id"])
+
+    @property
+    def automations(self) -> str:
+        return f"/api/workspaces/{self.access['workspaceId']}/automations"
+
+    def webhook(self, raw: bytes, secret: str | None = None) -> int:
+        """The status that Meta gets for these bytes."""
+        key = secret if secret is not None else self.access["webhookSecrets"]["meta"]
+        signed = hmac.new(key.encode(), raw, hashlib.sha256).hexdigest()
+        request = urllib.request.Request(
+            f"{self.access['url']}/api/webhooks/instagram",
+            method="POST",
+            data=raw,
+            headers={"X-Hub-Signature-256": f"sha256={signed}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def body(self, *comments: dict[str, Any]) -> bytes:
+        """A webhook about comments."""
+        changes = [{"field": "comments", "value": one} for one in comments]
+        entry = {"id": self.access["instagramId"], "time": int(time.time()), "changes": changes}
+        return json.dumps({"object": "instagram", "entry": [entry]}).encode()
+
+    def executions(self, automation_id: str) -> list[dict[str, Any]]:
+        return list(self.call("GET", f"/api/executions?automationId={automation_id}&limit=200")["executions"])
+
+    def at_rest(self, automation_id: str, count: int = 1) -> list[dict[str, Any]]:
+        """The automation's executions, once there are so many and all have ended."""
+
+        def found() -> list[dict[str, Any]] | None:
+            given = self.executions(automation_id)
+            ended = [one for one in given if one["status"] in ("succeeded", "failed", "skipped", "cancelled")]
+            return ended if len(given) == len(ended) == count else None
+
+        return eventually(found, within=90, every=0.2)
+
+    def sent(self, to: str) -> list[dict[str, Any]]:
+        """What arrived at Instagram for a person or a comment."""
+        return list(self.sandbox("GET", f"/_sandbox/messages?provider=instagram&to={to}")["messages"])
+
+
+def comment(post: str, text: str = "PRICE please", person: str | None = None) -> dict[str, Any]:
+    number = next(_numbers)
+    writer = {"id": person or f"15700{number:05}", "username": f"customer_{number}"}
+    return {"id": f"{post}-{number}", "from": writer, "text": text, "media": {"id": post}}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    copy = Copy(tmp_path_factory.mktemp("instagram") / "home")
+    started = copy.run("up", "--detach")
+    assert started.returncode == 0, started.stderr
+    yield Shop(copy)
+    copy.run("down")
+    eventually(lambda: not copy.processes(), within=35)
+
+
+def test_a_recorded_webhook_ends_in_a_private_reply_and_again_in_nothing(shop: Shop) -> None:
+    automation = shop.automation("17918195224117851")
+
+    assert [shop.webhook(RECORDED) for _ in range(3)] == [200, 200, 200]
+
+    (execution,) = shop.at_rest(automation)
+    assert execution["status"] == "succeeded"
+    (reply,) = shop.sent("17894227972186120")
+    assert reply["body"]["recipient"] == {"comment_id": "17894227972186120"}
+    assert reply["body"]["message"]["text"] == "Hi customer_one!"
+    assert reply["path"].split("/")[2] == shop.access["instagramId"]
+    assert shop.webhook(RECORDED) == 200
+    assert len(shop.executions(automation)) == 1
+
+
+def test_fifty_comments_of_one_person_at_once_are_fifty_executions_and_one_run(shop: Shop) -> None:
+    automation = shop.automation("fifty")
+    bodies = [shop.body(comment("fifty", person="157009")) for _ in range(50)]
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(shop.webhook, bodies)) == {200}
+
+    ended = shop.at_rest(automation, 50)
+    assert {one["status"] for one in ended} == {"succeeded"}
+    listed = shop.call("GET", shop.automations)["automations"]
+    assert next(one["totalRuns"] for one in listed if one["id"] == automation) == 1
+
+
+def test_one_comment_by_two_webhooks_at_once_is_one_execution(shop: Shop) -> None:
+    automation = shop.automation("twice")
+    body = shop.body(comment("twice"))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(shop.webhook, [body] * 8)) == {200}
+
+    assert len(shop.at_rest(automation)) == 1
+
+
+def test_a_thousand_comments_in_one_body_are_a_thousand_executions(shop: Shop) -> None:
+    automation = shop.automation("thousand", [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["x"]}}])
+    body = shop.body(*(comment("thousand") for _ in range(1000)))
+
+    began = time.monotonic()
+    assert shop.webhook(body) == 200
+    assert time.monotonic() - began < 2.0
+
+    def counted() -> bool:
+        listed = shop.call("GET", f"{shop.automations}/{automation}")["automation"]
+        return bool(listed["succeeded"] == listed["executions"] == 1000)
+
+    eventually(counted, within=90, every=0.5)
+
+
+def test_what_is_forged_malformed_or_too_large_is_refused_and_starts_nothing(shop: Shop) -> None:
+    automation = shop.automation("forged")
+    body = shop.body(comment("forged"))
+    assert shop.webhook(body, secret="a guess") == 403
+    assert shop.webhook(body[:-1]) == 400
+    assert shop.webhook(b" " * (5 * 1024 * 1024 + 1)) == 413
+    unknown = json.loads(shop.body(comment("forged")))
+    unknown["entry"][0]["id"] = "1"
+    assert shop.webhook(json.dumps(unknown).encode()) == 200
+    assert shop.webhook(shop.body(comment("forged", text="nothing of the kind"), comment("forged"))) == 200
+    assert len(shop.at_rest(automation)) == 1
+
+
+def test_a_comment_that_is_gone_before_the_reply_fails_once_and_says_so(shop: Shop) -> None:
+    automation = shop.automation("gone")
+    gone = comment("gone")
+    fault = {"provider": "instagram", "fault": "refused", "code": 100, "subcode": 33, "times": 0,
+             "match": {"to": gone["id"]}}  # fmt: skip
+    shop.sandbox("POST", "/_sandbox/faults", fault)
+
+    shop.webhook(shop.body(gone))
+
+    (execution,) = shop.at_rest(automation)
+    assert (execution["status"], execution["error"]["class"], execution["error"]["retryable"]) == (
+        "failed", "invalid", False,
+    )  # fmt: skip
+    assert shop.sent(gone["id"]) == []
+
+
+def test_a_person_who_blocks_us_is_not_written_to_again(shop: Shop) -> None:
+    automation = shop.automation("blocked")
+    first, second = (comment("blocked", person="157007") for _ in range(2))
+    fault = {"provider": "instagram", "fault": "refused", "code": 551, "subcode": 1545041, "times": 1,
+             "match": {"to": first["id"]}}  # fmt: skip
+    shop.sandbox("POST", "/_sandbox/faults", fault)
+
+    shop.webhook(shop.body(first))
+    shop.at_rest(automation)
+    shop.webhook(shop.body(second))
+
+    later = next(one for one in shop.at_rest(automation, 2) if one["status"] == "skipped")
+    story = shop.call("GET", f"/api/executions/{later['id']}")["execution"]
+    assert story["skippedBecause"]["rule"] == "suppressed"
+    assert shop.sent(second["id"]) == []
+
+
+def test_the_demos_comment_becomes_a_conversation_that_the_sandbox_plays(shop: Shop) -> None:
+    begins = {"provider": "instagram", "account": shop.access["instagramId"], "from": "1570001",
+              "commentId": "demo-comment", "text": "the SPRING one, please"}  # fmt: skip
+    assert shop.sandbox("POST", "/_sandbox/events", {"event": "comment", **begins})["success"] is True
+
+    public, opening = eventually(lambda: len(found := shop.sent("demo-comment")) == 2 and found, within=30)
+    assert "Thank you" in public["body"]["message"]
+    answer = {"messageId": opening["id"], "event": "postback", "text": "Send me the link", "payload": "SEND_LINK"}
+    assert shop.sandbox("POST", "/_sandbox/events", answer)["success"] is True
+
+    (link,) = eventually(lambda: shop.sent("1570001"), within=30)
+    assert "https://shop.example.com/spring" in link["body"]["message"]["text"]
+    assert shop.sandbox("POST", "/_sandbox/events", {"messageId": link["id"], "event": "read"})["success"] is True
