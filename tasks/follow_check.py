@@ -35,7 +35,7 @@ def check_follow(engine: Engine, passage: Passage, step: Step) -> bool:
     # What was sent in this passage is on record before another call may take its time.
     engine.record(passage)
     try:
-        with passage.calling("sending", PROVIDER):
+        with passage.calling("follow_check", PROVIDER):
             found = meta.check_follow(account, person)
     except RetryableError as error:
         if _is_worth_waiting_for(passage, step, error):

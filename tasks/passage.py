@@ -55,7 +55,7 @@ class Passage:
             self._put(message, self.messages, self.earlier_messages)
         self.suppressed: set[str] = set(row["suppressed"] or ())
         self.contact: dict[str, Any] | None = row["contact"] and contact_facts(row["contact"])
-        #: Set while a thread is inside an outside call, for an orderly shutdown: "generation" or "sending".
+        #: The kind of outside call that a thread is in, for an orderly shutdown: generation, follow_check or sending.
         self.call: str | None = None
         #: The step that is being done.
         self.step: Step | None = None

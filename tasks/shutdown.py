@@ -16,6 +16,8 @@ from tasks.failures import fail
 from tasks.passage import Passage
 from tasks.sending import provider_of
 
+#: Calls that are made again by whoever goes on: they ask and change nothing outside.
+WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
 #: Between two looks at what is still in flight.
 LOOK_AGAIN_SECONDS = 0.05
 
@@ -30,11 +32,11 @@ def hand_on(engine: Engine, passages: Sequence[Passage]) -> None:
 
 
 def part_with_everything(engine: Engine, sends_get_seconds: float) -> None:
-    """Hand generations back at once, give sends in flight so many seconds, and call the rest of unknown outcome."""
+    """Hand back at once what has no effect, give sends so many seconds, and call the rest of unknown outcome."""
     deadline = time.monotonic() + sends_get_seconds
     while held := engine.leases.held():
         for passage in held:
-            if passage.call == "generation":
+            if passage.call in WITHOUT_EFFECT:
                 hand_back(engine, passage)
         if time.monotonic() > deadline or not any(passage.call != HANDED_BACK for passage in held):
             break
@@ -48,13 +50,16 @@ HANDED_BACK = "handed back"
 
 
 def hand_back(engine: Engine, passage: Passage) -> None:
-    """Leave a generation to another process."""
-    if passage.step is not None:
-        passage.put_off(passage.step)
-    passage.enter(passage.base_stage)
-    passage.hand_over("generation")
+    """Leave a call that has no effect to another process."""
+    step = passage.step
+    if step is None or step.queue is None:
+        return
+    passage.put_off(step)
+    if passage.stage == "generating":
+        passage.enter(passage.base_stage)
+    passage.hand_over(step.queue)
     if _last_word(engine, passage):
-        ring("generation", [passage.execution_id])
+        ring(step.queue, [passage.execution_id])
 
 
 def give_up(engine: Engine, passage: Passage) -> None:
@@ -62,7 +67,7 @@ def give_up(engine: Engine, passage: Passage) -> None:
     if passage.step is None or passage.call != "sending":
         return
     error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
-    fail(engine.settings, passage, passage.step, error, provider_of(passage.step))
+    fail(engine.settings, passage, passage.step, error, provider_of(engine.settings, passage.step))
     _last_word(engine, passage)
 
 

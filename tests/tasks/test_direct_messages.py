@@ -15,7 +15,7 @@ from models import account, conversation
 from models.database import changed, row, rows
 from sandbox.server import Running
 from settings import Settings
-from tasks import pacing, sweeps
+from tasks import pacing, shutdown, sweeps
 from tasks.engine import Engine
 from waiting import eventually
 
@@ -535,3 +535,19 @@ def test_instagram_that_stays_out_of_reach_is_tried_again_and_then_unknown(
     found = finished(waiting["id"])
     assert found["status"] == "succeeded"
     assert steps(found["id"])["follow"]["output"]["following"] == "unknown"
+
+
+def test_a_worker_that_stops_hands_a_follow_check_back_to_be_made_again(
+    alice: Alice, engine: Engine, sandbox: Running
+) -> None:
+    alice.automation([FOLLOW])
+    sandbox.fault("instagram", "slow", seconds=3, match={"call": "look_up"})
+    accepted = alice.trigger(contact=ada())
+    passage = eventually(lambda: next((one for one in engine.leases.held() if one.call == "follow_check"), None))
+
+    shutdown.hand_back(engine, passage)
+
+    found = finished(accepted)
+    assert found["status"] == "succeeded"
+    assert steps(found["id"])["follow"]["output"] == {"following": True}
+    assert steps(found["id"])["follow"]["attempts"] == 1
