@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from providers import discord, mailgun, meta, slack, telnyx, webhook
+from collections.abc import Callable
+
+from providers import discord, gemini, mailgun, meta, openai_compatible, slack, telnyx, webhook
 from providers.base import Account, Provider
+from providers.writing import Prompt, Written
 
 #: Which provider serves a channel.
 CHANNELS: dict[str, str] = {
@@ -16,7 +19,7 @@ CHANNELS: dict[str, str] = {
     "webhook": "webhook",
 }
 
-#: Every provider that sends, by name. Gemini writes instead: `providers.gemini.generate`.
+#: Every provider that sends, by name.
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
@@ -30,6 +33,12 @@ PROVIDERS: dict[str, Provider] = {
     )
 }
 
+#: Every provider that writes, by name.
+WRITERS: dict[str, Callable[[Account, Prompt], Written]] = {
+    "gemini": gemini.generate,
+    "openai": openai_compatible.generate,
+}
+
 #: The settings without which a provider cannot be spoken to.
 REQUIRED_SECRETS: dict[str, tuple[str, ...]] = {
     "mailgun": ("MAILGUN_API_KEY", "MAILGUN_DOMAIN"),
@@ -37,6 +46,8 @@ REQUIRED_SECRETS: dict[str, tuple[str, ...]] = {
     "facebook": (meta.TOKEN,),
     "instagram": (meta.TOKEN,),
     "gemini": ("GEMINI_API_KEY",),
+    # By OpenAI alone: see `openai_compatible.needs_key`.
+    "openai": (openai_compatible.KEY,),
     "slack": ("SLACK_WEBHOOK_URL",),
     "discord": ("DISCORD_WEBHOOK_URL",),
     "webhook": (webhook.SECRET,),
@@ -47,6 +58,7 @@ SANDBOX_PATHS: dict[str, str] = {
     "mailgun": "",
     "telnyx": "/v2",
     "gemini": "/v1beta",
+    "openai": "/v1",
     "facebook": "/v25.0",
     "instagram": "/v25.0",
     "slack": "/services/T0/B0/sandbox",
@@ -63,6 +75,7 @@ _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
     },
     "telnyx": {"TELNYX_API_KEY": "sandbox", "TELNYX_MESSAGING_PROFILE_ID": "00000000-0000-4000-8000-000000000000"},
     "gemini": {"GEMINI_API_KEY": "sandbox"},
+    "openai": {openai_compatible.KEY: "sandbox"},
     # The sandbox tells Meta's two channels apart by the account, as Meta does.
     "facebook": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "100000000000001"},
     "instagram": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "17841400000000001"},

@@ -9,45 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
-from providers import answers, tries, wire
+from providers import answers, wire, writing
 from providers.base import Account, Refusal
 from providers.shapes import at_path, text_at
-from rules.errors import Blocked, ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
+from providers.writing import Prompt, Written
+from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
 
 LABEL = "Gemini"
-#: Thinking models take their time, and asking has no outside effect.
-READ_SECONDS = 60.0
-#: An answer cut short by its budget is asked for once more, with this many times the tokens.
-LARGER_BUDGET = 4
-#: The wait when the quota of a whole day is used up and Google names no time.
-DAILY_QUOTA_WAIT_SECONDS = 3600.0
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What to write. `max_tokens` bounds the answer, a thinking model's thoughts included."""
-
-    model: str
-    text: str
-    system: str | None = None
-    max_tokens: int = 1024
-    temperature: float | None = None
-
-
-@dataclass(frozen=True)
-class Generated:
-    """A written message, trimmed and never empty, and what it took. Thoughts count as output tokens."""
-
-    text: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    finish_reason: str
-
+#: Where Google's days begin: a quota of a whole day is full again at midnight there.
+QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
 
 _KEY = Refusal(ConfigurationError, "Check GEMINI_API_KEY.")
 _ACCOUNT = Refusal(ConfigurationError, "Check the region, the billing and the rights of the Google project.")
@@ -71,30 +46,23 @@ REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
 _REFUSED = frozenset({"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"})
 
 
-def generate(account: Account, prompt: Prompt) -> Generated:
+#: Ends that are worth one more try, and only one.
+_BROKEN_OFF = frozenset({"OTHER", "MALFORMED_RESPONSE"})
+
+
+def generate(account: Account, prompt: Prompt) -> Written:
     """Have a message written; raises an `ExecutionError`, `Blocked` where a safety filter said no."""
-    found = tries.read(lambda: _attempt(account, prompt))
-    if found.finish_reason == "MAX_TOKENS":
-        larger = replace(prompt, max_tokens=prompt.max_tokens * LARGER_BUDGET)
-        found = tries.read(lambda: _attempt(account, larger))
-    if found.finish_reason == "MAX_TOKENS":
-        raise InvalidRequest(
-            f"Gemini used all of {larger.max_tokens} tokens without finishing. Raise max_tokens of this step.",
-            provider_code="MAX_TOKENS",
-        )
-    if not found.text:
-        raise InvalidRequest("Gemini answered without a text. Change the prompt, or give this step a fallback.")
-    return found
+    return writing.write(LABEL, lambda asked: _attempt(account, asked), prompt)
 
 
-def _attempt(account: Account, prompt: Prompt) -> Generated:
+def _attempt(account: Account, prompt: Prompt) -> Written:
     call = wire.Call(
         label=LABEL,
         method="POST",
         url=f"{account.base_url.rstrip('/')}/models/{quote(prompt.model, safe='')}:generateContent",
         headers={"x-goog-api-key": account.secret("GEMINI_API_KEY"), "Content-Type": "application/json"},
         body=json.dumps(_request(prompt)).encode(),
-        read_seconds=READ_SECONDS,
+        read_seconds=writing.READ_SECONDS,
     )
     answer = wire.exchange(call)
     if answer.status != 200:
@@ -115,31 +83,25 @@ def _request(prompt: Prompt) -> dict[str, Any]:
     return request
 
 
-def read_answer(body: Mapping[str, Any], model: str) -> Generated:
+def read_answer(body: Mapping[str, Any], model: str) -> Written:
     """The text of a 200; `Blocked`, or `ProviderUnavailable` for what is worth asking again."""
     blocked = text_at(body, "promptFeedback", "blockReason")
     if blocked:
-        raise _blocked("the prompt", blocked)
+        raise writing.blocked(LABEL, "the prompt", blocked)
     candidate = at_path(body, "candidates", 0)
     reason = text_at(candidate, "finishReason")
     if reason in _REFUSED:
-        raise _blocked("its own answer", reason)
-    if reason not in ("STOP", "MAX_TOKENS"):
+        raise writing.blocked(LABEL, "its own answer", reason)
+    if reason is None or (reason not in ("STOP", "MAX_TOKENS") and reason not in _BROKEN_OFF):
         said = f"ended with {reason}" if reason else "was not in the documented form"
         raise ProviderUnavailable(f"Gemini's answer {said}. It is asked again by itself.", provider_code=reason)
-    return Generated(
+    return Written(
         text=_text(candidate),
         model=text_at(body, "modelVersion") or model,
         input_tokens=_count(body, "promptTokenCount"),
         output_tokens=_count(body, "candidatesTokenCount") + _count(body, "thoughtsTokenCount"),
         finish_reason=reason,
-    )
-
-
-def _blocked(what: str, reason: str) -> Blocked:
-    return Blocked(
-        f"Gemini's safety filter refused {what} ({reason}). Change the prompt, or give this step a fallback.",
-        provider_code=reason,
+        ended=writing.BROKEN_OFF if reason in _BROKEN_OFF else reason,
     )
 
 
@@ -172,10 +134,20 @@ def _details(error: Any) -> list[Any]:
 
 
 def _wait(answer: answers.Answer, error: Any) -> float | None:
-    """Seconds from RetryInfo, else from `Retry-After`; an hour when a day's quota is used up and nothing is said."""
+    """Seconds until a quota is open again: of a whole day's until that day is over, whatever else is said."""
+    if any(_is_of_a_day(one) for one in _details(error)):
+        return _until_midnight(datetime.now(QUOTA_ZONE))
     for one in _details(error):
         if delay := text_at(one, "retryDelay"):
             return answers.seconds_until(delay.removesuffix("s"))
-    violations = [at_path(one, "violations", 0, "quotaId") for one in _details(error)]
-    whole_day = any("PerDay" in str(one) for one in violations)
-    return answers.retry_after(answer) or (DAILY_QUOTA_WAIT_SECONDS if whole_day else None)
+    return answers.retry_after(answer)
+
+
+def _is_of_a_day(detail: Any) -> bool:
+    violations = at_path(detail, "violations")
+    return any("PerDay" in str(at_path(one, "quotaId")) for one in (violations if isinstance(violations, list) else []))
+
+
+def _until_midnight(now: datetime) -> float:
+    tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
+    return (tomorrow.astimezone(UTC) - now.astimezone(UTC)).total_seconds()

@@ -7,7 +7,7 @@ import math
 
 from sandbox.exchange import Answer
 from sandbox.graph import meta_error
-from sandbox.voices import gemini_error, telnyx_error
+from sandbox.voices import gemini_error, openai_error, telnyx_error
 
 #: What `bad_json` answers: the beginning of a page that some proxy put in between.
 GARBAGE = "<html><body>It works!</bo"
@@ -18,6 +18,7 @@ def internal_error(provider: str) -> Answer:
     bodies = {
         "telnyx": telnyx_error("10007", "Unexpected error"),
         "gemini": gemini_error(500, "INTERNAL", "An internal error has occurred."),
+        "openai": openai_error("server_error", "The server had an error while processing your request."),
         "facebook": meta_error(2, "Service temporarily unavailable"),
         "instagram": meta_error(2, "Service temporarily unavailable"),
         "slack": "rollup_error",
@@ -38,6 +39,8 @@ def rate_limited(provider: str, seconds: float) -> Answer:
         case "gemini":
             delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{seconds:g}s"}
             return Answer(429, gemini_error(429, "RESOURCE_EXHAUSTED", text, [delay]))
+        case "openai":
+            return Answer(429, openai_error("rate_limit_exceeded", text), {"Retry-After": f"{seconds:g}"})
         case "discord":
             body = {"message": "You are being rate limited.", "retry_after": seconds, "global": False}
             return Answer(429, body, {"Retry-After": str(whole)})
@@ -61,6 +64,8 @@ def key_refused(provider: str) -> Answer:
         case "gemini":
             reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
             return Answer(400, gemini_error(400, "INVALID_ARGUMENT", "API key not valid.", [reason]))
+        case "openai":
+            return Answer(401, openai_error("invalid_api_key", "Incorrect API key provided."))
         case "facebook" | "instagram":
             return Answer(400, meta_error(190, "Error validating access token: the session has expired."))
         case "slack":

@@ -12,7 +12,7 @@ from typing import Any
 #: The oldest messages are forgotten past this many.
 MOST_MESSAGES = 50_000
 FAULTS = ("http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused")
-PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "slack", "discord", "webhook")
+PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "openai", "slack", "discord", "webhook")
 #: Meta's two channels.
 META = ("facebook", "instagram")
 #: Seconds that a fault takes where it does not say; for `http_429` the wait that is asked for.

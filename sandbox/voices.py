@@ -34,6 +34,8 @@ def hear(asked: Asked, memory: Memory) -> Heard | None:
             return _telnyx(asked)
         case ("POST", "v1beta", "models", action) if action.endswith(":generateContent"):
             return _gemini(asked, action.removesuffix(":generateContent"))
+        case ("POST", "v1", "chat", "completions"):
+            return _openai(asked)
         case ("POST", "services", _, _, _):
             return _slack(asked)
         case ("POST", "api", "v10", "webhooks", channel, _):
@@ -170,6 +172,23 @@ def _gemini(asked: Asked, model: str) -> Heard:
 def gemini_error(code: int, status: str, text: str, details: list[Any] | None = None) -> dict[str, Any]:
     """An error in Google's form."""
     return {"error": {"code": code, "message": text, "status": status, "details": details or []}}
+
+
+def _openai(asked: Asked) -> Heard:
+    body = asked.json()
+    model, turns = str(body.get("model") or ""), body.get("messages")
+    if not asked.headers.get("authorization", "").startswith("Bearer "):
+        return Heard("openai", model, Answer(401, openai_error("invalid_api_key", "You didn't provide an API key.")))
+    prompt = writing.last_turn(turns)
+    if not model or not prompt:
+        return Heard("openai", model, Answer(400, openai_error("invalid_request_error", "messages are required")))
+    message = kept(asked, "openai", f"chatcmpl-{uuid.uuid4().hex}", model, body)
+    return Heard("openai", model, Answer(200, writing.completed(prompt, model, message.id)), message)
+
+
+def openai_error(code: str, text: str) -> dict[str, Any]:
+    """An error in OpenAI's form."""
+    return {"error": {"message": text, "type": code, "param": None, "code": code}}
 
 
 def _slack(asked: Asked) -> Heard:

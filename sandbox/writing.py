@@ -1,4 +1,4 @@
-"""What the sandbox's Gemini writes: a plausible short message, always the same for the same prompt."""
+"""What the sandbox's models write: a plausible short message, always the same for the same prompt."""
 
 from __future__ import annotations
 
@@ -52,4 +52,26 @@ def generated(prompt: str, model: str, response_id: str) -> dict[str, Any]:
         },
         "modelVersion": model,
         "responseId": response_id,
+    }
+
+
+def last_turn(turns: object) -> str:
+    """The text of the last of OpenAI's messages, or ""."""
+    turn = turns[-1] if isinstance(turns, list) and turns else {}
+    content = turn.get("content") if isinstance(turn, dict) else None
+    return content.strip() if isinstance(content, str) else ""
+
+
+def completed(prompt: str, model: str, response_id: str) -> dict[str, Any]:
+    """A 200 in OpenAI's form."""
+    text = write(prompt)
+    asked, wrote = len(prompt.split()), len(text.split())
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {
+        "id": response_id,
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": asked, "completion_tokens": wrote, "total_tokens": asked + wrote},
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from providers import answers, gemini, sandbox_account
+from providers import answers, gemini, sandbox_account, writing
 from providers.base import Account
-from providers.gemini import Prompt
+from providers.writing import Prompt, Written
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -27,7 +29,7 @@ ACCOUNT = Account("gemini", "https://example.com/v1beta", {"GEMINI_API_KEY": "hu
 PROMPT = Prompt("gemini-2.5-flash", "Write to Ada about pricing.", "You write one short message.", 256, 0.7)
 
 
-def generate(sandbox: Running, prompt: Prompt = PROMPT) -> gemini.Generated:
+def generate(sandbox: Running, prompt: Prompt = PROMPT) -> Written:
     return gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
 
 
@@ -71,7 +73,7 @@ def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[Executi
 
 
 def test_no_answer_in_time_is_a_timeout(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gemini, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(writing, "READ_SECONDS", 0.05)
     sandbox.fault("gemini", "timeout", times=0, seconds=20)
     with pytest.raises(ProviderTimeout):
         generate(sandbox)
@@ -119,10 +121,20 @@ def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) ->
     assert refused(429, sample("gemini/error_429.json")).retry_after == 53
 
 
-def test_a_used_up_day_is_not_asked_again_at_once() -> None:
-    quota = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
-    error = refused(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [quota]}})
-    assert error.retry_after == gemini.DAILY_QUOTA_WAIT_SECONDS
+@pytest.mark.parametrize("more", [[], [{"retryDelay": "53s"}]])
+def test_a_used_up_day_is_not_asked_again_until_it_is_over(more: list[dict[str, str]]) -> None:
+    violations = [{"quotaId": "GenerateContentInputTokens"}, {"quotaId": "GenerateRequestsPerDayPerProject-FreeTier"}]
+    error = refused(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [*more, {"violations": violations}]}})
+
+    over = datetime.now(ZoneInfo("America/Los_Angeles")) + timedelta(seconds=error.retry_after or 0)
+    assert over.replace(microsecond=0).strftime("%H:%M") in ("00:00", "23:59")
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"), [("2026-05-04T20:00", 4), ("2026-03-08T00:30", 22.5), ("2026-11-01T00:30", 24.5)]
+)
+def test_a_day_of_quota_ends_at_midnight_also_where_the_clock_is_changed(now: str, hours: float) -> None:
+    assert gemini._until_midnight(datetime.fromisoformat(now).replace(tzinfo=gemini.QUOTA_ZONE)) == hours * 3600
 
 
 def test_a_refusal_does_not_repeat_the_key() -> None:
@@ -154,10 +166,28 @@ def test_a_reason_that_asking_again_would_not_change_is_blocked(reason: str) -> 
         gemini.read_answer({"candidates": [{"finishReason": reason}]}, "m")
 
 
-@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE", "FINISH_REASON_UNSPECIFIED"])
-def test_any_other_reason_is_worth_asking_again(reason: str) -> None:
+def test_an_unknown_reason_is_worth_asking_again() -> None:
     with pytest.raises(ProviderUnavailable):
-        gemini.read_answer({"candidates": [{"finishReason": reason}]}, "m")
+        gemini.read_answer({"candidates": [{"finishReason": "FINISH_REASON_UNSPECIFIED"}]}, "m")
+
+
+@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
+def test_an_answer_that_broke_off_is_asked_for_once_more(
+    scripted: Callable[..., Any], sample: Callable[[str], Any], reason: str
+) -> None:
+    broken = {"candidates": [{"finishReason": reason}]}
+    server = scripted(answering(broken), answering(sample("gemini/response_200_stop.json")))
+
+    assert gemini.generate(account_at(server), PROMPT).finish_reason == "STOP"
+
+
+def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted: Callable[..., Any]) -> None:
+    server = scripted(*[answering({"candidates": [{"finishReason": "OTHER"}]})] * 3)
+
+    with pytest.raises(InvalidRequest, match=r"broke off twice \(OTHER\)"):
+        gemini.generate(account_at(server), PROMPT)
+
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(

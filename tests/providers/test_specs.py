@@ -14,6 +14,7 @@ from referencing.jsonschema import DRAFT202012
 
 from providers import PROVIDERS, gemini, sandbox_account
 from providers.base import Button, Outgoing
+from providers.writing import Prompt
 from sandbox.server import Running
 
 Validate = Callable[[str, str, Any], None]
@@ -105,11 +106,11 @@ def test_a_notice_is_what_slack_documents(sandbox: Running, official: Validate, 
 @pytest.mark.parametrize(
     "prompt",
     [
-        gemini.Prompt("gemini-2.5-flash", "Write to Ada."),
-        gemini.Prompt("gemini-2.5-flash", "Write to Ada.", "You write one short message.", 300, 0.2),
+        Prompt("gemini-2.5-flash", "Write to Ada."),
+        Prompt("gemini-2.5-flash", "Write to Ada.", "You write one short message.", 300, 0.2),
     ],
 )
-def test_a_prompt_is_geminis_request(sandbox: Running, official: Validate, prompt: gemini.Prompt) -> None:
+def test_a_prompt_is_geminis_request(sandbox: Running, official: Validate, prompt: Prompt) -> None:
     gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
 
     media = "/paths/~1v1beta~1models~1{model}:generateContent/post/requestBody/content/application~1json/schema"

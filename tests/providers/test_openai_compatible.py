@@ -1,0 +1,220 @@
+"""An API that speaks OpenAI's chat completions: a 200 is not yet a text, and only OpenAI itself wants a key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from providers import answers, openai_compatible, sandbox_account, writing
+from providers.base import Account
+from providers.writing import Prompt, Written
+from rules.errors import (
+    Blocked,
+    ConfigurationError,
+    ExecutionError,
+    InvalidRequest,
+    NetworkError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+)
+from sandbox.server import Running
+
+ACCOUNT = Account("openai", "https://api.openai.com/v1", {"OPENAI_API_KEY": "hushhush-0123456789"})
+PROMPT = Prompt("gpt-4.1-mini", "Write to Ada about pricing.", "You write one short message.", 256, 0.7)
+
+
+def generate(sandbox: Running, prompt: Prompt = PROMPT) -> Written:
+    return openai_compatible.generate(sandbox_account("openai", sandbox.url), prompt)
+
+
+def completion(**choice: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": " Hi Ada ", "refusal": None}
+    told = {"index": 0, "finish_reason": "stop", "message": message, **choice}
+    return {"model": "gpt-4.1-mini-2025", "choices": [told], "usage": {"prompt_tokens": 18, "completion_tokens": 12}}
+
+
+def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
+    found = generate(sandbox)
+
+    assert found.text.startswith("Hi Ada, ")
+    assert (found.model, found.finish_reason) == ("gpt-4.1-mini", "stop")
+    assert found.input_tokens > 0
+    assert found.output_tokens > 0
+    kept = sandbox.messages("openai", "gpt-4.1-mini")[0]
+    assert kept["path"] == "/v1/chat/completions"
+    assert kept["headers"]["authorization"] == "***"
+    assert kept["body"] == {
+        "model": "gpt-4.1-mini",
+        "messages": [
+            {"role": "system", "content": "You write one short message."},
+            {"role": "user", "content": "Write to Ada about pricing."},
+        ],
+        "max_tokens": 256,
+        "temperature": 0.7,
+    }
+
+
+def test_openai_itself_is_given_the_budget_by_its_newer_name() -> None:
+    request = openai_compatible._request(Prompt("gpt-5", "Hi"), "https://api.openai.com/v1")
+    assert request == {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1024}
+
+
+@pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
+def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running, fault: str) -> None:
+    sandbox.fault("openai", fault, times=2, seconds=0)
+    assert generate(sandbox).text
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("http_500", ProviderUnavailable),
+        ("http_429", RateLimited),
+        ("reset_before", NetworkError),
+        ("bad_json", ProviderUnavailable),
+        ("auth", ConfigurationError),
+    ],
+)
+def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[ExecutionError]) -> None:
+    sandbox.fault("openai", fault, times=0, seconds=0)
+    with pytest.raises(expected):
+        generate(sandbox)
+
+
+def test_no_answer_in_time_is_a_timeout(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "READ_SECONDS", 0.05)
+    sandbox.fault("openai", "timeout", times=0, seconds=20)
+    with pytest.raises(ProviderTimeout):
+        generate(sandbox)
+
+
+def test_a_long_wait_is_told_rather_than_slept(sandbox: Running) -> None:
+    sandbox.fault("openai", "http_429", times=1, seconds=53)
+    with pytest.raises(RateLimited) as limited:
+        generate(sandbox)
+    assert limited.value.retry_after == 53
+
+
+#: Each row of the table: the status, the error's code, and what it means.
+ROWS: list[tuple[int, str, type[ExecutionError]]] = [
+    (400, "content_filter", Blocked),
+    (400, "content_policy_violation", Blocked),
+    (400, "model_not_found", ConfigurationError),
+    (400, "", InvalidRequest),
+    (401, "", ConfigurationError),
+    (402, "", ConfigurationError),
+    (403, "", ConfigurationError),
+    (404, "", ConfigurationError),
+    (413, "", InvalidRequest),
+    (422, "", InvalidRequest),
+    (429, "insufficient_quota", ConfigurationError),
+    (429, "billing_hard_limit_reached", ConfigurationError),
+    (429, "", RateLimited),
+]
+
+
+def refused(status: int, body: Any, headers: dict[str, str] | None = None) -> ExecutionError:
+    return openai_compatible.refusal(ACCOUNT, answers.Answer(status, headers or {}, json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize(("status", "code", "expected"), ROWS)
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_every_refusal_has_its_meaning(status: int, code: str, expected: type[ExecutionError], field: str) -> None:
+    assert type(refused(status, {"error": {"message": "no", field: code or None}})) is expected
+
+
+def test_no_row_of_the_table_is_untested() -> None:
+    assert {(status, code) for status, code, _ in ROWS} == {(row[0], row[1]) for row in openai_compatible.REFUSALS}
+
+
+@pytest.mark.parametrize("body", [[], {}, {"error": "no such route"}, {"error": {"code": 5}}])
+def test_a_refusal_of_another_shape_does_no_harm(body: Any) -> None:
+    assert isinstance(refused(500, body), ProviderUnavailable)
+    assert isinstance(refused(400, body), InvalidRequest)
+
+
+def test_a_rate_limit_says_for_how_long() -> None:
+    assert refused(429, {"error": {"code": "rate_limit_exceeded"}}, {"Retry-After": "20"}).retry_after == 20
+
+
+def test_a_refusal_does_not_repeat_the_key() -> None:
+    assert "hushhush" not in refused(401, {"error": {"message": "bad key hushhush-0123456789"}}).message
+
+
+def test_an_answer_is_read_with_what_it_took() -> None:
+    found = openai_compatible.read_answer(completion(), "asked-model")
+    assert found == Written("Hi Ada", "gpt-4.1-mini-2025", 18, 12, "stop")
+
+
+def test_a_filtered_answer_and_a_refusal_are_blocked() -> None:
+    with pytest.raises(Blocked, match="content_filter"):
+        openai_compatible.read_answer(completion(finish_reason="content_filter"), "m")
+    with pytest.raises(Blocked, match="I cannot"):
+        openai_compatible.read_answer(completion(message={"content": None, "refusal": "I cannot"}), "m")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"choices": []}, {"choices": 5}, {"choices": [[]]}, {"choices": [{"finish_reason": "stop"}]}]
+)
+def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
+    with pytest.raises(ProviderUnavailable):
+        openai_compatible.read_answer(body, "m")
+
+
+def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(scripted: Callable[..., Any]) -> None:
+    server = scripted(answering(completion(finish_reason="length")), answering(completion()))
+
+    found = openai_compatible.generate(own(server), PROMPT)
+
+    assert found.finish_reason == "stop"
+    budgets = [json.loads(request.partition(b"\r\n\r\n")[2])["max_tokens"] for request in server.requests]
+    assert budgets == [256, 1024]
+
+
+def test_tokens_that_are_used_up_again_are_the_operators_to_raise(scripted: Callable[..., Any]) -> None:
+    server = scripted(*[answering(completion(finish_reason="length"))] * 2)
+    with pytest.raises(InvalidRequest, match="Raise max_tokens"):
+        openai_compatible.generate(own(server), PROMPT)
+
+
+@pytest.mark.parametrize("content", [None, "", "  \n", 5, []])
+def test_an_empty_text_is_invalid(scripted: Callable[..., Any], content: Any) -> None:
+    server = scripted(answering(completion(message={"role": "assistant", "content": content})))
+    with pytest.raises(InvalidRequest, match="without a text"):
+        openai_compatible.generate(own(server), PROMPT)
+
+
+def test_an_answer_that_broke_off_is_asked_for_once_more(scripted: Callable[..., Any]) -> None:
+    server = scripted(answering(completion(finish_reason="tool_calls")), answering(completion()))
+    assert openai_compatible.generate(own(server), PROMPT).text == "Hi Ada"
+
+
+def test_a_server_of_ones_own_needs_no_key(scripted: Callable[..., Any]) -> None:
+    server = scripted(answering(completion()))
+
+    assert openai_compatible.generate(own(server), PROMPT).text == "Hi Ada"
+
+    assert b"authorization" not in server.requests[0].lower()
+
+
+def test_openai_itself_does() -> None:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
+        openai_compatible.generate(Account("openai", "https://api.openai.com/v1", {}), PROMPT)
+
+
+def own(server: Any) -> Account:
+    return Account("openai", f"{server.url}/v1", {})
+
+
+def answering(body: Any) -> Callable[[Any, Any], None]:
+    raw = json.dumps(body).encode()
+
+    def script(server: Any, sock: Any) -> None:
+        server.read(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+
+    return script
