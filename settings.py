@@ -276,6 +276,13 @@ class Settings:
     gemini_base_url: str = _variable(
         "GEMINI_BASE_URL", HTTP, "https://generativelanguage.googleapis.com/v1beta", "Gemini's API."
     )
+    ai_provider: str = _variable(
+        "BECKON_AI_PROVIDER",
+        _choice("gemini", "openai"),
+        "",
+        "Writes the texts of steps that name neither a provider nor one of its models.",
+        shown="openai where only that is configured, else gemini",
+    )
     openai_api_key: str = _secret("OPENAI_API_KEY", "Generates text with an API that speaks OpenAI's.")
     openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Its model for steps that name none.")
     openai_base_url: str = _variable("OPENAI_BASE_URL", HTTP, "https://api.openai.com/v1", "Where that API is.")

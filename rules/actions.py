@@ -132,6 +132,7 @@ _TABLE = (
         {
             "prompt": _BODY,
             "system": _BODY,
+            "provider": Choice("provider", ("gemini", "openai")),
             "model": Text(longest=100),
             "max_tokens": Whole(1, 65_536),
             "temperature": Number(0, 2),

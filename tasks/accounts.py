@@ -15,6 +15,7 @@ from types import MappingProxyType
 from models import account
 from providers import REQUIRED_SECRETS, sandbox_account, webhook
 from providers.base import Account
+from providers.openai_compatible import needs_key
 from rules.errors import ConfigurationError
 from settings import Settings
 
@@ -25,6 +26,7 @@ _BASE_URLS = {
     "facebook": "meta_base_url",
     "instagram": "meta_base_url",
     "gemini": "gemini_base_url",
+    "openai": "openai_base_url",
     "slack": "slack_webhook_url",
     "discord": "discord_webhook_url",
 }
@@ -48,6 +50,8 @@ def secrets_of(settings: Settings, provider: str, workspace_id: str = "") -> dic
 
 def missing(settings: Settings, provider: str, own: Collection[str] = ()) -> list[str]:
     """The variables that the provider needs and does not have; `own` are those that the workspace has itself."""
+    if provider == "openai" and not needs_key(settings.openai_base_url):
+        return []
     present = {*secrets_of(settings, provider), *own}
     return [name for name in REQUIRED_SECRETS.get(provider, ()) if name not in present]
 

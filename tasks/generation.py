@@ -8,7 +8,8 @@ from __future__ import annotations
 import structlog
 
 import metrics
-from providers import gemini
+from providers import WRITERS
+from providers.writing import Prompt
 from rules.definition import Step
 from rules.errors import Blocked, InvalidRequest
 from rules.templating import render
@@ -17,26 +18,26 @@ from tasks.engine import Engine
 from tasks.held import held_provider
 from tasks.passage import Passage
 from tasks.prompts import prompt_facts, prompt_text
+from tasks.writers import chosen
 
 log = structlog.get_logger(__name__)
-
-PROVIDER = "gemini"
 
 
 def generate(engine: Engine, passage: Passage, step: Step) -> bool:
     """Write the text; whether the passage goes on in place."""
-    if held_provider(passage, PROVIDER):
+    writer = chosen(engine.settings, step)
+    if held_provider(passage, writer.provider):
         return False
-    prompt = _prompt(engine, passage, step)
+    prompt = _prompt(passage, step, writer.model)
     account = account_for(
-        engine.settings, PROVIDER, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
+        engine.settings, writer.provider, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
     )
     passage.begin(step)
     passage.enter("generating")
     engine.record(passage)
     try:
-        with passage.calling("generation", PROVIDER):
-            written = gemini.generate(account, prompt)
+        with passage.calling("generation", writer.provider):
+            written = WRITERS[writer.provider](account, prompt)
     except (Blocked, InvalidRequest) as error:
         fallback = step.with_.get("fallback")
         if fallback is None:
@@ -58,18 +59,18 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
             "finishReason": written.finish_reason,
         },
     )
-    metrics.ai_tokens_total.labels(model=PROVIDER, direction="input").inc(written.input_tokens)
-    metrics.ai_tokens_total.labels(model=PROVIDER, direction="output").inc(written.output_tokens)
+    metrics.ai_tokens_total.labels(model=writer.provider, direction="input").inc(written.input_tokens)
+    metrics.ai_tokens_total.labels(model=writer.provider, direction="output").inc(written.output_tokens)
     return True
 
 
-def _prompt(engine: Engine, passage: Passage, step: Step) -> gemini.Prompt:
+def _prompt(passage: Passage, step: Step, model: str) -> Prompt:
     facts = prompt_facts(passage, step)
     system = step.with_.get("system")
-    return gemini.Prompt(
-        model=str(step.with_.get("model") or engine.settings.gemini_model),
+    return Prompt(
+        model=model,
         text=prompt_text(passage, step, facts),
         system=render(system, facts) if system else None,
-        max_tokens=int(step.with_.get("max_tokens") or gemini.Prompt.max_tokens),
+        max_tokens=int(step.with_.get("max_tokens") or Prompt.max_tokens),
         temperature=step.with_.get("temperature"),
     )

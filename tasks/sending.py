@@ -22,6 +22,7 @@ from rules.eligibility import Skip, unreachable
 from rules.errors import InvalidRequest, RateLimited, UnknownOutcome, WindowClosed
 from rules.schedule import send_time
 from rules.templating import render, render_within
+from settings import Settings
 from tasks import direct_messages, pacing
 from tasks.accounts import account_for
 from tasks.direct_messages import TO_COMMENT, Sender
@@ -31,6 +32,7 @@ from tasks.held import held_provider
 from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import take_place
 from tasks.reviews import awaits_review, first_status, rejection
+from tasks.writers import chosen
 
 #: The contact's field that a channel writes to.
 ADDRESSES = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
@@ -115,10 +117,10 @@ def address_of(passage: Passage, step: Step) -> str | None:
     return str(address) if address else None
 
 
-def provider_of(step: Step) -> str | None:
+def provider_of(settings: Settings, step: Step) -> str | None:
     """The provider of the step's outside call; None where it makes none."""
     if step.action == "generate_message":
-        return "gemini"
+        return chosen(settings, step).provider
     return CHANNELS[channel_of(step)] if step.queue == "sending" else None
 
 

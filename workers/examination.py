@@ -38,7 +38,8 @@ BLOCKS = {
     "telnyx": "SMS",
     "facebook": "messages on Facebook",
     "instagram": "messages on Instagram",
-    "gemini": "texts written by the AI",
+    "gemini": "texts written by Gemini",
+    "openai": "texts written by an API that speaks OpenAI's",
     "slack": "notices to Slack",
     "discord": "notices to Discord",
 }

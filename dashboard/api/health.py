@@ -19,11 +19,12 @@ from models.reports import health as report
 from settings import Settings
 from tasks import accounts
 from tasks.broker import QUEUES
+from tasks.writers import default_provider
 
 health = Resource("health")
 
 #: Each service of the page, with the provider behind it and what is blocked without it.
-_SERVICES = {"email": "mailgun", "sms": "telnyx", "ai": "gemini"}
+_SERVICES = {"email": "mailgun", "sms": "telnyx"}
 #: What the service "messaging" speaks through.
 _MESSAGING = ("facebook", "instagram")
 
@@ -106,10 +107,15 @@ def _services(told: Settings, pauses: list[Row], sandboxed: bool, processor: str
         "degraded": {"status": "failing", "detail": "Not every queue has a worker, or no scheduler leads."},
         "stopped": {"status": "failing", "detail": "No worker was heard of."},
     }[processor]
-    services = {name: _service(told, provider, pauses, sandboxed) for name, provider in _SERVICES.items()}
+    services = {name: _service(told, provider, pauses, sandboxed) for name, provider in _behind(told).items()}
     channels = [_service(told, provider, pauses, sandboxed) for provider in _MESSAGING]
     messaging = next((one for one in channels if one["status"] != "ready"), channels[0])
     return {"executor": executor, **services, "messaging": messaging}
+
+
+def _behind(told: Settings) -> dict[str, str]:
+    """The provider behind each service, which of those that write is the settings' to say."""
+    return {**_SERVICES, "ai": default_provider(told)}
 
 
 def _service(told: Settings, provider: str, pauses: list[Row], sandboxed: bool) -> dict[str, str]:
@@ -130,7 +136,7 @@ def _service(told: Settings, provider: str, pauses: list[Row], sandboxed: bool) 
 
 
 def _configuration(told: Settings) -> list[dict[str, str]]:
-    behind = {**_SERVICES, "messaging": _MESSAGING[0]}
+    behind = {**_behind(told), "messaging": _MESSAGING[0]}
     return [
         {"variable": variable, "blocks": name}
         for name, provider in behind.items()

@@ -17,15 +17,15 @@ from models import pause
 from models.database import acting_as
 from models.ids import is_id
 from models.reports import automations
-from providers import PROVIDERS
+from providers import PROVIDERS, WRITERS
 from tasks import operators
 from tasks.broker import EXECUTION_QUEUES, QUEUES, queue_depths
 
 queues = Resource("queues")
 
 _STATES = ("ready", "delayed", "unacked", "dead")
-#: Providers that may be paused: those that send, and the one that writes.
-_PROVIDERS = frozenset({*PROVIDERS, "gemini"})
+#: Providers that may be paused: those that send, and those that write.
+_PROVIDERS = frozenset({*PROVIDERS, *WRITERS})
 
 
 @queues.api(
