@@ -11,6 +11,9 @@ from models.database import Row, acting_as, rows
 #: How far the clock of this process may be from PostgreSQL's; bounds that prune partitions are given with it.
 _SLACK = timedelta(minutes=10)
 
+#: An id that no row has.
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
 _LAST_DAY = """
     select a.id, hours_until(a.hourly_runs, a.newest_run_hour, hour_of(beckon_now())) as hours, (
         -- The hour that began before the last 24 did: the only one whose rows are counted.
@@ -26,17 +29,25 @@ _LAST_DAY = """
 
 def last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
     """By automation: `last24_hours`, exactly, and `hours`, runs in each hour of the clock, the oldest of 24 first."""
+    with acting_as(workspace_id):
+        found = rows(_LAST_DAY, _given(workspace_id, automation_ids))
+    return {one["id"]: {"last24_hours": sum(one["hours"]) + one["first_hour"], "hours": one["hours"]} for one in found}
+
+
+def explain_last_day() -> list[Row]:
+    """The plan of the same, line by line, for some workspace."""
+    return rows(f"explain {_LAST_DAY}", _given(NOBODY, [NOBODY]))
+
+
+def _given(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, object]:
     # Said as values, so that the planner looks at two days and not at ninety.
     now = clock.now()
-    given = {
+    return {
         "workspace": workspace_id,
         "ids": list(automation_ids),
         "earliest": now - timedelta(hours=24) - _SLACK,
         "latest": now - timedelta(hours=23) + _SLACK,
     }
-    with acting_as(workspace_id):
-        found = rows(_LAST_DAY, given)
-    return {one["id"]: {"last24_hours": sum(one["hours"]) + one["first_hour"], "hours": one["hours"]} for one in found}
 
 
 def page(

@@ -18,25 +18,30 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 
 @click.command()
 @click.option("--settings/--no-settings", "with_settings", default=True, help="Explain every setting, too.")
+@click.option("--deployment", is_flag=True, help="Go through the checklist of run tracking instead.")
 @json_option
-def command(with_settings: bool, as_json: bool) -> None:
+def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
     """Say what is configured and what is wrong, and what to do about it.
 
     Looks at the settings, PostgreSQL, Redis, the roles, the migrations, the programs and the providers. Of secrets it
     says only whether they are set. The code is 1 when there is a problem.
+
+    --deployment goes through docs/deployment.md: the API's answer, log lines, run records, counters, duplicates,
+    indexes, query times and retention; each passes or says what is wrong.
     """
+    from workers import deployment as checklist
     from workers import examination
 
     told = settings.load()
     logs.set_up("command", "ERROR")
-    shown = examination.explained(told) if with_settings else []
+    shown = examination.explained(told) if with_settings and not deployment else []
     if not as_json:
         _show_settings(shown)
     checks = []
-    for check in examination.examine(told):
+    for check in checklist.points(told) if deployment else examination.examine(told):
         checks.append(check)
         if not as_json:
-            _show_check(check)
+            _show_check(check, "pass" if deployment else "ok")
     problems = [one for one in checks if one.status == "problem"]
     if as_json:
         show_json({
@@ -60,8 +65,9 @@ def _show_settings(shown: list[Any]) -> None:
         click.echo()
 
 
-def _show_check(check: Any) -> None:
+def _show_check(check: Any, well: str) -> None:
     word, colour = _MARKS[check.status]
-    click.secho(f"  {word:<8}{check.name:<15} {printable(check.detail)}", fg=colour if word != "ok" else None)
+    shown = well if check.status == "ok" else word
+    click.secho(f"  {shown:<8}{check.name:<15} {printable(check.detail)}", fg=colour if word != "ok" else None)
     if check.remedy:
         click.echo(f"{'':<26}→ {check.remedy}")

@@ -1,0 +1,85 @@
+"""What a deployment of run tracking is judged by: what is recorded and what is due, the indexes and whether they are
+used, how long the statistics take, and how far back the runs reach. Read-only; needs the service's connection."""
+
+from __future__ import annotations
+
+import time
+
+from models.database import Row, row, rows, transaction
+from models.reports import runs
+
+#: Each index that the statistics and the counting need.
+INDEXES = ("automation_runs_newest", "executions_run_due")
+#: Automations in one page of the list, about.
+A_PAGE = 50
+
+
+def recorded() -> Row:
+    """`runs` in the last 24 hours, `bytes` of all runs, and what is `late`: due for over a minute,
+    with `late_seconds`."""
+    with transaction():
+        found = row(
+            """
+            select (select count(*) from automation_runs where at > beckon_now() - interval '24 hours') as runs,
+                (select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint from pg_inherits
+                    where inhparent = 'automation_runs'::regclass) as bytes,
+                count(*) as late,
+                coalesce(extract(epoch from beckon_now() - min(run_due_at)), 0)::float8 as late_seconds
+            from executions where run_due_at < beckon_now() - interval '1 minute'
+            """
+        )
+    assert found is not None
+    return found
+
+
+def retention_state() -> Row:
+    """`too_old`, whether a run outlived 90 days and the day that it happened in; `days_ahead` that have partitions;
+    `cleaned_seconds_ago`, when retention last succeeded, if it ever did."""
+    with transaction():
+        found = row(
+            """
+            select exists (select 1 from automation_runs where at < beckon_now() - interval '92 days') as too_old,
+                (select count(*) from pg_inherits i join pg_class c on c.oid = i.inhrelid
+                    where i.inhparent = 'automation_runs'::regclass
+                    and c.relname > 'automation_runs_' || to_char(beckon_now(), 'YYYY_MM_DD')
+                    and c.relname <> 'automation_runs_default') as days_ahead,
+                (select extract(epoch from beckon_now() - last_succeeded_at)::float8 from duties
+                    where name = 'retention') as cleaned_seconds_ago
+            """
+        )
+    assert found is not None
+    return found
+
+
+def missing_indexes() -> list[str]:
+    """Which of the needed indexes are not there, or not valid."""
+    with transaction():
+        found = rows(
+            "select c.relname from pg_class c join pg_index i on i.indexrelid = c.oid "
+            "where c.relname = any(%s) and i.indisvalid",
+            (list(INDEXES),),
+        )
+    return [name for name in INDEXES if name not in {one["relname"] for one in found}]
+
+
+def scanned_whole() -> list[str]:
+    """What the statistics would read from end to end although an index could serve: tables of the plan. Small tables
+    are read so by choice, so the planner is told to prefer an index wherever there is one."""
+    with transaction():
+        rows("set local enable_seqscan = off")
+        plan = "\n".join(next(iter(line.values())) for line in runs.explain_last_day())
+    words = [line.split("Seq Scan on ", 1)[1].split()[0] for line in plan.splitlines() if "Seq Scan on " in line]
+    return sorted({word for word in words if word.startswith("automation_runs")})
+
+
+def statistics_ms() -> float:
+    """How long the statistics take for a page of the automations with the most runs."""
+    with transaction():
+        found = rows("select id, workspace_id from automations order by total_runs desc limit %s", (A_PAGE,))
+    if not found:
+        return 0.0
+    workspace_id = found[0]["workspace_id"]
+    ids = [one["id"] for one in found if one["workspace_id"] == workspace_id]
+    began = time.perf_counter()
+    runs.last_day(workspace_id, ids)
+    return (time.perf_counter() - began) * 1000

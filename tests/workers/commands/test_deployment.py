@@ -1,0 +1,194 @@
+"""`beckon doctor --deployment`: each point of the checklist passes where it is so, and says what is wrong where not."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import closing
+from dataclasses import replace
+
+import psycopg2
+import pytest
+
+import clock
+from cast import HELLO, finished
+from models import api_key, duty
+from models.database import changed
+from programs import Programs
+from waiting import eventually
+from workers import deployment
+from workers.deployment import OF_POSTGRES, judge_answer, judge_log
+from workers.starting import is_ready
+
+ONE = {"id": "a", "totalRuns": 1, "lastRunAt": None, "stats": {"totalRuns": 1, "last24Hours": 1}}
+
+
+@pytest.fixture
+def counted(alice):
+    """An automation with a run, and a scheduler that has cleaned."""
+    automation_id = alice.automation(HELLO)
+    finished(alice.trigger())
+    duty.note_success("retention", {})
+    return automation_id
+
+
+@pytest.fixture
+def owner(settings):
+    """The tables' owner, each of whose statements is committed."""
+    with closing(psycopg2.connect(settings.database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        yield cursor
+
+
+def test_where_all_is_as_it_should_be_every_point_passes(counted, settings):
+    found = {name: deployment.judged(name, settings) for name in OF_POSTGRES if name != "log lines"}
+    assert {one.status for one in found.values()} == {"ok"}, found
+    assert found["run records"].detail.startswith("1 in the last 24 hours")
+    assert "automation_runs_newest" in found["indexes"].detail
+
+
+@pytest.fixture
+def dashboard(settings, tmp_path):
+    """A dashboard's process on the test's servers; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    settings.run.mkdir(parents=True, exist_ok=True)
+    programs = Programs(tmp_path)
+    programs.start("dashboard", BECKON_PORT=port)
+    try:
+        eventually(lambda: is_ready(replace(settings, port=int(port))), within=60)
+        yield port
+    finally:
+        programs.end()
+
+
+def test_a_running_copy_passes_from_the_command_line(alice, counted, settings, beckon, dashboard):
+    secret = api_key.issue(alice.workspace_id, "doctor").secret
+    access = settings.home / "access.json"
+    access.write_text(json.dumps({"apiKey": secret, "workspaceId": alice.workspace_id}), encoding="utf-8")
+    try:
+        shown = beckon("doctor", "--deployment", BECKON_PORT=dashboard).stdout
+    finally:
+        access.unlink()
+    # The engine of this test logs to the test, not into the home.
+    assert shown.count("  pass    ") == len(OF_POSTGRES), shown
+    assert "log lines" in shown
+    assert "1 automations with their stats" in shown
+
+
+def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(counted, beckon):
+    told = json.loads(beckon("doctor", "--deployment", "--json", code=1, BECKON_PORT="1").stdout)
+    api = next(one for one in told["checks"] if one["name"] == "api")
+    assert (api["status"], bool(api["remedy"])) == ("problem", True)
+    assert told["settings"] == []
+
+
+@pytest.mark.parametrize(
+    ("point", "by_hand", "says"),
+    [
+        ("counters", "update automations set total_runs = 9", "1 broken"),
+        ("counters", "update automations set hourly_runs[1] = 9", "1 broken"),
+        ("duplicates", "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, "
+         "gen_random_uuid(), kind, at - interval '59 minutes' from automation_runs", "1 broken"),
+        ("once each", "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, "
+         "execution_id, kind, at - interval '61 minutes' from automation_runs", "1 broken"),
+        ("run records", "update executions set run_due_at = beckon_now() - interval '2 minutes'", "1 runs could not"),
+        ("retention", "update duties set last_succeeded_at = beckon_now() - interval '3 hours'", "last done 3.0 h ago"),
+        ("retention", "delete from duties", "never done"),
+        ("retention", "update automation_runs set at = at - interval '93 days'", "older than 90 days"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_the_rows_is_said(counted, settings, point, by_hand, says):
+    assert changed(by_hand) == 1
+    found = deployment.judged(point, settings)
+    assert found.status == "problem"
+    assert says in found.detail
+    assert found.remedy
+
+
+def test_an_index_that_is_not_there_is_named(counted, settings, owner):
+    owner.execute("alter index executions_run_due rename to lost")
+    try:
+        found = deployment.judged("indexes", settings)
+    finally:
+        owner.execute("alter index lost rename to executions_run_due")
+    assert (found.status, found.detail) == ("problem", "not there, or not valid: executions_run_due")
+
+
+def test_a_plan_without_the_index_is_found_by_explain(counted, settings, owner):
+    owner.execute("begin; drop index automation_runs_newest; create index automation_runs_newest "
+                  "on automations (id); commit")  # fmt: skip
+    try:
+        found = deployment.judged("indexes", settings)
+    finally:
+        owner.execute(
+            "begin; drop index automation_runs_newest; create index automation_runs_newest on automation_runs "
+            "(workspace_id, automation_id, at desc, id desc) include (kind); commit"
+        )
+    assert found.status == "problem"
+    assert "is read from end to end" in found.detail
+
+
+def test_a_day_without_a_partition_is_said_before_it_comes(counted, settings, owner):
+    owner.execute("select inhrelid::regclass::text from pg_inherits where inhparent = 'automation_runs'::regclass")
+    today = clock.now().strftime("automation_runs_%Y_%m_%d")
+    for name in [name for (name,) in owner.fetchall() if name > today and not name.endswith("default")]:
+        owner.execute(f"drop table {name}")
+    assert "no partition is there for tomorrow" in deployment.judged("retention", settings).detail
+    owner.execute("select ensure_run_partitions(7)")
+    assert deployment.judged("retention", settings).status == "ok"
+
+
+def test_slow_statistics_are_said(counted, settings, monkeypatch):
+    monkeypatch.setattr(deployment, "SLOW_MS", 0.0)
+    assert deployment.judged("query times", settings).status == "problem"
+    assert judge_answer(settings, [ONE], 1.0).status == "problem"
+
+
+def test_a_database_without_the_migration_is_a_problem_and_no_traceback(counted, settings, owner):
+    owner.execute("alter table automation_runs rename to elsewhere")
+    try:
+        found = {name: deployment.judged(name, settings) for name in ("counters", "query times", "run records")}
+    finally:
+        owner.execute("alter table elsewhere rename to automation_runs")
+    assert {one.status for one in found.values()} == {"problem"}
+    assert all("beckon migrate" in one.remedy for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("listed", "status"),
+    [
+        ([], "ok"),
+        ([ONE], "ok"),
+        ([{**ONE, "totalRuns": "1"}], "problem"),
+        ([{name: ONE[name] for name in ("id", "totalRuns", "stats")}], "problem"),
+        ([{**ONE, "stats": {"totalRuns": 1}}], "problem"),
+        ([{name: ONE[name] for name in ("id", "totalRuns", "lastRunAt")}], "note"),
+    ],
+)
+def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
+    assert judge_answer(settings, listed, 10.0).status == status
+
+
+def test_switched_off_is_a_note_and_names_who_holds_it(counted, settings):
+    off = replace(settings, run_tracking=False, stats_in_api=False)
+    assert "RUN_TRACKING" in deployment.judged("run records", off).detail
+    assert "STATS_IN_API" in judge_answer(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
+
+
+def test_the_logs_are_read_for_what_was_tracked_and_what_failed(settings, tmp_path):
+    told = replace(settings, home=tmp_path)
+    log = tmp_path / "logs" / "sending-0.log"
+    log.parent.mkdir()
+    tracked = {"event": "[TRACKING] Automation run tracked: a (main_dm)", "level": "info"}
+    again = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}
+    now = clock.now().isoformat()
+    log.write_text('half a line [TRACKING]"}\n' + "\n".join(json.dumps(one) for one in (tracked, again, again)))
+    assert judge_log(told, 1).detail == "1 runs and 2 duplicates in the newest logs"
+
+    failed = {"event": "[TRACKING] Runs cannot be counted now", "level": "warning", "error": "denied", "timestamp": now}
+    log.write_text(json.dumps(failed))
+    assert (judge_log(told, 0).status, "denied" in judge_log(told, 0).detail) == ("problem", True)
+    log.write_text(json.dumps({**failed, "timestamp": "2020-01-01T00:00:00Z"}))
+    assert judge_log(told, 0).status == "ok"
+    assert judge_log(told, 5).status == "note"
