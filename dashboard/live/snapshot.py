@@ -118,8 +118,10 @@ def _error(one: Row) -> str | None:
     holds = one["stage"] == "failed" or one["waiting_for"] == "configuration"
     if not holds or one["error_class"] is None:
         return None
-    title = words.ERRORS.get(one["error_class"], "Failed")
-    return f"{title}: {one['error_message']}" if one["error_message"] else title
+    title, message = words.ERRORS.get(one["error_class"], "Failed"), str(one["error_message"] or "")
+    if message.lower().startswith(title.lower()):
+        return message
+    return f"{title}: {message}" if message else title
 
 
 def _says(one: Row, error: str | None, preview: str | None) -> str:

@@ -11,6 +11,7 @@ from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.sign_in import sign_in_pages
 
@@ -25,5 +26,6 @@ BLUEPRINTS = (
     contacts_pages,
     contact_import_pages,
     contact_pages,
+    monitor_pages,
     settings_pages,
 )

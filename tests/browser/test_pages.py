@@ -37,13 +37,6 @@ def test_a_toggle_switches_an_automation_where_it_stands(
     assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
 
 
-def test_a_test_trigger_opens_an_execution_that_is_live(visit: Any, automation: dict[str, Any]) -> None:
-    page = visit().page
-    page.get_by_role("button", name="Test trigger").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Sample Person")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible()
-
-
 def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     stories.execution(alice, automation, contact_id=stories.contact(alice, "Ada"))
     stories.failed(alice, automation, contact_id=stories.contact(alice, "Grace"))

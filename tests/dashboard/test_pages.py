@@ -117,12 +117,24 @@ def test_an_empty_workspace_is_told_what_to_do_next(bob: Browser) -> None:
     assert "beckon trigger" in bob.get("/executions").text
 
 
-def test_a_test_trigger_opens_its_execution(bob: Browser, automation: dict[str, Any]) -> None:
-    answer = post(bob, f"/automations/{automation['id']}/test")
-    assert answer.status_code == 303
-    page = bob.get(answer.headers["Location"]).text
-    assert "Sample Person" in page
-    assert '<span class="badge">test</span>' in page
+def test_a_test_trigger_opens_the_monitor_with_its_executions(bob: Browser, automation: dict[str, Any]) -> None:
+    for sample, people in (("1", 1), ("3", 4), ("nonsense", 5), ("-2", 6)):
+        answer = post(bob, f"/automations/{automation['id']}/test", sample=sample)
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"/automations/{automation['id']}/monitor")
+        page = bob.get(answer.headers["Location"]).text
+        assert page.count("<strong>Sample Person") == people
+        assert '<span class="badge">test</span>' in page
+
+
+def test_the_monitor_is_a_page_without_a_script_and_nobody_elses(
+    bob: Browser, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    page = bob.get(f"/automations/{automation['id']}/monitor").text
+    assert "Nobody is on the way" in page
+    assert "As of " in page
+    for path in (charlie.create()["id"], "nonsense"):
+        assert bob.get(f"/automations/{path}/monitor").status_code == 404
+    assert bob.get(f"/automations/{automation['id']}/monitor?test=maybe").status_code == 422
 
 
 def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(

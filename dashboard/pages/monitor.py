@@ -1,0 +1,68 @@
+"""The live monitor as a page: whole without a script, as a snapshot; kept live by the stream where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flask
+
+from dashboard.api.shapes import QueryTruth
+from dashboard.bodies import Body, check
+from dashboard.errors import invalid, not_there
+from dashboard.live import snapshot
+from dashboard.pages import frame
+from models.ids import is_id
+
+monitor_pages = flask.Blueprint("monitor-pages", __name__)
+
+#: The trend of a stage is drawn on a canvas of this size.
+TREND_WIDTH, TREND_HEIGHT = 92.0, 18.0
+
+
+class Chosen(Body):
+    """What the address asks for: one stage, and tests alone or none of them."""
+
+    stage: str | None = None
+    test: QueryTruth | None = None
+
+
+@monitor_pages.get("/automations/<automation_id>/monitor")
+def show(automation_id: str) -> Any:
+    """Where everybody stands."""
+    call = frame.visitor()
+    chosen, problems = check(Chosen, {name: text for name, text in flask.request.args.items() if text})
+    if chosen is None:
+        raise invalid(problems)
+    found = snapshot.read((call.workspace_id, automation_id, chosen.test)) if is_id(automation_id) else None
+    if found is None:
+        raise not_there("There is no automation by that id.")
+    listed = [one for one in found["contacts"] if chosen.stage in (None, one["stage"])]
+    return frame.render("monitor.html", call, found=found, listed=listed, chosen=chosen)
+
+
+@monitor_pages.app_template_filter("elapsed")
+def elapsed(seconds: int) -> str:
+    """`0:08`, `12:33`, `1:02:03`, `2 d 4 h`."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@monitor_pages.app_template_filter("initials")
+def initials(name: str) -> str:
+    """`AB` for Ada Byron."""
+    return "".join(word[0] for word in name.split()[:2]).upper()
+
+
+@monitor_pages.app_template_filter("trend")
+def trend(points: Sequence[int]) -> str:
+    """A line through the points, as SVG has it: the highest at the top, nothing at the bottom."""
+    top = max([*points, 1])
+    step = TREND_WIDTH / max(1, len(points) - 1)
+    return " ".join(
+        f"{number * step:.1f},{TREND_HEIGHT - 1 - (TREND_HEIGHT - 2) * point / top:.1f}"
+        for number, point in enumerate(points)
+    )
