@@ -17,6 +17,7 @@ from cast import Alice, at_rest, bob, finished
 from models import conversation
 from models.database import changed, row, rows, value
 from models.ids import new_id
+from sandbox.server import Running
 from tasks.engine import Engine
 from tasks.inbound import process_events
 from waiting import eventually
@@ -452,3 +453,28 @@ def test_an_event_that_cannot_be_read_keeps_nobody_from_the_others(alice: Alice)
         process_events.fn(*ids)
 
     eventually(lambda: len(contacts()) == 2)
+
+
+def test_a_send_whose_answer_was_lost_goes_on_when_its_echo_comes(alice: Alice, sandbox: Running) -> None:
+    answer = {"channel": "instagram", "body": "Here it is"}
+    alice.automation(
+        [{"id": "link", "action": "send_message", "with": answer}, *TAG],
+        trigger=on("instagram.message", keywords=["link"]),
+    )
+    sandbox.fault(provider="instagram", fault="reset_after", times=1)
+    tell(says("the link please"))
+    held = finished(executions()[0]["id"])
+    assert (held["status"], held["error_class"]) == ("failed", "unknown_outcome")
+    (sent,) = sandbox.messages("instagram", PERSON)
+
+    tell(echo({"channel": "instagram"}, mid=sent["id"], metadata=sent["body"]["message"]["metadata"]))
+
+    eventually(lambda: executions()[0]["status"] == "succeeded")
+    assert row("select status, provider_message_id from messages") == {
+        "status": "sent", "provider_message_id": sent["id"],
+    }  # fmt: skip
+    assert contacts()[0]["tags"] == ["seen"]
+    assert len(sandbox.messages("instagram", PERSON)) == 1
+    tell(event(read={"mid": sent["id"]}))
+    assert value("select status from messages") == "read"
+    books_balance()

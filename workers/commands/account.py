@@ -1,0 +1,80 @@
+"""`beckon account`: the Pages and Instagram accounts for which a workspace speaks and hears."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import click
+
+from workers.terminal import Refused, actor, connected, in_workspace, show_json, show_table, workspace_id
+from workers.terminal import as_json as json_option
+
+CHANNELS = ("facebook", "instagram")
+
+
+@click.group()
+def command() -> None:
+    """Connect accounts of Facebook and Instagram. Meta's webhooks about an account that nobody has are dropped."""
+
+
+@command.command()
+@click.argument("channel", type=click.Choice(CHANNELS), metavar="CHANNEL")
+@click.argument("external_id", metavar="ID")
+@in_workspace
+@click.option("--name", default="", help="What to call it.")
+@click.option("--token-stdin", is_flag=True, help="Read its own access token from standard input.")
+def add(channel: str, external_id: str, workspace: str, name: str, token_stdin: bool) -> None:
+    """Connect the Page or the Instagram account with Meta's id ID; CHANNEL is `facebook` or `instagram`.
+
+    Without a token of its own it speaks with META_PAGE_ACCESS_TOKEN.
+    """
+    from models import account, audit
+    from models.database import acting_as
+
+    if not re.fullmatch(r"[0-9]{1,32}", external_id):
+        raise click.BadParameter("must be the number that Meta gave the account", param_hint="ID")
+    token = sys.stdin.readline().strip() if token_stdin else None
+    if token_stdin and not token:
+        raise Refused("There was no access token on standard input.")
+    with connected() as told:
+        found = workspace_id(workspace)
+        with acting_as(found):
+            made = account.add(found, channel, external_id, name, access_token=token, secret_key=told.secret_key)
+            detail = {"channel": channel, "externalId": external_id, "hasToken": token is not None}
+            audit.record(found, actor(), "account.connected", "account", made, detail)
+    click.echo(f"{channel} {external_id} is connected. Its id here is {made}.")
+
+
+@command.command("list")
+@in_workspace
+@json_option
+def list_(workspace: str, as_json: bool) -> None:
+    """List the workspace's accounts, oldest first; tokens are never shown."""
+    with connected():
+        from models import account
+
+        found = [account.shown(one) for one in account.every(workspace_id(workspace))]
+    if as_json:
+        show_json({"accounts": found})
+        return
+    headings = ("id", "channel", "Meta's id", "name", "own token")
+    show_table(headings, [list(one.values()) for one in found], "No account. `beckon account add` connects one.")
+
+
+@command.command()
+@click.argument("account_id", metavar="ID")
+@in_workspace
+def remove(account_id: str, workspace: str) -> None:
+    """Disconnect the account whose id here is ID: nothing is heard of it from now on."""
+    with connected():
+        from models import account, audit
+        from models.database import acting_as
+        from models.ids import is_id
+
+        found = workspace_id(workspace)
+        with acting_as(found):
+            if not is_id(account_id) or not account.remove(found, account_id):
+                raise Refused("There is no account by that id.")
+            audit.record(found, actor(), "account.disconnected", "account", account_id)
+    click.echo("The account is disconnected.")
