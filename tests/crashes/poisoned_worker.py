@@ -4,17 +4,19 @@ import os
 import signal
 import sys
 
-from providers import gemini
+import providers
+from providers.base import Account
+from providers.writing import Prompt, Written
 from workers.engine import run_worker
 
-_generate = gemini.generate
+_generate = providers.WRITERS["gemini"]
 
 
-def _deadly(account: gemini.Account, prompt: gemini.Prompt) -> gemini.Generated:
+def _deadly(account: Account, prompt: Prompt) -> Written:
     if "poison" in prompt.text:
         os.kill(os.getpid(), signal.SIGKILL)
     return _generate(account, prompt)
 
 
-gemini.generate = _deadly
+providers.WRITERS["gemini"] = _deadly
 run_worker(sys.argv[1])

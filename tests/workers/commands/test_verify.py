@@ -1,4 +1,4 @@
-"""`beckon verify` and `beckon demo`: after real executions nothing is broken, and what is broken is shown."""
+"""`beckon verify`: after real executions nothing is broken, and what is broken is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 
 from cast import HELLO, WRITTEN, at_rest, finished
-from models import demo
 from models.database import changed
 
 FAILING = [{"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.gone }}"}}]
@@ -40,12 +39,3 @@ def test_what_is_broken_is_named_and_the_code_is_1(alice, beckon):
     told = json.loads(beckon("verify", "--json", code=1).stdout)
     broken = {one["name"]: one for one in told["invariants"] if not one["holds"]}
     assert broken["status_and_stage"]["examples"] == [found["id"]]
-
-
-def test_the_demo_shows_a_welcome_from_its_trigger_to_the_sandbox(engine, settings, beckon, sandbox):
-    demo.make()
-    shown = beckon("demo").stdout
-    assert "Welcome by e-mail v1 for Ada" in shown
-    assert "stage completed" in shown
-    (received,) = sandbox.messages(provider="mailgun")
-    assert received["to"] in shown
