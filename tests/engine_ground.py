@@ -42,16 +42,23 @@ def settings(database_urls: object, redis_url: str, shared_sandbox: Running) -> 
 
 
 @pytest.fixture(scope="session")
-def _engine(settings: Settings) -> Iterator[tuple[Engine, Begun]]:
-    if _engines:
-        yield _engines[0]
-        return
-    database.open_pool(settings.database_service_url, "beckon_service", 40)
-    engine = start(settings)
-    begun = begin(settings, broker.QUEUES, threads=8)
-    _engines.append((engine, begun))
-    yield engine, begun
-    stop(engine, begun, sends_get_seconds=1.0)
+def _end() -> Iterator[None]:
+    yield
+    end_engine()
+
+
+def running_engine(settings: Settings) -> tuple[Engine, Begun]:
+    """This process's engine and what it runs on, begun by whoever asks first."""
+    if not _engines:
+        engine = start(settings)
+        _engines.append((engine, begin(settings, broker.QUEUES, threads=8)))
+    return _engines[0]
+
+
+def end_engine() -> None:
+    """Leave the work to others: an engine of this process would answer the bells that a test's own processes await."""
+    while _engines:
+        stop(*_engines.pop(), sends_get_seconds=1.0)
 
 
 @pytest.fixture
@@ -62,13 +69,14 @@ def sandbox(shared_sandbox: Running) -> Running:
 
 
 @pytest.fixture
-def engine(_engine: tuple[Engine, Begun], settings: Settings, clean: None, sandbox: Running) -> Iterator[Engine]:
+def engine(_end: None, settings: Settings, clean: None, sandbox: Running) -> Iterator[Engine]:
     """A running engine on an empty database; the test's own thread may query too."""
     # A test of another folder may have pointed this process elsewhere meanwhile.
     database.open_pool(settings.database_service_url, "beckon_service", 40)
+    engine, begun = running_engine(settings)
     with database.connection():
-        yield _engine[0]
-    _come_to_rest(_engine[1])
+        yield engine
+    _come_to_rest(begun)
 
 
 def _come_to_rest(begun: Begun) -> None:

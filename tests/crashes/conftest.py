@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import settings as settings_module
-from engine_ground import sandbox, shared_sandbox
+from engine_ground import end_engine, sandbox, shared_sandbox
 from ephemeral.connection import open_ephemeral
 from models import database
 from programs import Programs
@@ -31,6 +31,7 @@ def programs(
     settings: Settings, clean: None, sandbox: Running, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Programs]:
     """An empty database, and the means to start processes on it."""
+    end_engine()
     database.open_pool(settings.database_service_url, "beckon_service", 10)
     open_ephemeral(settings)
     broker.set_up(settings)

@@ -13,11 +13,11 @@ import pytest
 
 import settings as settings_module
 from cast import Alice
-from engine_ground import _engine, engine, sandbox, settings, shared_sandbox
+from engine_ground import _end, engine, sandbox, settings, shared_sandbox
 from models import workspace
 from tasks.engine import Engine
 
-__all__ = ["_engine", "engine", "sandbox", "settings", "shared_sandbox"]
+__all__ = ["_end", "engine", "sandbox", "settings", "shared_sandbox"]
 
 Ran = subprocess.CompletedProcess[str]
 
