@@ -55,6 +55,13 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
     )
 
 
+def forget(provider: str, event_ids: Sequence[str]) -> None:
+    """Keep no longer what these said, only that they were told: they still change nothing when they come again."""
+    changed(
+        "update inbound_events set body = '{}' where provider = %s and event_id = any(%s)", (provider, list(event_ids))
+    )
+
+
 def drop(row_id: str) -> None:
     """It is nobody's: keep nothing of it."""
     changed("delete from inbound_events where id = %s", (row_id,))

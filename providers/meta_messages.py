@@ -20,6 +20,16 @@ LONGEST_TEXT = 20_000
 MOST_ATTACHMENTS = 20
 
 
+#: How often Instagram lets a message be edited.
+MOST_EDITS = 5
+
+
+def told_of(account: str, mid: str) -> list[str]:
+    """The ids of the events that bear the text of a message."""
+    edits = [f"{account}:edit:{mid}:{number}" for number in range(1, MOST_EDITS + 1)]
+    return [f"{account}:message:{mid}", *edits]
+
+
 class _Event:
     """One event with what all kinds need of it."""
 

@@ -33,6 +33,8 @@ class Match(enum.Enum):
 
 def match(trigger: Trigger, payload: Mapping[str, object]) -> Match:
     """How this trigger wants this payload; one without posts and keywords wants all of its type."""
+    if not trigger.with_:
+        return Match.ANY
     posts, keywords = _texts(trigger.with_.get("posts")), _texts(trigger.with_.get("keywords"))
     if posts and _said(payload, "comment", "media_id") not in posts:
         return Match.NO

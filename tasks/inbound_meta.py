@@ -13,11 +13,12 @@ from typing import Any
 
 import clock
 import metrics
-from models import account, contact_lookup, contact_matching, conversation, execution, message
+from models import account, contact_lookup, contact_matching, conversation, execution, inbound_event, message
 from models.contact_matching import ContactRefused
 from models.database import Row, acting_as
 from providers.base import Callback
 from providers.meta_callbacks import moment_at
+from providers.meta_messages import told_of
 from rules.contacts import LONGEST_NAME
 from rules.facts import moment
 from tasks.bells import ring_after_commit
@@ -112,6 +113,10 @@ class _Heard:
             *self.where, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
         )
 
+    def forget(self) -> None:
+        """Keep the text of an unsent message nowhere, not even raw."""
+        inbound_event.forget(self.channel, told_of(str(self.detail["account"]), self.mid))
+
     def wake(self) -> bool:
         """Let go on what waits for an answer of this contact; whether anything did."""
         woken = execution.wake_for_events([(self.contact_id, REPLIED)])
@@ -141,6 +146,7 @@ def _hear(heard: _Heard) -> None:
             conversation.record_edited(*heard.where, heard.callback.text, heard.at)
         case "unsent":
             conversation.record_deleted(*heard.where, heard.at, heard.kind)
+            heard.forget()
         case "reacted":
             heard.keep("reaction")
         case "unsubscribed":
@@ -179,7 +185,10 @@ def _comment(heard: _Heard) -> None:
 
 def _say(heard: _Heard) -> None:
     kept = heard.keep(heard.kind)
-    if heard.kind not in MESSAGES or kept["deleted_at"] is not None:
+    if kept["deleted_at"] is not None:
+        heard.forget()
+        return
+    if heard.kind not in MESSAGES:
         return
     told = {
         "id": heard.mid,

@@ -352,6 +352,9 @@ def test_an_unsent_message_is_forgotten_and_starts_nothing_even_if_it_comes_late
     assert row("select text from received_messages") == {"text": None}
     tell(says("stays", mid="m-2"), event(message={"mid": "m-2", "is_deleted": True}))
     assert value("select count(*) from received_messages where text is not null") == 0
+    assert "never mind" not in (raw := str(rows("select body from inbound_events")))
+    assert "stays" not in raw
+    assert tell(says("stays", mid="m-2")) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
