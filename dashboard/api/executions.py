@@ -67,7 +67,9 @@ _MESSAGES = shapes.listing(
     shapes.record(
         id=shapes.ID, channel=shapes.TEXT, to=shapes.TEXT, subject=shapes.maybe(shapes.TEXT), body=shapes.TEXT,
         status=shapes.TEXT, provider=shapes.TEXT, sandbox=shapes.BOOL, providerMessageId=shapes.maybe(shapes.TEXT),
-        sentAt=shapes.maybe(shapes.TIME), generationMs=shapes.maybe(shapes.COUNT),
+        sentAt=shapes.maybe(shapes.TIME), generationMs=shapes.maybe(shapes.COUNT), way=shapes.maybe(shapes.TEXT),
+        shortenedFrom=shapes.maybe(shapes.COUNT), buttons=shapes.listing(shapes.ANY),
+        quickReplies=shapes.listing(shapes.TEXT),
     )
 )  # fmt: skip
 

@@ -32,8 +32,10 @@ RULES = {
     "tags": "tags", "where": "conditions", "conditions": "conditions", "frequency_cap": "messaged enough",
     "active_hours": "outside hours", "daily_limit": "daily limit", "contact_daily_limit": "contact's daily limit",
     "reentry": "already entered", "replied": "answered", "unsubscribed": "unsubscribed", "stopped": "stopped",
-    "rejected": "rejected",
+    "rejected": "rejected", "window_closed": "window closed", "no_comment": "no comment",
+    "comment_too_old": "comment too old", "comment_answered": "comment answered",
 }  # fmt: skip
+WAYS = {"private_reply": "private reply", "comment_reply": "reply in public"}
 MESSAGES = {
     "pending": "Not sent yet", "review": "Waits for review", "sending": "Being sent", "sent": "Accepted",
     "delivered": "Delivered", "read": "Read", "bounced": "Bounced", "complained": "Complained", "failed": "Failed",

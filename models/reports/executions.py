@@ -110,7 +110,9 @@ def _steps(execution_id: str) -> list[Row]:
 def _messages(execution_id: str) -> list[Row]:
     return rows(
         'select id, step_id, round, channel, to_address "to", subject, body, format, status, provider, sandbox, '
-        "provider_message_id, send_at, sent_at, generation_ms, error_class, error_message, created_at "
+        "provider_message_id, send_at, sent_at, generation_ms, error_class, error_message, created_at, "
+        "detail->>'way' as way, (detail->>'shortenedFrom')::integer as shortened_from, "
+        "coalesce(detail->'buttons', '[]') as buttons, coalesce(detail->'quickReplies', '[]') as quick_replies "
         "from messages where execution_id = %s order by id",
         (execution_id,),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -166,6 +167,19 @@ def test_a_message_that_waits_for_review_is_approved_or_rejected_once(
     assert alice.post(path, {"decision": "reject"}).status_code == 409
     (message,) = alice.get(f"/api/executions/{one}").json["execution"]["messages"]
     assert (message["status"], message["body"]) == ("pending", "Other words")
+
+
+def test_a_direct_message_says_how_it_went_and_what_was_cut(alice: Producer, automation: dict[str, Any]) -> None:
+    one = execution(alice, automation)
+    detail = {"way": "private_reply", "shortenedFrom": 1400, "buttons": [{"title": "Shop", "url": "https://x.test/"}]}
+    stories.message(alice, automation, one, channel="instagram", detail=json.dumps(detail))
+    stories.message(alice, automation, one, step_id="mail", key=f"{one}:mail:0")
+
+    direct, email = alice.get(f"/api/executions/{one}").json["execution"]["messages"]
+
+    assert (direct["way"], direct["shortenedFrom"], direct["quickReplies"]) == ("private_reply", 1400, [])
+    assert direct["buttons"] == [{"title": "Shop", "url": "https://x.test/"}]
+    assert (email["way"], email["shortenedFrom"], email["buttons"]) == (None, None, [])
 
 
 def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:

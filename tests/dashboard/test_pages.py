@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -264,6 +265,20 @@ def test_a_message_is_read_changed_and_approved_on_the_page(
         assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
     again = post(bob, f"/executions/{one}/messages/{message}/reject")
     assert "waits for review" in words_of(bob.get(again.location).text)
+
+
+def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one = stories.execution(alice, automation)
+    detail = {"way": "private_reply", "shortenedFrom": 1400, "buttons": [{"title": "Send <it>", "payload": "SEND"}]}
+    stories.message(alice, automation, one, channel="instagram", to_address="178", detail=json.dumps(detail))
+
+    page = bob.get(f"/executions/{one}").text
+
+    assert "Instagram, private reply to 178" in words_of(page)
+    assert "[Send &lt;it&gt;]" in page
+    assert "shortened from 1400 characters" in page
 
 
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
