@@ -11,11 +11,14 @@ import clock
 from cast import Alice, at_rest, bob, execution, finished, let_time_pass, messages, stages, steps
 from ephemeral import slots
 from ephemeral.connection import ephemeral
+from ephemeral.rate_limits import Limit
 from models import account, conversation
+from models import execution as events
 from models.database import changed, row, rows
 from sandbox.server import Running
 from settings import Settings
 from tasks import pacing, shutdown, sweeps
+from tasks.bells import ring_for
 from tasks.engine import Engine
 from waiting import eventually
 
@@ -381,23 +384,21 @@ def test_two_messages_to_one_person_keep_their_distance_and_use_up_no_attempt(
     assert "booked" not in messages(found["id"])[1]["detail"]
 
 
-def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, engine: Engine, sandbox: Running) -> None:
-    account.add(alice.workspace_id, "instagram", "17840000000000001", "First")
+def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, sandbox: Running) -> None:
+    page = "17840000000000001"
+    account.add(alice.workspace_id, "instagram", page, "First")
     alice.automation([reply()])
+    # As if it had just sent what it may within ten seconds.
+    slots.book(Limit("meta_page", 0.1, 1), f"instagram:{page}")
+
     given = [{"payload": {"comment": {"id": f"c{n}"}}, "contact": bob(external_id=f"b{n}", email=None, phone=None)}
-             for n in range(60)]  # fmt: skip
+             for n in range(6)]  # fmt: skip
+    waiting = [at_rest(one) for one in alice.triggers(given)]
 
-    alice.triggers(given)
-
-    def all_stand() -> bool:
-        found = rows("select status, waiting_for from executions")
-        return all(one["status"] == "succeeded" or one["waiting_for"] == "rate_limit" for one in found)
-
-    eventually(all_stand)
-    waiting = rows("select due_at from executions where waiting_for = 'rate_limit' and status = 'waiting'")
-    assert 0 < len(waiting) <= 20
+    assert {(one["waiting_for"], one["attempt"]) for one in waiting} == {("rate_limit", 1)}
     # Each has a moment of its own.
     assert len({one["due_at"] for one in waiting}) == len(waiting)
+    assert sandbox.messages() == []
 
 
 def test_a_throttle_of_meta_stops_the_whole_page_until_it_ends(alice: Alice, sandbox: Running) -> None:
@@ -551,3 +552,28 @@ def test_a_worker_that_stops_hands_a_follow_check_back_to_be_made_again(
     assert found["status"] == "succeeded"
     assert steps(found["id"])["follow"]["output"] == {"following": True}
     assert steps(found["id"])["follow"]["attempts"] == 1
+
+
+def test_a_comment_leads_through_the_opening_message_and_the_follow_check_to_the_main_one(
+    alice: Alice, sandbox: Running
+) -> None:
+    """Instagram tells who follows only once the person has written; the answer to the opening message is that."""
+    link, ask = direct("main", body="Here is your link"), direct("ask", body="Follow us first")
+    main = {"id": "fork", "action": "branch", "if": "steps.follow.following == true", "then": [link], "else": [ask]}
+    answer = {"id": "answered", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "1d"},
+              "then": [FOLLOW, main]}  # fmt: skip
+    alice.automation([reply(), private(buttons=[{"title": "Send it"}]), answer])
+    waiting = at_rest(alice.trigger(payload=COMMENT, contact=ada()))
+    assert waiting["waiting_for"] == "event"
+
+    conversation.record_received(
+        alice.workspace_id, waiting["contact_id"], "instagram", "mid-1", kind="postback", text="Send it", at=clock.now()
+    )
+    ring_for(events.wake_for_events([(waiting["contact_id"], "contact.replied")]))
+
+    found = finished(waiting["id"])
+    assert found["status"] == "succeeded"
+    sent = sandbox.messages("instagram")
+    assert [one["path"].rsplit("/", 1)[1] for one in sent] == ["replies", "messages", "messages"]
+    assert sent[2]["body"]["message"]["text"] == "Here is your link"
+    assert sent[2]["to"] == INSTAGRAM_ID
