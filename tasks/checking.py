@@ -14,12 +14,12 @@ from rules import eligibility
 from rules.eligibility import Skip, Wait
 from rules.plan import first_send_channel, first_send_way
 from tasks import direct_messages
+from tasks.channels import ADDRESSES
 from tasks.direct_messages import TO_COMMENT
 from tasks.engine import Engine
 from tasks.follow_ups import channel_of_follow_up, steps_of_follow_up
 from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import give_back_place, take_place
-from tasks.sending import ADDRESSES
 
 
 def check(engine: Engine, passage: Passage) -> bool:

@@ -26,7 +26,9 @@ from rules.errors import Bug, ExecutionError, Quarantined
 from tasks import quiet_steps
 from tasks.bells import ring_for
 from tasks.broker import ring
+from tasks.channels import address_of, channel_of, is_to_contact, provider_of
 from tasks.checking import check
+from tasks.composing import prepare
 from tasks.engine import Engine, current
 from tasks.failures import fail
 from tasks.follow_check import check_follow
@@ -35,7 +37,7 @@ from tasks.held import held
 from tasks.passage import Passage
 from tasks.reviews import awaits_review
 from tasks.rounds import end_round, is_called_off, next_of_round
-from tasks.sending import address_of, channel_of, is_to_contact, prepare, provider_of, send
+from tasks.sending import send
 from tasks.shutdown import hand_on
 
 log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Sends one step's message: writes it down under its unique key, marks it as being sent, and only then speaks.
+"""Sends one step's message: has it written down under its unique key, marks it as being sent, and only then speaks.
 
 A message found marked as being sent, by a delivery that did not send it itself, was cut off: nobody knows whether the
 provider took it, so it is never simply sent again (product, guarantee 2). Notices and webhooks are messages too, but
@@ -7,37 +7,28 @@ not to the contact: they leave the stage as it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import mrml
-
 import metrics
-from providers import CHANNELS, PROVIDERS
+from providers import PROVIDERS
 from providers.base import Account, Outgoing, Receipt
 from rules.definition import Step
 from rules.eligibility import Skip, unreachable
-from rules.errors import InvalidRequest, RateLimited, UnknownOutcome, WindowClosed
-from rules.schedule import send_time
-from rules.templating import render, render_within
-from settings import Settings
+from rules.errors import RateLimited, UnknownOutcome, WindowClosed
+from rules.templating import render
 from tasks import direct_messages, pacing
 from tasks.accounts import account_for
+from tasks.channels import address_of, channel_of, is_to_contact
+from tasks.composing import one_line, prepare
 from tasks.direct_messages import TO_COMMENT, Sender
 from tasks.engine import Engine
 from tasks.follow_ups import as_output, called_off
 from tasks.held import held_provider
 from tasks.passage import FIRST_ROUND, Passage
 from tasks.places import take_place
-from tasks.reviews import awaits_review, first_status, rejection
-from tasks.writers import chosen
-
-#: The contact's field that a channel writes to.
-ADDRESSES = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
-#: What an operator reads where the real address is a secret.
-_NAMED = {"slack": "Slack", "discord": "Discord"}
+from tasks.reviews import awaits_review, rejection
 
 
 def send(engine: Engine, passage: Passage, step: Step) -> bool:
@@ -96,121 +87,6 @@ def _without_a_place(passage: Passage, step: Step) -> Skip | None:
     return take_place(passage) or direct_messages.answered(passage, step)
 
 
-def is_to_contact(step: Step) -> bool:
-    """Whether the step writes to the contact, and so moves the stage."""
-    return step.channel is not None
-
-
-def channel_of(step: Step) -> str:
-    """The channel that a sending step speaks on."""
-    if step.action == "notify":
-        return str(step.with_["channel"])
-    return step.channel or {"call_webhook": "webhook", "check_follow": "instagram"}[step.action]
-
-
-def address_of(passage: Passage, step: Step) -> str | None:
-    """Where a message to the contact goes, or None where there is no such address or comment."""
-    if step.way in TO_COMMENT:
-        comment = direct_messages.comment_of(passage)
-        return comment.id if comment else None
-    address = (passage.contact or {}).get(ADDRESSES[channel_of(step)])
-    return str(address) if address else None
-
-
-def provider_of(settings: Settings, step: Step) -> str | None:
-    """The provider of the step's outside call; None where it makes none."""
-    if step.action == "generate_message":
-        return chosen(settings, step).provider
-    return CHANNELS[channel_of(step)] if step.queue == "sending" else None
-
-
-def prepare(engine: Engine, passage: Passage, step: Step) -> dict[str, Any]:
-    """Write the message down once: a retry sends the same text to the same address under the same key."""
-    message = passage.messages.get(step.id)
-    if message is not None:
-        return message
-    facts, channel = passage.facts(), channel_of(step)
-    to, body = _content(passage, step, facts)
-    detail = None
-    if channel in direct_messages.CHANNELS:
-        body, detail = direct_messages.written(step, body, facts)
-    written = {name: _rendered(step, name, facts) for name in ("subject", "from", "reply_to")}
-    return passage.message(
-        step,
-        status=first_status(step),
-        channel=channel,
-        provider=CHANNELS[channel],
-        sandbox=_is_sandbox(engine, passage),
-        to_address=to,
-        sender=written["from"],
-        subject=written["subject"],
-        body=body,
-        format="html" if step.with_.get("format") in ("html", "mjml") else "text",
-        generation_ms=_generation_ms(passage),
-        detail=detail,
-        send_at=_send_at(passage, step, facts),
-    )
-
-
-def _rendered(step: Step, name: str, facts: Mapping[str, object]) -> str | None:
-    """A field of one line: what a value brings of line breaks would be a new header."""
-    source = step.with_.get(name)
-    return " ".join(render(source, facts).split()) or None if source else None
-
-
-def _content(passage: Passage, step: Step, facts: Mapping[str, object]) -> tuple[str, str]:
-    """Where the message goes and what it says."""
-    if step.action == "notify":
-        return _NAMED[step.with_["channel"]], render(step.with_["text"], facts)
-    if step.action == "call_webhook":
-        return render(step.with_["url"], facts), _webhook_body(passage, step, facts)
-    address = address_of(passage, step) or ""
-    format = step.with_.get("format")
-    body = render(step.with_["body"], facts, html=format in ("html", "mjml"))
-    if not body.strip():
-        raise InvalidRequest("The message is empty: nothing was sent. Look at the step's body.")
-    if format != "mjml":
-        return address, body
-    try:
-        return address, mrml.to_html(body).content
-    except OSError as error:
-        raise InvalidRequest(f"The body is not valid MJML: {error}") from None
-
-
-def _webhook_body(passage: Passage, step: Step, facts: Mapping[str, object]) -> str:
-    body = step.with_.get("body")
-    if isinstance(body, str):
-        return render(body, facts)
-    if body is not None:
-        return json.dumps(render_within(body, facts))
-    happened = {
-        "type": passage.row["trigger_type"],
-        "timestamp": passage.now().isoformat(),
-        "data": {"executionId": passage.execution_id, "contact": passage.contact, "payload": passage.row["payload"]},
-    }
-    return json.dumps(happened, default=str)
-
-
-def _generation_ms(passage: Passage) -> int | None:
-    """How long the newest generated text took, which this message is taken to carry."""
-    times = [
-        step["execution_time_ms"] for step in passage.steps.values()
-        if step["action"] == "generate_message" and step["status"] == "succeeded"
-    ]  # fmt: skip
-    return times[-1] if times else None
-
-
-def _send_at(passage: Passage, step: Step, facts: Mapping[str, object]) -> datetime | None:
-    if step.send_at is None:
-        return None
-    text = render(step.send_at, facts).strip()
-    zone = (passage.contact or {}).get("timezone") or passage.row["workspace_timezone"]
-    try:
-        return send_time(text, zone, passage.now())
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f'send_at is "{text}", which is not a time such as 2026-12-24T09:00:00Z') from None
-
-
 def _later(passage: Passage, message: Mapping[str, Any]) -> bool:
     """Leave the message ready until its time."""
     send_at = message["send_at"]
@@ -248,11 +124,6 @@ def _unreachable(passage: Passage, step: Step, sender: Sender | None) -> Skip | 
     return refused or (direct_messages.refused(passage, channel, way, sender) if sender else None)
 
 
-def _is_sandbox(engine: Engine, passage: Passage) -> bool:
-    """What the message will say before it is sent; a missing key is reported when it is."""
-    return passage.test or (engine.settings.sandbox == "auto" and passage.row["demo"])
-
-
 def _account(engine: Engine, passage: Passage, provider: str, sender: Sender | None) -> Account:
     return account_for(
         engine.settings,
@@ -286,7 +157,7 @@ def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> Re
         subject=message.get("subject"),
         format=message["format"],
         sender=message.get("sender"),
-        reply_to=_rendered(step, "reply_to", passage.facts()),
+        reply_to=one_line(step, "reply_to", passage.facts()),
         headers={name: render(text, passage.facts()) for name, text in (step.with_.get("headers") or {}).items()},
         still_ours=lambda: engine.leases.still_ours(passage),
         **direct_messages.outgoing(message),

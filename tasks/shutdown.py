@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from rules.errors import UnknownOutcome
 from tasks.broker import ring
+from tasks.channels import provider_of
 from tasks.engine import Engine
 from tasks.failures import fail
 from tasks.passage import Passage
-from tasks.sending import provider_of
 
 #: Calls that are made again by whoever goes on: they ask and change nothing outside.
 WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
