@@ -40,6 +40,15 @@ def let_go(kind: str, name: str, workspace_id: str) -> list[Row]:
     return execution.resume_paused("e.workspace_id = %s", (workspace_id,))
 
 
+def let_go_of_credentials(name: str, workspace_id: str) -> list[Row]:
+    """End a provider's pause that refused credentials made, and no operator's; the executions that go on."""
+    ended = changed(
+        "delete from pauses where kind = 'provider' and name = %s and workspace_id = %s and reason = 'configuration'",
+        (name, workspace_id),
+    )
+    return execution.resume_paused("e.workspace_id = %s", (workspace_id,)) if ended else []
+
+
 def of_credentials() -> list[Row]:
     """The pauses that refused credentials made: workspace, provider and the credentials' fingerprint."""
     return rows(

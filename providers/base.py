@@ -62,6 +62,8 @@ class Account:
     secrets: Mapping[str, str]
     sandbox: bool = False
     allowed_networks: tuple[str, ...] = ()
+    #: The address was written by a user, and must not lead into a private network.
+    guarded: bool = False
 
     def __repr__(self) -> str:
         # Only the host of the address: Slack's and Discord's paths are secrets.

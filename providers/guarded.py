@@ -109,7 +109,7 @@ def checked_addresses(host: str, port: int, networks: tuple[Network, ...]) -> li
     for address in addresses:
         if not _allowed(ipaddress.ip_address(address.split("%")[0]), networks):
             raise InvalidRequest(
-                f"{host} stands in a private or reserved network, which webhooks may not reach. "
+                f"{host} stands in a private or reserved network, which addresses that users write may not reach. "
                 "Use a public address, or let an operator add the network to WEBHOOK_ALLOWED_NETWORKS."
             )
     return addresses

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers import answers, wire, writing
+from providers import answers, guarded, wire, writing
 from providers.base import Account, Refusal
 from providers.shapes import at_path, text_at
 from providers.writing import Prompt, Written
@@ -68,7 +68,8 @@ def _attempt(account: Account, prompt: Prompt) -> Written:
         body=json.dumps(_request(prompt, account.base_url)).encode(),
         read_seconds=writing.READ_SECONDS,
     )
-    answer = wire.exchange(call)
+    is_guarded = account.guarded and not account.sandbox
+    answer = guarded.exchange(call, account.allowed_networks) if is_guarded else wire.exchange(call)
     if answer.status != 200:
         raise refusal(account, answer)
     return read_answer(answer.json(), prompt.model)

@@ -30,6 +30,9 @@ _BASE_URLS = {
     "slack": "slack_webhook_url",
     "discord": "discord_webhook_url",
 }
+#: Where a missing key is to be given.
+_ENVIRONMENT = "add it to the environment and restart"
+_REMEDY = dict.fromkeys(("gemini", "openai"), f"give the workspace a key on the Settings page, or {_ENVIRONMENT}")
 _MORE_SECRETS = {"mailgun": ("MAILGUN_FROM",), "telnyx": ("TELNYX_MESSAGING_PROFILE_ID",)}
 
 
@@ -72,7 +75,7 @@ def account_for(
     if test:
         raise ConfigurationError("Tests speak to the sandbox alone, and BECKON_SANDBOX is off.")
     if absent:
-        raise ConfigurationError(f"{', '.join(absent)} is not set: add it to the environment and restart.")
+        raise ConfigurationError(f"{', '.join(absent)} is not set: {_REMEDY.get(provider, _ENVIRONMENT)}.")
     base = _BASE_URLS.get(provider)
     return Account(
         provider=provider,

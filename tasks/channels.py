@@ -35,8 +35,8 @@ def address_of(passage: Passage, step: Step) -> str | None:
     return str(address) if address else None
 
 
-def provider_of(settings: Settings, step: Step) -> str | None:
+def provider_of(settings: Settings, passage: Passage, step: Step) -> str | None:
     """The provider of the step's outside call; None where it makes none."""
     if step.action == "generate_message":
-        return chosen(settings, step).provider
+        return chosen(passage.settings or settings, step).provider
     return CHANNELS[channel_of(step)] if step.queue == "sending" else None

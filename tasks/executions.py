@@ -167,7 +167,7 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
                 goes_on = _stays_here(engine, passage, step, queue) and _do(engine, passage, step)
     except ExecutionError as error:
         step = passage.step
-        fail(engine.settings, passage, step, error, provider_of(engine.settings, step) if step else None)
+        fail(engine.settings, passage, step, error, provider_of(engine.settings, passage, step) if step else None)
         _count_failure(passage, step, error)
     except (LeaseLost, *CONNECTION_ERRORS):
         raise

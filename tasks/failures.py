@@ -122,7 +122,8 @@ def _await_operator(
         passage.message(step, status="pending", error_class=error.error_class, error_message=error.message)
     _step_back(passage)
     if provider is not None and not passage.test:
-        credentials = fingerprint(settings, provider, passage.row["workspace_id"])
+        # Of the settings that the call was made with: a change that came since mends the pause.
+        credentials = fingerprint(passage.settings or settings, provider, passage.row["workspace_id"])
         passage.also(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
     if passage.state["misconfigured_since"] is None:
         passage.state["misconfigured_since"] = passage.now()

@@ -16,6 +16,7 @@ from rules.templating import render
 from tasks.accounts import account_for
 from tasks.engine import Engine
 from tasks.held import held_provider
+from tasks.model_settings import ModelInUse, in_use
 from tasks.passage import Passage
 from tasks.prompts import prompt_facts, prompt_text
 from tasks.writers import chosen
@@ -25,12 +26,16 @@ log = structlog.get_logger(__name__)
 
 def generate(engine: Engine, passage: Passage, step: Step) -> bool:
     """Write the text; whether the passage goes on in place."""
-    writer = chosen(engine.settings, step)
+    used = in_use(engine.settings, passage.row["workspace_id"])
+    writer = chosen(used.settings, step)
+    passage.settings = used.settings
     if held_provider(passage, writer.provider):
         return False
-    prompt = _prompt(passage, step, writer.model)
-    account = account_for(
-        engine.settings, writer.provider, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
+    prompt = _prompt(passage, step, writer.model, used)
+    account = used.guard(
+        account_for(
+            used.settings, writer.provider, passage.row["workspace_id"], test=passage.test, demo=passage.row["demo"]
+        )
     )
     passage.begin(step)
     passage.enter("generating")
@@ -64,13 +69,13 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
     return True
 
 
-def _prompt(passage: Passage, step: Step, model: str) -> Prompt:
+def _prompt(passage: Passage, step: Step, model: str, used: ModelInUse) -> Prompt:
     facts = prompt_facts(passage, step)
     system = step.with_.get("system")
     return Prompt(
         model=model,
         text=prompt_text(passage, step, facts),
         system=render(system, facts) if system else None,
-        max_tokens=int(step.with_.get("max_tokens") or Prompt.max_tokens),
-        temperature=step.with_.get("temperature"),
+        max_tokens=int(step.with_.get("max_tokens") or used.max_tokens or Prompt.max_tokens),
+        temperature=step.with_.get("temperature", used.temperature),
     )

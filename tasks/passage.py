@@ -23,6 +23,7 @@ from rules.errors import ExecutionError, UnknownOutcome
 from rules.facts import contact_facts, facts
 from rules.plan import find_step
 from rules.runs import kind_of
+from settings import Settings
 
 #: The first passage; follow-ups are numbered from 1.
 FIRST_ROUND = 0
@@ -59,6 +60,8 @@ class Passage:
         self.call: str | None = None
         #: The step that is being done.
         self.step: Step | None = None
+        #: The settings with the workspace's words about its model laid over them, once a text was asked for.
+        self.settings: Settings | None = None
         #: Messages that providers took and that are not on record yet: their id, and the provider's.
         self.accepted: dict[str, str | None] = {}
         #: The day on which this round is known to hold a place under the daily limits.

@@ -67,7 +67,7 @@ def give_up(engine: Engine, passage: Passage) -> None:
     if passage.step is None or passage.call != "sending":
         return
     error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
-    fail(engine.settings, passage, passage.step, error, provider_of(engine.settings, passage.step))
+    fail(engine.settings, passage, passage.step, error, provider_of(engine.settings, passage, passage.step))
     _last_word(engine, passage)
 
 

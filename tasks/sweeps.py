@@ -19,6 +19,7 @@ from settings import Settings
 from tasks.accounts import fingerprint, missing, own_tokens
 from tasks.bells import call, ring_for
 from tasks.broker import EXECUTION_QUEUES, queue_depths
+from tasks.model_settings import in_use
 from tasks.schedules import start_due_schedules
 
 log = structlog.get_logger(__name__)
@@ -129,6 +130,7 @@ def end_mended_pauses(settings: Settings) -> Counts:
 
 
 def _mended(settings: Settings, provider: str, workspace_id: str, refused: str) -> bool:
+    settings = in_use(settings, workspace_id).settings
     if fingerprint(settings, provider, workspace_id) == refused:
         return False
     return bool(own_tokens(provider, workspace_id)) or not missing(settings, provider)

@@ -1,0 +1,80 @@
+"""Which model writes a workspace's texts: the fields that it sets itself; what it leaves out is the environment's.
+
+The key is stored sealed and never shown. Workers read `seen`, which is at most `SEEN_AFTER_SECONDS` old.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models import audit
+from models.audit import Actor
+from models.database import acting_as, changed, row
+from models.sealed import seal
+
+#: So old may an answer of `seen` be.
+SEEN_AFTER_SECONDS = 2.0
+#: Workspaces remembered by one process.
+MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a workspace says; None is left to the environment. `api_key` is sealed."""
+
+    provider: str | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ModelSettings({self.provider!r}, {self.model!r})"
+
+
+NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
+
+_seen: dict[str, tuple[float, ModelSettings]] = {}
+
+
+def of(workspace_id: str) -> ModelSettings:
+    """What the workspace says now."""
+    with acting_as(workspace_id):
+        found = row(f"select {', '.join(NAMES)} from model_settings where workspace_id = %s", (workspace_id,))
+    return ModelSettings(**found) if found else ModelSettings()
+
+
+def seen(workspace_id: str) -> ModelSettings:
+    """The same, from a moment ago."""
+    at, known = _seen.get(workspace_id, (0.0, None))
+    if known is not None and time.monotonic() - at < SEEN_AFTER_SECONDS:
+        return known
+    if len(_seen) >= MOST_REMEMBERED:
+        _seen.clear()
+    known = of(workspace_id)
+    _seen[workspace_id] = time.monotonic(), known
+    return known
+
+
+def change(workspace_id: str, wanted: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
+    """Set the named fields, None clearing them; which were named is logged, the key itself never."""
+    told = dict(wanted)
+    if told.get("api_key"):
+        told["api_key"] = seal(secret_key, told["api_key"])
+    names = [name for name in NAMES if name in told]
+    with acting_as(workspace_id):
+        if names:
+            changed(
+                f"insert into model_settings (workspace_id, {', '.join(names)}) "
+                f"values (%s, {', '.join('%s' for _ in names)}) on conflict (workspace_id) do update set "
+                f"{', '.join(f'{name} = excluded.{name}' for name in names)}, updated_at = beckon_now()",
+                (workspace_id, *(told[name] for name in names)),
+            )
+            audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": names})
+        now = of(workspace_id)
+    _seen.pop(workspace_id, None)
+    return now

@@ -1,0 +1,108 @@
+"""Which model writes for a workspace: a step's own words before the workspace's, and these before the environment's.
+
+What the workspace says is laid over the settings, so that whoever asks these for a provider, a model, a key or an
+address gets the right one. A key of the environment never goes to an address that a workspace wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models import model_settings, pause
+from models.audit import Actor
+from models.database import acting_as
+from models.model_settings import ModelSettings
+from models.sealed import unseal
+from providers.base import Account
+from rules.problems import Problem
+from settings import Settings
+from tasks.bells import ring_after_commit
+
+
+@dataclass(frozen=True)
+class ModelInUse:
+    """What a workspace's texts are written with: the settings with its own words laid over them, and its defaults."""
+
+    settings: Settings
+    max_tokens: int | None = None
+    temperature: float | None = None
+    #: Whether the address is the workspace's, and so must not lead into a private network.
+    own_address: bool = False
+
+    def guard(self, account: Account) -> Account:
+        """The account, kept from private networks where its address is the workspace's."""
+        return replace(account, guarded=True) if self.own_address and account.provider == "openai" else account
+
+
+def in_use(settings: Settings, workspace_id: str) -> ModelInUse:
+    """As of a moment ago."""
+    own = model_settings.seen(workspace_id)
+    if own == ModelSettings():
+        return ModelInUse(settings)
+    return ModelInUse(
+        replace(settings, **_laid_over(settings, own)), own.max_tokens, own.temperature, own.base_url is not None
+    )
+
+
+def _laid_over(settings: Settings, own: ModelSettings) -> dict[str, Any]:
+    """The settings' fields that the workspace's words replace."""
+    provider = own.provider
+    if provider is None:
+        return {}
+    over: dict[str, Any] = {"ai_provider": provider}
+    if own.model:
+        over[f"{provider}_model"] = own.model
+    if own.base_url:
+        # Whoever wrote the address could read what is sent there.
+        over.update(openai_base_url=own.base_url, openai_api_key="")
+    key = unseal(settings.secret_key, own.api_key) if own.api_key else None
+    if key:
+        over[f"{provider}_api_key"] = key
+    return over
+
+
+def change(settings: Settings, workspace_id: str, wanted: Mapping[str, Any], actor: Actor) -> ModelSettings:
+    """Change what a workspace says; what waited for other credentials goes on.
+
+    A key is for the provider and the address that it was given with: with another one it is forgotten, and so is a
+    model's name with another provider.
+    """
+    told = {**_forgotten(model_settings.of(workspace_id), wanted), **wanted}
+    now = model_settings.change(workspace_id, told, actor, settings.secret_key)
+    with acting_as(workspace_id):
+        for provider in ("gemini", "openai"):
+            ring_after_commit(pause.let_go_of_credentials(provider, workspace_id))
+    return now
+
+
+def problems(workspace_id: str, wanted: Mapping[str, Any]) -> list[Problem]:
+    """What does not go together once `wanted` is so; nothing where it may be changed."""
+    before = model_settings.of(workspace_id)
+    together = replace(before, **{**_forgotten(before, wanted), **wanted})
+    if together.provider is None and (together.model or together.api_key or together.base_url):
+        return [Problem("provider", "is required with a model, a key or an address")]
+    if together.provider == "gemini" and together.base_url:
+        return [Problem("baseUrl", "is for an OpenAI-compatible API alone")]
+    return []
+
+
+def _forgotten(before: ModelSettings, wanted: Mapping[str, Any]) -> dict[str, None]:
+    if "provider" in wanted and wanted["provider"] != before.provider:
+        return {"model": None, "base_url": None, "api_key": None}
+    if "base_url" in wanted and wanted["base_url"] != before.base_url:
+        return {"api_key": None}
+    return {}
+
+
+def shown(own: ModelSettings) -> dict[str, Any]:
+    """What people and programs may see of it: whether there is a key, never which."""
+    return {
+        "provider": own.provider,
+        "model": own.model,
+        "maxTokens": own.max_tokens,
+        "temperature": own.temperature,
+        "baseUrl": own.base_url,
+        "hasApiKey": own.api_key is not None,
+    }

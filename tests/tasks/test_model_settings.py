@@ -1,0 +1,142 @@
+"""Who writes a workspace's texts: a step's words before the workspace's, these before the environment's, and no key of
+the environment at an address that a workspace wrote."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cast import WRITTEN, Alice, at_rest, finished, steps
+from models import model_settings as stored
+from models.audit import SYSTEM
+from models.database import changed, value
+from models.model_settings import ModelSettings
+from sandbox.server import Running
+from settings import Settings
+from tasks import model_settings, sweeps
+from tasks.accounts import account_for
+from tasks.engine import Engine
+from tasks.model_settings import in_use
+
+
+@pytest.fixture
+def alice(engine: Engine) -> Alice:
+    return Alice()
+
+
+def say(alice: Alice, settings: Settings, **wanted: Any) -> ModelSettings:
+    assert model_settings.problems(alice.workspace_id, wanted) == []
+    return model_settings.change(settings, alice.workspace_id, wanted, SYSTEM)
+
+
+def asked(sandbox: Running, provider: str = "gemini") -> list[dict[str, Any]]:
+    return list(sandbox.messages(provider=provider))
+
+
+def test_the_workspaces_model_writes_where_the_step_names_none(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    say(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
+    alice.automation(WRITTEN)
+    done = finished(alice.trigger())
+    assert steps(done["id"])["write"]["output"]["model"] == "gemini-own"
+    told = asked(sandbox)[0]["body"]["generationConfig"]
+    assert (told["maxOutputTokens"], told["temperature"]) == (77, 0.25)
+
+
+def test_a_steps_own_words_come_first(alice: Alice, sandbox: Running, settings: Settings) -> None:
+    say(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
+    own = {**WRITTEN[0]["with"], "model": "gemini-step", "max_tokens": 11, "temperature": 0}
+    alice.automation([{**WRITTEN[0], "with": own}, WRITTEN[1]])
+    done = finished(alice.trigger())
+    assert steps(done["id"])["write"]["output"]["model"] == "gemini-step"
+    told = asked(sandbox)[0]["body"]["generationConfig"]
+    assert (told["maxOutputTokens"], told["temperature"]) == (11, 0)
+
+
+def test_the_workspaces_provider_writes(alice: Alice, sandbox: Running, settings: Settings) -> None:
+    say(alice, settings, provider="openai", model="llama")
+    alice.automation(WRITTEN)
+    done = finished(alice.trigger())
+    assert steps(done["id"])["write"]["output"]["model"] == "llama"
+    assert (len(asked(sandbox, "openai")), len(asked(sandbox))) == (1, 0)
+
+
+def test_another_workspace_is_not_touched(alice: Alice, sandbox: Running, settings: Settings) -> None:
+    say(alice, settings, provider="openai", model="llama")
+    charlie = Alice(name="charlie")
+    charlie.automation(WRITTEN)
+    done = finished(charlie.trigger())
+    assert steps(done["id"])["write"]["output"]["model"] == settings.gemini_model
+
+
+def test_a_workspaces_own_key_is_used_and_the_environments_is_not_sent_to_its_address(
+    alice: Alice, settings: Settings
+) -> None:
+    environment = replace(settings, openai_api_key="sk-environment", gemini_api_key="g-environment")
+
+    def account(provider: str) -> Any:
+        found = in_use(environment, alice.workspace_id)
+        return found.guard(account_for(found.settings, provider, alice.workspace_id, test=False, demo=False))
+
+    say(alice, settings, provider="openai", base_url="https://ai.example.com/v1")
+    there = account("openai")
+    assert (there.base_url, there.secrets.get("OPENAI_API_KEY"), there.guarded) == (
+        "https://ai.example.com/v1", None, True,
+    )  # fmt: skip
+    say(alice, settings, api_key="sk-own")
+    assert account("openai").secrets["OPENAI_API_KEY"] == "sk-own"
+    say(alice, settings, provider="gemini", api_key="g-own")
+    assert (account("gemini").secrets["GEMINI_API_KEY"], account("gemini").guarded) == ("g-own", False)
+    assert account("openai").secrets["OPENAI_API_KEY"] == "sk-environment"
+
+
+def test_an_address_in_a_private_network_is_refused(alice: Alice, sandbox: Running, settings: Settings) -> None:
+    changed("update workspaces set demo = false where id = %s", (alice.workspace_id,))
+    say(alice, settings, provider="openai", base_url="http://127.0.0.1:9/v1", api_key="sk-own")
+    alice.automation(WRITTEN)
+    done = finished(alice.trigger())
+    assert (done["status"], done["error_class"]) == ("failed", "invalid")
+    assert "private" in done["error_message"]
+
+
+#: An address that is refused before anything is sent to it, so that a test shows that it was tried.
+REFUSED = {"base_url": "http://127.0.0.1:9/v1", "api_key": "sk-own"}
+
+
+def waiting_for_a_key(alice: Alice, settings: Settings) -> str:
+    changed("update workspaces set demo = false where id = %s", (alice.workspace_id,))
+    say(alice, settings, provider="openai")
+    alice.automation(WRITTEN)
+    waiting = at_rest(alice.trigger())
+    assert (waiting["waiting_for"], value("select name from pauses")) == ("configuration", "openai")
+    assert "Settings page" in waiting["error_message"]
+    return str(waiting["id"])
+
+
+def test_what_waited_for_a_key_goes_on_once_the_workspace_has_one(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    waiting = waiting_for_a_key(alice, settings)
+    say(alice, settings, **REFUSED)
+    assert finished(waiting)["error_class"] == "invalid"
+    assert value("select count(*) from pauses") == 0
+
+
+def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    waiting = waiting_for_a_key(alice, settings)
+    assert sweeps.end_mended_pauses(settings) == {"ended": 0}
+    stored.change(alice.workspace_id, REFUSED, SYSTEM, settings.secret_key)
+    assert sweeps.end_mended_pauses(settings) == {"ended": 1}
+    assert finished(waiting)["error_class"] == "invalid"
+
+
+def test_a_key_that_cannot_be_opened_any_more_is_as_if_it_were_not_there(alice: Alice, settings: Settings) -> None:
+    say(alice, settings, provider="gemini", api_key="g-own")
+    changed("update model_settings set api_key = 'sealed with another SECRET_KEY'")
+    stored._seen.clear()
+    assert in_use(settings, alice.workspace_id).settings.gemini_api_key == settings.gemini_api_key
