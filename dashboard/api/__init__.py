@@ -15,6 +15,7 @@ from dashboard.api.executions import executions
 from dashboard.api.health import health
 from dashboard.api.keys import keys
 from dashboard.api.members import members
+from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
@@ -25,8 +26,8 @@ from dashboard.resource import Operation, Resource
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, members, queues, analytics, monitor, runs, switches, health,
-    description,
+    triggers, automations, executions, contacts, keys, members, queues, analytics, monitor, runs, switches,
+    model_settings, health, description,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from models.reports import health as report
 from settings import Settings
 from tasks import accounts
 from tasks.broker import QUEUES
+from tasks.model_settings import in_use
 from tasks.writers import default_provider
 
 health = Resource("health")
@@ -56,7 +57,7 @@ _SERVICE = shapes.record(status=shapes.TEXT, detail=shapes.TEXT)
 )  # fmt: skip
 def show_health(call: Caller) -> Any:
     """Show how everything is."""
-    told = settings()
+    told = in_use(settings(), call.workspace_id).settings
     redis_facts, workers = _redis()
     processor = _processor(workers, redis_up=redis_facts["status"] == "ok")
     with acting_as(call.workspace_id):

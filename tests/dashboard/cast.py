@@ -32,6 +32,10 @@ class Producer:
         """One POST of JSON."""
         return self.ask("POST", path, json={} if body is None else body, **given)
 
+    def put(self, path: str, body: Any = None, **given: Any) -> TestResponse:
+        """One PUT of JSON."""
+        return self.ask("PUT", path, json={} if body is None else body, **given)
+
     @property
     def automations(self) -> str:
         """The path of the workspace's automations."""

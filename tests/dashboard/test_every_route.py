@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "Bulk": {},
     "Resolution": {"as": "sent"},
     "Review": {"decision": "approve"},
+    "WantedModel": {"provider": "gemini"},
     "ContactFields": {"firstName": "Ada"},
     "Suppressed": {"channel": "email"},
     "NewMember": {"email": "new@example.com", "role": "viewer"},
