@@ -19,7 +19,7 @@ from models import audit, automation_schedule
 from models.audit import Actor
 from models.database import Row, acting_as, changed, connection, row, rows
 from models.ids import new_id
-from models.refusals import InvalidDefinition, NotThere
+from models.refusals import Conflict, InvalidDefinition, NotThere
 from rules.validation import validate
 
 _MISSING = "There is no automation by that id."
@@ -48,10 +48,15 @@ def create(
         return publish(workspace_id, automation_id, definition, actor)
 
 
-def publish(workspace_id: str, automation_id: str, definition: Mapping[str, Any], actor: Actor) -> Publication:
-    """Make `definition` the next version; the draft is gone. Raises `NotThere` or `InvalidDefinition`."""
+def publish(
+    workspace_id: str, automation_id: str, definition: Mapping[str, Any], actor: Actor, expected: int | None = None
+) -> Publication:
+    """Make `definition` the next version; the draft is gone. Raises `NotThere`, `InvalidDefinition`, and `Conflict`
+    where the version is not the `expected` one any more."""
     with acting_as(workspace_id):
         found = _lock(workspace_id, automation_id)
+        if expected is not None and found["version"] != expected:
+            raise Conflict(f"Version {found['version']} was published in the meantime.", "version")
         problems = validate(definition, automation_type=found["type"])
         if problems:
             raise InvalidDefinition(problems)

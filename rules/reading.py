@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import yaml
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from rules.problems import below
 
 #: Bytes that a definition's text may have.
 MOST_BYTES = 256 * 1024
@@ -36,6 +39,33 @@ def read(text: str) -> object:
         return _yaml(text)
     except RecursionError:
         raise DefinitionError("the definition is nested too deep") from None
+
+
+def lines(text: str) -> dict[str, int]:
+    """The line on which each value of the document begins, by its path; empty where the text cannot be read."""
+    found: dict[str, int] = {}
+    try:
+        root = yaml.compose(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return found
+    waiting = [("", root)] if root is not None else []
+    while waiting:
+        path, node = waiting.pop()
+        found.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                found[below(path, str(key.value))] = key.start_mark.line + 1
+                waiting.append((below(path, str(key.value)), value))
+        elif isinstance(node, SequenceNode):
+            waiting.extend((f"{path}[{index}]", value) for index, value in enumerate(node.value))
+    return found
+
+
+def line_of(path: str, known: Mapping[str, int]) -> int | None:
+    """The line of what a path names, or of the nearest thing around it; `known` is what `lines` found."""
+    while path and path not in known:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return known.get(path) if path else None
 
 
 def _json_or_yaml(text: str) -> object:
@@ -65,7 +95,7 @@ def _no_constant(word: str) -> object:
 
 def _yaml(text: str) -> object:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = error.problem or "unreadable"
@@ -76,7 +106,7 @@ def _yaml(text: str) -> object:
         raise DefinitionError(str(error).splitlines()[0]) from None
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema of YAML 1.2, no aliases, and no name twice."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
@@ -109,7 +139,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+", "-+.0123456789"),
 ):
     _firsts = [*_first.replace("\0", ""), *([""] if "\0" in _first else [])]
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _firsts)
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _firsts)
 
 
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -119,4 +149,4 @@ def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+Loader.add_constructor("tag:yaml.org,2002:int", _whole)

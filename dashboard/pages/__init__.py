@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboard.pages.around import around_pages
 from dashboard.pages.automation import one_automation_pages
+from dashboard.pages.automation_form import automation_form_pages
 from dashboard.pages.automations import automation_pages
 from dashboard.pages.bulk import bulk_pages
 from dashboard.pages.contact import contact_pages
@@ -19,6 +20,7 @@ BLUEPRINTS = (
     sign_in_pages,
     around_pages,
     automation_pages,
+    automation_form_pages,
     one_automation_pages,
     executions_pages,
     bulk_pages,
