@@ -32,6 +32,21 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Writing.add_representer(str, _text)
 
 
+# A database keeps the fields of an object in an order of its own; these stand first and last for whoever reads.
+_FIRST = ("trigger", "rules", "id", "action", "type", "name", "weight", "if", "where", "subject", "prompt")
+_LAST = ("body", "with", "retry", "on_unknown", "then", "else", "variants", "steps")
+
+
+def _rank(name: str) -> int:
+    return _FIRST.index(name) - len(_FIRST) if name in _FIRST else _LAST.index(name) + 1 if name in _LAST else 0
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _ordered(value[name]) for name in sorted(value, key=_rank)}
+    return [_ordered(one) for one in value] if isinstance(value, list) else value
+
+
 def write(document: Mapping[str, Any]) -> str:
-    """The document as YAML, its fields in their order."""
-    return yaml.dump(dict(document), Dumper=_Writing, sort_keys=False, allow_unicode=True, width=100)
+    """The document as YAML, its fields in the order in which a person would write them."""
+    return yaml.dump(_ordered(document), Dumper=_Writing, sort_keys=False, allow_unicode=True, width=100)

@@ -45,3 +45,13 @@ def test_a_problem_is_found_on_its_line_or_on_that_of_what_is_around_it():
 @pytest.mark.parametrize("text", ["", "a: [", "a: *b", "[" * 5000, "- 1"])
 def test_what_cannot_be_read_has_no_lines_and_no_error(text):
     assert isinstance(lines(text), dict)
+
+
+def test_fields_stand_in_the_order_in_which_a_person_would_write_them():
+    as_kept = {
+        "steps": [{"id": "a", "with": {"body": "B", "subject": "S"}, "action": "send_email"}],
+        "trigger": {"type": "x"},
+    }
+    assert write(as_kept) == (
+        "trigger:\n  type: x\nsteps:\n- id: a\n  action: send_email\n  with:\n    subject: S\n    body: B\n"
+    )
