@@ -38,6 +38,7 @@ WELCOME = Example(
             },
         ],
     },
+    purpose="Greets every new contact with an e-mail that an AI writes.",
 )
 
 OVERDUE_INVOICE = Example(
@@ -84,6 +85,7 @@ OVERDUE_INVOICE = Example(
             },
         ],
     },
+    purpose="Reminds of an invoice, by SMS where it is large, and has somebody call two hours later.",
 )
 
 HOT_LEAD = Example(
@@ -107,6 +109,7 @@ HOT_LEAD = Example(
             },
         ],
     },
+    purpose="Tells the sales team in Slack as soon as a lead scores 80, and tags the contact.",
 )
 
 BY_HAND = Example(
@@ -124,6 +127,7 @@ BY_HAND = Example(
             }
         ],
     },
+    purpose="An SMS that starts only when somebody presses the button.",
 )
 
 DAILY = Example(
@@ -152,6 +156,7 @@ DAILY = Example(
         ],
     },
     enabled=False,
+    purpose="An e-mail to every lead each morning, at most three a week, in their own daytime.",
 )
 
 #: What `beckon demo` shows at work: an AI answers each contact in the contact's own daytime, and writes again where no
@@ -183,6 +188,7 @@ PRICE_FOLLOW_UP = Example(
         ],
     },
     type="ai_follow_up",
+    purpose="An AI answers who asks for the price on Facebook, and writes again if no answer comes.",
 )
 
 EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, BY_HAND, DAILY, *MESSAGE_EXAMPLES)

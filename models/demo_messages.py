@@ -56,6 +56,7 @@ COMMENT_TO_DM = Example(
         ],
     },
     type="comment_to_dm",
+    purpose="Answers a comment in public and once in private; who replies gets the link.",
 )
 
 STORY_REPLY = Example(
@@ -69,6 +70,7 @@ STORY_REPLY = Example(
         ],
     },
     type="story_reply",
+    purpose="Thanks whoever answers your story with one of your words, and tags the contact.",
 )
 
 KEYWORD_RESPONDER = Example(
@@ -81,6 +83,7 @@ KEYWORD_RESPONDER = Example(
         "steps": [_say("link", f"Hi {_NAME}, everything about the spring collection is here: {_LINK}")],
     },
     type="dm_responder",
+    purpose="Answers a direct message that has one of your words in it, at most every ten minutes.",
 )
 
 DEFAULT_RESPONDER = Example(
@@ -102,6 +105,7 @@ DEFAULT_RESPONDER = Example(
     },
     enabled=False,
     type="dm_responder",
+    purpose="Answers the messages that nothing else answers with a choice, and leaves a task for you.",
 )
 
 MESSAGE_EXAMPLES = (COMMENT_TO_DM, STORY_REPLY, KEYWORD_RESPONDER, DEFAULT_RESPONDER)

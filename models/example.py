@@ -8,9 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Example:
-    """One automation of the demo: its name, its definition, whether it is switched on, and its type."""
+    """One automation of the demo: its name, its definition, whether it is switched on, its type, and what it does in
+    words."""
 
     name: str
     definition: dict[str, Any]
     enabled: bool = True
     type: str = "workflow"
+    purpose: str = ""

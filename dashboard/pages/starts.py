@@ -1,6 +1,6 @@
 """What a new automation can start from: one entry in one table for each, the demo's examples and a few more.
 
-An example that is added to the demo stands here by itself.
+An example that is added to the demo stands here by itself; those that most begin with stand first.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.demo_examples import EXAMPLES
+from models.demo_examples import EXAMPLES, WELCOME
+from models.example import Example
 
 
 @dataclass(frozen=True)
 class Start:
-    """One entry: what it is called, the type of automation, and its definition."""
+    """One entry: what it is called, the type of automation, what it does in words, and its definition."""
 
     name: str
     type: str
+    purpose: str
     definition: Mapping[str, Any]
 
     @property
@@ -44,6 +46,7 @@ def _actions(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 EMPTY = Start(
     "Empty",
     "workflow",
+    "One step to begin with; the rest is yours.",
     {
         "trigger": {"type": "contact.created"},
         "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hello!"}}],
@@ -53,6 +56,7 @@ EMPTY = Start(
 _ORDER = Start(
     "Another system by webhook",
     "workflow",
+    "Starts when another system calls its secret address, writes an e-mail, and tells that system.",
     {
         "trigger": {"type": "hook"},
         "steps": [
@@ -76,7 +80,16 @@ _ORDER = Start(
     },
 )
 
-STARTS = (*(Start(one.name, one.type, one.definition) for one in EXAMPLES), _ORDER, EMPTY)
+
+def _later(example: Example) -> bool:
+    return example is not WELCOME and not example.definition["trigger"]["type"].startswith("instagram.")
+
+
+STARTS = (
+    *(Start(one.name, one.type, one.purpose, one.definition) for one in sorted(EXAMPLES, key=_later)),
+    _ORDER,
+    EMPTY,
+)
 
 
 def by_slug(slug: str) -> Start | None:
