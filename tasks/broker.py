@@ -34,8 +34,8 @@ QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
 
 #: Messages that a worker process takes ahead, so that its threads never wait for the network.
 PREFETCH = 200
-#: How long an idle consumer waits between two looks, in ms: what a prompt start costs an idle machine.
-IDLE_POLL_MS = 10
+#: How often a thread that waits for bells looks whether it shall pause or stop, in ms; a bell wakes it at once.
+LISTENER_POLL_MS = 250
 #: Bells that one transaction of Redis takes.
 MOST_RUNG_AT_ONCE = 1_000
 #: After this many ms of silence dramatiq gives a process's messages to others; PostgreSQL's leases act sooner.

@@ -50,6 +50,8 @@ def _end() -> Iterator[None]:
 def running_engine(settings: Settings) -> tuple[Engine, Begun]:
     """This process's engine and what it runs on, begun by whoever asks first."""
     if not _engines:
+        # Each test waits until all threads have come to rest.
+        broker.LISTENER_POLL_MS = 10
         engine = start(settings)
         _engines.append((engine, begin(settings, broker.QUEUES, threads=8)))
     return _engines[0]

@@ -99,7 +99,7 @@ def begin(settings: Settings, queues: tuple[str, ...], threads: int) -> Running:
     listener = workflow_cache.listen()
     current().employ(threads, carry_on)
     listeners = min(threads, MOST_LISTENERS) if set(queues) <= IO_QUEUES else threads
-    worker = Worker(made, queues=set(queues), worker_timeout=broker.IDLE_POLL_MS, worker_threads=listeners)
+    worker = Worker(made, queues=set(queues), worker_timeout=broker.LISTENER_POLL_MS, worker_threads=listeners)
     worker.queue_prefetch = broker.PREFETCH
     worker.start()
     return Running(worker, listener)
