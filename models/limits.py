@@ -94,16 +94,55 @@ def _take(workspace_id: str, automation_id: str, holder: str, day: date, limit: 
         raise _Full(LimitReached(rule, limit, count - 1))
 
 
+_MESSAGES_IN = """
+    select count(*) from messages where contact_id = %(contact)s and not test
+        and channel not in ('slack', 'discord', 'webhook')
+        and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
+"""
+
+# A round counts until its first message does. The row of an execution is behind its place while a follow-up begins.
+_ON_THEIR_WAY = """
+    select count(*) from cap_places p join executions e on e.id = p.execution_id
+    where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
+        and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
+            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
+"""
+
+
+@dataclass(frozen=True)
+class CapReached:
+    """What a frequency cap counted: messages sent, and those on their way."""
+
+    sent: int
+    on_their_way: int
+
+
 def messages_in(contact_id: str, seconds: float) -> int:
     """Messages sent to the contact over all automations in the last so many seconds, tests aside."""
-    return int(
-        value(
-            "select count(*) from messages where contact_id = %s and not test "
-            "and channel not in ('slack', 'discord', 'webhook') "
-            "and sent_at > beckon_now() - make_interval(secs => %s)",
-            (contact_id, seconds),
+    return int(value(_MESSAGES_IN, {"contact": contact_id, "seconds": seconds}))
+
+
+def enter_cap(
+    execution_id: str, round_number: int, workspace_id: str, contact_id: str, most: int, seconds: float
+) -> CapReached | None:
+    """Count this round among the contact's messages from now on, or say that there were as many as there may be.
+
+    Those who ask for one contact ask one after another; a round that ends without a message counts no more.
+    """
+    told = {"contact": contact_id, "seconds": seconds, "execution": execution_id}
+    with transaction():
+        value("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cap {contact_id}",))
+        # One statement, so that a message that is recorded meanwhile is counted once.
+        counted = row(f"select ({_MESSAGES_IN}) as sent, ({_ON_THEIR_WAY}) as on_their_way", told)
+        assert counted is not None
+        if counted["sent"] + counted["on_their_way"] >= most:
+            return CapReached(**counted)
+        changed(
+            "insert into cap_places (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s) "
+            "on conflict (execution_id, round) do update set taken_at = excluded.taken_at",
+            (execution_id, round_number, workspace_id, contact_id),
         )
-    )
+    return None
 
 
 def other_executions(execution_id: str, automation_id: str, contact_id: str) -> tuple[int, int]:

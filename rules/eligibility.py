@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from rules import conditions
-from rules.definition import Rules
+from rules.definition import FrequencyCap, Rules
 from rules.facts import moment
 from rules.schedule import DAYS, ActiveHours, opens_at
 
@@ -118,6 +118,15 @@ def contact_daily_limit_reached(limit: int, sent: int) -> Skip:
     return skip("contact_daily_limit", limit, sent, f"Daily limit of this contact: {sent} of {limit} sent today")
 
 
+def frequency_cap_reached(cap: FrequencyCap, sent: int, on_their_way: int = 0) -> Skip:
+    """The skip when the contact has been written to often enough, or is about to be."""
+    counted = sent + on_their_way
+    words = f"Frequency cap: {counted} of {cap.max} messages in {spoken(cap.per_seconds)}"
+    if on_their_way:
+        words += f", {on_their_way} of them still on {'its' if on_their_way == 1 else 'their'} way"
+    return skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, counted, words)
+
+
 _CHANNEL_WORDS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
 
 
@@ -182,8 +191,7 @@ def _frequency_cap(rules: Rules, facts: Facts) -> Skip | None:
     cap, sent = rules.frequency_cap, facts.messages_in_window
     if cap is None or sent is None or sent < cap.max:
         return None
-    words = f"Frequency cap: {sent} of {cap.max} messages in {spoken(cap.per_seconds)}"
-    return skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, sent, words)
+    return frequency_cap_reached(cap, sent)
 
 
 def spoken(duration_seconds: float) -> str:

@@ -19,14 +19,14 @@ from tasks.direct_messages import TO_COMMENT
 from tasks.engine import Engine
 from tasks.follow_ups import channel_of_follow_up, steps_of_follow_up
 from tasks.passage import FIRST_ROUND, Passage
-from tasks.places import give_back_place, take_place
+from tasks.places import enter_cap, give_back_place, take_place
 
 
 def check(engine: Engine, passage: Passage) -> bool:
     """Judge the round; whether the passage goes on in place."""
     verdict = eligibility.judge(passage.workflow.rules, _measure(engine, passage))
     if not isinstance(verdict, Skip | Wait):
-        verdict = take_place(passage) or verdict
+        verdict = enter_cap(passage) or take_place(passage) or verdict
     if isinstance(verdict, Skip):
         metrics.eligibility_total.labels(decision="no", reason=verdict.rule).inc()
         _end(passage, verdict)

@@ -1,5 +1,5 @@
 """A round's place under the daily limits: taken when the checks pass, looked at again before the round's first message,
-given back when the round ends without one (semantics, section 6).
+given back when the round ends without one (semantics, section 6). And its place under the contact's frequency cap.
 
 The second look is for a wait that crossed midnight, and for a retry of what had given its place back. The database
 decides who gets the last place; test executions take none.
@@ -41,6 +41,20 @@ def take_place(passage: Passage) -> Skip | None:
         passage.place_taken_on = day
         return None
     return _WORDS[reached.rule](reached.limit, reached.measured)
+
+
+def enter_cap(passage: Passage) -> Skip | None:
+    """Count this round among the contact's messages, where a frequency cap is wanted; the rule that forbids it.
+
+    Nothing gives it back: a round that is over, or has sent, is no longer counted as on its way.
+    """
+    cap, contact_id = passage.workflow.rules.frequency_cap, passage.row["contact_id"]
+    if cap is None or contact_id is None or passage.test:
+        return None
+    reached = limits.enter_cap(
+        passage.execution_id, passage.round, passage.row["workspace_id"], contact_id, cap.max, cap.per_seconds
+    )
+    return eligibility.frequency_cap_reached(cap, reached.sent, reached.on_their_way) if reached else None
 
 
 def give_back_place(passage: Passage) -> None:

@@ -58,6 +58,7 @@ def _of(workspace_id: str) -> dict[str, dict[str, Any]]:
         "private_replies": {"channel": "instagram", "comment_id": named("comment"), "message_key": "k", **own},
         "received_messages": {"id": named("received"), "contact_id": named("contacts"), "channel": "sms",
                               "provider_message_id": "in-1", "kind": "message", "at": now, **own},
+        "cap_places": {"round": 0, "contact_id": named("contacts"), **execution},
         "model_settings": {"provider": "gemini", **own},
         "suppressions": {"contact_id": named("contacts"), "channel": "email", "reason": "bounced", **own},
         "contact_tasks": {"id": named("task"), "step_id": "call", "title": "Call", **execution},

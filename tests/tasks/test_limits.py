@@ -168,6 +168,38 @@ def test_the_frequency_cap_counts_over_all_automations(engine: Engine, sandbox: 
     assert finished(alice.trigger("second"))["status"] == "succeeded"
 
 
+def test_the_frequency_cap_holds_while_two_automations_race_for_a_contact(engine: Engine, sandbox: Running) -> None:
+    alice = Alice()
+    for name in ("first", "second"):
+        alice.automation(rules={"frequency_cap": {"max": 3, "per": "7d"}}, name=name)
+
+    at_once(6, lambda hand: alice.trigger(payload={"n": hand}))
+    eventually(lambda: value("select count(*) from executions where finished_at is not null") == 12)
+
+    assert provider_calls(sandbox) == 3
+    skipped = rows("select skipped_rule, skipped_detail from executions where status = 'skipped'")
+    assert {(one["skipped_rule"], one["skipped_detail"]["measured"]) for one in skipped} == {("frequency_cap", 3)}
+    assert finished(alice.trigger(contact=somebody(1)))["status"] == "succeeded"
+
+
+def test_a_message_on_its_way_counts_for_the_frequency_cap_until_it_is_known_not_to_come(
+    engine: Engine, sandbox: Running
+) -> None:
+    alice = Alice()
+    cap = {"frequency_cap": {"max": 1, "per": "7d"}}
+    alice.automation(RESTED, trigger="slow", rules=cap)
+    alice.automation(trigger="fast", rules=cap)
+    waiting = at_rest(alice.trigger("slow"))
+
+    found = finished(alice.trigger("fast"))
+
+    assert (found["skipped_rule"], found["skipped_detail"]["words"]) == (
+        "frequency_cap", "Frequency cap: 1 of 1 messages in 7 days, 1 of them still on its way",
+    )  # fmt: skip
+    operators.cancel_execution(alice.workspace_id, waiting["id"], SYSTEM)
+    assert finished(alice.trigger("fast"))["status"] == "succeeded"
+
+
 def test_after_finish_lets_a_contact_in_once_the_first_passage_is_over(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     alice.automation(RESTED, rules={"reentry": "after_finish"})

@@ -1,0 +1,1 @@
+drop table cap_places;
