@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 
 import settings
 from workers.command import Subcommands
-from workers.commands.dashboard import gunicorn_arguments
+from workers.commands.dashboard import gunicorn_arguments, open_files
 
 
 def beckon(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -53,3 +54,17 @@ def test_the_dashboard_is_one_cooperative_process_on_the_told_address(tmp_path):
     assert "--worker-class gevent --workers 1" in line
     assert "--bind [::1]:8123" in line
     assert "--no-control-socket" in line
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed"),
+    [
+        (1024, 524_288, 8192),
+        (1024, 4096, 4096),
+        (20_000, 524_288, 20_000),
+        (1024, resource.RLIM_INFINITY, 8192),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    ],
+)
+def test_the_dashboard_may_open_as_many_files_as_it_has_connections(soft: int, hard: int, allowed: int) -> None:
+    assert open_files(soft, hard) == allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 import click
@@ -11,6 +12,8 @@ import settings
 
 #: Seconds in which open requests may finish after SIGTERM.
 GRACEFUL_SECONDS = 20
+#: Enough for every connection that the process takes, and what it opens itself.
+OPEN_FILES = 8192
 
 
 def gunicorn_arguments(told: settings.Settings) -> list[str]:
@@ -25,9 +28,18 @@ def gunicorn_arguments(told: settings.Settings) -> list[str]:
     ]
 
 
+def open_files(soft: int, hard: int) -> int:
+    """How many files may be open: a stream is one, and many systems allow a thousand unless asked."""
+    if soft == resource.RLIM_INFINITY:
+        return soft
+    return max(soft, OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES))
+
+
 @click.command()
 def command() -> None:
     """Serve the dashboard, the API and the webhooks until SIGTERM."""
     arguments = gunicorn_arguments(settings.load())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files(soft, hard), hard))
     os.chdir(settings.ROOT)
     os.execv(arguments[0], arguments)
