@@ -17,29 +17,45 @@ LAG_SECONDS = 30
 LATE_SECONDS = 150
 #: Nothing older is asked for: the monitor shows 24 hours, and those of six hours ago.
 KEEP_HOURS = 31
+#: Tallied in one transaction at most, so that a busy day after a standstill is not too long for one statement.
+SLICE_MINUTES = 60
 
 
 def run_once() -> dict[str, int]:
     """Tally what happened since the last run; how many rows were written and removed."""
+    tallied, complete = 0, False
+    while not complete:
+        written, complete = _slice()
+        tallied += written
+    with transaction():
+        removed = changed(
+            "delete from stage_tallies where at < beckon_now() - make_interval(hours => %s)", (KEEP_HOURS,)
+        )
+    return {"tallied": tallied, "removed": removed}
+
+
+def _slice() -> tuple[int, bool]:
+    """Tally the oldest hour that is not tallied yet; how many rows were written, and whether nothing is left."""
     with transaction():
         # One at a time: two schedulers for a moment would wait for each other in a ring.
         changed("insert into tallied (until) values ('-infinity') on conflict (one) do nothing")
         bounds = row(
             """
-            select date_bin('5 minutes', greatest(until - make_interval(secs => %s),
-                    beckon_now() - make_interval(hours => %s)), 'epoch') as since,
-                beckon_now() - make_interval(secs => %s) as until
-            from tallied for update
+            select since, least(since + make_interval(mins => %s), latest) as until,
+                since + make_interval(mins => %s) >= latest as complete
+            from (
+                select date_bin('5 minutes', greatest(until - make_interval(secs => %s),
+                        beckon_now() - make_interval(hours => %s)), 'epoch') as since,
+                    beckon_now() - make_interval(secs => %s) as latest
+                from tallied for update
+            ) open
             """,
-            (LATE_SECONDS, KEEP_HOURS, LAG_SECONDS),
+            (SLICE_MINUTES, SLICE_MINUTES, LATE_SECONDS, KEEP_HOURS, LAG_SECONDS),
         )
         assert bounds is not None
-        tallied = changed(_TALLY, bounds)
+        written = changed(_TALLY, bounds)
         changed("update tallied set until = greatest(until, %s)", (bounds["until"],))
-        removed = changed(
-            "delete from stage_tallies where at < beckon_now() - make_interval(hours => %s)", (KEEP_HOURS,)
-        )
-    return {"tallied": tallied, "removed": removed}
+    return written, bool(bounds["complete"])
 
 
 #: Automation by automation, because that is how the history's index begins.

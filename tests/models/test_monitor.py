@@ -97,6 +97,20 @@ def test_a_second_tally_counts_nothing_twice_and_takes_in_what_was_recorded_late
     assert (counts(found), found["totals"]["sent"]) == ({"completed": 2}, 2)
 
 
+def test_a_tally_after_a_standstill_takes_in_the_whole_day_an_hour_at_a_time(alices: str, welcome: str) -> None:
+    for hours in range(24):
+        walks.walk(alices, welcome, "completed", name=None, ago=300 + 3600 * hours)
+    tallied = tally.run_once()["tallied"]
+    with transaction():
+        newest, oldest = rows("select max(at) as newest, min(at) as oldest from stage_tallies")[0].values()
+        assert value("select sum(moves) from stage_tallies") == 24 * 7
+    assert (newest - oldest).total_seconds() > 22 * 3600
+    assert tallied >= 24 * 7
+    with transaction():
+        assert clock.now() - value("select until from tallied") < timedelta(seconds=60)
+    assert snapshot(alices, welcome)["totals"]["sent"] == 24
+
+
 def test_the_average_is_of_those_that_left_the_stage_in_the_last_day(alices: str, welcome: str) -> None:
     walks.walk(alices, welcome, "sent", ago=5, each=2.0)
     walks.walk(alices, welcome, "sent", ago=5, each=4.0)
