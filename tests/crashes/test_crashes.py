@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import redis
+from truth import watched
 
 from cast import HELLO, WRITTEN, Alice, bob, execution, finished, messages, stages
 from models import duty
@@ -37,16 +38,18 @@ def sent_to(sandbox: Running, provider: str = "mailgun") -> Counter:
 
 def test_a_killed_workers_execution_goes_on_and_is_sent_once(programs: Programs, sandbox: Running) -> None:
     alice = Alice()
-    alice.automation(WRITTEN)
+    automation_id = alice.automation(WRITTEN)
     sandbox.fault(provider="gemini", fault="slow", times=1, seconds=30)
     running = programs.workers()
-    accepted = alice.trigger()
-    eventually(lambda: sandbox.messages(provider="gemini"), within=SOON)
+    with watched(alice.workspace_id, automation_id) as seen:
+        accepted = alice.trigger()
+        eventually(lambda: sandbox.messages(provider="gemini"), within=SOON)
 
-    running["generation"].kill()
-    programs.start("worker", "generation")
+        running["generation"].kill()
+        programs.start("worker", "generation")
 
-    found = eventually(lambda: (e := execution(accepted))["finished_at"] and e, within=SOON)
+        found = eventually(lambda: (e := execution(accepted))["finished_at"] and e, within=SOON)
+    assert (seen.lies, seen.stages["generating"] > 0) == ([], True)
     assert found["status"] == "succeeded"
     assert sent_to(sandbox) == {"bob@example.com": 1}
     assert stages(found["id"]).count("sent") == 1
@@ -56,16 +59,18 @@ def test_a_worker_killed_between_the_providers_yes_and_our_record_does_not_send_
     programs: Programs, sandbox: Running
 ) -> None:
     alice = Alice()
-    alice.automation(HELLO)
+    automation_id = alice.automation(HELLO)
     sandbox.fault(provider="mailgun", fault="slow", times=1, seconds=60)
     running = programs.workers()
-    accepted = alice.trigger()
-    eventually(lambda: sent_to(sandbox), within=SOON)
+    with watched(alice.workspace_id, automation_id) as seen:
+        accepted = alice.trigger()
+        eventually(lambda: sent_to(sandbox), within=SOON)
 
-    running["sending"].kill()
-    programs.start("worker", "sending")
+        running["sending"].kill()
+        programs.start("worker", "sending")
 
-    found = eventually(lambda: (e := execution(accepted))["status"] == "succeeded" and e, within=2 * SOON)
+        found = eventually(lambda: (e := execution(accepted))["status"] == "succeeded" and e, within=2 * SOON)
+    assert (seen.lies, seen.stages["sending"] > 0) == ([], True)
     (message,) = messages(found["id"])
     assert message["status"] == "sent"
     assert message["provider_message_id"]
@@ -87,19 +92,22 @@ def test_a_flushed_redis_loses_nothing(programs: Programs, sandbox: Running, set
 
 def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(programs: Programs, sandbox: Running) -> None:
     alice = Alice()
-    alice.automation(WRITTEN)
+    automation_id = alice.automation(WRITTEN)
     dice = random.Random(7)
     running = programs.workers()
-    alice.triggers(people(200))
+    with watched(alice.workspace_id, automation_id) as seen:
+        alice.triggers(people(200))
 
-    for done in (20, 50, 80, 110, 140):
-        eventually(lambda n=done: value("select count(*) from executions where finished_at is not null") >= n,
-                   within=2 * SOON)  # fmt: skip
-        victim = dice.choice(["generation", "sending"])
-        running[victim].kill()
-        running[victim] = programs.start("worker", victim)
+        for done in (20, 50, 80, 110, 140):
+            eventually(lambda n=done: value("select count(*) from executions where finished_at is not null") >= n,
+                       within=2 * SOON)  # fmt: skip
+            victim = dice.choice(["generation", "sending"])
+            running[victim].kill()
+            running[victim] = programs.start("worker", victim)
 
-    eventually(lambda: all_finished(200), within=3 * SOON)
+        eventually(lambda: all_finished(200), within=3 * SOON)
+    # The monitor never showed a contact where it was not.
+    assert (seen.lies, seen.looks > 20) == ([], True)
     # What was cut off after the provider's yes is found there; what never reached it stays held, and is not resent.
     sent = "select count(*) = %s from messages where status = 'sent'"
     eventually(lambda: value(sent, (len(sent_to(sandbox)),)), within=2 * SOON)
