@@ -127,11 +127,13 @@ def _error(one: Row) -> str | None:
 def _says(one: Row, error: str | None, preview: str | None) -> str:
     if error is not None:
         return error
+    if one["silent"]:
+        return "Its worker fell silent; another takes it over"
     if one["skipped_rule"] is not None:
         rule, detail = str(one["skipped_rule"]), one["skipped_detail"] or {}
         return str(detail.get("words") or words.RULES.get(rule, rule).capitalize())
     if one["next_check_at"] is not None:
-        return "Sent. Watches for a reply"
+        return "Sent. Checks again for a reply"
     if one["waiting_for"] == "window":
         return "Passed the rules, waits for its hours"
     if preview is not None and one["stage"] in ("ready_to_send", "sending", "sent", "completed"):
@@ -155,8 +157,12 @@ _AT_STAGE = {
 
 
 def _next(one: Row, at: datetime) -> str:
+    if one["status"] == "failed":
+        return words.REMEDIES.get(one["error_class"], "")
     if one["status"] != "waiting":
         return ""
+    if one["next_check_at"] is not None and one["next_check_at"] > at:
+        return f"checks again {words.ago(one['next_check_at'], at)}"
     found = {
         **one, "resume_at": one["due_at"], "error": None, "skipped_because": None,
         "follow_up": {"count": one["follow_up_count"], "max": one["follow_up_max"]},

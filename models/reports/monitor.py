@@ -86,7 +86,8 @@ def _backlog(count: int, pace: float) -> Row:
     }
 
 
-#: What a snapshot tells of a contact: of `executions e`, `contacts c`, `workflow_versions v` and its state `s`.
+#: What a snapshot tells of a contact: of `bounds b`, `executions e`, `contacts c`, `workflow_versions v`, state `s`.
+#: One is silent whose worker lets its lease run out.
 CONTACT = """
     jsonb_build_object(
         'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
@@ -99,6 +100,7 @@ CONTACT = """
         'skipped_detail', e.skipped_detail, 'message', left(s.generated_message, 400), 'channel', s.channel,
         'generation_ms', s.generation_ms, 'scheduled_for', s.scheduled_for, 'next_check_at', s.next_check_at,
         'round', e.round, 'follow_up_count', s.follow_up_count,
+        'silent', coalesce(e.status = 'running' and e.lease_until < b.at, false),
         'follow_up_max', coalesce((v.definition #>> '{rules,follow_ups,max}')::numeric::integer, 0)
     )
 """

@@ -53,7 +53,7 @@ with bounds as materialized (
 )
 select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
         'status', null, 'stage', p.stage, 'stage_since', p.since, 'due_at', null, 'waiting_for', null,
-        'next_retry_at', null, 'scheduled_for', null, 'next_check_at', null, 'finished_at', null,
+        'next_retry_at', null, 'silent', false, 'scheduled_for', null, 'next_check_at', null, 'finished_at', null,
         'error_message', case when p.stage = 'failed' and e.stage = 'failed' then s.error end,
         'error_class', case when p.stage = 'failed' then coalesce(e.error_class, '') end,
         'skipped_rule', case when p.stage = 'skipped' then e.skipped_rule end,

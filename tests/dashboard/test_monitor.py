@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 
 import clock
 from dashboard.live.feeds import Feeds
+from dashboard.pages import words
 from models.database import acting_as, changed
+from rules.errors import BY_CLASS
 from rules.stages import STAGES
 from tests.dashboard.cast import Producer
 from tests.dashboard.test_access import add_person, sign_in
@@ -86,8 +88,24 @@ def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: d
     assert told["Jane"]["generationMs"] == 1243
     assert told["Sarah"]["error"] == told["Sarah"]["says"] == "Rate limit: Mailgun asks to wait."
     assert told["Lena"]["next"] == "opens in 42 m"
+    assert told["Sarah"]["next"] == "retry it when the provider lets it through"
     assert told["Ken"]["followUp"]["nextCheckAt"].endswith("Z")
+    assert (told["Ken"]["says"], told["Ken"]["next"]) == ("Sent. Checks again for a reply", "checks again in 23 h 59 m")
     assert told["Ines"]["says"] == "Outside the active hours"
+
+
+@pytest.mark.parametrize("error_class", sorted(BY_CLASS))
+def test_whoever_failed_is_shown_with_what_to_do(error_class: str) -> None:
+    assert words.REMEDIES[error_class]
+    assert words.ERRORS[error_class]
+
+
+def test_whose_worker_fell_silent_is_not_said_to_be_worked_on(alice: Producer, automation: dict[str, Any]) -> None:
+    where = (alice.workspace_id, automation["id"])
+    walks.walk(*where, "generating", name="John", lease_until=clock.now() - timedelta(seconds=1))
+    walks.walk(*where, "generating", name="Jane")
+    told = {one["name"]: one["says"] for one in snapshot(alice, automation)["contacts"]}
+    assert told == {"John": "Its worker fell silent; another takes it over", "Jane": "AI writing the message"}
 
 
 def test_the_numbers_are_said_as_a_result(alice: Producer, automation: dict[str, Any]) -> None:
