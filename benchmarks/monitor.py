@@ -1,0 +1,263 @@
+"""What the live monitor costs: one snapshot over a day of a million moves, and a stream for each of many watchers.
+
+The snapshot is read from a database of its own. Then a copy of Beckon runs as an operator runs it, with 120 contacts on
+their way, and a client in a process of its own opens 1, 100 and 1,000 streams of one automation. A frame's lag is from
+the moment that the snapshot is of to when a watcher has read all of it; the cost is the dashboard's processor time.
+Fails above 50 ms for a snapshot at p95, 250 ms of lag at p99, or 20 % of a core for 1,000 watchers more than for one.
+Run: `python benchmarks/monitor.py [moves]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from measures import machine, median, percentile, processor_seconds, show, table
+from own_servers import own_servers
+from running_copy import Copy, running_copy
+
+from models import automation, database, migrations, tally, workspace
+from models.audit import SYSTEM
+from models.database import changed, db, rows, transaction
+from models.reports import monitor
+
+#: Stage rows of one automation within 24 hours, and its executions in motion.
+MOVES = 1_000_000
+IN_MOTION = 2_000
+#: Snapshots of one measurement.
+LOOKS = 100
+_STEPS = [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}]
+_HELLO = {"trigger": {"type": "contact.created"}, "steps": _STEPS}
+#: Watchers of one automation, for so many seconds, with so many contacts on their way.
+WATCHERS, SECONDS, CONTACTS = (1, 100, 1000), 20, 120
+LONGEST_SNAPSHOT_MS, LONGEST_LAG_MS, LARGEST_SHARE = 50.0, 250.0, 0.20
+
+_WAITING = {
+    "trigger": {"type": "benchmark.started"},
+    "steps": [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *_STEPS],
+}
+
+#: Seven moves each, one every 0.8 seconds, spread over a day; the newest ones are still on their way.
+_EXECUTIONS = """
+    insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, status, stage,
+        stage_since, queue, rung_at, due_at, waiting_for, created_at, started_at, finished_at, skipped_rule)
+    select uuid_at(began), %(workspace)s, %(automation)s, %(version)s, 1, gen_random_uuid(), gen_random_uuid(),
+        case when moving then 'waiting' when skipped then 'skipped' else 'succeeded' end,
+        case when moving then 'ready_to_send' when skipped then 'skipped' else 'completed' end,
+        began + interval '6 seconds', 'sending', began, case when moving then beckon_now() + interval '1 hour' end,
+        case when moving then 'time' end, began, began,
+        case when not moving then began + interval '6 seconds' end, case when skipped and not moving then 'tags' end
+    from (
+        select beckon_now() - interval '24 hours' * n / %(all)s - interval '10 seconds' as began,
+            n <= %(moving)s as moving, n %% 3 = 0 as skipped
+        from generate_series(1, %(all)s) n
+    ) made
+"""
+_MOVES = """
+    insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
+    select e.id, e.workspace_id, e.automation_id, false, way[n], 800, way[n + 1],
+        e.created_at + n * interval '0.8 seconds'
+    from executions e cross join lateral (select case e.stage
+        when 'completed' then array['queued', 'checking', 'eligible', 'generating', 'ready_to_send', 'sending', 'sent',
+            'completed']
+        when 'skipped' then array['queued', 'checking', 'skipped']
+        else array['queued', 'checking', 'eligible', 'generating', 'ready_to_send'] end as way
+    ) w cross join generate_series(1, array_length(way, 1) - 1) n
+    order by e.created_at + n * interval '0.8 seconds'
+"""
+_UUID_AT = """
+    create function pg_temp.uuid_at(at timestamptz) returns uuid language sql volatile as
+    $$ select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7'
+        || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid $$
+"""
+
+
+def fill(moves: int) -> tuple[str, str]:
+    """A workspace with one automation whose last day had so many moves; both ids."""
+    workspace_id = workspace.create("busy", "A busy shop")
+    made = automation.create(workspace_id, name="Busy", type="workflow", definition=_HELLO, actor=SYSTEM, enabled=True)
+    executions = int(moves * 3 / 16)
+    with transaction():
+        changed("set local statement_timeout = 0")
+        (version,) = rows("select version_id from automations")
+        changed(_UUID_AT)
+        changed(
+            _EXECUTIONS.replace("uuid_at", "pg_temp.uuid_at"),
+            {"workspace": workspace_id, "automation": made.automation_id, "version": version["version_id"],
+             "all": executions, "moving": IN_MOTION},
+        )  # fmt: skip
+        changed(_MOVES)
+    return workspace_id, made.automation_id
+
+
+def measure_snapshot(database_url: str, moves: int) -> float:
+    """How long one snapshot takes, and how long after the scheduler stood still for an hour; the former's p95 in ms."""
+    migrations.migrate(database_url)
+    database.open_pool(database_url, "beckon_service", 2)
+    workspace_id, automation_id = fill(moves)
+    with transaction():
+        written = database.value("select count(*) from stage_history")
+    for name in ("first", "next"):
+        began = time.perf_counter()
+        tally.run_once()
+        show(f"the {name} tally of {written:,} moves took {time.perf_counter() - began:.2f} s")
+    db.close_all()
+    database.open_pool(database_url, None, 2)
+    with database.connection():
+        database.db.execute_sql("analyze")
+    db.close_all()
+    usual = _looks(database_url, workspace_id, automation_id)
+    database.open_pool(database_url, "beckon_service", 2)
+    with transaction():
+        changed("update tallied set until = until - interval '1 hour'")
+    db.close_all()
+    late = _looks(database_url, workspace_id, automation_id)
+    table(
+        ("snapshot, ms", "median", "p95", "longest", "PostgreSQL's processor time"),
+        [(name, *(f"{one:.1f}" for one in figures)) for name, figures in (
+            ("tallied until half a minute ago", usual), ("tallied until an hour ago", late),
+        )],
+    )  # fmt: skip
+    return usual[1]
+
+
+def _looks(database_url: str, workspace_id: str, automation_id: str) -> tuple[float, float, float, float]:
+    """Median, p95 and longest time of a snapshot, and PostgreSQL's processor time for one, in ms."""
+    database.open_pool(database_url, "beckon_app", 2)
+    with database.connection():
+        backend = database.value("select pg_backend_pid()")
+        before, took = processor_seconds(backend), []
+        for _ in range(LOOKS):
+            began = time.perf_counter()
+            monitor.snapshot(workspace_id, automation_id)
+            took.append(1000 * (time.perf_counter() - began))
+        own = 1000 * (processor_seconds(backend) - before) / LOOKS
+    db.close_all()
+    return median(took), percentile(took, 0.95), max(took), own
+
+
+def measure_streams(copy: Copy) -> tuple[float, float]:
+    """The dashboard's cost and the frames' lag; the share of a core for the most watchers beyond one, and their lag."""
+    automation_id = copy.only_automation("Watched", _WAITING)
+    people = [
+        {"type": "benchmark.started", "contact": {"externalId": f"w-{number}", "firstName": f"Watched {number}",
+                                                  "email": f"w{number}@example.com"}}
+        for number in range(CONTACTS)
+    ]  # fmt: skip
+    copy.call("POST", "/api/triggers/batch", {"triggers": people})
+    path = f"/api/ai-automations/{automation_id}/monitor"
+    deadline = time.monotonic() + 60
+    while copy.call("POST", path)["snapshot"]["totals"]["active"] < CONTACTS and time.monotonic() < deadline:
+        time.sleep(0.2)
+    dashboard = next(pid for name, pid in copy.programs().items() if name.startswith("dashboard"))
+    lines, shares, lags = [], [], []
+    for watchers in WATCHERS:
+        command = [sys.executable, __file__, "client", copy.access["url"], copy.access["apiKey"], path, str(watchers)]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        client.stdout.readline()
+        before = processor_seconds(dashboard)
+        heard = json.loads(client.communicate()[0].splitlines()[-1])
+        shares.append((processor_seconds(dashboard) - before) / SECONDS)
+        lags.append(percentile(heard["lags"], 0.99))
+        lines.append((
+            watchers, f"{100 * shares[-1]:.1f} %", len(heard["lags"]), f"{heard['bytes'] / 1024:.0f}",
+            f"{median(heard['lags']):.0f}", f"{lags[-1]:.0f}", f"{max(heard['lags']):.0f}",
+        ))  # fmt: skip
+    table(("watchers", "of a core", "frames", "KiB each", "lag p50, ms", "p99", "longest"), lines)
+    return shares[-1] - shares[0], lags[-1]
+
+
+def client(url: str, key: str, path: str, watchers: int) -> None:
+    """The other process: watch, say when all do, and print after the time every frame's lag in ms."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, watchers + 100)), hard))
+    asyncio.run(_watch_all(url, key, path, watchers))
+
+
+class Watcher(asyncio.Protocol):
+    """One stream: its frames' lags in ms and sizes in bytes, from when all have heard their first."""
+
+    def __init__(self, request: bytes, heard: Heard) -> None:
+        self._request, self._heard = request, heard
+        self._frame = bytearray()
+        self._frames = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._frame += data
+        # A frame ends with an empty line, and the chunk that it travels in with one more line's end.
+        if not data.endswith(b"\n\n\r\n") or b"data: " not in self._frame:
+            return
+        at = re.search(rb'"at":"([^"]+)"', self._frame)
+        assert at is not None
+        self._frames += 1
+        self._heard.note(self._frames == 1, at[1].decode(), len(self._frame))
+        self._frame.clear()
+
+
+class Heard:
+    """What all watchers heard."""
+
+    def __init__(self, watchers: int) -> None:
+        self.begun = asyncio.Event()
+        self.lags: list[float] = []
+        self.sizes: list[int] = []
+        self._missing = watchers
+
+    def note(self, first: bool, at: str, size: int) -> None:
+        """A frame of this moment was read whole just now."""
+        if self.begun.is_set():
+            self.lags.append(1000 * (time.time() - datetime.fromisoformat(at).timestamp()))
+            self.sizes.append(size)
+        self._missing -= first
+        if not self._missing:
+            self.begun.set()
+
+
+async def _watch_all(url: str, key: str, path: str, watchers: int) -> None:
+    heard, place = Heard(watchers), urlsplit(url)
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+    loop = asyncio.get_running_loop()
+    lines = [
+        await loop.create_connection(lambda: Watcher(request, heard), place.hostname, place.port)
+        for _ in range(watchers)
+    ]
+    await heard.begun.wait()
+    show("begun")
+    await asyncio.sleep(SECONDS)
+    for transport, _ in lines:
+        transport.abort()
+    show(json.dumps({"lags": heard.lags, "bytes": median(map(float, heard.sizes))}))
+
+
+def main() -> int:
+    """Measure and print; 1 when a limit is missed."""
+    moves = int(sys.argv[1]) if len(sys.argv) > 1 else MOVES
+    show(f"{machine()}; load {os.getloadavg()[0]:.1f}")
+    with own_servers() as ground:
+        snapshot_ms = measure_snapshot(ground.database_url, moves)
+    with running_copy() as copy:
+        share, lag_ms = measure_streams(copy)
+    show(f"{WATCHERS[-1]:,} watchers cost {100 * share:.1f} % of a core more than one")
+    met = snapshot_ms < LONGEST_SNAPSHOT_MS and lag_ms < LONGEST_LAG_MS and share <= LARGEST_SHARE
+    show(f"{'within' if met else 'NOT WITHIN'} the limits")
+    return int(not met)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["client"]:
+        client(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    else:
+        sys.exit(main())
