@@ -33,6 +33,7 @@ _STAGE = shapes.record(
 )  # fmt: skip
 _CONTACT = shapes.record(
     executionId=shapes.ID, contactId=shapes.maybe(shapes.ID), name=shapes.TEXT, test=shapes.BOOL, status=shapes.TEXT,
+    inMotion=shapes.BOOL,
     stage=shapes.TEXT, title=shapes.TEXT, stageSince=shapes.TIME, secondsInStage=shapes.COUNT,
     sendsInSeconds=shapes.maybe(shapes.COUNT), messagePreview=shapes.maybe(shapes.TEXT),
     generationMs=shapes.maybe(shapes.COUNT), error=shapes.maybe(shapes.TEXT), says=shapes.TEXT, next=shapes.TEXT,

@@ -17,6 +17,9 @@ from models.reports import monitor, monitor_past
 #: Characters of a message that are shown.
 PREVIEW = 140
 
+#: Where executions come to rest: these stages count what did in the last 24 hours.
+AT_REST = ("completed", "failed", "skipped")
+
 #: The keys of feeds: workspace, automation, and whether tests alone or none of them are asked for.
 Key = tuple[str, str, bool | None]
 
@@ -57,7 +60,7 @@ def _result(totals: Mapping[str, int]) -> str:
 
 def _stage(one: Row, totals: Mapping[str, int]) -> dict[str, Any]:
     average = one["average_seconds"]
-    if one["stage"] in ("completed", "failed", "skipped"):
+    if one["stage"] in AT_REST:
         says = "last 24 h"
     elif one["stage"] == "sent":
         says = f"{totals['sent']:,} in 24 h"
@@ -79,6 +82,7 @@ def _contact(one: Row, at: datetime) -> dict[str, Any]:
         "name": one["name"] or "Nobody",
         "test": one["test"],
         "status": one["status"],
+        "inMotion": _moves(one),
         "stage": one["stage"],
         "title": _title(one),
         "stageSince": one["stage_since"],
@@ -93,6 +97,13 @@ def _contact(one: Row, at: datetime) -> dict[str, Any]:
         "says": _says(one, error, preview),
         "next": _next(one, at),
     }  # fmt: skip
+
+
+def _moves(one: Row) -> bool:
+    """Whether it is not at rest. Of a past moment the status is not known: a failure may have waited for a retry."""
+    if one["status"] is None:
+        return one["stage"] not in AT_REST
+    return one["status"] in ("pending", "running", "waiting")
 
 
 def _title(one: Row) -> str:

@@ -15,6 +15,7 @@ from dashboard.pages.executions import executions_pages
 from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.sign_in import sign_in_pages
+from dashboard.pages.trigger_tests import trigger_test_pages
 
 BLUEPRINTS = (
     sign_in_pages,
@@ -29,5 +30,6 @@ BLUEPRINTS = (
     contact_import_pages,
     contact_pages,
     monitor_pages,
+    trigger_test_pages,
     settings_pages,
 )

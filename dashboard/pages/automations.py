@@ -22,23 +22,11 @@ from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from tasks import operators
-from tasks.triggers import Refused, TriggerRequest, accept
 
 automation_pages = flask.Blueprint("automation-pages", __name__)
 
 #: Automations on one page.
 PAGE_SIZE = 48
-
-#: Contacts that one press of the button invents at most.
-MOST_SAMPLES = 100
-
-
-def _sample(number: int) -> dict[str, Any]:
-    """Whom a test writes to: an invented person, who can only be reached in the sandbox."""
-    return {
-        "external_id": f"sample-{number}", "first_name": "Sample", "last_name": f"Person {number}",
-        "email": f"sample-{number}@example.com", "phone": f"+1555010{number:04d}", "tags": ["sample"],
-    }  # fmt: skip
 
 
 class Chosen(Body):
@@ -113,28 +101,6 @@ def toggle(automation_id: str) -> Any:
         return frame.go(frame.back("/automations"))
     (card,) = _cards(call, [_found(call, automation_id)])
     return frame.render("automation_card.html", call, automation=card)
-
-
-@automation_pages.post("/automations/<automation_id>/test")
-def test(automation_id: str) -> Any:
-    """Start test executions with invented contacts, and watch them on the monitor."""
-    call = frame.visitor("trigger")
-    found = _found(call, automation_id)
-    if not found["version"]:
-        return frame.go(
-            "/automations", f'"{found["name"]}" is not published yet, so there is nothing to test.', bad=True
-        )
-    wanted = flask.request.form.get("sample", "1")
-    count = min(MOST_SAMPLES, max(1, int(wanted))) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else 1
-    requests = [
-        TriggerRequest("manual", None, _sample(number), {}, automation_id=found["id"], test=True)
-        for number in range(1, count + 1)
-    ]
-    for answer in accept(call.workspace_id, requests, "test"):
-        if isinstance(answer, Refused):
-            reason = answer.problems[0].message if answer.problems else "it was refused"
-            return frame.go("/automations", f"The test did not start: {reason}.", bad=True)
-    return frame.go(f"/automations/{found['id']}/monitor")
 
 
 @automation_pages.get("/automations/<automation_id>/delete")

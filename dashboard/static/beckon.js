@@ -27,6 +27,18 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
 });
 
+// An open menu closes by Escape and by a press beside it.
+const closeMenus = (besides) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== besides) menu.open = false;
+};
+document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
 // A file that is too large is refused before it is sent.
 document.addEventListener("change", (event) => {
   const field = event.target;

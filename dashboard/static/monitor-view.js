@@ -77,6 +77,7 @@ function standers(root) {
   );
   const known = new Map([...list.children].map((node) => [node.dataset.execution, node]));
   let before = null;
+  let moving = true;
   for (const one of wanted) {
     const node = known.get(one.executionId) || root.querySelector("#stander").content.firstElementChild.cloneNode(true);
     known.delete(one.executionId);
@@ -84,6 +85,8 @@ function standers(root) {
     const place = before ? before.nextElementSibling : list.firstElementChild;
     // Moving a node takes the focus from it: what already stands right is left alone.
     if (place !== node) list.insertBefore(node, place);
+    node.classList.toggle("rest", !one.inMotion && moving);
+    moving = one.inMotion;
     before = node;
   }
   for (const node of known.values()) node.remove();

@@ -102,7 +102,7 @@ def test_it_shows_what_the_document_says_one_can_see(visit: Any, where: tuple[st
     expect(row(page, "Sarah Williams").locator(".says")).to_contain_text("Rate limit exceeded")
     expect(row(page, "Sarah Williams").locator(".rounds")).to_have_text("2/3")
     expect(row(page, "Tom Brown").locator(".rounds")).to_have_text("1/3")
-    expect(row(page, "Tom Brown").locator(".next")).to_contain_text("follow-up 2 of 3")
+    expect(row(page, "Tom Brown").locator(".next")).to_contain_text("checks again in 23 h")
     expect(row(page, "Lena Fischer").locator(".next")).to_have_text("opens in 42 m")
     expect(row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
     expect(row(page, "John Doe").locator(".badge")).to_be_hidden()
@@ -237,12 +237,35 @@ def test_nobody_on_the_way_is_said_with_what_to_do(visit: Any, where: tuple[str,
 
 def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, where: tuple[str, str]) -> None:
     page = visit().page
-    page.get_by_role("button", name="Test trigger").click()
+    page.get_by_text("Test trigger").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Start test")).to_be_hidden()
+    page.get_by_text("Test trigger").click()
+    page.get_by_role("button", name="Start test").click()
     page.wait_for_url("**/monitor")
     expect(row(page, "Sample Person 1").locator(".badge")).to_be_visible()
-    page.get_by_label("Invented contacts").fill("15")
-    page.get_by_role("button", name="Test trigger").click()
-    expect(page.locator('.station[data-stage="queued"] strong')).to_have_text("16")
+    page.get_by_text("Test trigger").click()
+    page.get_by_label("Invented contacts").fill("14")
+    page.get_by_role("button", name="Start test").click()
+    expect(page.locator('.station[data-stage="queued"] strong')).to_have_text("15")
+
+
+def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, where: tuple[str, str]) -> None:
+    for name in ("Ada Byron", "Jane Smith", "John Doe"):
+        walks.person(where[0], name)
+    page = visit().go(f"/automations/{where[1]}/test")
+    page.get_by_label("Jane Smith").check()
+    page.get_by_label("Find a contact").fill("ada")
+    page.keyboard.press("Enter")
+    # Who was chosen stays so while one looks for others.
+    expect(page.get_by_label("Jane Smith")).to_be_checked()
+    expect(page.get_by_label("John Doe")).to_have_count(0)
+    page.get_by_label("Ada Byron").check()
+    page.get_by_role("button", name="Start test").first.click()
+    page.wait_for_url("**/monitor")
+    expect(page.locator(".standers .badge:visible")).to_have_count(2)
+    for name in ("Ada Byron", "Jane Smith"):
+        expect(row(page, name).locator(".pill")).to_have_text("Queued")
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import walks
 from flask.testing import FlaskClient
 
 import clock
@@ -44,7 +45,7 @@ def signed_in(browser: Browser, producer: Producer, role: str = "operator") -> B
     return browser
 
 
-def post(browser: Browser, path: str, **fields: str) -> Any:
+def post(browser: Browser, path: str, **fields: str | list[str]) -> Any:
     return browser.post(path, data={"csrf_token": token(browser.get("/automations").text), **fields})
 
 
@@ -125,6 +126,26 @@ def test_a_test_trigger_opens_the_monitor_with_its_executions(bob: Browser, auto
         page = bob.get(answer.headers["Location"]).text
         assert page.count("<strong>Sample Person") == people
         assert '<span class="badge">test</span>' in page
+
+
+def test_a_test_trigger_goes_to_chosen_contacts_and_says_who_is_not_there(
+    bob: Browser, alice: Producer, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    path = f"/automations/{automation['id']}/test"
+    ada, jane = walks.person(alice.workspace_id, "Ada Byron"), walks.person(alice.workspace_id, "Jane Smith")
+    theirs = walks.person(charlie.workspace_id, "Carl Secret")
+    page = bob.get(path).text
+    assert ada in page
+    assert theirs not in page
+    found = post(bob, path, find="1", q="jane", contactId=[ada, theirs, "nonsense"])
+    assert re.findall(r'value="([0-9a-f-]{36})"( checked)?', found.text) == [(ada, " checked"), (jane, "")]
+    answer = post(bob, path, chosen="1", contactId=[ada, jane, theirs])
+    assert answer.headers["Location"] == f"/automations/{automation['id']}/monitor"
+    page = bob.get(answer.headers["Location"]).text
+    assert "1 of 3 did not start" in page
+    assert page.count('<span class="badge">test</span>') == 2
+    for nobody in ({}, {"contactId": [theirs]}):
+        assert post(bob, path, chosen="1", **nobody).headers["Location"] == path
 
 
 def test_the_monitor_is_a_page_without_a_script_and_nobody_elses(
