@@ -58,7 +58,8 @@ def _slice() -> tuple[int, bool]:
     return written, bool(bounds["complete"])
 
 
-#: Automation by automation, because that is how the history's index begins.
+#: Automation by automation, because that is how the history's index begins; and the skipped one by one (the offset
+#: keeps it so), because no plan shall read all executions for a few of them.
 _TALLY = """
     insert into stage_tallies (
         workspace_id, automation_id, at, test, from_stage, stage, rule, words, moves, from_ms, first_sent)
@@ -72,7 +73,10 @@ _TALLY = """
         select * from stage_history s
         where s.automation_id = a.id and s.entered_at >= %(since)s and s.entered_at < %(until)s
     ) h
-    left join executions e on h.stage = 'skipped' and e.id = h.execution_id
+    left join lateral (
+        select skipped_rule, skipped_detail from executions x
+        where h.stage = 'skipped' and x.id = h.execution_id offset 0
+    ) e on true
     group by 1, 2, 3, 4, 5, 6, 7
     on conflict (automation_id, at, test, from_stage, stage, rule) do update set
         words = excluded.words, moves = excluded.moves, from_ms = excluded.from_ms, first_sent = excluded.first_sent

@@ -117,7 +117,10 @@ MOVES = """
             select 1 from stage_history x
             where x.execution_id = h.execution_id and x.stage = 'sent' and x.entered_at < h.entered_at))::integer
     from bounds b join stage_history h on h.entered_at >= b.edge and h.entered_at <= b.until
-    left join executions e on h.stage = 'skipped' and e.id = h.execution_id
+    left join lateral (
+        select skipped_rule, skipped_detail from executions x
+        where h.stage = 'skipped' and x.id = h.execution_id offset 0
+    ) e on true
     where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
 """
 #: How many stand where: of `flight` and `failures` row by row, of what else came to rest by its moves.
