@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 from sandbox.exchange import Answer
 from sandbox.graph import meta_error
@@ -73,6 +74,19 @@ def key_refused(provider: str) -> Answer:
         case "discord":
             return Answer(401, {"message": "Invalid Webhook Token", "code": 50027})
     return Answer(401, "Forbidden")
+
+
+def unwritten(provider: str, fault: str) -> Answer:
+    """A 200 without a message: `blocked` by a safety filter, `empty`, or `cut_short` by its budget of tokens."""
+    text = "Hi, I wanted to" if fault == "cut_short" else ""
+    if provider == "gemini":
+        reason = {"blocked": "SAFETY", "cut_short": "MAX_TOKENS"}.get(fault, "STOP")
+        content = {"parts": [{"text": text}], "role": "model"}
+        body: dict[str, Any] = {"candidates": [{"content": content, "finishReason": reason, "index": 0}]}
+        return Answer(200, body)
+    reason = {"blocked": "content_filter", "cut_short": "length"}.get(fault, "stop")
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return Answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": reason}]})
 
 
 def refused(code: int, subcode: int | None) -> Answer:

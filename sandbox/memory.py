@@ -11,10 +11,16 @@ from typing import Any
 
 #: The oldest messages are forgotten past this many.
 MOST_MESSAGES = 50_000
-FAULTS = ("http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused")
+#: What those that write do besides: a safety filter's no, no text at all, a text that ran out of tokens.
+WRITERS_FAULTS = ("blocked", "empty", "cut_short")
+FAULTS = (
+    "http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused",
+    *WRITERS_FAULTS,
+)  # fmt: skip
 PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "openai", "slack", "discord", "webhook")
 #: Meta's two channels.
 META = ("facebook", "instagram")
+WRITERS = ("gemini", "openai")
 #: Seconds that a fault takes where it does not say; for `http_429` the wait that is asked for.
 DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
 
@@ -77,6 +83,8 @@ class Fault:
         code, subcode = body.get("code"), body.get("subcode")
         if fault == "refused" and (provider not in META or not isinstance(code, int)):
             raise ValueError("refused is a fault of facebook and instagram, with their code and perhaps a subcode")
+        if fault in WRITERS_FAULTS and provider not in WRITERS:
+            raise ValueError(f"{fault} is a fault of {' and '.join(WRITERS)}")
         if not isinstance(subcode, int | None):
             raise ValueError("subcode must be a number")
         left, to, call = times or -1, match.get("to"), match.get("call", "send")

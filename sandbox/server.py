@@ -85,6 +85,8 @@ class Sandbox:
                 return faults.key_refused(heard.provider)
             case "refused":
                 return faults.refused(fault.code, fault.subcode)
+            case "blocked" | "empty" | "cut_short":
+                return faults.unwritten(heard.provider, fault.fault)
             case "timeout":
                 await _hung_up(reader, fault.seconds)
                 return None

@@ -106,6 +106,7 @@ def test_times_zero_is_for_ever(sandbox: Running) -> None:
         {"provider": "telnyx", "fault": "auth", "match": 5},
         {"provider": "telnyx", "fault": "refused", "code": 10},
         {"provider": "facebook", "fault": "refused"},
+        {"provider": "mailgun", "fault": "blocked"},
         {"provider": "facebook", "fault": "refused", "code": 10, "subcode": "many"},
     ],
 )

@@ -11,13 +11,15 @@ import pytest
 from crew import at_once, books_balance, dies_with, let_lease_run_out, provider_calls
 from dramatiq import Worker
 
-from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, steps
+from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
 from models.database import changed, value
 from models.ledger import Ledger
 from sandbox.server import Running
 from settings import Settings
 from tasks import sweeps
 from tasks.broker import ring
+from tasks.checking import check
+from tasks.composing import prepare
 from tasks.engine import Engine
 from tasks.passage import Passage
 from waiting import eventually
@@ -203,7 +205,46 @@ def test_who_dies_between_sending_and_its_record_leaves_an_unknown_outcome_and_n
     found = finished(execution_id)
     assert (found["status"], found["error_class"]) == ("failed", "unknown_outcome")
     assert messages(execution_id)[0]["status"] == "outcome_unknown"
+    assert stages(execution_id) == ["queued", "checking", "eligible", "ready_to_send", "sending", "failed"]
     assert provider_calls(sandbox, "telnyx") == 0
+
+
+WHOLE_WAY = ["queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed"]
+
+
+@pytest.mark.parametrize("stage", ["checking", "generating", "ready_to_send"])
+def test_who_dies_in_a_stage_leaves_nothing_stuck_and_a_history_that_is_true(
+    engine: Engine, sandbox: Running, idle: Worker, settings: Settings, ledger: Ledger, stage: str
+) -> None:
+    alice = Alice()
+    alice.automation(WRITTEN, rules={"daily_limit": 5})
+    (execution_id,) = started(alice)
+    idle.broker.flush_all()
+    passage = passage_of(engine, ledger.claim(execution_id))
+    write, send = passage.workflow.steps
+    if stage != "checking":
+        assert check(engine, passage)
+        passage.begin(write)
+        passage.enter("generating")
+    if stage == "ready_to_send":
+        passage.succeed(write, {"text": "Written before the crash"})
+        prepare(engine, passage, send)
+        passage.enter("ready_to_send")
+        passage.hand_over("sending")
+    assert ledger.record(passage.progress())
+    if stage == "ready_to_send":
+        assert ledger.claim(execution_id)
+    let_lease_run_out(execution_id)
+    assert (execution(execution_id)["status"], execution(execution_id)["stage"]) == ("running", stage)
+
+    idle.resume()
+    assert sweeps.rescue_leases(settings) == {"rescued": 1}
+
+    assert finished(execution_id)["status"] == "succeeded"
+    assert stages(execution_id) == WHOLE_WAY
+    assert provider_calls(sandbox) == 1
+    assert value("select count(*) from limit_reservations") == 1
+    books_balance()
 
 
 def test_three_deaths_in_a_row_put_an_execution_into_quarantine_and_the_others_go_on(
