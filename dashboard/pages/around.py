@@ -1,4 +1,4 @@
-"""What belongs to no single page: the summary bar by itself, the switch of the theme, and the words in templates."""
+"""What belongs to no single page: the summary bar by itself, the theme, ends of pauses, words in templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import flask
 
 from dashboard import csrf
 from dashboard.access import COOKIE, settings, signed_in
+from dashboard.errors import not_there
 from dashboard.pages import frame
+from models import pause
+from models.database import acting_as
+from tasks import operators
 
 around_pages = flask.Blueprint("around-pages", __name__)
 
@@ -20,6 +24,19 @@ def show_summary() -> Any:
     """The summary bar, as every page refreshes it."""
     call = frame.visitor()
     return frame.render("summary.html", call, summary=frame.summary(call))
+
+
+@around_pages.post("/pauses/<any(provider, queue):kind>/<name>/end")
+def end_pause(kind: str, name: str) -> Any:
+    """End a pause that the summary bar tells of."""
+    call = frame.visitor("write")
+    with acting_as(call.workspace_id):
+        held = {(one["kind"], one["name"]) for one in pause.every(call.workspace_id)}
+    if (kind, name) not in held:
+        raise not_there("That is not held any more.")
+    woken = operators.let_go(kind, name, call.workspace_id, call.actor)
+    goes_on = f"{woken} execution{' goes' if woken == 1 else 's go'} on" if woken else "nothing waited for it"
+    return frame.go(frame.back("/executions"), f"It is tried again: {goes_on}.")
 
 
 @around_pages.post("/theme")

@@ -20,8 +20,8 @@ from dashboard.errors import Refusal
 from dashboard.pages import words
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
-from models import workspace
-from models.database import Row
+from models import pause, workspace
+from models.database import Row, acting_as
 from models.reports import summary as report
 from rules.schedule import zone_named
 
@@ -97,8 +97,10 @@ def render(template: str, call: Caller, **facts: Any) -> flask.Response:
 
 
 def summary(call: Caller) -> dict[str, Any]:
-    """The numbers of the bar, and how many threads there are to run executions."""
-    return {"numbers": report.summary(call.workspace_id, midnight(call)), "threads": _threads()}
+    """The numbers of the bar, how many threads there are to run executions, and what holds them."""
+    with acting_as(call.workspace_id):
+        held = pause.every(call.workspace_id)
+    return {"numbers": report.summary(call.workspace_id, midnight(call)), "threads": _threads(), "held": held}
 
 
 def _threads() -> int | None:

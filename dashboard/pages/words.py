@@ -62,6 +62,10 @@ CHANNELS = {
     "email": "E-mail", "sms": "SMS", "facebook": "Messenger", "instagram": "Instagram", "slack": "Slack",
     "discord": "Discord", "webhook": "Webhook",
 }  # fmt: skip
+PROVIDERS = {
+    "mailgun": "Mailgun", "telnyx": "Telnyx", "facebook": "Facebook", "instagram": "Instagram", "gemini": "Gemini",
+    "openai": "OpenAI", "slack": "Slack", "discord": "Discord", "webhook": "webhooks",
+}  # fmt: skip
 
 SUPPRESSED = {
     "bounced": "bounced", "complained": "complained of as spam", "unsubscribed": "unsubscribed", "blocked": "blocked",
