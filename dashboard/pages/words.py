@@ -39,11 +39,13 @@ REMEDIES = {
 }  # fmt: skip
 RULES = {
     "automation_off": "automation off", "suppressed": "suppressed", "no_address": "no address", "no_contact": "nobody",
-    "tags": "tags", "where": "conditions", "conditions": "conditions", "frequency_cap": "messaged enough",
+    "tags": "tags", "where": "conditions", "frequency_cap": "messaged enough",
     "active_hours": "outside hours", "daily_limit": "daily limit", "contact_daily_limit": "contact's daily limit",
     "reentry": "already entered", "replied": "answered", "unsubscribed": "unsubscribed", "stopped": "stopped",
     "rejected": "rejected", "window_closed": "window closed", "no_comment": "no comment",
     "comment_too_old": "comment too old", "comment_answered": "comment answered",
+    "cancelled": "cancelled", "discarded": "discarded", "automation_deleted": "automation deleted",
+    "contact_deleted": "contact deleted",
 }  # fmt: skip
 WAYS = {"private_reply": "private reply", "comment_reply": "reply in public"}
 MESSAGES = {
