@@ -143,13 +143,13 @@ def _says(one: Row, error: str | None, preview: str | None) -> str:
     if one["skipped_rule"] is not None:
         rule, detail = str(one["skipped_rule"]), one["skipped_detail"] or {}
         return str(detail.get("words") or words.RULES.get(rule, rule).capitalize())
-    if one["next_check_at"] is not None:
-        return "Sent. Checks again for a reply"
     if one["waiting_for"] == "window":
         return "Passed the rules, waits for its hours"
     if preview is not None and one["stage"] in ("ready_to_send", "sending", "sent", "completed"):
         channel = words.CHANNELS.get(one["channel"], one["channel"])
         return f"{channel}: “{preview}”" if one["stage"] == "sending" else f"“{preview}”"
+    if one["next_check_at"] is not None:
+        return "Sent. Watches for a reply"
     return _AT_STAGE[one["stage"]]
 
 

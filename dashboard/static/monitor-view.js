@@ -161,6 +161,10 @@ function choose(root) {
     event.preventDefault();
     pick(root, chosen.stage === node.dataset.stage ? null : node.dataset.stage);
   });
+  root.querySelector(".all-stages").addEventListener("click", (event) => {
+    event.preventDefault();
+    pick(root, null);
+  });
   root.querySelector("input[type=search]").addEventListener("input", (event) => {
     chosen.name = event.target.value.trim().toLowerCase();
     standers(root);
@@ -173,6 +177,7 @@ function pick(root, stage) {
     if (node.dataset.stage === stage) node.setAttribute("aria-current", "true");
     else node.removeAttribute("aria-current");
   }
+  root.querySelector(".all-stages").hidden = !stage;
   const address = new URL(location.href);
   if (stage) address.searchParams.set("stage", stage);
   else address.searchParams.delete("stage");

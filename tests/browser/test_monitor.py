@@ -49,7 +49,7 @@ def fill(where: tuple[str, str]) -> None:
     """The document's people, each at their stage."""
     walks.walk(*where, "generating", name="John Doe", ago=8)
     jane = walks.walk(*where, "ready_to_send", name="Jane Smith", ago=252,
-                      **walks.waiting(waiting_for="time", due_in=305))  # fmt: skip
+                      **walks.waiting(waiting_for="time", due_in=355))  # fmt: skip
     walks.write(*where, jane, "Hi Jane, following up on the pricing question you left under our reel last week")
     mike = walks.walk(*where, "ready_to_send", name="Mike Johnson", **walks.waiting(waiting_for="time", due_in=40))
     walks.write(*where, mike, "Hi Mike, I noticed you were interested in the annual plan", generation_ms=1243)
@@ -60,7 +60,10 @@ def fill(where: tuple[str, str]) -> None:
     )  # fmt: skip
     walks.walk(*where, "sent", name="Tom Brown", ago=30, follow_up_count=1, round=1,
                **walks.waiting(waiting_for="follow_up", due_in=86_390))  # fmt: skip
-    walks.walk(*where, "eligible", name="Lena Fischer", **walks.waiting(waiting_for="window", due_in=2530))
+    walks.walk(*where, "eligible", name="Lena Fischer", **walks.waiting(waiting_for="window", due_in=2575))
+    rita = walks.walk(*where, "ready_to_send", name="Rita Read", **walks.waiting(waiting_for="review"))
+    walks.write(*where, rita, "Hi Rita, here is your offer", status="review")
+    walks.walk(*where, "failed", name="Ulf Unwell", ago=200)
     walks.walk(*where, "queued", name="Noor Haddad", ago=5)
     walks.walk(*where, "sending", name="Olu Adeyemi", test=True)
     for number in range(6):
@@ -96,7 +99,7 @@ def test_it_shows_what_the_document_says_one_can_see(visit: Any, where: tuple[st
     expect(beat(page)).to_have_text("Live")
     expect(row(page, "John Doe").locator(".says")).to_have_text("AI writing the message")
     expect(row(page, "John Doe").locator(".since")).to_have_text(re.compile(r"^0:\d\d$"))
-    expect(row(page, "Jane Smith").locator(".next")).to_have_text(re.compile("^sends in [45] m$"))
+    expect(row(page, "Jane Smith").locator(".next")).to_have_text("sends in 5 m")
     expect(row(page, "Jane Smith").locator(".says")).to_contain_text("“Hi Jane, following up")
     expect(row(page, "Mike Johnson").locator(".wrote")).to_have_text("1,243 ms")
     expect(row(page, "Sarah Williams").locator(".says")).to_contain_text("Rate limit exceeded")
@@ -107,7 +110,15 @@ def test_it_shows_what_the_document_says_one_can_see(visit: Any, where: tuple[st
     expect(row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
     expect(row(page, "John Doe").locator(".badge")).to_be_hidden()
     expect(page.locator(".reasons li").first).to_contain_text("Outside hours")
-    expect(page.get_by_text("7 sent, 3 skipped, 0 failed")).to_be_visible()
+    # What a person has to do is said where it is seen.
+    expect(row(page, "Rita Read").locator(".says")).to_have_text("“Hi Rita, here is your offer”")
+    expect(row(page, "Rita Read").locator(".next")).to_have_text("waits for a person's yes")
+    expect(row(page, "Ulf Unwell").locator(".says")).to_have_text("Network: No route to Mailgun.")
+    expect(row(page, "Ulf Unwell").locator(".next")).to_have_text("retry it when the provider answers")
+    # Three in motion may go on; ten minutes brought eight to their end.
+    expect(page.locator('[data-fact="backlog"]')).to_have_text(re.compile(r"^≈ \d"))
+    expect(page.locator('[data-fact="backlog-words"]')).to_contain_text("at the pace of the last 10 minutes")
+    expect(page.get_by_text("7 sent, 3 skipped, 1 failed")).to_be_visible()
 
 
 def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, where: tuple[str, str]) -> None:
@@ -141,14 +152,17 @@ def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, where: tuple[
     page = visit().go(monitor(where))
     expect(beat(page)).to_have_text("Live")
     page.locator('.station[data-stage="ready_to_send"]').click()
-    expect(page.locator(".standers > li")).to_have_count(2)
+    expect(page.locator(".standers > li")).to_have_count(3)
     expect(page).to_have_url(re.compile(r"stage=ready_to_send$"))
-    expect(page.locator('[data-fact="shown"]')).to_have_text("2 of 2 listed · Ready")
+    expect(page.locator('[data-fact="shown"]')).to_have_text("3 of 3 listed · Ready")
     page.keyboard.press("/")
     page.keyboard.type("jane")
     expect(page.locator(".standers > li")).to_have_count(1)
     page.locator('.station[data-stage="checking"]').click()
     expect(page.get_by_role("heading", name="Nobody here now")).to_be_visible()
+    page.get_by_role("link", name="Every stage").click()
+    expect(page).not_to_have_url(re.compile("stage="))
+    expect(page.locator(".standers > li")).to_have_count(1)
 
 
 def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any, where: tuple[str, str]) -> None:
@@ -157,7 +171,7 @@ def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any
     context = chromium.new_context(java_script_enabled=False, storage_state=visitor.page.context.storage_state())
     page = context.new_page()
     page.goto(visitor.address + monitor(where, "?stage=ready_to_send"))
-    expect(page.locator(".standers > li")).to_have_count(2)
+    expect(page.locator(".standers > li")).to_have_count(3)
     expect(beat(page)).to_contain_text("As of ")
     expect(page.locator(".replay")).to_be_hidden()
     context.close()
@@ -187,6 +201,20 @@ def test_the_slider_shows_where_everybody_stood(visit: Any, where: tuple[str, st
     expect(page.locator("#replay-words")).to_have_text("1 h 5 m ago")
     page.locator("#moment").fill("0")
     expect(row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
+    expect(beat(page)).to_have_text("Live")
+
+
+def test_until_the_first_snapshot_comes_the_page_says_that_it_connects(visit: Any, where: tuple[str, str]) -> None:
+    walks.walk(*where, "generating", name="John Doe")
+    visitor = visit()
+    held: list[Any] = []
+    visitor.page.route("**/api/ai-automations/**", lambda route: held.append(route))
+    page = visitor.go(monitor(where))
+    expect(beat(page)).to_have_text("Connecting")
+    # Meanwhile it shows what the server knew when it made the page.
+    expect(row(page, "John Doe").locator(".pill")).to_have_text("Generating")
+    eventually(lambda: held or page.wait_for_timeout(20))
+    held[0].continue_()
     expect(beat(page)).to_have_text("Live")
 
 

@@ -91,7 +91,7 @@ def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: d
     assert told["Lena"]["next"] == "opens in 42 m"
     assert told["Sarah"]["next"] == "retry it when the provider lets it through"
     assert told["Ken"]["followUp"]["nextCheckAt"].endswith("Z")
-    assert (told["Ken"]["says"], told["Ken"]["next"]) == ("Sent. Checks again for a reply", "checks again in 23 h 58 m")
+    assert (told["Ken"]["says"], told["Ken"]["next"]) == ("Sent. Watches for a reply", "checks again in 23 h 58 m")
     assert told["Ines"]["says"] == "Outside the active hours"
 
 
