@@ -175,6 +175,29 @@ def resume_paused(condition: str, parameters: Sequence[Any]) -> list[Row]:
     )
 
 
+def outlived_pauses(limit: int) -> list[Row]:
+    """Make due what still waits for a pause that has ended, because its worker had read of the pause before the end and
+    recorded the wait after it; ids with queues.
+
+    Whose own call was refused is not meant: its time is in an hour, or when the credentials change.
+    """
+    return rows(
+        """
+        with wanted as materialized (
+            select e.id from executions e join automations a on a.id = e.automation_id
+            where e.status = 'waiting' and e.waiting_for in ('pause', 'configuration') and a.paused_at is null
+                and (e.waiting_for = 'pause' or e.error_class is distinct from 'configuration')
+                and not exists (select 1 from pauses p where p.workspace_id = e.workspace_id
+                    and (p.kind = 'provider' or p.name = e.queue))
+            order by e.id limit %s for update of e skip locked
+        )
+        update executions e set due_at = beckon_now(), rung_at = beckon_now(), waiting_for = 'time'
+        from wanted w where e.id = w.id returning e.id, e.queue
+        """,
+        (limit,),
+    )
+
+
 def due(condition: str, parameters: Sequence[Any], limit: int) -> list[Row]:
     """What is pending or due now, longest first, marked as rung; ids with queues."""
     return rows(

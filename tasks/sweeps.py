@@ -115,7 +115,7 @@ def count_due_runs(settings: Settings) -> Counts:
 
 
 def end_mended_pauses(settings: Settings) -> Counts:
-    """Pauses that refused credentials made, once there are other credentials."""
+    """Pauses that refused credentials made, once there are other credentials; and who has not heard that one ended."""
     ended = 0
     with transaction():
         held = pause.of_credentials()
@@ -126,7 +126,10 @@ def end_mended_pauses(settings: Settings) -> Counts:
             woken = pause.let_go("provider", one["name"], one["workspace_id"])
         ended += 1
         ring_for(woken)
-    return {"ended": ended}
+    with transaction():
+        late = execution.outlived_pauses(AT_ONCE)
+    ring_for(late)
+    return {"ended": ended, "late": len(late)}
 
 
 def _mended(settings: Settings, provider: str, workspace_id: str, refused: str) -> bool:

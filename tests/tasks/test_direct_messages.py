@@ -461,14 +461,14 @@ def test_a_new_token_of_the_workspaces_own_account_ends_the_pause(
     alice.automation([direct()])
     sandbox.fault("instagram", "auth")
     waiting = at_rest(alice.trigger(contact=ada()))
-    assert sweeps.end_mended_pauses(settings) == {"ended": 0}
+    assert sweeps.end_mended_pauses(settings)["ended"] == 0
 
     account.add(
         alice.workspace_id, "instagram", "17840000000000001", "First", access_token="new-token",
         secret_key=settings.secret_key,
     )  # fmt: skip
 
-    assert sweeps.end_mended_pauses(settings) == {"ended": 1}
+    assert sweeps.end_mended_pauses(settings)["ended"] == 1
     assert eventually(lambda: execution(waiting["id"])["waiting_for"] != "configuration")
 
 

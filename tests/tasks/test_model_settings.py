@@ -129,9 +129,9 @@ def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
     alice: Alice, sandbox: Running, settings: Settings
 ) -> None:
     waiting = waiting_for_a_key(alice, settings)
-    assert sweeps.end_mended_pauses(settings) == {"ended": 0}
+    assert sweeps.end_mended_pauses(settings)["ended"] == 0
     stored.change(alice.workspace_id, REFUSED, SYSTEM, settings.secret_key)
-    assert sweeps.end_mended_pauses(settings) == {"ended": 1}
+    assert sweeps.end_mended_pauses(settings)["ended"] == 1
     assert finished(waiting)["error_class"] == "invalid"
 
 

@@ -385,6 +385,28 @@ def test_a_paused_queue_or_provider_holds_its_workspace_alone(
     assert finished(waiting["id"])["status"] == "succeeded"
 
 
+@pytest.mark.parametrize("held_by", ["automation", "queue", "provider", "configuration"])
+def test_a_pause_that_ended_while_its_wait_was_being_recorded_holds_nobody_for_good(
+    alice: Alice, sandbox: Running, settings: Settings, held_by: str
+) -> None:
+    automation_id = alice.automation(HELLO)
+    kind = "provider" if held_by == "configuration" else held_by
+    operators.hold(
+        kind, {"automation": automation_id, "queue": "sending"}.get(kind, "mailgun"), alice.workspace_id, SYSTEM
+    )
+    if held_by == "configuration":
+        changed("update pauses set reason = 'configuration', retry_at = beckon_now() + interval '1 hour'")
+    waiting = at_rest(alice.trigger())
+    assert sweeps.end_mended_pauses(settings)["late"] == 0
+
+    # The operator's update found nobody waiting yet.
+    changed("update automations set paused_at = null")
+    changed("delete from pauses")
+
+    assert sweeps.end_mended_pauses(settings) == {"ended": 0, "late": 1}
+    assert finished(waiting["id"])["status"] == "succeeded"
+
+
 def test_an_event_that_comes_during_a_pause_is_not_forgotten(alice: Alice, sandbox: Running) -> None:
     automation_id = alice.automation(
         [{"id": "paid", "action": "wait_until", "with": {"event": "order.paid", "timeout": "2d"},
