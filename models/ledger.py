@@ -249,7 +249,10 @@ class Ledger:
             [step for record in records for step in record.steps],
             [message for record in records for message in record.messages],
         )
-        cursor.execute("execute record_progress(%s, %s, %s, %s)", [json_text(part) for part in lists])
+        ids = [record.execution_id for record in records]
+        cursor.execute(
+            "execute record_progress(%s, %s, %s, %s, %s::uuid[])", (*(json_text(part) for part in lists), ids)
+        )
         moved = {values[0] for values in cursor.fetchall()}
         for record in records:
             if record.effects and record.execution_id in moved:

@@ -31,13 +31,13 @@ REST_SECONDS = 5.0
 #: The executions of the whole batch are locked first and in order, as the record that follows would lock them; then
 #: windows, and in the record the automations: one order for everybody. A `run_id` is there for those that count.
 PREPARE = """
-prepare count_runs (json, boolean) as
+prepare count_runs (json, boolean, uuid[]) as
 with given as materialized (
     select * from json_to_recordset($1) as x(id uuid, expected integer, run_id uuid, kind text)
 ), held as materialized (
     select e.id, e.workspace_id, e.automation_id, e.contact_id, g.run_id, g.kind
     from executions e join given g on g.id = e.id
-    where e.fence = g.expected and e.status = 'running'
+    where e.id = any($3) and e.fence = g.expected and e.lease_until is not null
     order by e.id for update of e
 ), wanted as materialized (
     select h.* from held h join workspaces w on w.id = h.workspace_id
@@ -111,8 +111,8 @@ class Tracker:
             for record in records
         ]
         cursor.execute(
-            "savepoint runs; set local lock_timeout = '1s'; execute count_runs(%s, %s)",
-            (json_text(given), self._forced),
+            "savepoint runs; set local lock_timeout = '1s'; execute count_runs(%s, %s, %s::uuid[])",
+            (json_text(given), self._forced, [record.execution_id for record in records]),
         )
         tracked = [Tracked(*values) for values in cursor.fetchall()]
         cursor.execute("release savepoint runs; set local lock_timeout to default")

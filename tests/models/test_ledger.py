@@ -10,13 +10,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 import settings
 from cast import HELLO, Alice, counters, execution
-from models import database
+from models import database, run
 from models.ledger import Ledger
+from models.ledger_sql import CLAIM, PLANNING, RECORD
 from rules.definition import parse
 from tasks import broker
 from tasks.passage import Passage
@@ -143,3 +145,48 @@ def test_a_claim_whose_answer_was_lost_is_not_given_twice(line: CutsAfterCommit,
         assert ledger.claim(second) is None
 
         assert (execution(second)["status"], execution(second)["deliveries"]) == ("running", 1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "claim_executions('{}'::uuid[], 'worker', 30, '{}'::uuid[])",
+        "record_progress('[]', '[]', '[]', '[]', '{}'::uuid[])",
+        "count_runs('[]', true, '{}'::uuid[])",
+    ],
+)
+def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
+    database_urls: Any, clean: None, statement: str
+) -> None:
+    with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
+        # As when the worker began while nearly everything was at rest: its plans are kept.
+        cursor.execute("set session_replication_role = replica")
+        cursor.execute(AT_REST)
+        cursor.execute("analyze executions")
+        for told in (PLANNING, CLAIM, RECORD, run.PREPARE):
+            cursor.execute(told)
+
+        cursor.execute(f"explain (format json) execute {statement}")
+        scans = [
+            plan for plan in plans_in(cursor.fetchone()[0][0]["Plan"]) if plan.get("Relation Name") == "executions"
+        ]
+
+        looked_up = [
+            str(plan.get("Index Cond", plan.get("Recheck Cond"))) for plan in scans if "Scan" in plan["Node Type"]
+        ]
+        assert looked_up
+        assert all(condition.startswith("(id = ") for condition in looked_up)
+
+
+AT_REST = """
+insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, status, stage, stage_since,
+    queue, rung_at, created_at, finished_at)
+select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'succeeded',
+    'completed', now(), 'sending', now(), now(), now() from generate_series(1, 400)
+"""
+
+
+def plans_in(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from plans_in(part)
