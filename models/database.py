@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import orjson
 import peewee
 import psycopg2
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_type
+from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
 
@@ -29,6 +31,11 @@ STATEMENT_TIMEOUT_MS = 30_000
 _ID = new_type((2950,), "ID", lambda text, _: text)
 register_type(_ID)
 register_type(new_array_type((2951,), "IDS", _ID))
+
+
+# JSON columns are read with the parser that writes them.
+register_default_json(globally=True, loads=orjson.loads)
+register_default_jsonb(globally=True, loads=orjson.loads)
 
 
 class WritesRefused(peewee.OperationalError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from bisect import bisect
 from collections import deque
 from collections.abc import Callable
 
@@ -35,7 +36,7 @@ class Hands:
         self._changed = threading.Condition()
         self._free = number
         self._promised = 0
-        self._waiting_for_room = 0
+        self._wanted: list[int] = []
         self._closed = False
         self._taken_up: deque[float] = deque(maxlen=number * MOST_AHEAD_OF_A_HAND)
         self._threads = [threading.Thread(target=self._run, name=f"hand-{one}", daemon=True) for one in range(number)]
@@ -46,9 +47,9 @@ class Hands:
         """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or
         `give_back` does not; 0 once the hands are closed."""
         with self._changed:
-            self._waiting_for_room += 1
+            self._wanted.append(wanted)
             self._changed.wait_for(lambda: self._closed or self._room(wanted, ahead) > 0)
-            self._waiting_for_room -= 1
+            self._wanted.remove(wanted)
             room = 0 if self._closed else self._room(wanted, ahead)
             self._promised += room
             return room
@@ -89,7 +90,7 @@ class Hands:
     def _quick(self) -> int:
         """How many were taken up just now."""
         since = time.monotonic() - AHEAD_SECONDS
-        return sum(1 for at in self._taken_up if at > since)
+        return len(self._taken_up) - bisect(self._taken_up, since)
 
     def _run(self) -> None:
         while (passage := self._given.get()) is not None:
@@ -114,5 +115,6 @@ class Hands:
             self._tell()
 
     def _tell(self) -> None:
-        if self._waiting_for_room:
+        # Waking a thread that finds no room is dear, and happened with every passage.
+        if self._wanted and self._room(min(self._wanted), True) > 0:
             self._changed.notify_all()

@@ -40,7 +40,7 @@ PROGRAMS = {
 }
 #: Queues of outside calls: their bells are answered by the hands, and few threads are enough to hear them.
 IO_QUEUES = {"generation", "sending"}
-MOST_LISTENERS = 4
+MOST_LISTENERS = 2
 #: How long sends in flight may take to end after a SIGTERM.
 SENDS_GET_SECONDS = 20.0
 #: Connections beyond one for each thread: the ledger's, the leases', the last words' and the main thread's.

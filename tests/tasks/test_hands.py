@@ -71,7 +71,7 @@ def test_slow_hands_are_promised_only_what_they_can_take(
     thread = threading.Thread(target=lambda: promised.append(hands.promise(16)))
     thread.start()
 
-    eventually(lambda: hands._waiting_for_room)
+    eventually(lambda: hands._wanted)
     assert promised == []
     work.may_end.release()
 
@@ -105,7 +105,7 @@ def test_a_rescued_execution_is_promised_a_free_hand_only(
     thread = threading.Thread(target=lambda: promised.append(hands.promise(1, ahead=False)))
     thread.start()
 
-    eventually(lambda: hands._waiting_for_room)
+    eventually(lambda: hands._wanted)
     assert promised == []
     work.may_end.release()
 
