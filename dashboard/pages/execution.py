@@ -11,7 +11,7 @@ from dashboard.access import Caller
 from dashboard.api.executions import Review
 from dashboard.bodies import check
 from dashboard.errors import not_there
-from dashboard.pages import frame, story, words
+from dashboard.pages import frame, remedies, story, words
 from dashboard.pages.path import path
 from models.database import Row
 from models.ids import is_id
@@ -25,6 +25,36 @@ execution_pages = flask.Blueprint("execution-pages", __name__)
 _IN_FLIGHT = ("pending", "running", "waiting")
 #: Seconds ahead within which a waiting execution is watched as one in motion.
 _SOON = 90
+#: What cannot be taken back is asked about first: the question, what follows, and the answer.
+_QUESTIONS = {
+    "cancel": (
+        "Cancel this execution?",
+        "What was sent stays sent; nothing more is sent. It ends as cancelled and cannot be resumed.",
+        "Cancel the execution",
+    ),
+    "discard": (
+        "Discard this failure?",
+        "It ends as cancelled, is not tried again, and leaves the list of failures. Its story stays.",
+        "Discard",
+    ),
+    "stop-follow-ups": (
+        "Send no more follow-ups?",
+        "What was sent stays sent. This execution ends after what it is doing now; others are not touched.",
+        "Stop the follow-ups",
+    ),
+}
+_QUESTIONS_ABOUT_MESSAGES = {
+    "resend": (
+        "Send the message once more?",
+        "The provider may have taken it the first time: then the contact gets it twice. Look there first.",
+        "Send it again",
+    ),
+    "discard": (
+        "Discard the message and its execution?",
+        "It is not sent again, even if it never left; the execution ends as cancelled.",
+        "Discard both",
+    ),
+}
 
 
 @execution_pages.get("/executions/<execution_id>")
@@ -43,6 +73,13 @@ def _found(call: Caller, execution_id: str) -> Row:
     return found
 
 
+def _found_with(call: Caller, execution_id: str, message_id: str) -> Row:
+    found = _found(call, execution_id)
+    if message_id not in {one["id"] for one in found["messages"]}:
+        raise not_there("There is no message by that id.")
+    return found
+
+
 def _facts(call: Caller, found: Row) -> dict[str, Any]:
     now = clock.now()
     background = report.background(call.workspace_id, found["id"]) or {}
@@ -50,6 +87,7 @@ def _facts(call: Caller, found: Row) -> dict[str, Any]:
         "execution": found,
         "background": background,
         "trouble": words.trouble(found),
+        "remedy": remedies.remedy(found),
         "next": words.next_for(found, now),
         "path": path(background.get("definition"), found),
         "story": story.tell(found),
@@ -83,6 +121,20 @@ def _allowed(found: Row) -> set[str]:
     if found["status"] in _IN_FLIGHT and found["follow_up"]["max"]:
         allowed.add("stop-follow-ups")
     return allowed
+
+
+@execution_pages.get("/executions/<execution_id>/<any(cancel, discard, 'stop-follow-ups'):action>")
+def ask(execution_id: str, action: str) -> Any:
+    """Ask before an execution is ended, or its follow-ups."""
+    call = frame.visitor("write")
+    return _question(call, _found(call, execution_id), _QUESTIONS[action])
+
+
+def _question(call: Caller, found: Row, words_of_it: tuple[str, str, str]) -> flask.Response:
+    question, consequence, answer = words_of_it
+    return frame.render(
+        "ask_about_execution.html", call, execution=found, question=question, consequence=consequence, answer=answer
+    )
 
 
 @execution_pages.post("/executions/<execution_id>/<any(retry, cancel, discard, 'stop-follow-ups'):action>")
@@ -122,10 +174,8 @@ def _discard(call: Caller, execution_id: str) -> None:
 def review(execution_id: str, message_id: str, decision: str) -> Any:
     """Decide about a message that waits for review; the form has its text, which may have been changed."""
     call = frame.visitor("write")
-    found = _found(call, execution_id)
+    found = _found_with(call, execution_id, message_id)
     here = f"/executions/{found['id']}"
-    if message_id not in {one["id"] for one in found["messages"]}:
-        raise not_there("There is no message by that id.")
     # A form sends its lines as the network has them, not as the text had them.
     text = flask.request.form.get("body", "").replace("\r\n", "\n")
     chosen, problems = check(Review, {"decision": decision, **({"body": text} if decision == "approve" else {})})
@@ -142,14 +192,20 @@ def review(execution_id: str, message_id: str, decision: str) -> Any:
     return frame.go(here, done[decision])
 
 
+@execution_pages.get("/executions/<execution_id>/messages/<message_id>/<any(resend, discard):decision>")
+def ask_about_message(execution_id: str, message_id: str, decision: str) -> Any:
+    """Ask before a message of unknown outcome is sent once more, or given up."""
+    call = frame.visitor("write")
+    found = _found_with(call, execution_id, message_id)
+    return _question(call, found, _QUESTIONS_ABOUT_MESSAGES[decision])
+
+
 @execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(sent, resend, discard):decision>")
 def resolve(execution_id: str, message_id: str, decision: str) -> Any:
     """Decide about a message whose outcome is unknown."""
     call = frame.visitor("write")
-    found = _found(call, execution_id)
+    found = _found_with(call, execution_id, message_id)
     here = f"/executions/{found['id']}"
-    if message_id not in {one["id"] for one in found["messages"]}:
-        raise not_there("There is no message by that id.")
     try:
         operators.resolve_message(call.workspace_id, message_id, decision, call.actor)  # type: ignore[arg-type]
     except Conflict as conflict:
