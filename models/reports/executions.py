@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from models.database import Row, acting_as, row, rows
+from models.database import Row, acting_as, row, rows, value
 from models.reports.filters import ExecutionFilters
 from rules.errors import BY_CLASS
 
@@ -18,29 +19,75 @@ _COLUMNS = """
     coalesce((v.definition #>> '{rules,follow_ups,max}')::numeric::integer, 0) follow_up_max,
     e.created_at, e.started_at, e.finished_at, e.execution_time_ms
 """
-_FROM = """
-    from executions e join automations a on a.id = e.automation_id left join contacts c on c.id = e.contact_id
+_JOINED = """
+    join automations a on a.id = e.automation_id left join contacts c on c.id = e.contact_id
     left join workflow_versions v on v.id = e.version_id
 """
 
 
+#: So many of the newest executions are looked through for words before the contacts are asked.
+_NEWEST = 5000
+#: Of at most so many contacts the executions are gathered.
+_FEW_CONTACTS = 2000
+_HAS_THEM = (
+    "(select c.search @@ to_tsquery('simple', %s) or c.email = lower(%s) or c.phone = %s "
+    "from contacts c where c.id = e.contact_id)"
+)
+
+
 def page(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None = None) -> list[Row]:
     """At most `limit` executions, newest first, older than the one with id `before`."""
+    with acting_as(workspace_id):
+        if filters.words is None:
+            found = _page(*_matching(workspace_id, filters, before), limit)
+        else:
+            found = _page_by_words(workspace_id, filters, limit, before)
+    return [_explained(one) for one in found]
+
+
+def _matching(workspace_id: str, filters: ExecutionFilters, before: str | None) -> tuple[str, list[Any]]:
     where, parameters = filters.where()
     if before is not None:
         where, parameters = f"{where} and e.id < %s", [*parameters, before]
-    with acting_as(workspace_id):
-        found = rows(
-            f"select {_COLUMNS} {_FROM} where e.workspace_id = %s and {where} order by e.id desc limit %s",
-            [workspace_id, *parameters, limit],
-        )
-    return [_explained(one) for one in found]
+    return f"select e.* from executions e where e.workspace_id = %s and {where}", [workspace_id, *parameters]
+
+
+def _page(matching: str, parameters: list[Any], limit: int) -> list[Row]:
+    # What else is shown of an execution is looked up for those of the page alone.
+    return rows(
+        f"select {_COLUMNS} from ({matching} order by e.id desc limit %s) e {_JOINED} order by e.id desc",
+        [*parameters, limit],
+    )
+
+
+def _page_by_words(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None) -> list[Row]:
+    """A page of executions whose contacts have these words in their names and addresses.
+
+    What is common is found among the newest executions. Else the contacts are asked: the executions of a few are
+    gathered and sorted; where many have the words, the rest is looked through, newest first, until the page is full.
+    """
+    words, q = filters.words, (filters.q or "").strip()
+    others, given = _matching(workspace_id, replace(filters, q=None), before)
+    newest = f"select e.* from ({others} order by e.id desc limit {_NEWEST}) e where {_HAS_THEM}"
+    found = _page(newest, [*given, words, q, q], limit)
+    if len(found) == limit:
+        return found
+    contacts = value(
+        "select array(select find_matching_contacts(to_tsquery('simple', %s), %s, %s))", (words, q, _FEW_CONTACTS + 1)
+    )
+    if len(contacts) > _FEW_CONTACTS:
+        return _page(f"{others} and {_HAS_THEM}", [*given, words, q, q], limit)
+    # Without `offset 0` PostgreSQL might look through all executions for a page that is never full.
+    return _page(f"select e.* from ({others} and e.contact_id = any(%s::uuid[]) offset 0) e", [*given, contacts], limit)
 
 
 def detail(workspace_id: str, execution_id: str) -> Row | None:
     """One execution with `stages`, `steps` and `messages`, oldest first; None where the workspace has none such."""
     with acting_as(workspace_id):
-        found = row(f"select {_COLUMNS} {_FROM} where e.workspace_id = %s and e.id = %s", (workspace_id, execution_id))
+        found = row(
+            f"select {_COLUMNS} from executions e {_JOINED} where e.workspace_id = %s and e.id = %s",
+            (workspace_id, execution_id),
+        )
         if found is None:
             return None
         return {

@@ -13,10 +13,17 @@ from models.reports.search import prefix_query
 #: How far the time in an id may be from the time on its row: clocks of two machines differ.
 _SLACK = timedelta(minutes=10)
 _SENT_SINCE = (
-    "exists (select 1 from stage_history h where h.execution_id = e.id and h.stage = 'sent' and h.entered_at >= %s)"
+    "e.id in (select h.execution_id from stage_history h "
+    "where h.workspace_id = e.workspace_id and h.stage = 'sent' and h.entered_at >= %s)"
 )
-
-_IN_REVIEW = "(e.status = 'waiting' and e.waiting_for is not distinct from 'review') = %s"
+#: What is not finished is found by way of its automation, because that is how the index of it begins.
+_IN_FLIGHT = (
+    "e.finished_at is null and e.status in ('pending', 'running', 'waiting') "
+    "and e.automation_id in (select a.id from automations a where a.workspace_id = e.workspace_id)"
+)
+_AT_THE_END = ("completed", "failed", "skipped")
+_IN_REVIEW = "e.status = 'waiting' and e.waiting_for = 'review'"
+_NOT_IN_REVIEW = "(e.status <> 'waiting' or e.waiting_for is distinct from 'review')"
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class ExecutionFilters:
 
     def where(self) -> tuple[str, list[Any]]:
         """A condition on `executions e` within the acting workspace, and its parameters."""
-        conditions: list[str] = []
+        conditions = self._told()
         parameters: list[Any] = []
         for condition, given in self._plain():
             if given is not None:
@@ -54,6 +61,23 @@ class ExecutionFilters:
             conditions.append(condition)
             parameters.extend(given)
         return " and ".join(conditions) or "true", parameters
+
+    @property
+    def words(self) -> str | None:
+        """What `q` asks of contacts' names and addresses, as a full text query; None where it asks nothing of them."""
+        return prefix_query(self.q) if self.q and not is_id(self.q) else None
+
+    def _told(self) -> list[str]:
+        """Conditions that need no parameter."""
+        is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _AT_THE_END)
+        told = [_IN_FLIGHT] if is_in_flight and not self.status else []
+        if self.in_flight is not None:
+            told.append(f"e.finished_at is {'' if self.in_flight else 'not '}null")
+        if self.outcome_unknown is not None:
+            told.append(f"e.error_class {'=' if self.outcome_unknown else 'is distinct from'} 'unknown_outcome'")
+        if self.review is not None:
+            told.append(_IN_REVIEW if self.review else _NOT_IN_REVIEW)
+        return told
 
     def _plain(self) -> list[tuple[str, Any]]:
         # Ids grow with time: a bound on them lets the newest-first index begin and end at the right place.
@@ -70,9 +94,6 @@ class ExecutionFilters:
             ("e.created_at < %s", self.until),
             ("e.id < %s", self.until and lowest_id(self.until + _SLACK)),
             (_SENT_SINCE, self.sent_since),
-            ("(e.error_class is not distinct from 'unknown_outcome') = %s", self.outcome_unknown),
-            ("(e.finished_at is null) = %s", self.in_flight),
-            (_IN_REVIEW, self.review),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -102,10 +123,8 @@ def _matching(q: str) -> tuple[str, list[Any]]:
     if words is None:
         return "false", []
     return (
-        "e.contact_id in (select c.id from contacts c where c.workspace_id = e.workspace_id "
-        "and (c.search @@ to_tsquery('simple', %s) or lower(c.email) = %s or c.phone = %s))",
-        [words, q.strip().lower(), q.strip()],
-    )
+        "e.contact_id in (select find_matching_contacts(to_tsquery('simple', %s), %s, null))", [words, q.strip()]
+    )  # fmt: skip
 
 
 def lowest_id(moment: datetime) -> str:

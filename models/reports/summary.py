@@ -88,11 +88,9 @@ def _mostly(workspace_id: str, filters: ExecutionFilters) -> Row | None:
 
 
 def _sent(workspace_id: str, midnight: datetime) -> int:
-    # By way of the automations, because that is how the history's index begins.
     found = row(
-        "select count(distinct h.execution_id) count from stage_history h "
-        "where h.automation_id in (select id from automations where workspace_id = %s) "
-        "and h.entered_at >= %s and h.stage = 'sent' and not h.test",
+        "select count(*) count from (select distinct h.execution_id from stage_history h "
+        "where h.workspace_id = %s and h.entered_at >= %s and h.stage = 'sent' and not h.test) sent",
         (workspace_id, midnight),
     )
     return int(found["count"]) if found else 0
