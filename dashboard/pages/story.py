@@ -155,13 +155,19 @@ def _came_to(step: Row) -> str:
     if step["status"] == "skipped":
         return str((output.get("skipped") or {}).get("words") or "skipped")
     if step["action"] == "generate_message":
-        facts = [output.get("model"), f"{output.get('outputTokens')} tokens", f"finish {output.get('finishReason')}"]
-        return tries + ("the fallback text" if output.get("fallback") else " · ".join(str(one) for one in facts if one))
+        return tries + _written(output)
     if "taken" in output:
         return f"took “{output['taken']}”"
     said = {"wait": "waited", "notify": "told", "update_contact": "contact changed", "create_task": "task made",
             "call_webhook": "called", "stop": "stopped here"}  # fmt: skip
     return tries + said.get(step["action"], "done")
+
+
+def _written(output: Row) -> str:
+    if output.get("fallback"):
+        return f"the fallback text, because {output.get('fallbackBecause') or 'the model wrote none'}"
+    facts = [output.get("model"), f"{output.get('outputTokens')} tokens", f"finish {output.get('finishReason')}"]
+    return " · ".join(str(one) for one in facts if one)
 
 
 def _pretty(value: Any) -> str:

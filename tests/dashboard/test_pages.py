@@ -302,6 +302,23 @@ def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
     assert "shortened from 1400 characters" in page
 
 
+def test_a_written_text_says_what_it_took_and_a_fallback_why(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    one, other = stories.execution(alice, automation), stories.execution(alice, automation)
+    stories.written(
+        alice,
+        one,
+        {"text": "Hi", "model": "gemini-2.5-flash", "inputTokens": 9, "outputTokens": 84, "finishReason": "STOP"},
+    )
+    why = "Gemini's safety filter refused its own answer (SAFETY)."
+    stories.written(alice, other, {"text": "Hi", "fallback": True, "fallbackBecause": why})
+    page = words_of(bob.get(f"/executions/{one}").text)
+    assert "write · gemini-2.5-flash · 84 tokens · finish STOP" in page
+    assert "1.2 s" in page
+    assert f"write · the fallback text, because {why}" in words_of(bob.get(f"/executions/{other}").text)
+
+
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:

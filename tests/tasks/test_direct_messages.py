@@ -309,6 +309,16 @@ def test_a_text_is_fitted_to_its_channel_and_the_message_says_how_long_it_was(
     assert message(found["id"])["detail"]["shortenedFrom"] == len(text)
 
 
+def test_a_text_is_fitted_before_it_stands_ready_to_be_sent(alice: Alice, sandbox: Running) -> None:
+    wrote(alice)
+    alice.automation([{**direct(body="{{ payload.text }}"), "review": True}])
+
+    waiting = at_rest(alice.trigger(contact=ada(), payload={"text": "Große Wörter " * 300}))
+
+    assert (waiting["stage"], waiting["waiting_for"]) == ("ready_to_send", "review")
+    assert 970 < len(message(waiting["id"])["body"].encode()) <= 1000
+
+
 def test_buttons_and_quick_replies_are_rendered_and_fitted(alice: Alice, sandbox: Running) -> None:
     wrote(alice)
     buttons = [
