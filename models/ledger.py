@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 #: No more than this many parts in one commit, so that nobody waits for a giant.
 LARGEST_BATCH = 256
+#: How long a batch waits, in seconds, for threads at work that may soon have something for it.
+PATIENCE_SECONDS = 0.002
 #: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
 LONGEST_OUTAGE_SECONDS = 120.0
 
@@ -44,6 +46,11 @@ class Answer:
         self._follow = follow
         self._value: Any = None
         self._error: Exception | None = None
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a thread stands still until it is settled."""
+        return self._follow is None
 
     def result(self) -> Any:
         """The value, or what the ledger raised."""
@@ -77,6 +84,8 @@ class Ledger:
         self.lease_seconds = lease_seconds
         self.commits = 0
         self.tracker = run.Tracker(run_tracking)
+        #: How many threads are at work, each of which will want something recorded.
+        self.at_work: Callable[[], int] = int
         self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
         self._prepared_on: Any = None
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -120,19 +129,25 @@ class Ledger:
         self._disconnect()
 
     def _gather(self) -> list[_Part]:
-        first = self._parts.get()
-        if first is None:
-            return []
-        batch = [first]
-        while len(batch) < LARGEST_BATCH:
-            try:
-                part = self._parts.get_nowait()
-            except queue.Empty:
-                break
-            if part is None:
-                self._parts.put(None)
-                break
+        """What there is to write, with what comes within a moment from threads that are at work; nothing at the end.
+
+        A statement costs more than a part of it, so while others are at work their next parts are worth a wait; once
+        all of them stand still until they are answered, nothing else can come.
+        """
+        batch: list[_Part] = []
+        part, waiting, until = self._parts.get(), 0, time.monotonic() + PATIENCE_SECONDS
+        while part is not None:
             batch.append(part)
+            waiting += isinstance(part[0], Progress) and part[1].is_waited_for
+            if len(batch) == LARGEST_BATCH:
+                return batch
+            patience = max(0.0, until - time.monotonic()) if waiting < self.at_work() else 0.0
+            try:
+                part = self._parts.get(timeout=patience)
+            except queue.Empty:
+                return batch
+        if batch:
+            self._parts.put(None)
         return batch
 
     def _commit(self, batch: list[_Part]) -> None:

@@ -75,6 +75,7 @@ class Engine:
     def employ(self, hands: int, work: Callable[[Passage], None]) -> None:
         """Have so many threads work on what is claimed."""
         self.hands = Hands(hands, work)
+        self.ledger.at_work = lambda: self.hands.at_work
 
     def close(self) -> None:
         """End the threads; what was handed in is written first."""

@@ -34,7 +34,7 @@ class Hands:
         self._work = work
         self._given: queue.SimpleQueue[Passage | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._free = number
+        self._number = self._free = number
         self._promised = 0
         self._wanted: list[int] = []
         self._closed = False
@@ -42,6 +42,11 @@ class Hands:
         self._threads = [threading.Thread(target=self._run, name=f"hand-{one}", daemon=True) for one in range(number)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def at_work(self) -> int:
+        """How many have a passage in hand."""
+        return self._number - self._free
 
     def promise(self, wanted: int, *, ahead: bool = True) -> int:
         """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or

@@ -44,6 +44,12 @@ def passage_of(engine: Engine, claimed: Any) -> Passage:
     return Passage(claimed, engine.workflow(claimed["version_id"]), time.monotonic())
 
 
+def claimed_at_once(engine: Engine, ledger: Ledger, count: int = 3) -> list[Passage]:
+    alice = Alice()
+    alice.automation(HELLO)
+    return [passage_of(engine, row) for row in ledger.claim_many(started(alice, count))]
+
+
 def test_of_two_who_claim_at_once_one_wins(idle: Worker, ledger: Ledger) -> None:
     alice = Alice()
     alice.automation(HELLO)
@@ -66,6 +72,40 @@ def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, ledge
     won = [claimed for claimed in at_once(16, lambda _: ledger.claim(execution_id)) if claimed]
 
     assert len(won) == 1
+
+
+def test_records_of_threads_at_work_share_a_commit(
+    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passages = claimed_at_once(engine, ledger)
+    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
+    ledger.at_work = lambda: len(passages)
+    before = ledger.commits
+
+    wrote = at_once(len(passages), lambda n: ledger.record(passages[n].progress()))
+
+    assert wrote == [True] * len(passages)
+    assert ledger.commits == before + 1
+
+
+def test_a_record_waits_for_no_thread_that_is_not_at_work(
+    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = claimed_at_once(engine, ledger)
+    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
+    ledger.at_work = lambda: 1
+
+    began = time.monotonic()
+
+    assert ledger.record(first.progress())
+    assert time.monotonic() - began < 30
+
+
+def test_a_record_waits_no_longer_than_the_ledger_has_patience(engine: Engine, idle: Worker, ledger: Ledger) -> None:
+    first, *_ = claimed_at_once(engine, ledger)
+    ledger.at_work = lambda: 32
+
+    assert ledger.record(first.progress())
 
 
 def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, ledger: Ledger) -> None:
