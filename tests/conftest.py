@@ -137,6 +137,16 @@ def database_urls() -> DatabaseUrls:
     return DatabaseUrls(owner=told.database_url, app=told.database_app_url, service=told.database_service_url)
 
 
+@pytest.fixture
+def url(database_urls: DatabaseUrls) -> Iterator[str]:
+    """An empty database of the test's own, as its owner."""
+    name = f"{database_urls.owner.split('?')[0].rsplit('/', 1)[1]}_own"
+    drop = f'drop database if exists "{name}" with (force)'
+    real.run_sql(database_urls.owner, drop, f'create database "{name}" template template0')
+    yield real.with_database(database_urls.owner, name)
+    real.run_sql(database_urls.owner, drop)
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> str:
     """Redis's database for this worker process's broker; the application's other one follows it."""

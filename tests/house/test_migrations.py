@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-import servers as real
 from models import migrations
 
 UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
@@ -78,17 +76,6 @@ def catalog(url: str) -> Catalog:
 
 
 @pytest.fixture
-def url(database_urls, request) -> Iterator[str]:
-    """An empty database of the test's own, as its owner."""
-    name = f"{database_urls.owner.split('?')[0].rsplit('/', 1)[1]}_migrations"
-    own = real.with_database(database_urls.owner, name)
-    drop = f'drop database if exists "{name}" with (force)'
-    real.run_sql(database_urls.owner, drop, f'create database "{name}" template template0')
-    yield own
-    real.run_sql(database_urls.owner, drop)
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of migrations that the test fills, one version of Beckon after the other."""
     monkeypatch.setattr(migrations, "FOLDER", tmp_path)
@@ -148,21 +135,3 @@ def test_a_migration_that_fails_leaves_nothing_behind(url, folder):
         migrations.migrate(url)
     assert migrations.pending(url) == ["0001_broken"]
     assert not any("half" in line for line in catalog(url)["tables"])
-
-
-def test_an_older_database_is_told_which_indexes_it_got_and_how_many_automations_were_initialised(url):
-    migrations.migrate(url)
-    migrations.revert(url, "0012_runs")
-    real.run_sql(
-        url,
-        "insert into workspaces (id, slug, name) values (gen_random_uuid(), 'old', 'Old')",
-        "insert into automations (id, workspace_id, name, type) "
-        "select gen_random_uuid(), id, 'Old', 'workflow' from workspaces, generate_series(1, 3)",
-    )
-
-    done = migrations.upgrade(url)
-
-    assert done.applied[:2] == ["0012_runs", "0013_run_indexes"]
-    assert {"automation_runs_newest", "executions_run_due"} <= set(done.indexes)
-    assert "run counters of 3 automations initialised" in done.notices
-    assert migrations.upgrade(url) == migrations.Upgrade([], [], [])
