@@ -5,7 +5,7 @@ The hour is kept in the database (`models/run.py`), where it is exact under raci
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Kind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
@@ -32,3 +32,10 @@ def kind_of(action: str, with_: Mapping[str, object]) -> Kind | None:
     if action == "send_message" and with_.get("as") == "private_reply":
         return "opening_dm"
     return _KIND_OF.get(action)
+
+
+def hours_until(present: int, hours: Sequence[int], newest: int | None) -> list[int]:
+    """Runs in each of 24 hours, the oldest first and the `present` one last. `hours` are the counters of an automation:
+    the newest first, which is the hour `newest` (hours since 1970; None where there was no run)."""
+    past = 0 if newest is None else present - newest
+    return [hours[place - past] if 0 <= place - past < len(hours) else 0 for place in reversed(range(24))]

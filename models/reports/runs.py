@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import clock
-from models.database import Row, acting_as, rows
+from models.database import Row, acting_as, rows, value
+from rules.runs import hours_until
 
-#: How far the clock of this process may be from PostgreSQL's; bounds that prune partitions are given with it.
-_SLACK = timedelta(minutes=10)
+#: A page is looked for among so many days first: to plan a look at all ninety takes longer than the look.
+_NEAR, _AHEAD = timedelta(days=7), timedelta(days=1)
 
 #: An id that no row has.
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
+# Without a function in the bounds: row security would have each row of two hours read, to be compared afterwards.
 _LAST_DAY = """
-    select a.id, hours_until(a.hourly_runs, a.newest_run_hour, hour_of(beckon_now())) as hours, (
+    select a.id, a.hourly_runs, a.newest_run_hour, (
         -- The hour that began before the last 24 did: the only one whose rows are counted.
         select count(*) from automation_runs r
-        where r.workspace_id = %(workspace)s and r.automation_id = a.id
-            and r.at > beckon_now() - interval '24 hours'
-            and r.at < date_trunc('hour', beckon_now()) - interval '23 hours'
-            and r.at >= %(earliest)s and r.at < %(latest)s
+        where r.workspace_id = %(workspace)s and r.automation_id = a.id and r.at > %(begins)s and r.at < %(first_whole)s
     ) as first_hour
     from automations a where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
 """
@@ -30,23 +29,28 @@ _LAST_DAY = """
 def last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
     """By automation: `last24_hours`, exactly, and `hours`, runs in each hour of the clock, the oldest of 24 first."""
     with acting_as(workspace_id):
-        found = rows(_LAST_DAY, _given(workspace_id, automation_ids))
-    return {one["id"]: {"last24_hours": sum(one["hours"]) + one["first_hour"], "hours": one["hours"]} for one in found}
+        now = value("select beckon_now()")
+        found = rows(_LAST_DAY, _given(workspace_id, automation_ids, now))
+    present = int(now.timestamp()) // 3600
+    day = {}
+    for one in found:
+        hours = hours_until(present, one["hourly_runs"], one["newest_run_hour"])
+        day[one["id"]] = {"last24_hours": sum(hours) + one["first_hour"], "hours": hours}
+    return day
 
 
 def explain_last_day() -> list[Row]:
     """The plan of the same, line by line, for some workspace."""
-    return rows(f"explain {_LAST_DAY}", _given(NOBODY, [NOBODY]))
+    return rows(f"explain {_LAST_DAY}", _given(NOBODY, [NOBODY], clock.now()))
 
 
-def _given(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, object]:
-    # Said as values, so that the planner looks at two days and not at ninety.
-    now = clock.now()
+def _given(workspace_id: str, automation_ids: Sequence[str], now: datetime) -> dict[str, object]:
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
     return {
         "workspace": workspace_id,
         "ids": list(automation_ids),
-        "earliest": now - timedelta(hours=24) - _SLACK,
-        "latest": now - timedelta(hours=23) + _SLACK,
+        "begins": now - timedelta(hours=24),
+        "first_whole": this_hour - timedelta(hours=23),
     }
 
 
@@ -62,32 +66,38 @@ def page(
 ) -> list[Row]:
     """At most `limit` runs, the newest first, older than the one at `before` (its time and id): `id`, `contact_id`,
     `contact_name`, `execution_id`, `kind`, `at`. `until` itself is not included."""
+    given: list[tuple[str, object]] = [("r.kind = %s", kind), ("r.at >= %s", since), ("r.at < %s", until)]
+    if before is not None:
+        # The time once more by itself, because only that tells the planner which days it needs.
+        given += [("r.at <= %s", before[0]), ("(r.at, r.id) < (%s, %s)", before)]
+    newest = min(one for one in (clock.now(), until, before and before[0]) if one)
+    near = [("r.at >= %s", newest - _NEAR), ("r.at < %s", newest + _AHEAD)]
+    with acting_as(workspace_id):
+        found = _page(workspace_id, automation_id, limit, [*given, *near])
+        return found if len(found) == limit else _page(workspace_id, automation_id, limit, given)
+
+
+def _page(workspace_id: str, automation_id: str, limit: int, given: Sequence[tuple[str, object]]) -> list[Row]:
     conditions = ["r.workspace_id = %s", "r.automation_id = %s"]
     parameters: list[object] = [workspace_id, automation_id]
-    for condition, given in (
-        ("r.kind = %s", kind),
-        ("r.at >= %s", since),
-        ("r.at < %s", until),
-        ("(r.at, r.id) < (%s, %s)", before),
-    ):
-        if given is not None:
+    for condition, wanted in given:
+        if wanted is not None:
             conditions.append(condition)
-            parameters += given if isinstance(given, tuple) else [given]
-    with acting_as(workspace_id):
-        return rows(
-            f"""
-            with found as materialized (
-                select r.id, r.contact_id, r.execution_id, r.kind, r.at from automation_runs r
-                where {" and ".join(conditions)} order by r.at desc, r.id desc limit %s
-            )
-            select f.*, e.id is not null as has_execution,
-                coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.username, c.email, c.phone)
-                    as contact_name
-            from found f left join contacts c on c.id = f.contact_id left join executions e on e.id = f.execution_id
-            order by f.at desc, f.id desc
-            """,
-            [*parameters, limit],
+            parameters += wanted if isinstance(wanted, tuple) else [wanted]
+    return rows(
+        f"""
+        with found as materialized (
+            select r.id, r.contact_id, r.execution_id, r.kind, r.at from automation_runs r
+            where {" and ".join(conditions)} order by r.at desc, r.id desc limit %s
         )
+        select f.*, e.id is not null as has_execution,
+            coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.username, c.email, c.phone)
+                as contact_name
+        from found f left join contacts c on c.id = f.contact_id left join executions e on e.id = f.execution_id
+        order by f.at desc, f.id desc
+        """,
+        [*parameters, limit],
+    )
 
 
 def series(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules.actions import ACTIONS
-from rules.runs import KINDS, kind_of
+from rules.runs import KINDS, hours_until, kind_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,20 @@ def test_the_kinds_are_those_of_the_metrics() -> None:
     import metrics
 
     assert metrics.RUN_KINDS == KINDS
+
+
+@pytest.mark.parametrize(
+    ("hours", "newest", "shown"),
+    [
+        ([], None, [0] * 24),
+        ([5, 4, *[0] * 22], 1000, [*[0] * 22, 4, 5]),
+        ([5, *[0] * 22, 7], 998, [*[0] * 21, 5, 0, 0]),
+        ([5] * 24, 970, [0] * 24),
+        # Counted in an hour that began after the question.
+        ([9, 5, *[0] * 21, 7], 1001, [0, 7, *[0] * 21, 5]),
+    ],
+)
+def test_the_hours_of_the_last_day_end_with_the_present_one(
+    hours: list[int], newest: int | None, shown: list[int]
+) -> None:
+    assert hours_until(1000, hours, newest) == shown

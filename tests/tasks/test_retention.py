@@ -10,8 +10,10 @@ from crew import books_balance
 
 import clock
 from cast import HELLO, Alice, at_rest, counters, finished
+from ephemeral.connection import ephemeral
 from models import conversation, private_reply, retention, run
 from models.database import changed, row, rows, value
+from models.reports import runs
 from sandbox.server import Running
 from settings import Settings
 from tasks.engine import Engine
@@ -168,9 +170,13 @@ def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engin
             (alice.workspace_id, automation_id, days),
         )
     assert run.rebuild_counters() == 1
+    day = runs.last_day(alice.workspace_id, [automation_id])[automation_id]
+    assert day["last24_hours"] == 1
 
     counts = retention.run_once()
+    ephemeral().flushdb()
 
+    assert runs.last_day(alice.workspace_id, [automation_id])[automation_id] == day
     assert (counts["run_days_dropped"], counts["runs"]) == (2, 5)
     assert row("select total_runs, archived_runs from automations") == {"total_runs": 7, "archived_runs": 5}
     assert left("automation_runs") == 2

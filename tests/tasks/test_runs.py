@@ -3,11 +3,13 @@ breaks; and whatever breaks in the counting, messages go out."""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -16,12 +18,14 @@ from crew import let_lease_run_out, provider_calls
 from dramatiq import Worker
 from structlog.testing import capture_logs
 
+import clock
 from cast import HELLO, Alice, at_rest, bob, execution, finished, let_time_pass, messages
 from ephemeral.connection import ephemeral
 from models import run
 from models.audit import SYSTEM
-from models.database import changed, row, rows, value
+from models.database import changed, row, rows, transaction, value
 from models.ledger import Ledger
+from models.reports import runs
 from sandbox.server import Running
 from settings import Settings
 from tasks import sweeps
@@ -245,6 +249,39 @@ def test_rights_taken_from_the_tracker_stop_no_send_and_the_runs_are_counted_whe
 
 def totals_without_rows(automation_id: str) -> int:
     return int(value("select total_runs from automations where id = %s", (automation_id,)))
+
+
+@pytest.mark.parametrize("past_the_hour", [0.0, 0.000001, 1800.0, 3599.999999])
+def test_the_last_24_hours_are_exact_to_the_microsecond_in_whichever_order_runs_were_counted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, past_the_hour: float
+) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    with transaction():
+        now = value("select date_trunc('hour', now()) + make_interval(secs => %s)", (past_the_hour,))
+        ahead = (now - value("select now()")).total_seconds()
+        rows("select set_config('beckon.clock_offset', %s, true)", (f"{ahead:.6f}",))
+        monkeypatch.setattr(clock, "OFFSET_SECONDS", ahead)
+        moment, day = timedelta(microseconds=1), timedelta(hours=24)
+        within = [
+            now,
+            now - moment,
+            now - timedelta(hours=23),
+            now - timedelta(hours=23, minutes=59),
+            now - day + moment,
+        ]
+        before = [now - day, now - day - moment, now - timedelta(hours=25), now - timedelta(hours=49)]
+        moments = [*within, *before]
+        random.Random(past_the_hour).shuffle(moments)
+        for at in moments:
+            changed("insert into automation_runs values (gen_random_uuid(), %s, %s, gen_random_uuid(), "
+                    "gen_random_uuid(), 'main_dm', %s)", (alice.workspace_id, automation_id, at))  # fmt: skip
+            rows("select increment_automation_metrics(%s, 0, 0, 0, 0, null, 1, %s)", (automation_id, at))
+
+        found = runs.last_day(alice.workspace_id, [automation_id])[automation_id]
+
+    assert found["last24_hours"] == len(within)
+    assert totals(automation_id) == (9, 9)
 
 
 def test_a_run_that_was_due_keeps_to_the_hour_of_those_counted_before_and_after_it(
