@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,10 @@ class Ground:
 
 
 @contextlib.contextmanager
-def own_servers() -> Iterator[Ground]:
-    """Start them; end and remove them at the end."""
+def own_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[Ground]:
+    """Start them, PostgreSQL with these settings on top of ours; end and remove them at the end."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
-    servers = embedded.Servers(data=home / "data", run=home / "run")
+    servers = embedded.Servers(data=home / "data", run=home / "run", postgres_options=postgres_options or {})
     servers.data.mkdir(mode=0o700)
     embedded.make_cluster(servers)
     port = free_port()
