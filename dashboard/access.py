@@ -25,7 +25,7 @@ from settings import Settings
 #: `owner` is what only owners do: keys, members, credentials.
 Permission = Literal["trigger", "track", "read", "write", "owner"]
 
-COOKIE = "beckon_session"
+COOKIE = session.COOKIE
 
 _OF_ROLE: dict[str, frozenset[str]] = {
     "viewer": frozenset({"read"}),

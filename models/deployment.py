@@ -32,6 +32,34 @@ def recorded() -> Row:
     return found
 
 
+def volume() -> Row:
+    """Of the last hour: `executions` whose step counted as a run, and those `without` one, neither their own nor that
+    of the hour before it. Workspaces whose switch was turned meanwhile are left out."""
+    with transaction():
+        found = row(
+            """
+            with counted as (
+                select e.* from executions e join workspaces w on w.id = e.workspace_id
+                where e.finished_at > beckon_now() - interval '1 hour'
+                    and e.started_at > beckon_now() - interval '1 hour'
+                    and e.run_kind is not null and e.run_due_at is null and e.contact_id is not null and not e.test
+                    and w.run_tracking and not exists (
+                        select 1 from audit a where a.workspace_id = e.workspace_id
+                            and a.object_kind = 'switch' and a.object_id = 'run_tracking'
+                            and a.at > beckon_now() - interval '1 hour')
+            )
+            select count(*) as executions, count(*) filter (where not exists (
+                select 1 from automation_runs r
+                where r.workspace_id = c.workspace_id and r.automation_id = c.automation_id
+                    and r.contact_id = c.contact_id and r.at > c.started_at - interval '1 hour'
+            )) as without
+            from counted c
+            """
+        )
+    assert found is not None
+    return found
+
+
 def retention_state() -> Row:
     """`too_old`, whether a run outlived 90 days and the day that it happened in; `days_ahead` that have partitions;
     `cleaned_seconds_ago`, when retention last succeeded, if it ever did."""

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from models.database import acting_as, changed, connection, row
 from models.user import Membership, Role
 
+#: The cookie that holds the token.
+COOKIE = "beckon_session"
 #: How long a browser stays signed in.
 LIFETIME = timedelta(days=14)
 

@@ -26,8 +26,8 @@ def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
     Looks at the settings, PostgreSQL, Redis, the roles, the migrations, the programs and the providers. Of secrets it
     says only whether they are set. The code is 1 when there is a problem.
 
-    --deployment goes through docs/deployment.md: the API's answer, log lines, run records, counters, duplicates,
-    indexes, query times and retention; each passes or says what is wrong.
+    --deployment goes through docs/deployment.md: the API's answer, the page, run records and their volume, log lines,
+    errors, counters, duplicates, indexes, query times and retention; each passes or says what is wrong.
     """
     from workers import deployment as checklist
     from workers import examination

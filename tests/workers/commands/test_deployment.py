@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from contextlib import closing
 from dataclasses import replace
@@ -12,12 +13,14 @@ import pytest
 
 import clock
 from cast import HELLO, finished
-from models import api_key, duty
-from models.database import changed
+from models import api_key, duty, switches, user
+from models.audit import SYSTEM
+from models.database import changed, value
 from programs import Programs
 from waiting import eventually
-from workers import deployment
-from workers.deployment import OF_POSTGRES, judge_answer, judge_log
+from workers import deployment, embedded
+from workers.deployment import OF_POSTGRES, judge_answer, judge_page
+from workers.deployment_log import errors, tracking
 from workers.starting import is_ready
 
 ONE = {"id": "a", "totalRuns": 1, "lastRunAt": None, "stats": {"totalRuns": 1, "last24Hours": 1}}
@@ -41,10 +44,12 @@ def owner(settings):
 
 
 def test_where_all_is_as_it_should_be_every_point_passes(counted, settings):
+    # The engine of this test logs to the test, not into the home.
     found = {name: deployment.judged(name, settings) for name in OF_POSTGRES if name != "log lines"}
     assert {one.status for one in found.values()} == {"ok"}, found
     assert found["run records"].detail.startswith("1 in the last 24 hours")
     assert "automation_runs_newest" in found["indexes"].detail
+    assert found["volume"].detail.startswith("1 executions")
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def dashboard(settings, tmp_path):
     """A dashboard's process on the test's servers; its port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    settings.run.mkdir(parents=True, exist_ok=True)
+    embedded.private_directory(settings.run)
     programs = Programs(tmp_path)
     programs.start("dashboard", BECKON_PORT=port)
     try:
@@ -60,26 +65,32 @@ def dashboard(settings, tmp_path):
         yield port
     finally:
         programs.end()
+        shutil.rmtree(settings.run)
 
 
 def test_a_running_copy_passes_from_the_command_line(alice, counted, settings, beckon, dashboard):
     secret = api_key.issue(alice.workspace_id, "doctor").secret
     access = settings.home / "access.json"
-    access.write_text(json.dumps({"apiKey": secret, "workspaceId": alice.workspace_id}), encoding="utf-8")
+    user.join(alice.workspace_id, user.create("ada@example.com", "Ada", "a password of hers"), "viewer")
+    told = {"apiKey": secret, "workspaceId": alice.workspace_id, "email": "ada@example.com"}
+    access.write_text(json.dumps(told), encoding="utf-8")
     try:
         shown = beckon("doctor", "--deployment", BECKON_PORT=dashboard).stdout
     finally:
         access.unlink()
-    # The engine of this test logs to the test, not into the home.
-    assert shown.count("  pass    ") == len(OF_POSTGRES), shown
+    # All of PostgreSQL's but the log lines, the API and the page.
+    assert shown.count("  pass    ") == len(OF_POSTGRES) - 1 + 2, shown
     assert "log lines" in shown
     assert "1 automations with their stats" in shown
+    assert "1 cards with their runs" in shown
+    assert value("select count(*) from sessions") == 0
 
 
 def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(counted, beckon):
     told = json.loads(beckon("doctor", "--deployment", "--json", code=1, BECKON_PORT="1").stdout)
     api = next(one for one in told["checks"] if one["name"] == "api")
     assert (api["status"], bool(api["remedy"])) == ("problem", True)
+    assert next(one for one in told["checks"] if one["name"] == "page")["status"] == "note"
     assert told["settings"] == []
 
 
@@ -92,6 +103,7 @@ def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(counted, beckon
          "gen_random_uuid(), kind, at - interval '59 minutes' from automation_runs", "1 broken"),
         ("once each", "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, "
          "execution_id, kind, at - interval '61 minutes' from automation_runs", "1 broken"),
+        ("volume", "delete from automation_runs", "1 of 1 executions of the last hour have no run and should"),
         ("run records", "update executions set run_due_at = beckon_now() - interval '2 minutes'", "1 runs could not"),
         ("retention", "update duties set last_succeeded_at = beckon_now() - interval '3 hours'", "last done 3.0 h ago"),
         ("retention", "delete from duties", "never done"),
@@ -104,6 +116,13 @@ def test_what_is_wrong_in_the_rows_is_said(counted, settings, point, by_hand, sa
     assert found.status == "problem"
     assert says in found.detail
     assert found.remedy
+
+
+def test_where_the_switch_was_turned_meanwhile_no_run_is_missed(alice, counted, settings):
+    changed("delete from automation_runs")
+    switches.change(alice.workspace_id, {"run_tracking": False}, SYSTEM)
+    switches.change(alice.workspace_id, {"run_tracking": True}, SYSTEM)
+    assert deployment.judged("volume", settings).detail.startswith("0 executions")
 
 
 def test_an_index_that_is_not_there_is_named(counted, settings, owner):
@@ -170,9 +189,23 @@ def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
     assert judge_answer(settings, listed, 10.0).status == status
 
 
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [
+        ("", "ok"),
+        ('<article class="panel card off"><span>Runs</span><svg class="spark">', "ok"),
+        ('<article class="panel card"><span>Runs</span>', "problem"),
+        ('<article class="panel card"><svg class="spark">', "problem"),
+    ],
+)
+def test_the_page_is_judged_by_its_cards(shown, status):
+    assert judge_page(shown).status == status
+
+
 def test_switched_off_is_a_note_and_names_who_holds_it(counted, settings):
     off = replace(settings, run_tracking=False, stats_in_api=False)
-    assert "RUN_TRACKING" in deployment.judged("run records", off).detail
+    for point in ("run records", "volume"):
+        assert "RUN_TRACKING" in deployment.judged(point, off).detail
     assert "STATS_IN_API" in judge_answer(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
 
 
@@ -184,11 +217,31 @@ def test_the_logs_are_read_for_what_was_tracked_and_what_failed(settings, tmp_pa
     again = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}
     now = clock.now().isoformat()
     log.write_text('half a line [TRACKING]"}\n' + "\n".join(json.dumps(one) for one in (tracked, again, again)))
-    assert judge_log(told, 1).detail == "1 runs and 2 duplicates in the newest logs"
+    assert tracking(told, 1).detail == "1 runs and 2 duplicates in the newest logs"
 
     failed = {"event": "[TRACKING] Runs cannot be counted now", "level": "warning", "error": "denied", "timestamp": now}
     log.write_text(json.dumps(failed))
-    assert (judge_log(told, 0).status, "denied" in judge_log(told, 0).detail) == ("problem", True)
+    assert (tracking(told, 0).status, "denied" in tracking(told, 0).detail) == ("problem", True)
     log.write_text(json.dumps({**failed, "timestamp": "2020-01-01T00:00:00Z"}))
-    assert judge_log(told, 0).status == "ok"
-    assert judge_log(told, 5).status == "note"
+    assert tracking(told, 0).status == "ok"
+    assert tracking(told, 5).status == "note"
+
+
+def test_any_error_of_the_last_hour_is_a_problem_and_names_the_program(settings, tmp_path):
+    told = replace(settings, home=tmp_path)
+    log = tmp_path / "logs" / "dashboard.log"
+    log.parent.mkdir()
+    error = {
+        "event": "a request failed",
+        "level": "error",
+        "program": "dashboard",
+        "timestamp": clock.now().isoformat(),
+    }
+    fine = {"event": "request", "level": "info", "error": "error", "timestamp": clock.now().isoformat()}
+    old = {**error, "timestamp": "2020-01-01T00:00:00Z"}
+    log.write_text("\n".join(json.dumps(one) for one in (fine, old)) + '\n["error"]\n"level": "error"\n')
+    assert errors(told).status == "ok"
+    log.write_text(json.dumps(error))
+    assert (errors(told).status, errors(told).detail) == (
+        "problem", "1 in the last hour, the last by dashboard: a request failed",
+    )  # fmt: skip
