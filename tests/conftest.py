@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argon2
 import psycopg2
 import pytest
 import redis
@@ -183,6 +184,16 @@ def clean(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
     waiting.eventually(lambda: _emptied(connection))
     for client in clients:
         client.flushdb()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def peoples_hasher() -> Any:
+    """What hashes people's passwords outside the tests; in them a hash costs a thousandth of it."""
+    from models import user
+
+    outside, user._hasher = user._hasher, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    user._NOBODY = user.hash_password("nobody's")
+    return outside
 
 
 @pytest.fixture(scope="session")

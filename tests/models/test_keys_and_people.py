@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argon2
 import pytest
 
 from models import api_key, audit, session, site_key, user
@@ -82,6 +83,11 @@ def test_a_session_lasts_until_it_is_ended(alices: str) -> None:
     assert (found.workspace_id, found.role) == (alices, "viewer")
     session.end(found, token)
     assert session.find(token) is None
+
+
+def test_a_password_costs_whoever_guesses_it_time_and_memory(peoples_hasher: argon2.PasswordHasher) -> None:
+    assert (peoples_hasher.type, peoples_hasher.time_cost) == (argon2.Type.ID, 3)
+    assert peoples_hasher.memory_cost >= 64 * 1024
 
 
 def test_a_changed_role_counts_at_once_and_a_new_password_ends_sessions(alices: str) -> None:
