@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from forks import ROOT, Fork, can_become
+
+#: A process that was started.
+Program = Fork | subprocess.Popen[bytes]
 #: Short, so that a test need not wait for the dead as long as an operator would accept.
 LEASE_SECONDS = "3"
 
@@ -18,19 +21,19 @@ class Programs:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[Program] = []
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, **environment: str) -> Program:
         """`beckon` with these words, or a program of the tests where the first is a file's name."""
-        command = [sys.executable, words[0]] if words[0].endswith(".py") else [sys.executable, "-m", "workers.command"]
-        rest = words[1:] if words[0].endswith(".py") else words
         told = {**os.environ, "BECKON_LEASE_SECONDS": LEASE_SECONDS, "PYTHONPATH": str(ROOT), **environment}
-        with open(self._logs / f"{len(self._running)}-{words[-1]}.log", "wb") as log:
-            process = subprocess.Popen([*command, *rest], cwd=ROOT, stdout=log, stderr=log, env=told)
-        self._running.append(process)
-        return process
+        log = self._logs / f"{len(self._running)}-{words[-1]}.log"
+        if words[0] in ("worker", "scheduler") and can_become(told):
+            self._running.append(Fork(words, told, log, log))
+        else:
+            self._running.append(_start(words, told, log))
+        return self._running[-1]
 
-    def workers(self, **environment: str) -> dict[str, subprocess.Popen[bytes]]:
+    def workers(self, **environment: str) -> dict[str, Program]:
         """One process of each worker program, and a scheduler."""
         names = ("executions", "generation", "sending", "tracking")
         started = {name: self.start("worker", name, **environment) for name in names}
@@ -48,3 +51,9 @@ class Programs:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
+
+
+def _start(words: tuple[str, ...], told: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    module = [] if words[0].endswith(".py") else ["-m", "workers.command"]
+    with open(log, "wb") as opened:
+        return subprocess.Popen([sys.executable, *module, *words], cwd=ROOT, stdout=opened, stderr=opened, env=told)

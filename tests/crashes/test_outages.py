@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from ephemeral.connection import open_ephemeral
 from models import api_key, automation, database
 from models.audit import SYSTEM
 from models.database import acting_as, rows, value
-from programs import Programs
+from programs import Program, Programs
 from sandbox.server import Running
 from servers import EMPTY_EVERY_TABLE, run_sql
 from tasks import broker
@@ -95,7 +94,7 @@ def all_sent_once(sandbox: Running, count: int) -> bool:
     return len(sent) == count and set(sent.values()) == {1}
 
 
-def alive(workers: dict[str, subprocess.Popen[bytes]]) -> bool:
+def alive(workers: dict[str, Program]) -> bool:
     return all(one.poll() is None for one in workers.values())
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import settings as settings_module
+import forks
 from cast import Alice
 from engine_ground import _end, engine, sandbox, settings, shared_sandbox
 from models import workspace
@@ -30,15 +29,11 @@ def alice(engine: Engine) -> Alice:
 
 @pytest.fixture
 def beckon() -> Callable[..., Ran]:
-    """Run `beckon` with these arguments; it must end with `code`."""
+    """Run `beckon` with these arguments; it must end with `code`, where that is not None."""
 
-    def ran(*arguments: str, code: int = 0, stdin: str = "", **environ: str) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "workers.command", *arguments],
-            cwd=settings_module.ROOT, env={**os.environ, **environ}, input=stdin, capture_output=True, text=True,
-            check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
+    def ran(*arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> Ran:
+        done = forks.run(arguments, {**os.environ, **environ}, stdin)
+        assert code in (None, done.returncode), done.stdout + done.stderr
         return done
 
     return ran
