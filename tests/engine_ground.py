@@ -37,7 +37,6 @@ def shared_sandbox() -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def settings(database_urls: object, redis_url: str, shared_sandbox: Running) -> Settings:
     """What a worker process would be told."""
-    os.environ["BECKON_LEASE_SECONDS"] = "6"
     return settings_module.load()
 
 
