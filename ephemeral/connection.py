@@ -19,8 +19,14 @@ ANSWER_TIMEOUT_SECONDS = 1.0
 #: Seconds to wait for an answer of a queue.
 BROKER_ANSWER_TIMEOUT_SECONDS = 5.0
 
-#: What a client raises when Redis is gone, restarting or too slow.
-ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
+#: What a client raises when Redis is gone, restarting, too slow, full, or about to become another's replica.
+ERRORS = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+)
 
 
 class BrokerClient(redis.Redis):

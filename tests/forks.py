@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,9 +36,15 @@ class Fork:
     """`beckon` with these words, as far as it is needed in the shape of `subprocess.Popen`."""
 
     def __init__(
-        self, words: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path, stdin: str = ""
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        output: Path,
+        errors: Path,
+        stdin: str = "",
+        first: Callable[[], None] | None = None,
     ) -> None:
-        told = (list(words), dict(environment), str(output), str(errors), stdin)
+        told = (list(words), dict(environment), str(output), str(errors), stdin, first)
         self._process = _forks.Process(target=_become, args=told)
         self._process.start()
 
@@ -90,8 +96,15 @@ def run(
         return subprocess.CompletedProcess(list(words), code, output.read_text(), errors.read_text())
 
 
-def _become(words: list[str], environment: dict[str, str], output: str, errors: str, stdin: str) -> None:
-    """In the fork: be the process that was asked for."""
+def _become(
+    words: list[str],
+    environment: dict[str, str],
+    output: str,
+    errors: str,
+    stdin: str,
+    first: Callable[[], None] | None,
+) -> None:
+    """In the fork: do first what is told, then be the process that was asked for."""
     from workers.command import main
 
     os.chdir(ROOT)
@@ -103,4 +116,6 @@ def _become(words: list[str], environment: dict[str, str], output: str, errors: 
         os.close(opened)
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
     sys.argv = ["beckon", *words]
+    if first is not None:
+        first()
     main()

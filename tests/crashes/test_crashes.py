@@ -13,7 +13,7 @@ from truth import watched
 from cast import HELLO, WRITTEN, Alice, bob, execution, finished, messages, stages
 from models import duty
 from models.database import rows, value
-from programs import Programs
+from programs import PATIENT, Programs
 from sandbox.server import Running
 from settings import Settings
 from waiting import eventually
@@ -83,7 +83,7 @@ def test_a_flushed_redis_loses_nothing(programs: Programs, sandbox: Running, set
     assert len(alice.triggers(people(120))) == 120
 
     redis.Redis.from_url(settings.broker_url).flushall()
-    programs.workers()
+    programs.workers(**PATIENT)
 
     eventually(lambda: all_finished(120), within=2 * SOON)
     assert set(sent_to(sandbox).values()) == {1}
@@ -164,7 +164,7 @@ def test_a_worker_told_to_stop_hands_its_generation_back_at_once(programs: Progr
     alice = Alice()
     alice.automation(WRITTEN)
     sandbox.fault(provider="gemini", fault="slow", times=1, seconds=60)
-    running = programs.workers()
+    running = programs.workers(**PATIENT)
     accepted = alice.trigger()
     eventually(lambda: sandbox.messages(provider="gemini"), within=SOON)
 
@@ -184,7 +184,7 @@ def test_a_worker_told_to_stop_lets_its_send_end(programs: Programs, sandbox: Ru
     alice = Alice()
     alice.automation(HELLO)
     sandbox.fault(provider="mailgun", fault="slow", times=1, seconds=3)
-    running = programs.workers()
+    running = programs.workers(**PATIENT)
     accepted = alice.trigger()
     eventually(lambda: sent_to(sandbox), within=SOON)
 
