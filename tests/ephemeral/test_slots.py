@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import redis
@@ -9,26 +10,30 @@ import redis
 from ephemeral import slots
 from ephemeral.rate_limits import Limit
 
-PAGE = Limit("page", rate=40, burst=40)
-THREAD = Limit("thread", rate=1, burst=1)
+#: Between two slots lie a hundred seconds: what a busy machine takes meanwhile is nothing against it.
+APART = 100.0
+PAGE = Limit("page", rate=1 / APART, burst=40)
+THREAD = Limit("thread", rate=1 / APART, burst=1)
+
+
+def numbers(given: list[float]) -> list[int]:
+    """Which slot after the burst each is, counted from 1; 0 for at once."""
+    return [math.ceil(seconds / APART) for seconds in given]
 
 
 def test_a_burst_goes_at_once_and_the_rest_one_after_the_other(client: redis.Redis) -> None:
     given = [slots.book(PAGE, "a") for _ in range(80)]
 
     assert given[:40] == [0.0] * 40
-    later = given[40:]
-    assert later == sorted(later)
-    assert 0.0 < later[0] <= 0.026
-    assert 0.8 < later[-1] <= 1.001
+    assert numbers(given[40:]) == list(range(1, 41))
 
 
 def test_who_must_wait_has_a_slot_of_its_own(client: redis.Redis) -> None:
     first, second, third = (slots.book(THREAD, "a") for _ in range(3))
 
     assert first == 0.0
-    assert 0.9 < second <= 1.0
-    assert 1.9 < third <= 2.0
+    assert 0.5 * APART < second <= APART
+    assert 1.5 * APART < third <= 2 * APART
 
 
 def test_threads_that_race_share_no_slot(client: redis.Redis) -> None:
@@ -43,9 +48,7 @@ def test_threads_that_race_share_no_slot(client: redis.Redis) -> None:
     for thread in threads:
         thread.join()
 
-    # What came free while they asked is theirs too.
-    assert given.count(0.0) < 60
-    assert 2.0 < max(given) <= 3.001
+    assert sorted(numbers(given)) == [0] * 40 + list(range(1, 121))
 
 
 def test_everybody_has_limits_of_their_own(client: redis.Redis) -> None:
@@ -60,12 +63,12 @@ def test_a_stop_holds_for_its_time_and_the_longer_one_wins(client: redis.Redis) 
     slots.stop("page", "a", 5)
     slots.stop("page", "b", 0)
 
-    assert 59 < slots.stopped_seconds("page", "a") <= 60
+    assert 45 < slots.stopped_seconds("page", "a") <= 60
     assert slots.stopped_seconds("page", "b") == 0.0
     assert slots.stopped_seconds("other", "a") == 0.0
 
     slots.stop("page", "a", 90)
-    assert 89 < slots.stopped_seconds("page", "a") <= 90
+    assert 75 < slots.stopped_seconds("page", "a") <= 90
 
 
 def test_without_redis_everybody_passes(no_redis: None) -> None:
