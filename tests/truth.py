@@ -12,6 +12,9 @@ from typing import Any
 from models.database import connection, rows, transaction
 from models.reports import monitor
 
+#: Often enough to see every stage, and seldom enough to leave the processor to the workers.
+LOOK_EVERY_SECONDS = 0.2
+
 
 @dataclass
 class Seen:
@@ -29,7 +32,7 @@ def watched(workspace_id: str, automation_id: str) -> Iterator[Seen]:
 
     def look_on() -> None:
         with connection():
-            while not over.wait(0.05):
+            while not over.wait(LOOK_EVERY_SECONDS):
                 _look(workspace_id, automation_id, seen)
 
     thread = threading.Thread(target=look_on, name="watcher", daemon=True)

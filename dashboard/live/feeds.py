@@ -135,8 +135,7 @@ class Feeds:
 
     def open(self, key: Hashable) -> Iterator[bytes] | None:
         """A stream of this key; None where there is nothing to see. Raises `Full`, and what `read` raises."""
-        if self._closed or self.watching >= self._most:
-            raise Full
+        self._admit()
         feed = self._feed(key)
         try:
             first = feed.newest()
@@ -146,6 +145,8 @@ class Feeds:
         if first is None or feed.is_over():
             self._forget(feed)
             return None
+        # Others came while this one waited for its first reading.
+        self._admit()
         return self._stream(feed, first)
 
     def close(self) -> None:
@@ -153,6 +154,10 @@ class Feeds:
         self._closed = True
         for feed in list(self._feeds.values()):
             feed.end()
+
+    def _admit(self) -> None:
+        if self._closed or self.watching >= self._most:
+            raise Full
 
     def _feed(self, key: Hashable) -> Feed:
         with self._lock:
@@ -206,7 +211,10 @@ class Feeds:
 
 
 def _frames(feed: Feed, frame: Frame) -> Iterator[bytes]:
-    """The frames after this one, and pings between them, until the stream's time is over."""
+    """The frames after this one, and pings between them, until the stream's time is over.
+
+    A stream ends with a frame, so that whoever comes back after `RETRY_MS` has missed none.
+    """
     ends_at = time.monotonic() + feed.pace.stream
     pings_at = time.monotonic() + feed.pace.ping
     while not feed.is_over() and (left := ends_at - time.monotonic()) > 0:
@@ -220,3 +228,5 @@ def _frames(feed: Feed, frame: Frame) -> Iterator[bytes]:
         if newest is not None and newest is not frame:
             frame = newest
             yield frame.written
+            if ends_at - time.monotonic() < feed.pace.tick:
+                return

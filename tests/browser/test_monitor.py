@@ -258,8 +258,11 @@ def test_an_automation_that_is_not_there_has_no_monitor(visit: Any, charlie: Pro
     visitor.complaints.clear()
 
 
-def test_nobody_on_the_way_is_said_with_what_to_do(visit: Any, where: tuple[str, str]) -> None:
-    page = visit().go(monitor(where))
+def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: Any, where: tuple[str, str]) -> None:
+    page = visit().page
+    page.get_by_role("article", name="Comment follow-up").get_by_role("link", name="Monitor").click()
+    page.wait_for_url("**" + monitor(where))
+    expect(beat(page)).to_have_text("Live")
     expect(page.get_by_role("heading", name="Nobody is on the way")).to_be_visible()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dashboard.live.feeds import Feeds, Full, Pace
+from dashboard.live.feeds import RETRY_MS, Feeds, Full, Pace
 from waiting import eventually
 
 QUICK = Pace(tick=0.05, stream=2.0, ping=0.2)
@@ -83,10 +83,17 @@ def test_when_the_last_watcher_leaves_nothing_is_read_any_more(feeds: Feeds, sou
     eventually(lambda: not feeds._feeds)
 
 
-def test_a_stream_ends_by_itself(feeds: Feeds) -> None:
+def test_a_stream_ends_by_itself_with_a_frame_so_that_none_is_missed(feeds: Feeds) -> None:
     began = time.monotonic()
-    assert len(list(opened(feeds))) > 3
-    assert 1.9 < time.monotonic() - began < 4
+    heard = list(opened(feeds))
+    assert len(heard) > 3
+    assert b"event: snapshot" in heard[-1]
+    assert 1.8 < time.monotonic() - began < 10
+
+
+def test_a_snapshot_comes_every_two_seconds_for_a_minute() -> None:
+    assert (Pace().tick, Pace().stream) == (2.0, 60.0)
+    assert Pace().tick * 1000 == RETRY_MS
 
 
 def test_all_streams_end_at_once_when_the_process_stops(feeds: Feeds) -> None:
@@ -142,3 +149,29 @@ def test_no_more_may_watch_than_were_allowed(source: Source) -> None:
     assert all(next(stream) for stream in streams)
     with pytest.raises(Full):
         opened(feeds)
+
+
+def test_a_place_taken_while_one_waited_for_the_first_reading_is_not_given_twice() -> None:
+    waits, may_read, refused = threading.Event(), threading.Event(), threading.Event()
+
+    def read(key: Any) -> str:
+        if key == "slow":
+            waits.set()
+            assert may_read.wait(10)
+        return "one"
+
+    def come_too_late() -> None:
+        with pytest.raises(Full):
+            feeds.open("slow")
+        refused.set()
+
+    feeds = Feeds(read, most=1, pace=QUICK)
+    late = threading.Thread(target=come_too_late)
+    late.start()
+    assert waits.wait(10)
+    first = opened(feeds)
+    next(first)
+    may_read.set()
+    late.join(10)
+    assert refused.is_set()
+    feeds.close()
