@@ -70,7 +70,10 @@ def caller(permission: Permission, workspace_id: str | None = None) -> Caller:
 
 def _why_not(permission: str, found: Caller) -> str:
     if found.session is not None:
-        return f'As {found.session.role} you may not do this; it needs the permission "{permission}".'
+        return (
+            f'As {found.session.role} you may not do this; it needs the permission "{permission}". '
+            "An owner of the workspace can give you another role."
+        )
     return f'This key does not have the scope "{permission}".'
 
 

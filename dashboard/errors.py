@@ -22,6 +22,20 @@ log = structlog.get_logger(__name__)
 #: After so many seconds a client may ask again when PostgreSQL is away.
 RETRY_AFTER_SECONDS = 5
 
+#: The heading of a refusal's page, and what a person can do.
+FOR_PEOPLE = {
+    400: ("This could not be read", "Load the page again, and do it once more."),
+    403: ("This is not allowed", ""),
+    404: ("Nothing is here", "It may have been deleted, or belong to another workspace."),
+    405: ("Not this way", "Begin again at the page that leads here."),
+    409: ("Something changed meanwhile", "Look at it again before you decide."),
+    413: ("This is too large", "Send less at once."),
+    422: ("Something is not right", "Mend what is named here, or leave it out."),
+    429: ("Too much at once", "Wait a moment, then try again."),
+    500: ("This is our fault", "Try it once more; if it happens again, report it with this number:"),
+    503: ("Not at this moment", "Nothing was done. Try again in a few seconds."),
+}
+
 
 class Refusal(Exception):
     """An answer that is not a success: its status, words for a person, and the fields at fault."""
@@ -78,7 +92,9 @@ def document(refusal: Refusal) -> flask.Response:
 
 def _answer(refusal: Refusal) -> flask.Response:
     if _is_for_a_person():
-        page = flask.render_template("refusal.html", refusal=refusal, title=HTTPStatus(refusal.status).phrase)
+        title, remedy = FOR_PEOPLE.get(refusal.status, (HTTPStatus(refusal.status).phrase, ""))
+        number = flask.g.get("request_id", "") if refusal.status == 500 else ""
+        page = flask.render_template("refusal.html", refusal=refusal, title=title, remedy=remedy, number=number)
         answer = flask.make_response(page, refusal.status)
         answer.headers.update(refusal.headers)
         return answer

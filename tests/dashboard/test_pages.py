@@ -431,3 +431,21 @@ def test_older_executions_follow_without_gaps(bob: Browser, alice: Producer, aut
     first = bob.get("/executions?test=false").text
     older = html.unescape(re.findall(r'href="([^"]+)">Older', first)[0])
     assert listed(bob, "/executions?test=false") + listed(bob, older) == made
+
+
+def test_a_refusal_says_in_words_what_it_is_and_what_to_do(
+    alice: Producer, client: FlaskClient, automation: dict[str, Any]
+) -> None:
+    viewer = signed_in(client, alice, "viewer")
+    for path, status, said in (
+        ("/nothing", 404, "Nothing is here"),
+        (f"/executions/{automation['id']}", 404, "It may have been deleted, or belong to another workspace."),
+        (f"/automations/{automation['id']}/edit", 403, "An owner of the workspace can give you another role."),
+        ("/executions?status=x", 422, "Mend what is named here, or leave it out. Without it"),
+    ):
+        answer = viewer.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code == status
+        assert said in words_of(answer.text)
+    assert 'href="/executions"' in answer.text
+    old = viewer.post(f"/automations/{automation['id']}/toggle", headers={"Accept": "text/html"})
+    assert "load it again" in words_of(old.text)
