@@ -32,7 +32,7 @@ test: check ## Check, then every test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q $(TESTS)
 
 bench: $(VENV)/dev.stamp ## Measure what is claimed to be fast
-	@set -e; for one in http_clients triggers executions pipeline monitor runs; do \
+	@set -e; for one in http_clients triggers executions pipeline monitor runs lists; do \
 	  echo "== $$one"; $(BIN)/python benchmarks/$$one.py; \
 	done
 

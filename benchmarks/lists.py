@@ -2,8 +2,9 @@
 
 Tables are filled as a month of work leaves them, with half as many contacts as executions and half again as many
 messages, and then asked as the dashboard asks: through `models.reports`, by the role that row security binds, once to
-warm up and then a few dozen times. Fails where a p95 is over 100 ms. Run: `python benchmarks/lists.py [executions]`;
-2,000,000 need 6 GB on the disk, and some minutes until they are filled in.
+warm up and then forty times. Beside the time that passed stands the processor's, which other work on the machine does
+not lengthen. Fails where a p95 is over 100 ms. Run: `python benchmarks/lists.py [executions]`; 2,000,000 need 6 GB on
+the disk, and some minutes until they are filled in.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import lists_filling
-from measures import machine, percentile, show, table
+from measures import machine, percentile, processor_seconds, show, table
 from own_servers import own_servers
 
 import clock
@@ -42,27 +43,28 @@ def main(size: int) -> int:
 
 def measure(url: str, filled: lists_filling.Filled) -> int:
     """Ask every question, and say which were answered too late."""
-    database.open_pool(url, "beckon_app", 2)
+    database.open_pool(url, "beckon_app", 1)
+    with database.connection():
+        backend = database.value("select pg_backend_pid()")
     lines, late = [], []
     for name, ask in questions(filled).items():
-        ms = timed(ask)
-        lines.append([name, *(f"{percentile(ms, part):.1f}" for part in (0.5, 0.95)), f"{max(ms):.1f}"])
+        ask()
+        before = processor_seconds(backend) + time.process_time()
+        ms = [timed(ask) for _ in range(TIMES)]
+        own = (processor_seconds(backend) + time.process_time() - before) / TIMES * 1000
+        lines.append([name, *(f"{percentile(ms, part):.1f}" for part in (0.5, 0.95)), f"{own:.1f}"])
         if percentile(ms, 0.95) >= LIMIT_MS:
             late.append(name)
-    table(("ms", "p50", "p95", "most"), lines)
+    table(("ms", "p50", "p95", "processor"), lines)
     show(f"NOT UNDER {LIMIT_MS:g} ms at p95: {', '.join(late)}" if late else f"All are under {LIMIT_MS:g} ms at p95")
     return int(bool(late))
 
 
-def timed(ask: Question) -> list[float]:
-    """Milliseconds of each asking but the first."""
+def timed(ask: Question) -> float:
+    """Milliseconds of one asking."""
+    began = time.monotonic()
     ask()
-    ms = []
-    for _ in range(TIMES):
-        began = time.monotonic()
-        ask()
-        ms.append((time.monotonic() - began) * 1000)
-    return ms
+    return (time.monotonic() - began) * 1000
 
 
 def questions(filled: lists_filling.Filled) -> dict[str, Question]:
