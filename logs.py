@@ -6,6 +6,7 @@ runs carries them. What is secret is cut out here, whatever the caller passed.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -20,11 +21,17 @@ _SECRET_NAME = re.compile(r"(?i)(password|secret|token|api_?key|authorization|co
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]+)@")
 
 
+# Names are few: they stand in the code.
+@functools.lru_cache(maxsize=1_000)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 def _cut_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in line.items():
-        if _SECRET_NAME.search(name):
+        if _is_secret(name):
             line[name] = "***"
-        elif isinstance(value, str):
+        elif isinstance(value, str) and "://" in value:
             line[name] = _URL_PASSWORD.sub(r"\1:***@", value)
     return line
 

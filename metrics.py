@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
+from typing import Any, Self
 
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -66,12 +69,36 @@ _SENT_BUCKETS = (1, 5, 15, 30, 60, 300, 900, 3600)
 _HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
+class _Known(MetricWrapperBase):
+    """A metric that finds a series it was asked for before at once; the library checks, sorts and locks each time."""
+
+    @cached_property
+    def _series(self) -> dict[tuple[object, ...], Self]:
+        return {}
+
+    def labels(self, *values: Any, **named: Any) -> Self:
+        """The series of these values."""
+        key = (*values, *named.items())
+        found = self._series.get(key)
+        if found is None:
+            found = self._series[key] = super().labels(*values, **named)
+        return found
+
+
+class _Counter(_Known, Counter):
+    """A counter."""
+
+
+class _Histogram(_Known, Histogram):
+    """A histogram."""
+
+
 def _counter(name: str, meaning: str, *labels: str) -> Counter:
-    return Counter(f"beckon_{name}", meaning, labels, registry=REGISTRY)
+    return _Counter(f"beckon_{name}", meaning, labels, registry=REGISTRY)
 
 
 def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return Histogram(f"beckon_{name}", meaning, labels, buckets=buckets, registry=REGISTRY)
+    return _Histogram(f"beckon_{name}", meaning, labels, buckets=buckets, registry=REGISTRY)
 
 
 #: result: accepted, duplicate, invalid, rate_limited, unauthorized, unknown_account (of Meta's webhooks).

@@ -308,10 +308,10 @@ class Passage:
         progress = Progress(
             self.execution_id,
             self.fence,
-            dict(self.state),
+            _told(self.state),
             stages=self._stages,
-            steps=[dict(step) for step in self._changed_steps.values()],
-            messages=[dict(message) for message in self._changed_messages.values()],
+            steps=[_told(step) for step in self._changed_steps.values()],
+            messages=[_told(message) for message in self._changed_messages.values()],
             effects=self._effects,
             run=self._run,
         )
@@ -323,6 +323,11 @@ class Passage:
         """The progress is durable; the fence has moved with it."""
         self.fence += 1
         self.accepted.clear()
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without what is null anyway where it is not named."""
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _round_of(row: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ handed back at once, sends in flight get 20 seconds and are then recorded as of 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,9 @@ def run_worker(program: str) -> None:
     database.open_pool(settings.database_service_url, "beckon_service", threads + MORE_CONNECTIONS)
     engine = start(settings)
     running = begin(settings, PROGRAMS[program], threads)
+    # What there is by now stays; looking through it again and again for garbage would find none.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
     announce(PROGRAMS[program], stopping)
     stop(engine, running)
