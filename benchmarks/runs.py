@@ -144,7 +144,7 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
 def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
     """The dashboard in this process. A program that asks the API for the list, and a person who looks at the page."""
     import settings as settings_module
-    from dashboard import create_app
+    from dashboard import create_app, disconnect
     from dashboard.access import COOKIE
     from models import api_key, database, session, user
     from models.user import Membership
@@ -171,7 +171,7 @@ def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callabl
             lambda: look("/automations"),
         )
     finally:
-        app.extensions["workflow_cache_listener"].stop()
+        disconnect(app)
 
 
 if __name__ == "__main__":

@@ -35,25 +35,37 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         raise SettingsError("SECRET_KEY: is not set, and no first start of this home has generated one")
     if settings is None:
         logs.set_up("dashboard", told.log_level)
-    cooperation.set_up()
-    database.open_pool(told.database_app_url, "beckon_app", POOL_SIZE)
-    connection.open_ephemeral(told)
-    broker.set_up(told)
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.extensions["settings"] = told
-    app.extensions["servers_collector"] = ServersCollector()
-    app.extensions["feeds"] = feeds = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
-    cooperation.when_told_to_stop(feeds.close)
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
     request_log.register(app)
     headers.register(app)
     errors.register(app)
     for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
-    app.extensions["workflow_cache_listener"] = workflow_cache.listen()
+    connect(app)
+    cooperation.when_told_to_stop(lambda: app.extensions["feeds"].close())
     return app
+
+
+def connect(app: flask.Flask) -> None:
+    """Let the process reach PostgreSQL and Redis as the app was told, and begin what listens to them."""
+    told = app.extensions["settings"]
+    cooperation.set_up()
+    database.open_pool(told.database_app_url, "beckon_app", POOL_SIZE)
+    connection.open_ephemeral(told)
+    broker.set_up(told)
+    app.extensions["servers_collector"] = ServersCollector()
+    app.extensions["feeds"] = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
+    app.extensions["workflow_cache_listener"] = workflow_cache.listen()
+
+
+def disconnect(app: flask.Flask) -> None:
+    """End what `connect` began."""
+    app.extensions["workflow_cache_listener"].stop()
+    app.extensions["feeds"].close()
 
 
 def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import settings
-from dashboard import create_app
+from dashboard import connect, create_app, disconnect
 from models import api_key, database, workspace
 from tests.dashboard.cast import Producer
 from waiting import eventually
@@ -41,15 +41,24 @@ def told() -> settings.Settings:
     return settings.load()
 
 
+#: Tests with the same settings share an app: to read its routes and templates takes longer than most of them.
+_apps: dict[settings.Settings, flask.Flask] = {}
+
+
 @pytest.fixture
 def app(cast: Cast, told: settings.Settings, redis_url: str) -> Iterator[flask.Flask]:
     """The dashboard, connected as its bound role."""
-    made = create_app(replace(told, url="http://localhost"))
+    told = replace(told, url="http://localhost")
+    if told in _apps:
+        _apps[told].extensions["settings"] = told
+        connect(_apps[told])
+    else:
+        _apps[told] = create_app(told)
+    made = _apps[told]
     made.testing = False
     yield made
-    made.extensions["workflow_cache_listener"].stop()
+    disconnect(made)
     # A feed that still reads would hand its connection to the next test.
-    made.extensions["feeds"].close()
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "feed"])
     database.db.close_all()
 

@@ -103,7 +103,7 @@ def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Ite
         process = programs.start("dashboard", BECKON_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
         try:
-            eventually(lambda: _answers(url), within=15)
+            eventually(lambda: _answers(url), within=60)
         except AssertionError as error:
             raise AssertionError(programs.logs()) from error
         made_shop = Shop(url, process, workspace_id, made.automation_id, secret)
