@@ -125,6 +125,8 @@ def test_every_page_fits_and_is_quiet(
     long = alice.create(name="A name that goes on and on " + "without-a-break" * 8)
     one = stories.unknown(alice, long)
     stories.failed(alice, automation)
+    # With something to review the bar has one number more.
+    stories.execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
     visitor = visit(viewport, look)
     for path in (
         "/automations", "/executions", f"/executions/{one}", "/executions/all/retry",
@@ -133,6 +135,8 @@ def test_every_page_fits_and_is_quiet(
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert not visitor.spills_over(), path
+        tops = page.locator("#summary nav a").evaluate_all("all => all.map(one => one.offsetTop)")
+        assert (len(tops), len(set(tops))) == (8, 1), path
 
 
 def test_on_a_phone_the_places_are_at_the_bottom(visit: Any) -> None:
