@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from dashboard.answers import camel
-from dashboard.pages import words
+from dashboard.pages import remedies, words
 from models.database import Row
 from models.reports import monitor, monitor_past
 
@@ -169,7 +169,7 @@ _AT_STAGE = {
 
 def _next(one: Row, at: datetime) -> str:
     if one["status"] == "failed":
-        return words.REMEDIES.get(one["error_class"], "")
+        return remedies.BRIEFLY.get(one["error_class"], "")
     if one["status"] != "waiting":
         return ""
     if one["next_check_at"] is not None and one["next_check_at"] > at:

@@ -31,6 +31,23 @@ ERRORS = {
     "configuration": "It goes on by itself once the credentials are set right; nothing is lost for 24 hours.",
 }
 
+#: The same in a few words, where a list has no room for a sentence.
+BRIEFLY = {
+    "network": "retry it when the provider answers",
+    "timeout": "retry it when the provider answers",
+    "rate_limit": "retry it when the provider lets it through",
+    "provider_5xx": "retry it when the provider is well",
+    "auth": "mend the webhook's key, then retry",
+    "invalid": "mend what it names, then trigger again",
+    "blocked": "change the prompt or the text, then trigger again",
+    "expired": "trigger again if it still matters",
+    "window_closed": "the contact has to write first",
+    "bug": "retry it once, then report it",
+    "quarantined": "look into the log before a retry",
+    "configuration": "set the credentials right",
+    "unknown_outcome": "open it: say whether it was sent",
+}
+
 #: For each rule that skips: what to do, and where.
 RULES = {
     "automation_off": ("Switch it on, then trigger again: what was skipped is not taken up by itself.", _AUTOMATION),

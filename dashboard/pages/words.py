@@ -27,16 +27,6 @@ ERRORS = {
     "window_closed": "Window closed", "bug": "Our fault", "quarantined": "Quarantined",
     "configuration": "Configuration", "unknown_outcome": "Outcome unknown",
 }  # fmt: skip
-#: What an operator can do about what failed and rests.
-REMEDIES = {
-    "network": "retry it when the provider answers", "timeout": "retry it when the provider answers",
-    "rate_limit": "retry it when the provider lets it through", "provider_5xx": "retry it when the provider is well",
-    "auth": "set its credentials right, then retry", "invalid": "mend what it names, then retry",
-    "blocked": "write otherwise, then retry", "expired": "too late; start it anew",
-    "window_closed": "goes on when the contact writes: retry then", "bug": "retry it; the log has more",
-    "quarantined": "look at the log before a retry", "configuration": "set the credentials, then retry",
-    "unknown_outcome": "open it: say whether it was sent",
-}  # fmt: skip
 RULES = {
     "automation_off": "automation off", "suppressed": "suppressed", "no_address": "no address", "no_contact": "nobody",
     "tags": "tags", "where": "conditions", "frequency_cap": "messaged enough",

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 import clock
 from dashboard.live.feeds import Feeds
-from dashboard.pages import words
+from dashboard.pages import remedies, words
 from models.database import acting_as, changed
 from rules.errors import BY_CLASS
 from rules.stages import STAGES
@@ -97,7 +97,7 @@ def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: d
 
 @pytest.mark.parametrize("error_class", sorted(BY_CLASS))
 def test_whoever_failed_is_shown_with_what_to_do(error_class: str) -> None:
-    assert words.REMEDIES[error_class]
+    assert remedies.BRIEFLY[error_class]
     assert words.ERRORS[error_class]
 
 
