@@ -63,8 +63,9 @@ def _look(workspace_id: str, automation_id: str, seen: Seen) -> None:
 def _lie(one: dict[str, Any], stand: dict[str, Any]) -> str | None:
     """What of one contact is not so: it is elsewhere, or never entered the stage at that time."""
     true = stand[one["execution_id"]]
-    if (one["stage"], one["status"], one["stage_since"]) != (true["stage"], true["status"], true["stage_since"]):
-        return f"shown as {one['status']} in {one['stage']}, is {true['status']} in {true['stage']}"
+    told, so = ([row[name] for name in ("status", "stage", "stage_since")] for row in (one, true))
+    if told != so:
+        return f"shown as {told}, is {so}"
     if one["stage"] != "queued" and not true["entered"]:
         return f"never entered {one['stage']} at {one['stage_since']}"
     return None
