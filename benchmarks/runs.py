@@ -144,7 +144,7 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
 def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
     """The dashboard in this process. A program that asks the API for the list, and a person who looks at the page."""
     import settings as settings_module
-    from dashboard import create_app, disconnect
+    from dashboard import cooperation, create_app, disconnect
     from dashboard.access import COOKIE
     from models import api_key, database, session, user
     from models.user import Membership
@@ -155,6 +155,7 @@ def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callabl
     user.join(workspace_id, user_id, "operator")
     database.db.close_all()
     app = create_app(told)
+    cooperation.keep_what_stands()
     client = app.test_client()
     headers = {"Authorization": f"Bearer {api_key.issue(workspace_id, 'benchmark').secret}"}
     member, _ = user.find_sign_in("bob@example.com")

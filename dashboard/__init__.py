@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         app.register_blueprint(blueprint)
     connect(app)
     cooperation.when_told_to_stop(lambda: app.extensions["feeds"].close())
+    if settings is None:
+        cooperation.keep_what_stands()
     return app
 
 
