@@ -62,6 +62,7 @@ RUN_KINDS = ("comment_reply", "opening_dm", "follow_check", "main_dm")
 RULES = (
     "automation_off", "suppressed", "no_address", "tags", "where", "frequency_cap", "active_hours", "daily_limit",
     "contact_daily_limit", "reentry", "cancelled", "window_closed", "no_comment", "comment_too_old",
+    "comment_deleted",
 )  # fmt: skip
 _WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _WORK_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -67,18 +67,23 @@ def by_external_id(channel: str, external_id: str) -> Row | None:
         return row(f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id))
 
 
-def writing_to(workspace_id: str, contact_id: str | None, channel: str, named: str | None) -> Row:
-    """As whom we write to a contact, and when the contact last wrote: external_id, access_token, last_received_at.
+def writing_to(
+    workspace_id: str, contact_id: str | None, channel: str, named: str | None, comment_id: str | None = None
+) -> Row:
+    """As whom we write to a contact, when the contact last wrote, and when the comment was deleted that is answered:
+    external_id, access_token, last_received_at, comment_deleted_at.
 
     The account that `named` names by its external id, else the one that the contact wrote to, else the first; nulls
     where there is none.
     """
     found = row(
         """
-        select a.external_id, a.access_token, c.last_received_at
+        select a.external_id, a.access_token, c.last_received_at, r.deleted_at as comment_deleted_at
         from (select 1) as one
         left join conversations c
             on c.contact_id = %(contact)s and c.channel = %(channel)s and c.workspace_id = %(workspace)s
+        left join received_messages r
+            on r.workspace_id = %(workspace)s and r.channel = %(channel)s and r.provider_message_id = %(comment)s
         left join lateral (
             select external_id, access_token from accounts
             where workspace_id = %(workspace)s and channel = %(channel)s
@@ -86,7 +91,13 @@ def writing_to(workspace_id: str, contact_id: str | None, channel: str, named: s
             limit 1
         ) a on true
         """,
-        {"workspace": workspace_id, "contact": contact_id, "channel": channel, "named": named},
+        {
+            "workspace": workspace_id,
+            "contact": contact_id,
+            "channel": channel,
+            "named": named,
+            "comment": comment_id,
+        },
     )
     assert found is not None
     return found

@@ -13,6 +13,8 @@ from models.ids import new_id
 
 #: What a person says to us alone. Only these let us answer for a while: a comment and a reaction do not.
 SAID = frozenset({"message", "story_reply", "story_mention", "postback"})
+#: What answers us: a mention in somebody's own story does not.
+ANSWERS = SAID - {"story_mention"}
 #: A mail may bring megabytes; a conversation is for reading.
 LONGEST_TEXT = 20_000
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
+from models.conversation import ANSWERS
 from models.ids import new_id
-from models.progress import ChangeContact, CreateTask, Effect, GiveBackLimit, PauseProvider, Suppress
+from models.progress import ChangeContact, CreateTask, Effect, GiveBackLimit, NoticeAnswer, PauseProvider, Suppress
 
 
 def apply(cursor: Any, execution_id: str, effects: Sequence[Effect]) -> None:
@@ -92,4 +93,19 @@ def _(effect: PauseProvider, cursor: Any, execution_id: str) -> None:
         where pauses.reason = 'configuration'
         """,
         (new_id(), effect.provider, effect.message, effect.fingerprint, effect.retry_in_seconds, execution_id),
+    )
+
+
+@_apply.register
+def _(effect: NoticeAnswer, cursor: Any, execution_id: str) -> None:
+    # Whoever takes in an answer holds the contact and wakes what waits: what did not wait yet sees the answer now.
+    cursor.execute("select id from contacts where id = %s for share", (effect.contact_id,))
+    cursor.execute(
+        """
+        update executions set event_at = beckon_now(), due_at = beckon_now() + interval '1 millisecond'
+        where id = %s and status = 'waiting' and waiting_for = 'event' and exists (
+            select 1 from received_messages
+            where contact_id = %s and created_at > %s and kind = any(%s) and deleted_at is null)
+        """,
+        (execution_id, effect.contact_id, effect.since, sorted(ANSWERS)),
     )

@@ -144,6 +144,14 @@ class PauseProvider:
 
 
 @dataclass(frozen=True)
+class NoticeAnswer:
+    """The contact may have answered what was sent at `since` before the wait for it was on record."""
+
+    contact_id: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class CountRun:
     """A step succeeded that counts as a run: what it was, and when."""
 
@@ -152,7 +160,7 @@ class CountRun:
     at: datetime
 
 
-Effect = ChangeContact | CreateTask | Suppress | GiveBackLimit | PauseProvider
+Effect = ChangeContact | CreateTask | Suppress | GiveBackLimit | PauseProvider | NoticeAnswer
 
 
 @dataclass(slots=True)

@@ -37,6 +37,7 @@ _WINDOW = Refusal(WindowClosed, "The contact must write first: each message open
 _PERSON = Refusal(Blocked, "The contact cannot be reached or has blocked the account.", suppress_channel=True)
 _NOBODY = Refusal(InvalidRequest, "Correct the contact's id: it is not one of this page or account.")
 _REQUEST = Refusal(InvalidRequest, "Correct the text, buttons or recipient of this step.")
+_GONE = Refusal(InvalidRequest, "What it answers is gone: the comment or post was deleted, or the app may not see it.")
 _ARCHIVED = Refusal(InvalidRequest, "The conversation is archived: take it out of the archive to write again.")
 _SLOW_DOWN = Refusal(RateLimited, "It is sent when Meta's limit allows.", THROTTLE_WAIT_SECONDS)
 
@@ -54,6 +55,7 @@ REFUSALS: dict[tuple[int | None, int | None], Refusal] = {
     **dict.fromkeys([(551, None), (551, 1545041), (200, 1545041), (10, 2018108)], _PERSON),
     **dict.fromkeys([(100, 2534014), (100, 2018001)], _NOBODY),
     **dict.fromkeys([(100, None), (100, 2018047)], _REQUEST),
+    (100, 33): _GONE,
     (None, 2534001): _ARCHIVED,
 }
 #: A second private reply to one comment: the first one was sent, whether or not we ever heard so.

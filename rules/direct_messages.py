@@ -1,8 +1,8 @@
 """Whether Meta would take a direct message now: its window of 24 hours, and what may still be said to a comment.
 
 The window opens with each message of the contact and does not open with a comment. A private reply needs no window,
-but goes only to a comment of the last seven days, and each comment takes one. Asked when a round is judged and again
-right before the send.
+but goes only to a comment of the last seven days, and each comment takes one; a comment that is gone takes nothing.
+Asked when a round is judged and again right before the send.
 """
 
 from __future__ import annotations
@@ -48,13 +48,21 @@ def _moment(value: Any) -> datetime | None:
 
 
 def refused(
-    way: str, channel: str, *, last_received: datetime | None, comment: Comment | None, now: datetime
+    way: str,
+    channel: str,
+    *,
+    last_received: datetime | None,
+    comment: Comment | None,
+    deleted_at: datetime | None = None,
+    now: datetime,
 ) -> Skip | None:
-    """Why Meta would not take a message that goes this way now, or None."""
+    """Why Meta would not take a message that goes this way now, or None; `deleted_at` is when the comment was."""
     if way == "message":
         return _window_closed(channel, last_received, now)
     if comment is None:
         return skip("no_comment", way, None, "The trigger brought no comment that could be answered")
+    if deleted_at is not None:
+        return skip("comment_deleted", way, moment(deleted_at), "The comment was deleted before it was answered")
     if way == "private_reply" and comment.at + COMMENT_AGE <= now:
         measured = {"commented_at": moment(comment.at), "ended_at": moment(comment.at + COMMENT_AGE)}
         return skip(

@@ -2,8 +2,8 @@
 
 The order is the one of the semantics, section 6; the first failing rule wins:
 
-    automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_too_old → tags → where →
-    frequency_cap → active_hours → daily_limit, contact_daily_limit
+    automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_deleted, comment_too_old →
+    tags → where → frequency_cap → active_hours → daily_limit, contact_daily_limit
 
 Judged once per round. Everything is measured before and comes in as `Facts`; nothing is reserved here: the counts are
 a first look, and the database decides between executions that race for the last place.

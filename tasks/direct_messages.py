@@ -31,24 +31,28 @@ TO_COMMENT = frozenset({"private_reply", "comment_reply"})
 
 @dataclass(frozen=True)
 class Sender:
-    """As whom we write: the account's id (None: the token's own) and secrets; and when the contact last wrote."""
+    """As whom we write: the account's id (None: the token's own) and secrets; when the contact last wrote; and when
+    the comment was deleted that the trigger brought, if it was."""
 
     external_id: str | None
     secrets: Mapping[str, str]
     last_received: datetime | None
+    comment_deleted: datetime | None
 
 
 def sender_of(settings: Settings, passage: Passage, channel: str) -> Sender:
     """The sender for this contact on a channel."""
-    named = text_at(passage.row["payload"], "account", "id")
+    named, comment = text_at(passage.row["payload"], "account", "id"), comment_of(passage)
     with connection():
-        found = account.writing_to(passage.row["workspace_id"], passage.row["contact_id"], channel, named)
+        found = account.writing_to(
+            passage.row["workspace_id"], passage.row["contact_id"], channel, named, comment.id if comment else None
+        )
     sealed = found["access_token"]
     token = unseal(settings.secret_key, sealed) if sealed else None
     wrote = found["last_received_at"]
     if wrote is None and passage.row["trigger_type"] in MESSAGE_TRIGGERS:
         wrote = passage.row["created_at"] if passage.row["trigger_type"].startswith(f"{channel}.") else None
-    return Sender(found["external_id"], {meta.TOKEN: token} if token else {}, wrote)
+    return Sender(found["external_id"], {meta.TOKEN: token} if token else {}, wrote, found["comment_deleted_at"])
 
 
 def comment_of(passage: Passage) -> Comment | None:
@@ -59,7 +63,12 @@ def comment_of(passage: Passage) -> Comment | None:
 def refused(passage: Passage, channel: str, way: str, sender: Sender) -> Skip | None:
     """Why Meta would not take a message now, or None."""
     return direct_messages.refused(
-        way, channel, last_received=sender.last_received, comment=comment_of(passage), now=passage.now()
+        way,
+        channel,
+        last_received=sender.last_received,
+        comment=comment_of(passage),
+        deleted_at=sender.comment_deleted,
+        now=passage.now(),
     )
 
 

@@ -15,6 +15,9 @@ from rules.facts import moment
 from rules.plan import follow_up_steps
 from tasks.passage import FIRST_ROUND, Passage, moment_of
 
+#: The event that a contact's answer is, for `wait_until`.
+REPLIED = "contact.replied"
+
 
 def steps_of_follow_up(passage: Passage) -> tuple[Step, ...]:
     """The last writing and the last send of the first round; nothing where there is nothing to follow up."""

@@ -24,7 +24,7 @@ from providers.base import Callback
 from tasks import inbound_meta
 from tasks.bells import call, ring_after_commit
 from tasks.callback_moves import move
-from tasks.inbound_meta import REPLIED
+from tasks.follow_ups import REPLIED
 
 log = structlog.get_logger(__name__)
 

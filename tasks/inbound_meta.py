@@ -23,10 +23,9 @@ from rules.contacts import LONGEST_NAME
 from rules.facts import moment
 from tasks.bells import ring_after_commit
 from tasks.callback_moves import STATUS, move
+from tasks.follow_ups import REPLIED
 from tasks.triggers import Refused, TriggerRequest, accept, body_hash
 
-#: The event that a contact's answer is, for `wait_until`.
-REPLIED = "contact.replied"
 #: Meta's two channels.
 CHANNELS = frozenset({"facebook", "instagram"})
 #: The column of a contact that holds the person's id on a channel.

@@ -5,11 +5,11 @@ Each answers whether the passage goes on in place.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.ids import new_id
-from models.progress import ChangeContact, CreateTask
+from models.progress import ChangeContact, CreateTask, NoticeAnswer
 from rules.conditions import holds
 from rules.definition import Step
 from rules.errors import InvalidRequest
@@ -17,7 +17,8 @@ from rules.plan import split_variant
 from rules.schedule import seconds
 from rules.templating import render, render_within
 from tasks.engine import Engine
-from tasks.passage import Passage
+from tasks.follow_ups import REPLIED
+from tasks.passage import Passage, moment_of
 
 
 def wait(engine: Engine, passage: Passage, step: Step) -> bool:
@@ -57,7 +58,21 @@ def _rest_until(passage: Passage, until: str | None, event: str | None) -> bool:
     if passage.stage == "generating":
         passage.enter(passage.base_stage)
     passage.wait("event" if event else "time", datetime.fromisoformat(until) if until else None, event)
+    since = _may_have_answered(passage) if event == REPLIED else None
+    if since is not None:
+        passage.also(NoticeAnswer(str(passage.row["contact_id"]), since))
     return False
+
+
+def _may_have_answered(passage: Passage) -> datetime | None:
+    """Since when an answer is one to what was sent last, which may be quicker than our record of it; None where
+    nothing was sent since the last answer."""
+    sent = [moment_of(message["sending_at"]) for message in passage.sent_to_contact if message["sending_at"]]
+    answered = [
+        moment_of(step["finished_at"]) for step in (*passage.earlier_steps, *passage.steps.values())
+        if step["action"] == "wait_until" and step["finished_at"]
+    ]  # fmt: skip
+    return max(sent) if sent and max(sent) > max(answered, default=datetime.min.replace(tzinfo=UTC)) else None
 
 
 def branch(engine: Engine, passage: Passage, step: Step) -> bool:

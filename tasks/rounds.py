@@ -15,12 +15,9 @@ from rules.eligibility import Skip
 from rules.plan import next_step
 from tasks.checking import check
 from tasks.engine import Engine
-from tasks.follow_ups import as_output, called_off, steps_of_follow_up
+from tasks.follow_ups import REPLIED, as_output, called_off, steps_of_follow_up
 from tasks.passage import FIRST_ROUND, Passage, moment_of
 from tasks.places import give_back_place
-
-#: The event that a contact's answer is.
-REPLIED = "contact.replied"
 
 
 def next_of_round(passage: Passage) -> Step | None:

@@ -35,7 +35,7 @@ RULES = {
     "rejected": "rejected", "window_closed": "window closed", "no_comment": "no comment",
     "comment_too_old": "comment too old", "comment_answered": "comment answered",
     "cancelled": "cancelled", "discarded": "discarded", "automation_deleted": "automation deleted",
-    "contact_deleted": "contact deleted",
+    "contact_deleted": "contact deleted", "comment_deleted": "comment deleted",
 }  # fmt: skip
 WAYS = {"private_reply": "private reply", "comment_reply": "reply in public"}
 MESSAGES = {

@@ -51,6 +51,7 @@ ROWS: list[tuple[int, int | None, type[ExecutionError], bool]] = [
     (100, 2534014, InvalidRequest, False),
     (100, 2018001, InvalidRequest, False),
     (100, None, InvalidRequest, False),
+    (100, 33, InvalidRequest, False),
     (100, 2018047, InvalidRequest, False),
     (100, 2534001, InvalidRequest, False),
 ]

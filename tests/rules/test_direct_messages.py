@@ -68,6 +68,14 @@ def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
 
 
 @pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
+def test_a_comment_that_was_deleted_is_answered_in_no_way(way: str) -> None:
+    skip = verdict(way, comment=Comment("178", NOW), deleted_at=NOW)
+    assert skip is not None
+    assert (skip.rule, skip.detail["measured"]) == ("comment_deleted", "2026-05-04T10:00:00Z")
+    assert verdict("message", last_received=NOW, comment=Comment("178", NOW), deleted_at=NOW) is None
+
+
+@pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
 def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
     skip = verdict(way, last_received=NOW)
     assert skip is not None

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 import clock
-from cast import Alice, at_rest, bob, execution, finished, let_time_pass, messages, stages, steps
+from cast import Alice, at_rest, bob, finished, let_time_pass, messages, stages, steps
 from ephemeral import slots
 from ephemeral.connection import ephemeral
 from ephemeral.rate_limits import Limit
 from models import account, conversation
 from models import execution as events
-from models.database import changed, row, rows
+from models.database import changed, row, rows, value
 from sandbox.server import Running
 from settings import Settings
 from tasks import pacing, shutdown, sweeps
@@ -149,6 +149,27 @@ def test_a_window_that_closes_during_a_wait_leaves_out_the_later_message(
     assert len(sandbox.messages("instagram")) == 1
 
 
+def test_a_window_that_closes_between_the_check_and_the_send_skips_and_is_no_failure(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    wrote(alice)
+    later = (clock.now() + timedelta(hours=23)).isoformat()
+    automation = alice.automation([direct(send_at=later)], rules={"daily_limit": 1})
+    waiting = at_rest(alice.trigger(contact=ada()))
+    assert (waiting["stage"], waiting["waiting_for"]) == ("ready_to_send", "time")
+
+    changed("update conversations set last_received_at = last_received_at - interval '25 hours'")
+    changed("update messages set send_at = beckon_now() where execution_id = %s", (waiting["id"],))
+    let_time_pass(waiting["id"])
+    sweeps.wake_due(settings)
+
+    found = finished(waiting["id"])
+    assert (found["status"], found["skipped_rule"], found["error_class"]) == ("skipped", "window_closed", None)
+    assert message(found["id"])["status"] == "discarded"
+    assert sandbox.messages() == []
+    assert value("select coalesce(sum(count), 0) from limit_counts where automation_id = %s", (automation,)) == 0
+
+
 def test_after_a_wait_for_the_contacts_answer_the_window_is_judged_when_it_comes(
     alice: Alice, sandbox: Running, settings: Settings
 ) -> None:
@@ -260,6 +281,34 @@ def test_a_private_reply_that_is_tried_again_keeps_its_comment(
 
     assert finished(waiting["id"])["status"] == "succeeded"
     assert len(sandbox.messages("instagram")) == 1
+
+
+@pytest.mark.parametrize("step", [private(), reply()], ids=["private", "public"])
+def test_a_comment_that_is_deleted_before_the_reply_is_skipped_without_asking_meta(
+    alice: Alice, sandbox: Running, settings: Settings, step: dict[str, Any]
+) -> None:
+    alice.automation([{"id": "pause", "action": "wait", "with": {"for": "1h"}}, step])
+    waiting = at_rest(alice.trigger(payload=COMMENT, contact=bob()))
+    conversation.record_deleted(
+        alice.workspace_id, waiting["contact_id"], "instagram", COMMENT["comment"]["id"], clock.now(), "comment"
+    )
+
+    let_time_pass(waiting["id"])
+    sweeps.wake_due(settings)
+
+    found = finished(waiting["id"])
+    assert (found["status"], found["skipped_rule"]) == ("skipped", "comment_deleted")
+    assert sandbox.messages() == []
+
+
+def test_a_comment_that_meta_finds_gone_fails_for_good_and_says_so(alice: Alice, sandbox: Running) -> None:
+    alice.automation([private()])
+    sandbox.fault("instagram", "refused", code=100, subcode=33)
+
+    found = finished(alice.trigger(payload=COMMENT, contact=bob()))
+
+    assert (found["status"], found["error_class"], found["next_retry_at"]) == ("failed", "invalid", None)
+    assert "deleted" in found["error_message"]
 
 
 def test_a_private_reply_that_meta_has_already_counts_as_sent(alice: Alice, sandbox: Running) -> None:
@@ -464,12 +513,12 @@ def test_an_expired_token_pauses_the_provider_and_burns_no_contact(
     assert sandbox.messages("instagram") == []
 
 
-def test_a_new_token_of_the_workspaces_own_account_ends_the_pause(
+def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
     alice: Alice, sandbox: Running, settings: Settings
 ) -> None:
     wrote(alice)
     alice.automation([direct()])
-    sandbox.fault("instagram", "auth")
+    sandbox.fault("instagram", "auth", times=1)
     waiting = at_rest(alice.trigger(contact=ada()))
     assert sweeps.end_mended_pauses(settings)["ended"] == 0
 
@@ -479,7 +528,10 @@ def test_a_new_token_of_the_workspaces_own_account_ends_the_pause(
     )  # fmt: skip
 
     assert sweeps.end_mended_pauses(settings)["ended"] == 1
-    assert eventually(lambda: execution(waiting["id"])["waiting_for"] != "configuration")
+    found = finished(waiting["id"])
+    assert (found["status"], found["attempt"]) == ("succeeded", 1)
+    assert [one["path"] for one in sandbox.messages("instagram")] == ["/v25.0/17840000000000001/messages"]
+    assert rows("select * from pauses") == []
 
 
 def test_a_test_execution_reaches_the_sandbox_alone_and_is_held_up_by_nothing(engine: Engine, sandbox: Running) -> None:
@@ -587,3 +639,5 @@ def test_a_comment_leads_through_the_opening_message_and_the_follow_check_to_the
     assert [one["path"].rsplit("/", 1)[1] for one in sent] == ["replies", "messages", "messages"]
     assert sent[2]["body"]["message"]["text"] == "Here is your link"
     assert sent[2]["to"] == INSTAGRAM_ID
+    # The first of them is the run.
+    assert [one["kind"] for one in rows("select kind from automation_runs")] == ["comment_reply"]

@@ -13,11 +13,13 @@ from meta_world import IG, PERSON, comment, contacts, echo, event, executions, p
 
 import clock
 import metrics
-from cast import Alice, at_rest, bob, finished
+from cast import Alice, at_rest, bob, execution, finished, steps
 from models import conversation
-from models.database import changed, row, rows, value
+from models.database import changed, row, rows, transaction, value
 from models.ids import new_id
 from sandbox.server import Running
+from settings import Settings
+from tasks import sweeps
 from tasks.engine import Engine
 from tasks.inbound import process_events
 from waiting import eventually
@@ -276,6 +278,87 @@ def test_what_is_no_answer_wakes_and_starts_nothing(alice: Alice, seen: dict[str
 
     assert [one["id"] for one in executions()] == [waiting["id"]]
     assert executions()[0]["event_at"] is None
+
+
+def opening(*then: dict[str, Any]) -> list[dict[str, Any]]:
+    """A private reply, and what follows once the contact answers it."""
+    said = {"channel": "instagram", "as": "private_reply", "body": "Shall we send you the link?"}
+    return [
+        {"id": "opening", "action": "send_message", "with": said},
+        {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
+         "then": [*then], "else": []},
+    ]  # fmt: skip
+
+
+def goes_on(settings: Settings, execution_id: str) -> dict[str, Any]:
+    """The execution once it has ended, with the scheduler looking for what is due."""
+    eventually(lambda: sweeps.wake_due(settings)["woken"] or execution(execution_id)["finished_at"])
+    return finished(execution_id)
+
+
+def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    alice.automation(opening(*TAG), trigger="instagram.comment")
+    sandbox.fault("instagram", "slow", seconds=1)
+    tell(comment())
+    eventually(lambda: sandbox.messages("instagram"))
+
+    tell(says("yes please"))
+
+    assert executions()[0]["status"] == "running"
+    assert goes_on(settings, executions()[0]["id"])["status"] == "succeeded"
+    assert contacts()[0]["tags"] == ["seen"]
+
+
+def test_an_answer_that_is_being_taken_in_while_the_wait_is_recorded_is_not_lost(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    alice.automation(opening(*TAG), trigger="instagram.comment")
+    sandbox.fault("instagram", "slow", seconds=1)
+    tell(comment())
+    eventually(lambda: sandbox.messages("instagram"))
+
+    with transaction():
+        (contact,) = rows("select id from contacts for update")
+        conversation.record_received(
+            alice.workspace_id, contact["id"], "instagram", "mid-q", kind="message", text="yes", at=clock.now()
+        )
+        eventually(lambda: value("select count(*) from pg_locks where not granted"))
+
+    assert goes_on(settings, executions()[0]["id"])["status"] == "succeeded"
+    assert contacts()[0]["tags"] == ["seen"]
+
+
+def test_one_answer_does_not_end_two_waits_without_a_message_between_them(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    (again,) = [{**opening(*TAG)[1], "id": "again"}]
+    alice.automation(opening(again), trigger="instagram.comment")
+    tell(comment())
+    waiting = at_rest(executions()[0]["id"])
+
+    tell(says("yes"))
+
+    eventually(lambda: steps(waiting["id"]).get("again"))
+    assert at_rest(waiting["id"])["waiting_for"] == "event"
+    tell(says("yes, again"))
+    assert goes_on(settings, waiting["id"])["status"] == "succeeded"
+
+
+def test_an_answer_ends_the_follow_ups_of_a_direct_message(alice: Alice, sandbox: Running) -> None:
+    answer = {"id": "answer", "action": "send_message", "with": {"channel": "facebook", "body": "Can we help?"}}
+    alice.automation(
+        [answer], trigger=on("facebook.message", keywords=["price"]), rules={"follow_ups": {"max": 3, "every": "6h"}}
+    )
+    tell(says("the price?", channel="facebook"))
+    waiting = eventually(lambda: (one := executions()[0])["waiting_for"] == "follow_up" and one)
+
+    tell(says("thanks, got it", channel="facebook"))
+
+    found = finished(waiting["id"])
+    assert (found["status"], found["follow_up_ended_because"]["rule"]) == ("succeeded", "replied")
+    assert len(sandbox.messages("facebook", PERSON)) == 1
 
 
 def test_a_button_starts_by_its_title_and_brings_its_payload(alice: Alice) -> None:
