@@ -108,6 +108,21 @@ def tokens(workspace_id: str, channel: str) -> list[str]:
     return [one["access_token"] for one in every(workspace_id) if one["channel"] == channel and one["access_token"]]
 
 
+def renew(workspace_id: str, account_id: str, access_token: str | None, secret_key: str) -> bool:
+    """Give an account another token of its own, or take it away with None; False where there is none by that id.
+
+    What an expired token held up goes on within seconds (`tasks/sweeps.end_mended_pauses`).
+    """
+    sealed = seal(secret_key, access_token) if access_token else None
+    with acting_as(workspace_id):
+        return bool(
+            changed(
+                "update accounts set access_token = %s where workspace_id = %s and id = %s",
+                (sealed, workspace_id, account_id),
+            )
+        )
+
+
 def remove(workspace_id: str, account_id: str) -> bool:
     """Disconnect an account: its webhooks are dropped from now on. False where there is none by that id."""
     with acting_as(workspace_id):

@@ -518,14 +518,15 @@ def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
 ) -> None:
     wrote(alice)
     alice.automation([direct()])
+    ours = account.add(
+        alice.workspace_id, "instagram", "17840000000000001", "First", access_token="old-token",
+        secret_key=settings.secret_key,
+    )  # fmt: skip
     sandbox.fault("instagram", "auth", times=1)
     waiting = at_rest(alice.trigger(contact=ada()))
     assert sweeps.end_mended_pauses(settings)["ended"] == 0
 
-    account.add(
-        alice.workspace_id, "instagram", "17840000000000001", "First", access_token="new-token",
-        secret_key=settings.secret_key,
-    )  # fmt: skip
+    assert account.renew(alice.workspace_id, ours, "new-token", settings.secret_key)
 
     assert sweeps.end_mended_pauses(settings)["ended"] == 1
     found = finished(waiting["id"])

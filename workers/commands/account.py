@@ -34,9 +34,7 @@ def add(channel: str, external_id: str, workspace: str, name: str, token_stdin: 
 
     if not re.fullmatch(r"[0-9]{1,32}", external_id):
         raise click.BadParameter("must be the number that Meta gave the account", param_hint="ID")
-    token = sys.stdin.readline().strip() if token_stdin else None
-    if token_stdin and not token:
-        raise Refused("There was no access token on standard input.")
+    token = _told_token() if token_stdin else None
     with connected() as told:
         found = workspace_id(workspace)
         with acting_as(found):
@@ -44,6 +42,36 @@ def add(channel: str, external_id: str, workspace: str, name: str, token_stdin: 
             detail = {"channel": channel, "externalId": external_id, "hasToken": token is not None}
             audit.record(found, actor(), "account.connected", "account", made, detail)
     click.echo(f"{channel} {external_id} is connected. Its id here is {made}.")
+
+
+def _told_token() -> str:
+    token = sys.stdin.readline().strip()
+    if not token:
+        raise Refused("There was no access token on standard input.")
+    return token
+
+
+@command.command()
+@click.argument("account_id", metavar="ID")
+@in_workspace
+@click.option("--forget", is_flag=True, help="Take its own token away: it speaks with META_PAGE_ACCESS_TOKEN again.")
+def token(account_id: str, workspace: str, forget: bool) -> None:
+    """Give the account whose id here is ID another access token, read from standard input.
+
+    What an expired token held up is sent within seconds. Nothing needs a restart.
+    """
+    access_token = None if forget else _told_token()
+    with connected() as told:
+        from models import account, audit
+        from models.database import acting_as
+        from models.ids import is_id
+
+        found = workspace_id(workspace)
+        with acting_as(found):
+            if not is_id(account_id) or not account.renew(found, account_id, access_token, told.secret_key):
+                raise Refused("There is no account by that id.")
+            audit.record(found, actor(), "account.renewed", "account", account_id, {"hasToken": not forget})
+    click.echo("The account has no token of its own any more." if forget else "The account has its new token.")
 
 
 @command.command("list")
