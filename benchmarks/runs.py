@@ -137,7 +137,8 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
         said = _statistics(workspace_id)
         day = _counted(workspace_id, ids)
         total = rows("select automation_id, count(*) as runs, max(at) as newest from automation_runs group by 1")
-    return said == {one["automation_id"]: (one["runs"], one["newest"], day[one["automation_id"]]) for one in total}
+    counted = {one["automation_id"]: (one["runs"], one["newest"], day.get(one["automation_id"], 0)) for one in total}
+    return said == counted
 
 
 @contextmanager
