@@ -29,7 +29,7 @@ check: $(VENV)/dev.stamp ## Format, lint, types and import layers
 	@$(BIN)/lint-imports
 
 test: check ## Check, then every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
 
 bench: $(VENV)/dev.stamp ## Measure what is claimed to be fast
 	@set -e; for one in http_clients triggers executions pipeline monitor runs lists; do \

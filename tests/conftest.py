@@ -19,6 +19,7 @@ import argon2
 import psycopg2
 import pytest
 import redis
+from xdist.scheduler import LoadScopeScheduling
 
 sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
@@ -31,6 +32,12 @@ DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECT
 OURS_OF_THE_APPLICATION = (
     "BECKON_", "MAILGUN_", "TELNYX_", "META_", "GEMINI_", "OPENAI_", "SLACK_", "DISCORD_", "WEBHOOK_", "DATABASE_",
     "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_",
+)  # fmt: skip
+
+#: A running copy, servers that break, a browser or filled tables serve all tests of such a file.
+WHOLE = (
+    "tests/browser/", "tests/crashes/test_outages.py", "tests/journeys/", "tests/models/test_row_security.py",
+    "tests/workers/test_up.py",
 )  # fmt: skip
 
 _running: real.TestServers | None = None
@@ -88,14 +95,17 @@ def pytest_configure(config: pytest.Config) -> None:
     _set_environment()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a process-wide pool: the engine's tests, and those of the dashboard."""
-    for item in items:
-        names = set(getattr(item, "fixturenames", ()))
-        group = "engine" if "engine" in names else "dashboard" if "app" in names else None
-        if group is not None and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group))
+class Whole(LoadScopeScheduling):  # type: ignore[misc]
+    """Files that share something dear stay on one worker and come first; every other test goes to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return file if file.startswith(WHOLE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Whole:
+    """Not by the groups of xdist 3.8: pytest 9.2 does not hear of them."""
+    return Whole(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.cast import Producer, definition
 
 #: One browser in one process, and time for a machine that is busy.
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_an_automation_is_made_from_a_start_and_judged_while_it_is_written(visit: Any, alice: Producer) -> None:

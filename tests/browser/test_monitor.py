@@ -17,7 +17,7 @@ from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.cast import Producer
 from waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 #: The document's table: stage, its name on the page.
 TABLE = {

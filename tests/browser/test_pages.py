@@ -16,7 +16,7 @@ from tests.dashboard import stories
 from tests.dashboard.cast import Producer
 
 #: One browser in one process, and time for a machine that is busy.
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

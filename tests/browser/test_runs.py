@@ -17,7 +17,7 @@ from tests.dashboard import stories
 from tests.dashboard.cast import Producer
 from tests.dashboard.ran import ran
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

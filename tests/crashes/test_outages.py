@@ -29,7 +29,7 @@ from tasks import broker
 from waiting import eventually
 from workers import embedded
 
-pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 #: Within this everything that an outage held up is done: a minute at most is promised.
 SOON = 60.0

@@ -21,7 +21,7 @@ import pytest
 from copies import Copy
 from waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 #: Meta's documented sample, byte for byte, about the account that the demo workspace has.
 RECORDED = (

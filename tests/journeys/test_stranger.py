@@ -21,7 +21,7 @@ import settings
 from copies import PROGRAM, Copy
 from waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PATIENT = {
     "trigger": {"type": "trial.started"},

@@ -17,7 +17,7 @@ import settings
 from copies import PROGRAM, Copy
 from waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
