@@ -125,7 +125,7 @@ def visit(chromium: Browser, address: str, alice: Producer) -> Iterator[Any]:
 
     def arrive(viewport: dict[str, int] = DESKTOP, color_scheme: Any = "light") -> Visitor:
         context = chromium.new_context(viewport=viewport, color_scheme=color_scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(45_000)
         visitor = Visitor(context.new_page(), address)
         visitor.listen()
         contexts.append(context)
