@@ -45,8 +45,10 @@ class Hands:
 
     @property
     def at_work(self) -> int:
-        """How many have a passage in hand."""
-        return self._number - self._free
+        """How many have a passage in hand, and will soon want something recorded; none where they wait for something
+        slow, so that less than one passage for each hand was taken up just now."""
+        busy = self._number - self._free
+        return busy if self._quick() > busy else 0
 
     def promise(self, wanted: int, *, ahead: bool = True) -> int:
         """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or

@@ -93,6 +93,22 @@ def test_quick_hands_are_promised_a_batch_ahead(hands: Hands, work: Work, monkey
     assert hands.promise(100) == most
 
 
+def test_only_quick_hands_are_worth_a_wait(hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 60.0)
+    hands.promise(2)
+    for name in ("a", "b"):
+        hands.give(piece(name))
+    eventually(lambda: len(work.begun) == 2)
+    assert hands.at_work == 0
+
+    hands.promise(1)
+    hands.give(piece("c"))
+    work.may_end.release()
+
+    eventually(lambda: len(work.begun) == 3)
+    eventually(lambda: hands.at_work == 2)
+
+
 def test_a_rescued_execution_is_promised_a_free_hand_only(
     hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
