@@ -16,6 +16,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 import settings
 from cast import HELLO, Alice, counters, execution
+from engine_ground import end_engine
 from models import database, run
 from models.ledger import Ledger
 from models.ledger_sql import CLAIM, PLANNING, RECORD
@@ -78,6 +79,7 @@ class CutsAfterCommit:
 
 @pytest.fixture
 def line(tmp_path: Path, database_urls: Any, clean: None) -> Iterator[CutsAfterCommit]:
+    end_engine()
     told = parse_dsn(database_urls.service)
     made = CutsAfterCommit(tmp_path, f"{told['host']}/.s.PGSQL.{told.get('port', '5432')}")
     database.open_pool(make_dsn(**{**told, "host": str(tmp_path), "port": "5432"}), "beckon_service", 8)
