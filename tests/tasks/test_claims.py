@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -82,7 +83,13 @@ def test_records_of_threads_at_work_share_a_commit(
     ledger.at_work = lambda: len(passages)
     before = ledger.commits
 
-    wrote = at_once(len(passages), lambda n: ledger.record(passages[n].progress()))
+    with ThreadPoolExecutor() as threads:
+        asked = []
+        for passage in passages:
+            asked.append(threads.submit(ledger.record, passage.progress()))
+            # The writer has each before the next one comes: only a writer that waits can put them together.
+            eventually(ledger._parts.empty)
+        wrote = [one.result() for one in asked]
 
     assert wrote == [True] * len(passages)
     assert ledger.commits == before + 1
