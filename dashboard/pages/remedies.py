@@ -54,6 +54,7 @@ RULES = {
     "automation_deleted": ("The automation was deleted while this was in flight.", None),
     "cancelled": ("An operator ended it. Trigger again to start anew.", None),
     "comment_answered": ("Meta allows one private reply to a comment, and it had one already.", None),
+    "comment_deleted": ("Its author took the comment back, so nothing answers it any more.", None),
     "comment_too_old": ("Meta allows a private reply within seven days of the comment.", None),
     "contact_daily_limit": ("From midnight on there is room again; the limit is in the rules.", _AUTOMATION),
     "contact_deleted": ("The contact was deleted while this was in flight.", None),
