@@ -192,14 +192,14 @@ def _skipped(one: Row) -> dict[str, Any]:
 
 def _backlog(found: Row, stages: list[Row]) -> dict[str, Any]:
     count, pace, seconds = found["count"], found["a_minute"], found["seconds"]
-    told = {"count": count, "aMinute": pace, "seconds": seconds}
+    told = {"count": count, "aMinute": pace, "measuredSeconds": found["measured_seconds"], "seconds": seconds}
     contacts = "1 contact" if count == 1 else f"{count:,} contacts"
     if not count:
         return {**told, "title": "Nothing waits", "words": "Everybody who may go on has gone on."}
     if seconds is None:
         return {**told, "title": "Not known yet", "words": f"{contacts}; none arrived in the last 10 minutes."}
-    slowest = _slowest(stages)
-    words_ = f"{contacts} at the pace of the last 10 minutes ({pace:,.3g} a minute).{slowest}"
+    slowest, over = _slowest(stages), words.span(found["measured_seconds"])
+    words_ = f"{contacts} at the pace of the last {over} ({pace:,.3g} a minute).{slowest}"
     return {**told, "title": f"≈ {words.span(seconds)}", "words": words_}
 
 

@@ -21,8 +21,8 @@ MOST_FAILURES = 20
 #: The trend of a stage: so many points, each of so many minutes.
 TREND_POINTS = 24
 TREND_MINUTES = 15
-#: The pace of the backlog is measured over this time.
-PACE_MINUTES = 10
+#: The pace of the backlog is measured since its oldest contact might go on, over these seconds at least and at most.
+PACE_LEAST, PACE_MOST = 10, 600
 
 _TIMES = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
 
@@ -38,7 +38,7 @@ def answer(workspace_id: str, statement: str, **asked: Any) -> Row | None:
     """What a statement made of the parts below answers, put in order."""
     bounds = {
         "most": MOST_CONTACTS, "failures": MOST_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
-        "pace": PACE_MINUTES,
+        "pace_least": PACE_LEAST, "pace_most": PACE_MOST,
     }  # fmt: skip
     with acting_as(workspace_id):
         found = row(statement, {**bounds, **asked})
@@ -76,13 +76,16 @@ def _dated(contact: Row) -> Row:
     return contact
 
 
-def _backlog(count: int, pace: float) -> Row:
-    """How many are on their way, how many a minute arrived of late, and how long the rest takes at that pace: None
-    where nobody can tell, because nothing arrived."""
+def _backlog(count: int, pace: Mapping[str, float]) -> Row:
+    """How many are on their way, how many a minute arrived of late, over how many seconds that was measured, and how
+    long the rest takes at that pace: None where nobody can tell, because nothing arrived."""
+    moves, over = (pace["moves"], pace["seconds"]) if pace["moves"] else (pace["most_moves"], PACE_MOST)
+    a_minute = 60 * moves / over
     return {
         "count": count,
-        "a_minute": round(pace, 2),
-        "seconds": round(60 * count / pace, 1) if count and pace else None,
+        "a_minute": round(a_minute, 2),
+        "measured_seconds": round(over),
+        "seconds": round(60 * count / a_minute, 1) if count and moves else None,
     }
 
 
@@ -168,9 +171,14 @@ NUMBERS = """
         from (select rule, sum(moves)::integer as count, (array_agg(words order by at desc))[1] as words
             from moves where stage = 'skipped' group by 1) m), '[]') as skipped,
     (select count(*) from flight where is_due) as backlog,
-    (select coalesce(sum(moves), 0)::float8 / %(pace)s from moves m
-        where m.at > b.at - make_interval(mins => %(pace)s) and from_stage not in ('sent', 'failed')
-            and stage in ('sent', 'completed', 'failed', 'skipped')) as pace
+    (select jsonb_build_object('seconds', over, 'most_moves', coalesce(sum(moves), 0),
+            'moves', coalesce(sum(moves) filter (where m.at > b.at - make_interval(secs => over)), 0))
+        from (select coalesce(least(%(pace_most)s, greatest(%(pace_least)s,
+                extract(epoch from b.at - min(waits_since)))), %(pace_most)s)::float8 as over
+            from flight where is_due) stretch
+        left join moves m on m.at > b.at - make_interval(secs => %(pace_most)s)
+            and from_stage not in ('sent', 'failed') and stage in ('sent', 'completed', 'failed', 'skipped')
+        group by over) as pace
 """
 
 _SNAPSHOT = f"""
@@ -178,7 +186,9 @@ with bounds as materialized (
     select beckon_now() as at, beckon_now() - interval '24 hours' as since, 'infinity'::timestamptz as until,
         greatest(coalesce((select until from tallied), '-infinity'), beckon_now() - interval '24 hours') as edge
 ), moves as materialized ({MOVES}), flight as materialized (
-    select e.id, e.status, e.stage, e.stage_since, e.due_at, e.status <> 'waiting' or e.due_at <= beckon_now() as is_due
+    select e.id, e.status, e.stage, e.stage_since, e.due_at,
+        e.status <> 'waiting' or e.due_at <= beckon_now() as is_due,
+        case when e.status = 'waiting' then e.due_at else e.stage_since end as waits_since
     from executions e
     where e.automation_id = %(automation)s and e.status in ('pending', 'running', 'waiting') and e.finished_at is null
         and (%(test)s::boolean is null or e.test = %(test)s)

@@ -53,7 +53,7 @@ def test_an_automation_that_nobody_entered_shows_ten_empty_stages_in_order(alice
     assert found["totals"] == {
         "active": 0, "last24_hours": 0, "sent": 0, "skipped": 0, "failed": 0, "unknown": 0,
     }  # fmt: skip
-    assert found["backlog"] == {"count": 0, "a_minute": 0.0, "seconds": None}
+    assert found["backlog"] == {"count": 0, "a_minute": 0.0, "measured_seconds": 600, "seconds": None}
 
 
 @pytest.mark.parametrize("tallied", [False, True], ids=["from the history", "from tallies"])
@@ -207,16 +207,33 @@ def test_what_is_held_for_an_unknown_outcome_is_told_apart_from_what_failed(alic
     assert (totals["failed"], totals["unknown"]) == (1, 1)
 
 
-def test_the_backlog_is_estimated_from_the_pace_of_the_last_ten_minutes(alices: str, welcome: str) -> None:
-    for _ in range(20):
-        walks.walk(alices, welcome, "sent", name=None, ago=120)
-    for _ in range(5):
-        walks.walk(alices, welcome, "queued", name=None)
-    walks.walk(alices, welcome, "ready_to_send", name=None, **walks.waiting(waiting_for="time", due_in=3600))
+def test_the_backlog_is_estimated_from_the_pace_since_its_oldest_may_go_on(alices: str, welcome: str) -> None:
+    for ago, count in ((400, 20), (5, 10)):
+        for _ in range(count):
+            walks.walk(alices, welcome, "sent", name=None, ago=ago)
+    for number in range(5):
+        walks.walk(alices, welcome, "queued", name=None, ago=20 - number)
+    walks.walk(alices, welcome, "ready_to_send", name=None, ago=300, **walks.waiting(waiting_for="time", due_in=3600))
     with acting_as(alices):
         changed("update executions set status = 'waiting', waiting_for = 'follow_up', lease_until = null, "
                 "due_at = beckon_now() + interval '1 day' where stage = 'sent'")  # fmt: skip
-    assert snapshot(alices, welcome)["backlog"] == {"count": 5, "a_minute": 2.0, "seconds": 150.0}
+    found = snapshot(alices, welcome)["backlog"]
+    assert (found["count"], found["measured_seconds"]) == (5, 20)
+    assert found["a_minute"] == pytest.approx(30, rel=0.05)
+    assert found["seconds"] == pytest.approx(10, rel=0.05)
+
+
+def test_a_backlog_of_which_none_has_arrived_goes_by_the_pace_of_ten_minutes(alices: str, welcome: str) -> None:
+    for _ in range(20):
+        walks.walk(alices, welcome, "sent", name=None, ago=120)
+    with acting_as(alices):
+        changed("update executions set status = 'waiting', waiting_for = 'follow_up', lease_until = null, "
+                "due_at = beckon_now() + interval '1 day' where stage = 'sent'")  # fmt: skip
+    for _ in range(5):
+        walks.walk(alices, welcome, "queued", name=None)
+    assert snapshot(alices, welcome)["backlog"] == {
+        "count": 5, "a_minute": 2.0, "measured_seconds": 600, "seconds": 150.0,
+    }  # fmt: skip
 
 
 def test_the_trend_has_the_newest_quarter_of_an_hour_last(alices: str, welcome: str) -> None:
