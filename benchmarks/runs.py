@@ -144,12 +144,15 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
 @contextmanager
 def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
     """The dashboard in this process. A program that asks the API for the list, and a person who looks at the page."""
+    import logs
     import settings as settings_module
     from dashboard import cooperation, create_app, disconnect
     from dashboard.access import COOKIE
     from models import api_key, database, session, user
     from models.user import Membership
 
+    # A line for each of some hundred requests would hide the table.
+    logs.set_up("benchmark", "WARNING")
     told = settings_module.load()
     database.open_pool(told.database_service_url, "beckon_service", 2)
     user_id = user.create("bob@example.com", "Bob", "a password of nobody")
