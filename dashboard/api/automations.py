@@ -17,6 +17,7 @@ from dashboard.resource import Resource
 from ephemeral import workflow_cache
 from models import automation
 from models.database import Row, acting_as, db
+from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from rules.validation import validate
@@ -140,7 +141,7 @@ def show_automation(call: Caller, automation_id: str) -> Any:
 
 def change_automation(call: Caller, automation_id: str, body: ChangedAutomation) -> Any:
     """Change an automation. A definition other than the published one becomes the next version."""
-    before = _found(call.workspace_id, automation_id)
+    before = automation_of(call.workspace_id, automation_id)
     token = None
     with acting_as(call.workspace_id):
         if body.name is not None:
@@ -208,15 +209,16 @@ def listed(workspace_id: str, found: Sequence[Row]) -> list[dict[str, Any]]:
     return shown
 
 
-def _found(workspace_id: str, automation_id: str) -> Row:
-    found = report.one(workspace_id, automation_id)
+def automation_of(workspace_id: str, automation_id: str) -> Row:
+    """The workspace's automation as `models.reports.automations.one` has it; raises the refusal where none is there."""
+    found = report.one(workspace_id, automation_id) if is_id(automation_id) else None
     if found is None:
         raise not_there("There is no automation by that id.")
     return found
 
 
 def _shown(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
-    found = _found(workspace_id, automation_id)
+    found = automation_of(workspace_id, automation_id)
     versions = [named(one) for one in found["versions"]]
     # The secret is readable this once; afterwards only a new one can be made.
     (shown,) = listed(workspace_id, [found])

@@ -11,12 +11,12 @@ import clock
 from dashboard.access import Caller
 from dashboard.answers import cursor_of, named, success, text_of
 from dashboard.api import shapes
+from dashboard.api.automations import automation_of
 from dashboard.bodies import Body
-from dashboard.errors import invalid, not_there
+from dashboard.errors import invalid
 from dashboard.resource import Resource
 from models.database import Row
 from models.ids import is_id
-from models.reports import automations
 from models.reports import runs as report
 from rules.problems import Problem
 from rules.runs import Kind
@@ -59,7 +59,7 @@ class Series(Body):
 )
 def list_runs(call: Caller, automation_id: str, query: RunPage) -> Any:
     """List an automation's runs, newest first."""
-    _require(call, automation_id)
+    automation_of(call.workspace_id, automation_id)
     found, cursor = paged_runs(call.workspace_id, automation_id, query, query.limit)
     shown = [named({name: one[name] for name in one if name != "has_execution"}) for one in found]
     return success(runs=shown, nextCursor=cursor)
@@ -74,7 +74,7 @@ def list_runs(call: Caller, automation_id: str, query: RunPage) -> Any:
 )
 def show_series(call: Caller, automation_id: str, query: Series) -> Any:
     """Count an automation's runs by hour or day, in UTC, empty ones too."""
-    _require(call, automation_id)
+    automation_of(call.workspace_id, automation_id)
     until = shapes.moment_of(query.until) if query.until else clock.now()
     since = shapes.moment_of(query.since) if query.since else until - USUAL[query.by]
     if until - since > LONGEST[query.by]:
@@ -112,8 +112,3 @@ def _before(cursor: str | None) -> tuple[datetime, str] | None:
     if moment is None or not is_id(run_id):
         raise invalid([Problem("cursor", "is not a cursor that this list gave")])
     return moment, run_id
-
-
-def _require(call: Caller, automation_id: str) -> None:
-    if automations.one(call.workspace_id, automation_id) is None:
-        raise not_there("There is no automation by that id.")

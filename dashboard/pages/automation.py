@@ -9,14 +9,11 @@ import flask
 
 import clock
 from dashboard.access import Caller, settings
+from dashboard.api.automations import automation_of
 from dashboard.api.runs import USUAL, RunPage, paged_runs
-from dashboard.bodies import check
-from dashboard.errors import invalid, not_there
 from dashboard.pages import frame
 from dashboard.pages.chart import HEIGHT, WIDTH, bars
 from models.database import Row
-from models.ids import is_id
-from models.reports import automations as report
 from models.reports import runs
 from tasks import switches
 
@@ -36,13 +33,8 @@ class Shown(RunPage):
 def show(automation_id: str) -> Any:
     """The page."""
     call = frame.visitor()
-    found = report.one(call.workspace_id, automation_id) if is_id(automation_id) else None
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    given = {name: text for name, text in flask.request.args.items() if text}
-    chosen, problems = check(Shown, given)
-    if chosen is None:
-        raise invalid(problems)
+    found = automation_of(call.workspace_id, automation_id)
+    chosen, given = frame.asked(Shown)
     return frame.render("automation.html", call, automation=found, chosen=chosen, **_runs(call, found, chosen, given))
 
 

@@ -14,7 +14,7 @@ import flask
 import clock
 import metrics
 from dashboard.access import Caller, settings
-from dashboard.api.automations import Type
+from dashboard.api.automations import Type, automation_of
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.errors import not_there
 from dashboard.pages import frame, words
@@ -23,9 +23,7 @@ from ephemeral import workflow_cache
 from models import automation
 from models.automation import Publication
 from models.database import Row, acting_as
-from models.ids import is_id
 from models.refusals import Conflict
-from models.reports import automations as report
 from rules.problems import Problem
 from rules.reading import DefinitionError, line_of, lines, read
 from rules.validation import validate
@@ -96,7 +94,7 @@ def make() -> Any:
 def edit(automation_id: str) -> Any:
     """The form with the published version."""
     call = frame.visitor("write")
-    found = _found(call, automation_id)
+    found = automation_of(call.workspace_id, automation_id)
     document = found["definition"] or found["draft"] or {}
     return _form(call, found, name=found["name"], type=found["type"], text=write(document), faults=[])
 
@@ -106,7 +104,7 @@ def change(automation_id: str) -> Any:
     """Publish the next version, unless there is a newer one than the form began with."""
     _admit_a_definition()
     call = frame.visitor("write")
-    found = _found(call, automation_id)
+    found = automation_of(call.workspace_id, automation_id)
     form, text = flask.request.form, _text()
     shown = {"name": form.get("name", ""), "type": found["type"], "text": text}
     definition, faults = _judged(shown["name"], found["type"], text)
@@ -115,9 +113,8 @@ def change(automation_id: str) -> Any:
     try:
         made = _write(call, found, shown["name"].strip(), definition, form.get("version", ""))
     except Conflict:
-        return _form(
-            call, _found(call, automation_id), faults=[], stale=_shown_version(form.get("version", "")), **shown
-        ), 409
+        newer, stale = automation_of(call.workspace_id, automation_id), _shown_version(form.get("version", ""))
+        return _form(call, newer, faults=[], stale=stale, **shown), 409
     if made is None:
         return frame.go(f"/automations/{found['id']}", "The definition is as it was; no new version was published.")
     return _published(call, made, shown["name"].strip())
@@ -149,13 +146,6 @@ def _published(call: Caller, made: Publication, name: str) -> Any:
         return frame.render("published_hook.html", call, name=name, made=made, address=address)
     rest = " What is in flight stays on its version." if made.version > 1 else ""
     return frame.go(f"/automations/{made.automation_id}", f'Version {made.version} of "{name}" is published.{rest}')
-
-
-def _found(call: Caller, automation_id: str) -> Row:
-    found = report.one(call.workspace_id, automation_id) if is_id(automation_id) else None
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    return found
 
 
 def _admit_a_definition() -> None:

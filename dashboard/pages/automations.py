@@ -10,15 +10,13 @@ import flask
 import metrics
 from dashboard.access import Caller
 from dashboard.answers import paged, row_id_of
-from dashboard.api.automations import Type
+from dashboard.api.automations import Type, automation_of
 from dashboard.api.shapes import QueryTruth
-from dashboard.bodies import Body, ShortText, check
-from dashboard.errors import invalid, not_there
+from dashboard.bodies import Body, ShortText
 from dashboard.pages import frame
 from ephemeral import workflow_cache
 from models import automation
 from models.database import Row, acting_as, db
-from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from tasks import operators
@@ -48,10 +46,7 @@ def home() -> Any:
 def show() -> Any:
     """The list."""
     call = frame.visitor()
-    given = {name: text for name, text in flask.request.args.items() if text}
-    chosen, problems = check(Chosen, given)
-    if chosen is None:
-        raise invalid(problems)
+    chosen, given = frame.asked(Chosen)
     before = row_id_of(chosen.cursor)
     found, cursor = paged(
         lambda limit: report.page(
@@ -82,24 +77,17 @@ def _rate(one: Row) -> float | None:
     return one["succeeded"] / ended if ended else None
 
 
-def _found(call: Caller, automation_id: str) -> Row:
-    found = report.one(call.workspace_id, automation_id) if is_id(automation_id) else None
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    return found
-
-
 @automation_pages.post("/automations/<automation_id>/toggle")
 def toggle(automation_id: str) -> Any:
     """Switch one on or off."""
     call = frame.visitor("write")
-    found = _found(call, automation_id)
+    found = automation_of(call.workspace_id, automation_id)
     enabled = flask.request.form.get("enabled") == "true"
     automation.toggle(call.workspace_id, found["id"], enabled, call.actor)
     workflow_cache.invalidate(call.workspace_id)
     if not frame.is_fragment():
         return frame.go(frame.back("/automations"))
-    (card,) = _cards(call, [_found(call, automation_id)])
+    (card,) = _cards(call, [automation_of(call.workspace_id, automation_id)])
     return frame.render("automation_card.html", call, automation=card)
 
 
@@ -107,14 +95,14 @@ def toggle(automation_id: str) -> Any:
 def ask_to_delete(automation_id: str) -> Any:
     """Ask, with the number in flight."""
     call = frame.visitor("write")
-    return frame.render("delete_automation.html", call, automation=_found(call, automation_id))
+    return frame.render("delete_automation.html", call, automation=automation_of(call.workspace_id, automation_id))
 
 
 @automation_pages.post("/automations/<automation_id>/delete")
 def delete(automation_id: str) -> Any:
     """Delete one and cancel what it has in flight; say so."""
     call = frame.visitor("write")
-    found = _found(call, automation_id)
+    found = automation_of(call.workspace_id, automation_id)
     with acting_as(call.workspace_id):
         cancelled = automation.delete(
             call.workspace_id,

@@ -12,8 +12,7 @@ import clock
 from dashboard.access import Caller
 from dashboard.answers import paged, row_id_of
 from dashboard.api.contacts import Channel
-from dashboard.bodies import Body, ShortText, check
-from dashboard.errors import invalid
+from dashboard.bodies import Body, ShortText
 from dashboard.pages import contact_fields, frame, words
 from dashboard.pages.choosing import Chip
 from models import audit, contact, contact_matching
@@ -46,10 +45,7 @@ class Chosen(Body):
 def show() -> Any:
     """The list, newest first."""
     call = frame.visitor()
-    query = {name: text for name, text in flask.request.args.items() if text}
-    chosen, problems = check(Chosen, query)
-    if chosen is None:
-        raise invalid(problems)
+    chosen, query = frame.asked(Chosen)
     before = row_id_of(query.pop("cursor", None))
     filters = ContactFilters(chosen.q, chosen.tag, chosen.suppressed, _since(chosen, call))
     found, cursor = paged(lambda limit: report.page(call.workspace_id, filters, limit=limit, before=before), PAGE_SIZE)

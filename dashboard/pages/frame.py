@@ -7,7 +7,7 @@ frame needs; what a page says about itself it gives as facts of its own.
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,8 @@ import flask
 import clock
 from dashboard import csrf
 from dashboard.access import COOKIE, Caller, Permission, caller, settings, signed_in
-from dashboard.errors import Refusal
+from dashboard.bodies import Body, check
+from dashboard.errors import Refusal, invalid
 from dashboard.pages import words
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
@@ -31,6 +32,8 @@ THEME = "beckon_theme"
 NOTICE = "beckon_notice"
 
 _YEAR_SECONDS = 365 * 86_400
+
+Asked = TypeVar("Asked", bound=Body)
 
 
 def visitor(permission: Permission = "read") -> Caller:
@@ -47,6 +50,15 @@ def _to_sign_in() -> flask.Response:
     wanted = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else "/"
     answer = flask.redirect(f"/sign-in?next={quote(wanted)}")
     return flask.make_response(answer)
+
+
+def asked(shape: type[Asked]) -> tuple[Asked, dict[str, str]]:
+    """What the page's address asks for, and as it was given; empty fields are left out. Raises the refusal."""
+    given = {name: text for name, text in flask.request.args.items() if text}
+    chosen, problems = check(shape, given)
+    if chosen is None:
+        raise invalid(problems)
+    return chosen, given
 
 
 def is_fragment() -> bool:

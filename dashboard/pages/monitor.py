@@ -8,8 +8,8 @@ from typing import Any
 import flask
 
 from dashboard.api.shapes import QueryTruth
-from dashboard.bodies import Body, check
-from dashboard.errors import invalid, not_there
+from dashboard.bodies import Body
+from dashboard.errors import not_there
 from dashboard.live import snapshot
 from dashboard.pages import frame
 from models.ids import is_id
@@ -31,9 +31,7 @@ class Chosen(Body):
 def show(automation_id: str) -> Any:
     """Where everybody stands."""
     call = frame.visitor()
-    chosen, problems = check(Chosen, {name: text for name, text in flask.request.args.items() if text})
-    if chosen is None:
-        raise invalid(problems)
+    chosen, _ = frame.asked(Chosen)
     found = snapshot.read((call.workspace_id, automation_id, chosen.test)) if is_id(automation_id) else None
     if found is None:
         raise not_there("There is no automation by that id.")

@@ -11,11 +11,10 @@ from typing import Any
 import flask
 
 from dashboard.access import Caller
-from dashboard.errors import not_there
+from dashboard.api.automations import automation_of
 from dashboard.pages import frame
 from models.database import Row
 from models.ids import is_id
-from models.reports import automations as report
 from models.reports import contacts as people
 from models.reports.contacts import ContactFilters
 from tasks.triggers import Answer, Refused, TriggerRequest, accept
@@ -40,14 +39,14 @@ def _sample(number: int) -> dict[str, Any]:
 def ask(automation_id: str) -> Any:
     """Ask with whom: the newest contacts are offered first."""
     call = frame.visitor("trigger")
-    return _offer(call, _found(call, automation_id), [])
+    return _offer(call, automation_of(call.workspace_id, automation_id), [])
 
 
 @trigger_test_pages.post("/automations/<automation_id>/test")
 def test(automation_id: str) -> Any:
     """Start the tests and go to the monitor; or look for contacts, keeping those that are chosen."""
     call = frame.visitor("trigger")
-    found, form = _found(call, automation_id), flask.request.form
+    found, form = automation_of(call.workspace_id, automation_id), flask.request.form
     chosen = [one for one in dict.fromkeys(form.getlist("contactId")) if is_id(one)][:MOST]
     if "find" in form:
         return _offer(call, found, chosen)
@@ -92,10 +91,3 @@ def _offer(call: Caller, found: Row, chosen: Sequence[str]) -> Any:
         "trigger_test.html", call, automation=found, kept=kept, others=others[:OFFERED], q=q,
         more=len(others) > OFFERED, most=MOST,
     )  # fmt: skip
-
-
-def _found(call: Caller, automation_id: str) -> Row:
-    found = report.one(call.workspace_id, automation_id) if is_id(automation_id) else None
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    return found
