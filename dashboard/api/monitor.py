@@ -54,8 +54,8 @@ _SNAPSHOT = shapes.record(
         shapes.record(rule=shapes.TEXT, title=shapes.TEXT, words=shapes.TEXT, count=shapes.COUNT)
     ),
     backlog=shapes.record(
-        count=shapes.COUNT, aMinute=shapes.NUMBER, seconds=shapes.maybe(shapes.NUMBER), title=shapes.TEXT,
-        words=shapes.TEXT,
+        count=shapes.COUNT, aMinute=shapes.NUMBER, measuredSeconds=shapes.COUNT,
+        seconds=shapes.maybe(shapes.NUMBER), title=shapes.TEXT, words=shapes.TEXT,
     ),
 )  # fmt: skip
 

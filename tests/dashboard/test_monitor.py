@@ -12,6 +12,7 @@ import walks
 from flask.testing import FlaskClient
 
 import clock
+from dashboard.api.monitor import _SNAPSHOT
 from dashboard.live.feeds import Feeds
 from dashboard.pages import remedies, words
 from models.database import acting_as, changed
@@ -48,6 +49,23 @@ def frames(answer: Any, count: int) -> list[dict[str, Any]]:
         if len(found) >= count:
             return found
     return found
+
+
+def undescribed(answer: Any, shape: dict[str, Any], at: str = "") -> list[str]:
+    """The fields of an answer that its shape does not name."""
+    if isinstance(answer, list):
+        return [path for one in answer for path in undescribed(one, shape.get("items", {}), f"{at}[]")]
+    if not isinstance(answer, dict):
+        return []
+    known = shape.get("properties", {})
+    strange = [f"{at}.{name}" for name in answer if name not in known]
+    return strange + [path for name in known.keys() & answer for path in undescribed(answer[name], known[name], name)]
+
+
+def test_every_field_of_a_snapshot_is_described(alice: Producer, automation: dict[str, Any]) -> None:
+    for stage in ("generating", "skipped"):
+        walks.walk(alice.workspace_id, automation["id"], stage)
+    assert undescribed(snapshot(alice, automation), _SNAPSHOT) == []
 
 
 def test_a_snapshot_is_the_one_of_the_contract(alice: Producer, automation: dict[str, Any]) -> None:
