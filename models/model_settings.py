@@ -1,11 +1,10 @@
 """Which model writes a workspace's texts: the fields that it sets itself; what it leaves out is the environment's.
 
-The key is stored sealed and never shown. Workers read `seen`, which is at most `SEEN_AFTER_SECONDS` old.
+The key is stored sealed and never shown. Workers read `seen`, which is at most `models.seen.SEEN_AFTER_SECONDS` old.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,7 @@ from models import audit
 from models.audit import Actor
 from models.database import acting_as, changed, row
 from models.sealed import seal
-
-#: So old may an answer of `seen` be.
-SEEN_AFTER_SECONDS = 2.0
-#: Workspaces remembered by one process.
-MOST_REMEMBERED = 10_000
+from models.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,6 @@ class ModelSettings:
 
 NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
 
-_seen: dict[str, tuple[float, ModelSettings]] = {}
-
 
 def of(workspace_id: str) -> ModelSettings:
     """What the workspace says now."""
@@ -48,16 +41,8 @@ def of(workspace_id: str) -> ModelSettings:
     return ModelSettings(**found) if found else ModelSettings()
 
 
-def seen(workspace_id: str) -> ModelSettings:
-    """The same, from a moment ago."""
-    at, known = _seen.get(workspace_id, (0.0, None))
-    if known is not None and time.monotonic() - at < SEEN_AFTER_SECONDS:
-        return known
-    if len(_seen) >= MOST_REMEMBERED:
-        _seen.clear()
-    known = of(workspace_id)
-    _seen[workspace_id] = time.monotonic(), known
-    return known
+#: The same, from a moment ago.
+seen = Seen(of)
 
 
 def change(workspace_id: str, wanted: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
@@ -76,5 +61,5 @@ def change(workspace_id: str, wanted: Mapping[str, Any], actor: Actor, secret_ke
             )
             audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": names})
         now = of(workspace_id)
-    _seen.pop(workspace_id, None)
+    seen.forget(workspace_id)
     return now

@@ -1,12 +1,11 @@
 """A workspace's switches: whether runs are counted, numbers stand in the API's lists, and playbooks are recorded.
 
 They are columns of its row, so a change is a commit. Whoever must not ask at every call reads `seen`, which is at most
-`SEEN_AFTER_SECONDS` old in any process. What the environment forces is not known here (`tasks/switches.py`).
+`models.seen.SEEN_AFTER_SECONDS` old in any process. What the environment forces is known in `tasks/switches.py` alone.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,11 +13,7 @@ from models import audit
 from models.audit import Actor
 from models.database import acting_as, changed, row
 from models.refusals import NotThere
-
-#: So old may an answer of `seen` be; promised are five seconds (semantics, section 16).
-SEEN_AFTER_SECONDS = 2.0
-#: Workspaces remembered by one process.
-MOST_REMEMBERED = 10_000
+from models.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -32,8 +27,6 @@ class Switches:
 
 NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 
-_seen: dict[str, tuple[float, Switches]] = {}
-
 
 def of(workspace_id: str) -> Switches:
     """What the workspace's row says now. Raises `NotThere`."""
@@ -44,16 +37,8 @@ def of(workspace_id: str) -> Switches:
     return Switches(**found)
 
 
-def seen(workspace_id: str) -> Switches:
-    """The same, from a moment ago."""
-    at, known = _seen.get(workspace_id, (0.0, None))
-    if known is not None and time.monotonic() - at < SEEN_AFTER_SECONDS:
-        return known
-    if len(_seen) >= MOST_REMEMBERED:
-        _seen.clear()
-    known = of(workspace_id)
-    _seen[workspace_id] = time.monotonic(), known
-    return known
+#: The same, from a moment ago.
+seen = Seen(of)
 
 
 def change(workspace_id: str, wanted: Mapping[str, bool], actor: Actor) -> Switches:
@@ -67,5 +52,5 @@ def change(workspace_id: str, wanted: Mapping[str, bool], actor: Actor) -> Switc
             action = "switch.on" if wanted[name] else "switch.off"
             audit.record(workspace_id, actor, action, "switch", name)
         now = of(workspace_id)
-    _seen.pop(workspace_id, None)
+    seen.forget(workspace_id)
     return now

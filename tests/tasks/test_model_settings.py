@@ -138,5 +138,5 @@ def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
 def test_a_key_that_cannot_be_opened_any_more_is_as_if_it_were_not_there(alice: Alice, settings: Settings) -> None:
     say(alice, settings, provider="gemini", api_key="g-own")
     changed("update model_settings set api_key = 'sealed with another SECRET_KEY'")
-    stored._seen.clear()
+    stored.seen.forget(alice.workspace_id)
     assert in_use(settings, alice.workspace_id).settings.gemini_api_key == settings.gemini_api_key
