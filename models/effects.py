@@ -9,6 +9,7 @@ from typing import Any
 
 from models.conversation import ANSWERS
 from models.ids import new_id
+from models.limits import EVERYBODY
 from models.progress import ChangeContact, CreateTask, Effect, GiveBackLimit, NoticeAnswer, PauseProvider, Suppress
 
 
@@ -67,14 +68,14 @@ def _(effect: Suppress, cursor: Any, execution_id: str) -> None:
 @_apply.register
 def _(effect: GiveBackLimit, cursor: Any, execution_id: str) -> None:
     cursor.execute(
-        """
+        f"""
         with given as (
             delete from limit_reservations where execution_id = %s and round = %s
             returning automation_id, contact_id, day
         )
         update limit_counts c set count = c.count - 1 from given g
         where c.automation_id = g.automation_id and c.day = g.day
-            and c.contact_id in (g.contact_id, '00000000-0000-0000-0000-000000000000')
+            and c.contact_id in (g.contact_id, '{EVERYBODY}')
         """,
         (execution_id, effect.round),
     )

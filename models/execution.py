@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.database import Row, row, rows
+from models.limits import EVERYBODY
 
 #: Written beside an UPDATE in a CTE called `moved`.
 HISTORY = """
@@ -134,7 +135,7 @@ def _end(
             update limit_counts c set count = c.count - f.places from (
                 select automation_id, day, holder, count(*) as places
                 from freed cross join lateral (
-                    select contact_id as holder union select '00000000-0000-0000-0000-000000000000'::uuid) h
+                    select contact_id as holder union select '{EVERYBODY}'::uuid) h
                 group by automation_id, day, holder
             ) f where c.automation_id = f.automation_id and c.day = f.day and c.contact_id = f.holder
         ), counted as materialized (

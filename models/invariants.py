@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.limits import EVERYBODY
 from models.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from rules.stages import MOVES, STAGES_OF
 
@@ -22,7 +23,7 @@ _KEPT = (
     f"beckon_now() - make_interval(days => case when {{test}} then least({KEEP_TEST_DAYS}, {KEEP_DAYS}) "
     f"else {KEEP_DAYS} end)"
 )
-_EVERYBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
+_EVERYBODY = f"'{EVERYBODY}'::uuid"
 
 
 @dataclass(frozen=True)

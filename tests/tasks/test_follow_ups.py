@@ -17,6 +17,7 @@ from cast import HELLO, WRITTEN, Alice, at_rest, bob, execution, finished, messa
 from models import automation, contact_matching, conversation, follow_up, inbound_event, verification
 from models.audit import SYSTEM
 from models.database import acting_as, changed, row, rows, transaction, value
+from models.limits import EVERYBODY
 from models.refusals import Conflict, NotThere
 from sandbox.server import Running
 from settings import Settings
@@ -378,9 +379,6 @@ def test_every_round_takes_a_place_of_its_own_day(alice: Alice, sandbox: Running
     assert (because(done), done["follow_up_count"], provider_calls(sandbox)) == (("succeeded", "daily_limit"), 1, 2)
     assert done["follow_up_ended_because"]["detail"]["words"] == "Daily limit: 2 of 2 sent today"
     books_balance()
-
-
-EVERYBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def test_the_frequency_cap_counts_the_follow_ups(alice: Alice, sandbox: Running, settings: Settings) -> None:
