@@ -9,9 +9,9 @@ import structlog
 
 import metrics
 from providers import WRITERS
-from providers.writing import Prompt
+from providers.writing import Prompt, Written
 from rules.definition import Step
-from rules.errors import Blocked, InvalidRequest
+from rules.errors import Blocked, ExecutionError, InvalidRequest
 from rules.templating import render
 from tasks.accounts import account_for
 from tasks.engine import Engine
@@ -47,12 +47,19 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
         fallback = step.with_.get("fallback")
         if fallback is None:
             raise
-        log.info("the fallback text is used", execution_id=passage.execution_id, step=step.id, error=error.message)
-        passage.succeed(
-            step,
-            {"text": render(fallback, prompt_facts(passage, step)), "fallback": True, "fallbackBecause": error.message},
-        )
+        _fall_back(passage, step, fallback, error)
         return True
+    _keep(passage, step, writer.provider, written)
+    return True
+
+
+def _fall_back(passage: Passage, step: Step, fallback: str, error: ExecutionError) -> None:
+    log.info("the fallback text is used", execution_id=passage.execution_id, step=step.id, error=error.message)
+    text = render(fallback, prompt_facts(passage, step))
+    passage.succeed(step, {"text": text, "fallback": True, "fallbackBecause": error.message})
+
+
+def _keep(passage: Passage, step: Step, provider: str, written: Written) -> None:
     passage.state["misconfigured_since"] = None
     passage.succeed(
         step,
@@ -64,9 +71,8 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
             "finishReason": written.finish_reason,
         },
     )
-    metrics.ai_tokens_total.labels(model=writer.provider, direction="input").inc(written.input_tokens)
-    metrics.ai_tokens_total.labels(model=writer.provider, direction="output").inc(written.output_tokens)
-    return True
+    metrics.ai_tokens_total.labels(model=provider, direction="input").inc(written.input_tokens)
+    metrics.ai_tokens_total.labels(model=provider, direction="output").inc(written.output_tokens)
 
 
 def _prompt(passage: Passage, step: Step, model: str, used: ModelInUse) -> Prompt:
