@@ -124,9 +124,16 @@ def _without_stats(told: Settings) -> Check:
     return Check("api", "note", "the switch statsInApi is off, so stats are left out", "beckon switch statsInApi on")
 
 
+def _not_counted(name: str, told: Settings) -> Check | None:
+    """A point that says nothing while no run is counted."""
+    if switches.forced(told).get("run_tracking") is not False:
+        return None
+    return Check(name, "note", "RUN_TRACKING is 0, so no run is counted", "unset it and restart")
+
+
 def _records(told: Settings) -> Check:
-    if switches.forced(told).get("run_tracking") is False:
-        return Check("run records", "note", "RUN_TRACKING is 0, so no run is counted", "unset it and restart")
+    if (note := _not_counted("run records", told)) is not None:
+        return note
     found = deployment.recorded()
     if found["late"]:
         words = f"{found['late']} runs could not be counted, the first {found['late_seconds']:.0f} s ago"
@@ -137,8 +144,8 @@ def _records(told: Settings) -> Check:
 
 
 def _volume(told: Settings) -> Check:
-    if switches.forced(told).get("run_tracking") is False:
-        return Check("volume", "note", "RUN_TRACKING is 0, so no run is counted", "unset it and restart")
+    if (note := _not_counted("volume", told)) is not None:
+        return note
     found = deployment.volume()
     if found["without"]:
         words = f"{found['without']} of {found['executions']} executions of the last hour have no run and should"
