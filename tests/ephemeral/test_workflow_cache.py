@@ -105,7 +105,11 @@ def test_a_broken_connection_empties_the_cache_and_it_recovers(
     client: redis.Redis, heard: WorkflowCache, eventually: Eventually
 ) -> None:
     heard.get(("w", "a"), Loads())
-    client.client_kill_filter(_type="pubsub")
+    # Not those of other tests, which run beside this one with databases of their own on the same server.
+    ours = client.connection_pool.connection_kwargs["db"]
+    for listening in client.client_list(_type="pubsub"):
+        if int(listening["db"]) == ours:
+            client.client_kill_filter(_id=listening["id"])
     eventually(lambda: heard.facts()["size"] == 0)
     eventually(lambda: heard.listening)
 
