@@ -23,6 +23,8 @@ def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Prod
     stories.contact(alice, "Grace")
     page = visit().page
     page.get_by_role("navigation", name="Places", exact=True).get_by_role("link", name="Contacts").click()
+    # With its scripts, which listen to the keyboard.
+    page.wait_for_url(re.compile(r"/contacts$"))
     expect(page.locator("ul.rows > li")).to_have_count(2)
     page.keyboard.press("/")
     page.keyboard.type("ada")
