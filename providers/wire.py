@@ -31,6 +31,7 @@ from urllib3.util import parse_url
 from providers import deadline
 from providers.answers import Answer, lost_answer
 from providers.base import LeaseLost
+from providers.reading import LARGEST_ANSWER_BYTES, Reading
 from rules.errors import (
     ConfigurationError,
     ExecutionError,
@@ -40,8 +41,6 @@ from rules.errors import (
 
 #: An idle connection older than this is not reused: the shortest keep-alive in common use is 5 s (Node's).
 REUSE_SECONDS = 4.0
-#: More than this is not read of any answer.
-LARGEST_ANSWER_BYTES = 1024 * 1024
 #: Idle connections kept to one host; more may be open at once.
 CONNECTIONS_PER_HOST = 64
 
@@ -83,6 +82,7 @@ Place = tuple[str, str, int | None]
 class Watched(HTTPConnection):
     """A connection that asks before it writes, and tells when it has written."""
 
+    response_class = Reading  # type: ignore[assignment]
     _idle_since: float = 0.0
 
     def write(self, call: Call, target: str) -> None:
@@ -101,14 +101,14 @@ class Watched(HTTPConnection):
         # With the headers in one write.
         self.endheaders(call.body)
 
-    def answered(self) -> http.client.HTTPResponse:
-        """The answer's status and headers."""
+    def answered(self) -> Reading:
+        """The answer, read to its end."""
         if _progress.call is not None and _progress.limit is not None:
             _progress.limit.socket = self.sock
             _progress.limit.at = time.monotonic() + _progress.call.read_seconds
-        response = http.client.HTTPConnection.getresponse(self)
+        read: Any = http.client.HTTPConnection.getresponse(self)
         self._idle_since = time.monotonic()
-        return response
+        return read  # type: ignore[no-any-return]
 
     def send(self, data: Any) -> None:
         if _progress.started:
@@ -189,7 +189,7 @@ def exchange(call: Call, connection: Watched | None = None) -> Answer:
         # The limit ends before the connection may be used by another thread.
         with deadline.watched() as limit:
             _progress.limit = limit
-            answer = _read(_opened(call, used, target))
+            answer = _unpacked(_opened(call, used, target))
         # Headers that were ended by force look complete to the parser.
         if limit.passed and not answer.cut_short:
             raise TimeoutError
@@ -225,7 +225,7 @@ def _parts(url: str) -> tuple[str, str, int | None, str]:
     return parts.scheme or "", (parts.host or "").strip("[]"), parts.port, parts.request_uri
 
 
-def _opened(call: Call, connection: Watched, target: str) -> http.client.HTTPResponse:
+def _opened(call: Call, connection: Watched, target: str) -> Reading:
     connection.timeout = call.connect_seconds
     try:
         connection.write(call, target)
@@ -237,25 +237,13 @@ def _opened(call: Call, connection: Watched, target: str) -> http.client.HTTPRes
     return connection.answered()
 
 
-def _read(response: http.client.HTTPResponse) -> Answer:
-    """The answer up to its bound, or an error; a refusal whose text breaks off is still a refusal."""
-    body = bytearray()
-    try:
-        while len(body) <= LARGEST_ANSWER_BYTES and (piece := response.read1(65536)):
-            body += piece
-        if len(body) <= LARGEST_ANSWER_BYTES and response.length:
-            raise http.client.IncompleteRead(bytes(body), response.length)
-    except (http.client.HTTPException, OSError):
-        if not 400 <= response.status < 500:
-            raise
-        return Answer(response.status, response.headers, bytes(body), cut_short=True)
-    finally:
-        response.close()
-    if response.headers.get("Content-Encoding") == "gzip":
+def _unpacked(read: Reading) -> Answer:
+    body = bytes(read.body)
+    if read.headers.get("Content-Encoding") == "gzip" and not read.cut_short:
         # Nobody asked for it, and some send it all the same.
-        body = bytearray(zlib.decompressobj(wbits=31).decompress(body, LARGEST_ANSWER_BYTES + 1))
+        body = zlib.decompressobj(wbits=31).decompress(body, LARGEST_ANSWER_BYTES + 1)
     too_large = len(body) > LARGEST_ANSWER_BYTES
-    return Answer(response.status, response.headers, bytes(body[:LARGEST_ANSWER_BYTES]), cut_short=too_large)
+    return Answer(read.status, read.headers, body[:LARGEST_ANSWER_BYTES], cut_short=read.cut_short or too_large)
 
 
 def _meaning(call: Call, error: Exception) -> ExecutionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import os
@@ -134,8 +135,21 @@ def test_an_answer_is_read_up_to_its_bound(scripted: Start) -> None:
     assert answer.json() == {}
 
 
+def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted: Start) -> None:
+    def pour(_: Server, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(b"x" * 65536)
+
+    server = scripted(answering(b"HTTP/1.1 200 OK\r\n\r\n", then=pour))
+
+    answer = wire.exchange(call(server))
+
+    assert (len(answer.body), answer.cut_short) == (wire.LARGEST_ANSWER_BYTES, True)
+
+
 @pytest.mark.parametrize(
-    "begun", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: ", b""]
+    "begun", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 "]
 )
 def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted: Start, begun: bytes) -> None:
     def drip(server: Server, sock: socket.socket) -> None:
@@ -195,13 +209,54 @@ def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted: Start, garba
         wire.exchange(call(server))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX-Last: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.0 200\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\nX-Name: bare\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nX-Name: a\x01b\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok and more",
+    ],
+)
+def test_an_answer_may_come_in_every_way_that_http_knows(scripted: Start, answer: bytes) -> None:
+    server = scripted(answering(answer))
+
+    assert wire.exchange(call(server)).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        OK + b"HTTP/1.1 200 OK\r\n",
+    ],
+)
+def test_a_connection_that_cannot_serve_again_is_not_kept(scripted: Start, first: bytes) -> None:
+    server = scripted(answering(first, then=lambda _, sock: sock.recv(1)), answering(OK))
+
+    assert [wire.exchange(call(server)).text for _ in range(2)] == ["ok", "ok"]
+    assert server.connections == 2
+
+
+def test_a_header_that_comes_twice_is_read_as_one_list(scripted: Start) -> None:
+    server = scripted(answering(b"HTTP/1.1 429 No\r\nx-limit: 1\r\nX-Limit: 2\r\nContent-Length: 0\r\n\r\n"))
+
+    assert wire.exchange(call(server)).headers.get("X-LIMIT") == "1, 2"
+
+
 def test_a_malformed_answer_does_not_put_the_address_into_the_log(
     scripted: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = scripted(answering(b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\nok"))
     caplog.set_level(logging.WARNING)
 
-    wire.exchange(call(server))
+    with pytest.raises(UnknownOutcome):
+        wire.exchange(call(server))
 
     assert "/send" not in caplog.text
 
