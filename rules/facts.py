@@ -62,4 +62,4 @@ def trigger_facts(
 
 def moment(at: datetime) -> str:
     """An aware moment as the API writes it: `2026-05-04T09:00:00Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

@@ -69,6 +69,8 @@ class Passage:
         #: The queue that was chosen to go on, once it was.
         self.handed_to: str | None = None
         self._claimed_monotonic = claimed_monotonic
+        #: What the database's clock said when our monotonic one began.
+        self._began: datetime = row["claimed_at"] - timedelta(seconds=claimed_monotonic)
         self._stages: list[dict[str, Any]] = []
         self._changed_steps: dict[str, dict[str, Any]] = {}
         self._changed_messages: dict[str, dict[str, Any]] = {}
@@ -95,8 +97,7 @@ class Passage:
 
     def now(self) -> datetime:
         """The database's present moment."""
-        elapsed = time.monotonic() - self._claimed_monotonic
-        return self.row["claimed_at"] + timedelta(seconds=elapsed)  # type: ignore[no-any-return]
+        return self._began + timedelta(seconds=time.monotonic())
 
     def age_seconds(self) -> float:
         """How long ago it was claimed."""

@@ -150,6 +150,7 @@ def _speak_to_meta(engine: Engine, passage: Passage, step: Step, account: Accoun
 
 def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> Receipt:
     message = passage.messages[step.id]
+    facts = passage.facts() if step.with_.keys() & {"reply_to", "headers"} else {}
     outgoing = Outgoing(
         key=message["key"],
         to=message["to_address"],
@@ -157,8 +158,8 @@ def _speak(engine: Engine, passage: Passage, step: Step, account: Account) -> Re
         subject=message.get("subject"),
         format=message["format"],
         sender=message.get("sender"),
-        reply_to=one_line(step, "reply_to", passage.facts()),
-        headers={name: render(text, passage.facts()) for name, text in (step.with_.get("headers") or {}).items()},
+        reply_to=one_line(step, "reply_to", facts),
+        headers={name: render(text, facts) for name, text in (step.with_.get("headers") or {}).items()},
         still_ours=lambda: engine.leases.still_ours(passage),
         **direct_messages.outgoing(message),
     )
