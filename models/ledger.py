@@ -1,8 +1,8 @@
 """The one writer of a process: it gathers what the threads want claimed or recorded and commits it together.
 
-A thread that calls `claim` or `record` waits until its own part is durable; meanwhile the parts of the others that
-came during the last commit travel in the next one. So the guarantees are those of a commit for each, at a fraction of
-the price (one commit and one statement for all that wait). The story of one execution goes on in `tasks/executions`.
+Whoever claims or records goes on once its own part is durable; meanwhile the parts of the others that came during the
+last commit travel in the next one. So the guarantees are those of a commit for each, at a fraction of the price (one
+commit and one statement for all). The story of one execution goes on in `tasks/executions`.
 
 When PostgreSQL goes away, the writer keeps trying. A record that did commit before the connection broke is refused by
 its fence the second time, and then recognised: only our own record can have raised that fence by one and left this
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 #: No more than this many parts in one commit, so that nobody waits for a giant.
 LARGEST_BATCH = 256
-#: How long a batch waits, in seconds, for threads at work that may soon have something for it.
-PATIENCE_SECONDS = 0.002
+#: How long a batch waits, in seconds, for what threads that are at work will soon have for it.
+PATIENCE_SECONDS = 0.006
 #: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
 LONGEST_OUTAGE_SECONDS = 120.0
 
@@ -46,11 +46,6 @@ class Answer:
         self._follow = follow
         self._value: Any = None
         self._error: Exception | None = None
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether a thread stands still until it is settled."""
-        return self._follow is None
 
     def result(self) -> Any:
         """The value, or what the ledger raised."""
@@ -84,8 +79,9 @@ class Ledger:
         self.lease_seconds = lease_seconds
         self.commits = 0
         self.tracker = run.Tracker(run_tracking)
-        #: How many threads are at work, each of which will want something recorded.
-        self.at_work: Callable[[], int] = int
+        #: Whether threads are at work that will soon want something recorded.
+        self.expects_more: Callable[[], bool] = bool
+        self._nobody_at_work = threading.Event()
         self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
         self._prepared_on: Any = None
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -112,9 +108,14 @@ class Ledger:
         the ledger's own thread, which it must not keep."""
         self._parts.put((progress, Answer(follow)))
 
+    def hurry(self) -> None:
+        """Wait for nothing more: no thread is at work."""
+        self._nobody_at_work.set()
+
     def close(self) -> None:
         """Write what was handed in, then end the thread."""
         self._parts.put(None)
+        self.hurry()
         self._thread.join()
 
     def _ask(self, part: _Claim | Progress) -> Any:
@@ -131,21 +132,18 @@ class Ledger:
     def _gather(self) -> list[_Part]:
         """What there is to write, with what comes within a moment from threads that are at work; nothing at the end.
 
-        A statement costs more than a part of it, so while others are at work their next parts are worth a wait; once
-        all of them stand still until they are answered, nothing else can come.
+        A statement costs more than a part of it, so while threads are at work their next parts are worth a wait.
         """
+        part = self._parts.get()
+        self._nobody_at_work.clear()
+        if part is not None and self.expects_more():
+            self._nobody_at_work.wait(PATIENCE_SECONDS)
         batch: list[_Part] = []
-        part, waiting, until = self._parts.get(), 0, time.monotonic() + PATIENCE_SECONDS
         while part is not None:
             batch.append(part)
-            waiting += isinstance(part[0], Progress) and part[1].is_waited_for
-            if len(batch) == LARGEST_BATCH:
+            if len(batch) == LARGEST_BATCH or self._parts.empty():
                 return batch
-            patience = max(0.0, until - time.monotonic()) if waiting < self.at_work() else 0.0
-            try:
-                part = self._parts.get(timeout=patience)
-            except queue.Empty:
-                return batch
+            part = self._parts.get()
         if batch:
             self._parts.put(None)
         return batch

@@ -7,13 +7,13 @@ import socket
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import structlog
 
 from models import published
 from models.database import connection
-from models.ledger import Ledger
+from models.ledger import Answer, Ledger
 from providers.base import LeaseLost
 from rules.definition import Workflow, parse
 from rules.errors import InvalidRequest
@@ -64,18 +64,20 @@ class Engine:
                 self._workflows.popitem(last=False)
         return workflow
 
-    def record(self, passage: Passage) -> None:
-        """Make what happened durable; `LeaseLost` if the execution is another's by now."""
-        if not self.ledger.record(passage.progress()):
+    def announce(self, passage: Passage) -> Generator[None, Answer, None]:
+        """Have what is about to be done on record before it is done: goes on once that is durable, in whichever hand
+        is free then. `LeaseLost` if the execution is another's by now."""
+        recorded = yield
+        if not recorded.result():
             raise LeaseLost(passage.execution_id)
         passage.recorded()
         if passage.state["status"] == "running":
             self.leases.keep(passage)
 
-    def employ(self, hands: int, work: Callable[[Passage], None]) -> None:
-        """Have so many threads work on what is claimed."""
-        self.hands = Hands(hands, work)
-        self.ledger.at_work = lambda: self.hands.at_work
+    def employ(self, hands: int, work: Callable[[Passage], bool]) -> None:
+        """Have so many threads work on what is claimed; `work` answers whether a passage is over."""
+        self.hands = Hands(hands, work, idle=self.ledger.hurry)
+        self.ledger.expects_more = lambda: self.hands.are_quick
 
     def close(self) -> None:
         """End the threads; what was handed in is written first."""

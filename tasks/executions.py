@@ -11,7 +11,7 @@ fence has already refused what it wanted to write.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import dramatiq
 import structlog
@@ -34,7 +34,7 @@ from tasks.failures import fail
 from tasks.follow_check import check_follow
 from tasks.generation import generate
 from tasks.held import held
-from tasks.passage import Passage
+from tasks.passage import Course, Passage
 from tasks.reviews import awaits_review
 from tasks.rounds import end_round, is_called_off, next_of_round
 from tasks.sending import send
@@ -51,8 +51,8 @@ STALE_SECONDS = 1.0
 #: Stands in a passage until its workflow was read.
 UNREAD = Workflow(Trigger(""), Rules(), ())
 
-#: What does each action; each answers whether the passage goes on in place.
-DO: dict[str, Callable[[Engine, Passage, Step], bool]] = {
+#: What does each action that speaks to the outside world.
+CALLS: dict[str, Callable[[Engine, Passage, Step], Course]] = {
     "generate_message": generate,
     "send_email": send,
     "send_sms": send,
@@ -61,6 +61,9 @@ DO: dict[str, Callable[[Engine, Passage, Step], bool]] = {
     "check_follow": check_follow,
     "call_webhook": send,
     "notify": send,
+}
+#: And each that does not, which answers whether the passage goes on in place.
+QUIET_STEPS: dict[str, Callable[[Engine, Passage, Step], bool]] = {
     "wait": quiet_steps.wait,
     "wait_until": quiet_steps.wait_until,
     "branch": quiet_steps.branch,
@@ -103,17 +106,39 @@ def _take_up(engine: Engine, execution_ids: list[str], queue: str) -> None:
         engine.hands.give_back(places)
 
 
-def carry_on(passage: Passage) -> None:
-    """A hand's work: take the passage as far as it can go, and leave its last record to the ledger."""
+def carry_on(passage: Passage) -> bool:
+    """A hand's work: take the passage on until what it announces must be on record, or as far as it can go; whether
+    this is all that the hands have to do with it."""
     engine = current()
-    structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
     if passage.row["status_before"] == "running":
         metrics.deliveries_rescued_total.labels(kind="lease").inc()
+    return _proceed(engine, passage, _go_on(engine, passage, passage.queue))
+
+
+def _proceed(
+    engine: Engine, passage: Passage, course: Generator[None, Answer, None], announced: Answer | None = None
+) -> bool:
+    """Begin the course, or take it up where it was left until its announcement was on record."""
+    structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
     try:
-        if not _leaving_quietly(passage, lambda: _go_on(engine, passage, passage.queue)):
-            engine.leases.let_go(passage)
-            return
-        engine.ledger.hand_in(passage.progress(), engine.last_words.to(lambda answer: _part(engine, passage, answer)))
+        try:
+            if announced is None:
+                next(course)
+            else:
+                course.send(announced)
+        except StopIteration:
+            last = engine.last_words.to(lambda recorded: _part(engine, passage, recorded))
+            engine.ledger.hand_in(passage.progress(), last)
+            return True
+        engine.ledger.hand_in(
+            passage.progress(),
+            lambda recorded: engine.hands.go_on(lambda: _proceed(engine, passage, course, recorded)),
+        )
+        return False
+    except (LeaseLost, *CONNECTION_ERRORS) as error:
+        engine.leases.let_go(passage)
+        _leave(passage, error)
+        return True
     except BaseException:
         engine.leases.let_go(passage)
         raise
@@ -122,36 +147,29 @@ def carry_on(passage: Passage) -> None:
 def _part(engine: Engine, passage: Passage, recorded: Answer) -> tuple[str, str] | None:
     """The passage is on record, or the execution another's: let go of it, and say who goes on."""
     try:
-        if not _leaving_quietly(passage, lambda: _require(recorded.result(), passage)):
-            return None
+        if not recorded.result():
+            raise LeaseLost(passage.execution_id)
         passage.recorded()
+    except (LeaseLost, *CONNECTION_ERRORS) as error:
+        _leave(passage, error)
+        return None
     finally:
         engine.leases.let_go(passage)
     _count(passage)
     return (passage.handed_to, passage.execution_id) if passage.handed_to is not None else None
 
 
-def _require(recorded: bool, passage: Passage) -> None:
-    if not recorded:
-        raise LeaseLost(passage.execution_id)
-
-
-def _leaving_quietly(passage: Passage, do: Callable[[], None]) -> bool:
-    """Do it; False if the execution is no longer ours, or PostgreSQL was away for too long."""
-    try:
-        do()
-    except LeaseLost:
+def _leave(passage: Passage, because: Exception) -> None:
+    """Leave quietly: the execution is no longer ours, or PostgreSQL was away for too long."""
+    if isinstance(because, LeaseLost):
         log.warning("the lease was lost, leaving", execution_id=passage.execution_id)
         _save_receipts(passage)
-        return False
-    except CONNECTION_ERRORS as error:
-        text = str(error).strip()
+    else:
+        text = str(because).strip()
         log.warning("postgres is away for too long, leaving", execution_id=passage.execution_id, error=text)
-        return False
-    return True
 
 
-def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
+def _go_on(engine: Engine, passage: Passage, queue: str) -> Generator[None, Answer, None]:
     try:
         if passage.row["deliveries"] > DELIVERIES_BEFORE_QUARANTINE:
             raise Quarantined(
@@ -164,7 +182,7 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
             if step is None:
                 goes_on = end_round(engine, passage)
             else:
-                goes_on = _stays_here(engine, passage, step, queue) and _do(engine, passage, step)
+                goes_on = _stays_here(engine, passage, step, queue) and (yield from _do(engine, passage, step))
     except ExecutionError as error:
         step = passage.step
         fail(engine.settings, passage, step, error, provider_of(engine.settings, passage, step) if step else None)
@@ -182,11 +200,14 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> None:
         )
 
 
-def _do(engine: Engine, passage: Passage, step: Step) -> bool:
+def _do(engine: Engine, passage: Passage, step: Step) -> Course:
     """Do one step, measured; whether the passage goes on in place."""
     began = time.monotonic()
     try:
-        goes_on = DO[step.action](engine, passage, step)
+        if step.action in CALLS:
+            goes_on = yield from CALLS[step.action](engine, passage, step)
+        else:
+            goes_on = QUIET_STEPS[step.action](engine, passage, step)
     except ExecutionError:
         metrics.actions_total.labels(type=step.action, status="failed").inc()
         raise

@@ -14,12 +14,12 @@ from tasks.accounts import account_for
 from tasks.direct_messages import sender_of
 from tasks.engine import Engine
 from tasks.held import held_provider
-from tasks.passage import Passage
+from tasks.passage import Course, Passage
 
 PROVIDER = "instagram"
 
 
-def check_follow(engine: Engine, passage: Passage, step: Step) -> bool:
+def check_follow(engine: Engine, passage: Passage, step: Step) -> Course:
     """Ask; whether the passage goes on in place."""
     person = (passage.contact or {}).get("instagram_id")
     if not person:
@@ -33,7 +33,7 @@ def check_follow(engine: Engine, passage: Passage, step: Step) -> bool:
     )  # fmt: skip
     passage.begin(step)
     # What was sent in this passage is on record before another call may take its time.
-    engine.record(passage)
+    yield from engine.announce(passage)
     try:
         with passage.calling("follow_check", PROVIDER):
             found = meta.check_follow(account, person)

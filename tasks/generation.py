@@ -17,14 +17,14 @@ from tasks.accounts import account_for
 from tasks.engine import Engine
 from tasks.held import held_provider
 from tasks.model_settings import ModelInUse, in_use
-from tasks.passage import Passage
+from tasks.passage import Course, Passage
 from tasks.prompts import prompt_facts, prompt_text
 from tasks.writers import chosen
 
 log = structlog.get_logger(__name__)
 
 
-def generate(engine: Engine, passage: Passage, step: Step) -> bool:
+def generate(engine: Engine, passage: Passage, step: Step) -> Course:
     """Write the text; whether the passage goes on in place."""
     used = in_use(engine.settings, passage.row["workspace_id"])
     writer = chosen(used.settings, step)
@@ -39,7 +39,7 @@ def generate(engine: Engine, passage: Passage, step: Step) -> bool:
     )
     passage.begin(step)
     passage.enter("generating")
-    engine.record(passage)
+    yield from engine.announce(passage)
     try:
         with passage.calling("generation", writer.provider):
             written = WRITERS[writer.provider](account, prompt)

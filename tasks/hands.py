@@ -1,5 +1,9 @@
 """The threads that work on executions, and how many executions are claimed before a thread is free for them.
 
+A hand stands still for outside calls alone. Where a passage announces something that must be durable first, its hand
+takes up another, and whichever hand is free goes on with it once it is on record: before anything new, because what
+was announced should happen soon.
+
 One statement claims many executions at about the price of one, so a worker claims a little ahead of its hands: as many
 as they took up within the last `AHEAD_SECONDS`. Where hands are quick that is a batch; where they wait for a slow
 model or provider it is none, and an execution is claimed when a hand is free for it. So what a claim brought with it
@@ -24,17 +28,29 @@ log = structlog.get_logger(__name__)
 #: How long an execution should wait for a hand at most, once it is claimed.
 AHEAD_SECONDS = 0.05
 #: No more than this many wait for each hand, however quick it is.
-MOST_AHEAD_OF_A_HAND = 4
+MOST_AHEAD_OF_A_HAND = 16
+
+
+def _nobody_told() -> None:
+    """Nobody wants to know."""
 
 
 class Hands:
-    """So many threads, each doing `work` with one passage at a time."""
+    """So many threads, each doing `work` with one passage at a time; `work` answers whether the passage is over, and
+    `idle` is told when no thread has anything to do."""
 
-    def __init__(self, number: int, work: Callable[[Passage], None]) -> None:
+    def __init__(self, number: int, work: Callable[[Passage], bool], idle: Callable[[], None] = _nobody_told) -> None:
         self._work = work
-        self._given: queue.SimpleQueue[Passage | None] = queue.SimpleQueue()
-        self._changed = threading.Condition()
-        self._number = self._free = number
+        self._idle = idle
+        self._changed = threading.Condition(threading.Lock())
+        self._new: deque[Passage] = deque()
+        self._to_go_on: deque[Callable[[], bool]] = deque()
+        #: One token for each of both, and for whatever else is to be looked at.
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._number = number
+        self._busy = 0
+        #: Passages that were taken up and are not over: in a hand, waiting for their record, or for a hand again.
+        self._open = 0
         self._promised = 0
         self._wanted: list[int] = []
         self._closed = False
@@ -44,11 +60,10 @@ class Hands:
             thread.start()
 
     @property
-    def at_work(self) -> int:
-        """How many have a passage in hand, and will soon want something recorded; none where they wait for something
-        slow, so that less than one passage for each hand was taken up just now."""
-        busy = self._number - self._free
-        return busy if self._quick() > busy else 0
+    def are_quick(self) -> bool:
+        """Whether those that are at work will soon want something recorded: they take up passages faster than one
+        for each hand in `AHEAD_SECONDS`."""
+        return 0 < self._busy < self._quick()
 
     def promise(self, wanted: int, *, ahead: bool = True) -> int:
         """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or
@@ -64,9 +79,11 @@ class Hands:
     def give(self, passage: Passage) -> bool:
         """Have a promised passage worked on; False once the hands are closed."""
         with self._changed:
-            if not self._closed:
-                self._given.put(passage)
-            return not self._closed
+            if self._closed:
+                return False
+            self._new.append(passage)
+        self._tokens.put(None)
+        return True
 
     def give_back(self, places: int) -> None:
         """So many promised places are not needed after all."""
@@ -74,22 +91,23 @@ class Hands:
             self._promised -= places
             self._changed.notify_all()
 
+    def go_on(self, work: Callable[[], bool]) -> None:
+        """Have a passage taken up again that was not over; `work` answers as ever."""
+        self._to_go_on.append(work)
+        self._tokens.put(None)
+
     def close(self) -> list[Passage]:
-        """Take up no more; what was given and not begun."""
+        """Take up nothing new; what was given and not begun. What was begun is gone on with."""
         with self._changed:
             self._closed = True
+            left = list(self._new)
+            self._new.clear()
             self._changed.notify_all()
-        left = []
-        while not self._given.empty():
-            passage = self._given.get()
-            if passage is not None:
-                left.append(passage)
-        for _ in self._threads:
-            self._given.put(None)
+        self._wake_all()
         return left
 
     def _room(self, wanted: int, ahead: bool) -> int:
-        places = self._free + (self._quick() if ahead else 0)
+        places = self._number - self._open + (self._quick() if ahead else 0)
         room = places - self._promised
         # A few at once rather than one by one: the next claim waits until half of the places are free.
         return min(wanted, room) if room >= min(wanted, (places + 1) // 2) else 0
@@ -100,26 +118,51 @@ class Hands:
         return len(self._taken_up) - bisect(self._taken_up, since)
 
     def _run(self) -> None:
-        while (passage := self._given.get()) is not None:
-            self._take_up()
+        while (work := self._next()) is not None:
+            over = True
             try:
-                self._work(passage)
+                over = work()
             except Exception:
                 # The execution stays under its lease; when that has run out, the sweep has it taken up again.
-                log.exception("a hand dropped an execution", execution_id=passage.execution_id)
-            self._put_down()
+                log.exception("a hand dropped an execution")
+            self._put_down(over)
 
-    def _take_up(self) -> None:
-        with self._changed:
-            self._free -= 1
-            self._promised -= 1
-            self._taken_up.append(time.monotonic())
-            self._tell()
+    def _next(self) -> Callable[[], bool] | None:
+        """What to do now; None once the hands are closed and everything is over."""
+        while True:
+            self._tokens.get()
+            with self._changed:
+                if self._to_go_on:
+                    self._busy += 1
+                    return self._to_go_on.popleft()
+                if self._new:
+                    return self._begun(self._new.popleft())
+                if self._closed and not self._open:
+                    return None
 
-    def _put_down(self) -> None:
+    def _begun(self, passage: Passage) -> Callable[[], bool]:
+        self._busy += 1
+        self._open += 1
+        self._promised -= 1
+        self._taken_up.append(time.monotonic())
+        self._tell()
+        return lambda: self._work(passage)
+
+    def _put_down(self, over: bool) -> None:
         with self._changed:
-            self._free += 1
+            self._busy -= 1
+            self._open -= over
             self._tell()
+            is_idle = not (self._busy or self._to_go_on or self._new)
+            ends = self._closed and not self._open
+        if is_idle:
+            self._idle()
+        if ends:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for _ in self._threads:
+            self._tokens.put(None)
 
     def _tell(self) -> None:
         # Waking a thread that finds no room is dear, and happened with every passage.

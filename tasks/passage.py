@@ -8,7 +8,7 @@ plus what this process's monotonic clock has counted since.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import metrics
 from models.database import Row
 from models.ids import new_id
+from models.ledger import Answer
 from models.progress import STATE, CountRun, Effect, Progress
 from rules import stages
 from rules.definition import Step, Workflow
@@ -31,6 +32,10 @@ FIRST_ROUND = 0
 NOTICES = frozenset({"slack", "discord", "webhook"})
 #: Stands for the contact in templates and conditions where a trigger named none.
 NOBODY: Mapping[str, Any] = {"id": ""}
+
+#: How a step with an outside call is done: it yields where what it announces must be on record before it goes on
+#: (`Engine.announce`), and answers whether the passage goes on in place.
+Course = Generator[None, Answer, bool]
 
 
 class Passage:

@@ -26,12 +26,12 @@ from tasks.direct_messages import TO_COMMENT, Sender
 from tasks.engine import Engine
 from tasks.follow_ups import as_output, called_off
 from tasks.held import held_provider
-from tasks.passage import FIRST_ROUND, Passage
+from tasks.passage import FIRST_ROUND, Course, Passage
 from tasks.places import take_place
 from tasks.reviews import awaits_review, rejection
 
 
-def send(engine: Engine, passage: Passage, step: Step) -> bool:
+def send(engine: Engine, passage: Passage, step: Step) -> Course:
     """Send, or find out that now is not the time; whether the passage goes on in place."""
     message = passage.messages.get(step.id)
     if message is not None and message["status"] == "sending":
@@ -64,7 +64,7 @@ def send(engine: Engine, passage: Passage, step: Step) -> bool:
     passage.message(step, status="sending", sending_at=passage.now(), sandbox=account.sandbox)
     if sender is not None:
         passage.message(step, sender=sender.external_id)
-    engine.record(passage)
+    yield from engine.announce(passage)
     if sender is None:
         _speak(engine, passage, step, account)
     else:

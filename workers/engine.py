@@ -109,7 +109,7 @@ def begin(settings: Settings, queues: tuple[str, ...], threads: int) -> Running:
     return Running(worker, listener)
 
 
-def _bind_actors(made: Broker) -> Callable[[Passage], None]:
+def _bind_actors(made: Broker) -> Callable[[Passage], bool]:
     """Let this broker's worker find every actor, whichever broker was set when its module was first imported.
 
     The answer is what hands do with what was claimed.

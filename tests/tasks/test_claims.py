@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +14,7 @@ from dramatiq import Worker
 
 from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
 from models.database import changed, value
-from models.ledger import Ledger
+from models.ledger import Answer, Ledger
 from sandbox.server import Running
 from settings import Settings
 from tasks import sweeps
@@ -78,30 +78,29 @@ def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, ledge
 def test_records_of_threads_at_work_share_a_commit(
     engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passages = claimed_at_once(engine, ledger)
+    first, *others = claimed_at_once(engine, ledger)
     monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.at_work = lambda: len(passages)
+    ledger.expects_more = lambda: True
     before = ledger.commits
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    with ThreadPoolExecutor() as threads:
-        asked = []
-        for passage in passages:
-            asked.append(threads.submit(ledger.record, passage.progress()))
-            # The writer has each before the next one comes: only a writer that waits can put them together.
-            eventually(ledger._parts.empty)
-        wrote = [one.result() for one in asked]
+    ledger.hand_in(first.progress(), answers.put)
+    # The writer has the first before the others come: only a writer that waits can put them together.
+    eventually(ledger._parts.empty)
+    for passage in others:
+        ledger.hand_in(passage.progress(), answers.put)
+    ledger.hurry()
 
-    assert wrote == [True] * len(passages)
+    assert [answers.get(timeout=10).result() for _ in range(1 + len(others))] == [True] * (1 + len(others))
     assert ledger.commits == before + 1
 
 
-def test_a_record_waits_for_no_thread_that_is_not_at_work(
+def test_a_record_waits_for_nothing_when_nobody_is_at_work(
     engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *_ = claimed_at_once(engine, ledger)
     monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.at_work = lambda: 1
-
+    ledger.expects_more = lambda: False
     began = time.monotonic()
 
     assert ledger.record(first.progress())
@@ -110,7 +109,7 @@ def test_a_record_waits_for_no_thread_that_is_not_at_work(
 
 def test_a_record_waits_no_longer_than_the_ledger_has_patience(engine: Engine, idle: Worker, ledger: Ledger) -> None:
     first, *_ = claimed_at_once(engine, ledger)
-    ledger.at_work = lambda: 32
+    ledger.expects_more = lambda: True
 
     assert ledger.record(first.progress())
 
@@ -500,7 +499,12 @@ def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took
     let_lease_run_out(execution_id)
 
     with engine.leases.holding(passage, time.monotonic() - engine.settings.lease_seconds):
-        engine.record(passage)
+        announcing = engine.announce(passage)
+        next(announcing)
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        engine.ledger.hand_in(passage.progress(), answers.put)
+        with pytest.raises(StopIteration):
+            announcing.send(answers.get(timeout=10))
         assert engine.leases.still_ours(passage)
     assert value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+import pytest
+from crew import provider_calls
+
 from cast import HELLO, WRITTEN, Alice, counters, finished, messages, stages, steps
+from models.database import value
 from sandbox.server import Running
+from settings import Settings
 from tasks.engine import Engine
+from waiting import eventually
+
+
+@contextmanager
+def nothing_is_recorded(settings: Settings) -> Iterator[None]:
+    """Executions may be claimed, but no step of theirs gets on record."""
+    with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
+        cursor.execute("lock table steps in exclusive mode")
+        yield
+        owner.rollback()
 
 
 def test_one_trigger_becomes_one_sent_message(engine: Engine, sandbox: Running) -> None:
@@ -36,6 +56,26 @@ def test_every_stage_is_on_record_in_order(engine: Engine, sandbox: Running) -> 
     done = steps(found["id"])
     assert {name: one["status"] for name, one in done.items()} == {"write": "succeeded", "hello": "succeeded"}
     assert messages(found["id"])[0]["body"] == done["write"]["output"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "provider"), [(WRITTEN, "gemini"), (HELLO, "mailgun")], ids=["generation", "sending"]
+)
+def test_the_outside_world_is_spoken_to_only_when_that_is_on_record(
+    engine: Engine, sandbox: Running, settings: Settings, workflow: list[dict[str, Any]], provider: str
+) -> None:
+    alice = Alice()
+    alice.automation(workflow)
+    waiting = "select count(*) from pg_locks where not granted and relation = 'steps'::regclass"
+    with nothing_is_recorded(settings):
+        accepted = alice.trigger()
+        # No hand stands still for its record, and none has anything else to do.
+        eventually(lambda: value(waiting) == 1 and (engine.hands._open, engine.hands._busy) == (1, 0))
+        assert not engine.hands._to_go_on
+        assert provider_calls(sandbox, provider) == 0
+
+    assert finished(accepted)["status"] == "succeeded"
+    assert provider_calls(sandbox, provider) == 1
 
 
 def test_a_workflow_that_sends_nothing_goes_from_eligible_to_completed(engine: Engine, sandbox: Running) -> None:

@@ -1,10 +1,11 @@
-"""How many executions are claimed before a thread is free for them, and what becomes of those that were not begun."""
+"""What a worker's threads take up and in which order, how many executions are claimed before a thread is free for them,
+and what becomes of those that were not begun."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -25,15 +26,21 @@ from waiting import eventually
 
 
 class Work:
-    """What the hands do here: each piece until it is let go."""
+    """What the hands do here: each piece until it is let go. `announcing` are over only when they are gone on with."""
 
     def __init__(self) -> None:
         self.begun: list[Any] = []
+        self.announcing: set[str] = set()
         self.may_end = threading.Semaphore(0)
 
-    def __call__(self, piece: Any) -> None:
+    def __call__(self, piece: Any) -> bool:
         self.begun.append(piece)
         assert self.may_end.acquire(timeout=10)
+        return piece not in self.announcing
+
+    def rest(self, piece: str) -> Callable[[], bool]:
+        """What is left of an announcing piece."""
+        return lambda: self(f"rest of {piece}")
 
 
 @pytest.fixture
@@ -82,14 +89,14 @@ def test_slow_hands_are_promised_only_what_they_can_take(
 def test_quick_hands_are_promised_a_batch_ahead(hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     # However slow this test is, all of it was just now.
     monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 60.0)
-    work.may_end.release(100)
-    for _ in range(20):
+    work.may_end.release(1000)
+    for _ in range(2 * MOST_AHEAD_OF_A_HAND):
         for number in range(hands.promise(2)):
             hands.give(piece(str(number)))
-    eventually(lambda: len(work.begun) >= 20)
+    eventually(lambda: len(work.begun) >= 2 * MOST_AHEAD_OF_A_HAND)
 
     most = 2 + 2 * MOST_AHEAD_OF_A_HAND
-    eventually(lambda: hands._free == 2)
+    eventually(lambda: (hands._open, hands._promised) == (0, 0))
     assert hands.promise(100) == most
 
 
@@ -99,14 +106,98 @@ def test_only_quick_hands_are_worth_a_wait(hands: Hands, work: Work, monkeypatch
     for name in ("a", "b"):
         hands.give(piece(name))
     eventually(lambda: len(work.begun) == 2)
-    assert hands.at_work == 0
+    assert not hands.are_quick
 
     hands.promise(1)
     hands.give(piece("c"))
     work.may_end.release()
 
     eventually(lambda: len(work.begun) == 3)
-    eventually(lambda: hands.at_work == 2)
+    assert hands.are_quick
+    work.may_end.release(2)
+    eventually(lambda: not hands.are_quick)
+
+
+def test_who_expects_something_of_the_hands_is_told_when_none_is_at_work(work: Work) -> None:
+    told: list[int] = []
+    hands = Hands(2, work, idle=lambda: told.append(len(work.begun)))
+    hands.promise(2)
+    for name in ("a", "b"):
+        hands.give(piece(name))
+    eventually(lambda: len(work.begun) == 2)
+    work.may_end.release()
+    eventually(lambda: hands._busy == 1)
+    assert told == []
+
+    work.may_end.release()
+
+    eventually(lambda: told == [2])
+    hands.close()
+
+
+def test_a_hand_whose_passage_announces_something_takes_up_another(hands: Hands, work: Work) -> None:
+    work.announcing = {"a", "b"}
+    hands.promise(2)
+    for name in ("a", "b", "c", "d"):
+        hands.give(piece(name))
+    eventually(lambda: len(work.begun) == 2)
+    work.may_end.release(2)
+
+    eventually(lambda: work.begun[2:] == ["c", "d"] or work.begun[2:] == ["d", "c"])
+
+
+def test_what_was_announced_is_gone_on_with_before_anything_new(work: Work) -> None:
+    hands, work.announcing = Hands(1, work), {"a"}
+    for name in ("a", "b", "c"):
+        hands.give(piece(name))
+    work.may_end.release()
+    eventually(lambda: work.begun == ["a", "b"])
+
+    hands.go_on(work.rest("a"))
+    work.may_end.release(3)
+
+    eventually(lambda: len(work.begun) == 4)
+    assert work.begun == ["a", "b", "rest of a", "c"]
+    hands.close()
+
+
+def test_a_passage_keeps_its_place_until_it_is_over(hands: Hands, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands_module, "AHEAD_SECONDS", 0.0)
+    work.announcing = {"a", "b"}
+    assert hands.promise(2) == 2
+    for name in ("a", "b"):
+        hands.give(piece(name))
+    work.may_end.release(2)
+    eventually(lambda: hands._busy == 0 and len(work.begun) == 2)
+    promised: list[int] = []
+    thread = threading.Thread(target=lambda: promised.append(hands.promise(16)))
+    thread.start()
+    eventually(lambda: hands._wanted)
+    assert promised == []
+
+    hands.go_on(work.rest("a"))
+    work.may_end.release()
+
+    thread.join(10)
+    assert promised == [1]
+
+
+def test_closed_hands_go_on_with_what_was_begun_and_then_end(work: Work) -> None:
+    hands, work.announcing = Hands(2, work), {"a"}
+    hands.promise(1)
+    hands.give(piece("a"))
+    work.may_end.release()
+    eventually(lambda: hands._busy == 0 and work.begun == ["a"])
+
+    assert hands.close() == []
+    eventually(hands._tokens.empty)
+    hands.go_on(work.rest("a"))
+    work.may_end.release()
+
+    for thread in hands._threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert work.begun == ["a", "rest of a"]
 
 
 def test_a_rescued_execution_is_promised_a_free_hand_only(
