@@ -14,15 +14,16 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import psycopg2
 import structlog
 
 from models import effects, run
 from models.database import CONNECTION_ERRORS, Row, db
 from models.json_text import json_text
-from models.ledger_sql import CLAIM, PLANNING, RECORD
+from models.ledger_sql import CLAIM, PLANNING, RECORD, RECORD_AND_COUNT
 from models.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class Ledger:
         self.lease_seconds = lease_seconds
         self.commits = 0
         self.tracker = run.Tracker(run_tracking)
+        self._tracked: list[run.Tracked] = []
         #: Whether threads are at work that will soon want something recorded.
         self.expects_more: Callable[[], bool] = bool
         self._nobody_at_work = threading.Event()
@@ -149,68 +151,115 @@ class Ledger:
         return batch
 
     def _commit(self, batch: list[_Part]) -> None:
-        records = [(part, answer) for part, answer in batch if isinstance(part, Progress)]
-        claims = [(part, answer) for part, answer in batch if isinstance(part, _Claim)]
+        """Records first: somebody is waiting to go on with what is claimed already."""
+        self._settle([(part, answer) for part, answer in batch if isinstance(part, Progress)], self._recorded)
+        self._settle([(part, answer) for part, answer in batch if isinstance(part, _Claim)], self._claimed)
+        # Once nobody waits any more.
+        run.tell(self._tracked)
+        self._tracked.clear()
+
+    def _settle(self, parts: Sequence[_Part], write: Callable[[list[Any], bool], list[Any]]) -> None:
+        """Write parts of one kind in one commit, and say of each what became of it."""
+        if not parts:
+            return
         try:
-            moved, claimed = self._persist([part for part, _ in records], [part for part, _ in claims])
+            values = self._persist([part for part, _ in parts], write)
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, CONNECTION_ERRORS):
+            if len(parts) > 1 and not isinstance(error, CONNECTION_ERRORS):
                 # One part that PostgreSQL refuses must not take the others with it.
-                for part in batch:
-                    self._commit([part])
+                for part in parts:
+                    self._settle([part], write)
                 return
-            for _, answer in batch:
+            for _, answer in parts:
                 answer.settle(None, error)
             return
-        for claim, answer in claims:
-            # The same execution wanted twice in one batch is given once.
-            answer.settle([claimed.pop(one) for one in claim.ids if one in claimed])
-        for progress, answer in records:
-            answer.settle(progress.execution_id in moved)
+        for (_, answer), value in zip(parts, values, strict=True):
+            answer.settle(value)
 
-    def _persist(self, records: Sequence[Progress], claims: Sequence[_Claim]) -> tuple[set[str], dict[str, Row]]:
+    def _persist(self, parts: list[Any], write: Callable[[list[Any], bool], list[Any]]) -> list[Any]:
         deadline = time.monotonic() + LONGEST_OUTAGE_SECONDS
         pause, again = 0.05, False
         while True:
             try:
-                return self._in_one_commit(records, claims, again)
+                values = write(parts, again)
+                self.commits += 1
+                return values
             except CONNECTION_ERRORS as error:
                 again = True
                 self._disconnect()
                 if time.monotonic() > deadline:
                     raise
-                log.warning("postgres is away, the ledger waits", error=str(error).strip(), parts=len(records))
+                log.warning("postgres is away, the ledger waits", error=str(error).strip(), parts=len(parts))
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _in_one_commit(
-        self, records: Sequence[Progress], claims: Sequence[_Claim], again: bool
-    ) -> tuple[set[str], dict[str, Row]]:
-        connection = self._connection()
-        # One statement alone is a transaction by itself, and spares the server two questions.
-        runs = self.tracker.concerns(records)
-        together = bool(records and claims) or again or runs or any(record.effects for record in records)
-        tracked: list[run.Tracked] = []
-        marks: Mapping[str, Mapping[str, Any]] = {}
+    def _recorded(self, records: list[Progress], again: bool) -> list[bool]:
+        """Of each whether it is on record now; runs are counted with it, or marked as due where that fails."""
+        if not self.tracker.counts(records):
+            moved = self._record(records, again, counts=False)
+            self.tracker.tell_due(records)
+            return [record.execution_id in moved for record in records]
         try:
-            with connection.cursor() as cursor:
+            moved = self._record(records, again, counts=True)
+        except psycopg2.Error as error:
+            if self._connection().closed:
+                raise
+            moved = self._record(records, again, counts=False)
+            self.tracker.rest(error)
+            self.tracker.tell_due(records)
+        return [record.execution_id in moved for record in records]
+
+    def _record(self, records: list[Progress], again: bool, *, counts: bool) -> set[str]:
+        # One question to the server is a transaction by itself, and spares it two more.
+        together = again or any(record.effects for record in records)
+        connection = self._connection()
+        with connection.cursor() as cursor:
+            try:
                 if together:
                     cursor.execute("begin")
-                written = self._already_written(cursor, records) if again and records else set()
-                if runs:
-                    tracked, marks = self.tracker.count(cursor, records)
-                moved = self._record(cursor, records, marks) | written if records else set()
-                claimed = self._claim(cursor, claims) if claims else {}
+                written = self._already_written(cursor, records) if again else set()
+                moved, tracked = self._write_down(cursor, records, counts)
+                for record in records:
+                    if record.effects and record.execution_id in moved:
+                        effects.apply(cursor, record.execution_id, record.effects)
                 if together:
                     cursor.execute("commit")
-        except Exception:
-            # Whatever it was: a half-written batch must not be committed with the next one.
-            if together and not connection.closed:
-                connection.cursor().execute("rollback")
-            raise
-        self.commits += 1
-        run.tell(tracked)
-        return moved, claimed
+            except Exception:
+                # Whatever it was: a half-written batch must not be committed with the next one.
+                if together and not connection.closed:
+                    cursor.execute("rollback")
+                raise
+        self._tracked += tracked
+        return moved | written
+
+    def _write_down(self, cursor: Any, records: list[Progress], counts: bool) -> tuple[set[str], list[run.Tracked]]:
+        executions = [
+            {
+                "id": record.execution_id,
+                "expected": record.fence,
+                **record.state,
+                **self.tracker.said_of(record, counts),
+            }
+            for record in records
+        ]
+        lists = (
+            executions,
+            [stage for record in records for stage in record.stages],
+            [step for record in records for step in record.steps],
+            [message for record in records for message in record.messages],
+        )
+        given = (*(json_text(part) for part in lists), [record.execution_id for record in records])
+        if counts:
+            cursor.execute(
+                f"set local lock_timeout = {run.LOCK_TIMEOUT_MS}; "
+                "execute record_and_count(%s, %s, %s, %s, %s::uuid[], %s)",
+                (*given, self.tracker.forced),
+            )
+        else:
+            cursor.execute("execute record_progress(%s, %s, %s, %s, %s::uuid[])", given)
+        found = cursor.fetchall()
+        tracked = [run.Tracked(id, *looked_at) for id, _, *looked_at in found if looked_at[0] is not None]
+        return {values[0] for values in found}, tracked
 
     def _connection(self) -> Any:
         db.connect(reuse_if_open=True)
@@ -222,7 +271,7 @@ class Ledger:
                 cursor.execute(PLANNING)
                 cursor.execute(CLAIM)
                 cursor.execute(RECORD)
-                cursor.execute(run.PREPARE)
+                cursor.execute(RECORD_AND_COUNT)
             self._prepared_on = connection
         return connection
 
@@ -231,14 +280,18 @@ class Ledger:
         if not db.is_closed():
             db.manual_close()
 
-    def _claim(self, cursor: Any, claims: Sequence[_Claim]) -> dict[str, Row]:
+    def _claimed(self, claims: list[_Claim], _again: bool) -> list[list[Row]]:
         wanted = list({one for claim in claims for one in claim.ids})
         alone = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
-        cursor.execute(
-            "execute claim_executions(%s::uuid[], %s, %s, %s::uuid[])", (wanted, self.owner, self.lease_seconds, alone)
-        )
-        names = [column.name for column in cursor.description]
-        return {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
+        with self._connection().cursor() as cursor:
+            cursor.execute(
+                "execute claim_executions(%s::uuid[], %s, %s, %s::uuid[])",
+                (wanted, self.owner, self.lease_seconds, alone),
+            )
+            names = [column.name for column in cursor.description]
+            found = {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
+        # The same execution wanted twice in one batch is given once.
+        return [[found.pop(one) for one in claim.ids if one in found] for claim in claims]
 
     def _already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
         """Records that the commit before this one made durable, although its answer was lost."""
@@ -250,27 +303,6 @@ class Ledger:
             (json_text(wrote), self.owner),
         )
         return {values[0] for values in cursor.fetchall()}
-
-    def _record(self, cursor: Any, records: Sequence[Progress], marks: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        executions = [
-            {"id": record.execution_id, "expected": record.fence, **record.state, **marks.get(record.execution_id, {})}
-            for record in records
-        ]
-        lists = (
-            executions,
-            [stage for record in records for stage in record.stages],
-            [step for record in records for step in record.steps],
-            [message for record in records for message in record.messages],
-        )
-        ids = [record.execution_id for record in records]
-        cursor.execute(
-            "execute record_progress(%s, %s, %s, %s, %s::uuid[])", (*(json_text(part) for part in lists), ids)
-        )
-        moved = {values[0] for values in cursor.fetchall()}
-        for record in records:
-            if record.effects and record.execution_id in moved:
-                effects.apply(cursor, record.execution_id, record.effects)
-        return moved
 
 
 def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:

@@ -15,6 +15,7 @@ time (after a connection broke at its commit) changes nothing.
 from __future__ import annotations
 
 from models.progress import MESSAGE, STAGE, STATE, STEP
+from models.run import COUNT
 from rules.scope import CONTACT
 
 
@@ -92,12 +93,12 @@ join workspaces w on w.id = c.workspace_id
 left join contacts ct on ct.id = c.contact_id
 """
 
-RECORD = f"""
-prepare record_progress (json, json, json, json, uuid[]) as
+_RECORD = f"""
+prepare {{name}} (json, json, json, json, uuid[]{{types}}) as
 with given as materialized (
     -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
     select * from json_to_recordset($1)
-        as x(id uuid, expected integer, ran boolean, run_due_at timestamptz, {_columns(STATE)}) order by id
+        as x(id uuid, expected integer, run_id uuid, run_due_at timestamptz, {_columns(STATE)}) order by id
 ), moved as (
     update executions e set
         {_replace(STATE, {"due_at"}, "g")},
@@ -115,7 +116,8 @@ with given as materialized (
     from given g
     -- Running, by the table's constraint; said of the status itself, all that runs would be looked through instead.
     where e.id = any($5) and e.id = g.id and e.fence = g.expected and e.lease_until is not null
-    returning e.id, e.workspace_id, e.automation_id, e.test, e.status, e.finished_at, g.ran
+    returning e.id, e.workspace_id, e.automation_id, e.contact_id, e.test, e.status, e.finished_at, e.run_kind,
+        g.run_id
 ), passed as (
     insert into stage_history (workspace_id, automation_id, test, {_names(STAGE)})
     select m.workspace_id, m.automation_id, m.test, {_names(STAGE, "x.")}
@@ -131,7 +133,7 @@ with given as materialized (
     select m.workspace_id, {_names(MESSAGE, "x.")}
     from json_to_recordset($4) as x({_columns(MESSAGE)}) join moved m on m.id = x.execution_id
     on conflict (key) do update set {_replace(MESSAGE, {"id", "key", "created_at"}, "excluded")}
-), counted as materialized (
+), {{count}} counted as materialized (
     -- In one order for every process, so that two of them cannot wait for each other.
     select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,
         o.runs, case when o.runs > 0 then beckon_now() end) from (
@@ -140,10 +142,20 @@ with given as materialized (
             (count(*) filter (where status = 'failed'))::integer as failed,
             (count(*) filter (where status = 'skipped'))::integer as skipped,
             (count(*) filter (where status = 'cancelled'))::integer as cancelled,
-            max(finished_at) as at, (count(*) filter (where ran))::integer as runs
-        from moved where (finished_at is not null or ran) and not test
+            max(finished_at) as at, (count(*) filter (where {{ran}}))::integer as runs
+        from moved where (finished_at is not null or {{ran}}) and not test
         group by automation_id order by automation_id
     ) o
 )
-select m.id, (select count(*) from counted) from moved m
+select m.id, (select count(*) from counted), {{found}}
 """
+
+RECORD = _RECORD.format(
+    name="record_progress", types="", count="", ran="false", found="null, null, null, null from moved m"
+)
+#: The same, which counts runs too; each row says which run was looked at, and whether it was counted.
+RECORD_AND_COUNT = _RECORD.format(
+    name="record_and_count", types=", boolean", count=f"{COUNT.strip()},", ran="id in (select c.id from chosen c)",
+    found="w.automation_id, w.contact_id, w.run_kind, c.id is not null "
+    "from moved m left join wanted w on w.id = m.id left join chosen c on c.id = m.id",
+)  # fmt: skip

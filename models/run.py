@@ -1,9 +1,9 @@
 """Counts runs: one for a contact and automation in an hour, in the commit of the record whose step counts.
 
 The row of `run_windows` is what racing workers queue at, by PostgreSQL's clock; `run_windows`, `automation_runs` and
-the counters on the automation change together or not at all. Counting is under a savepoint of its own: where it fails
-(rights, a lock that somebody holds, a full disk), the record goes on without it and marks the run as due on its
-execution, for `count_due` to count when that works again. So nothing here can stop a message (product, guarantee 5).
+the counters on the automation change together or not at all. Where that fails (rights, a lock that somebody holds, a
+full disk), the ledger records the same without counting and marks the run as due on its execution, for `count_due` to
+count when that works again. So nothing here can stop a message (product, guarantee 5).
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import peewee
-import psycopg2
 import structlog
 from psycopg2.errors import LockNotAvailable
 
 import metrics
-from models.database import CONNECTION_ERRORS, Row, driver_error, rows, transaction, value
-from models.json_text import json_text
+from models.database import Row, driver_error, rows, transaction, value
 from models.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -28,20 +26,15 @@ log = structlog.get_logger(__name__)
 #: Seconds without another attempt after one that failed: a tracker that is broken must not slow down what it tracks.
 REST_SECONDS = 5.0
 
-#: The executions of the whole batch are locked first and in order, as the record that follows would lock them; then
-#: windows, and in the record the automations: one order for everybody. A `run_id` is there for those that count.
-PREPARE = """
-prepare count_runs (json, boolean, uuid[]) as
-with given as materialized (
-    select * from json_to_recordset($1) as x(id uuid, expected integer, run_id uuid, kind text)
-), held as materialized (
-    select e.id, e.workspace_id, e.automation_id, e.contact_id, g.run_id, g.kind
-    from executions e join given g on g.id = e.id
-    where e.id = any($3) and e.fence = g.expected and e.lease_until is not null
-    order by e.id for update of e
-), wanted as materialized (
-    select h.* from held h join workspaces w on w.id = h.workspace_id
-    where h.run_id is not null and h.contact_id is not null and coalesce($2, w.run_tracking)
+#: Milliseconds that a record waits for a lock of somebody's while it counts: then it goes on without counting.
+LOCK_TIMEOUT_MS = 1_000
+
+#: What a record that counts does more, as part of its statement (`models/ledger_sql`), after its executions have moved:
+#: windows, then the automations, one order for everybody. $6 is the environment's word on the switch, if it has one.
+COUNT = """
+wanted as materialized (
+    select m.* from moved m join workspaces w on w.id = m.workspace_id
+    where m.run_id is not null and m.contact_id is not null and coalesce($6, w.run_tracking)
 ), opened as (
     insert into run_windows as w (automation_id, contact_id, workspace_id, counted_at)
     select distinct on (automation_id, contact_id) automation_id, contact_id, workspace_id, beckon_now()
@@ -53,12 +46,10 @@ with given as materialized (
     select distinct on (w.automation_id, w.contact_id) w.*
     from wanted w join opened o on (o.automation_id, o.contact_id) = (w.automation_id, w.contact_id)
     order by w.automation_id, w.contact_id, w.id
-), written as (
+), ran as (
     insert into automation_runs (id, workspace_id, automation_id, contact_id, execution_id, kind, at)
-    select run_id, workspace_id, automation_id, contact_id, id, kind, beckon_now() from chosen
+    select run_id, workspace_id, automation_id, contact_id, id, run_kind, beckon_now() from chosen
 )
-select w.id, w.automation_id, w.contact_id, w.kind, c.id is not null as counted
-from wanted w left join chosen c on c.id = w.id
 """
 
 
@@ -74,56 +65,39 @@ class Tracked:
 
 
 class Tracker:
-    """Counts the runs of one ledger's records. `forced` is the environment's word on the switch, if it has one."""
+    """Whether one ledger's records count runs now. `forced` is the environment's word on the switch, if it has one."""
 
     def __init__(self, forced: bool | None) -> None:
-        self._forced = forced
+        self.forced = forced
         self._rests_until = 0.0
+
+    def counts(self, records: Sequence[Progress]) -> bool:
+        """Whether these are to be recorded by the statement that counts."""
+        return any(self._concerns(record) for record in records) and time.monotonic() >= self._rests_until
+
+    def _concerns(self, record: Progress) -> bool:
+        return record.run is not None and self.forced is not False
+
+    def said_of(self, record: Progress, counts: bool) -> dict[str, Any]:
+        """What its record has to say of an execution's run: its id, to be counted, or that it is due."""
+        if record.run is None or not self._concerns(record):
+            return {}
+        return {"run_id": record.run.id} if counts else {"run_due_at": record.run.at}
+
+    def rest(self, error: Exception) -> None:
+        """Counting failed where the same record without it did not: mark runs as due for a while."""
+        self._rests_until = time.monotonic() + REST_SECONDS
+        log.warning("[TRACKING] Runs cannot be counted now, they will be later", error=str(error).strip())
 
     def go_on(self) -> None:
         """Try again at once, whatever failed before."""
         self._rests_until = 0.0
 
-    def concerns(self, records: Sequence[Progress]) -> bool:
-        """Whether any of the records is to be counted or marked."""
-        return self._forced is not False and any(record.run for record in records)
-
-    def count(self, cursor: Any, records: Sequence[Progress]) -> tuple[list[Tracked], dict[str, dict[str, Any]]]:
-        """Inside the caller's transaction, before its record: what was counted or was the same run, and what the
-        record has to say about that of each execution."""
-        if time.monotonic() < self._rests_until:
-            return [], _due(records)
-        try:
-            tracked = self._try(cursor, records)
-        except (*CONNECTION_ERRORS, psycopg2.Error) as error:
-            if cursor.connection.closed:
-                raise
-            cursor.execute("rollback to savepoint runs")
-            self._rests_until = time.monotonic() + REST_SECONDS
-            log.warning("[TRACKING] Runs cannot be counted now, they will be later", error=str(error).strip())
-            return [], _due(records)
-        return tracked, {one.execution_id: {"ran": True} for one in tracked if one.counted}
-
-    def _try(self, cursor: Any, records: Sequence[Progress]) -> list[Tracked]:
-        given = [
-            {"id": record.execution_id, "expected": record.fence}
-            | ({"run_id": record.run.id, "kind": record.run.kind} if record.run else {})
-            for record in records
-        ]
-        cursor.execute(
-            "savepoint runs; set local lock_timeout = '1s'; execute count_runs(%s, %s, %s::uuid[])",
-            (json_text(given), self._forced, [record.execution_id for record in records]),
-        )
-        tracked = [Tracked(*values) for values in cursor.fetchall()]
-        cursor.execute("release savepoint runs; set local lock_timeout to default")
-        return tracked
-
-
-def _due(records: Sequence[Progress]) -> dict[str, dict[str, Any]]:
-    for record in records:
-        if record.run:
-            metrics.runs_counted_total.labels(kind=record.run.kind, result="failed").inc()
-    return {record.execution_id: {"run_due_at": record.run.at} for record in records if record.run}
+    def tell_due(self, records: Sequence[Progress]) -> None:
+        """Count in the metrics what was marked as due."""
+        for record in records:
+            if record.run is not None and self._concerns(record):
+                metrics.runs_counted_total.labels(kind=record.run.kind, result="failed").inc()
 
 
 def count_due(most: int) -> list[Tracked]:

@@ -17,9 +17,9 @@ from psycopg2.extensions import make_dsn, parse_dsn
 import settings
 from cast import HELLO, Alice, counters, execution
 from engine_ground import end_engine
-from models import database, run
+from models import database
 from models.ledger import Ledger
-from models.ledger_sql import CLAIM, PLANNING, RECORD
+from models.ledger_sql import CLAIM, PLANNING, RECORD, RECORD_AND_COUNT
 from rules.definition import parse
 from tasks import broker
 from tasks.passage import Passage
@@ -154,7 +154,7 @@ def test_a_claim_whose_answer_was_lost_is_not_given_twice(line: CutsAfterCommit,
     [
         "claim_executions('{}'::uuid[], 'worker', 30, '{}'::uuid[])",
         "record_progress('[]', '[]', '[]', '[]', '{}'::uuid[])",
-        "count_runs('[]', true, '{}'::uuid[])",
+        "record_and_count('[]', '[]', '[]', '[]', '{}'::uuid[], true)",
     ],
 )
 def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
@@ -165,7 +165,7 @@ def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
         cursor.execute("set session_replication_role = replica")
         cursor.execute(AT_REST)
         cursor.execute("analyze executions")
-        for told in (PLANNING, CLAIM, RECORD, run.PREPARE):
+        for told in (PLANNING, CLAIM, RECORD, RECORD_AND_COUNT):
             cursor.execute(told)
 
         cursor.execute(f"explain (format json) execute {statement}")
