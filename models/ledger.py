@@ -14,7 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -152,7 +152,8 @@ class Ledger:
 
     def _commit(self, batch: list[_Part]) -> None:
         """Records first: somebody is waiting to go on with what is claimed already."""
-        self._settle([(part, answer) for part, answer in batch if isinstance(part, Progress)], self._recorded)
+        for turn in _turns([(part, answer) for part, answer in batch if isinstance(part, Progress)]):
+            self._settle(turn, self._recorded)
         self._settle([(part, answer) for part, answer in batch if isinstance(part, _Claim)], self._claimed)
         # Once nobody waits any more.
         run.tell(self._tracked)
@@ -303,6 +304,16 @@ class Ledger:
             (json_text(wrote), self.owner),
         )
         return {values[0] for values in cursor.fetchall()}
+
+
+def _turns(records: list[tuple[Progress, Answer]]) -> Iterator[list[tuple[Progress, Answer]]]:
+    """What is written one after the other: where an execution comes twice, its fence must decide."""
+    while records:
+        turn: dict[str, tuple[Progress, Answer]] = {}
+        for one in records:
+            turn.setdefault(one[0].execution_id, one)
+        yield list(turn.values())
+        records = [one for one in records if turn[one[0].execution_id] is not one]
 
 
 def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:

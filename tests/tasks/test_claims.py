@@ -95,6 +95,26 @@ def test_records_of_threads_at_work_share_a_commit(
     assert ledger.commits == before + 1
 
 
+def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
+    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, *_ = claimed_at_once(engine, ledger)
+    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
+    ledger.expects_more = lambda: True
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+
+    # As when a worker that is told to stop hands back what its hand has just ended.
+    one.enter("eligible")
+    ledger.hand_in(one.progress(), answers.put)
+    eventually(ledger._parts.empty)
+    one.enter("generating")
+    ledger.hand_in(one.progress(), answers.put)
+    ledger.hurry()
+
+    assert [answers.get(timeout=10).result() for _ in range(2)] == [True, False]
+    assert stages(one.execution_id) == ["queued", "checking", "eligible"]
+
+
 def test_a_record_waits_for_nothing_when_nobody_is_at_work(
     engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
