@@ -2,10 +2,14 @@
 
 In Redis every execution has a bell of its own, so that a queue's depth is a number of executions. A worker takes many
 of them ahead anyway; handing them out one by one would cost more than claiming what they ring for.
+
+Who has nothing to do does not look every few milliseconds, as dramatiq's consumer does: it waits in Redis until a bell
+is rung, by moving the list's first onto its own place, which takes nothing from anybody.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,14 +17,14 @@ import redis
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.common import q_name
 from dramatiq.errors import ConnectionClosed
 
 #: Bells that one call answers at most.
 MOST_AT_ONCE = 16
-#: How long an idle consumer waits between two looks, in ms: what a prompt start costs an idle machine, so that who is
-#: not in a hurry looks less often.
-IDLE_POLL_MS = {"executions": 20, "generation": 10, "sending": 10, "triggers": 50, "tracking": 100}
+#: How long an idle consumer waits in Redis at most, before it looks whether it shall pause or stop.
+LISTEN_SECONDS = 0.2
+#: How long one that has taken all that it may waits before it looks again.
+FULL_SECONDS = 0.01
 
 
 class Bells(MessageProxy):
@@ -41,12 +45,15 @@ class Hearing(_RedisConsumer):
     """Dramatiq's consumer of one queue, which gathers the bells that it has fetched."""
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        timeout = IDLE_POLL_MS[q_name(queue_name)]
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        # Of dramatiq's own waiting nothing is left.
+        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> MessageProxy | None:
         first: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
-        if first is None or not _may_be_gathered(first):
+        if first is None:
+            self._listen()
+            return None
+        if not _may_be_gathered(first):
             return first
         bells = [first._message]
         while self.message_cache and self.message_cache[0] is not None and len(bells) < MOST_AT_ONCE:
@@ -57,6 +64,17 @@ class Hearing(_RedisConsumer):
             self.queued_message_ids.add(bell.message_id)
             bells.append(bell)
         return first if len(bells) == 1 else Bells(bells)
+
+    def _listen(self) -> None:
+        """Wait until a bell may have been rung."""
+        if self.outstanding_message_count >= self.prefetch:
+            time.sleep(FULL_SECONDS)
+            return
+        queue = f"{self.broker.namespace}:{self.queue_name}"
+        try:
+            self.broker.client.blmove(queue, queue, LISTEN_SECONDS, "LEFT", "LEFT")
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def ack(self, message: MessageProxy) -> None:
         """Done with: all that it stands for is removed from the queue."""
