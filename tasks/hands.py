@@ -1,8 +1,9 @@
 """The threads that work on executions, and how many executions are claimed before a thread is free for them.
 
 A hand stands still for outside calls alone. Where a passage announces something that must be durable first, its hand
-takes up another, and whichever hand is free goes on with it once it is on record: before anything new, because what
-was announced should happen soon.
+takes up another, and whichever hand is free goes on with it once it is on record. That comes before anything new,
+because what was announced should happen soon; but the last one is kept in store while something new can be announced,
+or the next hand would have to wait for a record.
 
 One statement claims many executions at about the price of one, so a worker claims a little ahead of its hands: as many
 as they took up within the last `AHEAD_SECONDS`. Where hands are quick that is a batch; where they wait for a slow
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 AHEAD_SECONDS = 0.05
 #: No more than this many wait for each hand, however quick it is.
 MOST_AHEAD_OF_A_HAND = 16
+#: So many announced passages are kept while there is a new one to announce.
+IN_STORE = 1
 
 
 def _nobody_told() -> None:
@@ -132,7 +135,7 @@ class Hands:
         while True:
             self._tokens.get()
             with self._changed:
-                if self._to_go_on:
+                if len(self._to_go_on) > IN_STORE or (self._to_go_on and not self._new):
                     self._busy += 1
                     return self._to_go_on.popleft()
                 if self._new:

@@ -146,18 +146,19 @@ def test_a_hand_whose_passage_announces_something_takes_up_another(hands: Hands,
     eventually(lambda: work.begun[2:] == ["c", "d"] or work.begun[2:] == ["d", "c"])
 
 
-def test_what_was_announced_is_gone_on_with_before_anything_new(work: Work) -> None:
-    hands, work.announcing = Hands(1, work), {"a"}
-    for name in ("a", "b", "c"):
+def test_what_was_announced_is_gone_on_with_before_anything_new_but_for_one_that_is_kept_in_store(work: Work) -> None:
+    hands, work.announcing = Hands(1, work), {"a", "b"}
+    for name in ("a", "b", "c", "d"):
         hands.give(piece(name))
-    work.may_end.release()
-    eventually(lambda: work.begun == ["a", "b"])
+    work.may_end.release(2)
+    eventually(lambda: work.begun == ["a", "b", "c"])
 
     hands.go_on(work.rest("a"))
-    work.may_end.release(3)
+    hands.go_on(work.rest("b"))
+    work.may_end.release(4)
 
-    eventually(lambda: len(work.begun) == 4)
-    assert work.begun == ["a", "b", "rest of a", "c"]
+    eventually(lambda: len(work.begun) == 6)
+    assert work.begun == ["a", "b", "c", "rest of a", "d", "rest of b"]
     hands.close()
 
 
