@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from providers import answers, gemini, sandbox_account, writing
+from providers import answers, gemini, sandbox_account
 from providers.base import Account
 from providers.writing import Prompt, Written
 from rules.errors import (
@@ -18,8 +18,6 @@ from rules.errors import (
     ConfigurationError,
     ExecutionError,
     InvalidRequest,
-    NetworkError,
-    ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
 )
@@ -48,42 +46,6 @@ def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
 
 def test_the_sandbox_writes_the_same_for_the_same_prompt(sandbox: Running) -> None:
     assert generate(sandbox).text == generate(sandbox).text
-
-
-@pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
-def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running, fault: str) -> None:
-    sandbox.fault("gemini", fault, times=2, seconds=0)
-    assert generate(sandbox).text
-
-
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        ("http_500", ProviderUnavailable),
-        ("http_429", RateLimited),
-        ("reset_before", NetworkError),
-        ("bad_json", ProviderUnavailable),
-        ("auth", ConfigurationError),
-    ],
-)
-def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[ExecutionError]) -> None:
-    sandbox.fault("gemini", fault, times=0, seconds=0)
-    with pytest.raises(expected):
-        generate(sandbox)
-
-
-def test_no_answer_in_time_is_a_timeout(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "READ_SECONDS", 0.05)
-    sandbox.fault("gemini", "timeout", times=0, seconds=20)
-    with pytest.raises(ProviderTimeout):
-        generate(sandbox)
-
-
-def test_a_long_wait_is_told_rather_than_slept(sandbox: Running) -> None:
-    sandbox.fault("gemini", "http_429", times=1, seconds=53)
-    with pytest.raises(RateLimited) as limited:
-        generate(sandbox)
-    assert limited.value.retry_after == 53
 
 
 def refused(status: int, body: Any) -> ExecutionError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers import answers, openai_compatible, sandbox_account, writing
+from providers import answers, openai_compatible, sandbox_account
 from providers.base import Account
 from providers.writing import Prompt, Written
 from rules.errors import (
@@ -16,8 +16,6 @@ from rules.errors import (
     ConfigurationError,
     ExecutionError,
     InvalidRequest,
-    NetworkError,
-    ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
 )
@@ -61,42 +59,6 @@ def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
 def test_openai_itself_is_given_the_budget_by_its_newer_name() -> None:
     request = openai_compatible._request(Prompt("gpt-5", "Hi"), "https://api.openai.com/v1")
     assert request == {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1024}
-
-
-@pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
-def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running, fault: str) -> None:
-    sandbox.fault("openai", fault, times=2, seconds=0)
-    assert generate(sandbox).text
-
-
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        ("http_500", ProviderUnavailable),
-        ("http_429", RateLimited),
-        ("reset_before", NetworkError),
-        ("bad_json", ProviderUnavailable),
-        ("auth", ConfigurationError),
-    ],
-)
-def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[ExecutionError]) -> None:
-    sandbox.fault("openai", fault, times=0, seconds=0)
-    with pytest.raises(expected):
-        generate(sandbox)
-
-
-def test_no_answer_in_time_is_a_timeout(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "READ_SECONDS", 0.05)
-    sandbox.fault("openai", "timeout", times=0, seconds=20)
-    with pytest.raises(ProviderTimeout):
-        generate(sandbox)
-
-
-def test_a_long_wait_is_told_rather_than_slept(sandbox: Running) -> None:
-    sandbox.fault("openai", "http_429", times=1, seconds=53)
-    with pytest.raises(RateLimited) as limited:
-        generate(sandbox)
-    assert limited.value.retry_after == 53
 
 
 #: Each row of the table: the status, the error's code, and what it means.
