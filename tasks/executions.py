@@ -120,21 +120,15 @@ def _proceed(
 ) -> bool:
     """Begin the course, or take it up where it was left until its announcement was on record."""
     structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
+    follow: Callable[[Answer], None]
     try:
-        try:
-            if announced is None:
-                next(course)
-            else:
-                course.send(announced)
-        except StopIteration:
-            last = engine.last_words.to(lambda recorded: _part(engine, passage, recorded))
-            engine.ledger.hand_in(passage.progress(), last)
-            return True
-        engine.ledger.hand_in(
-            passage.progress(),
-            lambda recorded: engine.hands.go_on(lambda: _proceed(engine, passage, course, recorded)),
-        )
-        return False
+        is_over = _came_to_its_end(course, announced)
+        if is_over:
+            follow = engine.last_words.to(lambda recorded: _part(engine, passage, recorded))
+        else:
+            follow = _again(engine, passage, course)
+        engine.ledger.hand_in(passage.progress(), follow)
+        return is_over
     except (LeaseLost, *CONNECTION_ERRORS) as error:
         engine.leases.let_go(passage)
         _leave(passage, error)
@@ -142,6 +136,23 @@ def _proceed(
     except BaseException:
         engine.leases.let_go(passage)
         raise
+
+
+def _came_to_its_end(course: Generator[None, Answer, None], announced: Answer | None) -> bool:
+    """Go on to the end, or to the next announcement."""
+    try:
+        if announced is None:
+            next(course)
+        else:
+            course.send(announced)
+    except StopIteration:
+        return True
+    return False
+
+
+def _again(engine: Engine, passage: Passage, course: Generator[None, Answer, None]) -> Callable[[Answer], None]:
+    """Has a hand take the course up again when its announcement was answered."""
+    return lambda recorded: engine.hands.go_on(lambda: _proceed(engine, passage, course, recorded))
 
 
 def _part(engine: Engine, passage: Passage, recorded: Answer) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from dramatiq import Worker
 from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
 from models.database import changed, value
 from models.ledger import Answer, Ledger
+from models.progress import Progress
 from sandbox.server import Running
 from settings import Settings
 from tasks import sweeps
@@ -75,23 +76,29 @@ def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, ledge
     assert len(won) == 1
 
 
+def recorded_together(ledger: Ledger, progresses: list[Progress], monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What a ledger answers that expects more until it has them all."""
+    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
+    ledger.expects_more = lambda: True
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    for progress in progresses:
+        ledger.hand_in(progress, answers.put)
+        if progress is progresses[0]:
+            # The writer has it before the others come: only one that waits can put them together.
+            eventually(ledger._parts.empty)
+    ledger.hurry()
+    return [answers.get(timeout=10).result() for _ in progresses]
+
+
 def test_records_of_threads_at_work_share_a_commit(
     engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, *others = claimed_at_once(engine, ledger)
-    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.expects_more = lambda: True
+    passages = claimed_at_once(engine, ledger)
     before = ledger.commits
-    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    ledger.hand_in(first.progress(), answers.put)
-    # The writer has the first before the others come: only a writer that waits can put them together.
-    eventually(ledger._parts.empty)
-    for passage in others:
-        ledger.hand_in(passage.progress(), answers.put)
-    ledger.hurry()
+    wrote = recorded_together(ledger, [passage.progress() for passage in passages], monkeypatch)
 
-    assert [answers.get(timeout=10).result() for _ in range(1 + len(others))] == [True] * (1 + len(others))
+    assert wrote == [True] * len(passages)
     assert ledger.commits == before + 1
 
 
@@ -99,19 +106,12 @@ def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
     engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, *_ = claimed_at_once(engine, ledger)
-    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.expects_more = lambda: True
-    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    one.enter("eligible")
+    first = one.progress()
+    one.enter("generating")
 
     # As when a worker that is told to stop hands back what its hand has just ended.
-    one.enter("eligible")
-    ledger.hand_in(one.progress(), answers.put)
-    eventually(ledger._parts.empty)
-    one.enter("generating")
-    ledger.hand_in(one.progress(), answers.put)
-    ledger.hurry()
-
-    assert [answers.get(timeout=10).result() for _ in range(2)] == [True, False]
+    assert recorded_together(ledger, [first, one.progress()], monkeypatch) == [True, False]
     assert stages(one.execution_id) == ["queued", "checking", "eligible"]
 
 
