@@ -47,6 +47,11 @@ class Programs:
         started["scheduler"] = self.start("scheduler", **environment)
         return started
 
+    def are_at_work(self) -> bool:
+        """Whether every one that was started has said so, and would heed a signal."""
+        logs = [one.read_text() for one in self._logs.iterdir()]
+        return all("worker started" in log or "leading" in log for log in logs)
+
     def logs(self) -> str:
         """What all of them wrote, for a failing test."""
         return "\n".join(f"== {one.name}\n{one.read_text()[-4000:]}" for one in sorted(self._logs.iterdir()))

@@ -268,6 +268,7 @@ def test_a_restart_of_all_workers_under_load_makes_no_failure(broken: Programs, 
 
     for done in (20, 60):
         eventually(lambda n=done: len(sandbox.messages(provider="mailgun")) >= n, within=SOON)
+        eventually(broken.are_at_work, within=SOON)
         for one in workers.values():
             one.terminate()
         assert [one.wait(30) for one in workers.values()] == [0] * len(workers)

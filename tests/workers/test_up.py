@@ -45,7 +45,7 @@ def test_a_start_is_ready_when_it_returns_and_goes_on_where_it_stopped(copy):
     began = time.monotonic()
     assert copy.run("down").returncode == 0
     assert time.monotonic() - began < 30
-    assert copy.processes() == []
+    eventually(lambda: copy.processes() == [])
     assert not sockets.exists()
 
     assert copy.run("up", "--detach").returncode == 0
@@ -62,7 +62,7 @@ def test_a_signal_ends_the_foreground_and_leaves_nothing_behind(copy, number):
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     assert f"http://127.0.0.1:{copy.port}" in output
-    assert copy.processes() == []
+    eventually(lambda: copy.processes() == [])
 
 
 def test_whatever_is_killed_takes_all_with_it_and_the_next_start_works(copy):
@@ -92,7 +92,7 @@ def test_a_taken_port_is_one_line_and_nothing_is_left_running(copy):
         refused = copy.run("up", "--detach")
     expected = f"beckon: BECKON_PORT: port {copy.port} on 127.0.0.1 is taken; set BECKON_PORT to a free one\n"
     assert (refused.returncode, refused.stderr) == (1, expected)
-    assert copy.processes() == []
+    eventually(lambda: copy.processes() == [])
 
 
 def test_servers_of_one_s_own_replace_the_embedded_ones(copy, database_urls, redis_url, clean):
