@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 WORKFLOWS_KEPT = 1000
 
 
+class Stopping(Exception):
+    """This process stops: what was announced has not been said, and shall be by another."""
+
+
 class Engine:
     """One worker process's part of the engine."""
 
@@ -66,13 +70,14 @@ class Engine:
 
     def announce(self, passage: Passage) -> Generator[None, Answer, None]:
         """Have what is about to be done on record before it is done: goes on once that is durable, in whichever hand
-        is free then. `LeaseLost` if the execution is another's by now."""
+        is free then. `LeaseLost` if the execution is another's by now; `Stopping`."""
         recorded = yield
         if not recorded.result():
             raise LeaseLost(passage.execution_id)
         passage.recorded()
-        if passage.state["status"] == "running":
-            self.leases.keep(passage)
+        if self.hands.closed:
+            raise Stopping
+        self.leases.keep(passage)
 
     def employ(self, hands: int, work: Callable[[Passage], bool]) -> None:
         """Have so many threads work on what is claimed; `work` answers whether a passage is over."""

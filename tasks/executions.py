@@ -29,7 +29,7 @@ from tasks.broker import ring
 from tasks.channels import address_of, channel_of, is_to_contact, provider_of
 from tasks.checking import check
 from tasks.composing import prepare
-from tasks.engine import Engine, current
+from tasks.engine import Engine, Stopping, current
 from tasks.failures import fail
 from tasks.follow_check import check_follow
 from tasks.generation import generate
@@ -38,7 +38,7 @@ from tasks.passage import Course, Passage
 from tasks.reviews import awaits_review
 from tasks.rounds import end_round, is_called_off, next_of_round
 from tasks.sending import send
-from tasks.shutdown import hand_on
+from tasks.shutdown import hand_on, take_back
 
 log = structlog.get_logger(__name__)
 
@@ -194,6 +194,8 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> Generator[None, Answ
                 goes_on = end_round(engine, passage)
             else:
                 goes_on = _stays_here(engine, passage, step, queue) and (yield from _do(engine, passage, step))
+    except Stopping:
+        take_back(passage)
     except ExecutionError as error:
         step = passage.step
         fail(engine.settings, passage, step, error, provider_of(engine.settings, passage, step) if step else None)

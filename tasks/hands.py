@@ -68,6 +68,11 @@ class Hands:
         for each hand in `AHEAD_SECONDS`."""
         return 0 < self._busy < self._quick()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self._closed
+
     def promise(self, wanted: int, *, ahead: bool = True) -> int:
         """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or
         `give_back` does not; 0 once the hands are closed."""

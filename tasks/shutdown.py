@@ -51,15 +51,24 @@ HANDED_BACK = "handed back"
 
 def hand_back(engine: Engine, passage: Passage) -> None:
     """Leave a call that has no effect to another process."""
+    take_back(passage)
+    if _last_word(engine, passage) and passage.handed_to is not None:
+        ring(passage.handed_to, [passage.execution_id])
+
+
+def take_back(passage: Passage) -> None:
+    """Leave an outside call to another process that was announced and of which nothing has been said."""
     step = passage.step
     if step is None or step.queue is None:
         return
     passage.put_off(step)
+    if step.id in passage.messages:
+        passage.message(step, status="pending", sending_at=None)
     if passage.stage == "generating":
         passage.enter(passage.base_stage)
+    elif passage.stage == "sending":
+        passage.enter("ready_to_send")
     passage.hand_over(step.queue)
-    if _last_word(engine, passage):
-        ring(step.queue, [passage.execution_id])
 
 
 def give_up(engine: Engine, passage: Passage) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import psycopg2
 import pytest
 from crew import provider_calls
+from dramatiq import Worker
 
-from cast import HELLO, WRITTEN, Alice, counters, finished, messages, stages, steps
+from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
 from models.database import value
 from sandbox.server import Running
 from settings import Settings
 from tasks.engine import Engine
+from tasks.executions import carry_on
 from waiting import eventually
 
 
@@ -75,6 +77,37 @@ def test_the_outside_world_is_spoken_to_only_when_that_is_on_record(
         assert provider_calls(sandbox, provider) == 0
 
     assert finished(accepted)["status"] == "succeeded"
+    assert provider_calls(sandbox, provider) == 1
+
+
+@pytest.mark.parametrize(
+    ("workflow", "provider", "stage"),
+    [(WRITTEN, "gemini", "eligible"), (HELLO, "mailgun", "ready_to_send")],
+    ids=["generation", "sending"],
+)
+def test_what_was_announced_and_not_said_when_a_worker_stops_is_said_by_another(
+    engine: Engine, idle: Worker, sandbox: Running, settings: Settings, workflow: list[dict[str, Any]], provider: str,
+    stage: str,
+) -> None:  # fmt: skip
+    alice = Alice()
+    alice.automation(workflow)
+    idle.resume()
+    with nothing_is_recorded(settings):
+        execution_id = alice.trigger().executions[0]["executionId"]
+        eventually(lambda: (engine.hands._open, engine.hands._busy) == (1, 0))
+        idle.pause()
+        engine.hands.close()
+
+    left = eventually(lambda: (one := execution(execution_id))["status"] == "waiting" and one)
+    assert (left["stage"], left["deliveries"]) == (stage, 0)
+    assert [(one["status"], one["attempts"]) for one in steps(execution_id).values()] == [("pending", 0)]
+    assert {one["status"] for one in messages(execution_id)} <= {"pending"}
+    assert provider_calls(sandbox, provider) == 0
+
+    engine.employ(4, carry_on)
+    idle.resume()
+    assert finished(execution_id)["status"] == "succeeded"
+    assert [one["attempts"] for one in steps(execution_id).values()] == [1] * len(workflow)
     assert provider_calls(sandbox, provider) == 1
 
 
