@@ -13,8 +13,10 @@ from typing import Any
 import httptools
 from urllib3 import HTTPHeaderDict
 
-#: More than this is not read of any answer.
+#: More than this is not read of any answer's body.
 LARGEST_ANSWER_BYTES = 1024 * 1024
+#: Nor more than this of what is beside it: headers, and the lengths of chunks.
+MOST_BESIDE_THE_BODY_BYTES = 256 * 1024
 
 _PIECE_BYTES = 65_536
 
@@ -33,6 +35,7 @@ class Reading:
             lenient_headers=True, lenient_chunked_length=True, lenient_optional_cr_before_lf=True
         )
         self._ended = False
+        self._received = 0
         self.status = 0
         self.headers = HTTPHeaderDict()
         self.body = bytearray()
@@ -62,7 +65,10 @@ class Reading:
             if not piece:
                 self._end_of_connection()
                 return
+            self._received += len(piece)
             self._feed(piece)
+            if self._received - len(self.body) > MOST_BESIDE_THE_BODY_BYTES:
+                raise http.client.HTTPException("more headers than are read")
             if len(self.body) > LARGEST_ANSWER_BYTES:
                 self.cut_short = True
                 return

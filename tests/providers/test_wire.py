@@ -135,17 +135,40 @@ def test_an_answer_is_read_up_to_its_bound(scripted: Start) -> None:
     assert answer.json() == {}
 
 
-def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted: Start) -> None:
+def pouring(what: bytes) -> Callable[[Server, socket.socket], None]:
+    """Sends this without an end, until nobody reads any more."""
+
     def pour(_: Server, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock.sendall(b"x" * 65536)
+                sock.sendall(what)
 
-    server = scripted(answering(b"HTTP/1.1 200 OK\r\n\r\n", then=pour))
+    return pour
+
+
+def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted: Start) -> None:
+    server = scripted(answering(b"HTTP/1.1 200 OK\r\n\r\n", then=pouring(b"x" * 65536)))
 
     answer = wire.exchange(call(server))
 
     assert (len(answer.body), answer.cut_short) == (wire.LARGEST_ANSWER_BYTES, True)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Name: again\r\n" * 1000),
+        (b"HTTP/1.1 200 OK\r\nX-Name: ", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Name: again\r\n" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;name=%s\r\nx\r\n" % (b"x" * 1000)),
+    ],
+    ids=["headers", "a header", "trailers", "chunks"],
+)
+def test_what_comes_beside_the_body_without_an_end_is_given_up(scripted: Start, begun: bytes, more: bytes) -> None:
+    server = scripted(answering(begun, then=pouring(more)))
+
+    with pytest.raises(UnknownOutcome, match="cut the connection"):
+        wire.exchange(call(server))
 
 
 @pytest.mark.parametrize(
