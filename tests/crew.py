@@ -47,6 +47,16 @@ def let_lease_run_out(execution_id: str) -> None:
     )
 
 
+def waiting_for_a_lock() -> int:
+    """How many sessions of this test's database wait for a lock; the server has those of other tests too."""
+    return int(
+        value(
+            "select count(*) from pg_locks l join pg_stat_activity a using (pid) "
+            "where not l.granted and a.datname = current_database()"
+        )
+    )
+
+
 def provider_calls(sandbox: Running, provider: str = "mailgun") -> int:
     """How many messages the provider accepted."""
     return len(sandbox.messages(provider=provider))

@@ -8,11 +8,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from crew import provider_calls
+from crew import provider_calls, waiting_for_a_lock
 from dramatiq import Worker
 
 from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
-from models.database import value
 from sandbox.server import Running
 from settings import Settings
 from tasks.engine import Engine
@@ -68,11 +67,10 @@ def test_the_outside_world_is_spoken_to_only_when_that_is_on_record(
 ) -> None:
     alice = Alice()
     alice.automation(workflow)
-    waiting = "select count(*) from pg_locks where not granted and relation = 'steps'::regclass"
     with nothing_is_recorded(settings):
         accepted = alice.trigger()
         # No hand stands still for its record, and none has anything else to do.
-        eventually(lambda: value(waiting) == 1 and (engine.hands._open, engine.hands._busy) == (1, 0))
+        eventually(lambda: waiting_for_a_lock() == 1 and (engine.hands._open, engine.hands._busy) == (1, 0))
         assert not engine.hands._to_go_on
         assert provider_calls(sandbox, provider) == 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import meta_world as meta
 import pytest
-from crew import at_once, books_balance
+from crew import at_once, books_balance, waiting_for_a_lock
 from meta_world import IG, PERSON, comment, contacts, echo, event, executions, page_comment, payloads, says, tell
 
 import clock
@@ -324,7 +324,7 @@ def test_an_answer_that_is_being_taken_in_while_the_wait_is_recorded_is_not_lost
         conversation.record_received(
             alice.workspace_id, contact["id"], "instagram", "mid-q", kind="message", text="yes", at=clock.now()
         )
-        eventually(lambda: value("select count(*) from pg_locks where not granted"))
+        eventually(waiting_for_a_lock)
 
     assert goes_on(settings, executions()[0]["id"])["status"] == "succeeded"
     assert contacts()[0]["tags"] == ["seen"]

@@ -8,7 +8,7 @@ from typing import Any
 import dramatiq
 import psycopg2
 import pytest
-from crew import at_once, provider_calls
+from crew import at_once, provider_calls, waiting_for_a_lock
 from dramatiq import Worker
 
 from cast import HELLO, Alice, at_rest, bob, execution, finished
@@ -222,11 +222,6 @@ def test_batches_that_cross_make_and_change_the_same_contacts_without_a_deadlock
     assert executions() == 320
 
 
-def _somebody_waits_for_a_lock(cursor: Any) -> bool:
-    cursor.execute("select count(*) from pg_locks where not granted")
-    return bool(cursor.fetchone()[0])
-
-
 def test_a_batch_that_postgresql_chose_as_the_victim_of_a_deadlock_is_tried_again(
     alice: Alice, settings: Settings
 ) -> None:
@@ -235,7 +230,7 @@ def test_a_batch_that_postgresql_chose_as_the_victim_of_a_deadlock_is_tried_agai
     with psycopg2.connect(settings.database_url) as other, other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute(made, (alice.workspace_id, "z@example.com"))
         answers = pool.submit(alice.triggers, batch)
-        eventually(lambda: _somebody_waits_for_a_lock(cursor), within=3)
+        eventually(waiting_for_a_lock, within=3)
         cursor.execute(made, (alice.workspace_id, "a@example.com"))
         other.commit()
         assert all(isinstance(answer, Accepted) for answer in answers.result(10))
