@@ -196,17 +196,16 @@ class Ledger:
 
     def _recorded(self, records: list[Progress], again: bool) -> list[bool]:
         """Of each whether it is on record now; runs are counted with it, or marked as due where that fails."""
-        if not self.tracker.counts(records):
-            moved = self._record(records, again, counts=False)
-            self.tracker.tell_due(records)
-            return [record.execution_id in moved for record in records]
+        connection, counts = self._connection(), self.tracker.counts(records)
         try:
-            moved = self._record(records, again, counts=True)
+            moved = self._record(records, again, counts=counts)
         except psycopg2.Error as error:
-            if self._connection().closed:
+            if not counts or connection.closed:
                 raise
-            moved = self._record(records, again, counts=False)
+            counts = False
+            moved = self._record(records, again, counts=counts)
             self.tracker.rest(error)
+        if not counts:
             self.tracker.tell_due(records)
         return [record.execution_id in moved for record in records]
 

@@ -19,14 +19,14 @@ from psycopg2.errors import LockNotAvailable
 
 import metrics
 from models.database import Row, driver_error, rows, transaction, value
-from models.progress import Progress
+from models.progress import CountRun, Progress
 
 log = structlog.get_logger(__name__)
 
 #: Seconds without another attempt after one that failed: a tracker that is broken must not slow down what it tracks.
 REST_SECONDS = 5.0
 
-#: Milliseconds that a record waits for a lock of somebody's while it counts: then it goes on without counting.
+#: Milliseconds that counting waits for a lock of somebody's: then a record goes on without it, and what is due waits.
 LOCK_TIMEOUT_MS = 1_000
 
 #: What a record that counts does more, as part of its statement (`models/ledger_sql`), after its executions have moved:
@@ -73,16 +73,17 @@ class Tracker:
 
     def counts(self, records: Sequence[Progress]) -> bool:
         """Whether these are to be recorded by the statement that counts."""
-        return any(self._concerns(record) for record in records) and time.monotonic() >= self._rests_until
+        return any(map(self._run_of, records)) and time.monotonic() >= self._rests_until
 
-    def _concerns(self, record: Progress) -> bool:
-        return record.run is not None and self.forced is not False
+    def _run_of(self, record: Progress) -> CountRun | None:
+        return None if self.forced is False else record.run
 
     def said_of(self, record: Progress, counts: bool) -> dict[str, Any]:
         """What its record has to say of an execution's run: its id, to be counted, or that it is due."""
-        if record.run is None or not self._concerns(record):
+        run = self._run_of(record)
+        if run is None:
             return {}
-        return {"run_id": record.run.id} if counts else {"run_due_at": record.run.at}
+        return {"run_id": run.id} if counts else {"run_due_at": run.at}
 
     def rest(self, error: Exception) -> None:
         """Counting failed where the same record without it did not: mark runs as due for a while."""
@@ -95,9 +96,8 @@ class Tracker:
 
     def tell_due(self, records: Sequence[Progress]) -> None:
         """Count in the metrics what was marked as due."""
-        for record in records:
-            if record.run is not None and self._concerns(record):
-                metrics.runs_counted_total.labels(kind=record.run.kind, result="failed").inc()
+        for run in filter(None, map(self._run_of, records)):
+            metrics.runs_counted_total.labels(kind=run.kind, result="failed").inc()
 
 
 def count_due(most: int) -> list[Tracked]:
@@ -114,7 +114,7 @@ def count_due(most: int) -> list[Tracked]:
 
 def _count_due(most: int) -> list[Row]:
     with transaction():
-        rows("set local lock_timeout = '1s'")
+        rows(f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
         return rows("select execution_id, automation_id, contact_id, kind, counted from count_due_runs(%s)", (most,))
 
 

@@ -21,7 +21,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -106,9 +106,9 @@ class Watched(HTTPConnection):
         if _progress.call is not None and _progress.limit is not None:
             _progress.limit.socket = self.sock
             _progress.limit.at = time.monotonic() + _progress.call.read_seconds
-        read: Any = http.client.HTTPConnection.getresponse(self)
+        read = cast(Reading, http.client.HTTPConnection.getresponse(self))
         self._idle_since = time.monotonic()
-        return read  # type: ignore[no-any-return]
+        return read
 
     def send(self, data: Any) -> None:
         if _progress.started:

@@ -7,7 +7,7 @@ import socket
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import structlog
 
@@ -22,7 +22,7 @@ from settings import Settings
 from tasks.hands import Hands
 from tasks.last_words import LastWords
 from tasks.leases import Leases
-from tasks.passage import Passage
+from tasks.passage import Course, Passage
 
 log = structlog.get_logger(__name__)
 
@@ -68,20 +68,17 @@ class Engine:
                 self._workflows.popitem(last=False)
         return workflow
 
-    def announce(self, passage: Passage) -> Generator[None, Answer, None]:
+    def announce(self, passage: Passage) -> Course[None]:
         """Have what is about to be done on record before it is done: goes on once that is durable, in whichever hand
         is free then. `LeaseLost` if the execution is another's by now; `Stopping`."""
-        recorded = yield
-        if not recorded.result():
-            raise LeaseLost(passage.execution_id)
-        passage.recorded()
+        heed(passage, (yield))
         if self.hands.closed:
             raise Stopping
         self.leases.keep(passage)
 
     def employ(self, hands: int, work: Callable[[Passage], bool]) -> None:
         """Have so many threads work on what is claimed; `work` answers whether a passage is over."""
-        self.hands = Hands(hands, work, idle=self.ledger.hurry)
+        self.hands = Hands(hands, work, self.ledger.hurry)
         self.ledger.expects_more = lambda: self.hands.are_quick
 
     def close(self) -> None:
@@ -89,6 +86,13 @@ class Engine:
         self.leases.close()
         self.ledger.close()
         self.last_words.close()
+
+
+def heed(passage: Passage, recorded: Answer) -> None:
+    """Take note that its progress is on record; `LeaseLost` if the execution is another's by now."""
+    if not recorded.result():
+        raise LeaseLost(passage.execution_id)
+    passage.recorded()
 
 
 _engines: list[Engine] = []

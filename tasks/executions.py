@@ -11,7 +11,7 @@ fence has already refused what it wanted to write.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import dramatiq
 import structlog
@@ -29,7 +29,7 @@ from tasks.broker import ring
 from tasks.channels import address_of, channel_of, is_to_contact, provider_of
 from tasks.checking import check
 from tasks.composing import prepare
-from tasks.engine import Engine, Stopping, current
+from tasks.engine import Engine, Stopping, current, heed
 from tasks.failures import fail
 from tasks.follow_check import check_follow
 from tasks.generation import generate
@@ -52,7 +52,7 @@ STALE_SECONDS = 1.0
 UNREAD = Workflow(Trigger(""), Rules(), ())
 
 #: What does each action that speaks to the outside world.
-CALLS: dict[str, Callable[[Engine, Passage, Step], Course]] = {
+CALLS: dict[str, Callable[[Engine, Passage, Step], Course[bool]]] = {
     "generate_message": generate,
     "send_email": send,
     "send_sms": send,
@@ -115,9 +115,7 @@ def carry_on(passage: Passage) -> bool:
     return _proceed(engine, passage, _go_on(engine, passage, passage.queue))
 
 
-def _proceed(
-    engine: Engine, passage: Passage, course: Generator[None, Answer, None], announced: Answer | None = None
-) -> bool:
+def _proceed(engine: Engine, passage: Passage, course: Course[None], announced: Answer | None = None) -> bool:
     """Begin the course, or take it up where it was left until its announcement was on record."""
     structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
     follow: Callable[[Answer], None]
@@ -138,7 +136,7 @@ def _proceed(
         raise
 
 
-def _came_to_its_end(course: Generator[None, Answer, None], announced: Answer | None) -> bool:
+def _came_to_its_end(course: Course[None], announced: Answer | None) -> bool:
     """Go on to the end, or to the next announcement."""
     try:
         if announced is None:
@@ -150,7 +148,7 @@ def _came_to_its_end(course: Generator[None, Answer, None], announced: Answer | 
     return False
 
 
-def _again(engine: Engine, passage: Passage, course: Generator[None, Answer, None]) -> Callable[[Answer], None]:
+def _again(engine: Engine, passage: Passage, course: Course[None]) -> Callable[[Answer], None]:
     """Has a hand take the course up again when its announcement was answered."""
     return lambda recorded: engine.hands.go_on(lambda: _proceed(engine, passage, course, recorded))
 
@@ -158,9 +156,7 @@ def _again(engine: Engine, passage: Passage, course: Generator[None, Answer, Non
 def _part(engine: Engine, passage: Passage, recorded: Answer) -> tuple[str, str] | None:
     """The passage is on record, or the execution another's: let go of it, and say who goes on."""
     try:
-        if not recorded.result():
-            raise LeaseLost(passage.execution_id)
-        passage.recorded()
+        heed(passage, recorded)
     except (LeaseLost, *CONNECTION_ERRORS) as error:
         _leave(passage, error)
         return None
@@ -180,7 +176,7 @@ def _leave(passage: Passage, because: Exception) -> None:
         log.warning("postgres is away for too long, leaving", execution_id=passage.execution_id, error=text)
 
 
-def _go_on(engine: Engine, passage: Passage, queue: str) -> Generator[None, Answer, None]:
+def _go_on(engine: Engine, passage: Passage, queue: str) -> Course[None]:
     try:
         if passage.row["deliveries"] > DELIVERIES_BEFORE_QUARANTINE:
             raise Quarantined(
@@ -213,7 +209,7 @@ def _go_on(engine: Engine, passage: Passage, queue: str) -> Generator[None, Answ
         )
 
 
-def _do(engine: Engine, passage: Passage, step: Step) -> Course:
+def _do(engine: Engine, passage: Passage, step: Step) -> Course[bool]:
     """Do one step, measured; whether the passage goes on in place."""
     began = time.monotonic()
     try:

@@ -19,7 +19,7 @@ from tasks.passage import Course, Passage
 PROVIDER = "instagram"
 
 
-def check_follow(engine: Engine, passage: Passage, step: Step) -> Course:
+def check_follow(engine: Engine, passage: Passage, step: Step) -> Course[bool]:
     """Ask; whether the passage goes on in place."""
     person = (passage.contact or {}).get("instagram_id")
     if not person:

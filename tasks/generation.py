@@ -24,7 +24,7 @@ from tasks.writers import chosen
 log = structlog.get_logger(__name__)
 
 
-def generate(engine: Engine, passage: Passage, step: Step) -> Course:
+def generate(engine: Engine, passage: Passage, step: Step) -> Course[bool]:
     """Write the text; whether the passage goes on in place."""
     used = in_use(engine.settings, passage.row["workspace_id"])
     writer = chosen(used.settings, step)

@@ -34,15 +34,11 @@ MOST_AHEAD_OF_A_HAND = 16
 IN_STORE = 1
 
 
-def _nobody_told() -> None:
-    """Nobody wants to know."""
-
-
 class Hands:
     """So many threads, each doing `work` with one passage at a time; `work` answers whether the passage is over, and
     `idle` is told when no thread has anything to do."""
 
-    def __init__(self, number: int, work: Callable[[Passage], bool], idle: Callable[[], None] = _nobody_told) -> None:
+    def __init__(self, number: int, work: Callable[[Passage], bool], idle: Callable[[], None]) -> None:
         self._work = work
         self._idle = idle
         self._changed = threading.Condition(threading.Lock())

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import metrics
 from models.database import Row
@@ -33,9 +33,9 @@ NOTICES = frozenset({"slack", "discord", "webhook"})
 #: Stands for the contact in templates and conditions where a trigger named none.
 NOBODY: Mapping[str, Any] = {"id": ""}
 
-#: How a step with an outside call is done: it yields where what it announces must be on record before it goes on
-#: (`Engine.announce`), and answers whether the passage goes on in place.
-Course = Generator[None, Answer, bool]
+Done = TypeVar("Done")
+#: How a passage goes: it yields where what it announces must be on record before it goes on (`Engine.announce`).
+Course = Generator[None, Answer, Done]
 
 
 class Passage:

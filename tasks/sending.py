@@ -31,7 +31,7 @@ from tasks.places import take_place
 from tasks.reviews import awaits_review, rejection
 
 
-def send(engine: Engine, passage: Passage, step: Step) -> Course:
+def send(engine: Engine, passage: Passage, step: Step) -> Course[bool]:
     """Send, or find out that now is not the time; whether the passage goes on in place."""
     message = passage.messages.get(step.id)
     if message is not None and message["status"] == "sending":

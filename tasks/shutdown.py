@@ -26,8 +26,7 @@ def hand_on(engine: Engine, passages: Sequence[Passage]) -> None:
     """Leave what was claimed and not begun to other processes."""
     for passage in passages:
         passage.hand_over(passage.queue)
-        if _last_word(engine, passage):
-            ring(passage.queue, [passage.execution_id])
+        _hand_over_now(engine, passage)
         engine.leases.let_go(passage)
 
 
@@ -50,17 +49,16 @@ HANDED_BACK = "handed back"
 
 
 def hand_back(engine: Engine, passage: Passage) -> None:
-    """Leave a call that has no effect to another process."""
-    take_back(passage)
-    if _last_word(engine, passage) and passage.handed_to is not None:
-        ring(passage.handed_to, [passage.execution_id])
+    """Leave a call that has no effect to another process; nothing where its hand has gone on meanwhile."""
+    if take_back(passage):
+        _hand_over_now(engine, passage)
 
 
-def take_back(passage: Passage) -> None:
-    """Leave an outside call to another process that was announced and of which nothing has been said."""
+def take_back(passage: Passage) -> bool:
+    """Leave the outside call that was announced to another process; False where its step makes none."""
     step = passage.step
     if step is None or step.queue is None:
-        return
+        return False
     passage.put_off(step)
     if step.id in passage.messages:
         passage.message(step, status="pending", sending_at=None)
@@ -69,6 +67,7 @@ def take_back(passage: Passage) -> None:
     elif passage.stage == "sending":
         passage.enter("ready_to_send")
     passage.hand_over(step.queue)
+    return True
 
 
 def give_up(engine: Engine, passage: Passage) -> None:
@@ -78,6 +77,11 @@ def give_up(engine: Engine, passage: Passage) -> None:
     error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
     fail(engine.settings, passage, passage.step, error, provider_of(engine.settings, passage, passage.step))
     _last_word(engine, passage)
+
+
+def _hand_over_now(engine: Engine, passage: Passage) -> None:
+    if _last_word(engine, passage) and passage.handed_to is not None:
+        ring(passage.handed_to, [passage.execution_id])
 
 
 def _last_word(engine: Engine, passage: Passage) -> bool:

@@ -21,7 +21,7 @@ from tasks.engine import Engine
 from tasks.executions import UNREAD, carry_on
 from tasks.hands import MOST_AHEAD_OF_A_HAND, Hands
 from tasks.passage import Passage
-from tasks.shutdown import hand_on
+from tasks.shutdown import hand_back, hand_on
 from waiting import eventually
 
 
@@ -50,7 +50,7 @@ def work() -> Work:
 
 @pytest.fixture
 def hands(work: Work) -> Iterator[Hands]:
-    made = Hands(2, work)
+    made = Hands(2, work, nobody)
     yield made
     made.close()
     work.may_end.release(100)
@@ -59,6 +59,10 @@ def hands(work: Work) -> Iterator[Hands]:
 def started(alice: Alice, count: int = 1) -> list[str]:
     people = [{"contact": {"email": f"c{number}@example.com"}} for number in range(count)]
     return [answer.executions[0]["executionId"] for answer in alice.triggers(people)]
+
+
+def nobody() -> None:
+    """Wants to know when the hands are idle."""
 
 
 def piece(name: str) -> Passage:
@@ -147,7 +151,7 @@ def test_a_hand_whose_passage_announces_something_takes_up_another(hands: Hands,
 
 
 def test_what_was_announced_is_gone_on_with_before_anything_new_but_for_one_that_is_kept_in_store(work: Work) -> None:
-    hands, work.announcing = Hands(1, work), {"a", "b"}
+    hands, work.announcing = Hands(1, work, nobody), {"a", "b"}
     for name in ("a", "b", "c", "d"):
         hands.give(piece(name))
     work.may_end.release(2)
@@ -184,7 +188,7 @@ def test_a_passage_keeps_its_place_until_it_is_over(hands: Hands, work: Work, mo
 
 
 def test_closed_hands_go_on_with_what_was_begun_and_then_end(work: Work) -> None:
-    hands, work.announcing = Hands(2, work), {"a"}
+    hands, work.announcing = Hands(2, work, nobody), {"a"}
     hands.promise(1)
     hands.give(piece("a"))
     work.may_end.release()
@@ -259,6 +263,23 @@ def test_what_was_claimed_and_not_begun_goes_on_elsewhere_at_once(engine: Engine
     idle.resume()
     assert finished(execution_id)["status"] == "succeeded"
     books_balance()
+
+
+def test_a_call_whose_hand_has_gone_on_meanwhile_is_not_handed_back(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}, *HELLO])
+    (execution_id,) = started(alice)
+    row = engine.ledger.claim(execution_id)
+    assert row is not None
+    passage = Passage(row, engine.workflow(row["version_id"]), time.monotonic(), "generation")
+    # The text has come, and its hand is at a step that makes no call.
+    passage.call, passage.step = "generation", passage.workflow.steps[0]
+    before = execution(execution_id)
+
+    hand_back(engine, passage)
+
+    assert execution(execution_id) == before
+    assert passage.call == "generation"
 
 
 def test_a_passage_that_waited_too_long_for_a_hand_is_begun_anew(

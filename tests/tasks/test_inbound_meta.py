@@ -296,13 +296,18 @@ def goes_on(settings: Settings, execution_id: str) -> dict[str, Any]:
     return finished(execution_id)
 
 
-def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
-    alice: Alice, sandbox: Running, settings: Settings
-) -> None:
+def begin_to_send(alice: Alice, sandbox: Running) -> None:
+    """Instagram has the opening message, and has not yet answered us."""
     alice.automation(opening(*TAG), trigger="instagram.comment")
     sandbox.fault("instagram", "slow", seconds=1)
     tell(comment())
     eventually(lambda: sandbox.messages("instagram"))
+
+
+def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
+    alice: Alice, sandbox: Running, settings: Settings
+) -> None:
+    begin_to_send(alice, sandbox)
 
     tell(says("yes please"))
 
@@ -314,10 +319,7 @@ def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
 def test_an_answer_that_is_being_taken_in_while_the_wait_is_recorded_is_not_lost(
     alice: Alice, sandbox: Running, settings: Settings
 ) -> None:
-    alice.automation(opening(*TAG), trigger="instagram.comment")
-    sandbox.fault("instagram", "slow", seconds=1)
-    tell(comment())
-    eventually(lambda: sandbox.messages("instagram"))
+    begin_to_send(alice, sandbox)
 
     with transaction():
         (contact,) = rows("select id from contacts for update")
