@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import flask
 import structlog
@@ -18,19 +17,20 @@ from dashboard import csrf
 from dashboard.errors import Refusal, not_there
 from ephemeral.rate_limits import Limit, wait_seconds
 from models import api_key, session
+from models.api_key import Scope
 from models.audit import Actor
 from models.session import Session
 from settings import Settings
 
-#: `owner` is what only owners do: keys, members, credentials.
-Permission = Literal["trigger", "track", "read", "write", "owner"]
+#: What a route asks for: a key's scope, and what a role gives. `admin` is what only owners do.
+Permission = Scope
 
 COOKIE = session.COOKIE
 
 _OF_ROLE: dict[str, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write", "trigger", "track"}),
-    "owner": frozenset({"read", "write", "trigger", "track", "owner"}),
+    "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -89,9 +89,7 @@ def _by_key() -> Caller:
     if key is None:
         raise _unauthorized("This API key is not known or was revoked.")
     _note_use(key)
-    # A key that may change things may also make keys, never stronger than itself: the route for keys sees to that.
-    permissions = key.scopes | ({"owner"} if "write" in key.scopes else frozenset())
-    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), frozenset(permissions))
+    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), key.scopes)
 
 
 _noted: dict[str, float] = {}

@@ -10,13 +10,13 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from models.database import Row, acting_as, changed, connection, row, rows
 from models.ids import new_id
 
-Scope = Literal["trigger", "track", "read", "write"]
-SCOPES: tuple[Scope, ...] = ("trigger", "track", "read", "write")
+Scope = Literal["trigger", "track", "read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 #: How much of a secret is kept readable, for a person to tell keys apart.
 _PREFIX_LENGTH = 9
@@ -30,6 +30,8 @@ class ApiKey:
     workspace_id: str
     name: str
     scopes: frozenset[str]
+    #: Whether it may look at the deployment as a whole.
+    deployment_owner: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,20 @@ class IssuedKey:
         return f"IssuedKey(id={self.id!r})"
 
 
-def issue(workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES) -> IssuedKey:
-    """A new key with these scopes."""
+def issue(
+    workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES, *, deployment_owner: bool = False
+) -> IssuedKey:
+    """A new key with these scopes. `deployment_owner` needs the service's or the owner's connection."""
     key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
     with acting_as(workspace_id):
         changed(
-            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            (key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], _digest(key.secret), sorted(set(scopes))),
-        )
+            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes, deployment_owner) "
+            "values (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], _digest(key.secret), sorted(set(scopes)),
+                deployment_owner,
+            ),
+        )  # fmt: skip
     return key
 
 
@@ -61,7 +68,13 @@ def find(secret: str) -> ApiKey | None:
         found = row("select * from find_api_key(%s)", (_digest(secret),))
     if found is None:
         return None
-    return ApiKey(str(found["id"]), str(found["workspace_id"]), found["name"], frozenset(found["scopes"]))
+    return ApiKey(
+        str(found["id"]),
+        str(found["workspace_id"]),
+        found["name"],
+        frozenset(found["scopes"]),
+        found["deployment_owner"],
+    )
 
 
 def note_use(workspace_id: str, key_id: str) -> None:

@@ -77,14 +77,15 @@ def _kept(access_file: Path, workspace_id: str) -> dict[str, Any]:
 def _new_secrets(workspace_id: str, kept: dict[str, Any]) -> dict[str, str]:
     made = {}
     opened = api_key.find(kept["apiKey"]) if kept.get("apiKey") else None
-    if opened is None or opened.workspace_id != workspace_id:
-        made["apiKey"] = api_key.issue(workspace_id, KEY_NAME).secret
+    usable = opened is not None and opened.workspace_id == workspace_id and opened.scopes == set(api_key.SCOPES)
+    if opened is None or not usable or not opened.deployment_owner:
+        made["apiKey"] = api_key.issue(workspace_id, KEY_NAME, deployment_owner=True).secret
     user_id = user.id_of(OWNER_EMAIL)
     # A password that was changed since stays changed, though the file has the old one.
     if user_id is None or not kept.get("password"):
         made["password"] = secrets.token_urlsafe(12)
         if user_id is None:
-            user_id = user.create(OWNER_EMAIL, "Demo owner", made["password"])
+            user_id = user.create(OWNER_EMAIL, "Demo owner", made["password"], deployment_owner=True)
         else:
             user.set_password(user_id, made["password"])
         user.join(workspace_id, user_id, "owner")

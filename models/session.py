@@ -26,6 +26,8 @@ class Session:
     workspace_id: str
     role: Role
     expires_at: datetime
+    #: Whether they may look at the deployment as a whole.
+    deployment_owner: bool = False
 
 
 def start(member: Membership) -> str:

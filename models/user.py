@@ -45,13 +45,13 @@ def password_matches(password_hash: str | None, password: str) -> bool:
         return False
 
 
-def create(email: str, name: str, password: str) -> str:
+def create(email: str, name: str, password: str, *, deployment_owner: bool = False) -> str:
     """A new person without a workspace; their id. Needs the service's or the owner's connection."""
     user_id = new_id()
     with transaction():
         changed(
-            "insert into users (id, email, name, password_hash) values (%s, %s, %s, %s)",
-            (user_id, email, name, hash_password(password)),
+            "insert into users (id, email, name, password_hash, deployment_owner) values (%s, %s, %s, %s, %s)",
+            (user_id, email, name, hash_password(password), deployment_owner),
         )
     return user_id
 

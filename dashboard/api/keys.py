@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from dashboard.bodies import Body, ShortText
 from dashboard.errors import Refusal, not_there
 from dashboard.resource import Resource
 from models import api_key, audit
+from models.api_key import SCOPES, Scope
 from models.database import acting_as
 
 keys = Resource("keys")
@@ -27,17 +28,17 @@ class NewKey(Body):
     """A key to be made."""
 
     name: ShortText
-    scopes: Annotated[list[Literal["trigger", "track", "read", "write"]], Field(min_length=1, max_length=4)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 
-@keys.api("GET", "/api/keys", permission="read", answer={"keys": shapes.listing(shapes.record(**_KEY))})
+@keys.api("GET", "/api/keys", permission="admin", answer={"keys": shapes.listing(shapes.record(**_KEY))})
 def list_keys(call: Caller) -> Any:
     """List the keys of the workspace, without their secrets."""
     return success(keys=[named(one) for one in api_key.every(call.workspace_id)])
 
 
 @keys.api(
-    "POST", "/api/keys", permission="owner", body=NewKey, answer={"key": shapes.record(**_KEY, secret=shapes.TEXT)},
+    "POST", "/api/keys", permission="admin", body=NewKey, answer={"key": shapes.record(**_KEY, secret=shapes.TEXT)},
     status=201,
 )  # fmt: skip
 def issue_key(call: Caller, body: NewKey) -> Any:
@@ -54,7 +55,7 @@ def issue_key(call: Caller, body: NewKey) -> Any:
     return success(201, key={**named(made), "secret": issued.secret})
 
 
-@keys.api("DELETE", "/api/keys/{key_id}", permission="owner", answer={})
+@keys.api("DELETE", "/api/keys/{key_id}", permission="admin", answer={})
 def revoke_key(call: Caller, key_id: str) -> Any:
     """End a key at once."""
     with acting_as(call.workspace_id):
@@ -67,7 +68,7 @@ def revoke_key(call: Caller, key_id: str) -> Any:
 @keys.api(
     "GET",
     "/api/audit",
-    permission="read",
+    permission="admin",
     query=shapes.Page,
     answer={
         "entries": shapes.listing(

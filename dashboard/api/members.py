@@ -34,7 +34,7 @@ class NewMember(Body):
     role: Literal["owner", "operator", "viewer"]
 
 
-@members.api("GET", "/api/members", permission="read", answer={"members": shapes.listing(shapes.record(**_MEMBER))})
+@members.api("GET", "/api/members", permission="admin", answer={"members": shapes.listing(shapes.record(**_MEMBER))})
 def list_members(call: Caller) -> Any:
     """List who belongs to the workspace."""
     return success(members=[named(one) for one in user.members(call.workspace_id)])
@@ -43,7 +43,7 @@ def list_members(call: Caller) -> Any:
 @members.api(
     "POST",
     "/api/members",
-    permission="owner",
+    permission="admin",
     body=NewMember,
     answer={"member": shapes.record(**_MEMBER), "password": shapes.maybe(shapes.TEXT)},
     status=201,
@@ -62,7 +62,7 @@ def add_member(call: Caller, body: NewMember) -> Any:
     return success(201, member=named(made), password=password if is_new else None)
 
 
-@members.api("DELETE", "/api/members/{member_id}", permission="owner", answer={})
+@members.api("DELETE", "/api/members/{member_id}", permission="admin", answer={})
 def remove_member(call: Caller, member_id: str) -> Any:
     """Take a person out and end their sessions here. The last owner stays."""
     found = [one for one in user.members(call.workspace_id) if str(one["id"]) == member_id] if is_id(member_id) else []

@@ -56,7 +56,7 @@ def show_model(call: Caller) -> Any:
     return success(**task.shown(stored.of(call.workspace_id)))
 
 
-@model_settings.api("PUT", "/api/settings/model", permission="owner", body=WantedModel, answer=_ANSWER)
+@model_settings.api("PUT", "/api/settings/model", permission="admin", body=WantedModel, answer=_ANSWER)
 def change_model(call: Caller, body: WantedModel) -> Any:
     """Change it; workers follow within seconds, and what waited for credentials goes on."""
     problems = task.problems(call.workspace_id, body.wanted())

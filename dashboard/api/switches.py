@@ -33,7 +33,7 @@ def show_switches(call: Caller) -> Any:
     return _shown(task.held(settings(), call.workspace_id))
 
 
-@switches.api("PUT", "/api/settings/switches", permission="write", body=WantedSwitches, answer=_ANSWER)
+@switches.api("PUT", "/api/settings/switches", permission="admin", body=WantedSwitches, answer=_ANSWER)
 def turn_switches(call: Caller, body: WantedSwitches) -> Any:
     """Turn switches; every process sees it within five seconds."""
     wanted = {name: value for name in NAMES if (value := getattr(body, name)) is not None}

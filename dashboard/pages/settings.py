@@ -49,13 +49,13 @@ def show() -> Any:
         for name, (title, does, off) in SWITCHES.items()
     ]  # fmt: skip
     model = model_settings.shown(stored.of(call.workspace_id))
-    return frame.render("settings.html", call, switches=shown, model=model, may_own="owner" in call.permissions)
+    return frame.render("settings.html", call, switches=shown, model=model, may_own="admin" in call.permissions)
 
 
 @settings_pages.post("/settings/model")
 def choose_model() -> Any:
     """Change which model writes; an empty field is left to the environment, an empty key stays as it was."""
-    call = frame.visitor("owner")
+    call = frame.visitor("admin")
     given = {name: _field(name) for name in ("provider", "model", "maxTokens", "temperature", "baseUrl")}
     if flask.request.form.get("forgetKey"):
         given["apiKey"] = None
@@ -88,7 +88,7 @@ def _number(text: str) -> Any:
 @settings_pages.post("/settings/switches/<name>")
 def turn(name: str) -> Any:
     """Turn one switch."""
-    call = frame.visitor("write")
+    call = frame.visitor("admin")
     if name not in NAMES:
         flask.abort(404)
     on = flask.request.form.get("on") == "true"

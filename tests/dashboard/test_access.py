@@ -150,7 +150,7 @@ def test_the_page_shows_the_automations_and_switches_them(bob: Browser, alice: P
 
 
 def test_a_key_is_never_stronger_than_the_one_that_made_it(alice: Producer) -> None:
-    weak = alice.post("/api/keys", {"name": "weak", "scopes": ["write", "read"]}).json["key"]
+    weak = alice.post("/api/keys", {"name": "weak", "scopes": ["admin", "read"]}).json["key"]
     maker = Producer(alice.client, alice.workspace_id, weak["secret"])
     assert maker.post("/api/keys", {"name": "n", "scopes": ["trigger"]}).status_code == 403
     assert maker.post("/api/keys", {"name": "n", "scopes": ["read"]}).status_code == 201
@@ -164,3 +164,13 @@ def test_a_keys_secret_is_shown_once_and_a_revoked_key_is_401(alice: Producer) -
     assert alice.ask("DELETE", f"/api/keys/{made['id']}").status_code == 200
     assert producer.get("/api/contacts").status_code == 401
     assert alice.ask("DELETE", f"/api/keys/{made['id']}").status_code == 404
+
+
+def test_a_key_with_the_scope_write_does_nothing_that_only_owners_do(alice: Producer) -> None:
+    made = alice.post("/api/keys", {"name": "n", "scopes": ["read", "write", "trigger", "track"]}).json["key"]
+    writer = Producer(alice.client, alice.workspace_id, made["secret"])
+    assert writer.post("/api/keys", {"name": "n", "scopes": ["read"]}).status_code == 403
+    assert writer.post("/api/members", {"email": "eve@example.com", "role": "owner"}).status_code == 403
+    assert writer.ask("PUT", "/api/settings/switches", json={"statsInApi": False}).status_code == 403
+    for path in ("/api/keys", "/api/members", "/api/audit"):
+        assert writer.get(path).status_code == 403, path

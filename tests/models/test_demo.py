@@ -63,7 +63,7 @@ def test_the_first_start_makes_a_workspace_with_people_and_automations(start):
 
 def test_access_json_says_what_opens_the_doors(start, told):
     says = start()
-    assert api_key.find(says["apiKey"]).scopes == {"trigger", "track", "read", "write"}
+    assert api_key.find(says["apiKey"]).scopes == {"trigger", "track", "read", "write", "admin"}
     member, password_hash = user.find_sign_in(says["email"])
     assert (member.role, member.workspace_id) == ("owner", says["workspaceId"])
     assert user.password_matches(password_hash, says["password"])

@@ -9,7 +9,7 @@ import click
 from workers.terminal import Refused, actor, connected, in_workspace, named, show_json, show_table, workspace_id
 from workers.terminal import as_json as json_option
 
-SCOPES = ("trigger", "track", "read", "write")
+SCOPES = ("trigger", "track", "read", "write", "admin")
 
 
 @click.group()
