@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 #: The directory that the programs are run from.
 ROOT = Path(__file__).resolve().parent
@@ -221,16 +221,17 @@ class Settings:
     )
 
     database_url: str = _secret(
-        "DATABASE_URL", "The owner's PostgreSQL (16 or newer); set, the embedded server is not started.",
+        "DATABASE_URL", "The owner's PostgreSQL (16 or newer), never through a pooler; set, the embedded server is not "
+        "started.",
         shown="the embedded server", kind=POSTGRES,
     )  # fmt: skip
     database_app_url: str = _secret(
-        "DATABASE_APP_URL", "The dashboard's connection, as a member of `beckon_app`.",
-        shown="DATABASE_URL as role beckon_app", kind=POSTGRES,
+        "DATABASE_APP_URL", "The dashboard's connection: `beckon_app` or a member of it.",
+        shown="DATABASE_URL, acting as beckon_app", kind=POSTGRES,
     )  # fmt: skip
     database_service_url: str = _secret(
-        "DATABASE_SERVICE_URL", "The workers' connection, as a member of `beckon_service`.",
-        shown="DATABASE_URL as role beckon_service", kind=POSTGRES,
+        "DATABASE_SERVICE_URL", "The workers' connection: `beckon_service` or a member of it.",
+        shown="DATABASE_URL, acting as beckon_service", kind=POSTGRES,
     )  # fmt: skip
     redis_url: str = _secret(
         "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database it names (0 where it names "
@@ -388,14 +389,6 @@ def _next_redis_database(url: str) -> str:
     return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
 
 
-def _as_role(owner_url: str, role: str) -> str:
-    """The owner's URL, taking on another role as the connection is made."""
-    parts = urlsplit(owner_url)
-    query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -c role={role}".strip()
-    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
-
-
 _ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
@@ -452,9 +445,8 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
     sandbox_port_told = "sandbox_port" in values
     values["embedded_database"] = "database_url" not in values
     values["embedded_redis"] = "redis_url" not in values
-    owner = values.setdefault("database_url", f"postgresql://beckon@/beckon?host={run}")
-    for attribute, role in (("database_app_url", "beckon_app"), ("database_service_url", "beckon_service")):
-        values.setdefault(attribute, _as_role(owner, role))
+    for attribute, role in DATABASE_ROLES.items():
+        values.setdefault(attribute, values.get("database_url") or _embedded_url(run, role, kept))
     values.setdefault("redis_url", f"unix://{run}/redis.sock?db=0")
     if "telnyx_public_key" not in values:
         values["telnyx_webhook_seed"] = kept.get("telnyx_webhook_seed", "")
@@ -466,6 +458,20 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
     values.setdefault("url", f"http://{_reachable(values.get('host', '127.0.0.1'))}:{port}")
     values.setdefault("sandbox_port", default_sandbox_port(port))
     return values
+
+
+#: The role of each URL. On the embedded server each logs in by itself, with a password that the first start generates.
+#: On another server all follow DATABASE_URL, which comes last here, and act as their role in every transaction.
+DATABASE_ROLES = {
+    "database_app_url": "beckon_app",
+    "database_service_url": "beckon_service",
+    "database_url": "beckon",
+}
+
+
+def _embedded_url(run: Path, role: str, kept: Mapping[str, Any]) -> str:
+    password = kept.get("database_passwords", {}).get(role)
+    return f"postgresql://{role}{f':{password}' if password else ''}@/beckon?host={run}"
 
 
 #: Settings that the first start generates and keeps where nobody sets them.

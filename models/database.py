@@ -3,6 +3,10 @@
 A process opens the pool once, as one of the two bound roles or as the owner (migrations alone). The dashboard reads
 and writes a tenant's rows only inside `acting_as`; outside of it row security shows it nothing. What must happen after
 a commit is given to `db.after_commit`, which waits for the outermost one.
+
+Nothing depends on startup options or on the session's state, because a connection pooler drops both. The first
+statement of every transaction sets the role, the workspace and all other settings for that transaction alone. It
+travels with BEGIN, or with the statement itself outside of a transaction, so it costs no round trip.
 """
 
 from __future__ import annotations
@@ -42,56 +46,138 @@ class WritesRefused(peewee.OperationalError):
     """The server answers, but is a standby or was told to take no writes: for us it is away."""
 
 
+class RoleRefused(peewee.OperationalError):
+    """The connection does not act as the program's role, so row security would not hold: nothing was read or written.
+
+    For us the server is away, as with WritesRefused: requests get 503, workers try again.
+    """
+
+
+def _first_statement(role: Role | None, workspace: str, last: str) -> str:
+    """Everything that a transaction needs, set for it alone. `workspace` and `last`, its last column, are SQL."""
+    settings = {
+        "beckon.workspace": workspace,
+        "beckon.clock_offset": f"'{clock.OFFSET_SECONDS}'",
+        "timezone": "'UTC'",
+        "statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'",
+        "idle_in_transaction_session_timeout": "'60000'",
+    }
+    if role is not None:
+        # First, so that the columns after it are computed as this role.
+        settings = {"role": f"'{role}'", **settings}
+    columns = [f"set_config('{name}', {value}, true)" for name, value in settings.items()]
+    return f"select {', '.join([*columns, last])}"
+
+
+def _proof(role: Role | None) -> str:
+    """A column that makes PostgreSQL itself refuse whatever follows in the same message, unless `role` is acting."""
+    if role is None:
+        return "null"
+    return f"case current_user when '{role}' then 0 else ('acts as ' || current_user || ', not {role}')::integer end"
+
+
 class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
-    """Peewee's pool, which takes a server without writes for one that is away and not for a mistake of ours."""
+    """Peewee's pool. Every transaction is bound to the process's role in its first statement, and a server without
+    writes counts as one that is away and not as a mistake of ours."""
+
+    def act_as(self, role: Role | None) -> None:
+        """Bind every later transaction to `role`; to nothing for the owner."""
+        self._role = role
+        self._opening = _first_statement(role, "%s", "current_user")
+        self._prefix = _first_statement(role, "''", _proof(role))
+
+    def begin(self, workspace_id: str = "", mode: str = "") -> None:
+        """Begin a transaction, bound in the same round trip. `mode` is SQL's transaction mode.
+
+        Raises RoleRefused where another role would act.
+        """
+        try:
+            acting = super().execute_sql(f"begin {mode}; {self._opening}", (workspace_id,)).fetchone()[-1]
+        except peewee.PeeweeException as error:
+            self._roll_back_if_open()
+            if isinstance(error, peewee.ProgrammingError | peewee.DataError):
+                raise RoleRefused(f"PostgreSQL refuses the role {self._role}: {error}") from error
+            raise
+        if self._role not in (None, acting):
+            self._roll_back_if_open()
+            raise RoleRefused(f"the connection acts as {acting}, not as {self._role}")
+
+    def _roll_back_if_open(self) -> None:
+        if not self.connection().closed:
+            self.rollback()
+
+    def bound(self, sql: str) -> str:
+        """`sql` as a transaction of its own that is bound like any other, to be sent as one message."""
+        return f"{self._prefix}; {sql}"
+
+    def execute_bound(self, cursor: Any, sql: str, parameters: Any) -> None:
+        """Run `bound(sql)` with psycopg2's own cursor and errors. Raises RoleRefused as `begin` does."""
+        try:
+            cursor.execute(self.bound(sql), parameters)
+        except (psycopg2.ProgrammingError, psycopg2.DataError):
+            self._prove_role()
+            raise
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """One statement."""
+        """One statement; outside of a transaction, one of its own."""
+        alone = not self.in_transaction()
         try:
-            return super().execute_sql(sql, params)
+            return super().execute_sql(self.bound(sql) if alone else sql, params)
         except peewee.InternalError as error:
             if isinstance(driver_error(error), ReadOnlySqlTransaction):
                 raise WritesRefused(str(error)) from error
             raise
+        except (peewee.ProgrammingError, peewee.DataError):
+            if alone:
+                self._prove_role()
+            raise
+
+    def _prove_role(self) -> None:
+        """After an error that may be the role's or the statement's: raises RoleRefused if it was the role's."""
+        self.begin()
+        self.rollback()
 
 
 db = _Pool(None)
+db.act_as(None)
 _parameters: dict[str, Any] = {}
 
 
-def connection_parameters(url: str, role: Role | None) -> dict[str, Any]:
-    """What psycopg2 needs to connect to `url`, taking on `role` where the URL's own user is the owner."""
+def connection_parameters(url: str) -> dict[str, Any]:
+    """What psycopg2 needs to connect to `url`."""
     parameters: dict[str, Any] = dict(parse_dsn(url))
-    settings = {
-        "beckon.clock_offset": str(clock.OFFSET_SECONDS),
-        "timezone": "UTC",
-        "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-        "idle_in_transaction_session_timeout": "60000",
-    }
-    if role is not None and parameters.get("user") != role:
-        settings["role"] = role
-    options = [parameters.pop("options", ""), *(f"-c {name}={value}" for name, value in settings.items())]
-    parameters["options"] = " ".join(filter(None, options))
     parameters.setdefault("connect_timeout", "5")
     parameters.setdefault("application_name", "beckon")
     return parameters
 
 
+def is_direct(connection: Any) -> bool:
+    """Whether PostgreSQL itself is at the other end of this connection of psycopg2's. A pooler announces a process id
+    of its own; behind one, nothing may be kept in the session."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_backend_pid()")
+        return bool(cursor.fetchone()[0] == connection.info.backend_pid)
+
+
 def open_pool(url: str, role: Role | None, size: int) -> None:
     """Point the process at PostgreSQL: at most `size` connections, kept for five idle minutes."""
-    parameters = connection_parameters(url, role)
+    parameters = connection_parameters(url)
     if not db.is_closed():
         db.close()
     # Idle connections would go on to wherever the pool pointed before.
     db.close_idle()
     _parameters.clear()
     _parameters.update(parameters)
+    db.act_as(role)
     db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
 
 
 def lone_connection() -> Any:
-    """A connection outside the pool, for what belongs to a session: the caller closes it."""
-    return psycopg2.connect(**_parameters)
+    """A connection outside the pool, for what belongs to a session: the caller closes it, and binds what it runs by
+    `db.execute_bound`, each statement a transaction."""
+    lone = psycopg2.connect(**_parameters)
+    lone.autocommit = True
+    return lone
 
 
 @contextmanager
@@ -112,11 +198,21 @@ def transaction() -> Iterator[None]:
 
 
 @contextmanager
+def snapshot() -> Iterator[None]:
+    """A read-only transaction that sees one moment; never inside another transaction."""
+    with connection(), db.atomic("", "isolation level repeatable read read only"):
+        yield
+
+
+@contextmanager
 def acting_as(workspace_id: str) -> Iterator[None]:
     """A transaction that sees and writes the rows of one workspace alone."""
-    with transaction():
-        db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
-        yield
+    with connection():
+        inside = db.in_transaction()
+        with db.atomic(workspace_id):
+            if inside:
+                db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
+            yield
 
 
 def rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:

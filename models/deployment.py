@@ -1,17 +1,32 @@
-"""What a deployment of run tracking is judged by: what is recorded and what is due, the indexes and whether they are
-used, how long the statistics take, and how far back the runs reach. Read-only; needs the service's connection."""
+"""What a deployment is judged by. Of its connections, whom transactions act as. Of run tracking, what is recorded and
+what is due, the indexes and whether they are used, how long the statistics take, and how far back the runs reach.
+Read-only; but for the first it needs the service's connection."""
 
 from __future__ import annotations
 
 import time
 
-from models.database import Row, row, rows, transaction
+from models.database import Row, db, is_direct, row, rows, transaction
 from models.reports import runs
 
 #: Each index that the statistics and the counting need.
 INDEXES = ("automation_runs_newest", "executions_run_due")
 #: Automations in one page of the list, about.
 A_PAGE = 50
+
+
+def acting_role() -> Row:
+    """Whom this process's transactions act as: `acting`, and the `login` behind it, with what each may pass by
+    (`acting_power`, `login_power`: superuser, bypassrls or null); and whether the connection is `direct`."""
+    power = "case when {0}.rolsuper then 'superuser' when {0}.rolbypassrls then 'bypassrls' end as {0}_power"
+    with transaction():
+        found = row(
+            "select acting.rolname as acting, login.rolname as login, "
+            f"{power.format('acting')}, {power.format('login')} from pg_roles acting, pg_roles login "
+            "where acting.rolname = current_user and login.rolname = session_user"
+        )
+        assert found is not None
+        return {**found, "direct": is_direct(db.connection())}
 
 
 def recorded() -> Row:

@@ -1,4 +1,7 @@
-"""The scheduler's leadership and the record of its duties."""
+"""The scheduler's leadership and the record of its duties.
+
+Leadership is a lock of a session, so the scheduler's connection must be direct and not through a pooler.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 from psycopg2.extras import Json
 
-from models.database import CONNECTION_ERRORS, Row, changed, connection, lone_connection, row, rows, transaction
+from models.database import CONNECTION_ERRORS, Row, changed, connection, db, lone_connection, row, rows, transaction
 
 #: Of the advisory lock; any number that nobody else on the server uses.
 LOCK = 7_223_017
@@ -33,7 +36,8 @@ class Leader:
             return True
         try:
             with self._lock_holder.cursor() as cursor:
-                cursor.execute(
+                db.execute_bound(
+                    cursor,
                     "insert into leadership (one, host, pid, since, seen_at) "
                     "values (true, %s, %s, beckon_now(), beckon_now()) on conflict (one) do update set "
                     "since = case when (leadership.host, leadership.pid) = (excluded.host, excluded.pid) "
@@ -41,7 +45,6 @@ class Leader:
                     "host = excluded.host, pid = excluded.pid, seen_at = excluded.seen_at",
                     (socket.gethostname(), os.getpid()),
                 )
-            self._lock_holder.commit()
         except CONNECTION_ERRORS:
             return False
         self._seen_at = time.monotonic()
@@ -54,9 +57,8 @@ def leading() -> Iterator[Leader | None]:
     holder = lone_connection()
     try:
         with holder.cursor() as cursor:
-            cursor.execute("select pg_try_advisory_lock(%s)", (LOCK,))
+            db.execute_bound(cursor, "select pg_try_advisory_lock(%s)", (LOCK,))
             taken = cursor.fetchone()[0]
-        holder.commit()
         yield Leader(holder) if taken else None
     finally:
         holder.close()

@@ -21,9 +21,9 @@ import psycopg2
 import structlog
 
 from models import effects, run
-from models.database import CONNECTION_ERRORS, Row, db
+from models.database import CONNECTION_ERRORS, Row, db, is_direct
 from models.json_text import json_text
-from models.ledger_sql import CLAIM, PLANNING, RECORD, RECORD_AND_COUNT
+from models.ledger_sql import CLAIM, PLANNING, RECORD, RECORD_AND_COUNT, Statement
 from models.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,9 @@ class Ledger:
         self.expects_more: Callable[[], bool] = bool
         self._nobody_at_work = threading.Event()
         self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
-        self._prepared_on: Any = None
+        #: The connection that was looked at, and whether it keeps what is prepared on it.
+        self._looked_at: Any = None
+        self._keeps_prepared = False
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._thread.start()
 
@@ -216,9 +218,9 @@ class Ledger:
         with connection.cursor() as cursor:
             try:
                 if together:
-                    cursor.execute("begin")
+                    db.begin()
                 written = self._already_written(cursor, records) if again else set()
-                moved, tracked = self._write_down(cursor, records, counts)
+                moved, tracked = self._write_down(cursor, records, counts, alone=not together)
                 for record in records:
                     if record.effects and record.execution_id in moved:
                         effects.apply(cursor, record.execution_id, record.effects)
@@ -232,7 +234,9 @@ class Ledger:
         self._tracked += tracked
         return moved | written
 
-    def _write_down(self, cursor: Any, records: list[Progress], counts: bool) -> tuple[set[str], list[run.Tracked]]:
+    def _write_down(
+        self, cursor: Any, records: list[Progress], counts: bool, *, alone: bool
+    ) -> tuple[set[str], list[run.Tracked]]:
         executions = [
             {
                 "id": record.execution_id,
@@ -250,13 +254,14 @@ class Ledger:
         )
         given = (*(json_text(part) for part in lists), [record.execution_id for record in records])
         if counts:
-            cursor.execute(
-                f"set local lock_timeout = {run.LOCK_TIMEOUT_MS}; "
-                "execute record_and_count(%s, %s, %s, %s, %s::uuid[], %s)",
-                (*given, self.tracker.forced),
-            )
+            sql = f"set local lock_timeout = {run.LOCK_TIMEOUT_MS}; {RECORD_AND_COUNT.run(self._keeps_prepared)}"
+            parameters = Statement.parameters((*given, self.tracker.forced))
         else:
-            cursor.execute("execute record_progress(%s, %s, %s, %s, %s::uuid[])", given)
+            sql, parameters = RECORD.run(self._keeps_prepared), Statement.parameters(given)
+        if alone:
+            db.execute_bound(cursor, sql, parameters)
+        else:
+            cursor.execute(sql, parameters)
         found = cursor.fetchall()
         tracked = [run.Tracked(id, *looked_at) for id, _, *looked_at in found if looked_at[0] is not None]
         return {values[0] for values in found}, tracked
@@ -264,19 +269,21 @@ class Ledger:
     def _connection(self) -> Any:
         db.connect(reuse_if_open=True)
         connection = db.connection()
-        if self._prepared_on is not connection:
+        if self._looked_at is not connection:
             connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("deallocate all")
-                cursor.execute(PLANNING)
-                cursor.execute(CLAIM)
-                cursor.execute(RECORD)
-                cursor.execute(RECORD_AND_COUNT)
-            self._prepared_on = connection
+            self._keeps_prepared = is_direct(connection)
+            if self._keeps_prepared:
+                self._prepare(connection)
+            self._looked_at = connection
         return connection
 
+    def _prepare(self, connection: Any) -> None:
+        statements = [statement.prepare for statement in (CLAIM, RECORD, RECORD_AND_COUNT)]
+        with connection.cursor() as cursor:
+            db.execute_bound(cursor, "; ".join(["deallocate all", PLANNING, *statements]), None)
+
     def _disconnect(self) -> None:
-        self._prepared_on = None
+        self._looked_at = None
         if not db.is_closed():
             db.manual_close()
 
@@ -284,9 +291,10 @@ class Ledger:
         wanted = list({one for claim in claims for one in claim.ids})
         alone = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
         with self._connection().cursor() as cursor:
-            cursor.execute(
-                "execute claim_executions(%s::uuid[], %s, %s, %s::uuid[])",
-                (wanted, self.owner, self.lease_seconds, alone),
+            db.execute_bound(
+                cursor,
+                CLAIM.run(self._keeps_prepared),
+                Statement.parameters((wanted, self.owner, self.lease_seconds, alone)),
             )
             names = [column.name for column in cursor.description]
             found = {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}

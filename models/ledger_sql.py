@@ -2,7 +2,8 @@
 
 Both are prepared and planned once for a connection, because planning them costs more than running them. The plan is
 made while the tables may still be empty and is kept while they grow, so it is told to go by the indexes: a scan that
-is cheap over ten rows would be run over a million.
+is cheap over ten rows would be run over a million. Behind a pooler, which gives every transaction another session, the
+same statements run unprepared.
 
 **claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; where it is wanted
 alone, running under a lease that ran out), counts the delivery, raises the fence and returns all that a worker needs to
@@ -13,6 +14,11 @@ time (after a connection broke at its commit) changes nothing.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from models.progress import MESSAGE, STAGE, STATE, STEP
 from models.run import COUNT
@@ -31,17 +37,48 @@ def _replace(types: dict[str, str], keep: set[str], source: str) -> str:
     return ", ".join(f"{name} = {source}.{name}" for name in types if name not in keep)
 
 
-#: For the ledger's connection alone; said before the first plan is made.
-PLANNING = """
-set plan_cache_mode = force_generic_plan; set jit = off;
-set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off
-"""
+_BY_INDEXES = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: For the ledger's connection alone, where it is direct; said before the first plan is made.
+PLANNING = "set plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"set {name} = {to}" for name, to in _BY_INDEXES.items()
+)
+#: The same for one transaction, before a statement that is not prepared.
+_PLANNING_ONCE = "; ".join(f"set local {name} = {to}" for name, to in _BY_INDEXES.items())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement with parameters `$1` and so on, of these types."""
+
+    name: str
+    types: tuple[str, ...]
+    body: str
+
+    @property
+    def prepare(self) -> str:
+        """What prepares it in a session."""
+        return f"prepare {self.name} ({', '.join(self.types)}) as {self.body}"
+
+    def run(self, prepared: bool) -> str:
+        """What runs it once, for psycopg2, with what `parameters` answers."""
+        if prepared:
+            places = ", ".join(self._place(number) for number in range(1, len(self.types) + 1))
+            return f"execute {self.name}({places})"
+        return f"{_PLANNING_ONCE}; {re.sub(r'[$]([0-9]+)', lambda match: self._place(int(match[1])), self.body)}"
+
+    def _place(self, number: int) -> str:
+        return f"%(p{number})s::{self.types[number - 1]}"
+
+    @staticmethod
+    def parameters(values: Sequence[Any]) -> dict[str, Any]:
+        """The values of `$1` and so on, under the names that `run` has for them."""
+        return {f"p{number}": value for number, value in enumerate(values, start=1)}
+
 
 #: The contact as templates and rules see it; making JSON of its whole row would cost more than the rest of the claim.
 _CONTACT = ", ".join(f"'{name}', ct.{name}" for name in CONTACT)
 
-CLAIM = f"""
-prepare claim_executions (uuid[], text, double precision, uuid[]) as
+_CLAIM = f"""
 with wanted as materialized (
     select e.id, e.stage, e.stage_since, e.status, e.waiting_for
     from executions e
@@ -92,9 +129,9 @@ join automations a on a.id = c.automation_id
 join workspaces w on w.id = c.workspace_id
 left join contacts ct on ct.id = c.contact_id
 """
+CLAIM = Statement("claim_executions", ("uuid[]", "text", "double precision", "uuid[]"), _CLAIM)
 
 _RECORD = f"""
-prepare {{name}} (json, json, json, json, uuid[]{{types}}) as
 with given as materialized (
     -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
     select * from json_to_recordset($1)
@@ -150,12 +187,19 @@ with given as materialized (
 select m.id, (select count(*) from counted), {{found}}
 """
 
-RECORD = _RECORD.format(
-    name="record_progress", types="", count="", ran="false", found="null, null, null, null from moved m"
+_LISTS = ("json", "json", "json", "json", "uuid[]")
+RECORD = Statement(
+    "record_progress",
+    _LISTS,
+    _RECORD.format(count="", ran="false", found="null, null, null, null from moved m"),
 )
 #: The same, which counts runs too; each row says which run was looked at, and whether it was counted.
-RECORD_AND_COUNT = _RECORD.format(
-    name="record_and_count", types=", boolean", count=f"{COUNT.strip()},", ran="id in (select c.id from chosen c)",
-    found="w.automation_id, w.contact_id, w.run_kind, c.id is not null "
-    "from moved m left join wanted w on w.id = m.id left join chosen c on c.id = m.id",
+RECORD_AND_COUNT = Statement(
+    "record_and_count",
+    (*_LISTS, "boolean"),
+    _RECORD.format(
+        count=f"{COUNT.strip()},", ran="id in (select c.id from chosen c)",
+        found="w.automation_id, w.contact_id, w.run_kind, c.id is not null "
+        "from moved m left join wanted w on w.id = m.id left join chosen c on c.id = m.id",
+    ),
 )  # fmt: skip

@@ -2,6 +2,9 @@
 
 Any number of processes may call `migrate` at once: an advisory lock lets one through. An applied file that was edited
 afterwards is refused, because then nobody knows what the schema is.
+
+The owner needs neither SUPERUSER nor BYPASSRLS. It may take on the two roles and inherits neither. Row security is
+forced, so the owner sees no tenant's rows: a migration that changes rows does so after `set local role beckon_service`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import psycopg2
 from playhouse.migrations import Migration, Runner
 from playhouse.pool import PooledPostgresqlDatabase
 
-from models.database import connection_parameters
+import clock
+from models.database import connection_parameters, is_direct
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 #: Any number, as long as nobody else on the server takes the same advisory lock.
@@ -74,18 +78,27 @@ class _Runner(Runner):  # type: ignore[misc]
 
 @contextmanager
 def _locked(url: str) -> Iterator[tuple[Any, _Runner]]:
-    parameters = connection_parameters(url, role=None)
-    parameters["options"] += " -c statement_timeout=0"
+    parameters = connection_parameters(url)
     database = PooledPostgresqlDatabase(parameters.pop("dbname"), max_connections=2, **parameters)
     try:
         with database.connection_context():
             if database.connection().server_version < OLDEST_SERVER:
                 raise MigrationRefused("PostgreSQL is too old: Beckon needs version 16 or newer")
+            _prepare_session(database)
             database.execute_sql("select pg_advisory_lock(%s)", (LOCK,))
             yield database, _Runner(database, str(FOLDER), table_name="schema_migrations")
             database.execute_sql("select pg_advisory_unlock(%s)", (LOCK,))
     finally:
         database.close_all()
+
+
+def _prepare_session(database: Any) -> None:
+    """Everything below belongs to one session, the lock first of all: refused where a pooler shares sessions out."""
+    if not is_direct(database.connection()):
+        raise MigrationRefused("its connection goes through a pooler: migrations need the owner's direct connection")
+    database.execute_sql("set timezone = 'UTC'")
+    database.execute_sql("set statement_timeout = 0")
+    database.execute_sql("select set_config('beckon.clock_offset', %s, false)", (str(clock.OFFSET_SECONDS),))
 
 
 def migrate(url: str) -> list[str]:
@@ -108,6 +121,7 @@ def upgrade(url: str) -> Upgrade:
         except (peewee.PeeweeException, psycopg2.Error) as error:
             raise MigrationRefused(f"a migration failed and was rolled back: {error}".strip()) from error
         _remember_hashes(database, runner)
+        _hand_functions_over(database)
         said = [notice.partition(":")[2].strip() for notice in database.connection().notices if _is_ours(notice)]
         return Upgrade(applied, sorted(_indexes(database) - before), said)
 
@@ -142,29 +156,42 @@ def pending(url: str) -> list[str]:
 
 
 def _ensure_roles(database: Any) -> None:
-    for role in ROLES:
-        try:
-            with database.atomic():
+    try:
+        with database.atomic():
+            for role in ROLES:
                 _ensure_role(database, role)
-        except (peewee.ProgrammingError, psycopg2.errors.InsufficientPrivilege) as error:
-            raise MigrationRefused(
-                f'the role "{role}" is missing and DATABASE_URL may not create or grant it; as a superuser run: '
-                f"create role {role} nologin; grant {role} to <owner>"
-            ) from error
+    except (peewee.ProgrammingError, psycopg2.errors.InsufficientPrivilege) as error:
+        owner = database.execute_sql("select quote_ident(current_user)").fetchone()[0]
+        app, service = ROLES
+        raise MigrationRefused(
+            f"its user may not make or take on the roles {app} and {service}; as a superuser run: "
+            f"create role {app} nologin; create role {service} nologin; "
+            f"grant {app}, {service} to {owner} with inherit false, set true"
+        ) from error
 
 
 def _ensure_role(database: Any, role: str) -> None:
-    found = database.execute_sql(
-        "select pg_has_role(current_user, oid, 'member') from pg_roles where rolname = %s", (role,)
-    ).fetchone()
-    if found is None:
+    there = database.execute_sql("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
+    if there is None:
         # Two databases of one server may get here together; the loser finds the role made.
         database.execute_sql(
             f"do $$ begin create role {role} nologin nosuperuser nobypassrls; "
             "exception when duplicate_object or unique_violation then null; end $$"
         )
-    if found is None or not found[0]:
-        database.execute_sql(f"grant {role} to current_user")
+    may_act, inherits, may_grant = database.execute_sql(
+        "select pg_has_role(%(role)s, 'set'), pg_has_role(%(role)s, 'usage') and not rolsuper, "
+        "pg_has_role(%(role)s, 'member with admin option') from pg_roles where rolname = current_user",
+        {"role": role},
+    ).fetchone()
+    # Policies for a role hold for whoever inherits it, and then the owner would see every row.
+    if not may_act or (inherits and may_grant):
+        database.execute_sql(f"grant {role} to current_user with inherit false, set true")
+
+
+def _hand_functions_over(database: Any) -> None:
+    """Functions that were restored without their owners, or made by a migration that forgot it."""
+    if database.execute_sql("select to_regproc('hand_functions_over')").fetchone()[0] is not None:
+        database.execute_sql("call hand_functions_over()")
 
 
 def _digest(migration: Migration) -> str:

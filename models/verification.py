@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from models.database import row, rows, transaction
+from models.database import row, rows, snapshot
 from models.invariants import INVARIANTS, Invariant
 
 #: Ids of violations that are named; all are counted.
@@ -35,8 +35,7 @@ def verify(workspace_id: str | None = None, only: Collection[str] = ()) -> Itera
     Runs in one read-only snapshot that lasts until the iterator is used up, so changes made meanwhile are not seen.
     Needs the service's connection, outside of any transaction.
     """
-    with transaction():
-        rows("set transaction isolation level repeatable read, read only")
+    with snapshot():
         rows("set local statement_timeout = 0")
         for invariant in [one for one in INVARIANTS if not only or one.name in only]:
             yield _ask(invariant, workspace_id)

@@ -68,13 +68,22 @@ def _set_environment() -> None:
     os.environ.update(
         BECKON_ENV_FILE=str(home / "none.env"),
         BECKON_HOME=str(home),
-        DATABASE_URL=real.with_database(os.environ[DATABASE], database),
+        DATABASE_URL=(owner := real.with_database(os.environ[DATABASE], database)),
+        **_urls_of_their_own(owner),
         REDIS_URL=real.with_redis_database(redis_url, 2 * number),
         SECRET_KEY="a secret key of the tests, long enough",
         MAILGUN_WEBHOOK_SIGNING_KEY="mailgun signing key of the tests",
         META_APP_SECRET="meta app secret of the tests",
         META_VERIFY_TOKEN="meta verify token of the tests",
     )
+
+
+def _urls_of_their_own(owner: str) -> dict[str, str]:
+    """The programs log in by themselves on our own server; on another one they act as their roles over the owner's."""
+    if os.environ.get("TEST_DATABASE_URL"):
+        return {}
+    app, service = real.ROLES
+    return {"DATABASE_APP_URL": real.with_user(owner, app), "DATABASE_SERVICE_URL": real.with_user(owner, service)}
 
 
 def pytest_configure(config: pytest.Config) -> None:

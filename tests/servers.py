@@ -27,6 +27,10 @@ MAJOR = "TEST_POSTGRES_MAJOR"
 OLDEST_MAJOR, OLDEST_FOLDER = "16", "pginstall"
 
 
+#: Who the programs log in as, as they do on the embedded server of a copy.
+ROLES = ("beckon_app", "beckon_service")
+
+
 class TestServers:
     """PostgreSQL and Valkey in a temporary directory, alive from `start` to `stop`."""
 
@@ -49,6 +53,10 @@ class TestServers:
                 self._running.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
         if postgres:
             _wait(self._answers_sql)
+            # The owner stays the superuser here, because tests empty tables and look at every row with it.
+            run_sql(
+                with_database(self.servers.database_url, "postgres"), *(f"create role {one} login" for one in ROLES)
+            )
         if valkey:
             _wait(self._answers_ping)
 
@@ -106,6 +114,13 @@ def _wait(answers: Callable[[], bool], within: float = 30.0) -> None:
 def with_database(url: str, name: str) -> str:
     """The same server's URL, with another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def with_user(url: str, name: str) -> str:
+    """The same database's URL, for another user without a password."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{name}@{host}"))
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Servers:
 
     @property
     def database_url(self) -> str:
-        """The owner's URL of the database `beckon`."""
+        """The URL of the database `beckon` for the superuser of a cluster whose roles were not set up."""
         return f"postgresql://beckon@/beckon?host={self.run}"
 
     @property
@@ -182,7 +182,8 @@ def _initialise(servers: Servers, prefix: list[str]) -> None:
     half_made.rename(servers.cluster)
 
 
-def _options(settings: Mapping[str, str]) -> list[str]:
+def options(settings: Mapping[str, str]) -> list[str]:
+    """Settings as PostgreSQL's command line has them."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
@@ -210,7 +211,7 @@ def postgres_command(servers: Servers) -> list[str]:
     program = str(postgres_programs() / "postgres")
     # The namespace comes first: entering one forgets the signal that was asked for.
     prefix = [*unprivileged(), *dies_with_parent("INT")]
-    return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *_options(settings)]
+    return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *options(settings)]
 
 
 def redis_command(servers: Servers) -> list[str]:

@@ -6,6 +6,7 @@ the others are looked at all the same.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import peewee
 import psycopg2
@@ -21,8 +23,8 @@ import redis
 import settings
 from ephemeral import heartbeats
 from ephemeral.connection import open_ephemeral
-from models import database, duty, migrations, pause, workspace
-from models.database import Row, acting_as, connection_parameters
+from models import database, deployment, duty, migrations, pause, workspace
+from models.database import Row, acting_as
 from providers import REQUIRED_SECRETS
 from settings import Settings
 from tasks import accounts
@@ -105,7 +107,7 @@ def examine(told: Settings) -> Iterator[Check]:
     yield found_redis
     if postgres.status == "ok":
         yield _migrations(told)
-        yield from (_role(role, url) for role, url in _roles(told))
+        yield from (_role(told, role, url) for role, url in _roles(told))
         yield from _inside_postgres(told)
     if found_redis.status == "ok":
         yield _workers(told)
@@ -167,21 +169,50 @@ def _migrations(told: Settings) -> Check:
     return Check("migrations", "ok", "all applied")
 
 
+_OWN_URLS = {"beckon_app": "DATABASE_APP_URL", "beckon_service": "DATABASE_SERVICE_URL"}
+
+
 def _roles(told: Settings) -> tuple[tuple[database.Role, str], ...]:
     return ("beckon_app", told.database_app_url), ("beckon_service", told.database_service_url)
 
 
-def _role(role: database.Role, url: str) -> Check:
-    remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may create roles"
+def _role(told: Settings, role: database.Role, url: str) -> Check:
+    """What this program's transactions are, asked in one."""
+    database.open_pool(url, role, 1)
     try:
-        with closing(psycopg2.connect(**connection_parameters(url, role))) as connection, connection.cursor() as cursor:
-            cursor.execute("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
-            unbound = cursor.fetchone()[0]
-    except psycopg2.Error as error:
-        return Check(role, "problem", f"cannot be taken on: {_first_line(error)}", remedy)
-    if unbound:
-        return Check(role, "problem", "row security does not bind it", f"alter role {role} nosuperuser nobypassrls")
-    return Check(role, "ok", "can be taken on, row security binds it")
+        acting = deployment.acting_role()
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may make roles"
+        return Check(role, "problem", f"no transaction acts as it: {_first_line(error)}", remedy)
+    finally:
+        database.db.close_all()
+    words = f"transactions act as {acting['acting']}, logged in as {acting['login']}"
+    words += "" if acting["direct"] else ", through a pooler"
+    # The owner's own connection may have any login; a connection of a program's own has one that is bound as well.
+    ours = ("acting",) if url == told.database_url else ("acting", "login")
+    for who in ours:
+        power = acting[f"{who}_power"]
+        if power:
+            remedy = f"alter role {acting[who]} no{power}"
+            return Check(
+                role, "problem", f"{words}: {acting[who]} is {power}, so row security can be passed by", remedy
+            )
+    if url == told.database_url and not is_local(told):
+        words += ": the owner's connection, which may act as others too"
+        return Check(role, "note", words, f"set {_OWN_URLS[role]} to a login role of its own (docs/operating.md)")
+    return Check(role, "ok", f"{words}; row security binds it")
+
+
+def is_local(told: Settings) -> bool:
+    """Whether this copy is reached from its own machine alone."""
+    return all(_is_loopback(host) for host in (told.host, urlsplit(told.url).hostname or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _inside_postgres(told: Settings) -> Iterator[Check]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from settings import Settings
+from settings import DATABASE_ROLES, Settings
 
 ACCESS = "access.json"
 KEPT = "kept.json"
@@ -60,6 +60,7 @@ def ensure_kept(home: Path, sandbox_port: int | None = None) -> None:
         "mailgun_webhook_signing_key": secrets.token_hex(16),
         "meta_app_secret": secrets.token_hex(16),
         "meta_verify_token": secrets.token_urlsafe(24),
+        "database_passwords": {role: secrets.token_urlsafe(32) for role in DATABASE_ROLES.values()},
         **(_telnyx_pair() if "telnyx_public_key" not in kept else {}),
     }
     wanted = {**fresh, **kept}
@@ -67,6 +68,11 @@ def ensure_kept(home: Path, sandbox_port: int | None = None) -> None:
         wanted["sandbox_port"] = sandbox_port
     if wanted != kept:
         write_private(home / KEPT, wanted)
+
+
+def database_passwords(home: Path) -> dict[str, str]:
+    """With what the roles of the embedded PostgreSQL log in, by role."""
+    return dict(read(home / KEPT)["database_passwords"])
 
 
 def webhook_secrets(told: Settings) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import psycopg2
 import redis
-from psycopg2 import sql
 
-from models import migrations
+from models import embedded_roles, migrations
 from settings import Settings
 from workers import kept_files
 from workers.home import CannotStart
@@ -45,22 +44,11 @@ def _connect(told: Settings, url: str) -> Any:
 
 
 def check_postgres(told: Settings) -> None:
-    """PostgreSQL answers and is new enough; ours gets its database. Raises CannotStart."""
-    url = told.database_url.replace("/beckon?", "/postgres?") if told.embedded_database else told.database_url
-    with closing(_connect(told, url)) as connection:
+    """PostgreSQL answers and is new enough. Raises CannotStart."""
+    with closing(_connect(told, told.database_url)) as connection:
         version = connection.server_version
         if version < OLDEST_POSTGRES:
             raise CannotStart(f"DATABASE_URL: PostgreSQL {version // 10_000} is too old, 16 or newer is needed")
-        if told.embedded_database:
-            _ensure_database(connection)
-
-
-def _ensure_database(connection: Any) -> None:
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("select 1 from pg_database where datname = 'beckon'")
-        if cursor.fetchone() is None:
-            cursor.execute(sql.SQL("create database {}").format(sql.Identifier("beckon")))
 
 
 def _redis_state(told: Settings) -> dict[str, Any]:
@@ -93,9 +81,12 @@ def migrate(told: Settings) -> migrations.Upgrade:
     """Apply the missing migrations; what they did. Raises CannotStart."""
     check_postgres(told)
     try:
-        return migrations.upgrade(told.database_url)
+        upgrade = migrations.upgrade(told.database_url)
     except migrations.MigrationRefused as error:
         raise CannotStart(f"DATABASE_URL: {' '.join(str(error).split())}") from None
+    if told.embedded_database:
+        embedded_roles.let_owner_see(told.database_url)
+    return upgrade
 
 
 def prepare(told: Settings) -> dict[str, Any]:

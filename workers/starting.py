@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 import settings
-from workers import embedded, home, kept_files, supervision
+from workers import embedded, embedded_roles, home, kept_files, supervision
 from workers.home import CannotStart
 
 #: Seconds that all programs together may take until `/readyz` is 200.
@@ -96,14 +96,16 @@ class Start:
         self.told = dataclasses.replace(settings.load(), sandbox_port=port)
 
     def _lay_out(self) -> None:
-        """The sockets' directory, empty metrics, and PostgreSQL's cluster."""
+        """The sockets' directory, empty metrics, and PostgreSQL's cluster with its roles."""
         metrics = self.told.home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(mode=0o700)
         try:
             embedded.private_directory(self.told.run)
             if self.told.embedded_database:
-                embedded.make_cluster(supervision.servers_of(self.told))
+                servers = supervision.servers_of(self.told)
+                embedded.make_cluster(servers)
+                embedded_roles.set_up(servers, kept_files.database_passwords(self.told.home))
             if self.told.embedded_redis:
                 supervision.servers_of(self.told).append_only.mkdir(mode=0o700, exist_ok=True)
                 embedded.redis_program()

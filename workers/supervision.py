@@ -58,6 +58,9 @@ def environment(told: Settings) -> dict[str, str]:
         "BECKON_WORKERS": str(told.workers),
         "BECKON_SANDBOX_PORT": str(told.sandbox_port),
         "BECKON_RUN": str(told.run),
+        # supervisord.conf gives each program the one that it needs, in place of all three.
+        "DATABASE_APP_URL": told.database_app_url,
+        "DATABASE_SERVICE_URL": told.database_service_url,
         "BECKON_PYTHON": sys.executable,
         "BECKON_GUARD": shlex.join(embedded.dies_with_parent("TERM")),
         "BECKON_POSTGRES": shlex.join(embedded.postgres_command(servers)) if told.embedded_database else none,

@@ -165,8 +165,8 @@ def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
         cursor.execute("set session_replication_role = replica")
         cursor.execute(AT_REST)
         cursor.execute("analyze executions")
-        for told in (PLANNING, CLAIM, RECORD, RECORD_AND_COUNT):
-            cursor.execute(told)
+        for prepare in (PLANNING, CLAIM.prepare, RECORD.prepare, RECORD_AND_COUNT.prepare):
+            cursor.execute(prepare)
 
         cursor.execute(f"explain (format json) execute {statement}")
         scans = [

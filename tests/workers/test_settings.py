@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 import settings
 from settings import SettingsError
+from workers import kept_files
 
 
 @pytest.fixture
@@ -84,13 +86,23 @@ def test_settings_do_not_change(load):
         load().port = 1
 
 
-def test_the_programs_connect_to_the_owner_s_server_as_their_own_roles(load):
-    told = load(DATABASE_URL="postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff")
-    assert told.database_app_url == (
-        "postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff%20-c%20role%3Dbeckon_app"
-    )
-    assert told.database_service_url.endswith("role%3Dbeckon_service")
+def test_the_programs_connect_to_the_owner_s_server_unless_they_have_urls_of_their_own(load):
+    url = "postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff"
+    told = load(DATABASE_URL=url)
+    assert (told.database_app_url, told.database_service_url) == (url, url)
     assert not told.embedded_database
+    told = load(DATABASE_URL=url, DATABASE_APP_URL="postgresql://app@host/base")
+    assert (told.database_app_url, told.database_service_url) == ("postgresql://app@host/base", url)
+
+
+def test_each_url_of_the_embedded_server_has_a_login_and_a_password_of_its_own(load, tmp_path):
+    kept_files.ensure_kept(tmp_path)
+    told = load(BECKON_HOME=str(tmp_path))
+    urls = (told.database_url, told.database_app_url, told.database_service_url)
+    logins = [urlsplit(one) for one in urls]
+    assert [one.username for one in logins] == ["beckon", "beckon_app", "beckon_service"]
+    assert len({one.password for one in logins}) == 3
+    assert all(len(one.password or "") >= 32 for one in logins)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,134 @@
+"""The roles of the embedded PostgreSQL: what they are made by, and what its owner may see.
+
+Three roles log in: the owner `beckon`, who owns the database and everything in it, `beckon_app` and `beckon_service`.
+None is a superuser, none passes by row security, and none can become another but the owner the other two. The superuser
+that made the cluster cannot log in at all: what only it may do is done while no server runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+
+import psycopg2
+
+from models.database import connection_parameters
+
+OWNER = "beckon"
+#: The superuser. It has another name in a cluster that was just made and in those of older versions: there it is OWNER.
+SUPERUSER = "beckon_setup"
+
+#: PostgreSQL takes the superuser of a cluster for who made it, and neither drops nor demotes it. It can be renamed, but
+#: by another superuser alone.
+_FREE_THE_NAME = f"""
+do $$
+begin
+    if (select rolname from pg_roles where oid = 10) = '{OWNER}' then
+        create role beckon_renaming superuser;
+        set session authorization beckon_renaming;
+        alter role {OWNER} rename to {SUPERUSER};
+        set session authorization {SUPERUSER};
+        drop role beckon_renaming;
+    end if;
+end
+$$;
+"""
+
+_MAKE = """
+do $$
+begin
+    if not exists (select from pg_roles where rolname = '{role}') then
+        create role {role};
+    end if;
+end
+$$;
+"""
+
+_ATTRIBUTES = "login nosuperuser nobypassrls nocreatedb nocreaterole noreplication"
+
+#: Everything of ours in the database that the superuser owned. PostgreSQL refuses `reassign owned` for that role.
+HAND_OVER = f"""
+do $$
+declare
+    change text;
+begin
+    for change in
+        select format('alter schema %I owner to {OWNER}', nspname) from pg_namespace
+            where nspowner = 10 and nspname !~ '^pg_' and nspname <> 'information_schema'
+        union all
+        select format('alter %s %s owner to {OWNER}',
+            case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                else 'table' end, c.oid::regclass)
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relowner = 10 and c.relkind in ('r', 'p', 'v', 'm', 'S')
+            and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+            -- A sequence of a column goes with its table, what an extension made stays with that.
+            and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+                and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i')))
+        union all
+        select format('alter routine %s owner to {OWNER}', p.oid::regprocedure)
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where p.proowner = 10 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+            and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid
+                and d.deptype = 'e')
+        union all
+        select format('alter type %s owner to {OWNER}', t.oid::regtype)
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace left join pg_class c on c.oid = t.typrelid
+        where t.typowner = 10 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+            and (t.typtype in ('d', 'e', 'r') or c.relkind = 'c')
+            and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid
+                and d.deptype = 'e')
+    loop
+        execute change;
+    end loop;
+end
+$$;
+"""
+
+#: What lists the databases of a cluster.
+DATABASES = "select datname from pg_database;"
+MAKE_DATABASE = f"create database {OWNER} owner {OWNER};"
+
+
+def set_up(passwords: Mapping[str, str]) -> list[str]:
+    """Statements that make the three roles log in with these passwords, and nobody else. They may be run again."""
+    app_and_service = [role for role in passwords if role != OWNER]
+    return [
+        _FREE_THE_NAME,
+        *(_MAKE.format(role=role) for role in passwords),
+        *(f"alter role {role} {_ATTRIBUTES} password '{password}';" for role, password in passwords.items()),
+        f"grant {', '.join(app_and_service)} to {OWNER} with inherit false, set true;",
+        f"alter role {SUPERUSER} nologin password null;",
+    ]
+
+
+OWN_DATABASE = f"alter database {OWNER} owner to {OWNER};"
+
+
+def let_owner_see(url: str) -> None:
+    """Give the owner behind `url` a policy on every table that row security hides from it.
+
+    The embedded server's owner is the person who runs it: `access.json` has the URL, to look at every row with.
+    """
+    with (
+        closing(psycopg2.connect(**connection_parameters(url))) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            f"""
+            do $$
+            declare
+                secured regclass;
+            begin
+                for secured in
+                    select c.oid from pg_class c
+                    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relrowsecurity
+                        and not exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'owner')
+                loop
+                    execute format('create policy owner on %s to {OWNER} using (true) with check (true)', secured);
+                end loop;
+            end
+            $$
+            """
+        )
