@@ -61,11 +61,7 @@ class TestServers:
             _wait(self._answers_ping)
 
     def _answers_sql(self) -> bool:
-        try:
-            psycopg2.connect(with_database(self.servers.database_url, "postgres")).close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+        return answers_sql(with_database(self.servers.database_url, "postgres"))
 
     def _answers_ping(self) -> bool:
         try:
@@ -86,6 +82,15 @@ class TestServers:
                 process.kill()
                 process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def answers_sql(url: str) -> bool:
+    """Whether PostgreSQL lets us in."""
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
 
 
 @contextmanager
