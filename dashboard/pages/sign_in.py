@@ -14,6 +14,7 @@ import flask
 from dashboard import csrf
 from dashboard.access import COOKIE, settings, signed_in
 from dashboard.cooperation import compute
+from dashboard.own_paths import own_path
 from ephemeral.rate_limits import Limit, wait_seconds
 from models import audit, session, user
 from models.audit import Actor
@@ -105,10 +106,8 @@ def _wait(email: str) -> int:
 
 
 def _next() -> str:
-    """Where to go: a path of ours, never another site."""
-    wanted = flask.request.values.get("next", "")
-    ours = wanted.startswith("/") and wanted[1:2] not in ("/", "\\") and wanted.isprintable()
-    return wanted if ours else HOME
+    """Where the person wanted to go."""
+    return own_path(flask.request.values.get("next", ""), HOME)
 
 
 def _cookie() -> dict[str, Any]:
