@@ -9,7 +9,7 @@ import flask
 import clock
 import logs
 import settings as settings_module
-from dashboard import cooperation, errors, headers, request_log
+from dashboard import cooperation, errors, headers, hosts, proxies, request_log
 from dashboard.answers import Json
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
@@ -40,7 +40,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.extensions["settings"] = told
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
+    proxies.register(app)
     request_log.register(app)
+    hosts.register(app)
     headers.register(app)
     errors.register(app)
     for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):

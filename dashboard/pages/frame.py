@@ -17,6 +17,7 @@ import clock
 from dashboard import csrf
 from dashboard.access import COOKIE, Caller, Permission, caller, settings, signed_in
 from dashboard.bodies import Body, check
+from dashboard.cookies import set_cookie
 from dashboard.errors import Refusal, invalid
 from dashboard.own_paths import own_path
 from dashboard.pages import words
@@ -135,7 +136,7 @@ def theme() -> Literal["light", "dark", ""]:
 def remember_theme(answer: Any, chosen: str) -> None:
     """Keep the look for a year; anything else than light or dark follows the system again."""
     if chosen in ("light", "dark"):
-        answer.set_cookie(THEME, chosen, max_age=_YEAR_SECONDS, samesite="Lax", httponly=True)
+        set_cookie(answer, THEME, chosen, _YEAR_SECONDS)
     else:
         answer.delete_cookie(THEME)
 
@@ -145,7 +146,7 @@ def go(path: str, notice: str = "", *, bad: bool = False) -> Any:
     answer = flask.redirect(path, 303)
     if notice:
         value = quote(("!" if bad else " ") + notice[:500])
-        answer.set_cookie(NOTICE, value, max_age=60, samesite="Lax", httponly=True)
+        set_cookie(answer, NOTICE, value, 60)
     return answer
 
 
