@@ -16,6 +16,7 @@ from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import snapshot
 from dashboard.live.feeds import Feeds
+from dashboard.live.permits import Permits
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.scrape import ServersCollector
@@ -63,6 +64,7 @@ def connect(app: flask.Flask) -> None:
     broker.set_up(told)
     app.extensions["servers_collector"] = ServersCollector()
     app.extensions["feeds"] = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
+    app.extensions["permits"] = Permits()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
 
 
@@ -70,6 +72,7 @@ def disconnect(app: flask.Flask) -> None:
     """End what `connect` began."""
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
+    app.extensions["permits"].close()
 
 
 def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:
