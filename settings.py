@@ -92,6 +92,39 @@ def _read_networks(text: str) -> Networks:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+_HOST_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+
+
+def normal_host(text: str) -> str:
+    """A host without a port as hosts are compared: lower case, no final dot, IPv6 in brackets and shortest form.
+
+    Raises ValueError for what is no host.
+    """
+    if text.startswith("[") and text.endswith("]") and "%" not in text:
+        return f"[{ipaddress.IPv6Address(text[1:-1])}]"
+    name = text.lower().removesuffix(".")
+    if not text.isascii() or len(name) > 253 or not _HOST_NAME.fullmatch(name):
+        raise ValueError(text)
+    return name
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _read_hosts(text: str) -> tuple[str, ...]:
+    return tuple(normal_host(_bracketed(part.strip())) for part in text.split(",") if part.strip())
+
+
+def _host_of(url: str) -> str | None:
+    """The host that a URL names, in its normal form; None where it names none that can be compared."""
+    try:
+        return normal_host(_bracketed(urlsplit(url).hostname or ""))
+    except ValueError:
+        return None
+
+
 def _url(*schemes: str) -> Kind:
     def read(text: str) -> str:
         parts = urlsplit(text)
@@ -119,6 +152,7 @@ TEXT = Kind("text", str)
 PATH = Kind("a path", Path)
 SWITCH = Kind("1 or 0", _read_switch)
 NETWORKS = Kind("networks such as 10.0.0.0/8, separated by commas", _read_networks)
+HOSTS = Kind("host names or addresses without a port, separated by commas", _read_hosts)
 HTTP = _url("http", "https")
 POSTGRES = _url("postgresql", "postgres")
 REDIS = _url("redis", "rediss", "unix")
@@ -155,6 +189,20 @@ class Settings:
         "",
         "Address at which people and providers reach Beckon, where a proxy stands before it.",
         shown="http://BECKON_HOST:BECKON_PORT",
+    )
+    trusted_proxies: Networks = _variable(
+        "BECKON_TRUSTED_PROXIES",
+        NETWORKS,
+        (),
+        "Addresses of the reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` count.",
+        shown="",
+    )
+    allowed_hosts: tuple[str, ...] = _variable(
+        "BECKON_ALLOWED_HOSTS",
+        HOSTS,
+        (),
+        "Hosts that requests may name, besides `BECKON_URL`'s; others get 421.",
+        shown="localhost,127.0.0.1,[::1],BECKON_HOST",
     )
     workers: int = _variable(
         "BECKON_WORKERS",
@@ -323,6 +371,15 @@ class Settings:
         return f"http://{_reachable(self.host)}:{self.port}"
 
     @property
+    def served_hosts(self) -> frozenset[str]:
+        """The hosts that requests may name, in their normal form.
+
+        `BECKON_URL`'s and the one of `local_url` are always among them: people and providers come by the first, this
+        copy's own programs by the second.
+        """
+        return _served_hosts(self.allowed_hosts, self.url, self.local_url, self.host)
+
+    @property
     def meta_app_secrets(self) -> tuple[str, ...]:
         """The secrets that Meta's webhooks may be signed with: Instagram's own login has an app of its own."""
         return tuple(secret for part in self.meta_app_secret.split(",") if (secret := part.strip()))
@@ -368,6 +425,12 @@ def run_directory(home: Path) -> Path:
     shared = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
     digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
     return shared / f"beckon-{os.getuid()}-{digest}"
+
+
+@functools.lru_cache(maxsize=16)
+def _served_hosts(allowed: tuple[str, ...], url: str, local_url: str, bound: str) -> frozenset[str]:
+    listed = allowed or ("localhost", "127.0.0.1", "[::1]", _host_of(f"http://{_bracketed(bound)}"))
+    return frozenset(host for host in (*listed, _host_of(url), _host_of(local_url)) if host)
 
 
 def _reachable(host: str) -> str:

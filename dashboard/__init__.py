@@ -9,13 +9,14 @@ import flask
 import clock
 import logs
 import settings as settings_module
-from dashboard import cooperation, errors, headers, request_log
+from dashboard import cooperation, errors, headers, hosts, proxies, request_log
 from dashboard.answers import Json
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import snapshot
 from dashboard.live.feeds import Feeds
+from dashboard.live.permits import Permits
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.scrape import ServersCollector
@@ -40,7 +41,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.extensions["settings"] = told
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
+    proxies.register(app)
     request_log.register(app)
+    hosts.register(app)
     headers.register(app)
     errors.register(app)
     for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):
@@ -61,6 +64,7 @@ def connect(app: flask.Flask) -> None:
     broker.set_up(told)
     app.extensions["servers_collector"] = ServersCollector()
     app.extensions["feeds"] = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
+    app.extensions["permits"] = Permits()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
 
 
@@ -68,6 +72,7 @@ def disconnect(app: flask.Flask) -> None:
     """End what `connect` began."""
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
+    app.extensions["permits"].close()
 
 
 def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:

@@ -7,7 +7,7 @@ workspace of everything that follows is the caller's and comes from nowhere else
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import flask
 import structlog
@@ -20,6 +20,7 @@ from models import api_key, session
 from models.api_key import Scope
 from models.audit import Actor
 from models.session import Session
+from models.user import Role
 from settings import Settings
 
 #: What a route asks for: a key's scope, and what a role gives. `admin` is what only owners do.
@@ -27,7 +28,7 @@ Permission = Scope
 
 COOKIE = session.COOKIE
 
-_OF_ROLE: dict[str, frozenset[str]] = {
+_OF_ROLE: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write", "trigger", "track"}),
     "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
@@ -45,6 +46,8 @@ class Caller:
     permissions: frozenset[str]
     #: The person's session, where the caller is one.
     session: Session | None = None
+    #: The hash of the key or of the session's token.
+    credential: bytes = field(default=b"", repr=False)
 
 
 def settings() -> Settings:
@@ -53,12 +56,19 @@ def settings() -> Settings:
     return told
 
 
-def caller(permission: Permission, workspace_id: str | None = None) -> Caller:
+def permissions_of(role: Role) -> frozenset[str]:
+    """What a person with this role may do."""
+    return _OF_ROLE[role]
+
+
+def caller(permission: Permission, workspace_id: str | None = None, *, is_stream: bool = False) -> Caller:
     """The present request's caller, who has `permission`, in the workspace that the path names if it names one.
+
+    A stream is opened by a page without anybody being there, so it does not keep a session alive.
 
     Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
     """
-    found = _by_key() if "Authorization" in flask.request.headers else _by_session()
+    found = _by_key() if "Authorization" in flask.request.headers else _by_session(is_stream)
     structlog.contextvars.bind_contextvars(workspace_id=found.workspace_id, actor=found.actor.kind)
     flask.g.caller = found
     if workspace_id is not None and workspace_id.lower() != found.workspace_id:
@@ -88,22 +98,24 @@ def _by_key() -> Caller:
     key = api_key.find(secret.strip())
     if key is None:
         raise _unauthorized("This API key is not known or was revoked.")
-    _note_use(key)
-    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), key.scopes)
+    hashed = api_key.digest(secret.strip())
+    if _is_note_due(hashed):
+        api_key.note_use(key.workspace_id, key.id)
+    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), key.scopes, credential=hashed)
 
 
-_noted: dict[str, float] = {}
+_noted: dict[bytes, float] = {}
 
 
-def _note_use(key: api_key.ApiKey) -> None:
-    """Write that a key is in use at most once a minute."""
+def _is_note_due(credential: bytes) -> bool:
+    """Whether it is to be written that a key or session is in use: at most once a minute."""
     now = time.monotonic()
-    if now - _noted.get(key.id, -60.0) < 60:
-        return
+    if now - _noted.get(credential, -60.0) < 60:
+        return False
     if len(_noted) > 10_000:
         _noted.clear()
-    _noted[key.id] = now
-    api_key.note_use(key.workspace_id, key.id)
+    _noted[credential] = now
+    return True
 
 
 def signed_in() -> Session | None:
@@ -112,14 +124,23 @@ def signed_in() -> Session | None:
     return session.find(token) if token else None
 
 
-def _by_session() -> Caller:
+def _is_activity() -> bool:
+    """Whether a person is behind the present request: pages refresh their parts by themselves, with htmx."""
+    return flask.request.method not in _SAFE_METHODS or flask.request.headers.get("HX-Request") != "true"
+
+
+def _by_session(is_stream: bool) -> Caller:
     found = signed_in()
     if found is None:
         raise _unauthorized("Send an API key, or sign in.")
+    token = flask.request.cookies[COOKIE]
     if flask.request.method not in _SAFE_METHODS:
-        csrf.check(settings().secret_key, flask.request.cookies[COOKIE], settings().url)
+        csrf.check(settings().secret_key, token, settings().url)
+    hashed = session.digest(token)
+    if not is_stream and _is_activity() and _is_note_due(hashed):
+        session.note_use(found, token)
     actor = Actor("user", found.user_id, found.name or found.email)
-    return Caller(found.workspace_id, actor, _OF_ROLE[found.role], found)
+    return Caller(found.workspace_id, actor, permissions_of(found.role), found, hashed)
 
 
 def spend_triggers(who: str, count: int) -> None:

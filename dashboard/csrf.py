@@ -28,8 +28,16 @@ def check(secret_key: str, cookie: str, own_url: str) -> None:
     if flask.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise Refusal(403, "Another site began this request.")
     origin = flask.request.headers.get("Origin")
-    if origin and urlsplit(origin).netloc not in (flask.request.host, urlsplit(own_url).netloc):
+    if origin and _host_of(origin) not in (flask.request.host.lower(), _host_of(own_url)):
         raise Refusal(403, "Another site began this request.")
     given = flask.request.headers.get(HEADER) or flask.request.form.get(FIELD, "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), token_for(secret_key, cookie).encode()):
         raise Refusal(403, "The page is too old or not ours: load it again.")
+
+
+def _host_of(url: str) -> str | None:
+    """The host and port of a URL; None for what is none, such as the origin `null`."""
+    try:
+        return urlsplit(url).netloc.lower() or None
+    except ValueError:
+        return None

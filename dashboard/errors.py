@@ -30,6 +30,7 @@ FOR_PEOPLE = {
     405: ("Not this way", "Begin again at the page that leads here."),
     409: ("Something changed meanwhile", "Look at it again before you decide."),
     413: ("This is too large", "Send less at once."),
+    421: ("This host is not served", "Open Beckon at the address that its operator gave you."),
     422: ("Something is not right", "Mend what is named here, or leave it out."),
     429: ("Too much at once", "Wait a moment, then try again."),
     500: ("This is our fault", "Try it once more; if it happens again, report it with this number:"),

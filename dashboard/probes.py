@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 import flask
@@ -10,6 +9,7 @@ import flask
 import metrics
 from dashboard.access import settings
 from dashboard.errors import Refusal
+from dashboard.proxies import direct_peer
 from models.database import CONNECTION_ERRORS
 from models.reports import health
 
@@ -35,10 +35,9 @@ def ready() -> Any:
 @probes.get("/metrics")
 def exposition() -> Any:
     """Prometheus's text, for this machine and the networks that are allowed."""
-    address = ipaddress.ip_address(flask.request.remote_addr or "0.0.0.0")
-    forwarded = "X-Forwarded-For" in flask.request.headers or "Forwarded" in flask.request.headers
-    # Behind a proxy everybody comes from this machine: what was forwarded is not from here.
-    if forwarded or not any(address in network for network in settings().metrics_networks):
+    # Behind a proxy everybody comes from its address: what was forwarded is not from there.
+    peer = direct_peer()
+    if peer is None or not any(peer in network for network in settings().metrics_networks):
         raise Refusal(403, "Metrics are for the networks in BECKON_METRICS_NETWORKS.")
     return (
         metrics.exposition(flask.current_app.extensions["servers_collector"]),

@@ -9,6 +9,7 @@ import flask
 import structlog
 
 import metrics
+from dashboard.proxies import client_address
 from models.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,10 @@ def register(app: flask.Flask) -> None:
         answer.headers["X-Request-Id"] = flask.g.get("request_id", "")
         if flask.request.path not in QUIET:
             # The template, not the path: a hook's path is its secret.
-            log.info("request", method=method, route=route, status=answer.status_code, ms=round(seconds * 1000, 1))
+            log.info(
+                "request", method=method, route=route, status=answer.status_code, ms=round(seconds * 1000, 1),
+                address=client_address(),
+            )  # fmt: skip
         return answer
 
     @app.teardown_request

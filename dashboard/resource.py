@@ -96,7 +96,7 @@ def _guarded(view: View, operation: Operation) -> View:
     def answer(**parts: str) -> Any:
         given: dict[str, Any] = {}
         if operation.permission is not None:
-            given["call"] = _caller(operation.permission, parts)
+            given["call"] = _caller(operation, operation.permission, parts)
         for name, part in parts.items():
             if name.endswith("_id") and not is_id(part):
                 raise not_there()
@@ -109,5 +109,5 @@ def _guarded(view: View, operation: Operation) -> View:
     return answer
 
 
-def _caller(permission: Permission, parts: dict[str, str]) -> Caller:
-    return caller(permission, parts.pop("workspace_id", None))
+def _caller(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:
+    return caller(permission, parts.pop("workspace_id", None), is_stream=operation.stream)

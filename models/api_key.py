@@ -55,7 +55,7 @@ def issue(
             "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes, deployment_owner) "
             "values (%s, %s, %s, %s, %s, %s, %s)",
             (
-                key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], _digest(key.secret), sorted(set(scopes)),
+                key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], digest(key.secret), sorted(set(scopes)),
                 deployment_owner,
             ),
         )  # fmt: skip
@@ -65,7 +65,7 @@ def issue(
 def find(secret: str) -> ApiKey | None:
     """The key that this secret opens, unless it was revoked."""
     with connection():
-        found = row("select * from find_api_key(%s)", (_digest(secret),))
+        found = row("select * from find_api_key(%s)", (digest(secret),))
     if found is None:
         return None
     return ApiKey(
@@ -110,5 +110,6 @@ def revoke(workspace_id: str, key_id: str) -> bool:
         )
 
 
-def _digest(secret: str) -> bytes:
+def digest(secret: str) -> bytes:
+    """The hash by which a key is kept."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -55,7 +55,7 @@ def _remove_small_rows() -> dict[str, int]:
     kept_days = (KEEP_CALLBACK_DAYS,)
     return {
         "keys": changed("delete from idempotency_keys where created_at < beckon_now() - interval '24 hours'"),
-        "sessions": changed("delete from sessions where expires_at < beckon_now()"),
+        "sessions": changed("delete from sessions where not session_lasts(expires_at, used_at)"),
         "callbacks": changed(
             "delete from inbound_events where processed_at is not null "
             "and received_at < beckon_now() - make_interval(days => %s)",

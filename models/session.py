@@ -12,7 +12,7 @@ from models.user import Membership, Role
 
 #: The cookie that holds the token.
 COOKIE = "beckon_session"
-#: How long a browser stays signed in.
+#: How long a browser stays signed in at most; the function `session_lasts` ends it after twelve idle hours too.
 LIFETIME = timedelta(days=14)
 
 
@@ -34,30 +34,44 @@ def start(member: Membership) -> str:
     """Sign a browser in; the token for its cookie. Sessions that are long over go away with it."""
     token = secrets.token_urlsafe(32)
     with acting_as(member.workspace_id):
-        changed("delete from sessions where workspace_id = %s and expires_at < beckon_now()", (member.workspace_id,))
+        changed(
+            "delete from sessions where workspace_id = %s and not session_lasts(expires_at, used_at)",
+            (member.workspace_id,),
+        )
         changed(
             "insert into sessions (token_hash, user_id, workspace_id, expires_at) "
             "values (%s, %s, %s, beckon_now() + %s)",
-            (_digest(token), member.user_id, member.workspace_id, LIFETIME),
+            (digest(token), member.user_id, member.workspace_id, LIFETIME),
         )
     return token
 
 
 def find(token: str) -> Session | None:
-    """The session behind a cookie, unless it is over or the person is no longer a member."""
+    """The session behind a cookie, unless it is over, idle for too long, or the person is no longer a member."""
     with connection():
-        found = row("select * from find_session(%s)", (_digest(token),))
+        found = row("select * from find_session(%s)", (digest(token),))
     if found is None:
         return None
     ids = {name: str(found[name]) for name in ("user_id", "workspace_id")}
     return Session(**{**found, **ids})
 
 
+def note_use(session: Session, token: str) -> None:
+    """Remember that the person did something: exact to the minute, so that a busy browser does not write each time."""
+    with acting_as(session.workspace_id):
+        changed(
+            "update sessions set used_at = beckon_now() where token_hash = %s "
+            "and used_at < beckon_now() - interval '1 minute'",
+            (digest(token),),
+        )
+
+
 def end(session: Session, token: str) -> None:
     """Sign the browser out."""
     with acting_as(session.workspace_id):
-        changed("delete from sessions where token_hash = %s", (_digest(token),))
+        changed("delete from sessions where token_hash = %s", (digest(token),))
 
 
-def _digest(token: str) -> bytes:
+def digest(token: str) -> bytes:
+    """The hash by which a session is kept."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -16,6 +16,7 @@ from dashboard.bodies import Body
 from dashboard.errors import Refusal, invalid, not_there
 from dashboard.live import snapshot, streams
 from dashboard.live.feeds import Feeds, Full
+from dashboard.live.permits import Grant, Permits
 from dashboard.resource import Resource
 from models.reports.monitor_past import REACH
 from rules.problems import Problem
@@ -72,8 +73,10 @@ class Watched(Body):
 def watch_monitor(call: Caller, automation_id: str, query: Watched) -> Any:
     """Watch where an automation's contacts stand: a snapshot at once, then every two seconds, for a minute."""
     feeds: Feeds = flask.current_app.extensions["feeds"]
+    permits: Permits = flask.current_app.extensions["permits"]
+    permit = permits.issue(Grant(call.credential, call.workspace_id, "read"))
     try:
-        stream = feeds.open((call.workspace_id, automation_id, query.test))
+        stream = feeds.open((call.workspace_id, automation_id, query.test), permit)
     except Full:
         raise Refusal(503, "As many watch as may; ask again in a moment.", retry_after=ASK_AGAIN_SECONDS) from None
     if stream is None:

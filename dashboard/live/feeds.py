@@ -2,7 +2,7 @@
 
 A feed begins with its first watcher and ends after its last. A watcher has no queue: it is handed the newest frame when
 it can take one, so that a slow one gets fewer and holds up nobody, and one that left costs nothing. Streams end after a
-minute, because a right to watch is only looked at when one begins; browsers come back by themselves.
+minute, and within seconds when their permit is over; browsers come back by themselves.
 
 The feeds know nothing of what they carry: `read` answers the text for a key, or None where there is nothing any more.
 """
@@ -12,18 +12,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 import metrics
+from dashboard.live.permits import Permit
 from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
 #: A reading may take this part of the time at most: a slow one is done less often.
 LARGEST_SHARE = 0.25
+#: A stream looks at its permit at least once in so many seconds.
+PERMIT_SECONDS = 1.0
 #: Browsers come back after so many milliseconds.
 RETRY_MS = 2000
 
@@ -133,8 +137,11 @@ class Feeds:
         self._lock = threading.Lock()
         self._closed = False
 
-    def open(self, key: Hashable) -> Iterator[bytes] | None:
-        """A stream of this key; None where there is nothing to see. Raises `Full`, and what `read` raises."""
+    def open(self, key: Hashable, permit: Permit | None = None) -> Iterator[bytes] | None:
+        """A stream of this key; None where there is nothing to see. Raises `Full`, and what `read` raises.
+
+        The stream holds the `permit` while it is open, and ends with it; without one it lasts its whole time.
+        """
         self._admit()
         feed = self._feed(key)
         try:
@@ -147,7 +154,7 @@ class Feeds:
             return None
         # Others came while this one waited for its first reading.
         self._admit()
-        return self._stream(feed, first)
+        return self._stream(feed, first, permit)
 
     def close(self) -> None:
         """End every stream at once, and begin no other."""
@@ -169,11 +176,12 @@ class Feeds:
             made = self._feeds[key] = Feed(key, self._read, self._pace)
             return made
 
-    def _stream(self, feed: Feed, first: Frame) -> Iterator[bytes]:
+    def _stream(self, feed: Feed, first: Frame, permit: Permit | None) -> Iterator[bytes]:
         self._enter(feed)
         try:
-            yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.written
-            yield from _frames(feed, first)
+            with permit or nullcontext():
+                yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.written
+                yield from _frames(feed, first, permit)
         finally:
             self._leave(feed)
 
@@ -210,16 +218,16 @@ class Feeds:
                 del self._feeds[feed.key]
 
 
-def _frames(feed: Feed, frame: Frame) -> Iterator[bytes]:
-    """The frames after this one, and pings between them, until the stream's time is over.
+def _frames(feed: Feed, frame: Frame, permit: Permit | None) -> Iterator[bytes]:
+    """The frames after this one, and pings between them, until the stream's time or its permit is over.
 
     A stream ends with a frame, so that whoever comes back after `RETRY_MS` has missed none.
     """
     ends_at = time.monotonic() + feed.pace.stream
     pings_at = time.monotonic() + feed.pace.ping
     while not feed.is_over() and (left := ends_at - time.monotonic()) > 0:
-        frame.superseded.wait(min(left, max(0.0, pings_at - time.monotonic())))
-        if feed.is_over():
+        frame.superseded.wait(min(left, PERMIT_SECONDS, max(0.0, pings_at - time.monotonic())))
+        if feed.is_over() or (permit is not None and permit.is_over):
             return
         if time.monotonic() >= pings_at:
             pings_at = time.monotonic() + feed.pace.ping

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
 import flask
@@ -17,7 +17,9 @@ import clock
 from dashboard import csrf
 from dashboard.access import COOKIE, Caller, Permission, caller, settings, signed_in
 from dashboard.bodies import Body, check
+from dashboard.cookies import set_cookie
 from dashboard.errors import Refusal, invalid
+from dashboard.own_paths import own_path
 from dashboard.pages import words
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
@@ -47,8 +49,8 @@ def _to_sign_in() -> flask.Response:
     if is_fragment():
         # A page that refreshes itself must not put the form into its middle.
         return flask.Response(status=401, headers={"HX-Redirect": "/sign-in"})
-    wanted = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else "/"
-    answer = flask.redirect(f"/sign-in?next={quote(wanted)}")
+    page = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else "/"
+    answer = flask.redirect(f"/sign-in?next={quote(own_path(page, '/'))}")
     return flask.make_response(answer)
 
 
@@ -134,7 +136,7 @@ def theme() -> Literal["light", "dark", ""]:
 def remember_theme(answer: Any, chosen: str) -> None:
     """Keep the look for a year; anything else than light or dark follows the system again."""
     if chosen in ("light", "dark"):
-        answer.set_cookie(THEME, chosen, max_age=_YEAR_SECONDS, samesite="Lax", httponly=True)
+        set_cookie(answer, THEME, chosen, _YEAR_SECONDS)
     else:
         answer.delete_cookie(THEME)
 
@@ -144,7 +146,7 @@ def go(path: str, notice: str = "", *, bad: bool = False) -> Any:
     answer = flask.redirect(path, 303)
     if notice:
         value = quote(("!" if bad else " ") + notice[:500])
-        answer.set_cookie(NOTICE, value, max_age=60, samesite="Lax", httponly=True)
+        set_cookie(answer, NOTICE, value, 60)
     return answer
 
 
@@ -155,10 +157,7 @@ def _notice() -> dict[str, Any] | None:
 
 def back(default: str) -> str:
     """The path in the form's `next`, if it is one of ours."""
-    wanted = flask.request.form.get("next", "")
-    split = urlsplit(wanted)
-    ours = wanted.startswith("/") and not split.netloc and "\\" not in wanted and wanted.isprintable()
-    return wanted if ours else default
+    return own_path(flask.request.form.get("next", ""), default)
 
 
 def refused(error: Refusal) -> str:

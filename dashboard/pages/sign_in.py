@@ -13,7 +13,9 @@ import flask
 
 from dashboard import csrf
 from dashboard.access import COOKIE, settings, signed_in
+from dashboard.cookies import set_cookie
 from dashboard.cooperation import compute
+from dashboard.own_paths import own_path
 from ephemeral.rate_limits import Limit, wait_seconds
 from models import audit, session, user
 from models.audit import Actor
@@ -53,7 +55,7 @@ def sign_in() -> Any:
     actor = Actor("user", member.user_id, member.name or member.email)
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id)
     answer = flask.redirect(_next(), 303)
-    answer.set_cookie(COOKIE, token, max_age=int(session.LIFETIME.total_seconds()), **_cookie())
+    set_cookie(answer, COOKIE, token, int(session.LIFETIME.total_seconds()))
     answer.delete_cookie(VISITOR)
     return answer
 
@@ -83,7 +85,7 @@ def _form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response
         csrf_token=csrf.token_for(settings().secret_key, visitor),
     )
     answer = flask.make_response(page)
-    answer.set_cookie(VISITOR, visitor, max_age=3600, **_cookie())
+    set_cookie(answer, VISITOR, visitor, 3600)
     return answer
 
 
@@ -105,12 +107,5 @@ def _wait(email: str) -> int:
 
 
 def _next() -> str:
-    """Where to go: a path of ours, never another site."""
-    wanted = flask.request.values.get("next", "")
-    ours = wanted.startswith("/") and wanted[1:2] not in ("/", "\\") and wanted.isprintable()
-    return wanted if ours else HOME
-
-
-def _cookie() -> dict[str, Any]:
-    secure = flask.request.is_secure or settings().url.startswith("https://")
-    return {"httponly": True, "samesite": "Lax", "secure": secure}
+    """Where the person wanted to go."""
+    return own_path(flask.request.values.get("next", ""), HOME)

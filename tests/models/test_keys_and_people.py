@@ -5,8 +5,8 @@ from __future__ import annotations
 import argon2
 import pytest
 
-from models import api_key, audit, session, site_key, user
-from models.database import rows, transaction
+from models import api_key, audit, credential, retention, session, site_key, user
+from models.database import acting_as, changed, rows, transaction, value
 
 
 def test_a_secret_finds_its_key_under_row_security(as_dashboard: None, alices: str) -> None:
@@ -83,6 +83,71 @@ def test_a_session_lasts_until_it_is_ended(alices: str) -> None:
     assert (found.workspace_id, found.role) == (alices, "viewer")
     session.end(found, token)
     assert session.find(token) is None
+
+
+@pytest.fixture
+def token(alices: str) -> str:
+    """The token of Alice's session, who is a viewer."""
+    user.join(alices, user.create("alice@example.com", "Alice", "correct horse"), "viewer")
+    member, _ = user.find_sign_in("alice@example.com")
+    assert member is not None
+    return session.start(member)
+
+
+def move_back(column: str, interval: str) -> None:
+    with transaction():
+        changed(f"update sessions set {column} = {column} - %s::interval", (interval,))
+
+
+@pytest.mark.parametrize(
+    ("column", "interval", "is_over"),
+    [
+        ("used_at", "11 hours 59 minutes", False),
+        ("used_at", "12 hours", True),
+        ("expires_at", "13 days 23 hours 59 minutes", False),
+        ("expires_at", "14 days", True),
+    ],
+)
+def test_a_session_ends_after_twelve_idle_hours_and_after_fourteen_days(
+    token: str, column: str, interval: str, is_over: bool
+) -> None:
+    move_back(column, interval)
+    assert (session.find(token) is None) is is_over
+    assert (credential.valid([session.digest(token)]) == {}) is is_over
+    retention.run_once()
+    with transaction():
+        assert value("select count(*) from sessions") == (0 if is_over else 1)
+
+
+def test_a_session_in_use_goes_on_and_is_written_once_a_minute(token: str, as_dashboard: None) -> None:
+    found = session.find(token)
+    assert found is not None
+
+    def used_at() -> object:
+        with acting_as(found.workspace_id):
+            return value("select used_at from sessions")
+
+    began = used_at()
+    session.note_use(found, token)
+    assert used_at() == began
+    with acting_as(found.workspace_id):
+        changed("update sessions set used_at = used_at - interval '11 hours'")
+    session.note_use(found, token)
+    assert used_at() > began
+
+
+def test_valid_credentials_of_many_workspaces_are_asked_for_at_once(
+    token: str, as_dashboard: None, alices: str, charlies: str
+) -> None:
+    key = api_key.issue(charlies, "shop", ["read", "track"])
+    hashes = [session.digest(token), api_key.digest(key.secret), session.digest("nobody's")]
+    assert credential.valid(hashes) == {
+        hashes[0]: credential.Credential(alices, frozenset(), "viewer"),
+        hashes[1]: credential.Credential(charlies, frozenset({"read", "track"}), None),
+    }
+    api_key.revoke(charlies, key.id)
+    assert set(credential.valid(hashes)) == {hashes[0]}
+    assert credential.valid([]) == {}
 
 
 def test_a_password_costs_whoever_guesses_it_time_and_memory(peoples_hasher: argon2.PasswordHasher) -> None:

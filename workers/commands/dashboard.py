@@ -25,6 +25,8 @@ def gunicorn_arguments(told: settings.Settings) -> list[str]:
         *("--bind", f"{host}:{told.port}", "--backlog", "2048", "--keep-alive", "30"),
         *("--graceful-timeout", str(GRACEFUL_SECONDS), "--timeout", "60", "--no-control-socket"),
         *("--worker-tmp-dir", str(told.run), "--limit-request-line", "8190", "--log-level", "warning"),
+        # Its default takes the scheme from anybody on this machine; dashboard/proxies.py decides whose word counts.
+        *("--forwarded-allow-ips", ""),
     ]
 
 

@@ -1,0 +1,17 @@
+"""How every cookie of ours is set: out of reach of scripts and of other sites' forms, and over HTTPS alone where
+people come by HTTPS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from dashboard.access import settings
+
+
+def set_cookie(answer: Any, name: str, value: str, max_age_seconds: int) -> None:
+    """Set a cookie of the whole site."""
+    secure = flask.request.is_secure or settings().url.startswith("https://")
+    answer.set_cookie(name, value, max_age=max_age_seconds, httponly=True, samesite="Lax", secure=secure)

@@ -1,0 +1,228 @@
+"""Requests for another host than ours are refused before anything is done."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+import settings
+from settings import Settings
+from tests.dashboard.cast import Producer
+
+PROXY = "10.0.0.7"
+
+OURS = [
+    "localhost",
+    "localhost:8080",
+    "LOCALHOST",
+    "LocalHost:1",
+    "localhost.",
+    "localhost.:65535",
+    "127.0.0.1",
+    "127.0.0.1:8080",
+    "[::1]",
+    "[::1]:8080",
+    "[0:0:0:0:0:0:0:1]",
+    "[::0001]:80",
+]
+OTHERS = [
+    None,
+    "",
+    " ",
+    "evil.example",
+    "EVIL.EXAMPLE",
+    "evil.example.",
+    "localhost.evil.example",
+    "evil.example:8080",
+    "localhost:evil.example",
+    "localhost@evil.example",
+    "evil.example@localhost",
+    "user:password@localhost",
+    "localhost,evil.example",
+    "localhost, localhost",
+    "localhost evil.example",
+    "localhost/evil",
+    "localhost#",
+    "localhost?",
+    "localhost\\",
+    "localhost..",
+    ".localhost",
+    "localhost:",
+    "localhost:0",
+    "localhost:65536",
+    "localhost:999999",
+    "localhost:-1",
+    "localhost:8o8o",
+    "localhost:８０",
+    "localhost:80:80",
+    "http://localhost",
+    "127.1",
+    "127.0.0.2",
+    "0x7f.0.0.1",
+    "2130706433",
+    "::1",
+    "[::1",
+    "::1]",
+    "[::1%25lo]",
+    "[::1%lo]:80",
+    "[]",
+    "[localhost]",
+    "[127.0.0.1]",
+    "[::1]evil",
+    "[::2]",
+    "[::ffff:127.0.0.1]",
+    "loc\u00e4lhost",
+    "localhost\x00",
+    "localhost\n",
+    "a" * 5000,
+]
+
+
+def ask(client: FlaskClient, host: str | None, path: str = "/api/contacts", **more: Any) -> Any:
+    return client.get(path, environ_overrides={"HTTP_HOST": host, **more})
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_our_hosts_are_answered_in_every_way_of_writing_them(client: FlaskClient, host: str) -> None:
+    assert ask(client, host).status_code == 401
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_every_other_host_gets_421_even_with_the_right_key(alice: Producer, host: str | None) -> None:
+    bearer = {"HTTP_AUTHORIZATION": f"Bearer {alice.secret}"}
+    assert ask(alice.client, "localhost", **bearer).status_code == 200
+    answer = ask(alice.client, host, **bearer)
+    assert (answer.status_code, answer.mimetype) == (421, "application/problem+json")
+    assert answer.json["status"] == 421
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/", "GET"), ("/sign-in", "GET"), ("/static/beckon.css", "GET"), ("/nothing", "GET"), ("/metrics", "GET"),
+     ("/automations", "POST"), ("/api/triggers", "OPTIONS"), ("//automations", "GET"),
+     ("/api/webhooks/mailgun", "POST"), ("/healthz/", "GET"), ("/readyz/x", "GET")],
+)  # fmt: skip
+def test_no_path_is_answered_for_another_host(client: FlaskClient, path: str, method: str) -> None:
+    answer = client.open(path, method=method, headers={"Host": "evil.example", "Accept": "text/html"})
+    assert answer.status_code == 421
+    assert "Location" not in answer.headers
+    assert "Set-Cookie" not in answer.headers
+    assert "evil.example" not in answer.text
+
+
+def test_a_person_reads_a_page(client: FlaskClient) -> None:
+    answer = client.get("/automations", headers={"Host": "evil.example", "Accept": "text/html"})
+    assert (answer.status_code, answer.mimetype) == (421, "text/html")
+    assert "BECKON_ALLOWED_HOSTS" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_answer_for_any_host(client: FlaskClient, path: str) -> None:
+    for host in ("10.1.2.3:8080", "evil.example", None, "[::1"):
+        assert ask(client, host, path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/api/contacts", 401),
+        ("HTTP://LOCALHOST:8080/api/contacts", 401),
+        ("http://evil.example/api/contacts", 421),
+        ("http://localhost@evil.example/api/contacts", 421),
+        ("http://evil.example@localhost/api/contacts", 421),
+        ("http:///api/contacts", 421),
+        ("http:/api/contacts", 421),
+        ("ftp://localhost/api/contacts", 421),
+        ("http://[::1/api/contacts", 421),
+        ("localhost:80", 421),
+    ],
+)
+def test_an_absolute_target_must_name_a_host_of_ours_too(client: FlaskClient, target: str, status: int) -> None:
+    assert ask(client, "localhost", RAW_URI=target).status_code == status
+    assert ask(client, "evil.example", RAW_URI=target).status_code == 421
+
+
+class TestBehindAProxy:
+    """The forwarded host is the one that is judged."""
+
+    @pytest.fixture
+    def told(self, told: Settings) -> Settings:
+        return replace(told, trusted_proxies=(ipaddress.ip_network(PROXY),), allowed_hosts=("beckon.example",))
+
+    @pytest.mark.parametrize(
+        ("peer", "host", "forwarded", "status"),
+        [
+            (PROXY, "inner:8080", "beckon.example", 401),
+            (PROXY, "beckon.example", "evil.example", 421),
+            (PROXY, "beckon.example", "evil.example, beckon.example", 401),
+            (PROXY, "beckon.example", "beckon.example, evil.example", 421),
+            (PROXY, "beckon.example", "beckon.example@evil.example", 421),
+            (PROXY, "beckon.example", "[", 421),
+            (PROXY, "beckon.example", None, 401),
+            (PROXY, "inner:8080", None, 421),
+            ("192.0.2.1", "evil.example", "beckon.example", 421),
+            ("192.0.2.1", "beckon.example", "evil.example", 401),
+        ],
+    )
+    def test_the_forwarded_host_is_judged_where_a_trusted_proxy_sent_it(
+        self, client: FlaskClient, peer: str, host: str, forwarded: str | None, status: int
+    ) -> None:
+        more = {} if forwarded is None else {"HTTP_X_FORWARDED_HOST": forwarded}
+        assert ask(client, host, REMOTE_ADDR=peer, **more).status_code == status
+
+    def test_a_form_of_the_forwarded_host_is_ours_and_one_of_the_proxys_own_host_is_not(
+        self, client: FlaskClient
+    ) -> None:
+        for origin, said in (
+            ("https://beckon.example", "not ours"),
+            ("https://inner:8080", "Another site"),
+            ("https://evil.example", "Another site"),
+            ("http://[", "Another site"),
+            ("null", "Another site"),
+        ):
+            headers = {"Origin": origin, "X-Forwarded-Host": "beckon.example", "Host": "inner:8080"}
+            answer = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": PROXY})
+            assert answer.status_code == 403
+            assert said in answer.text, origin
+
+    def test_a_host_that_nobody_trusted_forwards_makes_no_form_ours(self, client: FlaskClient) -> None:
+        headers = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example", "Host": "beckon.example"}
+        answer = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
+        assert "Another site" in answer.text
+
+
+def load(**variables: str) -> Settings:
+    return settings.load({"BECKON_ENV_FILE": "/nowhere", **variables})
+
+
+def test_the_hosts_of_the_url_and_of_this_machine_are_ours_by_default() -> None:
+    default = {"localhost", "127.0.0.1", "[::1]"}
+    assert load().served_hosts == default
+    assert load(BECKON_URL="https://Beckon.Example.:8443/x").served_hosts == default | {"beckon.example"}
+    assert load(BECKON_URL="https://[2001:DB8::0]").served_hosts == default | {"[2001:db8::]"}
+    assert load(BECKON_HOST="192.0.2.7").served_hosts == default | {"192.0.2.7"}
+    assert load(BECKON_HOST="fe80::1").served_hosts == default | {"[fe80::1]"}
+    assert load(BECKON_HOST="0.0.0.0").served_hosts == default | {"0.0.0.0"}
+
+
+def test_a_list_of_hosts_replaces_the_defaults_and_keeps_the_url_and_what_this_copy_calls_itself() -> None:
+    told = load(BECKON_ALLOWED_HOSTS="A.example, ::1 ,b.example.", BECKON_URL="https://beckon.example")
+    assert told.served_hosts == {"a.example", "b.example", "[::1]", "beckon.example", "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "value", ["*", "http://a.example", "a.example:80", "a..b", "-", "a/b", "bücher.example", "[::1"]
+)
+def test_what_is_no_host_is_refused_by_name(value: str) -> None:
+    with pytest.raises(settings.SettingsError, match="BECKON_ALLOWED_HOSTS"):
+        load(BECKON_ALLOWED_HOSTS=value)
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "10.0.0.1/8", "2", "10.0.0.0/33", "*"])
+def test_what_is_no_network_of_proxies_is_refused_by_name(value: str) -> None:
+    with pytest.raises(settings.SettingsError, match="BECKON_TRUSTED_PROXIES"):
+        load(BECKON_TRUSTED_PROXIES=value)

@@ -1,0 +1,219 @@
+"""Streams end soon after the key or session that opened them, and one question serves all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from flask.testing import FlaskClient
+
+from dashboard import csrf
+from dashboard.access import permissions_of
+from dashboard.live.feeds import PERMIT_SECONDS, Feeds, Pace
+from dashboard.live.permits import CHECK_SECONDS, Grant, Permits
+from models import api_key, session
+from models.database import acting_as, changed
+from tests.dashboard.cast import Producer
+from tests.dashboard.test_access import add_person, sign_in, token_in
+from waiting import eventually
+
+
+class Checks:
+    """Which grants hold, and how often that was asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.over: set[Grant] = set()
+        self.error: Exception | None = None
+
+    def read(self, grants: Collection[Grant]) -> set[Grant]:
+        self.count += 1
+        if self.error is not None:
+            raise self.error
+        return set(grants) - self.over
+
+
+GRANTS = [Grant(bytes([number]), "workspace", "read") for number in range(50)]
+
+
+@pytest.fixture
+def checks() -> Checks:
+    return Checks()
+
+
+@pytest.fixture
+def permits(checks: Checks) -> Iterator[Permits]:
+    opened = Permits(checks.read, check_seconds=0.05)
+    yield opened
+    opened.close()
+
+
+def test_a_permit_ends_when_its_grant_does_and_others_go_on(permits: Permits, checks: Checks) -> None:
+    with permits.issue(GRANTS[0]) as mine, permits.issue(GRANTS[0]) as also_mine, permits.issue(GRANTS[1]) as other:
+        checks.over = {GRANTS[0]}
+        eventually(lambda: mine.is_over and also_mine.is_over)
+        assert not other.is_over
+
+
+def test_one_question_serves_all_streams_and_none_is_asked_without_streams(permits: Permits, checks: Checks) -> None:
+    held = [permits.issue(grant) for grant in GRANTS]
+    for permit in held:
+        permit.__enter__()
+    eventually(lambda: checks.count >= 3)
+    assert [one.name for one in threading.enumerate()].count("permits") == 1
+    for permit in held:
+        permit.__exit__()
+    eventually(lambda: "permits" not in [one.name for one in threading.enumerate()])
+    with permits.issue(GRANTS[0]) as again:
+        checks.over = {GRANTS[0]}
+        eventually(lambda: again.is_over)
+
+
+@pytest.mark.parametrize("error", [psycopg2.OperationalError("gone"), ValueError("ours")])
+def test_a_check_that_fails_ends_nothing_and_is_made_again(permits: Permits, checks: Checks, error: Exception) -> None:
+    checks.error, checks.over = error, {GRANTS[0]}
+    with permits.issue(GRANTS[0]) as permit:
+        eventually(lambda: checks.count >= 2)
+        assert not permit.is_over
+        checks.error = None
+        eventually(lambda: permit.is_over)
+
+
+def test_a_stream_ends_with_its_permit_also_while_nothing_can_be_read(permits: Permits, checks: Checks) -> None:
+    readable = threading.Event()
+    readable.set()
+
+    def read(_: Any) -> str:
+        if not readable.is_set():
+            raise psycopg2.OperationalError("gone")
+        return "one"
+
+    feeds = Feeds(read, most=9, pace=Pace(tick=0.05, stream=60.0, ping=60.0))
+    stream = feeds.open("a", permits.issue(GRANTS[0]))
+    assert stream is not None
+    next(stream)
+    readable.clear()
+    checks.over = {GRANTS[0]}
+    ended = threading.Thread(target=lambda: list(stream))
+    ended.start()
+    ended.join(10)
+    assert not ended.is_alive()
+    assert feeds.watching == 0
+    feeds.close()
+
+
+def test_streams_end_within_five_seconds() -> None:
+    assert CHECK_SECONDS + PERMIT_SECONDS < 5
+
+
+@pytest.fixture
+def bob(alice: Producer, client: FlaskClient) -> FlaskClient:
+    add_person(alice.workspace_id, "operator")
+    sign_in(client)
+    return client
+
+
+@pytest.fixture
+def quick_permits(app: Any) -> None:
+    """Permits that are checked all the time."""
+    app.extensions["permits"] = Permits(check_seconds=0.05)
+
+
+def stream_of(client: FlaskClient, alice: Producer, **headers: str) -> Any:
+    """An open stream of the monitor that has sent its first frame."""
+    path = f"/api/ai-automations/{alice.create()['id']}/monitor"
+    answer = client.get(path, headers=headers, buffered=False)
+    assert answer.status_code == 200
+    stream = answer.iter_encoded()
+    next(stream)
+    return stream
+
+
+@pytest.mark.parametrize("change", [
+    "update sessions set used_at = used_at - interval '12 hours'",
+    "delete from sessions",
+    "delete from memberships",
+])  # fmt: skip
+def test_the_monitor_ends_with_the_session(quick_permits: None, bob: FlaskClient, alice: Producer, change: str) -> None:
+    stream = stream_of(bob, alice)
+    with acting_as(alice.workspace_id):
+        assert changed(change) == 1
+    # All that comes before its end: without a permit it would last a minute.
+    assert len(list(stream)) < 20
+    assert bob.get("/api/contacts").status_code == 401
+
+
+def test_the_monitor_ends_when_the_person_signs_out(quick_permits: None, bob: FlaskClient, alice: Producer) -> None:
+    stream = stream_of(bob, alice)
+    token = token_in(bob.get("/automations").text)
+    assert bob.post("/sign-out", data={"csrf_token": token}).status_code == 303
+    assert len(list(stream)) < 20
+
+
+@pytest.mark.parametrize("change", [
+    "update api_keys set revoked_at = now() where name = 'watching'",
+    "update api_keys set scopes = array['track'] where name = 'watching'",
+    "delete from api_keys where name = 'watching'",
+])  # fmt: skip
+def test_the_monitor_ends_with_the_key_or_its_scope(
+    quick_permits: None, client: FlaskClient, alice: Producer, change: str
+) -> None:
+    key = api_key.issue(alice.workspace_id, "watching", ["read"])
+    stream = stream_of(client, alice, Authorization=f"Bearer {key.secret}")
+    with acting_as(alice.workspace_id):
+        assert changed(change) == 1
+    assert len(list(stream)) < 20
+
+
+def test_every_role_may_watch() -> None:
+    for role in ("viewer", "operator", "owner"):
+        assert "read" in permissions_of(role)  # type: ignore[arg-type]
+
+
+class TestActivity:
+    """What a person does keeps a session alive; what a page does by itself does not."""
+
+    @pytest.fixture
+    def idle(self, bob: FlaskClient, alice: Producer) -> FlaskClient:
+        with acting_as(alice.workspace_id):
+            assert changed("update sessions set used_at = used_at - interval '11 hours'") == 1
+        return bob
+
+    def is_noted(self, alice: Producer) -> bool:
+        with acting_as(alice.workspace_id):
+            return changed("update sessions set used_at = used_at where used_at > beckon_now() - interval '1 hour'") > 0
+
+    @pytest.mark.parametrize("path", ["/automations", "/settings", "/api/contacts", "/executions?status=failed"])
+    def test_opening_a_page_is_activity(self, idle: FlaskClient, alice: Producer, path: str) -> None:
+        assert idle.get(path).status_code == 200
+        assert self.is_noted(alice)
+
+    def test_a_change_is_activity_also_by_a_fragment(self, idle: FlaskClient, alice: Producer) -> None:
+        cookie = idle.get_cookie(session.COOKIE)
+        assert cookie is not None
+        token = csrf.token_for(idle.application.extensions["settings"].secret_key, cookie.value)
+        headers = {"HX-Request": "true", "X-CSRF-Token": token}
+        assert idle.post("/automations/check", data={"text": "steps: []"}, headers=headers).status_code == 200
+        assert self.is_noted(alice)
+
+    @pytest.mark.parametrize("path", ["/summary", "/executions"])
+    def test_a_page_that_refreshes_itself_is_none(self, idle: FlaskClient, alice: Producer, path: str) -> None:
+        assert idle.get(path, headers={"HX-Request": "true"}).status_code == 200
+        assert not self.is_noted(alice)
+
+    def test_an_open_stream_is_none(self, idle: FlaskClient, alice: Producer) -> None:
+        stream_of(idle, alice).close()
+        assert not self.is_noted(alice)
+
+    def test_a_request_that_is_refused_for_its_token_is_none(self, idle: FlaskClient, alice: Producer) -> None:
+        assert idle.post("/api/contacts", json={}).status_code == 403
+        assert not self.is_noted(alice)
+
+    def test_a_session_that_is_over_sends_to_the_form(self, idle: FlaskClient, alice: Producer) -> None:
+        with acting_as(alice.workspace_id):
+            changed("update sessions set used_at = used_at - interval '2 hours'")
+        assert idle.get("/automations").headers["Location"] == "/sign-in?next=/automations"
+        assert idle.get("/summary", headers={"HX-Request": "true"}).status_code == 401
