@@ -20,6 +20,7 @@ from models import api_key, session
 from models.api_key import Scope
 from models.audit import Actor
 from models.session import Session
+from models.user import Role
 from settings import Settings
 
 #: What a route asks for: a key's scope, and what a role gives. `admin` is what only owners do.
@@ -66,6 +67,13 @@ def caller(permission: Permission, workspace_id: str | None = None) -> Caller:
     if permission not in found.permissions:
         raise Refusal(403, _why_not(permission, found))
     return found
+
+
+def refuse_role(call: Caller, role: Role) -> None:
+    """Nobody gives more than they have. Raises `Refusal` 403 where the role grants what the caller lacks."""
+    beyond = sorted(_OF_ROLE[role] - call.permissions)
+    if beyond:
+        raise Refusal(403, f'The role "{role}" grants what you do not have yourself: {", ".join(beyond)}.')
 
 
 def _why_not(permission: str, found: Caller) -> str:
@@ -120,6 +128,17 @@ def _by_session() -> Caller:
         csrf.check(settings().secret_key, flask.request.cookies[COOKIE], settings().url)
     actor = Actor("user", found.user_id, found.name or found.email)
     return Caller(found.workspace_id, actor, _OF_ROLE[found.role], found)
+
+
+#: Invitations of one workspace: each may send an e-mail to an address that somebody typed.
+INVITATIONS = Limit("invitations", 0.1, 60)
+
+
+def spend_invitation(workspace_id: str) -> None:
+    """Take one of the invitations that a workspace may make. Raises `Refusal` 429."""
+    wait = wait_seconds(INVITATIONS, workspace_id)
+    if wait:
+        raise Refusal(429, "Too many invitations from this workspace.", retry_after=wait)
 
 
 def spend_triggers(who: str, count: int) -> None:
