@@ -78,6 +78,13 @@ def caller(permission: Permission, workspace_id: str | None = None, *, is_stream
     return found
 
 
+def refuse_role(call: Caller, role: Role) -> None:
+    """Nobody gives more than they have. Raises `Refusal` 403 where the role grants what the caller lacks."""
+    beyond = sorted(_OF_ROLE[role] - call.permissions)
+    if beyond:
+        raise Refusal(403, f'The role "{role}" grants what you do not have yourself: {", ".join(beyond)}.')
+
+
 def _why_not(permission: str, found: Caller) -> str:
     if found.session is not None:
         return (
@@ -141,6 +148,17 @@ def _by_session(is_stream: bool) -> Caller:
         session.note_use(found, token)
     actor = Actor("user", found.user_id, found.name or found.email)
     return Caller(found.workspace_id, actor, permissions_of(found.role), found, hashed)
+
+
+#: Invitations of one workspace: each may send an e-mail to an address that somebody typed.
+INVITATIONS = Limit("invitations", 0.1, 60)
+
+
+def spend_invitation(workspace_id: str) -> None:
+    """Take one of the invitations that a workspace may make. Raises `Refusal` 429."""
+    wait = wait_seconds(INVITATIONS, workspace_id)
+    if wait:
+        raise Refusal(429, "Too many invitations from this workspace.", retry_after=wait)
 
 
 def spend_triggers(who: str, count: int) -> None:

@@ -56,6 +56,8 @@ def _remove_small_rows() -> dict[str, int]:
     return {
         "keys": changed("delete from idempotency_keys where created_at < beckon_now() - interval '24 hours'"),
         "sessions": changed("delete from sessions where not session_lasts(expires_at, used_at)"),
+        "invitations": changed("delete from invitations where expires_at < beckon_now()"),
+        "password_resets": changed("delete from password_resets where expires_at < beckon_now()"),
         "callbacks": changed(
             "delete from inbound_events where processed_at is not null "
             "and received_at < beckon_now() - make_interval(days => %s)",

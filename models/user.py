@@ -11,7 +11,9 @@ from typing import Literal
 
 import argon2
 
-from models.database import Row, acting_as, changed, connection, rows, transaction, value
+from models import audit, links
+from models.audit import Actor
+from models.database import Row, acting_as, changed, connection, row, rows, transaction, value
 from models.ids import new_id
 
 Role = Literal["owner", "operator", "viewer"]
@@ -32,6 +34,16 @@ class Membership:
     role: Role
 
 
+@dataclass(frozen=True, repr=False)
+class Account:
+    """A person who can sign in, member of a workspace or not."""
+
+    user_id: str
+    email: str
+    name: str
+    password_hash: str
+
+
 def hash_password(password: str) -> str:
     """An argon2id hash with its own salt and parameters in it."""
     return _hasher.hash(password)
@@ -46,12 +58,16 @@ def password_matches(password_hash: str | None, password: str) -> bool:
 
 
 def create(email: str, name: str, password: str, *, deployment_owner: bool = False) -> str:
-    """A new person without a workspace; their id. Needs the service's or the owner's connection."""
+    """A new person without a workspace; their id. Needs the service's or the owner's connection.
+
+    The deployment's owner counts as verified: nobody takes that address over.
+    """
     user_id = new_id()
     with transaction():
         changed(
-            "insert into users (id, email, name, password_hash, deployment_owner) values (%s, %s, %s, %s, %s)",
-            (user_id, email, name, hash_password(password), deployment_owner),
+            "insert into users (id, email, name, password_hash, deployment_owner, verified_at) "
+            "values (%s, %s, %s, %s, %s, case when %s then beckon_now() end)",
+            (user_id, email, name, hash_password(password), deployment_owner, deployment_owner),
         )
     return user_id
 
@@ -60,7 +76,8 @@ def set_password(user_id: str, password: str) -> None:
     """Change a password and end every session that was opened with the old one. Needs the service's connection."""
     with transaction():
         changed("update users set password_hash = %s where id = %s", (hash_password(password), user_id))
-        changed("delete from sessions where user_id = %s", (user_id,))
+        for table in ("sessions", "password_resets"):
+            changed(f"delete from {table} where user_id = %s", (user_id,))
 
 
 def id_of(email: str) -> str | None:
@@ -81,10 +98,12 @@ def join(workspace_id: str, user_id: str, role: Role) -> None:
 
 
 def members(workspace_id: str) -> list[Row]:
-    """The members of a workspace: id, email, name, role, created_at."""
+    """The members of a workspace: id, email, name, role, created_at, verified. An account whose address somebody else
+    proved to be theirs has none."""
     with acting_as(workspace_id):
         return rows(
-            "select u.id, u.email, u.name, m.role, m.created_at from memberships m join users u on u.id = m.user_id "
+            "select u.id, u.email, u.name, m.role, m.created_at, u.verified_at is not null as verified "
+            "from memberships m join users u on u.id = m.user_id "
             "where m.workspace_id = %s order by m.created_at, u.id",
             (workspace_id,),
         )
@@ -99,3 +118,28 @@ def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
     first = found[0]
     member = Membership(str(first["user_id"]), first["email"], first["name"], str(first["workspace_id"]), first["role"])
     return member, first["password_hash"]
+
+
+def find_account(email: str) -> Account | None:
+    """The account with this address, in any case of letters."""
+    with connection():
+        columns = row("select * from find_account(%s)", (email,))
+    return None if columns is None else Account(**columns)
+
+
+def rename(session_token: str, name: str) -> None:
+    """Give the person whose session's cookie this is another name."""
+    with connection():
+        value("select rename_person(%s, %s)", (links.digest(session_token), name))
+
+
+def change_password(session_token: str, actor: Actor, old_hash: str, new_hash: str) -> bool:
+    """Change the password of the person whose session's cookie this is, and end their other sessions everywhere.
+
+    False where `old_hash` is not the password's any more. Each of their workspaces has a line in its audit log.
+    """
+    with transaction():
+        workspace_ids = value("select change_password(%s, %s, %s)", (links.digest(session_token), old_hash, new_hash))
+        for workspace_id in workspace_ids or ():
+            audit.record(workspace_id, actor, "user.password_changed", "user", str(actor.id))
+    return workspace_ids is not None

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from models.database import Row, acting_as, changed, row, rows, transaction
 from models.ids import new_id
+from models.refusals import Conflict
 
 _COLUMNS = "id, slug, name, timezone, demo, created_at"
 
 
 def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -> str:
-    """A new workspace; its id. `timezone` is an IANA name. Needs the service's or the owner's connection."""
+    """A new workspace; its id. `timezone` is an IANA name. Needs the service's or the owner's connection.
+
+    Raises `Conflict` where the slug is taken.
+    """
     workspace_id = new_id()
     with transaction():
-        changed(
-            "insert into workspaces (id, slug, name, timezone, demo) values (%s, %s, %s, %s, %s)",
+        inserted = changed(
+            "insert into workspaces (id, slug, name, timezone, demo) values (%s, %s, %s, %s, %s) "
+            "on conflict (slug) do nothing",
             (workspace_id, slug, name, timezone, demo),
         )
+    if not inserted:
+        raise Conflict(f'The slug "{slug}" is taken by another workspace.', "slug")
     return workspace_id
 
 

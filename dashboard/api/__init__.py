@@ -13,6 +13,7 @@ from dashboard.api.automations import automations
 from dashboard.api.contact_import import contacts
 from dashboard.api.executions import executions
 from dashboard.api.health import health
+from dashboard.api.invitations import invitations
 from dashboard.api.keys import keys
 from dashboard.api.members import members
 from dashboard.api.model_settings import model_settings
@@ -26,7 +27,7 @@ from dashboard.resource import Operation, Resource
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, members, queues, analytics, monitor, runs, switches,
+    triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs, switches,
     model_settings, health, description,
 )  # fmt: skip
 

@@ -175,7 +175,7 @@ def test_a_key_with_the_scope_write_does_nothing_that_only_owners_do(alice: Prod
     made = alice.post("/api/keys", {"name": "n", "scopes": ["read", "write", "trigger", "track"]}).json["key"]
     writer = Producer(alice.client, alice.workspace_id, made["secret"])
     assert writer.post("/api/keys", {"name": "n", "scopes": ["read"]}).status_code == 403
-    assert writer.post("/api/members", {"email": "eve@example.com", "role": "owner"}).status_code == 403
+    assert writer.post("/api/invitations", {"email": "eve@example.com", "role": "owner"}).status_code == 403
     assert writer.ask("PUT", "/api/settings/switches", json={"statsInApi": False}).status_code == 403
-    for path in ("/api/keys", "/api/members", "/api/audit"):
+    for path in ("/api/keys", "/api/members", "/api/invitations", "/api/audit"):
         assert writer.get(path).status_code == 403, path

@@ -36,7 +36,8 @@ BODIES: dict[str, Any] = {
     "WantedModel": {"provider": "gemini"},
     "ContactFields": {"firstName": "Ada"},
     "Suppressed": {"channel": "email"},
-    "NewMember": {"email": "new@example.com", "role": "viewer"},
+    "NewInvitation": {"email": "new@example.com", "role": "viewer"},
+    "ChangedMember": {"role": "viewer"},
     "NewKey": {"name": "n", "scopes": ["read"]},
     "Import": {"csv": "email\nada@example.com"},
     "WantedSwitches": {"statsInApi": True},
@@ -59,7 +60,8 @@ def counts(producer: Producer) -> Any:
     with acting_as(producer.workspace_id):
         return row(
             "select (select count(*) from triggers) t, (select count(*) from automations) a, "
-            "(select count(*) from contacts) c, (select count(*) from api_keys) k, (select count(*) from operations) o"
+            "(select count(*) from contacts) c, (select count(*) from api_keys) k, "
+            "(select count(*) from operations) o, (select count(*) from invitations) i"
         )
 
 

@@ -25,7 +25,7 @@ ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alic
 
 #: What the dashboard's role may not even ask of a table, because no request needs it.
 RUNS = {"automation_runs", "run_windows"}
-MAY_NOT_UPDATE = {"audit", "sessions", "users", "inbound_events"} | RUNS
+MAY_NOT_UPDATE = {"audit", "sessions", "users", "inbound_events", "invitations"} | RUNS
 MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUNS
 MAY_NOT_INSERT = {"workspaces", "users"} | RUNS
 #: Callbacks are written before anybody knows whose they are, and never read by the dashboard.
@@ -46,6 +46,10 @@ def _of(workspace_id: str) -> dict[str, dict[str, Any]]:
         "workspaces": {"id": workspace_id, "slug": workspace_id, "name": "A shop"},
         "users": {"id": named("users"), "email": f"{workspace_id}@example.com", "password_hash": "none"},
         "memberships": {"user_id": named("users"), "role": "owner", **own},
+        "invitations": {"id": named("i"), "email": "bob@example.com", "role": "viewer",
+                        "shown_hash": named("i").encode(), "mailed_hash": named("m").encode(),
+                        "actor_kind": "system", "actor_name": "Beckon",
+                        "expires_at": now, **own},
         "sessions": {"token_hash": named("s").encode(), "user_id": named("users"), "expires_at": now, **own},
         "api_keys": {"id": named("k"), "name": "key", "prefix": "bk", "secret_hash": named("k").encode(),
                      "scopes": ["read"], **own},
@@ -233,6 +237,8 @@ def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
         "select * from stage_history_default",
         "select * from automation_runs_default",
         "select * from schema_hashes",
+        "select * from password_resets",
+        "update invitations set deployment_owner = true",
         "select * from schema_migrations",
         "truncate executions",
     ],

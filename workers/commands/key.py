@@ -21,8 +21,9 @@ def command() -> None:
 @click.argument("name")
 @in_workspace
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="What it may do; all without it.")
+@click.option("--deployment-owner", is_flag=True, help="Let it see hosts, processes and all workspaces' queues.")
 @json_option
-def create(name: str, workspace: str, scopes: tuple[Any, ...], as_json: bool) -> None:
+def create(name: str, workspace: str, scopes: tuple[Any, ...], deployment_owner: bool, as_json: bool) -> None:
     """Issue a key called NAME, for a program to send as `Authorization: Bearer …`."""
     with connected():
         from models import api_key, audit
@@ -30,7 +31,7 @@ def create(name: str, workspace: str, scopes: tuple[Any, ...], as_json: bool) ->
 
         found, granted = workspace_id(workspace), scopes or SCOPES
         with acting_as(found):
-            issued = api_key.issue(found, name, granted)
+            issued = api_key.issue(found, name, granted, deployment_owner=deployment_owner)
             detail = {"name": name, "scopes": sorted(granted)}
             audit.record(found, actor(), "key.issued", "key", issued.id, detail)
     if as_json:

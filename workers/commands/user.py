@@ -1,17 +1,13 @@
-"""`beckon user`: who may sign in to a workspace, and as what."""
+"""`beckon user`: who may sign in to a workspace, and as what. Nobody but the person ever sees or sets a password."""
 
 from __future__ import annotations
 
-import secrets
-import sys
+from typing import Any
 
 import click
 
-from workers.terminal import Refused, actor, connected, in_workspace, named, show_json, show_table, workspace_id
+from workers.terminal import Refused, actor, connected, in_workspace, named, show_json, show_table, when, workspace_id
 from workers.terminal import as_json as json_option
-
-SHORTEST_PASSWORD = 10
-_stdin = click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from standard input.")
 
 
 @click.group()
@@ -19,17 +15,18 @@ def command() -> None:
     """Manage who signs in: an owner may do everything, an operator edits and triggers, a viewer watches."""
 
 
-def _password(from_stdin: bool) -> str:
-    if not from_stdin:
-        return secrets.token_urlsafe(12)
-    given = sys.stdin.readline().rstrip("\r\n")
-    if len(given) < SHORTEST_PASSWORD:
-        raise Refused(f"a password has at least {SHORTEST_PASSWORD} characters")
-    return given
+def email_address(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """An address in the spelling in which it is stored; for click, which names the argument that is wrong."""
+    from rules.contacts import normalise_email
+
+    try:
+        return text and normalise_email(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @command.command()
-@click.argument("email")
+@click.argument("email", callback=email_address)
 @in_workspace
 @click.option(
     "--role",
@@ -38,33 +35,20 @@ def _password(from_stdin: bool) -> str:
     show_default=True,
     help="What they may do in this workspace.",
 )
-@click.option("--name", default="", help="What they are called.")
-@_stdin
-def add(email: str, workspace: str, role: str, name: str, from_stdin: bool) -> None:
-    """Let the person with this EMAIL sign in, or change the role of who is a member already.
+@click.option("--deployment-owner", is_flag=True, help="Let them see hosts, processes and all workspaces' queues.")
+def add(email: str, workspace: str, role: Any, deployment_owner: bool) -> None:
+    """Invite the person with this EMAIL: print a link with which they join and set their own password.
 
-    A new person gets a password, which is shown this once unless it was given.
+    The link works once, within 72 hours. A newer invitation of the address ends it.
     """
-    from models import audit, user
-    from models.database import acting_as
-    from rules.contacts import normalise_email
+    with connected() as settings:
+        from models import invitation
+        from tasks.invitations import link
 
-    try:
-        address = normalise_email(email)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="EMAIL") from None
-    with connected():
-        found, password = workspace_id(workspace), None
-        user_id = user.id_of(address)
-        if user_id is None:
-            password = _password(from_stdin)
-            user_id = user.create(address, name, password)
-        with acting_as(found):
-            user.join(found, user_id, role)  # type: ignore[arg-type]  # click has checked the choice
-            audit.record(found, actor(), "member.added", "user", user_id, {"email": address, "role": role})
-    click.echo(f"{address} is {role} here.")
-    if password and not from_stdin:
-        click.echo(f"Password, shown this once: {password}")
+        invited = invitation.create(workspace_id(workspace), email, role, actor(), deployment_owner=deployment_owner)
+        url = link(settings, invited.shown_token)
+    click.echo(url)
+    click.echo(f"{email} is invited as {role}. The link works once, until {when(invited.expires_at)} UTC.")
 
 
 @command.command("list")
@@ -75,37 +59,40 @@ def list_(workspace: str, as_json: bool) -> None:
     with connected():
         from models import user
 
-        found = user.members(workspace_id(workspace))
+        members = user.members(workspace_id(workspace))
     if as_json:
-        show_json({"members": [named(one) for one in found]})
+        show_json({"members": [named(member) for member in members]})
         return
-    shown = [[one["email"], one["name"], one["role"], one["created_at"]] for one in found]
-    show_table(("e-mail", "name", "role", "since (UTC)"), shown, "Nobody. `beckon user add EMAIL` lets somebody in.")
+    lines = [[member["email"], member["name"], member["role"], member["created_at"]] for member in members]
+    show_table(("e-mail", "name", "role", "since (UTC)"), lines, "No members yet. `beckon user add EMAIL` invites one.")
 
 
 @command.command()
 @click.argument("email")
-@_stdin
-def password(email: str, from_stdin: bool) -> None:
-    """Give the person with this EMAIL a new password, in every workspace, and end all their sessions."""
-    with connected():
-        from models import user
+def reset(email: str) -> None:
+    """Print a link with which the person with this EMAIL sets a new password.
 
-        user_id = user.id_of(email)
-        if user_id is None:
-            raise Refused("There is nobody with that e-mail.")
-        new = _password(from_stdin)
-        user.set_password(user_id, new)
-    click.echo("The password is changed." if from_stdin else f"Password, shown this once: {new}")
+    The link works once, within 72 hours. The old password and its sessions end when the new one is set.
+    """
+    with connected() as settings:
+        from models import password_reset
+
+        token = password_reset.issue(email, actor())
+    click.echo(f"{settings.url.rstrip('/')}/password-resets/{token}")
+    click.echo("The link works once, within 72 hours.")
 
 
 @command.command()
 @click.argument("email")
 @in_workspace
 def remove(email: str, workspace: str) -> None:
-    """Take the person with this EMAIL out of the workspace and end their sessions there."""
+    """Remove the person with this EMAIL from the workspace and end their sessions there."""
     with connected():
-        from models import membership
+        from models import membership, user
 
-        membership.remove(workspace_id(workspace), email, actor())
+        own = workspace_id(workspace)
+        members = [row["id"] for row in user.members(own) if (row["email"] or "").lower() == email.lower()]
+        if not members:
+            raise Refused("Nobody with that e-mail is a member here.")
+        membership.remove(own, members[0], actor())
     click.echo(f"{email} is no member any more.")

@@ -1,0 +1,163 @@
+"""Invitations: how a person joins a workspace. Each has two single-use links, and only their hashes are stored.
+
+The inviter sees one link. The other is mailed, and only that one proves that whoever opens it reads the mail of the
+address. An invitation ends when it is accepted, revoked, replaced by a newer one for the same address, after 72 hours,
+or as soon as whoever made it could not make it any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from models import audit, links
+from models.audit import Actor
+from models.database import Row, acting_as, changed, connection, row, rows, transaction, value
+from models.ids import new_id
+from models.refusals import Conflict, NotThere
+from models.user import Membership, Role
+
+Outcome = Literal["accepted", "member", "taken"]
+
+_NO_PENDING = "There is no pending invitation by that id."
+
+
+@dataclass(frozen=True)
+class IssuedInvitation:
+    """A new invitation with the tokens of its links, which are stored nowhere."""
+
+    id: str
+    email: str
+    role: Role
+    expires_at: datetime
+    shown_token: str
+    mailed_token: str
+
+    def __repr__(self) -> str:
+        return f"IssuedInvitation(id={self.id!r})"
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A pending invitation, as its link finds it."""
+
+    id: str
+    workspace_id: str
+    workspace_name: str
+    email: str
+    role: Role
+    #: Who made it: a person, a key or the command, by name.
+    actor_name: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What became of an attempt to accept; `member` is set where it was accepted."""
+
+    outcome: Outcome
+    member: Membership | None = None
+
+
+def create(
+    workspace_id: str, email: str, role: Role, actor: Actor, *, deployment_owner: bool = False
+) -> IssuedInvitation:
+    """Invite an address, in the spelling of `rules.contacts`; an older invitation of it ends.
+
+    Says nothing about whether the address has an account. Raises `Conflict` for a member of this workspace.
+    `deployment_owner` needs the service's connection.
+    """
+    issued_id, shown, mailed = new_id(), links.new_token(), links.new_token()
+    with acting_as(workspace_id):
+        # One at a time in a workspace, so that two invitations of an address do not collide.
+        value("select id from workspaces where id = %s for no key update", (workspace_id,))
+        _refuse_members(workspace_id, email)
+        changed("delete from invitations where workspace_id = %s and not is_pending(invitations)", (workspace_id,))
+        replaced = changed("delete from invitations where workspace_id = %s and email = %s", (workspace_id, email))
+        expires_at = value(
+            "insert into invitations (id, workspace_id, email, role, shown_hash, mailed_hash, actor_kind, actor_id, "
+            "actor_name, expires_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, beckon_now() + %s) "
+            "returning expires_at",
+            (
+                issued_id, workspace_id, email, role, links.digest(shown), links.digest(mailed), actor.kind, actor.id,
+                actor.name, links.LIFETIME,
+            ),
+        )  # fmt: skip
+        if deployment_owner:
+            changed("update invitations set deployment_owner = true where id = %s", (issued_id,))
+        detail = {"email": email, "role": role, "replaced": replaced == 1}
+        audit.record(workspace_id, actor, "invitation.created", "invitation", issued_id, detail)
+    return IssuedInvitation(issued_id, email, role, expires_at, shown, mailed)
+
+
+def _refuse_members(workspace_id: str, email: str) -> None:
+    member = value(
+        "select u.id from memberships m join users u on u.id = m.user_id "
+        "where m.workspace_id = %s and lower(u.email) = %s",
+        (workspace_id, email.lower()),
+    )
+    if member is not None:
+        raise Conflict("This person is a member already; change their role instead.", "email")
+
+
+def pending(workspace_id: str) -> list[Row]:
+    """The invitations that can be accepted, newest first: id, email, role, invited_by, created_at, expires_at."""
+    with acting_as(workspace_id):
+        return rows(
+            "select id, email, role, actor_name as invited_by, created_at, expires_at from invitations i "
+            "where workspace_id = %s and is_pending(i) order by id desc",
+            (workspace_id,),
+        )
+
+
+def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
+    """End an invitation; both of its links stop working. Raises `NotThere`."""
+    with acting_as(workspace_id):
+        deleted = row(
+            "delete from invitations i where workspace_id = %s and id = %s and is_pending(i) returning email, role",
+            (workspace_id, invitation_id),
+        )
+        if deleted is None:
+            raise NotThere(_NO_PENDING)
+        audit.record(workspace_id, actor, "invitation.revoked", "invitation", invitation_id, deleted)
+
+
+def find(token: str) -> Invitation | None:
+    """The pending invitation that one of its links opens."""
+    with connection():
+        columns = row("select * from find_invitation(%s)", (links.digest(token),))
+    return None if columns is None else Invitation(**columns)
+
+
+def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
+    """Make an account a member, whatever its address; None for a dead link. A member stays what they are."""
+    with transaction():
+        answer = row("select * from accept_invitation(%s, %s)", (links.digest(token), user_id))
+        return _acceptance(answer, Membership(user_id, email, name, "", "viewer"), new_account=False)
+
+
+def accept_with_new_account(token: str, email: str, name: str, password_hash: str) -> Acceptance | None:
+    """Make an account for the invited address, and it a member; None for a dead link.
+
+    An address that has an account is `taken`, unless the link was mailed and that account never proved the address:
+    then it loses the address, its password and its sessions, and keeps its memberships.
+    """
+    user_id = new_id()
+    with transaction():
+        answer = row(
+            "select * from create_invited_account(%s, %s, %s, %s)", (links.digest(token), user_id, name, password_hash)
+        )
+        return _acceptance(answer, Membership(user_id, email, name, "", "viewer"), new_account=True)
+
+
+def _acceptance(answer: Row | None, person: Membership, *, new_account: bool) -> Acceptance | None:
+    if answer is None:
+        return None
+    if answer["outcome"] != "accepted":
+        return Acceptance(answer["outcome"])
+    member = Membership(person.user_id, person.email, person.name, answer["workspace_id"], answer["role"])
+    actor = Actor("user", member.user_id, member.name or member.email)
+    detail = {"email": member.email, "role": member.role, "newAccount": new_account}
+    audit.record(member.workspace_id, actor, "invitation.accepted", "invitation", answer["invitation_id"], detail)
+    return Acceptance("accepted", member)

@@ -1,0 +1,58 @@
+"""Which passwords people may set: long enough, and not among the first that anybody would guess.
+
+Strength is estimated by zxcvbn from lists of common passwords, words, names, keyboard rows, repeats and dates, to which
+the person's own address and name are added. The estimate takes processor time: a server that must stay responsive asks
+`password_fault` away from its event loop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from zxcvbn import matching, scoring
+
+SHORTEST = 12
+LONGEST = 256
+#: Guesses that a password must withstand: an online attacker makes fewer (zxcvbn calls it safely unguessable).
+FEWEST_GUESSES = 10**9
+
+#: The estimate is quadratic in the length, and exponential in the kinds of symbols that stand for letters (`@` for a):
+#: without these bounds 72 characters take seconds.
+_ESTIMATED_LENGTH = 40
+_SYMBOLS_FOR_LETTERS = "@({[<!|$+%"
+_ESTIMATED_SYMBOLS = 3
+
+
+def password_fault(password: str, personal: Sequence[str] = ()) -> str | None:
+    """Why this cannot be a password, in words that follow "The password", or None. `personal` holds what others know
+    of the person: the e-mail address and the name."""
+    if len(password) < SHORTEST:
+        return f"must have at least {SHORTEST} characters"
+    if len(password) > LONGEST:
+        return f"must have at most {LONGEST} characters"
+    if _guesses(_bounded(password), sorted(set(_words(personal)))) < FEWEST_GUESSES:
+        return "is too easy to guess: use several unrelated words, and neither your name nor your address"
+    return None
+
+
+def _guesses(password: str, own_words: list[str]) -> float:
+    # Not `zxcvbn.zxcvbn`: it keeps the own words in a global, where another thread's estimate would find them.
+    ranked = {**matching.RANKED_DICTIONARIES, "user_inputs": matching.build_ranked_dict(own_words)}
+    matches = matching.omnimatch(password, ranked)
+    return float(scoring.most_guessable_match_sequence(password, matches)["guesses"])
+
+
+def _bounded(password: str) -> str:
+    text = password[:_ESTIMATED_LENGTH]
+    kinds = list(dict.fromkeys(letter for letter in text if letter in _SYMBOLS_FOR_LETTERS))
+    return text.translate({ord(letter): "~" for letter in kinds[_ESTIMATED_SYMBOLS:]})
+
+
+def _words(personal: Sequence[str]) -> Iterator[str]:
+    """Each text as it is, its words, and its words without what parts them; in lower case."""
+    for text in personal:
+        whole = text.strip().lower()[:LONGEST]
+        parts = [part for part in re.split(r"[\W_]+", whole) if len(part) > 1]
+        joined = {whole, "".join(parts), "".join(reversed(parts)), *parts, whole.partition("@")[0]}
+        yield from (word for word in joined if word)
