@@ -338,7 +338,11 @@ class Settings:
     slack_webhook_url: str = _secret("SLACK_WEBHOOK_URL", "Where notices to Slack go.", kind=HTTP)
     discord_webhook_url: str = _secret("DISCORD_WEBHOOK_URL", "Where notices to Discord go.", kind=HTTP)
     webhook_allowed_networks: Networks = _variable(
-        "WEBHOOK_ALLOWED_NETWORKS", NETWORKS, (), "Private networks that `call_webhook` may reach.", shown=""
+        "WEBHOOK_ALLOWED_NETWORKS",
+        NETWORKS,
+        (),
+        "Private networks that `call_webhook`, notices and a workspace's own model may reach.",
+        shown="",
     )
 
     run_tracking: bool | None = _variable(

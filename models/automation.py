@@ -20,6 +20,7 @@ from models.audit import Actor
 from models.database import Row, acting_as, changed, connection, row, rows
 from models.ids import new_id
 from models.refusals import Conflict, InvalidDefinition, NotThere
+from rules.outbound_urls import Networks
 from rules.validation import validate
 
 _MISSING = "There is no automation by that id."
@@ -35,9 +36,19 @@ class Publication:
 
 
 def create(
-    workspace_id: str, *, name: str, type: str, definition: Mapping[str, Any], actor: Actor, enabled: bool = True
+    workspace_id: str,
+    *,
+    name: str,
+    type: str,
+    definition: Mapping[str, Any],
+    actor: Actor,
+    enabled: bool = True,
+    networks: Networks = (),
 ) -> Publication:
-    """A new automation with `definition` as its version 1. Raises `InvalidDefinition`, and then there is none."""
+    """A new automation with `definition` as its version 1. Raises `InvalidDefinition`, and then there is none.
+
+    `networks` are the private networks that its URLs may lead to.
+    """
     automation_id = new_id()
     with acting_as(workspace_id):
         changed(
@@ -45,11 +56,16 @@ def create(
             (automation_id, workspace_id, name, type, enabled),
         )
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
-        return publish(workspace_id, automation_id, definition, actor)
+        return publish(workspace_id, automation_id, definition, actor, networks=networks)
 
 
 def publish(
-    workspace_id: str, automation_id: str, definition: Mapping[str, Any], actor: Actor, expected: int | None = None
+    workspace_id: str,
+    automation_id: str,
+    definition: Mapping[str, Any],
+    actor: Actor,
+    expected: int | None = None,
+    networks: Networks = (),
 ) -> Publication:
     """Make `definition` the next version; the draft is gone. Raises `NotThere`, `InvalidDefinition`, and `Conflict`
     where the version is not the `expected` one any more."""
@@ -57,7 +73,7 @@ def publish(
         found = _lock(workspace_id, automation_id)
         if expected is not None and found["version"] != expected:
             raise Conflict(f"Version {found['version']} was published in the meantime.", "version")
-        problems = validate(definition, automation_type=found["type"])
+        problems = validate(definition, automation_type=found["type"], networks=networks)
         if problems:
             raise InvalidDefinition(problems)
         version, version_id = found["version"] + 1, new_id()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 import socket
 import ssl
 from typing import Any
@@ -18,13 +19,12 @@ from urllib3.util import parse_url
 from urllib3.util.connection import create_connection
 
 from providers import answers, wire
+from rules import outbound_urls
 from rules.errors import InvalidRequest
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = outbound_urls.Network
 
-#: IPv6 ranges that carry an IPv4 address inside, and the bits below which it stands.
-_CARRIERS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
+_AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
 
 
 def exchange(call: wire.Call, allowed_networks: tuple[str, ...]) -> answers.Answer:
@@ -38,7 +38,16 @@ def exchange(call: wire.Call, allowed_networks: tuple[str, ...]) -> answers.Answ
     if parts.auth is not None:
         raise InvalidRequest(f"The address for {call.label} holds a password: put it in a header instead.")
     networks = tuple(ipaddress.ip_network(network, strict=False) for network in allowed_networks)
+    # Before any name is resolved: an address that no resolver takes must not pass for a name that is not there.
+    fault = outbound_urls.authority_fault(_authority(call.url), networks)
+    if fault:
+        raise InvalidRequest(f"The URL for {call.label} {fault}.")
     return wire.exchange(call, _connection(parts.scheme, parts.host.strip("[]"), parts.port, networks))
+
+
+def _authority(url: str) -> str:
+    match = _AUTHORITY.match(url)
+    return match[1] if match else ""
 
 
 def _connection(scheme: str, host: str, port: int | None, networks: tuple[Network, ...]) -> wire.Watched:
@@ -50,15 +59,6 @@ def _connection(scheme: str, host: str, port: int | None, networks: tuple[Networ
 @functools.lru_cache(maxsize=1)
 def _context() -> ssl.SSLContext:
     return wire.tls_context()
-
-
-#: What the standard library of some Python versions takes for global: protocol assignments, the old 6to4 relays, a
-#: documentation range, and the address at which Azure's machines reach their host.
-_NOT_PUBLIC = tuple(
-    ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
-)
-#: All of IPv6 that is routed, and the prefix by which a NAT64 gateway reaches IPv4.
-_IPV6_PUBLIC = (ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96"))
 
 
 class _Checked:
@@ -107,34 +107,6 @@ def checked_addresses(host: str, port: int, networks: tuple[Network, ...]) -> li
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
-        if not _allowed(ipaddress.ip_address(address.split("%")[0]), networks):
-            raise InvalidRequest(
-                f"{host} stands in a private or reserved network, which addresses that users write may not reach. "
-                "Use a public address, or let an operator add the network to WEBHOOK_ALLOWED_NETWORKS."
-            )
+        if not outbound_urls.is_allowed(ipaddress.ip_address(address.split("%")[0]), networks):
+            raise InvalidRequest(f"The URL {outbound_urls.private_fault(host)}.")
     return addresses
-
-
-def _allowed(address: Address, networks: tuple[Network, ...]) -> bool:
-    carried = _carried(address)
-    if any(address in network or (carried is not None and carried in network) for network in networks):
-        return True
-    return all(_public(one) for one in (address, carried) if one is not None)
-
-
-def _public(address: Address) -> bool:
-    # `is_global` is false for private, loopback, link-local (cloud metadata), shared and reserved ranges.
-    if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
-        return False
-    return address.version == 4 or any(address in network for network in _IPV6_PUBLIC)
-
-
-def _carried(address: Address) -> ipaddress.IPv4Address | None:
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    for network, shift in _CARRIERS:
-        if address in network:
-            return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
-    return None

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email_validator import EmailNotValidError, validate_email
 
 from rules import schedule
-from rules.shapes import Choice, Condition, Duration, Flag, Number, Shape, Text, Whole
+from rules.shapes import Choice, Condition, Duration, Flag, Number, OutboundUrl, Shape, Text, Whole
 from rules.structures import Anything, ListOf, MapOf, Nested, Object
 
 #: Characters of the longest text that a step may write.
@@ -238,7 +238,11 @@ _TABLE = (
     Action(
         "call_webhook",
         "Post to a URL, signed by Standard Webhooks.",
-        {"url": _URL, "body": Anything(template=True), "headers": MapOf(_LINE, most=20, fault=_header_fault)},
+        {
+            "url": OutboundUrl(_URL),
+            "body": Anything(template=True),
+            "headers": MapOf(_LINE, most=20, fault=_header_fault),
+        },
         frozenset({"url"}),
         queue="sending",
         beside=_EFFECT,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rules import conditions, templating
+from rules import conditions, outbound_urls, templating
 from rules.problems import Problem, kind_of, unknown
 from rules.schedule import seconds
 
@@ -26,6 +26,8 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     #: Readable templates and conditions, each as (path, the variables it names).
     sources: list[tuple[str, list[templating.Segments]]] = field(default_factory=list)
+    #: Private networks that outbound URLs may lead to.
+    networks: outbound_urls.Networks = ()
 
     def add(self, path: str, message: str) -> None:
         """Report that something is wrong at `path`."""
@@ -94,6 +96,30 @@ def check_template(source: str, at: str, report: Report) -> None:
         report.add(at, fault)
         return
     report.sources.append((at, templating.variables(source)))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundUrl:
+    """A URL that Beckon itself calls, perhaps with gaps: never one that is written out to lead to a private network."""
+
+    text: Text
+
+    @property
+    def words(self) -> str:
+        return self.text.words
+
+    def check(self, value: object, at: str, report: Report) -> None:
+        before = len(report.problems)
+        self.text.check(value, at, report)
+        if len(report.problems) > before or not isinstance(value, str):
+            return
+        judge = outbound_urls.template_url_fault if templating.is_template(value) else outbound_urls.url_fault
+        fault = judge(value, report.networks)
+        if fault:
+            report.add(at, fault)
+
+    def schema(self) -> dict[str, Any]:
+        return self.text.schema()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from rules.language import (
     step_shape,
     trigger_shape,
 )
+from rules.outbound_urls import Networks
 from rules.problems import Problem, below, character_fault, kind_of, unknown
 from rules.scope import Scope
 from rules.shapes import Report
@@ -41,12 +42,15 @@ MOST_NESTING = 64
 MOST_PROBLEMS = 100
 
 
-def validate(document: object, *, automation_type: str = "workflow") -> list[Problem]:
-    """The problems of a definition of an automation of this type; an empty list means that it can be published."""
+def validate(document: object, *, automation_type: str = "workflow", networks: Networks = ()) -> list[Problem]:
+    """The problems of a definition of an automation of this type; an empty list means that it can be published.
+
+    `networks` are the private networks that the URLs which Beckon calls may lead to.
+    """
     problems = _type_problems(automation_type) + _raw_problems(document)
     if problems or not isinstance(document, dict):
         return problems[:MOST_PROBLEMS] or [Problem("", f"must be an object, not {kind_of(document)}")]
-    walk = _Walk()
+    walk = _Walk(networks)
     # The trigger has its own walk below, since its type decides its shape.
     DOCUMENT.check({**document, "trigger": {}}, "", walk.report)
     walk.name_variables(scope.AT_RULES)
@@ -109,8 +113,8 @@ def _raw_fault(value: object) -> str | None:
 class _Walk:
     """One pass through a document: what was found so far."""
 
-    def __init__(self) -> None:
-        self.report = Report()
+    def __init__(self, networks: Networks) -> None:
+        self.report = Report(networks=networks)
         #: The path at which each step id was first seen.
         self.ids: dict[str, str] = {}
         self.steps_seen = 0

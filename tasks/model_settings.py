@@ -16,6 +16,7 @@ from models.database import acting_as
 from models.model_settings import ModelSettings
 from models.sealed import unseal
 from providers.base import Account
+from rules.outbound_urls import url_fault
 from rules.problems import Problem
 from settings import Settings
 from tasks.bells import ring_after_commit
@@ -77,7 +78,7 @@ def change(settings: Settings, workspace_id: str, wanted: Mapping[str, Any], act
     return now
 
 
-def problems(workspace_id: str, wanted: Mapping[str, Any]) -> list[Problem]:
+def problems(settings: Settings, workspace_id: str, wanted: Mapping[str, Any]) -> list[Problem]:
     """What does not go together once `wanted` is so; nothing where it may be changed."""
     before = model_settings.of(workspace_id)
     together = replace(before, **{**_forgotten(before, wanted), **wanted})
@@ -85,7 +86,9 @@ def problems(workspace_id: str, wanted: Mapping[str, Any]) -> list[Problem]:
         return [Problem("provider", "is required with a model, a key or an address")]
     if together.provider == "gemini" and together.base_url:
         return [Problem("baseUrl", "is for an OpenAI-compatible API alone")]
-    return []
+    base_url = wanted.get("base_url")
+    fault = url_fault(base_url, settings.webhook_allowed_networks) if base_url else None
+    return [Problem("baseUrl", fault)] if fault else []
 
 
 def _forgotten(before: ModelSettings, wanted: Mapping[str, Any]) -> dict[str, None]:

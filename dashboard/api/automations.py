@@ -109,6 +109,7 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
         definition=body.definition,
         actor=call.actor,
         enabled=body.enabled,
+        networks=settings().webhook_allowed_networks,
     )
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
@@ -124,7 +125,7 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
 )
 def judge_automation(call: Caller, body: Judged) -> Any:  # noqa: ARG001
     """Judge a definition without keeping it."""
-    problems = validate(body.definition, automation_type=body.type)
+    problems = validate(body.definition, automation_type=body.type, networks=settings().webhook_allowed_networks)
     return success(valid=not problems, errors=shown(problems))
 
 
@@ -149,7 +150,13 @@ def change_automation(call: Caller, automation_id: str, body: ChangedAutomation)
         if body.enabled is not None:
             automation.toggle(call.workspace_id, automation_id, body.enabled, call.actor)
         if body.definition is not None and body.definition != before["definition"]:
-            token = automation.publish(call.workspace_id, automation_id, body.definition, call.actor).hook_token
+            token = automation.publish(
+                call.workspace_id,
+                automation_id,
+                body.definition,
+                call.actor,
+                networks=settings().webhook_allowed_networks,
+            ).hook_token
             metrics.operator_actions_total.labels(action="publish", result="done").inc()
     workflow_cache.invalidate(call.workspace_id)
     return success(automation=_shown(call.workspace_id, automation_id, token))

@@ -59,7 +59,7 @@ def show_model(call: Caller) -> Any:
 @model_settings.api("PUT", "/api/settings/model", permission="admin", body=WantedModel, answer=_ANSWER)
 def change_model(call: Caller, body: WantedModel) -> Any:
     """Change it; workers follow within seconds, and what waited for credentials goes on."""
-    problems = task.problems(call.workspace_id, body.wanted())
+    problems = task.problems(settings(), call.workspace_id, body.wanted())
     if problems:
         raise invalid(problems)
     return success(**task.shown(task.change(settings(), call.workspace_id, body.wanted(), call.actor)))

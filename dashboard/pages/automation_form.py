@@ -85,7 +85,7 @@ def make() -> Any:
         return _form(call, None, faults=faults, **shown), 422
     made = automation.create(
         call.workspace_id, name=form["name"].strip(), type=type_, definition=definition, actor=call.actor,
-        enabled=enabled,
+        enabled=enabled, networks=settings().webhook_allowed_networks,
     )  # fmt: skip
     return _published(call, made, form["name"].strip())
 
@@ -126,7 +126,14 @@ def _write(call: Caller, found: Row, name: str, definition: Any, version: str) -
     with acting_as(call.workspace_id):
         made = None
         if definition != found["definition"] or began_with != found["version"]:
-            made = automation.publish(call.workspace_id, found["id"], definition, call.actor, expected=began_with)
+            made = automation.publish(
+                call.workspace_id,
+                found["id"],
+                definition,
+                call.actor,
+                expected=began_with,
+                networks=settings().webhook_allowed_networks,
+            )
         automation.rename(call.workspace_id, found["id"], name, call.actor)
     # A name is kept beside the workflow, so it goes stale with it.
     workflow_cache.invalidate(call.workspace_id)
@@ -169,7 +176,7 @@ def _definition(text: str, type_: str) -> tuple[Any, list[Fault]]:
         document = read(text)
     except DefinitionError as error:
         return None, [Fault("", str(error))]
-    problems: list[Problem] = validate(document, automation_type=type_)
+    problems: list[Problem] = validate(document, automation_type=type_, networks=settings().webhook_allowed_networks)
     known = lines(text) if problems else {}
     return document, [Fault(one.path, one.message, line_of(one.path, known)) for one in problems]
 

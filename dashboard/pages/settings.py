@@ -62,7 +62,7 @@ def choose_model() -> Any:
     elif _field("apiKey"):
         given["apiKey"] = _field("apiKey")
     chosen, problems = check(WantedModel, given)
-    problems = problems or model_settings.problems(call.workspace_id, chosen.wanted() if chosen else {})
+    problems = problems or model_settings.problems(settings(), call.workspace_id, chosen.wanted() if chosen else {})
     if chosen is None or problems:
         faults = "; ".join(f"{problem.path} {problem.message}" for problem in problems)
         return frame.go("/settings", f"Nothing was changed: {faults}.", bad=True)

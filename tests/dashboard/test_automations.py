@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import settings
 from models.database import acting_as, value
 from tests.dashboard.cast import Producer, definition
 
@@ -128,3 +131,32 @@ def test_a_pause_holds_and_a_resume_lets_go(alice: Producer) -> None:
     assert alice.post("/api/providers/mailgun/resume").status_code == 200
     with acting_as(alice.workspace_id):
         assert value("select count(*) from pauses") == 0
+
+
+LOCAL = {
+    "trigger": {"type": "contact.created"},
+    "steps": [{"id": "call", "action": "call_webhook", "with": {"url": "http://127.1:9/in"}}],
+}
+
+
+def test_a_webhook_to_a_private_address_is_not_published(alice: Producer) -> None:
+    refused = alice.post(alice.automations, {"name": "n", "definition": LOCAL})
+    assert refused.status_code == 422
+    assert [one["path"] for one in refused.json["errors"]] == ["definition.steps[0].with.url"]
+    judged = alice.post(f"{alice.automations}/validate", {"definition": LOCAL}).json
+    assert [one["path"] for one in judged["errors"]] == ["steps[0].with.url"]
+    path = f"{alice.automations}/{alice.create()['id']}"
+    assert alice.put(path, {"definition": LOCAL}).status_code == 422
+
+
+class TestWithAnAllowedNetwork:
+    @pytest.fixture
+    def told(self) -> settings.Settings:
+        return replace(settings.load(), webhook_allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),))
+
+    def test_a_webhook_into_it_is_published(self, alice: Producer) -> None:
+        assert alice.post(f"{alice.automations}/validate", {"definition": LOCAL}).json["valid"] is True
+        made = alice.create(definition=LOCAL)
+        path = f"{alice.automations}/{made['id']}"
+        changed = {**LOCAL, "trigger": {"type": "other"}}
+        assert alice.put(path, {"definition": changed}).json["automation"]["version"] == 2

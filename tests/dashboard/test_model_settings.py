@@ -98,3 +98,11 @@ def test_an_operator_only_looks(alice: Producer, client: FlaskClient) -> None:
     operator = signed_in(client, alice)
     assert "Only an owner may change this" in words_of(operator.get("/settings").text)
     assert post(operator, "/settings/model", provider="openai").status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:11434", "localhost", "[::1]", "169.254.169.254", "2130706433"])
+def test_an_address_in_a_private_network_is_refused(alice: Producer, host: str) -> None:
+    answer = alice.put(PATH, {"provider": "openai", "baseUrl": f"http://{host}/v1"})
+    assert answer.status_code == 422
+    assert [one["path"] for one in answer.json["errors"]] == ["baseUrl"]
+    assert shown(alice)["baseUrl"] is None

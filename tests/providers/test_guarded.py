@@ -54,11 +54,29 @@ def call_webhook(account: Account, url: str, body: str = '{"n": 1}', **more: obj
         "255.255.255.255",
         "2130706433",
         "0x7f.1",
+        "127.0.0.1.",
+        "LOCALHOST.",
+        "127\u30020.0.1",
     ],
 )
-def test_a_private_address_is_refused_however_it_is_written(host: str) -> None:
+@pytest.mark.parametrize("port", ["", ":9"])
+def test_a_private_address_is_refused_however_it_is_written(host: str, port: str) -> None:
+    with pytest.raises(InvalidRequest):
+        call_webhook(webhook_account(), f"http://{host}{port}/in")
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1.", "0177.0.0.1", "metadata.google.internal"])
+def test_a_literal_address_is_judged_before_any_name_is_resolved(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", no_resolver)
+
     with pytest.raises(InvalidRequest, match="WEBHOOK_ALLOWED_NETWORKS"):
-        call_webhook(webhook_account(), f"http://{host}:9/in")
+        call_webhook(webhook_account(), f"http://{host}/in")
+
+
+@pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "127.0.0.%31", "256.1.1.1", "1.2.3.4.5", "a\u00adb.example.com"])
+def test_a_host_that_cannot_be_read_is_invalid_and_not_a_network_error(host: str) -> None:
+    with pytest.raises(InvalidRequest):
+        call_webhook(webhook_account("0.0.0.0/0", "::/0"), f"http://{host}/in")
 
 
 def test_an_allowed_network_may_be_reached_and_the_body_is_signed(sandbox: Running) -> None:
@@ -155,6 +173,10 @@ def test_public_addresses_are_allowed() -> None:
     assert guarded.checked_addresses("93.184.215.14", 443, ()) == ["93.184.215.14"]
     assert guarded.checked_addresses("2606:4700::1111", 443, ()) == ["2606:4700::1111"]
     assert guarded.checked_addresses("10.0.0.5", 443, (ipaddress.ip_network("10.0.0.0/24"),)) == ["10.0.0.5"]
+
+
+def no_resolver(*_: object, **__: object) -> object:
+    raise socket.gaierror(socket.EAI_NONAME, "unknown name")
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> list[str]:

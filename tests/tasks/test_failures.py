@@ -275,3 +275,14 @@ def test_a_provider_that_answers_garbage_makes_a_clear_failure(
     assert found["error_class"] == "unknown_outcome"
     assert len(found["error_message"]) > 20
     assert "Traceback" not in found["error_message"]
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1.", "2130706433", "[fe80::1%25eth0]"])
+def test_a_webhook_whose_template_leads_to_a_private_address_fails_for_good(engine: Engine, host: str) -> None:
+    alice = Alice()
+    alice.automation([{"id": "call", "action": "call_webhook", "with": {"url": "http://{{ payload.host }}/in"}}])
+
+    failed = finished(alice.trigger(payload={"host": host}))
+
+    assert (failed["status"], failed["error_class"], failed["next_retry_at"]) == ("failed", "invalid", None)
+    assert steps(failed["id"])["call"]["attempts"] <= 1

@@ -8,6 +8,8 @@ from typing import Any
 import click
 import yaml
 
+import settings
+from rules.outbound_urls import Networks
 from workers.terminal import (
     Refused,
     actor,
@@ -44,11 +46,16 @@ def _read(file: Path) -> Any:
         raise Refused(f"{file}: {error}") from None
 
 
+def _networks() -> Networks:
+    """The private networks that a definition's URLs may lead to."""
+    return settings.load().webhook_allowed_networks
+
+
 def _valid(file: Path) -> dict[str, Any]:
     from rules.validation import validate
 
     document = _read(file)
-    problems = validate(document)
+    problems = validate(document, networks=_networks())
     if problems:
         raise Refused(f"{file} cannot be published:\n{problem_lines(problems)}")
     return dict(document)
@@ -84,7 +91,7 @@ def validate(file: Path, as_json: bool) -> None:
     """Say whether the definition in FILE can be published, and each problem by its path. The code is 1 if not."""
     from rules.validation import validate as judge
 
-    problems = judge(_read(file))
+    problems = judge(_read(file), networks=_networks())
     if as_json:
         errors = [{"path": one.path, "message": one.message} for one in problems]
         show_json({"valid": not problems, "errors": errors})
@@ -109,7 +116,13 @@ def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json
 
         found = workspace_id(workspace)
         made = automation.create(
-            found, name=called, type="workflow", definition=definition, actor=actor(), enabled=enabled
+            found,
+            name=called,
+            type="workflow",
+            definition=definition,
+            actor=actor(),
+            enabled=enabled,
+            networks=told.webhook_allowed_networks,
         )
         workflow_cache.invalidate(found)
         _show_publication(made, f'"{called}" is published', told.url, as_json)
@@ -131,7 +144,7 @@ def publish(automation_id: str, file: Path, workspace: str, as_json: bool) -> No
         if known["definition"] == definition:
             click.echo(f"Version {known['version']} is the same already.", err=True)
             return
-        made = automation.publish(found, automation_id, definition, actor())
+        made = automation.publish(found, automation_id, definition, actor(), networks=told.webhook_allowed_networks)
         workflow_cache.invalidate(found)
         _show_publication(made, f'"{known["name"]}" is published', told.url, as_json)
 

@@ -85,3 +85,14 @@ def test_the_switch(alice, hers):
     hers("automation", "enable", automation_id)
     assert len(alice.trigger().executions) == 1
     assert "no automation by that id" in hers("automation", "disable", "nonsense", code=1).stderr
+
+
+def test_a_webhook_into_a_private_network_is_published_where_that_is_allowed(beckon, hers, tmp_path):
+    path = tmp_path / "call.yaml"
+    step = {"id": "call", "action": "call_webhook", "with": {"url": "http://10.0.0.7/in"}}
+    path.write_text(yaml.safe_dump({**DEFINITION, "steps": [step]}))
+    assert "steps[0].with.url" in beckon("automation", "validate", str(path), code=1).stdout
+    assert "steps[0].with.url" in hers("automation", "import", str(path), code=1).stderr
+    allowed = {"WEBHOOK_ALLOWED_NETWORKS": "10.0.0.0/8"}
+    beckon("automation", "validate", str(path), **allowed)
+    hers("automation", "import", str(path), **allowed)

@@ -1,0 +1,177 @@
+"""Which URLs a user may have Beckon call: an http or https URL whose host is no private or reserved address.
+
+A host that is an address is judged here, at publication and again before the call, in every spelling that a resolver
+or a browser reads as an address: decimal, octal, hexadecimal, short, full-width, mapped into IPv6. A name is judged by
+the addresses it resolves to, which only the call itself knows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = tuple[Network, ...]
+
+#: Allows every address: for documents that were judged when they were published.
+ANYWHERE: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+
+#: IPv6 ranges that carry an IPv4 address inside, and the bits below which it stands.
+_CARRIERS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
+#: What the standard library of some Python versions takes for global: protocol assignments, the old 6to4 relays, a
+#: documentation range, and the address at which Azure's machines reach their host.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
+)
+#: All of IPv6 that is routed, and the prefix by which a NAT64 gateway reaches IPv4.
+_IPV6_PUBLIC = (ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96"))
+
+_LOOPBACK: tuple[Address, ...] = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+#: Names whose addresses are the same on every machine that knows them.
+_FIXED_NAMES: dict[str, tuple[Address, ...]] = {
+    **dict.fromkeys(("localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4"), _LOOPBACK),
+    **dict.fromkeys(("localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"), _LOOPBACK),
+    "metadata.google.internal": (ipaddress.ip_address("169.254.169.254"),),
+}
+
+_URL = re.compile(r"https?://([^/?#\s]+)\S*", re.IGNORECASE)
+_SCHEME_AND_AUTHORITY = re.compile(r"[^/?#]*?://([^/?#\s]*)")
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
+_GAP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+#: Stands for a gap of a template; no document may hold it.
+_UNKNOWN = "\x00"
+
+_NO_HOST = "must name a host that can be read"
+
+
+class _InvalidHost(ValueError):
+    """A host that is neither a name nor an address."""
+
+
+def url_fault(url: str, networks: Networks) -> str | None:
+    """What is wrong with a URL to call, or None; `networks` are private ones that may be reached all the same."""
+    match = _URL.fullmatch(url)
+    return authority_fault(match[1], networks) if match else "must be an http or https URL"
+
+
+def template_url_fault(source: str, networks: Networks) -> str | None:
+    """The same of a template, as far as its host is written out; the call judges the rest."""
+    match = _SCHEME_AND_AUTHORITY.match(_GAP.sub(_UNKNOWN, source))
+    if match is None:
+        return None
+    authority = match[1]
+    if "@" not in authority:
+        # Of an authority with a gap, the host is known where only the port has gaps.
+        host, colon, port = authority.rpartition(":")
+        authority = host if colon and _UNKNOWN in port else authority
+    if _UNKNOWN in authority and "@" not in authority:
+        return None
+    return authority_fault(authority, networks)
+
+
+def authority_fault(authority: str, networks: Networks) -> str | None:
+    """What is wrong with the part of a URL between `//` and the path, or None."""
+    # As a resolver that maps characters would read it: full-width letters, digits, dots and slashes.
+    plain = unicodedata.normalize("NFKC", authority).replace("\u3002", ".").lower()
+    if "@" in plain:
+        return "must not hold a user name or password"
+    if "%" in plain:
+        return "must not hold a percent sign in its host: write the host in plain characters, without a zone"
+    match = _AUTHORITY.fullmatch(plain)
+    if match is None or int(match[2] or 1) not in range(1, 65_536):
+        return _NO_HOST
+    try:
+        addresses = host_addresses(match[1])
+    except _InvalidHost:
+        return _NO_HOST
+    return None if all(is_allowed(address, networks) for address in addresses) else private_fault(match[1])
+
+
+def private_fault(host: str) -> str:
+    """In words for a user, that the host may not be called."""
+    return (
+        f"must not lead to {host}, which is in a private or reserved network: use a public address, or let an operator "
+        "add the network to WEBHOOK_ALLOWED_NETWORKS"
+    )
+
+
+def host_addresses(host: str) -> tuple[Address, ...]:
+    """The addresses that a host is known to have without a resolver; none for a name. Raises ValueError for neither."""
+    if host.startswith("["):
+        return (_ipv6(host[1:-1]),)
+    labels = "".join(map(_plain_digit, host)).removesuffix(".").split(".")
+    if not all(labels) or not all(map(_is_of_a_name, "".join(labels))):
+        raise _InvalidHost(host)
+    if _is_number(labels[-1]):
+        return (_ipv4(labels),)
+    name = ".".join(labels)
+    return _LOOPBACK if labels[-1] == "localhost" else _FIXED_NAMES.get(name, ())
+
+
+def is_allowed(address: Address, networks: Networks) -> bool:
+    """Whether the address is public, or in one of the networks."""
+    carried = _carried(address)
+    if any(address in network or (carried is not None and carried in network) for network in networks):
+        return True
+    return all(_is_public(each) for each in (address, carried) if each is not None)
+
+
+def _is_public(address: Address) -> bool:
+    # `is_global` is false for private, loopback, link-local (cloud metadata), shared and reserved ranges.
+    if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
+        return False
+    return address.version == 4 or any(address in network for network in _IPV6_PUBLIC)
+
+
+def _carried(address: Address) -> ipaddress.IPv4Address | None:
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    for network, shift in _CARRIERS:
+        if address in network:
+            return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
+    return None
+
+
+def _plain_digit(character: str) -> str:
+    digit = unicodedata.decimal(character, None)
+    return character if digit is None else str(digit)
+
+
+def _is_of_a_name(character: str) -> bool:
+    # Letters, marks and digits of any script: a host may be an internationalised name. Nothing invisible.
+    return character in "-_" or unicodedata.category(character)[0] in "LMN"
+
+
+def _is_number(label: str) -> bool:
+    return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", label) is not None
+
+
+def _ipv4(labels: list[str]) -> ipaddress.IPv4Address:
+    """The address of one to four numbers, as `inet_aton` reads them: the last one fills what is left."""
+    if len(labels) > 4 or not all(map(_is_number, labels)):
+        raise _InvalidHost(".".join(labels))
+    *first, last = map(_number, labels)
+    if any(number > 255 for number in first) or last >= 256 ** (4 - len(first)):
+        raise _InvalidHost(".".join(labels))
+    return ipaddress.IPv4Address(last + sum(number << (24 - 8 * place) for place, number in enumerate(first)))
+
+
+def _number(label: str) -> int:
+    if label.startswith("0x"):
+        return int(label[2:] or "0", 16)
+    is_octal = label.startswith("0") and len(label) > 1
+    try:
+        return int(label, 8 if is_octal else 10)
+    except ValueError:
+        raise _InvalidHost(label) from None
+
+
+def _ipv6(text: str) -> ipaddress.IPv6Address:
+    try:
+        return ipaddress.IPv6Address(text)
+    except ValueError:
+        raise _InvalidHost(text) from None

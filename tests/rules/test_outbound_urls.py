@@ -1,0 +1,128 @@
+"""A URL that Beckon calls leads to a public host, however a private one is written."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from rules.outbound_urls import ANYWHERE, Networks, template_url_fault, url_fault
+from rules.validation import validate
+
+LOOPBACK: Networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+PRIVATE = [
+    "127.0.0.1", "127.1.2.3", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+    "224.0.0.1", "255.255.255.255", "192.0.0.192", "168.63.129.16", "198.18.0.1", "240.0.0.1",
+    "2130706433", "0177.0.0.1", "0x7f.1", "0x7F000001", "127.1", "127.0.1", "0", "017700000001", "0xa9fea9fe",
+    "127.0.0.1.", "LOCALHOST", "localhost", "localhost.", "a.localhost", "LocalHost.LocalDomain", "ip6-loopback",
+    "metadata.google.internal",
+    "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::FFFF:7F00:1]", "[0:0:0:0:0:ffff:a00:1]", "[::127.0.0.1]", "[::10.0.0.1]",
+    "[fe80::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[64:ff9b::a00:1]", "[64:ff9b:1::a00:1]",
+    "[2002:7f00:1::]", "[2001:0:a00:1::]", "[2001:db8::1]",
+    "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1", "\uff4cocalhost",
+    "\u0661\u0662\u0667.0.0.1",
+]  # fmt: skip
+UNREADABLE = [
+    "127.0.0.%31", "%6cocalhost", "[fe80::1%25eth0]", "[fe80::1%eth0]", "256.0.0.1", "1.2.3.4.5", "0x7f.0.0.0x100",
+    "08.1.1.1", "127..1", "local\u00adhost", "local\u200bhost", "127.0.0.1\\.example.com", "[::1", "::1", "[v1.x]",
+    "example.com:0", "example.com:99999", "a\u2100b.example",
+]  # fmt: skip
+PUBLIC = [
+    "example.com", "EXAMPLE.com.", "8.8.8.8", "134744072", "[2606:4700::1111]", "b\u00fccher.example",
+    "xn--bcher-kva.example",
+    "localhost.example.com", "127.0.0.1.example.com", "my_host.example:8443", "1e100.net", "0x.example",
+]  # fmt: skip
+
+
+def call_to(url: str) -> dict[str, Any]:
+    return {"id": "call", "action": "call_webhook", "with": {"url": url}}
+
+
+def faults(*steps: Any, networks: Networks = ()) -> dict[str, str]:
+    document = {"trigger": {"type": "contact.created"}, "steps": list(steps)}
+    return {problem.path: problem.message for problem in validate(document, networks=networks)}
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+@pytest.mark.parametrize("rest", ["/in", ":8080", "?a=b", "#c", ""])
+def test_a_private_host_is_refused_however_it_is_written(host: str, rest: str) -> None:
+    fault = url_fault(f"http://{host}{rest}", ())
+    assert fault is not None
+    assert "WEBHOOK_ALLOWED_NETWORKS" in fault
+    assert url_fault(f"HTTPS://{host}{rest}", ()) == fault
+
+
+@pytest.mark.parametrize("host", UNREADABLE)
+def test_a_host_that_cannot_be_read_is_refused(host: str) -> None:
+    assert url_fault(f"http://{host}/in", ANYWHERE) is not None
+
+
+@pytest.mark.parametrize(
+    "authority", ["ada@example.com", "a:b@example.com", "example.com@127.0.0.1", "a\uff20127.0.0.1"]
+)
+def test_a_user_name_is_refused(authority: str) -> None:
+    assert url_fault(f"https://{authority}/", ANYWHERE) == "must not hold a user name or password"
+    assert template_url_fault(f"https://{authority}/{{{{ payload.path }}}}", ANYWHERE) is not None
+
+
+@pytest.mark.parametrize("host", PUBLIC)
+def test_a_public_host_may_be_called(host: str) -> None:
+    assert url_fault(f"https://{host}/in?next=http://127.0.0.1/", ()) is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
+def test_an_allowed_network_may_be_called(host: str) -> None:
+    assert url_fault(f"http://{host}/in", LOOPBACK) is None
+    assert url_fault("http://10.0.0.1/in", LOOPBACK) is not None
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_every_address_is_allowed_anywhere(host: str) -> None:
+    assert url_fault(f"http://{host}/in", ANYWHERE) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "http://127.0.0.1/{{ payload.path }}",
+        "http://127.0.0.1:{{ payload.port }}/in",
+        "http://[::1]:{{ payload.port }}",
+        "{{ payload.scheme }}://127.0.0.1/in",
+        "{% if payload.path %}http://localhost/{% endif %}",
+        "http://2130706433?q={{ payload.q }}",
+    ],
+)
+def test_a_private_host_that_a_template_writes_out_is_refused(source: str) -> None:
+    fault = template_url_fault(source, ())
+    assert fault is not None
+    assert "WEBHOOK_ALLOWED_NETWORKS" in fault
+    assert template_url_fault(source, LOOPBACK) is None
+    assert "steps[0].with.url" in faults(call_to(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ payload.url }}",
+        "http://{{ payload.host }}/in",
+        "http://127.0.0.1{{ payload.rest }}/in",
+        "https://{% if payload.a %}a{% else %}b{% endif %}.example.com/",
+        "https://example.com/{{ payload.path }}?next=http://127.0.0.1/",
+    ],
+)
+def test_a_host_that_only_the_call_knows_is_left_to_it(source: str) -> None:
+    assert template_url_fault(source, ()) is None
+    assert faults(call_to(source)) == {}
+
+
+def test_a_private_url_is_named_by_its_path_wherever_it_stands() -> None:
+    bad = call_to("http://169.254.169.254/latest")
+    fine = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
+    branch = {"id": "fork", "action": "branch", "if": "contact.email == 'a'", "then": [fine], "else": [bad]}
+    variants = [{"name": "a", "weight": 1, "steps": [{**fine, "id": "other"}]},
+                {"name": "b", "weight": 1, "steps": [{**bad, "id": "call2"}]}]  # fmt: skip
+    found = faults(branch, {"id": "split", "action": "split", "variants": variants})
+    assert set(found) == {"steps[0].else[0].with.url", "steps[1].variants[1].steps[0].with.url"}
+    assert faults(branch, networks=(ipaddress.ip_network("169.254.0.0/16"),)) == {}
