@@ -7,7 +7,9 @@ workspace of everything that follows is the caller's and comes from nowhere else
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import flask
 import structlog
@@ -45,6 +47,8 @@ class Caller:
     permissions: frozenset[str]
     #: The person's session, where the caller is one.
     session: Session | None = None
+    #: Whether the caller may look at the deployment as a whole.
+    deployment_owner: bool = False
 
 
 def settings() -> Settings:
@@ -59,6 +63,18 @@ def caller(permission: Permission, workspace_id: str | None = None) -> Caller:
     Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
     """
     found = _by_key() if "Authorization" in flask.request.headers else _by_session()
+    return _permitted(found, permission, workspace_id)
+
+
+def session_caller(permission: Permission) -> Caller:
+    """The signed-in person who makes the present request and has `permission`; a key in its header counts for nothing.
+
+    Raises `Refusal` 401 or 403.
+    """
+    return _permitted(_by_session(), permission)
+
+
+def _permitted(found: Caller, permission: Permission, workspace_id: str | None = None) -> Caller:
     structlog.contextvars.bind_contextvars(workspace_id=found.workspace_id, actor=found.actor.kind)
     flask.g.caller = found
     if workspace_id is not None and workspace_id.lower() != found.workspace_id:
@@ -89,7 +105,8 @@ def _by_key() -> Caller:
     if key is None:
         raise _unauthorized("This API key is not known or was revoked.")
     _note_use(key)
-    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), key.scopes)
+    actor = Actor("api_key", key.id, key.name)
+    return Caller(key.workspace_id, actor, key.scopes, deployment_owner=key.deployment_owner)
 
 
 _noted: dict[str, float] = {}
@@ -119,7 +136,12 @@ def _by_session() -> Caller:
     if flask.request.method not in _SAFE_METHODS:
         csrf.check(settings().secret_key, flask.request.cookies[COOKIE], settings().url)
     actor = Actor("user", found.user_id, found.name or found.email)
-    return Caller(found.workspace_id, actor, _OF_ROLE[found.role], found)
+    return Caller(found.workspace_id, actor, _OF_ROLE[found.role], found, found.deployment_owner)
+
+
+def deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that name the machine or count the work of every workspace: null unless the caller owns the deployment."""
+    return dict(fields) if call.deployment_owner else dict.fromkeys(fields)
 
 
 def spend_triggers(who: str, count: int) -> None:

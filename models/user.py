@@ -81,11 +81,11 @@ def join(workspace_id: str, user_id: str, role: Role) -> None:
 
 
 def members(workspace_id: str) -> list[Row]:
-    """The members of a workspace: id, email, name, role, created_at."""
+    """The members of a workspace: id, email, name, role, created_at, deployment_owner."""
     with acting_as(workspace_id):
         return rows(
-            "select u.id, u.email, u.name, m.role, m.created_at from memberships m join users u on u.id = m.user_id "
-            "where m.workspace_id = %s order by m.created_at, u.id",
+            "select u.id, u.email, u.name, m.role, m.created_at, u.deployment_owner "
+            "from memberships m join users u on u.id = m.user_id where m.workspace_id = %s order by m.created_at, u.id",
             (workspace_id,),
         )
 

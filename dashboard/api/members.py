@@ -12,7 +12,7 @@ from dashboard.access import Caller
 from dashboard.answers import named, success
 from dashboard.api import shapes
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import invalid, not_there
+from dashboard.errors import Refusal, invalid, not_there
 from dashboard.resource import Resource
 from models import membership, user
 from models.ids import is_id
@@ -23,6 +23,7 @@ members = Resource("members")
 
 _MEMBER = {
     "id": shapes.ID, "email": shapes.TEXT, "name": shapes.TEXT, "role": shapes.TEXT, "createdAt": shapes.TIME,
+    "deploymentOwner": shapes.BOOL,
 }  # fmt: skip
 
 
@@ -68,5 +69,7 @@ def remove_member(call: Caller, member_id: str) -> Any:
     found = [one for one in user.members(call.workspace_id) if str(one["id"]) == member_id] if is_id(member_id) else []
     if not found:
         raise not_there("There is no member by that id.")
+    if found[0]["deployment_owner"] and not call.deployment_owner:
+        raise Refusal(403, "Only the deployment owner can remove this member.")
     membership.remove(call.workspace_id, found[0]["email"], call.actor)
     return success()
