@@ -19,7 +19,7 @@ from dashboard import csrf
 from dashboard.errors import Refusal, not_there
 from ephemeral.rate_limits import Limit, wait_seconds
 from models import api_key, session
-from models.api_key import Scope
+from models.api_key import SCOPES, Scope
 from models.audit import Actor
 from models.session import Session
 from settings import Settings
@@ -33,6 +33,11 @@ _OF_ROLE: dict[str, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write", "trigger", "track"}),
     "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
+}
+#: For each permission the weakest role that has it.
+LOWEST_ROLE: dict[Permission, str] = {
+    permission: next(role for role, permissions in _OF_ROLE.items() if permission in permissions)
+    for permission in SCOPES
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
