@@ -1,7 +1,7 @@
 # Everything a fresh clone needs, with Python 3.11 or newer and pip alone; uv makes it faster where it is found.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench chaos demo lock
+.PHONY: help up down test test-all test-web check bench chaos demo lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ FIND_PYTHON = for one in "$(PYTHON)" python3 python3.13 python3.12 python3.11 py
 	done
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 up: $(VENV)/runtime.stamp ## Run Beckon (DETACH=1 leaves it running; BECKON_HOME, BECKON_PORT)
 	@exec $(BIN)/beckon up $(if $(filter 1 true yes,$(DETACH)),--detach)
@@ -28,8 +28,15 @@ check: $(VENV)/dev.stamp ## Format, lint, types and import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check ## Check, then every test
+test: check ## Check, then test: one case of each kind
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow and not web" $(TESTS)
+
+test-all: check ## Check, then every test: every case, and what needs Node or Firefox
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
+
+# pytest ends with 5 where no test has the marker: that is said, and is no failure.
+test-web: $(VENV)/dev.stamp ## Test what needs Node or Firefox
+	@$(BIN)/python -m pytest -q -m web $(TESTS) || { code=$$?; [ $$code -eq 5 ] && echo "No test needs Node or Firefox."; }
 
 bench: $(VENV)/dev.stamp ## Measure what is claimed to be fast
 	@missed=0; for one in http_clients triggers executions pipeline monitor lists runs; do \

@@ -7,7 +7,9 @@ workspace of everything that follows is the caller's and comes from nowhere else
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import flask
 import structlog
@@ -17,7 +19,7 @@ from dashboard import csrf
 from dashboard.errors import Refusal, not_there
 from ephemeral.rate_limits import Limit, wait_seconds
 from models import api_key, session
-from models.api_key import Scope
+from models.api_key import SCOPES, Scope
 from models.audit import Actor
 from models.session import Session
 from models.user import Role
@@ -32,6 +34,11 @@ _OF_ROLE: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write", "trigger", "track"}),
     "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
+}
+#: For each permission the weakest role that has it.
+LOWEST_ROLE: dict[Permission, str] = {
+    permission: next(role for role, permissions in _OF_ROLE.items() if permission in permissions)
+    for permission in SCOPES
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -48,6 +55,8 @@ class Caller:
     session: Session | None = None
     #: The hash of the key or of the session's token.
     credential: bytes = field(default=b"", repr=False)
+    #: Whether the caller may look at the deployment as a whole.
+    deployment_owner: bool = False
 
 
 def settings() -> Settings:
@@ -69,6 +78,18 @@ def caller(permission: Permission, workspace_id: str | None = None, *, is_stream
     Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
     """
     found = _by_key() if "Authorization" in flask.request.headers else _by_session(is_stream)
+    return _permitted(found, permission, workspace_id)
+
+
+def session_caller(permission: Permission) -> Caller:
+    """The signed-in person who makes the present request and has `permission`; a key in its header counts for nothing.
+
+    Raises `Refusal` 401 or 403.
+    """
+    return _permitted(_by_session(is_stream=False), permission)
+
+
+def _permitted(found: Caller, permission: Permission, workspace_id: str | None = None) -> Caller:
     structlog.contextvars.bind_contextvars(workspace_id=found.workspace_id, actor=found.actor.kind)
     flask.g.caller = found
     if workspace_id is not None and workspace_id.lower() != found.workspace_id:
@@ -108,7 +129,13 @@ def _by_key() -> Caller:
     hashed = api_key.digest(secret.strip())
     if _is_note_due(hashed):
         api_key.note_use(key.workspace_id, key.id)
-    return Caller(key.workspace_id, Actor("api_key", key.id, key.name), key.scopes, credential=hashed)
+    return Caller(
+        key.workspace_id,
+        Actor("api_key", key.id, key.name),
+        key.scopes,
+        credential=hashed,
+        deployment_owner=key.deployment_owner,
+    )
 
 
 _noted: dict[bytes, float] = {}
@@ -147,7 +174,9 @@ def _by_session(is_stream: bool) -> Caller:
     if not is_stream and _is_activity() and _is_note_due(hashed):
         session.note_use(found, token)
     actor = Actor("user", found.user_id, found.name or found.email)
-    return Caller(found.workspace_id, actor, permissions_of(found.role), found, hashed)
+    return Caller(
+        found.workspace_id, actor, permissions_of(found.role), found, hashed, deployment_owner=found.deployment_owner
+    )
 
 
 #: Invitations of one workspace: each may send an e-mail to an address that somebody typed.
@@ -159,6 +188,11 @@ def spend_invitation(workspace_id: str) -> None:
     wait = wait_seconds(INVITATIONS, workspace_id)
     if wait:
         raise Refusal(429, "Too many invitations from this workspace.", retry_after=wait)
+
+
+def deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that name the machine or count the work of every workspace: null unless the caller owns the deployment."""
+    return dict(fields) if call.deployment_owner else dict.fromkeys(fields)
 
 
 def spend_triggers(who: str, count: int) -> None:

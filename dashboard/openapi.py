@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 import metrics
+from dashboard.access import LOWEST_ROLE
 from dashboard.resource import Operation
 
 _REF = "#/components/schemas/{model}"
@@ -67,7 +68,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         "summary": one.summary,
         "parameters": [*_path_parameters(one), *_query_parameters(one), *_header_parameters(one)],
         "responses": _responses(one),
-        "security": [{"apiKey": []}, {"session": []}] if one.permission else [],
+        "security": _security(one),
     }
     if one.permission:
         shown["description"] = f"Needs the permission `{one.permission}`."
@@ -77,6 +78,13 @@ def _operation(one: Operation) -> dict[str, Any]:
     elif one.limit and one.method == "POST" and one.permission is None:
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
     return shown
+
+
+def _security(one: Operation) -> list[dict[str, list[str]]]:
+    """A key's scope, or a signed-in person's lowest role; either is enough."""
+    if one.permission is None:
+        return []
+    return [{"apiKey": [one.permission]}, {"session": [LOWEST_ROLE[one.permission]]}]
 
 
 def _path_parameters(one: Operation) -> list[dict[str, Any]]:

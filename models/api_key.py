@@ -88,10 +88,11 @@ def note_use(workspace_id: str, key_id: str) -> None:
 
 
 def every(workspace_id: str) -> list[Row]:
-    """All keys, revoked ones too, newest first: id, name, prefix, scopes, created_at, last_used_at, revoked_at."""
+    """All keys, revoked ones too, newest first: id, name, prefix, scopes, created_at, last_used_at, revoked_at,
+    deployment_owner."""
     with acting_as(workspace_id):
         return rows(
-            "select id, name, prefix, scopes, created_at, last_used_at, revoked_at from api_keys "
+            "select id, name, prefix, scopes, created_at, last_used_at, revoked_at, deployment_owner from api_keys "
             "where workspace_id = %s order by id desc",
             (workspace_id,),
         )

@@ -98,12 +98,12 @@ def join(workspace_id: str, user_id: str, role: Role) -> None:
 
 
 def members(workspace_id: str) -> list[Row]:
-    """The members of a workspace: id, email, name, role, created_at, verified. An account whose address somebody else
-    proved to be theirs has none."""
+    """The members of a workspace: id, email, name, role, created_at, verified, deployment_owner. An account whose
+    address somebody else proved to be theirs has none."""
     with acting_as(workspace_id):
         return rows(
-            "select u.id, u.email, u.name, m.role, m.created_at, u.verified_at is not null as verified "
-            "from memberships m join users u on u.id = m.user_id "
+            "select u.id, u.email, u.name, m.role, m.created_at, u.verified_at is not null as verified, "
+            "u.deployment_owner from memberships m join users u on u.id = m.user_id "
             "where m.workspace_id = %s order by m.created_at, u.id",
             (workspace_id,),
         )

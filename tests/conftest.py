@@ -36,8 +36,8 @@ OURS_OF_THE_APPLICATION = (
 
 #: A running copy, servers that break, a browser or filled tables serve all tests of such a file.
 WHOLE = (
-    "tests/browser/", "tests/crashes/test_outages.py", "tests/journeys/", "tests/models/test_row_security.py",
-    "tests/workers/test_embedded_roles.py", "tests/workers/test_up.py",
+    "tests/browser/", "tests/crashes/test_outages.py", "tests/dashboard/test_route_access.py", "tests/journeys/",
+    "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py", "tests/workers/test_up.py",
 )  # fmt: skip
 
 _running: real.TestServers | None = None
@@ -199,7 +199,17 @@ def _emptied(connection: Any) -> bool:
 @pytest.fixture
 def clean(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
     """Every table but the migrations' own is empty, and so are both Redis databases."""
-    connection, clients = _sweepers
+    _empty(_sweepers)
+
+
+@pytest.fixture(scope="module")
+def clean_for_module(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
+    """The same, once for all tests of a module."""
+    _empty(_sweepers)
+
+
+def _empty(sweepers: tuple[Any, list[redis.Redis]]) -> None:
+    connection, clients = sweepers
     waiting.eventually(lambda: _emptied(connection))
     for client in clients:
         client.flushdb()

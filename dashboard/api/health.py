@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from dashboard.access import Caller, settings
+from dashboard.access import Caller, deployment_fields, settings
 from dashboard.answers import named, success
 from dashboard.api import shapes
 from dashboard.resource import Resource
@@ -30,6 +30,9 @@ _SERVICES = {"email": "mailgun", "sms": "telnyx"}
 _MESSAGING = ("facebook", "instagram")
 
 _SERVICE = shapes.record(status=shapes.TEXT, detail=shapes.TEXT)
+#: A process's fields that name the machine.
+_MACHINE = ("host", "pid")
+_PROCESS = {"host": shapes.maybe(shapes.TEXT), "pid": shapes.maybe(shapes.COUNT)}
 
 
 @health.api(
@@ -38,13 +41,22 @@ _SERVICE = shapes.record(status=shapes.TEXT, detail=shapes.TEXT)
     permission="read",
     answer={
         "status": {"enum": ["ok", "degraded", "down"]},
-        "processor": shapes.record(status=shapes.TEXT, workers=shapes.listing(shapes.ANY), leader=shapes.ANY),
+        "processor": shapes.record(
+            status=shapes.TEXT,
+            workers=shapes.listing(
+                shapes.record(
+                    **_PROCESS, queues=shapes.listing(shapes.TEXT), startedAt=shapes.TIME, lastSeen=shapes.TIME
+                )
+            ),
+            leader=shapes.record(**_PROCESS, since=shapes.TIME, seenAt=shapes.TIME) | {"type": ["object", "null"]},
+        ),
         "pending": shapes.record(count=shapes.COUNT, oldestSeconds=shapes.NUMBER),
         "recentFailures": shapes.record(
             lastHour=shapes.COUNT, last24Hours=shapes.COUNT, items=shapes.listing(shapes.ANY)
         ),
         "cache": shapes.record(
-            size=shapes.COUNT, capacity=shapes.COUNT, hits=shapes.COUNT, misses=shapes.COUNT, utilization=shapes.NUMBER
+            size=shapes.maybe(shapes.COUNT), capacity=shapes.maybe(shapes.COUNT), hits=shapes.maybe(shapes.COUNT),
+            misses=shapes.maybe(shapes.COUNT), utilization=shapes.maybe(shapes.NUMBER),
         ),
         "services": shapes.record(
             executor=_SERVICE, email=_SERVICE, sms=_SERVICE, messaging=_SERVICE, ai=_SERVICE
@@ -59,7 +71,7 @@ def show_health(call: Caller) -> Any:
     """Show how everything is."""
     told = in_use(settings(), call.workspace_id).settings
     redis_facts, workers = _redis()
-    processor = _processor(workers, redis_up=redis_facts["status"] == "ok")
+    processor = _processor(call, workers, redis_up=redis_facts["status"] == "ok")
     with acting_as(call.workspace_id):
         pauses = pause.every(call.workspace_id)
         own = workspace.get(call.workspace_id)
@@ -74,7 +86,8 @@ def show_health(call: Caller) -> Any:
         processor=processor,
         pending=named(report.pending(call.workspace_id)),
         recentFailures=named(failures),
-        cache=workflow_cache.facts(),
+        # The process's cache serves every workspace.
+        cache=deployment_fields(call, workflow_cache.facts()),
         services=services,
         database={"status": "ok", **named(report.database(call.workspace_id))},
         redis=redis_facts,
@@ -92,14 +105,19 @@ def _redis() -> tuple[dict[str, Any], list[Worker]]:
         return {"status": "down", "latencyMs": None}, []
 
 
-def _processor(workers: list[Worker], redis_up: bool) -> dict[str, Any]:
+def _processor(call: Caller, workers: list[Worker], redis_up: bool) -> dict[str, Any]:
     served = {queue for worker in workers for queue in worker.queues}
     leader = duty.leader()
     status = "running" if redis_up and served >= set(QUEUES) and leader else "degraded"
     if redis_up and not workers:
         status = "stopped"
-    shown = [named(asdict(worker)) for worker in workers]
-    return {"status": status, "workers": shown, "leader": leader and named(leader)}
+    processes = [_process(call, asdict(worker)) for worker in workers]
+    return {"status": status, "workers": processes, "leader": leader and _process(call, leader)}
+
+
+def _process(call: Caller, process: Row) -> dict[str, Any]:
+    machine = deployment_fields(call, {name: process[name] for name in _MACHINE})
+    return named({**process, **machine})
 
 
 def _services(told: Settings, pauses: list[Row], sandboxed: bool, processor: str) -> dict[str, dict[str, str]]:

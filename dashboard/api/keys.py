@@ -21,6 +21,7 @@ keys = Resource("keys")
 _KEY = {
     "id": shapes.ID, "name": shapes.TEXT, "prefix": shapes.TEXT, "scopes": shapes.listing(shapes.TEXT),
     "createdAt": shapes.TIME, "lastUsedAt": shapes.maybe(shapes.TIME), "revokedAt": shapes.maybe(shapes.TIME),
+    "deploymentOwner": shapes.BOOL,
 }  # fmt: skip
 
 
@@ -59,10 +60,18 @@ def issue_key(call: Caller, body: NewKey) -> Any:
 def revoke_key(call: Caller, key_id: str) -> Any:
     """End a key at once."""
     with acting_as(call.workspace_id):
+        _protect_deployment_owner(call, key_id)
         if not api_key.revoke(call.workspace_id, key_id):
             raise not_there("There is no live key by that id.")
         audit.record(call.workspace_id, call.actor, "key.revoked", "key", key_id)
     return success()
+
+
+def _protect_deployment_owner(call: Caller, key_id: str) -> None:
+    """An owner of one workspace cannot lock out who owns the deployment. Raises `Refusal` 403."""
+    protected = {str(key["id"]) for key in api_key.every(call.workspace_id) if key["deployment_owner"]}
+    if key_id in protected and not call.deployment_owner:
+        raise Refusal(403, "Only the deployment owner can revoke this key.")
 
 
 @keys.api(

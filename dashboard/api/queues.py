@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from dramatiq.errors import BrokerConnectionError
 
-from dashboard.access import Caller
+from dashboard.access import Caller, deployment_fields
 from dashboard.answers import named, success
 from dashboard.api import shapes
 from dashboard.errors import not_there
@@ -59,7 +59,8 @@ def list_queues(call: Caller) -> Any:
     shown = [
         {
             "name": name,
-            **(depths.get(name) or unknown),
+            # A queue holds the messages of every workspace.
+            **deployment_fields(call, depths.get(name) or unknown),
             "workers": sum(name in worker.queues for worker in workers),
             "paused": name in held,
         }

@@ -15,7 +15,7 @@ import flask
 
 import clock
 from dashboard import csrf
-from dashboard.access import COOKIE, Caller, Permission, caller, settings, signed_in
+from dashboard.access import COOKIE, Caller, Permission, session_caller, settings, signed_in
 from dashboard.bodies import Body, check
 from dashboard.cookies import set_cookie
 from dashboard.errors import Refusal, invalid
@@ -42,7 +42,7 @@ def visitor(permission: Permission = "read") -> Caller:
     """The signed-in visitor, who may do this. Whoever is not signed in leaves for the form."""
     if signed_in() is None:
         flask.abort(_to_sign_in())
-    return caller(permission)
+    return session_caller(permission)
 
 
 def _to_sign_in() -> flask.Response:

@@ -57,7 +57,9 @@ def _code(document: Path) -> list[str]:
 
 
 def test_the_documents_that_a_newcomer_looks_for_are_there():
-    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {file.name for file in DOCUMENTS}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "security.md"} <= {
+        file.name for file in DOCUMENTS
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_named)
@@ -84,8 +86,10 @@ def test_every_file_that_is_named_is_there(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_named)
 def test_every_make_target_that_is_named_exists(document):
-    targets = set(re.findall(r"^([a-z]+):", _read(ROOT / "Makefile"), re.MULTILINE))
-    named = {target for line in _code(document) for target in re.findall(r"(?:^|[\s(])make ([a-z]+)\b", line)}
+    targets = set(re.findall(r"^([a-z-]+):", _read(ROOT / "Makefile"), re.MULTILINE))
+    named = {
+        target for line in _code(document) for target in re.findall(r"(?:^|[\s(])make ([a-z]+(?:-[a-z]+)*)\b", line)
+    }
     assert named <= targets
 
 

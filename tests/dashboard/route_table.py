@@ -1,0 +1,95 @@
+"""The table of routes in docs/security.md, and the routes that the application has, in the same words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import flask
+from werkzeug.routing import Rule
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
+
+#: Roles from the weakest to the strongest.
+ROLES = ("viewer", "operator", "owner")
+#: Who may call a route that no role guards.
+OPEN = ("anyone", "secret address", "signature", "allowed network")
+
+_ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+_PART = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<options>[^)]*)\))?:)?(?P<name>\w+)>")
+_GAP = re.compile(r"{([^}]+)}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A row of the table: who may call a route, and what another tenant gets there."""
+
+    method: str
+    path: str
+    #: The scope of an API key; `–` where no key is taken.
+    scope: str
+    #: The lowest role of a signed-in person, or one of `OPEN`.
+    role: str
+    #: `404` for another tenant's object in the path, `own` for an answer about the caller's workspace, or `–`.
+    other_tenant: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_api(self) -> bool:
+        """Whether it belongs to the API, which takes keys too."""
+        return self.path.startswith("/api/")
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether a key or a session is needed."""
+        return self.role in ROLES
+
+    @property
+    def gaps(self) -> list[str]:
+        """The names of the path's variable parts."""
+        return _GAP.findall(self.path)
+
+    def address(self, values: dict[str, str]) -> str:
+        """The path with its gaps filled; of words to choose from the first."""
+        return _GAP.sub(lambda gap: gap[1].split(",")[0] if "," in gap[1] else values[gap[1]], self.path)
+
+    def addresses(self, values: dict[str, str]) -> list[str]:
+        """The path with its gaps filled, once for each word to choose from."""
+        choices = [gap.split(",") if "," in gap else [values[gap]] for gap in self.gaps]
+        template = _GAP.sub("{}", self.path)
+        return [template.format(*parts) for parts in product(*choices)]
+
+
+def table() -> list[Route]:
+    """The rows of the table, as they are written."""
+    return [Route(*(cell.strip() for cell in cells)) for cells in _ROW.findall(DOCUMENT.read_text(encoding="utf-8"))]
+
+
+def routes_of_openapi(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The operations of an OpenAPI document by method and path."""
+    return {
+        (method.upper(), path): operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+def routes_of_application(app: flask.Flask) -> Iterator[tuple[str, str]]:
+    """Method and path of every route that the application answers, HEAD and OPTIONS apart."""
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            yield method, _path(rule)
+
+
+def _path(rule: Rule) -> str:
+    return _PART.sub(lambda part: f"{{{_options(part) or part['name']}}}", rule.rule)
+
+
+def _options(part: re.Match[str]) -> str:
+    return ",".join(word.strip(" '\"") for word in (part["options"] or "").split(","))

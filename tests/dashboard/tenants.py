@@ -1,0 +1,234 @@
+"""Two workspaces with one object of every kind that a route names, and everybody who may call a route of them.
+
+A new kind of id in a path needs an object here: `Tenant.objects` has one for each gap of the paths.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+import clock
+import settings
+from dashboard.access import COOKIE
+from models import api_key, audit, automation, database, operation, pause, session, suppression, user, workspace
+from models.audit import SYSTEM
+from models.database import acting_as, changed
+from models.ids import new_id
+from models.user import Membership
+from tests.dashboard import stories
+from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.route_table import ROLES
+
+#: What fills a gap of a path that is not an id.
+WORDS = {
+    "action": "cancel", "channel": "email", "filename": "beckon.css", "kind": "provider", "name": "mailgun",
+    "token": "nothing",
+}  # fmt: skip
+#: What fills the gap `name`, where it is neither a provider nor a queue.
+NAMES = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}
+#: An id that nothing has.
+NOBODY = "01a00000-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A program or a person: their requests carry a key, or a cookie with or without its CSRF token."""
+
+    name: str
+    client: FlaskClient
+    headers: dict[str, str] = field(default_factory=dict)
+    scopes: frozenset[str] = frozenset()
+    role: str = ""
+    #: Whether a change carries the token of the page.
+    has_token: bool = True
+
+    def open(self, method: str, address: str, **request: Any) -> TestResponse:
+        """One request."""
+        headers = {**self.headers, **request.pop("headers", {})}
+        return self.client.open(address, method=method, headers=headers, **request)
+
+
+@dataclass
+class Tenant:
+    """A workspace, its objects by the gaps of the paths that name them, and a word that stands in each of its texts."""
+
+    name: str
+    workspace_id: str
+    canary: str
+    objects: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of its objects."""
+        return [text for name, text in self.objects.items() if name.endswith("_id")]
+
+
+def settle(name: str) -> Tenant:
+    """A workspace with one object of every kind. Needs the service's connection."""
+    workspace_id = workspace.create(name, f"{name}-canary")
+    tenant = Tenant(name, workspace_id, f"{name}-canary")
+    tenant.objects = {**WORDS, "workspace_id": workspace_id}
+    with acting_as(workspace_id):
+        _settle(tenant)
+    return tenant
+
+
+def _settle(tenant: Tenant) -> None:
+    workspace_id, canary = tenant.workspace_id, tenant.canary
+    definition = {
+        "trigger": {"type": "hook"},
+        "steps": [{"id": "hello", "action": "send_email", "with": {"subject": canary, "body": canary}}],
+    }
+    published = automation.create(workspace_id, name=canary, type="workflow", definition=definition, actor=SYSTEM)
+    producer, workflow = Producer(None, workspace_id, ""), {"id": published.automation_id}  # type: ignore[arg-type]
+    contact_id = stories.contact(producer, canary, email=f"{canary}@example.com", tags=[canary])
+    trouble = {"error_message": canary, "contact_id": contact_id}
+    execution_id = stories.failed(producer, workflow, error_class="unknown_outcome", **trouble)
+    written = {"contact_id": contact_id, "body": canary, "to_address": f"{canary}@example.com"}
+    message_id = stories.message(producer, workflow, execution_id, status="outcome_unknown", **written)
+    stories.failed(producer, workflow, **trouble)
+    suppression.add(workspace_id, contact_id, "email", SYSTEM)
+    pause.hold("provider", "telnyx", workspace_id)
+    person = user.create(f"{canary}@example.com", canary, PASSWORD)
+    user.join(workspace_id, person, "viewer")
+    key = api_key.issue(workspace_id, canary, ["read"])
+    audit.record(workspace_id, SYSTEM, "key.issued", "key", key.id, {"name": canary})
+    tenant.objects |= {
+        "automation_id": published.automation_id,
+        "contact_id": contact_id,
+        "execution_id": execution_id,
+        "message_id": message_id,
+        "task_id": _task(workspace_id, contact_id, execution_id, canary),
+        "operation_id": operation.record(workspace_id, "retry", {"q": canary}, 1, 1, canary),
+        "key_id": key.id,
+        "member_id": person,
+    }
+    _received(workspace_id, contact_id, canary)
+    _run(tenant)
+
+
+def _task(workspace_id: str, contact_id: str, execution_id: str, title: str) -> str:
+    task_id = new_id()
+    changed(
+        "insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title) "
+        "values (%s, %s, %s, %s, 'call', %s)",
+        (task_id, workspace_id, contact_id, execution_id, title),
+    )
+    return task_id
+
+
+def _received(workspace_id: str, contact_id: str, text: str) -> None:
+    changed(
+        "insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at) "
+        "values (%s, %s, %s, 'sms', %s, 'message', %s, beckon_now())",
+        (new_id(), workspace_id, contact_id, text, text),
+    )
+
+
+def _run(tenant: Tenant) -> None:
+    objects = tenant.objects
+    changed(
+        "insert into automation_runs (id, workspace_id, automation_id, contact_id, execution_id, kind, at) "
+        "values (%s, %s, %s, %s, %s, 'main_dm', %s)",
+        (
+            new_id(), tenant.workspace_id, objects["automation_id"], objects["contact_id"], objects["execution_id"],
+            clock.now(),
+        ),
+    )  # fmt: skip
+
+
+def values(route_path: str, objects: dict[str, str]) -> dict[str, str]:
+    """What fills the gaps of this path; `name` is an automation's id where the path says so."""
+    room = route_path.removeprefix("/api").split("/")[1 if not route_path.startswith("/settings/") else 2]
+    name = objects["automation_id"] if room == "automations" else NAMES.get(room, WORDS["name"])
+    return {**objects, "name": name}
+
+
+def with_scopes(app: flask.Flask, tenant: Tenant, scopes: list[Any]) -> Caller:
+    """A program with a new key of the tenant."""
+    key = api_key.issue(tenant.workspace_id, "walk", scopes)
+    headers = {"Authorization": f"Bearer {key.secret}"}
+    name = f"{tenant.name}'s key with {' '.join(scopes)}"
+    return Caller(name, app.test_client(use_cookies=False), headers, scopes=frozenset(scopes))
+
+
+def people(app: flask.Flask, tenant: Tenant) -> list[Caller]:
+    """A signed-in person of each role, once with the CSRF token and once without. Needs the service's connection."""
+    return [caller for role in ROLES for caller in _signed_in(app, tenant, role)]
+
+
+def _signed_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
+    email = f"{role}@{tenant.name}.example"
+    person = user.create(email, role, PASSWORD)
+    user.join(tenant.workspace_id, person, role)
+    token = session.start(Membership(person, email, role, tenant.workspace_id, role))
+    client = app.test_client()
+    client.set_cookie(COOKIE, token)
+    page = client.get("/automations").text
+    found = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
+    assert found is not None, page
+    return [
+        Caller(f"{tenant.name}'s {role}", client, {"X-CSRF-Token": found[1]}, role=role),
+        Caller(f"{tenant.name}'s {role} without a token", client, role=role, has_token=False),
+    ]
+
+
+def fingerprint_statement(connection: Any) -> str:
+    """SQL that hashes all rows of one workspace, by table; but for when keys and sessions were last used."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select c.table_name from information_schema.columns c join information_schema.tables t "
+            "using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'workspace_id' "
+            "and t.table_type = 'BASE TABLE' and c.table_name <> 'sessions' order by 1"
+        )
+        parts = [
+            f"select '{name}', md5(coalesce(string_agg((to_jsonb(t) - 'last_used_at')::text, '' order by "
+            f"to_jsonb(t)::text), '')), count(*) from {name} t where workspace_id = %(workspace)s"
+            for (name,) in cursor.fetchall()
+        ]
+    parts.append("select 'workspaces', md5(to_jsonb(t)::text), 1 from workspaces t where id = %(workspace)s")
+    return " union all ".join(parts)
+
+
+def fingerprint(connection: Any, statement: str, tenant: Tenant) -> dict[str, str]:
+    """The hash of the tenant's rows and their number, by table."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"workspace": tenant.workspace_id})
+        return {name: f"{hashed} ({count} rows)" for name, hashed, count in cursor.fetchall()}
+
+
+def normalised(answer: TestResponse, *ids: str) -> str:
+    """Status and body with every id, time and number that differs from request to request taken out."""
+    text = answer.text
+    for own in ids:
+        text = text.replace(own, "<id>")
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+]+Z?", "<time>", text)
+    text = re.sub(r"\b[\d.]+ (?:ms|s|min|m|h)\b|\b\d+:\d\d\b", "<span>", text)
+    text = re.sub(r'("\w*(?:[sS]econds|Ms)\w*"):[\d.]+', r"\1:0", text)
+    return f"{answer.status_code} {text}"
+
+
+def as_service(app: flask.Flask) -> None:
+    """Let the process reach PostgreSQL as the service, which sees every workspace."""
+    database.db.close_all()
+    database.open_pool(settings.load().database_service_url, "beckon_service", 8)
+
+
+def as_app(app: flask.Flask) -> None:
+    """The same as the dashboard's role again."""
+    database.db.close_all()
+    database.open_pool(app.extensions["settings"].database_app_url, "beckon_app", 24)
+
+
+def body_name(operation: dict[str, Any]) -> str | None:
+    """The name of the schema of an operation's body; None where it has none."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    reference = content.get("schema", {}).get("$ref")
+    return reference and reference.rsplit("/", 1)[1]

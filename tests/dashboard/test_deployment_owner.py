@@ -1,0 +1,166 @@
+"""Facts and rights of the deployment owner: machine names, numbers of every workspace, protection from lock-out."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+import clock
+import settings
+from ephemeral import heartbeats
+from models import api_key, database, duty, user
+from tasks.broker import QUEUES, queue_depths
+from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.test_access import sign_in, token_in
+
+#: The fields of a queue that count the messages of every workspace.
+DEPTHS = ("ready", "delayed", "unacked", "dead")
+
+
+@pytest.fixture
+def as_service(cast: Any) -> Iterator[Any]:
+    """Run a function with the service's connection, which sees every workspace."""
+
+    def run(work: Any) -> Any:
+        told = settings.load()
+        database.db.close_all()
+        database.open_pool(told.database_service_url, "beckon_service", 8)
+        result = work()
+        database.db.close_all()
+        database.open_pool(told.database_app_url, "beckon_app", 8)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def root(alice: Producer, as_service: Any) -> Producer:
+    """The program with the key of access.json, in Alice's workspace."""
+    key = as_service(lambda: api_key.issue(alice.workspace_id, "access.json", deployment_owner=True))
+    return Producer(alice.client, alice.workspace_id, key.secret)
+
+
+@pytest.fixture
+def running(alice: Producer, charlie: Producer, as_service: Any) -> None:
+    """A worker of every queue, a scheduler that leads, and Charlie's work in a queue."""
+    heartbeats.beat(QUEUES, clock.now())
+
+    def lead() -> None:
+        with duty.leading() as leader:
+            assert leader is not None
+            assert leader.still_leads()
+
+    as_service(lead)
+    charlie.create()
+    charlie.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
+    assert queue_depths()["sending"]["ready"] == 1
+
+
+def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(running: None, root: Producer) -> None:
+    health = root.get("/api/health").json
+    here = (socket.gethostname(), os.getpid())
+    assert [(one["host"], one["pid"]) for one in health["processor"]["workers"]] == [here]
+    assert (health["processor"]["leader"]["host"], health["processor"]["leader"]["pid"]) == here
+    assert health["cache"]["capacity"] > 0
+    depths = {one["name"]: one["ready"] for one in root.get("/api/queues").json["queues"]}
+    assert depths["sending"] == 1
+
+
+def test_every_other_key_sees_null_instead(running: None, alice: Producer) -> None:
+    processor = alice.get("/api/health").json["processor"]
+    (worker,) = processor["workers"]
+    assert (worker["host"], worker["pid"]) == (None, None)
+    assert set(worker["queues"]) == set(QUEUES)
+    assert (processor["leader"]["host"], processor["leader"]["pid"]) == (None, None)
+    assert processor["status"] == "running"
+    assert set(alice.get("/api/health").json["cache"].values()) == {None}
+    for queue in alice.get("/api/queues").json["queues"]:
+        assert [queue[name] for name in DEPTHS] == [None] * 4
+        assert queue["workers"] == 1
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/api/queues", "/summary", "/automations", "/executions", "/settings"])
+def test_no_answer_names_the_machine_to_an_ordinary_owner(
+    running: None, alice: Producer, client: FlaskClient, as_service: Any, path: str
+) -> None:
+    as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "owner"))
+    sign_in(client)
+    answer = client.get(path)
+    assert answer.status_code == 200
+    for name in (socket.gethostname(), str(os.getpid()), str(settings.load().home)):
+        assert f">{name}<" not in answer.text
+        assert f'"{name}"' not in answer.text
+
+
+def test_the_first_owner_sees_it_in_a_session_too(
+    running: None, alice: Producer, client: FlaskClient, as_service: Any
+) -> None:
+    def join() -> None:
+        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, first, "owner")
+
+    as_service(join)
+    sign_in(client)
+    assert client.get("/api/health").json["processor"]["workers"][0]["pid"] == os.getpid()
+
+
+def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running: None, root: Producer) -> None:
+    made = root.post("/api/keys", {"name": "n", "scopes": ["read", "admin"]}).json["key"]
+    assert made["deploymentOwner"] is False
+    other = Producer(root.client, root.workspace_id, made["secret"])
+    assert other.get("/api/health").json["processor"]["workers"][0]["host"] is None
+
+
+def test_an_ordinary_owner_cannot_lock_the_deployment_owner_out(alice: Producer, root: Producer) -> None:
+    keys = {one["name"]: one for one in alice.get("/api/keys").json["keys"]}
+    assert keys["access.json"]["deploymentOwner"] is True
+    assert alice.ask("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 403
+    assert root.get("/api/contacts").status_code == 200
+    assert root.ask("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 200
+    assert root.get("/api/contacts").status_code == 401
+
+
+def test_an_ordinary_owner_cannot_remove_the_deployment_owner(
+    alice: Producer, root: Producer, charlie: Producer, as_service: Any
+) -> None:
+    def join() -> str:
+        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, first, "owner")
+        user.join(alice.workspace_id, user.create("ada@example.com", "Ada", PASSWORD), "owner")
+        return first
+
+    first = as_service(join)
+    assert alice.ask("DELETE", f"/api/members/{first}").status_code == 403
+    assert charlie.ask("DELETE", f"/api/members/{first}").status_code == 404
+    assert root.ask("DELETE", f"/api/members/{first}").status_code == 200
+
+
+def test_a_pause_holds_the_work_of_its_own_workspace_alone(alice: Producer, charlie: Producer) -> None:
+    for path in ("/api/queues/sending", "/api/providers/mailgun"):
+        assert alice.post(f"{path}/pause").status_code == 200
+    listed = charlie.get("/api/queues").json
+    assert listed["pauses"] == []
+    assert not [queue for queue in listed["queues"] if queue["paused"]]
+    assert charlie.post("/api/queues/sending/resume").status_code == 200
+    assert len(alice.get("/api/queues").json["pauses"]) == 2
+
+
+def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient, as_service: Any) -> None:
+    as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "viewer"))
+    bearer = {"Authorization": f"Bearer {alice.secret}"}
+    assert client.get("/automations", headers=bearer).status_code == 302
+    sign_in(client)
+    page = client.get("/automations", headers=bearer)
+    assert page.status_code == 200
+    assert "viewer" in page.text
+    for header in (bearer, {"Authorization": "Basic eDp5"}):
+        assert client.get("/executions", headers=header).status_code == 200
+        made = client.post("/contacts/new", data={"first_name": "Ada"}, headers=header)
+        assert made.status_code == 403
+        token = {"X-CSRF-Token": token_in(client.get("/automations").text)}
+        assert client.post("/contacts/new", data={"first_name": "Ada"}, headers={**header, **token}).status_code == 403

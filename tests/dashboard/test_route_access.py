@@ -1,0 +1,567 @@
+"""Every route of the API and every page, from the table in docs/security.md: who is let in, and what another tenant
+gets.
+
+The routes come from the OpenAPI document and from the application's own map, so that a new one needs its row. One
+application and two workspaces serve all tests here; what is refused must leave no trace, and what is let in finds
+objects that nothing has, so that no test sees what another did.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flask
+import psycopg2
+import pytest
+from werkzeug.test import TestResponse
+
+import settings
+from dashboard import create_app, disconnect
+from models import api_key, database
+from models.api_key import SCOPES
+from tests.dashboard import tenants
+from tests.dashboard.route_table import (
+    OPEN,
+    ROLES,
+    Route,
+    routes_of_application,
+    routes_of_openapi,
+    table,
+)
+from tests.dashboard.tenants import NOBODY, WORDS, Caller, Tenant, fingerprint, normalised
+from tests.dashboard.test_every_route import BODIES
+from waiting import eventually
+
+ROUTES = table()
+GUARDED = [route for route in ROUTES if route.is_guarded]
+OTHERS_OBJECTS = [route for route in GUARDED if route.other_tenant == "404"]
+OWN_ANSWERS = [route for route in GUARDED if route.other_tenant == "own"]
+#: A bulk action only counts here: it must find the same objects as before in every test. A key gives what it has.
+BODIES_HERE = {**BODIES, "Bulk": {"dryRun": True}, "NewKey": {"name": "n", "scopes": ["admin"]}}
+#: What a form sends where an empty one would not reach the object.
+FORMS = {"/automations/{automation_id}/test": {"sample": "1"}}
+#: Paths to which a person's own request comes last, because nothing is there afterwards.
+_ENDS = ("/delete", "/sign-out")
+
+
+@dataclass
+class World:
+    """Alice's and Charlie's workspaces, and everybody who calls."""
+
+    app: flask.Flask
+    connection: Any
+    alice: Tenant
+    charlie: Tenant
+    #: What hashes a workspace's rows.
+    statement: str
+    #: The OpenAPI document, and its operations by method and path.
+    document: dict[str, Any]
+    operations: dict[tuple[str, str], dict[str, Any]]
+    #: Nobody in particular: no credentials, an unknown key, another scheme, a revoked key.
+    strangers: list[Caller]
+    keys: list[Caller]
+    people: list[Caller]
+    #: Charlie's program with every scope, and Charlie in a browser.
+    others: list[Caller]
+
+    def state(self) -> dict[str, str]:
+        """All of Alice's rows."""
+        return fingerprint(self.connection, self.statement, self.alice)
+
+    def request(self, route: Route) -> dict[str, Any]:
+        """A body that the route takes as far as its shape goes."""
+        if route.is_api:
+            name = tenants.body_name(self.operations.get((route.method, route.path), {}))
+            return {} if name is None else {"json": dict(BODIES_HERE[name])}
+        return {"data": FORMS.get(route.path, {})} if route.method == "POST" else {}
+
+    @property
+    def owner(self) -> Caller:
+        """Alice in a browser."""
+        return next(person for person in self.people if person.role == "owner" and person.has_token)
+
+    @property
+    def program(self) -> Caller:
+        """Alice's program with every scope."""
+        return next(key for key in self.keys if key.scopes == set(SCOPES))
+
+
+@pytest.fixture(scope="module")
+def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterator[World]:
+    app = create_app(replace(settings.load(), url="http://localhost"))
+    tenants.as_service(app)
+    alice, charlie = tenants.settle("alice"), tenants.settle("charlie")
+    people, others = tenants.people(app, alice), tenants.people(app, charlie)
+    tenants.as_app(app)
+    keys = [tenants.with_scopes(app, alice, [scope]) for scope in SCOPES]
+    keys += [tenants.with_scopes(app, alice, [other for other in SCOPES if other != scope]) for scope in SCOPES]
+    keys.append(tenants.with_scopes(app, alice, list(SCOPES)))
+    charlies_owner = next(person for person in others if person.role == "owner" and person.has_token)
+    connection = psycopg2.connect(database_urls.owner)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("set role beckon_service")
+    document = app.test_client().get("/api/openapi.json").json
+    yield World(
+        app, connection, alice, charlie, tenants.fingerprint_statement(connection), document,
+        routes_of_openapi(document), _strangers(app, alice), keys, people,
+        [tenants.with_scopes(app, charlie, list(SCOPES)), charlies_owner],
+    )  # fmt: skip
+    connection.close()
+    disconnect(app)
+    # A feed that still reads would hand its connection to the next test.
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
+    database.db.close_all()
+
+
+def _strangers(app: flask.Flask, alice: Tenant) -> list[Caller]:
+    revoked = api_key.issue(alice.workspace_id, "revoked", SCOPES)
+    assert api_key.revoke(alice.workspace_id, revoked.id)
+    headers = {
+        "no credentials": {},
+        "an unknown key": {"Authorization": "Bearer bk_nonsense"},
+        "another scheme": {"Authorization": "Basic eDp5"},
+        "a revoked key": {"Authorization": f"Bearer {revoked.secret}"},
+    }
+    client = app.test_client(use_cookies=False)
+    return [Caller(name, client, fields) for name, fields in headers.items()]
+
+
+def _verdict(answer: TestResponse) -> str:
+    """How a request was met: not signed in, refused, or let in (whatever it found there)."""
+    if answer.status_code == 401 or (answer.status_code == 302 and answer.location.startswith("/sign-in")):
+        return "not signed in"
+    return "refused" if answer.status_code == 403 else "let in"
+
+
+def _expected(route: Route, caller: Caller) -> str:
+    """What the table says of this caller."""
+    if caller.role:
+        strong = ROLES.index(caller.role) >= ROLES.index(route.role)
+        return "let in" if strong and (caller.has_token or route.method == "GET") else "refused"
+    if not route.is_api or not caller.scopes:
+        return "not signed in"
+    return "let in" if route.scope in caller.scopes else "refused"
+
+
+def _wrong(route: Route, caller: Caller, address: str, answer: TestResponse) -> list[str]:
+    verdict, expected = _verdict(answer), _expected(route, caller)
+    is_right = verdict == expected and answer.status_code < 500
+    if answer.status_code == 401:
+        is_right = is_right and answer.headers["WWW-Authenticate"].startswith("Bearer")
+    if route.is_api and expected != "let in":
+        is_right = is_right and answer.mimetype == "application/problem+json"
+    return [] if is_right else [f"{caller.name}: {answer.status_code} at {address}, not {expected}"]
+
+
+def _open(caller: Caller, route: Route, address: str, **request: Any) -> TestResponse:
+    """The answer, closed: a stream is not read to its end."""
+    answer = caller.open(route.method, address, **request)
+    if answer.mimetype == "text/event-stream":
+        answer.close()
+    return answer
+
+
+def _nobodys(route: Route, tenant: Tenant) -> dict[str, str]:
+    """Values for the gaps that name nothing, in this tenant's workspace."""
+    return dict.fromkeys(route.gaps, NOBODY) | {
+        "workspace_id": tenant.workspace_id, "channel": WORDS["channel"], "filename": WORDS["filename"],
+        "action": WORDS["action"],
+    }  # fmt: skip
+
+
+# The table is whole and true to the declarations.
+
+
+def test_the_table_has_every_route_and_no_other(world: World) -> None:
+    written = [(route.method, route.path) for route in ROUTES]
+    assert sorted(written) == sorted(set(routes_of_application(world.app)))
+    assert set(world.operations) <= set(written)
+
+
+def test_every_route_under_api_is_in_the_openapi_document_but_for_webhooks(world: World) -> None:
+    api = {(route.method, route.path) for route in ROUTES if route.is_api}
+    assert {path for _, path in api - set(world.operations) if not path.startswith("/api/webhooks/")} == set()
+
+
+def test_the_table_says_the_scopes_and_roles_of_the_openapi_document(world: World) -> None:
+    written = {(route.method, route.path): route for route in ROUTES}
+    for key, operation in world.operations.items():
+        security = {name: names for entry in operation["security"] for name, names in entry.items()}
+        route = written[key]
+        assert (route.scope, route.role if route.is_guarded else "–") == (
+            security.get("apiKey", ["–"])[0],
+            security.get("session", ["–"])[0],
+        ), key
+
+
+def test_the_table_has_only_words_that_it_explains() -> None:
+    assert {route.role for route in ROUTES} <= {*ROLES, *OPEN}
+    assert {route.scope for route in ROUTES} <= {*SCOPES, "–"}
+    assert {route.other_tenant for route in ROUTES} <= {"404", "own", "–"}
+    assert not [route for route in GUARDED if route.other_tenant == "–"]
+    assert not [route for route in OWN_ANSWERS if any(gap.endswith("_id") for gap in route.gaps)]
+
+
+# Who is let in.
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+def test_a_route_refuses_whom_the_table_does_not_let_in_and_changes_nothing(world: World, route: Route) -> None:
+    before, wrong = world.state(), []
+    for caller in [*world.strangers, *world.keys, *world.people]:
+        if _expected(route, caller) == "let in":
+            continue
+        for address in route.addresses(tenants.values(route.path, world.alice.objects)):
+            wrong += _wrong(route, caller, address, _open(caller, route, address, **world.request(route)))
+    assert not wrong
+    assert world.state() == before
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+def test_a_route_lets_in_whom_the_table_does(world: World, route: Route) -> None:
+    wrong = []
+    callers = [caller for caller in [*world.keys, *world.people] if _expected(route, caller) == "let in"]
+    assert callers
+    for caller in callers:
+        for address in route.addresses(_nobodys(route, world.alice)):
+            wrong += _wrong(route, caller, address, _open(caller, route, address, **world.request(route)))
+    assert not wrong
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if not route.is_guarded], ids=str)
+def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, route: Route) -> None:
+    stranger, before = world.strangers[0], world.state()
+    values = dict.fromkeys(route.gaps, NOBODY) | {"filename": WORDS["filename"], "token": WORDS["token"]}
+    for address in route.addresses(values | {"workspace_id": world.alice.workspace_id}):
+        request = {"json": {}} if route.is_api and route.method == "POST" else {}
+        remote = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
+        with stranger.open(route.method, address, **request, **remote) as answer:
+            allowed = {
+                "anyone": {200, 302, 303, 403 if route.path == "/sign-in" else 200},
+                "secret address": {404},
+                "signature": {403},
+                "allowed network": {403},
+            }[route.role]
+            assert answer.status_code in allowed, address
+            assert world.alice.canary not in (answer.text if answer.mimetype != "text/css" else "")
+    assert world.state() == before
+
+
+# Another tenant.
+
+
+@pytest.mark.parametrize("route", OTHERS_OBJECTS, ids=str)
+def test_another_tenants_object_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+    before = world.state()
+    for values in _mixed(route, world):
+        for address, absent in zip(route.addresses(values), route.addresses(_absent(values, world.alice)), strict=True):
+            for caller in _callers_for(route, world.others):
+                answer = _open(caller, route, address, **world.request(route))
+                assert answer.status_code == 404, (caller.name, address)
+                nothing = _open(caller, route, absent, **world.request(route))
+                assert normalised(answer) == normalised(nothing), (caller.name, address)
+                assert world.alice.canary not in answer.text
+    assert world.state() == before
+
+
+def _mixed(route: Route, world: World) -> Iterator[dict[str, str]]:
+    """Alice's objects in every gap, and in each gap alone with Charlie's own in the others."""
+    alices = tenants.values(route.path, world.alice.objects)
+    charlies = tenants.values(route.path, world.charlie.objects)
+    differing = [gap for gap in route.gaps if "," not in gap and alices[gap] != charlies[gap]]
+    yield alices
+    if len(differing) > 1:
+        yield from ({**charlies, gap: alices[gap]} for gap in differing)
+
+
+def _absent(values: dict[str, str], alice: Tenant) -> dict[str, str]:
+    return {gap: NOBODY if text in alice.ids else text for gap, text in values.items()}
+
+
+def _callers_for(route: Route, callers: list[Caller]) -> list[Caller]:
+    """Programs and people for the API, people alone for pages."""
+    return callers if route.is_api else [caller for caller in callers if caller.role]
+
+
+@pytest.mark.parametrize("route", OWN_ANSWERS, ids=str)
+def test_an_answer_about_the_callers_workspace_has_nothing_of_another(world: World, route: Route) -> None:
+    before = world.state()
+    for address in route.addresses(_nobodys(route, world.charlie) | {"name": WORDS["name"]}):
+        for caller in _callers_for(route, world.others):
+            answer = _open(caller, route, address, **world.request(route))
+            assert answer.status_code < 500
+            assert _verdict(answer) == "let in", address
+            for text in (world.alice.canary, *world.alice.ids):
+                assert text not in answer.text, (caller.name, address)
+    assert world.state() == before
+
+
+def _neighbour(row_id: str) -> str:
+    """The id right after this one, which nothing has."""
+    return str(uuid.UUID(int=uuid.UUID(row_id).int + 1))
+
+
+def _cursor(row_id: str) -> str:
+    return base64.urlsafe_b64encode(row_id.encode()).decode().rstrip("=")
+
+
+def _ids_for(tenant: Tenant, name: str) -> list[str]:
+    """The ids that a field of this name may carry: those of its kind, or of any kind."""
+    kind = {"automationId": "automation_id", "contactId": "contact_id"}.get(name)
+    return [tenant.objects[kind]] if kind else [tenant.objects[one] for one in ("execution_id", "contact_id")]
+
+
+def _id_queries(world: World, route: Route) -> list[str]:
+    parameters = world.operations.get((route.method, route.path), {}).get("parameters", [])
+    names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
+    if not route.is_api and route.method == "GET":
+        names = ["automationId", "contactId", "cursor", "q"]
+    return [name for name in names if name in ("cursor", "ids", "q") or name.endswith(("Id", "Ids"))]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+def test_an_id_of_another_tenant_in_a_query_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+    own = tenants.values(route.path, world.charlie.objects)
+    for name in _id_queries(world, route):
+        for foreign in _ids_for(world.alice, name):
+            first, second = foreign, _neighbour(foreign)
+            if name == "cursor":
+                first, second = _cursor(first), _cursor(second)
+            for caller in _callers_for(route, world.others):
+                answers = [
+                    _open(caller, route, route.address(own), query_string={name: text}, **world.request(route))
+                    for text in (first, second)
+                ]
+                assert normalised(answers[0], first) == normalised(answers[1], second), (caller.name, name)
+                assert world.alice.canary not in answers[0].text
+
+
+def _id_fields(world: World, route: Route) -> list[tuple[str, bool]]:
+    """The fields of the body that carry ids, and whether each is a list."""
+    schema = tenants.body_name(world.operations[(route.method, route.path)])
+    if schema is None:
+        return []
+    properties = world.document["components"]["schemas"][schema]["properties"]
+    names = [name for name in properties if name in ("ids", "q") or (name.endswith(("Id", "Ids")))]
+    # What other systems call a contact is any text, and each workspace's own.
+    return [(name, name.endswith("ds")) for name in names if name not in ("externalId", "facebookId", "instagramId")]
+
+
+@pytest.mark.parametrize("route", [route for route in GUARDED if route.is_api and route.method != "GET"], ids=str)
+def test_an_id_of_another_tenant_in_a_body_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+    before = world.state()
+    own = tenants.values(route.path, world.charlie.objects)
+    for name, is_list in _id_fields(world, route):
+        body = world.request(route)["json"]
+        body.pop("dryRun", None)
+        for foreign in world.alice.ids:
+            ids = (foreign, _neighbour(foreign))
+            for caller in world.others:
+                answers = [
+                    _open(caller, route, route.address(own), json={**body, name: [text] if is_list else text})
+                    for text in ids
+                ]
+                assert normalised(answers[0]) == normalised(answers[1]), (caller.name, name)
+                assert answers[0].status_code < 500
+                assert world.alice.canary not in answers[0].text
+    assert world.state() == before
+
+
+def test_some_routes_take_ids_in_queries_and_bodies(world: World) -> None:
+    queries = {str(route): _id_queries(world, route) for route in GUARDED}
+    assert {"automationId", "contactId", "q", "cursor"} <= set(queries["GET /api/executions"])
+    changes = [route for route in GUARDED if route.is_api and route.method != "GET"]
+    bodies = {str(route): [name for name, _ in _id_fields(world, route)] for route in changes}
+    assert {"automationId", "contactId"} <= set(bodies["POST /api/triggers"])
+    assert {"automationId", "contactId", "q"} <= set(bodies["POST /api/executions/cancel"])
+    assert {"contactIds"} <= set(bodies["POST /api/automations/{automation_id}/trigger"])
+
+
+def test_an_entry_of_a_batch_cannot_name_what_is_another_tenants(world: World) -> None:
+    program, before = world.others[0], world.state()
+    foreign = world.alice.objects
+    entries = [
+        {"type": "a", "automationId": foreign["automation_id"]},
+        {"type": "a", "contactId": foreign["contact_id"]},
+        {"type": "a", "automationId": _neighbour(foreign["automation_id"])},
+        {"type": "a", "contactId": _neighbour(foreign["contact_id"])},
+    ]
+    answer = program.open("POST", "/api/triggers/batch", json={"triggers": entries})
+    rejected = [[error["message"] for error in entry["errors"]] for entry in answer.json["rejected"]]
+    assert (answer.json["accepted"], len(rejected)) == (0, 4)
+    assert rejected[:2] == rejected[2:]
+    assert world.state() == before
+
+
+def test_a_form_cannot_name_what_is_another_tenants(world: World) -> None:
+    person, before = world.others[1], world.state()
+    for action in ("retry", "cancel", "discard"):
+        for name in ("automationId", "contactId", "q"):
+            for foreign in world.alice.ids:
+                answer = person.open("POST", f"/executions/all/{action}", data={name: foreign})
+                assert answer.status_code in (303, 404)
+    automation_id = world.charlie.objects["automation_id"]
+    chosen = {"contactId": world.alice.objects["contact_id"], "chosen": "1"}
+    answer = person.open("POST", f"/automations/{automation_id}/test", data=chosen)
+    assert answer.status_code == 303
+    offered = person.open("POST", f"/automations/{automation_id}/test", data={**chosen, "find": "1"})
+    assert world.alice.canary not in offered.text
+    assert world.state() == before
+
+
+def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
+    program, canary, before = world.others[0], world.alice.canary, world.state()
+    for fields in ({"externalId": canary}, {"email": f"{canary}@example.com"}):
+        made = program.open("POST", "/api/contacts", json={**fields, "firstName": "Ada"})
+        assert made.status_code in (200, 201)
+        assert made.json["contact"]["id"] != world.alice.objects["contact_id"]
+        assert made.json["contact"]["tags"] == []
+    for _ in range(2):
+        key = {"Idempotency-Key": "one"}
+        answers = [caller.open("POST", "/api/triggers", json={"type": "a"}, headers=key) for caller in world.others[:1]]
+        assert {answer.status_code for answer in answers} <= {200, 202}
+    assert world.state() == before
+    assert world.program.open("POST", "/api/triggers", json={"type": "a"}, headers=key).status_code == 202
+
+
+# Ways around a guard.
+
+#: Ways to write a path that a proxy or a router may take for the same.
+DISGUISES = {
+    "a slash at the end": lambda path: path + "/",
+    "upper case": str.upper,
+    "a double slash at the start": lambda path: "/" + path,
+    "double slashes": lambda path: path.replace("/", "//"),
+    "an encoded slash": lambda path: path[0] + path[1:].replace("/", "%2F"),
+    "a dot": lambda path: "/." + path,
+    "two dots": lambda path: "/healthz/.." + path,
+    "static": lambda path: "/static/.." + path,
+    "a parameter": lambda path: path + ";a=b",
+    "a suffix": lambda path: path + ".json",
+    "a space": lambda path: path + " ",
+    "a zero": lambda path: path + "\x00",
+    "backslashes": lambda path: path.replace("/", "\\"),
+}
+
+
+def _disguises_by_turns() -> list[Any]:
+    """Two for each route, so that each is tried with many; all of them only in the long run of the tests."""
+    names = list(DISGUISES)
+    pairs = [(route, [names[2 * turn % len(names)], names[(2 * turn + 1) % len(names)]])
+             for turn, route in enumerate(GUARDED)]  # fmt: skip
+    short = [pytest.param(*pair, id=str(pair[0])) for pair in pairs]
+    return short + [pytest.param(route, names, id=f"{route} in full", marks=pytest.mark.slow) for route in GUARDED]
+
+
+@pytest.mark.parametrize(("route", "names"), _disguises_by_turns())
+def test_no_way_of_writing_a_path_gets_around_its_guard(world: World, route: Route, names: list[str]) -> None:
+    stranger, before = world.strangers[0], world.state()
+    path = route.address(tenants.values(route.path, world.alice.objects))
+    for name in names:
+        disguise = DISGUISES[name]
+        with stranger.open(
+            route.method, "/", environ_overrides={"PATH_INFO": disguise(path)}, **world.request(route)
+        ) as answer:
+            assert answer.status_code in (301, 302, 307, 308, 401, 404, 405), name
+            if answer.status_code != 401 and "Location" in answer.headers:
+                assert answer.location.startswith(("/sign-in", "http://localhost/")), name
+            assert world.alice.canary not in answer.text
+    assert world.state() == before
+
+
+OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+
+
+@pytest.mark.parametrize("route", [route for route in GUARDED if route.method != "GET"], ids=str)
+def test_no_header_or_field_makes_one_method_of_another(world: World, route: Route) -> None:
+    before = world.state()
+    address = route.address(tenants.values(route.path, world.alice.objects))
+    headers = dict.fromkeys(OVERRIDES, route.method)
+    has_get = any((other.method, other.path) == ("GET", route.path) for other in ROUTES)
+    for caller in [world.program] * route.is_api + [world.owner]:
+        answer = _open(caller, replace(route, method="GET"), f"{address}?_method={route.method}", headers=headers)
+        assert has_get or answer.status_code in (404, 405), caller.name
+    assert world.state() == before
+    reader = next(key for key in world.keys if key.scopes == {"read"})
+    headers = dict.fromkeys(OVERRIDES, "GET")
+    for caller in (*world.strangers, reader, *(person for person in world.people if not person.has_token)):
+        answer = _open(caller, route, address, headers=headers, **world.request(route))
+        assert _expected(route, caller) == "let in" or _verdict(answer) != "let in", caller.name
+    if route.scope != "read":
+        assert world.state() == before
+
+
+@pytest.mark.parametrize("route", [route for route in GUARDED if route.method == "GET"], ids=str)
+def test_head_is_guarded_as_get_is(world: World, route: Route) -> None:
+    head = replace(route, method="HEAD")
+    address = route.address(tenants.values(route.path, world.alice.objects))
+    for caller in [*world.strangers, *world.keys[: len(SCOPES)]]:
+        answer = _open(caller, head, address)
+        assert _verdict(answer) == _expected(route, caller), caller.name
+        assert answer.data == b""
+    for caller in _callers_for(route, world.others):
+        if route.other_tenant == "404":
+            assert _open(caller, head, address).status_code == 404
+
+
+@pytest.mark.parametrize("route", list({route.path: route for route in GUARDED}.values()), ids=str)
+def test_options_and_unknown_methods_do_nothing(world: World, route: Route) -> None:
+    before = world.state()
+    address = route.address(tenants.values(route.path, world.alice.objects))
+    for caller in (world.strangers[0], world.owner):
+        options = caller.open("OPTIONS", address)
+        assert (options.status_code, options.data) == (200, b"")
+        assert route.method in options.headers["Allow"]
+        assert "Access-Control-Allow-Origin" not in options.headers
+        for method in ("TRACE", "CONNECT", "PROPFIND"):
+            answer = caller.open("OPTIONS", address, environ_overrides={"REQUEST_METHOD": method})
+            assert answer.status_code == 405, method
+            assert world.alice.canary not in answer.text
+    for caller in (world.strangers[0], *(person for person in world.people if not person.has_token)):
+        lower = caller.open("OPTIONS", address, environ_overrides={"REQUEST_METHOD": route.method.lower()})
+        if _expected(route, caller) != "let in":
+            assert _verdict(lower) != "let in"
+    assert world.state() == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py", "/static/../../settings.py", "/static//etc/passwd", "/static/%2e%2e/access.py",
+        "/static/..\\access.py", "/static/vendor/../../access.py", "/static/", "/static/.", "/_sandbox/messages",
+        "/_sandbox", "/.env", "/access.json", "/var/access.json", "/.git/config",
+    ],
+)  # fmt: skip
+def test_files_outside_of_static_are_out_of_reach(world: World, path: str) -> None:
+    with world.strangers[0].open("GET", "/", environ_overrides={"PATH_INFO": path}) as answer:
+        assert answer.status_code in (404, 308)
+        assert str(os.getcwd()) not in answer.text
+
+
+# Their own requests reach the objects, so that the tests above were about something. This is the last test: it ends
+# what it reaches.
+
+
+def test_the_same_requests_reach_the_objects_when_they_are_the_callers_own(world: World) -> None:
+    before = world.state()
+    assert not [name for name in ("executions", "messages", "contacts", "api_keys") if "(0 rows)" in before[name]]
+    wrong = []
+    ordered = sorted(
+        GUARDED, key=lambda route: (route.method == "DELETE", route.path.endswith(_ENDS), -len(route.path))
+    )
+    for route in ordered:
+        # A program reaches Alice's objects and a person Charlie's: each ends the same objects at last.
+        caller, tenant = (world.program, world.alice) if route.is_api else (world.others[1], world.charlie)
+        address = route.address(tenants.values(route.path, tenant.objects))
+        answer = _open(caller, route, address, **world.request(route))
+        if answer.status_code in (401, 403, 404) or answer.status_code >= 500:
+            wrong.append(f"{answer.status_code} {route.method} {address}")
+    assert not wrong
+    assert world.state() != before
