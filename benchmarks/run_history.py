@@ -30,10 +30,9 @@ def make(database_url: str, many: int) -> tuple[str, list[str]]:
         _make_runs(workspace_id, many)
         rows(index.replace("ON ONLY", "ON"))
     run.rebuild_counters()
-    with database.connection():
-        database.db.connection().autocommit = True
-        rows("set statement_timeout = 0")
-        rows("vacuum analyze automation_runs, automations")
+    with database.connection(), database.db.cursor() as cursor:
+        # As it stands: bound to a role it would be in a transaction, in which nothing is vacuumed.
+        cursor.execute("vacuum analyze automation_runs, automations")
     with transaction():
         ids = [one["id"] for one in rows("select id from automations order by id desc")]
     database.db.close_all()

@@ -169,6 +169,8 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
     _parameters.clear()
     _parameters.update(parameters)
     db.act_as(role)
+    # Peewee keeps what an earlier URL said and this one does not.
+    db.connect_params = {}
     db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
 
 

@@ -62,7 +62,10 @@ class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
 def _runs(file: Path) -> Callable[[Any, Any], None]:
     def run(_: Any, database: Any) -> None:
         # A raw cursor: peewee's own would read a literal % as a parameter.
-        database.connection().cursor().execute(file.read_text())
+        cursor = database.connection().cursor()
+        cursor.execute(file.read_text())
+        # What follows in its transaction is the owner's, whomever the file acted as at its end.
+        cursor.execute("set local role none")
 
     return run
 

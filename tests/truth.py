@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.database import connection, rows, transaction
+from models.database import connection, rows, snapshot
 from models.reports import monitor
 
 #: Often enough to see every stage, and seldom enough to leave the processor to the workers.
@@ -45,9 +45,8 @@ def watched(workspace_id: str, automation_id: str) -> Iterator[Seen]:
 
 
 def _look(workspace_id: str, automation_id: str, seen: Seen) -> None:
-    with transaction():
-        # One moment for the monitor and for the truth.
-        rows("set transaction isolation level repeatable read")
+    # One moment for the monitor and for the truth.
+    with snapshot():
         shown = monitor.snapshot(workspace_id, automation_id)
         truth = rows(_TRUTH, (automation_id,))
     assert shown is not None

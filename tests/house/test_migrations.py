@@ -47,6 +47,9 @@ CATALOG = {
     "functions": """
         select pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'public'::regnamespace
             and p.prokind in ('f', 'p')""",
+    "owners of functions": """
+        select format('%s %s', p.oid::regprocedure, pg_get_userbyid(p.proowner)) from pg_proc p
+        where p.pronamespace = 'public'::regnamespace""",
     "grants on tables": f"""
         select format('%s to %s: %s', c.relname, coalesce(nullif(a.grantee, 0)::regrole::text, 'public'),
             a.privilege_type)

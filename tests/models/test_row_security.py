@@ -161,10 +161,12 @@ def test_every_table_of_a_tenant_is_looked_at_here(as_owner):
 @pytest.mark.parametrize("table", TABLES)
 def test_a_tenant_s_table_is_secured_with_a_policy_for_either_role_and_owned_by_neither(as_owner, table):
     with transaction():
-        secured = value("select relrowsecurity from pg_class where oid = %s::regclass", (table,))
+        secured = value(
+            "select relrowsecurity and relforcerowsecurity from pg_class where oid = %s::regclass", (table,)
+        )
         owner = value("select tableowner from pg_tables where schemaname = 'public' and tablename = %s", (table,))
         policies = rows("select unnest(roles) as role from pg_policies where tablename = %s", (table,))
-    assert secured
+    assert secured, f"alter table {table} enable row level security, force row level security"
     assert owner not in ("beckon_app", "beckon_service")
     assert {one["role"] for one in policies} == {"beckon_app", "beckon_service"}
 
@@ -234,6 +236,10 @@ def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
         *(f"delete from {table}" for table in sorted(MAY_NOT_DELETE)),
         *(f"insert into {table} default values" for table in sorted(MAY_NOT_INSERT)),
         *(f"select * from {table}" for table in sorted(WRITTEN_BLINDLY)),
+        "select create_partition('stage_history', 'stage_history_1900_01', '1900-01-01', '1900-02-01')",
+        "select drop_partition('stage_history', 'stage_history_1900_01')",
+        "call hand_functions_over()",
+        "call secure_partition('contacts')",
         "select * from stage_history_default",
         "select * from automation_runs_default",
         "select * from schema_hashes",
@@ -259,6 +265,28 @@ def test_what_runs_as_the_owner_fixes_where_it_looks_and_is_not_for_everybody(as
     assert not [
         one["proname"] for one in found if not any(f.startswith("search_path=") for f in one["proconfig"] or ())
     ]
+
+
+def test_what_reads_rows_in_its_owner_s_name_is_the_service_s(as_owner):
+    """Row security is forced, so in the name of the tables' owner it would find nothing."""
+    with transaction():
+        found = rows(
+            "select proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef "
+            "and proowner <> 'beckon_service'::regrole order by 1"
+        )
+    remedy = "end the migration with `call hand_functions_over()`"
+    assert [one["proname"] for one in found] == ["create_partition", "drop_partition"], remedy
+
+
+def test_a_partition_is_secured_like_its_table(as_owner):
+    with transaction():
+        found = rows(
+            "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+            "join pg_class p on p.oid = i.inhparent "
+            "where p.relkind = 'p' and p.relrowsecurity and not (c.relrowsecurity and c.relforcerowsecurity "
+            "and exists (select from pg_policy where polrelid = c.oid))"
+        )
+    assert [one["relname"] for one in found] == [], "make partitions with create_partition, or call secure_partition"
 
 
 def test_the_workspace_ends_with_the_transaction_that_acted_as_it(as_dashboard):
