@@ -129,8 +129,11 @@ operator_actions_total = _counter(
 #: Bells that Redis did not take; the sweep rings them.
 bells_lost = _counter("bells_lost_total", "Messages that Redis did not take when they were sent.")
 rate_limits_unchecked_total = _counter(
-    "rate_limits_unchecked_total", "Requests let through because Redis could not be asked."
+    "rate_limits_unchecked_total", "Requests that Redis could not be asked about; sign-ins are limited without it."
 )
+
+#: result: succeeded, failed (wrong e-mail or password), limited (not tried).
+sign_ins_total = _counter("sign_ins_total", "Attempts to sign in, by outcome.", "result")
 
 queue_wait_seconds = _histogram("queue_wait_seconds", "From the bell to the worker.", _WAIT_BUCKETS, "queue")
 step_duration_seconds = _histogram("step_duration_seconds", "One step's work, waits left out.", _WORK_BUCKETS, "type")
@@ -180,6 +183,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         ),
         ("done", "refused"),
     )),
+    (sign_ins_total, product(("succeeded", "failed", "limited"))),
     (queue_wait_seconds, product(QUEUES)),
     (step_duration_seconds, product(ACTIONS)),
     (provider_request_seconds, product(PROVIDERS, ("ok", "retryable", "permanent", "unknown"))),

@@ -264,9 +264,7 @@ class Settings:
     site_key_rate: int = _variable(
         "BECKON_SITE_KEY_RATE", RATE, 20, "Requests a second with a site key from one address."
     )
-    sign_in_rate: int = _variable(
-        "BECKON_SIGN_IN_RATE", RATE, 5, "Sign-ins a minute from one address, and to one account."
-    )
+    sign_in_rate: int = _variable("BECKON_SIGN_IN_RATE", RATE, 5, "Sign-ins a minute from one address.")
 
     database_url: str = _secret(
         "DATABASE_URL", "The owner's PostgreSQL (16 or newer), never through a pooler; set, the embedded server is not "

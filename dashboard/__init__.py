@@ -20,6 +20,7 @@ from dashboard.live.permits import Permits
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.scrape import ServersCollector
+from dashboard.sign_in_failures import SignInFailures
 from ephemeral import connection, workflow_cache
 from models import database
 from settings import Settings, SettingsError
@@ -65,6 +66,7 @@ def connect(app: flask.Flask) -> None:
     app.extensions["servers_collector"] = ServersCollector()
     app.extensions["feeds"] = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
     app.extensions["permits"] = Permits()
+    app.extensions["sign_in_failures"] = SignInFailures()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
 
 
@@ -73,6 +75,7 @@ def disconnect(app: flask.Flask) -> None:
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
     app.extensions["permits"].close()
+    app.extensions["sign_in_failures"].close()
 
 
 def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:

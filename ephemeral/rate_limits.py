@@ -2,7 +2,8 @@
 
 Each bucket holds up to `burst` tokens and gains `rate` a second; a request takes as many as it costs, all or none, in
 one script, so that any number of processes cannot take a token twice. Without Redis everybody passes: a limit protects
-the service, and a service that refuses all because it cannot count protects nothing.
+the service, and a service that refuses all because it cannot count protects nothing. Sign-ins are limited without Redis
+too (`ephemeral/sign_ins.py`).
 """
 
 from __future__ import annotations
@@ -42,16 +43,22 @@ class Limit:
     burst: int
 
 
-def wait_seconds(limit: Limit, who: str, cost: int = 1) -> int:
+def take(limit: Limit, who: str, cost: int = 1) -> int:
     """0 when `who` may go on and the cost was taken; else whole seconds after which to ask again.
 
-    A cost above the whole burst is taken as the burst, so that it passes when the bucket is full.
+    A cost above the whole burst is taken as the burst, so that it passes when the bucket is full. Raises one of
+    `connection.ERRORS` without Redis.
     """
-    take = ephemeral().register_script(_TAKE)
+    script = ephemeral().register_script(_TAKE)
+    wait_ms = int(script([f"limit:{limit.name}:{who}"], [min(cost, limit.burst), limit.rate, limit.burst]))
+    return math.ceil(wait_ms / 1000)
+
+
+def wait_seconds(limit: Limit, who: str, cost: int = 1) -> int:
+    """The same, and 0 without Redis."""
     try:
-        wait_ms = int(take([f"limit:{limit.name}:{who}"], [min(cost, limit.burst), limit.rate, limit.burst]))
+        return take(limit, who, cost)
     except ERRORS as error:
         metrics.rate_limits_unchecked_total.inc()
         log.warning("redis is away, a limit was not checked", limit=limit.name, error=str(error))
         return 0
-    return math.ceil(wait_ms / 1000)

@@ -112,12 +112,18 @@ def members(workspace_id: str) -> list[Row]:
 def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
     """The oldest membership of the person with this e-mail, and their password's hash."""
     with connection():
-        found = rows("select * from find_sign_in(%s) limit 1", (email,))
-    if not found:
-        return None, None
-    first = found[0]
-    member = Membership(str(first["user_id"]), first["email"], first["name"], str(first["workspace_id"]), first["role"])
-    return member, first["password_hash"]
+        found = row("select * from find_sign_in(%s) limit 1", (email,))
+    return (None, None) if found is None else (_membership(found), found["password_hash"])
+
+
+def memberships(email: str) -> list[Membership]:
+    """Every membership of the person with this e-mail, the oldest first."""
+    with connection():
+        return [_membership(one) for one in rows("select * from find_sign_in(%s)", (email,))]
+
+
+def _membership(found: Row) -> Membership:
+    return Membership(str(found["user_id"]), found["email"], found["name"], str(found["workspace_id"]), found["role"])
 
 
 def find_account(email: str) -> Account | None:

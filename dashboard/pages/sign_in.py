@@ -1,7 +1,7 @@
 """Signing in and out.
 
-A wrong password and an unknown e-mail get the same answer after the same time; tries are limited by address and by
-account. A new session is a new cookie, so that nobody can have planted it before.
+A wrong password and an unknown e-mail get the same answer after the same time; attempts are limited
+(`sign_in_attempts`). A new session is a new cookie, so that nobody can have planted it before.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from typing import Any
 
 import flask
 
-from dashboard import csrf
+from dashboard import csrf, devices, sign_in_attempts
 from dashboard.access import COOKIE, settings, signed_in
 from dashboard.cookies import set_cookie
-from dashboard.cooperation import compute
 from dashboard.own_paths import own_path
-from ephemeral.rate_limits import Limit, wait_seconds
-from models import audit, session, user
+from dashboard.proxies import client_address
+from models import audit, session
 from models.audit import Actor
-from models.user import Membership
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
 
 #: The cookie that a sign-in form belongs to, before there is a session.
 VISITOR = "beckon_visitor"
-#: Longer ones are refused before they are hashed.
-LONGEST_PASSWORD = 1000
 HOME = "/automations"
 
 
@@ -41,21 +37,24 @@ def show() -> Any:
 @sign_in_pages.post("/sign-in")
 def sign_in() -> Any:
     """Open a session and go where the person wanted to."""
-    csrf.check(settings().secret_key, flask.request.cookies.get(VISITOR, ""), settings().url)
-    email, password = flask.request.form.get("email", "").strip(), flask.request.form.get("password", "")
-    wait = _wait(email)
-    if wait:
-        closed = _form(email, wait=wait)
-        closed.headers["Retry-After"] = str(wait)
+    visitor = flask.request.cookies.get(VISITOR, "")
+    csrf.check(settings().secret_key, visitor, settings().url)
+    email, password = flask.request.form.get("email", ""), flask.request.form.get("password", "")
+    attempt = sign_in_attempts.begin(email, visitor)
+    if attempt.wait_seconds:
+        closed = _form(email, wait=attempt.wait_seconds)
+        closed.headers["Retry-After"] = str(attempt.wait_seconds)
         return closed, 429
-    member = _member(email, password)
+    member = sign_in_attempts.finish(attempt, password)
     if member is None:
         return _form(email, wrong=True), 401
     token = session.start(member)
     actor = Actor("user", member.user_id, member.name or member.email)
-    audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id)
+    address = {"address": client_address()}
+    audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id, address)
     answer = flask.redirect(_next(), 303)
     set_cookie(answer, COOKIE, token, int(session.LIFETIME.total_seconds()))
+    devices.remember(answer, attempt.account)
     answer.delete_cookie(VISITOR)
     return answer
 
@@ -80,30 +79,12 @@ def _form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response
         email=email,
         wrong=wrong,
         wait=wait,
-        tries=settings().sign_in_rate,
         next=flask.request.values.get("next", ""),
         csrf_token=csrf.token_for(settings().secret_key, visitor),
     )
     answer = flask.make_response(page)
     set_cookie(answer, VISITOR, visitor, 3600)
     return answer
-
-
-def _member(email: str, password: str) -> Membership | None:
-    if not email.isprintable() or len(email) > 320 or len(password) > LONGEST_PASSWORD:
-        return None
-    member, password_hash = user.find_sign_in(email)
-    return member if compute(user.password_matches, password_hash, password) else None
-
-
-def _wait(email: str) -> int:
-    """Seconds until this address, and whoever tries this account, may try again."""
-    rate = settings().sign_in_rate
-    by_address = Limit("sign-in-address", rate / 60, rate)
-    by_account = Limit("sign-in-account", rate / 60, rate)
-    return wait_seconds(by_address, flask.request.remote_addr or "unknown") or wait_seconds(
-        by_account, email.lower()[:320]
-    )
 
 
 def _next() -> str:

@@ -80,8 +80,8 @@ def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(bob: Browser)
     wrong = sign_in(bob, password="wrong")
     unknown = sign_in(bob, email="nobody@example.com")
     assert wrong.status_code == unknown.status_code == 401
-    assert "not right" in wrong.text
-    assert "not right" in unknown.text
+    assert "Wrong e-mail or password" in wrong.text
+    assert "Wrong e-mail or password" in unknown.text
     assert "beckon_session" not in str(wrong.headers)
 
 

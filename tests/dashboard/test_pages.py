@@ -416,7 +416,7 @@ def test_too_many_tries_are_refused_in_words(client: FlaskClient, app: Any) -> N
         fields = {"email": "x@example.com", "password": "no", "csrf_token": token(client.get("/sign-in").text)}
         answer = client.post("/sign-in", data=fields)
     assert answer.status_code == 429
-    assert "Too many tries. Wait" in answer.text
+    assert "Too many attempts. Try again in" in answer.text
     assert int(answer.headers["Retry-After"]) > 0
 
 

@@ -1,0 +1,78 @@
+"""Browsers that have signed in before: a signed cookie says for which accounts, so that strangers who fail on an
+account cannot keep its owner out.
+
+A token is good for one account and its present password, for half a year. It proves no identity: the password is still
+needed, and each token has a limit of its own. Nothing is stored; the signature holds e-mail and password hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import flask
+
+import clock
+from dashboard.access import settings
+from dashboard.cookies import set_cookie
+
+COOKIE = "beckon_device"
+LIFETIME = timedelta(days=180)
+#: Accounts that one browser may have signed in to; the one that was used longest ago is left out.
+MOST_ACCOUNTS = 5
+
+#: Id, when it was issued (seconds), signature; all hexadecimal.
+_TOKEN = re.compile(r"[0-9a-f]{32}[0-9a-f]{10}[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a token is bound to; an unknown account has no hash, and no token is ever signed for one."""
+
+    email: str
+    password_hash: str | None
+
+
+def has_any() -> bool:
+    """Whether the present browser says that it has signed in to some account."""
+    return COOKIE in flask.request.cookies
+
+
+def device_id(account: Account) -> str | None:
+    """The id of the present browser's token for this account; None where it has none that is good."""
+    for token in _tokens():
+        identity = _good_for(token, account)
+        if identity is not None:
+            return identity
+    return None
+
+
+def remember(answer: Any, account: Account) -> None:
+    """Let the browser that gets this answer have signed in to the account."""
+    others = [token for token in _tokens() if _good_for(token, account) is None]
+    body = f"{secrets.token_hex(16)}{int(clock.now().timestamp()):010x}"
+    tokens = [body + _signature(body, account), *others][:MOST_ACCOUNTS]
+    set_cookie(answer, COOKIE, ".".join(tokens), int(LIFETIME.total_seconds()))
+
+
+def _tokens() -> list[str]:
+    tokens = flask.request.cookies.get(COOKIE, "").split(".")[:MOST_ACCOUNTS]
+    return [token for token in tokens if _TOKEN.fullmatch(token)]
+
+
+def _good_for(token: str, account: Account) -> str | None:
+    identity, issued, signature = token[:32], token[32:42], token[42:]
+    if not hmac.compare_digest(signature, _signature(identity + issued, account)):
+        return None
+    age_seconds = clock.now().timestamp() - int(issued, 16)
+    return identity if age_seconds < LIFETIME.total_seconds() else None
+
+
+def _signature(body: str, account: Account) -> str:
+    bound = "\0".join(("device", body, account.email.lower(), account.password_hash or ""))
+    return hmac.new(settings().secret_key.encode(), bound.encode(), hashlib.sha256).hexdigest()

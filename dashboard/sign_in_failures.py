@@ -1,0 +1,85 @@
+"""Writes failed sign-ins into the audit log of the person's workspaces, after the answer and beside it.
+
+A thread of its own looks whether the account exists and writes, so that an answer's time does not tell. Of one account
+this process writes five rows, then one a minute; each says how many attempts it stands for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+import structlog
+
+from ephemeral.rate_limits import Limit
+from ephemeral.sign_ins import ProcessLimits
+from models import audit, user
+from models.database import CONNECTION_ERRORS
+
+log = structlog.get_logger(__name__)
+
+#: Rows for one account.
+ROWS = Limit("sign-in-rows", rate=1 / 60, burst=5)
+#: Failures that wait to be written, and accounts with attempts that no row stands for yet.
+MOST_WAITING = 1_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt."""
+
+    email: str
+    address: str
+    attempts: int = 1
+
+
+class SignInFailures:
+    """The failures that wait to be written, and the thread that writes them."""
+
+    def __init__(self) -> None:
+        self._limits = ProcessLimits()
+        self._unwritten: OrderedDict[str, int] = OrderedDict()
+        self._waiting: deque[Failure] = deque(maxlen=MOST_WAITING)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, email: str, address: str) -> None:
+        """Write that somebody at this address failed to sign in with this e-mail, known or not."""
+        with self._lock:
+            attempts = self._unwritten.pop(email, 0) + 1
+            if self._limits.take(ROWS, email):
+                self._unwritten[email] = attempts
+                if len(self._unwritten) > MOST_WAITING:
+                    self._unwritten.popitem(last=False)
+                return
+            self._waiting.append(Failure(email, address, attempts))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_all, name="sign-in failures", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _write_all(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                failure = self._waiting.popleft()
+            try:
+                _write(failure)
+            except CONNECTION_ERRORS as error:
+                log.warning("a failed sign-in was not written", error=str(error).strip())
+            except Exception as error:
+                log.error("a failed sign-in was not written", exc_info=error)
+
+
+def _write(failure: Failure) -> None:
+    detail = {"address": failure.address, "attempts": failure.attempts}
+    for member in user.memberships(failure.email):
+        audit.record(member.workspace_id, audit.SYSTEM, "user.sign_in_failed", "user", member.user_id, detail)

@@ -1,0 +1,175 @@
+"""How often somebody may try to sign in: by address, by account, and by browser that has signed in before.
+
+Redis counts for every process. While it is away each process counts for itself, as exactly: guessing a password does
+not become easier, and nobody is kept out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import redis
+import structlog
+
+import metrics
+from ephemeral.connection import ERRORS, ephemeral
+from ephemeral.rate_limits import Limit, take
+from rules.sign_in_delays import Delays, Failures, decide
+
+log = structlog.get_logger(__name__)
+
+#: Tries of one browser that has signed in before, which feels no delay: ten an hour, five at once.
+DEVICE_LIMIT = Limit("sign-in-device", rate=10 / 3600, burst=5)
+DELAYS = Delays()
+#: What one process remembers while Redis is away: so many addresses, accounts or browsers.
+MOST_REMEMBERED = 10_000
+
+# The twin of rules.sign_in_delays.decide. Redis's clock decides.
+_ENTER = """
+local forget, keep_turn = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local failures = redis.call('HMGET', KEYS[1], 'count', 'at')
+local at = tonumber(failures[2]) or now
+local count = math.max(0, (tonumber(failures[1]) or 0) - math.floor(math.max(0, now - at) / forget))
+local waits_until = at + ARGV[3 + count]
+local turn = redis.call('GET', KEYS[2])
+if turn then waits_until = math.min(waits_until, tonumber(turn)) end
+if now < waits_until then
+    redis.call('SET', KEYS[2], waits_until, 'PX', waits_until - now + keep_turn)
+    return waits_until - now
+end
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[1], 'count', math.min(count + 1, #ARGV - 3), 'at', now)
+redis.call('PEXPIRE', KEYS[1], #ARGV * forget)
+return 0
+"""
+
+_FORGIVE = """
+local count = tonumber(redis.call('HGET', KEYS[1], 'count') or '0')
+if count > 0 then redis.call('HSET', KEYS[1], 'count', count - 1) end
+"""
+
+Entry = TypeVar("Entry")
+
+
+class _Memory(Generic[Entry]):
+    """The newest entries by key; the oldest goes where there are too many."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def set(self, key: str, entry: Entry | None) -> None:
+        self._entries.pop(key, None)
+        if entry is not None:
+            self._entries[key] = entry
+        if len(self._entries) > MOST_REMEMBERED:
+            self._entries.popitem(last=False)
+
+
+class ProcessLimits:
+    """The same limits, counted in this process alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._buckets: _Memory[tuple[float, int]] = _Memory()
+        self._failures: _Memory[Failures] = _Memory()
+        self._turns: _Memory[int] = _Memory()
+
+    def take(self, limit: Limit, who: str) -> int:
+        """Seconds until there is a token, 0 when it was taken."""
+        key, now_ms = f"{limit.name}:{who}", _now_ms()
+        with self._lock:
+            tokens, at_ms = self._buckets.get(key) or (float(limit.burst), now_ms)
+            tokens = min(limit.burst, tokens + (now_ms - at_ms) / 1000 * limit.rate)
+            wait = 0 if tokens >= 1 else math.ceil((1 - tokens) / limit.rate)
+            self._buckets.set(key, (tokens if wait else tokens - 1, now_ms))
+            return wait
+
+    def enter(self, delays: Delays, account: str, browser: str) -> int:
+        """Milliseconds until this browser may try this account."""
+        key = f"{account}:{browser}"
+        with self._lock:
+            decision = decide(delays, self._failures.get(account), self._turns.get(key), _now_ms())
+            self._failures.set(account, decision.failures)
+            self._turns.set(key, decision.turn_ms)
+            return decision.wait_ms
+
+    def forgive(self, account: str) -> None:
+        """Take one failure of the account back."""
+        with self._lock:
+            failures = self._failures.get(account)
+            if failures is not None:
+                self._failures.set(account, Failures(max(0, failures.count - 1), failures.at_ms))
+
+
+#: What this process counts while that Redis is away.
+_beside: WeakKeyDictionary[redis.Redis, ProcessLimits] = WeakKeyDictionary()
+
+
+def _process_limits() -> ProcessLimits:
+    return _beside.setdefault(ephemeral(), ProcessLimits())
+
+
+def wait_by_address(address: str, rate_per_minute: int) -> int:
+    """Seconds until this address may try again; 0 when it may now, and the try was counted."""
+    return _take(Limit("sign-in-address", rate_per_minute / 60, rate_per_minute), address)
+
+
+def wait_by_device(device: str) -> int:
+    """The same for a browser that has signed in before."""
+    return _take(DEVICE_LIMIT, device)
+
+
+def wait_by_account(account: str, browser: str, delays: Delays) -> int:
+    """The same for a browser that has not, at this account; the try counts as a failure until `forgive`."""
+    account, browser = _short(account), _short(browser)
+    keys = [f"sign-in-failures:{account}", f"sign-in-turn:{account}:{browser}"]
+    enter = ephemeral().register_script(_ENTER)
+    try:
+        wait_ms = int(enter(keys, [delays.forget_ms, delays.keep_turn_ms, *delays.after_failures_ms]))
+    except ERRORS as error:
+        _count_unchecked(error)
+        wait_ms = _process_limits().enter(delays, account, browser)
+    return math.ceil(wait_ms / 1000)
+
+
+def forgive(account: str) -> None:
+    """The try that `wait_by_account` let through was no failure."""
+    account = _short(account)
+    try:
+        ephemeral().register_script(_FORGIVE)([f"sign-in-failures:{account}"])
+    except ERRORS as error:
+        _count_unchecked(error)
+        _process_limits().forgive(account)
+
+
+def _take(limit: Limit, who: str) -> int:
+    try:
+        return take(limit, who)
+    except ERRORS as error:
+        _count_unchecked(error)
+        return _process_limits().take(limit, who)
+
+
+def _count_unchecked(error: Exception) -> None:
+    metrics.rate_limits_unchecked_total.inc()
+    log.warning("redis is away, this process counts sign-ins for itself", error=str(error))
+
+
+def _short(text: str) -> str:
+    """Texts of any length and kind as part of a key."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)
