@@ -49,13 +49,21 @@ def sign_in() -> Any:
     member = _member(email, password)
     if member is None:
         return _form(email, wrong=True), 401
+    answer = flask.redirect(_next(), 303)
+    admit(answer, member)
+    return answer
+
+
+def admit(answer: Any, member: Membership) -> None:
+    """Sign the browser in to the member's workspace, in place of whoever was signed in before."""
+    former = signed_in()
+    if former is not None:
+        session.end(former, flask.request.cookies[COOKIE])
     token = session.start(member)
     actor = Actor("user", member.user_id, member.name or member.email)
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id)
-    answer = flask.redirect(_next(), 303)
-    answer.set_cookie(COOKIE, token, max_age=int(session.LIFETIME.total_seconds()), **_cookie())
+    answer.set_cookie(COOKIE, token, max_age=int(session.LIFETIME.total_seconds()), **cookie_flags())
     answer.delete_cookie(VISITOR)
-    return answer
 
 
 @sign_in_pages.post("/sign-out")
@@ -83,7 +91,7 @@ def _form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response
         csrf_token=csrf.token_for(settings().secret_key, visitor),
     )
     answer = flask.make_response(page)
-    answer.set_cookie(VISITOR, visitor, max_age=3600, **_cookie())
+    answer.set_cookie(VISITOR, visitor, max_age=3600, **cookie_flags())
     return answer
 
 
@@ -111,6 +119,7 @@ def _next() -> str:
     return wanted if ours else HOME
 
 
-def _cookie() -> dict[str, Any]:
+def cookie_flags() -> dict[str, Any]:
+    """What keeps a cookie from scripts, other sites and plain HTTP."""
     secure = flask.request.is_secure or settings().url.startswith("https://")
     return {"httponly": True, "samesite": "Lax", "secure": secure}
