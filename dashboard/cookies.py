@@ -10,6 +10,9 @@ import flask
 
 from dashboard.access import settings
 
+#: The cookie that a form belongs to where nobody is signed in.
+VISITOR = "beckon_visitor"
+
 
 def set_cookie(answer: Any, name: str, value: str, max_age_seconds: int) -> None:
     """Set a cookie of the whole site."""

@@ -23,12 +23,17 @@ def token_for(secret_key: str, cookie: str) -> str:
     return hmac.new(secret_key.encode(), b"csrf:" + cookie.encode(), hashlib.sha256).hexdigest()
 
 
-def check(secret_key: str, cookie: str, own_url: str) -> None:
-    """Raise `Refusal` 403 unless the present request comes from one of our pages."""
+def check(secret_key: str, cookie: str, own_url: str, *, from_secret_page: bool = False) -> None:
+    """Raise `Refusal` 403 unless the present request comes from one of our pages.
+
+    A page with `Referrer-Policy: no-referrer` does not say its origin either (Fetch, "serializing a request origin"):
+    `from_secret_page` allows that, and leaves it to `Sec-Fetch-Site` and the token.
+    """
     if flask.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise Refusal(403, "Another site began this request.")
     origin = flask.request.headers.get("Origin")
-    if origin and _host_of(origin) not in (flask.request.host.lower(), _host_of(own_url)):
+    unsaid = from_secret_page and origin == "null"
+    if origin and not unsaid and _host_of(origin) not in (flask.request.host.lower(), _host_of(own_url)):
         raise Refusal(403, "Another site began this request.")
     given = flask.request.headers.get(HEADER) or flask.request.form.get(FIELD, "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), token_for(secret_key, cookie).encode()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.pages.account import account_pages
 from dashboard.pages.around import around_pages
 from dashboard.pages.automation import one_automation_pages
 from dashboard.pages.automation_form import automation_form_pages
@@ -12,13 +13,19 @@ from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.invitation import invitation_pages
+from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
+from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.sign_in import sign_in_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
 
 BLUEPRINTS = (
     sign_in_pages,
+    invitation_pages,
+    password_reset_pages,
+    account_pages,
     around_pages,
     automation_pages,
     automation_form_pages,
@@ -32,4 +39,5 @@ BLUEPRINTS = (
     monitor_pages,
     trigger_test_pages,
     settings_pages,
+    members_pages,
 )

@@ -23,7 +23,7 @@ from dashboard.own_paths import own_path
 from dashboard.pages import words
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
-from models import pause, workspace
+from models import membership, pause, workspace
 from models.database import Row, acting_as
 from models.reports import summary as report
 from rules.schedule import zone_named
@@ -95,6 +95,7 @@ def render(template: str, call: Caller, **facts: Any) -> flask.Response:
         "zone": zone(call),
         "now": clock.now(),
         "person": call.session,
+        "workspaces": _own_workspaces,
         "may_change": "write" in call.permissions,
         "csrf_token": token,
         "here": flask.request.full_path.rstrip("?"),
@@ -108,6 +109,14 @@ def render(template: str, call: Caller, **facts: Any) -> flask.Response:
     if flask.request.cookies.get(NOTICE):
         answer.delete_cookie(NOTICE)
     return answer
+
+
+def _own_workspaces() -> list[Row]:
+    """The visitor's workspaces, read once for a request and only where a template shows them."""
+    if "own_workspaces" not in flask.g:
+        flask.g.own_workspaces = membership.of_session(flask.request.cookies[COOKIE])
+    rows: list[Row] = flask.g.own_workspaces
+    return rows
 
 
 def summary(call: Caller) -> dict[str, Any]:

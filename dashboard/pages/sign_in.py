@@ -13,16 +13,15 @@ import flask
 
 from dashboard import csrf, devices, sign_in_attempts
 from dashboard.access import COOKIE, settings, signed_in
-from dashboard.cookies import set_cookie
+from dashboard.cookies import VISITOR, set_cookie
 from dashboard.own_paths import own_path
 from dashboard.proxies import client_address
 from models import audit, session
 from models.audit import Actor
+from models.user import Membership
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
 
-#: The cookie that a sign-in form belongs to, before there is a session.
-VISITOR = "beckon_visitor"
 HOME = "/automations"
 
 
@@ -48,15 +47,23 @@ def sign_in() -> Any:
     member = sign_in_attempts.finish(attempt, password)
     if member is None:
         return _form(email, wrong=True), 401
+    answer = flask.redirect(_next(), 303)
+    admit(answer, member)
+    devices.remember(answer, attempt.account)
+    return answer
+
+
+def admit(answer: Any, member: Membership) -> None:
+    """Sign the browser in to the member's workspace, in place of whoever was signed in before."""
+    former = signed_in()
+    if former is not None:
+        session.end(former, flask.request.cookies[COOKIE])
     token = session.start(member)
     actor = Actor("user", member.user_id, member.name or member.email)
     address = {"address": client_address()}
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id, address)
-    answer = flask.redirect(_next(), 303)
     set_cookie(answer, COOKIE, token, int(session.LIFETIME.total_seconds()))
-    devices.remember(answer, attempt.account)
     answer.delete_cookie(VISITOR)
-    return answer
 
 
 @sign_in_pages.post("/sign-out")

@@ -1,0 +1,100 @@
+"""The page of an invitation: what it is for, and the ways to accept it.
+
+Whoever has the link may accept it with a new account for the invited address, or with any account that they sign in to.
+The page says nothing about whether the address has an account already; only an attempt to create one does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from dashboard.access import signed_in
+from dashboard.cooperation import compute
+from dashboard.guesses import account_behind, wait_for_address, wait_for_guess
+from dashboard.pages import forms, secret_links
+from dashboard.pages.sign_in import HOME, admit
+from models import invitation, user
+from models.invitation import Acceptance, Invitation
+
+invitation_pages = flask.Blueprint("invitation-pages", __name__)
+secret_links.register(invitation_pages)
+
+_TAKEN = "This address has an account already. Sign in to accept the invitation."
+
+
+@invitation_pages.get("/invitations/<token>")
+def show(token: str) -> Any:
+    """The page."""
+    invited = invitation.find(token)
+    return secret_links.dead_link() if invited is None else _page(token, invited)
+
+
+@invitation_pages.post("/invitations/<token>/account")
+def create_account(token: str) -> Any:
+    """Accept with a new account for the invited address."""
+    secret_links.check_form()
+    invited = invitation.find(token)
+    if invited is None:
+        return secret_links.dead_link()
+    name, password = forms.person_name(), forms.text("password")
+    fault = forms.name_fault(name) or forms.new_password_fault(password, invited.email, name)
+    if fault:
+        return _page(token, invited, 422, account_fault=fault, name=name)
+    wait = wait_for_address()
+    if wait:
+        return _page(token, invited, 429, account_fault=forms.too_many(wait), name=name, wait=wait)
+    password_hash = compute(user.hash_password, password)
+    acceptance = invitation.accept_with_new_account(token, invited.email, name, password_hash)
+    return _answer(token, invited, acceptance)
+
+
+@invitation_pages.post("/invitations/<token>/sign-in")
+def sign_in(token: str) -> Any:
+    """Accept with an account that the person signs in to."""
+    secret_links.check_form()
+    invited = invitation.find(token)
+    if invited is None:
+        return secret_links.dead_link()
+    email = forms.text("email").strip()
+    wait = wait_for_guess(email)
+    if wait:
+        return _page(token, invited, 429, sign_in_fault=forms.too_many(wait), email=email, wait=wait)
+    account = account_behind(email, forms.text("password"))
+    if account is None:
+        return _page(token, invited, 401, sign_in_fault=forms.WRONG_SIGN_IN, email=email)
+    acceptance = invitation.accept(token, account.user_id, account.email, account.name)
+    return _answer(token, invited, acceptance)
+
+
+@invitation_pages.post("/invitations/<token>/accept")
+def accept(token: str) -> Any:
+    """Accept as whoever is signed in."""
+    secret_links.check_form()
+    invited, person = invitation.find(token), signed_in()
+    if invited is None:
+        return secret_links.dead_link()
+    if person is None:
+        return _page(token, invited, 401, sign_in_fault="Sign in to accept the invitation.")
+    return _answer(token, invited, invitation.accept(token, person.user_id, person.email, person.name))
+
+
+def _answer(token: str, invited: Invitation, acceptance: Acceptance | None) -> Any:
+    if acceptance is None:
+        return secret_links.dead_link()
+    if acceptance.member is None:
+        fault = _TAKEN if acceptance.outcome == "taken" else f"You are a member of {invited.workspace_name} already."
+        return _page(token, invited, 409, sign_in_fault=fault)
+    answer = flask.redirect(HOME, 303)
+    admit(answer, acceptance.member)
+    return answer
+
+
+def _page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **facts: Any) -> Any:
+    page = secret_links.render(
+        "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=signed_in(), **facts
+    )
+    if wait:
+        page.headers["Retry-After"] = str(wait)
+    return page

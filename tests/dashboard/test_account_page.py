@@ -1,0 +1,133 @@
+"""A person's own account: name, password, and the way into each of their workspaces, and into no other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+import settings
+from models import database, user
+from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.test_access import add_person, sign_in, token_in
+
+NEW_PASSWORD = "unrelated lamp thursday rain"
+
+
+def join(workspace_id: str, role: Any) -> None:
+    """Bob joins a second workspace."""
+    loaded = settings.load()
+    database.db.close_all()
+    database.open_pool(loaded.database_service_url, "beckon_service", 2)
+    bob = user.id_of("bob@example.com")
+    assert bob is not None
+    user.join(workspace_id, bob, role)
+    database.db.close_all()
+    database.open_pool(loaded.database_app_url, "beckon_app", 8)
+
+
+@pytest.fixture
+def bob(alice: Producer, app: flask.Flask) -> FlaskClient:
+    """Bob's browser; he is an operator in Alice's workspace."""
+    add_person(alice.workspace_id, "operator")
+    browser = app.test_client()
+    sign_in(browser)
+    return browser
+
+
+def send(browser: FlaskClient, path: str, **fields: str) -> Any:
+    return browser.post(path, data={"csrf_token": token_in(browser.get("/account").text), **fields})
+
+
+def audited(producer: Producer) -> list[str]:
+    return [each["action"] for each in producer.get("/api/audit").json["entries"]]
+
+
+def test_a_person_changes_the_own_name(bob: FlaskClient, alice: Producer) -> None:
+    assert send(bob, "/account/name", name=" Robert Byron ").status_code == 303
+    assert 'value="Robert Byron"' in bob.get("/account").text
+    assert alice.get("/api/members").json["members"][0]["name"] == "Robert Byron"
+    for name in ("", "   ", "x" * 201, "a\nb"):
+        assert send(bob, "/account/name", name=name).status_code in (422, 429)
+    assert alice.get("/api/members").json["members"][0]["name"] == "Robert Byron"
+
+
+def test_a_new_password_needs_the_old_one_and_ends_the_other_sessions(
+    bob: FlaskClient, alice: Producer, charlie: Producer, app: flask.Flask
+) -> None:
+    join(charlie.workspace_id, "viewer")
+    elsewhere = app.test_client()
+    sign_in(elsewhere)
+    send(elsewhere, "/account/workspace", workspace=charlie.workspace_id)
+    wrong = send(bob, "/account/password", old="wrong", new=NEW_PASSWORD)
+    assert wrong.status_code == 401
+    assert "current password is wrong" in wrong.text
+    assert elsewhere.get("/api/contacts").status_code == 200
+    assert send(bob, "/account/password", old=PASSWORD, new=NEW_PASSWORD).status_code == 303
+    assert bob.get("/api/contacts").status_code == 200
+    assert elsewhere.get("/api/contacts").status_code == 401
+    assert audited(alice)[0] == audited(charlie)[0] == "user.password_changed"
+    assert sign_in(app.test_client()).status_code == 401
+
+
+@pytest.mark.parametrize("password", ["short", "password1234", "bob@example.com", "lamp rain " * 30])
+def test_a_password_that_cannot_be_one_is_refused(bob: FlaskClient, password: str) -> None:
+    answer = send(bob, "/account/password", old=PASSWORD, new=password)
+    assert answer.status_code == 422
+    assert not re.findall(r'<input name="(?:old|new)"[^>]*value', answer.text)
+    assert send(bob, "/account/password", old=PASSWORD, new=NEW_PASSWORD).status_code == 303
+
+
+def test_guesses_of_the_old_password_are_limited_with_those_of_the_sign_in(bob: FlaskClient, alice: Producer) -> None:
+    # One of five went into signing in.
+    statuses = [send(bob, "/account/password", old="x", new=NEW_PASSWORD).status_code for _ in range(4)]
+    assert statuses == [401] * 4
+    for path, fields in (
+        ("/account/password", {"old": PASSWORD, "new": NEW_PASSWORD}),
+        ("/account/name", {"name": "Robert"}),
+    ):
+        answer = send(bob, path, **fields)
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) > 0
+    assert sign_in(alice.client).status_code == 429
+
+
+@pytest.mark.parametrize("path", ["/account/name", "/account/password", "/account/workspace"])
+def test_another_site_changes_nothing(bob: FlaskClient, path: str) -> None:
+    fields = {"name": "Mallory", "old": PASSWORD, "new": NEW_PASSWORD}
+    assert bob.post(path, data=fields).status_code == 403
+    token = token_in(bob.get("/account").text)
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        assert bob.post(path, data={**fields, "csrf_token": token}, headers=headers).status_code == 403
+
+
+def test_who_is_not_signed_in_is_sent_to_the_form_and_a_key_has_no_account(
+    bob: FlaskClient, alice: Producer, app: flask.Flask
+) -> None:
+    assert app.test_client().get("/account").headers["Location"] == "/sign-in?next=/account"
+    keyed = {"Authorization": f"Bearer {alice.secret}"}
+    assert bob.get("/account", headers=keyed).status_code == 403
+    assert bob.post("/account/name", data={"name": "Mallory"}, headers=keyed).status_code == 403
+
+
+def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
+    bob: FlaskClient, alice: Producer, charlie: Producer
+) -> None:
+    assert "Charlie&#39;s shop" not in bob.get("/automations").text
+    for stranger in (charlie.workspace_id, "nonsense", ""):
+        assert send(bob, "/account/workspace", workspace=stranger).status_code == 404
+    join(charlie.workspace_id, "viewer")
+    assert "Charlie&#39;s shop" in bob.get("/automations").text
+    former = bob.get_cookie("beckon_session")
+    answer = send(bob, "/account/workspace", workspace=charlie.workspace_id)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/automations")
+    assert "Bob, viewer" in bob.get("/automations").text
+    assert bob.get(charlie.automations).status_code == 200
+    assert bob.get(alice.automations).status_code == 404
+    assert audited(charlie)[0] == "user.signed_in"
+    assert former is not None
+    bob.set_cookie("beckon_session", former.value)
+    assert bob.get("/api/contacts").status_code == 401

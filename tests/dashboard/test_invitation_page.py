@@ -1,0 +1,380 @@
+"""The page of an invitation and that of a password reset: who gets in by a link, and what the link tells nobody."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+import settings
+from engine_ground import shared_sandbox
+from models import database, invitation, password_reset
+from models.audit import SYSTEM
+from sandbox.server import Running
+from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.test_access import add_person, sign_in, token_in
+
+__all__ = ["shared_sandbox"]
+
+NEW_PASSWORD = "unrelated lamp thursday rain"
+DORA = {"name": "Dora", "password": NEW_PASSWORD}
+BOB = {"email": "bob@example.com", "password": PASSWORD}
+
+
+def invite(producer: Producer, email: str = "dora@example.com", role: str = "operator") -> str:
+    """The path of the link that the inviter sees."""
+    answer = producer.post("/api/invitations", {"email": email, "role": role})
+    assert answer.status_code == 201, answer.json
+    return str(answer.json["invitation"]["url"]).removeprefix("http://localhost")
+
+
+def send(browser: FlaskClient, path: str, way: str, **more: Any) -> Any:
+    """Fill in one of the page's forms."""
+    fields = {"csrf_token": token_in(browser.get(path).text), **more.pop("data")}
+    return browser.post(f"{path}/{way}" if way else path, data=fields, **more)
+
+
+def roles(producer: Producer) -> dict[str | None, str]:
+    return {each["email"]: each["role"] for each in producer.get("/api/members").json["members"]}
+
+
+def works(browser: FlaskClient, path: str) -> bool:
+    return browser.get(path).status_code == 200
+
+
+@pytest.fixture
+def browser(app: flask.Flask, cast: Any) -> FlaskClient:
+    """Somebody's browser, which is not signed in."""
+    return app.test_client()
+
+
+def test_the_page_says_what_the_invitation_is_for(alice: Producer, browser: FlaskClient) -> None:
+    page = browser.get(invite(alice))
+    assert page.status_code == 200
+    for text in ("Alice&#39;s shop", "operator", "alice&#39;s shop", "UTC", "Create account", "Sign in and accept"):
+        assert text in page.text
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_a_new_person_creates_an_account_and_is_signed_in(alice: Producer, browser: FlaskClient) -> None:
+    path = invite(alice)
+    assert roles(alice) == {}
+    answer = send(browser, path, "account", data=DORA)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/automations")
+    assert roles(alice) == {"dora@example.com": "operator"}
+    page = browser.get("/automations")
+    assert page.status_code == 200
+    assert "Dora, operator" in page.text
+    assert not works(browser, path)
+    browser.post("/sign-out", data={"csrf_token": token_in(page.text)})
+    assert sign_in(browser, "dora@example.com", NEW_PASSWORD).status_code == 303
+
+
+def test_the_page_is_the_same_for_a_known_and_an_unknown_address(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    add_person(charlie.workspace_id, "owner")
+    pages = []
+    for email in ("bob@example.com", "dora@example.com"):
+        path = invite(alice, email)
+        text = browser.get(path).text.replace(email, "…").replace(path, "…")
+        pages.append(re.sub(r'(<time [^>]*>[^<]*|csrf_token" value="[^"]*)', "", text))
+    assert pages[0] == pages[1]
+
+
+def test_the_shown_link_creates_no_account_for_an_address_that_has_one(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    path = invite(alice, "bob@example.com", "owner")
+    answer = send(browser, path, "account", data={"name": "Mallory", "password": NEW_PASSWORD})
+    assert answer.status_code == 409
+    assert "Sign in to accept" in answer.text
+    assert "beckon_session" not in str(answer.headers)
+    assert roles(alice) == {}
+    assert sign_in(browser, password=NEW_PASSWORD).status_code == 401
+    assert sign_in(browser).status_code == 303
+    assert "Bob, viewer" in browser.get("/automations").text
+
+
+def test_a_person_signs_in_and_accepts(alice: Producer, charlie: Producer, browser: FlaskClient) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    path = invite(alice, "bob@example.com", "operator")
+    wrong = send(browser, path, "sign-in", data={**BOB, "password": "wrong"})
+    assert (wrong.status_code, roles(alice)) == (401, {})
+    unknown = send(browser, path, "sign-in", data={**BOB, "email": "nobody@example.com"})
+    assert unknown.status_code == 401
+    strip = lambda text: re.sub(r'value="[^"]*"', "", text)  # noqa: E731
+    assert strip(unknown.text) == strip(wrong.text)
+    assert send(browser, path, "sign-in", data=BOB).status_code == 303
+    assert roles(alice) == {"bob@example.com": "operator"}
+    assert "Bob, operator" in browser.get("/automations").text
+    assert roles(charlie) == {"bob@example.com": "viewer"}
+
+
+def test_a_person_who_is_signed_in_accepts_an_invitation_of_another_address(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    sign_in(browser)
+    former = browser.get_cookie("beckon_session")
+    path = invite(alice, "robert@example.com", "operator")
+    assert "Accept as bob@example.com" in browser.get(path).text
+    assert send(browser, path, "accept", data={}).status_code == 303
+    assert roles(alice) == {"bob@example.com": "operator"}
+    assert "Alice&#39;s shop" in browser.get("/automations").text
+    assert former is not None
+    browser.set_cookie("beckon_session", former.value)
+    assert browser.get("/api/contacts").status_code == 401
+
+
+def test_a_person_without_any_workspace_left_may_accept(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    member = charlie.get("/api/members").json["members"][0]["id"]
+    charlie.ask("DELETE", f"/api/members/{member}")
+    assert sign_in(browser).status_code == 401
+    assert send(browser, invite(alice, "bob@example.com"), "sign-in", data=BOB).status_code == 303
+    assert roles(alice) == {"bob@example.com": "operator"}
+
+
+def test_a_member_who_accepts_is_told_so_and_nothing_changes(alice: Producer, browser: FlaskClient) -> None:
+    add_person(alice.workspace_id, "owner")
+    path = invite(alice, "alias@example.com", "viewer")
+    answer = send(browser, path, "sign-in", data=BOB)
+    assert answer.status_code == 409
+    assert "member of Alice&#39;s shop already" in answer.text
+    assert roles(alice) == {"bob@example.com": "owner"}
+
+
+def dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
+    """The path of a link that does not work, by why."""
+    used, revoked, replaced = invite(alice, "a@example.com"), invite(alice, "b@example.com"), invite(alice)
+    send(browser, used, "account", data=DORA)
+    browser.delete_cookie("beckon_session")
+    invite(alice)
+    for each in alice.get("/api/invitations").json["invitations"]:
+        if each["email"] == "b@example.com":
+            alice.ask("DELETE", f"/api/invitations/{each['id']}")
+    return {
+        "used": used, "revoked": revoked, "replaced": replaced, "unknown": f"/invitations/{'A' * 43}",
+        "short": "/invitations/x", "long": f"/invitations/{'A' * 4000}", "strange": "/invitations/%00%ff'--",
+    }  # fmt: skip
+
+
+def test_every_dead_link_is_one_page_with_the_same_words(alice: Producer, browser: FlaskClient) -> None:
+    answers = {}
+    for why, path in dead_links(alice, browser).items():
+        page = browser.get(path)
+        assert page.headers["Referrer-Policy"] == "no-referrer", why
+        answers[why] = (page.status_code, page.text)
+    assert {status for status, _ in answers.values()} == {404}
+    assert len(set(answers.values())) == 1
+
+
+@pytest.mark.parametrize("way", ["account", "sign-in", "accept"])
+def test_a_dead_link_accepts_nothing(alice: Producer, browser: FlaskClient, way: str) -> None:
+    add_person(alice.workspace_id, "viewer")
+    paths = dead_links(alice, browser)
+    living = invite(alice, "living@example.com")
+    token = token_in(browser.get(living).text)
+    before = roles(alice)
+    for why, path in paths.items():
+        answer = browser.post(f"{path}/{way}", data={"csrf_token": token, **BOB, **DORA})
+        assert answer.status_code == 404, why
+        assert answer.headers["Referrer-Policy"] == "no-referrer", why
+    assert roles(alice) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": "short"}, "at least 12"),
+        ({"password": "password1234"}, "too easy"),
+        ({"password": "dora@example.com"}, "too easy"),
+        ({"password": "Wolpertinger-Xyq", "name": "Xyq Wolpertinger"}, "too easy"),
+        ({"password": "lamp rain " * 30}, "at most 256"),
+        ({"name": " "}, "Enter a name"),
+        ({"name": "x" * 201}, "one line"),
+        ({"name": "a\nb"}, "one line"),
+    ],
+)
+def test_a_password_or_name_that_cannot_be_is_told_and_the_link_stays(
+    alice: Producer, browser: FlaskClient, fields: dict[str, str], words: str
+) -> None:
+    path = invite(alice)
+    answer = send(browser, path, "account", data={**DORA, **fields})
+    assert answer.status_code == 422
+    assert words in answer.text
+    (password_field,) = re.findall(r'<input name="password"[^>]*minlength[^>]*>', answer.text)
+    assert "value" not in password_field
+    assert works(browser, path)
+
+
+@pytest.mark.parametrize("way", ["account", "sign-in", "accept"])
+def test_another_site_accepts_nothing(alice: Producer, charlie: Producer, browser: FlaskClient, way: str) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    sign_in(browser)
+    path = invite(alice)
+    fields = {**DORA, **BOB}
+    assert browser.post(f"{path}/{way}", data=fields).status_code == 403
+    for headers in ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, {"Origin": "https://evil.example"}):
+        answer = send(browser, path, way, data=fields, headers=headers)
+        assert answer.status_code == 403
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert roles(alice) == {}
+
+
+def test_a_form_of_a_page_without_referrer_says_no_origin(alice: Producer, browser: FlaskClient) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
+    assert send(browser, invite(alice), "account", data=DORA, headers=headers).status_code == 303
+
+
+def test_guesses_on_the_page_are_limited_as_sign_ins_are(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    add_person(charlie.workspace_id, "viewer")
+    path = invite(alice)
+    statuses = [send(browser, path, "sign-in", data={**BOB, "password": "x"}).status_code for _ in range(3)]
+    statuses += [sign_in(browser, password="x").status_code for _ in range(2)]
+    refused = send(browser, path, "sign-in", data=BOB)
+    assert statuses == [401] * 5
+    assert (refused.status_code, roles(alice)) == (429, {})
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_the_token_is_in_no_log_line_and_in_no_other_address(
+    alice: Producer, browser: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = invite(alice)
+    token = path.rsplit("/", 1)[1]
+    page = browser.get(path)
+    answers = [
+        page, send(browser, path, "sign-in", data={**BOB, "password": "x"}), browser.post(f"{path}/account"),
+        send(browser, path, "account", data=DORA), browser.get(path), browser.get("/automations"),
+    ]  # fmt: skip
+    logged = capsys.readouterr()
+    assert "/invitations/<token>" in logged.out
+    assert token not in logged.out + logged.err
+    for answer in answers:
+        assert token not in str(answer.headers)
+    assert "next=" not in page.text
+    assert token not in answers[-1].text
+    assert token not in alice.get("/api/audit").text
+
+
+def as_service(change: Any) -> Any:
+    """What only the service may do."""
+    loaded = settings.load()
+    database.db.close_all()
+    database.open_pool(loaded.database_service_url, "beckon_service", 2)
+    answer = change()
+    database.db.close_all()
+    database.open_pool(loaded.database_app_url, "beckon_app", 8)
+    return answer
+
+
+class TestMailedLink:
+    """By the link that was mailed."""
+
+    @pytest.fixture
+    def told(self, shared_sandbox: Running) -> settings.Settings:
+        shared_sandbox.clear()
+        return replace(
+            settings.load(), mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
+            mailgun_base_url=shared_sandbox.url,
+        )  # fmt: skip
+
+    def mailed(self, sandbox: Running, email: str) -> str:
+        mail = sandbox.messages("mailgun", email)[-1]
+        (url,) = re.findall(r"http://localhost(/invitations/[\w-]{43})", json.dumps(mail["body"]))
+        return str(url)
+
+    def test_the_person_takes_an_unproven_account_s_address_over(
+        self, alice: Producer, charlie: Producer, browser: FlaskClient, app: flask.Flask, shared_sandbox: Running
+    ) -> None:
+        add_person(charlie.workspace_id, "owner")
+        squatter = app.test_client()
+        sign_in(squatter)
+        invite(alice, "bob@example.com", "viewer")
+        path = self.mailed(shared_sandbox, "bob@example.com")
+        answer = send(browser, path, "account", data={"name": "The real Bob", "password": NEW_PASSWORD})
+        assert answer.status_code == 303
+        assert squatter.get("/api/contacts").status_code == 401
+        assert sign_in(squatter).status_code == 401
+        assert roles(charlie) == {None: "owner"}
+        assert roles(alice) == {"bob@example.com": "viewer"}
+        assert "The real Bob, viewer" in browser.get("/automations").text
+
+    def test_a_proven_account_must_sign_in(
+        self, alice: Producer, charlie: Producer, browser: FlaskClient, shared_sandbox: Running
+    ) -> None:
+        invite(alice)
+        send(browser, self.mailed(shared_sandbox, "dora@example.com"), "account", data=DORA)
+        browser.delete_cookie("beckon_session")
+        invite(charlie)
+        path = self.mailed(shared_sandbox, "dora@example.com")
+        taken = send(browser, path, "account", data={"name": "Mallory", "password": "another lamp thursday rain"})
+        assert (taken.status_code, roles(charlie)) == (409, {})
+        fields = {"email": "dora@example.com", "password": NEW_PASSWORD}
+        assert send(browser, path, "sign-in", data=fields).status_code == 303
+        assert roles(charlie) == {"dora@example.com": "operator"}
+
+
+class TestPasswordReset:
+    """By the link that the command prints."""
+
+    @pytest.fixture
+    def path(self, alice: Producer) -> str:
+        add_person(alice.workspace_id, "operator")
+        return f"/password-resets/{as_service(lambda: password_reset.issue('bob@example.com', SYSTEM))}"
+
+    def test_the_person_sets_a_new_password_once(self, path: str, browser: FlaskClient, app: flask.Flask) -> None:
+        elsewhere = app.test_client()
+        sign_in(elsewhere)
+        page = browser.get(path)
+        assert (page.status_code, page.headers["Referrer-Policy"]) == (200, "no-referrer")
+        answer = send(browser, path, "", data={"password": NEW_PASSWORD})
+        assert answer.status_code == 200
+        assert elsewhere.get("/api/contacts").status_code == 401
+        assert browser.get(path).status_code == 404
+        assert sign_in(browser).status_code == 401
+        assert sign_in(browser, password=NEW_PASSWORD).status_code == 303
+
+    def test_a_common_password_is_refused_and_the_link_stays(self, path: str, browser: FlaskClient) -> None:
+        for password in ("short", "password1234", "bob@example.com"):
+            assert send(browser, path, "", data={"password": password}).status_code == 422
+        assert works(browser, path)
+
+    def test_another_site_and_a_dead_link_set_nothing(self, path: str, browser: FlaskClient) -> None:
+        assert browser.post(path, data={"password": NEW_PASSWORD}).status_code == 403
+        token = token_in(browser.get(path).text)
+        dead = browser.post("/password-resets/x", data={"password": NEW_PASSWORD, "csrf_token": token})
+        assert dead.status_code == 404
+        assert dead.headers["Referrer-Policy"] == "no-referrer"
+        assert sign_in(browser).status_code == 303
+
+    def test_the_token_is_in_no_log_line(
+        self, path: str, browser: FlaskClient, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        send(browser, path, "", data={"password": NEW_PASSWORD})
+        logged = capsys.readouterr()
+        assert "/password-resets/<token>" in logged.out
+        assert path.rsplit("/", 1)[1] not in logged.out + logged.err
+
+
+def test_of_two_invitations_that_race_for_a_new_address_both_are_answered(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    first, second = invite(alice), invite(charlie)
+    assert send(browser, first, "account", data=DORA).status_code == 303
+    browser.delete_cookie("beckon_session")
+    assert send(browser, second, "account", data=DORA).status_code == 409
+    assert invitation.find(second.rsplit("/", 1)[1]) is not None
