@@ -181,7 +181,12 @@ class Settings:
     """What this process was told. An empty string means: not set."""
 
     home: Path = _variable("BECKON_HOME", PATH, ROOT / "var", "Where everything of this copy is kept.", shown="./var")
-    host: str = _variable("BECKON_HOST", TEXT, "127.0.0.1", "Address that the dashboard and the sandbox listen on.")
+    host: str = _variable(
+        "BECKON_HOST",
+        TEXT,
+        "127.0.0.1",
+        "Address that the dashboard listens on; the sandbox listens on 127.0.0.1 alone.",
+    )
     port: int = _variable("BECKON_PORT", _whole(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
     url: str = _variable(
         "BECKON_URL",
@@ -398,8 +403,8 @@ class Settings:
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox listens."""
-        return f"http://{_reachable(self.host)}:{self.sandbox_port}"
+        """Where the sandbox listens: on loopback, whatever the dashboard listens on."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
 
 
 def _rows() -> tuple[Variable, ...]:

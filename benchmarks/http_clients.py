@@ -72,7 +72,7 @@ def main() -> int:
     """Measure, print, and answer 1 if `providers.wire` costs more than twice what urllib3 does."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = f"from sandbox.server import serve; serve('127.0.0.1', {port}, '', {{}})"
+    program = f"from sandbox.server import serve; serve({port}, '', {{}})"
     server = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)

@@ -46,7 +46,7 @@ def own_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[G
     servers.data.mkdir(mode=0o700)
     embedded.make_cluster(servers)
     port = free_port()
-    sandbox = f"from sandbox.server import serve; serve('127.0.0.1', {port}, '', {{}})"
+    sandbox = f"from sandbox.server import serve; serve({port}, '', {{}})"
     commands = (
         embedded.postgres_command(servers), embedded.redis_command(servers), [sys.executable, "-c", sandbox],
     )  # fmt: skip

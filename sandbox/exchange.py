@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 #: A larger request is refused.
 LARGEST_BODY_BYTES = 5 * 1024 * 1024
+#: Headers that decide whether and how a request is read: one of each at most, so that all read the same.
+_SINGULAR = frozenset({"host", "origin", "sec-fetch-site", "content-type", "content-length", "transfer-encoding"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LENGTH = re.compile(r"[0-9]{1,10}")
+#: A browser neither guesses another type nor gives the answer to a page of another origin.
+_ALWAYS = ("X-Content-Type-Options: nosniff", "Cross-Origin-Resource-Policy: same-origin")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class Answer:
     body: Any = ""
     headers: dict[str, str] = field(default_factory=dict)
 
-    def encoded(self) -> bytes:
+    def encoded(self, *, with_body: bool = True) -> bytes:
+        """The answer as it is written; without its body where the request was HEAD."""
         is_text = isinstance(self.body, (str, bytes))
         content = self.body if isinstance(self.body, bytes) else None
         if content is None:
@@ -64,8 +72,9 @@ class Answer:
         if self.status != 204:
             lines.append(f"Content-Type: {'text/plain; charset=utf-8' if is_text else 'application/json'}")
             lines.append(f"Content-Length: {len(content)}")
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if self.status == 204 else content)
+        lines += [*_ALWAYS, *(f"{name}: {value}" for name, value in self.headers.items())]
+        has_body = with_body and self.status != 204
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (content if has_body else b"")
 
 
 class Malformed(Exception):
@@ -84,15 +93,28 @@ async def read(reader: asyncio.StreamReader) -> Asked | None:
     parts = first.split(" ")
     if len(parts) != 3:
         raise Malformed(first)
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    target = urlsplit(parts[1])
-    query = dict(parse_qsl(target.query, keep_blank_values=True))
-    return Asked(parts[0], target.path, query, headers, await _body(reader, headers))
+    headers = _headers(lines)
+    if not parts[1].startswith("/"):
+        raise Malformed("the target must be a path")
+    path, _, query = parts[1].partition("?")
+    fields = dict(parse_qsl(query, keep_blank_values=True))
+    return Asked(parts[0], path, fields, headers, await _body(reader, headers))
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        lower = name.lower()
+        if not colon or not _HEADER_NAME.fullmatch(name) or (lower in headers and lower in _SINGULAR):
+            raise Malformed("a header is malformed, or is there twice")
+        headers[lower] = value.strip()
+    return headers
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     length = headers.get("content-length") or "0"
-    if not length.isdigit() or int(length) > LARGEST_BODY_BYTES or "transfer-encoding" in headers:
+    if not _LENGTH.fullmatch(length) or int(length) > LARGEST_BODY_BYTES or "transfer-encoding" in headers:
         raise Malformed("a Content-Length is needed, of at most 5 MiB")
     try:
         return await reader.readexactly(int(length))

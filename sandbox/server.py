@@ -1,8 +1,8 @@
 """PRETENDS. One small server that speaks every provider's API, keeps what it accepted, and fails on demand.
 
 `serve` is the program; `running` is the same in a thread for tests. Scripts use `/_sandbox/…` as the contract says:
-`GET messages`, `POST faults`, `POST events`, and `DELETE /_sandbox`. It stores nothing on disk and must never be
-reachable from outside: it believes everybody.
+`GET messages`, `POST faults`, `POST events`, and `DELETE /_sandbox`. It stores nothing on disk and accepts any
+credentials, so it listens on loopback alone and takes nothing from web pages (`sandbox.access`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from sandbox import callbacks, exchange, faults
+from sandbox import access, callbacks, exchange, faults
 from sandbox.exchange import Answer, Asked
 from sandbox.heard import Heard
 from sandbox.memory import Fault, Memory
@@ -41,13 +41,14 @@ class Sandbox:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
         self.open.add(writer)
+        port = int(writer.get_extra_info("sockname")[1])
         try:
             while (asked := await exchange.read(reader)) is not None:
-                answer = await self.answered(asked, reader)
+                answer = access.refusal(asked, port) or await self.answered(asked, reader)
                 if answer is None:
                     exchange.cut(writer)
                     return
-                writer.write(answer.encoded())
+                writer.write(answer.encoded(with_body=asked.method != "HEAD"))
                 await writer.drain()
                 if asked.headers.get("connection", "").lower() == "close":
                     return
@@ -61,7 +62,7 @@ class Sandbox:
 
     async def answered(self, asked: Asked, reader: asyncio.StreamReader) -> Answer | None:
         """The answer to one request; None breaks the connection."""
-        if asked.path.startswith("/_sandbox"):
+        if access.is_for_scripts(asked):
             return await self.scripted(asked)
         heard = hear(asked, self.memory)
         if heard is None:
@@ -151,8 +152,8 @@ async def _hung_up(reader: asyncio.StreamReader, seconds: float) -> bool:
     return True
 
 
-async def _started(sandbox: Sandbox, host: str, port: int) -> asyncio.Server:
-    return await asyncio.start_server(sandbox.connected, host, port, backlog=512, limit=256 * 1024)
+async def _started(sandbox: Sandbox, port: int) -> asyncio.Server:
+    return await asyncio.start_server(sandbox.connected, access.LOOPBACK, port, backlog=512, limit=256 * 1024)
 
 
 async def _stopped(sandbox: Sandbox, server: asyncio.Server) -> None:
@@ -167,20 +168,20 @@ async def _stopped(sandbox: Sandbox, server: asyncio.Server) -> None:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def serve(host: str, port: int, webhook_target: str, webhook_secrets: Mapping[str, str]) -> None:
+def serve(port: int, webhook_target: str, webhook_secrets: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT. `webhook_target` is the dashboard's address.
 
     `webhook_secrets`: `mailgun` the signing key, `telnyx` the Ed25519 seed in base64, `meta` the app secret.
     """
-    asyncio.run(_serve(Sandbox(webhook_target, webhook_secrets), host, port))
+    asyncio.run(_serve(Sandbox(webhook_target, webhook_secrets), port))
 
 
-async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+async def _serve(sandbox: Sandbox, port: int) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    server = await _started(sandbox, host, port)
-    log.info("sandbox is listening", host=host, port=port)
+    server = await _started(sandbox, port)
+    log.info("sandbox is listening", host=access.LOOPBACK, port=port)
     await stop.wait()
     await _stopped(sandbox, server)
 
@@ -209,7 +210,6 @@ class Running:
 def running(
     webhook_target: str = "",
     webhook_secrets: Mapping[str, str] | None = None,
-    host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[Running]:
     """A sandbox on a free port for as long as the block lasts."""
@@ -218,9 +218,9 @@ def running(
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_started(sandbox, host, port), loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(_started(sandbox, port), loop).result(10)
         bound = server.sockets[0].getsockname()[1]
-        yield Running(f"http://{host}:{bound}", sandbox)
+        yield Running(f"http://{access.LOOPBACK}:{bound}", sandbox)
         asyncio.run_coroutine_threadsafe(_stopped(sandbox, server), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)

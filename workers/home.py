@@ -23,6 +23,8 @@ LEAST_FREE = 300 * 1024 * 1024
 LEFTOVERS_SECONDS = 32.0
 #: Seconds that a copy without its supervisord may hold the home.
 ENDING_SECONDS = 35.0
+#: Where the sandbox listens.
+SANDBOX_HOST = "127.0.0.1"
 
 
 class CannotStart(Exception):
@@ -122,12 +124,12 @@ def require_port(host: str, port: int) -> None:
 def choose_sandbox_port(told: settings.Settings) -> int:
     """The sandbox's port: the one told, or a free one if that is taken and nobody asked for it. Raises CannotStart."""
     ours = told.sandbox_port == told.port
-    if not ours and _port_error(told.host, told.sandbox_port) is None:
+    if not ours and _port_error(SANDBOX_HOST, told.sandbox_port) is None:
         return told.sandbox_port
     if told.sandbox_port_told:
-        whose = "BECKON_PORT" if ours else f"another program on {told.host}"
+        whose = "BECKON_PORT" if ours else f"another program on {SANDBOX_HOST}"
         raise CannotStart(f"BECKON_SANDBOX_PORT: port {told.sandbox_port} is taken by {whose}")
-    with closing(socket.create_server((told.host, 0))) as probe:
+    with closing(socket.create_server((SANDBOX_HOST, 0))) as probe:
         return int(probe.getsockname()[1])
 
 

@@ -30,6 +30,7 @@ def ask(sandbox: Running, method: str, path: str, body: Any = None, **headers: s
     connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
     try:
         raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        headers = {"Content_Type": "application/json", **headers} if isinstance(body, (dict, list)) else headers
         connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
         content = answer.read()
@@ -131,10 +132,12 @@ def test_a_connection_breaks_before_or_after_accepting(sandbox: Running, fault: 
 def test_a_slow_and_a_garbled_answer_come_after_accepting(sandbox: Running, fault: str, answer: type) -> None:
     sandbox.fault("telnyx", fault, seconds=0.01)
 
-    raw = socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), timeout=10)
+    host = urlsplit(sandbox.url).netloc
+    raw = socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), timeout=10)
     with raw, raw.makefile("rb") as answered:
         body = b'{"to": "+15550100", "text": "x", "from": "y"}'
-        raw.sendall(b"POST /v2/messages HTTP/1.1\r\nAuthorization: Bearer x\r\nConnection: close\r\n")
+        raw.sendall(f"POST /v2/messages HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer x\r\n".encode())
+        raw.sendall(b"Connection: close\r\n")
         raw.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
         content = answered.read().partition(b"\r\n\r\n")[2]
 
@@ -164,6 +167,13 @@ def test_one_connection_serves_many_requests(sandbox: Running) -> None:
         b"POST /x HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
         b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET /x HTTP/1.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: +0\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+        b"GET http://evil.example/_sandbox/messages HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
 def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: Running, raw: bytes) -> None:
@@ -247,7 +257,7 @@ def test_the_program_stops_cleanly_on_sigterm() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = f"from sandbox.server import serve; serve('127.0.0.1', {port}, '', {{}})"
+    program = f"from sandbox.server import serve; serve({port}, '', {{}})"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=os.getcwd(), stderr=subprocess.PIPE)
     with held_open(port):
         process.send_signal(signal.SIGTERM)
@@ -267,6 +277,6 @@ def held_open(port: int) -> socket.socket:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-    sock.sendall(b"GET /_sandbox/health HTTP/1.1\r\n\r\n")
+    sock.sendall(f"GET /_sandbox/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
     assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK")
     return sock

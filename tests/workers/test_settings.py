@@ -150,3 +150,8 @@ def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):
 def test_a_listener_on_every_address_is_reached_on_this_machine(load):
     told = load(BECKON_HOST="0.0.0.0", BECKON_URL="https://beckon.example/")
     assert (told.local_url, told.url) == ("http://127.0.0.1:8080", "https://beckon.example")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "beckon.example"])
+def test_the_sandbox_is_on_loopback_whatever_the_dashboard_listens_on(load, host):
+    assert load(BECKON_HOST=host).sandbox_url == "http://127.0.0.1:18080"

@@ -22,4 +22,4 @@ def command() -> None:
     }
     # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
     serve = importlib.import_module("sandbox.server").serve
-    serve(told.host, told.sandbox_port, told.local_url, secrets)
+    serve(told.sandbox_port, told.local_url, secrets)
