@@ -29,7 +29,7 @@ def show() -> Any:
 @account_pages.post("/account/name")
 def rename() -> Any:
     """Change the own name."""
-    call, person = _signed_in()
+    call, _ = _signed_in()
     wait = wait_for_address()
     if wait:
         return _limited(call, wait, "name_fault")
