@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -84,6 +85,18 @@ def test_what_another_client_left_in_the_session_counts_for_nothing(pooled, logi
             assert value("select beckon_now() - now()") == timedelta(0)
             assert value("show timezone") == "UTC"
             assert value("show statement_timeout") == "30s"
+
+
+@pytest.mark.parametrize("ask", [transaction, connection, snapshot])
+def test_what_a_server_or_a_url_sets_for_its_sessions_counts_for_nothing(database_urls, alices, closed, ask):
+    set_elsewhere = (f"-c timezone=Asia/Tokyo -c beckon.workspace={alices} "
+                     "-c beckon.clock_offset=86400 -c idle_in_transaction_session_timeout=1")  # fmt: skip
+    database.open_pool(f"{database_urls.app}&options={quote(set_elsewhere)}", "beckon_app", 2)
+    with ask():
+        assert value("show timezone") == "UTC"
+        assert value("show idle_in_transaction_session_timeout") == "1min"
+        assert value("select beckon_now() - now()") == timedelta(0)
+        assert value(TWO_WORKSPACES) == 0
 
 
 @needs_pgbouncer

@@ -11,9 +11,9 @@ import pytest
 import redis
 
 import settings as settings_module
-from models import pause
+from models import migrations, pause
 from models.database import changed
-from servers import TestServers, with_database
+from servers import TestServers, run_sql, with_database, with_user
 from settings import VARIABLES
 from workers import examination
 from workers.examination import START
@@ -108,3 +108,69 @@ def test_people_read_settings_problems_and_remedies(alice, beckon):
 
 def test_a_wrong_setting_is_one_line(beckon):
     assert beckon("doctor", BECKON_PORT="eighty", code=1).stderr.startswith("beckon: BECKON_PORT: ")
+
+
+OWNERS_ALONE = {"DATABASE_APP_URL": "", "DATABASE_SERVICE_URL": ""}
+ROLES = ("beckon_app", "beckon_service")
+
+
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [
+        ({}, "ok"),
+        ({"BECKON_HOST": "::1"}, "ok"),
+        ({"BECKON_HOST": "0.0.0.0"}, "note"),
+        ({"BECKON_URL": "https://beckon.example.com"}, "note"),
+    ],
+)
+def test_the_owner_s_url_alone_is_noted_where_others_reach_this_copy(looked_at, where, status):
+    found = looked_at(**OWNERS_ALONE, **where)
+    for role, variable in zip(ROLES, ("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), strict=True):
+        assert found[role]["status"] == status, found[role]
+        assert f"transactions act as {role}, logged in as beckon" in found[role]["detail"]
+        assert (variable in found[role]["remedy"]) is (status == "note")
+
+
+def test_a_role_says_what_it_is_and_not_what_it_should_be(looked_at):
+    found = looked_at(BECKON_HOST="0.0.0.0")
+    for role in ROLES:
+        assert found[role]["status"] == "ok"
+        assert found[role]["detail"] == f"transactions act as {role}, logged in as {role}; row security binds it"
+
+
+@pytest.fixture
+def own_database():
+    """A migrated database on a server whose roles a test may change: the owner's URL."""
+    own = TestServers()
+    try:
+        own.start(postgres=True, valkey=False)
+        run_sql(with_database(own.servers.database_url, "postgres"), "create database beckon")
+        migrations.migrate(own.servers.database_url)
+        yield own.servers.database_url
+    finally:
+        own.stop()
+
+
+def test_a_program_s_role_or_login_with_more_power_than_row_security_is_a_problem(looked_at, own_database):
+    run_sql(own_database, "create role app_login superuser login", "grant beckon_app to app_login")
+    run_sql(own_database, "create role service_login bypassrls login", "grant beckon_service to service_login")
+    found = looked_at(
+        DATABASE_URL=own_database,
+        DATABASE_APP_URL=with_user(own_database, "app_login"),
+        DATABASE_SERVICE_URL=with_user(own_database, "service_login"),
+    )
+    assert [found[role]["status"] for role in ROLES] == ["problem", "problem"]
+    assert [found[role]["remedy"] for role in ROLES] == [
+        "alter role app_login nosuperuser", "alter role service_login nobypassrls",
+    ]  # fmt: skip
+
+    run_sql(own_database, "alter role beckon_app superuser", "alter role beckon_service bypassrls")
+    found = looked_at(DATABASE_URL=own_database, **OWNERS_ALONE)
+    assert [found[role]["remedy"] for role in ROLES] == [
+        "alter role beckon_app nosuperuser", "alter role beckon_service nobypassrls",
+    ]  # fmt: skip
+
+    run_sql(own_database, "create role stranger login")
+    found = looked_at(DATABASE_URL=own_database, DATABASE_APP_URL=with_user(own_database, "stranger"))
+    assert found["beckon_app"]["status"] == "problem"
+    assert found["beckon_app"]["remedy"].startswith("grant beckon_app to the user of its URL")
