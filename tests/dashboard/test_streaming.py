@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +187,57 @@ def test_what_is_shown_moves_with_the_rows(shop: Shop) -> None:
         rows("update executions set status = 'waiting', waiting_for = 'time', stage = 'eligible' where id = %s", (one,))
     eventually(lambda: watcher.hear(snapshots(len(watcher.snapshots()) + 1)) and watcher.snapshots()[-1]
                ["contacts"][0]["stage"] == "eligible")  # fmt: skip
+
+
+def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Shop) -> None:
+    staying = shop.watch()
+    key = api_key.issue(shop.workspace_id, "leaving", ["read"])
+    leaving = Watcher(replace(shop, secret=key.secret))
+    shop.watchers.append(leaving)
+    for one in (staying, leaving):
+        one.hear(snapshots(1))
+    api_key.revoke(shop.workspace_id, key.id)
+    before = len(leaving.snapshots())
+    # The chunk of no length: the stream was ended, not cut off, and long before its minute was over.
+    assert leaving.hear(lambda heard: heard.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+    assert len(leaving.snapshots()) - before <= 3
+    heard = len(staying.snapshots())
+    staying.hear(snapshots(heard + 2))
+
+
+def ask(shop: Shop, head: str) -> tuple[int, bytes]:
+    """The status and all of the answer to a request that is written by hand."""
+    host, port = shop.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as line:
+        line.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: line.recv(65_536), b""))
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def test_only_requests_for_our_hosts_reach_anything(shop: Shop) -> None:
+    for head, statuses in (
+        ("GET /sign-in HTTP/1.1\nHost: localhost\n", {200}),
+        ("GET http://LOCALHOST./sign-in HTTP/1.1\nHost: 127.0.0.1\n", {200}),
+        ("GET /sign-in HTTP/1.1\nHost: evil.example\n", {421}),
+        ("GET /sign-in HTTP/1.1\nHost: localhost@evil.example\n", {421}),
+        ("GET http://evil.example/sign-in HTTP/1.1\nHost: localhost\n", {421}),
+        ("GET http://localhost@evil.example/sign-in HTTP/1.1\nHost: localhost\n", {421}),
+        ("GET evil.example:80 HTTP/1.1\nHost: localhost\n", {400, 421}),
+        ("GET /sign-in HTTP/1.1\nHost: localhost\nHost: evil.example\n", {400}),
+        ("GET /sign-in HTTP/1.1\n", {400, 421}),
+        ("GET /sign-in HTTP/1.0\n", {421}),
+        ("GET /sign-in HTTP/1.1\nHost:\n", {421}),
+        ("GET /sign-in HTTP/1.1\nHost: evil.example\nX-Forwarded-Host: localhost\n", {421}),
+        ("GET /healthz HTTP/1.1\nHost: 10.1.2.3:8080\n", {200}),
+        ("GET /healthz HTTP/1.0\n", {200}),
+    ):
+        assert ask(shop, head)[0] in statuses, head
+
+
+def test_nobody_on_this_machine_forges_scheme_or_path_without_being_a_trusted_proxy(shop: Shop) -> None:
+    forged = "X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1\nX-Forwarded-Ssl: on\n"
+    status, answer = ask(shop, f"GET /sign-in HTTP/1.1\nHost: localhost\n{forged}")
+    assert status == 200
+    assert b"Set-Cookie: beckon_visitor" in answer
+    assert b"Secure" not in answer
+    assert ask(shop, "GET /sign-in HTTP/1.1\nHost: localhost\nSCRIPT_NAME: /sign-in\n")[0] == 200
