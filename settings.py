@@ -173,6 +173,19 @@ def _secret(name: str, explanation: str, *, shown: str = "", kind: Kind = TEXT) 
 
 
 _KEPT = "generated at the first start"
+
+
+@dataclass(frozen=True)
+class SandboxSecrets:
+    """What the sandbox signs its webhooks with. An empty one signs nothing and opens no door."""
+
+    mailgun: str = field(default="", repr=False)
+    meta: str = field(default="", repr=False)
+    #: Both halves of an Ed25519 key, each base64 of 32 bytes.
+    telnyx_seed: str = field(default="", repr=False)
+    telnyx_public_key: str = ""
+
+
 _LOOPBACK = _read_networks("127.0.0.0/8,::1/128")
 
 
@@ -297,7 +310,7 @@ class Settings:
     mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Sends email with Mailgun.")
     mailgun_domain: str = _variable("MAILGUN_DOMAIN", TEXT, "", "The domain at Mailgun that email is sent from.")
     mailgun_from: str = _variable("MAILGUN_FROM", TEXT, "", "The sender of email that names none.")
-    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Checks Mailgun's webhooks.", shown=_KEPT)
+    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Checks Mailgun's webhooks.")
     mailgun_base_url: str = _variable(
         "MAILGUN_BASE_URL", HTTP, "https://api.mailgun.net", "Mailgun's API, or the EU's or another's that speaks it."
     )
@@ -305,12 +318,10 @@ class Settings:
     telnyx_messaging_profile_id: str = _variable(
         "TELNYX_MESSAGING_PROFILE_ID", TEXT, "", "The messaging profile that chooses the sender."
     )
-    telnyx_public_key: str = _variable(
-        "TELNYX_PUBLIC_KEY", TEXT, "", "Checks Telnyx's webhooks (Ed25519, base64).", shown=_KEPT
-    )
+    telnyx_public_key: str = _variable("TELNYX_PUBLIC_KEY", TEXT, "", "Checks Telnyx's webhooks (Ed25519, base64).")
     telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx's API.")
     meta_app_secret: str = _secret(
-        "META_APP_SECRET", "Checks Meta's webhooks; several apps' secrets are separated by commas.", shown=_KEPT
+        "META_APP_SECRET", "Checks Meta's webhooks; several apps' secrets are separated by commas."
     )
     meta_verify_token: str = _secret("META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", shown=_KEPT)
     meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Sends with Messenger and Instagram.")
@@ -363,9 +374,8 @@ class Settings:
     embedded_redis: bool = True
     #: Whether somebody asked for this port of the sandbox; else it is only where it is looked for first.
     sandbox_port_told: bool = False
-    #: Private half of the generated Telnyx key (base64 of 32 bytes), for the sandbox to sign with; empty when
-    #: TELNYX_PUBLIC_KEY is set from outside.
-    telnyx_webhook_seed: str = field(default="", repr=False)
+    #: What the sandbox signs its webhooks with, generated at the first start; never a provider's own secret.
+    sandbox_secrets: SandboxSecrets = field(default=SandboxSecrets(), repr=False)
 
     @property
     def run(self) -> Path:
@@ -518,8 +528,9 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
     for attribute, role in DATABASE_ROLES.items():
         values.setdefault(attribute, values.get("database_url") or _embedded_url(run, role, kept))
     values.setdefault("redis_url", f"unix://{run}/redis.sock?db=0")
-    if "telnyx_public_key" not in values:
-        values["telnyx_webhook_seed"] = kept.get("telnyx_webhook_seed", "")
+    values["sandbox_secrets"] = SandboxSecrets(
+        **{attribute: str(kept.get(name, "")) for attribute, name in SANDBOX_KEPT.items()}
+    )
     for attribute in KEPT:
         if attribute in kept:
             values.setdefault(attribute, kept[attribute])
@@ -545,14 +556,14 @@ def _embedded_url(run: Path, role: str, kept: Mapping[str, Any]) -> str:
 
 
 #: Settings that the first start generates and keeps where nobody sets them.
-KEPT = (
-    "secret_key",
-    "mailgun_webhook_signing_key",
-    "telnyx_public_key",
-    "meta_app_secret",
-    "meta_verify_token",
-    "sandbox_port",
-)
+KEPT = ("secret_key", "meta_verify_token", "sandbox_port")
+#: The sandbox's secrets by their names in kept.json, which are as old as the homes that hold them.
+SANDBOX_KEPT = {
+    "mailgun": "mailgun_webhook_signing_key",
+    "meta": "meta_app_secret",
+    "telnyx_seed": "telnyx_webhook_seed",
+    "telnyx_public_key": "telnyx_public_key",
+}
 
 
 def default_sandbox_port(port: int) -> int:

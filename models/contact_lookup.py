@@ -12,14 +12,16 @@ _COLUMN = {
 }
 
 
-def who_wrote(channel: str, address: str, workspace_id: str | None) -> Row | None:
-    """The contact with this address: in the given workspace, else in the one that wrote to it last."""
+def who_wrote(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
+    """The contact with this address: in the given workspace, else in the one that wrote to it last; with `demo_only`
+    in a demo workspace or nowhere."""
     return row(
         f"""
         select c.id, c.workspace_id from contacts c
         where {_COLUMN[channel]} = lower(%(address)s) and c.deleted_at is null
             and (%(workspace)s::uuid is null or c.workspace_id = %(workspace)s)
+            and (not %(demo_only)s or exists (select 1 from workspaces w where w.id = c.workspace_id and w.demo))
         order by (select max(m.sent_at) from messages m where m.contact_id = c.id) desc nulls last limit 1
         """,
-        {"address": address, "workspace": workspace_id},
+        {"address": address, "workspace": workspace_id, "demo_only": demo_only},
     )

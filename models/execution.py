@@ -22,18 +22,19 @@ HISTORY = """
 """
 
 
-def wake_for_events(events: Sequence[tuple[str, str]]) -> list[Row]:
-    """Make due what waits for one of these (contact id, event); ids with the queue to ring on."""
+def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> list[Row]:
+    """Make due what waits for one of these (contact id, event), or the test executions among it; ids with the queue to
+    ring on."""
     given = json.dumps([{"contact_id": contact_id, "event": event} for contact_id, event in events])
     return rows(
         """
         update executions e set due_at = beckon_now(), event_at = beckon_now(), rung_at = beckon_now()
         from json_to_recordset(%s::json) as given(contact_id uuid, event text)
         where e.contact_id = given.contact_id and e.wait_event = given.event and e.status = 'waiting'
-            and e.waiting_for in ('event', 'follow_up')
+            and e.waiting_for in ('event', 'follow_up') and (e.test or not %s)
         returning e.id, e.queue
         """,
-        (given,),
+        (given, tests_only),
     )
 
 

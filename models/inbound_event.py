@@ -12,7 +12,9 @@ from models.ids import new_id
 from models.json_text import json_text
 
 
-def store_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[list[str], int]:
+def store_all(
+    provider: str, told: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool = False
+) -> tuple[list[str], int]:
     """Keep many callbacks, each an event id with its body, in one statement; ids of rows, and how many were new.
 
     Which of them were new cannot be told without reading: the ids of those that were not are nobody's.
@@ -21,22 +23,25 @@ def store_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> t
     given = [{"id": one, "event_id": event_id, "body": body} for one, (event_id, body) in zip(ids, told, strict=True)]
     with transaction():
         stored = changed(
-            "insert into inbound_events (id, provider, event_id, body) select id, %s, event_id, body "
+            "insert into inbound_events (id, provider, event_id, body, sandbox) select id, %s, event_id, body, %s "
             "from json_to_recordset(%s::json) as given(id uuid, event_id text, body jsonb) on conflict do nothing",
-            (provider, json_text(given)),
+            (provider, sandbox, json_text(given)),
         )
     return ids, stored
 
 
-def store(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any]) -> str | None:
-    """Keep one callback; its row's id, or None when this event was told before."""
+def store(
+    provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool = False
+) -> str | None:
+    """Keep one callback; its row's id, or None when this event was told before. `sandbox`: the sandbox signed it."""
     row_id = new_id()
     with transaction():
         # Without RETURNING: the door may write these rows and not read them.
         stored = changed(
-            "insert into inbound_events (id, provider, event_id, workspace_id, body) values (%s, %s, %s, %s, %s) "
+            "insert into inbound_events (id, provider, event_id, workspace_id, body, sandbox) "
+            "values (%s, %s, %s, %s, %s, %s) "
             "on conflict do nothing",
-            (row_id, provider, event_id, workspace_id, Json(dict(body))),
+            (row_id, provider, event_id, workspace_id, Json(dict(body)), sandbox),
         )
     return row_id if stored else None
 
@@ -55,10 +60,11 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
     )
 
 
-def forget(provider: str, event_ids: Sequence[str]) -> None:
+def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
     """Keep no longer what these said, only that they were told: they still change nothing when they come again."""
     changed(
-        "update inbound_events set body = '{}' where provider = %s and event_id = any(%s)", (provider, list(event_ids))
+        "update inbound_events set body = '{}' where provider = %s and event_id = any(%s) and sandbox = %s",
+        (provider, list(event_ids), sandbox),
     )
 
 

@@ -44,13 +44,14 @@ def advance(message_id: str, status: str) -> bool:
     )
 
 
-def advance_until(provider: str, contact_id: str, status: str, until: datetime) -> int:
-    """Move forward all that this contact was sent up to a moment; how many that were."""
+def advance_until(provider: str, contact_id: str, status: str, until: datetime, *, sandbox_only: bool = False) -> int:
+    """Move forward all that this contact was sent up to a moment, or what of it went to the sandbox; how many that
+    were."""
     before = [name for name, place in ORDER.items() if 0 < place < ORDER[status]]
     return changed(
         "update messages set status = %s, updated_at = beckon_now() where contact_id = %s and provider = %s "
-        "and sent_at <= %s and status = any(%s)",
-        (status, contact_id, provider, until, before),
+        "and sent_at <= %s and status = any(%s) and (sandbox or not %s)",
+        (status, contact_id, provider, until, before, sandbox_only),
     )
 
 

@@ -6,6 +6,7 @@ archived plus rows. The stage history goes by months and runs go by days: a drop
 
 from __future__ import annotations
 
+from models import webhook_token
 from models.database import changed, row, transaction, value
 
 #: Real executions are kept this long, those of tests shorter (semantics, section 9).
@@ -66,6 +67,7 @@ def _remove_small_rows() -> dict[str, int]:
         "received": changed(
             "delete from received_messages where at < beckon_now() - make_interval(days => %s)", (KEEP_DAYS,)
         ),
+        "webhook_tokens": webhook_token.remove_expired(),
         "windows": changed("delete from run_windows where counted_at < beckon_now() - interval '1 hour'"),
         "private_replies": changed(
             "delete from private_replies where created_at < beckon_now() - make_interval(days => %s)",

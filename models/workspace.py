@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.database import Row, acting_as, changed, row, rows, transaction
+from models.database import Row, acting_as, changed, row, rows, transaction, value
 from models.ids import new_id
 from models.refusals import Conflict
 
@@ -36,6 +36,11 @@ def by_slug(slug: str) -> Row | None:
     """One workspace by the name that commands use. The service sees every workspace, the dashboard none this way."""
     with transaction():
         return row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
+
+
+def is_demo(workspace_id: str) -> bool:
+    """Whether it is the demo workspace, which speaks to the sandbox. The service sees every workspace."""
+    return bool(value("select demo from workspaces where id = %s", (workspace_id,)))
 
 
 def every() -> list[Row]:

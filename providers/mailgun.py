@@ -17,7 +17,15 @@ from urllib3.filepost import encode_multipart_formdata
 
 from providers import answers, tries, wire
 from providers.base import Account, Outgoing, Provider, Receipt, Refusal
-from providers.mailgun_callbacks import KEY_VARIABLE, bare_id, read_event, read_inbound, replay_token, verify
+from providers.mailgun_callbacks import (
+    KEY_VARIABLE,
+    SIGNATURE_FIELDS,
+    bare_id,
+    read_event,
+    read_inbound,
+    replay_token,
+    verify,
+)
 from providers.shapes import text_at
 from rules.errors import (
     ConfigurationError,
@@ -90,7 +98,17 @@ class Mailgun(Provider):
 
 PROVIDER = Mailgun()
 
-__all__ = ["PROVIDER", "REFUSALS", "Mailgun", "read_event", "read_inbound", "refusal", "replay_token", "verify"]
+__all__ = [
+    "PROVIDER",
+    "REFUSALS",
+    "SIGNATURE_FIELDS",
+    "Mailgun",
+    "read_event",
+    "read_inbound",
+    "refusal",
+    "replay_token",
+    "verify",
+]
 
 
 def _domain_url(account: Account) -> str:

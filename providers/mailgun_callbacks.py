@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -19,8 +20,17 @@ from providers.shapes import at_path, moment, text_at
 
 #: The user variable that carries our message key; it comes back with every event.
 KEY_VARIABLE = "beckon_key"
-#: A signature older or newer than this is refused; the body itself is not signed, so the window is short.
-SIGNATURE_AGE = timedelta(minutes=5)
+#: Mailgun tries for eight hours with one signature; an older one is refused, and one from too far ahead.
+SIGNATURE_AGE = timedelta(hours=9)
+SIGNATURE_SKEW = timedelta(minutes=5)
+#: The three fields of a signature, and their forms. Each has one length: what is signed is timestamp and token in a
+#: row, and digits must not slide from one to the other.
+SIGNATURE_FIELDS = ("timestamp", "token", "signature")
+_FORMS = {
+    "timestamp": re.compile(r"[1-9][0-9]{9}"),
+    "token": re.compile(r"[0-9A-Za-z]{50}"),
+    "signature": re.compile(r"[0-9a-f]{64}"),
+}
 
 
 def bare_id(message_id: str | None) -> str | None:
@@ -32,17 +42,13 @@ def verify(body: Mapping[str, Any], signing_keys: Sequence[str], now: datetime) 
     """Whether a callback (JSON, `signature` an object) or an inbound form (three flat fields) bears our signature.
 
     `now` is the real time. Only timestamp and token are signed, so a captured signature fits any body: refuse a
-    `replay_token` that was seen before. Several keys are accepted while one is being replaced.
+    `replay_token` that came with another one. Several keys are accepted while one is being replaced.
     """
     found = _signature(body)
     if found is None:
         return False
     timestamp, token, signature = found
-    try:
-        age = abs(now.timestamp() - float(timestamp))
-    except ValueError:
-        return False
-    if not age <= SIGNATURE_AGE.total_seconds():
+    if not -SIGNATURE_SKEW.total_seconds() <= now.timestamp() - int(timestamp) <= SIGNATURE_AGE.total_seconds():
         return False
     signed = (timestamp + token).encode()
     made = [hmac.new(key.encode(), signed, hashlib.sha256).hexdigest() for key in signing_keys if key]
@@ -51,17 +57,21 @@ def verify(body: Mapping[str, Any], signing_keys: Sequence[str], now: datetime) 
 
 def replay_token(body: Mapping[str, Any]) -> str | None:
     """The token of a signed body, to be remembered for as long as a signature is accepted."""
-    signed = _signature(body)
-    return signed[1] if signed else None
+    token = _fields(body).get("token")
+    return token if isinstance(token, str) else None
+
+
+def _fields(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    nested = body.get("signature")
+    return nested if isinstance(nested, Mapping) else body
 
 
 def _signature(body: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    nested = body.get("signature")
-    fields = nested if isinstance(nested, Mapping) else body
-    timestamp, token, signature = (fields.get(name) for name in ("timestamp", "token", "signature"))
-    if not (isinstance(timestamp, str) and isinstance(token, str) and isinstance(signature, str)):
+    fields = _fields(body)
+    texts = {name: fields.get(name) for name in SIGNATURE_FIELDS}
+    if not all(isinstance(text, str) and _FORMS[name].fullmatch(text) for name, text in texts.items()):
         return None
-    return timestamp, token, signature
+    return str(texts["timestamp"]), str(texts["token"]), str(texts["signature"])
 
 
 _KINDS: dict[str, Kind] = {

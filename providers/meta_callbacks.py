@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from providers.shapes import at_path, id_at, moment, text_at
 
 #: The channel of each kind of object that a webhook is about.
 CHANNELS = {"instagram": "instagram", "page": "facebook"}
+_SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 
 
 def challenge(query: Mapping[str, str], verify_token: str) -> str | None:
@@ -35,7 +37,9 @@ def verify(signature: str | None, raw: bytes, app_secrets: Sequence[str]) -> boo
 
     Meta signs what it sends, escapes and all: JSON that was read and written again has another signature.
     """
-    given = (signature or "").encode()
+    if signature is None or not _SIGNATURE.fullmatch(signature):
+        return False
+    given = signature.encode()
     made = [hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest() for secret in app_secrets if secret]
     return any(hmac.compare_digest(f"sha256={one}".encode(), given) for one in made)
 
@@ -79,13 +83,20 @@ def _time(single: Mapping[str, Any]) -> float:
 
 def moment_at(found: Any, *names: str | int) -> datetime | None:
     """Meta's times: milliseconds since 1970 in messages, seconds elsewhere."""
-    told = moment(at_path(found, *names))
-    if told is None and isinstance(number := at_path(found, *names), int | float | str):
-        try:
-            return moment(float(number) / 1000)
-        except (ValueError, OverflowError):
-            return None
-    return told
+    number = at_path(found, *names)
+    told = moment(number)
+    if told is not None or not _is_millis(number):
+        return told
+    try:
+        return moment(float(number) / 1000)
+    except OverflowError:
+        return None
+
+
+def _is_millis(number: Any) -> bool:
+    if isinstance(number, str):
+        return re.fullmatch(r"[0-9]{1,16}", number) is not None
+    return isinstance(number, int | float) and not isinstance(number, bool)
 
 
 def read_event(single: Mapping[str, Any]) -> Callback | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+_SECONDS = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 
 
 def at_path(found: Any, *names: str | int) -> Any:
@@ -29,13 +32,20 @@ def id_at(found: Any, *names: str | int) -> str | None:
 
 
 def moment(value: Any) -> datetime | None:
-    """An aware UTC time from seconds since 1970 (a number or its text) or from ISO 8601 with a zone, or None."""
+    """An aware UTC time from seconds since 1970 (a number or its plain text) or from ISO 8601 with a zone, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and not _SECONDS.fullmatch(value):
+        return _iso(value)
     try:
         return datetime.fromtimestamp(float(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
-        pass
+        return None
+
+
+def _iso(text: str) -> datetime | None:
     try:
-        read = datetime.fromisoformat(value)
+        read = datetime.fromisoformat(text)
         return read.astimezone(UTC) if read.tzinfo else None
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return None

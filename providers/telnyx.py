@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,9 @@ from rules.errors import (
 
 #: A callback signed longer ago, or further ahead, is refused. Telnyx names no figure; this one is the convention.
 SIGNATURE_AGE = timedelta(seconds=300)
+_TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
+#: 64 bytes in base64; of the last character before the padding only two bits count, and the others are zero.
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{85}[AQgw]==")
 
 _ACCOUNT = Refusal(ConfigurationError, "Check TELNYX_API_KEY and the standing and balance of the Telnyx account.")
 _SENDER = Refusal(ConfigurationError, "Check the sending number and the messaging profile in Telnyx.")
@@ -144,15 +148,17 @@ def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetim
     `public_key` is the account's, in base64, from Mission Control. Header names are taken in any case.
     """
     lower = {name.lower(): value for name, value in headers.items()}
-    timestamp = lower.get("telnyx-timestamp", "")
+    timestamp, signature = lower.get("telnyx-timestamp", ""), lower.get("telnyx-signature-ed25519", "")
+    if not (_TIMESTAMP.fullmatch(timestamp) and _SIGNATURE.fullmatch(signature)):
+        return False
+    if abs(now.timestamp() - int(timestamp)) > SIGNATURE_AGE.total_seconds():
+        return False
     try:
-        age = abs(now.timestamp() - float(timestamp))
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
-        signature = base64.b64decode(lower.get("telnyx-signature-ed25519", ""), validate=True)
-        key.verify(signature, timestamp.encode() + b"|" + raw)
+        key.verify(base64.b64decode(signature), timestamp.encode() + b"|" + raw)
     except (ValueError, binascii.Error, InvalidSignature):
         return False
-    return age <= SIGNATURE_AGE.total_seconds()
+    return True
 
 
 _FINAL: dict[str, Kind] = {

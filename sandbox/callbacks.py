@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +25,11 @@ EVENTS = (
     "reacted", "echo",
 )  # fmt: skip
 
-_client = urllib3.PoolManager(maxsize=8, retries=False)
+#: Our doors take the sandbox's signature from a loopback address alone, also where the dashboard listens on another one
+#: of this machine's.
+_client, _client_of_ipv6 = (
+    urllib3.PoolManager(maxsize=8, retries=False, source_address=(address, 0)) for address in ("127.0.0.1", "::1")
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ def begun(given: Mapping[str, Any], webhook_secrets: Mapping[str, str], commente
 def deliver(target: str, callback: Made) -> int | None:
     """Post it to our webhook; the status that came back, or None where nobody answered."""
     url = target.rstrip("/") + callback.path
+    client = _client_of_ipv6 if ":" in (urlsplit(target).hostname or "") else _client
     try:
-        answer = _client.request("POST", url, body=callback.body, headers=dict(callback.headers), timeout=10.0)
+        answer = client.request("POST", url, body=callback.body, headers=dict(callback.headers), timeout=10.0)
     except urllib3.exceptions.HTTPError:
         return None
     return answer.status

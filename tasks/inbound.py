@@ -3,6 +3,8 @@
 Callbacks come twice, late and out of order; each is read once, a message's status only moves forward, and a callback
 for a message of unknown outcome settles it (semantics, section 4). One that is quicker than the answer to the send
 itself is put off until that answer is on record, so that the two cannot undo each other.
+
+What the sandbox signed concerns messages that went to the sandbox, and people of the demo workspace alone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from dramatiq.errors import BrokerConnectionError
 
 import clock
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import contact_lookup, contact_matching, conversation, execution, follow_up, inbound_event, message
+from models import (
+    contact_lookup,
+    contact_matching,
+    conversation,
+    execution,
+    follow_up,
+    inbound_event,
+    message,
+    workspace,
+)
 from models.database import Row, db, transaction
 from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback
@@ -56,6 +67,9 @@ def process_event(row_id: str) -> None:
             return
         callback = READERS[stored["provider"]](stored["body"])
         found = _message_of(callback) if callback else None
+        if found is not None and stored["sandbox"] and not found["sandbox"]:
+            inbound_event.finish(row_id, inbound_meta.NOT_OF_THE_SANDBOX, None)
+            return
         if found is not None and found["status"] == "sending":
             db.after_commit(lambda: _put_off(row_id))
             return
@@ -90,7 +104,8 @@ def _message_of(callback: Callback) -> Row | None:
 
 def _read(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str | None]:
     if callback.provider in inbound_meta.CHANNELS:
-        return inbound_meta.read(callback, found, heard_at(callback.occurred_at, stored["received_at"]))
+        at = heard_at(callback.occurred_at, stored["received_at"])
+        return inbound_meta.read(callback, found, at, from_sandbox=stored["sandbox"])
     return _apply(stored, callback, found)
 
 
@@ -109,6 +124,11 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
     if found is None:
         return "unknown message", None
     move(found, callback)
+    if stored["sandbox"] and not workspace.is_demo(found["workspace_id"]):
+        # A test execution's message: it concerns that test, and changes nothing of the contact.
+        if callback.kind == "replied" and found["contact_id"]:
+            _wake(found["contact_id"], tests_only=True)
+        return callback.kind, found["workspace_id"]
     if callback.kind in SUPPRESSES and (callback.kind != "bounced" or callback.permanent):
         message.suppress(found, SUPPRESSES[callback.kind])
         if found["contact_id"]:
@@ -122,7 +142,9 @@ def _apply(stored: Row, callback: Callback, found: Row | None) -> tuple[str, str
 def _heard(stored: Row, callback: Callback) -> tuple[str, str | None]:
     """A contact wrote to us: found by the address, in the workspace of the path or of our last message to it."""
     channel = HEARS[callback.provider]
-    contact = contact_lookup.who_wrote(channel, callback.address or "", stored["workspace_id"])
+    contact = contact_lookup.who_wrote(
+        channel, callback.address or "", stored["workspace_id"], demo_only=stored["sandbox"]
+    )
     if contact is None:
         return "unknown sender", None
     if callback.kind == "unsubscribed":
@@ -161,5 +183,5 @@ def heard_at(occurred_at: datetime, received_at: datetime) -> datetime:
     return told if received_at - LATEST <= told <= received_at else received_at
 
 
-def _wake(contact_id: str) -> None:
-    ring_after_commit(execution.wake_for_events([(contact_id, REPLIED)]))
+def _wake(contact_id: str, *, tests_only: bool = False) -> None:
+    ring_after_commit(execution.wake_for_events([(contact_id, REPLIED)], tests_only=tests_only))

@@ -13,7 +13,7 @@ from typing import Any
 
 import clock
 import metrics
-from models import account, contact_lookup, contact_matching, conversation, execution, inbound_event, message
+from models import account, contact_lookup, contact_matching, conversation, execution, inbound_event, message, workspace
 from models.contact_matching import ContactRefused
 from models.database import Row, acting_as
 from providers.base import Callback
@@ -34,6 +34,8 @@ PERSON = {"facebook": "facebook_id", "instagram": "instagram_id"}
 ABOUT_OURS = frozenset({"echo", "read", "delivered"})
 #: What came of an event about an account that no workspace has.
 UNKNOWN_ACCOUNT = "unknown account"
+#: What came of an event that the sandbox signed, about something that is not the sandbox's.
+NOT_OF_THE_SANDBOX = "not of the sandbox"
 #: The type of trigger that each kind of message is; a mention in a story asks for no answer.
 MESSAGES = {"message": "message", "postback": "message", "story_reply": "story_reply"}
 
@@ -42,7 +44,7 @@ class NotRead(Exception):
     """The event cannot be read just now; it stays unread, and the sweep tries again."""
 
 
-def read(callback: Callback, found: Row | None, at: datetime) -> tuple[str, str | None]:
+def read(callback: Callback, found: Row | None, at: datetime, *, from_sandbox: bool) -> tuple[str, str | None]:
     """Take in one event: what came of it, in a word, and whose it was. `found` is our message that it is about; `at`
     is the application's time."""
     workspace_id, account_id = _owner(callback, found)
@@ -51,11 +53,25 @@ def read(callback: Callback, found: Row | None, at: datetime) -> tuple[str, str 
         return UNKNOWN_ACCOUNT, None
     if found is not None and found["workspace_id"] != workspace_id:
         return "another workspace's message", workspace_id
+    if from_sandbox and not workspace.is_demo(workspace_id):
+        return _read_of_a_test(callback, workspace_id, found)
     if callback.kind in ABOUT_OURS:
-        _move(callback, workspace_id, found)
+        _move(callback, workspace_id, found, sandbox_only=from_sandbox)
     else:
         with acting_as(workspace_id):
-            _hear(_Heard(callback, workspace_id, account_id, at))
+            _hear(_Heard(callback, workspace_id, account_id, at, from_sandbox=from_sandbox))
+    return callback.kind, workspace_id
+
+
+def _read_of_a_test(callback: Callback, workspace_id: str, found: Row | None) -> tuple[str, str | None]:
+    """What the sandbox says outside the demo workspace concerns the message of a test alone, and no contact."""
+    about = found or _answered(callback)
+    if about is None or not about["sandbox"] or about["workspace_id"] != workspace_id:
+        return NOT_OF_THE_SANDBOX, None
+    if found is not None:
+        move(found, callback)
+    elif about["contact_id"] and callback.kind in ("replied", "unsubscribed"):
+        ring_after_commit(execution.wake_for_events([(about["contact_id"], REPLIED)], tests_only=True))
     return callback.kind, workspace_id
 
 
@@ -71,18 +87,19 @@ def _owner(callback: Callback, found: Row | None) -> tuple[str | None, str | Non
     return (about["workspace_id"], None) if about is not None and about["sandbox"] else (None, None)
 
 
-def _move(callback: Callback, workspace_id: str, found: Row | None) -> None:
+def _move(callback: Callback, workspace_id: str, found: Row | None, *, sandbox_only: bool) -> None:
     """What became of our messages: of one, of several by their ids, or of all up to a moment (Messenger)."""
     if found is not None:
         move(found, callback)
     for mid in _listed(callback.detail.get("mids")):
         other = message.find(callback.provider, mid, None)
-        if other is not None and other["workspace_id"] == workspace_id:
+        if other is not None and other["workspace_id"] == workspace_id and (other["sandbox"] or not sandbox_only):
             move(other, callback)
     until = moment_at(callback.detail, "until")
     person = contact_lookup.who_wrote(callback.provider, callback.address or "", workspace_id)
     if until is not None and person is not None:
-        message.advance_until(callback.provider, person["id"], STATUS[callback.kind], clock.shifted(until))
+        status, shifted = STATUS[callback.kind], clock.shifted(until)
+        message.advance_until(callback.provider, person["id"], status, shifted, sandbox_only=sandbox_only)
 
 
 def echoed(callback: Callback) -> Row | None:
@@ -97,7 +114,10 @@ def echoed(callback: Callback) -> Row | None:
 class _Heard:
     """What a person said or did, with the contact that the person is: locked until the transaction ends."""
 
-    def __init__(self, callback: Callback, workspace_id: str, account_id: str | None, at: datetime) -> None:
+    def __init__(
+        self, callback: Callback, workspace_id: str, account_id: str | None, at: datetime, *, from_sandbox: bool
+    ) -> None:
+        self.from_sandbox = from_sandbox
         self.callback, self.workspace_id, self.account_id, self.at = callback, workspace_id, account_id, at
         assert callback.provider_message_id is not None
         self.mid = callback.provider_message_id
@@ -114,7 +134,7 @@ class _Heard:
 
     def forget(self) -> None:
         """Keep the text of an unsent message nowhere, not even raw."""
-        inbound_event.forget(self.channel, told_of(str(self.detail["account"]), self.mid))
+        inbound_event.forget(self.channel, told_of(str(self.detail["account"]), self.mid), sandbox=self.from_sandbox)
 
     def wake(self) -> bool:
         """Let go on what waits for an answer of this contact; whether anything did."""

@@ -67,7 +67,7 @@ def echo(message: dict[str, Any], person: str = PERSON, **told: Any) -> dict[str
     return body
 
 
-def keep(body: dict[str, Any]) -> list[str]:
+def keep(body: dict[str, Any], *, sandbox: bool = False) -> list[str]:
     """As the door does: each event stored once; the ids of the rows."""
     told = []
     for single in meta_callbacks.single_events(body):
@@ -76,15 +76,16 @@ def keep(body: dict[str, Any]) -> list[str]:
             told.append((callback.provider, callback.event_id, single))
     ids: list[str] = []
     for provider in {one[0] for one in told}:
-        ids += inbound_event.store_all(provider, [(one[1], one[2]) for one in told if one[0] == provider])[0]
+        events = [(one[1], one[2]) for one in told if one[0] == provider]
+        ids += inbound_event.store_all(provider, events, sandbox=sandbox)[0]
     return ids
 
 
-def tell(*bodies: dict[str, Any]) -> str | None:
+def tell(*bodies: dict[str, Any], sandbox: bool = False) -> str | None:
     """Kept and read at once; the outcome of the last event, or None where it was told before."""
     outcome = None
     for body in bodies:
-        for row_id in keep(body):
+        for row_id in keep(body, sandbox=sandbox):
             process_event.fn(row_id)
             with transaction():
                 found = row("select outcome from inbound_events where id = %s", (row_id,))

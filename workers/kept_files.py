@@ -1,5 +1,7 @@
 """The two files of a home that hold secrets: `kept.json`, what the first start generated, and `access.json`.
 
+The webhook secrets in both are the sandbox's own, under the names that `kept.json` has always had.
+
 Both are written whole or not at all, and only their owner reads them.
 """
 
@@ -61,9 +63,10 @@ def ensure_kept(home: Path, sandbox_port: int | None = None) -> None:
         "meta_app_secret": secrets.token_hex(16),
         "meta_verify_token": secrets.token_urlsafe(24),
         "database_passwords": {role: secrets.token_urlsafe(32) for role in DATABASE_ROLES.values()},
-        **(_telnyx_pair() if "telnyx_public_key" not in kept else {}),
     }
     wanted = {**fresh, **kept}
+    if not kept.keys() >= {"telnyx_webhook_seed", "telnyx_public_key"}:
+        wanted |= _telnyx_pair()
     if sandbox_port is not None:
         wanted["sandbox_port"] = sandbox_port
     if wanted != kept:
@@ -76,13 +79,19 @@ def database_passwords(home: Path) -> dict[str, str]:
 
 
 def webhook_secrets(told: Settings) -> dict[str, Any]:
-    """With what webhooks are signed: Mailgun's key, Telnyx's pair (base64 of 32 bytes each), Meta's app secret."""
-    return {
-        "mailgun": told.mailgun_webhook_signing_key,
-        "telnyx": {"seed": told.telnyx_webhook_seed or None, "publicKey": told.telnyx_public_key},
-        "meta": told.meta_app_secret,
-        "metaVerifyToken": told.meta_verify_token,
+    """With what the sandbox signs webhooks: Mailgun's key, Telnyx's pair (base64 of 32 bytes each), Meta's app secret.
+
+    No secret that somebody configured is among them: a verify token only while it is the generated one.
+    """
+    own = told.sandbox_secrets
+    shown: dict[str, Any] = {
+        "meta": own.meta,
+        "mailgun": own.mailgun,
+        "telnyx": {"seed": own.telnyx_seed, "publicKey": own.telnyx_public_key},
     }
+    if told.meta_verify_token == read(told.home / KEPT).get("meta_verify_token"):
+        shown["metaVerifyToken"] = told.meta_verify_token
+    return shown
 
 
 def write_access(told: Settings, demo: dict[str, Any]) -> dict[str, Any]:

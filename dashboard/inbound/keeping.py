@@ -6,7 +6,7 @@ A provider gets 200 as soon as PostgreSQL has the callback; it is read by an act
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,7 +15,9 @@ import metrics
 from dashboard.answers import success
 from dashboard.bodies import LARGE_BODY_LIMIT, read_bytes
 from dashboard.errors import Refusal, not_there
+from dashboard.inbound.loopback import accepts_sandbox
 from models import inbound_event, workspace
+from models.database import db, transaction
 from models.ids import is_id
 from models.json_text import json_text
 from tasks.bells import call
@@ -37,30 +39,43 @@ def bad_signature() -> Refusal:
     return Refusal(403, "The signature is not right.")
 
 
-def known_workspace(workspace_id: str | None) -> str | None:
-    """The workspace of a door of its own. Raises 404 for one that is not there; ask only after the signature."""
-    if workspace_id is None:
-        return None
-    if not is_id(workspace_id) or workspace.get(workspace_id.lower()) is None:
-        raise not_there("There is no workspace by that id.")
-    return workspace_id.lower()
+def is_from_sandbox(*, provider: Callable[[], bool], sandbox: Callable[[], bool]) -> bool:
+    """Whether the sandbox signed the request, not the provider: each says whether its own secret did.
+
+    Raises 403 where neither did, and where the sandbox's secret comes from where the sandbox cannot be.
+    """
+    if provider():
+        return False
+    if accepts_sandbox() and sandbox():
+        return True
+    raise bad_signature()
 
 
-def keep(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any]) -> Any:
-    """Keep the callback and ring, unless it was kept before; 200 in both cases."""
+def is_workspace(workspace_id: str) -> bool:
+    """Whether the workspace of a door of its own is there; ask only after the signature."""
+    return is_id(workspace_id) and workspace.get(workspace_id) is not None
+
+
+def no_workspace() -> Refusal:
+    """404 for the door of a workspace that is not there."""
+    return not_there("There is no workspace by that id.")
+
+
+def keep(provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool) -> None:
+    """Keep the callback and ring after the commit, unless it was kept before."""
     # What PostgreSQL cannot keep is left out rather than refused: the provider would only send it again.
-    told = json.loads(json_text({"id": event_id[:500], "body": dict(body)}))
-    row_id = inbound_event.store(provider, told["id"], workspace_id, told["body"])
+    fit = json.loads(json_text({"id": event_id[:500], "body": dict(body)}))
+    with transaction():
+        row_id = inbound_event.store(provider, fit["id"], workspace_id, fit["body"], sandbox=sandbox)
+        if row_id is not None:
+            db.after_commit(lambda: call("tracking", "process_event", row_id))
     metrics.triggers_total.labels(source="webhook", result="accepted" if row_id else "duplicate").inc()
-    if row_id is not None:
-        call("tracking", "process_event", row_id)
-    return heard()
 
 
-def keep_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def keep_all(provider: str, told: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool) -> None:
     """The same for many events of one request: one statement keeps them all."""
     fit = json.loads(json_text([{"id": event_id[:500], "body": dict(body)} for event_id, body in told]))
-    row_ids, new = inbound_event.store_all(provider, [(one["id"], one["body"]) for one in fit])
+    row_ids, new = inbound_event.store_all(provider, [(one["id"], one["body"]) for one in fit], sandbox=sandbox)
     metrics.triggers_total.labels(source="webhook", result="accepted").inc(new)
     metrics.triggers_total.labels(source="webhook", result="duplicate").inc(len(told) - new)
     if new == 0:

@@ -1,10 +1,13 @@
 """Mailgun's webhooks (JSON, signed inside) and its inbound routes (a form, signed by three of its fields).
 
+Only a timestamp and a token are signed, not the body. So a token is consumed in the transaction that stores the event:
+the same body at the same door again is a retry and changes nothing, and everything else with that token is refused.
 https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +19,8 @@ from dashboard.access import settings
 from dashboard.bodies import LARGE_BODY_LIMIT
 from dashboard.errors import Refusal
 from dashboard.inbound import keeping
-from ephemeral.replays import is_replay
+from models import webhook_token
+from models.database import transaction
 from providers import mailgun
 from providers.base import Callback
 
@@ -27,38 +31,83 @@ mailgun_door = flask.Blueprint("inbound-mailgun", __name__)
 @mailgun_door.post("/api/webhooks/mailgun/<uuid:workspace_id>")
 def hear_event(workspace_id: object) -> Any:
     """Keep what became of a message."""
-    try:
-        body = json.loads(keeping.raw_body())
-    except (ValueError, RecursionError):
-        raise Refusal(400, "The body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise Refusal(400, "The body is not an object.")
-    _verify(body)
-    return _keep("mailgun", body, mailgun.read_event(body), workspace_id)
+    raw = keeping.raw_body()
+    body = _read(raw)
+    # The flat form of an inbound route is not Mailgun's here.
+    if not isinstance(body.get("signature"), dict):
+        raise keeping.bad_signature()
+    from_sandbox = _verify(body)
+    return _keep("mailgun", body, hashlib.sha256(raw).digest(), mailgun.read_event(body), workspace_id, from_sandbox)
 
 
 @mailgun_door.post("/api/webhooks/mailgun/inbound", defaults={"workspace_id": None})
 @mailgun_door.post("/api/webhooks/mailgun/inbound/<uuid:workspace_id>")
 def hear_mail(workspace_id: object) -> Any:
     """Keep a contact's mail; attachments are not kept."""
-    flask.request.max_content_length = LARGE_BODY_LIMIT
     flask.request.max_form_memory_size = LARGE_BODY_LIMIT
+    raw = keeping.raw_body()
+    if any(len(flask.request.form.getlist(name)) != 1 for name in mailgun.SIGNATURE_FIELDS):
+        raise keeping.bad_signature()
     form = flask.request.form.to_dict()
-    _verify(form)
-    return _keep("mailgun_inbound", form, mailgun.read_inbound(form), workspace_id)
+    from_sandbox = _verify(form)
+    return _keep("mailgun_inbound", form, _form_hash(raw), mailgun.read_inbound(form), workspace_id, from_sandbox)
 
 
-def _verify(body: Mapping[str, Any]) -> None:
+def _read(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, "The body is not an object.")
+    return body
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs if name in mailgun.SIGNATURE_FIELDS]
+    if len(names) != len(set(names)):
+        raise ValueError("a signed field is there twice")
+    return dict(pairs)
+
+
+def _form_hash(raw: bytes) -> bytes:
+    """Of an inbound form as it was received. A multipart one is hashed by its parts: each try has its own boundary."""
+    if flask.request.mimetype != "multipart/form-data":
+        return hashlib.sha256(raw).digest()
+    fields = [list(pair) for pair in flask.request.form.items(multi=True)]
+    files = [
+        [name, file.filename, hashlib.sha256(file.stream.read()).hexdigest()]
+        for name, file in flask.request.files.items(multi=True)
+    ]
+    return hashlib.sha256(json.dumps([fields, files]).encode()).digest()
+
+
+def _verify(body: Mapping[str, Any]) -> bool:
+    """Whether the sandbox signed it, not Mailgun. Raises 403 where neither did."""
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
-    if not mailgun.verify(body, [settings().mailgun_webhook_signing_key], datetime.now(UTC)):
-        raise keeping.bad_signature()
+    now = datetime.now(UTC)
+    return keeping.is_from_sandbox(
+        provider=lambda: mailgun.verify(body, [settings().mailgun_webhook_signing_key], now),
+        sandbox=lambda: mailgun.verify(body, [settings().sandbox_secrets.mailgun], now),
+    )
 
 
-def _keep(kind: str, body: Mapping[str, Any], callback: Callback | None, workspace_id: object) -> Any:
-    own = keeping.known_workspace(None if workspace_id is None else str(workspace_id))
-    if callback is None:
-        return keeping.heard()
-    token = mailgun.replay_token(body)
-    if token is not None and is_replay(kind, token, callback.event_id):
+def _keep(
+    kind: str,
+    body: Mapping[str, Any],
+    body_hash: bytes,
+    callback: Callback | None,
+    workspace_id: object,
+    from_sandbox: bool,
+) -> Any:
+    own = None if workspace_id is None else str(workspace_id)
+    is_missing = own is not None and not keeping.is_workspace(own)
+    with transaction():
+        use = webhook_token.consume(str(mailgun.replay_token(body)), f"{kind}/{own or ''}", body_hash)
+        if use == "first" and callback is not None and not is_missing:
+            keeping.keep(kind, callback.event_id, own, body, sandbox=from_sandbox)
+    if use == "refused":
         raise keeping.bad_signature()
-    return keeping.keep(kind, callback.event_id, own, body)
+    if is_missing:
+        raise keeping.no_workspace()
+    return keeping.heard()

@@ -36,15 +36,17 @@ def hear_events(channel: str) -> Any:  # noqa: ARG001
     """Keep what was said and done on any of our accounts. The body says which; the path is Meta's to choose."""
     raw = keeping.raw_body()
     signature = flask.request.headers.get("X-Hub-Signature-256")
-    if not meta_callbacks.verify(signature, raw, settings().meta_app_secrets):
-        raise keeping.bad_signature()
+    from_sandbox = keeping.is_from_sandbox(
+        provider=lambda: meta_callbacks.verify(signature, raw, settings().meta_app_secrets),
+        sandbox=lambda: meta_callbacks.verify(signature, raw, [settings().sandbox_secrets.meta]),
+    )
     told: dict[str, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
     for single in meta_callbacks.single_events(_json(raw)):
         callback = meta_callbacks.read_event(single)
         if callback is not None:
             told[callback.provider].append((callback.event_id, single))
     for provider, events in told.items():
-        keeping.keep_all(provider, events)
+        keeping.keep_all(provider, events, sandbox=from_sandbox)
     return keeping.heard()
 
 

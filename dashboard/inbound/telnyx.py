@@ -25,14 +25,19 @@ def hear_event(workspace_id: object) -> Any:
     """Keep what became of a message, or what a contact wrote."""
     raw = keeping.raw_body()
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
-    if not telnyx.verify(dict(flask.request.headers), raw, settings().telnyx_public_key, datetime.now(UTC)):
-        raise keeping.bad_signature()
+    headers, now = dict(flask.request.headers), datetime.now(UTC)
+    from_sandbox = keeping.is_from_sandbox(
+        provider=lambda: telnyx.verify(headers, raw, settings().telnyx_public_key, now),
+        sandbox=lambda: telnyx.verify(headers, raw, settings().sandbox_secrets.telnyx_public_key, now),
+    )
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         raise Refusal(400, "The body is not JSON.") from None
-    own = keeping.known_workspace(None if workspace_id is None else str(workspace_id))
+    own = None if workspace_id is None else str(workspace_id)
+    if own is not None and not keeping.is_workspace(own):
+        raise keeping.no_workspace()
     callback = telnyx.read_event(body) if isinstance(body, dict) else None
-    if callback is None:
-        return keeping.heard()
-    return keeping.keep("telnyx", callback.event_id, own, body)
+    if callback is not None:
+        keeping.keep("telnyx", callback.event_id, own, body, sandbox=from_sandbox)
+    return keeping.heard()

@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
+import flask
 import pytest
+from crew import at_once
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+import clock
+import servers as real
 import settings
 from models import database
 from tests.dashboard.cast import Producer
@@ -38,7 +44,7 @@ def kept() -> list[dict[str, Any]]:
         return database.rows("select provider, event_id, workspace_id, body from inbound_events order by id")
 
 
-def signature(token: str = "t" * 50, age: float = 0, key: str | None = None) -> dict[str, str]:
+def signature(token: str = "a1" * 25, age: float = 0, key: str | None = None) -> dict[str, str]:
     timestamp = str(int(time.time() - age))
     secret = key or settings.load().mailgun_webhook_signing_key
     signed = hmac.new(secret.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
@@ -93,6 +99,121 @@ def test_a_bad_signature_is_403_and_leaves_nothing(client: FlaskClient, signed: 
 def test_a_captured_signature_opens_the_door_for_no_other_event(client: FlaskClient) -> None:
     assert client.post("/api/webhooks/mailgun", json=delivered("e-1")).status_code == 200
     assert client.post("/api/webhooks/mailgun", json=delivered("e-2")).status_code == 403
+
+
+def mail(**signed: Any) -> dict[str, str]:
+    return {"from": "ada@example.com", "Message-Id": "<1@x>", "body-plain": "hi", **signature(**signed)}
+
+
+EVENTS, MAIL = "/api/webhooks/mailgun", "/api/webhooks/mailgun/inbound"
+
+
+def test_a_repeated_body_is_200_without_effect_and_another_body_is_403(client: FlaskClient) -> None:
+    raw = json.dumps(delivered("e-1")).encode()
+    statuses = [client.post(EVENTS, data=raw, content_type="application/json").status_code for _ in range(3)]
+    assert statuses == [200, 200, 200]
+    for other in (raw + b" ", raw.replace(b"e-1", b"e-2"), raw.replace(b"delivered", b"complained")):
+        assert client.post(EVENTS, data=other).status_code == 403
+    assert [one["event_id"] for one in kept()] == ["e-1"]
+
+
+def test_a_signature_of_one_door_opens_no_other(alice: Producer, charlie: Producer) -> None:
+    signed = signature()
+    event, form = {**delivered(), "signature": signed}, {**mail(), **signed}
+    assert alice.client.post(EVENTS, json=event).status_code == 200
+    assert alice.client.post(MAIL, data=form).status_code == 403
+    own = signature("b2" * 25)
+    assert alice.client.post(f"{MAIL}/{alice.workspace_id}", data={**form, **own}).status_code == 200
+    for path in (MAIL, f"{MAIL}/{charlie.workspace_id}"):
+        assert alice.client.post(path, data={**form, **own}).status_code == 403
+    for path in (EVENTS, f"{EVENTS}/{alice.workspace_id}"):
+        assert alice.client.post(path, json={**event, "signature": own}).status_code == 403
+    assert len(kept()) == 2
+
+
+def test_a_door_takes_only_the_form_that_mailgun_uses_there(client: FlaskClient) -> None:
+    flat = {**delivered(), **signature()}
+    assert client.post(EVENTS, json=flat).status_code == 403
+    assert client.post(EVENTS, data=mail()).status_code == 400
+    assert client.post(MAIL, json={**mail(), "signature": signature()}).status_code == 403
+    assert client.post(MAIL, json=mail()).status_code == 403
+    assert kept() == []
+
+
+@pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
+def test_a_signed_field_that_is_there_twice_opens_no_door(client: FlaskClient, name: str) -> None:
+    form = mail()
+    twice = [*form.items(), (name, form[name])]
+    assert client.post(MAIL, data=urlencode(twice), content_type=FORM).status_code == 403
+    raw = json.dumps(delivered())
+    doubled = raw.replace(f'"{name}": ', f'"{name}": "x", "{name}": ', 1)
+    assert client.post(EVENTS, data=doubled).status_code in (400, 403)
+    assert kept() == []
+
+
+def test_a_retry_in_parts_has_another_boundary_and_is_the_same_body(client: FlaskClient) -> None:
+    form = mail()
+    for boundary in ("first", "second"):
+        kind = f"multipart/form-data; boundary={boundary}"
+        assert client.post(MAIL, data=parts(form, boundary), content_type=kind).status_code == 200
+    for other in ({**form, "body-plain": "no"}, {**form, "more": "x"}):
+        kind = "multipart/form-data; boundary=third"
+        assert client.post(MAIL, data=parts(other, "third"), content_type=kind).status_code == 403
+    with_file = {**form, "attachment-1": (io.BytesIO(b"a file"), "a.txt")}
+    assert client.post(MAIL, data=with_file, content_type="multipart/form-data").status_code == 403
+    assert len(kept()) == 1
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def parts(form: dict[str, str], boundary: str) -> bytes:
+    lines = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+             for name, text in form.items()]  # fmt: skip
+    return "".join([*lines, f"--{boundary}--\r\n"]).encode()
+
+
+def test_a_token_is_consumed_also_by_what_is_of_no_concern_or_names_no_workspace(client: FlaskClient) -> None:
+    unknown = {**delivered(), "event-data": {"event": "list_member_uploaded"}}
+    assert client.post(EVENTS, json=unknown).status_code == 200
+    assert client.post(EVENTS, json={**delivered(), "signature": unknown["signature"]}).status_code == 403
+    elsewhere = f"{MAIL}/01a00000-0000-7000-8000-000000000000"
+    form = mail(token="c3" * 25)
+    assert [client.post(elsewhere, data=form).status_code for _ in range(2)] == [404, 404]
+    assert client.post(MAIL, data=form).status_code == 403
+    assert kept() == []
+
+
+def test_a_token_and_its_event_are_stored_together_or_not_at_all(client: FlaskClient, database_urls: Any) -> None:
+    real.run_sql(database_urls.owner, "revoke insert on inbound_events from beckon_app")
+    try:
+        assert client.post(EVENTS, json=(event := delivered())).status_code == 500
+    finally:
+        real.run_sql(database_urls.owner, "grant insert on inbound_events to beckon_app")
+    assert client.post(EVENTS, json=event).status_code == 200
+    assert len(kept()) == 1
+
+
+def test_of_many_bodies_at_once_with_one_token_one_is_kept(app: flask.Flask) -> None:
+    signed = signature()
+    bodies = [{**delivered(f"e-{number}"), "signature": signed} for number in range(6)]
+    statuses = at_once(6, lambda number: app.test_client().post(EVENTS, json=bodies[number]).status_code)
+    assert sorted(statuses) == [200, *[403] * 5]
+    assert len(kept()) == 1
+
+
+@pytest.mark.parametrize(("age", "status"), [(8.9 * 3600, 200), (9.1 * 3600, 403), (-240, 200), (-360, 403)])
+def test_a_signature_is_taken_for_as_long_as_mailgun_tries(client: FlaskClient, age: float, status: int) -> None:
+    assert client.post(EVENTS, json=delivered(age=age)).status_code == status
+    assert client.post(MAIL, data=mail(token="d4" * 25, age=age)).status_code == status
+
+
+def test_the_age_of_a_signature_is_real_whatever_the_clock_says(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "OFFSET_SECONDS", 100_000.0)
+    assert client.post(EVENTS, json=delivered()).status_code == 200
+    assert client.post(EVENTS, json=delivered("e-2", token="e5" * 25, age=-100_000)).status_code == 403
 
 
 def test_mail_from_a_contact_is_kept(client: FlaskClient) -> None:

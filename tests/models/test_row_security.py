@@ -18,7 +18,7 @@ from psycopg2.extras import Json
 
 import servers as real
 import settings
-from models import database
+from models import database, webhook_token
 from models.database import acting_as, changed, rows, transaction, value
 
 ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
@@ -242,6 +242,8 @@ def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
         "call secure_partition('contacts')",
         "select * from stage_history_default",
         "select * from automation_runs_default",
+        "update webhook_tokens set door = 'another'",
+        "delete from webhook_tokens",
         "select * from schema_hashes",
         "select * from password_resets",
         "update invitations set deployment_owner = true",
@@ -301,3 +303,11 @@ def test_a_pooled_connection_forgets_the_workspace_of_a_request_that_failed(as_d
         raise ZeroDivisionError
     with transaction():
         assert value("select acting_workspace()") is None
+
+
+def test_a_token_of_a_webhook_names_no_workspace_and_is_compared_in_all(as_dashboard):
+    with acting_as(CHARLIES):
+        assert webhook_token.consume("a token", "mailgun/", b"body") == "first"
+    with acting_as(ALICES):
+        assert webhook_token.consume("a token", "mailgun/", b"body") == "repeated"
+        assert webhook_token.consume("a token", "mailgun/", b"other") == "refused"

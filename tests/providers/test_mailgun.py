@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -240,10 +242,54 @@ def signed(sample: Callable[[str], Any]) -> tuple[dict[str, Any], datetime]:
     return body, datetime.fromtimestamp(int(body["signature"]["timestamp"]), UTC)
 
 
-@pytest.mark.parametrize("late", [timedelta(minutes=5, seconds=1), -timedelta(minutes=5, seconds=1)])
+@pytest.mark.parametrize("late", [timedelta(hours=9, seconds=1), -timedelta(minutes=5, seconds=1)])
 def test_a_signature_of_another_time_is_refused(sample: Callable[[str], Any], late: timedelta) -> None:
     body, at = signed(sample)
     assert not mailgun.verify(body, [KEY], at + late)
+
+
+@pytest.mark.parametrize("late", [timedelta(hours=9), -timedelta(minutes=5), timedelta()])
+def test_a_signature_that_mailgun_still_tries_with_is_taken(sample: Callable[[str], Any], late: timedelta) -> None:
+    body, at = signed(sample)
+    assert mailgun.verify(body, [KEY], at + late)
+
+
+NOW = datetime.fromtimestamp(1529006854, UTC)
+HEX = "373e0712c83cffe15ff427b60e788b549f82496fe5fd5391f7"
+
+
+def signature_of(timestamp: str, token: str) -> dict[str, str]:
+    made = hmac.new(KEY.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
+    return {"timestamp": timestamp, "token": token, "signature": made}
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "token"),
+    [
+        ("1529006854", HEX[:-1]), ("1529006854", HEX + "0"), ("1529006854", ""), ("1529006854", HEX[:-1] + "-"),
+        ("1529006854", HEX[:-1] + " "), ("1529006854", HEX[:-1] + "\u0661"), ("1529006854", HEX + "\n"),
+        ("152900685", "4" + HEX), ("15290068543", HEX[1:]), ("15290068543", HEX), ("1529006854.", HEX),
+        ("1529006854.0", HEX), ("+1529006854", HEX), (" 1529006854", HEX), ("1529006854 ", HEX), ("1529006854\n", HEX),
+        ("1_529006854", HEX), ("01529006854", HEX), ("0152900685", HEX), ("1529006854e0", HEX), ("0x5b22c7c6", HEX),
+        ("\u0661529006854", HEX), ("\uff11529006854", HEX), ("-152900685", HEX),
+    ],
+)  # fmt: skip
+def test_a_signed_time_or_token_of_another_form_is_refused(timestamp: str, token: str) -> None:
+    assert mailgun.verify(signature_of("1529006854", HEX), [KEY], NOW)
+    assert not mailgun.verify(signature_of(timestamp, token), [KEY], NOW)
+
+
+def test_digits_do_not_slide_between_time_and_token() -> None:
+    ours = signature_of("1529006854", "7" + HEX[1:])
+    slid = {**ours, "timestamp": "15290068547", "token": HEX[1:]}
+    assert mailgun.verify(ours, [KEY], NOW)
+    assert not mailgun.verify(slid, [KEY], datetime.fromtimestamp(15290068547, UTC))
+
+
+def test_a_signature_is_lower_case_hex() -> None:
+    ours = signature_of("1529006854", HEX)
+    for odd in (ours["signature"].upper(), " " + ours["signature"], ours["signature"] + "\n", "\ud800" * 64):
+        assert not mailgun.verify({**ours, "signature": odd}, [KEY], NOW)
 
 
 def test_a_signature_by_another_key_is_refused_and_two_keys_may_be_valid(sample: Callable[[str], Any]) -> None:

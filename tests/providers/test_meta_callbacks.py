@@ -60,6 +60,9 @@ def test_the_signature_is_that_of_the_raw_bytes(sample: Callable[[str], Any]) ->
     assert meta_callbacks.verify(signature, raw, ["another of ours", vector["app_secret"]])
     assert not meta_callbacks.verify(signature, json.dumps(json.loads(raw)).encode(), [vector["app_secret"]])
     assert not meta_callbacks.verify(signature, raw + b" ", [vector["app_secret"]])
+    for odd in (signature.upper(), signature[7:], f" {signature}", f"{signature}\n", f"{signature},{signature}",
+                "sha256=" + signature[7:].upper()):  # fmt: skip
+        assert not meta_callbacks.verify(odd, raw, [vector["app_secret"]])
 
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=", "sha1=00", "sha256=ä", "da03e5168ee0"])

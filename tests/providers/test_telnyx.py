@@ -133,7 +133,11 @@ def test_the_official_form_of_a_signature_verifies(sample: Callable[[str], Any])
     assert not telnyx.verify(headers, raw, key, at - timedelta(seconds=301))
 
 
-@pytest.mark.parametrize("timestamp", ["", "soon", "nan", "inf"])
+@pytest.mark.parametrize(
+    "timestamp",
+    ["", "soon", "nan", "inf", "1700000000.0", "+1700000000", " 1700000000", "1_700000000", "01700000000", "17e8",
+     "\u0661700000000"],
+)  # fmt: skip
 def test_a_signed_but_senseless_time_is_refused(timestamp: str) -> None:
     key = Ed25519PrivateKey.generate()
     headers = {
@@ -141,7 +145,17 @@ def test_a_signed_but_senseless_time_is_refused(timestamp: str) -> None:
         "telnyx-signature-ed25519": base64.b64encode(key.sign(timestamp.encode() + b"|{}")).decode(),
     }
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    assert not telnyx.verify(headers, b"{}", public, datetime.now(UTC))
+    assert not telnyx.verify(headers, b"{}", public, datetime.fromtimestamp(1_700_000_000, UTC))
+
+
+def test_a_signature_is_written_in_one_way_alone() -> None:
+    key, at = Ed25519PrivateKey.generate(), datetime.fromtimestamp(1_700_000_000, UTC)
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    signature = base64.b64encode(key.sign(b"1700000000|{}")).decode()
+    spare_bits = signature[:-3] + chr(ord(signature[-3]) + 1) + "=="
+    assert telnyx.verify({"telnyx-timestamp": "1700000000", "telnyx-signature-ed25519": signature}, b"{}", public, at)
+    for odd in (spare_bits, signature + "\n", " " + signature, signature.rstrip("="), signature + "AAAA"):
+        assert not telnyx.verify({"telnyx-timestamp": "1700000000", "telnyx-signature-ed25519": odd}, b"{}", public, at)
 
 
 @pytest.mark.parametrize("public_key", ["", "not base64 ä", "AAAA"])

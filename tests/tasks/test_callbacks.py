@@ -90,10 +90,10 @@ def mail(text: str, answers: dict[str, Any]) -> dict[str, Any]:
             "In-Reply-To": answers["provider_message_id"], "timestamp": str(time.time())}  # fmt: skip
 
 
-def tell(provider: str, body: dict[str, Any], workspace_id: str | None = None) -> str | None:
+def tell(provider: str, body: dict[str, Any], workspace_id: str | None = None, *, sandbox: bool = False) -> str | None:
     """As the door does: stored, then read by the actor. The outcome, or None when it was told before."""
     reader = body.get("event-data", body.get("data", body))
-    stored = inbound_event.store(provider, str(reader["id"]), workspace_id, body)
+    stored = inbound_event.store(provider, str(reader["id"]), workspace_id, body, sandbox=sandbox)
     if stored is None:
         return None
     process_event.fn(stored)
@@ -336,3 +336,63 @@ def test_what_cannot_be_read_is_put_aside(alice: Alice, body: dict[str, Any]) ->
     assert stored is not None
     process_event.fn(stored)
     assert value("select outcome from inbound_events") == "ignored"
+
+
+# What the sandbox signed
+
+
+def test_the_sandbox_moves_what_was_sent_to_it(alice: Alice) -> None:
+    message = sent(alice)
+    assert tell("mailgun", mailgun(message, "delivered"), sandbox=True) == "delivered"
+    assert status(message) == "delivered"
+
+
+@pytest.mark.parametrize("event", ["delivered", "failed", "complained", "unsubscribed"])
+def test_the_sandbox_moves_no_message_that_went_to_a_provider(alice: Alice, event: str) -> None:
+    message = sent(alice)
+    changed("update messages set sandbox = false, status = 'outcome_unknown' where id = %s", (message["id"],))
+    more = BOUNCED if event == "failed" else {}
+    assert tell("mailgun", mailgun(message, event, **more), sandbox=True) == "not of the sandbox"
+    assert status(message) == "outcome_unknown"
+    assert value("select count(*) from suppressions") == 0
+    assert tell("mailgun", mailgun(message, "delivered")) == "delivered"
+    assert status(message) == "delivered"
+
+
+def test_an_event_of_the_sandbox_keeps_no_real_one_with_its_id_from_being_read(alice: Alice) -> None:
+    message = sent(alice)
+    changed("update messages set sandbox = false where id = %s", (message["id"],))
+    body = mailgun(message, "delivered", event_id="same")
+    assert tell("mailgun", body, sandbox=True) == "not of the sandbox"
+    assert tell("mailgun", body) == "delivered"
+
+
+@pytest.mark.parametrize("text", ["Yes please", "STOP"])
+def test_the_sandbox_speaks_for_nobody_outside_the_demo_workspace(engine: Engine, text: str) -> None:
+    real = Alice(demo=False)
+    real.automation([{"id": "end", "action": "stop"}])
+    finished(real.trigger())
+    for workspace_id in (None, real.workspace_id):
+        assert tell("telnyx", telnyx_received(text), workspace_id, sandbox=True) == "unknown sender"
+    assert value("select count(*) from suppressions") == 0
+    assert value("select count(*) from received_messages") == 0
+    assert tell("telnyx", telnyx_received(text)) in ("replied", "unsubscribed")
+
+
+def test_an_answer_to_a_tests_message_concerns_that_test_alone(engine: Engine) -> None:
+    real = Alice(demo=False)
+    real.automation([
+        {"id": "hello", "action": "send_email", "with": {"subject": "Hi", "body": "Hi"}},
+        {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"}},
+    ])  # fmt: skip
+    test = at_rest(real.trigger(test=True))
+    message = messages(test["id"])[0]
+    waiting = at_rest(real.trigger(contact=bob(), test=True))
+    changed("update executions set test = false where id = %s", (waiting["id"],))
+
+    assert tell("mailgun_inbound", mail("Yes", message), sandbox=True) == "replied"
+
+    eventually(lambda: execution(test["id"])["status"] == "succeeded")
+    assert execution(waiting["id"])["status"] == "waiting"
+    assert value("select count(*) from received_messages") == 0
+    changed("update executions set test = true where id = %s", (waiting["id"],))

@@ -566,3 +566,66 @@ def test_a_send_whose_answer_was_lost_goes_on_when_its_echo_comes(alice: Alice, 
     tell(event(read={"mid": sent["id"]}))
     assert value("select status from messages") == "read"
     books_balance()
+
+
+# What the sandbox signed
+
+
+def test_the_sandbox_plays_people_in_the_demo_workspace(alice: Alice) -> None:
+    automation = alice.automation(TAG, trigger="instagram.message")
+    assert tell(says("hello"), sandbox=True) == "replied"
+    assert started(automation) == [1]
+
+
+@pytest.mark.parametrize("what", [comment(), says("hello"), says("STOP"), says("yes", reply_to={"mid": "ours-1"})])
+def test_the_sandbox_plays_nobody_elsewhere(alice: Alice, what: dict[str, Any]) -> None:
+    contact_id = known(alice)
+    message_to(alice, contact_id, sandbox=False)
+    before = value("select count(*) from received_messages")
+    changed("update workspaces set demo = false")
+    automations = [alice.automation(TAG, trigger=f"instagram.{name}") for name in ("message", "comment")]
+
+    assert tell(what, sandbox=True) == "not of the sandbox"
+
+    assert started(*automations) == [0, 0]
+    assert value("select count(*) from received_messages") == before
+    assert value("select count(*) from suppressions") == 0
+
+
+def test_the_sandbox_moves_no_message_that_went_to_meta(alice: Alice) -> None:
+    tell(says("hello", channel="facebook"))
+    contact_id, then = contacts()[0]["id"], datetime(2026, 11, 20, 12, tzinfo=UTC)
+    real, played = (
+        message_to(alice, contact_id, channel="facebook", provider_message_id=mid, sent_at=then, sandbox=mid == "m-2")
+        for mid in ("m-1", "m-2")
+    )
+    until = int((then + timedelta(minutes=2)).timestamp() * 1000)
+    tell(event("facebook", delivery={"mids": ["m-2", "m-1"], "watermark": until}), sandbox=True)
+    assert [status(one) for one in (real, played)] == ["sent", "delivered"]
+    tell(event("facebook", read={"watermark": until}), sandbox=True)
+    assert [status(one) for one in (real, played)] == ["sent", "read"]
+    assert tell(event("facebook", read={"mid": "m-1"}), sandbox=True) == "not of the sandbox"
+    assert status(real) == "sent"
+
+
+@pytest.mark.parametrize("told", ["our key", "our text"])
+def test_an_echo_of_the_sandbox_settles_no_real_message(alice: Alice, told: str) -> None:
+    message = message_to(
+        alice, known(alice), status="outcome_unknown", provider_message_id=None, sent_at=None, sandbox=False
+    )
+    body = echo(message, **({"metadata": message["key"]} if told == "our key" else {"text": " Hello! "}))
+    assert tell(body, sandbox=True) == "not of the sandbox"
+    assert status(message) == "outcome_unknown"
+
+
+def test_what_the_sandbox_unsends_is_not_what_meta_told(alice: Alice) -> None:
+    tell(says("kept", mid="m-1"))
+    tell(says(None, mid="m-1", is_deleted=True), sandbox=True)
+    assert "kept" in str(rows("select body from inbound_events where not sandbox"))
+
+
+def test_outside_the_demo_workspace_the_sandbox_moves_a_tests_message(alice: Alice) -> None:
+    message = message_to(alice, known(alice), test=True)
+    changed("update workspaces set demo = false")
+    assert tell(event(read={"mid": "ours-1"}), sandbox=True) == "read"
+    assert status(message) == "read"

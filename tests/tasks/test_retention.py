@@ -11,7 +11,7 @@ from crew import books_balance
 import clock
 from cast import HELLO, Alice, at_rest, counters, finished
 from ephemeral.connection import ephemeral
-from models import conversation, private_reply, retention, run
+from models import conversation, private_reply, retention, run, webhook_token
 from models.database import changed, row, rows, value
 from models.reports import runs
 from sandbox.server import Running
@@ -222,3 +222,15 @@ def test_a_comment_is_forgotten_once_it_takes_no_private_reply_anyway(engine: En
 
     assert retention.run_once()["private_replies"] == 1
     assert row("select comment_id from private_replies") == {"comment_id": "new"}
+
+
+def test_a_token_goes_when_no_signature_can_bring_it_again(engine: Engine) -> None:
+    for token, hours in (("old", 10.1), ("new", 9.1)):
+        webhook_token.consume(token, "mailgun/", b"body")
+        changed(
+            "update webhook_tokens set received_at = now() - make_interval(mins => %s) where token_hash = sha256(%s)",
+            (round(hours * 60), token.encode()),
+        )
+    assert retention.run_once()["webhook_tokens"] == 1
+    assert webhook_token.consume("new", "mailgun/", b"body") == "repeated"
+    assert webhook_token.consume("old", "mailgun/", b"body") == "first"

@@ -25,7 +25,8 @@ def test_the_first_start_generates_what_is_secret_and_later_ones_keep_it(load, t
     later = load()
 
     assert len(first.secret_key) >= 32
-    assert (later.secret_key, later.meta_app_secret) == (first.secret_key, first.meta_app_secret)
+    assert (later.secret_key, later.sandbox_secrets) == (first.secret_key, first.sandbox_secrets)
+    assert "" not in vars(first.sandbox_secrets).values()
     assert (first.sandbox_port, later.sandbox_port) == (4000, 4001)
     assert stat.S_IMODE((tmp_path / "kept.json").stat().st_mode) == 0o600
 
@@ -55,3 +56,56 @@ def test_a_key_that_was_shown_once_stays_in_access_json(load, tmp_path):
     kept_files.write_access(load(), {"workspaceId": "w", "apiKey": "k"})
     access = kept_files.write_access(load(BECKON_PORT="9009"), {"workspaceId": "w", "apiKey": None})
     assert (access["apiKey"], access["url"]) == ("k", "http://127.0.0.1:9009")
+
+
+REAL = {
+    "MAILGUN_WEBHOOK_SIGNING_KEY": "the real key of mailgun", "META_APP_SECRET": "the real secret of meta",
+    "TELNYX_PUBLIC_KEY": "the real key of telnyx", "META_VERIFY_TOKEN": "the real verify token",
+}  # fmt: skip
+
+
+def test_what_is_generated_is_the_sandboxs_and_opens_no_providers_door(load, tmp_path):
+    kept_files.ensure_kept(tmp_path)
+    told = load()
+    assert (told.mailgun_webhook_signing_key, told.meta_app_secrets, told.telnyx_public_key) == ("", (), "")
+    shown = kept_files.webhook_secrets(told)
+    assert shown["mailgun"] == told.sandbox_secrets.mailgun
+    assert shown["meta"] == told.sandbox_secrets.meta
+
+
+def test_access_json_never_shows_what_was_configured(load, tmp_path):
+    kept_files.ensure_kept(tmp_path)
+    kept_files.write_access(load(), {})
+    before = (tmp_path / "access.json").read_text(encoding="utf-8")
+    kept_files.write_access(load(**REAL), {})
+    after = (tmp_path / "access.json").read_text(encoding="utf-8")
+    assert "the real" not in after
+    assert load(**REAL).sandbox_secrets == load().sandbox_secrets
+    for name in ("meta", "mailgun", "telnyx"):
+        assert json.loads(after)["webhookSecrets"][name] == json.loads(before)["webhookSecrets"][name]
+
+
+def test_the_secrets_of_an_older_home_become_the_sandboxs(load, tmp_path):
+    kept_files.ensure_kept(tmp_path)
+    older = {"secret_key": "k" * 40, "mailgun_webhook_signing_key": "m", "meta_app_secret": "a",
+             "meta_verify_token": "v", "telnyx_webhook_seed": "s", "telnyx_public_key": "p",
+             "sandbox_port": 4000}  # fmt: skip
+    kept_files.write_private(tmp_path / "kept.json", older)
+    kept_files.ensure_kept(tmp_path)
+    assert kept_files.read(tmp_path / "kept.json") == older
+    assert vars(load().sandbox_secrets) == {"mailgun": "m", "meta": "a", "telnyx_seed": "s", "telnyx_public_key": "p"}
+
+
+def test_half_a_telnyx_key_is_made_anew(load, tmp_path):
+    kept_files.write_private(tmp_path / "kept.json", {"telnyx_public_key": "of another seed"})
+    kept_files.ensure_kept(tmp_path)
+    own = load().sandbox_secrets
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(own.telnyx_seed))
+    assert base64.b64encode(key.public_key().public_bytes_raw()).decode() == own.telnyx_public_key
+
+
+def test_the_secrets_of_the_sandbox_are_in_no_repr(load, tmp_path):
+    kept_files.ensure_kept(tmp_path)
+    told = load()
+    assert told.sandbox_secrets.meta not in repr(told)
+    assert told.sandbox_secrets.meta not in repr(told.sandbox_secrets)

@@ -136,11 +136,11 @@ def test_what_the_first_start_kept_is_used_until_somebody_sets_it(load, tmp_path
     (tmp_path / "home" / "kept.json").write_text(json.dumps(kept), encoding="utf-8")
 
     told = load()
-    assert (told.secret_key, told.telnyx_webhook_seed, told.sandbox_port) == ("k" * 40, "seed", 4242)
+    assert (told.secret_key, told.sandbox_secrets.telnyx_seed, told.sandbox_port) == ("k" * 40, "seed", 4242)
     assert not told.sandbox_port_told
 
     told = load(TELNYX_PUBLIC_KEY="theirs")
-    assert (told.telnyx_public_key, told.telnyx_webhook_seed) == ("theirs", "")
+    assert (told.telnyx_public_key, told.sandbox_secrets.telnyx_public_key) == ("theirs", "public")
 
 
 def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):

@@ -15,11 +15,8 @@ def command() -> None:
     """Speak the providers' APIs on the sandbox's port until SIGTERM."""
     told = settings.load()
     logs.set_up("sandbox", told.log_level)
-    secrets = {
-        "mailgun": told.mailgun_webhook_signing_key,
-        "telnyx": told.telnyx_webhook_seed,
-        "meta": next(iter(told.meta_app_secrets), ""),
-    }
+    own = told.sandbox_secrets
+    secrets = {"mailgun": own.mailgun, "telnyx": own.telnyx_seed, "meta": own.meta}
     # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
     serve = importlib.import_module("sandbox.server").serve
     serve(told.sandbox_port, told.local_url, secrets)

@@ -1,0 +1,51 @@
+"""Whether a webhook may be the sandbox's: only while it is on, and only from a program on this machine.
+
+The socket's own peer decides. What a proxy wrote into headers, and what ProxyFix made of them, does not, and a request
+that any proxy passed on is not from this machine even where the proxy is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+
+from dashboard.access import settings
+
+#: By the names of WSGI; those that begin with X-Forwarded are all among them.
+_FORWARDING = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "FORWARDED", "VIA", "X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "X_ORIGINAL_FORWARDED_FOR",
+        "X_ENVOY_EXTERNAL_ADDRESS", "TRUE_CLIENT_IP", "CF_CONNECTING_IP", "FASTLY_CLIENT_IP",
+    )
+)  # fmt: skip
+
+
+def accepts_sandbox() -> bool:
+    """Whether this request may be signed with the sandbox's own secrets."""
+    environ = flask.request.environ
+    return settings().sandbox != "off" and is_loopback(socket_peer(environ)) and not is_forwarded(environ)
+
+
+def socket_peer(environ: Mapping[str, Any]) -> str:
+    """The address at the other end of the socket, whatever ProxyFix took from headers; empty where it is unknown."""
+    before_proxy_fix = environ.get("werkzeug.proxy_fix.orig")
+    return str((environ if before_proxy_fix is None else before_proxy_fix).get("REMOTE_ADDR") or "")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the address is of this machine's loopback, also where IPv6 carries it."""
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) else None
+    return (mapped or peer).is_loopback
+
+
+def is_forwarded(environ: Mapping[str, Any]) -> bool:
+    """Whether a proxy says that it passed the request on."""
+    return any(name.startswith("HTTP_X_FORWARDED") or name in _FORWARDING for name in environ)

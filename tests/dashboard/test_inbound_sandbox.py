@@ -1,0 +1,162 @@
+"""The sandbox's own secrets open our doors while it is on, and to a program on this machine alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask.testing import FlaskClient
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import TestResponse
+
+import settings
+from dashboard.inbound import loopback
+from models import database
+from tests.dashboard.cast import Producer
+from tests.dashboard.test_inbound import kept
+from tests.dashboard.test_inbound_meta import comment, webhook
+
+KEY = Ed25519PrivateKey.generate()
+OWN = settings.SandboxSecrets(
+    mailgun="the sandbox's key of mailgun",
+    meta="the sandbox's secret of meta",
+    telnyx_seed=base64.b64encode(KEY.private_bytes_raw()).decode(),
+    telnyx_public_key=base64.b64encode(KEY.public_key().public_bytes_raw()).decode(),
+)
+REAL = {"mailgun_webhook_signing_key": "real mailgun", "meta_app_secret": "real meta", "telnyx_public_key": "AA=="}
+DOORS = pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx", "instagram", "facebook"])
+
+
+@pytest.fixture
+def told() -> settings.Settings:
+    return replace(settings.load(), sandbox_secrets=OWN, **REAL)  # type: ignore[arg-type]
+
+
+def tell(client: FlaskClient, door: str, path: str = "", own: settings.SandboxSecrets = OWN, **environ: Any) -> int:
+    """The status of a webhook that the sandbox signed."""
+    now = str(int(time.time()))
+    answer: TestResponse
+    if door.startswith("mailgun"):
+        token = hashlib.sha256(f"{door}{path}{time.time_ns()}".encode()).hexdigest()[:50]
+        signed = hmac.new(own.mailgun.encode(), (now + token).encode(), hashlib.sha256).hexdigest()
+        signature = {"timestamp": now, "token": token, "signature": signed}
+        form = {"from": "ada@example.com", "Message-Id": f"<{token}>", "body-plain": "hi", **signature}
+        event = {"event": "delivered", "id": token, "timestamp": time.time(), "recipient": "ada@example.com"}
+        given: dict[str, Any] = {"data": form} if door.endswith("inbound") else {
+            "json": {"signature": signature, "event-data": event}
+        }  # fmt: skip
+    elif door == "telnyx":
+        payload = {"id": "m", "text": "hi", "from": {"phone_number": "+15550100"}, "to": [{"phone_number": "+1555"}]}
+        happened = {"event_type": "message.received", "occurred_at": "2026-11-20T10:00:00.000Z", "payload": payload}
+        raw = json.dumps({"data": {"id": str(time.time_ns()), **happened}}).encode()
+        signed_bytes = KEY.sign(now.encode() + b"|" + raw)
+        headers = {"telnyx-timestamp": now, "telnyx-signature-ed25519": base64.b64encode(signed_bytes).decode()}
+        given = {"data": raw, "headers": headers}
+    else:
+        raw = json.dumps(webhook(comment(time.time_ns()))).encode()
+        made = hmac.new(own.meta.encode(), raw, hashlib.sha256).hexdigest()
+        given = {"data": raw, "headers": {"X-Hub-Signature-256": f"sha256={made}"}}
+    answer = client.post(f"/api/webhooks/{door}{path}", environ_overrides=environ, **given)
+    return answer.status_code
+
+
+def marks() -> list[bool]:
+    told = settings.load()
+    database.db.close_all()
+    database.open_pool(told.database_service_url, "beckon_service", 8)
+    with database.transaction():
+        return [one["sandbox"] for one in database.rows("select sandbox from inbound_events")]
+
+
+@DOORS
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
+def test_the_sandbox_is_heard_from_loopback_and_its_events_are_marked(
+    client: FlaskClient, door: str, peer: str
+) -> None:
+    assert tell(client, door, REMOTE_ADDR=peer) == 200
+    assert marks() == [True]
+
+
+@DOORS
+@pytest.mark.parametrize("peer", ["10.0.0.7", "203.0.113.9", "", "localhost", "::ffff:10.0.0.7", "fe80::1", "0.0.0.0"])
+def test_from_anywhere_else_the_sandboxs_secret_opens_nothing(client: FlaskClient, door: str, peer: str) -> None:
+    assert tell(client, door, REMOTE_ADDR=peer) == 403
+    assert kept() == []
+
+
+@DOORS
+@pytest.mark.parametrize(
+    "header",
+    ["X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_FORWARDED_PREFIX", "X_FORWARDED", "FORWARDED",
+     "VIA", "X_REAL_IP", "CF_CONNECTING_IP", "TRUE_CLIENT_IP"],
+)  # fmt: skip
+def test_what_a_proxy_passed_on_is_not_from_here(client: FlaskClient, door: str, header: str) -> None:
+    for text in ("127.0.0.1", ""):
+        assert tell(client, door, **{f"HTTP_{header}": text}) == 403
+    assert kept() == []
+
+
+def test_behind_proxy_fix_the_sockets_own_peer_decides() -> None:
+    seen: dict[str, Any] = {}
+    fixed = ProxyFix(lambda environ, _: seen.update(environ) or [])  # type: ignore[func-returns-value,arg-type,return-value]
+    fixed({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, lambda *_: None)  # type: ignore[arg-type]
+    assert seen["REMOTE_ADDR"] == "127.0.0.1"
+    assert loopback.socket_peer(seen) == "203.0.113.9"
+    assert loopback.socket_peer({"REMOTE_ADDR": "127.0.0.1", "werkzeug.proxy_fix.orig": {}}) == ""
+
+
+@DOORS
+def test_another_secret_opens_nothing(client: FlaskClient, door: str) -> None:
+    wrong = replace(OWN, mailgun="guessed", meta="guessed")
+    if door != "telnyx":
+        assert tell(client, door, own=wrong) == 403
+    assert tell(client, door, own=replace(OWN, mailgun="", meta="")) == (200 if door == "telnyx" else 403)
+
+
+@pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx"])
+def test_a_workspaces_own_door_is_no_other_way_in(alice: Producer, door: str) -> None:
+    path = f"/{alice.workspace_id}"
+    assert tell(alice.client, door, path) == 200
+    assert tell(alice.client, door, path, REMOTE_ADDR="10.0.0.7") == 403
+
+
+class TestWhileTheSandboxIsOff:
+    @pytest.fixture
+    def told(self) -> settings.Settings:
+        return replace(settings.load(), sandbox="off", sandbox_secrets=OWN)
+
+    @DOORS
+    def test_nobody_is_heard(self, client: FlaskClient, door: str) -> None:
+        assert tell(client, door) == 403
+        assert kept() == []
+
+
+class TestWithoutAnySecret:
+    @pytest.fixture
+    def told(self) -> settings.Settings:
+        nothing = dict.fromkeys(REAL, "")
+        return replace(settings.load(), sandbox_secrets=settings.SandboxSecrets(), **nothing)  # type: ignore[arg-type]
+
+    @DOORS
+    def test_an_empty_secret_opens_nothing(self, client: FlaskClient, door: str) -> None:
+        assert tell(client, door, own=settings.SandboxSecrets()) == 403
+        assert kept() == []
+
+
+class TestWithTheSandboxsSecretsAlone:
+    @pytest.fixture
+    def told(self) -> settings.Settings:
+        return replace(settings.load(), sandbox_secrets=OWN, **dict.fromkeys(REAL, ""))  # type: ignore[arg-type]
+
+    @DOORS
+    def test_nothing_is_taken_from_outside(self, client: FlaskClient, door: str) -> None:
+        assert tell(client, door) == 200
+        assert tell(client, door, REMOTE_ADDR="203.0.113.9") == 403
+        assert tell(client, door, HTTP_X_FORWARDED_FOR="203.0.113.9") == 403
