@@ -41,7 +41,7 @@ def answer(workspace_id: str, statement: str, **asked: Any) -> Row | None:
         "pace_least": PACE_LEAST, "pace_most": PACE_MOST,
     }  # fmt: skip
     with acting_as(workspace_id):
-        found = row(statement, {**bounds, **asked})
+        found = row(statement, {**bounds, "workspace": workspace_id, **asked})
     if found is None:
         return None
     return {
@@ -219,5 +219,5 @@ select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by shown.place)
     left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
 ), '[]') as contacts
 from automations a cross join bounds b
-where a.id = %(automation)s and a.deleted_at is null
+where a.id = %(automation)s and a.workspace_id = %(workspace)s and a.deleted_at is null
 """

@@ -72,5 +72,5 @@ select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
     left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
 ), '[]') as contacts
 from automations a cross join bounds b
-where a.id = %(automation)s and a.deleted_at is null
+where a.id = %(automation)s and a.workspace_id = %(workspace)s and a.deleted_at is null
 """

@@ -171,10 +171,10 @@ def _signed_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
     client = app.test_client()
     client.set_cookie(COOKIE, token)
     page = client.get("/automations").text
-    found = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
-    assert found is not None, page
+    token_field = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
+    assert token_field is not None, page
     return [
-        Caller(f"{tenant.name}'s {role}", client, {"X-CSRF-Token": found[1]}, role=role),
+        Caller(f"{tenant.name}'s {role}", client, {"X-CSRF-Token": token_field[1]}, role=role),
         Caller(f"{tenant.name}'s {role} without a token", client, role=role, has_token=False),
     ]
 

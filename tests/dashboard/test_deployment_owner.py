@@ -27,12 +27,12 @@ def as_service(cast: Any) -> Iterator[Any]:
     """Run a function with the service's connection, which sees every workspace."""
 
     def run(work: Any) -> Any:
-        told = settings.load()
+        environment = settings.load()
         database.db.close_all()
-        database.open_pool(told.database_service_url, "beckon_service", 8)
+        database.open_pool(environment.database_service_url, "beckon_service", 8)
         result = work()
         database.db.close_all()
-        database.open_pool(told.database_app_url, "beckon_app", 8)
+        database.open_pool(environment.database_app_url, "beckon_app", 8)
         return result
 
     return run
@@ -64,10 +64,10 @@ def running(alice: Producer, charlie: Producer, as_service: Any) -> None:
 def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(running: None, root: Producer) -> None:
     health = root.get("/api/health").json
     here = (socket.gethostname(), os.getpid())
-    assert [(one["host"], one["pid"]) for one in health["processor"]["workers"]] == [here]
+    assert [(worker["host"], worker["pid"]) for worker in health["processor"]["workers"]] == [here]
     assert (health["processor"]["leader"]["host"], health["processor"]["leader"]["pid"]) == here
     assert health["cache"]["capacity"] > 0
-    depths = {one["name"]: one["ready"] for one in root.get("/api/queues").json["queues"]}
+    depths = {queue["name"]: queue["ready"] for queue in root.get("/api/queues").json["queues"]}
     assert depths["sending"] == 1
 
 
@@ -110,14 +110,14 @@ def test_the_first_owner_sees_it_in_a_session_too(
 
 
 def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running: None, root: Producer) -> None:
-    made = root.post("/api/keys", {"name": "n", "scopes": ["read", "admin"]}).json["key"]
-    assert made["deploymentOwner"] is False
-    other = Producer(root.client, root.workspace_id, made["secret"])
+    key = root.post("/api/keys", {"name": "n", "scopes": ["read", "admin"]}).json["key"]
+    assert key["deploymentOwner"] is False
+    other = Producer(root.client, root.workspace_id, key["secret"])
     assert other.get("/api/health").json["processor"]["workers"][0]["host"] is None
 
 
 def test_an_ordinary_owner_cannot_lock_the_deployment_owner_out(alice: Producer, root: Producer) -> None:
-    keys = {one["name"]: one for one in alice.get("/api/keys").json["keys"]}
+    keys = {key["name"]: key for key in alice.get("/api/keys").json["keys"]}
     assert keys["access.json"]["deploymentOwner"] is True
     assert alice.ask("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 403
     assert root.get("/api/contacts").status_code == 200
@@ -160,7 +160,7 @@ def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient,
     assert "viewer" in page.text
     for header in (bearer, {"Authorization": "Basic eDp5"}):
         assert client.get("/executions", headers=header).status_code == 200
-        made = client.post("/contacts/new", data={"first_name": "Ada"}, headers=header)
-        assert made.status_code == 403
+        refused = client.post("/contacts/new", data={"first_name": "Ada"}, headers=header)
+        assert refused.status_code == 403
         token = {"X-CSRF-Token": token_in(client.get("/automations").text)}
         assert client.post("/contacts/new", data={"first_name": "Ada"}, headers={**header, **token}).status_code == 403
