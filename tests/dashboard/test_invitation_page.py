@@ -250,6 +250,18 @@ def test_guesses_on_the_page_are_limited_as_sign_ins_are(
     assert int(refused.headers["Retry-After"]) > 0
 
 
+def test_accounts_are_created_no_faster_than_sign_ins_are_tried(
+    alice: Producer, charlie: Producer, browser: FlaskClient
+) -> None:
+    path = invite(alice)
+    for number in range(5):
+        sign_in(browser, f"{number}@example.com", "x")
+    answer = send(browser, path, "account", data=DORA)
+    assert (answer.status_code, roles(alice)) == (429, {})
+    assert int(answer.headers["Retry-After"]) > 0
+    assert works(browser, path)
+
+
 def test_the_token_is_in_no_log_line_and_in_no_other_address(
     alice: Producer, browser: FlaskClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from engine_ground import shared_sandbox
 from models import api_key, database
 from models.database import changed, transaction
 from sandbox.server import Running
+from tasks import invitations as task
 from tests.dashboard.cast import Producer
 from tests.dashboard.test_access import add_person
 
@@ -51,6 +56,32 @@ def as_service(sql: str, *parameters: Any) -> None:
         changed(sql, parameters)
     database.db.close_all()
     database.open_pool(loaded.database_app_url, "beckon_app", 8)
+
+
+@contextmanager
+def quoting_provider() -> Iterator[tuple[str, list[str]]]:
+    """A server that refuses every mail with the token in it; its address, and the tokens that it saw."""
+    quoted: list[str] = []
+
+    class Quoting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            quoted.extend(re.findall(r"/invitations/([\w-]{43})", body))
+            answer = json.dumps({"message": f"not this: {quoted[-1]}"}).encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Quoting) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", quoted
+        server.shutdown()
+        thread.join()
 
 
 def audited(producer: Producer) -> list[tuple[str, str]]:
@@ -201,6 +232,26 @@ class TestMailed:
         assert (answer.status_code, answer.json["mailed"]) == (201, False)
         assert len(alice.get("/api/invitations").json["invitations"]) == 1
         assert "an invitation was not mailed" in capsys.readouterr().out
+
+    def test_no_try_begins_after_the_deadline(
+        self, alice: Producer, shared_sandbox: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(task, "DEADLINE_SECONDS", -1.0)
+        assert alice.post("/api/invitations", DORA).json["mailed"] is False
+        assert shared_sandbox.messages("mailgun") == []
+
+    def test_a_provider_that_quotes_the_mail_puts_no_token_into_the_log(
+        self, alice: Producer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with quoting_provider() as (url, quoted):
+            extensions = alice.client.application.extensions
+            extensions["settings"] = replace(extensions["settings"], mailgun_base_url=url)
+            assert alice.post("/api/invitations", DORA).json["mailed"] is False
+        logged = capsys.readouterr().out
+        assert "an invitation was not mailed" in logged
+        assert "***" in logged
+        assert quoted
+        assert not [token for token in quoted if token in logged]
 
     def test_a_workspace_s_name_adds_no_header(self, alice: Producer, shared_sandbox: Running) -> None:
         as_service("update workspaces set name = %s", "A shop\r\nBcc: eve@example.com")

@@ -116,6 +116,30 @@ def test_every_migration_reverts_to_what_was_there_before_it(url, folder):
         assert catalog(url) == expected, f"{up.name} leaves something behind"
 
 
+def test_the_invitations_count_the_first_owner_alone_as_verified(url, folder):
+    for up in UPS:
+        if up.name < "0022":
+            for file in (up, up.with_name(up.name.replace(".up.sql", ".down.sql"))):
+                shutil.copy(file, folder)
+    migrations.migrate(url)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "insert into users (id, email, password_hash, deployment_owner) values "
+            "(gen_random_uuid(), 'first@example.com', 'none', true), "
+            "(gen_random_uuid(), 'bob@example.com', 'none', false)"
+        )
+    shutil.copytree(UPS[0].parent, folder, dirs_exist_ok=True)
+    migrations.migrate(url)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("select email from users where verified_at is not null")
+        assert cursor.fetchall() == [("first@example.com",)]
+        cursor.execute("update users set email = null where email = 'bob@example.com'")
+    migrations.revert(url, "0022_invitations")
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from users where email like '%@removed.invalid'")
+        assert cursor.fetchone() == (1,)
+
+
 def test_a_second_migration_finds_nothing_to_do(url):
     assert migrations.migrate(url) == [up.name.removesuffix(".up.sql") for up in UPS]
     assert migrations.migrate(url) == []

@@ -106,24 +106,12 @@ def test_a_link_works_once_and_takes_the_other_one_with_it(alices: str, by_alice
 @pytest.mark.usefixtures("at_the_dashboard")
 def test_of_many_who_accept_at_once_one_gets_in(alices: str, charlies: str, by_alice: Actor, bob: str) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
-    start, accepted = threading.Barrier(4), []
-
-    def accept(attempt: Callable[[], invitation.Acceptance | None]) -> None:
-        with database.connection():
-            start.wait(10)
-            accepted.append(attempt())
-
-    attempts: list[Callable[[], Any]] = [
+    accepted = at_once(
         lambda: new_account(issued.shown_token),
         lambda: new_account(issued.mailed_token),
         lambda: invitation.accept(issued.shown_token, bob, BOB, "Bob"),
         lambda: invitation.accept(issued.mailed_token, bob, BOB, "Bob"),
-    ]
-    threads = [threading.Thread(target=accept, args=(attempt,)) for attempt in attempts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    )
     assert len(accepted) == 4
     assert len([each for each in accepted if each is not None]) == 1
     assert len(roles(alices)) == 2
@@ -322,6 +310,67 @@ def test_a_role_is_changed_with_a_line_in_the_log_and_the_last_owner_stays(
     assert roles(alices) == {ALICE: "operator", BOB: "owner"}
     with pytest.raises(NotThere):
         membership.change_role(charlies, owner, "owner", by_alice)
+
+
+def at_once(*attempts: Callable[[], Any]) -> list[Any]:
+    """What each answered, or raised, when all began together."""
+    start, answers = threading.Barrier(len(attempts)), []
+
+    def run(attempt: Callable[[], Any]) -> None:
+        with database.connection():
+            start.wait(10)
+            try:
+                answers.append(attempt())
+            except Exception as error:
+                answers.append(error)
+
+    threads = [threading.Thread(target=run, args=(attempt,)) for attempt in attempts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return answers
+
+
+@pytest.mark.usefixtures("at_the_dashboard")
+def test_of_many_who_invite_an_address_at_once_the_last_one_counts(alices: str, by_alice: Actor) -> None:
+    issued = at_once(*[lambda: invitation.create(alices, "dora@example.com", "viewer", by_alice)] * 5)
+    assert [each for each in issued if isinstance(each, Exception)] == []
+    assert len(issued) == 5
+    assert len(invitation.pending(alices)) == 1
+    assert len([each for each in issued if invitation.find(each.shown_token)]) == 1
+
+
+@pytest.mark.usefixtures("at_the_dashboard")
+def test_two_owners_who_leave_at_once_do_not_both_leave(alices: str, owner: str, by_alice: Actor, bob: str) -> None:
+    user.join(alices, bob, "owner")
+    left = at_once(
+        lambda: membership.remove(alices, owner, by_alice),
+        lambda: membership.change_role(alices, bob, "viewer", by_alice),
+    )
+    assert sorted(type(each).__name__ for each in left) == ["Conflict", "NoneType"]
+    assert "owner" in roles(alices).values()
+
+
+@pytest.mark.usefixtures("at_the_dashboard")
+def test_an_accepted_and_a_revoked_invitation_is_one_of_the_two(alices: str, by_alice: Actor) -> None:
+    issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
+    answers = at_once(
+        lambda: new_account(issued.shown_token),
+        lambda: invitation.revoke(alices, issued.id, by_alice),
+    )
+    revoked = not any(isinstance(each, NotThere) for each in answers)
+    assert ("dora@example.com" not in roles(alices)) is revoked
+
+
+@pytest.mark.usefixtures("at_the_dashboard")
+def test_two_workspaces_invitations_of_an_address_accepted_at_once_make_one_account(
+    alices: str, charlies: str, by_alice: Actor
+) -> None:
+    first = invitation.create(alices, "dora@example.com", "viewer", by_alice)
+    second = invitation.create(charlies, "dora@example.com", "viewer", SYSTEM)
+    answers = at_once(lambda: new_account(first.shown_token), lambda: new_account(second.shown_token))
+    assert sorted(each.outcome for each in answers) == ["accepted", "taken"]
 
 
 def test_an_owner_who_cannot_sign_in_is_not_counted_as_one(alices: str, owner: str, by_alice: Actor) -> None:
