@@ -21,6 +21,7 @@ from ephemeral.rate_limits import Limit, wait_seconds
 from models import api_key, session
 from models.api_key import SCOPES, Scope
 from models.audit import Actor
+from models.database import Row
 from models.session import Session
 from models.user import Role
 from settings import Settings
@@ -104,6 +105,12 @@ def refuse_role(call: Caller, role: Role) -> None:
     beyond = sorted(_OF_ROLE[role] - call.permissions)
     if beyond:
         raise Refusal(403, f'The role "{role}" grants what you do not have yourself: {", ".join(beyond)}.')
+
+
+def refuse_deployment_owner(call: Caller, member: Row) -> None:
+    """An ordinary owner cannot shut the deployment owner out. Raises `Refusal` 403."""
+    if member["deployment_owner"] and not call.deployment_owner:
+        raise Refusal(403, "Only the deployment owner can change or remove this member.")
 
 
 def _why_not(permission: str, found: Caller) -> str:

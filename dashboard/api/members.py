@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from dashboard.access import Caller, refuse_role
+from dashboard.access import Caller, refuse_deployment_owner, refuse_role
 from dashboard.answers import named, success
 from dashboard.api import shapes
 from dashboard.bodies import Body
-from dashboard.errors import Refusal, not_there
+from dashboard.errors import not_there
 from dashboard.resource import Resource
 from models import membership, user
+from models.database import Row
 
 members = Resource("members")
 
@@ -43,24 +44,21 @@ def list_members(call: Caller) -> Any:
 def change_member(call: Caller, member_id: str, body: ChangedMember) -> Any:
     """Change the role of a member. The last owner stays one."""
     refuse_role(call, body.role)
-    _refuse_deployment_owner(call, member_id)
+    refuse_deployment_owner(call, _member(call, member_id))
     membership.change_role(call.workspace_id, member_id, body.role, call.actor)
-    (member,) = [row for row in user.members(call.workspace_id) if row["id"] == member_id]
-    return success(member=named(member))
+    return success(member=named(_member(call, member_id)))
 
 
 @members.api("DELETE", "/api/members/{member_id}", permission="admin", answer={}, statuses=(409,))
 def remove_member(call: Caller, member_id: str) -> Any:
     """Remove a member and end their sessions here. The last owner stays."""
-    _refuse_deployment_owner(call, member_id)
+    refuse_deployment_owner(call, _member(call, member_id))
     membership.remove(call.workspace_id, member_id, call.actor)
     return success()
 
 
-def _refuse_deployment_owner(call: Caller, member_id: str) -> None:
-    """Raise `Refusal` 404 for nobody's id, and 403 where an ordinary owner would shut the deployment owner out."""
-    member = next((row for row in user.members(call.workspace_id) if row["id"] == member_id), None)
-    if member is None:
-        raise not_there("There is no member by that id.")
-    if member["deployment_owner"] and not call.deployment_owner:
-        raise Refusal(403, "Only the deployment owner can change or remove this member.")
+def _member(call: Caller, member_id: str) -> Row:
+    for member in user.members(call.workspace_id):
+        if member["id"] == member_id:
+            return member
+    raise not_there("There is no member by that id.")

@@ -1,4 +1,4 @@
-"""The members of the workspace: everybody sees who they are; owners invite, change roles and remove."""
+"""The members of the workspace, for its owners: invite, change roles, remove."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import flask
 
-from dashboard.access import Caller, refuse_role, settings
+from dashboard.access import Caller, refuse_deployment_owner, refuse_role, settings
 from dashboard.api.invitations import NewInvitation, invite
 from dashboard.api.members import ChangedMember
 from dashboard.bodies import Body, check
@@ -28,7 +28,7 @@ Form = TypeVar("Form", bound=Body)
 @members_pages.get(PATH)
 def show() -> Any:
     """The page."""
-    return _page(frame.visitor())
+    return _page(frame.visitor("admin"))
 
 
 @members_pages.post("/settings/invitations")
@@ -65,6 +65,7 @@ def change_role(member_id: str) -> Any:
     """Give a member another role."""
     call = frame.visitor("admin")
     member = _member(call, member_id)
+    refuse_deployment_owner(call, member)
     try:
         role = _read(ChangedMember, {"role": forms.text("role")}).role
         refuse_role(call, role)
@@ -88,6 +89,7 @@ def remove(member_id: str) -> Any:
     """Remove a member."""
     call = frame.visitor("admin")
     member = _member(call, member_id)
+    refuse_deployment_owner(call, member)
     try:
         membership.remove(call.workspace_id, member["id"], call.actor)
     except Conflict as error:
@@ -96,11 +98,8 @@ def remove(member_id: str) -> Any:
 
 
 def _page(call: Caller, status: int = 200, **facts: Any) -> flask.Response:
-    may_own = "admin" in call.permissions
-    pending = invitation.pending(call.workspace_id) if may_own else []
-    page = frame.render(
-        "members.html", call, members=user.members(call.workspace_id), invitations=pending, may_own=may_own, **facts
-    )
+    pending = invitation.pending(call.workspace_id)
+    page = frame.render("members.html", call, members=user.members(call.workspace_id), invitations=pending, **facts)
     page.status_code = status
     return page
 

@@ -16,7 +16,19 @@ from werkzeug.test import TestResponse
 import clock
 import settings
 from dashboard.access import COOKIE
-from models import api_key, audit, automation, database, operation, pause, session, suppression, user, workspace
+from models import (
+    api_key,
+    audit,
+    automation,
+    database,
+    invitation,
+    operation,
+    pause,
+    session,
+    suppression,
+    user,
+    workspace,
+)  # fmt: skip
 from models.audit import SYSTEM
 from models.database import acting_as, changed
 from models.ids import new_id
@@ -97,6 +109,7 @@ def _settle(tenant: Tenant) -> None:
     pause.hold("provider", "telnyx", workspace_id)
     person = user.create(f"{canary}@example.com", canary, PASSWORD)
     user.join(workspace_id, person, "viewer")
+    invited = invitation.create(workspace_id, f"invited-{canary}@example.com", "viewer", SYSTEM)
     key = api_key.issue(workspace_id, canary, ["read"])
     audit.record(workspace_id, SYSTEM, "key.issued", "key", key.id, {"name": canary})
     tenant.objects |= {
@@ -108,6 +121,7 @@ def _settle(tenant: Tenant) -> None:
         "operation_id": operation.record(workspace_id, "retry", {"q": canary}, 1, 1, canary),
         "key_id": key.id,
         "member_id": person,
+        "invitation_id": invited.id,
     }
     _received(workspace_id, contact_id, canary)
     _run(tenant)
