@@ -250,6 +250,20 @@ def test_guesses_on_the_page_are_limited_as_sign_ins_are(
     assert int(refused.headers["Retry-After"]) > 0
 
 
+def test_guesses_of_many_accounts_from_one_address_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
+    path = invite(alice)
+    fields = [{"email": f"{number}@example.com", "password": "x"} for number in range(6)]
+    assert [send(browser, path, "sign-in", data=each).status_code for each in fields] == [401] * 5 + [429]
+
+
+def test_guesses_of_one_account_from_many_addresses_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
+    path = invite(alice)
+    guess = {**BOB, "password": "x"}
+    places = [{"REMOTE_ADDR": f"192.0.2.{number}"} for number in range(6)]
+    statuses = [send(browser, path, "sign-in", data=guess, environ_base=place).status_code for place in places]
+    assert statuses == [401] * 5 + [429]
+
+
 def test_accounts_are_created_no_faster_than_sign_ins_are_tried(
     alice: Producer, charlie: Producer, browser: FlaskClient
 ) -> None:
