@@ -93,15 +93,20 @@ def answers_sql(url: str) -> bool:
     return True
 
 
-@contextmanager
-def _programs_of(major: str) -> Iterator[None]:
-    """Inside the block, clusters and commands are those of this major version."""
+def programs(major: str | None = None) -> Path:
+    """The folder of PostgreSQL's programs, of the version that is tested where none is named."""
+    major = major or os.environ.get(MAJOR, embedded.POSTGRES_MAJOR)
     newest = embedded.postgres_programs()
     if major not in (embedded.POSTGRES_MAJOR, OLDEST_MAJOR):
         raise RuntimeError(f"{MAJOR} must be {embedded.POSTGRES_MAJOR} or {OLDEST_MAJOR}, not {major}")
-    found = newest if major == embedded.POSTGRES_MAJOR else newest.parent.parent / OLDEST_FOLDER / "bin"
-    ours = embedded.postgres_programs
-    embedded.postgres_programs = lambda: found
+    return newest if major == embedded.POSTGRES_MAJOR else newest.parent.parent / OLDEST_FOLDER / "bin"
+
+
+@contextmanager
+def _programs_of(major: str) -> Iterator[None]:
+    """Inside the block, clusters and commands are those of this major version."""
+    ours, folder = embedded.postgres_programs, programs(major)
+    embedded.postgres_programs = lambda: folder
     try:
         yield
     finally:

@@ -34,7 +34,6 @@ from models import (
 )  # fmt: skip
 from models.audit import SYSTEM
 from models.database import acting_as, changed, connection, transaction, value
-from workers import embedded
 
 #: How the owner may hold the two roles: what is said before, and whether it sees rows with the roles' policies.
 WAYS = {
@@ -235,9 +234,7 @@ def test_the_demo_and_the_verification_act_as_the_service(owned, shop, tmp_path)
 
 
 def _program(name: str, *arguments: str) -> None:
-    run = subprocess.run(
-        [str(embedded.postgres_programs() / name), *arguments], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([str(real.programs() / name), *arguments], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
 
 
