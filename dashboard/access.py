@@ -107,9 +107,14 @@ def refuse_role(call: Caller, role: Role) -> None:
         raise Refusal(403, f'The role "{role}" grants what you do not have yourself: {", ".join(beyond)}.')
 
 
+def may_change_member(call: Caller, member: Row) -> bool:
+    """Whether the caller, an owner, may change or remove this member: nobody but a deployment owner does one."""
+    return call.deployment_owner or not member["deployment_owner"]
+
+
 def refuse_deployment_owner(call: Caller, member: Row) -> None:
     """An ordinary owner cannot shut the deployment owner out. Raises `Refusal` 403."""
-    if member["deployment_owner"] and not call.deployment_owner:
+    if not may_change_member(call, member):
         raise Refusal(403, "Only the deployment owner can change or remove this member.")
 
 

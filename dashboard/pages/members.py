@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
 import flask
 
-from dashboard.access import Caller, refuse_deployment_owner, refuse_role, settings
+from dashboard.access import Caller, may_change_member, refuse_deployment_owner, refuse_role, settings
 from dashboard.api.invitations import NewInvitation, invite
 from dashboard.api.members import ChangedMember
 from dashboard.bodies import Body, check
@@ -15,7 +16,7 @@ from dashboard.pages import forms, frame
 from models import invitation, membership, user
 from models.database import Row
 from models.ids import is_id
-from models.refusals import Conflict, NotThere
+from models.refusals import Conflict
 from tasks.invitations import link
 
 members_pages = flask.Blueprint("members-pages", __name__)
@@ -53,10 +54,7 @@ def revoke_invitation(invitation_id: str) -> Any:
     call = frame.visitor("admin")
     if not is_id(invitation_id):
         raise not_there()
-    try:
-        invitation.revoke(call.workspace_id, invitation_id, call.actor)
-    except NotThere as error:
-        return frame.go(PATH, error.message, bad=True)
+    invitation.revoke(call.workspace_id, invitation_id, call.actor)
     return frame.go(PATH, "The invitation is revoked.")
 
 
@@ -81,7 +79,9 @@ def change_role(member_id: str) -> Any:
 def ask_to_remove(member_id: str) -> Any:
     """Ask before a member is removed."""
     call = frame.visitor("admin")
-    return frame.render("remove_member.html", call, member=_member(call, member_id))
+    member = _member(call, member_id)
+    refuse_deployment_owner(call, member)
+    return frame.render("remove_member.html", call, member=member)
 
 
 @members_pages.post("/settings/members/<member_id>/delete")
@@ -99,6 +99,7 @@ def remove(member_id: str) -> Any:
 
 def _page(call: Caller, status: int = 200, **facts: Any) -> flask.Response:
     pending = invitation.pending(call.workspace_id)
+    facts = {"may_change_member": partial(may_change_member, call), **facts}
     page = frame.render("members.html", call, members=user.members(call.workspace_id), invitations=pending, **facts)
     page.status_code = status
     return page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -23,6 +24,12 @@ Browser = FlaskClient
 @pytest.fixture
 def bob(alice: Producer, client: FlaskClient) -> Browser:
     return signed_in(client, alice)
+
+
+@pytest.fixture
+def owner(alice: Producer, app: Any) -> Browser:
+    """An owner's browser: operators change no switches."""
+    return signed_in(app.test_client(), alice, "owner")
 
 
 def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: Browser, alice: Producer) -> None:
@@ -88,15 +95,21 @@ def test_bars_are_stacked_to_the_fullest_and_nothing_is_too_small_to_see() -> No
     assert bars([{"count": 0, "kinds": {}}]) == []
 
 
-def test_a_switch_is_turned_on_the_settings_page(bob: Browser, alice: Producer) -> None:
-    page = bob.get("/settings").text
+def test_a_switch_is_turned_on_the_settings_page(owner: Browser, alice: Producer) -> None:
+    page = owner.get("/settings").text
     assert page.count('aria-checked="true"') == 3
-    assert post(bob, "/settings/switches/run_tracking", on="false").status_code == 303
-    assert "Run tracking is off." in words_of(bob.get("/settings").text)
+    assert post(owner, "/settings/switches/run_tracking", on="false").status_code == 303
+    assert "Run tracking is off." in words_of(owner.get("/settings").text)
     assert alice.get("/api/settings/switches").json["runTracking"] is False
-    said = words_of(bob.get(f"/automations/{alice.create()['id']}").text)
+    said = words_of(owner.get(f"/automations/{alice.create()['id']}").text)
     assert "Run tracking is off, so nothing new is counted here" in said
-    assert post(bob, "/settings/switches/nonsense", on="true").status_code == 404
+    assert post(owner, "/settings/switches/nonsense", on="true").status_code == 404
+
+
+def test_an_operator_sees_the_switches_and_turns_none(bob: Browser, alice: Producer) -> None:
+    assert "Run tracking" in words_of(bob.get("/settings").text)
+    assert post(bob, "/settings/switches/run_tracking", on="false").status_code == 403
+    assert alice.get("/api/settings/switches").json["runTracking"] is True
 
 
 class TestLocked:
@@ -104,12 +117,12 @@ class TestLocked:
     def told(self, told: Settings) -> Settings:
         return replace(told, run_tracking=False)
 
-    def test_a_switch_that_the_environment_holds_is_shown_locked(self, bob: Browser, alice: Producer) -> None:
-        page = bob.get("/settings").text
+    def test_a_switch_that_the_environment_holds_is_shown_locked(self, owner: Browser, alice: Producer) -> None:
+        page = owner.get("/settings").text
         assert "RUN_TRACKING in the environment holds it off" in words_of(page)
         assert re.search(r'aria-labelledby="switch-run_tracking" disabled', page)
-        post(bob, "/settings/switches/run_tracking", on="true")
-        assert "RUN_TRACKING" in words_of(bob.get("/settings").text)
+        post(owner, "/settings/switches/run_tracking", on="true")
+        assert "RUN_TRACKING" in words_of(owner.get("/settings").text)
         assert alice.get("/api/settings/switches").json["runTracking"] is False
 
 

@@ -26,6 +26,7 @@ from dashboard import create_app, disconnect
 from models import api_key, database
 from models.api_key import SCOPES
 from tests.dashboard import tenants
+from tests.dashboard.cast import PASSWORD
 from tests.dashboard.route_table import (
     OPEN,
     ROLES,
@@ -45,7 +46,15 @@ OWN_ANSWERS = [route for route in GUARDED if route.other_tenant == "own"]
 #: A bulk action only counts here: it must find the same objects as before in every test. A key gives what it has.
 BODIES_HERE = {**BODIES, "Bulk": {"dryRun": True}, "NewKey": {"name": "n", "scopes": ["admin"]}}
 #: What a form sends where an empty one would not reach the object.
-FORMS = {"/automations/{automation_id}/test": {"sample": "1"}}
+FORMS = {
+    "/automations/{automation_id}/test": {"sample": "1"},
+    # The right password, so that it is no failed sign-in, and a new one that is refused.
+    "/account/password": {"old": PASSWORD, "new": "short"},
+}
+#: What the bodies here give away; nobody gives what they lack.
+GIVEN = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
+#: Forms that name a workspace and find none here: each person has one alone.
+_WITHOUT_OBJECT = {"/account/workspace"}
 #: Paths to which a person's own request comes last, because nothing is there afterwards.
 _ENDS = ("/delete", "/sign-out")
 
@@ -147,7 +156,7 @@ def _expected(route: Route, caller: Caller) -> str:
         return "let in" if strong and (caller.has_token or route.method == "GET") else "refused"
     if not route.is_api or not caller.scopes:
         return "not signed in"
-    return "let in" if route.scope in caller.scopes else "refused"
+    return "let in" if {route.scope} | GIVEN.get(str(route), set()) <= caller.scopes else "refused"
 
 
 def _wrong(route: Route, caller: Caller, address: str, answer: TestResponse) -> list[str]:
@@ -250,7 +259,8 @@ def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, rou
         with stranger.open(route.method, address, **request, **remote) as answer:
             allowed = {
                 "anyone": {200, 302, 303, 403 if route.path == "/sign-in" else 200},
-                "secret address": {404},
+                # The form of such a page needs the page's token first.
+                "secret address": {404 if route.is_api or route.method == "GET" else 403},
                 "signature": {403},
                 "allowed network": {403},
             }[route.role]
@@ -587,6 +597,8 @@ def test_the_same_requests_reach_the_objects_when_they_are_the_callers_own(world
         caller, tenant = (world.program, world.alice) if route.is_api else (world.others[1], world.charlie)
         address = route.address(tenants.values(route.path, tenant.objects))
         answer = _open(caller, route, address, **world.request(route))
+        if answer.status_code == 404 and route.path in _WITHOUT_OBJECT:
+            continue
         if answer.status_code in (401, 403, 404) or answer.status_code >= 500:
             wrong.append(f"{answer.status_code} {route.method} {address}")
     assert not wrong
