@@ -23,7 +23,7 @@ around_pages = flask.Blueprint("around-pages", __name__)
 def show_summary() -> Any:
     """The summary bar, as every page refreshes it."""
     call = frame.visitor()
-    return frame.render("summary.html", call, summary=frame.summary(call))
+    return frame.render("summary.html", call)
 
 
 @around_pages.post("/pauses/<any(provider, queue):kind>/<name>/end")

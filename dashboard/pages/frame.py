@@ -101,10 +101,10 @@ def render(template: str, call: Caller, **facts: Any) -> flask.Response:
         "here": flask.request.full_path.rstrip("?"),
         "notice": _notice(),
         "words": words,
+        # Read by the templates that show it: a header of the request does not say which those are.
+        "summary": lambda: _summary(call),
         **facts,
     }
-    if not is_fragment():
-        shown["summary"] = summary(call)
     answer = flask.make_response(flask.render_template(template, **shown))
     if flask.request.cookies.get(NOTICE):
         answer.delete_cookie(NOTICE)
@@ -119,7 +119,7 @@ def _own_workspaces() -> list[Row]:
     return rows
 
 
-def summary(call: Caller) -> dict[str, Any]:
+def _summary(call: Caller) -> dict[str, Any]:
     """The numbers of the bar, how many threads there are to run executions, and what holds them."""
     with acting_as(call.workspace_id):
         held = pause.every(call.workspace_id)

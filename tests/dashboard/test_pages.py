@@ -18,6 +18,7 @@ from models import database, user
 from models.database import acting_as, changed, value
 from tests.dashboard import stories
 from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.route_table import table
 
 Browser = FlaskClient
 
@@ -400,6 +401,26 @@ def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
         page = bob.get(path, headers={"HX-Request": "true"})
         assert (page.status_code, "<html" in page.text, f'id="{part}"' in page.text) == (200, False, True)
         assert one in page.text or part == "summary"
+
+
+@pytest.mark.parametrize("role", ["viewer", "owner"])
+@pytest.mark.parametrize("value", ["true", "TRUE", "false", "", "1"])
+def test_no_page_fails_by_a_header_that_says_htmx_wants_a_part(
+    app: Any, alice: Producer, automation: dict[str, Any], role: str, value: str
+) -> None:
+    browser = signed_in(app.test_client(), alice, role)
+    execution_id = stories.execution(alice, automation, status="pending", stage="queued")
+    ids = {
+        "automation_id": automation["id"], "execution_id": execution_id, "action": "cancel",
+        "contact_id": stories.contact(alice, "Ada"), "member_id": user.members(alice.workspace_id)[0]["id"],
+    }  # fmt: skip
+    pages = [route for route in table() if route.method == "GET" and route.is_guarded and not route.is_api]
+    assert len(pages) > 15
+    for address in (address for route in pages for address in route.addresses(dict.fromkeys(route.gaps, "x") | ids)):
+        assert browser.get(address, headers={"HX-Request": value}).status_code in (200, 302, 403, 404), address
+    for path in ("/automations", "/settings", "/account", "/contacts/new" if role == "owner" else "/automations"):
+        page = browser.get(path, headers={"HX-Request": value})
+        assert (page.status_code, 'id="summary"' in page.text) == (200, True)
 
 
 def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
