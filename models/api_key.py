@@ -48,17 +48,17 @@ class IssuedKey:
 def issue(
     workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES, *, deployment_owner: bool = False
 ) -> IssuedKey:
-    """A new key with these scopes. `deployment_owner` needs the service's or the owner's connection."""
+    """A new key with these scopes. `deployment_owner` needs the service's connection: PostgreSQL refuses the
+    dashboard's."""
     key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
     with acting_as(workspace_id):
         changed(
-            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes, deployment_owner) "
-            "values (%s, %s, %s, %s, %s, %s, %s)",
-            (
-                key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], digest(key.secret), sorted(set(scopes)),
-                deployment_owner,
-            ),
-        )  # fmt: skip
+            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            (key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], digest(key.secret), sorted(set(scopes))),
+        )
+        if deployment_owner:
+            changed("update api_keys set deployment_owner = true where id = %s", (key.id,))
     return key
 
 

@@ -7,7 +7,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.database import acting_as, changed, connection, row
+from models.database import acting_as, changed, connection, row, value
+from models.refusals import Conflict
 from models.user import Membership, Role
 
 #: The cookie that holds the token.
@@ -30,19 +31,28 @@ class Session:
     deployment_owner: bool = False
 
 
-def start(member: Membership) -> str:
-    """Sign a browser in; the token for its cookie. Sessions that are long over go away with it."""
+def start(member: Membership, *, password_hash: str | None = None, former: str | None = None) -> str:
+    """Sign a browser in; the token for its cookie. Sessions that are long over go away with it.
+
+    `password_hash` is that of the password that was proved. `former` is the browser's token until now: its session
+    ends, and is the proof where there is no hash. Raises `Conflict` where the password, the address or the membership
+    changed meanwhile, so that a change that ends every session misses none that is about to start.
+    """
     token = secrets.token_urlsafe(32)
     with acting_as(member.workspace_id):
         changed(
             "delete from sessions where workspace_id = %s and not session_lasts(expires_at, used_at)",
             (member.workspace_id,),
         )
-        changed(
-            "insert into sessions (token_hash, user_id, workspace_id, expires_at) "
-            "values (%s, %s, %s, beckon_now() + %s)",
-            (digest(token), member.user_id, member.workspace_id, LIFETIME),
-        )
+        is_started = value(
+            "select start_session(%s, %s, %s, %s, %s, %s)",
+            (
+                digest(token), member.user_id, member.workspace_id, LIFETIME, password_hash,
+                None if former is None else digest(former),
+            ),
+        )  # fmt: skip
+        if not is_started:
+            raise Conflict("Your account changed while you signed in. Sign in again.")
     return token
 
 

@@ -116,6 +116,11 @@ def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
     return (None, None) if found is None else (_membership(found), found["password_hash"])
 
 
+def first_membership(account: Account) -> Membership | None:
+    """The oldest membership of an account."""
+    return next((member for member in memberships(account.email) if member.user_id == account.user_id), None)
+
+
 def memberships(email: str) -> list[Membership]:
     """Every membership of the person with this e-mail, the oldest first."""
     with connection():

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import peewee
 import pytest
 from flask.testing import FlaskClient
 
@@ -138,6 +139,66 @@ def test_an_ordinary_owner_cannot_remove_the_deployment_owner(
     assert alice.ask("DELETE", f"/api/members/{first}").status_code == 403
     assert charlie.ask("DELETE", f"/api/members/{first}").status_code == 404
     assert root.ask("DELETE", f"/api/members/{first}").status_code == 200
+
+
+@pytest.fixture
+def first(alice: Producer, as_service: Any) -> str:
+    """The id of the deployment owner, who owns Alice's workspace; Ada is an ordinary owner of it, Eve an operator."""
+
+    def join() -> str:
+        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, first, "owner")
+        for name, role in (("ada", "owner"), ("eve", "operator")):
+            user.join(alice.workspace_id, user.create(f"{name}@example.com", name, PASSWORD), role)
+        return first
+
+    return str(as_service(join))
+
+
+def role_of(alice: Producer, member_id: str) -> str | None:
+    members = alice.get("/api/members").json["members"]
+    return next((member["role"] for member in members if member["id"] == member_id), None)
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer", "owner"])
+def test_an_ordinary_owner_cannot_change_the_deployment_owners_role(
+    alice: Producer, root: Producer, first: str, role: str
+) -> None:
+    assert alice.ask("PATCH", f"/api/members/{first}", json={"role": role}).status_code == 403
+    assert role_of(alice, first) == "owner"
+    assert root.ask("PATCH", f"/api/members/{first}", json={"role": role}).status_code == 200
+    assert role_of(alice, first) == role
+
+
+def test_an_ordinary_owner_is_neither_offered_nor_let_to_shut_the_deployment_owner_out_on_a_page(
+    alice: Producer, client: FlaskClient, first: str
+) -> None:
+    sign_in(client, "ada@example.com")
+    page = client.get("/settings/members").text
+    path = f"/settings/members/{first}"
+    for address in (path, path.upper().replace("/SETTINGS/MEMBERS", "/settings/members")):
+        assert address not in page
+        assert client.get(f"{address}/delete").status_code == 403
+        for way in ("role", "delete"):
+            fields = {"csrf_token": token_in(page), "role": "viewer"}
+            assert client.post(f"{address}/{way}", data=fields).status_code == 403
+    assert role_of(alice, first) == "owner"
+
+
+def test_the_deployment_owner_may_leave_on_a_page(alice: Producer, client: FlaskClient, first: str) -> None:
+    sign_in(client)
+    page = client.get("/settings/members").text
+    fields = {"csrf_token": token_in(page), "role": "operator"}
+    assert f"/settings/members/{first}/role" in page
+    assert client.post(f"/settings/members/{first}/role", data=fields).status_code == 303
+    assert role_of(alice, first) == "operator"
+
+
+def test_no_request_of_the_dashboard_can_make_a_deployment_owners_key(alice: Producer) -> None:
+    before = alice.get("/api/keys").json["keys"]
+    with pytest.raises(peewee.ProgrammingError, match="permission denied"):
+        api_key.issue(alice.workspace_id, "mine", deployment_owner=True)
+    assert alice.get("/api/keys").json["keys"] == before
 
 
 def test_a_pause_holds_the_work_of_its_own_workspace_alone(alice: Producer, charlie: Producer) -> None:

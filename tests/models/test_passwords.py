@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
-from models import audit, membership, password_reset, session, user
+from models import audit, credential, membership, password_reset, session, user
 from models.audit import SYSTEM, Actor
-from models.database import rows, transaction
-from models.refusals import NotThere
+from models.database import changed, rows, transaction, value
+from models.refusals import Conflict, NotThere
 from models.user import Membership
+from waiting import eventually
 
 ALICE = "alice@example.com"
 
@@ -47,6 +52,95 @@ def test_a_changed_password_ends_the_other_sessions_everywhere_and_is_logged(
     assert user.password_matches(stored_hash(), "battery staple")
     for workspace_id in (alices, charlies):
         assert audit.page(workspace_id, 1)[0]["action"] == "user.password_changed"
+
+
+def somebody_waits() -> bool:
+    """Whether a statement waits for another transaction of this database."""
+    waiting = "select exists (select from pg_locks where not granted)"
+    return bool(value(waiting))
+
+
+def started(member: Membership, **proof: str) -> bool:
+    """Whether a sign-in with this proof still succeeds."""
+    try:
+        session.start(member, **proof)
+    except Conflict:
+        return False
+    return True
+
+
+def test_a_sign_in_that_runs_while_the_password_changes_starts_no_session(
+    alice: Membership, as_dashboard: None
+) -> None:
+    proven = stored_hash()
+    here, other_tab = (session.start(alice, password_hash=proven) for _ in range(2))
+    assert change(here, alice, proven)
+    assert not started(alice, password_hash=proven)
+    assert not started(alice, former=other_tab)
+    assert started(alice, former=here)
+    assert started(alice, password_hash=stored_hash())
+
+
+def test_a_sign_in_that_runs_while_the_address_or_membership_goes_starts_no_session(
+    alice: Membership, alices: str, charlies: str
+) -> None:
+    proven, cookie = stored_hash(), session.start(alice)
+    assert not started(replace(alice, workspace_id=str(uuid.uuid4())), password_hash=proven)
+    with transaction():
+        changed("delete from memberships where workspace_id = %s", (charlies,))
+    assert not started(replace(alice, workspace_id=charlies), former=cookie)
+    with transaction():
+        changed("update users set email = null")
+    for proof in ({"password_hash": proven}, {"former": cookie}, {}):
+        assert not started(alice, **proof)
+
+
+def test_a_session_of_another_person_proves_nothing(alice: Membership, alices: str) -> None:
+    bob = user.create("bob@example.com", "Bob", "battery staple")
+    user.join(alices, bob, "viewer")
+    bobs = session.start(Membership(bob, "bob@example.com", "Bob", alices, "viewer"))
+    assert not started(alice, former=bobs)
+    assert not started(alice, former="no session")
+    assert session.find(bobs) is not None
+
+
+def test_a_browser_that_signs_in_again_keeps_one_session(alice: Membership) -> None:
+    former = session.start(alice)
+    assert session.find(session.start(alice, password_hash=stored_hash(), former=former)) is not None
+    assert session.find(former) is None
+
+
+def test_a_sign_in_waits_for_a_change_of_the_password_that_is_under_way(alice: Membership) -> None:
+    """The change has ended every session already, and has not committed."""
+    proven = stored_hash()
+    with ThreadPoolExecutor(1) as threads:
+        with transaction():
+            changed("update users set password_hash = 'another'")
+            changed("delete from sessions")
+            attempt = threads.submit(started, alice, password_hash=proven)
+            eventually(somebody_waits)
+        assert attempt.result() is False
+
+
+def test_a_change_of_the_password_ends_a_session_that_is_about_to_start(alice: Membership) -> None:
+    proven, reset = stored_hash(), password_reset.issue(ALICE, SYSTEM)
+    opened = password_reset.find(reset)
+    assert opened is not None
+    with ThreadPoolExecutor(1) as threads:
+        with transaction():
+            token = session.start(alice, password_hash=proven)
+            attempt = threads.submit(password_reset.use, reset, opened, "another")
+            eventually(somebody_waits)
+        assert attempt.result() is True
+    assert session.find(token) is None
+
+
+def test_an_account_without_an_address_has_no_session_however_it_came_to_be(alice: Membership) -> None:
+    token = session.start(alice)
+    with transaction():
+        changed("update users set email = null")
+    assert session.find(token) is None
+    assert credential.valid([session.digest(token)]) == {}
 
 
 def test_a_password_that_was_changed_meanwhile_is_not_changed_again(alice: Membership) -> None:
