@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ import flask
 import clock
 from dashboard.access import settings
 from dashboard.cookies import set_cookie
+from models.user import Account
 
 COOKIE = "beckon_device"
 LIFETIME = timedelta(days=180)
@@ -28,14 +28,6 @@ MOST_ACCOUNTS = 5
 
 #: Id, when it was issued (seconds), signature; all hexadecimal.
 _TOKEN = re.compile(r"[0-9a-f]{32}[0-9a-f]{10}[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Account:
-    """What a token is bound to; an unknown account has no hash, and no token is ever signed for one."""
-
-    email: str
-    password_hash: str | None
 
 
 def has_any() -> bool:
@@ -74,5 +66,5 @@ def _good_for(token: str, account: Account) -> str | None:
 
 
 def _signature(body: str, account: Account) -> str:
-    bound = "\0".join(("device", body, account.email.lower(), account.password_hash or ""))
+    bound = "\0".join(("device", body, account.email.lower(), account.password_hash))
     return hmac.new(settings().secret_key.encode(), bound.encode(), hashlib.sha256).hexdigest()

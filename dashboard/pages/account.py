@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import flask
 
+from dashboard import devices, sign_in_attempts
 from dashboard.access import COOKIE, Caller
 from dashboard.cooperation import compute
-from dashboard.errors import Refusal, not_there
-from dashboard.guesses import account_behind, wait_for_address, wait_for_guess
+from dashboard.errors import not_there
 from dashboard.pages import forms, frame
 from dashboard.pages.sign_in import HOME, admit
 from models import membership, user
@@ -30,7 +31,7 @@ def show() -> Any:
 def rename() -> Any:
     """Change the own name."""
     call, _ = _signed_in()
-    wait = wait_for_address()
+    wait = sign_in_attempts.wait_by_address()
     if wait:
         return _limited(call, wait, "name_fault")
     name = forms.person_name()
@@ -45,10 +46,10 @@ def rename() -> Any:
 def change_password() -> Any:
     """Change the own password, and end every other session."""
     call, person = _signed_in()
-    wait = wait_for_guess(person.email)
-    if wait:
-        return _limited(call, wait, "password_fault")
-    account = account_behind(person.email, forms.text("old"))
+    attempt = sign_in_attempts.begin(person.email)
+    if attempt.wait_seconds:
+        return _limited(call, attempt.wait_seconds, "password_fault")
+    account = sign_in_attempts.finish(attempt, forms.text("old"))
     if account is None:
         return _page(call, 401, password_fault="The current password is wrong.")
     fault = forms.new_password_fault(forms.text("new"), account.email, account.name)
@@ -57,7 +58,9 @@ def change_password() -> Any:
     new_hash = compute(user.hash_password, forms.text("new"))
     if not user.change_password(flask.request.cookies[COOKIE], call.actor, account.password_hash, new_hash):
         return _page(call, 409, password_fault="The password was changed meanwhile. Nothing was changed now.")
-    return frame.go("/account", "Your password is changed. Every other session of yours has ended.")
+    answer = frame.go("/account", "Your password is changed. Every other session of yours has ended.")
+    devices.remember(answer, replace(account, password_hash=new_hash))
+    return answer
 
 
 @account_pages.post("/account/workspace")
@@ -74,10 +77,9 @@ def switch_workspace() -> Any:
 
 
 def _signed_in() -> tuple[Caller, Session]:
-    """The person at the browser. An API key has no account."""
+    """The person at the browser."""
     call = frame.visitor()
-    if call.session is None:
-        raise Refusal(403, "An API key has no account; sign in without it.")
+    assert call.session is not None, "a page's visitor is signed in"
     return call, call.session
 
 

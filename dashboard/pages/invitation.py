@@ -10,13 +10,14 @@ from typing import Any
 
 import flask
 
+from dashboard import sign_in_attempts
 from dashboard.access import signed_in
 from dashboard.cooperation import compute
-from dashboard.guesses import account_behind, wait_for_address, wait_for_guess
 from dashboard.pages import forms, secret_links
 from dashboard.pages.sign_in import HOME, admit
 from models import invitation, user
 from models.invitation import Acceptance, Invitation
+from models.user import Account
 
 invitation_pages = flask.Blueprint("invitation-pages", __name__)
 secret_links.register(invitation_pages)
@@ -42,12 +43,12 @@ def create_account(token: str) -> Any:
     fault = forms.name_fault(name) or forms.new_password_fault(password, invited.email, name)
     if fault:
         return _page(token, invited, 422, account_fault=fault, name=name)
-    wait = wait_for_address()
+    wait = sign_in_attempts.wait_by_address()
     if wait:
         return _page(token, invited, 429, account_fault=forms.too_many(wait), name=name, wait=wait)
     password_hash = compute(user.hash_password, password)
     acceptance = invitation.accept_with_new_account(token, invited.email, name, password_hash)
-    return _answer(token, invited, acceptance)
+    return _answer(token, invited, acceptance, password_hash)
 
 
 @invitation_pages.post("/invitations/<token>/sign-in")
@@ -58,14 +59,15 @@ def sign_in(token: str) -> Any:
     if invited is None:
         return secret_links.dead_link()
     email = forms.text("email").strip()
-    wait = wait_for_guess(email)
+    attempt = sign_in_attempts.begin(email)
+    wait = attempt.wait_seconds
     if wait:
         return _page(token, invited, 429, sign_in_fault=forms.too_many(wait), email=email, wait=wait)
-    account = account_behind(email, forms.text("password"))
+    account = sign_in_attempts.finish(attempt, forms.text("password"))
     if account is None:
         return _page(token, invited, 401, sign_in_fault=forms.WRONG_SIGN_IN, email=email)
     acceptance = invitation.accept(token, account.user_id, account.email, account.name)
-    return _answer(token, invited, acceptance)
+    return _answer(token, invited, acceptance, account.password_hash)
 
 
 @invitation_pages.post("/invitations/<token>/accept")
@@ -80,14 +82,16 @@ def accept(token: str) -> Any:
     return _answer(token, invited, invitation.accept(token, person.user_id, person.email, person.name))
 
 
-def _answer(token: str, invited: Invitation, acceptance: Acceptance | None) -> Any:
+def _answer(token: str, invited: Invitation, acceptance: Acceptance | None, password_hash: str | None = None) -> Any:
     if acceptance is None:
         return secret_links.dead_link()
     if acceptance.member is None:
         fault = _TAKEN if acceptance.outcome == "taken" else f"You are a member of {invited.workspace_name} already."
         return _page(token, invited, 409, sign_in_fault=fault)
     answer = flask.redirect(HOME, 303)
-    admit(answer, acceptance.member)
+    member = acceptance.member
+    account = password_hash and Account(member.user_id, member.email, member.name, password_hash)
+    admit(answer, member, account or None)
     return answer
 
 

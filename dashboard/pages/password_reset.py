@@ -6,11 +6,12 @@ from typing import Any
 
 import flask
 
+from dashboard import devices, sign_in_attempts
 from dashboard.cooperation import compute
-from dashboard.guesses import wait_for_address
 from dashboard.pages import forms, secret_links
 from models import password_reset, user
 from models.password_reset import PasswordReset
+from models.user import Account
 
 password_reset_pages = flask.Blueprint("password-reset-pages", __name__)
 secret_links.register(password_reset_pages)
@@ -34,14 +35,17 @@ def set_password(token: str) -> Any:
     fault = forms.new_password_fault(password, reset.email, reset.name)
     if fault:
         return _page(token, reset, 422, fault=fault)
-    wait = wait_for_address()
+    wait = sign_in_attempts.wait_by_address()
     if wait:
         page = _page(token, reset, 429, fault=forms.too_many(wait))
         page.headers["Retry-After"] = str(wait)
         return page
-    if not password_reset.use(token, reset, compute(user.hash_password, password)):
+    new_hash = compute(user.hash_password, password)
+    if not password_reset.use(token, reset, new_hash):
         return secret_links.dead_link()
-    return flask.render_template("password_changed.html")
+    answer = flask.make_response(flask.render_template("password_changed.html"))
+    devices.remember(answer, Account(reset.user_id, reset.email, reset.name, new_hash))
+    return answer
 
 
 def _page(token: str, reset: PasswordReset, status: int = 200, **facts: Any) -> Any:

@@ -16,9 +16,9 @@ from dashboard.access import COOKIE, settings, signed_in
 from dashboard.cookies import VISITOR, set_cookie
 from dashboard.own_paths import own_path
 from dashboard.proxies import client_address
-from models import audit, session
+from models import audit, session, user
 from models.audit import Actor
-from models.user import Membership
+from models.user import Account, Membership
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
 
@@ -39,26 +39,30 @@ def sign_in() -> Any:
     visitor = flask.request.cookies.get(VISITOR, "")
     csrf.check(settings().secret_key, visitor, settings().url)
     email, password = flask.request.form.get("email", ""), flask.request.form.get("password", "")
-    attempt = sign_in_attempts.begin(email, visitor)
+    attempt = sign_in_attempts.begin(email)
     if attempt.wait_seconds:
         closed = _form(email, wait=attempt.wait_seconds)
         closed.headers["Retry-After"] = str(attempt.wait_seconds)
         return closed, 429
-    member = sign_in_attempts.finish(attempt, password)
-    if member is None:
+    account = sign_in_attempts.finish(attempt, password)
+    member = user.first_membership(account) if account else None
+    if account is None or member is None:
         return _form(email, wrong=True), 401
     answer = flask.redirect(_next(), 303)
-    admit(answer, member)
-    devices.remember(answer, attempt.account)
+    admit(answer, member, account)
     return answer
 
 
-def admit(answer: Any, member: Membership) -> None:
-    """Sign the browser in to the member's workspace, in place of whoever was signed in before."""
-    former = signed_in()
-    if former is not None:
-        session.end(former, flask.request.cookies[COOKIE])
-    token = session.start(member)
+def admit(answer: Any, member: Membership, account: Account | None = None) -> None:
+    """Sign the browser in to the member's workspace, in place of whoever was signed in before.
+
+    `account` is the one whose password the person has just proved or set; without it the present session is the proof.
+    Raises `Conflict` where that proof does not hold any more.
+    """
+    password_hash = account.password_hash if account else None
+    token = session.start(member, password_hash=password_hash, former=flask.request.cookies.get(COOKIE))
+    if account is not None:
+        devices.remember(answer, account)
     actor = Actor("user", member.user_id, member.name or member.email)
     address = {"address": client_address()}
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id, address)

@@ -17,7 +17,7 @@ import settings
 from dashboard import devices, sign_in_failures
 from dashboard.sign_in_failures import SignInFailures
 from ephemeral import connection, sign_ins
-from models import audit, database, user, workspace
+from models import audit, database, password_reset, user, workspace
 from rules.sign_in_delays import Delays
 from tests.dashboard.cast import PASSWORD, Producer
 from tests.dashboard.test_access import add_person, sign_in, token_in
@@ -191,7 +191,7 @@ class TestTheDeviceCookie:
         assert attempt(bobs, password=PASSWORD, address="192.0.2.1").status_code == 429
 
     def test_remembers_five_accounts_at_most(self, app: flask.Flask) -> None:
-        accounts = [devices.Account(f"{number}@example.com", "hash") for number in range(7)]
+        accounts = [user.Account(str(number), f"{number}@example.com", "", "hash") for number in range(7)]
         value = ""
         for account in accounts:
             with app.test_request_context(headers={"Cookie": f"{devices.COOKIE}={value}"}):
@@ -201,6 +201,95 @@ class TestTheDeviceCookie:
         with app.test_request_context(headers={"Cookie": f"{devices.COOKIE}={value}"}):
             good = [devices.device_id(account) is not None for account in accounts]
         assert good == [False] * 2 + [True] * 5
+
+
+class TestOtherPages:
+    """The page of an invitation and the change of a password take and give the device cookie, and count failures."""
+
+    @pytest.fixture
+    def invitation(self, charlie: Producer) -> str:
+        """The path of a link to Charlie's workspace."""
+        answer = charlie.post("/api/invitations", {"email": "dora@example.com", "role": "viewer"})
+        return str(answer.json["invitation"]["url"]).removeprefix("http://localhost")
+
+    def send(self, browser: FlaskClient, path: str, page: str, address: str = "192.0.2.1", **fields: str) -> Any:
+        peer = {"REMOTE_ADDR": address}
+        token = token_in(browser.get(page, environ_overrides=peer).text)
+        return browser.post(path, data={"csrf_token": token, **fields}, environ_overrides=peer)
+
+    def accept(self, browser: FlaskClient, path: str, **fields: str) -> Any:
+        return self.send(browser, f"{path}/sign-in", path, **{"email": BOB, "password": PASSWORD, **fields})
+
+    def test_an_attack_keeps_nobody_from_accepting_who_has_signed_in_before(
+        self, bobs: FlaskClient, attack: Any, invitation: str
+    ) -> None:
+        attack(20)
+        assert self.accept(bobs.application.test_client(), invitation).status_code == 429
+        assert self.accept(bobs, invitation).status_code == 303
+
+    def test_a_browser_that_accepts_has_signed_in_before(self, bobs: FlaskClient, attack: Any, invitation: str) -> None:
+        new = bobs.application.test_client()
+        assert self.accept(new, invitation, password="wrong").status_code == 401
+        assert new.get_cookie(devices.COOKIE) is None
+        assert self.accept(new, invitation).status_code == 303
+        new.delete_cookie("beckon_session")
+        attack(8)
+        assert attempt(new, password=PASSWORD, address="192.0.2.9").status_code == 303
+
+    def test_a_browser_that_creates_an_account_has_signed_in_before(
+        self, app: flask.Flask, attack: Any, invitation: str
+    ) -> None:
+        new, password = app.test_client(), "unrelated lamp thursday rain"
+        answer = self.send(new, f"{invitation}/account", invitation, name="Dora", password=password)
+        assert answer.status_code == 303
+        new.delete_cookie("beckon_session")
+        attack(8, "dora@example.com")
+        assert attempt(new, "dora@example.com", password, "192.0.2.9").status_code == 303
+
+    def test_a_browser_that_changes_the_password_has_signed_in_with_the_new_one(
+        self, bobs: FlaskClient, attack: Any
+    ) -> None:
+        new = "unrelated lamp thursday rain"
+        assert attempt(bobs, password=PASSWORD, address="192.0.2.1").status_code == 303
+        attack(8)
+        assert self.send(bobs, "/account/password", "/account", old=PASSWORD, new=new).status_code == 303
+        bobs.delete_cookie("beckon_session")
+        assert attempt(bobs, password=new, address="192.0.2.9").status_code == 303
+
+    def test_a_browser_that_resets_the_password_has_signed_in_with_the_new_one(
+        self, bobs: FlaskClient, attack: Any
+    ) -> None:
+        path = f"/password-resets/{as_service(lambda: password_reset.issue(BOB, audit.SYSTEM))}"
+        new, password = bobs.application.test_client(), "unrelated lamp thursday rain"
+        assert self.send(new, path, path, password=password).status_code == 200
+        attack(8)
+        assert attempt(new, password=password, address="192.0.2.9").status_code == 303
+
+    def test_failures_are_counted_and_written_as_those_of_the_form(
+        self, bobs: FlaskClient, alice: Producer, invitation: str
+    ) -> None:
+        before = counted("failed")
+        self.accept(bobs.application.test_client(), invitation, password="wrong")
+        attempt(bobs, password=PASSWORD, address="192.0.2.1")
+        self.send(bobs, "/account/password", "/account", old="wrong", new="unrelated lamp thursday rain")
+        bobs.application.extensions["sign_in_failures"].close()
+        assert counted("failed") - before == 2
+        assert len(failures_written(alice.workspace_id)) == 2
+
+    def test_a_password_that_changes_while_the_person_signs_in_is_no_proof_any_more(
+        self, bobs: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        matches = user.password_matches
+
+        def change_meanwhile(*arguments: Any) -> bool:
+            answer = matches(*arguments)
+            as_service(lambda: user.set_password(str(user.id_of(BOB)), "another password"))
+            return answer
+
+        monkeypatch.setattr(user, "password_matches", change_meanwhile)
+        answer = attempt(bobs, password=PASSWORD)
+        assert (answer.status_code, bobs.get_cookie("beckon_session")) == (409, None)
+        assert "Sign in again" in answer.text
 
 
 class TestAnUnknownAccount:
