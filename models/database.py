@@ -30,6 +30,8 @@ Row = dict[str, Any]
 
 #: The process's pool. A statement that takes longer than this many ms is ended by the server.
 STATEMENT_TIMEOUT_MS = 30_000
+#: The mode of a transaction that names none, whatever the session's default is.
+_ISOLATION = "isolation level read committed"
 
 # Ids are texts everywhere in the application; peewee has psycopg2 make UUID objects of them.
 _ID = new_type((2950,), "ID", lambda text, _: text)
@@ -58,8 +60,15 @@ def _first_statement(role: Role | None, workspace: str, last: str) -> str:
     settings = {
         "beckon.workspace": workspace,
         "beckon.clock_offset": f"'{clock.OFFSET_SECONDS}'",
+        # Without this, a temporary table that another client of a pooler left is read in place of ours.
+        "search_path": "'public, pg_temp'",
+        "row_security": "'on'",
+        # What is acknowledged is on disk. An operator's stricter or weaker choice that is durable stays.
+        "synchronous_commit": "case current_setting('synchronous_commit') when 'off' then 'on' "
+        "else current_setting('synchronous_commit') end",
         "timezone": "'UTC'",
         "statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'",
+        "lock_timeout": "'0'",
         "idle_in_transaction_session_timeout": "'60000'",
     }
     if role is not None:
@@ -84,9 +93,10 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         """Bind every later transaction to `role`; to nothing for the owner."""
         self._role = role
         self._opening = _first_statement(role, "%s", "current_user")
-        self._prefix = _first_statement(role, "''", _proof(role))
+        first = _first_statement(role, "''", _proof(role))
+        self._prefix = f"set transaction {_ISOLATION}; {first}"
 
-    def begin(self, workspace_id: str = "", mode: str = "") -> None:
+    def begin(self, workspace_id: str = "", mode: str = _ISOLATION) -> None:
         """Begin a transaction, bound in the same round trip. `mode` is SQL's transaction mode.
 
         Raises RoleRefused where another role would act.

@@ -46,6 +46,24 @@ $$;
 
 _ATTRIBUTES = "login nosuperuser nobypassrls nocreatedb nocreaterole noreplication"
 
+#: A role may set its own defaults, and with them keep every later session of its login from working.
+_RESET_SETTINGS = """
+do $$
+declare
+    change text;
+begin
+    for change in
+        select format('alter role %s %s reset all', setrole::regrole,
+            case when setdatabase <> 0 then format('in database %I', datname) else '' end)
+        from pg_db_role_setting left join pg_database d on d.oid = setdatabase
+        where setrole in ({roles})
+    loop
+        execute change;
+    end loop;
+end
+$$;
+"""
+
 #: Everything of ours in the database that the superuser owned. PostgreSQL refuses `reassign owned` for that role.
 HAND_OVER = f"""
 do $$
@@ -91,12 +109,17 @@ MAKE_DATABASE = f"create database {OWNER} owner {OWNER};"
 
 
 def set_up(passwords: Mapping[str, str]) -> list[str]:
-    """Statements that make the three roles log in with these passwords, and nobody else. They may be run again."""
+    """Statements that make the three roles log in with these passwords, and nobody else. They may be run again.
+
+    The programs' roles get their defaults back: a login can change its own password and settings.
+    """
     app_and_service = [role for role in passwords if role != OWNER]
+    literals = ", ".join(f"'{role}'::regrole" for role in app_and_service)
     return [
         _FREE_THE_NAME,
         *(_MAKE.format(role=role) for role in passwords),
         *(f"alter role {role} {_ATTRIBUTES} password '{password}';" for role, password in passwords.items()),
+        _RESET_SETTINGS.format(roles=literals),
         f"grant {', '.join(app_and_service)} to {OWNER} with inherit false, set true;",
         f"alter role {SUPERUSER} nologin password null;",
     ]

@@ -28,14 +28,15 @@ _LEFTOVERS_SECONDS = 20.0
 def set_up(servers: embedded.Servers, passwords: Mapping[str, str]) -> None:
     """Make the roles with these passwords, and the database, in a cluster that no server runs.
 
-    A cluster of an older version, in which everybody was its superuser, is handed over with everything that is in it.
-    One that is up to date is left alone. Raises EmbeddedError.
+    Passwords and attributes are set at each start, because a login may change some of its own. A cluster of an older
+    version, in which everybody was its superuser, is handed over once with everything that is in it. Raises
+    EmbeddedError.
     """
     digest = hashlib.sha256(json.dumps([_VERSION, _HBA, dict(passwords)]).encode()).hexdigest()
     done = servers.cluster / "beckon_roles"
+    _run_alone(servers, "postgres", roles.set_up(passwords))
     if done.is_file() and done.read_text() == digest:
         return
-    _run_alone(servers, "postgres", roles.set_up(passwords))
     is_new = f'"{roles.OWNER}"' not in _run_alone(servers, "postgres", [roles.DATABASES])
     own = roles.MAKE_DATABASE if is_new else roles.OWN_DATABASE
     _run_alone(servers, "postgres", [own])

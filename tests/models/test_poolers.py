@@ -87,6 +87,44 @@ def test_what_another_client_left_in_the_session_counts_for_nothing(pooled, logi
             assert value("show statement_timeout") == "30s"
 
 
+@needs_pgbouncer
+@pytest.mark.parametrize(
+    "left",
+    [
+        ("create temp table workspaces (id uuid)", "create temp table api_keys (id uuid)"),
+        ("set search_path = pg_temp, pg_catalog",),
+        ("set row_security = off",),
+        ("set session characteristics as transaction isolation level serializable",),
+        ("set lock_timeout = 1",),
+        ("set synchronous_commit = off",),
+    ],
+    ids=lambda left: left[0],
+)
+def test_a_setting_or_table_of_another_session_changes_no_transaction(pooled, login, alices, closed, left):
+    url = login(pooled, "beckon_app")
+    _leave_behind(url, *left)
+    database.open_pool(url, "beckon_app", 4)
+    for ask in (transaction, connection):
+        with ask():
+            assert value(TWO_WORKSPACES) == 0
+            assert value("show search_path") == "public, pg_temp"
+            assert value("show row_security") == "on"
+            assert value("show transaction_isolation") == "read committed"
+            assert value("show lock_timeout") == "0"
+            assert value("show synchronous_commit") == "on"
+    with acting_as(alices):
+        assert value(TWO_WORKSPACES) == 1
+
+
+@pytest.mark.parametrize("set_by_the_operator", ["local", "remote_write", "remote_apply"])
+def test_a_durability_that_the_operator_set_is_kept(database_urls, closed, set_by_the_operator):
+    options = quote(f"-c synchronous_commit={set_by_the_operator}")
+    database.open_pool(f"{database_urls.app}&options={options}", "beckon_app", 2)
+    for ask in (transaction, connection):
+        with ask():
+            assert value("show synchronous_commit") == set_by_the_operator
+
+
 @pytest.mark.parametrize("ask", [transaction, connection, snapshot])
 def test_what_a_server_or_a_url_sets_for_its_sessions_counts_for_nothing(database_urls, alices, closed, ask):
     set_elsewhere = (f"-c timezone=Asia/Tokyo -c beckon.workspace={alices} "

@@ -328,6 +328,39 @@ def test_lost_passwords_are_replaced_and_an_interrupted_setup_is_done_again(clus
             psycopg2.connect(url.format("owner"))
 
 
+LOCKS_OUT = (
+    "alter role current_user password 'another'",
+    "alter role current_user set search_path = 'pg_temp'",
+    "alter role current_user in database beckon set row_security = off",
+    "alter role current_user in database postgres set default_transaction_read_only = on",
+)
+
+
+@pytest.mark.parametrize("role", ["beckon_app", "beckon_service"])
+def test_a_start_undoes_what_a_program_s_login_changed_of_itself(cluster, role):
+    embedded_roles.set_up(cluster, PASSWORDS)
+    with running(cluster) as owners:
+        own = owners.replace("beckon:", f"{role}:", 1).format(PASSWORDS[role])
+        with asking(own) as cursor:
+            for statement in LOCKS_OUT:
+                cursor.execute(statement)
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(own)
+    embedded_roles.set_up(cluster, PASSWORDS)
+    with running(cluster):
+        assert ask(own, "select current_user::text") == [(role,)]
+        assert ask(own, "select setrole::regrole::text, setconfig from pg_db_role_setting") == []
+
+
+def test_a_start_keeps_what_the_owner_set_for_itself(cluster):
+    embedded_roles.set_up(cluster, PASSWORDS)
+    with running(cluster) as url, asking(url.format("owner")) as cursor:
+        cursor.execute("alter role current_user set work_mem = '7MB'")
+    embedded_roles.set_up(cluster, PASSWORDS)
+    with running(cluster) as url:
+        assert ask(url.format("owner"), "show work_mem") == [("7MB",)]
+
+
 def test_a_setup_that_postgresql_refuses_is_one_line_without_a_password(cluster):
     with pytest.raises(embedded.EmbeddedError) as refused:
         embedded_roles.set_up(cluster, {"beckon": "secret-word", "pg_refused": "secret-word"})
