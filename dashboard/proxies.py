@@ -24,8 +24,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: Where the environment has the socket's own peer, empty for a forwarded request.
 _DIRECT_PEER = "beckon.direct_peer"
 _FOR, _PROTO, _HOST = "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"
-#: Headers that proxies add, whoever they belong to.
-_PROXY_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+#: Headers that proxies add, whoever they belong to, by the names of WSGI; those of X-Forwarded-* are all among them.
+_PROXY_HEADERS = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "FORWARDED", "VIA", "X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "X_ORIGINAL_FORWARDED_FOR",
+        "X_ENVOY_EXTERNAL_ADDRESS", "TRUE_CLIENT_IP", "CF_CONNECTING_IP", "FASTLY_CLIENT_IP",
+    )
+)  # fmt: skip
 #: Whoever has one address of IPv6 has the whole network of this size.
 _IPV6_PREFIX = 64
 

@@ -13,21 +13,13 @@ from typing import Any
 import flask
 
 from dashboard.access import settings
-
-#: By the names of WSGI; those that begin with X-Forwarded are all among them.
-_FORWARDING = frozenset(
-    f"HTTP_{name}"
-    for name in (
-        "FORWARDED", "VIA", "X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "X_ORIGINAL_FORWARDED_FOR",
-        "X_ENVOY_EXTERNAL_ADDRESS", "TRUE_CLIENT_IP", "CF_CONNECTING_IP", "FASTLY_CLIENT_IP",
-    )
-)  # fmt: skip
+from dashboard.proxies import direct_peer
 
 
 def accepts_sandbox() -> bool:
     """Whether this request may be signed with the sandbox's own secrets."""
     environ = flask.request.environ
-    return settings().sandbox != "off" and is_loopback(socket_peer(environ)) and not is_forwarded(environ)
+    return settings().sandbox != "off" and is_loopback(socket_peer(environ)) and direct_peer() is not None
 
 
 def socket_peer(environ: Mapping[str, Any]) -> str:
@@ -44,8 +36,3 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) else None
     return (mapped or peer).is_loopback
-
-
-def is_forwarded(environ: Mapping[str, Any]) -> bool:
-    """Whether a proxy says that it passed the request on."""
-    return any(name.startswith("HTTP_X_FORWARDED") or name in _FORWARDING for name in environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import time
 from dataclasses import replace
@@ -110,6 +111,22 @@ def test_behind_proxy_fix_the_sockets_own_peer_decides() -> None:
     assert seen["REMOTE_ADDR"] == "127.0.0.1"
     assert loopback.socket_peer(seen) == "203.0.113.9"
     assert loopback.socket_peer({"REMOTE_ADDR": "127.0.0.1", "werkzeug.proxy_fix.orig": {}}) == ""
+
+
+class TestBehindAProxyOnThisMachine:
+    """The proxy and the sandbox have the same address."""
+
+    @pytest.fixture
+    def told(self, told: settings.Settings) -> settings.Settings:
+        return replace(told, trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
+
+    @DOORS
+    def test_the_sandbox_is_heard_and_what_the_proxy_passed_on_is_not(self, client: FlaskClient, door: str) -> None:
+        for header in ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "VIA"):
+            assert tell(client, door, **{f"HTTP_{header}": "127.0.0.1"}) == 403
+        assert kept() == []
+        assert tell(client, door) == 200
+        assert marks() == [True]
 
 
 @DOORS

@@ -131,7 +131,10 @@ def test_a_limit_by_address_counts_a_whole_network_of_ipv6(app: flask.Flask) -> 
 def test_a_forwarded_request_has_no_direct_peer_whoever_forwarded_it(app: flask.Flask) -> None:
     assert str(seen(app, "127.0.0.1")["direct"]) == "127.0.0.1"
     assert str(seen(app, PROXY)["direct"]) == PROXY
-    for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP"):
+    for header in (
+        "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP", "X-Client-IP",
+        "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Envoy-External-Address",
+    ):  # fmt: skip
         for peer in ("127.0.0.1", PROXY):
             assert seen(app, peer, **{header: "x"})["direct"] is None, (header, peer)
 
