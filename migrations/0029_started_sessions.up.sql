@@ -2,21 +2,24 @@
 
 -- Starts a session for a member, in place of the session `former`; false where the account, its membership or the proof
 -- is not what it was. The proof is the hash of the password that was given, or else the session `former`. The account
--- is locked: whoever changes its password or takes its address over ends this session too, or is seen here.
+-- is locked: whoever changes its password or takes its address over ends this session too, or is seen here. A session
+-- that another one proves ends when that one would have, so that a stolen cookie cannot be kept alive for good.
 create function start_session(new_session bytea, account uuid, workspace uuid, lifetime interval, proven_hash text,
     former bytea) returns boolean
     language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     present_hash text;
+    ends_at timestamptz := beckon_now() + lifetime;
 begin
     select u.password_hash into present_hash from users u where u.id = account and u.email is not null for share;
     if not found or proven_hash <> present_hash then
         return false;
     end if;
-    if proven_hash is null and former is not null
-        and not exists (select from find_session(former) s where s.user_id = account)
-    then
-        return false;
+    if proven_hash is null and former is not null then
+        select s.expires_at into ends_at from find_session(former) s where s.user_id = account;
+        if not found then
+            return false;
+        end if;
     end if;
     perform from memberships m where m.user_id = account and m.workspace_id = workspace for share;
     if not found then
@@ -24,7 +27,7 @@ begin
     end if;
     delete from sessions s where s.token_hash = former;
     insert into sessions (token_hash, user_id, workspace_id, expires_at)
-        values (new_session, account, workspace, beckon_now() + lifetime);
+        values (new_session, account, workspace, ends_at);
     return true;
 end
 $$;

@@ -138,10 +138,13 @@ def find_account(email: str) -> Account | None:
     return None if columns is None else Account(**columns)
 
 
-def rename(session_token: str, name: str) -> None:
-    """Give the person whose session's cookie this is another name."""
-    with connection():
-        value("select rename_person(%s, %s)", (links.digest(session_token), name))
+def rename(session_token: str, actor: Actor, name: str) -> None:
+    """Change the name of the person whose session's cookie this is. Each of their workspaces has a line in its audit
+    log."""
+    with transaction():
+        for former in rows("select * from rename_person(%s, %s)", (links.digest(session_token), name)):
+            detail = {"from": former["former_name"], "to": name}
+            audit.record(former["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 
 
 def change_password(session_token: str, actor: Actor, old_hash: str, new_hash: str) -> bool:

@@ -38,7 +38,7 @@ def rename() -> Any:
     fault = forms.name_fault(name)
     if fault:
         return _page(call, 422, name_fault=fault)
-    user.rename(flask.request.cookies[COOKIE], name)
+    user.rename(flask.request.cookies[COOKIE], call.actor, name)
     return frame.go("/account", "Your name is changed.")
 
 

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import settings
-from models import database, user
+from models import database, session, user
 from tests.dashboard.cast import PASSWORD, Producer
 from tests.dashboard.test_access import add_person, sign_in, token_in
 
@@ -133,3 +133,41 @@ def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
     assert former is not None
     bob.set_cookie("beckon_session", former.value)
     assert bob.get("/api/contacts").status_code == 401
+
+
+def test_a_session_that_switches_workspaces_ends_no_later(bob: FlaskClient, alice: Producer, charlie: Producer) -> None:
+    join(charlie.workspace_id, "viewer")
+    first = bob.get_cookie("beckon_session")
+    assert first is not None
+    before = session.find(first.value)
+    assert before is not None
+    for workspace_id in (charlie.workspace_id, alice.workspace_id):
+        assert send(bob, "/account/workspace", workspace=workspace_id).status_code == 303
+    last = bob.get_cookie("beckon_session")
+    assert last is not None
+    after = session.find(last.value)
+    assert after is not None
+    assert (after.expires_at, after.workspace_id) == (before.expires_at, alice.workspace_id)
+
+
+def test_a_session_that_accepts_an_invitation_ends_no_later(bob: FlaskClient, charlie: Producer) -> None:
+    answer = charlie.post("/api/invitations", {"email": "another@example.com", "role": "viewer"})
+    path = str(answer.json["invitation"]["url"]).removeprefix("http://localhost")
+    first = bob.get_cookie("beckon_session")
+    assert first is not None
+    before = session.find(first.value)
+    assert before is not None
+    assert bob.post(f"{path}/accept", data={"csrf_token": token_in(bob.get(path).text)}).status_code == 303
+    last = bob.get_cookie("beckon_session")
+    assert last is not None
+    after = session.find(last.value)
+    assert after is not None
+    assert (after.expires_at, after.workspace_id) == (before.expires_at, charlie.workspace_id)
+    assert session.find(first.value) is None
+
+
+def test_a_changed_name_is_in_the_audit_log(bob: FlaskClient, alice: Producer) -> None:
+    send(bob, "/account/name", name="Alice")
+    newest = alice.get("/api/audit").json["entries"][0]
+    assert (newest["action"], newest["actorName"]) == ("user.renamed", "Bob")
+    assert newest["detail"] == {"from": "Bob", "to": "Alice"}

@@ -402,3 +402,18 @@ def test_expired_links_are_removed_in_time(alices: str, by_alice: Actor) -> None
 def test_a_token_is_256_random_bits() -> None:
     assert len({links.new_token() for _ in range(100)}) == 100
     assert len(links.new_token()) == 43
+
+
+@pytest.mark.usefixtures("at_the_dashboard")
+def test_what_an_account_invited_ends_when_it_loses_its_address(alices: str, charlies: str, by_alice: Actor) -> None:
+    issued = invitation.create(charlies, "squatter@example.com", "owner", SYSTEM)
+    squatter = new_account(issued.shown_token, "squatter@example.com", "Squatter")
+    assert squatter is not None
+    assert squatter.member is not None
+    kept = invitation.create(charlies, "dora@example.com", "owner", Actor("user", squatter.member.user_id, "Squatter"))
+    assert invitation.find(kept.shown_token) is not None
+    proof = invitation.create(alices, "squatter@example.com", "viewer", by_alice)
+    assert new_account(proof.mailed_token, "squatter@example.com", "The person") is not None
+    assert invitation.find(kept.shown_token) is None
+    assert new_account(kept.shown_token) is None
+    assert invitation.pending(charlies) == []
