@@ -45,7 +45,7 @@ class Asked:
         """The body as a JSON object, `{}` where it is something else."""
         try:
             found = json.loads(self.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -142,3 +142,14 @@ def every_address() -> list[str]:
     """Addresses of this machine besides 127.0.0.1."""
     found: list[Any] = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM)
     return sorted({str(entry[4][0]) for entry in found} - {"127.0.0.1"} | {"127.0.0.2"})
+
+
+@pytest.mark.parametrize("path", ["/_sandbox/faults", "/_sandbox/events", "/v2/messages", "/v25.0/157/messages"])
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"1" * 5000, b'{"provider": null, "event": [], "messageId": {}}'],
+    ids=["deep list", "deep object", "no text", "long number", "wrong types"],
+)
+def test_a_body_that_cannot_be_read_is_answered_as_invalid(sandbox: Running, path: str, body: bytes) -> None:
+    headers = {**own(sandbox), "Content-Type": "application/json", "Authorization": "Bearer x"}
+    assert 400 <= answer(sandbox, "POST", path, headers, body)[0] < 500
