@@ -151,8 +151,8 @@ def test_a_password_that_was_changed_meanwhile_is_not_changed_again(alice: Membe
 
 
 def test_a_name_is_changed_by_a_session_alone(alice: Membership) -> None:
-    user.rename(session.start(alice), "Alice Byron")
-    user.rename("no session", "Mallory")
+    user.rename(session.start(alice), SYSTEM, "Alice Byron")
+    user.rename("no session", SYSTEM, "Mallory")
     account = user.find_account(ALICE)
     assert account is not None
     assert account.name == "Alice Byron"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -16,6 +19,29 @@ from sandbox.server import Running
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 LOOPBACK = ("127.0.0.0/8",)
 URL = "https://hooks.slack.com/services/T000/B000/hushhush"
+
+
+class Receiver(HTTPServer):
+    """Notes the Host of each call, and answers the next of its statuses."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Calls)
+        self.hosts: list[str] = []
+        self.statuses: list[int] = []
+
+
+class _Calls(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Receiver)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.hosts.append(self.headers["Host"])
+        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def webhook_account(*networks: str) -> Account:
@@ -98,26 +124,35 @@ def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatc
         call_webhook(webhook_account(), "https://mixed.example.com/in")
 
 
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver on this machine, which takes every Host."""
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
 def test_the_connection_is_made_to_the_address_that_was_checked(
-    sandbox: Running, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = int(sandbox.url.rpartition(":")[2])
-    asked = resolving(monkeypatch, ["127.0.0.1"])
+    names = resolving(monkeypatch, ["127.0.0.1"])
 
-    call_webhook(webhook_account(*LOOPBACK), f"http://rebinds.example.com:{port}/_webhook/in")
+    call_webhook(webhook_account(*LOOPBACK), f"http://rebinds.example.com:{receiver.server_port}/in")
 
-    assert asked.count("rebinds.example.com") == 1
-    assert sandbox.messages("webhook")[0]["headers"]["host"] == f"rebinds.example.com:{port}"
+    assert names.count("rebinds.example.com") == 1
+    assert receiver.hosts == [f"rebinds.example.com:{receiver.server_port}"]
 
 
-def test_a_name_is_judged_again_on_every_attempt(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = int(sandbox.url.rpartition(":")[2])
-    asked = resolving(monkeypatch, ["127.0.0.1"])
-    sandbox.fault("webhook", "http_429", seconds=0)
+def test_a_name_is_judged_again_on_every_attempt(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = resolving(monkeypatch, ["127.0.0.1"])
+    receiver.statuses = [429, 200]
 
-    call_webhook(webhook_account(*LOOPBACK), f"http://again.example.com:{port}/_webhook/in")
+    call_webhook(webhook_account(*LOOPBACK), f"http://again.example.com:{receiver.server_port}/in")
 
-    assert asked.count("again.example.com") == 2
+    assert names.count("again.example.com") == 2
 
 
 def test_a_name_that_does_not_resolve_is_a_network_error(monkeypatch: pytest.MonkeyPatch) -> None:
