@@ -45,7 +45,8 @@ class Breakable:
     def prepare(self) -> None:
         self.start_postgres()
         self.start_redis()
-        real.run_sql(self.admin_url, "create database beckon")
+        roles = (f"create role {role} login" for role in real.ROLES)
+        real.run_sql(self.admin_url, "create database beckon", *roles)
         migrations.migrate(self.servers.database_url)
 
     def start_postgres(self) -> None:

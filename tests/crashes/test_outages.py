@@ -24,7 +24,7 @@ from models.audit import SYSTEM
 from models.database import acting_as, rows, value
 from programs import PATIENT, Program, Programs
 from sandbox.server import Running
-from servers import EMPTY_EVERY_TABLE, run_sql
+from servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
 from tasks import broker
 from waiting import eventually
 from workers import embedded
@@ -54,6 +54,8 @@ def broken(
 ) -> Iterator[Programs]:
     """The means to start processes on the servers that break; this process looks at the same ones."""
     monkeypatch.setenv("DATABASE_URL", servers.servers.database_url)
+    for name, role in zip(("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), ROLES, strict=True):
+        monkeypatch.setenv(name, with_user(servers.servers.database_url, role))
     monkeypatch.setenv("REDIS_URL", servers.redis_url)
     told = settings_module.load()
     run_sql(servers.servers.database_url, EMPTY_EVERY_TABLE)

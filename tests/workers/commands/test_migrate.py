@@ -31,6 +31,9 @@ def older(url, monkeypatch):
     migrations.revert(url, RUNS)
     real.run_sql(url, *HISTORY)
     monkeypatch.setenv("DATABASE_URL", url)
+    # With the owner's URL alone the command acts as the service in the same database.
+    for name in ("DATABASE_APP_URL", "DATABASE_SERVICE_URL"):
+        monkeypatch.delenv(name, raising=False)
     return url
 
 

@@ -101,7 +101,8 @@ def test_an_unknown_workspace_is_refused_with_the_known_ones(alice, beckon):
 
 
 def test_a_database_that_is_away_is_one_line(beckon):
-    refused = beckon("trigger", "contact.created", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", code=1)
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    refused = beckon("trigger", "contact.created", DATABASE_SERVICE_URL=away, code=1)
     assert refused.stderr.startswith("beckon: PostgreSQL does not answer (")
     assert refused.stderr.count("\n") == 1
 
