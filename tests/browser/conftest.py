@@ -118,9 +118,15 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(chromium: Browser, address: str, alice: Producer) -> Iterator[Any]:
-    """`visit(viewport, color_scheme)`: Bob, an operator in Alice's workspace, signed in; nothing may be complained."""
-    add_person(alice.workspace_id, "operator")
+def role() -> str:
+    """What Bob is in Alice's workspace."""
+    return "operator"
+
+
+@pytest.fixture
+def visit(chromium: Browser, address: str, alice: Producer, role: str) -> Iterator[Any]:
+    """`visit(viewport, color_scheme)`: Bob, signed in to Alice's workspace; nothing may be complained."""
+    add_person(alice.workspace_id, role)
     contexts, visitors = [], []
 
     def arrive(viewport: dict[str, int] = DESKTOP, color_scheme: Any = "light") -> Visitor:

@@ -61,6 +61,7 @@ def test_a_kind_and_a_time_are_chosen_and_stand_in_the_address(visit: Any, autom
     ) == {"dot run-comment_reply"}
 
 
+@pytest.mark.parametrize("role", ["owner"])
 def test_a_switch_is_turned_with_the_keyboard(visit: Any, alice: Producer) -> None:
     page = visit().go("/settings")
     switch = page.get_by_role("switch", name="Statistics in the API")
