@@ -37,7 +37,8 @@ OURS_OF_THE_APPLICATION = (
 #: A running copy, servers that break, a browser or filled tables serve all tests of such a file.
 WHOLE = (
     "tests/browser/", "tests/crashes/test_outages.py", "tests/dashboard/test_route_access.py", "tests/journeys/",
-    "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py", "tests/workers/test_up.py",
+    "tests/models/test_owner.py", "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py",
+    "tests/workers/test_up.py",
 )  # fmt: skip
 
 _running: real.TestServers | None = None

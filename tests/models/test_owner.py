@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,17 @@ def server() -> Iterator[str]:
     try:
         own.start(postgres=True, valkey=False)
         admin = real.with_database(own.servers.database_url, "postgres")
-        real.run_sql(admin, "drop role beckon_app, beckon_service")
+        real.run_sql(admin, *(f"drop role {name}" for name in real.ROLES))
         yield admin
     finally:
         own.stop()
+
+
+def make_roles(server: str) -> None:
+    """Make the two roles where no owner has made them yet."""
+    for name in real.ROLES:
+        with suppress(psycopg2.errors.DuplicateObject):
+            real.run_sql(server, f"create role {name} nologin")
 
 
 # In this order: who makes the roles comes before who is granted them.
@@ -81,6 +88,8 @@ def owned(request: pytest.FixtureRequest, server: str) -> Iterator[Owned]:
     """A migrated database of such an owner, with a shop in it."""
     way, inherits = WAYS[request.param]
     owner = f"shop_{list(WAYS).index(request.param)}"
+    if request.param != "makes the roles":
+        make_roles(server)
     real.run_sql(
         server,
         f"create role {owner} login nosuperuser nobypassrls", way.format(owner=owner),
@@ -312,6 +321,7 @@ def test_a_migration_changes_rows_as_the_service_and_its_functions_are_handed_ov
 
 def test_an_owner_who_may_not_make_the_roles_is_told_what_to_run_in_one_line(server):
     name = f"poor_{os.getpid()}"
+    make_roles(server)
     real.run_sql(server, f"create role {name} login", f"create database {name} owner {name}")
     url = real.with_user(real.with_database(server, name), name)
     with pytest.raises(migrations.MigrationRefused) as refused:
@@ -320,6 +330,6 @@ def test_an_owner_who_may_not_make_the_roles_is_told_what_to_run_in_one_line(ser
     assert "\n" not in words
     remedy = words.split("as a superuser run: ")[1]
     assert remedy.endswith(f"grant beckon_app, beckon_service to {name} with inherit false, set true")
-    # The roles are there on this server by now, so only the last part is missing; it is what is needed.
+    # The roles exist on this server, so only the last part of the remedy is missing.
     real.run_sql(server, remedy.split("; ")[-1])
     assert migrations.migrate(url)
