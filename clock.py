@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 OFFSET_SECONDS = float(os.environ.get("BECKON_CLOCK_OFFSET") or 0)
 
 
-def shifted(real: datetime) -> datetime:
+def shift(real: datetime) -> datetime:
     """A moment of the real world, such as a provider told it, in the application's time."""
     return real + timedelta(seconds=OFFSET_SECONDS)
 
 
 def now() -> datetime:
     """The application's present moment, aware, in UTC."""
-    return shifted(datetime.now(UTC))
+    return shift(datetime.now(UTC))

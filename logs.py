@@ -27,7 +27,7 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def _cut_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _redact_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in line.items():
         if _is_secret(name):
             line[name] = "***"
@@ -36,7 +36,7 @@ def _cut_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapp
     return line
 
 
-def _json(line: MutableMapping[str, Any], default: Callable[[Any], Any]) -> str:
+def _serialize(line: MutableMapping[str, Any], default: Callable[[Any], Any]) -> str:
     try:
         return orjson.dumps(line, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
@@ -44,7 +44,7 @@ def _json(line: MutableMapping[str, Any], default: Callable[[Any], Any]) -> str:
         return json.dumps(line, default=default)
 
 
-class Lines:
+class StderrLogger:
     """Our own lines' way to standard error, whole and at once: the library's costs several times as much."""
 
     def __init__(self, name: str = "") -> None:
@@ -65,12 +65,12 @@ def set_up(program: str, level: str = "INFO") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.add_logger_name,
         structlog.processors.format_exc_info,
-        _cut_secrets,
+        _redact_secrets,
     ]
-    rendered = structlog.processors.JSONRenderer(serializer=_json)
+    renderer = structlog.processors.JSONRenderer(serializer=_serialize)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendered],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -80,8 +80,8 @@ def set_up(program: str, level: str = "INFO") -> None:
     for noisy in ("dramatiq", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, rendered],
-        logger_factory=Lines,
+        processors=[*shared, renderer],
+        logger_factory=StderrLogger,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )

@@ -70,36 +70,36 @@ _SENT_BUCKETS = (1, 5, 15, 30, 60, 300, 900, 3600)
 _HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
-class _Known(MetricWrapperBase):
+class _CachedSeriesMetric(MetricWrapperBase):
     """A metric that finds a series it was asked for before at once; the library checks, sorts and locks each time."""
 
     @cached_property
     def _series(self) -> dict[tuple[object, ...], Self]:
         return {}
 
-    def labels(self, *values: Any, **named: Any) -> Self:
+    def labels(self, *values: Any, **label_kwargs: Any) -> Self:
         """The series of these values."""
-        key = (*values, *named.items())
-        found = self._series.get(key)
-        if found is None:
-            found = self._series[key] = super().labels(*values, **named)
-        return found
+        key = (*values, *label_kwargs.items())
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = super().labels(*values, **label_kwargs)
+        return series
 
 
-class _Counter(_Known, Counter):
+class _Counter(_CachedSeriesMetric, Counter):
     """A counter."""
 
 
-class _Histogram(_Known, Histogram):
+class _Histogram(_CachedSeriesMetric, Histogram):
     """A histogram."""
 
 
-def _counter(name: str, meaning: str, *labels: str) -> Counter:
-    return _Counter(f"beckon_{name}", meaning, labels, registry=REGISTRY)
+def _counter(name: str, documentation: str, *labels: str) -> Counter:
+    return _Counter(f"beckon_{name}", documentation, labels, registry=REGISTRY)
 
 
-def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return _Histogram(f"beckon_{name}", meaning, labels, buckets=buckets, registry=REGISTRY)
+def _histogram(name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return _Histogram(f"beckon_{name}", documentation, labels, buckets=buckets, registry=REGISTRY)
 
 
 #: result: accepted, duplicate, invalid, rate_limited, unauthorized, unknown_account (of Meta's webhooks).
@@ -127,7 +127,7 @@ operator_actions_total = _counter(
 )
 
 #: Bells that Redis did not take; the sweep rings them.
-bells_lost = _counter("bells_lost_total", "Messages that Redis did not take when they were sent.")
+notifications_lost = _counter("bells_lost_total", "Messages that Redis did not take when they were sent.")
 rate_limits_unchecked_total = _counter(
     "rate_limits_unchecked_total", "Requests that Redis could not be asked about; sign-ins are limited without it."
 )
@@ -191,7 +191,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
 )  # fmt: skip
 
 
-def released() -> str:
+def read_version() -> str:
     """Beckon's version, or `unknown` where it is not installed."""
     try:
         return version("beckon")
@@ -199,33 +199,33 @@ def released() -> str:
         return "unknown"
 
 
-def _begin() -> None:
+def _initialize_series() -> None:
     # A gauge's file outlives the process that wrote it; what is open now is nothing yet.
     if not SHARED or SLOT.startswith("dashboard"):
         sse_clients.set(0)
-        build_info.labels(released()).set(1)
+        build_info.labels(read_version()).set(1)
         # One process is enough: at the scrape all files are added up.
         for metric, label_sets in _LABELS:
             for values in label_sets:
                 metric.labels(*values)
 
 
-def exposition(*collectors: Collector) -> bytes:
+def format_exposition(*collectors: Collector) -> bytes:
     """The text of `/metrics`: what every program counted, and what these collectors know at this moment."""
     if not SHARED and not collectors:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    registry.register(_counted())
+    registry.register(_build_collector())
     for collector in collectors:
         registry.register(collector)
     return generate_latest(registry)
 
 
-def _counted() -> Collector:
-    return MultiProcessCollector(None, path=DIRECTORY) if SHARED else _Shown(REGISTRY)  # type: ignore[no-untyped-call]
+def _build_collector() -> Collector:
+    return MultiProcessCollector(None, path=DIRECTORY) if SHARED else _RegistryCollector(REGISTRY)  # type: ignore[no-untyped-call]
 
 
-class _Shown(Collector):
+class _RegistryCollector(Collector):
     """The metrics of one registry, for another."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -235,4 +235,4 @@ class _Shown(Collector):
         yield from self._registry.collect()
 
 
-_begin()
+_initialize_series()

@@ -40,7 +40,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """How a variable's text becomes a value: `read` raises ValueError on what is not `expected`."""
 
     expected: str
@@ -53,30 +53,30 @@ class Variable:
 
     name: str
     attribute: str
-    kind: Kind
+    kind: ValueType
     default: Any
-    shown_default: str
+    default_text: str
     explanation: str
     secret: bool
 
 
-def _whole(least: int, most: int) -> Kind:
+def _integer_type(minimum: int, maximum: int) -> ValueType:
     def read(text: str) -> int:
         number = int(text)
-        if not least <= number <= most:
+        if not minimum <= number <= maximum:
             raise ValueError(text)
         return number
 
-    return Kind(f"a whole number from {least} to {most}", read)
+    return ValueType(f"a whole number from {minimum} to {maximum}", read)
 
 
-def _choice(*options: str) -> Kind:
+def _choice_type(*options: str) -> ValueType:
     def read(text: str) -> str:
         if text not in options:
             raise ValueError(text)
         return text
 
-    return Kind(" or ".join(options), read)
+    return ValueType(" or ".join(options), read)
 
 
 def _read_switch(text: str) -> bool:
@@ -96,7 +96,7 @@ _HOST_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 
 
-def normal_host(text: str) -> str:
+def normalise_host(text: str) -> str:
     """A host without a port as hosts are compared: lower case, no final dot, IPv6 in brackets and shortest form.
 
     Raises ValueError for what is no host.
@@ -109,30 +109,30 @@ def normal_host(text: str) -> str:
     return name
 
 
-def _bracketed(host: str) -> str:
+def _add_brackets(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _read_hosts(text: str) -> tuple[str, ...]:
-    return tuple(normal_host(_bracketed(part.strip())) for part in text.split(",") if part.strip())
+    return tuple(normalise_host(_add_brackets(part.strip())) for part in text.split(",") if part.strip())
 
 
-def _host_of(url: str) -> str | None:
+def _parse_host(url: str) -> str | None:
     """The host that a URL names, in its normal form; None where it names none that can be compared."""
     try:
-        return normal_host(_bracketed(urlsplit(url).hostname or ""))
+        return normalise_host(_add_brackets(urlsplit(url).hostname or ""))
     except ValueError:
         return None
 
 
-def _url(*schemes: str) -> Kind:
+def _url_type(*schemes: str) -> ValueType:
     def read(text: str) -> str:
         parts = urlsplit(text)
         if parts.scheme not in schemes or not (parts.netloc or parts.query or parts.path.strip("/")):
             raise ValueError(text)
         return text.rstrip("/")
 
-    return Kind(f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}", read)
+    return ValueType(f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}", read)
 
 
 def _read_seconds(text: str) -> float:
@@ -148,31 +148,31 @@ def _read_secret_key(text: str) -> str:
     return text
 
 
-TEXT = Kind("text", str)
-PATH = Kind("a path", Path)
-SWITCH = Kind("1 or 0", _read_switch)
-NETWORKS = Kind("networks such as 10.0.0.0/8, separated by commas", _read_networks)
-HOSTS = Kind("host names or addresses without a port, separated by commas", _read_hosts)
-HTTP = _url("http", "https")
-POSTGRES = _url("postgresql", "postgres")
-REDIS = _url("redis", "rediss", "unix")
-SECONDS = Kind("a number of seconds", _read_seconds)
-RATE = _whole(1, 1_000_000)
+TEXT = ValueType("text", str)
+PATH = ValueType("a path", Path)
+SWITCH = ValueType("1 or 0", _read_switch)
+NETWORKS = ValueType("networks such as 10.0.0.0/8, separated by commas", _read_networks)
+HOSTS = ValueType("host names or addresses without a port, separated by commas", _read_hosts)
+HTTP = _url_type("http", "https")
+POSTGRES = _url_type("postgresql", "postgres")
+REDIS = _url_type("redis", "rediss", "unix")
+SECONDS = ValueType("a number of seconds", _read_seconds)
+RATE = _integer_type(1, 1_000_000)
 
 
 def _variable(
-    name: str, kind: Kind, default: Any, explanation: str, *, shown: str | None = None, secret: bool = False
+    name: str, kind: ValueType, default: Any, explanation: str, *, default_text: str | None = None, secret: bool = False
 ) -> Any:
     """A setting as a dataclass field that carries its row of the table; `shown` words a default that is worked out."""
-    row = {"name": name, "kind": kind, "explanation": explanation, "shown": shown, "secret": secret}
+    row = {"name": name, "kind": kind, "explanation": explanation, "shown": default_text, "secret": secret}
     return field(default=default, repr=not secret, metadata=row)
 
 
-def _secret(name: str, explanation: str, *, shown: str = "", kind: Kind = TEXT) -> Any:
-    return _variable(name, kind, "", explanation, shown=shown, secret=True)
+def _secret(name: str, explanation: str, *, default_text: str = "", kind: ValueType = TEXT) -> Any:
+    return _variable(name, kind, "", explanation, default_text=default_text, secret=True)
 
 
-_KEPT = "generated at the first start"
+_GENERATED_TEXT = "generated at the first start"
 
 
 @dataclass(frozen=True)
@@ -193,84 +193,94 @@ _LOOPBACK = _read_networks("127.0.0.0/8,::1/128")
 class Settings:
     """What this process was told. An empty string means: not set."""
 
-    home: Path = _variable("BECKON_HOME", PATH, ROOT / "var", "Where everything of this copy is kept.", shown="./var")
+    home: Path = _variable(
+        "BECKON_HOME", PATH, ROOT / "var", "Where everything of this copy is kept.", default_text="./var"
+    )
     host: str = _variable(
         "BECKON_HOST",
         TEXT,
         "127.0.0.1",
         "Address that the dashboard listens on; the sandbox listens on 127.0.0.1 alone.",
     )
-    port: int = _variable("BECKON_PORT", _whole(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
+    port: int = _variable("BECKON_PORT", _integer_type(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
     url: str = _variable(
         "BECKON_URL",
         HTTP,
         "",
         "Address at which people and providers reach Beckon, where a proxy stands before it.",
-        shown="http://BECKON_HOST:BECKON_PORT",
+        default_text="http://BECKON_HOST:BECKON_PORT",
     )
     trusted_proxies: Networks = _variable(
         "BECKON_TRUSTED_PROXIES",
         NETWORKS,
         (),
         "Addresses of the reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` count.",
-        shown="",
+        default_text="",
     )
     allowed_hosts: tuple[str, ...] = _variable(
         "BECKON_ALLOWED_HOSTS",
         HOSTS,
         (),
         "Hosts that requests may name, besides `BECKON_URL`'s; others get 421.",
-        shown="localhost,127.0.0.1,[::1],BECKON_HOST",
+        default_text="localhost,127.0.0.1,[::1],BECKON_HOST",
     )
     workers: int = _variable(
         "BECKON_WORKERS",
-        _whole(1, 256),
+        _integer_type(1, 256),
         max(1, (os.cpu_count() or 2) // 2),
         "Processes of each worker program.",
-        shown="one for every two processors",
+        default_text="one for every two processors",
     )
     threads: int = _variable(
-        "BECKON_THREADS", _whole(1, 512), 8, "Threads in each process of executions and of tracking."
+        "BECKON_THREADS", _integer_type(1, 512), 8, "Threads in each process of executions and of tracking."
     )
     io_threads: int = _variable(
-        "BECKON_IO_THREADS", _whole(1, 512), 32, "Threads in each process of generation and of sending."
+        "BECKON_IO_THREADS", _integer_type(1, 512), 32, "Threads in each process of generation and of sending."
     )
     watchers: int = _variable(
-        "BECKON_WATCHERS", _whole(1, 4500), 2000, "Streams that may be open at once; who comes then is told to wait."
+        "BECKON_WATCHERS",
+        _integer_type(1, 4500),
+        2000,
+        "Streams that may be open at once; who comes then is told to wait.",
     )
     lease_seconds: int = _variable(
-        "BECKON_LEASE_SECONDS", _whole(3, 3600), 30, "Seconds after which a silent worker's executions go to another."
+        "BECKON_LEASE_SECONDS",
+        _integer_type(3, 3600),
+        30,
+        "Seconds after which a silent worker's executions go to another.",
     )
-    demo: bool = _variable("BECKON_DEMO", SWITCH, True, "Make the workspace `demo` at the first start.", shown="1")
+    demo: bool = _variable(
+        "BECKON_DEMO", SWITCH, True, "Make the workspace `demo` at the first start.", default_text="1"
+    )
     clock_offset: float = _variable(
         "BECKON_CLOCK_OFFSET",
         SECONDS,
         0.0,
         "Seconds by which Beckon's idea of now is ahead, for rehearsals.",
-        shown="0",
+        default_text="0",
     )
     sandbox: str = _variable(
         "BECKON_SANDBOX",
-        _choice("auto", "off"),
+        _choice_type("auto", "off"),
         "auto",
         "`auto`: tests, and the demo workspace for providers without a key, speak to the sandbox; `off`: none do.",
     )
     sandbox_port: int = _variable(
         "BECKON_SANDBOX_PORT",
-        _whole(1, 65_535),
+        _integer_type(1, 65_535),
         0,
         "Port of the sandbox. Where the default is taken a free one is found; `access.json` has it in `sandboxUrl`.",
-        shown="BECKON_PORT + 10000",
+        default_text="BECKON_PORT + 10000",
     )
     metrics_networks: Networks = _variable(
         "BECKON_METRICS_NETWORKS",
         NETWORKS,
         _LOOPBACK,
         "Networks that may read `/metrics`.",
-        shown="127.0.0.0/8,::1/128",
+        default_text="127.0.0.0/8,::1/128",
     )
     log_level: str = _variable(
-        "BECKON_LOG_LEVEL", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged."
+        "BECKON_LOG_LEVEL", _choice_type("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged."
     )
 
     trigger_rate: int = _variable("BECKON_TRIGGER_RATE", RATE, 5_000, "Triggers a second that one key may send.")
@@ -287,24 +297,24 @@ class Settings:
     database_url: str = _secret(
         "DATABASE_URL", "The owner's PostgreSQL (16 or newer), never through a pooler; set, the embedded server is not "
         "started.",
-        shown="the embedded server", kind=POSTGRES,
+        default_text="the embedded server", kind=POSTGRES,
     )  # fmt: skip
     database_app_url: str = _secret(
         "DATABASE_APP_URL", "The dashboard's connection: `beckon_app` or a member of it.",
-        shown="DATABASE_URL, acting as beckon_app", kind=POSTGRES,
+        default_text="DATABASE_URL, acting as beckon_app", kind=POSTGRES,
     )  # fmt: skip
     database_service_url: str = _secret(
         "DATABASE_SERVICE_URL", "The workers' connection: `beckon_service` or a member of it.",
-        shown="DATABASE_URL, acting as beckon_service", kind=POSTGRES,
+        default_text="DATABASE_URL, acting as beckon_service", kind=POSTGRES,
     )  # fmt: skip
     redis_url: str = _secret(
         "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database it names (0 where it names "
         "none), everything else the next one. Set, the embedded server is not started.",
-        shown="the embedded server", kind=REDIS,
+        default_text="the embedded server", kind=REDIS,
     )  # fmt: skip
     secret_key: str = _secret(
-        "SECRET_KEY", "Signs sessions and encrypts stored credentials: at least 32 characters.", shown=_KEPT,
-        kind=Kind("at least 32 characters", _read_secret_key),
+        "SECRET_KEY", "Signs sessions and encrypts stored credentials: at least 32 characters.",
+        default_text=_GENERATED_TEXT, kind=ValueType("at least 32 characters", _read_secret_key),
     )  # fmt: skip
 
     mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Sends email with Mailgun.")
@@ -323,7 +333,9 @@ class Settings:
     meta_app_secret: str = _secret(
         "META_APP_SECRET", "Checks Meta's webhooks; several apps' secrets are separated by commas."
     )
-    meta_verify_token: str = _secret("META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", shown=_KEPT)
+    meta_verify_token: str = _secret(
+        "META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", default_text=_GENERATED_TEXT
+    )
     meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Sends with Messenger and Instagram.")
     meta_base_url: str = _variable(
         "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta's Graph API, its version in it."
@@ -341,10 +353,10 @@ class Settings:
     )
     ai_provider: str = _variable(
         "BECKON_AI_PROVIDER",
-        _choice("gemini", "openai"),
+        _choice_type("gemini", "openai"),
         "",
         "Writes the texts of steps that name neither a provider nor one of its models.",
-        shown="openai where only that is configured, else gemini",
+        default_text="openai where only that is configured, else gemini",
     )
     openai_api_key: str = _secret("OPENAI_API_KEY", "Generates text with an API that speaks OpenAI's.")
     openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Its model for steps that name none.")
@@ -356,17 +368,21 @@ class Settings:
         NETWORKS,
         (),
         "Private networks that `call_webhook`, notices and a workspace's own model may reach.",
-        shown="",
+        default_text="",
     )
 
     run_tracking: bool | None = _variable(
-        "RUN_TRACKING", SWITCH, None, "Forces the switch for every workspace: count runs.", shown="each workspace's"
+        "RUN_TRACKING",
+        SWITCH,
+        None,
+        "Forces the switch for every workspace: count runs.",
+        default_text="each workspace's",
     )
     stats_in_api: bool | None = _variable(
-        "STATS_IN_API", SWITCH, None, "Forces the switch: numbers in the API's lists.", shown="each workspace's"
+        "STATS_IN_API", SWITCH, None, "Forces the switch: numbers in the API's lists.", default_text="each workspace's"
     )
     execution_tracking: bool | None = _variable(
-        "EXECUTION_TRACKING", SWITCH, None, "Forces the switch: record playbooks.", shown="each workspace's"
+        "EXECUTION_TRACKING", SWITCH, None, "Forces the switch: record playbooks.", default_text="each workspace's"
     )
 
     #: Whether `beckon up` starts the servers itself. Worked out, not variables.
@@ -380,12 +396,12 @@ class Settings:
     @property
     def run(self) -> Path:
         """The short directory that holds this copy's sockets: a socket's path may have 107 bytes, a home any."""
-        return run_directory(self.home)
+        return locate_run_directory(self.home)
 
     @property
     def local_url(self) -> str:
         """Where the dashboard is reached from this machine, whatever stands before it."""
-        return f"http://{_reachable(self.host)}:{self.port}"
+        return f"http://{_choose_connect_host(self.host)}:{self.port}"
 
     @property
     def served_hosts(self) -> frozenset[str]:
@@ -394,7 +410,7 @@ class Settings:
         `BECKON_URL`'s and the one of `local_url` are always among them: people and providers come by the first, this
         copy's own programs by the second.
         """
-        return _served_hosts(self.allowed_hosts, self.url, self.local_url, self.host)
+        return _build_served_hosts(self.allowed_hosts, self.url, self.local_url, self.host)
 
     @property
     def meta_app_secrets(self) -> tuple[str, ...]:
@@ -409,7 +425,7 @@ class Settings:
     @property
     def ephemeral_url(self) -> str:
         """Redis for caches, limits and heartbeats: the database after the broker's."""
-        return _next_redis_database(self.redis_url)
+        return _build_next_redis_url(self.redis_url)
 
     @property
     def sandbox_url(self) -> str:
@@ -417,27 +433,27 @@ class Settings:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
 
-def _rows() -> tuple[Variable, ...]:
-    named = [(one, one.metadata) for one in fields(Settings) if one.metadata]
+def _build_variables() -> tuple[Variable, ...]:
+    entries = [(field_, field_.metadata) for field_ in fields(Settings) if field_.metadata]
     return tuple(
         Variable(
             name=row["name"],
-            attribute=one.name,
+            attribute=field_.name,
             kind=row["kind"],
-            default=one.default,
-            shown_default=str(one.default) if row["shown"] is None else row["shown"],
+            default=field_.default,
+            default_text=str(field_.default) if row["shown"] is None else row["shown"],
             explanation=row["explanation"],
             secret=row["secret"],
         )
-        for one, row in named
+        for field_, row in entries
     )
 
 
 #: Every variable, in the order in which the documentation has them.
-VARIABLES: tuple[Variable, ...] = _rows()
+VARIABLES: tuple[Variable, ...] = _build_variables()
 
 
-def run_directory(home: Path) -> Path:
+def locate_run_directory(home: Path) -> Path:
     """The directory of a home's sockets: the same for every process and every user's shell."""
     shared = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
     digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
@@ -445,12 +461,12 @@ def run_directory(home: Path) -> Path:
 
 
 @functools.lru_cache(maxsize=16)
-def _served_hosts(allowed: tuple[str, ...], url: str, local_url: str, bound: str) -> frozenset[str]:
-    listed = allowed or ("localhost", "127.0.0.1", "[::1]", _host_of(f"http://{_bracketed(bound)}"))
-    return frozenset(host for host in (*listed, _host_of(url), _host_of(local_url)) if host)
+def _build_served_hosts(allowed: tuple[str, ...], url: str, local_url: str, bound: str) -> frozenset[str]:
+    hosts = allowed or ("localhost", "127.0.0.1", "[::1]", _parse_host(f"http://{_add_brackets(bound)}"))
+    return frozenset(host for host in (*hosts, _parse_host(url), _parse_host(local_url)) if host)
 
 
-def _reachable(host: str) -> str:
+def _choose_connect_host(host: str) -> str:
     """An address to connect to, for one to listen on."""
     if host in ("0.0.0.0", "", "*"):
         return "127.0.0.1"
@@ -459,7 +475,7 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _next_redis_database(url: str) -> str:
+def _build_next_redis_url(url: str) -> str:
     if url.startswith("unix:") or "db=" in url:
         number = re.search(r"[?&]db=(\d+)", url)
         if number is None:
@@ -476,7 +492,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     """The variables of a `.env` file: `NAME=value` lines, quotes around a value dropped, `#` lines left out."""
     if not path.is_file():
         return {}
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -485,59 +501,59 @@ def read_env_file(path: Path) -> dict[str, str]:
             raise SettingsError(f"{path}, line {number}: expected NAME=value")
         name, value = match.groups()
         quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-        found[name] = value[1:-1] if quoted else value
-    return found
+        variables[name] = value[1:-1] if quoted else value
+    return variables
 
 
-def _refuse_unknown(given: Mapping[str, str]) -> None:
-    known = {variable.name for variable in VARIABLES}
-    for name in sorted(given):
-        if not name.startswith("BECKON_") or name in known or name in INTERNAL:
+def _reject_unknown(variables: Mapping[str, str]) -> None:
+    names = {variable.name for variable in VARIABLES}
+    for name in sorted(variables):
+        if not name.startswith("BECKON_") or name in names or name in INTERNAL:
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{name} is not a setting of Beckon; the nearest that is one is {near}")
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{name} is not a setting of Beckon; the nearest that is one is {nearest}")
 
 
-def _value_of(variable: Variable, text: str) -> Any:
+def _parse_value(variable: Variable, text: str) -> Any:
     try:
         return variable.kind.read(text)
     except ValueError:
-        got = "a secret that is not shown" if variable.secret else repr(text)
-        raise SettingsError(f"{variable.name}: expected {variable.kind.expected}, got {got}") from None
+        received = "a secret that is not shown" if variable.secret else repr(text)
+        raise SettingsError(f"{variable.name}: expected {variable.kind.expected}, got {received}") from None
 
 
-def _kept(home: Path) -> dict[str, Any]:
+def _read_generated(home: Path) -> dict[str, Any]:
     """What the first start of this home generated; nothing before it."""
     path = home / "kept.json"
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        generated = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise SettingsError(f"BECKON_HOME: {path} cannot be read: {error}") from None
-    return dict(kept)
+    return dict(generated)
 
 
 def _complete(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in what follows from other settings and what was kept."""
     home = values["home"] = Path(values.get("home", ROOT / "var")).expanduser().resolve()
-    run, kept = run_directory(home), _kept(home)
-    sandbox_port_told = "sandbox_port" in values
+    run, generated = locate_run_directory(home), _read_generated(home)
+    is_port_explicit = "sandbox_port" in values
     values["embedded_database"] = "database_url" not in values
     values["embedded_redis"] = "redis_url" not in values
     for attribute, role in DATABASE_ROLES.items():
-        values.setdefault(attribute, values.get("database_url") or _embedded_url(run, role, kept))
+        values.setdefault(attribute, values.get("database_url") or _build_embedded_url(run, role, generated))
     values.setdefault("redis_url", f"unix://{run}/redis.sock?db=0")
     values["sandbox_secrets"] = SandboxSecrets(
-        **{attribute: str(kept.get(name, "")) for attribute, name in SANDBOX_KEPT.items()}
+        **{attribute: str(generated.get(name, "")) for attribute, name in SANDBOX_SECRET_NAMES.items()}
     )
-    for attribute in KEPT:
-        if attribute in kept:
-            values.setdefault(attribute, kept[attribute])
-    values["sandbox_port_told"] = sandbox_port_told
+    for attribute in GENERATED_SETTINGS:
+        if attribute in generated:
+            values.setdefault(attribute, generated[attribute])
+    values["sandbox_port_told"] = is_port_explicit
     port = values.get("port", 8080)
-    values.setdefault("url", f"http://{_reachable(values.get('host', '127.0.0.1'))}:{port}")
-    values.setdefault("sandbox_port", default_sandbox_port(port))
+    values.setdefault("url", f"http://{_choose_connect_host(values.get('host', '127.0.0.1'))}:{port}")
+    values.setdefault("sandbox_port", compute_sandbox_port(port))
     return values
 
 
@@ -550,15 +566,15 @@ DATABASE_ROLES = {
 }
 
 
-def _embedded_url(run: Path, role: str, kept: Mapping[str, Any]) -> str:
-    password = kept.get("database_passwords", {}).get(role)
+def _build_embedded_url(run: Path, role: str, generated: Mapping[str, Any]) -> str:
+    password = generated.get("database_passwords", {}).get(role)
     return f"postgresql://{role}{f':{password}' if password else ''}@/beckon?host={run}"
 
 
 #: Settings that the first start generates and keeps where nobody sets them.
-KEPT = ("secret_key", "meta_verify_token", "sandbox_port")
+GENERATED_SETTINGS = ("secret_key", "meta_verify_token", "sandbox_port")
 #: The sandbox's secrets by their names in kept.json, which are as old as the homes that hold them.
-SANDBOX_KEPT = {
+SANDBOX_SECRET_NAMES = {
     "mailgun": "mailgun_webhook_signing_key",
     "meta": "meta_app_secret",
     "telnyx_seed": "telnyx_webhook_seed",
@@ -566,19 +582,19 @@ SANDBOX_KEPT = {
 }
 
 
-def default_sandbox_port(port: int) -> int:
+def compute_sandbox_port(port: int) -> int:
     """Far from the dashboard's, so that copies on neighbouring ports do not meet."""
     return port + 10_000 if port + 10_000 <= 65_535 else port - 10_000
 
 
-def env_file(environ: Mapping[str, str] = os.environ) -> Path:
+def locate_env_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The `.env` file of this process."""
     return Path(environ.get("BECKON_ENV_FILE") or ROOT / ".env")
 
 
-def spread_env_file() -> None:
+def export_env_file() -> None:
     """Put what `.env` says into the environment, for this process's modules and for its children."""
-    for name, value in read_env_file(env_file()).items():
+    for name, value in read_env_file(locate_env_file()).items():
         os.environ.setdefault(name, value)
 
 
@@ -588,14 +604,14 @@ def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = No
     `dotenv` is the file read beside `environ`; without one, `BECKON_ENV_FILE` of the environment names it, else `.env`
     beside the code. Raises SettingsError, one line long, for a value that cannot be used.
     """
-    path = Path(dotenv) if dotenv is not None else env_file(environ)
-    given = {**read_env_file(path), **environ}
-    _refuse_unknown(given)
+    path = Path(dotenv) if dotenv is not None else locate_env_file(environ)
+    variables = {**read_env_file(path), **environ}
+    _reject_unknown(variables)
     values: dict[str, Any] = {}
     for variable in VARIABLES:
-        text = given.get(variable.name, "").strip()
+        text = variables.get(variable.name, "").strip()
         if text:
-            values[variable.attribute] = _value_of(variable, text)
+            values[variable.attribute] = _parse_value(variable, text)
     return Settings(**_complete(values))
 
 

@@ -29,10 +29,10 @@ from typing import Any
 import psycopg2
 import redis
 import urllib3
-from measures import machine, show, table
-from running_copy import Copy, running_copy
+from measures import describe_machine, show, show_table
+from running_copy import Copy, run_copy
 
-WRITTEN = {
+DEFINITION = {
     "trigger": {"type": "chaos.began"},
     "steps": [
         {"id": "write", "action": "generate_message", "with": {"prompt": "Write to {{ contact.first_name }}"}},
@@ -40,96 +40,96 @@ WRITTEN = {
     ],
 }
 #: Triggers in one request, and the seconds within which everything must come to rest after the last of them.
-BATCH, REST_SECONDS = 10, 450.0
+BATCH_SIZE, SETTLE_TIMEOUT_SECONDS = 10, 450.0
 LEASE_SECONDS = "10"
 #: Of every so many blows one empties Redis, and one restarts PostgreSQL; the others kill a worker.
 FLUSH_EVERY, RESTART_EVERY = 10, 20
 
 
 @dataclass
-class Blows:
+class Faults:
     """What was done to the copy, and how long the work of the killed took to end."""
 
     kills: int = 0
     flushes: int = 0
     restarts: int = 0
-    resumed: list[float] = field(default_factory=list)
+    resume_seconds: list[float] = field(default_factory=list)
 
 
 class Chaos:
     """One run."""
 
-    def __init__(self, copy: Copy, triggers: int, kills: int, dice: random.Random) -> None:
-        self.copy, self.triggers, self.kills, self.dice = copy, triggers, kills, dice
-        self.blows = Blows()
+    def __init__(self, copy: Copy, triggers: int, kills: int, rng: random.Random) -> None:
+        self.copy, self.triggers, self.kills, self.rng = copy, triggers, kills, rng
+        self.faults = Faults()
         self.accepted = 0
-        self.asked_again = 0
+        self.retries = 0
         #: Executions that were running under a killed process, each with the moment of the blow.
         self.orphans: dict[str, float] = {}
-        self.broke: BaseException | None = None
+        self.error: BaseException | None = None
 
     # The producers
 
     def trigger_all(self) -> None:
         """Have every trigger accepted, at a pace at which the blows are spread over the whole run."""
         client = urllib3.PoolManager(retries=False, timeout=30.0)
-        for first in range(0, self.triggers, BATCH):
-            numbers = range(first, min(first + BATCH, self.triggers))
-            self._accept(client, {"triggers": [_trigger(number) for number in numbers]})
+        for first in range(0, self.triggers, BATCH_SIZE):
+            numbers = range(first, min(first + BATCH_SIZE, self.triggers))
+            self._accept(client, {"triggers": [_build_trigger(number) for number in numbers]})
             self.accepted += len(numbers)
-            if self.broke is not None:
-                raise self.broke
-            while self.accepted - self._finished() > 500:
+            if self.error is not None:
+                raise self.error
+            while self.accepted - self._count_finished() > 500:
                 time.sleep(0.1)
 
     def _accept(self, client: urllib3.PoolManager, body: dict[str, Any]) -> None:
         while True:
             with suppress(urllib3.exceptions.HTTPError):
-                answer = client.request(
+                response = client.request(
                     "POST",
                     f"{self.copy.access['url']}/api/triggers/batch",
                     json=body,
                     headers={"Authorization": f"Bearer {self.copy.access['apiKey']}"},
                 )
-                if answer.status == 202 and not answer.json()["rejected"]:
+                if response.status == 202 and not response.json()["rejected"]:
                     return
-                if answer.status != 503 and answer.status != 202:
-                    raise RuntimeError(f"{answer.status}: {answer.data[:300]!r}")
-            self.asked_again += 1
+                if response.status != 503 and response.status != 202:
+                    raise RuntimeError(f"{response.status}: {response.data[:300]!r}")
+            self.retries += 1
             time.sleep(0.2)
 
     # The blows
 
-    def strike_all(self) -> None:
+    def inject_faults(self) -> None:
         """Spread the blows evenly over the triggers; what goes wrong in here ends the run."""
         try:
-            self._strike()
+            self._inject_faults()
         except Exception as error:
-            self.broke = error
+            self.error = error
 
-    def _strike(self) -> None:
-        blow = 0
-        while self.blows.kills < self.kills:
-            while self.accepted < self.triggers * self.blows.kills / self.kills:
+    def _inject_faults(self) -> None:
+        number = 0
+        while self.faults.kills < self.kills:
+            while self.accepted < self.triggers * self.faults.kills / self.kills:
                 time.sleep(0.02)
-            blow += 1
-            if blow % RESTART_EVERY == 0:
+            number += 1
+            if number % RESTART_EVERY == 0:
                 self._restart_postgres()
-            elif blow % FLUSH_EVERY == 0:
+            elif number % FLUSH_EVERY == 0:
                 self._flush_redis()
             else:
-                self._kill_a_worker()
+                self._kill_worker()
 
-    def _kill_a_worker(self) -> None:
-        name = self.dice.choice(["generation-0", "generation-0", "sending-0", "sending-0", "executions-0", "scheduler"])
-        process = self._program(name)
-        if process is None:
+    def _kill_worker(self) -> None:
+        name = self.rng.choice(["generation-0", "generation-0", "sending-0", "sending-0", "executions-0", "scheduler"])
+        pid = self._find_program_pid(name)
+        if pid is None:
             return
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-        self.blows.kills += 1
-        running = self._rows(
-            "select id from executions where status = 'running' and lease_owner like %s", (f"%:{process}:%",)
+            os.kill(pid, signal.SIGKILL)
+        self.faults.kills += 1
+        running = self._fetch_rows(
+            "select id from executions where status = 'running' and lease_owner like %s", (f"%:{pid}:%",)
         )
         for (execution_id,) in running:
             self.orphans.setdefault(execution_id, time.time())
@@ -137,20 +137,20 @@ class Chaos:
     def _flush_redis(self) -> None:
         with closing(redis.Redis.from_url(str(self.copy.access["redisUrl"]))) as client, suppress(redis.RedisError):
             client.flushall()
-            self.blows.flushes += 1
+            self.faults.flushes += 1
 
     def _restart_postgres(self) -> None:
-        process = self._program("postgres")
-        if process is not None:
-            os.kill(process, signal.SIGINT)
-            self.blows.restarts += 1
+        pid = self._find_program_pid("postgres")
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)
+            self.faults.restarts += 1
 
-    def _program(self, name: str) -> int | None:
-        return self.copy.programs().get(name)
+    def _find_program_pid(self, name: str) -> int | None:
+        return self.copy.list_programs().get(name)
 
     # The books
 
-    def _rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _fetch_rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query; asked again for as long as PostgreSQL is away."""
         deadline = time.monotonic() + 60
         while True:
@@ -164,43 +164,47 @@ class Chaos:
                     raise
                 time.sleep(0.2)
 
-    def _finished(self) -> int:
-        return int(self._rows("select count(*) from executions where finished_at is not null")[0][0])
+    def _count_finished(self) -> int:
+        return int(self._fetch_rows("select count(*) from executions where finished_at is not null")[0][0])
 
-    def come_to_rest(self) -> float:
+    def await_settled(self) -> float:
         """Wait until nothing moves any more, or for as long as it may take; the seconds."""
         began = time.monotonic()
-        while time.monotonic() - began < REST_SECONDS:
-            open_ = self._rows(
+        while time.monotonic() - began < SETTLE_TIMEOUT_SECONDS:
+            remaining = self._fetch_rows(
                 "select count(*) from executions where finished_at is null "
                 "or id in (select execution_id from messages where look_up_at is not null)"
             )[0][0]
-            if not open_:
+            if not remaining:
                 break
             time.sleep(0.5)
         return time.monotonic() - began
 
-    def settle(self) -> dict[str, int]:
+    def compare_with_sandbox(self) -> dict[str, int]:
         """Hold the sandbox's record against the database."""
-        answer = urllib3.request("GET", f"{self.copy.access['sandboxUrl']}/_sandbox/messages?provider=mailgun")
-        taken = Counter(message["body"]["v:beckon_key"] for message in answer.json()["messages"])
-        messages = dict(self._rows("select key, status from messages"))
-        at_end = self._finished()
+        response = urllib3.request("GET", f"{self.copy.access['sandboxUrl']}/_sandbox/messages?provider=mailgun")
+        received = Counter(message["body"]["v:beckon_key"] for message in response.json()["messages"])
+        messages = dict(self._fetch_rows("select key, status from messages"))
+        finished = self._count_finished()
         unknown = {key for key, status in messages.items() if status == "outcome_unknown"}
-        called_sent = {key for key, status in messages.items() if status == "sent"}
-        ends = self._rows(
+        sent = {key for key, status in messages.items() if status == "sent"}
+        finish_times = self._fetch_rows(
             "select id, extract(epoch from finished_at)::float from executions where finished_at is not null"
         )
-        self.blows.resumed = [max(0.0, at - self.orphans[one]) for one, at in ends if one in self.orphans]
+        self.faults.resume_seconds = [
+            max(0.0, at - self.orphans[execution_id])
+            for execution_id, at in finish_times
+            if execution_id in self.orphans
+        ]
         return {
-            "lost": self.triggers - at_end + len(called_sent - taken.keys()),
-            "duplicated": sum(times - 1 for times in taken.values()),
+            "lost": self.triggers - finished + len(sent - received.keys()),
+            "duplicated": sum(count - 1 for count in received.values()),
             "unknown": len(unknown),
-            "unknown and taken": len(unknown & taken.keys()),
+            "unknown and taken": len(unknown & received.keys()),
         }
 
 
-def _trigger(number: int) -> dict[str, Any]:
+def _build_trigger(number: int) -> dict[str, Any]:
     contact = {"externalId": f"c-{number}", "firstName": "Ada", "email": f"c{number}@example.com"}
     return {"type": "chaos.began", "contact": contact, "idempotencyKey": f"chaos-{number}"}
 
@@ -208,37 +212,37 @@ def _trigger(number: int) -> dict[str, Any]:
 def main(triggers: int = 2000, kills: int = 20) -> int:
     """Strike, settle, print; 1 when a guarantee broke."""
     seed = int(time.time())
-    with running_copy(BECKON_LEASE_SECONDS=LEASE_SECONDS, BECKON_LOG_LEVEL="WARNING") as copy:
-        copy.only_automation("Chaos", WRITTEN)
+    with run_copy(BECKON_LEASE_SECONDS=LEASE_SECONDS, BECKON_LOG_LEVEL="WARNING") as copy:
+        copy.publish_only_automation("Chaos", DEFINITION)
         chaos = Chaos(copy, triggers, kills, random.Random(seed))
         began = time.monotonic()
-        striking = threading.Thread(target=chaos.strike_all, daemon=True)
-        striking.start()
+        fault_thread = threading.Thread(target=chaos.inject_faults, daemon=True)
+        fault_thread.start()
         chaos.trigger_all()
-        striking.join()
-        rest = chaos.come_to_rest()
-        found, took = chaos.settle(), time.monotonic() - began
-        verified = copy.command("verify", check=False)
-    blows = chaos.blows
-    show(f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {took:.0f} s, {machine()}")
-    table(
+        fault_thread.join()
+        settle_seconds = chaos.await_settled()
+        result, duration = chaos.compare_with_sandbox(), time.monotonic() - began
+        verification = copy.run_command("verify", check=False)
+    faults = chaos.faults
+    show(f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {duration:.0f} s, {describe_machine()}")
+    show_table(
         ("", ""),
         [
-            ("triggers accepted", chaos.accepted), ("kills of worker processes", blows.kills),
-            ("Redis emptied", blows.flushes), ("PostgreSQL restarted", blows.restarts),
-            ("requests asked again after a 503", chaos.asked_again),
-            ("lost", found["lost"]), ("duplicated", found["duplicated"]), ("unknown", found["unknown"]),
-            ("unknown, but taken by the provider", found["unknown and taken"]),
-            ("executions cut off by a kill", len(blows.resumed)),
-            ("slowest resume, from the kill to the end", f"{max(blows.resumed, default=0):.1f} s"),
-            ("to rest after the last trigger", f"{rest:.1f} s"),
-            ("beckon verify", "holds" if verified.returncode == 0 else "BROKEN"),
+            ("triggers accepted", chaos.accepted), ("kills of worker processes", faults.kills),
+            ("Redis emptied", faults.flushes), ("PostgreSQL restarted", faults.restarts),
+            ("requests asked again after a 503", chaos.retries),
+            ("lost", result["lost"]), ("duplicated", result["duplicated"]), ("unknown", result["unknown"]),
+            ("unknown, but taken by the provider", result["unknown and taken"]),
+            ("executions cut off by a kill", len(faults.resume_seconds)),
+            ("slowest resume, from the kill to the end", f"{max(faults.resume_seconds, default=0):.1f} s"),
+            ("to rest after the last trigger", f"{settle_seconds:.1f} s"),
+            ("beckon verify", "holds" if verification.returncode == 0 else "BROKEN"),
         ],
     )  # fmt: skip
-    if verified.returncode != 0:
-        show(verified.stdout + verified.stderr)
-    return int(bool(found["lost"] or found["duplicated"] or verified.returncode))
+    if verification.returncode != 0:
+        show(verification.stdout + verification.stderr)
+    return int(bool(result["lost"] or result["duplicated"] or verification.returncode))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(one) for one in sys.argv[1:])))
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

@@ -30,15 +30,23 @@ from typing import Any
 import psycopg2
 import redis
 import urllib3
-from measures import machine, median, percentile, processor_seconds, show, table, transactions_written
-from own_servers import Ground, own_servers
+from measures import (
+    count_transactions_written,
+    describe_machine,
+    median,
+    percentile,
+    read_processor_seconds,
+    show,
+    show_table,
+)
+from own_servers import BenchmarkServers, run_servers
 from running_copy import BECKON, ROOT
 
 PROCESSES, THREADS = 2, 4
 RATE, LATENCY_SECONDS = 20, 20
-LEAST_RATIO, MOST_PROCESSOR, MOST_P50_MS, MOST_P99_MS = 1.0, 0.8, 25.0, 100.0
+MIN_RATIO, MAX_PROCESSOR_RATIO, MAX_P50_MS, MAX_P99_MS = 1.0, 0.8, 25.0, 100.0
 
-WRITTEN = {
+DEFINITION = {
     "trigger": {"type": "benchmark.started"},
     "steps": [
         {"id": "write", "action": "generate_message", "with": {"prompt": "Write to {{ contact.first_name }}"}},
@@ -65,15 +73,15 @@ class Contestant:
     name: str
     processes: list[subprocess.Popen[bytes]]
     fill: Callable[[int], None]
-    open: Callable[[], int]
+    count_open: Callable[[], int]
     rounds: list[Round] = field(default_factory=list)
 
     def signal(self, number: int) -> None:
-        for one in self.processes:
-            one.send_signal(number)
+        for process in self.processes:
+            process.send_signal(number)
 
     @contextmanager
-    def awake(self) -> Iterator[None]:
+    def resume(self) -> Iterator[None]:
         self.signal(signal.SIGCONT)
         try:
             yield
@@ -84,39 +92,39 @@ class Contestant:
 class Bench:
     """The servers, what is written to them, and how they are asked what it cost."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
-        self.connection = psycopg2.connect(ground.database_url)
+    def __init__(self, servers: BenchmarkServers) -> None:
+        self.servers = servers
+        self.connection = psycopg2.connect(servers.database_url)
         self.connection.autocommit = True
         self.cursor = self.connection.cursor()
-        self.redis = redis.Redis.from_url(ground.redis_url)
+        self.redis = redis.Redis.from_url(servers.redis_url)
         self.numbers = 0
         self.accepted = 0
 
-    def one(self, sql: str) -> Any:
+    def fetch_value(self, sql: str) -> Any:
         self.cursor.execute(sql)
         return self.cursor.fetchone()[0]
 
-    def costs(self, contestant: Contestant) -> tuple[float, int, int]:
+    def measure_costs(self, contestant: Contestant) -> tuple[float, int, int]:
         """Processor seconds of all that take part, transactions written, Redis commands: each since its start."""
-        processes = [one.pid for one in contestant.processes] + [self.ground.postgres, self.ground.redis]
-        processor = sum(processor_seconds(one) for one in processes)
-        return processor, transactions_written(self.cursor), self.redis.info("stats")["total_commands_processed"]
+        pids = [process.pid for process in contestant.processes] + [self.servers.postgres, self.servers.redis]
+        processor = sum(read_processor_seconds(pid) for pid in pids)
+        return processor, count_transactions_written(self.cursor), self.redis.info("stats")["total_commands_processed"]
 
-    def turn(self, contestant: Contestant, executions: int) -> Round:
+    def run_round(self, contestant: Contestant, executions: int) -> Round:
         """Fill, wake, wait until all are done."""
         contestant.fill(executions)
-        before, began = self.costs(contestant), time.monotonic()
-        with contestant.awake():
-            while contestant.open():
+        before, began = self.measure_costs(contestant), time.monotonic()
+        with contestant.resume():
+            while contestant.count_open():
                 time.sleep(0.02)
             seconds = time.monotonic() - began
-        after = self.costs(contestant)
+        after = self.measure_costs(contestant)
         return Round(executions, seconds, after[0] - before[0], after[1] - before[1], after[2] - before[2])
 
     # The plain actors
 
-    def make_plain(self) -> None:
+    def create_plain_tables(self) -> None:
         import plain_actor
 
         self.cursor.execute(plain_actor.TABLES)
@@ -124,10 +132,10 @@ class Bench:
             "insert into plain.people select n, 'Ada', 'plain' || n || '@example.com' from generate_series(1, 200000) n"
         )
 
-    def plain_messages(self) -> int:
+    def count_plain_messages(self) -> int:
         return int(self.redis.hlen("plain:plain.msgs"))
 
-    def fill_actor(self, name: str) -> Callable[[int], None]:
+    def build_actor_fill(self, name: str) -> Callable[[int], None]:
         import plain_actor
 
         def fill(count: int) -> None:
@@ -146,12 +154,12 @@ class Bench:
 
     # Beckon
 
-    def make_beckon(self) -> None:
+    def create_beckon_workspace(self) -> None:
         import settings as settings_module
         from ephemeral.connection import open_ephemeral
         from models import automation, database, workspace
         from models.audit import SYSTEM
-        from tasks import broker
+        from tasks.runtime import broker
 
         settings = settings_module.load()
         database.open_pool(settings.database_service_url, "beckon_service", 4)
@@ -159,11 +167,11 @@ class Bench:
         broker.set_up(settings)
         self.workspace_id = workspace.create("benchmark", "Benchmark", demo=True)
         automation.create(
-            self.workspace_id, name="Benchmark", type="workflow", definition=WRITTEN, actor=SYSTEM, enabled=True
+            self.workspace_id, name="Benchmark", type="workflow", definition=DEFINITION, actor=SYSTEM, enabled=True
         )
 
     def fill_beckon(self, count: int) -> None:
-        from tasks.triggers import TriggerRequest, accept
+        from tasks.intake.triggers import TriggerRequest, accept
 
         for begin in range(0, count, 100):
             requests = []
@@ -175,131 +183,137 @@ class Bench:
             accept(self.workspace_id, requests, "api")
             self.accepted += len(requests)
 
-    def open_executions(self) -> int:
+    def count_open_executions(self) -> int:
         # One row, where the executions themselves would be counted at Beckon's expense.
-        return self.accepted - int(self.one("select executions from automations"))
+        return self.accepted - int(self.fetch_value("select executions from automations"))
 
 
 def main(rounds: int = 5, executions: int = 2_000) -> int:
     """Measure, print, and answer 1 when a limit is missed."""
-    with own_servers() as ground:
-        _set_environment(ground)
+    with run_servers() as servers:
+        _set_environment(servers)
         subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        bench = Bench(ground)
-        contestants = _contestants(bench)
+        bench = Bench(servers)
+        contestants = _build_contestants(bench)
         try:
-            show(f"{PROCESSES} processes of {THREADS} threads, {machine()}")
+            show(f"{PROCESSES} processes of {THREADS} threads, {describe_machine()}")
             for number in range(rounds + 1):
-                for one in contestants:
-                    turn = bench.turn(one, executions if number else executions // 3)
+                for contestant in contestants:
+                    result = bench.run_round(contestant, executions if number else executions // 3)
                     # The first is for warming up.
-                    one.rounds += [turn] * (number > 0)
+                    contestant.rounds += [result] * (number > 0)
                 show(
                     f"round {number}: "
                     + ", ".join(
-                        f"{one.name} {one.rounds[-1].executions / one.rounds[-1].seconds:.0f}/s"
-                        for one in contestants
-                        if one.rounds
+                        f"{contestant.name} {contestant.rounds[-1].executions / contestant.rounds[-1].seconds:.0f}/s"
+                        for contestant in contestants
+                        if contestant.rounds
                     )
                 )
-            latencies = {one.name: latency(bench, one) for one in contestants if one.name in ("plain", "beckon")}
+            latencies = {
+                contestant.name: measure_latency(bench, contestant)
+                for contestant in contestants
+                if contestant.name in ("plain", "beckon")
+            }
         finally:
-            for one in contestants:
-                one.signal(signal.SIGKILL)
-                for process in one.processes:
+            for contestant in contestants:
+                contestant.signal(signal.SIGKILL)
+                for process in contestant.processes:
                     process.wait()
-        return _report({one.name: one for one in contestants}, latencies)
+        return _report({contestant.name: contestant for contestant in contestants}, latencies)
 
 
-def _set_environment(ground: Ground) -> None:
-    for name in [one for one in os.environ if one.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
+def _set_environment(servers: BenchmarkServers) -> None:
+    for name in [variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
         del os.environ[name]
-    metrics = ground.home / "metrics"
+    metrics = servers.home / "metrics"
     metrics.mkdir()
     os.environ.update(
-        BECKON_HOME=str(ground.home), BECKON_ENV_FILE=str(ground.home / "none.env"), BECKON_IO_THREADS=str(THREADS),
-        BECKON_SANDBOX_PORT=str(ground.sandbox_port), BECKON_DEMO="0", DATABASE_URL=ground.database_url,
-        REDIS_URL=ground.redis_url, SECRET_KEY="the secret key of a benchmark, long enough",
-        PLAIN_DATABASE_URL=ground.database_url, PLAIN_REDIS_URL=ground.redis_url.replace("db=0", "db=8"),
-        PLAIN_SANDBOX_URL=ground.sandbox_url, PYTHONPATH=str(ROOT),
+        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"), BECKON_IO_THREADS=str(THREADS),
+        BECKON_SANDBOX_PORT=str(servers.sandbox_port), BECKON_DEMO="0", DATABASE_URL=servers.database_url,
+        REDIS_URL=servers.redis_url, SECRET_KEY="the secret key of a benchmark, long enough",
+        PLAIN_DATABASE_URL=servers.database_url, PLAIN_REDIS_URL=servers.redis_url.replace("db=0", "db=8"),
+        PLAIN_SANDBOX_URL=servers.sandbox_url, PYTHONPATH=str(ROOT),
     )  # fmt: skip
 
 
-def _contestants(bench: Bench) -> list[Contestant]:
+def _build_contestants(bench: Bench) -> list[Contestant]:
     bench.redis = redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"])
-    bench.make_plain()
-    bench.make_beckon()
+    bench.create_plain_tables()
+    bench.create_beckon_workspace()
     worker = [sys.executable, str(ROOT / "benchmarks" / "plain_actor.py"), str(THREADS)]
-    plain = [_program(worker, bench.ground, f"plain-{number}") for number in range(PROCESSES)]
+    plain = [_start_program(worker, bench.servers, f"plain-{number}") for number in range(PROCESSES)]
     beckon = [
-        _program([*BECKON, *words], bench.ground, words[-1])
-        for words in (("worker", "generation"), ("worker", "sending"), ("scheduler",))
+        _start_program([*BECKON, *arguments], bench.servers, arguments[-1])
+        for arguments in (("worker", "generation"), ("worker", "sending"), ("scheduler",))
     ]
-    made = [
-        Contestant("nothing", plain, bench.fill_actor("nothing"), bench.plain_messages),
-        Contestant("plain", plain, bench.fill_plain, bench.plain_messages),
-        Contestant("bare", plain, bench.fill_actor("bare"), bench.plain_messages),
-        Contestant("beckon", beckon, bench.fill_beckon, bench.open_executions),
+    contestants = [
+        Contestant("nothing", plain, bench.build_actor_fill("nothing"), bench.count_plain_messages),
+        Contestant("plain", plain, bench.fill_plain, bench.count_plain_messages),
+        Contestant("bare", plain, bench.build_actor_fill("bare"), bench.count_plain_messages),
+        Contestant("beckon", beckon, bench.fill_beckon, bench.count_open_executions),
     ]
     # Each must have begun to look for work before it may be stopped in its sleep.
-    for one in made:
-        one.fill(PROCESSES * THREADS)
-        while one.open():
+    for contestant in contestants:
+        contestant.fill(PROCESSES * THREADS)
+        while contestant.count_open():
             time.sleep(0.05)
-    for one in made:
-        one.signal(signal.SIGSTOP)
-    return made
+    for contestant in contestants:
+        contestant.signal(signal.SIGSTOP)
+    return contestants
 
 
-def _program(command: list[str], ground: Ground, slot: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "BECKON_SLOT": f"{slot}-0", "PROMETHEUS_MULTIPROC_DIR": str(ground.home / "metrics")}
-    with open(ground.home / f"{slot}.log", "wb") as log:
+def _start_program(command: list[str], servers: BenchmarkServers, slot: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "BECKON_SLOT": f"{slot}-0", "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")}
+    with open(servers.home / f"{slot}.log", "wb") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
 
-def latency(bench: Bench, contestant: Contestant) -> list[float]:
+def measure_latency(bench: Bench, contestant: Contestant) -> list[float]:
     """Milliseconds from asking for an execution to the provider's call, at a steady rate."""
     first = bench.numbers + 1
-    asked: dict[str, float] = {}
-    with contestant.awake():
+    requested_at: dict[str, float] = {}
+    with contestant.resume():
         began = time.monotonic()
         for number in range(RATE * LATENCY_SECONDS):
             time.sleep(max(0.0, began + number / RATE - time.monotonic()))
-            asked[f"{contestant.name}{first + number}@example.com"] = time.time()
+            requested_at[f"{contestant.name}{first + number}@example.com"] = time.time()
             contestant.fill(1)
-        while contestant.open():
+        while contestant.count_open():
             time.sleep(0.05)
-    answer = urllib3.request("GET", f"{bench.ground.sandbox_url}/_sandbox/messages?provider=mailgun")
+    response = urllib3.request("GET", f"{bench.servers.sandbox_url}/_sandbox/messages?provider=mailgun")
     return [
-        (_moment(message["at"]) - asked[message["to"]]) * 1000
-        for message in answer.json()["messages"] if message["to"] in asked
+        (_parse_time(message["at"]) - requested_at[message["to"]]) * 1000
+        for message in response.json()["messages"] if message["to"] in requested_at
     ]  # fmt: skip
 
 
-def _moment(text: str) -> float:
+def _parse_time(text: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(text).timestamp()
 
 
 def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]]) -> int:
-    names = {"nothing": "(a) an actor that does nothing", "plain": "(b) an actor, a commit a step",
+    titles = {"nothing": "(a) an actor that does nothing", "plain": "(b) an actor, a commit a step",
              "bare": "(b') an actor, no database", "beckon": "(c) Beckon"}  # fmt: skip
     plain, beckon = contestants["plain"].rounds, contestants["beckon"].rounds
     lines = []
-    for name, title in names.items():
+    for name, title in titles.items():
         rounds = contestants[name].rounds
         times = latencies.get(name)
         lines.append([
             title,
-            f"{median(one.executions / one.seconds for one in rounds):.0f}",
-            f"{median(one.processor / one.executions * 1000 for one in rounds):.2f}",
-            f"{median(one.commits / one.executions for one in rounds):.2f}",
-            f"{median(one.commands / one.executions for one in rounds):.1f}",
+            f"{median(round_.executions / round_.seconds for round_ in rounds):.0f}",
+            f"{median(round_.processor / round_.executions * 1000 for round_ in rounds):.2f}",
+            f"{median(round_.commits / round_.executions for round_ in rounds):.2f}",
+            f"{median(round_.commands / round_.executions for round_ in rounds):.1f}",
             *((f"{percentile(times, 0.5):.0f}", f"{percentile(times, 0.99):.0f}") if times else ("", "")),
         ])  # fmt: skip
     show()
-    table(("", "executions/s", "CPU s per 1,000", "commits each", "Redis commands each", "p50 ms", "p99 ms"), lines)
+    show_table(
+        ("", "executions/s", "CPU s per 1,000", "commits each", "Redis commands each", "p50 ms", "p99 ms"), lines
+    )
     faster = sorted(b.seconds / c.seconds for b, c in zip(plain, beckon, strict=True))
     cheaper = median(c.processor / b.processor for b, c in zip(plain, beckon, strict=True))
     p50, p99 = percentile(latencies["beckon"], 0.5), percentile(latencies["beckon"], 0.99)
@@ -307,11 +321,11 @@ def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]
     verdicts = (
         (
             f"(c)/(b) executions/s {median(faster):.2f} ({faster[0]:.2f} to {faster[-1]:.2f})",
-            median(faster) >= LEAST_RATIO,
+            median(faster) >= MIN_RATIO,
         ),
-        (f"(c)/(b) processor time {cheaper:.2f}", cheaper <= MOST_PROCESSOR),
-        (f"p50 {p50:.1f} ms", p50 < MOST_P50_MS),
-        (f"p99 {p99:.1f} ms", p99 < MOST_P99_MS),
+        (f"(c)/(b) processor time {cheaper:.2f}", cheaper <= MAX_PROCESSOR_RATIO),
+        (f"p50 {p50:.1f} ms", p50 < MAX_P50_MS),
+        (f"p99 {p99:.1f} ms", p99 < MAX_P99_MS),
     )
     for text, met in verdicts:
         show(f"{'met   ' if met else 'MISSED'}  {text}")
@@ -319,4 +333,4 @@ def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(one) for one in sys.argv[1:])))
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""What a request costs in processor time, by HTTP client: the reason why `providers.wire` stands on urllib3.
+"""What a request costs in processor time, by HTTP client: the reason why `providers.http_client` stands on urllib3.
 
 Each client posts the same small JSON over kept-alive connections from one thread to the sandbox, which runs in another
 process so that its own cost is not counted. Run: `python -m benchmarks.http_clients`. Measured on two shared cores of
@@ -6,11 +6,11 @@ a small virtual machine, CPython 3.11, as microseconds of processor time a reque
 
     http.client (bare)      64 us
     urllib3 2.8 (pooled)   161 us
-    providers.wire         179 us
+    providers.http_client  179 us
     httpx                  not installed there; where it is, it is measured as well
 
-The ratios in one run are the claim, the figures only an example: `providers.wire` may cost at most twice what urllib3
-does by itself, and `main` fails if it costs more.
+The ratios in one run are the claim, the figures only an example: `providers.http_client` may cost at most twice what
+urllib3 does by itself, and `main` fails if it costs more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from providers import wire
+from providers import http_client
 
 REQUESTS = 3000
 BODY = b'{"text": "hello"}'
@@ -34,55 +34,55 @@ PATH = "/services/T0/B0/benchmark"
 HEADERS = {"Content-Type": "application/json"}
 
 
-def cost_us(once: Callable[[], object], requests: int = REQUESTS) -> float:
+def measure_cost_us(send: Callable[[], object], requests: int = REQUESTS) -> float:
     """Microseconds of this process's processor time for one call, after a warm-up."""
     for _ in range(100):
-        once()
+        send()
     began = time.process_time()
     for _ in range(requests):
-        once()
+        send()
     return (time.process_time() - began) / requests * 1e6
 
 
-def clients(url: str) -> dict[str, Callable[[], object]]:
+def build_clients(url: str) -> dict[str, Callable[[], object]]:
     """Every client that is installed, each as one request."""
     bare = http.client.HTTPConnection(urlsplit(url).netloc)
     pool = urllib3.PoolManager(retries=False)
-    call = wire.Call(label="benchmark", method="POST", url=url + PATH, headers=HEADERS, body=BODY, effect=True)
+    call = http_client.Call(label="benchmark", method="POST", url=url + PATH, headers=HEADERS, body=BODY, effect=True)
 
-    def by_hand() -> bytes:
+    def send_bare() -> bytes:
         bare.request("POST", PATH, BODY, HEADERS)
         return bare.getresponse().read()
 
-    found: dict[str, Callable[[], object]] = {
-        "http.client (bare)": by_hand,
+    senders: dict[str, Callable[[], object]] = {
+        "http.client (bare)": send_bare,
         "urllib3 (pooled)": lambda: pool.request("POST", url + PATH, body=BODY, headers=HEADERS, timeout=10.0).data,
-        "providers.wire": lambda: wire.exchange(call),
+        "providers.http_client": lambda: http_client.send_request(call),
     }
     try:
         httpx = importlib.import_module("httpx")
     except ImportError:
-        return found
+        return senders
     session = httpx.Client()
-    found["httpx"] = lambda: session.post(url + PATH, content=BODY, headers=HEADERS).content
-    return found
+    senders["httpx"] = lambda: session.post(url + PATH, content=BODY, headers=HEADERS).content
+    return senders
 
 
 def main() -> int:
-    """Measure, print, and answer 1 if `providers.wire` costs more than twice what urllib3 does."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    """Measure, print, and answer 1 if `providers.http_client` costs more than twice what urllib3 does."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     program = f"from sandbox.server import serve; serve({port}, '', {{}})"
     server = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
-        costs = {name: cost_us(once) for name, once in clients(f"http://127.0.0.1:{port}").items()}
+        costs = {name: measure_cost_us(send) for name, send in build_clients(f"http://127.0.0.1:{port}").items()}
     finally:
         server.terminate()
         server.wait(10)
     for name, cost in costs.items():
         sys.stdout.write(f"{name:22} {cost:7.0f} us  {cost / costs['urllib3 (pooled)']:.2f}\n")
-    return int(costs["providers.wire"] > 2 * costs["urllib3 (pooled)"])
+    return int(costs["providers.http_client"] > 2 * costs["urllib3 (pooled)"])
 
 
 def _wait_for(port: int) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import lists_filling
-from measures import machine, percentile, processor_seconds, show, table
-from own_servers import own_servers
+from measures import describe_machine, percentile, read_processor_seconds, show, show_table
+from own_servers import run_servers
 
 import clock
 from models import database, migrations
@@ -25,103 +25,109 @@ from models.reports.contacts import ContactFilters
 from models.reports.filters import ExecutionFilters
 
 LIMIT_MS = 100.0
-TIMES = 40
-PAGE = 51
+REPETITIONS = 40
+PAGE_SIZE = 51
 
-Question = Callable[[], object]
+Query = Callable[[], object]
 
 
 def main(size: int) -> int:
     """Fill, measure and print; 1 when a limit is missed."""
-    with own_servers() as ground:
-        migrations.migrate(ground.database_url)
+    with run_servers() as servers:
+        migrations.migrate(servers.database_url)
         began = time.monotonic()
-        filled = lists_filling.fill(ground.database_url, size)
-        show(f"{size:,} executions of {size // 2:,} contacts, {machine()}; filled in {time.monotonic() - began:.0f} s")
-        return measure(ground.database_url, filled)
+        dataset = lists_filling.fill(servers.database_url, size)
+        show(
+            f"{size:,} executions of {size // 2:,} contacts, {describe_machine()}; "
+            f"filled in {time.monotonic() - began:.0f} s"
+        )
+        return measure(servers.database_url, dataset)
 
 
-def measure(url: str, filled: lists_filling.Filled) -> int:
+def measure(url: str, dataset: lists_filling.Dataset) -> int:
     """Ask every question, and say which were answered too late."""
     database.open_pool(url, "beckon_app", 1)
     with database.connection():
-        backend = database.value("select pg_backend_pid()")
-    lines, late = [], []
-    for name, ask in questions(filled).items():
-        ask()
-        before = processor_seconds(backend) + time.process_time()
-        ms = [timed(ask) for _ in range(TIMES)]
-        own = (processor_seconds(backend) + time.process_time() - before) / TIMES * 1000
-        lines.append([name, *(f"{percentile(ms, part):.1f}" for part in (0.5, 0.95)), f"{own:.1f}"])
+        backend = database.fetch_value("select pg_backend_pid()")
+    lines, slow = [], []
+    for name, query in build_queries(dataset).items():
+        query()
+        before = read_processor_seconds(backend) + time.process_time()
+        ms = [measure_ms(query) for _ in range(REPETITIONS)]
+        processor_ms = (read_processor_seconds(backend) + time.process_time() - before) / REPETITIONS * 1000
+        lines.append([name, *(f"{percentile(ms, fraction):.1f}" for fraction in (0.5, 0.95)), f"{processor_ms:.1f}"])
         if percentile(ms, 0.95) >= LIMIT_MS:
-            late.append(name)
-    table(("ms", "p50", "p95", "processor"), lines)
-    show(f"NOT UNDER {LIMIT_MS:g} ms at p95: {', '.join(late)}" if late else f"All are under {LIMIT_MS:g} ms at p95")
-    return int(bool(late))
+            slow.append(name)
+    show_table(("ms", "p50", "p95", "processor"), lines)
+    show(f"NOT UNDER {LIMIT_MS:g} ms at p95: {', '.join(slow)}" if slow else f"All are under {LIMIT_MS:g} ms at p95")
+    return int(bool(slow))
 
 
-def timed(ask: Question) -> float:
+def measure_ms(query: Query) -> float:
     """Milliseconds of one asking."""
     began = time.monotonic()
-    ask()
+    query()
     return (time.monotonic() - began) * 1000
 
 
-def questions(filled: lists_filling.Filled) -> dict[str, Question]:
+def build_queries(dataset: lists_filling.Dataset) -> dict[str, Query]:
     """What is asked, by its name in the table."""
-    ours, now = filled.workspace_id, clock.now()
+    workspace_id, now = dataset.workspace_id, clock.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
 
-    def listed(before: str | None = None, **wanted: object) -> Question:
-        filters = ExecutionFilters(**wanted)  # type: ignore[arg-type]
-        return lambda: executions.page(ours, filters, PAGE, before)
+    def list_executions(before: str | None = None, **conditions: object) -> Query:
+        filters = ExecutionFilters(**conditions)  # type: ignore[arg-type]
+        return lambda: executions.fetch_page(workspace_id, filters, PAGE_SIZE, before)
 
-    def people(before: str | None = None, **wanted: str) -> Question:
-        filters = ContactFilters(**wanted)  # type: ignore[arg-type]
-        return lambda: contacts.page(ours, filters, limit=PAGE, before=before)
+    def list_contacts(before: str | None = None, **conditions: str) -> Query:
+        filters = ContactFilters(**conditions)  # type: ignore[arg-type]
+        return lambda: contacts.fetch_page(workspace_id, filters, limit=PAGE_SIZE, before=before)
 
     return {
-        "Executions": listed(),
-        "Executions, from the middle on": listed(before=filled.middle_execution),
-        **{f"Executions, status={one}": listed(status=one) for one in
+        "Executions": list_executions(),
+        "Executions, from the middle on": list_executions(before=dataset.middle_execution),
+        **{f"Executions, status={status}": list_executions(status=status) for status in
            ("pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled")},
-        "Executions, status=failed, errorClass=rate_limit": listed(status="failed", error_class="rate_limit"),
-        "Executions, errorClass=auth (none)": listed(error_class="auth"),
-        **{f"Executions, stage={one}": listed(stage=one) for one in ("generating", "ready_to_send", "sent", "skipped")},
-        "Executions, in flight": listed(in_flight=True),
-        "Executions, to be reviewed": listed(review=True),
-        "Executions, outcome unknown": listed(status="failed", outcome_unknown=True),
-        "Executions, tests": listed(test=True),
-        "Executions, of a busy automation": listed(automation_id=filled.busy_automation),
-        "Executions, of a busy automation, failed": listed(automation_id=filled.busy_automation, status="failed"),
-        "Executions, of a quiet automation": listed(automation_id=filled.quiet_automation),
-        "Executions, of a quiet automation, failed": listed(automation_id=filled.quiet_automation, status="failed"),
-        "Executions, of a busy contact": listed(contact_id=filled.busy_contact),
-        "Executions, of a day": listed(since=now - timedelta(days=9), until=now - timedelta(days=8)),
-        "Executions, sent today": listed(sent_since=midnight, test=False),
-        "Executions, q is an e-mail": listed(q=filled.email),
-        "Executions, q is a common word": listed(q=filled.common_word),
-        "Executions, q is a common beginning": listed(q=filled.common_word[:2]),
-        "Executions, q is a rare word": listed(q=filled.rare_word),
-        "Executions, q is in nobody's name": listed(q="nobody"),
-        "Executions, q is a common word, failed": listed(q=filled.common_word, status="failed"),
-        "Executions, q is an execution's id": listed(q=filled.middle_execution),
-        "the numbers above every page": lambda: summary.summary(ours, midnight),
-        "Contacts": people(),
-        "Contacts, from the middle on": people(before=filled.middle_contact),
-        "Contacts, q is an e-mail": people(q=filled.email),
-        "Contacts, q is a common word": people(q=filled.common_word),
-        "Contacts, q is a common beginning": people(q=filled.common_word[:2]),
-        "Contacts, q is a rare word": people(q=filled.rare_word),
-        "Contacts, q is two words": people(q=f"{filled.common_word} {filled.rare_word}"),
-        "Contacts, q is in nobody's name": people(q="nobody"),
-        "Contacts, of a common tag": people(tag="lead"),
-        "Contacts, of a rare tag": people(tag="board"),
-        "Contacts, suppressed": people(suppressed="any"),
-        "Contacts, suppressed on Facebook (few)": people(suppressed="facebook"),
-        "one contact: conversation": lambda: contacts.conversation(ours, filled.busy_contact, 50),
-        "one contact: executions in flight": lambda: contacts.in_flight(ours, filled.busy_contact),
-        "one execution": lambda: executions.detail(ours, filled.middle_execution),
+        "Executions, status=failed, errorClass=rate_limit": list_executions(status="failed", error_class="rate_limit"),
+        "Executions, errorClass=auth (none)": list_executions(error_class="auth"),
+        **{f"Executions, stage={stage}": list_executions(stage=stage) for stage in
+           ("generating", "ready_to_send", "sent", "skipped")},
+        "Executions, in flight": list_executions(in_flight=True),
+        "Executions, to be reviewed": list_executions(review=True),
+        "Executions, outcome unknown": list_executions(status="failed", outcome_unknown=True),
+        "Executions, tests": list_executions(test=True),
+        "Executions, of a busy automation": list_executions(automation_id=dataset.busy_automation),
+        "Executions, of a busy automation, failed": list_executions(
+            automation_id=dataset.busy_automation, status="failed"),
+        "Executions, of a quiet automation": list_executions(automation_id=dataset.quiet_automation),
+        "Executions, of a quiet automation, failed": list_executions(
+            automation_id=dataset.quiet_automation, status="failed"),
+        "Executions, of a busy contact": list_executions(contact_id=dataset.busy_contact),
+        "Executions, of a day": list_executions(since=now - timedelta(days=9), until=now - timedelta(days=8)),
+        "Executions, sent today": list_executions(sent_since=midnight, test=False),
+        "Executions, q is an e-mail": list_executions(q=dataset.email),
+        "Executions, q is a common word": list_executions(q=dataset.common_word),
+        "Executions, q is a common beginning": list_executions(q=dataset.common_word[:2]),
+        "Executions, q is a rare word": list_executions(q=dataset.rare_word),
+        "Executions, q is in nobody's name": list_executions(q="nobody"),
+        "Executions, q is a common word, failed": list_executions(q=dataset.common_word, status="failed"),
+        "Executions, q is an execution's id": list_executions(q=dataset.middle_execution),
+        "the numbers above every page": lambda: summary.fetch_summary(workspace_id, midnight),
+        "Contacts": list_contacts(),
+        "Contacts, from the middle on": list_contacts(before=dataset.middle_contact),
+        "Contacts, q is an e-mail": list_contacts(q=dataset.email),
+        "Contacts, q is a common word": list_contacts(q=dataset.common_word),
+        "Contacts, q is a common beginning": list_contacts(q=dataset.common_word[:2]),
+        "Contacts, q is a rare word": list_contacts(q=dataset.rare_word),
+        "Contacts, q is two words": list_contacts(q=f"{dataset.common_word} {dataset.rare_word}"),
+        "Contacts, q is in nobody's name": list_contacts(q="nobody"),
+        "Contacts, of a common tag": list_contacts(tag="lead"),
+        "Contacts, of a rare tag": list_contacts(tag="board"),
+        "Contacts, suppressed": list_contacts(suppressed="any"),
+        "Contacts, suppressed on Facebook (few)": list_contacts(suppressed="facebook"),
+        "one contact: conversation": lambda: contacts.fetch_conversation(workspace_id, dataset.busy_contact, 50),
+        "one contact: executions in flight": lambda: contacts.count_in_flight(workspace_id, dataset.busy_contact),
+        "one execution": lambda: executions.fetch_detail(workspace_id, dataset.middle_execution),
     }  # fmt: skip
 
 

@@ -14,11 +14,11 @@ import psycopg2
 from models import database, workspace
 
 AUTOMATIONS = 20
-FIRST = (
+FIRST_NAMES = (
     "Ada Alan Barbara Cecilia Claude Dorothy Edsger Emmy Grace Hedy Ida John Katherine Leslie Mae Margaret Marie Mary "
     "Radia Sofia"
 )
-LAST = (
+LAST_NAMES = (
     "Byron Turing Liskov Payne Shannon Vaughan Dijkstra Noether Hopper Lamarr Rhodes McCarthy Johnson Lamport Jemison "
     "Hamilton Curie Somerville Perlman Kovalevskaya"
 )
@@ -100,7 +100,7 @@ from executions where status = 'succeeded' and right(id::text, 1) in ('0', '1', 
 
 
 @dataclass(frozen=True)
-class Filled:
+class Dataset:
     """What was filled in, and what to ask for."""
 
     workspace_id: str
@@ -114,7 +114,7 @@ class Filled:
     rare_word: str = "zenobia"
 
 
-def fill(url: str, executions: int) -> Filled:
+def fill(url: str, executions: int) -> Dataset:
     """Fill the tables of a migrated and empty database."""
     database.open_pool(url, "beckon_service", 2)
     workspace_id = workspace.create("lists", "Lists")
@@ -122,21 +122,21 @@ def fill(url: str, executions: int) -> Filled:
         indexes = _drop_indexes(cursor)
         cursor.execute("set local synchronous_commit = off; set local maintenance_work_mem = '256MB'")
         cursor.execute(_ID)
-        told = {
+        parameters = {
             "workspace": workspace_id, "executions": executions, "contacts": executions // 2,
-            "automations": _automations(cursor, workspace_id), "first": FIRST, "last": LAST,
+            "automations": _create_automations(cursor, workspace_id), "first": FIRST_NAMES, "last": LAST_NAMES,
         }  # fmt: skip
         for statement in (_CONTACTS, _EXECUTIONS, _MOVES, _MESSAGES):
-            cursor.execute(statement, told)
-        for one in indexes:
-            cursor.execute(one)
-        filled = _filled(cursor, workspace_id)
+            cursor.execute(statement, parameters)
+        for definition in indexes:
+            cursor.execute(definition)
+        dataset = _describe_dataset(cursor, workspace_id)
     connection.autocommit = True
     with connection.cursor() as cursor:
         # Autovacuum does the same once a table has grown by a fifth.
         cursor.execute("vacuum analyze")
     connection.close()
-    return filled
+    return dataset
 
 
 def _drop_indexes(cursor: Any) -> list[str]:
@@ -147,40 +147,42 @@ def _drop_indexes(cursor: Any) -> list[str]:
         "and not c.relispartition and not exists (select from pg_constraint where conindid = i.indexrelid)",
         (list(_TABLES),),
     )
-    found = cursor.fetchall()
-    for name, _ in found:
+    rows = cursor.fetchall()
+    for name, _ in rows:
         cursor.execute(f"drop index {name}")
-    return [definition for _, definition in found]
+    return [definition for _, definition in rows]
 
 
-def _automations(cursor: Any, workspace_id: str) -> list[str]:
+def _create_automations(cursor: Any, workspace_id: str) -> list[str]:
     cursor.execute(
         "insert into automations (id, workspace_id, name, type, version, trigger_type) select pg_temp.id_at(now(), n), "
         "%s, 'Automation ' || n, 'workflow', 1, 'contact.created' from generate_series(1, %s) n returning id",
         (workspace_id, AUTOMATIONS),
     )
-    made = [found for (found,) in cursor.fetchall()]
+    automation_ids = [automation_id for (automation_id,) in cursor.fetchall()]
     cursor.execute(
         "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
         "select id, workspace_id, id, 1, '{\"rules\": {}}', 'nobody' from automations"
     )
-    return made
+    return automation_ids
 
 
-def _filled(cursor: Any, workspace_id: str) -> Filled:
-    def one(sql: str) -> str:
+def _describe_dataset(cursor: Any, workspace_id: str) -> Dataset:
+    def fetch_value(sql: str) -> str:
         cursor.execute(sql)
         return str(cursor.fetchone()[0])
 
     busiest = "select automation_id from executions group by 1 order by count(*)"
-    return Filled(
+    return Dataset(
         workspace_id=workspace_id,
-        busy_automation=one(f"{busiest} desc limit 1"),
-        quiet_automation=one(f"{busiest} limit 1"),
-        busy_contact=one("select contact_id from executions group by 1 order by count(*) desc limit 1"),
-        middle_execution=one(
+        busy_automation=fetch_value(f"{busiest} desc limit 1"),
+        quiet_automation=fetch_value(f"{busiest} limit 1"),
+        busy_contact=fetch_value("select contact_id from executions group by 1 order by count(*) desc limit 1"),
+        middle_execution=fetch_value(
             "select id from executions where created_at > now() - interval '15 days' order by id limit 1"
         ),
-        middle_contact=one("select id from people order by n limit 1 offset (select count(*) / 2 from people)"),
-        email=one("select email from contacts where id = (select contact_id from executions order by id desc limit 1)"),
+        middle_contact=fetch_value("select id from people order by n limit 1 offset (select count(*) / 2 from people)"),
+        email=fetch_value(
+            "select email from contacts where id = (select contact_id from executions order by id desc limit 1)"
+        ),
     )

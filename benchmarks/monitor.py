@@ -20,25 +20,26 @@ import time
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from measures import machine, median, percentile, processor_seconds, show, table
-from own_servers import own_servers
-from running_copy import Copy, running_copy
+from measures import describe_machine, median, percentile, read_processor_seconds, show, show_table
+from own_servers import run_servers
+from running_copy import Copy, run_copy
 
-from models import automation, database, migrations, tally, workspace
+from models import automation, database, migrations, workspace
 from models.audit import SYSTEM
-from models.database import changed, db, rows, transaction
+from models.checks import rollups
+from models.database import db, execute, fetch_rows, transaction
 from models.reports import monitor
 
 #: Stage rows of one automation within 24 hours, and its executions in motion.
 MOVES = 1_000_000
-IN_MOTION = 2_000
+ACTIVE_EXECUTIONS = 2_000
 #: Snapshots of one measurement.
-LOOKS = 100
+SNAPSHOTS = 100
 _STEPS = [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}]
 _HELLO = {"trigger": {"type": "contact.created"}, "steps": _STEPS}
 #: Watchers of one automation, for so many seconds, with so many contacts on their way.
 WATCHERS, SECONDS, CONTACTS = (1, 100, 1000), 20, 120
-LONGEST_SNAPSHOT_MS, LONGEST_LAG_MS, LARGEST_SHARE = 50.0, 250.0, 0.20
+MAX_SNAPSHOT_MS, MAX_LAG_MS, MAX_SHARE = 50.0, 250.0, 0.20
 
 _WAITING = {
     "trigger": {"type": "benchmark.started"},
@@ -83,19 +84,21 @@ _UUID_AT = """
 def fill(moves: int) -> tuple[str, str]:
     """A workspace with one automation whose last day had so many moves; both ids."""
     workspace_id = workspace.create("busy", "A busy shop")
-    made = automation.create(workspace_id, name="Busy", type="workflow", definition=_HELLO, actor=SYSTEM, enabled=True)
+    publication = automation.create(
+        workspace_id, name="Busy", type="workflow", definition=_HELLO, actor=SYSTEM, enabled=True
+    )
     executions = int(moves * 3 / 16)
     with transaction():
-        changed("set local statement_timeout = 0")
-        (version,) = rows("select version_id from automations")
-        changed(_UUID_AT)
-        changed(
+        execute("set local statement_timeout = 0")
+        (version,) = fetch_rows("select version_id from automations")
+        execute(_UUID_AT)
+        execute(
             _EXECUTIONS.replace("uuid_at", "pg_temp.uuid_at"),
-            {"workspace": workspace_id, "automation": made.automation_id, "version": version["version_id"],
-             "all": executions, "moving": IN_MOTION},
+            {"workspace": workspace_id, "automation": publication.automation_id, "version": version["version_id"],
+             "all": executions, "moving": ACTIVE_EXECUTIONS},
         )  # fmt: skip
-        changed(_MOVES)
-    return workspace_id, made.automation_id
+        execute(_MOVES)
+    return workspace_id, publication.automation_id
 
 
 def measure_snapshot(database_url: str, moves: int) -> float:
@@ -104,75 +107,75 @@ def measure_snapshot(database_url: str, moves: int) -> float:
     database.open_pool(database_url, "beckon_service", 2)
     workspace_id, automation_id = fill(moves)
     with transaction():
-        written = database.value("select count(*) from stage_history")
+        written = database.fetch_value("select count(*) from stage_history")
     for name in ("first", "next"):
         began = time.perf_counter()
-        tally.run_once()
+        rollups.run_once()
         show(f"the {name} tally of {written:,} moves took {time.perf_counter() - began:.2f} s")
     db.close_all()
     database.open_pool(database_url, None, 2)
     with database.connection():
         database.db.execute_sql("analyze")
     db.close_all()
-    usual = _looks(database_url, workspace_id, automation_id)
+    usual = _measure_snapshots(database_url, workspace_id, automation_id)
     database.open_pool(database_url, "beckon_service", 2)
     with transaction():
-        changed("update tallied set until = until - interval '1 hour'")
+        execute("update tallied set until = until - interval '1 hour'")
     db.close_all()
-    late = _looks(database_url, workspace_id, automation_id)
-    table(
+    late = _measure_snapshots(database_url, workspace_id, automation_id)
+    show_table(
         ("snapshot, ms", "median", "p95", "longest", "PostgreSQL's processor time"),
-        [(name, *(f"{one:.1f}" for one in figures)) for name, figures in (
+        [(name, *(f"{figure:.1f}" for figure in figures)) for name, figures in (
             ("tallied until half a minute ago", usual), ("tallied until an hour ago", late),
         )],
     )  # fmt: skip
     return usual[1]
 
 
-def _looks(database_url: str, workspace_id: str, automation_id: str) -> tuple[float, float, float, float]:
+def _measure_snapshots(database_url: str, workspace_id: str, automation_id: str) -> tuple[float, float, float, float]:
     """Median, p95 and longest time of a snapshot, and PostgreSQL's processor time for one, in ms."""
     database.open_pool(database_url, "beckon_app", 2)
     with database.connection():
-        backend = database.value("select pg_backend_pid()")
-        before, took = processor_seconds(backend), []
-        for _ in range(LOOKS):
+        backend = database.fetch_value("select pg_backend_pid()")
+        before, times_ms = read_processor_seconds(backend), []
+        for _ in range(SNAPSHOTS):
             began = time.perf_counter()
-            monitor.snapshot(workspace_id, automation_id)
-            took.append(1000 * (time.perf_counter() - began))
-        own = 1000 * (processor_seconds(backend) - before) / LOOKS
+            monitor.fetch_snapshot(workspace_id, automation_id)
+            times_ms.append(1000 * (time.perf_counter() - began))
+        processor_ms = 1000 * (read_processor_seconds(backend) - before) / SNAPSHOTS
     db.close_all()
-    return median(took), percentile(took, 0.95), max(took), own
+    return median(times_ms), percentile(times_ms, 0.95), max(times_ms), processor_ms
 
 
 def measure_streams(copy: Copy) -> tuple[float, float]:
     """The dashboard's cost and the frames' lag; the share of a core for the most watchers beyond one, and their lag."""
-    automation_id = copy.only_automation("Watched", _WAITING)
-    people = [
+    automation_id = copy.publish_only_automation("Watched", _WAITING)
+    triggers = [
         {"type": "benchmark.started", "contact": {"externalId": f"w-{number}", "firstName": f"Watched {number}",
                                                   "email": f"w{number}@example.com"}}
         for number in range(CONTACTS)
     ]  # fmt: skip
-    copy.call("POST", "/api/triggers/batch", {"triggers": people})
+    copy.call("POST", "/api/triggers/batch", {"triggers": triggers})
     path = f"/api/ai-automations/{automation_id}/monitor"
     deadline = time.monotonic() + 60
     while copy.call("POST", path)["snapshot"]["totals"]["active"] < CONTACTS and time.monotonic() < deadline:
         time.sleep(0.2)
-    dashboard = next(pid for name, pid in copy.programs().items() if name.startswith("dashboard"))
+    dashboard = next(pid for name, pid in copy.list_programs().items() if name.startswith("dashboard"))
     lines, shares, lags = [], [], []
     for watchers in WATCHERS:
         command = [sys.executable, __file__, "client", copy.access["url"], copy.access["apiKey"], path, str(watchers)]
         client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert client.stdout is not None
         client.stdout.readline()
-        before = processor_seconds(dashboard)
-        heard = json.loads(client.communicate()[0].splitlines()[-1])
-        shares.append((processor_seconds(dashboard) - before) / SECONDS)
-        lags.append(percentile(heard["lags"], 0.99))
+        before = read_processor_seconds(dashboard)
+        received = json.loads(client.communicate()[0].splitlines()[-1])
+        shares.append((read_processor_seconds(dashboard) - before) / SECONDS)
+        lags.append(percentile(received["lags"], 0.99))
         lines.append((
-            watchers, f"{100 * shares[-1]:.1f} %", len(heard["lags"]), f"{heard['bytes'] / 1024:.0f}",
-            f"{median(heard['lags']):.0f}", f"{lags[-1]:.0f}", f"{max(heard['lags']):.0f}",
+            watchers, f"{100 * shares[-1]:.1f} %", len(received["lags"]), f"{received['bytes'] / 1024:.0f}",
+            f"{median(received['lags']):.0f}", f"{lags[-1]:.0f}", f"{max(received['lags']):.0f}",
         ))  # fmt: skip
-    table(("watchers", "of a core", "frames", "KiB each", "lag p50, ms", "p99", "longest"), lines)
+    show_table(("watchers", "of a core", "frames", "KiB each", "lag p50, ms", "p99", "longest"), lines)
     return shares[-1] - shares[0], lags[-1]
 
 
@@ -186,8 +189,8 @@ def client(url: str, key: str, path: str, watchers: int) -> None:
 class Watcher(asyncio.Protocol):
     """One stream: its frames' lags in ms and sizes in bytes, from when all have heard their first."""
 
-    def __init__(self, request: bytes, heard: Heard) -> None:
-        self._request, self._heard = request, heard
+    def __init__(self, request: bytes, received: ReceivedFrames) -> None:
+        self._request, self._received = request, received
         self._frame = bytearray()
         self._frames = 0
 
@@ -203,55 +206,55 @@ class Watcher(asyncio.Protocol):
         at = re.search(rb'"at":"([^"]+)"', self._frame)
         assert at is not None
         self._frames += 1
-        self._heard.note(self._frames == 1, at[1].decode(), len(self._frame))
+        self._received.record(self._frames == 1, at[1].decode(), len(self._frame))
         self._frame.clear()
 
 
-class Heard:
+class ReceivedFrames:
     """What all watchers heard."""
 
     def __init__(self, watchers: int) -> None:
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.lags: list[float] = []
         self.sizes: list[int] = []
         self._missing = watchers
 
-    def note(self, first: bool, at: str, size: int) -> None:
+    def record(self, first: bool, at: str, size: int) -> None:
         """A frame of this moment was read whole just now."""
-        if self.begun.is_set():
+        if self.started.is_set():
             self.lags.append(1000 * (time.time() - datetime.fromisoformat(at).timestamp()))
             self.sizes.append(size)
         self._missing -= first
         if not self._missing:
-            self.begun.set()
+            self.started.set()
 
 
 async def _watch_all(url: str, key: str, path: str, watchers: int) -> None:
-    heard, place = Heard(watchers), urlsplit(url)
+    received, address = ReceivedFrames(watchers), urlsplit(url)
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    lines = [
-        await loop.create_connection(lambda: Watcher(request, heard), place.hostname, place.port)
+    connections = [
+        await loop.create_connection(lambda: Watcher(request, received), address.hostname, address.port)
         for _ in range(watchers)
     ]
-    await heard.begun.wait()
+    await received.started.wait()
     show("begun")
     await asyncio.sleep(SECONDS)
-    for transport, _ in lines:
+    for transport, _ in connections:
         transport.abort()
-    show(json.dumps({"lags": heard.lags, "bytes": median(map(float, heard.sizes))}))
+    show(json.dumps({"lags": received.lags, "bytes": median(map(float, received.sizes))}))
 
 
 def main() -> int:
     """Measure and print; 1 when a limit is missed."""
     moves = int(sys.argv[1]) if len(sys.argv) > 1 else MOVES
-    show(f"{machine()}; load {os.getloadavg()[0]:.1f}")
-    with own_servers() as ground:
-        snapshot_ms = measure_snapshot(ground.database_url, moves)
-    with running_copy() as copy:
+    show(f"{describe_machine()}; load {os.getloadavg()[0]:.1f}")
+    with run_servers() as servers:
+        snapshot_ms = measure_snapshot(servers.database_url, moves)
+    with run_copy() as copy:
         share, lag_ms = measure_streams(copy)
     show(f"{WATCHERS[-1]:,} watchers cost {100 * share:.1f} % of a core more than one")
-    met = snapshot_ms < LONGEST_SNAPSHOT_MS and lag_ms < LONGEST_LAG_MS and share <= LARGEST_SHARE
+    met = snapshot_ms < MAX_SNAPSHOT_MS and lag_ms < MAX_LAG_MS and share <= MAX_SHARE
     show(f"{'within' if met else 'NOT WITHIN'} the limits")
     return int(not met)
 

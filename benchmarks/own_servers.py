@@ -23,7 +23,7 @@ from workers import embedded
 
 
 @dataclass(frozen=True)
-class Ground:
+class BenchmarkServers:
     """Where the servers are, and their process ids."""
 
     home: Path
@@ -39,7 +39,7 @@ class Ground:
 
 
 @contextlib.contextmanager
-def own_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[Ground]:
+def run_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[BenchmarkServers]:
     """Start them, PostgreSQL with these settings on top of ours; end and remove them at the end."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
     servers = embedded.Servers(data=home / "data", run=home / "run", postgres_options=postgres_options or {})
@@ -48,35 +48,36 @@ def own_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[G
     port = free_port()
     sandbox = f"from sandbox.server import serve; serve({port}, '', {{}})"
     commands = (
-        embedded.postgres_command(servers), embedded.redis_command(servers), [sys.executable, "-c", sandbox],
+        embedded.build_postgres_command(servers), embedded.build_redis_command(servers),
+        [sys.executable, "-c", sandbox],
     )  # fmt: skip
-    processes = [_started(command, home / f"server-{number}.log") for number, command in enumerate(commands)]
+    processes = [_start(command, home / f"server-{number}.log") for number, command in enumerate(commands)]
     admin = f"postgresql://beckon@/postgres?host={servers.run}"
     try:
-        _await(lambda: psycopg2.connect(admin).close())
-        _await(lambda: redis.Redis.from_url(servers.redis_url).ping())
-        _await(lambda: urllib3.request("GET", f"http://127.0.0.1:{port}/_sandbox", retries=False))
+        _wait_until(lambda: psycopg2.connect(admin).close())
+        _wait_until(lambda: redis.Redis.from_url(servers.redis_url).ping())
+        _wait_until(lambda: urllib3.request("GET", f"http://127.0.0.1:{port}/_sandbox", retries=False))
         _create_database(admin)
-        yield Ground(home, servers.database_url, servers.redis_url, port, processes[0].pid, processes[1].pid)
+        yield BenchmarkServers(home, servers.database_url, servers.redis_url, port, processes[0].pid, processes[1].pid)
     finally:
-        for one in processes:
-            one.send_signal(signal.SIGINT)
-        for one in processes:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                one.wait(10)
+                process.wait(10)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
         return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=output, stderr=output, start_new_session=True)
 
 
-def _await(answers: Callable[[], object], within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
+def _wait_until(probe: Callable[[], object], timeout: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
-            answers()
+            probe()
             return
         except (psycopg2.OperationalError, redis.ConnectionError, urllib3.exceptions.HTTPError):
             if time.monotonic() > deadline:

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 
 import psycopg2
 import urllib3
-from measures import machine, show, table
-from own_servers import Ground, own_servers
+from measures import describe_machine, show, show_table
+from own_servers import BenchmarkServers, run_servers
 from running_copy import BECKON, ROOT
 
 AI_SECONDS, PROVIDER_SECONDS = 0.05, 0.02
-LEAST_PART = 0.9
+MIN_SHARE = 0.9
 #: Seconds of work at full speed in one measurement, after as much for warming up.
 SECONDS = 6
 
@@ -34,36 +34,36 @@ DEFINITION = {
 }
 
 
-def main(*numbers_of_threads: int) -> int:
+def main(*thread_counts: int) -> int:
     """Measure, print, and answer 1 when the limit is missed."""
-    lines, parts = [], []
-    with own_servers() as ground:
-        _set_environment(ground)
+    lines, shares = [], []
+    with run_servers() as servers:
+        _set_environment(servers)
         subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         workspace_id = _make_workspace()
-        _slow(ground, "gemini", AI_SECONDS)
-        _slow(ground, "mailgun", PROVIDER_SECONDS)
-        for threads in numbers_of_threads or (8, 16, 32):
+        _set_delay(servers, "gemini", AI_SECONDS)
+        _set_delay(servers, "mailgun", PROVIDER_SECONDS)
+        for threads in thread_counts or (8, 16, 32):
             possible = threads / AI_SECONDS
-            with _workers(ground, threads):
-                _finished_a_second(ground, workspace_id, int(possible))
-                reached = _finished_a_second(ground, workspace_id, int(possible * SECONDS))
-            parts.append(reached / possible)
-            lines.append([f"{threads}", f"{possible:.0f}", f"{reached:.0f}", f"{parts[-1]:.0%}"])
-    show(machine())
-    table(("threads", "possible/s", "reached/s", "part"), lines)
-    met = parts[0] >= LEAST_PART
-    show(f"{'met   ' if met else 'MISSED'}  {parts[0]:.0%} of what {lines[0][0]} threads can do")
+            with _run_workers(servers, threads):
+                _measure_throughput(servers, workspace_id, int(possible))
+                reached = _measure_throughput(servers, workspace_id, int(possible * SECONDS))
+            shares.append(reached / possible)
+            lines.append([f"{threads}", f"{possible:.0f}", f"{reached:.0f}", f"{shares[-1]:.0%}"])
+    show(describe_machine())
+    show_table(("threads", "possible/s", "reached/s", "part"), lines)
+    met = shares[0] >= MIN_SHARE
+    show(f"{'met   ' if met else 'MISSED'}  {shares[0]:.0%} of what {lines[0][0]} threads can do")
     return int(not met)
 
 
-def _set_environment(ground: Ground) -> None:
-    for name in [one for one in os.environ if one.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
+def _set_environment(servers: BenchmarkServers) -> None:
+    for name in [variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
         del os.environ[name]
-    (ground.home / "metrics").mkdir()
+    (servers.home / "metrics").mkdir()
     os.environ.update(
-        BECKON_HOME=str(ground.home), BECKON_ENV_FILE=str(ground.home / "none.env"), BECKON_DEMO="0",
-        BECKON_SANDBOX_PORT=str(ground.sandbox_port), DATABASE_URL=ground.database_url, REDIS_URL=ground.redis_url,
+        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"), BECKON_DEMO="0",
+        BECKON_SANDBOX_PORT=str(servers.sandbox_port), DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url,
         SECRET_KEY="the secret key of a benchmark, long enough", PYTHONPATH=str(ROOT),
     )  # fmt: skip
 
@@ -73,56 +73,58 @@ def _make_workspace() -> str:
     from ephemeral.connection import open_ephemeral
     from models import automation, database, workspace
     from models.audit import SYSTEM
-    from tasks import broker
+    from tasks.runtime import broker
 
     settings = settings_module.load()
     database.open_pool(settings.database_service_url, "beckon_service", 4)
     open_ephemeral(settings)
     broker.set_up(settings)
-    made = workspace.create("benchmark", "Benchmark", demo=True)
-    automation.create(made, name="Benchmark", type="workflow", definition=DEFINITION, actor=SYSTEM, enabled=True)
-    return made
+    workspace_id = workspace.create("benchmark", "Benchmark", demo=True)
+    automation.create(
+        workspace_id, name="Benchmark", type="workflow", definition=DEFINITION, actor=SYSTEM, enabled=True
+    )
+    return workspace_id
 
 
-def _slow(ground: Ground, provider: str, seconds: float) -> None:
+def _set_delay(servers: BenchmarkServers, provider: str, seconds: float) -> None:
     fault = {"provider": provider, "fault": "slow", "times": 0, "seconds": seconds}
-    urllib3.request("POST", f"{ground.sandbox_url}/_sandbox/faults", json=fault)
+    urllib3.request("POST", f"{servers.sandbox_url}/_sandbox/faults", json=fault)
 
 
 @contextmanager
-def _workers(ground: Ground, threads: int) -> Iterator[None]:
-    words = (("worker", "generation"), ("worker", "sending"), ("scheduler",))
+def _run_workers(servers: BenchmarkServers, threads: int) -> Iterator[None]:
+    commands = (("worker", "generation"), ("worker", "sending"), ("scheduler",))
     environ = {
-        **os.environ, "BECKON_IO_THREADS": str(threads), "PROMETHEUS_MULTIPROC_DIR": str(ground.home / "metrics")
+        **os.environ, "BECKON_IO_THREADS": str(threads), "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")
     }  # fmt: skip
-    with open(ground.home / "workers.log", "ab") as log:
-        running = [
-            subprocess.Popen([*BECKON, *one], cwd=ROOT, env={**environ, "BECKON_SLOT": f"{one[-1]}-0"}, stdout=log,
-                             stderr=log)
-            for one in words
+    with open(servers.home / "workers.log", "ab") as log:
+        processes = [
+            subprocess.Popen([*BECKON, *command], cwd=ROOT, env={**environ, "BECKON_SLOT": f"{command[-1]}-0"},
+                             stdout=log, stderr=log)
+            for command in commands
         ]  # fmt: skip
     try:
         yield
     finally:
-        for one in running:
-            one.terminate()
-        for one in running:
-            one.wait(30)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
 
 
-def _finished_a_second(ground: Ground, workspace_id: str, count: int) -> float:
+def _measure_throughput(servers: BenchmarkServers, workspace_id: str, count: int) -> float:
     """Between the first and the last end of so many executions, which are all accepted before the clock is read."""
-    from tasks.triggers import TriggerRequest, accept
+    from tasks.intake.triggers import TriggerRequest, accept
 
     before = time.time_ns()
-    for begin in range(0, count, 500):
-        people = (f"{before}-{number}" for number in range(begin, min(count, begin + 500)))
+    for first in range(0, count, 500):
+        identifiers = (f"{before}-{number}" for number in range(first, min(count, first + 500)))
         requests = [
-            TriggerRequest("benchmark.started", None, {"first_name": "Ada", "email": f"{one}@example.com"}, {})
-            for one in people
+            TriggerRequest("benchmark.started", None, {"first_name": "Ada", "email": f"{identifier}@example.com"}, {})
+            for identifier in identifiers
         ]
         accept(workspace_id, requests, "api")
-    with psycopg2.connect(ground.database_url) as connection, connection.cursor() as cursor:
+    with psycopg2.connect(servers.database_url) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         while True:
             cursor.execute(
@@ -130,11 +132,11 @@ def _finished_a_second(ground: Ground, workspace_id: str, count: int) -> float:
                 "extract(epoch from max(e.finished_at) - min(e.finished_at)) from executions e "
                 "join contacts c on c.id = e.contact_id where c.email like %s", (f"{before}-%",),
             )  # fmt: skip
-            still, all_of_them, seconds = cursor.fetchone()
-            if not still:
-                return float(all_of_them) / float(seconds)
+            remaining, total, seconds = cursor.fetchone()
+            if not remaining:
+                return float(total) / float(seconds)
             time.sleep(0.1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(one) for one in sys.argv[1:])))
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

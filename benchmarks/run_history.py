@@ -7,40 +7,41 @@ restore: counters rebuilt by `beckon runs backfill`'s own function, tables vacuu
 
 from __future__ import annotations
 
-from models import database, run, workspace
-from models.database import changed, rows, transaction, value
+from models import database, workspace
+from models.database import execute, fetch_rows, fetch_value, transaction
+from models.engine import runs
 
 AUTOMATIONS, DAYS = 50, 90
 
 
-def make(database_url: str, many: int) -> tuple[str, list[str]]:
+def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
     """Fill a migrated database as its owner; the workspace, and its automations, newest first."""
     database.open_pool(database_url, None, 2)
     workspace_id = workspace.create("benchmark", "Benchmark")
     with transaction():
-        rows("set local statement_timeout = 0; set local maintenance_work_mem = '256MB'")
-        changed(
+        fetch_rows("set local statement_timeout = 0; set local maintenance_work_mem = '256MB'")
+        execute(
             "insert into automations (id, workspace_id, name, type) "
             "select gen_random_uuid(), %s, 'Automation ' || n, 'comment_to_dm' from generate_series(1, %s) n",
             (workspace_id, AUTOMATIONS),
         )
         _make_days()
-        index = value("select pg_get_indexdef('automation_runs_newest'::regclass)")
-        rows("drop index automation_runs_newest")
-        _make_runs(workspace_id, many)
-        rows(index.replace("ON ONLY", "ON"))
-    run.rebuild_counters()
+        index = fetch_value("select pg_get_indexdef('automation_runs_newest'::regclass)")
+        fetch_rows("drop index automation_runs_newest")
+        _make_runs(workspace_id, count)
+        fetch_rows(index.replace("ON ONLY", "ON"))
+    runs.rebuild_counters()
     with database.connection(), database.db.cursor() as cursor:
         # As it stands: bound to a role it would be in a transaction, in which nothing is vacuumed.
         cursor.execute("vacuum analyze automation_runs, automations")
     with transaction():
-        ids = [one["id"] for one in rows("select id from automations order by id desc")]
+        ids = [row["id"] for row in fetch_rows("select id from automations order by id desc")]
     database.db.close_all()
     return workspace_id, ids
 
 
 def _make_days() -> None:
-    rows(
+    fetch_rows(
         f"do $$ declare one date; begin for n in 1..{DAYS} loop one := beckon_now()::date - n; execute format("
         "'create table %%I partition of automation_runs for values from (%%L) to (%%L)', "
         "'automation_runs_' || to_char(one, 'YYYY_MM_DD'), one::timestamptz, (one + 1)::timestamptz); "
@@ -48,9 +49,9 @@ def _make_days() -> None:
     )
 
 
-def _make_runs(workspace_id: str, many: int) -> None:
+def _make_runs(workspace_id: str, count: int) -> None:
     """In the order of their times, as they would have come."""
-    changed(
+    execute(
         """
         with ids as (select array_agg(id) as list from automations)
         insert into automation_runs (id, workspace_id, automation_id, contact_id, execution_id, kind, at)
@@ -59,5 +60,5 @@ def _make_runs(workspace_id: str, many: int) -> None:
             beckon_now() - make_interval(secs => (%s - n) * %s::float8 / %s)
         from ids, generate_series(1, %s) as n
         """,
-        (workspace_id, AUTOMATIONS, many, DAYS * 86_400, many, many),
+        (workspace_id, AUTOMATIONS, count, DAYS * 86_400, count, count),
     )

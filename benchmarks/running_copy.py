@@ -30,31 +30,31 @@ class Copy:
     environ: dict[str, str]
     access: dict[str, Any]
 
-    def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`beckon` with these words, to its end."""
-        return _beckon(self.environ, *words, check=check)
+        return _run_beckon(self.environ, *arguments, check=check)
 
-    def programs(self) -> dict[str, int]:
+    def list_programs(self) -> dict[str, int]:
         """The process id of every program that runs."""
         remote = Remote(Path(self.environ["BECKON_HOME"]) / "run")
-        return {one.name: one.pid for one in remote.programs() if one.pid}
+        return {program.name: program.pid for program in remote.list_programs() if program.pid}
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer of the API."""
-        answer = urllib3.request(
+        response = urllib3.request(
             method, self.access["url"] + path, json=body, headers={"Authorization": f"Bearer {self.access['apiKey']}"}
         )
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {answer.data[:300]!r}")
-        return answer.json()
+        if response.status >= 400:
+            raise RuntimeError(f"{method} {path}: {response.status} {response.data[:300]!r}")
+        return response.json()
 
-    def only_automation(self, name: str, definition: dict[str, Any]) -> str:
+    def publish_only_automation(self, name: str, definition: dict[str, Any]) -> str:
         """Publish an automation and turn every other off, so that a trigger starts this one alone; its id."""
         base = f"/api/workspaces/{self.access['workspaceId']}/automations"
-        for one in self.call("GET", f"{base}?limit=200")["automations"]:
-            self.call("PATCH", f"{base}/{one['id']}", {"enabled": False})
-        made = {"name": name, "type": "workflow", "enabled": True, "definition": definition}
-        return str(self.call("POST", base, made)["automation"]["id"])
+        for automation in self.call("GET", f"{base}?limit=200")["automations"]:
+            self.call("PATCH", f"{base}/{automation['id']}", {"enabled": False})
+        body = {"name": name, "type": "workflow", "enabled": True, "definition": definition}
+        return str(self.call("POST", base, body)["automation"]["id"])
 
 
 def free_port() -> int:
@@ -63,24 +63,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _beckon(environ: dict[str, str], *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*BECKON, *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"beckon {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done
+def _run_beckon(environ: dict[str, str], *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    completed = subprocess.run(
+        [*BECKON, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    if check and completed.returncode != 0:
+        raise RuntimeError(f"beckon {' '.join(arguments)}: {completed.stderr.strip() or completed.stdout.strip()}")
+    return completed
 
 
 @contextlib.contextmanager
-def running_copy(**environ: str) -> Iterator[Copy]:
+def run_copy(**environ: str) -> Iterator[Copy]:
     """Start a copy with these variables; stop it and remove its home at the end."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
-    told = {
+    environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("BECKON_", "DATABASE_", "REDIS_"))
     }
-    told.update(BECKON_HOME=str(home), BECKON_PORT=str(free_port()), BECKON_ENV_FILE=str(home / "none.env"), **environ)
+    environment.update(
+        BECKON_HOME=str(home), BECKON_PORT=str(free_port()), BECKON_ENV_FILE=str(home / "none.env"), **environ
+    )
     try:
-        _beckon(told, "up", "--detach")
-        yield Copy(told, json.loads((home / "access.json").read_text(encoding="utf-8")))
+        _run_beckon(environment, "up", "--detach")
+        yield Copy(environment, json.loads((home / "access.json").read_text(encoding="utf-8")))
     finally:
-        _beckon(told, "down", check=False)
+        _run_beckon(environment, "down", check=False)
         shutil.rmtree(home, ignore_errors=True)

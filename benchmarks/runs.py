@@ -18,33 +18,33 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from measures import machine, percentile, show, table
-from own_servers import Ground, own_servers
-from run_history import AUTOMATIONS, DAYS, make
+from measures import describe_machine, percentile, show, show_table
+from own_servers import BenchmarkServers, run_servers
+from run_history import AUTOMATIONS, DAYS, create_run_history
 
 LIMIT_MS = 5.0
 #: The rows of this benchmark are made anew each time: nothing is lost with them.
-QUICKLY_FILLED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
+FAST_FILL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
 
 
 def main(millions: float) -> int:
     """Build, ask, print; 1 when the limit is missed or an answer is wrong."""
-    with own_servers(postgres_options=QUICKLY_FILLED) as ground:
-        _set_environment(ground)
+    with run_servers(postgres_options=FAST_FILL_OPTIONS) as servers:
+        _set_environment(servers)
         from models import migrations
 
-        migrations.migrate(ground.database_url)
+        migrations.migrate(servers.database_url)
         began = time.monotonic()
-        workspace_id, ids = make(ground.database_url, int(millions * 1_000_000))
+        workspace_id, ids = create_run_history(servers.database_url, int(millions * 1_000_000))
         show(f"{millions:g} million runs, {AUTOMATIONS} automations, {DAYS} days, made in "
-             f"{time.monotonic() - began:.0f} s; {machine()}")  # fmt: skip
-        asked = _measured(workspace_id, ids)
+             f"{time.monotonic() - began:.0f} s; {describe_machine()}")  # fmt: skip
+        measured = _measure_queries(workspace_id, ids)
         same = _is_exact(workspace_id, ids)
-    table(
+    show_table(
         ("ms", "least", "p50", "p95", "p99"),
-        [[name, *(f"{percentile(ms, part):.2f}" for part in (0, 0.5, 0.95, 0.99))] for name, ms in asked.items()],
+        [[name, *(f"{percentile(ms, part):.2f}" for part in (0, 0.5, 0.95, 0.99))] for name, ms in measured.items()],
     )
-    p95 = {name: percentile(ms, 0.95) for name, ms in asked.items()}
+    p95 = {name: percentile(ms, 0.95) for name, ms in measured.items()}
     statistics = p95["statistics of 50 automations"]
     show(f"{p95['the same, counted from rows'] / statistics:.0f} times as fast as counting, "
          f"{statistics / p95['select 1']:.1f} times the smallest question, "
@@ -53,49 +53,55 @@ def main(millions: float) -> int:
     return int(statistics >= LIMIT_MS or not same)
 
 
-def _set_environment(ground: Ground) -> None:
-    for name in [one for one in os.environ if one.startswith(("BECKON_", "DATABASE_", "REDIS_", "STATS_"))]:
+def _set_environment(servers: BenchmarkServers) -> None:
+    for name in [
+        variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_", "STATS_"))
+    ]:
         del os.environ[name]
     os.environ.update(
-        BECKON_HOME=str(ground.home), BECKON_ENV_FILE=str(ground.home / "none.env"), DATABASE_URL=ground.database_url,
-        REDIS_URL=ground.redis_url, SECRET_KEY="the secret key of a benchmark, long enough",
-        BECKON_SANDBOX_PORT=str(ground.sandbox_port),
+        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"),
+        DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url,
+        SECRET_KEY="the secret key of a benchmark, long enough",
+        BECKON_SANDBOX_PORT=str(servers.sandbox_port),
     )  # fmt: skip
 
 
-def _measured(workspace_id: str, ids: list[str]) -> dict[str, list[float]]:
+def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]]:
     """The times of each question in ms; the pool is left open, as the dashboard's."""
-    from models.database import acting_as, value
+    from models.database import acting_as, fetch_value
     from models.reports import runs
 
     now = _now()
 
-    def smallest() -> None:
+    def select_one() -> None:
         with acting_as(workspace_id):
-            value("select 1")
+            fetch_value("select 1")
 
-    questions: dict[str, tuple[Callable[[], object], int]] = {
-        "select 1": (smallest, 500),
-        "statistics of 50 automations": (lambda: _statistics(workspace_id), 500),
-        "the same, counted from rows": (lambda: _counted(workspace_id, ids), 20),
-        "newest 50 runs of one": (lambda: runs.page(workspace_id, ids[0], limit=50), 100),
+    queries: dict[str, tuple[Callable[[], object], int]] = {
+        "select 1": (select_one, 500),
+        "statistics of 50 automations": (lambda: _read_statistics(workspace_id), 500),
+        "the same, counted from rows": (lambda: _count_runs(workspace_id, ids), 20),
+        "newest 50 runs of one": (lambda: runs.fetch_page(workspace_id, ids[0], limit=50), 100),
         "the same, of one kind, from the middle": (
-            lambda: runs.page(workspace_id, ids[0], limit=50, kind="main_dm", until=now - timedelta(days=45)), 100),
-        "series of 24 hours": (lambda: runs.series(workspace_id, ids[0], "hour", now - timedelta(hours=23), now), 100),
-        "series of 30 days": (lambda: runs.series(workspace_id, ids[0], "day", now - timedelta(days=29), now), 50),
+            lambda: runs.fetch_page(workspace_id, ids[0], limit=50, kind="main_dm", until=now - timedelta(days=45)),
+            100),
+        "series of 24 hours": (
+            lambda: runs.fetch_series(workspace_id, ids[0], "hour", now - timedelta(hours=23), now), 100),
+        "series of 30 days": (
+            lambda: runs.fetch_series(workspace_id, ids[0], "day", now - timedelta(days=29), now), 50),
     }  # fmt: skip
-    with _visitors(workspace_id) as (api, page):
-        questions["GET /api/workspaces/{id}/automations"] = (api, 200)
-        questions["the page Automations"] = (page, 200)
-        return {name: _times(ask, times) for name, (ask, times) in questions.items()}
+    with _run_dashboard(workspace_id) as (api, page):
+        queries["GET /api/workspaces/{id}/automations"] = (api, 200)
+        queries["the page Automations"] = (page, 200)
+        return {name: _measure_times(query, count) for name, (query, count) in queries.items()}
 
 
-def _times(ask: Callable[[], object], times: int) -> list[float]:
+def _measure_times(query: Callable[[], object], count: int) -> list[float]:
     """Each answer's time in ms, after a few that are not counted."""
     ms = []
-    for number in range(times + 5):
+    for number in range(count + 5):
         began = time.perf_counter()
-        ask()
+        query()
         if number >= 5:
             ms.append((time.perf_counter() - began) * 1000)
     return ms
@@ -107,73 +113,73 @@ def _now() -> Any:
     return clock.now()
 
 
-def _statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
+def _read_statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
     """By automation: runs in all, the last one's time, runs in the last 24 hours. As the list asks for them."""
     from models.reports import automations, runs
 
-    found = automations.page(workspace_id, limit=AUTOMATIONS)
-    day = runs.last_day(workspace_id, [one["id"] for one in found])
-    return {one["id"]: (one["total_runs"], one["last_run_at"], day[one["id"]]["last24_hours"]) for one in found}
+    rows = automations.fetch_page(workspace_id, limit=AUTOMATIONS)
+    day = runs.fetch_last_day(workspace_id, [row["id"] for row in rows])
+    return {row["id"]: (row["total_runs"], row["last_run_at"], day[row["id"]]["last24_hours"]) for row in rows}
 
 
-def _counted(workspace_id: str, ids: list[str]) -> dict[str, int]:
+def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
     """The last 24 hours without our counters."""
-    from models.database import acting_as, rows
+    from models.database import acting_as, fetch_rows
 
     with acting_as(workspace_id):
-        found = rows(
+        counts = fetch_rows(
             "select automation_id, count(*) as runs from automation_runs where workspace_id = %s "
             "and automation_id = any(%s::uuid[]) and at > beckon_now() - interval '24 hours' group by 1",
             (workspace_id, ids),
         )
-    return {one["automation_id"]: one["runs"] for one in found}
+    return {row["automation_id"]: row["runs"] for row in counts}
 
 
 def _is_exact(workspace_id: str, ids: list[str]) -> bool:
     """Whether the statistics are what the rows say, at one moment."""
-    from models.database import acting_as, rows
+    from models.database import acting_as, fetch_rows
 
     with acting_as(workspace_id):
-        said = _statistics(workspace_id)
-        day = _counted(workspace_id, ids)
-        total = rows("select automation_id, count(*) as runs, max(at) as newest from automation_runs group by 1")
-    counted = {one["automation_id"]: (one["runs"], one["newest"], day.get(one["automation_id"], 0)) for one in total}
-    return said == counted
+        reported = _read_statistics(workspace_id)
+        day = _count_runs(workspace_id, ids)
+        total = fetch_rows("select automation_id, count(*) as runs, max(at) as newest from automation_runs group by 1")
+    counted = {row["automation_id"]: (row["runs"], row["newest"], day.get(row["automation_id"], 0)) for row in total}
+    return reported == counted
 
 
 @contextmanager
-def _visitors(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
+def _run_dashboard(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
     """The dashboard in this process. A program that asks the API for the list, and a person who looks at the page."""
     import logs
     import settings as settings_module
-    from dashboard import cooperation, create_app, disconnect
+    from dashboard import create_app, disconnect, gevent_support
     from dashboard.access import COOKIE
     from models import api_key, database, session, user
     from models.user import Membership
 
     # A line for each of some hundred requests would hide the table.
     logs.set_up("benchmark", "WARNING")
-    told = settings_module.load()
-    database.open_pool(told.database_service_url, "beckon_service", 2)
+    settings = settings_module.load()
+    database.open_pool(settings.database_service_url, "beckon_service", 2)
     user_id = user.create("bob@example.com", "Bob", "a password of nobody")
     user.join(workspace_id, user_id, "operator")
     database.db.close_all()
-    app = create_app(told)
-    cooperation.keep_what_stands()
+    app = create_app(settings)
+    gevent_support.freeze_startup_objects()
     client = app.test_client()
     headers = {"Authorization": f"Bearer {api_key.issue(workspace_id, 'benchmark').secret}"}
     member, _ = user.find_sign_in("bob@example.com")
     assert isinstance(member, Membership)
     client.set_cookie(COOKIE, session.start(member))
 
-    def look(path: str, **given: Any) -> None:
-        answer = client.get(path, **given)
-        assert answer.status_code == 200, answer.status
+    def fetch(path: str, **options: Any) -> None:
+        response = client.get(path, **options)
+        assert response.status_code == 200, response.status
 
     try:
         yield (
-            lambda: look(f"/api/workspaces/{workspace_id}/automations?limit={AUTOMATIONS}", headers=headers),
-            lambda: look("/automations"),
+            lambda: fetch(f"/api/workspaces/{workspace_id}/automations?limit={AUTOMATIONS}", headers=headers),
+            lambda: fetch("/automations"),
         )
     finally:
         disconnect(app)

@@ -17,8 +17,8 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from measures import machine, percentile, show, table
-from running_copy import running_copy
+from measures import describe_machine, percentile, show, show_table
+from running_copy import run_copy
 
 RATE, SECONDS, WARM_UP_SECONDS = 50, 20, 5
 CONNECTIONS = 4
@@ -34,18 +34,18 @@ HELLO = {
 
 def main() -> int:
     """Measure and print; 1 when the limit is missed."""
-    with running_copy() as copy:
-        copy.only_automation("Benchmark", HELLO)
+    with run_copy() as copy:
+        copy.publish_only_automation("Benchmark", HELLO)
         measured = {}
         for name in ("GET /healthz", "POST /api/triggers"):
             command = [sys.executable, __file__, "client", copy.access["url"], copy.access["apiKey"], name]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            measured[name] = json.loads(done.stdout)
-    show(f"{RATE} requests a second for {SECONDS} s, {machine()}")
-    table(
+            completed = subprocess.run(command, capture_output=True, text=True, check=True)
+            measured[name] = json.loads(completed.stdout)
+    show(f"{RATE} requests a second for {SECONDS} s, {describe_machine()}")
+    show_table(
         ("ms", "p50", "p95", "p99", "refused"),
-        [[name, *(f"{percentile(one['ms'], part):.1f}" for part in (0.5, 0.95, 0.99)), one["refused"]]
-         for name, one in measured.items()],
+        [[name, *(f"{percentile(result['ms'], fraction):.1f}" for fraction in (0.5, 0.95, 0.99)), result["refused"]]
+         for name, result in measured.items()],
     )  # fmt: skip
     triggers, baseline = (percentile(measured[name]["ms"], 0.95) for name in ("POST /api/triggers", "GET /healthz"))
     met = triggers < LIMIT_MS and not measured["POST /api/triggers"]["refused"]
@@ -63,10 +63,10 @@ def client(url: str, key: str, name: str) -> None:
         threading.Thread(target=_send_on_time, args=(url, key, name, lane, began, ms, refused))
         for lane in range(CONNECTIONS)
     ]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     sys.stdout.write(json.dumps({"ms": ms, "refused": len(refused)}))
 
 
@@ -77,15 +77,15 @@ def _send_on_time(url: str, key: str, name: str, lane: int, began: float, ms: li
     for number in range(lane, RATE * (WARM_UP_SECONDS + SECONDS), CONNECTIONS):
         due = began + number / RATE
         time.sleep(max(0.0, due - time.monotonic()))
-        connection.request(method, path, json.dumps(_body(number)) if method == "POST" else None, headers)
-        answer = connection.getresponse()
-        answer.read()
+        connection.request(method, path, json.dumps(_build_body(number)) if method == "POST" else None, headers)
+        response = connection.getresponse()
+        response.read()
         if number >= RATE * WARM_UP_SECONDS:
             ms.append((time.monotonic() - due) * 1000)
-            refused += [answer.status] * (answer.status >= 300)
+            refused += [response.status] * (response.status >= 300)
 
 
-def _body(number: int) -> dict[str, Any]:
+def _build_body(number: int) -> dict[str, Any]:
     contact = {"externalId": f"b-{number}", "firstName": "Ada", "email": f"b{number}@example.com"}
     return {
         "type": "benchmark.started",

@@ -9,8 +9,7 @@ import flask
 import clock
 import logs
 import settings as settings_module
-from dashboard import cooperation, errors, headers, hosts, proxies, request_log
-from dashboard.answers import Json
+from dashboard import errors, gevent_support, headers, hosts, proxies, request_log
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
@@ -19,12 +18,13 @@ from dashboard.live.feeds import Feeds
 from dashboard.live.permits import Permits
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
+from dashboard.responses import Json
 from dashboard.scrape import ServersCollector
 from dashboard.sign_in_failures import SignInFailures
 from ephemeral import connection, workflow_cache
 from models import database
 from settings import Settings, SettingsError
-from tasks import broker
+from tasks.runtime import broker
 
 #: Connections to PostgreSQL that requests share. A request holds one only while it asks.
 POOL_SIZE = 24
@@ -32,15 +32,15 @@ POOL_SIZE = 24
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
     """The dashboard, connected as the role that row security binds. Without `settings` they are read."""
-    told = settings or settings_module.load()
-    if not told.secret_key:
+    config = settings or settings_module.load()
+    if not config.secret_key:
         raise SettingsError("SECRET_KEY: is not set, and no first start of this home has generated one")
     if settings is None:
-        logs.set_up("dashboard", told.log_level)
+        logs.set_up("dashboard", config.log_level)
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
-    app.extensions["settings"] = told
+    app.extensions["settings"] = config
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
     proxies.register(app)
     request_log.register(app)
@@ -50,21 +50,21 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
     connect(app)
-    cooperation.when_told_to_stop(lambda: app.extensions["feeds"].close())
+    gevent_support.call_on_sigterm(lambda: app.extensions["feeds"].close())
     if settings is None:
-        cooperation.keep_what_stands()
+        gevent_support.freeze_startup_objects()
     return app
 
 
 def connect(app: flask.Flask) -> None:
     """Let the process reach PostgreSQL and Redis as the app was told, and begin what listens to them."""
-    told = app.extensions["settings"]
-    cooperation.set_up()
-    database.open_pool(told.database_app_url, "beckon_app", POOL_SIZE)
-    connection.open_ephemeral(told)
-    broker.set_up(told)
+    config = app.extensions["settings"]
+    gevent_support.set_up()
+    database.open_pool(config.database_app_url, "beckon_app", POOL_SIZE)
+    connection.open_ephemeral(config)
+    broker.set_up(config)
     app.extensions["servers_collector"] = ServersCollector()
-    app.extensions["feeds"] = Feeds(lambda key: _written(app, snapshot.read(key)), told.watchers)
+    app.extensions["feeds"] = Feeds(lambda key: _serialize_snapshot(app, snapshot.read(key)), config.watchers)
     app.extensions["permits"] = Permits()
     app.extensions["sign_in_failures"] = SignInFailures()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
@@ -78,5 +78,5 @@ def disconnect(app: flask.Flask) -> None:
     app.extensions["sign_in_failures"].close()
 
 
-def _written(app: flask.Flask, found: dict[str, Any] | None) -> str | None:
-    return None if found is None else app.json.dumps(found)
+def _serialize_snapshot(app: flask.Flask, payload: dict[str, Any] | None) -> str | None:
+    return None if payload is None else app.json.dumps(payload)

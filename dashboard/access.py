@@ -16,8 +16,8 @@ import structlog
 
 import metrics
 from dashboard import csrf
-from dashboard.errors import Refusal, not_there
-from ephemeral.rate_limits import Limit, wait_seconds
+from dashboard.errors import ProblemError, not_found
+from ephemeral.rate_limits import RateLimit, try_take
 from models import api_key, session
 from models.api_key import SCOPES, Scope
 from models.audit import Actor
@@ -31,14 +31,14 @@ Permission = Scope
 
 COOKIE = session.COOKIE
 
-_OF_ROLE: dict[Role, frozenset[str]] = {
+_PERMISSIONS_BY_ROLE: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write", "trigger", "track"}),
     "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
 }
 #: For each permission the weakest role that has it.
 LOWEST_ROLE: dict[Permission, str] = {
-    permission: next(role for role, permissions in _OF_ROLE.items() if permission in permissions)
+    permission: next(role for role, permissions in _PERMISSIONS_BY_ROLE.items() if permission in permissions)
     for permission in SCOPES
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -60,51 +60,51 @@ class Caller:
     deployment_owner: bool = False
 
 
-def settings() -> Settings:
+def current_settings() -> Settings:
     """The application's settings."""
-    told: Settings = flask.current_app.extensions["settings"]
-    return told
+    config: Settings = flask.current_app.extensions["settings"]
+    return config
 
 
-def permissions_of(role: Role) -> frozenset[str]:
+def permissions_for_role(role: Role) -> frozenset[str]:
     """What a person with this role may do."""
-    return _OF_ROLE[role]
+    return _PERMISSIONS_BY_ROLE[role]
 
 
-def caller(permission: Permission, workspace_id: str | None = None, *, is_stream: bool = False) -> Caller:
+def require_permission(permission: Permission, workspace_id: str | None = None, *, is_stream: bool = False) -> Caller:
     """The present request's caller, who has `permission`, in the workspace that the path names if it names one.
 
     A stream is opened by a page without anybody being there, so it does not keep a session alive.
 
     Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
     """
-    found = _by_key() if "Authorization" in flask.request.headers else _by_session(is_stream)
-    return _permitted(found, permission, workspace_id)
+    caller = _authenticate_key() if "Authorization" in flask.request.headers else _authenticate_session(is_stream)
+    return _authorize(caller, permission, workspace_id)
 
 
-def session_caller(permission: Permission) -> Caller:
+def require_session_permission(permission: Permission) -> Caller:
     """The signed-in person who makes the present request and has `permission`; a key in its header counts for nothing.
 
     Raises `Refusal` 401 or 403.
     """
-    return _permitted(_by_session(is_stream=False), permission)
+    return _authorize(_authenticate_session(is_stream=False), permission)
 
 
-def _permitted(found: Caller, permission: Permission, workspace_id: str | None = None) -> Caller:
-    structlog.contextvars.bind_contextvars(workspace_id=found.workspace_id, actor=found.actor.kind)
-    flask.g.caller = found
-    if workspace_id is not None and workspace_id.lower() != found.workspace_id:
-        raise not_there()
-    if permission not in found.permissions:
-        raise Refusal(403, _why_not(permission, found))
-    return found
+def _authorize(caller: Caller, permission: Permission, workspace_id: str | None = None) -> Caller:
+    structlog.contextvars.bind_contextvars(workspace_id=caller.workspace_id, actor=caller.actor.kind)
+    flask.g.caller = caller
+    if workspace_id is not None and workspace_id.lower() != caller.workspace_id:
+        raise not_found()
+    if permission not in caller.permissions:
+        raise ProblemError(403, _describe_denial(permission, caller))
+    return caller
 
 
-def refuse_role(call: Caller, role: Role) -> None:
+def ensure_may_grant(call: Caller, role: Role) -> None:
     """Nobody gives more than they have. Raises `Refusal` 403 where the role grants what the caller lacks."""
-    beyond = sorted(_OF_ROLE[role] - call.permissions)
-    if beyond:
-        raise Refusal(403, f'The role "{role}" grants what you do not have yourself: {", ".join(beyond)}.')
+    missing = sorted(_PERMISSIONS_BY_ROLE[role] - call.permissions)
+    if missing:
+        raise ProblemError(403, f'The role "{role}" grants what you do not have yourself: {", ".join(missing)}.')
 
 
 def may_change_member(call: Caller, member: Row) -> bool:
@@ -112,26 +112,26 @@ def may_change_member(call: Caller, member: Row) -> bool:
     return call.deployment_owner or not member["deployment_owner"]
 
 
-def refuse_deployment_owner(call: Caller, member: Row) -> None:
+def ensure_may_change_member(call: Caller, member: Row) -> None:
     """An ordinary owner cannot shut the deployment owner out. Raises `Refusal` 403."""
     if not may_change_member(call, member):
-        raise Refusal(403, "Only the deployment owner can change or remove this member.")
+        raise ProblemError(403, "Only the deployment owner can change or remove this member.")
 
 
-def _why_not(permission: str, found: Caller) -> str:
-    if found.session is not None:
+def _describe_denial(permission: str, caller: Caller) -> str:
+    if caller.session is not None:
         return (
-            f'As {found.session.role} you may not do this; it needs the permission "{permission}". '
+            f'As {caller.session.role} you may not do this; it needs the permission "{permission}". '
             "An owner of the workspace can give you another role."
         )
     return f'This key does not have the scope "{permission}".'
 
 
-def _unauthorized(detail: str) -> Refusal:
-    return Refusal(401, detail, headers={"WWW-Authenticate": 'Bearer realm="beckon"'})
+def _unauthorized(detail: str) -> ProblemError:
+    return ProblemError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="beckon"'})
 
 
-def _by_key() -> Caller:
+def _authenticate_key() -> Caller:
     scheme, _, secret = flask.request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise _unauthorized("Send the API key as: Authorization: Bearer <key>.")
@@ -139,7 +139,7 @@ def _by_key() -> Caller:
     if key is None:
         raise _unauthorized("This API key is not known or was revoked.")
     hashed = api_key.digest(secret.strip())
-    if _is_note_due(hashed):
+    if _claim_use_record(hashed):
         api_key.note_use(key.workspace_id, key.id)
     return Caller(
         key.workspace_id,
@@ -150,67 +150,72 @@ def _by_key() -> Caller:
     )
 
 
-_noted: dict[bytes, float] = {}
+_use_recorded_at: dict[bytes, float] = {}
 
 
-def _is_note_due(credential: bytes) -> bool:
+def _claim_use_record(credential: bytes) -> bool:
     """Whether it is to be written that a key or session is in use: at most once a minute."""
     now = time.monotonic()
-    if now - _noted.get(credential, -60.0) < 60:
+    if now - _use_recorded_at.get(credential, -60.0) < 60:
         return False
-    if len(_noted) > 10_000:
-        _noted.clear()
-    _noted[credential] = now
+    if len(_use_recorded_at) > 10_000:
+        _use_recorded_at.clear()
+    _use_recorded_at[credential] = now
     return True
 
 
-def signed_in() -> Session | None:
+def find_session() -> Session | None:
     """The session of the present browser, if it has one."""
     token = flask.request.cookies.get(COOKIE)
     return session.find(token) if token else None
 
 
-def _is_activity() -> bool:
+def _is_user_activity() -> bool:
     """Whether a person is behind the present request: pages refresh their parts by themselves, with htmx."""
     return flask.request.method not in _SAFE_METHODS or flask.request.headers.get("HX-Request") != "true"
 
 
-def _by_session(is_stream: bool) -> Caller:
-    found = signed_in()
-    if found is None:
+def _authenticate_session(is_stream: bool) -> Caller:
+    browser_session = find_session()
+    if browser_session is None:
         raise _unauthorized("Send an API key, or sign in.")
     token = flask.request.cookies[COOKIE]
     if flask.request.method not in _SAFE_METHODS:
-        csrf.check(settings().secret_key, token, settings().url)
+        csrf.check(current_settings().secret_key, token, current_settings().url)
     hashed = session.digest(token)
-    if not is_stream and _is_activity() and _is_note_due(hashed):
-        session.note_use(found, token)
-    actor = Actor("user", found.user_id, found.name or found.email)
+    if not is_stream and _is_user_activity() and _claim_use_record(hashed):
+        session.record_use(browser_session, token)
+    actor = Actor("user", browser_session.user_id, browser_session.name or browser_session.email)
     return Caller(
-        found.workspace_id, actor, permissions_of(found.role), found, hashed, deployment_owner=found.deployment_owner
+        browser_session.workspace_id,
+        actor,
+        permissions_for_role(browser_session.role),
+        browser_session,
+        hashed,
+        deployment_owner=browser_session.deployment_owner,
     )
 
 
 #: Invitations of one workspace: each may send an e-mail to an address that somebody typed.
-INVITATIONS = Limit("invitations", 0.1, 60)
+INVITATION_LIMIT = RateLimit("invitations", 0.1, 60)
 
 
-def spend_invitation(workspace_id: str) -> None:
+def consume_invitation_limit(workspace_id: str) -> None:
     """Take one of the invitations that a workspace may make. Raises `Refusal` 429."""
-    wait = wait_seconds(INVITATIONS, workspace_id)
+    wait = try_take(INVITATION_LIMIT, workspace_id)
     if wait:
-        raise Refusal(429, "Too many invitations from this workspace.", retry_after=wait)
+        raise ProblemError(429, "Too many invitations from this workspace.", retry_after=wait)
 
 
-def deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
+def redact_deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that name the machine or count the work of every workspace: null unless the caller owns the deployment."""
     return dict(fields) if call.deployment_owner else dict.fromkeys(fields)
 
 
-def spend_triggers(who: str, count: int) -> None:
+def consume_trigger_limit(key: str, count: int) -> None:
     """Take `count` triggers from what a key may send. Raises `Refusal` 429."""
-    told = settings()
-    wait = wait_seconds(Limit("triggers", told.trigger_rate, told.trigger_burst), who, count)
+    config = current_settings()
+    wait = try_take(RateLimit("triggers", config.trigger_rate, config.trigger_burst), key, count)
     if wait:
         metrics.triggers_total.labels(source="api", result="rate_limited").inc(count)
-        raise Refusal(429, "Too many triggers with this key.", retry_after=wait)
+        raise ProblemError(429, "Too many triggers with this key.", retry_after=wait)

@@ -7,9 +7,9 @@ from typing import Any
 
 import flask
 
-from dashboard.errors import Refusal, invalid
-from rules.bodies import Body, Read, ShortText, WholeNumber, check, readable, unfit
-from rules.problems import Problem, character_fault
+from dashboard.errors import ProblemError, invalid_request
+from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, find_invalid_values, format_name
+from rules.problems import Problem, check_characters
 
 __all__ = [
     "BODY_LIMIT",
@@ -35,7 +35,7 @@ def read_bytes(limit: int) -> bytes:
     flask.request.max_content_length = limit + 1
     raw = flask.request.get_data()
     if len(raw) > limit:
-        raise Refusal(413, f"The body may have at most {limit:,} bytes here.")
+        raise ProblemError(413, f"The body may have at most {limit:,} bytes here.")
     return raw
 
 
@@ -43,46 +43,48 @@ def read_json(limit: int) -> Any:
     """The body's JSON value. Raises `Refusal` 413, 415, 400, or 422 for characters, depth and numbers."""
     raw = read_bytes(limit)
     if not raw:
-        raise Refusal(400, "The body is empty; JSON was expected.")
+        raise ProblemError(400, "The body is empty; JSON was expected.")
     if flask.request.mimetype != "application/json":
-        raise Refusal(415, "The Content-Type must be application/json.")
+        raise ProblemError(415, "The Content-Type must be application/json.")
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
     except UnicodeDecodeError:
-        raise Refusal(400, "The body is not UTF-8.") from None
+        raise ProblemError(400, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise Refusal(400, f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
+        raise ProblemError(
+            400, f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from None
     except (ValueError, RecursionError):
-        raise Refusal(400, "The body is not JSON that can be read.") from None
-    problems = unfit(value)
+        raise ProblemError(400, "The body is not JSON that can be read.") from None
+    problems = find_invalid_values(value)
     if problems:
-        raise invalid(problems)
+        raise invalid_request(problems)
     return value
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def read(model: type[Read], limit: int = BODY_LIMIT) -> Read:
+def read(model: type[BodyType], limit: int = BODY_LIMIT) -> BodyType:
     """The request's body as the model has it. Raises `Refusal`."""
-    found, problems = check(model, read_json(limit))
-    if found is None:
-        raise invalid(problems)
-    return found
+    body, problems = check(model, read_json(limit))
+    if body is None:
+        raise invalid_request(problems)
+    return body
 
 
-def read_query(model: type[Read]) -> Read:
+def read_query(model: type[BodyType]) -> BodyType:
     """The request's query as the model has it; a name that is given twice is refused. Raises `Refusal` 422."""
-    given = flask.request.args
-    problems = [Problem(name, "is given more than once") for name, all_given in given.lists() if len(all_given) > 1]
-    for name, text in given.items():
-        fault = character_fault(text) or (not text.isprintable() and "must be one line") or None
+    arguments = flask.request.args
+    problems = [Problem(name, "is given more than once") for name, values in arguments.lists() if len(values) > 1]
+    for name, text in arguments.items():
+        fault = check_characters(text) or (not text.isprintable() and "must be one line") or None
         if fault:
-            problems.append(Problem(readable(name), fault))
+            problems.append(Problem(format_name(name), fault))
     if problems:
-        raise invalid(problems)
-    found, problems = check(model, given.to_dict())
-    if found is None:
-        raise invalid(problems)
-    return found
+        raise invalid_request(problems)
+    query, problems = check(model, arguments.to_dict())
+    if query is None:
+        raise invalid_request(problems)
+    return query

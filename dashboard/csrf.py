@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import flask
 
-from dashboard.errors import Refusal
+from dashboard.errors import ProblemError
 
 HEADER = "X-CSRF-Token"
 FIELD = "csrf_token"
 
 
-def token_for(secret_key: str, cookie: str) -> str:
+def derive_token(secret_key: str, cookie: str) -> str:
     """The token that goes with this cookie."""
     return hmac.new(secret_key.encode(), b"csrf:" + cookie.encode(), hashlib.sha256).hexdigest()
 
@@ -30,17 +30,21 @@ def check(secret_key: str, cookie: str, own_url: str, *, from_secret_page: bool 
     `from_secret_page` allows that, and leaves it to `Sec-Fetch-Site` and the token.
     """
     if flask.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise Refusal(403, "Another site began this request.")
+        raise ProblemError(403, "Another site began this request.")
     origin = flask.request.headers.get("Origin")
-    unsaid = from_secret_page and origin == "null"
-    if origin and not unsaid and _host_of(origin) not in (flask.request.host.lower(), _host_of(own_url)):
-        raise Refusal(403, "Another site began this request.")
-    given = flask.request.headers.get(HEADER) or flask.request.form.get(FIELD, "")
-    if not hmac.compare_digest(given.encode("utf-8", "replace"), token_for(secret_key, cookie).encode()):
-        raise Refusal(403, "The page is too old or not ours: load it again.")
+    is_origin_hidden = from_secret_page and origin == "null"
+    if (
+        origin
+        and not is_origin_hidden
+        and _parse_host(origin) not in (flask.request.host.lower(), _parse_host(own_url))
+    ):
+        raise ProblemError(403, "Another site began this request.")
+    token = flask.request.headers.get(HEADER) or flask.request.form.get(FIELD, "")
+    if not hmac.compare_digest(token.encode("utf-8", "replace"), derive_token(secret_key, cookie).encode()):
+        raise ProblemError(403, "The page is too old or not ours: load it again.")
 
 
-def _host_of(url: str) -> str | None:
+def _parse_host(url: str) -> str | None:
     """The host and port of a URL; None for what is none, such as the origin `null`."""
     try:
         return urlsplit(url).netloc.lower() or None

@@ -17,14 +17,14 @@ from typing import Any
 import flask
 
 import clock
-from dashboard.access import settings
+from dashboard.access import current_settings
 from dashboard.cookies import set_cookie
-from models.user import Account
+from models.user import UserAccount
 
 COOKIE = "beckon_device"
 LIFETIME = timedelta(days=180)
 #: Accounts that one browser may have signed in to; the one that was used longest ago is left out.
-MOST_ACCOUNTS = 5
+MAX_ACCOUNTS = 5
 
 #: Id, when it was issued (seconds), signature; all hexadecimal.
 _TOKEN = re.compile(r"[0-9a-f]{32}[0-9a-f]{10}[0-9a-f]{64}")
@@ -35,36 +35,36 @@ def has_any() -> bool:
     return COOKIE in flask.request.cookies
 
 
-def device_id(account: Account) -> str | None:
+def find_device_id(account: UserAccount) -> str | None:
     """The id of the present browser's token for this account; None where it has none that is good."""
-    for token in _tokens():
-        identity = _good_for(token, account)
+    for token in _read_tokens():
+        identity = _verify_token(token, account)
         if identity is not None:
             return identity
     return None
 
 
-def remember(answer: Any, account: Account) -> None:
+def remember(response: Any, account: UserAccount) -> None:
     """Let the browser that gets this answer have signed in to the account."""
-    others = [token for token in _tokens() if _good_for(token, account) is None]
+    others = [token for token in _read_tokens() if _verify_token(token, account) is None]
     body = f"{secrets.token_hex(16)}{int(clock.now().timestamp()):010x}"
-    tokens = [body + _signature(body, account), *others][:MOST_ACCOUNTS]
-    set_cookie(answer, COOKIE, ".".join(tokens), int(LIFETIME.total_seconds()))
+    tokens = [body + _sign(body, account), *others][:MAX_ACCOUNTS]
+    set_cookie(response, COOKIE, ".".join(tokens), int(LIFETIME.total_seconds()))
 
 
-def _tokens() -> list[str]:
-    tokens = flask.request.cookies.get(COOKIE, "").split(".")[:MOST_ACCOUNTS]
+def _read_tokens() -> list[str]:
+    tokens = flask.request.cookies.get(COOKIE, "").split(".")[:MAX_ACCOUNTS]
     return [token for token in tokens if _TOKEN.fullmatch(token)]
 
 
-def _good_for(token: str, account: Account) -> str | None:
+def _verify_token(token: str, account: UserAccount) -> str | None:
     identity, issued, signature = token[:32], token[32:42], token[42:]
-    if not hmac.compare_digest(signature, _signature(identity + issued, account)):
+    if not hmac.compare_digest(signature, _sign(identity + issued, account)):
         return None
     age_seconds = clock.now().timestamp() - int(issued, 16)
     return identity if age_seconds < LIFETIME.total_seconds() else None
 
 
-def _signature(body: str, account: Account) -> str:
-    bound = "\0".join(("device", body, account.email.lower(), account.password_hash))
-    return hmac.new(settings().secret_key.encode(), bound.encode(), hashlib.sha256).hexdigest()
+def _sign(body: str, account: UserAccount) -> str:
+    message = "\0".join(("device", body, account.email.lower(), account.password_hash))
+    return hmac.new(current_settings().secret_key.encode(), message.encode(), hashlib.sha256).hexdigest()

@@ -14,8 +14,8 @@ import structlog
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from models.database import CONNECTION_ERRORS
-from models.refusals import Conflict, InvalidDefinition, NotThere
-from rules.problems import Problem, below
+from models.errors import Conflict, InvalidDefinition, NotFound
+from rules.problems import Problem, join_path
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER_SECONDS = 5
 
 #: The heading of a refusal's page, and what a person can do.
-FOR_PEOPLE = {
+PAGE_TEXTS = {
     400: ("This could not be read", "Load the page again, and do it once more."),
     403: ("This is not allowed", ""),
     404: ("Nothing is here", "It may have been deleted, or belong to another workspace."),
@@ -38,7 +38,7 @@ FOR_PEOPLE = {
 }
 
 
-class Refusal(Exception):
+class ProblemError(Exception):
     """An answer that is not a success: its status, words for a person, and the fields at fault."""
 
     def __init__(
@@ -59,107 +59,108 @@ class Refusal(Exception):
             self.headers["Retry-After"] = str(retry_after)
 
 
-def invalid(problems: Sequence[Problem]) -> Refusal:
+def invalid_request(problems: Sequence[Problem]) -> ProblemError:
     """422 with the fields at fault."""
-    return Refusal(422, "The request is not valid.", problems)
+    return ProblemError(422, "The request is not valid.", problems)
 
 
-def not_there(detail: str = "There is nothing here by that id.") -> Refusal:
+def not_found(detail: str = "There is nothing here by that id.") -> ProblemError:
     """404, for what does not exist and for what is another workspace's alike."""
-    return Refusal(404, detail)
+    return ProblemError(404, detail)
 
 
-def shown(problems: Sequence[Problem]) -> list[dict[str, str]]:
+def serialize_problems(problems: Sequence[Problem]) -> list[dict[str, str]]:
     """Problems as they stand in an answer."""
     return [{"path": problem.path, "message": problem.message} for problem in problems]
 
 
-def document(refusal: Refusal) -> flask.Response:
+def build_problem_response(error: ProblemError) -> flask.Response:
     """The problem document of a refusal."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(refusal.status).phrase,
-        "status": refusal.status,
-        "detail": refusal.detail,
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
         "success": False,
-        "errors": shown(refusal.problems),
+        "errors": serialize_problems(error.problems),
     }
-    answer = flask.current_app.response_class(
-        flask.json.dumps(body), refusal.status, mimetype="application/problem+json"
+    response = flask.current_app.response_class(
+        flask.json.dumps(body), error.status, mimetype="application/problem+json"
     )
-    answer.headers.update(refusal.headers)
-    return answer
+    response.headers.update(error.headers)
+    return response
 
 
-def _answer(refusal: Refusal) -> flask.Response:
-    if _is_for_a_person():
-        title, remedy = FOR_PEOPLE.get(refusal.status, (HTTPStatus(refusal.status).phrase, ""))
-        number = flask.g.get("request_id", "") if refusal.status == 500 else ""
-        page = flask.render_template("refusal.html", refusal=refusal, title=title, remedy=remedy, number=number)
-        answer = flask.make_response(page, refusal.status)
-        answer.headers.update(refusal.headers)
-        return answer
-    return document(refusal)
+def _build_response(error: ProblemError) -> flask.Response:
+    if _wants_html():
+        title, remedy = PAGE_TEXTS.get(error.status, (HTTPStatus(error.status).phrase, ""))
+        number = flask.g.get("request_id", "") if error.status == 500 else ""
+        page = flask.render_template("refusal.html", refusal=error, title=title, remedy=remedy, number=number)
+        response = flask.make_response(page, error.status)
+        response.headers.update(error.headers)
+        return response
+    return build_problem_response(error)
 
 
-def _is_for_a_person() -> bool:
+def _wants_html() -> bool:
     if flask.request.path.startswith("/api/"):
         return False
     return flask.request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def _from_werkzeug(error: HTTPException) -> Refusal:
+def _from_werkzeug(error: HTTPException) -> ProblemError:
     status = error.code or 500
     if isinstance(error, MethodNotAllowed):
-        return Refusal(
+        return ProblemError(
             405, "This path does not take that method.", headers={"Allow": ", ".join(sorted(error.valid_methods or ()))}
         )
-    words = {
+    details = {
         404: "There is nothing at this address.",
         413: "The body is larger than this path takes.",
         414: "The address is too long.",
     }
-    return Refusal(status, words.get(status, error.description or ""))
+    return ProblemError(status, details.get(status, error.description or ""))
 
 
 def register(app: flask.Flask) -> None:
     """Answer what is raised."""
 
-    @app.errorhandler(Refusal)
-    def refused(error: Refusal) -> flask.Response:
-        return _answer(error)
+    @app.errorhandler(ProblemError)
+    def handle_problem(error: ProblemError) -> flask.Response:
+        return _build_response(error)
 
-    @app.errorhandler(NotThere)
-    def missing(error: NotThere) -> flask.Response:
-        return _answer(not_there(error.message))
+    @app.errorhandler(NotFound)
+    def handle_not_found(error: NotFound) -> flask.Response:
+        return _build_response(not_found(error.message))
 
     @app.errorhandler(Conflict)
-    def conflicting(error: Conflict) -> flask.Response:
+    def handle_conflict(error: Conflict) -> flask.Response:
         problems = [Problem(error.path, error.message)] if error.path else []
-        return _answer(Refusal(409, error.message, problems, retry_after=error.retry_after))
+        return _build_response(ProblemError(409, error.message, problems, retry_after=error.retry_after))
 
     @app.errorhandler(InvalidDefinition)
-    def unpublishable(error: InvalidDefinition) -> flask.Response:
+    def handle_invalid_definition(error: InvalidDefinition) -> flask.Response:
         problems = [
-            Problem(below("definition", one.path) if one.path else "definition", one.message) for one in error.problems
+            Problem(join_path("definition", problem.path) if problem.path else "definition", problem.message)
+            for problem in error.problems
         ]
-        return _answer(invalid(problems))
+        return _build_response(invalid_request(problems))
 
     @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> flask.Response | HTTPException:
+    def handle_http_exception(error: HTTPException) -> flask.Response | HTTPException:
         if (error.code or 500) < 400:
             return error
-        return _answer(_from_werkzeug(error))
+        return _build_response(_from_werkzeug(error))
 
-    def unavailable(error: Exception) -> flask.Response:
+    def handle_connection_error(error: Exception) -> flask.Response:
         log.error("postgresql is away", error=str(error).strip())
-        refusal = Refusal(503, "The database is away; nothing was done.", retry_after=RETRY_AFTER_SECONDS)
-        return _answer(refusal)
+        problem_error = ProblemError(503, "The database is away; nothing was done.", retry_after=RETRY_AFTER_SECONDS)
+        return _build_response(problem_error)
 
     for connection_error in CONNECTION_ERRORS:
-        app.register_error_handler(connection_error, unavailable)
+        app.register_error_handler(connection_error, handle_connection_error)
 
     @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> flask.Response:
+    def handle_unexpected(error: Exception) -> flask.Response:
         log.error("a request failed", exc_info=error)
-        return _answer(Refusal(500, "Something went wrong on our side; the log has it."))
+        return _build_response(ProblemError(500, "Something went wrong on our side; the log has it."))

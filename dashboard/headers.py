@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-_ALWAYS = {
+_DEFAULT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -21,9 +21,9 @@ def register(app: flask.Flask) -> None:
     """Set the headers on every answer; what is behind a sign-in is kept by nobody."""
 
     @app.after_request
-    def protect(answer: flask.Response) -> flask.Response:
-        for name, value in _ALWAYS.items():
-            answer.headers.setdefault(name, value)
+    def set_default_headers(response: flask.Response) -> flask.Response:
+        for name, value in _DEFAULT_HEADERS.items():
+            response.headers.setdefault(name, value)
         if flask.request.endpoint != "static":
-            answer.headers.setdefault("Cache-Control", "no-store")
-        return answer
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import flask
 
-from dashboard.access import settings
-from dashboard.errors import Refusal
-from settings import normal_host
+from dashboard.access import current_settings
+from dashboard.errors import ProblemError
+from settings import normalise_host
 
-ANY_HOST = ("/healthz", "/readyz")
+HOST_EXEMPT_PATHS = ("/healthz", "/readyz")
 
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 
@@ -27,10 +27,10 @@ def register(app: flask.Flask) -> None:
 
     @app.before_request
     def refuse_other_hosts() -> None:
-        if flask.request.path in ANY_HOST:
+        if flask.request.path in HOST_EXEMPT_PATHS:
             return
-        if not all(is_served(host, settings().served_hosts) for host in _request_hosts()):
-            raise Refusal(421, "This server does not answer for this host. BECKON_ALLOWED_HOSTS adds one.")
+        if not all(is_served(host, current_settings().served_hosts) for host in _iter_request_hosts()):
+            raise ProblemError(421, "This server does not answer for this host. BECKON_ALLOWED_HOSTS adds one.")
 
 
 def is_served(host: str, served: frozenset[str]) -> bool:
@@ -39,12 +39,12 @@ def is_served(host: str, served: frozenset[str]) -> bool:
     if match is None or (match[2] is not None and not 1 <= int(match[2]) <= 65_535):
         return False
     try:
-        return normal_host(match[1]) in served
+        return normalise_host(match[1]) in served
     except ValueError:
         return False
 
 
-def _request_hosts() -> Iterator[str]:
+def _iter_request_hosts() -> Iterator[str]:
     """Every host that the present request names: behind a trusted proxy the forwarded one instead of its own."""
     environ = flask.request.environ
     yield environ.get("HTTP_HOST") or ""

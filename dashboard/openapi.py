@@ -35,21 +35,21 @@ _PROBLEM = {
 }
 
 
-def document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
+def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
     """The whole document, for the server at `url`."""
     declared = list(operations)
     models = sorted(
-        {model for one in declared for model in (one.body, one.query) if model is not None},
-        key=lambda one: one.__name__,
+        {model for operation in declared for model in (operation.body, operation.query) if model is not None},
+        key=lambda model: model.__name__,
     )
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components: dict[str, Any] = {**schemas.get("$defs", {}), "Problem": _PROBLEM}
     paths: dict[str, Any] = {}
-    for one in declared:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
+    for operation in declared:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe_operation(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Beckon", "version": metrics.released(), "description": "Messaging automations."},
+        "info": {"title": "Beckon", "version": metrics.read_version(), "description": "Messaging automations."},
         "servers": [{"url": url}],
         "paths": dict(sorted(paths.items())),
         "components": {
@@ -62,64 +62,75 @@ def document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
     }
 
 
-def _operation(one: Operation) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "operationId": f"{one.name}_{one.method.lower()}" if one.method in ("PUT", "PATCH") else one.name,
-        "summary": one.summary,
-        "parameters": [*_path_parameters(one), *_query_parameters(one), *_header_parameters(one)],
-        "responses": _responses(one),
-        "security": _security(one),
+def _describe_operation(operation: Operation) -> dict[str, Any]:
+    operation_object: dict[str, Any] = {
+        "operationId": f"{operation.name}_{operation.method.lower()}"
+        if operation.method in ("PUT", "PATCH")
+        else operation.name,
+        "summary": operation.summary,
+        "parameters": [
+            *_build_path_parameters(operation),
+            *_build_query_parameters(operation),
+            *_build_header_parameters(operation),
+        ],
+        "responses": _build_responses(operation),
+        "security": _build_security(operation),
     }
-    if one.permission:
-        shown["description"] = f"Needs the permission `{one.permission}`."
-    if one.body is not None:
-        schema = {"$ref": _REF.format(model=one.body.__name__)}
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    elif one.limit and one.method == "POST" and one.permission is None:
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    return shown
+    if operation.permission:
+        operation_object["description"] = f"Needs the permission `{operation.permission}`."
+    if operation.body is not None:
+        schema = {"$ref": _REF.format(model=operation.body.__name__)}
+        operation_object["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    elif operation.limit and operation.method == "POST" and operation.permission is None:
+        operation_object["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    return operation_object
 
 
-def _security(one: Operation) -> list[dict[str, list[str]]]:
+def _build_security(operation: Operation) -> list[dict[str, list[str]]]:
     """A key's scope, or a signed-in person's lowest role; either is enough."""
-    if one.permission is None:
+    if operation.permission is None:
         return []
-    return [{"apiKey": [one.permission]}, {"session": [LOWEST_ROLE[one.permission]]}]
+    return [{"apiKey": [operation.permission]}, {"session": [LOWEST_ROLE[operation.permission]]}]
 
 
-def _path_parameters(one: Operation) -> list[dict[str, Any]]:
+def _build_path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"{(\w+)}", one.path)
+        for name in re.findall(r"{(\w+)}", operation.path)
     ]
 
 
-def _query_parameters(one: Operation) -> list[dict[str, Any]]:
-    if one.query is None:
+def _build_query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
         return []
-    schema = one.query.model_json_schema(by_alias=True)
+    schema = operation.query.model_json_schema(by_alias=True)
     return [
         {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
         for name, field in schema["properties"].items()
     ]
 
 
-def _header_parameters(one: Operation) -> list[dict[str, Any]]:
-    if one.name not in ("accept_trigger", "accept_hook", "accept_test"):
+def _build_header_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if operation.name not in ("accept_trigger", "accept_hook", "accept_test"):
         return []
     schema = {"type": "string", "minLength": 1, "maxLength": 255}
     return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema}]
 
 
-def _responses(one: Operation) -> dict[str, Any]:
-    fields = {"success": {"const": True}, **one.answer}
+def _build_responses(operation: Operation) -> dict[str, Any]:
+    fields = {"success": {"const": True}, **operation.response}
     # Which of the fields an answer has may differ with its status.
-    good: dict[str, Any] = {"type": "object", "required": ["success"], "properties": fields}
+    success_schema: dict[str, Any] = {"type": "object", "required": ["success"], "properties": fields}
     media = (
-        {"text/event-stream": {"schema": {"type": "string"}}} if one.stream else {"application/json": {"schema": good}}
+        {"text/event-stream": {"schema": {"type": "string"}}}
+        if operation.stream
+        else {"application/json": {"schema": success_schema}}
     )
     responses: dict[str, Any] = {}
-    for status in sorted({one.status, *one.statuses, *_refusals(one)}):
+    for status in sorted({operation.status, *operation.statuses, *_list_error_statuses(operation)}):
         content = (
             media if status < 400 else {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
         )
@@ -127,14 +138,14 @@ def _responses(one: Operation) -> dict[str, Any]:
     return responses
 
 
-def _refusals(one: Operation) -> set[int]:
+def _list_error_statuses(operation: Operation) -> set[int]:
     statuses = {429, 503}
-    if one.permission is not None:
+    if operation.permission is not None:
         statuses |= {401, 403}
-    if "{" in one.path:
+    if "{" in operation.path:
         statuses.add(404)
-    if one.body is not None:
+    if operation.body is not None:
         statuses |= {400, 413, 415, 422}
-    if one.query is not None:
+    if operation.query is not None:
         statuses.add(422)
     return statuses

@@ -9,22 +9,22 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 #: Longer paths are not ours; as part of an address they would not fit into a request line either.
-LONGEST = 2000
+MAX_LENGTH = 2000
 #: How many times a path may be percent-encoded before it is refused.
-_DECODINGS = 5
+_MAX_DECODINGS = 5
 
 
-def own_path(text: str, default: str) -> str:
+def ensure_own_path(text: str, default: str) -> str:
     """`text` where it is a path of this site, else `default`."""
     return text if is_own_path(text) else default
 
 
 def is_own_path(text: str) -> bool:
     """Whether a browser that is sent to `text` stays on this site."""
-    if not text.startswith("/") or len(text) > LONGEST or not text.isprintable() or "\\" in text:
+    if not text.startswith("/") or len(text) > MAX_LENGTH or not text.isprintable() or "\\" in text:
         return False
     path = text.split("?")[0].split("#")[0]
-    for _ in range(_DECODINGS):
+    for _ in range(_MAX_DECODINGS):
         if "//" in path or "\\" in path or not path.isprintable():
             return False
         decoded = unquote(path)

@@ -7,9 +7,9 @@ from typing import Any
 import flask
 
 import metrics
-from dashboard.access import settings
-from dashboard.errors import Refusal
-from dashboard.proxies import direct_peer
+from dashboard.access import current_settings
+from dashboard.errors import ProblemError
+from dashboard.proxies import find_direct_peer
 from models.database import CONNECTION_ERRORS
 from models.reports import health
 
@@ -17,13 +17,13 @@ probes = flask.Blueprint("probes", __name__)
 
 
 @probes.get("/healthz")
-def alive() -> Any:
+def show_liveness() -> Any:
     """200 while the process answers."""
     return {"status": "ok"}
 
 
 @probes.get("/readyz")
-def ready() -> Any:
+def show_readiness() -> Any:
     """200 when requests can be served: PostgreSQL answers. Redis may be away, triggers are accepted without it."""
     try:
         health.is_answering()
@@ -33,14 +33,14 @@ def ready() -> Any:
 
 
 @probes.get("/metrics")
-def exposition() -> Any:
+def show_metrics() -> Any:
     """Prometheus's text, for this machine and the networks that are allowed."""
     # Behind a proxy everybody comes from its address: what was forwarded is not from there.
-    peer = direct_peer()
-    if peer is None or not any(peer in network for network in settings().metrics_networks):
-        raise Refusal(403, "Metrics are for the networks in BECKON_METRICS_NETWORKS.")
+    peer = find_direct_peer()
+    if peer is None or not any(peer in network for network in current_settings().metrics_networks):
+        raise ProblemError(403, "Metrics are for the networks in BECKON_METRICS_NETWORKS.")
     return (
-        metrics.exposition(flask.current_app.extensions["servers_collector"]),
+        metrics.format_exposition(flask.current_app.extensions["servers_collector"]),
         200,
         {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )

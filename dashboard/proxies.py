@@ -41,19 +41,19 @@ def register(app: flask.Flask) -> None:
     app.wsgi_app = _TrustedProxies(app)  # type: ignore[method-assign]
 
 
-def direct_peer() -> Address | None:
+def find_direct_peer() -> Address | None:
     """The address of the socket's own peer; None where a proxy forwarded the present request, trusted or not."""
-    return _address_of(flask.request.environ.get(_DIRECT_PEER, ""))
+    return _parse_address(flask.request.environ.get(_DIRECT_PEER, ""))
 
 
-def client_address() -> str:
+def read_client_address() -> str:
     """The client's address, for logs and the audit log; empty where there is none."""
     return flask.request.remote_addr or ""
 
 
-def client_network() -> str:
+def read_client_network() -> str:
     """What a limit by address counts: an IPv4 address, or the network that an IPv6 address belongs to."""
-    address = _address_of(client_address())
+    address = _parse_address(read_client_address())
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
     return str(address)
@@ -64,20 +64,20 @@ class _TrustedProxies:
 
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
-        self._plain: WSGIApplication = app.wsgi_app
-        self._fixed = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
+        self._wsgi_app: WSGIApplication = app.wsgi_app
+        self._proxy_fix = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        peer = _address_of(environ.get("REMOTE_ADDR", ""))
+        peer = _parse_address(environ.get("REMOTE_ADDR", ""))
         environ[_DIRECT_PEER] = "" if peer is None or _is_forwarded(environ) else str(peer)
         if peer is None:
-            return self._plain(environ, start_response)
+            return self._wsgi_app(environ, start_response)
         environ["REMOTE_ADDR"] = str(peer)
         trusted: Networks = self._app.extensions["settings"].trusted_proxies
         if not _is_in(peer, trusted):
-            return self._plain(environ, start_response)
+            return self._wsgi_app(environ, start_response)
         _keep_trusted_values(environ, peer, trusted)
-        return self._fixed(environ, start_response)
+        return self._proxy_fix(environ, start_response)
 
 
 def _is_forwarded(environ: WSGIEnvironment) -> bool:
@@ -85,18 +85,18 @@ def _is_forwarded(environ: WSGIEnvironment) -> bool:
 
 
 def _keep_trusted_values(environ: WSGIEnvironment, peer: Address, trusted: Networks) -> None:
-    client, hops = _client(peer, environ.get(_FOR, ""), trusted)
-    scheme = _value_at(environ.get(_PROTO, ""), hops).lower()
+    client, hops = _find_client(peer, environ.get(_FOR, ""), trusted)
+    scheme = _select_value(environ.get(_PROTO, ""), hops).lower()
     environ[_FOR] = str(client)
     environ[_PROTO] = scheme if scheme in ("http", "https") else ""
-    environ[_HOST] = _value_at(environ.get(_HOST, ""), hops)
+    environ[_HOST] = _select_value(environ.get(_HOST, ""), hops)
 
 
-def _client(peer: Address, forwarded_for: str, trusted: Networks) -> tuple[Address, int]:
+def _find_client(peer: Address, forwarded_for: str, trusted: Networks) -> tuple[Address, int]:
     """The first address from the right that is not a trusted proxy's, and how many proxies stand before it."""
     client, hops = peer, 1
     for position, value in enumerate(reversed(forwarded_for.split(",")), start=1):
-        address = _forwarded_address(value)
+        address = _parse_forwarded_address(value)
         if address is None:
             break
         client, hops = address, position
@@ -105,23 +105,23 @@ def _client(peer: Address, forwarded_for: str, trusted: Networks) -> tuple[Addre
     return client, hops
 
 
-def _value_at(header: str, hops: int) -> str:
+def _select_value(header: str, hops: int) -> str:
     """The value that the outermost of `hops` proxies set: proxies append theirs, or replace all that was there."""
     values = [value.strip() for value in header.split(",")]
     return values[-min(hops, len(values))]
 
 
-def _forwarded_address(value: str) -> Address | None:
+def _parse_forwarded_address(value: str) -> Address | None:
     """The address in `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`."""
     text = value.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    return _address_of(text)
+    return _parse_address(text)
 
 
-def _address_of(text: str) -> Address | None:
+def _parse_address(text: str) -> Address | None:
     """The address without its zone, an IPv4 address that IPv6 carries as itself; None for what is none."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

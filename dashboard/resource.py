@@ -14,9 +14,9 @@ from typing import Any
 import flask
 
 from dashboard import bodies
-from dashboard.access import Caller, Permission, caller
+from dashboard.access import Caller, Permission, require_permission
 from dashboard.bodies import BODY_LIMIT, Body
-from dashboard.errors import not_there
+from dashboard.errors import not_found
 from models.ids import is_id
 
 View = Callable[..., Any]
@@ -32,7 +32,7 @@ class Operation:
     body: type[Body] | None
     query: type[Body] | None
     #: What the answer holds beside `success`, as JSON Schema by field.
-    answer: dict[str, Any]
+    response: dict[str, Any]
     status: int
     statuses: tuple[int, ...]
     limit: int
@@ -57,7 +57,7 @@ class Resource(flask.Blueprint):
         permission: Permission | None,
         body: type[Body] | None = None,
         query: type[Body] | None = None,
-        answer: dict[str, Any],
+        response: dict[str, Any],
         status: int = 200,
         statuses: Sequence[int] = (),
         limit: int = BODY_LIMIT,
@@ -75,7 +75,7 @@ class Resource(flask.Blueprint):
                     permission,
                     body,
                     query,
-                    answer,
+                    response,
                     status,
                     tuple(statuses),
                     limit,
@@ -86,28 +86,30 @@ class Resource(flask.Blueprint):
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)
             endpoint = f"{method.lower()}_{view.__name__}"
-            self.add_url_rule(rule, endpoint, _guarded(view, self.operations[-1]), methods=[method])
+            self.add_url_rule(rule, endpoint, _guard_view(view, self.operations[-1]), methods=[method])
             return view
 
         return declare
 
 
-def _guarded(view: View, operation: Operation) -> View:
-    def answer(**parts: str) -> Any:
-        given: dict[str, Any] = {}
+def _guard_view(view: View, operation: Operation) -> View:
+    def handle_request(**parts: str) -> Any:
+        arguments: dict[str, Any] = {}
         if operation.permission is not None:
-            given["call"] = _caller(operation, operation.permission, parts)
+            arguments["call"] = _authorize(operation, operation.permission, parts)
         for name, part in parts.items():
             if name.endswith("_id") and not is_id(part):
-                raise not_there()
+                raise not_found()
         if operation.query is not None:
-            given["query"] = bodies.read_query(operation.query)
+            arguments["query"] = bodies.read_query(operation.query)
         if operation.body is not None:
-            given["body"] = bodies.read(operation.body, operation.limit)
-        return view(**given, **{name: part.lower() if name.endswith("_id") else part for name, part in parts.items()})
+            arguments["body"] = bodies.read(operation.body, operation.limit)
+        return view(
+            **arguments, **{name: part.lower() if name.endswith("_id") else part for name, part in parts.items()}
+        )
 
-    return answer
+    return handle_request
 
 
-def _caller(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:
-    return caller(permission, parts.pop("workspace_id", None), is_stream=operation.stream)
+def _authorize(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:
+    return require_permission(permission, parts.pop("workspace_id", None), is_stream=operation.stream)

@@ -17,13 +17,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ephemeral import heartbeats
-from models import duty
+from models import periodic_job
 from models.database import CONNECTION_ERRORS
 from models.reports import health
-from tasks.broker import queue_depths
+from tasks.runtime.broker import read_queue_depths
 
 #: Seconds for which an answer serves other scrapes too.
-FRESH_SECONDS = 5.0
+CACHE_SECONDS = 5.0
 
 
 class ServersCollector(Collector):
@@ -31,45 +31,49 @@ class ServersCollector(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked_at = -FRESH_SECONDS
+        self._collected_at = -CACHE_SECONDS
         self._families: list[GaugeMetricFamily] = []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges, asked now or a moment ago."""
         with self._lock:
-            if time.monotonic() - self._asked_at >= FRESH_SECONDS:
-                self._families = [*_from_postgres(), *_from_redis()]
-                self._asked_at = time.monotonic()
+            if time.monotonic() - self._collected_at >= CACHE_SECONDS:
+                self._families = [*_collect_from_postgres(), *_collect_from_redis()]
+                self._collected_at = time.monotonic()
             families = list(self._families)
         yield from families
 
 
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+def _build_gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"beckon_{name}", meaning, value=value)
 
 
-def _from_postgres() -> list[GaugeMetricFamily]:
+def _collect_from_postgres() -> list[GaugeMetricFamily]:
     try:
-        engine, leader, successes = health.engine(), duty.leader(), duty.last_success()
+        engine, leader, successes = (
+            health.fetch_engine_counts(),
+            periodic_job.fetch_leader(),
+            periodic_job.fetch_last_successes(),
+        )
     except CONNECTION_ERRORS:
-        return [_gauge("postgres_up", "Whether PostgreSQL answers.", 0)]
+        return [_build_gauge("postgres_up", "Whether PostgreSQL answers.", 0)]
     executions = GaugeMetricFamily("beckon_executions", "Executions that are not finished.", labels=["status"])
     for status in ("pending", "running", "waiting"):
         executions.add_metric([status], engine[status])
     return [
-        _gauge("postgres_up", "Whether PostgreSQL answers.", 1),
+        _build_gauge("postgres_up", "Whether PostgreSQL answers.", 1),
         executions,
-        _gauge("executions_due", "Executions that are due and not taken.", engine["due"]),
-        _gauge(
+        _build_gauge("executions_due", "Executions that are due and not taken.", engine["due"]),
+        _build_gauge(
             "executions_oldest_due_seconds", "How long the first of them has been due.", engine["oldest_due_seconds"]
         ),
-        _gauge("leases_expired", "Executions whose worker went silent.", engine["leases_expired"]),
-        _gauge("leader_up", "Whether a scheduler leads.", 1 if leader else 0),
-        _sweeps(successes),
+        _build_gauge("leases_expired", "Executions whose worker went silent.", engine["leases_expired"]),
+        _build_gauge("leader_up", "Whether a scheduler leads.", 1 if leader else 0),
+        _build_sweep_family(successes),
     ]
 
 
-def _sweeps(successes: dict[str, datetime]) -> GaugeMetricFamily:
+def _build_sweep_family(successes: dict[str, datetime]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "beckon_sweep_last_success_timestamp_seconds", "When each duty last succeeded.", labels=["sweep"]
     )
@@ -78,11 +82,11 @@ def _sweeps(successes: dict[str, datetime]) -> GaugeMetricFamily:
     return family
 
 
-def _from_redis() -> list[GaugeMetricFamily]:
+def _collect_from_redis() -> list[GaugeMetricFamily]:
     try:
-        depths, workers = queue_depths(), heartbeats.workers()
+        depths, workers = read_queue_depths(), heartbeats.list_workers()
     except (redis.RedisError, BrokerConnectionError, OSError):
-        return [_gauge("redis_up", "Whether Redis answers.", 0)]
+        return [_build_gauge("redis_up", "Whether Redis answers.", 0)]
     messages = GaugeMetricFamily("beckon_queue_messages", "Messages by queue and state.", labels=["queue", "state"])
     live = GaugeMetricFamily("beckon_workers_live", "Worker processes that are alive.", labels=["queue"])
     for queue, states in depths.items():
@@ -90,5 +94,5 @@ def _from_redis() -> list[GaugeMetricFamily]:
         for state, count in states.items():
             messages.add_metric([queue, state], count)
     newest = max((datetime.fromisoformat(worker.last_seen).timestamp() for worker in workers), default=0.0)
-    heartbeat = _gauge("worker_last_heartbeat_timestamp_seconds", "When a worker was last heard.", newest)
-    return [_gauge("redis_up", "Whether Redis answers.", 1), messages, live, heartbeat]
+    heartbeat = _build_gauge("worker_last_heartbeat_timestamp_seconds", "When a worker was last heard.", newest)
+    return [_build_gauge("redis_up", "Whether Redis answers.", 1), messages, live, heartbeat]

@@ -14,17 +14,17 @@ import flask
 
 import metrics
 from dashboard import devices
-from dashboard.access import COOKIE, settings
+from dashboard.access import COOKIE, current_settings
 from dashboard.cookies import VISITOR
-from dashboard.cooperation import compute
-from dashboard.proxies import client_address, client_network
+from dashboard.gevent_support import compute
+from dashboard.proxies import read_client_address, read_client_network
 from dashboard.sign_in_failures import SignInFailures
 from ephemeral import sign_ins
 from models import user
-from models.user import Account
+from models.user import UserAccount
 
 #: Longer ones are nobody's.
-LONGEST_EMAIL, LONGEST_PASSWORD = 320, 1000
+MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH = 320, 1000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Attempt:
     email: str
     #: Seconds until it may be made; 0 for now.
     wait_seconds: int
-    account: Account | None = None
+    account: UserAccount | None = None
     #: Whether the account's failures have it already.
     is_counted: bool = False
 
@@ -43,46 +43,46 @@ def begin(email: str) -> Attempt:
     """An attempt by the browser of the present request."""
     # The database would find the same person by spellings that are different here, each with failures of its own.
     email = email.strip().lower()
-    by_address = wait_by_address()
-    if by_address and not devices.has_any():
-        return _limited(email, by_address)
+    address_wait = take_address_attempt()
+    if address_wait and not devices.has_any():
+        return _limit_attempt(email, address_wait)
     account = user.find_account(email) if _is_readable(email) else None
-    device = devices.device_id(account) if account else None
-    if device is not None and not sign_ins.wait_by_device(device):
+    device = devices.find_device_id(account) if account else None
+    if device is not None and not sign_ins.take_for_device(device):
         return Attempt(email, 0, account)
-    wait = by_address or sign_ins.wait_by_account(email, _browser(), sign_ins.DELAYS)
-    return _limited(email, wait) if wait else Attempt(email, 0, account, is_counted=True)
+    wait = address_wait or sign_ins.take_for_account(email, _read_browser_key(), sign_ins.DELAYS)
+    return _limit_attempt(email, wait) if wait else Attempt(email, 0, account, is_counted=True)
 
 
-def finish(attempt: Attempt, password: str) -> Account | None:
+def finish(attempt: Attempt, password: str) -> UserAccount | None:
     """The account, where the password is right; else the failure is counted and written."""
-    account = attempt.account if len(password) <= LONGEST_PASSWORD else None
+    account = attempt.account if len(password) <= MAX_PASSWORD_LENGTH else None
     password_hash = account.password_hash if account else None
-    if not compute(user.password_matches, password_hash, password[:LONGEST_PASSWORD]) or account is None:
+    if not compute(user.password_matches, password_hash, password[:MAX_PASSWORD_LENGTH]) or account is None:
         metrics.sign_ins_total.labels(result="failed").inc()
         failures: SignInFailures = flask.current_app.extensions["sign_in_failures"]
-        failures.add(attempt.email, client_address())
+        failures.add(attempt.email, read_client_address())
         return None
     if attempt.is_counted:
-        sign_ins.forgive(attempt.email)
+        sign_ins.undo_failure(attempt.email)
     metrics.sign_ins_total.labels(result="succeeded").inc()
     return account
 
 
-def wait_by_address() -> int:
+def take_address_attempt() -> int:
     """Seconds until the address of the present request may try again; 0 when it may now, and the try was counted."""
-    return sign_ins.wait_by_address(client_network(), settings().sign_in_rate)
+    return sign_ins.take_for_address(read_client_network(), current_settings().sign_in_rate)
 
 
-def _browser() -> str:
+def _read_browser_key() -> str:
     """What tells the present browser from others."""
     return flask.request.cookies.get(COOKIE) or flask.request.cookies.get(VISITOR, "")
 
 
-def _limited(email: str, wait_seconds: int) -> Attempt:
+def _limit_attempt(email: str, wait_seconds: int) -> Attempt:
     metrics.sign_ins_total.labels(result="limited").inc()
     return Attempt(email, wait_seconds)
 
 
 def _is_readable(email: str) -> bool:
-    return email.isprintable() and len(email) <= LONGEST_EMAIL
+    return email.isprintable() and len(email) <= MAX_EMAIL_LENGTH

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ephemeral.rate_limits import Limit
+from ephemeral.rate_limits import RateLimit
 from ephemeral.sign_ins import ProcessLimits
 from models import audit, user
 from models.database import CONNECTION_ERRORS
@@ -20,9 +20,9 @@ from models.database import CONNECTION_ERRORS
 log = structlog.get_logger(__name__)
 
 #: Rows for one account.
-ROWS = Limit("sign-in-rows", rate=1 / 60, burst=5)
+ROW_LIMIT = RateLimit("sign-in-rows", rate=1 / 60, burst=5)
 #: Failures that wait to be written, and accounts with attempts that no row stands for yet.
-MOST_WAITING = 1_000
+MAX_WAITING = 1_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SignInFailures:
     def __init__(self) -> None:
         self._limits = ProcessLimits()
         self._unwritten: OrderedDict[str, int] = OrderedDict()
-        self._waiting: deque[Failure] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Failure] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -48,9 +48,9 @@ class SignInFailures:
         """Write that somebody at this address failed to sign in with this e-mail, known or not."""
         with self._lock:
             attempts = self._unwritten.pop(email, 0) + 1
-            if self._limits.take(ROWS, email):
+            if self._limits.take(ROW_LIMIT, email):
                 self._unwritten[email] = attempts
-                if len(self._unwritten) > MOST_WAITING:
+                if len(self._unwritten) > MAX_WAITING:
                     self._unwritten.popitem(last=False)
                 return
             self._waiting.append(Failure(email, address, attempts))
@@ -81,5 +81,5 @@ class SignInFailures:
 
 def _write(failure: Failure) -> None:
     detail = {"address": failure.address, "attempts": failure.attempts}
-    for member in user.memberships(failure.email):
+    for member in user.list_memberships(failure.email):
         audit.record(member.workspace_id, audit.SYSTEM, "user.sign_in_failed", "user", member.user_id, detail)

@@ -15,9 +15,9 @@ from settings import Settings
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT_SECONDS = 0.5
 #: Seconds to wait for an answer to something that may be forgotten.
-ANSWER_TIMEOUT_SECONDS = 1.0
+RESPONSE_TIMEOUT_SECONDS = 1.0
 #: Seconds to wait for an answer of a queue.
-BROKER_ANSWER_TIMEOUT_SECONDS = 5.0
+BROKER_RESPONSE_TIMEOUT_SECONDS = 5.0
 
 #: What a client raises when Redis is gone, restarting, too slow, full, or about to become another's replica.
 ERRORS = (
@@ -42,12 +42,12 @@ class BrokerClient(redis.Redis):
 _clients: dict[str, redis.Redis] = {}
 
 
-def broker_client(settings: Settings) -> BrokerClient:
+def build_broker_client(settings: Settings) -> BrokerClient:
     """A new client of the queues' database, for dramatiq's broker."""
     pool = redis.ConnectionPool.from_url(
         settings.broker_url,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        socket_timeout=BROKER_ANSWER_TIMEOUT_SECONDS,
+        socket_timeout=BROKER_RESPONSE_TIMEOUT_SECONDS,
     )
     return BrokerClient(connection_pool=pool)
 
@@ -57,13 +57,13 @@ def open_ephemeral(settings: Settings) -> redis.Redis:
     client = redis.Redis.from_url(
         settings.ephemeral_url,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        socket_timeout=ANSWER_TIMEOUT_SECONDS,
+        socket_timeout=RESPONSE_TIMEOUT_SECONDS,
         decode_responses=True,
     )
     _clients["ephemeral"] = client
     return client
 
 
-def ephemeral() -> redis.Redis:
+def get_ephemeral() -> redis.Redis:
     """The process's client, opened before."""
     return _clients["ephemeral"]

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import clock
-from ephemeral.connection import ephemeral
+from ephemeral.connection import get_ephemeral
 
 #: A process should speak this often.
-EVERY_SECONDS = 5
+INTERVAL_SECONDS = 5
 #: A process that was silent for so long is not listed.
-LIFETIME_SECONDS = 20
+TTL_SECONDS = 20
 #: The set of all processes that spoke; those that went silent are taken out by whoever reads.
 _INDEX = "workers"
 
@@ -34,39 +34,39 @@ class Worker:
     last_seen: str
 
 
-def beat(queues: Sequence[str], started: datetime) -> None:
+def record(queues: Sequence[str], started_at: datetime) -> None:
     """Say that this process is alive. Raises `ephemeral.connection.ERRORS` without Redis: try again next time."""
-    worker = Worker(socket.gethostname(), os.getpid(), tuple(queues), started.isoformat(), clock.now().isoformat())
+    worker = Worker(socket.gethostname(), os.getpid(), tuple(queues), started_at.isoformat(), clock.now().isoformat())
     key = _key(worker)
-    pipe = ephemeral().pipeline(transaction=False)
-    pipe.set(key, json.dumps(asdict(worker)), ex=LIFETIME_SECONDS)
+    pipe = get_ephemeral().pipeline(transaction=False)
+    pipe.set(key, json.dumps(asdict(worker)), ex=TTL_SECONDS)
     pipe.sadd(_INDEX, key)
     pipe.execute()
 
 
-def stop() -> None:
+def remove() -> None:
     """Say that this process ends now. Raises `ephemeral.connection.ERRORS` without Redis."""
     key = f"worker:{socket.gethostname()}:{os.getpid()}"
-    ephemeral().delete(key)
-    ephemeral().srem(_INDEX, key)
+    get_ephemeral().delete(key)
+    get_ephemeral().srem(_INDEX, key)
 
 
-def workers() -> list[Worker]:
+def list_workers() -> list[Worker]:
     """Every process that is alive, by host and pid. Raises `ephemeral.connection.ERRORS` without Redis."""
-    client = ephemeral()
+    client = get_ephemeral()
     keys = sorted(client.smembers(_INDEX))
     if not keys:
         return []
-    found = client.mget(keys)
-    silent = [key for key, text in zip(keys, found, strict=True) if text is None]
-    if silent:
-        client.srem(_INDEX, *silent)
-    return [_worker(str(text)) for text in found if text is not None]
+    values = client.mget(keys)
+    expired = [key for key, text in zip(keys, values, strict=True) if text is None]
+    if expired:
+        client.srem(_INDEX, *expired)
+    return [_parse_worker(str(text)) for text in values if text is not None]
 
 
-def _worker(text: str) -> Worker:
-    told = json.loads(text)
-    return Worker(**{**told, "queues": tuple(told["queues"])})
+def _parse_worker(text: str) -> Worker:
+    fields = json.loads(text)
+    return Worker(**{**fields, "queues": tuple(fields["queues"])})
 
 
 def _key(worker: Worker) -> str:

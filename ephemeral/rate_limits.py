@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 import metrics
-from ephemeral.connection import ERRORS, ephemeral
+from ephemeral.connection import ERRORS, get_ephemeral
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ return wait
 
 
 @dataclass(frozen=True)
-class Limit:
+class RateLimit:
     """`name` is part of the key in Redis; `rate` is in tokens a second, `burst` in tokens."""
 
     name: str
@@ -43,21 +43,21 @@ class Limit:
     burst: int
 
 
-def take(limit: Limit, who: str, cost: int = 1) -> int:
+def take(limit: RateLimit, subject: str, cost: int = 1) -> int:
     """0 when `who` may go on and the cost was taken; else whole seconds after which to ask again.
 
     A cost above the whole burst is taken as the burst, so that it passes when the bucket is full. Raises one of
     `connection.ERRORS` without Redis.
     """
-    script = ephemeral().register_script(_TAKE)
-    wait_ms = int(script([f"limit:{limit.name}:{who}"], [min(cost, limit.burst), limit.rate, limit.burst]))
+    script = get_ephemeral().register_script(_TAKE)
+    wait_ms = int(script([f"limit:{limit.name}:{subject}"], [min(cost, limit.burst), limit.rate, limit.burst]))
     return math.ceil(wait_ms / 1000)
 
 
-def wait_seconds(limit: Limit, who: str, cost: int = 1) -> int:
+def try_take(limit: RateLimit, subject: str, cost: int = 1) -> int:
     """The same, and 0 without Redis."""
     try:
-        return take(limit, who, cost)
+        return take(limit, subject, cost)
     except ERRORS as error:
         metrics.rate_limits_unchecked_total.inc()
         log.warning("redis is away, a limit was not checked", limit=limit.name, error=str(error))

@@ -18,20 +18,20 @@ import redis
 import structlog
 
 import metrics
-from ephemeral.connection import ERRORS, ephemeral
-from ephemeral.rate_limits import Limit, take
+from ephemeral.connection import ERRORS, get_ephemeral
+from ephemeral.rate_limits import RateLimit, take
 from rules.sign_in_delays import Delays, Failures, decide
 
 log = structlog.get_logger(__name__)
 
 #: Tries of one browser that has signed in before, which feels no delay: ten an hour, five at once.
-DEVICE_LIMIT = Limit("sign-in-device", rate=10 / 3600, burst=5)
+DEVICE_LIMIT = RateLimit("sign-in-device", rate=10 / 3600, burst=5)
 DELAYS = Delays()
 #: What one process remembers while Redis is away: so many addresses, accounts or browsers.
-MOST_REMEMBERED = 10_000
+MAX_ENTRIES = 10_000
 
 # The twin of rules.sign_in_delays.decide. Redis's clock decides.
-_ENTER = """
+_ATTEMPT = """
 local forget, keep_turn = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -51,7 +51,7 @@ redis.call('PEXPIRE', KEYS[1], #ARGV * forget)
 return 0
 """
 
-_FORGIVE = """
+_UNDO_FAILURE = """
 local count = tonumber(redis.call('HGET', KEYS[1], 'count') or '0')
 if count > 0 then redis.call('HSET', KEYS[1], 'count', count - 1) end
 """
@@ -59,7 +59,7 @@ if count > 0 then redis.call('HSET', KEYS[1], 'count', count - 1) end
 Entry = TypeVar("Entry")
 
 
-class _Memory(Generic[Entry]):
+class _BoundedStore(Generic[Entry]):
     """The newest entries by key; the oldest goes where there are too many."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class _Memory(Generic[Entry]):
         self._entries.pop(key, None)
         if entry is not None:
             self._entries[key] = entry
-        if len(self._entries) > MOST_REMEMBERED:
+        if len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)
 
 
@@ -81,13 +81,13 @@ class ProcessLimits:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._buckets: _Memory[tuple[float, int]] = _Memory()
-        self._failures: _Memory[Failures] = _Memory()
-        self._turns: _Memory[int] = _Memory()
+        self._buckets: _BoundedStore[tuple[float, int]] = _BoundedStore()
+        self._failures: _BoundedStore[Failures] = _BoundedStore()
+        self._turns: _BoundedStore[int] = _BoundedStore()
 
-    def take(self, limit: Limit, who: str) -> int:
+    def take(self, limit: RateLimit, subject: str) -> int:
         """Seconds until there is a token, 0 when it was taken."""
-        key, now_ms = f"{limit.name}:{who}", _now_ms()
+        key, now_ms = f"{limit.name}:{subject}", _now_ms()
         with self._lock:
             tokens, at_ms = self._buckets.get(key) or (float(limit.burst), now_ms)
             tokens = min(limit.burst, tokens + (now_ms - at_ms) / 1000 * limit.rate)
@@ -95,7 +95,7 @@ class ProcessLimits:
             self._buckets.set(key, (tokens if wait else tokens - 1, now_ms))
             return wait
 
-    def enter(self, delays: Delays, account: str, browser: str) -> int:
+    def attempt(self, delays: Delays, account: str, browser: str) -> int:
         """Milliseconds until this browser may try this account."""
         key = f"{account}:{browser}"
         with self._lock:
@@ -104,7 +104,7 @@ class ProcessLimits:
             self._turns.set(key, decision.turn_ms)
             return decision.wait_ms
 
-    def forgive(self, account: str) -> None:
+    def undo_failure(self, account: str) -> None:
         """Take one failure of the account back."""
         with self._lock:
             failures = self._failures.get(account)
@@ -113,52 +113,52 @@ class ProcessLimits:
 
 
 #: What this process counts while that Redis is away.
-_beside: WeakKeyDictionary[redis.Redis, ProcessLimits] = WeakKeyDictionary()
+_fallback_limits: WeakKeyDictionary[redis.Redis, ProcessLimits] = WeakKeyDictionary()
 
 
-def _process_limits() -> ProcessLimits:
-    return _beside.setdefault(ephemeral(), ProcessLimits())
+def _get_process_limits() -> ProcessLimits:
+    return _fallback_limits.setdefault(get_ephemeral(), ProcessLimits())
 
 
-def wait_by_address(address: str, rate_per_minute: int) -> int:
+def take_for_address(address: str, rate_per_minute: int) -> int:
     """Seconds until this address may try again; 0 when it may now, and the try was counted."""
-    return _take(Limit("sign-in-address", rate_per_minute / 60, rate_per_minute), address)
+    return _take(RateLimit("sign-in-address", rate_per_minute / 60, rate_per_minute), address)
 
 
-def wait_by_device(device: str) -> int:
+def take_for_device(device: str) -> int:
     """The same for a browser that has signed in before."""
     return _take(DEVICE_LIMIT, device)
 
 
-def wait_by_account(account: str, browser: str, delays: Delays) -> int:
+def take_for_account(account: str, browser: str, delays: Delays) -> int:
     """The same for a browser that has not, at this account; the try counts as a failure until `forgive`."""
-    account, browser = _short(account), _short(browser)
+    account, browser = _hash(account), _hash(browser)
     keys = [f"sign-in-failures:{account}", f"sign-in-turn:{account}:{browser}"]
-    enter = ephemeral().register_script(_ENTER)
+    script = get_ephemeral().register_script(_ATTEMPT)
     try:
-        wait_ms = int(enter(keys, [delays.forget_ms, delays.keep_turn_ms, *delays.after_failures_ms]))
+        wait_ms = int(script(keys, [delays.forget_ms, delays.keep_turn_ms, *delays.after_failures_ms]))
     except ERRORS as error:
         _count_unchecked(error)
-        wait_ms = _process_limits().enter(delays, account, browser)
+        wait_ms = _get_process_limits().attempt(delays, account, browser)
     return math.ceil(wait_ms / 1000)
 
 
-def forgive(account: str) -> None:
+def undo_failure(account: str) -> None:
     """The try that `wait_by_account` let through was no failure."""
-    account = _short(account)
+    account = _hash(account)
     try:
-        ephemeral().register_script(_FORGIVE)([f"sign-in-failures:{account}"])
+        get_ephemeral().register_script(_UNDO_FAILURE)([f"sign-in-failures:{account}"])
     except ERRORS as error:
         _count_unchecked(error)
-        _process_limits().forgive(account)
+        _get_process_limits().undo_failure(account)
 
 
-def _take(limit: Limit, who: str) -> int:
+def _take(limit: RateLimit, subject: str) -> int:
     try:
-        return take(limit, who)
+        return take(limit, subject)
     except ERRORS as error:
         _count_unchecked(error)
-        return _process_limits().take(limit, who)
+        return _get_process_limits().take(limit, subject)
 
 
 def _count_unchecked(error: Exception) -> None:
@@ -166,7 +166,7 @@ def _count_unchecked(error: Exception) -> None:
     log.warning("redis is away, this process counts sign-ins for itself", error=str(error))
 
 
-def _short(text: str) -> str:
+def _hash(text: str) -> str:
     """Texts of any length and kind as part of a key."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

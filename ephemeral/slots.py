@@ -11,13 +11,13 @@ from __future__ import annotations
 import structlog
 
 import metrics
-from ephemeral.connection import ERRORS, ephemeral
-from ephemeral.rate_limits import Limit
+from ephemeral.connection import ERRORS, get_ephemeral
+from ephemeral.rate_limits import RateLimit
 
 log = structlog.get_logger(__name__)
 
 # The key holds the moment, in milliseconds, up to which slots are given away. Redis's clock decides.
-_BOOK = """
+_RESERVE = """
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
@@ -27,41 +27,41 @@ return math.ceil(math.max(0, taken - now - (burst - 1) * interval))
 """
 
 # The longer of two stops holds.
-_STOP = """
+_SUSPEND = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
 """
 
 
-def book(limit: Limit, who: str) -> float:
+def reserve(limit: RateLimit, subject: str) -> float:
     """Seconds until the slot that is now booked for `who`; 0.0 for at once."""
-    script = ephemeral().register_script(_BOOK)
+    script = get_ephemeral().register_script(_RESERVE)
     try:
-        return int(script([f"slots:{limit.name}:{who}"], [1000 / limit.rate, limit.burst])) / 1000
+        return int(script([f"slots:{limit.name}:{subject}"], [1000 / limit.rate, limit.burst])) / 1000
     except ERRORS as error:
-        _unchecked(limit.name, error)
+        _count_unchecked(limit.name, error)
         return 0.0
 
 
-def stop(name: str, who: str, seconds: float) -> None:
+def suspend(name: str, subject: str, seconds: float) -> None:
     """Let nobody through for so many seconds, or for longer where that was said before."""
     if seconds <= 0:
         return
-    script = ephemeral().register_script(_STOP)
+    script = get_ephemeral().register_script(_SUSPEND)
     try:
-        script([f"stopped:{name}:{who}"], [max(1, int(seconds * 1000))])
+        script([f"stopped:{name}:{subject}"], [max(1, int(seconds * 1000))])
     except ERRORS as error:
-        _unchecked(name, error)
+        _count_unchecked(name, error)
 
 
-def stopped_seconds(name: str, who: str) -> float:
+def read_suspension_seconds(name: str, subject: str) -> float:
     """Seconds for which nobody is let through; 0.0 when everybody is."""
     try:
-        return max(0, int(ephemeral().pttl(f"stopped:{name}:{who}"))) / 1000
+        return max(0, int(get_ephemeral().pttl(f"stopped:{name}:{subject}"))) / 1000
     except ERRORS as error:
-        _unchecked(name, error)
+        _count_unchecked(name, error)
         return 0.0
 
 
-def _unchecked(name: str, error: Exception) -> None:
+def _count_unchecked(name: str, error: Exception) -> None:
     metrics.rate_limits_unchecked_total.inc()
     log.warning("redis is away, a limit was not checked", limit=name, error=str(error))

@@ -18,7 +18,7 @@ import redis
 import structlog
 
 import metrics
-from ephemeral.connection import ERRORS, ephemeral
+from ephemeral.connection import ERRORS, get_ephemeral
 
 log = structlog.get_logger(__name__)
 
@@ -52,28 +52,28 @@ class WorkflowCache:
         """What is kept under `key`, else what `load` answers."""
         with self._lock:
             generation = self._generation
-            kept = self._entries.get(key)
-            if kept is not None and kept[0] > time.monotonic():
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] > time.monotonic():
                 self._entries.move_to_end(key)
                 self.hits += 1
                 metrics.cache_requests_total.labels(cache="workflows", result="hit").inc()
-                return kept[1]
+                return entry[1]
             self.misses += 1
         metrics.cache_requests_total.labels(cache="workflows", result="miss").inc()
-        loaded = load()
-        self._keep(key, loaded, generation)
-        return loaded
+        workflows = load()
+        self._store(key, workflows, generation)
+        return workflows
 
-    def _keep(self, key: Key, loaded: list[Any], generation: int) -> None:
+    def _store(self, key: Key, workflows: list[Any], generation: int) -> None:
         with self._lock:
             if not self._listening or generation != self._generation:
                 return
-            self._entries[key] = (time.monotonic() + self.ttl_seconds, loaded)
+            self._entries[key] = (time.monotonic() + self.ttl_seconds, workflows)
             self._entries.move_to_end(key)
             while len(self._entries) > self.capacity:
                 self._entries.popitem(last=False)
 
-    def forget(self, workspace_id: str) -> None:
+    def evict(self, workspace_id: str) -> None:
         """Drop what is kept of one workspace."""
         with self._lock:
             self._generation += 1
@@ -92,7 +92,7 @@ class WorkflowCache:
         """Whether changes made elsewhere reach this process."""
         return self._listening
 
-    def facts(self) -> dict[str, float]:
+    def read_stats(self) -> dict[str, float]:
         """How full it is and how well it serves: size, capacity, hits, misses, utilization (0 to 1)."""
         size = len(self._entries)
         return {
@@ -114,16 +114,16 @@ def get(workspace_id: str, trigger_type: str, load: Callable[[], list[Any]]) -> 
 
 def invalidate(workspace_id: str) -> None:
     """Forget a workspace's workflows here and in every process. Call it after the commit of the change."""
-    _cache.forget(workspace_id)
+    _cache.evict(workspace_id)
     try:
-        ephemeral().publish(CHANNEL, workspace_id)
+        get_ephemeral().publish(CHANNEL, workspace_id)
     except ERRORS as error:
         log.warning("redis is away, other processes learn of the change when they reconnect", error=str(error))
 
 
-def facts() -> dict[str, float]:
+def read_stats() -> dict[str, float]:
     """Of this process's cache: size, capacity, hits, misses, utilization."""
-    return _cache.facts()
+    return _cache.read_stats()
 
 
 class Listener:
@@ -167,9 +167,9 @@ class Listener:
                 if message["type"] == "subscribe":
                     self._cache.set_listening(True)
                 elif message["type"] == "message":
-                    self._cache.forget(str(message["data"]))
+                    self._cache.evict(str(message["data"]))
 
 
 def listen() -> Listener:
     """Start this process's listener."""
-    return Listener(ephemeral()).start()
+    return Listener(get_ephemeral()).start()

@@ -9,10 +9,10 @@ from typing import Any
 
 import peewee
 
-from models.database import Row, acting_as, changed, row, rows, transaction
+from models.database import Row, acting_as, execute, fetch_row, fetch_rows, transaction
+from models.encryption import encrypt
+from models.errors import Conflict
 from models.ids import new_id
-from models.refusals import Conflict
-from models.sealed import seal
 
 #: The channels that have accounts.
 CHANNELS = ("facebook", "instagram")
@@ -33,10 +33,10 @@ def add(
     Raises `Conflict` where the account belongs to a workspace already: to this one or, without saying so, to another.
     """
     account_id = new_id()
-    sealed = seal(secret_key, access_token) if access_token else None
+    sealed = encrypt(secret_key, access_token) if access_token else None
     with acting_as(workspace_id):
         try:
-            changed(
+            execute(
                 "insert into accounts (id, workspace_id, channel, external_id, name, access_token) "
                 "values (%s, %s, %s, %s, %s, %s)",
                 (account_id, workspace_id, channel, external_id, name, sealed),
@@ -46,29 +46,35 @@ def add(
     return account_id
 
 
-def every(workspace_id: str) -> list[Row]:
+def list_all(workspace_id: str) -> list[Row]:
     """The workspace's accounts, oldest first."""
     with acting_as(workspace_id):
-        return rows(f"select {_COLUMNS} from accounts where workspace_id = %s order by id", (workspace_id,))
+        return fetch_rows(f"select {_COLUMNS} from accounts where workspace_id = %s order by id", (workspace_id,))
 
 
-def first(workspace_id: str, channel: str) -> Row | None:
+def find_first(workspace_id: str, channel: str) -> Row | None:
     """The account of a channel that was connected first, or None."""
     with acting_as(workspace_id):
-        return row(
+        return fetch_row(
             f"select {_COLUMNS} from accounts where workspace_id = %s and channel = %s order by id limit 1",
             (workspace_id, channel),
         )
 
 
-def by_external_id(channel: str, external_id: str) -> Row | None:
+def find_by_external_id(channel: str, external_id: str) -> Row | None:
     """Whose account a webhook speaks of. The service sees every workspace's, the dashboard none this way."""
     with transaction():
-        return row(f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id))
+        return fetch_row(
+            f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id)
+        )
 
 
-def writing_to(
-    workspace_id: str, contact_id: str | None, channel: str, named: str | None, comment_id: str | None = None
+def fetch_sender(
+    workspace_id: str,
+    contact_id: str | None,
+    channel: str,
+    preferred_external_id: str | None,
+    comment_id: str | None = None,
 ) -> Row:
     """As whom we write to a contact, when the contact last wrote, and when the comment was deleted that is answered:
     external_id, access_token, last_received_at, comment_deleted_at.
@@ -76,7 +82,7 @@ def writing_to(
     The account that `named` names by its external id, else the one that the contact wrote to, else the first; nulls
     where there is none.
     """
-    found = row(
+    row = fetch_row(
         """
         select a.external_id, a.access_token, c.last_received_at, r.deleted_at as comment_deleted_at
         from (select 1) as one
@@ -95,17 +101,21 @@ def writing_to(
             "workspace": workspace_id,
             "contact": contact_id,
             "channel": channel,
-            "named": named,
+            "named": preferred_external_id,
             "comment": comment_id,
         },
     )
-    assert found is not None
-    return found
+    assert row is not None
+    return row
 
 
-def tokens(workspace_id: str, channel: str) -> list[str]:
+def list_sealed_tokens(workspace_id: str, channel: str) -> list[str]:
     """The sealed tokens of the workspace's accounts on a channel."""
-    return [one["access_token"] for one in every(workspace_id) if one["channel"] == channel and one["access_token"]]
+    return [
+        account["access_token"]
+        for account in list_all(workspace_id)
+        if account["channel"] == channel and account["access_token"]
+    ]
 
 
 def renew(workspace_id: str, account_id: str, access_token: str | None, secret_key: str) -> bool:
@@ -113,10 +123,10 @@ def renew(workspace_id: str, account_id: str, access_token: str | None, secret_k
 
     What an expired token held up goes on within seconds (`tasks/sweeps.end_mended_pauses`).
     """
-    sealed = seal(secret_key, access_token) if access_token else None
+    sealed = encrypt(secret_key, access_token) if access_token else None
     with acting_as(workspace_id):
         return bool(
-            changed(
+            execute(
                 "update accounts set access_token = %s where workspace_id = %s and id = %s",
                 (sealed, workspace_id, account_id),
             )
@@ -126,10 +136,10 @@ def renew(workspace_id: str, account_id: str, access_token: str | None, secret_k
 def remove(workspace_id: str, account_id: str) -> bool:
     """Disconnect an account: its webhooks are dropped from now on. False where there is none by that id."""
     with acting_as(workspace_id):
-        return bool(changed("delete from accounts where workspace_id = %s and id = %s", (workspace_id, account_id)))
+        return bool(execute("delete from accounts where workspace_id = %s and id = %s", (workspace_id, account_id)))
 
 
-def shown(account: Row) -> dict[str, Any]:
+def format_account(account: Row) -> dict[str, Any]:
     """The account as people and programs may see it: whether it has a token, never which."""
     return {
         "id": account["id"],

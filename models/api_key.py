@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from models.database import Row, acting_as, changed, connection, row, rows
+from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
 from models.ids import new_id
 
 Scope = Literal["trigger", "track", "read", "write", "admin"]
@@ -52,46 +52,46 @@ def issue(
     dashboard's."""
     key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
     with acting_as(workspace_id):
-        changed(
+        execute(
             "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes) "
             "values (%s, %s, %s, %s, %s, %s)",
             (key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], digest(key.secret), sorted(set(scopes))),
         )
         if deployment_owner:
-            changed("update api_keys set deployment_owner = true where id = %s", (key.id,))
+            execute("update api_keys set deployment_owner = true where id = %s", (key.id,))
     return key
 
 
 def find(secret: str) -> ApiKey | None:
     """The key that this secret opens, unless it was revoked."""
     with connection():
-        found = row("select * from find_api_key(%s)", (digest(secret),))
-    if found is None:
+        row = fetch_row("select * from find_api_key(%s)", (digest(secret),))
+    if row is None:
         return None
     return ApiKey(
-        str(found["id"]),
-        str(found["workspace_id"]),
-        found["name"],
-        frozenset(found["scopes"]),
-        found["deployment_owner"],
+        str(row["id"]),
+        str(row["workspace_id"]),
+        row["name"],
+        frozenset(row["scopes"]),
+        row["deployment_owner"],
     )
 
 
 def note_use(workspace_id: str, key_id: str) -> None:
     """Remember that a key was used: exact to the minute, so that a busy key does not write with every request."""
     with acting_as(workspace_id):
-        changed(
+        execute(
             "update api_keys set last_used_at = beckon_now() where id = %s and workspace_id = %s "
             "and (last_used_at is null or last_used_at < beckon_now() - interval '1 minute')",
             (key_id, workspace_id),
         )
 
 
-def every(workspace_id: str) -> list[Row]:
+def list_all(workspace_id: str) -> list[Row]:
     """All keys, revoked ones too, newest first: id, name, prefix, scopes, created_at, last_used_at, revoked_at,
     deployment_owner."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select id, name, prefix, scopes, created_at, last_used_at, revoked_at, deployment_owner from api_keys "
             "where workspace_id = %s order by id desc",
             (workspace_id,),
@@ -102,7 +102,7 @@ def revoke(workspace_id: str, key_id: str) -> bool:
     """End a key at once; False where there is no such live key."""
     with acting_as(workspace_id):
         return (
-            changed(
+            execute(
                 "update api_keys set revoked_at = beckon_now() where id = %s and workspace_id = %s "
                 "and revoked_at is null",
                 (key_id, workspace_id),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from psycopg2.extras import Json
 
-from models.database import Row, acting_as, changed, rows
+from models.database import Row, acting_as, execute, fetch_rows
 from models.ids import new_id
 
 
@@ -35,7 +35,7 @@ def record(
 ) -> None:
     """Write one line, as part of the caller's transaction: `action` such as `automation.published`."""
     with acting_as(workspace_id):
-        changed(
+        execute(
             "insert into audit (id, workspace_id, actor_kind, actor_id, actor_name, action, object_kind, object_id, "
             "detail) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
@@ -45,10 +45,10 @@ def record(
         )  # fmt: skip
 
 
-def page(workspace_id: str, limit: int, before: str | None = None) -> list[Row]:
+def fetch_page(workspace_id: str, limit: int, before: str | None = None) -> list[Row]:
     """At most `limit` lines, newest first, older than the line with id `before`."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select id, actor_kind, actor_id, actor_name, action, object_kind, object_id, detail, at from audit "
             "where workspace_id = %s and (%s::uuid is null or id < %s::uuid) order by id desc limit %s",
             (workspace_id, before, before, limit),

@@ -17,9 +17,9 @@ from psycopg2.extras import Json
 
 from models import audit, automation_schedule
 from models.audit import Actor
-from models.database import Row, acting_as, changed, connection, row, rows
+from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
+from models.errors import Conflict, InvalidDefinition, NotFound
 from models.ids import new_id
-from models.refusals import Conflict, InvalidDefinition, NotThere
 from rules.outbound_urls import Networks
 from rules.validation import validate
 
@@ -51,7 +51,7 @@ def create(
     """
     automation_id = new_id()
     with acting_as(workspace_id):
-        changed(
+        execute(
             "insert into automations (id, workspace_id, name, type, enabled) values (%s, %s, %s, %s, %s)",
             (automation_id, workspace_id, name, type, enabled),
         )
@@ -64,33 +64,33 @@ def publish(
     automation_id: str,
     definition: Mapping[str, Any],
     actor: Actor,
-    expected: int | None = None,
+    expected_version: int | None = None,
     networks: Networks = (),
 ) -> Publication:
     """Make `definition` the next version; the draft is gone. Raises `NotThere`, `InvalidDefinition`, and `Conflict`
     where the version is not the `expected` one any more."""
     with acting_as(workspace_id):
-        found = _lock(workspace_id, automation_id)
-        if expected is not None and found["version"] != expected:
-            raise Conflict(f"Version {found['version']} was published in the meantime.", "version")
-        problems = validate(definition, automation_type=found["type"], networks=networks)
+        row = _lock(workspace_id, automation_id)
+        if expected_version is not None and row["version"] != expected_version:
+            raise Conflict(f"Version {row['version']} was published in the meantime.", "version")
+        problems = validate(definition, automation_type=row["type"], networks=networks)
         if problems:
             raise InvalidDefinition(problems)
-        version, version_id = found["version"] + 1, new_id()
+        version, version_id = row["version"] + 1, new_id()
         trigger_type = definition["trigger"]["type"]
-        changed(
+        execute(
             "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
             "values (%s, %s, %s, %s, %s, %s)",
             (version_id, workspace_id, automation_id, version, Json(definition), actor.name),
         )
-        changed(
+        execute(
             "update automations set version = %s, version_id = %s, trigger_type = %s, draft = null, "
             "updated_at = beckon_now() where id = %s and workspace_id = %s",
             (version, version_id, trigger_type, automation_id, workspace_id),
         )
         automation_schedule.renew(workspace_id, automation_id, definition)
         audit.record(workspace_id, actor, "automation.published", "automation", automation_id, {"version": version})
-        needs_token = trigger_type == "hook" and found["hook_token_hash"] is None
+        needs_token = trigger_type == "hook" and row["hook_token_hash"] is None
         token = _set_hook_token(workspace_id, automation_id) if needs_token else None
         return Publication(automation_id, version, token)
 
@@ -115,7 +115,7 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -
             return
         _update(workspace_id, automation_id, "enabled", enabled)
         if enabled and before["version_id"]:
-            automation_schedule.renew(workspace_id, automation_id, _definition(before["version_id"]))
+            automation_schedule.renew(workspace_id, automation_id, _fetch_definition(before["version_id"]))
         action = "automation.enabled" if enabled else "automation.disabled"
         audit.record(workspace_id, actor, action, "automation", automation_id)
 
@@ -124,13 +124,13 @@ def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any
     """Keep the one draft, valid or not, until the next publication; None throws it away. Raises `NotThere`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
-        changed(
+        execute(
             "update automations set draft = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
             (None if document is None else Json(document), automation_id, workspace_id),
         )
 
 
-def new_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
+def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
     """A new secret for `POST /api/hooks/{token}`; the one before stops working. Raises `NotThere`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
@@ -141,15 +141,15 @@ def new_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
 def find_hook(token: str) -> tuple[str, str] | None:
     """The workspace and the automation behind a hook's secret."""
     with connection():
-        found = row("select * from find_hook(%s)", (_digest(token),))
-    return None if found is None else (str(found["workspace_id"]), str(found["automation_id"]))
+        row = fetch_row("select * from find_hook(%s)", (_digest(token),))
+    return None if row is None else (str(row["workspace_id"]), str(row["automation_id"]))
 
 
 def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
     """Delete softly and, in the same transaction, call `cancel_in_flight`; its answer. Raises `NotThere`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
-        changed(
+        execute(
             "update automations set deleted_at = beckon_now(), enabled = false, hook_token_hash = null, "
             "updated_at = beckon_now() where id = %s and workspace_id = %s",
             (automation_id, workspace_id),
@@ -160,10 +160,10 @@ def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight
         return cancelled
 
 
-def versions(workspace_id: str, automation_id: str) -> list[Row]:
+def list_versions(workspace_id: str, automation_id: str) -> list[Row]:
     """Every published version, newest first: version, definition, published_by, published_at."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select version, definition, published_by, published_at from workflow_versions "
             "where automation_id = %s and workspace_id = %s order by version desc",
             (automation_id, workspace_id),
@@ -172,26 +172,26 @@ def versions(workspace_id: str, automation_id: str) -> list[Row]:
 
 def _lock(workspace_id: str, automation_id: str) -> Row:
     """The automation's row, ours until the transaction ends: two publications come one after the other."""
-    found = row(
+    row = fetch_row(
         "select name, type, enabled, version, version_id, hook_token_hash from automations "
         "where id = %s and workspace_id = %s and deleted_at is null for update",
         (automation_id, workspace_id),
     )
-    if found is None:
-        raise NotThere(_MISSING)
-    return found
+    if row is None:
+        raise NotFound(_MISSING)
+    return row
 
 
-def _update(workspace_id: str, automation_id: str, column: str, new: object) -> None:
-    changed(
+def _update(workspace_id: str, automation_id: str, column: str, value: object) -> None:
+    execute(
         f"update automations set {column} = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
-        (new, automation_id, workspace_id),
+        (value, automation_id, workspace_id),
     )
 
 
-def _definition(version_id: str) -> Mapping[str, Any] | None:
-    found = row("select definition from workflow_versions where id = %s", (version_id,))
-    return found["definition"] if found else None
+def _fetch_definition(version_id: str) -> Mapping[str, Any] | None:
+    row = fetch_row("select definition from workflow_versions where id = %s", (version_id,))
+    return row["definition"] if row else None
 
 
 def _set_hook_token(workspace_id: str, automation_id: str) -> str:

@@ -9,57 +9,57 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from models.database import Row, changed, rows, value
-from rules.schedule import next_tick
+from models.database import Row, execute, fetch_rows, fetch_value
+from rules.schedule import find_next_tick
 
 #: How often contacts are searched for who became inactive.
-INACTIVE_EVERY = timedelta(hours=1)
+INACTIVE_CHECK_INTERVAL = timedelta(hours=1)
 
 
-def next_due(definition: Mapping[str, Any], workspace_zone: str, after: datetime) -> datetime | None:
+def find_next_due(definition: Mapping[str, Any], workspace_zone: str, after: datetime) -> datetime | None:
     """The first moment later than `after` at which the workflow starts by the clock; None when it never does so."""
     trigger = definition["trigger"]
     if trigger["type"] == "contact.inactive":
-        return after + INACTIVE_EVERY
+        return after + INACTIVE_CHECK_INTERVAL
     if trigger["type"] != "schedule":
         return None
-    told = trigger["with"]
-    return next_tick(told["cron"], told.get("timezone") or workspace_zone, after)
+    options = trigger["with"]
+    return find_next_tick(options["cron"], options.get("timezone") or workspace_zone, after)
 
 
 def renew(workspace_id: str, automation_id: str, definition: Mapping[str, Any] | None) -> None:
     """Reckon anew from now, inside the caller's transaction; without a definition there is no next time."""
-    if definition is None or (due := _from_now(workspace_id, definition)) is None:
-        changed(
+    if definition is None or (next_at := _find_next_due_from_now(workspace_id, definition)) is None:
+        execute(
             "delete from automation_schedules where automation_id = %s and workspace_id = %s",
             (automation_id, workspace_id),
         )
         return
-    changed(
+    execute(
         "insert into automation_schedules (automation_id, workspace_id, next_at) values (%s, %s, %s) "
         "on conflict (automation_id) do update set next_at = excluded.next_at",
-        (automation_id, workspace_id, due),
+        (automation_id, workspace_id, next_at),
     )
 
 
-def _from_now(workspace_id: str, definition: Mapping[str, Any]) -> datetime | None:
-    zone = value("select timezone from workspaces where id = %s", (workspace_id,))
-    return next_due(definition, zone or "UTC", value("select beckon_now()"))
+def _find_next_due_from_now(workspace_id: str, definition: Mapping[str, Any]) -> datetime | None:
+    zone = fetch_value("select timezone from workspaces where id = %s", (workspace_id,))
+    return find_next_due(definition, zone or "UTC", fetch_value("select beckon_now()"))
 
 
-def due() -> tuple[datetime, list[Row]]:
+def fetch_due() -> tuple[datetime, list[Row]]:
     """Now, and the automations whose time has come: automation_id, workspace_id, next_at."""
-    now: datetime = value("select beckon_now()")
-    return now, rows(
+    now: datetime = fetch_value("select beckon_now()")
+    return now, fetch_rows(
         "select automation_id, workspace_id, next_at from automation_schedules where next_at <= %s order by next_at",
         (now,),
     )
 
 
-def move_on(done: Row, definition: Mapping[str, Any], now: datetime) -> None:
+def advance(schedule: Row, definition: Mapping[str, Any], now: datetime) -> None:
     """Write down the next time, unless somebody changed it meanwhile. Ticks that were missed are not made up for."""
-    zone = value("select timezone from workspaces where id = %s", (done["workspace_id"],))
-    changed(
+    zone = fetch_value("select timezone from workspaces where id = %s", (schedule["workspace_id"],))
+    execute(
         "update automation_schedules set next_at = %s where automation_id = %s and next_at = %s",
-        (next_due(definition, zone or "UTC", now), done["automation_id"], done["next_at"]),
+        (find_next_due(definition, zone or "UTC", now), schedule["automation_id"], schedule["next_at"]),
     )

@@ -17,8 +17,8 @@ from psycopg2.extras import Json
 from models import audit, conversation
 from models.audit import Actor
 from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
-from models.database import Row, acting_as, changed, row, value
-from models.refusals import Conflict, NotThere
+from models.database import Row, acting_as, execute, fetch_row, fetch_value
+from models.errors import Conflict, NotFound
 
 COLUMNS = """
     c.id, c.external_id, c.first_name, c.last_name, c.username, c.email, c.phone, c.facebook_id, c.instagram_id,
@@ -32,15 +32,15 @@ _MISSING = "There is no contact by that id."
 def get(workspace_id: str, contact_id: str) -> Row | None:
     """One contact with its channels that are `suppressed`."""
     with acting_as(workspace_id):
-        return row(
+        return fetch_row(
             f"select {COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
             (workspace_id, contact_id),
         )
 
 
-def is_just_made(contact_id: str) -> bool:
+def is_newly_created(contact_id: str) -> bool:
     """Whether the present transaction made this contact: its time is then the transaction's."""
-    return bool(value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
+    return bool(fetch_value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
@@ -57,21 +57,21 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
         assignments.append("tags = %s")
         parameters.append(fields["tags"] or [])
     if "attributes" in fields:
-        given = fields["attributes"]
+        attributes = fields["attributes"]
         # Null for the whole clears it; null for one name takes that name out.
-        assignments.append("attributes = " + ("%s" if given is None else "jsonb_strip_nulls(attributes || %s)"))
-        parameters.append(Json(given or {}))
+        assignments.append("attributes = " + ("%s" if attributes is None else "jsonb_strip_nulls(attributes || %s)"))
+        parameters.append(Json(attributes or {}))
     with acting_as(workspace_id):
         try:
-            moved = changed(
+            updated = execute(
                 f"update contacts set {', '.join(assignments)} where id = %s and workspace_id = %s "
                 "and deleted_at is null",
                 [*parameters, contact_id, workspace_id],
             )
         except peewee.IntegrityError as error:
-            raise _taken(error, fields) from error
-        if not moved:
-            raise NotThere(_MISSING)
+            raise _build_conflict(error, fields) from error
+        if not updated:
+            raise NotFound(_MISSING)
         audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, {"fields": sorted(fields)})
 
 
@@ -82,19 +82,19 @@ def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: C
     """
     with acting_as(workspace_id):
         # From here on no trigger finds the contact, so nothing new can come into flight.
-        moved = changed(
+        deleted = execute(
             "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
             (contact_id, workspace_id),
         )
-        if not moved:
-            raise NotThere(_MISSING)
+        if not deleted:
+            raise NotFound(_MISSING)
         conversation.forget(contact_id)
         cancelled = cancel_in_flight()
         audit.record(workspace_id, actor, "contact.deleted", "contact", contact_id, {"cancelled": cancelled})
         return cancelled
 
 
-def _taken(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> Conflict:
+def _build_conflict(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> Conflict:
     """The address that is someone else's, by the name of the index that refused it."""
     cause = error.orig  # type: ignore[attr-defined]  # the stubs lack it
     index = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.database import Row, row
+from models.database import Row, fetch_row
 
 _COLUMN = {
     "email": "c.email",
@@ -12,10 +12,10 @@ _COLUMN = {
 }
 
 
-def who_wrote(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
+def find_by_address(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
     """The contact with this address: in the given workspace, else in the one that wrote to it last; with `demo_only`
     in a demo workspace or nowhere."""
-    return row(
+    return fetch_row(
         f"""
         select c.id, c.workspace_id from contacts c
         where {_COLUMN[channel]} = lower(%(address)s) and c.deleted_at is null

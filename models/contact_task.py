@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from models import audit
 from models.audit import Actor
-from models.database import Row, acting_as, changed, rows
-from models.refusals import NotThere
+from models.database import Row, acting_as, execute, fetch_rows
+from models.errors import NotFound
 
 
-def of_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
+def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
     """At most `limit` of a contact's tasks: open ones first, by when they are due, then the newest of the others."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select t.id, t.execution_id, t.title, t.assignee, t.due_at, t.done_at, t.created_at, "
             "a.name automation_name from contact_tasks t left join executions e on e.id = t.execution_id "
             "left join automations a on a.id = e.automation_id "
@@ -25,12 +25,12 @@ def of_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
 def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor: Actor) -> None:
     """Mark one of a contact's tasks as done, or as open again; what is so already stays. Raises `NotThere`."""
     with acting_as(workspace_id):
-        moved = changed(
+        updated = execute(
             "update contact_tasks set done_at = case when %s then coalesce(done_at, beckon_now()) end "
             "where id = %s and contact_id = %s and workspace_id = %s",
             (done, task_id, contact_id, workspace_id),
         )
-        if not moved:
-            raise NotThere("There is no task by that id.")
+        if not updated:
+            raise NotFound("There is no task by that id.")
         action = "contact.task_done" if done else "contact.task_reopened"
         audit.record(workspace_id, actor, action, "contact", contact_id, {"task": task_id})

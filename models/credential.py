@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from models.database import connection, rows
+from models.database import connection, fetch_rows
 from models.user import Role
 
 
@@ -21,11 +21,11 @@ class Credential:
     role: Role | None
 
 
-def valid(hashes: Collection[bytes]) -> dict[bytes, Credential]:
+def find_valid(hashes: Collection[bytes]) -> dict[bytes, Credential]:
     """Those of these credentials that still open a workspace, by hash; one statement for all of them."""
     with connection():
-        answer = rows("select * from find_credentials(%s)", (list(hashes),))
+        rows = fetch_rows("select * from find_credentials(%s)", (list(hashes),))
     return {
         bytes(row["hash"]): Credential(str(row["workspace_id"]), frozenset(row["scopes"] or ()), row["role"])
-        for row in answer
+        for row in rows
     }

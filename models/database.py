@@ -44,18 +44,18 @@ register_default_json(globally=True, loads=orjson.loads)
 register_default_jsonb(globally=True, loads=orjson.loads)
 
 
-class WritesRefused(peewee.OperationalError):
+class ReadOnlyServer(peewee.OperationalError):
     """The server answers, but is a standby or was told to take no writes: for us it is away."""
 
 
-class RoleRefused(peewee.OperationalError):
+class RoleMismatch(peewee.OperationalError):
     """The connection does not act as the program's role, so row security would not hold: nothing was read or written.
 
     For us the server is away, as with WritesRefused: requests get 503, workers try again.
     """
 
 
-def _first_statement(role: Role | None, workspace: str, last: str) -> str:
+def _build_first_statement(role: Role | None, workspace: str, last_column: str) -> str:
     """Everything that a transaction needs, set for it alone. `workspace` and `last`, its last column, are SQL."""
     settings = {
         "beckon.workspace": workspace,
@@ -75,10 +75,10 @@ def _first_statement(role: Role | None, workspace: str, last: str) -> str:
         # First, so that the columns after it are computed as this role.
         settings = {"role": f"'{role}'", **settings}
     columns = [f"set_config('{name}', {value}, true)" for name, value in settings.items()]
-    return f"select {', '.join([*columns, last])}"
+    return f"select {', '.join([*columns, last_column])}"
 
 
-def _proof(role: Role | None) -> str:
+def _build_role_check(role: Role | None) -> str:
     """A column that makes PostgreSQL itself refuse whatever follows in the same message, unless `role` is acting."""
     if role is None:
         return "null"
@@ -92,8 +92,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     def act_as(self, role: Role | None) -> None:
         """Bind every later transaction to `role`; to nothing for the owner."""
         self._role = role
-        self._opening = _first_statement(role, "%s", "current_user")
-        first = _first_statement(role, "''", _proof(role))
+        self._first_statement = _build_first_statement(role, "%s", "current_user")
+        first = _build_first_statement(role, "''", _build_role_check(role))
         self._prefix = f"set transaction {_ISOLATION}; {first}"
 
     def begin(self, workspace_id: str = "", mode: str = _ISOLATION) -> None:
@@ -102,47 +102,47 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         Raises RoleRefused where another role would act.
         """
         try:
-            acting = super().execute_sql(f"begin {mode}; {self._opening}", (workspace_id,)).fetchone()[-1]
+            acting_role = super().execute_sql(f"begin {mode}; {self._first_statement}", (workspace_id,)).fetchone()[-1]
         except peewee.PeeweeException as error:
             self._roll_back_if_open()
             if isinstance(error, peewee.ProgrammingError | peewee.DataError):
-                raise RoleRefused(f"PostgreSQL refuses the role {self._role}: {error}") from error
+                raise RoleMismatch(f"PostgreSQL refuses the role {self._role}: {error}") from error
             raise
-        if self._role not in (None, acting):
+        if self._role not in (None, acting_role):
             self._roll_back_if_open()
-            raise RoleRefused(f"the connection acts as {acting}, not as {self._role}")
+            raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
 
     def _roll_back_if_open(self) -> None:
         if not self.connection().closed:
             self.rollback()
 
-    def bound(self, sql: str) -> str:
+    def build_bound_sql(self, sql: str) -> str:
         """`sql` as a transaction of its own that is bound like any other, to be sent as one message."""
         return f"{self._prefix}; {sql}"
 
     def execute_bound(self, cursor: Any, sql: str, parameters: Any) -> None:
         """Run `bound(sql)` with psycopg2's own cursor and errors. Raises RoleRefused as `begin` does."""
         try:
-            cursor.execute(self.bound(sql), parameters)
+            cursor.execute(self.build_bound_sql(sql), parameters)
         except (psycopg2.ProgrammingError, psycopg2.DataError):
-            self._prove_role()
+            self._check_role()
             raise
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """One statement; outside of a transaction, one of its own."""
-        alone = not self.in_transaction()
+        is_standalone = not self.in_transaction()
         try:
-            return super().execute_sql(self.bound(sql) if alone else sql, params)
+            return super().execute_sql(self.build_bound_sql(sql) if is_standalone else sql, params)
         except peewee.InternalError as error:
-            if isinstance(driver_error(error), ReadOnlySqlTransaction):
-                raise WritesRefused(str(error)) from error
+            if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
+                raise ReadOnlyServer(str(error)) from error
             raise
         except (peewee.ProgrammingError, peewee.DataError):
-            if alone:
-                self._prove_role()
+            if is_standalone:
+                self._check_role()
             raise
 
-    def _prove_role(self) -> None:
+    def _check_role(self) -> None:
         """After an error that may be the role's or the statement's: raises RoleRefused if it was the role's."""
         self.begin()
         self.rollback()
@@ -153,7 +153,7 @@ db.act_as(None)
 _parameters: dict[str, Any] = {}
 
 
-def connection_parameters(url: str) -> dict[str, Any]:
+def build_connection_parameters(url: str) -> dict[str, Any]:
     """What psycopg2 needs to connect to `url`."""
     parameters: dict[str, Any] = dict(parse_dsn(url))
     parameters.setdefault("connect_timeout", "5")
@@ -171,7 +171,7 @@ def is_direct(connection: Any) -> bool:
 
 def open_pool(url: str, role: Role | None, size: int) -> None:
     """Point the process at PostgreSQL: at most `size` connections, kept for five idle minutes."""
-    parameters = connection_parameters(url)
+    parameters = build_connection_parameters(url)
     if not db.is_closed():
         db.close()
     # Idle connections would go on to wherever the pool pointed before.
@@ -184,12 +184,12 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
     db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
 
 
-def lone_connection() -> Any:
+def open_dedicated_connection() -> Any:
     """A connection outside the pool, for what belongs to a session: the caller closes it, and binds what it runs by
     `db.execute_bound`, each statement a transaction."""
-    lone = psycopg2.connect(**_parameters)
-    lone.autocommit = True
-    return lone
+    dedicated = psycopg2.connect(**_parameters)
+    dedicated.autocommit = True
+    return dedicated
 
 
 @contextmanager
@@ -220,14 +220,14 @@ def snapshot() -> Iterator[None]:
 def acting_as(workspace_id: str) -> Iterator[None]:
     """A transaction that sees and writes the rows of one workspace alone."""
     with connection():
-        inside = db.in_transaction()
+        is_nested = db.in_transaction()
         with db.atomic(workspace_id):
-            if inside:
+            if is_nested:
                 db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
             yield
 
 
-def rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+def fetch_rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
     """Every row of a query, as dicts by column name."""
     cursor = db.execute_sql(sql, parameters)
     if cursor.description is None:
@@ -236,19 +236,19 @@ def rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[R
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def row(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
+def fetch_row(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
     """The first row of a query, or None."""
-    found = rows(sql, parameters)
-    return found[0] if found else None
+    rows = fetch_rows(sql, parameters)
+    return rows[0] if rows else None
 
 
-def value(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+def fetch_value(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
     """The first column of the first row, or None."""
-    first = db.execute_sql(sql, parameters).fetchone()
-    return first[0] if first else None
+    row = db.execute_sql(sql, parameters).fetchone()
+    return row[0] if row else None
 
 
-def changed(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+def execute(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
     """How many rows a statement changed."""
     return int(db.execute_sql(sql, parameters).rowcount)
 
@@ -265,7 +265,7 @@ CONNECTION_ERRORS = (
 )
 
 
-def driver_error(error: BaseException) -> BaseException:
+def unwrap_driver_error(error: BaseException) -> BaseException:
     """psycopg2's own error inside the one that peewee raised for it."""
     inner = getattr(error, "orig", None)
     return inner if isinstance(inner, psycopg2.Error) else error

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import psycopg2
 
-from models.database import connection_parameters
+from models.database import build_connection_parameters
 
 OWNER = "beckon"
 #: The superuser. It has another name in a cluster that was just made and in those of older versions: there it is OWNER.
@@ -20,7 +20,7 @@ SUPERUSER = "beckon_setup"
 
 #: PostgreSQL takes the superuser of a cluster for who made it, and neither drops nor demotes it. It can be renamed, but
 #: by another superuser alone.
-_FREE_THE_NAME = f"""
+_RENAME_SUPERUSER = f"""
 do $$
 begin
     if (select rolname from pg_roles where oid = 10) = '{OWNER}' then
@@ -34,7 +34,7 @@ end
 $$;
 """
 
-_MAKE = """
+_CREATE_ROLE = """
 do $$
 begin
     if not exists (select from pg_roles where rolname = '{role}') then
@@ -65,7 +65,7 @@ $$;
 """
 
 #: Everything of ours in the database that the superuser owned. PostgreSQL refuses `reassign owned` for that role.
-HAND_OVER = f"""
+REASSIGN_OWNER = f"""
 do $$
 declare
     change text;
@@ -104,11 +104,11 @@ $$;
 """
 
 #: What lists the databases of a cluster.
-DATABASES = "select datname from pg_database;"
-MAKE_DATABASE = f"create database {OWNER} owner {OWNER};"
+LIST_DATABASES = "select datname from pg_database;"
+CREATE_DATABASE = f"create database {OWNER} owner {OWNER};"
 
 
-def set_up(passwords: Mapping[str, str]) -> list[str]:
+def build_setup_statements(passwords: Mapping[str, str]) -> list[str]:
     """Statements that make the three roles log in with these passwords, and nobody else. They may be run again.
 
     The programs' roles get their defaults back: a login can change its own password and settings.
@@ -116,8 +116,8 @@ def set_up(passwords: Mapping[str, str]) -> list[str]:
     app_and_service = [role for role in passwords if role != OWNER]
     literals = ", ".join(f"'{role}'::regrole" for role in app_and_service)
     return [
-        _FREE_THE_NAME,
-        *(_MAKE.format(role=role) for role in passwords),
+        _RENAME_SUPERUSER,
+        *(_CREATE_ROLE.format(role=role) for role in passwords),
         *(f"alter role {role} {_ATTRIBUTES} password '{password}';" for role, password in passwords.items()),
         _RESET_SETTINGS.format(roles=literals),
         f"grant {', '.join(app_and_service)} to {OWNER} with inherit false, set true;",
@@ -125,16 +125,16 @@ def set_up(passwords: Mapping[str, str]) -> list[str]:
     ]
 
 
-OWN_DATABASE = f"alter database {OWNER} owner to {OWNER};"
+SET_DATABASE_OWNER = f"alter database {OWNER} owner to {OWNER};"
 
 
-def let_owner_see(url: str) -> None:
+def create_owner_policies(url: str) -> None:
     """Give the owner behind `url` a policy on every table that row security hides from it.
 
     The embedded server's owner is the person who runs it: `access.json` has the URL, to look at every row with.
     """
     with (
-        closing(psycopg2.connect(**connection_parameters(url))) as connection,
+        closing(psycopg2.connect(**build_connection_parameters(url))) as connection,
         connection,
         connection.cursor() as cursor,
     ):

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.database import Row, row, rows
-from models.limits import EVERYBODY
+from models.database import Row, fetch_row, fetch_rows
+from models.engine.limits import ALL_CONTACTS
 
 #: Written beside an UPDATE in a CTE called `moved`.
-HISTORY = """
+RECORD_STAGE_HISTORY = """
     insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
     select m.id, m.workspace_id, m.automation_id, m.test, m.stage_before,
         greatest(0, extract(epoch from beckon_now() - m.since_before) * 1000)::bigint, m.stage, beckon_now()
@@ -25,8 +25,8 @@ HISTORY = """
 def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> list[Row]:
     """Make due what waits for one of these (contact id, event), or the test executions among it; ids with the queue to
     ring on."""
-    given = json.dumps([{"contact_id": contact_id, "event": event} for contact_id, event in events])
-    return rows(
+    payload = json.dumps([{"contact_id": contact_id, "event": event} for contact_id, event in events])
+    return fetch_rows(
         """
         update executions e set due_at = beckon_now(), event_at = beckon_now(), rung_at = beckon_now()
         from json_to_recordset(%s::json) as given(contact_id uuid, event text)
@@ -34,16 +34,16 @@ def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = Fal
             and e.waiting_for in ('event', 'follow_up') and (e.test or not %s)
         returning e.id, e.queue
         """,
-        (given, tests_only),
+        (payload, tests_only),
     )
 
 
-def started_within(contact_id: str, seconds: Mapping[str, float]) -> set[str]:
+def find_started_within(contact_id: str, seconds: Mapping[str, float]) -> set[str]:
     """Of these automations those that began something for the contact in the last so many seconds, and did not skip it.
 
     Tests are nobody's answer. The caller holds the contact, so that two triggers at once do not both find nothing.
     """
-    found = rows(
+    rows = fetch_rows(
         """
         select distinct e.automation_id from executions e
         join json_each_text(%s::json) as given(automation_id, seconds) on given.automation_id::uuid = e.automation_id
@@ -52,7 +52,7 @@ def started_within(contact_id: str, seconds: Mapping[str, float]) -> set[str]:
         """,
         (json.dumps(dict(seconds)), contact_id),
     )
-    return {one["automation_id"] for one in found}
+    return {row["automation_id"] for row in rows}
 
 
 def retry(condition: str, parameters: Sequence[Any]) -> list[Row]:
@@ -61,7 +61,7 @@ def retry(condition: str, parameters: Sequence[Any]) -> list[Row]:
     Executions whose outcome is unknown are not retried: their message is resolved instead. What is at rest leaves its
     automation's counters again, to be counted when it ends.
     """
-    return rows(
+    return fetch_rows(
         f"""
         with wanted as materialized (
             select e.id, e.status from executions e
@@ -74,14 +74,14 @@ def retry(condition: str, parameters: Sequence[Any]) -> list[Row]:
                 deliveries = 0
             from wanted w where e.id = w.id
             returning e.id, e.queue, e.automation_id, e.test, w.status as status_before
-        ), counted as materialized ({_uncount("failed")})
+        ), counted as materialized ({_build_decrement_sql("failed")})
         select m.id, m.queue, (select count(*) from counted) from moved m order by m.id
         """,
         parameters,
     )
 
 
-def _uncount(status: str) -> str:
+def _build_decrement_sql(status: str) -> str:
     return f"""
         select increment_automation_metrics(o.automation_id, 0, -o.ended, 0, 0, null) from (
             select automation_id, count(*)::integer as ended from moved
@@ -109,7 +109,7 @@ def discard(condition: str, parameters: Sequence[Any], detail: Mapping[str, Any]
 def _end(
     condition: str, parameters: Sequence[Any], rule: str, detail: Mapping[str, Any], *, was_failed: bool
 ) -> list[str]:
-    found = rows(
+    rows = fetch_rows(
         f"""
         with wanted as materialized (
             select e.id, e.stage, e.stage_since from executions e where {condition} order by e.id for update
@@ -122,7 +122,7 @@ def _end(
             from wanted w where e.id = w.id
             returning e.id, e.workspace_id, e.automation_id, e.test, e.stage, w.stage as stage_before,
                 w.stage_since as since_before
-        ), history as ({HISTORY}), unsent as (
+        ), history as ({RECORD_STAGE_HISTORY}), unsent as (
             update messages m set updated_at = beckon_now(),
                 status = case when m.status = 'sending' then 'outcome_unknown' else 'discarded' end
             from moved where m.execution_id = moved.id
@@ -136,7 +136,7 @@ def _end(
             update limit_counts c set count = c.count - f.places from (
                 select automation_id, day, holder, count(*) as places
                 from freed cross join lateral (
-                    select contact_id as holder union select '{EVERYBODY}'::uuid) h
+                    select contact_id as holder union select '{ALL_CONTACTS}'::uuid) h
                 group by automation_id, day, holder
             ) f where c.automation_id = f.automation_id and c.day = f.day and c.contact_id = f.holder
         ), counted as materialized (
@@ -150,24 +150,24 @@ def _end(
         """,
         (*parameters, rule, json.dumps(dict(detail))),
     )
-    return [one["id"] for one in found]
+    return [row["id"] for row in rows]
 
 
-def status_of(execution_id: str) -> str | None:
+def fetch_status(execution_id: str) -> str | None:
     """The status of one execution of the acting workspace, or None where there is none by that id."""
-    found = row(
+    row = fetch_row(
         "select status, error_class from executions where workspace_id = acting_workspace() and id = %s",
         (execution_id,),
     )
-    if found is None:
+    if row is None:
         return None
-    is_unknown = found["status"] == "failed" and found["error_class"] == "unknown_outcome"
-    return "unknown_outcome" if is_unknown else str(found["status"])
+    is_unknown = row["status"] == "failed" and row["error_class"] == "unknown_outcome"
+    return "unknown_outcome" if is_unknown else str(row["status"])
 
 
 def resume_paused(condition: str, parameters: Sequence[Any]) -> list[Row]:
     """Make due what a pause or a configuration error held; ids with queues."""
-    return rows(
+    return fetch_rows(
         f"""
         update executions e set due_at = beckon_now(), rung_at = beckon_now(), waiting_for = 'time'
         where ({condition}) and e.status = 'waiting' and e.waiting_for in ('pause', 'configuration')
@@ -177,13 +177,13 @@ def resume_paused(condition: str, parameters: Sequence[Any]) -> list[Row]:
     )
 
 
-def outlived_pauses(limit: int) -> list[Row]:
+def resume_after_ended_pauses(limit: int) -> list[Row]:
     """Make due what still waits for a pause that has ended, because its worker had read of the pause before the end and
     recorded the wait after it; ids with queues.
 
     Whose own call was refused is not meant: its time is in an hour, or when the credentials change.
     """
-    return rows(
+    return fetch_rows(
         """
         with wanted as materialized (
             select e.id from executions e join automations a on a.id = e.automation_id
@@ -200,9 +200,9 @@ def outlived_pauses(limit: int) -> list[Row]:
     )
 
 
-def due(condition: str, parameters: Sequence[Any], limit: int) -> list[Row]:
+def mark_due_notified(condition: str, parameters: Sequence[Any], limit: int) -> list[Row]:
     """What is pending or due now, longest first, marked as rung; ids with queues."""
-    return rows(
+    return fetch_rows(
         f"""
         with wanted as materialized (
             select e.id from executions e
@@ -215,21 +215,21 @@ def due(condition: str, parameters: Sequence[Any], limit: int) -> list[Row]:
     )
 
 
-def come_due(limit: int) -> list[Row]:
+def mark_elapsed_waits_notified(limit: int) -> list[Row]:
     """Waits whose time came since their bell was last rung: each is returned once."""
-    return due("e.status = 'waiting' and e.rung_at < e.due_at", (), limit)
+    return mark_due_notified("e.status = 'waiting' and e.rung_at < e.due_at", (), limit)
 
 
-def lost_bells(older_than_seconds: float, queue: str, limit: int) -> list[Row]:
+def mark_lost_notifications(older_than_seconds: float, queue: str, limit: int) -> list[Row]:
     """What is due in a queue although its bell was rung a while ago."""
-    return due(
+    return mark_due_notified(
         "e.queue = %s and e.rung_at < beckon_now() - make_interval(secs => %s)", (queue, older_than_seconds), limit
     )
 
 
-def due_counts(older_than_seconds: float) -> dict[str, int]:
+def count_lost_notifications(older_than_seconds: float) -> dict[str, int]:
     """For each queue how many executions are due whose bell was rung longer ago than this."""
-    found = rows(
+    rows = fetch_rows(
         """
         select queue, count(*) as count from executions
         where status in ('pending', 'waiting') and due_at <= beckon_now()
@@ -238,12 +238,12 @@ def due_counts(older_than_seconds: float) -> dict[str, int]:
         """,
         (older_than_seconds,),
     )
-    return {one["queue"]: one["count"] for one in found}
+    return {row["queue"]: row["count"] for row in rows}
 
 
-def dead_leases(limit: int) -> list[Row]:
+def find_expired_leases(limit: int) -> list[Row]:
     """Running executions whose lease ran out: their worker is dead or lost; ids with queues."""
-    return rows(
+    return fetch_rows(
         """
         select id, queue from executions where status = 'running' and lease_until <= beckon_now()
         order by lease_until limit %s

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from models.conversation import SAID
-from models.database import Row, row, rows
+from models.conversation import PRIVATE_MESSAGE_KINDS
+from models.database import Row, fetch_row, fetch_rows
 
 
-def called_off(execution_id: str, contact_id: str, channel: str, since: datetime) -> Row:
+def fetch_stop_reasons(execution_id: str, contact_id: str, channel: str, since: datetime) -> Row:
     """`stopped` (an operator's wish, or None), `suppressed` (why the channel is, or None), and `replied_at`: when a
     message of the contact arrived after `since`, by our own clock."""
-    found = row(
+    row = fetch_row(
         """
         select e.follow_ups_stopped as stopped,
             (select s.reason from suppressions s where s.workspace_id = e.workspace_id and s.contact_id = %(contact)s
@@ -26,15 +26,21 @@ def called_off(execution_id: str, contact_id: str, channel: str, since: datetime
                 and r.created_at > %(since)s and r.kind = any(%(said)s)) as replied_at
         from executions e where e.id = %(execution)s
         """,
-        {"execution": execution_id, "contact": contact_id, "channel": channel, "since": since, "said": sorted(SAID)},
+        {
+            "execution": execution_id,
+            "contact": contact_id,
+            "channel": channel,
+            "since": since,
+            "said": sorted(PRIVATE_MESSAGE_KINDS),
+        },
     )
-    assert found is not None
-    return found
+    assert row is not None
+    return row
 
 
 def wake(contact_id: str) -> list[Row]:
     """Look again now at what waits for an answer of this contact: something happened; ids with queues."""
-    return rows(
+    return fetch_rows(
         """
         update executions set due_at = beckon_now(), rung_at = beckon_now()
         where contact_id = %s and wait_event is not null and status = 'waiting' and waiting_for = 'follow_up'
@@ -44,13 +50,13 @@ def wake(contact_id: str) -> list[Row]:
     )
 
 
-def stop(execution_id: str, because: Mapping[str, Any]) -> Row | None:
+def stop(execution_id: str, reason: Mapping[str, Any]) -> Row | None:
     """Let an execution in flight send no follow-up any more: id, queue and `ends`; None where none is to come.
 
     Whoever works on it sees the wish before it sends the next one. What waits for an answer, a review or the time of a
     follow-up is made due, so that it ends now; what a pause holds ends when it is let go.
     """
-    return row(
+    return fetch_row(
         """
         with wanted as materialized (
             select e.id, e.status = 'waiting' and e.waiting_for <> 'pause'
@@ -66,5 +72,5 @@ def stop(execution_id: str, because: Mapping[str, Any]) -> Row | None:
         from wanted w where e.id = w.id
         returning e.id, e.queue, w.ends
         """,
-        (execution_id, json.dumps(dict(because))),
+        (execution_id, json.dumps(dict(reason))),
     )

@@ -7,25 +7,27 @@ from typing import Any
 
 from psycopg2.extras import Json
 
-from models.database import Row, changed, row, rows, transaction
+from models.database import Row, execute, fetch_row, fetch_rows, transaction
 from models.ids import new_id
-from models.json_text import json_text
+from models.json_text import dump_json
 
 
 def store_all(
-    provider: str, told: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool = False
+    provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool = False
 ) -> tuple[list[str], int]:
     """Keep many callbacks, each an event id with its body, in one statement; ids of rows, and how many were new.
 
     Which of them were new cannot be told without reading: the ids of those that were not are nobody's.
     """
-    ids = [new_id() for _ in told]
-    given = [{"id": one, "event_id": event_id, "body": body} for one, (event_id, body) in zip(ids, told, strict=True)]
+    ids = [new_id() for _ in events]
+    records = [
+        {"id": row_id, "event_id": event_id, "body": body} for row_id, (event_id, body) in zip(ids, events, strict=True)
+    ]
     with transaction():
-        stored = changed(
+        stored = execute(
             "insert into inbound_events (id, provider, event_id, body, sandbox) select id, %s, event_id, body, %s "
             "from json_to_recordset(%s::json) as given(id uuid, event_id text, body jsonb) on conflict do nothing",
-            (provider, sandbox, json_text(given)),
+            (provider, sandbox, dump_json(records)),
         )
     return ids, stored
 
@@ -37,7 +39,7 @@ def store(
     row_id = new_id()
     with transaction():
         # Without RETURNING: the door may write these rows and not read them.
-        stored = changed(
+        stored = execute(
             "insert into inbound_events (id, provider, event_id, workspace_id, body, sandbox) "
             "values (%s, %s, %s, %s, %s, %s) "
             "on conflict do nothing",
@@ -48,12 +50,14 @@ def store(
 
 def take(row_id: str) -> Row | None:
     """One callback that was not read yet, locked until the transaction ends."""
-    return row("select * from inbound_events where id = %s and processed_at is null for update skip locked", (row_id,))
+    return fetch_row(
+        "select * from inbound_events where id = %s and processed_at is null for update skip locked", (row_id,)
+    )
 
 
 def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
     """It was read: what came of it, in a word, and whose it was."""
-    changed(
+    execute(
         "update inbound_events set processed_at = beckon_now(), outcome = %s, "
         "workspace_id = coalesce(workspace_id, %s) where id = %s",
         (outcome, workspace_id, row_id),
@@ -62,7 +66,7 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
 
 def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
     """Keep no longer what these said, only that they were told: they still change nothing when they come again."""
-    changed(
+    execute(
         "update inbound_events set body = '{}' where provider = %s and event_id = any(%s) and sandbox = %s",
         (provider, list(event_ids), sandbox),
     )
@@ -70,14 +74,14 @@ def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
 
 def drop(row_id: str) -> None:
     """It is nobody's: keep nothing of it."""
-    changed("delete from inbound_events where id = %s", (row_id,))
+    execute("delete from inbound_events where id = %s", (row_id,))
 
 
-def waiting(older_than_seconds: float, limit: int) -> list[str]:
+def list_unprocessed(older_than_seconds: float, limit: int) -> list[str]:
     """Callbacks that nobody has read for a while."""
-    found = rows(
+    rows = fetch_rows(
         "select id from inbound_events where processed_at is null "
         "and received_at < beckon_now() - make_interval(secs => %s) order by received_at limit %s",
         (older_than_seconds, limit),
     )
-    return [one["id"] for one in found]
+    return [row["id"] for row in rows]

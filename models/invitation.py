@@ -13,9 +13,9 @@ from typing import Literal
 
 from models import audit, links
 from models.audit import Actor
-from models.database import Row, acting_as, changed, connection, row, rows, transaction, value
+from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.errors import Conflict, NotFound
 from models.ids import new_id
-from models.refusals import Conflict, NotThere
 from models.user import Membership, Role
 
 Outcome = Literal["accepted", "member", "taken"]
@@ -68,31 +68,31 @@ def create(
     Says nothing about whether the address has an account. Raises `Conflict` for a member of this workspace.
     `deployment_owner` needs the service's connection.
     """
-    issued_id, shown, mailed = new_id(), links.new_token(), links.new_token()
+    issued_id, shown_token, mailed_token = new_id(), links.new_token(), links.new_token()
     with acting_as(workspace_id):
         # One at a time in a workspace, so that two invitations of an address do not collide.
-        value("select id from workspaces where id = %s for no key update", (workspace_id,))
+        fetch_value("select id from workspaces where id = %s for no key update", (workspace_id,))
         _refuse_members(workspace_id, email)
-        changed("delete from invitations where workspace_id = %s and not is_pending(invitations)", (workspace_id,))
-        replaced = changed("delete from invitations where workspace_id = %s and email = %s", (workspace_id, email))
-        expires_at = value(
+        execute("delete from invitations where workspace_id = %s and not is_pending(invitations)", (workspace_id,))
+        replaced = execute("delete from invitations where workspace_id = %s and email = %s", (workspace_id, email))
+        expires_at = fetch_value(
             "insert into invitations (id, workspace_id, email, role, shown_hash, mailed_hash, actor_kind, actor_id, "
             "actor_name, expires_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, beckon_now() + %s) "
             "returning expires_at",
             (
-                issued_id, workspace_id, email, role, links.digest(shown), links.digest(mailed), actor.kind, actor.id,
-                actor.name, links.LIFETIME,
+                issued_id, workspace_id, email, role, links.digest(shown_token), links.digest(mailed_token),
+                actor.kind, actor.id, actor.name, links.LIFETIME,
             ),
         )  # fmt: skip
         if deployment_owner:
-            changed("update invitations set deployment_owner = true where id = %s", (issued_id,))
+            execute("update invitations set deployment_owner = true where id = %s", (issued_id,))
         detail = {"email": email, "role": role, "replaced": replaced == 1}
         audit.record(workspace_id, actor, "invitation.created", "invitation", issued_id, detail)
-    return IssuedInvitation(issued_id, email, role, expires_at, shown, mailed)
+    return IssuedInvitation(issued_id, email, role, expires_at, shown_token, mailed_token)
 
 
 def _refuse_members(workspace_id: str, email: str) -> None:
-    member = value(
+    member = fetch_value(
         "select u.id from memberships m join users u on u.id = m.user_id "
         "where m.workspace_id = %s and lower(u.email) = %s",
         (workspace_id, email.lower()),
@@ -101,10 +101,10 @@ def _refuse_members(workspace_id: str, email: str) -> None:
         raise Conflict("This person is a member already; change their role instead.", "email")
 
 
-def pending(workspace_id: str) -> list[Row]:
+def list_pending(workspace_id: str) -> list[Row]:
     """The invitations that can be accepted, newest first: id, email, role, invited_by, created_at, expires_at."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select id, email, role, actor_name as invited_by, created_at, expires_at from invitations i "
             "where workspace_id = %s and is_pending(i) order by id desc",
             (workspace_id,),
@@ -114,27 +114,27 @@ def pending(workspace_id: str) -> list[Row]:
 def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
     """End an invitation; both of its links stop working. Raises `NotThere`."""
     with acting_as(workspace_id):
-        deleted = row(
+        deleted = fetch_row(
             "delete from invitations i where workspace_id = %s and id = %s and is_pending(i) returning email, role",
             (workspace_id, invitation_id),
         )
         if deleted is None:
-            raise NotThere(_NO_PENDING)
+            raise NotFound(_NO_PENDING)
         audit.record(workspace_id, actor, "invitation.revoked", "invitation", invitation_id, deleted)
 
 
 def find(token: str) -> Invitation | None:
     """The pending invitation that one of its links opens."""
     with connection():
-        columns = row("select * from find_invitation(%s)", (links.digest(token),))
+        columns = fetch_row("select * from find_invitation(%s)", (links.digest(token),))
     return None if columns is None else Invitation(**columns)
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
     """Make an account a member, whatever its address; None for a dead link. A member stays what they are."""
     with transaction():
-        answer = row("select * from accept_invitation(%s, %s)", (links.digest(token), user_id))
-        return _acceptance(answer, Membership(user_id, email, name, "", "viewer"), new_account=False)
+        row = fetch_row("select * from accept_invitation(%s, %s)", (links.digest(token), user_id))
+        return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=False)
 
 
 def accept_with_new_account(token: str, email: str, name: str, password_hash: str) -> Acceptance | None:
@@ -145,19 +145,19 @@ def accept_with_new_account(token: str, email: str, name: str, password_hash: st
     """
     user_id = new_id()
     with transaction():
-        answer = row(
+        row = fetch_row(
             "select * from create_invited_account(%s, %s, %s, %s)", (links.digest(token), user_id, name, password_hash)
         )
-        return _acceptance(answer, Membership(user_id, email, name, "", "viewer"), new_account=True)
+        return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=True)
 
 
-def _acceptance(answer: Row | None, person: Membership, *, new_account: bool) -> Acceptance | None:
-    if answer is None:
+def _record_acceptance(row: Row | None, person: Membership, *, new_account: bool) -> Acceptance | None:
+    if row is None:
         return None
-    if answer["outcome"] != "accepted":
-        return Acceptance(answer["outcome"])
-    member = Membership(person.user_id, person.email, person.name, answer["workspace_id"], answer["role"])
+    if row["outcome"] != "accepted":
+        return Acceptance(row["outcome"])
+    member = Membership(person.user_id, person.email, person.name, row["workspace_id"], row["role"])
     actor = Actor("user", member.user_id, member.name or member.email)
     detail = {"email": member.email, "role": member.role, "newAccount": new_account}
-    audit.record(member.workspace_id, actor, "invitation.accepted", "invitation", answer["invitation_id"], detail)
+    audit.record(member.workspace_id, actor, "invitation.accepted", "invitation", row["invitation_id"], detail)
     return Acceptance("accepted", member)

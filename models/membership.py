@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from models import audit, links
 from models.audit import Actor
-from models.database import Row, acting_as, changed, connection, rows
-from models.refusals import Conflict, NotThere
+from models.database import Row, acting_as, connection, execute, fetch_rows
+from models.errors import Conflict, NotFound
 from models.user import Role
 
 _NO_MEMBER = "There is no member by that id."
@@ -20,10 +20,10 @@ def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> No
     Raises `NotThere`, or `Conflict` where the workspace would have no owner.
     """
     with acting_as(workspace_id):
-        member = _locked(workspace_id, user_id, losing_owner=role != "owner")
+        member = _lock_member(workspace_id, user_id, losing_owner=role != "owner")
         if member["role"] == role:
             return
-        changed(
+        execute(
             "update memberships set role = %s where workspace_id = %s and user_id = %s", (role, workspace_id, user_id)
         )
         detail = {"email": member["email"], "from": member["role"], "to": role}
@@ -36,22 +36,22 @@ def remove(workspace_id: str, user_id: str, actor: Actor) -> None:
     Raises `NotThere`, or `Conflict` where the workspace would have no owner.
     """
     with acting_as(workspace_id):
-        member = _locked(workspace_id, user_id, losing_owner=True)
+        member = _lock_member(workspace_id, user_id, losing_owner=True)
         for table in ("sessions", "memberships"):
-            changed(f"delete from {table} where workspace_id = %s and user_id = %s", (workspace_id, user_id))
+            execute(f"delete from {table} where workspace_id = %s and user_id = %s", (workspace_id, user_id))
         audit.record(workspace_id, actor, "member.removed", "user", user_id, {"email": member["email"]})
 
 
-def _locked(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
+def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
     """The member, with every membership of the workspace locked, so that two owners cannot remove each other."""
-    members = rows(
+    members = fetch_rows(
         "select m.user_id, u.email, m.role from memberships m join users u on u.id = m.user_id "
         "where m.workspace_id = %s order by m.user_id for update of m",
         (workspace_id,),
     )
     member = next((each for each in members if each["user_id"] == user_id), None)
     if member is None:
-        raise NotThere(_NO_MEMBER)
+        raise NotFound(_NO_MEMBER)
     # An account without an address cannot sign in, so it owns nothing.
     owners = [each["user_id"] for each in members if each["role"] == "owner" and each["email"] is not None]
     if losing_owner and owners == [user_id]:
@@ -59,7 +59,7 @@ def _locked(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
     return member
 
 
-def of_session(token: str) -> list[Row]:
+def list_workspaces_for_session(token: str) -> list[Row]:
     """The workspaces of the person whose session's cookie this is, by name: id, name, role."""
     with connection():
-        return rows("select * from workspaces_of(%s)", (links.digest(token),))
+        return fetch_rows("select * from workspaces_of(%s)", (links.digest(token),))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from models.database import Row, changed, row, rows
-from models.execution import HISTORY
+from models.database import Row, execute, fetch_row, fetch_rows
+from models.execution import RECORD_STAGE_HISTORY
 
 #: How far along each status is; a callback moves a message forward only.
 ORDER = {"sending": 0, "outcome_unknown": 0, "sent": 1, "delivered": 2, "read": 3, "bounced": 4, "complained": 5}
@@ -21,12 +21,12 @@ def find(provider: str, provider_message_id: str | None, key: str | None) -> Row
     """The message that a callback speaks of, by our key or by the provider's id; locked, so that two callbacks of one
     message come one after the other."""
     if key:
-        found = row("select * from messages where key = %s and provider = %s for update", (key, provider))
-        if found is not None:
-            return found
+        row = fetch_row("select * from messages where key = %s and provider = %s for update", (key, provider))
+        if row is not None:
+            return row
     if not provider_message_id:
         return None
-    return row(
+    return fetch_row(
         "select * from messages where provider = %s and provider_message_id = %s for update",
         (provider, provider_message_id),
     )
@@ -34,12 +34,12 @@ def find(provider: str, provider_message_id: str | None, key: str | None) -> Row
 
 def advance(message_id: str, status: str) -> bool:
     """Move a message forward to a status that a callback brought; False if it was there or further already."""
-    before = [name for name, place in ORDER.items() if place < ORDER[status]]
+    earlier_statuses = [name for name, position in ORDER.items() if position < ORDER[status]]
     return bool(
-        changed(
+        execute(
             "update messages set status = %s, updated_at = beckon_now(), sent_at = coalesce(sent_at, beckon_now()), "
             "look_up_at = null where id = %s and status = any(%s)",
-            (status, message_id, before),
+            (status, message_id, earlier_statuses),
         )
     )
 
@@ -47,17 +47,17 @@ def advance(message_id: str, status: str) -> bool:
 def advance_until(provider: str, contact_id: str, status: str, until: datetime, *, sandbox_only: bool = False) -> int:
     """Move forward all that this contact was sent up to a moment, or what of it went to the sandbox; how many that
     were."""
-    before = [name for name, place in ORDER.items() if 0 < place < ORDER[status]]
-    return changed(
+    earlier_statuses = [name for name, position in ORDER.items() if 0 < position < ORDER[status]]
+    return execute(
         "update messages set status = %s, updated_at = beckon_now() where contact_id = %s and provider = %s "
         "and sent_at <= %s and status = any(%s) and (sandbox or not %s)",
-        (status, contact_id, provider, until, before, sandbox_only),
+        (status, contact_id, provider, until, earlier_statuses, sandbox_only),
     )
 
 
-def find_unanswered(provider: str, contact_id: str, text: str) -> Row | None:
+def find_unresolved(provider: str, contact_id: str, text: str) -> Row | None:
     """The oldest message to a contact, with just this text, of which nobody knows yet whether it was sent; locked."""
-    return row(
+    return fetch_row(
         "select * from messages where contact_id = %s and provider = %s and btrim(body) = btrim(%s) and not test "
         "and status in ('outcome_unknown', 'sending') and provider_message_id is null "
         "order by id limit 1 for update",
@@ -65,19 +65,21 @@ def find_unanswered(provider: str, contact_id: str, text: str) -> Row | None:
     )
 
 
-def of_workspace(message_id: str) -> Row | None:
+def get_for_update(message_id: str) -> Row | None:
     """One message of the acting workspace, the caller's alone until the transaction ends."""
-    return row("select * from messages where workspace_id = acting_workspace() and id = %s for update", (message_id,))
+    return fetch_row(
+        "select * from messages where workspace_id = acting_workspace() and id = %s for update", (message_id,)
+    )
 
 
 def get(message_id: str) -> Row | None:
     """One message, whoever's it is."""
-    return row("select * from messages where id = %s", (message_id,))
+    return fetch_row("select * from messages where id = %s", (message_id,))
 
 
-def due_look_ups(limit: int) -> list[str]:
+def claim_due_reconciliations(limit: int) -> list[str]:
     """Messages of unknown outcome whose look-up is due; each is put off, so that one asker has it."""
-    found = rows(
+    rows = fetch_rows(
         """
         with wanted as materialized (
             select id from messages where look_up_at <= beckon_now() and status = 'outcome_unknown'
@@ -88,12 +90,12 @@ def due_look_ups(limit: int) -> list[str]:
         """,
         (limit,),
     )
-    return [one["id"] for one in found]
+    return [row["id"] for row in rows]
 
 
-def note_look_up(message_id: str, next_in_seconds: float | None) -> None:
+def record_reconciliation_attempt(message_id: str, next_in_seconds: float | None) -> None:
     """A look-up found nothing: count it, and say when to look again, if at all."""
-    changed(
+    execute(
         "update messages set look_ups = look_ups + 1, updated_at = beckon_now(), "
         "look_up_at = beckon_now() + make_interval(secs => %s) where id = %s and status = 'outcome_unknown'",
         (next_in_seconds, message_id),
@@ -102,7 +104,7 @@ def note_look_up(message_id: str, next_in_seconds: float | None) -> None:
 
 def resolve_sent(message_id: str, provider_message_id: str | None, status: str = "sent") -> Row | None:
     """It was sent after all: the step is done and its execution goes on; id and queue, or None if it was resolved."""
-    resolved = changed(
+    resolved = execute(
         "update messages set status = %s, provider_message_id = coalesce(%s, provider_message_id), "
         "sent_at = coalesce(sent_at, sending_at, beckon_now()), look_up_at = null, error_class = null, "
         "error_message = null, updated_at = beckon_now() where id = %s and status in ('outcome_unknown', 'sending')",
@@ -111,7 +113,7 @@ def resolve_sent(message_id: str, provider_message_id: str | None, status: str =
     if not resolved:
         return None
     output = {"messageId": message_id, "providerMessageId": provider_message_id, "resolved": True}
-    changed(
+    execute(
         "update steps s set status = 'succeeded', output = %s::jsonb, error = null, finished_at = beckon_now() "
         "from messages m where m.id = %s and s.execution_id = m.execution_id and s.step_id = m.step_id "
         "and s.round = m.round",
@@ -122,7 +124,7 @@ def resolve_sent(message_id: str, provider_message_id: str | None, status: str =
 
 def resolve_resend(message_id: str) -> Row | None:
     """Send it again, under the same key; id and queue of its execution, or None if it was resolved."""
-    resolved = changed(
+    resolved = execute(
         "update messages set status = 'pending', resends = resends + 1, look_up_at = null, updated_at = beckon_now() "
         "where id = %s and status = 'outcome_unknown'",
         (message_id,),
@@ -136,10 +138,10 @@ def approve(message_id: str, body: str | None) -> Row | None:
     return _decide(message_id, "status = 'pending', body = coalesce(%(text)s, m.body)", body)
 
 
-def reject(message_id: str, words: str) -> Row | None:
+def reject(message_id: str, reason: str) -> Row | None:
     """Let a message that waits for review not be sent; id and queue of its execution, or None where that does not
     wait."""
-    return _decide(message_id, "status = 'discarded', error_message = %(text)s", words)
+    return _decide(message_id, "status = 'discarded', error_message = %(text)s", reason)
 
 
 def _decide(message_id: str, change: str, text: str | None) -> Row | None:
@@ -147,7 +149,7 @@ def _decide(message_id: str, change: str, text: str | None) -> Row | None:
 
     The execution must be waiting: a worker that holds it has the message in memory as it was.
     """
-    return row(
+    return fetch_row(
         f"""
         with held as materialized (
             select e.id from executions e join messages m on m.execution_id = e.id
@@ -170,7 +172,7 @@ def _decide(message_id: str, change: str, text: str | None) -> Row | None:
 
 def _reopen(message_id: str, stage: str) -> Row | None:
     """Let the execution that was held for this message go on from `stage`; a notice leaves no trace in the stage."""
-    return row(
+    return fetch_row(
         f"""
         with wanted as materialized (
             select e.id, e.stage, e.stage_since from executions e join messages m on m.execution_id = e.id
@@ -186,7 +188,7 @@ def _reopen(message_id: str, stage: str) -> Row | None:
             from wanted w where e.id = w.id
             returning e.id, e.queue, e.workspace_id, e.automation_id, e.test, e.stage, w.stage as stage_before,
                 w.stage_since as since_before
-        ), history as ({HISTORY}), counted as materialized (
+        ), history as ({RECORD_STAGE_HISTORY}), counted as materialized (
             select increment_automation_metrics(automation_id, 0, -1, 0, 0, null) from moved where not test
         )
         select id, queue, (select count(*) from counted) from moved
@@ -199,7 +201,7 @@ def suppress(message: Mapping[str, Any], reason: str) -> None:
     """Never write to this message's contact on its channel again."""
     if message["contact_id"] is None or message["test"]:
         return
-    changed(
+    execute(
         "insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s) "
         "on conflict (workspace_id, contact_id, channel) do nothing",
         (message["workspace_id"], message["contact_id"], message["channel"], message["to_address"], reason),
@@ -208,16 +210,16 @@ def suppress(message: Mapping[str, Any], reason: str) -> None:
 
 def discard(message_id: str) -> None:
     """Give the message up, whatever became of its execution."""
-    changed(
+    execute(
         "update messages set status = 'discarded', look_up_at = null, updated_at = beckon_now() "
         "where id = %s and status = 'outcome_unknown'",
         (message_id,),
     )
 
 
-def note_failure(message_id: str, reason: str) -> None:
+def record_failure(message_id: str, reason: str) -> None:
     """The provider gave up delivering what it had taken."""
-    changed(
+    execute(
         "update messages set status = 'failed', error_message = %s, updated_at = beckon_now() "
         "where id = %s and status in ('sent', 'sending', 'outcome_unknown')",
         (reason, message_id),

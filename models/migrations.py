@@ -23,13 +23,13 @@ from playhouse.migrations import Migration, Runner
 from playhouse.pool import PooledPostgresqlDatabase
 
 import clock
-from models.database import connection_parameters, is_direct
+from models.database import build_connection_parameters, is_direct
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 #: Any number, as long as nobody else on the server takes the same advisory lock.
 LOCK = 7_223_016
 ROLES = ("beckon_app", "beckon_service")
-OLDEST_SERVER = 160_000
+MIN_SERVER_VERSION = 160_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Upgrade:
     notices: list[str]
 
 
-class MigrationRefused(Exception):
+class MigrationError(Exception):
     """The database cannot be brought to this version; the message says why, in one line."""
 
 
@@ -54,12 +54,12 @@ class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
         up = Path(self.path)
         down = up.with_name(up.name.replace(".up.sql", ".down.sql"))
         module = types.ModuleType(self.name)
-        module.up = _runs(up)  # type: ignore[attr-defined]
-        module.down = _runs(down)  # type: ignore[attr-defined]
+        module.up = _build_run(up)  # type: ignore[attr-defined]
+        module.down = _build_run(down)  # type: ignore[attr-defined]
         return module
 
 
-def _runs(file: Path) -> Callable[[Any, Any], None]:
+def _build_run(file: Path) -> Callable[[Any, Any], None]:
     def run(_: Any, database: Any) -> None:
         # A raw cursor: peewee's own would read a literal % as a parameter.
         cursor = database.connection().cursor()
@@ -80,13 +80,13 @@ class _Runner(Runner):  # type: ignore[misc]
 
 
 @contextmanager
-def _locked(url: str) -> Iterator[tuple[Any, _Runner]]:
-    parameters = connection_parameters(url)
+def _open_locked(url: str) -> Iterator[tuple[Any, _Runner]]:
+    parameters = build_connection_parameters(url)
     database = PooledPostgresqlDatabase(parameters.pop("dbname"), max_connections=2, **parameters)
     try:
         with database.connection_context():
-            if database.connection().server_version < OLDEST_SERVER:
-                raise MigrationRefused("PostgreSQL is too old: Beckon needs version 16 or newer")
+            if database.connection().server_version < MIN_SERVER_VERSION:
+                raise MigrationError("PostgreSQL is too old: Beckon needs version 16 or newer")
             _prepare_session(database)
             database.execute_sql("select pg_advisory_lock(%s)", (LOCK,))
             yield database, _Runner(database, str(FOLDER), table_name="schema_migrations")
@@ -98,7 +98,7 @@ def _locked(url: str) -> Iterator[tuple[Any, _Runner]]:
 def _prepare_session(database: Any) -> None:
     """Everything below belongs to one session, the lock first of all: refused where a pooler shares sessions out."""
     if not is_direct(database.connection()):
-        raise MigrationRefused("its connection goes through a pooler: migrations need the owner's direct connection")
+        raise MigrationError("its connection goes through a pooler: migrations need the owner's direct connection")
     database.execute_sql("set timezone = 'UTC'")
     database.execute_sql("set statement_timeout = 0")
     database.execute_sql("select set_config('beckon.clock_offset', %s, false)", (str(clock.OFFSET_SECONDS),))
@@ -114,28 +114,28 @@ def migrate(url: str) -> list[str]:
 
 def upgrade(url: str) -> Upgrade:
     """The same, with all that there is to tell of it."""
-    with _locked(url) as (database, runner):
+    with _open_locked(url) as (database, runner):
         _ensure_roles(database)
         _refuse_drift(database, runner)
-        before = _indexes(database)
+        indexes_before = _list_indexes(database)
         database.connection().notices.clear()
         try:
             applied = [str(name) for name in runner.up()]
         except (peewee.PeeweeException, psycopg2.Error) as error:
-            raise MigrationRefused(f"a migration failed and was rolled back: {error}".strip()) from error
-        _remember_hashes(database, runner)
-        _hand_functions_over(database)
-        said = [notice.partition(":")[2].strip() for notice in database.connection().notices if _is_ours(notice)]
-        return Upgrade(applied, sorted(_indexes(database) - before), said)
+            raise MigrationError(f"a migration failed and was rolled back: {error}".strip()) from error
+        _record_hashes(database, runner)
+        _transfer_functions(database)
+        notices = [notice.partition(":")[2].strip() for notice in database.connection().notices if _is_ours(notice)]
+        return Upgrade(applied, sorted(_list_indexes(database) - indexes_before), notices)
 
 
-def _indexes(database: Any) -> set[str]:
+def _list_indexes(database: Any) -> set[str]:
     """Those of whole tables; a partition has the same under names of its own."""
-    found = database.execute_sql(
+    cursor = database.execute_sql(
         "select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace "
         "and c.relkind in ('i', 'I') and not c.relispartition and c.relname !~ '_default_'"
     )
-    return {name for (name,) in found.fetchall()}
+    return {name for (name,) in cursor.fetchall()}
 
 
 def _is_ours(notice: str) -> bool:
@@ -145,16 +145,16 @@ def _is_ours(notice: str) -> bool:
 
 def revert(url: str, target: str | None = None) -> list[str]:
     """Undo the newest migration, or all back through `target`; the names of those undone."""
-    with _locked(url) as (database, runner):
-        undone = [str(name) for name in runner.down(target)]
-        for name in undone:
+    with _open_locked(url) as (database, runner):
+        reverted = [str(name) for name in runner.down(target)]
+        for name in reverted:
             database.execute_sql("delete from schema_hashes where name = %s", (name,))
-        return undone
+        return reverted
 
 
-def pending(url: str) -> list[str]:
+def list_pending(url: str) -> list[str]:
     """The names of migrations that this database has not seen."""
-    with _locked(url) as (_, runner):
+    with _open_locked(url) as (_, runner):
         return [migration.name for migration in runner.status() if migration.path and not migration.applied]
 
 
@@ -166,7 +166,7 @@ def _ensure_roles(database: Any) -> None:
     except (peewee.ProgrammingError, psycopg2.errors.InsufficientPrivilege) as error:
         owner = database.execute_sql("select quote_ident(current_user)").fetchone()[0]
         app, service = ROLES
-        raise MigrationRefused(
+        raise MigrationError(
             f"its user may not make or take on the roles {app} and {service}; as a superuser run: "
             f"create role {app} nologin; create role {service} nologin; "
             f"grant {app}, {service} to {owner} with inherit false, set true"
@@ -174,8 +174,8 @@ def _ensure_roles(database: Any) -> None:
 
 
 def _ensure_role(database: Any, role: str) -> None:
-    there = database.execute_sql("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
-    if there is None:
+    existing = database.execute_sql("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
+    if existing is None:
         # Two databases of one server may get here together; the loser finds the role made.
         database.execute_sql(
             f"do $$ begin create role {role} nologin nosuperuser nobypassrls; "
@@ -191,7 +191,7 @@ def _ensure_role(database: Any, role: str) -> None:
         database.execute_sql(f"grant {role} to current_user with inherit false, set true")
 
 
-def _hand_functions_over(database: Any) -> None:
+def _transfer_functions(database: Any) -> None:
     """Functions that were restored without their owners, or made by a migration that forgot it."""
     if database.execute_sql("select to_regproc('hand_functions_over')").fetchone()[0] is not None:
         database.execute_sql("call hand_functions_over()")
@@ -203,13 +203,13 @@ def _digest(migration: Migration) -> str:
 
 def _refuse_drift(database: Any, runner: _Runner) -> None:
     database.execute_sql("create table if not exists schema_hashes (name text primary key, sha256 text not null)")
-    known = dict(database.execute_sql("select name, sha256 from schema_hashes").fetchall())
+    hashes = dict(database.execute_sql("select name, sha256 from schema_hashes").fetchall())
     for migration in runner.migrations():
-        if known.get(migration.name, _digest(migration)) != _digest(migration):
-            raise MigrationRefused(f"migration {migration.name} was changed after it was applied to this database")
+        if hashes.get(migration.name, _digest(migration)) != _digest(migration):
+            raise MigrationError(f"migration {migration.name} was changed after it was applied to this database")
 
 
-def _remember_hashes(database: Any, runner: _Runner) -> None:
+def _record_hashes(database: Any, runner: _Runner) -> None:
     for migration in runner.migrations():
         database.execute_sql(
             "insert into schema_hashes values (%s, %s) on conflict do nothing", (migration.name, _digest(migration))

@@ -1,6 +1,7 @@
 """Which model writes a workspace's texts: the fields that it sets itself; what it leaves out is the environment's.
 
-The key is stored sealed and never shown. Workers read `seen`, which is at most `models.seen.SEEN_AFTER_SECONDS` old.
+The key is stored sealed and never shown. Workers read `seen`, which is at most `models.recent_reads.SEEN_AFTER_SECONDS`
+old.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 from models import audit
 from models.audit import Actor
-from models.database import acting_as, changed, row
-from models.sealed import seal
-from models.seen import Seen
+from models.database import acting_as, execute, fetch_row
+from models.encryption import encrypt
+from models.recent_reads import RecentReads
 
 
 @dataclass(frozen=True)
@@ -34,32 +35,32 @@ class ModelSettings:
 NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
 
 
-def of(workspace_id: str) -> ModelSettings:
+def load(workspace_id: str) -> ModelSettings:
     """What the workspace says now."""
     with acting_as(workspace_id):
-        found = row(f"select {', '.join(NAMES)} from model_settings where workspace_id = %s", (workspace_id,))
-    return ModelSettings(**found) if found else ModelSettings()
+        row = fetch_row(f"select {', '.join(NAMES)} from model_settings where workspace_id = %s", (workspace_id,))
+    return ModelSettings(**row) if row else ModelSettings()
 
 
 #: The same, from a moment ago.
-seen = Seen(of)
+load_cached = RecentReads(load)
 
 
-def change(workspace_id: str, wanted: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
+def change(workspace_id: str, changes: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
     """Set the named fields, None clearing them; which were named is logged, the key itself never."""
-    told = dict(wanted)
-    if told.get("api_key"):
-        told["api_key"] = seal(secret_key, told["api_key"])
-    names = [name for name in NAMES if name in told]
+    values = dict(changes)
+    if values.get("api_key"):
+        values["api_key"] = encrypt(secret_key, values["api_key"])
+    names = [name for name in NAMES if name in values]
     with acting_as(workspace_id):
         if names:
-            changed(
+            execute(
                 f"insert into model_settings (workspace_id, {', '.join(names)}) "
                 f"values (%s, {', '.join('%s' for _ in names)}) on conflict (workspace_id) do update set "
                 f"{', '.join(f'{name} = excluded.{name}' for name in names)}, updated_at = beckon_now()",
-                (workspace_id, *(told[name] for name in names)),
+                (workspace_id, *(values[name] for name in names)),
             )
             audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": names})
-        now = of(workspace_id)
-    seen.forget(workspace_id)
-    return now
+        current = load(workspace_id)
+    load_cached.forget(workspace_id)
+    return current

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg2.extras import Json
 
-from models.database import Row, acting_as, changed, row, value
+from models.database import Row, acting_as, execute, fetch_row, fetch_value
 from models.ids import new_id
 
 #: Which executions each action can move; the same conditions as the moves themselves have.
@@ -21,13 +21,13 @@ MOVABLE = {
 
 def count_matching(action: str, condition: str, parameters: Sequence[Any]) -> int:
     """How many executions the action would move."""
-    return int(value(f"select count(*) from executions e where ({condition}) and {MOVABLE[action]}", parameters))
+    return int(fetch_value(f"select count(*) from executions e where ({condition}) and {MOVABLE[action]}", parameters))
 
 
 def record(workspace_id: str, kind: str, filters: Mapping[str, Any], matched: int, done: int, actor_name: str) -> str:
     """Note a finished bulk action; its id."""
     operation_id = new_id()
-    changed(
+    execute(
         "insert into operations (id, workspace_id, kind, filters, status, matched, done, actor_name, finished_at) "
         "values (%s, %s, %s, %s, 'finished', %s, %s, %s, beckon_now())",
         (operation_id, workspace_id, kind, Json(dict(filters)), matched, done, actor_name),
@@ -38,7 +38,7 @@ def record(workspace_id: str, kind: str, filters: Mapping[str, Any], matched: in
 def get(workspace_id: str, operation_id: str) -> Row | None:
     """One bulk action of the workspace."""
     with acting_as(workspace_id):
-        return row(
+        return fetch_row(
             "select id, kind, filters, status, matched, done, conflicts, actor_name, created_at, finished_at "
             "from operations where workspace_id = %s and id = %s",
             (workspace_id, operation_id),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from models import audit, links
 from models.audit import Actor
-from models.database import changed, connection, row, rows, transaction, value
-from models.refusals import NotThere
+from models.database import connection, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ def issue(email: str, actor: Actor) -> str:
     """
     token = links.new_token()
     with transaction():
-        user_id = value("select id from users where lower(email) = lower(%s)", (email,))
+        user_id = fetch_value("select id from users where lower(email) = lower(%s)", (email,))
         if user_id is None:
-            raise NotThere("There is nobody with that e-mail.")
-        changed(
+            raise NotFound("There is nobody with that e-mail.")
+        execute(
             "insert into password_resets (user_id, token_hash, expires_at) values (%s, %s, beckon_now() + %s) "
             "on conflict (user_id) do update set token_hash = excluded.token_hash, expires_at = excluded.expires_at",
             (user_id, links.digest(token), links.LIFETIME),
         )
-        for membership in rows("select workspace_id from memberships where user_id = %s", (user_id,)):
+        for membership in fetch_rows("select workspace_id from memberships where user_id = %s", (user_id,)):
             audit.record(membership["workspace_id"], actor, "user.reset_issued", "user", user_id)
     return token
 
@@ -42,7 +42,7 @@ def issue(email: str, actor: Actor) -> str:
 def find(token: str) -> PasswordReset | None:
     """The reset that a link opens, unless it was used, replaced or is too old."""
     with connection():
-        columns = row("select * from find_password_reset(%s)", (links.digest(token),))
+        columns = fetch_row("select * from find_password_reset(%s)", (links.digest(token),))
     return None if columns is None else PasswordReset(**columns)
 
 
@@ -50,7 +50,7 @@ def use(token: str, reset: PasswordReset, new_hash: str) -> bool:
     """Set the password and end every session of the person; False where the link was used meanwhile."""
     actor = Actor("user", reset.user_id, reset.name or reset.email)
     with transaction():
-        workspace_ids = value("select reset_password(%s, %s)", (links.digest(token), new_hash))
+        workspace_ids = fetch_value("select reset_password(%s, %s)", (links.digest(token), new_hash))
         for workspace_id in workspace_ids or ():
             audit.record(workspace_id, actor, "user.password_reset", "user", reset.user_id)
     return workspace_ids is not None

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.database import Row, row, rows
+from models.database import Row, fetch_row, fetch_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedWorkflow:
     """One published version of an automation's workflow; `definition` is the validated document."""
 
     automation_id: str
@@ -33,36 +33,38 @@ _SELECT = """
 """
 
 
-def _published(found: Row) -> Published:
-    return Published(**found)
+def _build_published(row: Row) -> PublishedWorkflow:
+    return PublishedWorkflow(**row)
 
 
-def active(trigger_type: str) -> list[Published]:
+def list_active(trigger_type: str) -> list[PublishedWorkflow]:
     """The enabled automations of the acting workspace that this type of trigger starts."""
-    return [_published(found) for found in rows(f"{_SELECT} and a.trigger_type = %s and a.enabled", (trigger_type,))]
+    return [
+        _build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s and a.enabled", (trigger_type,))
+    ]
 
 
-def of_type(trigger_type: str) -> list[Published]:
+def list_by_trigger_type(trigger_type: str) -> list[PublishedWorkflow]:
     """The same with those that are switched off, which tests may start."""
-    return [_published(found) for found in rows(f"{_SELECT} and a.trigger_type = %s", (trigger_type,))]
+    return [_build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s", (trigger_type,))]
 
 
-def one(automation_id: str) -> Published | None:
+def find(automation_id: str) -> PublishedWorkflow | None:
     """The published version of one automation of the acting workspace, switched on or off."""
-    found = row(f"{_SELECT} and a.id = %s", (automation_id,))
-    return _published(found) if found else None
+    row = fetch_row(f"{_SELECT} and a.id = %s", (automation_id,))
+    return _build_published(row) if row else None
 
 
-def definition_of_execution(execution_id: str) -> Mapping[str, Any] | None:
+def find_execution_definition(execution_id: str) -> Mapping[str, Any] | None:
     """The document that an execution runs on, or None where it is gone."""
-    found = row(
+    row = fetch_row(
         "select v.definition from executions e join workflow_versions v on v.id = e.version_id where e.id = %s",
         (execution_id,),
     )
-    return found["definition"] if found else None
+    return row["definition"] if row else None
 
 
-def definition(version_id: str) -> Mapping[str, Any] | None:
+def find_definition(version_id: str) -> Mapping[str, Any] | None:
     """The document of one version, whoever's it is: the engine asks with the id that an execution holds."""
-    found = row("select definition from workflow_versions where id = %s", (version_id,))
-    return found["definition"] if found else None
+    row = fetch_row("select definition from workflow_versions where id = %s", (version_id,))
+    return row["definition"] if row else None

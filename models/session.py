@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.database import acting_as, changed, connection, row, value
-from models.refusals import Conflict
+from models.database import acting_as, connection, execute, fetch_row, fetch_value
+from models.errors import Conflict
 from models.user import Membership, Role
 
 #: The cookie that holds the token.
@@ -31,7 +31,7 @@ class Session:
     deployment_owner: bool = False
 
 
-def start(member: Membership, *, password_hash: str | None = None, former: str | None = None) -> str:
+def start(member: Membership, *, password_hash: str | None = None, previous_token: str | None = None) -> str:
     """Sign a browser in; the token for its cookie. Sessions that are long over go away with it.
 
     `password_hash` is that of the password that was proved. `former` is the browser's token until now: its session
@@ -40,15 +40,15 @@ def start(member: Membership, *, password_hash: str | None = None, former: str |
     """
     token = secrets.token_urlsafe(32)
     with acting_as(member.workspace_id):
-        changed(
+        execute(
             "delete from sessions where workspace_id = %s and not session_lasts(expires_at, used_at)",
             (member.workspace_id,),
         )
-        is_started = value(
+        is_started = fetch_value(
             "select start_session(%s, %s, %s, %s, %s, %s)",
             (
                 digest(token), member.user_id, member.workspace_id, LIFETIME, password_hash,
-                None if former is None else digest(former),
+                None if previous_token is None else digest(previous_token),
             ),
         )  # fmt: skip
         if not is_started:
@@ -59,17 +59,17 @@ def start(member: Membership, *, password_hash: str | None = None, former: str |
 def find(token: str) -> Session | None:
     """The session behind a cookie, unless it is over, idle for too long, or the person is no longer a member."""
     with connection():
-        found = row("select * from find_session(%s)", (digest(token),))
-    if found is None:
+        row = fetch_row("select * from find_session(%s)", (digest(token),))
+    if row is None:
         return None
-    ids = {name: str(found[name]) for name in ("user_id", "workspace_id")}
-    return Session(**{**found, **ids})
+    ids = {name: str(row[name]) for name in ("user_id", "workspace_id")}
+    return Session(**{**row, **ids})
 
 
-def note_use(session: Session, token: str) -> None:
+def record_use(session: Session, token: str) -> None:
     """Remember that the person did something: exact to the minute, so that a busy browser does not write each time."""
     with acting_as(session.workspace_id):
-        changed(
+        execute(
             "update sessions set used_at = beckon_now() where token_hash = %s "
             "and used_at < beckon_now() - interval '1 minute'",
             (digest(token),),
@@ -79,7 +79,7 @@ def note_use(session: Session, token: str) -> None:
 def end(session: Session, token: str) -> None:
     """Sign the browser out."""
     with acting_as(session.workspace_id):
-        changed("delete from sessions where token_hash = %s", (digest(token),))
+        execute("delete from sessions where token_hash = %s", (digest(token),))
 
 
 def digest(token: str) -> bytes:

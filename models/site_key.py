@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from models.database import Row, acting_as, changed, connection, row, rows
+from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
 from models.ids import new_id
 
 
@@ -26,14 +26,14 @@ class SiteKey:
             return False
         if origin in self.origins:
             return True
-        return "http://localhost" in self.origins and _without_port(origin) == "http://localhost"
+        return "http://localhost" in self.origins and _strip_port(origin) == "http://localhost"
 
 
 def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
     """A new site key for pages of these origins (`https://shop.example`, without a path)."""
     site_key = SiteKey(new_id(), workspace_id, f"sk_{secrets.token_urlsafe(18)}", tuple(origins))
     with acting_as(workspace_id):
-        changed(
+        execute(
             "insert into site_keys (id, workspace_id, name, key, origins) values (%s, %s, %s, %s, %s)",
             (site_key.id, workspace_id, name, site_key.key, list(origins)),
         )
@@ -43,22 +43,20 @@ def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
 def find(key: str) -> SiteKey | None:
     """The site key, unless it was revoked."""
     with connection():
-        found = row("select * from find_site_key(%s)", (key,))
-    return (
-        None if found is None else SiteKey(str(found["id"]), str(found["workspace_id"]), key, tuple(found["origins"]))
-    )
+        row = fetch_row("select * from find_site_key(%s)", (key,))
+    return None if row is None else SiteKey(str(row["id"]), str(row["workspace_id"]), key, tuple(row["origins"]))
 
 
-def every(workspace_id: str) -> list[Row]:
+def list_all(workspace_id: str) -> list[Row]:
     """All site keys, newest first: id, name, key, origins, created_at, revoked_at."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select id, name, key, origins, created_at, revoked_at from site_keys where workspace_id = %s "
             "order by id desc",
             (workspace_id,),
         )
 
 
-def _without_port(origin: str) -> str:
+def _strip_port(origin: str) -> str:
     parts = urlsplit(origin)
     return f"{parts.scheme}://{parts.hostname}"

@@ -1,25 +1,25 @@
 """Channels on which a contact must not be written to, as operators add and lift them.
 
-Bounces, complaints and opt-outs add theirs where they are read (`models.message`, `models.effects`). The engine looks
-before each send, so what is in flight heeds a change at its next message.
+Bounces, complaints and opt-outs add theirs where they are read (`models.message`, `models.engine.effects`). The engine
+looks before each send, so what is in flight heeds a change at its next message.
 """
 
 from __future__ import annotations
 
 from models import audit
 from models.audit import Actor
-from models.database import Row, acting_as, changed, rows, value
-from models.refusals import Conflict, NotThere
+from models.database import Row, acting_as, execute, fetch_rows, fetch_value
+from models.errors import Conflict, NotFound
 
 #: The channels that reach a contact; the others reach operators and systems.
 CHANNELS = ("email", "sms", "facebook", "instagram")
 _ADDRESS = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
 
 
-def of_contact(workspace_id: str, contact_id: str) -> list[Row]:
+def list_for_contact(workspace_id: str, contact_id: str) -> list[Row]:
     """A contact's suppressed channels: channel, address, reason, created_at."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             "select channel, address, reason, created_at from suppressions "
             "where workspace_id = %s and contact_id = %s order by channel",
             (workspace_id, contact_id),
@@ -29,7 +29,7 @@ def of_contact(workspace_id: str, contact_id: str) -> list[Row]:
 def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
     """Write to the contact on this channel no more. Raises `NotThere`, and `Conflict` where that is so already."""
     with acting_as(workspace_id):
-        added = changed(
+        added = execute(
             "insert into suppressions (workspace_id, contact_id, channel, address, reason) "
             f"select workspace_id, id, %s, {_ADDRESS[channel]}, 'operator' from contacts "
             "where id = %s and workspace_id = %s and deleted_at is null "
@@ -44,7 +44,7 @@ def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
 def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
     """Let the contact be written to on this channel again. Raises `NotThere`, and `Conflict` where none is."""
     with acting_as(workspace_id):
-        lifted = rows(
+        lifted = fetch_rows(
             "delete from suppressions where workspace_id = %s and contact_id = %s and channel = %s returning reason",
             (workspace_id, contact_id, channel),
         )
@@ -55,7 +55,7 @@ def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None
 
 
 def _refuse(workspace_id: str, contact_id: str, conflict: Conflict) -> None:
-    known = "select true from contacts where id = %s and workspace_id = %s and deleted_at is null"
-    if value(known, (contact_id, workspace_id)):
+    query = "select true from contacts where id = %s and workspace_id = %s and deleted_at is null"
+    if fetch_value(query, (contact_id, workspace_id)):
         raise conflict
-    raise NotThere("There is no contact by that id.")
+    raise NotFound("There is no contact by that id.")

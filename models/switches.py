@@ -1,7 +1,8 @@
 """A workspace's switches: whether runs are counted, numbers stand in the API's lists, and playbooks are recorded.
 
 They are columns of its row, so a change is a commit. Whoever must not ask at every call reads `seen`, which is at most
-`models.seen.SEEN_AFTER_SECONDS` old in any process. What the environment forces is known in `tasks/switches.py` alone.
+`models.recent_reads.SEEN_AFTER_SECONDS` old in any process. What the environment forces is known in
+`tasks/operators/switches.py` alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 from models import audit
 from models.audit import Actor
-from models.database import acting_as, changed, row
-from models.refusals import NotThere
-from models.seen import Seen
+from models.database import acting_as, execute, fetch_row
+from models.errors import NotFound
+from models.recent_reads import RecentReads
 
 
 @dataclass(frozen=True)
@@ -28,29 +29,29 @@ class Switches:
 NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 
 
-def of(workspace_id: str) -> Switches:
+def load(workspace_id: str) -> Switches:
     """What the workspace's row says now. Raises `NotThere`."""
     with acting_as(workspace_id):
-        found = row(f"select {', '.join(NAMES)} from workspaces where id = %s", (workspace_id,))
-    if found is None:
-        raise NotThere("There is no such workspace.")
-    return Switches(**found)
+        row = fetch_row(f"select {', '.join(NAMES)} from workspaces where id = %s", (workspace_id,))
+    if row is None:
+        raise NotFound("There is no such workspace.")
+    return Switches(**row)
 
 
 #: The same, from a moment ago.
-seen = Seen(of)
+load_cached = RecentReads(load)
 
 
-def change(workspace_id: str, wanted: Mapping[str, bool], actor: Actor) -> Switches:
+def change(workspace_id: str, changes: Mapping[str, bool], actor: Actor) -> Switches:
     """Turn the named switches; only what really changes is written and logged. Raises `NotThere`."""
     with acting_as(workspace_id):
-        before = of(workspace_id)
+        before = load(workspace_id)
         for name in NAMES:
-            if name not in wanted or wanted[name] == getattr(before, name):
+            if name not in changes or changes[name] == getattr(before, name):
                 continue
-            changed(f"update workspaces set {name} = %s where id = %s", (wanted[name], workspace_id))
-            action = "switch.on" if wanted[name] else "switch.off"
+            execute(f"update workspaces set {name} = %s where id = %s", (changes[name], workspace_id))
+            action = "switch.on" if changes[name] else "switch.off"
             audit.record(workspace_id, actor, action, "switch", name)
-        now = of(workspace_id)
-    seen.forget(workspace_id)
-    return now
+        current = load(workspace_id)
+    load_cached.forget(workspace_id)
+    return current

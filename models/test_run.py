@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from models.database import acting_as, changed, rows
-from models.refusals import Conflict
+from models.database import acting_as, execute, fetch_rows
+from models.errors import Conflict
 
 
 def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int:
@@ -12,18 +12,21 @@ def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int
     Raises `Conflict` where the automation has real executions: then it is no test run's.
     """
     with acting_as(workspace_id):
-        found = rows(
+        executions = fetch_rows(
             "select id, trigger_id, test from executions where workspace_id = %s and automation_id = %s for update",
             (workspace_id, automation_id),
         )
-        if not all(one["test"] for one in found):
+        if not all(execution["test"] for execution in executions):
             raise Conflict("This automation has real executions, so it stays.")
-        ids, triggers = [one["id"] for one in found], [one["trigger_id"] for one in found]
+        ids, triggers = (
+            [execution["id"] for execution in executions],
+            [execution["trigger_id"] for execution in executions],
+        )
         for table in ("stage_history", "steps", "messages"):
-            changed(f"delete from {table} where execution_id = any(%s::uuid[])", (ids,))
-        changed("delete from executions where id = any(%s::uuid[])", (ids,))
-        changed("delete from triggers where id = any(%s::uuid[])", (triggers,))
-        changed("delete from automations where workspace_id = %s and id = %s", (workspace_id, automation_id))
+            execute(f"delete from {table} where execution_id = any(%s::uuid[])", (ids,))
+        execute("delete from executions where id = any(%s::uuid[])", (ids,))
+        execute("delete from triggers where id = any(%s::uuid[])", (triggers,))
+        execute("delete from automations where workspace_id = %s and id = %s", (workspace_id, automation_id))
         if contact_id is not None:
-            changed("delete from contacts where workspace_id = %s and id = %s", (workspace_id, contact_id))
-    return len(found)
+            execute("delete from contacts where workspace_id = %s and id = %s", (workspace_id, contact_id))
+    return len(executions)

@@ -13,12 +13,12 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import Json
 
-from models.database import CONNECTION_ERRORS, changed, driver_error, rows, value
+from models.database import CONNECTION_ERRORS, execute, fetch_rows, fetch_value, unwrap_driver_error
 
 #: A key is remembered this long (product, guarantee 2).
 KEY_LIFETIME = "24 hours"
 #: How long to wait for a request with the same key that is still being accepted (semantics, section 13).
-LONGEST_WAIT_SECONDS = 5
+MAX_WAIT_SECONDS = 5
 
 
 class KeyBusy(Exception):
@@ -62,19 +62,19 @@ class NewExecution:
     queue: str
 
 
-def take_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
+def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
     """Take each key (hash of the body, id of the trigger to come) that nobody used in the last 24 hours.
 
     Waits for a transaction that is taking the same key, `LONGEST_WAIT_SECONDS` at most, then raises `KeyBusy`.
     """
     if not keys:
         return set()
-    given = [
+    entries = [
         {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
     ]
-    value("select set_config('lock_timeout', %s, true)", (f"{LONGEST_WAIT_SECONDS}s",))
+    fetch_value("select set_config('lock_timeout', %s, true)", (f"{MAX_WAIT_SECONDS}s",))
     try:
-        taken = rows(
+        reserved = fetch_rows(
             f"""
             insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
             select %s::uuid, given.key, decode(given.hash, 'hex'), given.trigger_id, beckon_now()
@@ -84,35 +84,35 @@ def take_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[s
                 where k.created_at < beckon_now() - interval '{KEY_LIFETIME}'
             returning key
             """,
-            (workspace_id, json.dumps(given)),
+            (workspace_id, json.dumps(entries)),
         )
     except CONNECTION_ERRORS as error:
-        if isinstance(driver_error(error), psycopg2.errors.LockNotAvailable):
+        if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
         raise
-    value("select set_config('lock_timeout', '0', true)")
-    return {found["key"] for found in taken}
+    fetch_value("select set_config('lock_timeout', '0', true)")
+    return {row["key"] for row in reserved}
 
 
-def uses_of(keys: Iterable[str]) -> dict[str, KeyUse]:
+def find_uses(keys: Iterable[str]) -> dict[str, KeyUse]:
     """What the acting workspace's keys were used for."""
-    found = rows(
+    rows = fetch_rows(
         "select k.key, k.body_hash, k.trigger_id, t.answer from idempotency_keys k "
         "join triggers t on t.id = k.trigger_id where k.workspace_id = acting_workspace() and k.key = any(%s)",
         (list(keys),),
     )
-    return {use["key"]: KeyUse(bytes(use["body_hash"]), use["trigger_id"], use["answer"]) for use in found}
+    return {row["key"]: KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"]) for row in rows}
 
 
-def give_back_keys(keys: Sequence[str]) -> None:
+def release_keys(keys: Sequence[str]) -> None:
     """Forget keys whose triggers were refused after all."""
     if keys:
-        changed("delete from idempotency_keys where workspace_id = acting_workspace() and key = any(%s)", (list(keys),))
+        execute("delete from idempotency_keys where workspace_id = acting_workspace() and key = any(%s)", (list(keys),))
 
 
 def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
     """Write triggers and their executions, each pending in stage queued and due at once."""
-    changed(
+    execute(
         """
         insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
         select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
@@ -123,7 +123,7 @@ def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequen
     )
     if not executions:
         return
-    changed(
+    execute(
         """
         insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, test,
             queue, stage_since, rung_at, due_at, created_at)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.database import Row, acting_as, changed, row, rows, transaction, value
+from models.database import Row, acting_as, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.errors import Conflict
 from models.ids import new_id
-from models.refusals import Conflict
 
 _COLUMNS = "id, slug, name, timezone, demo, created_at"
 
@@ -16,7 +16,7 @@ def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -
     """
     workspace_id = new_id()
     with transaction():
-        inserted = changed(
+        inserted = execute(
             "insert into workspaces (id, slug, name, timezone, demo) values (%s, %s, %s, %s, %s) "
             "on conflict (slug) do nothing",
             (workspace_id, slug, name, timezone, demo),
@@ -29,21 +29,21 @@ def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -
 def get(workspace_id: str) -> Row | None:
     """One workspace: id, slug, name, timezone, demo, created_at."""
     with acting_as(workspace_id):
-        return row(f"select {_COLUMNS} from workspaces where id = %s", (workspace_id,))
+        return fetch_row(f"select {_COLUMNS} from workspaces where id = %s", (workspace_id,))
 
 
-def by_slug(slug: str) -> Row | None:
+def find_by_slug(slug: str) -> Row | None:
     """One workspace by the name that commands use. The service sees every workspace, the dashboard none this way."""
     with transaction():
-        return row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
+        return fetch_row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
 
 
 def is_demo(workspace_id: str) -> bool:
     """Whether it is the demo workspace, which speaks to the sandbox. The service sees every workspace."""
-    return bool(value("select demo from workspaces where id = %s", (workspace_id,)))
+    return bool(fetch_value("select demo from workspaces where id = %s", (workspace_id,)))
 
 
-def every() -> list[Row]:
+def list_all() -> list[Row]:
     """All workspaces, oldest first. The service sees them all."""
     with transaction():
-        return rows(f"select {_COLUMNS} from workspaces order by id")
+        return fetch_rows(f"select {_COLUMNS} from workspaces order by id")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from providers import discord, gemini, mailgun, meta, openai_compatible, slack, telnyx, webhook
 from providers.base import Account, Provider
-from providers.writing import Prompt, Written
+from providers.text_generation import GeneratedText, Prompt
 
 #: Which provider serves a channel.
 CHANNELS: dict[str, str] = {
@@ -34,7 +34,7 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 #: Every provider that writes, by name.
-WRITERS: dict[str, Callable[[Account, Prompt], Written]] = {
+TEXT_GENERATORS: dict[str, Callable[[Account, Prompt], GeneratedText]] = {
     "gemini": gemini.generate,
     "openai": openai_compatible.generate,
 }
@@ -83,7 +83,7 @@ _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
 }
 
 
-def sandbox_account(provider: str, sandbox_url: str) -> Account:
+def build_sandbox_account(provider: str, sandbox_url: str) -> Account:
     """The account that speaks to the sandbox at `sandbox_url` in a provider's stead, and can reach nothing else."""
     base_url = sandbox_url.rstrip("/") + SANDBOX_PATHS[provider]
     return Account(provider, base_url, _SANDBOX_SECRETS.get(provider, {}), sandbox=True)

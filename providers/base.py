@@ -2,7 +2,7 @@
 
 A provider knows one outside service in both directions and nothing else: no rows, no settings, no clock of the
 application. It gets an `Account` and answers with values or raises from the tree in `rules.errors`; the wire under it
-is `providers.wire`, how often it tries is `providers.tries`.
+is `providers.http_client`, how often it tries is `providers.retries`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from rules.errors import ConfigurationError, ExecutionError
 
-Kind = Literal[
+CallbackKind = Literal[
     "delivered",
     "bounced",
     "complained",
@@ -69,14 +69,14 @@ class Account:
         # Only the host of the address: Slack's and Discord's paths are secrets.
         return f"Account({self.provider!r}, host={urlsplit(self.base_url).hostname!r}, sandbox={self.sandbox})"
 
-    def secret(self, name: str) -> str:
+    def require_secret(self, name: str) -> str:
         """The secret called `name`; a `ConfigurationError` that says which setting to fill in when it is missing."""
         value = self.secrets.get(name)
         if not value:
             raise ConfigurationError(f"{name} is not set: add it in Settings, Channels, or to the environment.")
         return value
 
-    def hide(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """`text` without any secret of this account in it."""
         for value in sorted(self.secrets.values(), key=len, reverse=True):
             if len(value) >= 8:
@@ -94,7 +94,7 @@ class Button:
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class OutgoingMessage:
     """One message to send. `key` is our unique message key; `format` is `text` or `html`.
 
     `way` is how a direct message goes: to a person, or to the comment that `to` names, in private or in public.
@@ -112,7 +112,7 @@ class Outgoing:
     way: Way = "message"
     buttons: tuple[Button, ...] = ()
     quick_replies: tuple[str, ...] = ()
-    still_ours: Callable[[], bool] | None = field(default=None, repr=False)
+    holds_lease: Callable[[], bool] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Callback:
 
     provider: str
     event_id: str
-    kind: Kind
+    kind: CallbackKind
     provider_message_id: str | None
     message_key: str | None
     address: str | None
@@ -150,17 +150,17 @@ class Provider(ABC):
     #: The name as people write it, for messages.
     label: ClassVar[str]
     #: Whether `look_up` can find out what became of a message whose answer was lost.
-    can_look_up: ClassVar[bool] = False
+    can_reconcile: ClassVar[bool] = False
     #: How long a connection may take, and then an answer. Accept-and-queue APIs get long: a send that is given up on
     #: is an unknown outcome, and waiting is cheaper.
     connect_seconds: float = 5.0
     read_seconds: float = 15.0
 
     @abstractmethod
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Send one message, or raise an `ExecutionError` that says what happened, or `LeaseLost`."""
 
-    def look_up(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:  # noqa: ARG002
+    def find_receipt(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:  # noqa: ARG002
         """The receipt of the message with our `key` sent at or after `since`, or None where there is no trace of it.
 
         `to` is the address it went to: with it, a provider has less to look through.
@@ -169,7 +169,7 @@ class Provider(ABC):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ErrorRule:
     """A row of a provider's classification table: what a refusal means and what to do about it."""
 
     error: type[ExecutionError]
@@ -177,9 +177,11 @@ class Refusal:
     retry_after: float | None = None
     suppress_channel: bool = False
 
-    def raised(self, label: str, said: str, code: str, retry_after: float | None = None) -> ExecutionError:
+    def build_error(
+        self, label: str, provider_message: str, code: str, retry_after: float | None = None
+    ) -> ExecutionError:
         """The error of this row; `said` is the provider's own text, already without secrets."""
-        quote = f" ({' '.join(said.split())[:QUOTE_LENGTH]})" if said.strip() else ""
+        quote = f" ({' '.join(provider_message.split())[:QUOTE_LENGTH]})" if provider_message.strip() else ""
         return self.error(
             f"{label} refused the request{quote}. {self.remedy}",
             provider_code=code,

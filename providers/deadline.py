@@ -15,67 +15,67 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 #: How often open calls are looked at, in seconds: so much later than asked may an answer be ended.
-LOOK_EVERY_SECONDS = 0.25
+CHECK_INTERVAL_SECONDS = 0.25
 
 
 @dataclass(eq=False)
-class Limit:
+class Deadline:
     """A limit on one call. `socket` is known only once the call has a connection."""
 
     at: float = float("inf")
     socket: socket.socket | None = field(default=None, repr=False)
-    passed: bool = False
+    expired: bool = False
 
-    def end(self) -> None:
+    def expire(self) -> None:
         """Shut the connection down under its reader."""
-        self.passed = True
+        self.expired = True
         if self.socket is not None:
             # The plain socket's method: TLS's own would let go of state that the reading thread still uses.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
-class _Watch:
+class _DeadlineMonitor:
     """The limits of one process and the thread that looks at them, which sleeps while there are none."""
 
     def __init__(self) -> None:
-        self._limits: set[Limit] = set()
+        self._deadlines: set[Deadline] = set()
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="answer-deadlines", daemon=True).start()
 
-    def add(self, limit: Limit) -> None:
+    def add(self, deadline: Deadline) -> None:
         with self._changed:
-            if not self._limits:
+            if not self._deadlines:
                 self._changed.notify()
-            self._limits.add(limit)
+            self._deadlines.add(deadline)
 
-    def remove(self, limit: Limit) -> None:
+    def remove(self, deadline: Deadline) -> None:
         with self._changed:
-            self._limits.discard(limit)
+            self._deadlines.discard(deadline)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._limits)
+                self._changed.wait_for(lambda: self._deadlines)
                 now = time.monotonic()
                 # Under the lock: a limit that was removed must never end a connection that is used again.
-                for limit in [one for one in self._limits if one.at < now]:
-                    limit.end()
-                    self._limits.discard(limit)
-            time.sleep(LOOK_EVERY_SECONDS)
+                for deadline in [candidate for candidate in self._deadlines if candidate.at < now]:
+                    deadline.expire()
+                    self._deadlines.discard(deadline)
+            time.sleep(CHECK_INTERVAL_SECONDS)
 
 
-_watches: dict[int, _Watch] = {}
+_monitors: dict[int, _DeadlineMonitor] = {}
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Limit]:
+def enforce_deadline() -> Iterator[Deadline]:
     """A limit that holds for as long as the block lasts; set `at` (monotonic) and `socket` inside it."""
     pid = os.getpid()
-    watch = _watches.get(pid) or _watches.setdefault(pid, _Watch())
-    limit = Limit()
-    watch.add(limit)
+    monitor = _monitors.get(pid) or _monitors.setdefault(pid, _DeadlineMonitor())
+    deadline = Deadline()
+    monitor.add(deadline)
     try:
-        yield limit
+        yield deadline
     finally:
-        watch.remove(limit)
+        monitor.remove(deadline)

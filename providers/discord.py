@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 
-from providers import answers, tries
-from providers.base import Account, Outgoing, Receipt, Refusal
-from providers.notices import Notice, post
-from providers.shapes import text_at
+from providers import responses, retries
+from providers.base import Account, ErrorRule, OutgoingMessage, Receipt
+from providers.notices import NoticeProvider, post
+from providers.untrusted import get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RateLimited
 
 #: Discord's own limit of `content`, in characters.
-LONGEST_TEXT = 2000
+MAX_TEXT_LENGTH = 2000
 
-_RECONNECT = Refusal(ConfigurationError, "Make a new webhook in Discord and set DISCORD_WEBHOOK_URL to it.")
-_TEXT = Refusal(InvalidRequest, f"Correct the text of this notice; it may have {LONGEST_TEXT} characters.")
-_SLOW_DOWN = Refusal(RateLimited, "It is sent when the limit allows.")
+_RECONNECT = ErrorRule(ConfigurationError, "Make a new webhook in Discord and set DISCORD_WEBHOOK_URL to it.")
+_TEXT = ErrorRule(InvalidRequest, f"Correct the text of this notice; it may have {MAX_TEXT_LENGTH} characters.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
 
-REFUSALS: dict[int, Refusal] = {
+ERROR_RULES: dict[int, ErrorRule] = {
     400: _TEXT,
     401: _RECONNECT,
     403: _RECONNECT,
@@ -31,7 +31,7 @@ REFUSALS: dict[int, Refusal] = {
 }
 
 
-class Discord(Notice):
+class Discord(NoticeProvider):
     """Posts a notice to the channel of the webhook; `outgoing.to` is not used."""
 
     name = "discord"
@@ -39,33 +39,33 @@ class Discord(Notice):
     setting = "DISCORD_WEBHOOK_URL"
     query = "wait=true"
 
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Post the text, mentioning nobody; the receipt's id is the message's."""
-        if not 0 < len(outgoing.body.strip()) <= LONGEST_TEXT:
-            raise InvalidRequest(f"a Discord notice has between 1 and {LONGEST_TEXT} characters")
+        if not 0 < len(outgoing.body.strip()) <= MAX_TEXT_LENGTH:
+            raise InvalidRequest(f"a Discord notice has between 1 and {MAX_TEXT_LENGTH} characters")
         body = json.dumps({"content": outgoing.body, "allowed_mentions": {"parse": []}}).encode()
-        return tries.send(lambda: _receipt(post(self, account, outgoing, body)))
+        return retries.send(lambda: _parse_receipt(post(self, account, outgoing, body)))
 
 
 PROVIDER = Discord()
 
 
-def _receipt(answer: answers.Answer) -> Receipt:
-    if answer.status == 204:
+def _parse_receipt(response: responses.Response) -> Receipt:
+    if response.status == 204:
         return Receipt(None)
-    message_id = text_at(answer.json(), "id")
-    if answer.status == 200 and message_id is not None:
+    message_id = get_text(response.json(), "id")
+    if response.status == 200 and message_id is not None:
         return Receipt(message_id)
-    raise refusal(answer)
+    raise classify_error(response)
 
 
-def refusal(answer: answers.Answer) -> ExecutionError:
+def classify_error(response: responses.Response) -> ExecutionError:
     """The error for any answer but the posted message."""
-    row = REFUSALS.get(answer.status)
+    row = ERROR_RULES.get(response.status)
     if row is None:
-        return answers.unexpected("Discord", answer, effect=True)
-    found = answer.json()
-    code = str(found.get("code", answer.status))
-    wait = found.get("retry_after")
-    asked = answers.seconds_until(str(wait)) if wait is not None else answers.retry_after(answer)
-    return row.raised("Discord", text_at(found, "message") or "", code, asked if row is _SLOW_DOWN else None)
+        return responses.build_unexpected_status_error("Discord", response, effect=True)
+    body = response.json()
+    code = str(body.get("code", response.status))
+    wait = body.get("retry_after")
+    delay = responses.parse_delay_seconds(str(wait)) if wait is not None else responses.parse_retry_after(response)
+    return row.build_error("Discord", get_text(body, "message") or "", code, delay if row is _SLOW_DOWN else None)

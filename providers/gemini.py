@@ -14,24 +14,24 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from providers import answers, wire, writing
-from providers.base import Account, Refusal
-from providers.shapes import at_path, text_at
-from providers.writing import Prompt, Written
+from providers import http_client, responses, text_generation
+from providers.base import Account, ErrorRule
+from providers.text_generation import GeneratedText, Prompt
+from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
 
 LABEL = "Gemini"
 #: Where Google's days begin: a quota of a whole day is full again at midnight there.
 QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
 
-_KEY = Refusal(ConfigurationError, "Check GEMINI_API_KEY.")
-_ACCOUNT = Refusal(ConfigurationError, "Check the region, the billing and the rights of the Google project.")
-_MODEL = Refusal(ConfigurationError, "Check the model's name in this step or GEMINI_MODEL.")
-_REQUEST = Refusal(InvalidRequest, "Correct the prompt or the settings of this step.")
-_SLOW_DOWN = Refusal(RateLimited, "It is asked again when the quota allows.")
+_KEY = ErrorRule(ConfigurationError, "Check GEMINI_API_KEY.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check the region, the billing and the rights of the Google project.")
+_MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or GEMINI_MODEL.")
+_REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It is asked again when the quota allows.")
 
 #: By HTTP status and Google's own status text; "" fits any.
-REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
+ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (400, "API_KEY_INVALID", _KEY),
     (400, "FAILED_PRECONDITION", _ACCOUNT),
     (400, "", _REQUEST),
@@ -40,114 +40,119 @@ REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
     (404, "", _MODEL),
     (413, "", _REQUEST),
     (429, "", _SLOW_DOWN),
-    (499, "", Refusal(ProviderUnavailable, "It is asked again by itself.")),
+    (499, "", ErrorRule(ProviderUnavailable, "It is asked again by itself.")),
 )
 #: Why an answer ended that no further asking would change.
-_REFUSED = frozenset({"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"})
+_BLOCKED_REASONS = frozenset(
+    {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
+)
 
 
 #: Ends that are worth one more try, and only one.
-_BROKEN_OFF = frozenset({"OTHER", "MALFORMED_RESPONSE"})
+_INTERRUPTED_REASONS = frozenset({"OTHER", "MALFORMED_RESPONSE"})
 
 
-def generate(account: Account, prompt: Prompt) -> Written:
+def generate(account: Account, prompt: Prompt) -> GeneratedText:
     """Have a message written; raises an `ExecutionError`, `Blocked` where a safety filter said no."""
-    return writing.write(LABEL, lambda asked: _attempt(account, asked), prompt)
+    return text_generation.generate_text(LABEL, lambda current_prompt: _request_text(account, current_prompt), prompt)
 
 
-def _attempt(account: Account, prompt: Prompt) -> Written:
-    call = wire.Call(
+def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
+    call = http_client.Call(
         label=LABEL,
         method="POST",
         url=f"{account.base_url.rstrip('/')}/models/{quote(prompt.model, safe='')}:generateContent",
-        headers={"x-goog-api-key": account.secret("GEMINI_API_KEY"), "Content-Type": "application/json"},
-        body=json.dumps(_request(prompt)).encode(),
-        read_seconds=writing.READ_SECONDS,
+        headers={"x-goog-api-key": account.require_secret("GEMINI_API_KEY"), "Content-Type": "application/json"},
+        body=json.dumps(_build_payload(prompt)).encode(),
+        read_seconds=text_generation.READ_SECONDS,
     )
-    answer = wire.exchange(call)
-    if answer.status != 200:
-        raise refusal(account, answer)
-    return read_answer(answer.json(), prompt.model)
+    response = http_client.send_request(call)
+    if response.status != 200:
+        raise classify_error(account, response)
+    return parse_response(response.json(), prompt.model)
 
 
-def _request(prompt: Prompt) -> dict[str, Any]:
+def _build_payload(prompt: Prompt) -> dict[str, Any]:
     settings: dict[str, Any] = {"maxOutputTokens": prompt.max_tokens}
     if prompt.temperature is not None:
         settings["temperature"] = prompt.temperature
-    request: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "contents": [{"role": "user", "parts": [{"text": prompt.text}]}],
         "generationConfig": settings,
     }
     if prompt.system:
-        request["systemInstruction"] = {"parts": [{"text": prompt.system}]}
-    return request
+        payload["systemInstruction"] = {"parts": [{"text": prompt.system}]}
+    return payload
 
 
-def read_answer(body: Mapping[str, Any], model: str) -> Written:
+def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
     """The text of a 200; `Blocked`, or `ProviderUnavailable` for what is worth asking again."""
-    blocked = text_at(body, "promptFeedback", "blockReason")
-    if blocked:
-        raise writing.blocked(LABEL, "the prompt", blocked)
-    candidate = at_path(body, "candidates", 0)
-    reason = text_at(candidate, "finishReason")
-    if reason in _REFUSED:
-        raise writing.blocked(LABEL, "its own answer", reason)
-    if reason is None or (reason not in ("STOP", "MAX_TOKENS") and reason not in _BROKEN_OFF):
-        said = f"ended with {reason}" if reason else "was not in the documented form"
-        raise ProviderUnavailable(f"Gemini's answer {said}. It is asked again by itself.", provider_code=reason)
-    return Written(
-        text=_text(candidate),
-        model=text_at(body, "modelVersion") or model,
-        input_tokens=_count(body, "promptTokenCount"),
-        output_tokens=_count(body, "candidatesTokenCount") + _count(body, "thoughtsTokenCount"),
+    block_reason = get_text(body, "promptFeedback", "blockReason")
+    if block_reason:
+        raise text_generation.build_blocked_error(LABEL, "the prompt", block_reason)
+    candidate = get_path(body, "candidates", 0)
+    reason = get_text(candidate, "finishReason")
+    if reason in _BLOCKED_REASONS:
+        raise text_generation.build_blocked_error(LABEL, "its own answer", reason)
+    if reason is None or (reason not in ("STOP", "MAX_TOKENS") and reason not in _INTERRUPTED_REASONS):
+        description = f"ended with {reason}" if reason else "was not in the documented form"
+        raise ProviderUnavailable(f"Gemini's answer {description}. It is asked again by itself.", provider_code=reason)
+    return GeneratedText(
+        text=_join_text(candidate),
+        model=get_text(body, "modelVersion") or model,
+        input_tokens=_read_token_count(body, "promptTokenCount"),
+        output_tokens=_read_token_count(body, "candidatesTokenCount") + _read_token_count(body, "thoughtsTokenCount"),
         finish_reason=reason,
-        ended=writing.BROKEN_OFF if reason in _BROKEN_OFF else reason,
+        outcome=text_generation.INTERRUPTED if reason in _INTERRUPTED_REASONS else reason,
     )
 
 
-def _text(candidate: Any) -> str:
-    parts = at_path(candidate, "content", "parts")
-    spoken = (part for part in (parts if isinstance(parts, list) else []) if not at_path(part, "thought"))
-    return "".join(text_at(part, "text") or "" for part in spoken).strip()
+def _join_text(candidate: Any) -> str:
+    parts = get_path(candidate, "content", "parts")
+    visible_parts = (part for part in (parts if isinstance(parts, list) else []) if not get_path(part, "thought"))
+    return "".join(get_text(part, "text") or "" for part in visible_parts).strip()
 
 
-def _count(body: Mapping[str, Any], name: str) -> int:
-    found = at_path(body, "usageMetadata", name)
-    return found if isinstance(found, int) else 0
+def _read_token_count(body: Mapping[str, Any], name: str) -> int:
+    count = get_path(body, "usageMetadata", name)
+    return count if isinstance(count, int) else 0
 
 
-def refusal(account: Account, answer: answers.Answer) -> ExecutionError:
+def classify_error(account: Account, response: responses.Response) -> ExecutionError:
     """The error for any answer but 200, from the table above."""
-    error = at_path(answer.json(), "error")
-    said = account.hide(text_at(error, "message") or "")
-    names = {text_at(error, "status") or "", *(text_at(one, "reason") or "" for one in _details(error))}
-    for status, name, row in REFUSALS:
-        if answer.status == status and (not name or name in names):
-            wait = _wait(answer, error) if row is _SLOW_DOWN else None
-            return row.raised(LABEL, said, text_at(error, "status") or str(status), wait)
-    return answers.unexpected(LABEL, answer, effect=False)
+    error = get_path(response.json(), "error")
+    message = account.redact(get_text(error, "message") or "")
+    names = {get_text(error, "status") or "", *(get_text(detail, "reason") or "" for detail in _list_details(error))}
+    for status, name, row in ERROR_RULES:
+        if response.status == status and (not name or name in names):
+            wait = _read_quota_delay(response, error) if row is _SLOW_DOWN else None
+            return row.build_error(LABEL, message, get_text(error, "status") or str(status), wait)
+    return responses.build_unexpected_status_error(LABEL, response, effect=False)
 
 
-def _details(error: Any) -> list[Any]:
-    found = at_path(error, "details")
-    return found if isinstance(found, list) else []
+def _list_details(error: Any) -> list[Any]:
+    details = get_path(error, "details")
+    return details if isinstance(details, list) else []
 
 
-def _wait(answer: answers.Answer, error: Any) -> float | None:
+def _read_quota_delay(response: responses.Response, error: Any) -> float | None:
     """Seconds until a quota is open again: of a whole day's until that day is over, whatever else is said."""
-    if any(_is_of_a_day(one) for one in _details(error)):
-        return _until_midnight(datetime.now(QUOTA_ZONE))
-    for one in _details(error):
-        if delay := text_at(one, "retryDelay"):
-            return answers.seconds_until(delay.removesuffix("s"))
-    return answers.retry_after(answer)
+    if any(_is_daily_quota(detail) for detail in _list_details(error)):
+        return _seconds_until_midnight(datetime.now(QUOTA_ZONE))
+    for detail in _list_details(error):
+        if delay := get_text(detail, "retryDelay"):
+            return responses.parse_delay_seconds(delay.removesuffix("s"))
+    return responses.parse_retry_after(response)
 
 
-def _is_of_a_day(detail: Any) -> bool:
-    violations = at_path(detail, "violations")
-    return any("PerDay" in str(at_path(one, "quotaId")) for one in (violations if isinstance(violations, list) else []))
+def _is_daily_quota(detail: Any) -> bool:
+    violations = get_path(detail, "violations")
+    return any(
+        "PerDay" in str(get_path(violation, "quotaId"))
+        for violation in (violations if isinstance(violations, list) else [])
+    )
 
 
-def _until_midnight(now: datetime) -> float:
+def _seconds_until_midnight(now: datetime) -> float:
     tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
     return (tomorrow.astimezone(UTC) - now.astimezone(UTC)).total_seconds()

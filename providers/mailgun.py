@@ -15,18 +15,18 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from urllib3.filepost import encode_multipart_formdata
 
-from providers import answers, tries, wire
-from providers.base import Account, Outgoing, Provider, Receipt, Refusal
+from providers import http_client, responses, retries
+from providers.base import Account, ErrorRule, OutgoingMessage, Provider, Receipt
 from providers.mailgun_callbacks import (
     KEY_VARIABLE,
     SIGNATURE_FIELDS,
-    bare_id,
     read_event,
     read_inbound,
-    replay_token,
+    read_replay_token,
+    strip_angle_brackets,
     verify,
 )
-from providers.shapes import text_at
+from providers.untrusted import get_text
 from rules.errors import (
     ConfigurationError,
     ExecutionError,
@@ -36,22 +36,22 @@ from rules.errors import (
 )
 
 #: Pages of 300 events that a look-up reads before it gives up.
-MOST_PAGES = 20
+MAX_PAGES = 20
 
-_KEY = Refusal(ConfigurationError, "Check MAILGUN_API_KEY and that MAILGUN_BASE_URL is the region of the domain.")
-_SENDER = Refusal(ConfigurationError, "Verify or activate the sending domain in Mailgun, then try again.")
-_PLAN = Refusal(ConfigurationError, "Check the plan and the billing of the Mailgun account.")
-_REQUEST = Refusal(InvalidRequest, "Correct the address, the sender or the text of this step.")
-_SLOW_DOWN = Refusal(RateLimited, "It is sent when the limit allows.")
+_KEY = ErrorRule(ConfigurationError, "Check MAILGUN_API_KEY and that MAILGUN_BASE_URL is the region of the domain.")
+_SENDER = ErrorRule(ConfigurationError, "Verify or activate the sending domain in Mailgun, then try again.")
+_PLAN = ErrorRule(ConfigurationError, "Check the plan and the billing of the Mailgun account.")
+_REQUEST = ErrorRule(InvalidRequest, "Correct the address, the sender or the text of this step.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
 
 #: Status, a pattern of the text, and what it means; the first row that fits holds.
-REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
+ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (429, "", _SLOW_DOWN),
     (401, "", _KEY),
     (402, "", _PLAN),
     (403, "", _SENDER),
-    (404, "", Refusal(ConfigurationError, "Check MAILGUN_DOMAIN and its region; a new domain needs a minute.", 60.0)),
-    (413, "", Refusal(InvalidRequest, "Shorten the message: it is larger than Mailgun takes.")),
+    (404, "", ErrorRule(ConfigurationError, "Check MAILGUN_DOMAIN and its region; a new domain needs a minute.", 60.0)),
+    (413, "", ErrorRule(InvalidRequest, "Shorten the message: it is larger than Mailgun takes.")),
     (400, r"not allowed to send|test purposes only|activate your Mailgun account|unverified", _SENDER),
     (400, "", _REQUEST),
 )
@@ -62,35 +62,39 @@ class Mailgun(Provider):
 
     name = "mailgun"
     label = "Mailgun"
-    can_look_up = True
+    can_reconcile = True
 
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Hand the message to Mailgun; the receipt's id is the Message-Id without angle brackets."""
-        body, content_type = encode_multipart_formdata(_fields(account, outgoing))
-        call = wire.Call(
+        body, content_type = encode_multipart_formdata(_build_fields(account, outgoing))
+        call = http_client.Call(
             label=self.label,
             method="POST",
-            url=f"{_domain_url(account)}/messages",
-            headers={**_authorization(account), "Content-Type": content_type},
+            url=f"{_build_domain_url(account)}/messages",
+            headers={**_build_auth_headers(account), "Content-Type": content_type},
             body=body,
             connect_seconds=self.connect_seconds,
             read_seconds=self.read_seconds,
             effect=True,
-            still_ours=outgoing.still_ours,
+            holds_lease=outgoing.holds_lease,
         )
-        return tries.send(lambda: _receipt(account, wire.exchange(call)))
+        return retries.send(lambda: _parse_receipt(account, http_client.send_request(call)))
 
-    def look_up(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:
+    def find_receipt(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:
         """The receipt of the message that carries `key`, from the events of `to` since then, or None."""
         begin = (since - timedelta(minutes=1)).timestamp()
-        asked = {"begin": f"{begin:.3f}", "ascending": "yes", "limit": 300, "event": "accepted"}
-        url: str | None = f"{_domain_url(account)}/events?{urlencode({**asked, **({'recipient': to} if to else {})})}"
-        for _ in range(MOST_PAGES):
-            page = _events_page(account, url)
+        query = {"begin": f"{begin:.3f}", "ascending": "yes", "limit": 300, "event": "accepted"}
+        url: str | None = (
+            f"{_build_domain_url(account)}/events?{urlencode({**query, **({'recipient': to} if to else {})})}"
+        )
+        for _ in range(MAX_PAGES):
+            page = _fetch_events_page(account, url)
             for event in page["items"]:
-                if text_at(event, "user-variables", KEY_VARIABLE) == key:
-                    return Receipt(bare_id(text_at(event, "message", "headers", "message-id")), {"lookedUp": True})
-            url = _next_page(account, page)
+                if get_text(event, "user-variables", KEY_VARIABLE) == key:
+                    return Receipt(
+                        strip_angle_brackets(get_text(event, "message", "headers", "message-id")), {"lookedUp": True}
+                    )
+            url = _build_next_page_url(account, page)
             if url is None:
                 return None
         raise ProviderUnavailable("Mailgun has more events than a look-up reads; look for the message in its logs.")
@@ -99,33 +103,33 @@ class Mailgun(Provider):
 PROVIDER = Mailgun()
 
 __all__ = [
+    "ERROR_RULES",
     "PROVIDER",
-    "REFUSALS",
     "SIGNATURE_FIELDS",
     "Mailgun",
+    "classify_error",
     "read_event",
     "read_inbound",
-    "refusal",
-    "replay_token",
+    "read_replay_token",
     "verify",
 ]
 
 
-def _domain_url(account: Account) -> str:
-    return f"{account.base_url.rstrip('/')}/v3/{quote(account.secret('MAILGUN_DOMAIN'), safe='')}"
+def _build_domain_url(account: Account) -> str:
+    return f"{account.base_url.rstrip('/')}/v3/{quote(account.require_secret('MAILGUN_DOMAIN'), safe='')}"
 
 
-def _authorization(account: Account) -> dict[str, str]:
-    pair = base64.b64encode(f"api:{account.secret('MAILGUN_API_KEY')}".encode()).decode()
-    return {"Authorization": f"Basic {pair}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    credentials = base64.b64encode(f"api:{account.require_secret('MAILGUN_API_KEY')}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
 
 
-def _fields(account: Account, outgoing: Outgoing) -> list[tuple[str, str]]:
+def _build_fields(account: Account, outgoing: OutgoingMessage) -> list[tuple[str, str]]:
     if outgoing.format not in ("text", "html"):
         raise InvalidRequest(f'an email is sent as text or html, not as "{outgoing.format}"')
     sender = outgoing.sender or account.secrets.get("MAILGUN_FROM")
     fields = [
-        ("from", sender or f"hello@{account.secret('MAILGUN_DOMAIN')}"),
+        ("from", sender or f"hello@{account.require_secret('MAILGUN_DOMAIN')}"),
         ("to", outgoing.to),
         ("subject", outgoing.subject or ""),
         (outgoing.format, outgoing.body),
@@ -140,49 +144,53 @@ def _fields(account: Account, outgoing: Outgoing) -> list[tuple[str, str]]:
     return fields
 
 
-def _receipt(account: Account, answer: answers.Answer) -> Receipt:
-    if answer.status == 200:
-        message_id = answer.json().get("id")
+def _parse_receipt(account: Account, response: responses.Response) -> Receipt:
+    if response.status == 200:
+        message_id = response.json().get("id")
         if not isinstance(message_id, str) or not message_id:
-            raise answers.lost_answer("Mailgun", "answered 200 with something that is not its receipt", "200")
-        return Receipt(bare_id(message_id))
-    raise refusal(account, answer, effect=True)
+            raise responses.build_unknown_outcome(
+                "Mailgun", "answered 200 with something that is not its receipt", "200"
+            )
+        return Receipt(strip_angle_brackets(message_id))
+    raise classify_error(account, response, effect=True)
 
 
-def refusal(account: Account, answer: answers.Answer, *, effect: bool) -> ExecutionError:
+def classify_error(account: Account, response: responses.Response, *, effect: bool) -> ExecutionError:
     """The error for any answer but 200, from the table above."""
-    said = answer.json().get("message")
-    said = account.hide(said if isinstance(said, str) else answer.text)
-    for status, pattern, row in REFUSALS:
-        if answer.status == status and re.search(pattern, said, re.IGNORECASE):
-            return row.raised("Mailgun", said, str(answer.status), _try_again(said) if status == 429 else None)
-    return answers.unexpected("Mailgun", answer, effect=effect)
+    message = response.json().get("message")
+    message = account.redact(message if isinstance(message, str) else response.text)
+    for status, pattern, row in ERROR_RULES:
+        if response.status == status and re.search(pattern, message, re.IGNORECASE):
+            return row.build_error(
+                "Mailgun", message, str(response.status), _parse_try_again(message) if status == 429 else None
+            )
+    return responses.build_unexpected_status_error("Mailgun", response, effect=effect)
 
 
-def _try_again(said: str) -> float | None:
+def _parse_try_again(message: str) -> float | None:
     """Seconds from `try again after 120 seconds` or `try again after Mon, 20 Dec 2021 20:33:21 UTC`."""
-    found = re.search(r"try again after (?:(\d+(?:\.\d+)?) seconds|([^.]*?\d{2}:\d{2}:\d{2} \w+))", said)
-    return answers.seconds_until(found[1] or found[2].replace("UTC", "GMT")) if found else None
+    match = re.search(r"try again after (?:(\d+(?:\.\d+)?) seconds|([^.]*?\d{2}:\d{2}:\d{2} \w+))", message)
+    return responses.parse_delay_seconds(match[1] or match[2].replace("UTC", "GMT")) if match else None
 
 
-def _events_page(account: Account, url: str | None) -> dict[str, Any]:
-    call = wire.Call(label="Mailgun", method="GET", url=url or "", headers=_authorization(account))
+def _fetch_events_page(account: Account, url: str | None) -> dict[str, Any]:
+    call = http_client.Call(label="Mailgun", method="GET", url=url or "", headers=_build_auth_headers(account))
 
-    def page() -> dict[str, Any]:
-        answer = wire.exchange(call)
-        if answer.status != 200:
-            raise refusal(account, answer, effect=False)
-        found = answer.json()
-        if not isinstance(found.get("items"), list):
+    def fetch_page() -> dict[str, Any]:
+        response = http_client.send_request(call)
+        if response.status != 200:
+            raise classify_error(account, response, effect=False)
+        page = response.json()
+        if not isinstance(page.get("items"), list):
             raise ProviderUnavailable("Mailgun's events were not in the documented form; it is asked again.")
-        return found
+        return page
 
-    return tries.read(page)
+    return retries.read(fetch_page)
 
 
-def _next_page(account: Account, page: Mapping[str, Any]) -> str | None:
+def _build_next_page_url(account: Account, page: Mapping[str, Any]) -> str | None:
     """The next page's address on our own base URL: a key must not follow a link to another host."""
-    link = urlsplit(text_at(page, "paging", "next") or "")
+    link = urlsplit(get_text(page, "paging", "next") or "")
     if not page["items"] or not link.path:
         return None
     return f"{account.base_url.rstrip('/')}{link.path}" + (f"?{link.query}" if link.query else "")

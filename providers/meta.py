@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from providers import answers, tries, wire
-from providers.base import Account, Button, Outgoing, Provider, Receipt
-from providers.meta_refusals import ALREADY_REPLIED, code_of, refusal, usage
-from providers.shapes import at_path, text_at
+from providers import http_client, responses, retries
+from providers.base import Account, Button, OutgoingMessage, Provider, Receipt
+from providers.meta_errors import ALREADY_REPLIED, classify_error, read_error_codes, read_usage
+from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RetryableError
 
 #: The secret that every call bears, and the page's or Instagram account's id where messages name none.
@@ -34,22 +34,22 @@ class Graph(Provider):
     read_seconds = 20.0
     replies_edge: str
 
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Hand the message to Meta; the receipt's detail says how much of Meta's limits is used up."""
-        call = wire.Call(
+        call = http_client.Call(
             label=self.label,
             method="POST",
-            url=self._url(account, outgoing),
-            headers={**_authorization(account), "Content-Type": "application/json"},
-            body=json.dumps(self._body(outgoing)).encode(),
+            url=self._build_url(account, outgoing),
+            headers={**_build_auth_headers(account), "Content-Type": "application/json"},
+            body=json.dumps(self._build_body(outgoing)).encode(),
             connect_seconds=self.connect_seconds,
             read_seconds=self.read_seconds,
             effect=True,
-            still_ours=outgoing.still_ours,
+            holds_lease=outgoing.holds_lease,
         )
-        return tries.send(lambda: self._receipt(account, wire.exchange(call)))
+        return retries.send(lambda: self._parse_receipt(account, http_client.send_request(call)))
 
-    def _url(self, account: Account, outgoing: Outgoing) -> str:
+    def _build_url(self, account: Account, outgoing: OutgoingMessage) -> str:
         base = account.base_url.rstrip("/")
         if outgoing.way == "comment_reply":
             return f"{base}/{quote(outgoing.to, safe='')}/{self.replies_edge}"
@@ -57,24 +57,26 @@ class Graph(Provider):
         sender = outgoing.sender or account.secrets.get(ACCOUNT_ID) or "me"
         return f"{base}/{quote(sender, safe='')}/messages"
 
-    def _body(self, outgoing: Outgoing) -> dict[str, Any]:
+    def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
         if not outgoing.body.strip():
             raise InvalidRequest("a direct message needs a text")
         if outgoing.way == "comment_reply":
             return {"message": outgoing.body}
         to = "comment_id" if outgoing.way == "private_reply" else "id"
-        return {"recipient": {to: outgoing.to}, "message": _message(outgoing)}
+        return {"recipient": {to: outgoing.to}, "message": _build_message(outgoing)}
 
-    def _receipt(self, account: Account, answer: answers.Answer) -> Receipt:
-        if answer.status != 200:
-            if code_of(answer) == ALREADY_REPLIED:
+    def _parse_receipt(self, account: Account, response: responses.Response) -> Receipt:
+        if response.status != 200:
+            if read_error_codes(response) == ALREADY_REPLIED:
                 return Receipt(None, {"alreadySent": True})
-            raise refusal(account, self.label, answer, effect=True)
-        message_id = text_at(answer.json(), "message_id") or text_at(answer.json(), "id")
+            raise classify_error(account, self.label, response, effect=True)
+        message_id = get_text(response.json(), "message_id") or get_text(response.json(), "id")
         if message_id is None:
-            raise answers.lost_answer(self.label, "answered 200 with something that is not its receipt", "200")
-        used = usage(answer)
-        return Receipt(message_id, {"usagePercent": used.percent, "regainSeconds": used.regain_seconds})
+            raise responses.build_unknown_outcome(
+                self.label, "answered 200 with something that is not its receipt", "200"
+            )
+        limits_usage = read_usage(response)
+        return Receipt(message_id, {"usagePercent": limits_usage.percent, "regainSeconds": limits_usage.regain_seconds})
 
 
 class Facebook(Graph):
@@ -84,8 +86,8 @@ class Facebook(Graph):
     label = "Facebook"
     replies_edge = "comments"
 
-    def _body(self, outgoing: Outgoing) -> dict[str, Any]:
-        body = super()._body(outgoing)
+    def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
+        body = super()._build_body(outgoing)
         # Never MESSAGE_TAG: its one tag that opens the window for longer is for what a person wrote.
         return body if outgoing.way == "comment_reply" else {**body, "messaging_type": "RESPONSE"}
 
@@ -102,18 +104,18 @@ FACEBOOK = Facebook()
 INSTAGRAM = Instagram()
 
 
-def _authorization(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.secret(TOKEN)}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Bearer {account.require_secret(TOKEN)}"}
 
 
-def _message(outgoing: Outgoing) -> dict[str, Any]:
+def _build_message(outgoing: OutgoingMessage) -> dict[str, Any]:
     message: dict[str, Any] = {"text": outgoing.body, "metadata": outgoing.key}
     if outgoing.buttons:
         del message["text"]
         template = {
             "template_type": "button",
             "text": outgoing.body,
-            "buttons": [_button(one) for one in outgoing.buttons],
+            "buttons": [_build_button(button) for button in outgoing.buttons],
         }
         message["attachment"] = {"type": "template", "payload": template}
     if outgoing.quick_replies:
@@ -123,50 +125,50 @@ def _message(outgoing: Outgoing) -> dict[str, Any]:
     return message
 
 
-def _button(button: Button) -> dict[str, str]:
+def _build_button(button: Button) -> dict[str, str]:
     if button.url:
         return {"type": "web_url", "title": button.title, "url": button.url}
     return {"type": "postback", "title": button.title, "payload": button.payload or button.title}
 
 
 @dataclass(frozen=True)
-class Follow:
+class FollowStatus:
     """Whether a person follows the account; None where Meta would not say, with its reason in `because`."""
 
     following: bool | None
-    because: str | None = None
+    reason: str | None = None
 
 
-def check_follow(account: Account, person_id: str) -> Follow:
+def check_follow(account: Account, person_id: str) -> FollowStatus:
     """Ask whether a person follows the Instagram account.
 
     Meta says so only of people who have written to the account or used its menu: anything it refuses but the token,
     and anything it leaves out, is an answer nobody knows. Raises what passes by itself, and `ConfigurationError`.
     """
-    call = wire.Call(
+    call = http_client.Call(
         label=INSTAGRAM.label,
         method="GET",
         url=f"{account.base_url.rstrip('/')}/{quote(person_id, safe='')}?fields=username,is_user_follow_business",
-        headers=_authorization(account),
+        headers=_build_auth_headers(account),
         connect_seconds=PROFILE_CONNECT_SECONDS,
         read_seconds=PROFILE_READ_SECONDS,
     )
-    return tries.read(lambda: _follow(account, wire.exchange(call)))
+    return retries.read(lambda: _parse_follow_status(account, http_client.send_request(call)))
 
 
-def _follow(account: Account, answer: answers.Answer) -> Follow:
-    if answer.status != 200:
-        error = refusal(account, INSTAGRAM.label, answer, effect=False)
-        if _is_ours_to_mend(error, answer):
+def _parse_follow_status(account: Account, response: responses.Response) -> FollowStatus:
+    if response.status != 200:
+        error = classify_error(account, INSTAGRAM.label, response, effect=False)
+        if _must_raise(error, response):
             raise error
-        return Follow(None, error.message)
-    found = at_path(answer.json(), "is_user_follow_business")
-    if isinstance(found, bool):
-        return Follow(found)
-    return Follow(None, "Instagram left it out of the person's profile.")
+        return FollowStatus(None, error.message)
+    is_following = get_path(response.json(), "is_user_follow_business")
+    if isinstance(is_following, bool):
+        return FollowStatus(is_following)
+    return FollowStatus(None, "Instagram left it out of the person's profile.")
 
 
-def _is_ours_to_mend(error: ExecutionError, answer: answers.Answer) -> bool:
+def _must_raise(error: ExecutionError, response: responses.Response) -> bool:
     """Without the person's consent Meta answers as it does for a permission that the app lacks: no reason to pause."""
-    is_token = isinstance(error, ConfigurationError) and (code_of(answer)[0] in (190, None))
+    is_token = isinstance(error, ConfigurationError) and (read_error_codes(response)[0] in (190, None))
     return is_token or isinstance(error, RetryableError)

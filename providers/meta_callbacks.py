@@ -17,19 +17,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.base import Callback
-from providers.meta_messages import LONGEST_TEXT, read_messaging
-from providers.shapes import at_path, id_at, moment, text_at
+from providers.meta_messages import MAX_TEXT_LENGTH, read_messaging
+from providers.untrusted import get_id, get_path, get_text, parse_timestamp
 
 #: The channel of each kind of object that a webhook is about.
 CHANNELS = {"instagram": "instagram", "page": "facebook"}
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 
 
-def challenge(query: Mapping[str, str], verify_token: str) -> str | None:
+def answer_challenge(query: Mapping[str, str], verify_token: str) -> str | None:
     """What to answer to the subscription of a webhook; None where it does not know our token."""
-    given = query.get("hub.verify_token", "")
-    knows = bool(verify_token) and hmac.compare_digest(given.encode(), verify_token.encode())
-    return query.get("hub.challenge", "") if knows and query.get("hub.mode") == "subscribe" else None
+    token = query.get("hub.verify_token", "")
+    is_token_valid = bool(verify_token) and hmac.compare_digest(token.encode(), verify_token.encode())
+    return query.get("hub.challenge", "") if is_token_valid and query.get("hub.mode") == "subscribe" else None
 
 
 def verify(signature: str | None, raw: bytes, app_secrets: Sequence[str]) -> bool:
@@ -39,56 +39,56 @@ def verify(signature: str | None, raw: bytes, app_secrets: Sequence[str]) -> boo
     """
     if signature is None or not _SIGNATURE.fullmatch(signature):
         return False
-    given = signature.encode()
-    made = [hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest() for secret in app_secrets if secret]
-    return any(hmac.compare_digest(f"sha256={one}".encode(), given) for one in made)
+    received = signature.encode()
+    digests = [hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest() for secret in app_secrets if secret]
+    return any(hmac.compare_digest(f"sha256={digest}".encode(), received) for digest in digests)
 
 
-def single_events(body: Any) -> Iterator[dict[str, Any]]:
+def split_events(body: Any) -> Iterator[dict[str, Any]]:
     """Each event of a webhook's body, in the order of their times, as a body of its own."""
-    apart = [
-        {"object": told["object"], "entry": [{**_head(entry), **one}]}
-        for told in (body if isinstance(body, list) else [body])
-        if text_at(told, "object") in CHANNELS
-        for entry in _objects(told.get("entry"))
-        for one in _of_entry(entry)
+    events = [
+        {"object": batch["object"], "entry": [{**_copy_entry_header(entry), **event}]}
+        for batch in (body if isinstance(body, list) else [body])
+        if get_text(batch, "object") in CHANNELS
+        for entry in _list_objects(batch.get("entry"))
+        for event in _iterate_entry_events(entry)
     ]
     # Stable: what bears the same time stays in the order in which it was told.
-    yield from sorted(apart, key=_time)
+    yield from sorted(events, key=_read_event_time)
 
 
-def _head(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _copy_entry_header(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: entry[name] for name in ("id", "time") if name in entry}
 
 
-def _of_entry(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _iterate_entry_events(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The events of an entry: a change may stand in the entry itself (Instagram API with Instagram Login)."""
     own = [{"field": entry["field"], "value": entry["value"]}] if {"field", "value"} <= entry.keys() else []
-    for change in itertools.chain(own, _objects(entry.get("changes"))):
+    for change in itertools.chain(own, _list_objects(entry.get("changes"))):
         yield {"changes": [change]}
-    for messaging in _objects(entry.get("messaging")):
+    for messaging in _list_objects(entry.get("messaging")):
         yield {"messaging": [messaging]}
 
 
-def _objects(found: Any) -> list[dict[str, Any]]:
+def _list_objects(value: Any) -> list[dict[str, Any]]:
     """A list's objects; one that stands alone is a list of one."""
-    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
-def _time(single: Mapping[str, Any]) -> float:
-    entry = single["entry"][0]
-    told = moment_at(entry, "messaging", 0, "timestamp") or moment_at(entry, "time")
-    return told.timestamp() if told else 0.0
+def _read_event_time(event: Mapping[str, Any]) -> float:
+    entry = event["entry"][0]
+    occurred_at = get_meta_timestamp(entry, "messaging", 0, "timestamp") or get_meta_timestamp(entry, "time")
+    return occurred_at.timestamp() if occurred_at else 0.0
 
 
-def moment_at(found: Any, *names: str | int) -> datetime | None:
+def get_meta_timestamp(data: Any, *names: str | int) -> datetime | None:
     """Meta's times: milliseconds since 1970 in messages, seconds elsewhere."""
-    number = at_path(found, *names)
-    told = moment(number)
-    if told is not None or not _is_millis(number):
-        return told
+    number = get_path(data, *names)
+    timestamp = parse_timestamp(number)
+    if timestamp is not None or not _is_millis(number):
+        return timestamp
     try:
-        return moment(float(number) / 1000)
+        return parse_timestamp(float(number) / 1000)
     except OverflowError:
         return None
 
@@ -99,75 +99,75 @@ def _is_millis(number: Any) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool)
 
 
-def read_event(single: Mapping[str, Any]) -> Callback | None:
+def read_event(event: Mapping[str, Any]) -> Callback | None:
     """The event of one of `single_events`, or None for one of no concern or not in a documented form.
 
     `provider` is the channel, `address` the person's id, `detail["account"]` the id of our account. Our own comments
     and whatever we say to ourselves is of no concern.
     """
-    channel = CHANNELS.get(str(single.get("object")))
-    entry = at_path(single, "entry", 0)
-    account = id_at(entry, "id")
+    channel = CHANNELS.get(str(event.get("object")))
+    entry = get_path(event, "entry", 0)
+    account = get_id(entry, "id")
     if channel is None or account is None:
         return None
-    change, messaging = at_path(entry, "changes", 0), at_path(entry, "messaging", 0)
-    told = moment_at(messaging, "timestamp") or moment_at(entry, "time") or datetime.now(UTC)
+    change, messaging = get_path(entry, "changes", 0), get_path(entry, "messaging", 0)
+    occurred_at = get_meta_timestamp(messaging, "timestamp") or get_meta_timestamp(entry, "time") or datetime.now(UTC)
     if messaging is not None:
-        return read_messaging(channel, account, messaging, told)
-    name, value = text_at(change, "field"), at_path(change, "value")
+        return read_messaging(channel, account, messaging, occurred_at)
+    name, value = get_text(change, "field"), get_path(change, "value")
     if channel == "instagram" and name in ("comments", "live_comments"):
-        return _comment(channel, account, value, told, live=name == "live_comments")
-    if channel == "facebook" and name == "feed" and text_at(value, "item") == "comment":
-        return _feed(channel, account, value, told)
+        return _parse_comment(channel, account, value, occurred_at, live=name == "live_comments")
+    if channel == "facebook" and name == "feed" and get_text(value, "item") == "comment":
+        return _parse_feed_change(channel, account, value, occurred_at)
     return None
 
 
-def _comment(channel: str, account: str, value: Any, told: datetime, *, live: bool) -> Callback | None:
+def _parse_comment(channel: str, account: str, value: Any, occurred_at: datetime, *, live: bool) -> Callback | None:
     """A comment on Instagram: its id is `comment_id` in one documented form and `id` in the other."""
-    return _commented(
+    return _build_comment_callback(
         channel,
         account,
         value,
-        comment_id=id_at(value, "comment_id") or id_at(value, "id"),
-        text=text_at(value, "text"),
-        media_id=id_at(value, "media", "id"),
-        at=told,
-        detail={"live": live, "adId": id_at(value, "media", "ad_id")},
+        comment_id=get_id(value, "comment_id") or get_id(value, "id"),
+        text=get_text(value, "text"),
+        media_id=get_id(value, "media", "id"),
+        at=occurred_at,
+        detail={"live": live, "adId": get_id(value, "media", "ad_id")},
     )
 
 
-def _feed(channel: str, account: str, value: Any, told: datetime) -> Callback | None:
+def _parse_feed_change(channel: str, account: str, value: Any, occurred_at: datetime) -> Callback | None:
     """A comment on a page's post: added, edited or removed. One that the page hides is still there."""
-    comment_id, verb = id_at(value, "comment_id"), text_at(value, "verb")
-    at = moment_at(value, "created_time") or told
+    comment_id, verb = get_id(value, "comment_id"), get_text(value, "verb")
+    created_at = get_meta_timestamp(value, "created_time") or occurred_at
     if verb == "add":
-        return _commented(
+        return _build_comment_callback(
             channel,
             account,
             value,
             comment_id=comment_id,
-            text=text_at(value, "message"),
-            media_id=id_at(value, "post_id"),
-            at=at,
-            detail={"name": text_at(value, "from", "name")},
+            text=get_text(value, "message"),
+            media_id=get_id(value, "post_id"),
+            at=created_at,
+            detail={"name": get_text(value, "from", "name")},
         )
-    person = id_at(value, "from", "id")
+    person = get_id(value, "from", "id")
     if comment_id is None or person in (None, account) or verb not in ("edited", "remove"):
         return None
     return Callback(
         provider=channel,
-        event_id=f"{account}:comment:{comment_id}:{verb}:{int(told.timestamp())}",
+        event_id=f"{account}:comment:{comment_id}:{verb}:{int(occurred_at.timestamp())}",
         kind="edited" if verb == "edited" else "unsent",
         provider_message_id=comment_id,
         message_key=None,
         address=person,
-        text=(text_at(value, "message") or "")[:LONGEST_TEXT] or None,
-        occurred_at=told,
+        text=(get_text(value, "message") or "")[:MAX_TEXT_LENGTH] or None,
+        occurred_at=occurred_at,
         detail={"account": account, "as": "comment"},
     )
 
 
-def _commented(
+def _build_comment_callback(
     channel: str,
     account: str,
     value: Any,
@@ -178,14 +178,14 @@ def _commented(
     at: datetime,
     detail: Mapping[str, object],
 ) -> Callback | None:
-    person = id_at(value, "from", "id")
+    person = get_id(value, "from", "id")
     if comment_id is None or person is None or person == account:
         return None
-    more = {
+    full_detail = {
         "account": account,
-        "username": text_at(value, "from", "username"),
+        "username": get_text(value, "from", "username"),
         "mediaId": media_id,
-        "parentId": id_at(value, "parent_id"),
+        "parentId": get_id(value, "parent_id"),
         **detail,
     }
     return Callback(
@@ -195,7 +195,7 @@ def _commented(
         provider_message_id=comment_id,
         message_key=None,
         address=person,
-        text=text[:LONGEST_TEXT] if text else None,
+        text=text[:MAX_TEXT_LENGTH] if text else None,
         occurred_at=at,
-        detail={name: found for name, found in more.items() if found not in (None, False)},
+        detail={name: item for name, item in full_detail.items() if item not in (None, False)},
     )

@@ -12,37 +12,43 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from providers.base import Callback, Kind, asks_to_stop
-from providers.shapes import at_path, id_at, text_at
+from providers.base import Callback, CallbackKind, asks_to_stop
+from providers.untrusted import get_id, get_path, get_text
 
 #: How much of what a person wrote is passed on, and how many of a message's attachments.
-LONGEST_TEXT = 20_000
-MOST_ATTACHMENTS = 20
+MAX_TEXT_LENGTH = 20_000
+MAX_ATTACHMENTS = 20
 
 
 #: How often Instagram lets a message be edited.
-MOST_EDITS = 5
+MAX_EDITS = 5
 
 
-def told_of(account: str, mid: str) -> list[str]:
+def list_text_event_ids(account: str, mid: str) -> list[str]:
     """The ids of the events that bear the text of a message."""
-    edits = [f"{account}:edit:{mid}:{number}" for number in range(1, MOST_EDITS + 1)]
+    edits = [f"{account}:edit:{mid}:{number}" for number in range(1, MAX_EDITS + 1)]
     return [f"{account}:message:{mid}", *edits]
 
 
-class _Event:
+class _MessagingEvent:
     """One event with what all kinds need of it."""
 
     def __init__(self, channel: str, account: str, event: Mapping[str, Any], at: datetime) -> None:
         self.channel, self.account, self.event, self.at = channel, account, event, at
-        self.sender, self.recipient = id_at(event, "sender", "id"), id_at(event, "recipient", "id")
+        self.sender, self.recipient = get_id(event, "sender", "id"), get_id(event, "recipient", "id")
 
-    def callback(
-        self, kind: Kind, event: str, mid: str | None, text: str | None = None, key: str | None = None, **detail: object
+    def build_callback(
+        self,
+        kind: CallbackKind,
+        event: str,
+        mid: str | None,
+        text: str | None = None,
+        key: str | None = None,
+        **detail: object,
     ) -> Callback:
         """The callback about the person at the other end. `event` is the same in every repetition."""
         person = self.recipient if self.sender == self.account else self.sender
-        told = {"account": self.account, **detail}
+        full_detail = {"account": self.account, **detail}
         return Callback(
             provider=self.channel,
             event_id=f"{self.account}:{event}",
@@ -50,9 +56,9 @@ class _Event:
             provider_message_id=mid,
             message_key=key,
             address=person,
-            text=text[:LONGEST_TEXT] if text else None,
+            text=text[:MAX_TEXT_LENGTH] if text else None,
             occurred_at=self.at,
-            detail={name: found for name, found in told.items() if found not in (None, [], {})},
+            detail={name: value for name, value in full_detail.items() if value not in (None, [], {})},
         )
 
     @property
@@ -63,110 +69,114 @@ class _Event:
 
 def read_messaging(channel: str, account: str, event: Mapping[str, Any], at: datetime) -> Callback | None:
     """The callback of one messaging event, or None where it is of no concern."""
-    told = _Event(channel, account, event, at)
-    if told.sender is None or told.sender == told.recipient:
+    messaging_event = _MessagingEvent(channel, account, event, at)
+    if messaging_event.sender is None or messaging_event.sender == messaging_event.recipient:
         return None
-    for name, read in _READERS.items():
+    for name, parse in _PARSERS.items():
         if isinstance(event.get(name), dict):
-            return read(told, event[name])
+            return parse(messaging_event, event[name])
     return None
 
 
-def _message(told: _Event, message: Mapping[str, Any]) -> Callback | None:
-    mid, is_ours = id_at(message, "mid"), told.sender == told.account or message.get("is_echo") is True
+def _parse_message(event: _MessagingEvent, message: Mapping[str, Any]) -> Callback | None:
+    mid, is_ours = get_id(message, "mid"), event.sender == event.account or message.get("is_echo") is True
     if mid is None or message.get("is_self") is True:
         return None
     if is_ours:
-        return None if message.get("is_deleted") is True else _echo(told, message, mid)
+        return None if message.get("is_deleted") is True else _parse_echo(event, message, mid)
     if message.get("is_deleted") is True:
-        return told.callback("unsent", f"unsent:{mid}", mid, **{"as": "message"})
-    text = text_at(message, "text")
-    attachments = _attachments(message)
-    is_mention = any(one.get("type") == "story_mention" for one in attachments)
-    story = at_path(message, "reply_to", "story")
+        return event.build_callback("unsent", f"unsent:{mid}", mid, **{"as": "message"})
+    text = get_text(message, "text")
+    attachments = _parse_attachments(message)
+    is_mention = any(attachment.get("type") == "story_mention" for attachment in attachments)
+    story = get_path(message, "reply_to", "story")
     as_ = "story_reply" if isinstance(story, dict) else "story_mention" if is_mention else "message"
-    return told.callback(
+    return event.build_callback(
         "unsubscribed" if asks_to_stop(text) else "replied",
         f"message:{mid}",
         mid,
         text,
         **{"as": as_},
-        payload=text_at(message, "quick_reply", "payload"),
-        story={name: found for name in ("id", "url") if (found := id_at(story, name))},
-        answers=id_at(message, "reply_to", "mid"),
+        payload=get_text(message, "quick_reply", "payload"),
+        story={name: value for name in ("id", "url") if (value := get_id(story, name))},
+        answers=get_id(message, "reply_to", "mid"),
         attachments=attachments,
         unsupported=message.get("is_unsupported") is True or None,
     )
 
 
-def _echo(told: _Event, message: Mapping[str, Any], mid: str) -> Callback:
+def _parse_echo(event: _MessagingEvent, message: Mapping[str, Any], mid: str) -> Callback:
     """What we said, told back: by us, or by a person in the inbox, which only our key or the id tells apart."""
-    said = text_at(message, "text") or text_at(message, "attachments", 0, "payload", "text")
-    return told.callback("echo", f"echo:{mid}", mid, said, text_at(message, "metadata"))
+    text = get_text(message, "text") or get_text(message, "attachments", 0, "payload", "text")
+    return event.build_callback("echo", f"echo:{mid}", mid, text, get_text(message, "metadata"))
 
 
-def _attachments(message: Mapping[str, Any]) -> list[dict[str, str]]:
-    found = message.get("attachments")
-    read = [
-        {name: text for name, text in (("type", text_at(one, "type")), ("url", text_at(one, "payload", "url"))) if text}
-        for one in (found if isinstance(found, list) else [])[:MOST_ATTACHMENTS]
+def _parse_attachments(message: Mapping[str, Any]) -> list[dict[str, str]]:
+    raw_attachments = message.get("attachments")
+    attachments = [
+        {
+            name: text
+            for name, text in (("type", get_text(attachment, "type")), ("url", get_text(attachment, "payload", "url")))
+            if text
+        }
+        for attachment in (raw_attachments if isinstance(raw_attachments, list) else [])[:MAX_ATTACHMENTS]
     ]
-    return [one for one in read if one]
+    return [attachment for attachment in attachments if attachment]
 
 
-def _postback(told: _Event, postback: Mapping[str, Any]) -> Callback | None:
-    if told.sender == told.account:
+def _parse_postback(event: _MessagingEvent, postback: Mapping[str, Any]) -> Callback | None:
+    if event.sender == event.account:
         return None
-    mid = id_at(postback, "mid") or f"postback:{told.fingerprint}"
-    title, payload = text_at(postback, "title"), text_at(postback, "payload")
-    return told.callback("replied", f"postback:{mid}", mid, title, payload=payload, **{"as": "postback"})
+    mid = get_id(postback, "mid") or f"postback:{event.fingerprint}"
+    title, payload = get_text(postback, "title"), get_text(postback, "payload")
+    return event.build_callback("replied", f"postback:{mid}", mid, title, payload=payload, **{"as": "postback"})
 
 
-def _reaction(told: _Event, reaction: Mapping[str, Any]) -> Callback | None:
-    mid = id_at(reaction, "mid")
-    if mid is None or told.sender == told.account:
+def _parse_reaction(event: _MessagingEvent, reaction: Mapping[str, Any]) -> Callback | None:
+    mid = get_id(reaction, "mid")
+    if mid is None or event.sender == event.account:
         return None
-    is_taken_back = text_at(reaction, "action") == "unreact"
-    said = text_at(reaction, "emoji") or text_at(reaction, "reaction")
-    kind: Kind = "unsent" if is_taken_back else "reacted"
+    is_removed = get_text(reaction, "action") == "unreact"
+    text = get_text(reaction, "emoji") or get_text(reaction, "reaction")
+    kind: CallbackKind = "unsent" if is_removed else "reacted"
     # A message has one reaction of a person at a time: it is kept under that name.
-    name = f"reaction:{mid}:{told.sender}"
-    at = int(told.at.timestamp() * 1000)
-    return told.callback(kind, f"{name}:{kind}:{at}", name, said, **{"as": "reaction"})
+    name = f"reaction:{mid}:{event.sender}"
+    at = int(event.at.timestamp() * 1000)
+    return event.build_callback(kind, f"{name}:{kind}:{at}", name, text, **{"as": "reaction"})
 
 
-def _read(told: _Event, read: Mapping[str, Any]) -> Callback | None:
-    mid, until = id_at(read, "mid"), id_at(read, "watermark")
-    if (mid is None and until is None) or told.sender == told.account:
+def _parse_read_receipt(event: _MessagingEvent, read_receipt: Mapping[str, Any]) -> Callback | None:
+    mid, until = get_id(read_receipt, "mid"), get_id(read_receipt, "watermark")
+    if (mid is None and until is None) or event.sender == event.account:
         return None
-    return told.callback("read", f"read:{told.sender}:{mid or until}", mid, until=None if mid else until)
+    return event.build_callback("read", f"read:{event.sender}:{mid or until}", mid, until=None if mid else until)
 
 
-def _delivery(told: _Event, delivery: Mapping[str, Any]) -> Callback | None:
-    found = delivery.get("mids")
-    mids = [one for one in (found if isinstance(found, list) else []) if isinstance(one, str)]
-    until = id_at(delivery, "watermark")
+def _parse_delivery(event: _MessagingEvent, delivery: Mapping[str, Any]) -> Callback | None:
+    raw_mids = delivery.get("mids")
+    mids = [mid for mid in (raw_mids if isinstance(raw_mids, list) else []) if isinstance(mid, str)]
+    until = get_id(delivery, "watermark")
     if not mids and until is None:
         return None
-    name = f"delivery:{told.sender}:{until}:{told.fingerprint}"
+    name = f"delivery:{event.sender}:{until}:{event.fingerprint}"
     first = mids[0] if mids else None
-    return told.callback("delivered", name, first, mids=mids[1:], until=None if mids else until)
+    return event.build_callback("delivered", name, first, mids=mids[1:], until=None if mids else until)
 
 
-def _edit(told: _Event, edit: Mapping[str, Any]) -> Callback | None:
-    mid = id_at(edit, "mid")
-    if mid is None or told.sender == told.account:
+def _parse_edit(event: _MessagingEvent, edit: Mapping[str, Any]) -> Callback | None:
+    mid = get_id(edit, "mid")
+    if mid is None or event.sender == event.account:
         return None
-    number = id_at(edit, "num_edit") or str(int(told.at.timestamp() * 1000))
-    return told.callback("edited", f"edit:{mid}:{number}", mid, text_at(edit, "text"), **{"as": "message"})
+    number = get_id(edit, "num_edit") or str(int(event.at.timestamp() * 1000))
+    return event.build_callback("edited", f"edit:{mid}:{number}", mid, get_text(edit, "text"), **{"as": "message"})
 
 
 #: By the field in which an event's own part stands.
-_READERS = {
-    "message": _message,
-    "postback": _postback,
-    "reaction": _reaction,
-    "read": _read,
-    "delivery": _delivery,
-    "message_edit": _edit,
+_PARSERS = {
+    "message": _parse_message,
+    "postback": _parse_postback,
+    "reaction": _parse_reaction,
+    "read": _parse_read_receipt,
+    "delivery": _parse_delivery,
+    "message_edit": _parse_edit,
 }

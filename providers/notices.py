@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from providers import answers, guarded, wire
-from providers.base import Account, Outgoing, Provider
+from providers import guarded_http, http_client, responses
+from providers.base import Account, OutgoingMessage, Provider
 
 
-class Notice(Provider):
+class NoticeProvider(Provider):
     """A provider whose notices must not hold a worker for long."""
 
     connect_seconds = 3.0
@@ -19,26 +19,28 @@ class Notice(Provider):
     query: ClassVar[str] = ""
 
 
-def post(notice: Notice, account: Account, outgoing: Outgoing, body: bytes) -> answers.Answer:
+def post(provider: NoticeProvider, account: Account, outgoing: OutgoingMessage, body: bytes) -> responses.Response:
     """Post JSON to the webhook of a notice; in the sandbox to its base URL, whatever the setting says.
 
     The address comes from a workspace's owner, so like any webhook it may not lead into a private network.
     """
-    url = account.base_url if account.sandbox else account.secret(notice.setting)
-    call = wire.Call(
-        label=notice.label,
+    url = account.base_url if account.sandbox else account.require_secret(provider.setting)
+    call = http_client.Call(
+        label=provider.label,
         method="POST",
-        url=_with_query(url, notice.query),
+        url=_add_query(url, provider.query),
         headers={"Content-Type": "application/json"},
         body=body,
-        connect_seconds=notice.connect_seconds,
-        read_seconds=notice.read_seconds,
+        connect_seconds=provider.connect_seconds,
+        read_seconds=provider.read_seconds,
         effect=True,
-        still_ours=outgoing.still_ours,
+        holds_lease=outgoing.holds_lease,
     )
-    return wire.exchange(call) if account.sandbox else guarded.exchange(call, account.allowed_networks)
+    return (
+        http_client.send_request(call) if account.sandbox else guarded_http.send_request(call, account.allowed_networks)
+    )
 
 
-def _with_query(url: str, query: str) -> str:
+def _add_query(url: str, query: str) -> str:
     # A Discord address may already name a thread: ?thread_id=…
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers import answers, guarded, wire, writing
-from providers.base import Account, Refusal
-from providers.shapes import at_path, text_at
-from providers.writing import Prompt, Written
+from providers import guarded_http, http_client, responses, text_generation
+from providers.base import Account, ErrorRule
+from providers.text_generation import GeneratedText, Prompt
+from providers.untrusted import get_path, get_text
 from rules.errors import Blocked, ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
 
 LABEL = "The OpenAI-compatible API"
@@ -22,16 +22,16 @@ KEY = "OPENAI_API_KEY"
 #: The host that knows nobody without a key.
 OPENAI_HOST = "api.openai.com"
 
-_KEY = Refusal(ConfigurationError, "Check OPENAI_API_KEY.")
-_ACCOUNT = Refusal(ConfigurationError, "Check the rights and the region of the account.")
-_QUOTA = Refusal(ConfigurationError, "Check the plan and the billing of the account: its quota is used up.")
-_MODEL = Refusal(ConfigurationError, "Check the model's name in this step or OPENAI_MODEL, and OPENAI_BASE_URL.")
-_REQUEST = Refusal(InvalidRequest, "Correct the prompt or the settings of this step.")
-_FILTERED = Refusal(Blocked, "Change the prompt, or give this step a fallback.")
-_SLOW_DOWN = Refusal(RateLimited, "It is asked again when the limit allows.")
+_KEY = ErrorRule(ConfigurationError, "Check OPENAI_API_KEY.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check the rights and the region of the account.")
+_QUOTA = ErrorRule(ConfigurationError, "Check the plan and the billing of the account: its quota is used up.")
+_MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or OPENAI_MODEL, and OPENAI_BASE_URL.")
+_REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
+_FILTERED = ErrorRule(Blocked, "Change the prompt, or give this step a fallback.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It is asked again when the limit allows.")
 
 #: By HTTP status and the error's code or type; "" fits any.
-REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
+ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (400, "content_filter", _FILTERED),
     (400, "content_policy_violation", _FILTERED),
     (400, "model_not_found", _MODEL),
@@ -46,12 +46,12 @@ REFUSALS: tuple[tuple[int, str, Refusal], ...] = (
     (429, "billing_hard_limit_reached", _QUOTA),
     (429, "", _SLOW_DOWN),
 )
-_ENDS = {"stop": writing.WHOLE, "length": writing.CUT_SHORT}
+_OUTCOMES = {"stop": text_generation.COMPLETE, "length": text_generation.TRUNCATED}
 
 
-def generate(account: Account, prompt: Prompt) -> Written:
+def generate(account: Account, prompt: Prompt) -> GeneratedText:
     """Have a message written; raises an `ExecutionError`, `Blocked` where a filter said no."""
-    return writing.write(LABEL, lambda asked: _attempt(account, asked), prompt)
+    return text_generation.generate_text(LABEL, lambda current_prompt: _request_text(account, current_prompt), prompt)
 
 
 def needs_key(base_url: str) -> bool:
@@ -59,71 +59,75 @@ def needs_key(base_url: str) -> bool:
     return urlsplit(base_url).hostname == OPENAI_HOST
 
 
-def _attempt(account: Account, prompt: Prompt) -> Written:
-    call = wire.Call(
+def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
+    call = http_client.Call(
         label=LABEL,
         method="POST",
         url=f"{account.base_url.rstrip('/')}/chat/completions",
-        headers={"Content-Type": "application/json", **_authorization(account)},
-        body=json.dumps(_request(prompt, account.base_url)).encode(),
-        read_seconds=writing.READ_SECONDS,
+        headers={"Content-Type": "application/json", **_build_auth_headers(account)},
+        body=json.dumps(_build_payload(prompt, account.base_url)).encode(),
+        read_seconds=text_generation.READ_SECONDS,
     )
     is_guarded = account.guarded and not account.sandbox
-    answer = guarded.exchange(call, account.allowed_networks) if is_guarded else wire.exchange(call)
-    if answer.status != 200:
-        raise refusal(account, answer)
-    return read_answer(answer.json(), prompt.model)
+    response = (
+        guarded_http.send_request(call, account.allowed_networks) if is_guarded else http_client.send_request(call)
+    )
+    if response.status != 200:
+        raise classify_error(account, response)
+    return parse_response(response.json(), prompt.model)
 
 
-def _authorization(account: Account) -> dict[str, str]:
-    key = account.secret(KEY) if needs_key(account.base_url) else account.secrets.get(KEY)
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    key = account.require_secret(KEY) if needs_key(account.base_url) else account.secrets.get(KEY)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _request(prompt: Prompt, base_url: str) -> dict[str, Any]:
+def _build_payload(prompt: Prompt, base_url: str) -> dict[str, Any]:
     turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
     # OpenAI's newer models refuse the older name, which is the one that servers of one's own know.
     budget = "max_completion_tokens" if needs_key(base_url) else "max_tokens"
-    request: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "model": prompt.model,
         "messages": [*turns, {"role": "user", "content": prompt.text}],
         budget: prompt.max_tokens,
     }
-    return request if prompt.temperature is None else {**request, "temperature": prompt.temperature}
+    return payload if prompt.temperature is None else {**payload, "temperature": prompt.temperature}
 
 
-def read_answer(body: Mapping[str, Any], model: str) -> Written:
+def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
     """The text of a 200; `Blocked`, or `ProviderUnavailable` for what is worth asking again."""
-    choice = at_path(body, "choices", 0)
-    message, reason = at_path(choice, "message"), text_at(choice, "finish_reason")
+    choice = get_path(body, "choices", 0)
+    message, reason = get_path(choice, "message"), get_text(choice, "finish_reason")
     if reason == "content_filter":
-        raise writing.blocked(LABEL, "its own answer", reason)
-    if refused := text_at(message, "refusal"):
-        raise Blocked(f"The model refused to write this ({refused[:200]}). {_FILTERED.remedy}", provider_code="refusal")
+        raise text_generation.build_blocked_error(LABEL, "its own answer", reason)
+    if refusal_text := get_text(message, "refusal"):
+        raise Blocked(
+            f"The model refused to write this ({refusal_text[:200]}). {_FILTERED.remedy}", provider_code="refusal"
+        )
     if not isinstance(message, dict) or reason is None:
         raise ProviderUnavailable(f"{LABEL} answered in another form than documented. It is asked again by itself.")
-    return Written(
-        text=(text_at(message, "content") or "").strip(),
-        model=text_at(body, "model") or model,
-        input_tokens=_count(body, "prompt_tokens"),
-        output_tokens=_count(body, "completion_tokens"),
+    return GeneratedText(
+        text=(get_text(message, "content") or "").strip(),
+        model=get_text(body, "model") or model,
+        input_tokens=_read_token_count(body, "prompt_tokens"),
+        output_tokens=_read_token_count(body, "completion_tokens"),
         finish_reason=reason,
-        ended=_ENDS.get(reason, writing.BROKEN_OFF),
+        outcome=_OUTCOMES.get(reason, text_generation.INTERRUPTED),
     )
 
 
-def _count(body: Mapping[str, Any], name: str) -> int:
-    found = at_path(body, "usage", name)
-    return found if isinstance(found, int) else 0
+def _read_token_count(body: Mapping[str, Any], name: str) -> int:
+    count = get_path(body, "usage", name)
+    return count if isinstance(count, int) else 0
 
 
-def refusal(account: Account, answer: answers.Answer) -> ExecutionError:
+def classify_error(account: Account, response: responses.Response) -> ExecutionError:
     """The error for any answer but 200, from the table above."""
-    error = at_path(answer.json(), "error")
-    said = account.hide(text_at(error, "message") or (error if isinstance(error, str) else ""))
-    names = {text_at(error, "code") or "", text_at(error, "type") or ""}
-    for status, name, row in REFUSALS:
-        if answer.status == status and (not name or name in names):
-            wait = answers.retry_after(answer) if row is _SLOW_DOWN else None
-            return row.raised(LABEL, said, text_at(error, "code") or str(status), wait)
-    return answers.unexpected(LABEL, answer, effect=False)
+    error = get_path(response.json(), "error")
+    message = account.redact(get_text(error, "message") or (error if isinstance(error, str) else ""))
+    names = {get_text(error, "code") or "", get_text(error, "type") or ""}
+    for status, name, row in ERROR_RULES:
+        if response.status == status and (not name or name in names):
+            wait = responses.parse_retry_after(response) if row is _SLOW_DOWN else None
+            return row.build_error(LABEL, message, get_text(error, "code") or str(status), wait)
+    return responses.build_unexpected_status_error(LABEL, response, effect=False)

@@ -18,9 +18,9 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from providers import answers, tries, wire
-from providers.base import Account, Callback, Kind, Outgoing, Provider, Receipt, Refusal, asks_to_stop
-from providers.shapes import at_path, moment, text_at
+from providers import http_client, responses, retries
+from providers.base import Account, Callback, CallbackKind, ErrorRule, OutgoingMessage, Provider, Receipt, asks_to_stop
+from providers.untrusted import get_path, get_text, parse_timestamp
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -37,18 +37,18 @@ _TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
 #: 64 bytes in base64; of the last character before the padding only two bits count, and the others are zero.
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{85}[AQgw]==")
 
-_ACCOUNT = Refusal(ConfigurationError, "Check TELNYX_API_KEY and the standing and balance of the Telnyx account.")
-_SENDER = Refusal(ConfigurationError, "Check the sending number and the messaging profile in Telnyx.")
-_REQUEST = Refusal(InvalidRequest, "Correct the phone number (E.164, as in +15550100) or the text of this step.")
-_CARRIER = Refusal(ProviderUnavailable, "The carrier refused it for now; it is tried again later.", 300.0)
-_CONTENT = Refusal(Blocked, "The carrier takes the text for spam: change it before sending on.")
-_EXPIRED = Refusal(Expired, "It became too old to be sent; send it again by hand if it still matters.")
-_STOPPED = Refusal(Blocked, "The contact opted out with STOP: no more SMS until they text START.", None, True)
-_BLOCKED = Refusal(Blocked, "A block rule stands between the two numbers; see the messaging profile in Telnyx.")
-_SLOW_DOWN = Refusal(RateLimited, "It is sent when the limit allows.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check TELNYX_API_KEY and the standing and balance of the Telnyx account.")
+_SENDER = ErrorRule(ConfigurationError, "Check the sending number and the messaging profile in Telnyx.")
+_REQUEST = ErrorRule(InvalidRequest, "Correct the phone number (E.164, as in +15550100) or the text of this step.")
+_CARRIER = ErrorRule(ProviderUnavailable, "The carrier refused it for now; it is tried again later.", 300.0)
+_CONTENT = ErrorRule(Blocked, "The carrier takes the text for spam: change it before sending on.")
+_EXPIRED = ErrorRule(Expired, "It became too old to be sent; send it again by hand if it still matters.")
+_STOPPED = ErrorRule(Blocked, "The contact opted out with STOP: no more SMS until they text START.", None, True)
+_BLOCKED = ErrorRule(Blocked, "A block rule stands between the two numbers; see the messaging profile in Telnyx.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
 
 #: What each code means.
-REFUSALS: dict[str, Refusal] = {
+ERROR_RULES: dict[str, ErrorRule] = {
     **dict.fromkeys(("10009", "10010", "20002", "20006", "20012", "20013", "20014", "20100"), _ACCOUNT),
     **dict.fromkeys(("10011", "40011"), _SLOW_DOWN),
     **dict.fromkeys(("10001", "10002", "10015", "10016", "40001", "40008", "40009", "40012"), _REQUEST),
@@ -59,9 +59,9 @@ REFUSALS: dict[str, Refusal] = {
     **dict.fromkeys(("40005", "40014"), _EXPIRED),
     **dict.fromkeys(("40010", "40013", "40100", "40150", "40305", "40306", "40308"), _SENDER),
     **dict.fromkeys(("40311", "40312", "40313", "40314", "40315", "40321", "40329"), _SENDER),
-    "40016": Refusal(RateLimited, "The carrier's daily limit is used up; it is sent on a later day.", 3600.0),
-    "40018": Refusal(RateLimited, "The carrier's limit per minute is used up.", 60.0),
-    "40318": Refusal(RateLimited, "More than four hours of messages wait at Telnyx already.", 1800.0),
+    "40016": ErrorRule(RateLimited, "The carrier's daily limit is used up; it is sent on a later day.", 3600.0),
+    "40018": ErrorRule(RateLimited, "The carrier's limit per minute is used up.", 60.0),
+    "40318": ErrorRule(RateLimited, "More than four hours of messages wait at Telnyx already.", 1800.0),
 }
 #: Errors by which an address shows itself unusable.
 _BAD_ADDRESS = frozenset({"10001", "10002", "10016", "40001", "40008", "40012", "40310"})
@@ -73,73 +73,75 @@ class Telnyx(Provider):
     name = "telnyx"
     label = "Telnyx"
 
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Hand the text to Telnyx; the receipt's detail says how long it queues and in how many parts."""
-        call = wire.Call(
+        call = http_client.Call(
             label=self.label,
             method="POST",
             url=f"{account.base_url.rstrip('/')}/messages",
             headers={
-                "Authorization": f"Bearer {account.secret('TELNYX_API_KEY')}",
+                "Authorization": f"Bearer {account.require_secret('TELNYX_API_KEY')}",
                 "Content-Type": "application/json",
             },
-            body=json.dumps(_request(account, outgoing)).encode(),
+            body=json.dumps(_build_payload(account, outgoing)).encode(),
             connect_seconds=self.connect_seconds,
             read_seconds=self.read_seconds,
             effect=True,
-            still_ours=outgoing.still_ours,
+            holds_lease=outgoing.holds_lease,
         )
-        return tries.send(lambda: _receipt(account, wire.exchange(call)))
+        return retries.send(lambda: _parse_receipt(account, http_client.send_request(call)))
 
 
 PROVIDER = Telnyx()
 
 
-def _request(account: Account, outgoing: Outgoing) -> dict[str, object]:
+def _build_payload(account: Account, outgoing: OutgoingMessage) -> dict[str, object]:
     if not outgoing.body.strip():
         raise InvalidRequest("an SMS needs a text")
-    request: dict[str, object] = {"to": outgoing.to, "text": outgoing.body, "type": "SMS"}
+    payload: dict[str, object] = {"to": outgoing.to, "text": outgoing.body, "type": "SMS"}
     if outgoing.sender:
-        request["from"] = outgoing.sender
+        payload["from"] = outgoing.sender
     profile = account.secrets.get("TELNYX_MESSAGING_PROFILE_ID")
     if profile:
-        request["messaging_profile_id"] = profile
+        payload["messaging_profile_id"] = profile
     elif not outgoing.sender:
-        account.secret("TELNYX_MESSAGING_PROFILE_ID")
-    return request
+        account.require_secret("TELNYX_MESSAGING_PROFILE_ID")
+    return payload
 
 
-def _receipt(account: Account, answer: answers.Answer) -> Receipt:
-    if answer.status not in (200, 201, 202):
-        raise refusal(account, answer)
-    message = answer.json().get("data")
-    message_id = text_at(message, "id")
+def _parse_receipt(account: Account, response: responses.Response) -> Receipt:
+    if response.status not in (200, 201, 202):
+        raise classify_error(account, response)
+    message = response.json().get("data")
+    message_id = get_text(message, "id")
     if message_id is None:
-        raise answers.lost_answer("Telnyx", f"answered {answer.status} with something that is not its receipt", "200")
-    kept = {"parts": at_path(message, "parts"), "waitSeconds": at_path(message, "wait_seconds")}
-    kept["cost"] = at_path(message, "cost", "amount")
-    return Receipt(message_id, {name: value for name, value in kept.items() if value is not None})
+        raise responses.build_unknown_outcome(
+            "Telnyx", f"answered {response.status} with something that is not its receipt", "200"
+        )
+    detail = {"parts": get_path(message, "parts"), "waitSeconds": get_path(message, "wait_seconds")}
+    detail["cost"] = get_path(message, "cost", "amount")
+    return Receipt(message_id, {name: value for name, value in detail.items() if value is not None})
 
 
-def refusal(account: Account, answer: answers.Answer) -> ExecutionError:
+def classify_error(account: Account, response: responses.Response) -> ExecutionError:
     """The error for any answer but a receipt, by the first code that the table knows."""
-    errors = answer.json().get("errors")
+    errors = response.json().get("errors")
     for error in errors if isinstance(errors, list) else []:
-        code, said = str(at_path(error, "code")), _said(error)
-        row = _STOPPED if code == "40300" and "STOP" in said else REFUSALS.get(code)
+        code, message = str(get_path(error, "code")), _format_message(error)
+        row = _STOPPED if code == "40300" and "STOP" in message else ERROR_RULES.get(code)
         if row is not None:
-            wait = answers.retry_after(answer, "x-ratelimit-reset") or answers.retry_after(answer)
-            return row.raised("Telnyx", account.hide(said), code, wait if row is _SLOW_DOWN else None)
-    if answer.status in (401, 403):
-        return _ACCOUNT.raised("Telnyx", "", str(answer.status))
-    if answer.status in (400, 422):
-        said = _said(errors[0]) if isinstance(errors, list) and errors else ""
-        return _REQUEST.raised("Telnyx", account.hide(said), str(answer.status))
-    return answers.unexpected("Telnyx", answer, effect=True)
+            wait = responses.parse_retry_after(response, "x-ratelimit-reset") or responses.parse_retry_after(response)
+            return row.build_error("Telnyx", account.redact(message), code, wait if row is _SLOW_DOWN else None)
+    if response.status in (401, 403):
+        return _ACCOUNT.build_error("Telnyx", "", str(response.status))
+    if response.status in (400, 422):
+        message = _format_message(errors[0]) if isinstance(errors, list) and errors else ""
+        return _REQUEST.build_error("Telnyx", account.redact(message), str(response.status))
+    return responses.build_unexpected_status_error("Telnyx", response, effect=True)
 
 
-def _said(error: Any) -> str:
-    return ": ".join(part for part in (text_at(error, "title"), text_at(error, "detail")) if part)
+def _format_message(error: Any) -> str:
+    return ": ".join(part for part in (get_text(error, "title"), get_text(error, "detail")) if part)
 
 
 def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetime) -> bool:
@@ -161,7 +163,7 @@ def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetim
     return True
 
 
-_FINAL: dict[str, Kind] = {
+_STATUS_KINDS: dict[str, CallbackKind] = {
     "sent": "sent",
     "delivered": "delivered",
     # The carrier sends no receipts: not a failure, and all that will ever be known.
@@ -174,44 +176,44 @@ _FINAL: dict[str, Kind] = {
 
 def read_event(body: Mapping[str, Any]) -> Callback | None:
     """The event of a webhook's body, or None for one that is not ours to follow or not in the documented form."""
-    event = at_path(body, "data")
-    event_id, happened = text_at(event, "id"), moment(at_path(event, "occurred_at"))
-    payload = at_path(event, "payload")
-    if event_id is None or happened is None or not isinstance(payload, dict):
+    event = get_path(body, "data")
+    event_id, occurred_at = get_text(event, "id"), parse_timestamp(get_path(event, "occurred_at"))
+    payload = get_path(event, "payload")
+    if event_id is None or occurred_at is None or not isinstance(payload, dict):
         return None
-    match text_at(event, "event_type"):
+    match get_text(event, "event_type"):
         case "message.received":
-            return _received(event_id, happened, payload)
+            return _parse_inbound_message(event_id, occurred_at, payload)
         case "message.sent" | "message.finalized":
-            return _moved(event_id, happened, payload)
+            return _parse_status_change(event_id, occurred_at, payload)
     return None
 
 
-def _received(event_id: str, happened: datetime, payload: dict[str, Any]) -> Callback | None:
-    sender, text = text_at(payload, "from", "phone_number"), text_at(payload, "text")
+def _parse_inbound_message(event_id: str, occurred_at: datetime, payload: dict[str, Any]) -> Callback | None:
+    sender, text = get_text(payload, "from", "phone_number"), get_text(payload, "text")
     if sender is None:
         return None
-    wants_out = asks_to_stop(text) or (text_at(payload, "autoresponse_type") or "").lower() in ("opt-out", "stop")
+    opts_out = asks_to_stop(text) or (get_text(payload, "autoresponse_type") or "").lower() in ("opt-out", "stop")
     return Callback(
         provider="telnyx",
         event_id=event_id,
-        kind="unsubscribed" if wants_out else "replied",
+        kind="unsubscribed" if opts_out else "replied",
         provider_message_id=None,
         message_key=None,
         address=sender,
         text=text,
-        occurred_at=happened,
-        detail={"messageId": text_at(payload, "id"), "to": text_at(payload, "to", 0, "phone_number")},
+        occurred_at=occurred_at,
+        detail={"messageId": get_text(payload, "id"), "to": get_text(payload, "to", 0, "phone_number")},
     )
 
 
-def _moved(event_id: str, happened: datetime, payload: dict[str, Any]) -> Callback | None:
-    status, message_id = text_at(payload, "to", 0, "status"), text_at(payload, "id")
-    kind = _FINAL.get(status or "")
+def _parse_status_change(event_id: str, occurred_at: datetime, payload: dict[str, Any]) -> Callback | None:
+    status, message_id = get_text(payload, "to", 0, "status"), get_text(payload, "id")
+    kind = _STATUS_KINDS.get(status or "")
     if kind is None or message_id is None:
         return None
-    error = at_path(payload, "errors", 0)
-    code = text_at(error, "code")
+    error = get_path(payload, "errors", 0)
+    code = get_text(error, "code")
     if kind == "failed" and code in _BAD_ADDRESS:
         kind = "bounced"
     return Callback(
@@ -220,9 +222,9 @@ def _moved(event_id: str, happened: datetime, payload: dict[str, Any]) -> Callba
         kind=kind,
         provider_message_id=message_id,
         message_key=None,
-        address=text_at(payload, "to", 0, "phone_number"),
-        text=_said(error) or None,
-        occurred_at=happened,
+        address=get_text(payload, "to", 0, "phone_number"),
+        text=_format_message(error) or None,
+        occurred_at=occurred_at,
         permanent=kind in ("failed", "bounced"),
         detail={name: value for name, value in (("status", status), ("code", code)) if value},
     )

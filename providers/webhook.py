@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from providers import answers, guarded, tries, wire
-from providers.base import Account, Outgoing, Provider, Receipt, Refusal
+from providers import guarded_http, http_client, responses, retries
+from providers.base import Account, ErrorRule, OutgoingMessage, Provider, Receipt
 from rules.errors import (
     AuthRefused,
     ConfigurationError,
@@ -28,24 +28,26 @@ from rules.errors import (
 #: The secret that signs, `whsec_` and base64 of at least 24 bytes.
 SECRET = "WEBHOOK_SIGNING_SECRET"
 
-_LATER = Refusal(ProviderUnavailable, "It is tried again by itself.")
-_AUTH = Refusal(AuthRefused, "Give the receiver this workspace's signing secret, or correct the headers of this step.")
-_GONE = Refusal(InvalidRequest, "The receiver wants no more of these: remove or change the URL of this step.")
-_MOVED = Refusal(InvalidRequest, "Redirects are not followed: set the URL of this step to the final one.")
-_REQUEST = Refusal(InvalidRequest, "Correct the URL or the body of this step.")
+_RETRY_LATER = ErrorRule(ProviderUnavailable, "It is tried again by itself.")
+_AUTH = ErrorRule(
+    AuthRefused, "Give the receiver this workspace's signing secret, or correct the headers of this step."
+)
+_GONE = ErrorRule(InvalidRequest, "The receiver wants no more of these: remove or change the URL of this step.")
+_MOVED = ErrorRule(InvalidRequest, "Redirects are not followed: set the URL of this step to the final one.")
+_REQUEST = ErrorRule(InvalidRequest, "Correct the URL or the body of this step.")
 
 #: By status; every other one in 300-399 is `_MOVED`, in 400-499 `_REQUEST`, from 500 `_LATER`.
-REFUSALS: dict[int, Refusal] = {
+ERROR_RULES: dict[int, ErrorRule] = {
     401: _AUTH,
     403: _AUTH,
     407: _AUTH,
-    408: _LATER,
+    408: _RETRY_LATER,
     410: _GONE,
-    425: _LATER,
-    429: Refusal(RateLimited, "It is sent when the receiver allows."),
+    425: _RETRY_LATER,
+    429: ErrorRule(RateLimited, "It is sent when the receiver allows."),
 }
 
-_OURS = re.compile(r"(?i)host|content-length|transfer-encoding|connection|webhook-.*")
+_RESERVED_HEADERS = re.compile(r"(?i)host|content-length|transfer-encoding|connection|webhook-.*")
 
 
 class SignedWebhook(Provider):
@@ -54,49 +56,53 @@ class SignedWebhook(Provider):
     name = "webhook"
     label = "The webhook's receiver"
 
-    def send(self, account: Account, outgoing: Outgoing) -> Receipt:
+    def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Post it; any 2xx is a receipt, without an id."""
-        return tries.send(lambda: _receipt(_attempt(account, outgoing)))
+        return retries.send(lambda: _parse_receipt(_post_webhook(account, outgoing)))
 
 
 PROVIDER = SignedWebhook()
 
 
-def _attempt(account: Account, outgoing: Outgoing) -> answers.Answer:
+def _post_webhook(account: Account, outgoing: OutgoingMessage) -> responses.Response:
     # Signed anew for each attempt: the timestamp is that of the attempt.
     url = f"{account.base_url.rstrip('/')}/_webhook/{quote(outgoing.to, safe='')}" if account.sandbox else outgoing.to
-    call = wire.Call(
+    call = http_client.Call(
         label=SignedWebhook.label,
         method="POST",
         url=url,
-        headers=_headers(account, outgoing),
+        headers=_build_headers(account, outgoing),
         body=outgoing.body.encode(),
         connect_seconds=PROVIDER.connect_seconds,
         read_seconds=PROVIDER.read_seconds,
         effect=True,
-        still_ours=outgoing.still_ours,
+        holds_lease=outgoing.holds_lease,
     )
-    return wire.exchange(call) if account.sandbox else guarded.exchange(call, account.allowed_networks)
+    return (
+        http_client.send_request(call) if account.sandbox else guarded_http.send_request(call, account.allowed_networks)
+    )
 
 
-def _headers(account: Account, outgoing: Outgoing) -> dict[str, str]:
+def _build_headers(account: Account, outgoing: OutgoingMessage) -> dict[str, str]:
     headers = {"Content-Type": "application/json" if _is_json(outgoing.body) else "text/plain; charset=utf-8"}
     for name, value in outgoing.headers.items():
-        if _OURS.fullmatch(name):
+        if _RESERVED_HEADERS.fullmatch(name):
             raise InvalidRequest(f'a webhook sets the header "{name}" itself: remove it from this step')
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
             raise InvalidRequest(f'"{name}" is not a header that can be sent: use plain characters in one line')
-        headers = {kept: text for kept, text in headers.items() if kept.lower() != name.lower()} | {name: value}
-    return headers | signature(account.secret(SECRET), outgoing.key, datetime.now(UTC), outgoing.body)
+        headers = {header: text for header, text in headers.items() if header.lower() != name.lower()} | {name: value}
+    return headers | build_signature_headers(
+        account.require_secret(SECRET), outgoing.key, datetime.now(UTC), outgoing.body
+    )
 
 
-def signature(secret: str, key: str, at: datetime, body: str) -> dict[str, str]:
+def build_signature_headers(secret: str, key: str, at: datetime, body: str) -> dict[str, str]:
     """The three headers of Standard Webhooks for a body; a `ConfigurationError` for a secret that cannot sign."""
     try:
-        signed = Webhook(secret).sign(key, at, body)
+        signature = Webhook(secret).sign(key, at, body)
     except (EmptyWebhookSecretError, binascii.Error, ValueError):
         raise ConfigurationError(f"{SECRET} cannot sign: it must be whsec_ and base64. Make a new one.") from None
-    return {"webhook-id": key, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signed}
+    return {"webhook-id": key, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
 
 
 def _is_json(body: str) -> bool:
@@ -107,16 +113,16 @@ def _is_json(body: str) -> bool:
     return True
 
 
-def _receipt(answer: answers.Answer) -> Receipt:
-    if 200 <= answer.status < 300:
-        return Receipt(None, {"status": answer.status})
-    raise refusal(answer)
+def _parse_receipt(response: responses.Response) -> Receipt:
+    if 200 <= response.status < 300:
+        return Receipt(None, {"status": response.status})
+    raise classify_error(response)
 
 
-def refusal(answer: answers.Answer) -> ExecutionError:
+def classify_error(response: responses.Response) -> ExecutionError:
     """The error for any answer but a 2xx."""
-    row = REFUSALS.get(answer.status)
+    row = ERROR_RULES.get(response.status)
     if row is None:
-        row = _MOVED if answer.status < 400 else _REQUEST if answer.status < 500 else _LATER
-    asked = answers.retry_after(answer) if answer.status in (429, 503) else None
-    return row.raised(SignedWebhook.label, f"status {answer.status}", str(answer.status), asked)
+        row = _MOVED if response.status < 400 else _REQUEST if response.status < 500 else _RETRY_LATER
+    delay = responses.parse_retry_after(response) if response.status in (429, 503) else None
+    return row.build_error(SignedWebhook.label, f"status {response.status}", str(response.status), delay)

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from email_validator import EmailNotValidError, validate_email
 
 from rules import schedule
-from rules.shapes import Choice, Condition, Duration, Flag, Number, OutboundUrl, Shape, Text, Whole
-from rules.structures import Anything, ListOf, MapOf, Nested, Object
+from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
+from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
 
 #: Characters of the longest text that a step may write.
-LONGEST_TEXT = 100_000
+MAX_TEXT_LENGTH = 100_000
 
 _ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]+)>")
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,7}")
@@ -27,82 +27,82 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def _url_fault(text: str) -> str | None:
-    found = re.fullmatch(r"https?://([^/?#\s]+)\S*", text, re.IGNORECASE)
-    if not found:
+def _check_url(text: str) -> str | None:
+    match = re.fullmatch(r"https?://([^/?#\s]+)\S*", text, re.IGNORECASE)
+    if not match:
         return "must be an http or https URL"
-    return "must not hold a user name or password" if "@" in found[1] else None
+    return "must not hold a user name or password" if "@" in match[1] else None
 
 
-def _sender_fault(text: str) -> str | None:
-    named = _ADDRESS_WITH_NAME.fullmatch(text.strip())
+def _check_sender(text: str) -> str | None:
+    match = _ADDRESS_WITH_NAME.fullmatch(text.strip())
     try:
-        validate_email(named[1] if named else text.strip(), check_deliverability=False, test_environment=True)
+        validate_email(match[1] if match else text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         return 'must be an e-mail address, with or without a name: "Ada <ada@example.com>"'
     return None
 
 
-def _line_fault(text: str) -> str | None:
+def _check_line(text: str) -> str | None:
     return "must be a single line" if "\n" in text or "\r" in text else None
 
 
-def _header_fault(name: str) -> str | None:
+def _check_header_name(name: str) -> str | None:
     return None if _HEADER.fullmatch(name) else "is not the name of a header"
 
 
-def attribute_fault(name: str) -> str | None:
+def check_attribute_name(name: str) -> str | None:
     """What is wrong with the name of a contact's attribute, or None."""
     return None if _NAME.fullmatch(name) else "must be 1 to 64 letters, digits, dots, hyphens or underscores"
 
 
-def event_fault(name: str) -> str | None:
+def check_event_name(name: str) -> str | None:
     """What is wrong with the name of an event, or None."""
     if len(name) <= 100 and _EVENT.fullmatch(name):
         return None
     return 'must be the name of an event such as "contact.created"'
 
 
-def _send_at_fault(text: str) -> str | None:
+def _check_send_at(text: str) -> str | None:
     try:
-        schedule.send_time(text, "UTC", _SOME_MOMENT)
+        schedule.parse_send_time(text, "UTC", _EXAMPLE_TIME)
     except (ValueError, OverflowError):
         return 'must be a time of day such as "09:00" or a moment such as "2026-05-04T09:00:00Z"'
     return None
 
 
-_SOME_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+_EXAMPLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
-_BODY = Text(longest=LONGEST_TEXT, template=True)
-_LINE = Text(longest=1000, template=True, fault=_line_fault)
-_TAG = Text(longest=64, template=True)
+_BODY = Text(max_length=MAX_TEXT_LENGTH, template=True)
+_LINE = Text(max_length=1000, template=True, validator=_check_line)
+_TAG = Text(max_length=64, template=True)
 _URL = Text(
-    longest=2000, template=True, fault=_url_fault, keywords={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}, name="URL"
+    max_length=2000, template=True, validator=_check_url, keywords={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}, name="URL"
 )
-_SENDER = Text(longest=320, template=True, fault=_sender_fault, keywords={"pattern": "@"}, name="address")
-_SEND_AT = Text(longest=200, template=True, fault=_send_at_fault, keywords={"pattern": "[0-9]"}, name="moment")
+_SENDER = Text(max_length=320, template=True, validator=_check_sender, keywords={"pattern": "@"}, name="address")
+_SEND_AT = Text(max_length=200, template=True, validator=_check_send_at, keywords={"pattern": "[0-9]"}, name="moment")
 
 _BUTTON = Object(
     {"title": _LINE, "payload": _LINE, "url": _URL},
     required=frozenset({"title"}),
-    not_together=("payload", "url"),
+    mutually_exclusive=("payload", "url"),
 )
-_RETRY = Object({"max": Whole(0, 3)}, required=frozenset({"max"}))
+_RETRY = Object({"max": Integer(0, 3)}, required=frozenset({"max"}))
 
 #: Fields beside `action` that every step has.
-COMMON: dict[str, Shape] = {
-    "id": Text(longest=64),
-    "action": Text(longest=64),
+COMMON: dict[str, FieldType] = {
+    "id": Text(max_length=64),
+    "action": Text(max_length=64),
     "with": Object({}),
 }
 #: Fields of every outside call, of every call that has an effect, and of every message to the contact.
-_CALL: dict[str, Shape] = {"retry": _RETRY}
-_EFFECT: dict[str, Shape] = {**_CALL, "on_unknown": Choice("on_unknown", ("hold", "resend"))}
-_MESSAGE: dict[str, Shape] = {**_EFFECT, "send_at": _SEND_AT, "review": Flag()}
-_ARMS: dict[str, Shape] = {"then": Nested("steps"), "else": Nested("steps")}
+_CALL: dict[str, FieldType] = {"retry": _RETRY}
+_EFFECT: dict[str, FieldType] = {**_CALL, "on_unknown": Choice("on_unknown", ("hold", "resend"))}
+_MESSAGE: dict[str, FieldType] = {**_EFFECT, "send_at": _SEND_AT, "review": Boolean()}
+_ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 
 #: Fields that may stand under `with` as well as beside `action`; one place is enough.
-EITHER_PLACE = frozenset({"then", "else", "variants", "send_at", "review"})
+MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,15 @@ class Action:
 
     name: str
     purpose: str
-    fields: Mapping[str, Shape] = field(default_factory=dict)
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     #: `generation` or `sending`: the queue of its outside call; None when it makes none.
     queue: str | None = None
     #: `email` or `sms` when it sends to the contact on one fixed channel.
     channel: str | None = None
     #: Its fields next to `action`, beyond those of every step.
-    beside: Mapping[str, Shape] = field(default_factory=dict)
-    required_beside: frozenset[str] = frozenset()
+    step_fields: Mapping[str, FieldType] = field(default_factory=dict)
+    required_step_fields: frozenset[str] = frozenset()
     #: Fields of its output that a later step may read; None when they depend on what was answered.
     outputs: tuple[str, ...] | None = None
     needs_one_field: bool = False
@@ -133,14 +133,14 @@ _TABLE = (
             "prompt": _BODY,
             "system": _BODY,
             "provider": Choice("provider", ("gemini", "openai")),
-            "model": Text(longest=100),
-            "max_tokens": Whole(1, 65_536),
+            "model": Text(max_length=100),
+            "max_tokens": Integer(1, 65_536),
             "temperature": Number(0, 2),
             "fallback": _BODY,
         },
         frozenset({"prompt"}),
         queue="generation",
-        beside=_CALL,
+        step_fields=_CALL,
         outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
     ),
     Action(
@@ -156,7 +156,7 @@ _TABLE = (
         frozenset({"subject", "body"}),
         queue="sending",
         channel="email",
-        beside=_MESSAGE,
+        step_fields=_MESSAGE,
     ),
     Action(
         "send_sms",
@@ -165,7 +165,7 @@ _TABLE = (
         frozenset({"body"}),
         queue="sending",
         channel="sms",
-        beside=_MESSAGE,
+        step_fields=_MESSAGE,
     ),
     Action(
         "send_message",
@@ -174,12 +174,12 @@ _TABLE = (
             "channel": Choice("channel", ("facebook", "instagram")),
             "body": _BODY,
             "as": Choice("kind of message", ("message", "private_reply")),
-            "buttons": ListOf(_BUTTON, most=3),
-            "quick_replies": ListOf(_LINE, most=13),
+            "buttons": ListOf(_BUTTON, max_items=3),
+            "quick_replies": ListOf(_LINE, max_items=13),
         },
         frozenset({"channel", "body"}),
         queue="sending",
-        beside=_MESSAGE,
+        step_fields=_MESSAGE,
     ),
     Action(
         "reply_comment",
@@ -187,36 +187,36 @@ _TABLE = (
         {"body": _BODY, "channel": Choice("channel", ("instagram", "facebook"))},
         frozenset({"body"}),
         queue="sending",
-        beside=_MESSAGE,
+        step_fields=_MESSAGE,
     ),
     Action(
         "check_follow",
         "Ask whether the contact follows the Instagram account.",
         queue="sending",
-        beside=_CALL,
+        step_fields=_CALL,
         outputs=("following", "because"),
     ),
     Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"})),
     Action(
         "wait_until",
         "Wait for an event of the contact: `then` when it comes, `else` after the timeout.",
-        {"event": Text(longest=100, fault=event_fault), "timeout": Duration()},
+        {"event": Text(max_length=100, validator=check_event_name), "timeout": Duration()},
         frozenset({"event", "timeout"}),
-        beside=_ARMS,
+        step_fields=_ARMS,
         outputs=("taken", "event", "timedOut", "until"),
     ),
     Action(
         "branch",
         "Go one of two ways by a condition.",
-        beside={"if": Condition(), **_ARMS},
-        required_beside=frozenset({"if", "then"}),
+        step_fields={"if": Condition(), **_ARMS},
+        required_step_fields=frozenset({"if", "then"}),
         outputs=("taken",),
     ),
     Action(
         "split",
         "Go one of several ways by chance, always the same one for the same contact.",
-        beside={"variants": Nested("variants")},
-        required_beside=frozenset({"variants"}),
+        step_fields={"variants": Nested("variants")},
+        required_step_fields=frozenset({"variants"}),
         outputs=("taken",),
     ),
     Action(
@@ -225,7 +225,7 @@ _TABLE = (
         {
             "add_tags": ListOf(_TAG),
             "remove_tags": ListOf(_TAG),
-            "set": MapOf(Anything(template=True), fault=attribute_fault),
+            "set": MapOf(AnyJson(template=True), validator=check_attribute_name),
         },
         needs_one_field=True,
     ),
@@ -240,12 +240,12 @@ _TABLE = (
         "Post to a URL, signed by Standard Webhooks.",
         {
             "url": OutboundUrl(_URL),
-            "body": Anything(template=True),
-            "headers": MapOf(_LINE, most=20, fault=_header_fault),
+            "body": AnyJson(template=True),
+            "headers": MapOf(_LINE, max_properties=20, validator=_check_header_name),
         },
         frozenset({"url"}),
         queue="sending",
-        beside=_EFFECT,
+        step_fields=_EFFECT,
     ),
     Action(
         "notify",
@@ -253,17 +253,17 @@ _TABLE = (
         {"channel": Choice("channel", ("slack", "discord")), "text": _BODY},
         frozenset({"channel", "text"}),
         queue="sending",
-        beside=_EFFECT,
+        step_fields=_EFFECT,
     ),
     Action("stop", "End the execution here."),
 )
 
-_SELECTOR = Text(longest=500)
-_TABLE_OF_PLAYBOOKS = (
+_SELECTOR = Text(max_length=500)
+_PLAYBOOK_TABLE = (
     Action("replace_text", "Replace a text.", {"selector": _SELECTOR, "text": _LINE}),
     Action("replace_image", "Replace an image.", {"selector": _SELECTOR, "src": _URL}),
     Action("set_attribute", "Set an attribute.", {"selector": _SELECTOR, "name": _LINE, "value": _LINE}),
-    Action("set_style", "Set a style.", {"selector": _SELECTOR, "style": Anything()}),
+    Action("set_style", "Set a style.", {"selector": _SELECTOR, "style": AnyJson()}),
     Action("show", "Show an element.", {"selector": _SELECTOR}),
     Action("hide", "Hide an element.", {"selector": _SELECTOR}),
     Action("insert_banner", "Insert a banner.", {"position": _LINE, "text": _LINE, "url": _URL}),
@@ -272,4 +272,4 @@ _TABLE_OF_PLAYBOOKS = (
 )
 
 #: Every action by its name.
-ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_TABLE_OF_PLAYBOOKS)}
+ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_PLAYBOOK_TABLE)}

@@ -15,14 +15,14 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import BeforeValidator, StringConstraints
 
-from rules.problems import Problem, below, character_fault, kind_of, shortened, unknown
+from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path, shorten
 
 #: How deep objects and lists may stand within each other.
-DEEPEST = 32
+MAX_DEPTH = 32
 #: No number may be farther from 0: more than this is not a number everywhere.
-LARGEST_NUMBER = sys.float_info.max
+MAX_NUMBER = sys.float_info.max
 #: A refusal names so many problems at most.
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -33,20 +33,20 @@ class Body(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
 
 
-Read = TypeVar("Read", bound=Body)
+BodyType = TypeVar("BodyType", bound=Body)
 
 
-def _integral(value: object) -> object:
+def _to_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 #: A whole number, also when it is written 1.0.
-WholeNumber = Annotated[int, BeforeValidator(_integral)]
+WholeNumber = Annotated[int, BeforeValidator(_to_integer)]
 #: A text of one line: a name, a key, a word to search for.
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-def unfit(value: object) -> list[Problem]:
+def find_invalid_values(value: object) -> list[Problem]:
     """What no field may hold, wherever it stands: control characters, endless nesting, numbers beyond all bounds."""
     problems: list[Problem] = []
     _walk(value, "", 1, problems)
@@ -55,67 +55,67 @@ def unfit(value: object) -> list[Problem]:
 
 def _walk(value: object, path: str, depth: int, problems: list[Problem]) -> None:
     """Collect what no field may hold, wherever it stands."""
-    if len(problems) >= MOST_PROBLEMS:
+    if len(problems) >= MAX_PROBLEMS:
         return
     if isinstance(value, str):
-        fault = character_fault(value)
+        fault = check_characters(value)
         if fault:
             problems.append(Problem(path, fault))
-    elif isinstance(value, int | float) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+    elif isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
         problems.append(Problem(path, "is a number beyond what can be kept"))
     elif isinstance(value, dict | list):
         _walk_within(value, path, depth, problems)
 
 
 def _walk_within(value: dict[str, object] | list[object], path: str, depth: int, problems: list[Problem]) -> None:
-    if depth > DEEPEST:
-        problems.append(Problem(path, f"is nested deeper than {DEEPEST} levels"))
+    if depth > MAX_DEPTH:
+        problems.append(Problem(path, f"is nested deeper than {MAX_DEPTH} levels"))
         return
     if isinstance(value, list):
         for index, item in enumerate(value):
             _walk(item, f"{path}[{index}]", depth + 1, problems)
         return
     for name, item in value.items():
-        fault = character_fault(name)
+        fault = check_characters(name)
         if fault:
-            problems.append(Problem(below(path, readable(name)), f"the name {fault}"))
-        _walk(item, below(path, readable(name)), depth + 1, problems)
+            problems.append(Problem(join_path(path, format_name(name)), f"the name {fault}"))
+        _walk(item, join_path(path, format_name(name)), depth + 1, problems)
 
 
-def readable(name: str) -> str:
+def format_name(name: str) -> str:
     """A field's name as it may stand in a path."""
-    return name if _PLAIN_NAME.fullmatch(name) else json.dumps(shortened(name))
+    return name if _PLAIN_NAME.fullmatch(name) else json.dumps(shorten(name))
 
 
-def check(model: type[Read], value: object, path: str = "") -> tuple[Read | None, list[Problem]]:
+def check(model: type[BodyType], value: object, path: str = "") -> tuple[BodyType | None, list[Problem]]:
     """`value` as the model has it, or what is wrong with it, with paths that begin at `path`."""
     if not isinstance(value, dict):
-        return None, [Problem(path, f"must be an object, not {kind_of(value)}")]
+        return None, [Problem(path, f"must be an object, not {describe_type(value)}")]
     try:
         return model.model_validate(value), []
     except pydantic.ValidationError as error:
-        return None, [_problem(model, one, path) for one in error.errors(include_url=False)[:MOST_PROBLEMS]]
+        return None, [_build_problem(model, detail, path) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
 
 
-def _problem(model: type[pydantic.BaseModel], error: Mapping[str, Any], path: str) -> Problem:
-    where = path
+def _build_problem(model: type[pydantic.BaseModel], error: Mapping[str, Any], path: str) -> Problem:
+    location = path
     for part in error["loc"]:
-        where = f"{where}[{part}]" if isinstance(part, int) else below(where, readable(str(part)))
-    return Problem(where, _words(model, error))
+        location = f"{location}[{part}]" if isinstance(part, int) else join_path(location, format_name(str(part)))
+    return Problem(location, _format_message(model, error))
 
 
-def _words(model: type[pydantic.BaseModel], error: Mapping[str, Any]) -> str:
-    kind, limits, given = error["type"], error.get("ctx", {}), error.get("input")
+def _format_message(model: type[pydantic.BaseModel], error: Mapping[str, Any]) -> str:
+    kind, limits, value = error["type"], error.get("ctx", {}), error.get("input")
     if kind == "extra_forbidden":
-        known = {field.alias or name for name, field in model.model_fields.items()} if len(error["loc"]) == 1 else set()
-        return unknown("field", str(error["loc"][-1]), known)
-    fixed = {
+        names = {field.alias or name for name, field in model.model_fields.items()} if len(error["loc"]) == 1 else set()
+        return format_unknown("field", str(error["loc"][-1]), names)
+    messages = {
         "missing": "is required",
-        "string_type": f"must be a text, not {kind_of(given)}",
-        "bool_type": f"must be true or false, not {kind_of(given)}",
-        "int_type": f"must be a whole number, not {kind_of(given)}",
-        "dict_type": f"must be an object, not {kind_of(given)}",
-        "list_type": f"must be a list, not {kind_of(given)}",
+        "string_type": f"must be a text, not {describe_type(value)}",
+        "bool_type": f"must be true or false, not {describe_type(value)}",
+        "int_type": f"must be a whole number, not {describe_type(value)}",
+        "dict_type": f"must be an object, not {describe_type(value)}",
+        "list_type": f"must be a list, not {describe_type(value)}",
         "string_too_short": "must not be empty",
         "string_too_long": f"must have at most {limits.get('max_length')} characters",
         "too_long": f"must have at most {limits.get('max_length')} entries",
@@ -126,4 +126,4 @@ def _words(model: type[pydantic.BaseModel], error: Mapping[str, Any]) -> str:
         "string_pattern_mismatch": "holds characters that are not allowed here",
         "value_error": str(limits.get("error", "")),
     }
-    return fixed.get(kind) or str(error["msg"])
+    return messages.get(kind) or str(error["msg"])

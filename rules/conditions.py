@@ -34,19 +34,19 @@ from liquid.expression import Expression
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from rules.errors import InvalidRequest
-from rules.templating import ENVIRONMENT, Segments, plain_message, segments_of
+from rules.templating import ENVIRONMENT, Segments, extract_segments, format_error
 
 #: Characters a condition may have, and words, signs and brackets: each may cost a few frames of Python's stack.
-LONGEST = 4096
-MOST_TOKENS = 250
+MAX_LENGTH = 4096
+MAX_TOKENS = 250
 
-Test = Callable[[Mapping[str, object]], object]
+Predicate = Callable[[Mapping[str, object]], object]
 
 
-def holds(source: str, facts: Mapping[str, object]) -> bool:
+def evaluate(source: str, facts: Mapping[str, object]) -> bool:
     """Whether the condition holds for these facts. Raises `InvalidRequest` when it is not a condition."""
     try:
-        return truthy(_compiled(source)(facts))
+        return is_truthy(_compile(source)(facts))
     except ValueError as error:
         raise InvalidRequest(f"the condition {source[:200]!r} cannot be read: {error}") from None
 
@@ -54,57 +54,57 @@ def holds(source: str, facts: Mapping[str, object]) -> bool:
 def check(source: str) -> str | None:
     """What is wrong with the condition as a text, or None."""
     try:
-        _compiled(source)
+        _compile(source)
     except ValueError as error:
         return str(error)
     return None
 
 
-def variables(source: str) -> list[Segments]:
+def list_variables(source: str) -> list[Segments]:
     """The variables that a readable condition names, each as its segments: `["contact", "tags"]`."""
-    return list(_named(source))
+    return list(_find_variables(source))
 
 
-def truthy(value: object) -> bool:
+def is_truthy(value: object) -> bool:
     """Liquid's truth: everything but nil and false."""
     return value is not None and value is not False
 
 
 @lru_cache(maxsize=4096)
-def _named(source: str) -> tuple[Segments, ...]:
-    return tuple(segments_of(path) for path in _paths(_parsed(source)))
+def _find_variables(source: str) -> tuple[Segments, ...]:
+    return tuple(extract_segments(path) for path in _find_paths(_parse(source)))
 
 
 @lru_cache(maxsize=4096)
-def _compiled(source: str) -> Test:
-    return _test(_parsed(source))
+def _compile(source: str) -> Predicate:
+    return _build_predicate(_parse(source))
 
 
-def _parsed(source: str) -> Expression:
+def _parse(source: str) -> Expression:
     if not source.strip():
         raise ValueError("must not be empty")
-    if len(source) > LONGEST:
-        raise ValueError(f"must have at most {LONGEST} characters")
+    if len(source) > MAX_LENGTH:
+        raise ValueError(f"must have at most {MAX_LENGTH} characters")
     if "{{" in source or "{%" in source:
         raise ValueError("is a bare expression: write it without {{ }} and {% %}")
     try:
         tokens = list(tokenize(source, Token(TOKEN_EXPRESSION, source, 0, source)))
-        if len(tokens) > MOST_TOKENS:
-            raise ValueError(f"has too many parts (at most {MOST_TOKENS} words and signs)")
+        if len(tokens) > MAX_TOKENS:
+            raise ValueError(f"has too many parts (at most {MAX_TOKENS} words and signs)")
         return BooleanExpression.parse(ENVIRONMENT, TokenStream(iter(tokens))).expression
     except LiquidError as error:
-        raise ValueError(plain_message(error)) from None
+        raise ValueError(format_error(error)) from None
 
 
-def _paths(expression: Expression) -> list[Path]:
-    own = [expression] if isinstance(expression, Path) else []
-    return own + [path for child in expression.children() for path in _paths(child)]
+def _find_paths(expression: Expression) -> list[Path]:
+    paths = [expression] if isinstance(expression, Path) else []
+    return paths + [path for child in expression.children() for path in _find_paths(child)]
 
 
-def _test(expression: Expression) -> Test:
+def _build_predicate(expression: Expression) -> Predicate:
     """The expression as a function of the facts."""
     if isinstance(expression, Path):
-        return _lookup(expression)
+        return _build_lookup(expression)
     if isinstance(expression, Nil):
         return lambda _facts: None
     if isinstance(expression, (Empty, Blank)):
@@ -113,40 +113,40 @@ def _test(expression: Expression) -> Test:
         value = expression.value
         return lambda _facts: value
     if isinstance(expression, LogicalNotExpression):
-        inner = _test(expression.right)
-        return lambda facts: not truthy(inner(facts))
+        inner = _build_predicate(expression.right)
+        return lambda facts: not is_truthy(inner(facts))
     if isinstance(expression, (LogicalAndExpression, LogicalOrExpression)):
-        return _joined(expression)
+        return _build_logical(expression)
     for kind, compare in _COMPARISONS.items():
         if isinstance(expression, kind):
-            return _compared(compare, _test(expression.left), _test(expression.right))
+            return _build_comparison(compare, _build_predicate(expression.left), _build_predicate(expression.right))
     raise ValueError(f"has a part that a condition cannot hold: {expression}")
 
 
-def _joined(expression: LogicalAndExpression | LogicalOrExpression) -> Test:
-    left, right = _test(expression.left), _test(expression.right)
+def _build_logical(expression: LogicalAndExpression | LogicalOrExpression) -> Predicate:
+    left, right = _build_predicate(expression.left), _build_predicate(expression.right)
     if isinstance(expression, LogicalAndExpression):
-        return lambda facts: truthy(left(facts)) and truthy(right(facts))
-    return lambda facts: truthy(left(facts)) or truthy(right(facts))
+        return lambda facts: is_truthy(left(facts)) and is_truthy(right(facts))
+    return lambda facts: is_truthy(left(facts)) or is_truthy(right(facts))
 
 
-def _compared(compare: Callable[[Any, Any], bool], left: Test, right: Test) -> Test:
+def _build_comparison(compare: Callable[[Any, Any], bool], left: Predicate, right: Predicate) -> Predicate:
     return lambda facts: compare(left(facts), right(facts))
 
 
-def _lookup(path: Path) -> Test:
-    keys = [_test(part) if isinstance(part, Path) else part for part in path.path]
+def _build_lookup(path: Path) -> Predicate:
+    keys = [_build_predicate(part) if isinstance(part, Path) else part for part in path.path]
 
-    def look(facts: Mapping[str, object]) -> object:
+    def lookup(facts: Mapping[str, object]) -> object:
         value: object = facts
         for key in keys:
-            value = item(value, key(facts) if callable(key) else key)
+            value = get_item(value, key(facts) if callable(key) else key)
         return value
 
-    return look
+    return lookup
 
 
-def item(value: object, key: object) -> object:
+def get_item(value: object, key: object) -> object:
     """`value.key` as Liquid reads it (`size`, `first` and `last` included); None where there is nothing."""
     if isinstance(value, Mapping) and isinstance(key, str) and key in value:
         return value[key]
@@ -164,29 +164,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _equal(left: object, right: object) -> bool:
+def _is_equal(left: object, right: object) -> bool:
     if isinstance(left, (Empty, Blank)):
         left, right = right, left
     if isinstance(right, Empty):
         return isinstance(left, (str, list, tuple, Mapping)) and not left
     if isinstance(right, Blank):
-        return left is None or left is False or (isinstance(left, (str, list, tuple, Mapping)) and not _stripped(left))
+        return left is None or left is False or (isinstance(left, (str, list, tuple, Mapping)) and not _strip(left))
     if _is_number(left) and _is_number(right):
         return left == right
     return type(left) is type(right) and left == right
 
 
-def _stripped(value: object) -> object:
+def _strip(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
-def _less(left: Any, right: Any) -> bool:
+def _is_less(left: Any, right: Any) -> bool:
     if (isinstance(left, str) and isinstance(right, str)) or (_is_number(left) and _is_number(right)):
         return bool(left < right)
     return False
 
 
-def _at_most(left: Any, right: Any) -> bool:
+def _is_at_most(left: Any, right: Any) -> bool:
     if (isinstance(left, str) and isinstance(right, str)) or (_is_number(left) and _is_number(right)):
         return bool(left <= right)
     return False
@@ -198,16 +198,16 @@ def _contains(left: object, right: object) -> bool:
     if isinstance(left, Mapping):
         return isinstance(right, str) and right in left
     if isinstance(left, (list, tuple)):
-        return any(_equal(one, right) for one in left)
+        return any(_is_equal(element, right) for element in left)
     return False
 
 
 _COMPARISONS: dict[Any, Callable[[Any, Any], bool]] = {
-    EqExpression: _equal,
-    NeExpression: lambda left, right: not _equal(left, right),
-    LtExpression: _less,
-    LeExpression: _at_most,
-    GtExpression: lambda left, right: _less(right, left),
-    GeExpression: lambda left, right: _at_most(right, left),
+    EqExpression: _is_equal,
+    NeExpression: lambda left, right: not _is_equal(left, right),
+    LtExpression: _is_less,
+    LeExpression: _is_at_most,
+    GtExpression: lambda left, right: _is_less(right, left),
+    GeExpression: lambda left, right: _is_at_most(right, left),
     ContainsExpression: _contains,
 }

@@ -15,41 +15,41 @@ from typing import Any
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-from rules.actions import attribute_fault
-from rules.problems import Problem, below, character_fault, kind_of, unknown
-from rules.schedule import zone_named
+from rules.actions import check_attribute_name
+from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path
+from rules.schedule import find_zone
 
-LONGEST_NAME = 200
-MOST_TAGS = 100
-LONGEST_TAG = 64
-LARGEST_ATTRIBUTES_BYTES = 16 * 1024
-DEEPEST_ATTRIBUTES = 4
+MAX_NAME_LENGTH = 200
+MAX_TAGS = 100
+MAX_TAG_LENGTH = 64
+MAX_ATTRIBUTES_BYTES = 16 * 1024
+MAX_ATTRIBUTES_DEPTH = 4
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
-class _Fault(ValueError):
+class _FieldError(ValueError):
     """What is wrong with one field; `below` is where within it."""
 
-    def __init__(self, message: str, below: str = "") -> None:
+    def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
-        self.below = below
+        self.path = path
 
 
 def normalise(fields: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
     """The contact's fields in the words of the database, and what is wrong with the others. Never raises."""
-    regular: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in fields.items():
         if name not in _FIELDS:
-            problems.append(Problem(str(name), unknown("field", str(name), _FIELDS)))
+            problems.append(Problem(str(name), format_unknown("field", str(name), _FIELDS)))
             continue
         column, read = _FIELDS[name]
         try:
-            regular[column] = None if value is None else read(value)
-        except _Fault as fault:
-            problems.append(Problem(f"{name}{fault.below}", str(fault)))
-    return regular, problems
+            columns[column] = None if value is None else read(value)
+        except _FieldError as fault:
+            problems.append(Problem(f"{name}{fault.path}", str(fault)))
+    return columns, problems
 
 
 def normalise_phone(text: str) -> str:
@@ -74,110 +74,110 @@ def normalise_phone(text: str) -> str:
 def normalise_email(text: str) -> str:
     """An e-mail address in lower case, its domain in ASCII; nobody is asked whether it exists. Raises `ValueError`."""
     try:
-        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        address = validate_email(text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         raise ValueError('must be an e-mail address such as "ada@example.com"') from None
-    return f"{found.local_part}@{found.ascii_domain}".lower()
+    return f"{address.local_part}@{address.ascii_domain}".lower()
 
 
-def _text(longest: int) -> Callable[[object], str]:
+def _text_reader(max_length: int) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise _Fault(f"must be a text, not {kind_of(value)}")
-        fault = character_fault(value)
+            raise _FieldError(f"must be a text, not {describe_type(value)}")
+        fault = check_characters(value)
         if fault:
-            raise _Fault(fault)
+            raise _FieldError(fault)
         text = value.strip()
         if not text:
-            raise _Fault("must not be empty; null clears it")
-        if len(text) > longest:
-            raise _Fault(f"must have at most {longest} characters")
+            raise _FieldError("must not be empty; null clears it")
+        if len(text) > max_length:
+            raise _FieldError(f"must have at most {max_length} characters")
         return text
 
     return read
 
 
-def _by(function: Callable[[str], object], longest: int) -> Callable[[object], str]:
+def _converted_text_reader(convert: Callable[[str], object], max_length: int) -> Callable[[object], str]:
     """A text that `function` accepts and may rewrite."""
-    read_text = _text(longest)
+    read_text = _text_reader(max_length)
 
     def read(value: object) -> str:
         text = read_text(value)
         try:
-            return str(function(text))
+            return str(convert(text))
         except ValueError as error:
-            raise _Fault(str(error)) from None
+            raise _FieldError(str(error)) from None
 
     return read
 
 
-def _tags(value: object) -> list[str]:
+def _read_tags(value: object) -> list[str]:
     if not isinstance(value, list):
-        raise _Fault(f"must be a list, not {kind_of(value)}")
-    if len(value) > MOST_TAGS:
-        raise _Fault(f"must have at most {MOST_TAGS} tags, not {len(value)}")
-    read = _text(LONGEST_TAG)
+        raise _FieldError(f"must be a list, not {describe_type(value)}")
+    if len(value) > MAX_TAGS:
+        raise _FieldError(f"must have at most {MAX_TAGS} tags, not {len(value)}")
+    read = _text_reader(MAX_TAG_LENGTH)
     tags = []
     for index, tag in enumerate(value):
         try:
             tags.append(read(tag))
-        except _Fault as fault:
-            raise _Fault(str(fault), f"[{index}]") from None
+        except _FieldError as fault:
+            raise _FieldError(str(fault), f"[{index}]") from None
     return list(dict.fromkeys(tags))
 
 
-def _attributes(value: object) -> dict[str, Any]:
+def _read_attributes(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Fault(f"must be an object, not {kind_of(value)}")
+        raise _FieldError(f"must be an object, not {describe_type(value)}")
     _check_json(value, "", 1)
     for name in value:
-        fault = attribute_fault(name)
+        fault = check_attribute_name(name)
         if fault:
-            raise _Fault(fault, f".{name}")
+            raise _FieldError(fault, f".{name}")
     size = len(json.dumps(value, ensure_ascii=False).encode())
-    if size > LARGEST_ATTRIBUTES_BYTES:
-        raise _Fault(f"must have at most {LARGEST_ATTRIBUTES_BYTES // 1024} KiB")
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise _FieldError(f"must have at most {MAX_ATTRIBUTES_BYTES // 1024} KiB")
     return value
 
 
-def _check_json(value: object, at: str, level: int) -> None:
-    if isinstance(value, (dict, list)) and level > DEEPEST_ATTRIBUTES:
-        raise _Fault(f"must not be nested deeper than {DEEPEST_ATTRIBUTES} levels", at)
-    if isinstance(value, str) and character_fault(value):
-        raise _Fault(str(character_fault(value)), at)
+def _check_json(value: object, path: str, level: int) -> None:
+    if isinstance(value, (dict, list)) and level > MAX_ATTRIBUTES_DEPTH:
+        raise _FieldError(f"must not be nested deeper than {MAX_ATTRIBUTES_DEPTH} levels", path)
+    if isinstance(value, str) and check_characters(value):
+        raise _FieldError(str(check_characters(value)), path)
     if isinstance(value, float) and not math.isfinite(value):
-        raise _Fault("must be a finite number", at)
+        raise _FieldError("must be a finite number", path)
     if isinstance(value, int) and value.bit_length() > 63:
-        raise _Fault("is too large a number", at)
+        raise _FieldError("is too large a number", path)
     if isinstance(value, dict):
-        for name, one in value.items():
-            if not isinstance(name, str) or character_fault(name):
-                raise _Fault("has a field whose name is no plain text", at)
-            _check_json(one, below(at, name) if at else f".{name}", level + 1)
+        for name, item in value.items():
+            if not isinstance(name, str) or check_characters(name):
+                raise _FieldError("has a field whose name is no plain text", path)
+            _check_json(item, join_path(path, name) if path else f".{name}", level + 1)
     elif isinstance(value, list):
-        for index, one in enumerate(value):
-            _check_json(one, f"{at}[{index}]", level + 1)
+        for index, item in enumerate(value):
+            _check_json(item, f"{path}[{index}]", level + 1)
     elif value is not None and not isinstance(value, (str, int, float)):
-        raise _Fault(f"must be JSON, not {kind_of(value)}", at)
+        raise _FieldError(f"must be JSON, not {describe_type(value)}", path)
 
 
-def _zone(text: str) -> str:
-    return zone_named(text).key
+def _read_zone(text: str) -> str:
+    return find_zone(text).key
 
 
 #: Each field of the API: the database's name for it, and how it is read.
 _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
-    "externalId": ("external_id", _text(200)),
-    "firstName": ("first_name", _text(LONGEST_NAME)),
-    "lastName": ("last_name", _text(LONGEST_NAME)),
-    "username": ("username", _text(LONGEST_NAME)),
-    "email": ("email", _by(normalise_email, 320)),
-    "phone": ("phone", _by(normalise_phone, 40)),
-    "facebookId": ("facebook_id", _text(LONGEST_NAME)),
-    "instagramId": ("instagram_id", _text(LONGEST_NAME)),
-    "timezone": ("timezone", _by(_zone, 64)),
-    "tags": ("tags", _tags),
-    "attributes": ("attributes", _attributes),
+    "externalId": ("external_id", _text_reader(200)),
+    "firstName": ("first_name", _text_reader(MAX_NAME_LENGTH)),
+    "lastName": ("last_name", _text_reader(MAX_NAME_LENGTH)),
+    "username": ("username", _text_reader(MAX_NAME_LENGTH)),
+    "email": ("email", _converted_text_reader(normalise_email, 320)),
+    "phone": ("phone", _converted_text_reader(normalise_phone, 40)),
+    "facebookId": ("facebook_id", _text_reader(MAX_NAME_LENGTH)),
+    "instagramId": ("instagram_id", _text_reader(MAX_NAME_LENGTH)),
+    "timezone": ("timezone", _converted_text_reader(_read_zone, 64)),
+    "tags": ("tags", _read_tags),
+    "attributes": ("attributes", _read_attributes),
 }
 
 #: The fields of a contact in the API's words.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rules.actions import ACTIONS, Action
-from rules.reading import DefinitionError, read
+from rules.parsing import DefinitionError, read
 from rules.retries import MAX_RETRIES
-from rules.schedule import DAYS, ActiveHours, seconds, time_of_day
+from rules.schedule import DAYS, ActiveHours, parse_duration, parse_time_of_day
 
 __all__ = [
     "ACTIONS",
@@ -23,16 +23,16 @@ __all__ = [
     "FrequencyCap",
     "Rules",
     "Step",
-    "Trigger",
     "Variant",
     "Workflow",
+    "WorkflowTrigger",
     "parse",
     "read",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
+class WorkflowTrigger:
     """What starts an execution: the type, a condition on contact and payload, and the type's own fields."""
 
     type: str
@@ -42,7 +42,7 @@ class Trigger:
     @property
     def cooldown_seconds(self) -> float:
         """How long a contact who was answered gets no second answer; 0 where there is no such time."""
-        return seconds(self.with_["cooldown"]) if self.with_.get("cooldown") else 0.0
+        return parse_duration(self.with_["cooldown"]) if self.with_.get("cooldown") else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Step:
 class Workflow:
     """An automation's steps with the trigger that starts them and the rules that guard them."""
 
-    trigger: Trigger
+    trigger: WorkflowTrigger
     rules: Rules
     steps: tuple[Step, ...]
 
@@ -140,68 +140,75 @@ def parse(document: Mapping[str, Any]) -> Workflow:
     """The workflow of a valid document."""
     trigger = document["trigger"]
     return Workflow(
-        trigger=Trigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
-        rules=_rules(document.get("rules") or {}),
-        steps=_steps(document["steps"], "facebook" if trigger["type"].startswith("facebook.") else "instagram"),
+        trigger=WorkflowTrigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
+        rules=_parse_rules(document.get("rules") or {}),
+        steps=_parse_steps(document["steps"], "facebook" if trigger["type"].startswith("facebook.") else "instagram"),
     )
 
 
-def _rules(written: Mapping[str, Any]) -> Rules:
-    tags = written.get("tags") or {}
-    cap = written.get("frequency_cap")
-    follow_ups = written.get("follow_ups")
-    hours = written.get("active_hours")
+def _parse_rules(document: Mapping[str, Any]) -> Rules:
+    tags = document.get("tags") or {}
+    cap = document.get("frequency_cap")
+    follow_ups = document.get("follow_ups")
+    hours = document.get("active_hours")
     return Rules(
         tags_all=tuple(tags.get("all", ())),
         tags_any=tuple(tags.get("any", ())),
         tags_none=tuple(tags.get("none", ())),
-        daily_limit=written.get("daily_limit"),
-        contact_daily_limit=written.get("contact_daily_limit"),
-        active_hours=_active_hours(hours) if hours else None,
-        outside_hours=written.get("outside_hours", "skip"),
-        where=written.get("where"),
-        frequency_cap=FrequencyCap(cap["max"], seconds(cap["per"])) if cap else None,
-        reentry=written.get("reentry", "always"),
-        follow_ups=FollowUps(follow_ups["max"], seconds(follow_ups.get("every", "24h"))) if follow_ups else FollowUps(),
+        daily_limit=document.get("daily_limit"),
+        contact_daily_limit=document.get("contact_daily_limit"),
+        active_hours=_parse_active_hours(hours) if hours else None,
+        outside_hours=document.get("outside_hours", "skip"),
+        where=document.get("where"),
+        frequency_cap=FrequencyCap(cap["max"], parse_duration(cap["per"])) if cap else None,
+        reentry=document.get("reentry", "always"),
+        follow_ups=FollowUps(follow_ups["max"], parse_duration(follow_ups.get("every", "24h")))
+        if follow_ups
+        else FollowUps(),
     )
 
 
-def _active_hours(written: Mapping[str, Any]) -> ActiveHours:
+def _parse_active_hours(document: Mapping[str, Any]) -> ActiveHours:
     return ActiveHours(
-        start=time_of_day(written["start"]),
-        end=time_of_day(written["end"]),
-        days=frozenset(DAYS.index(day) for day in written.get("days", DAYS)),
-        timezone=written.get("timezone", "contact"),
+        start=parse_time_of_day(document["start"]),
+        end=parse_time_of_day(document["end"]),
+        days=frozenset(DAYS.index(day) for day in document.get("days", DAYS)),
+        timezone=document.get("timezone", "contact"),
     )
 
 
 #: Fields of a step that have their own place in `Step`, wherever they were written.
-_OWN_PLACE = ("then", "else", "variants", "send_at", "review")
+_MOVED_FIELDS = ("then", "else", "variants", "send_at", "review")
 
 
-def _steps(written: list[Mapping[str, Any]], home: str) -> tuple[Step, ...]:
+def _parse_steps(documents: list[Mapping[str, Any]], default_channel: str) -> tuple[Step, ...]:
     """`home` is the channel of the comments that the trigger brings."""
-    return tuple(_step(one, home) for one in written)
+    return tuple(_parse_step(document, default_channel) for document in documents)
 
 
-def _step(written: Mapping[str, Any], home: str) -> Step:
-    with_ = dict(written.get("with") or {})
-    if written["action"] == "reply_comment":
-        with_.setdefault("channel", home)
-    own = {name: with_.pop(name) for name in _OWN_PLACE if name in with_ and name in ACTIONS[written["action"]].beside}
-    own = {**own, **written}
+def _parse_step(document: Mapping[str, Any], default_channel: str) -> Step:
+    with_ = dict(document.get("with") or {})
+    if document["action"] == "reply_comment":
+        with_.setdefault("channel", default_channel)
+    fields = {
+        name: with_.pop(name)
+        for name in _MOVED_FIELDS
+        if name in with_ and name in ACTIONS[document["action"]].step_fields
+    }
+    fields = {**fields, **document}
     return Step(
-        id=written["id"],
-        action=written["action"],
+        id=document["id"],
+        action=document["action"],
         with_=with_,
-        condition=own.get("if"),
-        then=_steps(own.get("then") or [], home),
-        otherwise=_steps(own.get("else") or [], home),
+        condition=fields.get("if"),
+        then=_parse_steps(fields.get("then") or [], default_channel),
+        otherwise=_parse_steps(fields.get("else") or [], default_channel),
         variants=tuple(
-            Variant(one["name"], one.get("weight", 1), _steps(one["steps"], home)) for one in own.get("variants") or []
+            Variant(variant["name"], variant.get("weight", 1), _parse_steps(variant["steps"], default_channel))
+            for variant in fields.get("variants") or []
         ),
-        retry_max=own.get("retry", {}).get("max", MAX_RETRIES),
-        on_unknown=own.get("on_unknown", "hold"),
-        send_at=own.get("send_at"),
-        review=own.get("review", False),
+        retry_max=fields.get("retry", {}).get("max", MAX_RETRIES),
+        on_unknown=fields.get("on_unknown", "hold"),
+        send_at=fields.get("send_at"),
+        review=fields.get("review", False),
     )

@@ -18,8 +18,8 @@ from typing import Any
 
 from rules import conditions
 from rules.definition import FrequencyCap, Rules
-from rules.facts import moment
-from rules.schedule import DAYS, ActiveHours, opens_at
+from rules.facts import format_time
+from rules.schedule import DAYS, ActiveHours, find_next_opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Facts:
     address: str | None = None
     suppressed: bool = False
     #: Why its provider would not take that message now, as `rules/direct_messages` has it.
-    refused: Skip | None = None
+    delivery_skip: Skip | None = None
     tags: tuple[str, ...] = ()
     #: The variables that `rules.where` sees.
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -75,140 +75,150 @@ class Wait:
 Verdict = Eligible | Skip | Wait
 
 
-def judge(rules: Rules, facts: Facts) -> Verdict:
+def evaluate(rules: Rules, facts: Facts) -> Verdict:
     """The verdict on one round of one execution."""
     if not facts.automation_enabled:
-        return skip("automation_off", True, False, "The automation is switched off")
-    for rule in (_reentry, _reachable, _tags, _where, _frequency_cap, _active_hours, _daily_limits):
+        return build_skip("automation_off", True, False, "The automation is switched off")
+    for rule in (
+        _check_reentry,
+        _check_reachability,
+        _check_tags,
+        _check_condition,
+        _check_frequency_cap,
+        _check_active_hours,
+        _check_daily_limits,
+    ):
         verdict = rule(rules, facts)
         if verdict is not None:
             return verdict
     return Eligible()
 
 
-def skip(rule: str, limit: object, measured: object, words: str) -> Skip:
+def build_skip(rule: str, limit: object, measured: object, message: str) -> Skip:
     """A `Skip` with its detail."""
-    return Skip(rule, {"limit": limit, "measured": measured, "words": words})
+    return Skip(rule, {"limit": limit, "measured": measured, "words": message})
 
 
-def zone_of(hours: ActiveHours, contact_zone: str | None, workspace_zone: str) -> str:
+def resolve_zone(hours: ActiveHours, contact_zone: str | None, workspace_zone: str) -> str:
     """The zone in which active hours are read: the contact's where it has one, else the workspace's, or a fixed one."""
     if hours.timezone == "contact":
         return contact_zone or workspace_zone
     return workspace_zone if hours.timezone == "workspace" else hours.timezone
 
 
-def unreachable(channel: str, address: str | None, suppressed: bool) -> Skip | None:
+def check_reachability(channel: str, address: str | None, suppressed: bool) -> Skip | None:
     """Why the contact cannot be written to on this channel, or None. Asked again right before each send."""
-    name = channel_words(channel)
+    name = format_channel(channel)
     if suppressed:
-        return skip("suppressed", channel, channel, f"The contact must not be written to by {name}")
+        return build_skip("suppressed", channel, channel, f"The contact must not be written to by {name}")
     if not address:
-        return skip("no_address", channel, None, f"The contact has no address for {name}")
+        return build_skip("no_address", channel, None, f"The contact has no address for {name}")
     return None
 
 
-def daily_limit_reached(limit: int, sent: int) -> Skip:
+def build_daily_limit_skip(limit: int, sent: int) -> Skip:
     """The skip when the automation's places of today are taken."""
-    return skip("daily_limit", limit, sent, f"Daily limit: {sent} of {limit} sent today")
+    return build_skip("daily_limit", limit, sent, f"Daily limit: {sent} of {limit} sent today")
 
 
-def contact_daily_limit_reached(limit: int, sent: int) -> Skip:
+def build_contact_daily_limit_skip(limit: int, sent: int) -> Skip:
     """The skip when the contact's places of today are taken."""
-    return skip("contact_daily_limit", limit, sent, f"Daily limit of this contact: {sent} of {limit} sent today")
+    return build_skip("contact_daily_limit", limit, sent, f"Daily limit of this contact: {sent} of {limit} sent today")
 
 
-def frequency_cap_reached(cap: FrequencyCap, sent: int, on_their_way: int = 0) -> Skip:
+def build_frequency_cap_skip(cap: FrequencyCap, sent: int, pending: int = 0) -> Skip:
     """The skip when the contact has been written to often enough, or is about to be."""
-    counted = sent + on_their_way
-    words = f"Frequency cap: {counted} of {cap.max} messages in {spoken(cap.per_seconds)}"
-    if on_their_way:
-        words += f", {on_their_way} of them still on {'its' if on_their_way == 1 else 'their'} way"
-    return skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, counted, words)
+    count = sent + pending
+    message = f"Frequency cap: {count} of {cap.max} messages in {format_duration(cap.per_seconds)}"
+    if pending:
+        message += f", {pending} of them still on {'its' if pending == 1 else 'their'} way"
+    return build_skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, count, message)
 
 
-_CHANNEL_WORDS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
+_CHANNEL_LABELS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
 
 
-def channel_words(channel: str) -> str:
+def format_channel(channel: str) -> str:
     """A channel as people write it."""
-    return _CHANNEL_WORDS.get(channel, channel)
+    return _CHANNEL_LABELS.get(channel, channel)
 
 
-def _reentry(rules: Rules, facts: Facts) -> Skip | None:
+def _check_reentry(rules: Rules, facts: Facts) -> Skip | None:
     if rules.reentry == "after_finish" and facts.in_flight:
-        return skip("reentry", "after_finish", facts.in_flight, "The contact is still in this automation")
+        return build_skip("reentry", "after_finish", facts.in_flight, "The contact is still in this automation")
     if rules.reentry == "once" and facts.entries:
-        return skip("reentry", "once", facts.entries, "The contact has been in this automation before")
+        return build_skip("reentry", "once", facts.entries, "The contact has been in this automation before")
     return None
 
 
-def _reachable(_rules: Rules, facts: Facts) -> Skip | None:
+def _check_reachability(_rules: Rules, facts: Facts) -> Skip | None:
     if not facts.channel:
         return None
-    return unreachable(facts.channel, facts.address, facts.suppressed) or facts.refused
+    return check_reachability(facts.channel, facts.address, facts.suppressed) or facts.delivery_skip
 
 
-def _tags(rules: Rules, facts: Facts) -> Skip | None:
-    own = set(facts.tags)
-    missing = [tag for tag in rules.tags_all if tag not in own]
-    unwanted = [tag for tag in rules.tags_none if tag in own]
+def _check_tags(rules: Rules, facts: Facts) -> Skip | None:
+    contact_tags = set(facts.tags)
+    missing = [tag for tag in rules.tags_all if tag not in contact_tags]
+    excluded = [tag for tag in rules.tags_none if tag in contact_tags]
     if missing:
-        words = f"The contact lacks the tag {_quoted(missing)}"
-    elif rules.tags_any and own.isdisjoint(rules.tags_any):
-        words = f"The contact has none of the tags {_quoted(rules.tags_any)}"
-    elif unwanted:
-        words = f"The contact has the tag {_quoted(unwanted)}"
+        message = f"The contact lacks the tag {_quote_tags(missing)}"
+    elif rules.tags_any and contact_tags.isdisjoint(rules.tags_any):
+        message = f"The contact has none of the tags {_quote_tags(rules.tags_any)}"
+    elif excluded:
+        message = f"The contact has the tag {_quote_tags(excluded)}"
     else:
         return None
     limit = {"all": list(rules.tags_all), "any": list(rules.tags_any), "none": list(rules.tags_none)}
-    return skip("tags", limit, sorted(own), words)
+    return build_skip("tags", limit, sorted(contact_tags), message)
 
 
-def _quoted(tags: list[str] | tuple[str, ...]) -> str:
+def _quote_tags(tags: list[str] | tuple[str, ...]) -> str:
     return ", ".join(f'"{tag}"' for tag in tags)
 
 
-def _where(rules: Rules, facts: Facts) -> Skip | None:
-    if rules.where is None or conditions.holds(rules.where, facts.variables):
+def _check_condition(rules: Rules, facts: Facts) -> Skip | None:
+    if rules.where is None or conditions.evaluate(rules.where, facts.variables):
         return None
-    measured = {_dotted(path): _value(path, facts.variables) for path in conditions.variables(rules.where)}
-    return skip("where", rules.where, measured, f"The condition does not hold: {rules.where}")
+    measured = {
+        _format_path(path): _read_value(path, facts.variables) for path in conditions.list_variables(rules.where)
+    }
+    return build_skip("where", rules.where, measured, f"The condition does not hold: {rules.where}")
 
 
-def _dotted(path: list[object]) -> str:
+def _format_path(path: list[object]) -> str:
     return ".".join(str(part) for part in path)
 
 
-def _value(path: list[object], variables: Mapping[str, Any]) -> object:
+def _read_value(path: list[object], variables: Mapping[str, Any]) -> object:
     value: object = variables
     for part in path:
-        value = conditions.item(value, part)
+        value = conditions.get_item(value, part)
     return value
 
 
-def _frequency_cap(rules: Rules, facts: Facts) -> Skip | None:
+def _check_frequency_cap(rules: Rules, facts: Facts) -> Skip | None:
     cap, sent = rules.frequency_cap, facts.messages_in_window
     if cap is None or sent is None or sent < cap.max:
         return None
-    return frequency_cap_reached(cap, sent)
+    return build_frequency_cap_skip(cap, sent)
 
 
-def spoken(duration_seconds: float) -> str:
+def format_duration(duration_seconds: float) -> str:
     """A duration in words, in the largest unit that leaves no rest: `7 days`."""
     for unit, length in (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60)):
-        count, rest = divmod(int(duration_seconds), length)
-        if count and not rest and not (unit == "week" and count == 1):
+        count, remainder = divmod(int(duration_seconds), length)
+        if count and not remainder and not (unit == "week" and count == 1):
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{int(duration_seconds)} seconds"
 
 
-def _active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
+def _check_active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
     hours = rules.active_hours
     if hours is None:
         return None
-    zone = zone_of(hours, facts.contact_zone, facts.workspace_zone)
-    until = opens_at(hours, zone, facts.now)
+    zone = resolve_zone(hours, facts.contact_zone, facts.workspace_zone)
+    until = find_next_opening(hours, zone, facts.now)
     if until is None:
         return None
     window = f"{hours.start:%H:%M} to {hours.end:%H:%M}"
@@ -218,17 +228,17 @@ def _active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
             "end": f"{hours.end:%H:%M}",
             "days": [DAYS[d] for d in sorted(hours.days)],
         },
-        "measured": {"at": moment(facts.now), "timezone": zone, "opens_at": moment(until)},
+        "measured": {"at": format_time(facts.now), "timezone": zone, "opens_at": format_time(until)},
         "words": f"Outside the active hours {window} ({zone})",
     }
     return Wait(until, "active_hours", detail) if rules.outside_hours == "wait" else Skip("active_hours", detail)
 
 
-def _daily_limits(rules: Rules, facts: Facts) -> Skip | None:
+def _check_daily_limits(rules: Rules, facts: Facts) -> Skip | None:
     limit, sent = rules.daily_limit, facts.sent_today
     if limit is not None and sent is not None and sent >= limit:
-        return daily_limit_reached(limit, sent)
+        return build_daily_limit_skip(limit, sent)
     limit, sent = rules.contact_daily_limit, facts.contact_sent_today
     if limit is not None and sent is not None and sent >= limit:
-        return contact_daily_limit_reached(limit, sent)
+        return build_contact_daily_limit_skip(limit, sent)
     return None

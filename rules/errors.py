@@ -140,10 +140,10 @@ class UnknownOutcome(ExecutionError):
     error_class = "unknown_outcome"
 
 
-def _leaves(cls: type[ExecutionError]) -> list[type[ExecutionError]]:
-    below = [leaf for child in cls.__subclasses__() for leaf in _leaves(child)]
-    return below or [cls]
+def _find_leaves(cls: type[ExecutionError]) -> list[type[ExecutionError]]:
+    leaves = [leaf for child in cls.__subclasses__() for leaf in _find_leaves(child)]
+    return leaves or [cls]
 
 
 #: Every error class by its name, as it stands in `error.class`.
-BY_CLASS: dict[str, type[ExecutionError]] = {leaf.error_class: leaf for leaf in _leaves(ExecutionError)}
+BY_CLASS: dict[str, type[ExecutionError]] = {leaf.error_class: leaf for leaf in _find_leaves(ExecutionError)}

@@ -12,19 +12,19 @@ from typing import Any
 
 from rules.scope import CONTACT
 
-_PLAIN = tuple(name for name in CONTACT if name not in ("id", "tags", "attributes"))
+_CONTACT_COLUMNS = tuple(name for name in CONTACT if name not in ("id", "tags", "attributes"))
 
 
-def contact_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+def build_contact_facts(row: Mapping[str, Any]) -> dict[str, Any]:
     """The variable `contact` of a contact's row, which names its columns as the variables are named."""
-    contact: dict[str, Any] = {name: row.get(name) for name in _PLAIN}
+    contact: dict[str, Any] = {name: row.get(name) for name in _CONTACT_COLUMNS}
     contact["id"] = str(row["id"])
     contact["tags"] = list(row.get("tags") or ())
     contact["attributes"] = dict(row.get("attributes") or {})
     return contact
 
 
-def facts(
+def build_facts(
     *,
     contact: Mapping[str, Any],
     payload: object,
@@ -39,27 +39,27 @@ def facts(
     and may have `follow_up` (0 before the first). `now` becomes a text as in the API: RFC 3339, UTC, whole seconds.
     """
     return {
-        "contact": contact_facts(contact),
+        "contact": build_contact_facts(contact),
         "payload": payload if payload is not None else {},
         "steps": finished,
         "automation": {"id": str(automation["id"]), "name": automation["name"]},
         "execution": {"id": str(execution["id"]), "follow_up": execution.get("follow_up", 0)},
-        "now": moment(now),
+        "now": format_time(now),
     }
 
 
-def trigger_facts(
+def build_trigger_facts(
     *, contact: Mapping[str, Any], payload: object, automation: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """The variables of a trigger's condition, before there is an execution."""
     return {
-        "contact": contact_facts(contact),
+        "contact": build_contact_facts(contact),
         "payload": payload if payload is not None else {},
         "automation": {"id": str(automation["id"]), "name": automation["name"]},
-        "now": moment(now),
+        "now": format_time(now),
     }
 
 
-def moment(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """An aware moment as the API writes it: `2026-05-04T09:00:00Z`."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

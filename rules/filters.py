@@ -17,14 +17,14 @@ from liquid.exceptions import FilterArgumentError
 from liquid.filter import liquid_filter, with_context
 from liquid.undefined import is_undefined
 
-from rules.schedule import zone_named
+from rules.schedule import find_zone
 
 #: Characters or items that one filter may make.
-LARGEST = 1_000_000
+MAX_SIZE = 1_000_000
 
 
-def _refuse_above(size: int) -> None:
-    if size > LARGEST:
+def _check_size(size: int) -> None:
+    if size > MAX_SIZE:
         raise FilterArgumentError("this filter would make too much", token=None)
 
 
@@ -39,16 +39,16 @@ def date(value: Any, layout: str = "%Y-%m-%d", zone: str | None = None, *, conte
         return str(value)
     if value in ("now", "today"):
         value = context.get(["now"], token=None)
-    moment = _moment(value)
+    moment = _parse_time(value)
     if moment is None:
         return "" if value is None else str(value)
     try:
-        return moment.astimezone(zone_named(zone) if zone else UTC).strftime(layout)
+        return moment.astimezone(find_zone(zone) if zone else UTC).strftime(layout)
     except (ValueError, TypeError, OverflowError) as error:
         raise FilterArgumentError(f"date: {error}", token=None) from None
 
 
-def _moment(value: object) -> datetime | None:
+def _parse_time(value: object) -> datetime | None:
     try:
         if isinstance(value, int) and not isinstance(value, bool):
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)
@@ -73,7 +73,7 @@ def as_json(value: object) -> str:
 def replace(value: Any, old: Any, new: Any = "") -> Any:
     """Every `old` in the text replaced by `new`."""
     text, part = str(value), str(old)
-    _refuse_above(len(text) + (text.count(part) if part else len(text) + 1) * len(str(new)))
+    _check_size(len(text) + (text.count(part) if part else len(text) + 1) * len(str(new)))
     return string.replace(value, old, new)
 
 
@@ -86,20 +86,22 @@ def times(value: Any, other: Any) -> Any:
     return math.times(value, other)
 
 
-def _bounded(filter_: Callable[..., Any]) -> Callable[..., Any]:
+def _bound(filter_: Callable[..., Any]) -> Callable[..., Any]:
     """The same filter of lists, which refuses a range (`(1..1000000000)`) of more than `LARGEST` items."""
 
     @wraps(filter_)
-    def bounded(value: Any, *arguments: Any, **named: Any) -> Any:
+    def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(value, range):
-            _refuse_above(len(value))
-        return filter_(value, *arguments, **named)
+            _check_size(len(value))
+        return filter_(value, *arguments, **keywords)
 
     return bounded
 
 
-def of(environment: Environment) -> dict[str, Callable[..., Any]]:
+def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
     """The filters that take the place of the environment's own."""
-    of_lists = {name: own for name, own in environment.filters.items() if own.__module__ == array.__name__}
-    own = {"date": date, "json": as_json, "replace": replace, "times": times}
-    return {**{name: _bounded(filter_) for name, filter_ in of_lists.items()}, **own}
+    list_filters = {
+        name: filter_ for name, filter_ in environment.filters.items() if filter_.__module__ == array.__name__
+    }
+    replacements = {"date": date, "json": as_json, "replace": replace, "times": times}
+    return {**{name: _bound(filter_) for name, filter_ in list_filters.items()}, **replacements}

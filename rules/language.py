@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rules import schedule
-from rules.actions import ACTIONS, COMMON, EITHER_PLACE, Action, event_fault
-from rules.shapes import Choice, Condition, Duration, Flag, Shape, Text, Whole
-from rules.structures import ListOf, MapOf, Nested, Object
+from rules.actions import ACTIONS, COMMON, MOVABLE_FIELDS, Action, check_event_name
+from rules.containers import ListOf, MapOf, Nested, Object
+from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Text
 
 #: Sizes of a definition: steps in all, levels of steps within steps, bytes as JSON.
-MOST_STEPS = 100
-MOST_LEVELS = 8
-MOST_BYTES = 256 * 1024
+MAX_STEPS = 100
+MAX_LEVELS = 8
+MAX_BYTES = 256 * 1024
 
 #: Every type an automation may have.
 AUTOMATION_TYPES = ("workflow", "comment_to_dm", "story_reply", "dm_responder", "playbook", "ai_follow_up")
@@ -26,38 +26,41 @@ AUTOMATION_TYPES = ("workflow", "comment_to_dm", "story_reply", "dm_responder", 
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
-def _as_fault(read: Callable[[str], object]) -> Callable[[str], str | None]:
+def _to_validator(read: Callable[[str], object]) -> Callable[[str], str | None]:
     """What is wrong with a text, from a function that raises `ValueError` saying so."""
 
-    def fault(text: str) -> str | None:
+    def check(text: str) -> str | None:
         try:
             read(text)
         except ValueError as error:
             return str(error)
         return None
 
-    return fault
+    return check
 
 
-def step_id_fault(name: str) -> str | None:
+def check_step_id(name: str) -> str | None:
     """What is wrong with a step's id, or None."""
     if _STEP_ID.fullmatch(name):
         return None
     return "must be letters, digits, _ and -, beginning with a letter or _, at most 64"
 
 
-def _zone_or_word(text: str) -> str | None:
-    return None if text in ("contact", "workspace") else _as_fault(schedule.zone_named)(text)
+def _check_zone(text: str) -> str | None:
+    return None if text in ("contact", "workspace") else _to_validator(schedule.find_zone)(text)
 
 
 _TIME = Text(
-    longest=5, fault=_as_fault(schedule.time_of_day), keywords={"pattern": "^[0-2][0-9]:[0-5][0-9]$"}, name="time"
+    max_length=5,
+    validator=_to_validator(schedule.parse_time_of_day),
+    keywords={"pattern": "^[0-2][0-9]:[0-5][0-9]$"},
+    name="time",
 )
-_ZONE = Text(longest=64, fault=_as_fault(schedule.zone_named), name="time zone")
-_CRON = Text(longest=200, fault=_as_fault(schedule.cron_is_due), name="cron line")
-_TAGS = ListOf(Text(longest=64))
-_KEYWORDS = ListOf(Text(longest=100))
-_LIMIT = Whole(0)
+_ZONE = Text(max_length=64, validator=_to_validator(schedule.find_zone), name="time zone")
+_CRON = Text(max_length=200, validator=_to_validator(schedule.check_cron), name="cron line")
+_TAGS = ListOf(Text(max_length=64))
+_KEYWORDS = ListOf(Text(max_length=100))
+_LIMIT = Integer(0)
 
 RULES = Object(
     {
@@ -68,8 +71,8 @@ RULES = Object(
             {
                 "start": _TIME,
                 "end": _TIME,
-                "days": ListOf(Choice("day", schedule.DAYS), most=7, least=1),
-                "timezone": Text(longest=64, fault=_zone_or_word, name="`contact`, `workspace` or time zone"),
+                "days": ListOf(Choice("day", schedule.DAYS), max_items=7, min_items=1),
+                "timezone": Text(max_length=64, validator=_check_zone, name="`contact`, `workspace` or time zone"),
             },
             required=frozenset({"start", "end"}),
         ),
@@ -77,7 +80,7 @@ RULES = Object(
         "where": Condition(),
         "frequency_cap": Object({"max": _LIMIT, "per": Duration()}, required=frozenset({"max", "per"})),
         "reentry": Choice("reentry", ("always", "after_finish", "once")),
-        "follow_ups": Object({"max": Whole(0, 20), "every": Duration()}, required=frozenset({"max"})),
+        "follow_ups": Object({"max": Integer(0, 20), "every": Duration()}, required=frozenset({"max"})),
     }
 )
 
@@ -88,14 +91,14 @@ class TriggerType:
 
     name: str
     purpose: str
-    fields: Mapping[str, Shape] = field(default_factory=dict)
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
 
 
 #: Trigger types by name; any other name of an event is a trigger too, and has no `with`.
 TRIGGERS: dict[str, TriggerType] = {
-    one.name: one
-    for one in (
+    trigger_type.name: trigger_type
+    for trigger_type in (
         TriggerType(
             "schedule",
             "At the times of a cron line, for every contact the condition chooses.",
@@ -105,31 +108,31 @@ TRIGGERS: dict[str, TriggerType] = {
         TriggerType(
             "contact.inactive",
             "When a contact had no event for a number of days.",
-            {"days": Whole(1, 365), "contacts": Condition()},
+            {"days": Integer(1, 365), "contacts": Condition()},
             frozenset({"days"}),
         ),
         TriggerType("hook", "A call of the automation's secret URL."),
         TriggerType("manual", "The Test Trigger button or the command line."),
         *(
-            TriggerType(name, "A comment.", {"posts": ListOf(Text(longest=100)), "keywords": _KEYWORDS})
+            TriggerType(name, "A comment.", {"posts": ListOf(Text(max_length=100)), "keywords": _KEYWORDS})
             for name in ("instagram.comment", "facebook.comment")
         ),
         TriggerType("instagram.story_reply", "A reply to a story.", {"keywords": _KEYWORDS}),
         *(
-            TriggerType(name, "A message.", {"keywords": _KEYWORDS, "default": Flag(), "cooldown": Duration()})
+            TriggerType(name, "A message.", {"keywords": _KEYWORDS, "default": Boolean(), "cooldown": Duration()})
             for name in ("instagram.message", "facebook.message")
         ),
         TriggerType(
             "page",
             "A visit to a page, in the visitor's browser.",
             {
-                "url": Text(longest=2000),
-                "device": ListOf(Choice("device", ("desktop", "mobile", "tablet")), most=3),
-                "utm": MapOf(Text(longest=200)),
-                "scroll_depth": Whole(0, 100),
+                "url": Text(max_length=2000),
+                "device": ListOf(Choice("device", ("desktop", "mobile", "tablet")), max_items=3),
+                "utm": MapOf(Text(max_length=200)),
+                "scroll_depth": Integer(0, 100),
                 "time_on_page": Duration(),
-                "exit_intent": Flag(),
-                "returning": Flag(),
+                "exit_intent": Boolean(),
+                "returning": Boolean(),
             },
         ),
     )
@@ -145,8 +148,8 @@ TRIGGERS_OF_TYPE: dict[str, tuple[str, ...]] = {
 #: Names that begin like this are no free events.
 RESERVED_FAMILIES = ("instagram.", "facebook.")
 
-TRIGGER_FIELDS: dict[str, Shape] = {
-    "type": Text(longest=100, fault=event_fault),
+TRIGGER_FIELDS: dict[str, FieldType] = {
+    "type": Text(max_length=100, validator=check_event_name),
     "where": Condition(),
     "with": Object({}),
 }
@@ -157,29 +160,29 @@ DOCUMENT = Object(
 )
 
 VARIANT = Object(
-    {"name": Text(longest=64, fault=step_id_fault), "weight": Whole(1, 1_000_000), "steps": Nested("steps")},
+    {"name": Text(max_length=64, validator=check_step_id), "weight": Integer(1, 1_000_000), "steps": Nested("steps")},
     required=frozenset({"name", "steps"}),
 )
 
 
-def trigger_shape(type_: str) -> Object:
+def build_trigger_object(type_: str) -> Object:
     """The shape of a trigger of this type."""
-    known = TRIGGERS.get(type_) or TriggerType(type_, "")
-    required = frozenset({"type", "with"}) if known.required else frozenset({"type"})
-    return Object({**TRIGGER_FIELDS, "with": Object(known.fields, known.required)}, required)
+    trigger_type = TRIGGERS.get(type_) or TriggerType(type_, "")
+    required = frozenset({"type", "with"}) if trigger_type.required else frozenset({"type"})
+    return Object({**TRIGGER_FIELDS, "with": Object(trigger_type.fields, trigger_type.required)}, required)
 
 
-def step_shape(action: Action, within: Collection[str] = ()) -> Object:
+def build_step_object(action: Action, with_fields: Collection[str] = ()) -> Object:
     """The shape of a step with this action; `within` is its `with`, whose moved fields are not asked for twice."""
-    moved = {name: shape for name, shape in action.beside.items() if name in EITHER_PLACE}
-    with_ = Object({**action.fields, **moved}, action.required, action.needs_one_field)
-    required = {"id", "action"} | (action.required_beside - (set(within) & set(moved)))
+    movable = {name: shape for name, shape in action.step_fields.items() if name in MOVABLE_FIELDS}
+    with_ = Object({**action.fields, **movable}, action.required, action.needs_one_field)
+    required = {"id", "action"} | (action.required_step_fields - (set(with_fields) & set(movable)))
     if action.required or action.needs_one_field:
         required.add("with")
-    return Object({**COMMON, **action.beside, "id": _ID, "with": with_}, frozenset(required))
+    return Object({**COMMON, **action.step_fields, "id": _ID, "with": with_}, frozenset(required))
 
 
-_ID = Text(longest=64, fault=step_id_fault, keywords={"pattern": f"^{_STEP_ID.pattern}$"})
+_ID = Text(max_length=64, validator=check_step_id, keywords={"pattern": f"^{_STEP_ID.pattern}$"})
 
 #: The names of all actions, for the nearest one when a name is unknown.
 ACTION_NAMES = tuple(ACTIONS)

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from rules.definition import Trigger
+from rules.definition import WorkflowTrigger
 
 #: Beginnings of the Unicode names of letters that are written without spaces, or with particles joined on.
 _UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
@@ -31,15 +31,15 @@ class Match(enum.Enum):
     DEFAULT = "default"
 
 
-def match(trigger: Trigger, payload: Mapping[str, object]) -> Match:
+def match(trigger: WorkflowTrigger, payload: Mapping[str, object]) -> Match:
     """How this trigger wants this payload; one without posts and keywords wants all of its type."""
     if not trigger.with_:
         return Match.ANY
-    posts, keywords = _texts(trigger.with_.get("posts")), _texts(trigger.with_.get("keywords"))
-    if posts and _said(payload, "comment", "media_id") not in posts:
+    posts, keywords = _read_texts(trigger.with_.get("posts")), _read_texts(trigger.with_.get("keywords"))
+    if posts and _read_text(payload, "comment", "media_id") not in posts:
         return Match.NO
-    text = _said(payload, "comment", "text") or _said(payload, "message", "text")
-    if any(holds_keyword(text, keyword) for keyword in keywords):
+    text = _read_text(payload, "comment", "text") or _read_text(payload, "message", "text")
+    if any(contains_keyword(text, keyword) for keyword in keywords):
         return Match.KEYWORD
     if trigger.with_.get("default") is True:
         return Match.DEFAULT
@@ -48,45 +48,45 @@ def match(trigger: Trigger, payload: Mapping[str, object]) -> Match:
 
 def choose(candidates: Sequence[tuple[Candidate, Match]], *, answered: bool) -> list[Candidate]:
     """Those that start: default answers are for what no keyword took and nobody else waits for (`answered`)."""
-    is_taken = answered or any(how is Match.KEYWORD for _, how in candidates)
-    unwanted = {Match.NO, Match.DEFAULT} if is_taken else {Match.NO}
-    return [one for one, how in candidates if how not in unwanted]
+    is_taken = answered or any(result is Match.KEYWORD for _, result in candidates)
+    excluded = {Match.NO, Match.DEFAULT} if is_taken else {Match.NO}
+    return [candidate for candidate, result in candidates if result not in excluded]
 
 
-def holds_keyword(text: str, keyword: str) -> bool:
+def contains_keyword(text: str, keyword: str) -> bool:
     """Whether the keyword stands in the text, not as a part of a longer word."""
-    looked_in, sought = _plain(text), _plain(keyword).strip()
-    if not sought:
+    haystack, needle = _normalise(text), _normalise(keyword).strip()
+    if not needle:
         return False
-    at = looked_in.find(sought)
+    at = haystack.find(needle)
     while at >= 0:
-        end = at + len(sought)
-        if not _within_word(looked_in[at - 1 : at], sought[0]) and not _within_word(
-            sought[-1], looked_in[end : end + 1]
+        end = at + len(needle)
+        if not _is_within_word(haystack[at - 1 : at], needle[0]) and not _is_within_word(
+            needle[-1], haystack[end : end + 1]
         ):
             return True
-        at = looked_in.find(sought, at + 1)
+        at = haystack.find(needle, at + 1)
     return False
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _within_word(before: str, after: str) -> bool:
-    return _is_of_a_word(before) and _is_of_a_word(after)
+def _is_within_word(before: str, after: str) -> bool:
+    return _is_word_character(before) and _is_word_character(after)
 
 
-def _is_of_a_word(char: str) -> bool:
+def _is_word_character(char: str) -> bool:
     return char.isalnum() and unicodedata.name(char, "").split(" ")[0] not in _UNSPACED
 
 
-def _texts(found: object) -> tuple[str, ...]:
-    return tuple(str(one).strip() for one in found) if isinstance(found, list | tuple) else ()
+def _read_texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item).strip() for item in value) if isinstance(value, list | tuple) else ()
 
 
-def _said(payload: Mapping[str, object], *names: str) -> str:
-    found: object = payload
+def _read_text(payload: Mapping[str, object], *names: str) -> str:
+    value: object = payload
     for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return str(found) if isinstance(found, str | int) else ""
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return str(value) if isinstance(value, str | int) else ""

@@ -16,10 +16,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
 
 #: Allows every address: for documents that were judged when they were published.
-ANYWHERE: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+ALL_NETWORKS: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 #: IPv6 ranges that carry an IPv4 address inside, and the bits below which it stands.
-_CARRIERS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
+_EMBEDDING_NETWORKS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
 #: What the standard library of some Python versions takes for global: protocol assignments, the old 6to4 relays, a
 #: documentation range, and the address at which Azure's machines reach their host.
 _NOT_PUBLIC = tuple(
@@ -50,13 +50,13 @@ class _InvalidHost(ValueError):
     """A host that is neither a name nor an address."""
 
 
-def url_fault(url: str, networks: Networks) -> str | None:
+def check_url(url: str, networks: Networks) -> str | None:
     """What is wrong with a URL to call, or None; `networks` are private ones that may be reached all the same."""
     match = _URL.fullmatch(url)
-    return authority_fault(match[1], networks) if match else "must be an http or https URL"
+    return check_authority(match[1], networks) if match else "must be an http or https URL"
 
 
-def template_url_fault(source: str, networks: Networks) -> str | None:
+def check_template_url(source: str, networks: Networks) -> str | None:
     """The same of a template, as far as its host is written out; the call judges the rest."""
     match = _SCHEME_AND_AUTHORITY.match(_GAP.sub(_UNKNOWN, source))
     if match is None:
@@ -68,10 +68,10 @@ def template_url_fault(source: str, networks: Networks) -> str | None:
         authority = host if colon and _UNKNOWN in port else authority
     if _UNKNOWN in authority and "@" not in authority:
         return None
-    return authority_fault(authority, networks)
+    return check_authority(authority, networks)
 
 
-def authority_fault(authority: str, networks: Networks) -> str | None:
+def check_authority(authority: str, networks: Networks) -> str | None:
     """What is wrong with the part of a URL between `//` and the path, or None."""
     # As a resolver that maps characters would read it: full-width letters, digits, dots and slashes.
     plain = unicodedata.normalize("NFKC", authority).replace("\u3002", ".").lower()
@@ -83,13 +83,13 @@ def authority_fault(authority: str, networks: Networks) -> str | None:
     if match is None or int(match[2] or 1) not in range(1, 65_536):
         return _NO_HOST
     try:
-        addresses = host_addresses(match[1])
+        addresses = find_host_addresses(match[1])
     except _InvalidHost:
         return _NO_HOST
-    return None if all(is_allowed(address, networks) for address in addresses) else private_fault(match[1])
+    return None if all(is_allowed(address, networks) for address in addresses) else format_private_host_error(match[1])
 
 
-def private_fault(host: str) -> str:
+def format_private_host_error(host: str) -> str:
     """In words for a user, that the host may not be called."""
     return (
         f"must not lead to {host}, which is in a private or reserved network: use a public address, or let an operator "
@@ -97,25 +97,25 @@ def private_fault(host: str) -> str:
     )
 
 
-def host_addresses(host: str) -> tuple[Address, ...]:
+def find_host_addresses(host: str) -> tuple[Address, ...]:
     """The addresses that a host is known to have without a resolver; none for a name. Raises ValueError for neither."""
     if host.startswith("["):
-        return (_ipv6(host[1:-1]),)
-    labels = "".join(map(_plain_digit, host)).removesuffix(".").split(".")
-    if not all(labels) or not all(map(_is_of_a_name, "".join(labels))):
+        return (_parse_ipv6(host[1:-1]),)
+    labels = "".join(map(_normalise_digit, host)).removesuffix(".").split(".")
+    if not all(labels) or not all(map(_is_name_character, "".join(labels))):
         raise _InvalidHost(host)
     if _is_number(labels[-1]):
-        return (_ipv4(labels),)
+        return (_parse_ipv4(labels),)
     name = ".".join(labels)
     return _LOOPBACK if labels[-1] == "localhost" else _FIXED_NAMES.get(name, ())
 
 
 def is_allowed(address: Address, networks: Networks) -> bool:
     """Whether the address is public, or in one of the networks."""
-    carried = _carried(address)
-    if any(address in network or (carried is not None and carried in network) for network in networks):
+    embedded = _extract_ipv4(address)
+    if any(address in network or (embedded is not None and embedded in network) for network in networks):
         return True
-    return all(_is_public(each) for each in (address, carried) if each is not None)
+    return all(_is_public(each) for each in (address, embedded) if each is not None)
 
 
 def _is_public(address: Address) -> bool:
@@ -125,23 +125,23 @@ def _is_public(address: Address) -> bool:
     return address.version == 4 or any(address in network for network in _IPV6_PUBLIC)
 
 
-def _carried(address: Address) -> ipaddress.IPv4Address | None:
+def _extract_ipv4(address: Address) -> ipaddress.IPv4Address | None:
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    for network, shift in _CARRIERS:
+    for network, shift in _EMBEDDING_NETWORKS:
         if address in network:
             return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
     return None
 
 
-def _plain_digit(character: str) -> str:
+def _normalise_digit(character: str) -> str:
     digit = unicodedata.decimal(character, None)
     return character if digit is None else str(digit)
 
 
-def _is_of_a_name(character: str) -> bool:
+def _is_name_character(character: str) -> bool:
     # Letters, marks and digits of any script: a host may be an internationalised name. Nothing invisible.
     return character in "-_" or unicodedata.category(character)[0] in "LMN"
 
@@ -150,17 +150,17 @@ def _is_number(label: str) -> bool:
     return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", label) is not None
 
 
-def _ipv4(labels: list[str]) -> ipaddress.IPv4Address:
+def _parse_ipv4(labels: list[str]) -> ipaddress.IPv4Address:
     """The address of one to four numbers, as `inet_aton` reads them: the last one fills what is left."""
     if len(labels) > 4 or not all(map(_is_number, labels)):
         raise _InvalidHost(".".join(labels))
-    *first, last = map(_number, labels)
+    *first, last = map(_parse_number, labels)
     if any(number > 255 for number in first) or last >= 256 ** (4 - len(first)):
         raise _InvalidHost(".".join(labels))
-    return ipaddress.IPv4Address(last + sum(number << (24 - 8 * place) for place, number in enumerate(first)))
+    return ipaddress.IPv4Address(last + sum(number << (24 - 8 * index) for index, number in enumerate(first)))
 
 
-def _number(label: str) -> int:
+def _parse_number(label: str) -> int:
     if label.startswith("0x"):
         return int(label[2:] or "0", 16)
     is_octal = label.startswith("0") and len(label) > 1
@@ -170,7 +170,7 @@ def _number(label: str) -> int:
         raise _InvalidHost(label) from None
 
 
-def _ipv6(text: str) -> ipaddress.IPv6Address:
+def _parse_ipv6(text: str) -> ipaddress.IPv6Address:
     try:
         return ipaddress.IPv6Address(text)
     except ValueError:

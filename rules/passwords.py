@@ -12,47 +12,47 @@ from collections.abc import Iterator, Sequence
 
 from zxcvbn import matching, scoring
 
-SHORTEST = 12
-LONGEST = 256
+MIN_LENGTH = 12
+MAX_LENGTH = 256
 #: Guesses that a password must withstand: an online attacker makes fewer (zxcvbn calls it safely unguessable).
-FEWEST_GUESSES = 10**9
+MIN_GUESSES = 10**9
 
 #: The estimate is quadratic in the length, and exponential in the kinds of symbols that stand for letters (`@` for a):
 #: without these bounds 72 characters take seconds.
-_ESTIMATED_LENGTH = 40
+_MAX_ESTIMATED_LENGTH = 40
 _SYMBOLS_FOR_LETTERS = "@({[<!|$+%"
-_ESTIMATED_SYMBOLS = 3
+_MAX_ESTIMATED_SYMBOLS = 3
 
 
-def password_fault(password: str, personal: Sequence[str] = ()) -> str | None:
+def check_password(password: str, personal: Sequence[str] = ()) -> str | None:
     """Why this cannot be a password, in words that follow "The password", or None. `personal` holds what others know
     of the person: the e-mail address and the name."""
-    if len(password) < SHORTEST:
-        return f"must have at least {SHORTEST} characters"
-    if len(password) > LONGEST:
-        return f"must have at most {LONGEST} characters"
-    if _guesses(_bounded(password), sorted(set(_words(personal)))) < FEWEST_GUESSES:
+    if len(password) < MIN_LENGTH:
+        return f"must have at least {MIN_LENGTH} characters"
+    if len(password) > MAX_LENGTH:
+        return f"must have at most {MAX_LENGTH} characters"
+    if _estimate_guesses(_truncate(password), sorted(set(_split_words(personal)))) < MIN_GUESSES:
         return "is too easy to guess: use several unrelated words, and neither your name nor your address"
     return None
 
 
-def _guesses(password: str, own_words: list[str]) -> float:
+def _estimate_guesses(password: str, personal_words: list[str]) -> float:
     # Not `zxcvbn.zxcvbn`: it keeps the own words in a global, where another thread's estimate would find them.
-    ranked = {**matching.RANKED_DICTIONARIES, "user_inputs": matching.build_ranked_dict(own_words)}
+    ranked = {**matching.RANKED_DICTIONARIES, "user_inputs": matching.build_ranked_dict(personal_words)}
     matches = matching.omnimatch(password, ranked)
     return float(scoring.most_guessable_match_sequence(password, matches)["guesses"])
 
 
-def _bounded(password: str) -> str:
-    text = password[:_ESTIMATED_LENGTH]
+def _truncate(password: str) -> str:
+    text = password[:_MAX_ESTIMATED_LENGTH]
     kinds = list(dict.fromkeys(letter for letter in text if letter in _SYMBOLS_FOR_LETTERS))
-    return text.translate({ord(letter): "~" for letter in kinds[_ESTIMATED_SYMBOLS:]})
+    return text.translate({ord(letter): "~" for letter in kinds[_MAX_ESTIMATED_SYMBOLS:]})
 
 
-def _words(personal: Sequence[str]) -> Iterator[str]:
+def _split_words(personal: Sequence[str]) -> Iterator[str]:
     """Each text as it is, its words, and its words without what parts them; in lower case."""
     for text in personal:
-        whole = text.strip().lower()[:LONGEST]
+        whole = text.strip().lower()[:MAX_LENGTH]
         parts = [part for part in re.split(r"[\W_]+", whole) if len(part) > 1]
-        joined = {whole, "".join(parts), "".join(reversed(parts)), *parts, whole.partition("@")[0]}
-        yield from (word for word in joined if word)
+        words = {whole, "".join(parts), "".join(reversed(parts)), *parts, whole.partition("@")[0]}
+        yield from (word for word in words if word)

@@ -18,41 +18,41 @@ class Problem:
     message: str
 
 
-def below(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
     """The path of field `key` of the object at `path`."""
     return f"{path}.{key}" if path else key
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def format_unknown(kind: str, name: str, options: Iterable[str]) -> str:
     """`unknown channel "fax"`, with the nearest known name where one is near, else with all if they are few."""
-    names = sorted(known)
-    words = f'unknown {kind} "{shortened(name)}"'
-    near = get_close_matches(name[:100], names, n=1, cutoff=0.7)
-    if near:
-        return f'{words}; did you mean "{near[0]}"?'
+    names = sorted(options)
+    message = f'unknown {kind} "{shorten(name)}"'
+    nearest = get_close_matches(name[:100], names, n=1, cutoff=0.7)
+    if nearest:
+        return f'{message}; did you mean "{nearest[0]}"?'
     if 0 < len(names) <= 8:
-        return f"{words}; known: {', '.join(names)}"
-    return words
+        return f"{message}; known: {', '.join(names)}"
+    return message
 
 
-def kind_of(value: object) -> str:
+def describe_type(value: object) -> str:
     """What a JSON value is, as people say it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true or false"
-    for types, words in ((str, "a text"), ((int, float), "a number"), (dict, "an object"), (list, "a list")):
+    for types, description in ((str, "a text"), ((int, float), "a number"), (dict, "an object"), (list, "a list")):
         if isinstance(value, types):
-            return words
+            return description
     return type(value).__name__
 
 
-def shortened(text: str, longest: int = 60) -> str:
+def shorten(text: str, max_length: int = 60) -> str:
     """`text` cut to `longest` characters, so that a message stays one line."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
-def character_fault(text: str) -> str | None:
+def check_characters(text: str) -> str | None:
     """What forbids `text`: a control character other than tab and line breaks, or half a surrogate pair."""
     if text.isprintable():
         return None

@@ -9,17 +9,17 @@ from __future__ import annotations
 #: Seconds before the first automatic retry.
 FIRST_DELAY_SECONDS = 60.0
 #: No delay grows past this many seconds, unless the provider asks for longer.
-LONGEST_DELAY_SECONDS = 3600.0
+MAX_DELAY_SECONDS = 3600.0
 #: The delay is spread by this share in both directions, so that a burst of failures does not come back as a burst.
 JITTER = 0.2
 #: Automatic retries after the first attempt.
 MAX_RETRIES = 3
 #: A provider's wait longer than this is a durable wait of the execution, not a sleeping worker.
-LONGEST_SLEEP_SECONDS = 10.0
+MAX_SLEEP_SECONDS = 10.0
 
 
-def delay_seconds(retries: int, *, dice: float, retry_after: float | None = None) -> float:
+def compute_delay_seconds(retries: int, *, random_fraction: float, retry_after: float | None = None) -> float:
     """Seconds until retry number `retries` + 1. `dice` is a random number in [0, 1]."""
-    doubled = min(FIRST_DELAY_SECONDS * 2.0**retries, LONGEST_DELAY_SECONDS)
-    spread = doubled * (1 + JITTER * (2 * dice - 1))
-    return max(spread, retry_after or 0.0)
+    delay = min(FIRST_DELAY_SECONDS * 2.0**retries, MAX_DELAY_SECONDS)
+    jittered = delay * (1 + JITTER * (2 * random_fraction - 1))
+    return max(jittered, retry_after or 0.0)

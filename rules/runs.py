@@ -1,6 +1,6 @@
 """What counts as a run: the first of these actions in an execution, once for a contact and automation in an hour.
 
-The hour is kept in the database (`models/run.py`), where it is exact under racing workers.
+The hour is kept in the database (`models/engine/runs.py`), where it is exact under racing workers.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-Kind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
+RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
 
 #: Every kind of run (semantics, section 11).
-KINDS: tuple[Kind, ...] = ("comment_reply", "opening_dm", "follow_check", "main_dm")
+KINDS: tuple[RunKind, ...] = ("comment_reply", "opening_dm", "follow_check", "main_dm")
 #: Another run of the same contact and automation counts from this long after the last that counted.
 WINDOW_SECONDS = 3600
 
-_KIND_OF: dict[str, Kind] = {
+_KIND_BY_ACTION: dict[str, RunKind] = {
     "reply_comment": "comment_reply",
     "check_follow": "follow_check",
     "send_message": "main_dm",
@@ -24,18 +24,18 @@ _KIND_OF: dict[str, Kind] = {
 }
 
 
-def kind_of(action: str, with_: Mapping[str, object]) -> Kind | None:
+def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:
     """As which kind a step's success counts, if it is the execution's first that does; None for all other steps.
 
     Notices and webhooks are not written to the contact, so they are none.
     """
     if action == "send_message" and with_.get("as") == "private_reply":
         return "opening_dm"
-    return _KIND_OF.get(action)
+    return _KIND_BY_ACTION.get(action)
 
 
-def hours_until(present: int, hours: Sequence[int], newest: int | None) -> list[int]:
+def build_hourly_counts(current_hour: int, counts: Sequence[int], newest_hour: int | None) -> list[int]:
     """Runs in each of 24 hours, the oldest first and the `present` one last. `hours` are the counters of an automation:
     the newest first, which is the hour `newest` (hours since 1970; None where there was no run)."""
-    past = 0 if newest is None else present - newest
-    return [hours[place - past] if 0 <= place - past < len(hours) else 0 for place in reversed(range(24))]
+    offset = 0 if newest_hour is None else current_hour - newest_hour
+    return [counts[index - offset] if 0 <= index - offset < len(counts) else 0 for index in reversed(range(24))]

@@ -37,25 +37,25 @@ class ActiveHours:
 
 
 @lru_cache(maxsize=1024)
-def seconds(duration: str) -> float:
+def parse_duration(duration: str) -> float:
     """Seconds in a duration such as `45s`, `10m`, `2h`, `3d`, `1w`. Raises `ValueError` for anything else."""
-    found = _DURATION.fullmatch(duration)
-    if not found:
+    match = _DURATION.fullmatch(duration)
+    if not match:
         raise ValueError('must be a duration such as "30s", "10m", "2h", "3d" or "1w"')
-    return float(int(found[1]) * _UNITS[found[2]])
+    return float(int(match[1]) * _UNITS[match[2]])
 
 
 @lru_cache(maxsize=1024)
-def time_of_day(text: str) -> time:
+def parse_time_of_day(text: str) -> time:
     """A time such as `09:00`. Raises `ValueError` for anything else."""
-    found = _TIME_OF_DAY.fullmatch(text)
-    if not found:
+    match = _TIME_OF_DAY.fullmatch(text)
+    if not match:
         raise ValueError('must be a time of day such as "09:00"')
-    return time(int(found[1]), int(found[2]))
+    return time(int(match[1]), int(match[2]))
 
 
 @lru_cache(maxsize=1024)
-def zone_named(name: str) -> ZoneInfo:
+def find_zone(name: str) -> ZoneInfo:
     """The zone of an IANA name such as `Europe/Rome`. Raises `ValueError` when there is none."""
     try:
         return ZoneInfo(name)
@@ -63,7 +63,7 @@ def zone_named(name: str) -> ZoneInfo:
         raise ValueError(f'"{name[:60]}" is not a time zone such as "Europe/Rome"') from None
 
 
-def _ticks(cron: str, after: datetime) -> CronSim:
+def _parse_cron(cron: str, after: datetime) -> CronSim:
     if len(cron.split()) != 5:
         raise ValueError("must be a cron line of five fields: minute hour day month weekday")
     try:
@@ -72,30 +72,30 @@ def _ticks(cron: str, after: datetime) -> CronSim:
         raise ValueError(f"is not a cron line: {str(error) or 'unreadable'}") from None
 
 
-def next_tick(cron: str, zone: str, after: datetime) -> datetime:
+def find_next_tick(cron: str, zone: str, after: datetime) -> datetime:
     """The first moment later than `after` at which the cron line is due in `zone`.
 
     Raises `ValueError` for an unreadable line or zone, and for a line that is never due (31 February).
     """
     try:
-        return next(_ticks(cron, after.astimezone(zone_named(zone)))).astimezone(UTC)
+        return next(_parse_cron(cron, after.astimezone(find_zone(zone)))).astimezone(UTC)
     except StopIteration:
         raise ValueError("is a cron line that is never due") from None
 
 
-def cron_is_due(cron: str) -> None:
+def check_cron(cron: str) -> None:
     """Raise `ValueError` for a cron line that is unreadable or never due."""
-    next_tick(cron, "UTC", datetime(2024, 1, 1, tzinfo=UTC))
+    find_next_tick(cron, "UTC", datetime(2024, 1, 1, tzinfo=UTC))
 
 
-def local_day(now: datetime, zone: str) -> date:
+def to_local_day(now: datetime, zone: str) -> date:
     """The calendar day in `zone` at the moment `now`."""
-    return now.astimezone(zone_named(zone)).date()
+    return now.astimezone(find_zone(zone)).date()
 
 
 def is_open(hours: ActiveHours, zone: str, now: datetime) -> bool:
     """Whether the wall clock of `zone` stands within the active hours at `now`."""
-    local = now.astimezone(zone_named(zone))
+    local = now.astimezone(find_zone(zone))
     clock = local.time()
     today, yesterday = local.weekday(), (local.weekday() - 1) % 7
     if hours.start < hours.end:
@@ -105,7 +105,7 @@ def is_open(hours: ActiveHours, zone: str, now: datetime) -> bool:
     return clock < hours.end and yesterday in hours.days
 
 
-def opens_at(hours: ActiveHours, zone: str, now: datetime) -> datetime | None:
+def find_next_opening(hours: ActiveHours, zone: str, now: datetime) -> datetime | None:
     """None when the active hours are open at `now`, else the moment (UTC) at which they open next.
 
     Looks fifteen days ahead: a weekly window can fall into a DST gap once, not twice. Raises `ValueError` when no
@@ -113,26 +113,26 @@ def opens_at(hours: ActiveHours, zone: str, now: datetime) -> datetime | None:
     """
     if is_open(hours, zone, now):
         return None
-    local_zone = zone_named(zone)
+    local_zone = find_zone(zone)
     today = now.astimezone(local_zone).date()
-    for ahead in range(16):
-        day = today + timedelta(days=ahead)
-        openings = [at for at in _possible_openings(hours.start, day, local_zone) if at > now]
-        found = [at for at in openings if is_open(hours, zone, at)]
-        if found:
-            return min(found)
+    for offset in range(16):
+        day = today + timedelta(days=offset)
+        openings = [at for at in _list_possible_openings(hours.start, day, local_zone) if at > now]
+        open_times = [at for at in openings if is_open(hours, zone, at)]
+        if open_times:
+            return min(open_times)
     raise ValueError("these active hours never open")
 
 
-def _possible_openings(start: time, day: date, zone: ZoneInfo) -> list[datetime]:
+def _list_possible_openings(start: time, day: date, zone: ZoneInfo) -> list[datetime]:
     """Midnight, the start in both folds, and the moment at which the clock jumps that day, if it does."""
     local = [datetime.combine(day, start, zone).replace(fold=fold) for fold in (0, 1)]
     moments = [moment.astimezone(UTC) for moment in (*local, datetime.combine(day, time.min, zone))]
-    jump = _jump(day, zone)
-    return [*moments, jump] if jump else moments
+    change = _find_offset_change(day, zone)
+    return [*moments, change] if change else moments
 
 
-def _jump(day: date, zone: ZoneInfo) -> datetime | None:
+def _find_offset_change(day: date, zone: ZoneInfo) -> datetime | None:
     """The moment (UTC, to the second) at which the zone's offset changes on `day`; None on most days."""
     early = datetime.combine(day, time.min, zone).astimezone(UTC)
     late = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
@@ -148,22 +148,22 @@ def _jump(day: date, zone: ZoneInfo) -> datetime | None:
     return late
 
 
-def send_time(text: str, zone: str, now: datetime) -> datetime:
+def parse_send_time(text: str, zone: str, now: datetime) -> datetime:
     """When a step's `send_at` says to send: a time of day (its next coming in `zone`) or an RFC 3339 moment.
 
     A moment that is past is answered as it is: due. Raises `ValueError` for anything else.
     """
     if _TIME_OF_DAY.fullmatch(text.strip()):
-        return _next_wall_time(time_of_day(text.strip()), zone, now)
+        return _find_next_wall_time(parse_time_of_day(text.strip()), zone, now)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ValueError('must be a time of day such as "09:00" or a moment such as "2026-05-04T09:00:00Z"') from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone_named(zone))).astimezone(UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=find_zone(zone))).astimezone(UTC)
 
 
-def _next_wall_time(start: time, zone: str, now: datetime) -> datetime:
-    local_zone = zone_named(zone)
+def _find_next_wall_time(start: time, zone: str, now: datetime) -> datetime:
+    local_zone = find_zone(zone)
     today = datetime.combine(now.astimezone(local_zone).date(), start, local_zone)
     at = today if today.astimezone(UTC) >= now else today + timedelta(days=1)
     return at.astimezone(UTC)

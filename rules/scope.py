@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from rules.problems import unknown
+from rules.problems import format_unknown
 from rules.templating import Segments
 
 #: Fields of a contact that every template may name; `attributes` is open below.
@@ -31,7 +31,7 @@ AUTOMATION = ("id", "name")
 EXECUTION = ("id", "follow_up")
 
 #: What Liquid reads of any text or list.
-_ANYWHERE = frozenset({"size", "first", "last"})
+_UNIVERSAL_KEYS = frozenset({"size", "first", "last"})
 
 _CLOSED = {"contact": CONTACT, "automation": AUTOMATION, "execution": EXECUTION}
 
@@ -43,61 +43,61 @@ class Scope:
     roots: frozenset[str]
     steps: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
 
-    def after(self, step: str, outputs: tuple[str, ...] | None) -> Scope:
+    def with_step(self, step: str, outputs: tuple[str, ...] | None) -> Scope:
         """The scope behind a step."""
         return replace(self, steps={**self.steps, step: outputs})
 
-    def also(self, root: str) -> Scope:
+    def with_root(self, root: str) -> Scope:
         """The scope with one more open variable."""
         return replace(self, roots=self.roots | {root})
 
-    def fault(self, variable: Segments) -> str | None:
+    def check(self, variable: Segments) -> str | None:
         """What is wrong with a variable at this place, or None."""
         root = variable[0]
         if not isinstance(root, str) or root not in self.roots:
-            return _unknown([root], self.roots)
+            return _format_unknown([root], self.roots)
         if root == "steps":
-            return self._step_fault(variable)
+            return self._check_step(variable)
         if root in _CLOSED and len(variable) > 1:
-            return _closed_fault(variable)
+            return _check_closed(variable)
         return None
 
-    def _step_fault(self, variable: Segments) -> str | None:
+    def _check_step(self, variable: Segments) -> str | None:
         if len(variable) < 2 or not isinstance(variable[1], str):
             return None
         name = variable[1]
         if name not in self.steps:
-            words = _unknown(variable[:2], [f"steps.{one}" for one in self.steps])
-            return f"{words} (no step before this one has that id)"
+            message = _format_unknown(variable[:2], [f"steps.{step_id}" for step_id in self.steps])
+            return f"{message} (no step before this one has that id)"
         outputs = self.steps[name]
         if outputs is None or len(variable) < 3 or variable[2] in outputs:
             return None
-        return _unknown(variable[:3], [f"steps.{name}.{one}" for one in outputs])
+        return _format_unknown(variable[:3], [f"steps.{name}.{output}" for output in outputs])
 
 
-def _closed_fault(variable: Segments) -> str | None:
+def _check_closed(variable: Segments) -> str | None:
     root, name = variable[0], variable[1]
-    known = _CLOSED[str(root)]
+    fields = _CLOSED[str(root)]
     if not isinstance(name, str):
-        return None if isinstance(name, list) else _unknown(variable[:2], [])
-    if name not in known:
-        return _unknown(variable[:2], [f"{root}.{one}" for one in known])
+        return None if isinstance(name, list) else _format_unknown(variable[:2], [])
+    if name not in fields:
+        return _format_unknown(variable[:2], [f"{root}.{field_}" for field_ in fields])
     if name == "attributes" or len(variable) == 2:
         return None
-    deeper = variable[2]
-    if deeper in _ANYWHERE if isinstance(deeper, str) else name == "tags":
+    key = variable[2]
+    if key in _UNIVERSAL_KEYS if isinstance(key, str) else name == "tags":
         return None
-    return _unknown(variable[:3], [])
+    return _format_unknown(variable[:3], [])
 
 
-def _unknown(variable: Segments, known: object) -> str:
-    written = ".".join(str(part) for part in variable)
-    return unknown("variable", written, known if isinstance(known, (list, frozenset)) else [])
+def _format_unknown(variable: Segments, names: object) -> str:
+    name = ".".join(str(part) for part in variable)
+    return format_unknown("variable", name, names if isinstance(names, (list, frozenset)) else [])
 
 
 #: Before the first step: the trigger's condition, and the condition of the rules.
 AT_TRIGGER = Scope(frozenset({"contact", "payload", "automation", "now"}))
 AT_RULES = Scope(frozenset({"contact", "payload", "automation", "execution", "now"}))
 #: The condition that chooses contacts for a schedule, where there is no payload yet.
-AT_CHOICE = Scope(frozenset({"contact", "automation", "now"}))
+AT_CONTACT_SELECTION = Scope(frozenset({"contact", "automation", "now"}))
 AT_STEPS = Scope(frozenset({"contact", "payload", "steps", "automation", "execution", "now"}))

@@ -42,11 +42,11 @@ class Decision:
 
 def decide(delays: Delays, failures: Failures | None, turn_ms: int | None, now_ms: int) -> Decision:
     """What becomes of a browser that wants to try. A try counts as a failure until it is known to be none."""
-    before = failures or Failures(0, now_ms)
-    count = max(0, before.count - max(0, now_ms - before.at_ms) // delays.forget_ms)
-    opens_ms = before.at_ms + delays.after_failures_ms[count]
+    previous = failures or Failures(0, now_ms)
+    count = max(0, previous.count - max(0, now_ms - previous.at_ms) // delays.forget_ms)
+    opens_ms = previous.at_ms + delays.after_failures_ms[count]
     waits_until_ms = opens_ms if turn_ms is None else min(turn_ms, opens_ms)
     if now_ms < waits_until_ms:
-        return Decision(waits_until_ms - now_ms, before, waits_until_ms)
-    most = len(delays.after_failures_ms) - 1
-    return Decision(0, Failures(min(count + 1, most), now_ms), None)
+        return Decision(waits_until_ms - now_ms, previous, waits_until_ms)
+    maximum = len(delays.after_failures_ms) - 1
+    return Decision(0, Failures(min(count + 1, maximum), now_ms), None)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import uuid
 
-LONGEST = 63
+MAX_LENGTH = 63
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
-def slug_fault(text: str) -> str | None:
+def check_slug(text: str) -> str | None:
     """Why this cannot be a slug, in words that follow "The slug", or None."""
-    if not _SLUG.fullmatch(text) or len(text) > LONGEST:
-        return f"must have at most {LONGEST} lower-case letters, digits and single hyphens between them"
+    if not _SLUG.fullmatch(text) or len(text) > MAX_LENGTH:
+        return f"must have at most {MAX_LENGTH} lower-case letters, digits and single hyphens between them"
     try:
         uuid.UUID(text)
     except ValueError:

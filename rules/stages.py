@@ -36,7 +36,7 @@ IN_FLIGHT = frozenset(STATUSES) - FINISHED
 _ACTIVE = frozenset({"checking", "eligible", "generating", "ready_to_send", "sending", "sent"})
 
 #: The stages that go with each status.
-STAGES_OF: dict[str, frozenset[str]] = {
+STAGES_BY_STATUS: dict[str, frozenset[str]] = {
     "pending": frozenset({"queued"}),
     "running": _ACTIVE,
     # A pause or a configuration error holds an execution where it is, at any stage.
@@ -77,7 +77,7 @@ def check_move(before: str, after: str) -> None:
         raise IllegalMove(f"an execution cannot go from {before} to {after}")
 
 
-def check_together(status: str, stage: str) -> None:
+def check_status_stage(status: str, stage: str) -> None:
     """Raise `IllegalMove` unless `status` and `stage` go together."""
-    if stage not in STAGES_OF[status]:
+    if stage not in STAGES_BY_STATUS[status]:
         raise IllegalMove(f"an execution that is {status} cannot stand at {stage}")

@@ -19,14 +19,14 @@ from rules import filters
 from rules.errors import InvalidRequest
 
 #: Characters a template may have, and bytes it may write.
-LONGEST = 100_000
-LONGEST_OUTPUT_BYTES = 1_000_000
+MAX_LENGTH = 100_000
+MAX_OUTPUT_BYTES = 1_000_000
 
 #: A variable's path: names and indexes; a list where the name itself is looked up (`payload[contact.id]`).
 Segments = list[object]
 
 #: Tags that would reach for another template.
-_TAGS_LEFT_OUT = ("include", "render")
+_EXCLUDED_TAGS = ("include", "render")
 
 
 class _Missing(FalsyStrictUndefined):
@@ -40,23 +40,23 @@ class _Environment(Environment):
     context_depth_limit = 20
     loop_iteration_limit = 10_000
     local_namespace_limit = 1_000_000
-    output_stream_limit = LONGEST_OUTPUT_BYTES
+    output_stream_limit = MAX_OUTPUT_BYTES
     logical_not_operator = True
     logical_parentheses = True
 
 
-def _environment(escape: bool) -> Environment:
+def _build_environment(escape: bool) -> Environment:
     environment = _Environment(undefined=_Missing, autoescape=escape)
-    for tag in _TAGS_LEFT_OUT:
+    for tag in _EXCLUDED_TAGS:
         del environment.tags[tag]
-    for name, own in filters.of(environment).items():
-        environment.add_filter(name, own)
+    for name, filter_ in filters.build_filters(environment).items():
+        environment.add_filter(name, filter_)
     return environment
 
 
 #: Where plain texts and conditions are read.
-ENVIRONMENT = _environment(escape=False)
-_HTML_ENVIRONMENT = _environment(escape=True)
+ENVIRONMENT = _build_environment(escape=False)
+_HTML_ENVIRONMENT = _build_environment(escape=True)
 
 
 def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> str:
@@ -67,24 +67,24 @@ def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> s
     if not is_template(source):
         return source
     try:
-        return _compiled(source, html).render(facts)
+        return _compile(source, html).render(facts)
     except UndefinedError as error:
-        raise InvalidRequest(f"unknown variable: {plain_message(error)}") from None
+        raise InvalidRequest(f"unknown variable: {format_error(error)}") from None
     except LiquidError as error:
-        raise InvalidRequest(f"the template cannot be rendered: {plain_message(error)}") from None
+        raise InvalidRequest(f"the template cannot be rendered: {format_error(error)}") from None
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         # A filter of the library met a value it was not made for: the template's fault, not the engine's.
         raise InvalidRequest(f"the template cannot be rendered: {error}") from None
 
 
-def render_within(value: object, facts: Mapping[str, object]) -> object:
+def render_value(value: object, facts: Mapping[str, object]) -> object:
     """A JSON value with every text in it rendered; names of fields stay as they are."""
     if isinstance(value, str):
         return render(value, facts)
     if isinstance(value, Mapping):
-        return {key: render_within(one, facts) for key, one in value.items()}
+        return {key: render_value(item, facts) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [render_within(one, facts) for one in value]
+        return [render_value(item, facts) for item in value]
     return value
 
 
@@ -95,40 +95,40 @@ def is_template(source: str) -> bool:
 
 def check(source: str) -> str | None:
     """What is wrong with the template as a text, or None. Unknown filters are found here, variables are not."""
-    if len(source) > LONGEST:
-        return f"must have at most {LONGEST} characters"
+    if len(source) > MAX_LENGTH:
+        return f"must have at most {MAX_LENGTH} characters"
     if not is_template(source):
         return None
     try:
-        template = _compiled(source, False)
+        template = _compile(source, False)
         unknown = sorted(set(template.analyze().filters) - set(ENVIRONMENT.filters))
     except LiquidError as error:
-        return f"is not a Liquid template: {plain_message(error)}"
+        return f"is not a Liquid template: {format_error(error)}"
     except RecursionError:
         return "is not a Liquid template: it is nested too deep"
     return f'unknown filter "{unknown[0]}"' if unknown else None
 
 
-def variables(source: str) -> list[Segments]:
+def list_variables(source: str) -> list[Segments]:
     """The variables from outside that a readable template names, each as its segments: `["contact", "tags"]`."""
     if not is_template(source):
         return []
-    found = _compiled(source, False).analyze().globals
-    return [list(variable.segments) for named in found.values() for variable in named]
+    variables = _compile(source, False).analyze().globals
+    return [list(variable.segments) for occurrences in variables.values() for variable in occurrences]
 
 
-def segments_of(path: object) -> Segments:
+def extract_segments(path: object) -> Segments:
     """The segments of one of Liquid's path expressions."""
-    return [segments_of(part) if hasattr(part, "path") else part for part in getattr(path, "path", [])]
+    return [extract_segments(part) if hasattr(part, "path") else part for part in getattr(path, "path", [])]
 
 
-def plain_message(error: LiquidError) -> str:
+def format_error(error: LiquidError) -> str:
     """A Liquid error in one line, with the line of a longer template in which it stands."""
-    words = str(error.message or "unreadable")
-    place = error.context() if error.token is not None and error.token.start_index >= 0 else None
-    return f"{words} (line {place[0]})" if place and place[0] > 1 else words
+    message = str(error.message or "unreadable")
+    position = error.context() if error.token is not None and error.token.start_index >= 0 else None
+    return f"{message} (line {position[0]})" if position and position[0] > 1 else message
 
 
 @lru_cache(maxsize=4096)
-def _compiled(source: str, html: bool) -> BoundTemplate:
+def _compile(source: str, html: bool) -> BoundTemplate:
     return (_HTML_ENVIRONMENT if html else ENVIRONMENT).from_string(source)

@@ -17,8 +17,8 @@ import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sandbox import meta_events
-from sandbox.memory import META, Message, now
-from sandbox.voices import telnyx_message, user_variables
+from sandbox.provider_apis import build_telnyx_message, extract_user_variables
+from sandbox.store import META, Message, now
 
 EVENTS = (
     "delivered", "bounced", "complained", "replied", "read", "opened", "clicked", "unsubscribed", "delayed", "postback",
@@ -27,13 +27,13 @@ EVENTS = (
 
 #: Our doors take the sandbox's signature from a loopback address alone, also where the dashboard listens on another one
 #: of this machine's.
-_client, _client_of_ipv6 = (
+_client, _ipv6_client = (
     urllib3.PoolManager(maxsize=8, retries=False, source_address=(address, 0)) for address in ("127.0.0.1", "::1")
 )
 
 
 @dataclass(frozen=True)
-class Made:
+class CallbackRequest:
     """A callback ready to be posted."""
 
     path: str
@@ -41,39 +41,45 @@ class Made:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def made(message: Message, given: Mapping[str, Any], webhook_secrets: Mapping[str, str], person: str) -> Made:
+def build_event_callback(
+    message: Message, params: Mapping[str, Any], webhook_secrets: Mapping[str, str], person: str
+) -> CallbackRequest:
     """The callback for the given `event` of a message; `ValueError` where its provider has no such event.
 
     `person` is whom Meta would name: who got the message, or wrote the comment that it went to.
     """
-    event, text = str(given.get("event") or ""), str(given.get("text") or "")
+    event, text = str(params.get("event") or ""), str(params.get("text") or "")
     if event not in EVENTS:
         raise ValueError(f"event must be one of {', '.join(EVENTS)}")
     if message.provider in META:
-        return _meta(message.provider, meta_events.about(message, event, given, person), webhook_secrets)
-    maker = {"mailgun": _mailgun, "telnyx": _telnyx}.get(message.provider)
-    if maker is None:
+        return _build_meta_event(
+            message.provider, meta_events.build_message_event(message, event, params, person), webhook_secrets
+        )
+    build = {"mailgun": _build_mailgun_event, "telnyx": _build_telnyx_event}.get(message.provider)
+    if build is None:
         raise ValueError(f"{message.provider} calls nobody back")
-    return maker(message, event, text, webhook_secrets)
+    return build(message, event, text, webhook_secrets)
 
 
-def begun(given: Mapping[str, Any], webhook_secrets: Mapping[str, str], commenters: dict[str, str]) -> Made:
+def build_contact_callback(
+    params: Mapping[str, Any], webhook_secrets: Mapping[str, str], commenters: dict[str, str]
+) -> CallbackRequest:
     """The callback for something that a person begins; who comments is kept in `commenters`, by the comment's id."""
-    channel, body = meta_events.out_of_the_blue(str(given.get("event") or ""), given)
-    if commented := meta_events.comment_of(body):
-        commenters[commented[0]] = commented[1]
-    return _meta(channel, body, webhook_secrets)
+    channel, body = meta_events.build_contact_event(str(params.get("event") or ""), params)
+    if comment := meta_events.extract_comment(body):
+        commenters[comment[0]] = comment[1]
+    return _build_meta_event(channel, body, webhook_secrets)
 
 
-def deliver(target: str, callback: Made) -> int | None:
+def deliver(target: str, callback: CallbackRequest) -> int | None:
     """Post it to our webhook; the status that came back, or None where nobody answered."""
     url = target.rstrip("/") + callback.path
-    client = _client_of_ipv6 if ":" in (urlsplit(target).hostname or "") else _client
+    client = _ipv6_client if ":" in (urlsplit(target).hostname or "") else _client
     try:
-        answer = client.request("POST", url, body=callback.body, headers=dict(callback.headers), timeout=10.0)
+        response = client.request("POST", url, body=callback.body, headers=dict(callback.headers), timeout=10.0)
     except urllib3.exceptions.HTTPError:
         return None
-    return answer.status
+    return response.status
 
 
 _MAILGUN: dict[str, dict[str, Any]] = {
@@ -98,13 +104,15 @@ _MAILGUN: dict[str, dict[str, Any]] = {
 }
 
 
-def _mailgun(message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]) -> Made:
-    signature = _mailgun_signature(webhook_secrets)
+def _build_mailgun_event(
+    message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]
+) -> CallbackRequest:
+    signature = _sign_mailgun(webhook_secrets)
     if event == "replied":
-        return _mailgun_reply(message, text, signature)
+        return _build_mailgun_reply(message, text, signature)
     if event not in _MAILGUN:
         raise ValueError(f"mailgun has no event {event}")
-    happened = {
+    event_data = {
         **_MAILGUN[event],
         "id": secrets.token_urlsafe(16),
         "timestamp": now().timestamp(),
@@ -112,20 +120,20 @@ def _mailgun(message: Message, event: str, text: str, webhook_secrets: Mapping[s
         "message": {"headers": {"message-id": message.id.strip("<>"), "to": message.to}},
         "tags": [],
         "flags": {"is-test-mode": False},
-        "user-variables": user_variables(message),
+        "user-variables": extract_user_variables(message),
     }
-    body = json.dumps({"signature": signature, "event-data": happened}).encode()
-    return Made("/api/webhooks/mailgun", body, {"Content-Type": "application/json"})
+    body = json.dumps({"signature": signature, "event-data": event_data}).encode()
+    return CallbackRequest("/api/webhooks/mailgun", body, {"Content-Type": "application/json"})
 
 
-def _mailgun_signature(webhook_secrets: Mapping[str, str]) -> dict[str, str]:
+def _sign_mailgun(webhook_secrets: Mapping[str, str]) -> dict[str, str]:
     timestamp, token = str(int(now().timestamp())), secrets.token_hex(25)
     key = webhook_secrets.get("mailgun", "").encode()
-    signed = hmac.new(key, (timestamp + token).encode(), hashlib.sha256).hexdigest()
-    return {"timestamp": timestamp, "token": token, "signature": signed}
+    digest = hmac.new(key, (timestamp + token).encode(), hashlib.sha256).hexdigest()
+    return {"timestamp": timestamp, "token": token, "signature": digest}
 
 
-def _mailgun_reply(message: Message, text: str, signature: dict[str, str]) -> Made:
+def _build_mailgun_reply(message: Message, text: str, signature: dict[str, str]) -> CallbackRequest:
     form = {
         **signature,
         "sender": message.to,
@@ -139,35 +147,35 @@ def _mailgun_reply(message: Message, text: str, signature: dict[str, str]) -> Ma
         "References": message.id,
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    return Made("/api/webhooks/mailgun/inbound", urlencode(form).encode(), headers)
+    return CallbackRequest("/api/webhooks/mailgun/inbound", urlencode(form).encode(), headers)
 
 
 _TELNYX = {"delivered": "delivered", "bounced": "delivery_failed", "delayed": "delivery_unconfirmed"}
 
 
-def _telnyx(message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]) -> Made:
+def _build_telnyx_event(message: Message, event: str, text: str, webhook_secrets: Mapping[str, str]) -> CallbackRequest:
     if event in ("replied", "complained", "unsubscribed"):
-        said = text if event == "replied" else text or "STOP"
-        kind, payload = "message.received", _telnyx_received(message, said)
+        reply = text if event == "replied" else text or "STOP"
+        kind, payload = "message.received", _build_telnyx_inbound_message(message, reply)
     elif event in _TELNYX:
-        kind, payload = "message.finalized", telnyx_message(message, _TELNYX[event])
+        kind, payload = "message.finalized", build_telnyx_message(message, _TELNYX[event])
         if event == "bounced":
             payload["errors"] = [{"code": "40008", "title": "Undeliverable"}]
     else:
         raise ValueError(f"telnyx has no event {event}")
-    happened = {
+    event_data = {
         "event_type": kind,
         "id": str(uuid.uuid4()),
         "occurred_at": now().isoformat(timespec="milliseconds"),
         "record_type": "event",
         "payload": payload,
     }
-    raw = json.dumps({"data": happened, "meta": {"attempt": 1}}).encode()
-    headers = {"Content-Type": "application/json", **_telnyx_signed(raw, webhook_secrets)}
-    return Made("/api/webhooks/telnyx", raw, headers)
+    raw = json.dumps({"data": event_data, "meta": {"attempt": 1}}).encode()
+    headers = {"Content-Type": "application/json", **_sign_telnyx(raw, webhook_secrets)}
+    return CallbackRequest("/api/webhooks/telnyx", raw, headers)
 
 
-def _telnyx_received(message: Message, text: str) -> dict[str, Any]:
+def _build_telnyx_inbound_message(message: Message, text: str) -> dict[str, Any]:
     sender = str(message.body.get("from") or "+15550001111")
     return {
         "id": str(uuid.uuid4()),
@@ -181,7 +189,7 @@ def _telnyx_received(message: Message, text: str) -> dict[str, Any]:
     }
 
 
-def _telnyx_signed(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, str]:
+def _sign_telnyx(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, str]:
     seed = webhook_secrets.get("telnyx")
     if not seed:
         raise ValueError("no Telnyx signing seed was given to the sandbox")
@@ -191,8 +199,8 @@ def _telnyx_signed(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, 
     return {"telnyx-timestamp": timestamp, "telnyx-signature-ed25519": signature}
 
 
-def _meta(channel: str, body: Mapping[str, Any], webhook_secrets: Mapping[str, str]) -> Made:
+def _build_meta_event(channel: str, body: Mapping[str, Any], webhook_secrets: Mapping[str, str]) -> CallbackRequest:
     raw = json.dumps(body).encode()
-    signed = hmac.new(webhook_secrets.get("meta", "").encode(), raw, hashlib.sha256).hexdigest()
-    headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signed}"}
-    return Made(f"/api/webhooks/{channel}", raw, headers)
+    digest = hmac.new(webhook_secrets.get("meta", "").encode(), raw, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={digest}"}
+    return CallbackRequest(f"/api/webhooks/{channel}", raw, headers)

@@ -6,89 +6,95 @@ import json
 import math
 from typing import Any
 
-from sandbox.exchange import Answer
-from sandbox.graph import meta_error
-from sandbox.voices import gemini_error, openai_error, telnyx_error
+from sandbox.http import HttpResponse
+from sandbox.meta_graph import build_meta_error
+from sandbox.provider_apis import build_gemini_error, build_openai_error, build_telnyx_error
 
 #: What `bad_json` answers: the beginning of a page that some proxy put in between.
 GARBAGE = "<html><body>It works!</bo"
 
 
-def internal_error(provider: str) -> Answer:
+def build_server_error_response(provider: str) -> HttpResponse:
     """A failure on the provider's side."""
     bodies = {
-        "telnyx": telnyx_error("10007", "Unexpected error"),
-        "gemini": gemini_error(500, "INTERNAL", "An internal error has occurred."),
-        "openai": openai_error("server_error", "The server had an error while processing your request."),
-        "facebook": meta_error(2, "Service temporarily unavailable"),
-        "instagram": meta_error(2, "Service temporarily unavailable"),
+        "telnyx": build_telnyx_error("10007", "Unexpected error"),
+        "gemini": build_gemini_error(500, "INTERNAL", "An internal error has occurred."),
+        "openai": build_openai_error("server_error", "The server had an error while processing your request."),
+        "facebook": build_meta_error(2, "Service temporarily unavailable"),
+        "instagram": build_meta_error(2, "Service temporarily unavailable"),
         "slack": "rollup_error",
     }
-    return Answer(500, bodies.get(provider, {"message": "Internal Server Error"}))
+    return HttpResponse(500, bodies.get(provider, {"message": "Internal Server Error"}))
 
 
-def rate_limited(provider: str, seconds: float) -> Answer:
+def build_rate_limit_response(provider: str, seconds: float) -> HttpResponse:
     """A request to slow down for so many seconds, said where the provider says it."""
-    whole = max(1, round(seconds)) if seconds else 0
+    whole_seconds = max(1, round(seconds)) if seconds else 0
     text = "You exceeded your current quota."
     match provider:
         case "mailgun":
-            said = f"Domain is not allowed to send: request limit exceeded, try again after {whole} seconds"
-            return Answer(429, {"message": said})
+            message = f"Domain is not allowed to send: request limit exceeded, try again after {whole_seconds} seconds"
+            return HttpResponse(429, {"message": message})
         case "telnyx":
-            return Answer(429, telnyx_error("10011", "Too many requests"), {"x-ratelimit-reset": str(whole)})
+            return HttpResponse(
+                429, build_telnyx_error("10011", "Too many requests"), {"x-ratelimit-reset": str(whole_seconds)}
+            )
         case "gemini":
             delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{seconds:g}s"}
-            return Answer(429, gemini_error(429, "RESOURCE_EXHAUSTED", text, [delay]))
+            return HttpResponse(429, build_gemini_error(429, "RESOURCE_EXHAUSTED", text, [delay]))
         case "openai":
-            return Answer(429, openai_error("rate_limit_exceeded", text), {"Retry-After": f"{seconds:g}"})
+            return HttpResponse(429, build_openai_error("rate_limit_exceeded", text), {"Retry-After": f"{seconds:g}"})
         case "discord":
             body = {"message": "You are being rate limited.", "retry_after": seconds, "global": False}
-            return Answer(429, body, {"Retry-After": str(whole)})
+            return HttpResponse(429, body, {"Retry-After": str(whole_seconds)})
         case "facebook" | "instagram":
-            return Answer(400, meta_error(613, "Calls to this api have exceeded the rate limit."), _usage(seconds))
-    return Answer(429, "rate_limited", {"Retry-After": str(whole)})
+            return HttpResponse(
+                400,
+                build_meta_error(613, "Calls to this api have exceeded the rate limit."),
+                _build_usage_headers(seconds),
+            )
+    return HttpResponse(429, "rate_limited", {"Retry-After": str(whole_seconds)})
 
 
-def _usage(seconds: float) -> dict[str, str]:
+def _build_usage_headers(seconds: float) -> dict[str, str]:
     """Meta's header of a limit that is used up; it names the time in minutes."""
     case = {"type": "instagram", "call_count": 100, "total_cputime": 25, "total_time": 25}
-    used = {**case, "estimated_time_to_regain_access": math.ceil(seconds / 60)}
-    return {"X-Business-Use-Case-Usage": json.dumps({"17841400000000001": [used]})}
+    usage = {**case, "estimated_time_to_regain_access": math.ceil(seconds / 60)}
+    return {"X-Business-Use-Case-Usage": json.dumps({"17841400000000001": [usage]})}
 
 
-def key_refused(provider: str) -> Answer:
+def build_auth_error_response(provider: str) -> HttpResponse:
     """A refused credential."""
     match provider:
         case "telnyx":
-            return Answer(401, telnyx_error("10009", "Authentication failed"))
+            return HttpResponse(401, build_telnyx_error("10009", "Authentication failed"))
         case "gemini":
             reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
-            return Answer(400, gemini_error(400, "INVALID_ARGUMENT", "API key not valid.", [reason]))
+            return HttpResponse(400, build_gemini_error(400, "INVALID_ARGUMENT", "API key not valid.", [reason]))
         case "openai":
-            return Answer(401, openai_error("invalid_api_key", "Incorrect API key provided."))
+            return HttpResponse(401, build_openai_error("invalid_api_key", "Incorrect API key provided."))
         case "facebook" | "instagram":
-            return Answer(400, meta_error(190, "Error validating access token: the session has expired."))
+            return HttpResponse(400, build_meta_error(190, "Error validating access token: the session has expired."))
         case "slack":
-            return Answer(403, "invalid_token")
+            return HttpResponse(403, "invalid_token")
         case "discord":
-            return Answer(401, {"message": "Invalid Webhook Token", "code": 50027})
-    return Answer(401, "Forbidden")
+            return HttpResponse(401, {"message": "Invalid Webhook Token", "code": 50027})
+    return HttpResponse(401, "Forbidden")
 
 
-def unwritten(provider: str, fault: str) -> Answer:
+def build_generation_fault_response(provider: str, fault: str) -> HttpResponse:
     """A 200 without a message: `blocked` by a safety filter, `empty`, or `cut_short` by its budget of tokens."""
     text = "Hi, I wanted to" if fault == "cut_short" else ""
     if provider == "gemini":
         reason = {"blocked": "SAFETY", "cut_short": "MAX_TOKENS"}.get(fault, "STOP")
         content = {"parts": [{"text": text}], "role": "model"}
         body: dict[str, Any] = {"candidates": [{"content": content, "finishReason": reason, "index": 0}]}
-        return Answer(200, body)
+        return HttpResponse(200, body)
     reason = {"blocked": "content_filter", "cut_short": "length"}.get(fault, "stop")
     message = {"role": "assistant", "content": text, "refusal": None}
-    return Answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": reason}]})
+    return HttpResponse(200, {"choices": [{"index": 0, "message": message, "finish_reason": reason}]})
 
 
-def refused(code: int, subcode: int | None) -> Answer:
+def build_meta_error_response(code: int, subcode: int | None) -> HttpResponse:
     """A refusal of Meta's by its code."""
-    return Answer(400, meta_error(code, f"(#{code}) Refused, as the sandbox was asked to.", subcode))
+    return HttpResponse(400, build_meta_error(code, f"(#{code}) Refused, as the sandbox was asked to.", subcode))

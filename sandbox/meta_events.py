@@ -10,58 +10,67 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.memory import META, Message, now
+from sandbox.store import META, Message, now
 
 #: Of a message that was accepted; the others need no message.
-OF_A_MESSAGE = ("replied", "read", "delivered", "echo", "complained", "unsubscribed", "reacted")
-OUT_OF_THE_BLUE = ("comment", "message", "story_reply", "postback")
+MESSAGE_EVENTS = ("replied", "read", "delivered", "echo", "complained", "unsubscribed", "reacted")
+CONTACT_EVENTS = ("comment", "message", "story_reply", "postback")
 
 
-def about(message: Message, event: str, given: Mapping[str, Any], person: str) -> dict[str, Any]:
+def build_message_event(message: Message, event: str, params: Mapping[str, Any], person: str) -> dict[str, Any]:
     """The webhook's body for an event of a message; `ValueError` where its provider has no such event."""
     account = message.path.split("/")[2]
-    text = str(given.get("text") or "")
+    text = str(params.get("text") or "")
     if not message.path.endswith("/messages"):
         raise ValueError("nothing becomes of a public reply to a comment that Meta would tell")
     part: dict[str, Any]
     match event:
         case "replied" | "complained" | "unsubscribed":
-            said = text if event == "replied" else text or "STOP"
-            part = {"message": {"mid": _mid(), "text": said, "reply_to": {"mid": message.id}, **_quick_reply(given)}}
+            reply = text if event == "replied" else text or "STOP"
+            part = {
+                "message": {
+                    "mid": _generate_mid(),
+                    "text": reply,
+                    "reply_to": {"mid": message.id},
+                    **_build_quick_reply(params),
+                }
+            }
         case "postback":
-            part = {"postback": _postback(given, text)}
+            part = {"postback": _build_postback(params, text)}
         case "reacted":
             part = {"reaction": {"mid": message.id, "action": "react", "emoji": text or "❤️"}}
         case "read":
-            part = {"read": {"mid": message.id, "watermark": _millis()}}
+            part = {"read": {"mid": message.id, "watermark": _get_timestamp_ms()}}
         case "delivered" if message.provider == "facebook":
-            part = {"delivery": {"mids": [message.id], "watermark": _millis()}}
+            part = {"delivery": {"mids": [message.id], "watermark": _get_timestamp_ms()}}
         case "echo":
-            return _messaging(message.provider, account, account, person, {"message": _echo(message)})
+            return _build_messaging(message.provider, account, account, person, {"message": _build_echo(message)})
         case _:
             raise ValueError(f"{message.provider} has no event {event}")
-    return _messaging(message.provider, account, person, account, part)
+    return _build_messaging(message.provider, account, person, account, part)
 
 
-def out_of_the_blue(event: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def build_contact_event(event: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Channel and body of a webhook about something that a person begins; `ValueError` says what is missing."""
-    channel, account, person = (str(given.get(name) or "") for name in ("provider", "account", "from"))
-    if event not in OUT_OF_THE_BLUE:
-        raise ValueError(f"without messageId, event must be one of {', '.join(OUT_OF_THE_BLUE)}")
+    channel, account, person = (str(params.get(name) or "") for name in ("provider", "account", "from"))
+    if event not in CONTACT_EVENTS:
+        raise ValueError(f"without messageId, event must be one of {', '.join(CONTACT_EVENTS)}")
     if channel not in META or not account or not person:
         raise ValueError("without messageId, say provider (instagram or facebook), account and from")
-    text = str(given.get("text") or "")
+    text = str(params.get("text") or "")
     if event == "comment":
-        return channel, _comment(channel, account, person, text, given)
+        return channel, _build_comment(channel, account, person, text, params)
     if event == "postback":
-        return channel, _messaging(channel, account, person, account, {"postback": _postback(given, text)})
-    message: dict[str, Any] = {"mid": _mid(), "text": text, **_quick_reply(given)}
+        return channel, _build_messaging(channel, account, person, account, {"postback": _build_postback(params, text)})
+    message: dict[str, Any] = {"mid": _generate_mid(), "text": text, **_build_quick_reply(params)}
     if event == "story_reply":
-        message["reply_to"] = {"story": {"id": str(given.get("storyId") or "1785"), "url": "https://cdn.example/story"}}
-    return channel, _messaging(channel, account, person, account, {"message": message})
+        message["reply_to"] = {
+            "story": {"id": str(params.get("storyId") or "1785"), "url": "https://cdn.example/story"}
+        }
+    return channel, _build_messaging(channel, account, person, account, {"message": message})
 
 
-def comment_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
+def extract_comment(body: Mapping[str, Any]) -> tuple[str, str] | None:
     """The comment that a body tells of, with the person who wrote it."""
     changes = body["entry"][0].get("changes")
     if not changes:
@@ -70,47 +79,49 @@ def comment_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
     return str(value.get("comment_id") or value["id"]), str(value["from"]["id"])
 
 
-def _comment(channel: str, account: str, person: str, text: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    comment_id = str(given.get("commentId") or f"1789{secrets.randbits(40)}")
-    post = str(given.get("postId") or "1791")
+def _build_comment(channel: str, account: str, person: str, text: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    comment_id = str(params.get("commentId") or f"1789{secrets.randbits(40)}")
+    post = str(params.get("postId") or "1791")
     if channel == "instagram":
-        writer = {"id": person, "username": f"person_{person}"}
-        value: dict[str, Any] = {"id": comment_id, "from": writer, "text": text, "media": {"id": post}}
-        return _entry(channel, account, changes=[{"field": "comments", "value": value}])
+        author = {"id": person, "username": f"person_{person}"}
+        value: dict[str, Any] = {"id": comment_id, "from": author, "text": text, "media": {"id": post}}
+        return _build_entry(channel, account, changes=[{"field": "comments", "value": value}])
     value = {"item": "comment", "verb": "add", "comment_id": comment_id, "post_id": post, "message": text,
              "from": {"id": person, "name": f"Person {person}"}, "created_time": int(now().timestamp())}  # fmt: skip
-    return _entry(channel, account, changes=[{"field": "feed", "value": value}])
+    return _build_entry(channel, account, changes=[{"field": "feed", "value": value}])
 
 
-def _echo(message: Message) -> dict[str, Any]:
+def _build_echo(message: Message) -> dict[str, Any]:
     sent = message.body.get("message") or {}
-    kept = {name: sent[name] for name in ("text", "metadata", "attachment") if name in sent}
-    if "attachment" in kept:
-        kept["attachments"] = [kept.pop("attachment")]
-    return {"mid": message.id, "is_echo": True, **kept}
+    content = {name: sent[name] for name in ("text", "metadata", "attachment") if name in sent}
+    if "attachment" in content:
+        content["attachments"] = [content.pop("attachment")]
+    return {"mid": message.id, "is_echo": True, **content}
 
 
-def _postback(given: Mapping[str, Any], text: str) -> dict[str, str]:
-    return {"mid": _mid(), "title": text, "payload": str(given.get("payload") or text)}
+def _build_postback(params: Mapping[str, Any], text: str) -> dict[str, str]:
+    return {"mid": _generate_mid(), "title": text, "payload": str(params.get("payload") or text)}
 
 
-def _quick_reply(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"quick_reply": {"payload": str(given["payload"])}} if given.get("payload") else {}
+def _build_quick_reply(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"quick_reply": {"payload": str(params["payload"])}} if params.get("payload") else {}
 
 
-def _messaging(channel: str, account: str, sender: str, recipient: str, part: Mapping[str, Any]) -> dict[str, Any]:
-    told = {"sender": {"id": sender}, "recipient": {"id": recipient}, "timestamp": _millis(), **part}
-    return _entry(channel, account, messaging=[told])
+def _build_messaging(
+    channel: str, account: str, sender: str, recipient: str, part: Mapping[str, Any]
+) -> dict[str, Any]:
+    event = {"sender": {"id": sender}, "recipient": {"id": recipient}, "timestamp": _get_timestamp_ms(), **part}
+    return _build_entry(channel, account, messaging=[event])
 
 
-def _entry(channel: str, account: str, **told: Any) -> dict[str, Any]:
+def _build_entry(channel: str, account: str, **content: Any) -> dict[str, Any]:
     kind = "instagram" if channel == "instagram" else "page"
-    return {"object": kind, "entry": [{"id": account, "time": _millis(), **told}]}
+    return {"object": kind, "entry": [{"id": account, "time": _get_timestamp_ms(), **content}]}
 
 
-def _mid() -> str:
+def _generate_mid() -> str:
     return f"m_{secrets.token_urlsafe(24)}"
 
 
-def _millis() -> int:
+def _get_timestamp_ms() -> int:
     return int(now().timestamp() * 1000)

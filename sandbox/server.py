@@ -17,11 +17,11 @@ from typing import Any
 
 import structlog
 
-from sandbox import access, callbacks, exchange, faults
-from sandbox.exchange import Answer, Asked
-from sandbox.heard import Heard
-from sandbox.memory import Fault, Memory
-from sandbox.voices import hear
+from sandbox import access, callbacks, faults, http
+from sandbox.http import HttpResponse, Request
+from sandbox.parsed_request import ParsedRequest
+from sandbox.provider_apis import parse_request
+from sandbox.store import Fault, Store
 
 log = structlog.get_logger(__name__)
 
@@ -35,113 +35,115 @@ class Sandbox:
 
     webhook_target: str = ""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    memory: Memory = field(default_factory=Memory)
-    open: set[asyncio.StreamWriter] = field(default_factory=set)
+    store: Store = field(default_factory=Store)
+    open_connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
-        self.open.add(writer)
+        self.open_connections.add(writer)
         port = int(writer.get_extra_info("sockname")[1])
         try:
-            while (asked := await exchange.read(reader)) is not None:
-                answer = access.refusal(asked, port) or await self.answered(asked, reader)
-                if answer is None:
-                    exchange.cut(writer)
+            while (request := await http.read_request(reader)) is not None:
+                response = access.check_access(request, port) or await self.handle_request(request, reader)
+                if response is None:
+                    http.reset_connection(writer)
                     return
-                writer.write(answer.encoded(with_body=asked.method != "HEAD"))
+                writer.write(response.encode(with_body=request.method != "HEAD"))
                 await writer.drain()
-                if asked.headers.get("connection", "").lower() == "close":
+                if request.headers.get("connection", "").lower() == "close":
                     return
-        except exchange.Malformed as error:
-            writer.write(Answer(400, f"not a request: {error}", {"Connection": "close"}).encoded())
+        except http.MalformedRequest as error:
+            writer.write(HttpResponse(400, f"not a request: {error}", {"Connection": "close"}).encode())
         except ConnectionError:
             return
         finally:
-            self.open.discard(writer)
+            self.open_connections.discard(writer)
             writer.close()
 
-    async def answered(self, asked: Asked, reader: asyncio.StreamReader) -> Answer | None:
+    async def handle_request(self, request: Request, reader: asyncio.StreamReader) -> HttpResponse | None:
         """The answer to one request; None breaks the connection."""
-        if access.is_for_scripts(asked):
-            return await self.scripted(asked)
-        heard = hear(asked, self.memory)
-        if heard is None:
-            return Answer(404, {"message": f"the sandbox knows no provider with {asked.method} {asked.path}"})
-        fault = self.memory.next_fault(heard.provider, heard.to, heard.call)
-        return await self.faulty(heard, fault, reader) if fault else self.accepted(heard)
+        if access.is_for_scripts(request):
+            return await self.handle_script_request(request)
+        parsed = parse_request(request, self.store)
+        if parsed is None:
+            return HttpResponse(404, {"message": f"the sandbox knows no provider with {request.method} {request.path}"})
+        fault = self.store.take_fault(parsed.provider, parsed.to, parsed.call)
+        return await self.play_fault(parsed, fault, reader) if fault else self.accept(parsed)
 
-    def accepted(self, heard: Heard) -> Answer:
-        if heard.message is not None:
-            self.memory.accept(heard.message)
-        return heard.answer
+    def accept(self, parsed: ParsedRequest) -> HttpResponse:
+        if parsed.message is not None:
+            self.store.accept(parsed.message)
+        return parsed.response
 
-    async def faulty(self, heard: Heard, fault: Fault, reader: asyncio.StreamReader) -> Answer | None:
+    async def play_fault(
+        self, parsed: ParsedRequest, fault: Fault, reader: asyncio.StreamReader
+    ) -> HttpResponse | None:
         """Play a fault. `slow`, `reset_after` and `bad_json` accept the message; the others do not."""
         match fault.fault:
             case "http_500":
-                return faults.internal_error(heard.provider)
+                return faults.build_server_error_response(parsed.provider)
             case "http_429":
-                return faults.rate_limited(heard.provider, fault.seconds)
+                return faults.build_rate_limit_response(parsed.provider, fault.seconds)
             case "auth":
-                return faults.key_refused(heard.provider)
+                return faults.build_auth_error_response(parsed.provider)
             case "refused":
-                return faults.refused(fault.code, fault.subcode)
+                return faults.build_meta_error_response(fault.code, fault.subcode)
             case "blocked" | "empty" | "cut_short":
-                return faults.unwritten(heard.provider, fault.fault)
+                return faults.build_generation_fault_response(parsed.provider, fault.fault)
             case "timeout":
-                await _hung_up(reader, fault.seconds)
+                await _wait_for_disconnect(reader, fault.seconds)
                 return None
             case "slow":
-                answer = self.accepted(heard)
-                return None if await _hung_up(reader, fault.seconds) else answer
+                response = self.accept(parsed)
+                return None if await _wait_for_disconnect(reader, fault.seconds) else response
             case "reset_after":
-                self.accepted(heard)
+                self.accept(parsed)
                 return None
             case "bad_json":
-                return Answer(self.accepted(heard).status, faults.GARBAGE)
+                return HttpResponse(self.accept(parsed).status, faults.GARBAGE)
         return None
 
-    async def scripted(self, asked: Asked) -> Answer:
+    async def handle_script_request(self, request: Request) -> HttpResponse:
         """The endpoints for scripts."""
-        match (asked.method, asked.path.rstrip("/")):
+        match (request.method, request.path.rstrip("/")):
             case ("GET", "/_sandbox/messages"):
-                query = asked.query
-                found = self.memory.found(query.get("provider") or None, query.get("to") or None)
-                return Answer(200, {"messages": found})
+                query = request.query
+                messages = self.store.list_messages(query.get("provider") or None, query.get("to") or None)
+                return HttpResponse(200, {"messages": messages})
             case ("POST", "/_sandbox/faults"):
                 try:
-                    self.memory.faults.append(Fault.from_json(asked.json()))
+                    self.store.faults.append(Fault.from_json(request.json()))
                 except ValueError as error:
-                    return Answer(422, {"success": False, "detail": str(error)})
-                return Answer(201, {"success": True})
+                    return HttpResponse(422, {"success": False, "detail": str(error)})
+                return HttpResponse(201, {"success": True})
             case ("DELETE", "/_sandbox"):
-                self.memory.clear()
-                return Answer(200, {"success": True})
+                self.store.clear()
+                return HttpResponse(200, {"success": True})
             case ("POST", "/_sandbox/events"):
-                return await self.play(asked.json())
+                return await self.play_event(request.json())
             case ("GET", "/_sandbox" | "/_sandbox/health"):
-                return Answer(200, {"success": True, "messages": len(self.memory.messages)})
-        return Answer(404, {"success": False, "detail": f"no {asked.method} {asked.path} here"})
+                return HttpResponse(200, {"success": True, "messages": len(self.store.messages)})
+        return HttpResponse(404, {"success": False, "detail": f"no {request.method} {request.path} here"})
 
-    async def play(self, body: Mapping[str, Any]) -> Answer:
+    async def play_event(self, body: Mapping[str, Any]) -> HttpResponse:
         """Call our webhook, signed: with an event of an accepted message, or with what a person begins."""
-        message = self.memory.named(str(body["messageId"])) if body.get("messageId") else None
+        message = self.store.find_message(str(body["messageId"])) if body.get("messageId") else None
         if message is None and body.get("messageId"):
-            return Answer(404, {"success": False, "detail": "no message with this messageId was accepted"})
+            return HttpResponse(404, {"success": False, "detail": "no message with this messageId was accepted"})
         try:
             if message is None:
-                made = callbacks.begun(body, self.webhook_secrets, self.memory.commenters)
+                callback = callbacks.build_contact_callback(body, self.webhook_secrets, self.store.commenters)
             else:
-                person = str(body.get("from") or self.memory.commenters.get(message.to) or message.to)
-                made = callbacks.made(message, body, self.webhook_secrets, person)
+                person = str(body.get("from") or self.store.commenters.get(message.to) or message.to)
+                callback = callbacks.build_event_callback(message, body, self.webhook_secrets, person)
         except ValueError as error:
-            return Answer(422, {"success": False, "detail": str(error)})
-        status = await asyncio.to_thread(callbacks.deliver, self.webhook_target, made)
-        taken = status is not None and status < 300
-        return Answer(200 if taken else 502, {"success": taken, "status": status})
+            return HttpResponse(422, {"success": False, "detail": str(error)})
+        status = await asyncio.to_thread(callbacks.deliver, self.webhook_target, callback)
+        is_accepted = status is not None and status < 300
+        return HttpResponse(200 if is_accepted else 502, {"success": is_accepted, "status": status})
 
 
-async def _hung_up(reader: asyncio.StreamReader, seconds: float) -> bool:
+async def _wait_for_disconnect(reader: asyncio.StreamReader, seconds: float) -> bool:
     """Wait so long, or until the other side closes; True if it did."""
     try:
         await asyncio.wait_for(reader.read(1), seconds)
@@ -152,13 +154,13 @@ async def _hung_up(reader: asyncio.StreamReader, seconds: float) -> bool:
     return True
 
 
-async def _started(sandbox: Sandbox, port: int) -> asyncio.Server:
-    return await asyncio.start_server(sandbox.connected, access.LOOPBACK, port, backlog=512, limit=256 * 1024)
+async def _start_server(sandbox: Sandbox, port: int) -> asyncio.Server:
+    return await asyncio.start_server(sandbox.handle_connection, access.LOOPBACK, port, backlog=512, limit=256 * 1024)
 
 
-async def _stopped(sandbox: Sandbox, server: asyncio.Server) -> None:
+async def _stop_server(sandbox: Sandbox, server: asyncio.Server) -> None:
     server.close()
-    for writer in list(sandbox.open):
+    for writer in list(sandbox.open_connections):
         writer.close()
     running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     if running:
@@ -180,48 +182,48 @@ async def _serve(sandbox: Sandbox, port: int) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    server = await _started(sandbox, port)
+    server = await _start_server(sandbox, port)
     log.info("sandbox is listening", host=access.LOOPBACK, port=port)
     await stop.wait()
-    await _stopped(sandbox, server)
+    await _stop_server(sandbox, server)
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningSandbox:
     """A sandbox in a thread of this process."""
 
     url: str
     sandbox: Sandbox
 
-    def messages(self, provider: str | None = None, to: str | None = None) -> list[dict[str, Any]]:
+    def list_messages(self, provider: str | None = None, to: str | None = None) -> list[dict[str, Any]]:
         """What it accepted, oldest first, as `GET /_sandbox/messages` shows it."""
-        return self.sandbox.memory.found(provider, to)
+        return self.sandbox.store.list_messages(provider, to)
 
-    def fault(self, provider: str, fault: str, **more: Any) -> None:
+    def add_fault(self, provider: str, fault: str, **more: Any) -> None:
         """Ask for a fault: `times` (0: forever), `seconds`, `match={"to": …}`."""
-        self.sandbox.memory.faults.append(Fault.from_json({"provider": provider, "fault": fault, **more}))
+        self.sandbox.store.faults.append(Fault.from_json({"provider": provider, "fault": fault, **more}))
 
     def clear(self) -> None:
         """Forget messages and faults."""
-        self.sandbox.memory.clear()
+        self.sandbox.store.clear()
 
 
 @contextlib.contextmanager
-def running(
+def run_sandbox(
     webhook_target: str = "",
     webhook_secrets: Mapping[str, str] | None = None,
     port: int = 0,
-) -> Iterator[Running]:
+) -> Iterator[RunningSandbox]:
     """A sandbox on a free port for as long as the block lasts."""
     sandbox = Sandbox(webhook_target, webhook_secrets or {})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_started(sandbox, port), loop).result(10)
-        bound = server.sockets[0].getsockname()[1]
-        yield Running(f"http://{access.LOOPBACK}:{bound}", sandbox)
-        asyncio.run_coroutine_threadsafe(_stopped(sandbox, server), loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(_start_server(sandbox, port), loop).result(10)
+        bound_port = server.sockets[0].getsockname()[1]
+        yield RunningSandbox(f"http://{access.LOOPBACK}:{bound_port}", sandbox)
+        asyncio.run_coroutine_threadsafe(_stop_server(sandbox, server), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)

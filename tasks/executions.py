@@ -19,40 +19,40 @@ import structlog
 import metrics
 from models import message
 from models.database import CONNECTION_ERRORS, transaction
-from models.ledger import Answer
+from models.engine.group_commit import CommitFuture
 from providers.base import LeaseLost
-from rules.definition import ACTIONS, Rules, Step, Trigger, Workflow
+from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
 from rules.errors import Bug, ExecutionError, Quarantined
-from tasks import quiet_steps
-from tasks.bells import ring_for
-from tasks.broker import ring
-from tasks.channels import address_of, channel_of, is_to_contact, provider_of
-from tasks.checking import check
-from tasks.composing import prepare
-from tasks.engine import Engine, Stopping, current, heed
+from tasks.eligibility import check
 from tasks.failures import fail
-from tasks.follow_check import check_follow
-from tasks.generation import generate
-from tasks.held import held
-from tasks.passage import Course, Passage
-from tasks.reviews import awaits_review
-from tasks.rounds import end_round, is_called_off, next_of_round
-from tasks.sending import send
-from tasks.shutdown import hand_on, take_back
+from tasks.operators.reviews import rest_if_in_review
+from tasks.rounds import end_if_stopped, end_round, find_next_step
+from tasks.runtime.broker import notify
+from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
+from tasks.runtime.engine import Engine, Stopping, confirm, get_engine
+from tasks.runtime.notifications import notify_rows
+from tasks.runtime.shutdown import release_unstarted, undo_intent
+from tasks.steps import local_steps
+from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
+from tasks.steps.composing import prepare
+from tasks.steps.follow_check import check_follow
+from tasks.steps.generation import generate
+from tasks.steps.pauses import rest_if_paused
+from tasks.steps.sending import send
 
 log = structlog.get_logger(__name__)
 
 #: Deliveries in a row that may die with nothing recorded between them (semantics, section 3).
-DELIVERIES_BEFORE_QUARANTINE = 3
+MAX_DELIVERIES = 3
 
 #: A passage that waited so long for a hand is begun anew with what is so by then.
-STALE_SECONDS = 1.0
+MAX_CLAIM_AGE_SECONDS = 1.0
 
 #: Stands in a passage until its workflow was read.
-UNREAD = Workflow(Trigger(""), Rules(), ())
+PLACEHOLDER_WORKFLOW = Workflow(WorkflowTrigger(""), Rules(), ())
 
 #: What does each action that speaks to the outside world.
-CALLS: dict[str, Callable[[Engine, Passage, Step], Course[bool]]] = {
+CALLS: dict[str, Callable[[Engine, ClaimedExecution, Step], Continuation[bool]]] = {
     "generate_message": generate,
     "send_email": send,
     "send_sms": send,
@@ -63,14 +63,14 @@ CALLS: dict[str, Callable[[Engine, Passage, Step], Course[bool]]] = {
     "notify": send,
 }
 #: And each that does not, which answers whether the passage goes on in place.
-QUIET_STEPS: dict[str, Callable[[Engine, Passage, Step], bool]] = {
-    "wait": quiet_steps.wait,
-    "wait_until": quiet_steps.wait_until,
-    "branch": quiet_steps.branch,
-    "split": quiet_steps.split,
-    "stop": quiet_steps.stop,
-    "update_contact": quiet_steps.update_contact,
-    "create_task": quiet_steps.create_task,
+LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
+    "wait": local_steps.wait,
+    "wait_until": local_steps.wait_until,
+    "branch": local_steps.branch,
+    "split": local_steps.split,
+    "stop": local_steps.stop,
+    "update_contact": local_steps.update_contact,
+    "create_task": local_steps.create_task,
 }
 
 
@@ -78,217 +78,223 @@ QUIET_STEPS: dict[str, Callable[[Engine, Passage, Step], bool]] = {
 def advance(execution_ids: str | list[str], queue: str, rescued: bool = False) -> None:
     """Answer the bell of an execution, or of several at once: those that are there to be taken are moved on as soon as
     a hand is free. A rescued one may have killed its worker, so it is not claimed before."""
-    engine = current()
-    wanted = [execution_ids] if isinstance(execution_ids, str) else execution_ids
-    while wanted:
-        places = engine.hands.promise(len(wanted), ahead=not rescued)
-        if not places:
+    engine = get_engine()
+    pending_ids = [execution_ids] if isinstance(execution_ids, str) else execution_ids
+    while pending_ids:
+        reserved = engine.executor.reserve(len(pending_ids), prefetch=not rescued)
+        if not reserved:
             # This process stops: another will take them up.
-            ring(queue, wanted)
+            notify(queue, pending_ids)
             return
-        _take_up(engine, wanted[:places], queue)
-        wanted = wanted[places:]
+        _claim(engine, pending_ids[:reserved], queue)
+        pending_ids = pending_ids[reserved:]
 
 
-def _take_up(engine: Engine, execution_ids: list[str], queue: str) -> None:
-    places = len(execution_ids)
+def _claim(engine: Engine, execution_ids: list[str], queue: str) -> None:
+    reserved = len(execution_ids)
     try:
-        asked_at = time.monotonic()
-        for row in engine.ledger.claim_many(execution_ids):
+        requested_at = time.monotonic()
+        for row in engine.group_commit.claim_many(execution_ids):
             # Counted from the answer, so that its idea of now is never ahead of the database's.
-            passage = Passage(row, UNREAD, time.monotonic(), queue)
-            engine.leases.hold(passage, asked_at)
-            if engine.hands.give(passage):
-                places -= 1
+            claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), queue)
+            engine.leases.hold(claimed, requested_at)
+            if engine.executor.submit(claimed):
+                reserved -= 1
             else:
-                hand_on(engine, [passage])
+                release_unstarted(engine, [claimed])
     finally:
-        engine.hands.give_back(places)
+        engine.executor.release(reserved)
 
 
-def carry_on(passage: Passage) -> bool:
+def run_claimed(claimed: ClaimedExecution) -> bool:
     """A hand's work: take the passage on until what it announces must be on record, or as far as it can go; whether
     this is all that the hands have to do with it."""
-    engine = current()
-    if passage.row["status_before"] == "running":
+    engine = get_engine()
+    if claimed.row["status_before"] == "running":
         metrics.deliveries_rescued_total.labels(kind="lease").inc()
-    return _proceed(engine, passage, _go_on(engine, passage, passage.queue))
+    return _run_continuation(engine, claimed, _run_steps(engine, claimed, claimed.queue))
 
 
-def _proceed(engine: Engine, passage: Passage, course: Course[None], announced: Answer | None = None) -> bool:
+def _run_continuation(
+    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None], intent: CommitFuture | None = None
+) -> bool:
     """Begin the course, or take it up where it was left until its announcement was on record."""
-    structlog.contextvars.bind_contextvars(execution_id=passage.execution_id, queue=passage.queue)
-    follow: Callable[[Answer], None]
+    structlog.contextvars.bind_contextvars(execution_id=claimed.execution_id, queue=claimed.queue)
+    callback: Callable[[CommitFuture], None]
     try:
-        is_over = _came_to_its_end(course, announced)
-        if is_over:
-            follow = engine.last_words.to(lambda recorded: _part(engine, passage, recorded))
+        is_finished = _resume(continuation, intent)
+        if is_finished:
+            callback = engine.completions.wrap(lambda future: _release(engine, claimed, future))
         else:
-            follow = _again(engine, passage, course)
-        engine.ledger.hand_in(passage.progress(), follow)
-        return is_over
+            callback = _build_resume_callback(engine, claimed, continuation)
+        engine.group_commit.submit(claimed.take_progress(), callback)
+        return is_finished
     except (LeaseLost, *CONNECTION_ERRORS) as error:
-        engine.leases.let_go(passage)
-        _leave(passage, error)
+        engine.leases.release(claimed)
+        _abandon(claimed, error)
         return True
     except BaseException:
-        engine.leases.let_go(passage)
+        engine.leases.release(claimed)
         raise
 
 
-def _came_to_its_end(course: Course[None], announced: Answer | None) -> bool:
+def _resume(continuation: Continuation[None], intent: CommitFuture | None) -> bool:
     """Go on to the end, or to the next announcement."""
     try:
-        if announced is None:
-            next(course)
+        if intent is None:
+            next(continuation)
         else:
-            course.send(announced)
+            continuation.send(intent)
     except StopIteration:
         return True
     return False
 
 
-def _again(engine: Engine, passage: Passage, course: Course[None]) -> Callable[[Answer], None]:
+def _build_resume_callback(
+    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None]
+) -> Callable[[CommitFuture], None]:
     """Has a hand take the course up again when its announcement was answered."""
-    return lambda recorded: engine.hands.go_on(lambda: _proceed(engine, passage, course, recorded))
+    return lambda future: engine.executor.resume(lambda: _run_continuation(engine, claimed, continuation, future))
 
 
-def _part(engine: Engine, passage: Passage, recorded: Answer) -> tuple[str, str] | None:
+def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) -> tuple[str, str] | None:
     """The passage is on record, or the execution another's: let go of it, and say who goes on."""
     try:
-        heed(passage, recorded)
+        confirm(claimed, future)
     except (LeaseLost, *CONNECTION_ERRORS) as error:
-        _leave(passage, error)
+        _abandon(claimed, error)
         return None
     finally:
-        engine.leases.let_go(passage)
-    _count(passage)
-    return (passage.handed_to, passage.execution_id) if passage.handed_to is not None else None
+        engine.leases.release(claimed)
+    _count_finished(claimed)
+    return (claimed.requeued_to, claimed.execution_id) if claimed.requeued_to is not None else None
 
 
-def _leave(passage: Passage, because: Exception) -> None:
+def _abandon(claimed: ClaimedExecution, error: Exception) -> None:
     """Leave quietly: the execution is no longer ours, or PostgreSQL was away for too long."""
-    if isinstance(because, LeaseLost):
-        log.warning("the lease was lost, leaving", execution_id=passage.execution_id)
-        _save_receipts(passage)
+    if isinstance(error, LeaseLost):
+        log.warning("the lease was lost, leaving", execution_id=claimed.execution_id)
+        _save_receipts(claimed)
     else:
-        text = str(because).strip()
-        log.warning("postgres is away for too long, leaving", execution_id=passage.execution_id, error=text)
+        text = str(error).strip()
+        log.warning("postgres is away for too long, leaving", execution_id=claimed.execution_id, error=text)
 
 
-def _go_on(engine: Engine, passage: Passage, queue: str) -> Course[None]:
+def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: str) -> Continuation[None]:
     try:
-        if passage.row["deliveries"] > DELIVERIES_BEFORE_QUARANTINE:
+        if claimed.row["deliveries"] > MAX_DELIVERIES:
             raise Quarantined(
-                f"The worker died {DELIVERIES_BEFORE_QUARANTINE} times in a row on this execution, so it is left alone."
+                f"The worker died {MAX_DELIVERIES} times in a row on this execution, so it is left alone."
                 " Look at the log of the time, then retry it or discard it."
             )
-        goes_on = _may_go_on(engine, passage, queue)
-        while goes_on:
-            passage.step = step = next_of_round(passage)
+        should_continue = _check_admission(engine, claimed, queue)
+        while should_continue:
+            claimed.step = step = find_next_step(claimed)
             if step is None:
-                goes_on = end_round(engine, passage)
+                should_continue = end_round(engine, claimed)
             else:
-                goes_on = _stays_here(engine, passage, step, queue) and (yield from _do(engine, passage, step))
+                should_continue = _keep_or_requeue(engine, claimed, step, queue) and (
+                    yield from _run_step(engine, claimed, step)
+                )
     except Stopping:
-        take_back(passage)
+        undo_intent(claimed)
     except ExecutionError as error:
-        step = passage.step
-        fail(engine.settings, passage, step, error, provider_of(engine.settings, passage, step) if step else None)
-        _count_failure(passage, step, error)
+        step = claimed.step
+        fail(engine.settings, claimed, step, error, find_provider(engine.settings, claimed, step) if step else None)
+        _count_failure(claimed, step, error)
     except (LeaseLost, *CONNECTION_ERRORS):
         raise
     except Exception as error:
-        log.exception("a bug stopped an execution", execution_id=passage.execution_id)
+        log.exception("a bug stopped an execution", execution_id=claimed.execution_id)
         fail(
             engine.settings,
-            passage,
-            passage.step,
+            claimed,
+            claimed.step,
             Bug(f"Beckon made a mistake ({type(error).__name__}): see the log."),
             None,
         )
 
 
-def _do(engine: Engine, passage: Passage, step: Step) -> Course[bool]:
+def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
     """Do one step, measured; whether the passage goes on in place."""
     began = time.monotonic()
     try:
         if step.action in CALLS:
-            goes_on = yield from CALLS[step.action](engine, passage, step)
+            should_continue = yield from CALLS[step.action](engine, claimed, step)
         else:
-            goes_on = QUIET_STEPS[step.action](engine, passage, step)
+            should_continue = LOCAL_STEPS[step.action](engine, claimed, step)
     except ExecutionError:
         metrics.actions_total.labels(type=step.action, status="failed").inc()
         raise
-    if goes_on:
-        metrics.actions_total.labels(type=step.action, status=passage.steps[step.id]["status"]).inc()
+    if should_continue:
+        metrics.actions_total.labels(type=step.action, status=claimed.steps[step.id]["status"]).inc()
         metrics.step_duration_seconds.labels(type=step.action).observe(time.monotonic() - began)
-    return goes_on
+    return should_continue
 
 
-def _may_go_on(engine: Engine, passage: Passage, queue: str) -> bool:
+def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: str) -> bool:
     """Whether nothing holds it and, where a round begins, the rules allow it."""
-    if passage.age_seconds() > STALE_SECONDS:
+    if claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS:
         # What the claim brought with it may not be so any more.
-        passage.hand_over(queue)
+        claimed.requeue(queue)
         return False
     try:
-        passage.workflow = engine.workflow(passage.row["version_id"])
-        passage.count_resolved()
-        if held(passage, queue) or is_called_off(passage):
+        claimed.workflow = engine.load_workflow(claimed.row["version_id"])
+        claimed.count_resolved()
+        if rest_if_paused(claimed, queue) or end_if_stopped(claimed):
             return False
-        return passage.stage != "checking" or check(engine, passage)
+        return claimed.stage != "checking" or check(engine, claimed)
     except CONNECTION_ERRORS as error:
         # Nothing has happened yet: it is begun anew when the ledger has PostgreSQL back, and no death is counted.
-        log.warning("postgres is away, beginning anew", execution_id=passage.execution_id, error=str(error).strip())
-        passage.hand_over(queue)
+        log.warning("postgres is away, beginning anew", execution_id=claimed.execution_id, error=str(error).strip())
+        claimed.requeue(queue)
         return False
 
 
-def _save_receipts(passage: Passage) -> None:
+def _save_receipts(claimed: ClaimedExecution) -> None:
     """A provider took a message, but the execution had become another's: at least nobody need wonder about it."""
-    for message_id, provider_message_id in passage.accepted.items():
+    for message_id, provider_message_id in claimed.accepted.items():
         with transaction():
             reopened = message.resolve_sent(message_id, provider_message_id)
         if reopened is not None:
-            ring_for([reopened])
+            notify_rows([reopened])
 
 
-def _stays_here(engine: Engine, passage: Passage, step: Step, queue: str) -> bool:
+def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: str) -> bool:
     """Whether the step may be done by this worker; else leave it to the queue of its outside call."""
-    wanted = ACTIONS[step.action].queue
-    if wanted is None or wanted == queue:
+    step_queue = ACTIONS[step.action].queue
+    if step_queue is None or step_queue == queue:
         return True
-    if is_to_contact(step) and passage.contact is not None and step.id not in passage.messages:
-        _make_ready(engine, passage, step)
-        if awaits_review(passage, step):
+    if is_to_contact(step) and claimed.contact is not None and step.id not in claimed.messages:
+        _prepare_message(engine, claimed, step)
+        if rest_if_in_review(claimed, step):
             return False
-    if passage.stage == "generating":
-        passage.enter(passage.base_stage)
-    passage.hand_over(wanted)
+    if claimed.stage == "generating":
+        claimed.enter(claimed.base_stage)
+    claimed.requeue(step_queue)
     return False
 
 
-def _make_ready(engine: Engine, passage: Passage, step: Step) -> None:
+def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> None:
     """Write the message down before the hand-over, so that an operator sees it waiting."""
-    if not address_of(passage, step) or channel_of(step) in passage.suppressed:
+    if not find_address(claimed, step) or get_channel(step) in claimed.suppressed:
         return
-    prepare(engine, passage, step)
-    passage.enter("ready_to_send")
+    prepare(engine, claimed, step)
+    claimed.enter("ready_to_send")
 
 
-def _count(passage: Passage) -> None:
-    if passage.state["finished_at"] is not None and not passage.test:
-        metrics.executions_finished_total.labels(status=passage.state["status"]).inc()
+def _count_finished(claimed: ClaimedExecution) -> None:
+    if claimed.state["finished_at"] is not None and not claimed.test:
+        metrics.executions_finished_total.labels(status=claimed.state["status"]).inc()
 
 
-def _count_failure(passage: Passage, step: Step | None, error: ExecutionError) -> None:
+def _count_failure(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
     if isinstance(error, Quarantined):
         metrics.quarantined_total.labels(reason="deliveries").inc()
-    if step is None or passage.test or ACTIONS[step.action].queue != "sending":
+    if step is None or claimed.test or ACTIONS[step.action].queue != "sending":
         return
-    written = passage.messages.get(step.id)
-    if written is None:
+    message_row = claimed.messages.get(step.id)
+    if message_row is None:
         return
     outcome = "unknown" if error.error_class == "unknown_outcome" else "retryable" if error.retryable else "permanent"
-    metrics.sends_total.labels(channel=written["channel"], provider=written["provider"], outcome=outcome).inc()
+    metrics.sends_total.labels(channel=message_row["channel"], provider=message_row["provider"], outcome=outcome).inc()

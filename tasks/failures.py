@@ -15,56 +15,58 @@ from datetime import datetime, timedelta
 import structlog
 
 import metrics
-from models.progress import PauseProvider, Suppress
+from models.engine.progress import PauseProvider, Suppress
 from providers import PROVIDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
-from rules.retries import LONGEST_SLEEP_SECONDS, delay_seconds
+from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
 from settings import Settings
-from tasks.accounts import fingerprint
-from tasks.passage import Passage
-from tasks.places import give_back_place
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.steps.accounts import fingerprint
+from tasks.steps.limit_reservations import release_limits
 
 log = structlog.get_logger(__name__)
 
 #: A refused credential is tried again this often, and given up after a day (semantics, section 5).
 CONFIGURATION_RETRY_SECONDS = 3600.0
-CONFIGURATION_PATIENCE = timedelta(hours=24)
+CONFIGURATION_TIMEOUT = timedelta(hours=24)
 #: Providers need a moment before a lost message shows in their events.
-FIRST_LOOK_UP_SECONDS = 5.0
+FIRST_RECONCILIATION_SECONDS = 5.0
 
 
-def fail(settings: Settings, passage: Passage, step: Step | None, error: ExecutionError, provider: str | None) -> None:
+def fail(
+    settings: Settings, claimed: ClaimedExecution, step: Step | None, error: ExecutionError, provider: str | None
+) -> None:
     """Move the passage on after `error` in `step`. The caller records it."""
     log.info(
         "step failed",
-        execution_id=passage.execution_id,
+        execution_id=claimed.execution_id,
         step=step and step.id,
         error_class=error.error_class,
         error=error.message,
         code=error.provider_code,
     )
-    _note(passage, step, error)
+    _record_error(claimed, step, error)
     if error.suppress_channel and step is not None:
-        _suppress(passage, step)
-    if step is not None and isinstance(error, RateLimited) and (error.retry_after or 0) > LONGEST_SLEEP_SECONDS:
-        _be_patient(passage, step, error.retry_after or 0)
+        _suppress(claimed, step)
+    if step is not None and isinstance(error, RateLimited) and (error.retry_after or 0) > MAX_SLEEP_SECONDS:
+        _wait_for_rate_limit(claimed, step, error.retry_after or 0)
         return
-    if step is not None and isinstance(error, ConfigurationError) and not _patience_is_over(passage):
-        _await_operator(settings, passage, step, error, provider)
+    if step is not None and isinstance(error, ConfigurationError) and not _is_configuration_overdue(claimed):
+        _await_operator(settings, claimed, step, error, provider)
         return
     if step is not None:
-        passage.fail_step(step, _as_json(error))
+        claimed.fail_step(step, _as_json(error))
     if isinstance(error, UnknownOutcome) and step is not None:
-        _hold(passage, step, error, provider)
+        _record_unknown_outcome(claimed, step, error, provider)
         return
-    retries_left = (step.retry_max if step else 0) - (passage.state["attempt"] - 1)
+    retries_left = (step.retry_max if step else 0) - (claimed.state["attempt"] - 1)
     if error.retryable and retries_left > 0:
-        _retry_later(passage, step, error)
+        _retry_later(claimed, step, error)
         return
-    if step is not None and step.id in passage.messages:
-        passage.message(step, status="failed", error_class=error.error_class, error_message=error.message)
-    _rest(passage)
+    if step is not None and step.id in claimed.messages:
+        claimed.update_message(step, status="failed", error_class=error.error_class, error_message=error.message)
+    _finish_failed(claimed)
 
 
 def _as_json(error: ExecutionError) -> dict[str, str | bool | None]:
@@ -76,8 +78,8 @@ def _as_json(error: ExecutionError) -> dict[str, str | bool | None]:
     }
 
 
-def _note(passage: Passage, step: Step | None, error: ExecutionError) -> None:
-    passage.state.update(
+def _record_error(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
+    claimed.state.update(
         error_class=error.error_class,
         error_message=error.message,
         error_code=error.provider_code,
@@ -85,78 +87,80 @@ def _note(passage: Passage, step: Step | None, error: ExecutionError) -> None:
     )
 
 
-def _suppress(passage: Passage, step: Step) -> None:
-    message = passage.messages.get(step.id)
-    if message is None or not message["contact_id"] or passage.test:
+def _suppress(claimed: ClaimedExecution, step: Step) -> None:
+    message = claimed.messages.get(step.id)
+    if message is None or not message["contact_id"] or claimed.test:
         return
-    passage.suppressed.add(message["channel"])
-    passage.also(Suppress(message["contact_id"], message["channel"], message["to_address"], "blocked"))
+    claimed.suppressed.add(message["channel"])
+    claimed.add_effect(Suppress(message["contact_id"], message["channel"], message["to_address"], "blocked"))
 
 
-def _step_back(passage: Passage) -> None:
+def _restore_stage(claimed: ClaimedExecution) -> None:
     """To the stage from which the call is made again."""
-    if passage.stage == "sending":
-        passage.enter("ready_to_send")
-    elif passage.stage == "generating":
-        passage.enter(passage.base_stage)
+    if claimed.stage == "sending":
+        claimed.enter("ready_to_send")
+    elif claimed.stage == "generating":
+        claimed.enter(claimed.base_stage)
 
 
-def _be_patient(passage: Passage, step: Step, seconds: float) -> None:
-    passage.put_off(step)
-    if step.id in passage.messages:
-        passage.message(step, status="pending")
-    _step_back(passage)
-    passage.wait("rate_limit", passage.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
+def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) -> None:
+    claimed.undo_attempt(step)
+    if step.id in claimed.messages:
+        claimed.update_message(step, status="pending")
+    _restore_stage(claimed)
+    claimed.wait("rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
 
 
-def _patience_is_over(passage: Passage) -> bool:
-    since = passage.state["misconfigured_since"]
-    return isinstance(since, datetime) and passage.now() - since > CONFIGURATION_PATIENCE
+def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
+    since = claimed.state["misconfigured_since"]
+    return isinstance(since, datetime) and claimed.now() - since > CONFIGURATION_TIMEOUT
 
 
 def _await_operator(
-    settings: Settings, passage: Passage, step: Step, error: ConfigurationError, provider: str | None
+    settings: Settings, claimed: ClaimedExecution, step: Step, error: ConfigurationError, provider: str | None
 ) -> None:
-    passage.put_off(step)
-    if step.id in passage.messages:
-        passage.message(step, status="pending", error_class=error.error_class, error_message=error.message)
-    _step_back(passage)
-    if provider is not None and not passage.test:
+    claimed.undo_attempt(step)
+    if step.id in claimed.messages:
+        claimed.update_message(step, status="pending", error_class=error.error_class, error_message=error.message)
+    _restore_stage(claimed)
+    if provider is not None and not claimed.test:
         # Of the settings that the call was made with: a change that came since mends the pause.
-        credentials = fingerprint(passage.settings or settings, provider, passage.row["workspace_id"])
-        passage.also(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
-    if passage.state["misconfigured_since"] is None:
-        passage.state["misconfigured_since"] = passage.now()
-    passage.wait("configuration", passage.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))
+        credentials = fingerprint(claimed.settings or settings, provider, claimed.row["workspace_id"])
+        claimed.add_effect(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
+    if claimed.state["misconfigured_since"] is None:
+        claimed.state["misconfigured_since"] = claimed.now()
+    claimed.wait("configuration", claimed.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))
 
 
-def _hold(passage: Passage, step: Step, error: UnknownOutcome, provider: str | None) -> None:
-    can_look_up = provider in PROVIDERS and PROVIDERS[provider].can_look_up
-    looks = can_look_up or (step.on_unknown == "resend" and passage.messages[step.id]["resends"] == 0)
-    passage.message(
+def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
+    can_look_up = provider in PROVIDERS and PROVIDERS[provider].can_reconcile
+    will_reconcile = can_look_up or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
+    claimed.update_message(
         step,
         status="outcome_unknown",
-        look_up_at=passage.now() + timedelta(seconds=FIRST_LOOK_UP_SECONDS) if looks else None,
+        look_up_at=claimed.now() + timedelta(seconds=FIRST_RECONCILIATION_SECONDS) if will_reconcile else None,
         look_ups=0,
         error_class=error.error_class,
         error_message=error.message,
     )
-    _rest(passage)
+    _finish_failed(claimed)
 
 
-def _retry_later(passage: Passage, step: Step | None, error: ExecutionError) -> None:
-    if step is not None and step.id in passage.messages:
-        passage.message(step, status="pending", error_class=error.error_class, error_message=error.message)
-    delay = delay_seconds(passage.state["attempt"] - 1, dice=random.random(), retry_after=error.retry_after)
-    at = passage.now() + timedelta(seconds=delay)
-    passage.state.update(resume_stage=passage.stage, next_retry_at=at)
-    passage.enter("failed")
-    passage.wait("retry", at)
+def _retry_later(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
+    if step is not None and step.id in claimed.messages:
+        claimed.update_message(step, status="pending", error_class=error.error_class, error_message=error.message)
+    delay = compute_delay_seconds(
+        claimed.state["attempt"] - 1, random_fraction=random.random(), retry_after=error.retry_after
+    )
+    at = claimed.now() + timedelta(seconds=delay)
+    claimed.state.update(resume_stage=claimed.stage, next_retry_at=at)
+    claimed.enter("failed")
+    claimed.wait("retry", at)
     metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()
 
 
-def _rest(passage: Passage) -> None:
-    if passage.stage != "failed":
-        passage.state["resume_stage"] = passage.stage
-    passage.finish("failed", "failed")
-    give_back_place(passage)
+def _finish_failed(claimed: ClaimedExecution) -> None:
+    if claimed.stage != "failed":
+        claimed.state["resume_stage"] = claimed.stage
+    claimed.finish("failed", "failed")
+    release_limits(claimed)

@@ -10,116 +10,116 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from rules import plan
 from rules.definition import Step
 from rules.eligibility import Skip
-from rules.plan import next_step
-from tasks.checking import check
-from tasks.engine import Engine
-from tasks.follow_ups import REPLIED, as_output, called_off, steps_of_follow_up
-from tasks.passage import FIRST_ROUND, Passage, moment_of
-from tasks.places import give_back_place
+from tasks.eligibility import check
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, parse_time
+from tasks.runtime.engine import Engine
+from tasks.steps.follow_ups import REPLIED, as_output, find_stop_reason, list_follow_up_steps
+from tasks.steps.limit_reservations import release_limits
 
 
-def next_of_round(passage: Passage) -> Step | None:
+def find_next_step(claimed: ClaimedExecution) -> Step | None:
     """The step to do now; None when the round has come to its end."""
-    if passage.round == FIRST_ROUND:
-        return next_step(passage.workflow, passage.finished)
-    done = {step["step_id"] for step in passage.steps.values() if step["status"] in ("succeeded", "skipped")}
-    return next((step for step in steps_of_follow_up(passage) if step.id not in done), None)
+    if claimed.round == FIRST_ROUND:
+        return plan.find_next_step(claimed.workflow, claimed.finished)
+    done = {step["step_id"] for step in claimed.steps.values() if step["status"] in ("succeeded", "skipped")}
+    return next((step for step in list_follow_up_steps(claimed) if step.id not in done), None)
 
 
-def end_round(engine: Engine, passage: Passage) -> bool:
+def end_round(engine: Engine, claimed: ClaimedExecution) -> bool:
     """The round's steps are done; whether the passage goes on in place, with the next round."""
-    rounds = {message["round"] for message in passage.sent_to_contact}
-    passage.state["follow_up_count"] = len(rounds - {FIRST_ROUND})
-    if passage.round > FIRST_ROUND and passage.round not in rounds:
-        _end_unsent(passage)
+    rounds = {message["round"] for message in claimed.sent_to_contact}
+    claimed.state["follow_up_count"] = len(rounds - {FIRST_ROUND})
+    if claimed.round > FIRST_ROUND and claimed.round not in rounds:
+        _end_unsent(claimed)
         return False
-    until = _awaited_until(passage)
+    until = _find_answer_deadline(claimed)
     if until is None:
-        _complete(passage)
+        _complete(claimed)
         return False
-    stopped = passage.row["follow_ups_stopped"]
+    stopped = claimed.row["follow_ups_stopped"]
     if stopped is not None:
-        passage.end_follow_ups(stopped["rule"], stopped["detail"])
+        claimed.end_follow_ups(stopped["rule"], stopped["detail"])
         return False
-    if passage.accepted:
+    if claimed.accepted:
         # That the provider took the message is recorded before anything else is asked.
-        _await_answer(passage, until)
+        _await_answer(claimed, until)
         return False
-    return _after_silence(engine, passage, until)
+    return _continue_after_silence(engine, claimed, until)
 
 
-def _after_silence(engine: Engine, passage: Passage, until: datetime) -> bool:
+def _continue_after_silence(engine: Engine, claimed: ClaimedExecution, until: datetime) -> bool:
     """The next follow-up if none came before its time, and nothing else calls it off."""
-    ended = called_off(passage)
-    if ended is not None:
-        passage.end_follow_ups(ended.rule, ended.detail)
-    elif until > passage.now():
-        _await_answer(passage, until)
-    elif passage.round < passage.workflow.rules.follow_ups.max:
-        passage.begin_round()
-        passage.enter("checking")
-        return check(engine, passage)
+    stop_reason = find_stop_reason(claimed)
+    if stop_reason is not None:
+        claimed.end_follow_ups(stop_reason.rule, stop_reason.detail)
+    elif until > claimed.now():
+        _await_answer(claimed, until)
+    elif claimed.round < claimed.workflow.rules.follow_ups.max:
+        claimed.begin_round()
+        claimed.enter("checking")
+        return check(engine, claimed)
     else:
-        _complete(passage)
+        _complete(claimed)
     return False
 
 
-def is_called_off(passage: Passage) -> bool:
+def end_if_stopped(claimed: ClaimedExecution) -> bool:
     """Whether a follow-up that was begun, and of which nothing has left yet, is to be left; then it was."""
-    if passage.round == FIRST_ROUND or any(
-        message["sent_at"] or message["status"] == "sending" for message in passage.messages.values()
+    if claimed.round == FIRST_ROUND or any(
+        message["sent_at"] or message["status"] == "sending" for message in claimed.messages.values()
     ):
         return False
-    ended = called_off(passage)
-    if ended is None:
+    stop_reason = find_stop_reason(claimed)
+    if stop_reason is None:
         return False
-    _leave(passage, ended)
+    _discard_follow_up(claimed, stop_reason)
     return True
 
 
-def _awaited_until(passage: Passage) -> datetime | None:
+def _find_answer_deadline(claimed: ClaimedExecution) -> datetime | None:
     """Until when the contact has time to answer; None where no follow-ups are wanted, or there is nothing to repeat."""
-    wanted = passage.workflow.rules.follow_ups
-    if not wanted.max or not passage.sent_to_contact or not steps_of_follow_up(passage):
+    follow_ups = claimed.workflow.rules.follow_ups
+    if not follow_ups.max or not claimed.sent_to_contact or not list_follow_up_steps(claimed):
         return None
-    done = [moment_of(step["finished_at"]) for step in (*passage.earlier_steps, *passage.steps.values())]
-    return max(done) + timedelta(seconds=wanted.every_seconds)
+    finish_times = [parse_time(step["finished_at"]) for step in (*claimed.earlier_steps, *claimed.steps.values())]
+    return max(finish_times) + timedelta(seconds=follow_ups.every_seconds)
 
 
-def _await_answer(passage: Passage, until: datetime) -> None:
-    is_last = passage.round >= passage.workflow.rules.follow_ups.max
-    passage.state["queue"] = "executions" if is_last else steps_of_follow_up(passage)[0].queue
-    passage.enter("sent")
-    passage.wait("follow_up", until, REPLIED)
+def _await_answer(claimed: ClaimedExecution, until: datetime) -> None:
+    is_last = claimed.round >= claimed.workflow.rules.follow_ups.max
+    claimed.state["queue"] = "executions" if is_last else list_follow_up_steps(claimed)[0].queue
+    claimed.enter("sent")
+    claimed.wait("follow_up", until, REPLIED)
 
 
-def _end_unsent(passage: Passage) -> None:
+def _end_unsent(claimed: ClaimedExecution) -> None:
     """The send of this follow-up was forbidden at the last moment."""
-    (skipped, *_) = [step["output"]["skipped"] for step in passage.steps.values() if step["status"] == "skipped"]
-    passage.end_follow_ups(skipped["rule"], {name: one for name, one in skipped.items() if name != "rule"})
-    give_back_place(passage)
+    (skipped, *_) = [step["output"]["skipped"] for step in claimed.steps.values() if step["status"] == "skipped"]
+    claimed.end_follow_ups(skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
+    release_limits(claimed)
 
 
-def _leave(passage: Passage, ended: Skip) -> None:
-    for step in steps_of_follow_up(passage):
-        if step.id in passage.messages:
-            passage.message(step, status="discarded")
-        if step.id in passage.steps and passage.steps[step.id]["status"] != "succeeded":
-            passage.succeed(step, as_output(ended), status="skipped")
-    if passage.stage == "sending":
-        passage.enter("ready_to_send")
-    passage.end_follow_ups(ended.rule, ended.detail)
-    give_back_place(passage)
+def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
+    for step in list_follow_up_steps(claimed):
+        if step.id in claimed.messages:
+            claimed.update_message(step, status="discarded")
+        if step.id in claimed.steps and claimed.steps[step.id]["status"] != "succeeded":
+            claimed.succeed(step, as_output(stop_reason), status="skipped")
+    if claimed.stage == "sending":
+        claimed.enter("ready_to_send")
+    claimed.end_follow_ups(stop_reason.rule, stop_reason.detail)
+    release_limits(claimed)
 
 
-def _complete(passage: Passage) -> None:
+def _complete(claimed: ClaimedExecution) -> None:
     """The plan is done: completed, or skipped if every send was forbidden and nothing left."""
-    forbidden = [step["output"]["skipped"] for step in passage.steps.values() if step["status"] == "skipped"]
-    if forbidden and not passage.sent_something:
-        passage.state.update(skipped_rule=forbidden[0]["rule"], skipped_detail=forbidden[0])
-        passage.finish("skipped", "skipped")
+    forbidden = [step["output"]["skipped"] for step in claimed.steps.values() if step["status"] == "skipped"]
+    if forbidden and not claimed.has_sent:
+        claimed.state.update(skipped_rule=forbidden[0]["rule"], skipped_detail=forbidden[0])
+        claimed.finish("skipped", "skipped")
     else:
-        passage.finish("succeeded", "completed")
-    give_back_place(passage)
+        claimed.finish("succeeded", "completed")
+    release_limits(claimed)

@@ -24,10 +24,10 @@ from models.database import Row
 from models.ids import new_id
 from models.reports import automations, executions
 from settings import Settings
-from tasks.triggers import Accepted, TriggerRequest, accept
+from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 
 #: Seconds between two looks at the execution.
-LOOK_EVERY_SECONDS = 0.05
+POLL_SECONDS = 0.05
 #: The stages that the workflow passes, in order.
 STAGES = ("queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed")
 
@@ -49,7 +49,7 @@ WORKFLOW: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StepResult:
     """One step of a test run, and how long it took."""
 
     name: str
@@ -58,7 +58,7 @@ class Verdict:
     duration_ms: int
 
 
-class _Failed(Exception):
+class _StepFailed(Exception):
     """Why a step did not pass; those after it are left out, the cleanup is not."""
 
     def __init__(self, name: str, detail: str) -> None:
@@ -66,49 +66,49 @@ class _Failed(Exception):
         self.name = name
 
 
-def run(settings: Settings, workspace_id: str, actor: Actor, patience_seconds: float) -> Iterator[Verdict]:
+def run(settings: Settings, workspace_id: str, actor: Actor, timeout_seconds: float) -> Iterator[StepResult]:
     """Test a workspace from its trigger to its message; each step's verdict as it is reached, the last is `cleanup`."""
     run_id = new_id()
     address = f"test-{run_id}@example.com"
     automation_id = contact_id = None
-    watch = _Watch()
+    stopwatch = _Stopwatch()
     try:
         definition = automation.create(
             workspace_id, name=f"Test run {run_id}", type="workflow", definition=WORKFLOW, actor=actor, enabled=False
         )
         automation_id = definition.automation_id
-        yield watch.passed("workflow", "published, switched off")
+        yield stopwatch.build_passed("workflow", "published, switched off")
         accepted = _start(workspace_id, automation_id, address)
         contact_id, execution_id = accepted.contact_id, accepted.executions[0]["executionId"]
-        yield watch.passed("trigger", f"accepted, execution {execution_id}")
-        yield from _stages(watch, workspace_id, execution_id, patience_seconds)
-        yield watch.passed("message", _received(settings, workspace_id, execution_id, address))
-        yield watch.passed("counters", _untouched(workspace_id, automation_id))
-    except _Failed as failed:
-        yield watch.verdict(failed.name, "failed", str(failed))
+        yield stopwatch.build_passed("trigger", f"accepted, execution {execution_id}")
+        yield from _follow_stages(stopwatch, workspace_id, execution_id, timeout_seconds)
+        yield stopwatch.build_passed("message", _check_received(settings, workspace_id, execution_id, address))
+        yield stopwatch.build_passed("counters", _check_counters(workspace_id, automation_id))
+    except _StepFailed as failed:
+        yield stopwatch.build_result(failed.name, "failed", str(failed))
     finally:
         removed = test_run.remove(workspace_id, automation_id, contact_id) if automation_id else 0
-    yield watch.passed("cleanup", f"removed, {removed} execution with it")
+    yield stopwatch.build_passed("cleanup", f"removed, {removed} execution with it")
 
 
-class _Watch:
+class _Stopwatch:
     """Measures each step from the end of the one before, unless it was measured better."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
-    def verdict(
+    def build_result(
         self, name: str, status: Literal["passed", "failed"], detail: str, took_ms: int | None = None
-    ) -> Verdict:
+    ) -> StepResult:
         now = time.monotonic()
         measured, self._since = round((now - self._since) * 1000), now
-        return Verdict(name, status, detail, measured if took_ms is None else took_ms)
+        return StepResult(name, status, detail, measured if took_ms is None else took_ms)
 
-    def passed(self, name: str, detail: str, took_ms: int | None = None) -> Verdict:
-        return self.verdict(name, "passed", detail, took_ms)
+    def build_passed(self, name: str, detail: str, took_ms: int | None = None) -> StepResult:
+        return self.build_result(name, "passed", detail, took_ms)
 
 
-def _start(workspace_id: str, automation_id: str, address: str) -> Accepted:
+def _start(workspace_id: str, automation_id: str, address: str) -> AcceptedTrigger:
     request = TriggerRequest(
         type="manual",
         contact_id=None,
@@ -117,57 +117,61 @@ def _start(workspace_id: str, automation_id: str, address: str) -> Accepted:
         automation_id=automation_id,
         test=True,
     )
-    answer = accept(workspace_id, [request], "test")[0]
-    if not isinstance(answer, Accepted):
-        raise _Failed("trigger", "; ".join(problem.message for problem in answer.problems))
-    return answer
+    result = accept(workspace_id, [request], "test")[0]
+    if not isinstance(result, AcceptedTrigger):
+        raise _StepFailed("trigger", "; ".join(problem.message for problem in result.problems))
+    return result
 
 
-def _stages(watch: _Watch, workspace_id: str, execution_id: str, patience_seconds: float) -> Iterator[Verdict]:
+def _follow_stages(
+    stopwatch: _Stopwatch, workspace_id: str, execution_id: str, timeout_seconds: float
+) -> Iterator[StepResult]:
     """Each stage as it is reached, in the order that they must have."""
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + timeout_seconds
     passed = 0
     while passed < len(STAGES):
-        found = executions.detail(workspace_id, execution_id)
-        assert found is not None
-        for one in found["stages"][passed:]:
-            if passed == len(STAGES) or one["stage"] != STAGES[passed]:
-                raise _Failed(one["stage"], _why(found))
-            took = found["stages"][passed - 1]["duration_ms"] if passed else 0
-            yield watch.passed(one["stage"], "reached", took_ms=took)
+        execution = executions.fetch_detail(workspace_id, execution_id)
+        assert execution is not None
+        for stage in execution["stages"][passed:]:
+            if passed == len(STAGES) or stage["stage"] != STAGES[passed]:
+                raise _StepFailed(stage["stage"], _explain(execution))
+            took = execution["stages"][passed - 1]["duration_ms"] if passed else 0
+            yield stopwatch.build_passed(stage["stage"], "reached", took_ms=took)
             passed += 1
         if passed < len(STAGES) and time.monotonic() > deadline:
-            raise _Failed(STAGES[passed], f"not reached within {patience_seconds:g} s: is every worker running?")
-        time.sleep(LOOK_EVERY_SECONDS)
+            raise _StepFailed(STAGES[passed], f"not reached within {timeout_seconds:g} s: is every worker running?")
+        time.sleep(POLL_SECONDS)
 
 
-def _why(found: Row) -> str:
-    error, skipped = found["error"], found["skipped_because"]
+def _explain(execution: Row) -> str:
+    error, skipped = execution["error"], execution["skipped_because"]
     if error:
         return f"{error['class']}: {error['message']}"
     return f"skipped by {skipped['rule']}" if skipped else "was not to be reached now"
 
 
-def _received(settings: Settings, workspace_id: str, execution_id: str, address: str) -> str:
-    found = executions.detail(workspace_id, execution_id)
-    assert found is not None
-    (message,) = found["messages"]
+def _check_received(settings: Settings, workspace_id: str, execution_id: str, address: str) -> str:
+    execution = executions.fetch_detail(workspace_id, execution_id)
+    assert execution is not None
+    (message,) = execution["messages"]
     if message["status"] not in ("sent", "delivered", "read") or not message["sandbox"]:
-        raise _Failed("message", f"is {message['status']}, by {'the sandbox' if message['sandbox'] else 'a provider'}")
+        raise _StepFailed(
+            "message", f"is {message['status']}, by {'the sandbox' if message['sandbox'] else 'a provider'}"
+        )
     query = urllib.parse.urlencode({"provider": message["provider"], "to": address})
     try:
-        with urllib.request.urlopen(f"{settings.sandbox_url}/_sandbox/messages?{query}", timeout=5) as answer:
-            received = json.load(answer)["messages"]
+        with urllib.request.urlopen(f"{settings.sandbox_url}/_sandbox/messages?{query}", timeout=5) as response:
+            messages = json.load(response)["messages"]
     except (OSError, urllib.error.URLError, ValueError) as error:
-        raise _Failed("message", f"the sandbox cannot be asked: {error}") from None
-    if len(received) != 1:
-        raise _Failed("message", f"the sandbox received it {len(received)} times")
+        raise _StepFailed("message", f"the sandbox cannot be asked: {error}") from None
+    if len(messages) != 1:
+        raise _StepFailed("message", f"the sandbox received it {len(messages)} times")
     return f"received once by the sandbox as {message['provider']}, id {message['provider_message_id']}"
 
 
-def _untouched(workspace_id: str, automation_id: str) -> str:
-    found = automations.one(workspace_id, automation_id)
-    assert found is not None
-    if found["executions"]:
-        raise _Failed("counters", f"the test was counted {found['executions']} times")
+def _check_counters(workspace_id: str, automation_id: str) -> str:
+    automation_row = automations.find(workspace_id, automation_id)
+    assert automation_row is not None
+    if automation_row["executions"]:
+        raise _StepFailed("counters", f"the test was counted {automation_row['executions']} times")
     return "the test was not counted"

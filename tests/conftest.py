@@ -21,21 +21,21 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
-sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-import servers as real
-import waiting
+from tests.support import servers as real
+from tests.support import waiting
 
 #: How the first process tells the others where the servers are.
 DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECTORY", "TESTS_RUN"
 #: What a developer may have set for the application, and no test may see.
-OURS_OF_THE_APPLICATION = (
+APPLICATION_PREFIXES = (
     "BECKON_", "MAILGUN_", "TELNYX_", "META_", "GEMINI_", "OPENAI_", "SLACK_", "DISCORD_", "WEBHOOK_", "DATABASE_",
     "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_",
 )  # fmt: skip
 
 #: A running copy, servers that break, a browser or filled tables serve all tests of such a file.
-WHOLE = (
+GROUPED_FILES = (
     "tests/browser/", "tests/crashes/test_outages.py", "tests/dashboard/test_route_access.py", "tests/journeys/",
     "tests/models/test_owner.py", "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py",
     "tests/workers/test_up.py",
@@ -53,14 +53,14 @@ class DatabaseUrls:
     service: str
 
 
-def _worker() -> tuple[str, int]:
+def _parse_worker() -> tuple[str, int]:
     name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     return name, int(name.removeprefix("gw"))
 
 
 def _set_environment() -> None:
-    name, number = _worker()
-    for variable in [one for one in os.environ if one.startswith(OURS_OF_THE_APPLICATION)]:
+    name, number = _parse_worker()
+    for variable in [key for key in os.environ if key.startswith(APPLICATION_PREFIXES)]:
         del os.environ[variable]
     home = Path(os.environ[DIRECTORY]) / "homes" / name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def _set_environment() -> None:
         BECKON_ENV_FILE=str(home / "none.env"),
         BECKON_HOME=str(home),
         DATABASE_URL=(owner := real.with_database(os.environ[DATABASE], database)),
-        **_urls_of_their_own(owner),
+        **_build_role_urls(owner),
         REDIS_URL=real.with_redis_database(redis_url, 2 * number),
         SECRET_KEY="a secret key of the tests, long enough",
         MAILGUN_WEBHOOK_SIGNING_KEY="mailgun signing key of the tests",
@@ -79,7 +79,7 @@ def _set_environment() -> None:
     )
 
 
-def _urls_of_their_own(owner: str) -> dict[str, str]:
+def _build_role_urls(owner: str) -> dict[str, str]:
     """The programs log in by themselves on our own server; on another one they act as their roles over the owner's."""
     if os.environ.get("TEST_DATABASE_URL"):
         return {}
@@ -91,31 +91,31 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers in the first process; give every process that runs tests its environment."""
     global _running
     if not hasattr(config, "workerinput"):
-        given_database, given_redis = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
+        external_database, external_redis = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
         _running = real.TestServers()
         try:
-            _running.start(postgres=not given_database, valkey=not given_redis)
+            _running.start(postgres=not external_database, valkey=not external_redis)
         except BaseException:
             _running.stop()
             raise
-        os.environ[DATABASE] = given_database or real.with_database(_running.servers.database_url, "postgres")
-        os.environ[REDIS] = given_redis or _running.servers.redis_url
+        os.environ[DATABASE] = external_database or real.with_database(_running.servers.database_url, "postgres")
+        os.environ[REDIS] = external_redis or _running.servers.redis_url
         os.environ[DIRECTORY] = str(_running.directory)
         os.environ[RUN] = f"beckon_test_{os.getpid()}"
     _set_environment()
 
 
-class Whole(LoadScopeScheduling):  # type: ignore[misc]
+class GroupedFilesScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Files that share something dear stay on one worker and come first; every other test goes to whoever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return file if file.startswith(WHOLE) else nodeid
+        return file if file.startswith(GROUPED_FILES) else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Whole:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupedFilesScheduling:
     """Not by the groups of xdist 3.8: pytest 9.2 does not hear of them."""
-    return Whole(config, log)
+    return GroupedFilesScheduling(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -133,16 +133,16 @@ def _make_database(url: str) -> None:
     from models import migrations
 
     template = f"{os.environ[RUN]}_template"
-    with real.one_at_a_time(Path(os.environ[DIRECTORY]) / "template.lock"):
+    with real.hold_lock(Path(os.environ[DIRECTORY]) / "template.lock"):
         if not real.database_exists(os.environ[DATABASE], template):
-            half_made = f"{os.environ[RUN]}_half_made"
+            unfinished = f"{os.environ[RUN]}_half_made"
             real.run_sql(
                 os.environ[DATABASE],
-                f'drop database if exists "{half_made}" with (force)',
-                f'create database "{half_made}" template template0',
+                f'drop database if exists "{unfinished}" with (force)',
+                f'create database "{unfinished}" template template0',
             )
-            migrations.migrate(real.with_database(os.environ[DATABASE], half_made))
-            real.run_sql(os.environ[DATABASE], f'alter database "{half_made}" rename to "{template}"')
+            migrations.migrate(real.with_database(os.environ[DATABASE], unfinished))
+            real.run_sql(os.environ[DATABASE], f'alter database "{unfinished}" rename to "{template}"')
     assert settings.load().database_url == url
     name = url.split("?")[0].rsplit("/", 1)[1]
     real.run_sql(os.environ[DATABASE], f'create database "{name}" template "{template}" strategy file_copy')
@@ -153,9 +153,9 @@ def database_urls() -> DatabaseUrls:
     """The migrated database of this worker process."""
     import settings
 
-    told = settings.load()
-    _make_database(told.database_url)
-    return DatabaseUrls(owner=told.database_url, app=told.database_app_url, service=told.database_service_url)
+    config = settings.load()
+    _make_database(config.database_url)
+    return DatabaseUrls(owner=config.database_url, app=config.database_app_url, service=config.database_service_url)
 
 
 @pytest.fixture
@@ -178,8 +178,8 @@ def redis_url() -> str:
 def _sweepers(database_urls: DatabaseUrls, redis_url: str) -> Iterator[tuple[Any, list[redis.Redis]]]:
     import settings
 
-    told = settings.load()
-    clients = [redis.Redis.from_url(url) for url in (told.broker_url, told.ephemeral_url)]
+    config = settings.load()
+    clients = [redis.Redis.from_url(url) for url in (config.broker_url, config.ephemeral_url)]
     with closing(psycopg2.connect(database_urls.owner)) as connection:
         connection.autocommit = True
         yield connection, clients
@@ -187,7 +187,7 @@ def _sweepers(database_urls: DatabaseUrls, redis_url: str) -> Iterator[tuple[Any
         client.close()
 
 
-def _emptied(connection: Any) -> bool:
+def _try_empty_tables(connection: Any) -> bool:
     """Empty every table; False where an earlier test still works and PostgreSQL chose us to yield."""
     try:
         with connection.cursor() as cursor:
@@ -211,7 +211,7 @@ def clean_for_module(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
 
 def _empty(sweepers: tuple[Any, list[redis.Redis]]) -> None:
     connection, clients = sweepers
-    waiting.eventually(lambda: _emptied(connection))
+    waiting.eventually(lambda: _try_empty_tables(connection))
     for client in clients:
         client.flushdb()
 
@@ -221,9 +221,9 @@ def peoples_hasher() -> Any:
     """What hashes people's passwords outside the tests; in them a hash costs a thousandth of it."""
     from models import user
 
-    outside, user._hasher = user._hasher, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    user._NOBODY = user.hash_password("nobody's")
-    return outside
+    original, user._hasher = user._hasher, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    user._DUMMY_HASH = user.hash_password("nobody's")
+    return original
 
 
 @pytest.fixture(scope="session")

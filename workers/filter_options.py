@@ -31,19 +31,19 @@ def filter_options(function: Any) -> Any:
     return function
 
 
-def filters(given: dict[str, Any]) -> ExecutionFilters:
+def build_filters(options: dict[str, Any]) -> ExecutionFilters:
     """The filters that were given. An id or a class that cannot be is wrong usage."""
     from models.ids import is_id
     from models.reports.filters import ExecutionFilters
     from rules.errors import BY_CLASS
 
     for option, name in (("--automation", "automation_id"), ("--contact", "contact_id")):
-        if given[name] is not None and not is_id(given[name]):
+        if options[name] is not None and not is_id(options[name]):
             raise click.BadParameter("is not an id", param_hint=option)
-    if given["error_class"] is not None and given["error_class"] not in BY_CLASS:
+    if options["error_class"] is not None and options["error_class"] not in BY_CLASS:
         raise click.BadParameter(f"known: {', '.join(sorted(BY_CLASS))}", param_hint="--error-class")
-    return ExecutionFilters(**{**given, "since": _utc(given["since"]), "until": _utc(given["until"])})
+    return ExecutionFilters(**{**options, "since": _to_utc(options["since"]), "until": _to_utc(options["until"])})
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def _to_utc(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=UTC)

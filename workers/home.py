@@ -18,16 +18,16 @@ from pathlib import Path
 import settings
 
 #: Below this many free bytes the servers would soon stop half-way.
-LEAST_FREE = 300 * 1024 * 1024
+MIN_FREE_BYTES = 300 * 1024 * 1024
 #: Seconds that what a killed copy left may take to end.
-LEFTOVERS_SECONDS = 32.0
+ORPHANS_TIMEOUT_SECONDS = 32.0
 #: Seconds that a copy without its supervisord may hold the home.
-ENDING_SECONDS = 35.0
+LOCK_TIMEOUT_SECONDS = 35.0
 #: Where the sandbox listens.
 SANDBOX_HOST = "127.0.0.1"
 
 
-class CannotStart(Exception):
+class StartupError(Exception):
     """Beckon cannot start (or stop); the message is one line."""
 
 
@@ -41,17 +41,19 @@ def make(home: Path) -> None:
         for name in ("logs", "metrics"):
             (home / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise CannotStart(f"BECKON_HOME: {home} is not writable: {error.strerror or error}") from None
+        raise StartupError(f"BECKON_HOME: {home} is not writable: {error.strerror or error}") from None
     free = shutil.disk_usage(home).free
-    if free < LEAST_FREE:
-        raise CannotStart(f"BECKON_HOME: {free // 2**20} MB are free at {home}, {LEAST_FREE // 2**20} MB are needed")
+    if free < MIN_FREE_BYTES:
+        raise StartupError(
+            f"BECKON_HOME: {free // 2**20} MB are free at {home}, {MIN_FREE_BYTES // 2**20} MB are needed"
+        )
 
 
 def _lock_file(home: Path) -> Path:
     return home / "running.lock"
 
 
-def running_pid(home: Path) -> int | None:
+def find_running_pid(home: Path) -> int | None:
     """The process id of the copy that runs on this home, or None."""
     try:
         with open(_lock_file(home), encoding="ascii") as lock:
@@ -68,7 +70,7 @@ def hold(home: Path) -> Iterator[bool]:
     """Hold the home while this process lives; yields whether the copy before ended uncleanly. Raises CannotStart."""
     descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+", encoding="ascii") as lock:
-        _take(lock.fileno(), home)
+        _acquire_lock(lock.fileno(), home)
         killed = bool(lock.read().strip())
         _write(lock.fileno(), f"{os.getpid()}\n")
         try:
@@ -77,17 +79,17 @@ def hold(home: Path) -> Iterator[bool]:
             _write(lock.fileno(), "")
 
 
-def _take(descriptor: int, home: Path) -> None:
+def _acquire_lock(descriptor: int, home: Path) -> None:
     """Lock, waiting some seconds for a copy whose supervisord is gone already and which is about to end."""
-    deadline = time.monotonic() + ENDING_SECONDS
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            runs = _answers(settings.run_directory(home) / "supervisor.sock")
-            if runs or time.monotonic() > deadline:
+            is_running = _is_listening(settings.locate_run_directory(home) / "supervisor.sock")
+            if is_running or time.monotonic() > deadline:
                 reason = f"BECKON_HOME: {home} is in use by a running copy (`make down` stops it)"
-                raise CannotStart(reason) from None
+                raise StartupError(reason) from None
         time.sleep(0.1)
 
 
@@ -96,7 +98,7 @@ def _write(descriptor: int, text: str) -> None:
     os.pwrite(descriptor, text.encode(), 0)
 
 
-def _port_error(host: str, port: int) -> OSError | None:
+def _find_port_error(host: str, port: int) -> OSError | None:
     """Why nothing can listen there, or None."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -111,39 +113,39 @@ def _port_error(host: str, port: int) -> OSError | None:
 
 def require_port(host: str, port: int) -> None:
     """Raises CannotStart unless the dashboard can listen there."""
-    error = _port_error(host, port)
+    error = _find_port_error(host, port)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
-        raise CannotStart(f"BECKON_PORT: port {port} on {host} is taken; set BECKON_PORT to a free one")
+        raise StartupError(f"BECKON_PORT: port {port} on {host} is taken; set BECKON_PORT to a free one")
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        raise CannotStart(f"BECKON_HOST: {host} is not an address of this machine")
-    raise CannotStart(f"BECKON_PORT: nothing can listen on {host}, port {port}: {error.strerror}")
+        raise StartupError(f"BECKON_HOST: {host} is not an address of this machine")
+    raise StartupError(f"BECKON_PORT: nothing can listen on {host}, port {port}: {error.strerror}")
 
 
-def choose_sandbox_port(told: settings.Settings) -> int:
+def choose_sandbox_port(config: settings.Settings) -> int:
     """The sandbox's port: the one told, or a free one if that is taken and nobody asked for it. Raises CannotStart."""
-    ours = told.sandbox_port == told.port
-    if not ours and _port_error(SANDBOX_HOST, told.sandbox_port) is None:
-        return told.sandbox_port
-    if told.sandbox_port_told:
-        whose = "BECKON_PORT" if ours else f"another program on {SANDBOX_HOST}"
-        raise CannotStart(f"BECKON_SANDBOX_PORT: port {told.sandbox_port} is taken by {whose}")
+    ours = config.sandbox_port == config.port
+    if not ours and _find_port_error(SANDBOX_HOST, config.sandbox_port) is None:
+        return config.sandbox_port
+    if config.sandbox_port_told:
+        holder = "BECKON_PORT" if ours else f"another program on {SANDBOX_HOST}"
+        raise StartupError(f"BECKON_SANDBOX_PORT: port {config.sandbox_port} is taken by {holder}")
     with closing(socket.create_server((SANDBOX_HOST, 0))) as probe:
         return int(probe.getsockname()[1])
 
 
-def _answers(path: Path) -> bool:
+def _is_listening(path: Path) -> bool:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1)
         return probe.connect_ex(str(path)) == 0
 
 
-def await_leftovers(told: settings.Settings) -> None:
+def wait_for_orphans(config: settings.Settings) -> None:
     """Wait until what a killed copy started has ended, as each program does when its supervisor is gone."""
-    sockets = [told.run / name for name in ("supervisor.sock", "redis.sock", ".s.PGSQL.5432")]
-    deadline = time.monotonic() + LEFTOVERS_SECONDS
-    while any(_answers(path) for path in sockets) or _port_error(told.host, told.port) is not None:
+    sockets = [config.run / name for name in ("supervisor.sock", "redis.sock", ".s.PGSQL.5432")]
+    deadline = time.monotonic() + ORPHANS_TIMEOUT_SECONDS
+    while any(_is_listening(path) for path in sockets) or _find_port_error(config.host, config.port) is not None:
         if time.monotonic() > deadline:
             return
         time.sleep(0.1)

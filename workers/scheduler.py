@@ -17,16 +17,16 @@ import structlog
 import logs
 import settings as settings_module
 from ephemeral.connection import open_ephemeral
-from models import database, duty
+from models import database, periodic_job
 from models.database import CONNECTION_ERRORS
 from settings import Settings
-from tasks import broker
-from tasks.sweeps import DUTIES, Duty
+from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
+from tasks.runtime import broker
 
 log = structlog.get_logger(__name__)
 
 #: How often a process that does not lead asks whether it may.
-ASK_EVERY_SECONDS = 2.0
+ELECTION_INTERVAL_SECONDS = 2.0
 #: Shortest pause between two looks at what is due.
 TICK_SECONDS = 0.2
 
@@ -43,40 +43,40 @@ def run_scheduler() -> None:
     broker.set_up(settings)
     while not stopping.is_set():
         try:
-            with duty.leading() as leader:
+            with periodic_job.try_to_lead() as leader:
                 if leader is not None:
                     log.info("leading", pid=os.getpid())
                     lead(settings, leader, stopping)
         except CONNECTION_ERRORS as error:
             log.warning("postgres is away, nobody leads", error=str(error).strip())
-        stopping.wait(ASK_EVERY_SECONDS)
+        stopping.wait(ELECTION_INTERVAL_SECONDS)
     log.info("scheduler stopped")
 
 
-def lead(settings: Settings, leader: duty.Leader, stopping: threading.Event) -> None:
+def lead(settings: Settings, leader: periodic_job.Leader, stopping: threading.Event) -> None:
     """Do every duty at its time for as long as the lock is held."""
-    next_at = {one.name: 0.0 for one in DUTIES}
-    while not stopping.is_set() and leader.still_leads():
-        for one in DUTIES:
-            if time.monotonic() < next_at[one.name]:
+    next_run_at = {job.name: 0.0 for job in PERIODIC_JOBS}
+    while not stopping.is_set() and leader.renew():
+        for job in PERIODIC_JOBS:
+            if time.monotonic() < next_run_at[job.name]:
                 continue
-            next_at[one.name] = time.monotonic() + one.every_seconds
-            do(one, settings)
+            next_run_at[job.name] = time.monotonic() + job.every_seconds
+            run_job(job, settings)
             if stopping.is_set():
                 break
         stopping.wait(TICK_SECONDS)
 
 
-def do(one: Duty, settings: Settings) -> None:
+def run_job(job: PeriodicJob, settings: Settings) -> None:
     """Do one duty and note how it went; a duty that fails is tried again at its next time, and the others go on."""
     try:
-        counts = one.run_once(settings)
+        counts = job.run_once(settings)
     except CONNECTION_ERRORS:
         raise
     except Exception as error:
-        log.exception("a duty failed", duty=one.name)
-        duty.note_failure(one.name, f"{type(error).__name__}: {error}")
+        log.exception("a duty failed", duty=job.name)
+        periodic_job.note_failure(job.name, f"{type(error).__name__}: {error}")
         return
     if any(counts.values()):
-        log.info("duty done", duty=one.name, **counts)
-    duty.note_success(one.name, counts)
+        log.info("duty done", duty=job.name, **counts)
+    periodic_job.note_success(job.name, counts)

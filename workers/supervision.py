@@ -22,10 +22,10 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from settings import ROOT, Settings
 from workers import embedded
-from workers.home import CannotStart
+from workers.home import StartupError
 
 #: Seconds in which everything must be down; the programs' own stopwaitsecs are below it.
-STOP_SECONDS = 29.0
+STOP_TIMEOUT_SECONDS = 29.0
 
 #: What talking to supervisord raises when it is not there.
 UNREACHABLE = (OSError, xmlrpc.client.Error, ValueError)
@@ -43,43 +43,43 @@ class Program:
     log: str
 
 
-def servers_of(told: Settings) -> embedded.Servers:
+def build_servers(settings: Settings) -> embedded.Servers:
     """The embedded servers of this home."""
-    return embedded.Servers(data=told.home, run=told.run)
+    return embedded.Servers(data=settings.home, run=settings.run)
 
 
-def environment(told: Settings) -> dict[str, str]:
+def build_environment(settings: Settings) -> dict[str, str]:
     """The environment of supervisord and all its programs."""
-    servers = servers_of(told)
+    servers = build_servers(settings)
     none = "false"
     return {
         **os.environ,
-        "BECKON_HOME": str(told.home),
-        "BECKON_WORKERS": str(told.workers),
-        "BECKON_SANDBOX_PORT": str(told.sandbox_port),
-        "BECKON_RUN": str(told.run),
+        "BECKON_HOME": str(settings.home),
+        "BECKON_WORKERS": str(settings.workers),
+        "BECKON_SANDBOX_PORT": str(settings.sandbox_port),
+        "BECKON_RUN": str(settings.run),
         # supervisord.conf gives each program the one that it needs, in place of all three.
-        "DATABASE_APP_URL": told.database_app_url,
-        "DATABASE_SERVICE_URL": told.database_service_url,
+        "DATABASE_APP_URL": settings.database_app_url,
+        "DATABASE_SERVICE_URL": settings.database_service_url,
         "BECKON_PYTHON": sys.executable,
-        "BECKON_GUARD": shlex.join(embedded.dies_with_parent("TERM")),
-        "BECKON_POSTGRES": shlex.join(embedded.postgres_command(servers)) if told.embedded_database else none,
-        "BECKON_REDIS": shlex.join(embedded.redis_command(servers)) if told.embedded_redis else none,
+        "BECKON_GUARD": shlex.join(embedded.build_parent_death_prefix("TERM")),
+        "BECKON_POSTGRES": shlex.join(embedded.build_postgres_command(servers)) if settings.embedded_database else none,
+        "BECKON_REDIS": shlex.join(embedded.build_redis_command(servers)) if settings.embedded_redis else none,
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def launch(told: Settings) -> subprocess.Popen[bytes]:
+def launch(settings: Settings) -> subprocess.Popen[bytes]:
     """Start supervisord in a session of its own, with no program running yet."""
     command = [
-        *embedded.dies_with_parent("TERM"),
+        *embedded.build_parent_death_prefix("TERM"),
         *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")),
     ]
-    with open(told.home / "logs" / "supervisord.out", "wb") as output:
+    with open(settings.home / "logs" / "supervisord.out", "wb") as output:
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(told),
+            env=build_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -114,26 +114,26 @@ class Remote:
             else:
                 self._call("startProcess", name, False)
 
-    def programs(self) -> list[Program]:
+    def list_programs(self) -> list[Program]:
         """Every program and how it is."""
         return [
-            Program(one["group"], one["name"], one["statename"], one["pid"], one["start"], one["stdout_logfile"])
-            for one in self._call("getAllProcessInfo")
+            Program(info["group"], info["name"], info["statename"], info["pid"], info["start"], info["stdout_logfile"])
+            for info in self._call("getAllProcessInfo")
         ]
 
     def revive(self) -> list[str]:
         """Start again what supervisord has given up on; the names of those programs."""
-        given_up = [f"{one.group}:{one.name}" for one in self.programs() if one.state == "FATAL"]
-        self.start(*given_up)
-        return given_up
+        failed = [f"{program.group}:{program.name}" for program in self.list_programs() if program.state == "FATAL"]
+        self.start(*failed)
+        return failed
 
 
-def await_up(process: subprocess.Popen[bytes], remote: Remote, within: float = 20.0) -> None:
+def await_up(process: subprocess.Popen[bytes], remote: Remote, timeout: float = 20.0) -> None:
     """Return when supervisord answers. Raises CannotStart."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + timeout
     while not remote.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise CannotStart("supervisord does not start: its log is logs/supervisord.out in BECKON_HOME")
+            raise StartupError("supervisord does not start: its log is logs/supervisord.out in BECKON_HOME")
         time.sleep(0.02)
 
 
@@ -142,7 +142,7 @@ def stop(process: subprocess.Popen[bytes]) -> bool:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import flask
 
 from dashboard import openapi
-from dashboard.access import settings
+from dashboard.access import current_settings
 from dashboard.api.analytics import analytics
 from dashboard.api.automations import automations
 from dashboard.api.contact_import import contacts
@@ -32,12 +32,12 @@ RESOURCES: tuple[Resource, ...] = (
 )  # fmt: skip
 
 
-@description.api("GET", "/api/openapi.json", permission=None, answer={})
+@description.api("GET", "/api/openapi.json", permission=None, response={})
 def describe() -> Any:
     """This document."""
-    return flask.jsonify(openapi.document(operations(), settings().url))
+    return flask.jsonify(openapi.build_document(list_operations(), current_settings().url))
 
 
-def operations() -> list[Operation]:
+def list_operations() -> list[Operation]:
     """Every route of the API, as declared."""
     return [operation for resource in RESOURCES for operation in resource.operations]

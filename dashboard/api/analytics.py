@@ -7,75 +7,75 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dashboard.access import Caller
-from dashboard.answers import named, success
-from dashboard.api import shapes
+from dashboard.api import schemas
 from dashboard.api.executions import Id
 from dashboard.bodies import Body
-from dashboard.errors import not_there
+from dashboard.errors import not_found
 from dashboard.resource import Resource
+from dashboard.responses import success, to_api_fields
 from models.ids import is_id
 from models.reports import analytics as report
 
 analytics = Resource("analytics")
 
-_TOP = shapes.listing(
-    shapes.record(
-        id=shapes.ID, name=shapes.TEXT, type=shapes.TEXT, executions=shapes.COUNT, succeeded=shapes.COUNT,
-        failed=shapes.COUNT, lastExecutedAt=shapes.maybe(shapes.TIME),
+_TOP = schemas.array_of(
+    schemas.record(
+        id=schemas.ID, name=schemas.TEXT, type=schemas.TEXT, executions=schemas.COUNT, succeeded=schemas.COUNT,
+        failed=schemas.COUNT, lastExecutedAt=schemas.nullable(schemas.TIME),
     )
 )  # fmt: skip
 
 
-class Span(Body):
+class SummaryQuery(Body):
     """Of which automation, and between which moments."""
 
     automation_id: Id | None = Field(None, alias="automationId")
-    since: shapes.Moment | None = Field(None, alias="from")
-    until: shapes.Moment | None = Field(None, alias="to")
+    since: schemas.Moment | None = Field(None, alias="from")
+    until: schemas.Moment | None = Field(None, alias="to")
 
 
-class Top(Body):
+class TopQuery(Body):
     """The most by what, and how many."""
 
     by: Literal["executions"] = "executions"
-    limit: shapes.Limit = 10
+    limit: schemas.PageLimit = 10
 
 
 @analytics.api(
     "GET",
     "/api/analytics/summary",
     permission="read",
-    query=Span,
-    answer={
-        "summary": shapes.record(
-            executions=shapes.COUNT, successRate=shapes.maybe(shapes.NUMBER), p50Ms=shapes.maybe(shapes.COUNT),
-            p95Ms=shapes.maybe(shapes.COUNT), byStatus={"type": "object"},
-            byDay=shapes.listing(shapes.record(day=shapes.TEXT, executions=shapes.COUNT, succeeded=shapes.COUNT)),
-            byStage=shapes.listing(shapes.record(stage=shapes.TEXT, count=shapes.COUNT)),
+    query=SummaryQuery,
+    response={
+        "summary": schemas.record(
+            executions=schemas.COUNT, successRate=schemas.nullable(schemas.NUMBER),
+            p50Ms=schemas.nullable(schemas.COUNT), p95Ms=schemas.nullable(schemas.COUNT), byStatus={"type": "object"},
+            byDay=schemas.array_of(schemas.record(day=schemas.TEXT, executions=schemas.COUNT, succeeded=schemas.COUNT)),
+            byStage=schemas.array_of(schemas.record(stage=schemas.TEXT, count=schemas.COUNT)),
         )
     },
 )  # fmt: skip
-def show_summary(call: Caller, query: Span) -> Any:
+def show_summary(call: Caller, query: SummaryQuery) -> Any:
     """Show executions, success rate, times, days and stages."""
     if query.automation_id is not None and not is_id(query.automation_id):
-        raise not_there("There is no automation by that id.")
-    found = report.summary(
+        raise not_found("There is no automation by that id.")
+    summary = report.fetch_summary(
         call.workspace_id,
         query.automation_id,
-        shapes.moment_of(query.since) if query.since else None,
-        shapes.moment_of(query.until) if query.until else None,
+        schemas.parse_moment(query.since) if query.since else None,
+        schemas.parse_moment(query.until) if query.until else None,
     )
-    return success(summary=named(found))
+    return success(summary=to_api_fields(summary))
 
 
 @analytics.api(
     "GET",
     "/api/analytics/top",
     permission="read",
-    query=Top,
-    answer={"automations": _TOP, "playbooks": _TOP},
+    query=TopQuery,
+    response={"automations": _TOP, "playbooks": _TOP},
 )
-def show_top(call: Caller, query: Top) -> Any:
+def show_top(call: Caller, query: TopQuery) -> Any:
     """Show the automations and playbooks with the most executions."""
-    found = report.top(call.workspace_id, query.limit)
-    return success(**{kind: [named(one) for one in ranked] for kind, ranked in found.items()})
+    rows_by_kind = report.fetch_top(call.workspace_id, query.limit)
+    return success(**{kind: [to_api_fields(row) for row in ranked] for kind, ranked in rows_by_kind.items()})

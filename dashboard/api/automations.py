@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import metrics
-from dashboard.access import Caller, settings
-from dashboard.answers import named, paged, row_id_of, success
-from dashboard.api import shapes
+from dashboard.access import Caller, current_settings
+from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import not_there, shown
+from dashboard.errors import not_found, serialize_problems
 from dashboard.resource import Resource
+from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
 from models import automation
 from models.database import Row, acting_as, db
@@ -21,32 +21,36 @@ from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from rules.validation import validate
-from tasks import operators, switches
+from tasks.operators import actions as operator_actions
+from tasks.operators import switches
 
 automations = Resource("automations")
 
 Type = Literal["workflow", "comment_to_dm", "story_reply", "dm_responder", "playbook", "ai_follow_up"]
 
-LISTED = {
-    "_id": shapes.ID, "id": shapes.ID, "name": shapes.TEXT, "type": shapes.TEXT, "enabled": shapes.BOOL,
-    "version": shapes.COUNT, "triggerType": shapes.maybe(shapes.TEXT), "totalRuns": shapes.COUNT,
-    "lastRunAt": shapes.maybe(shapes.TIME), "lastExecutedAt": shapes.maybe(shapes.TIME),
-    "executions": shapes.COUNT, "succeeded": shapes.COUNT, "failed": shapes.COUNT, "skipped": shapes.COUNT,
-    "pausedAt": shapes.maybe(shapes.TIME), "hasDraft": shapes.BOOL, "createdAt": shapes.TIME,
-    "updatedAt": shapes.TIME, "stats": shapes.record(totalRuns=shapes.COUNT, last24Hours=shapes.COUNT),
+LIST_FIELDS = {
+    "_id": schemas.ID, "id": schemas.ID, "name": schemas.TEXT, "type": schemas.TEXT, "enabled": schemas.BOOL,
+    "version": schemas.COUNT, "triggerType": schemas.nullable(schemas.TEXT), "totalRuns": schemas.COUNT,
+    "lastRunAt": schemas.nullable(schemas.TIME), "lastExecutedAt": schemas.nullable(schemas.TIME),
+    "executions": schemas.COUNT, "succeeded": schemas.COUNT, "failed": schemas.COUNT, "skipped": schemas.COUNT,
+    "pausedAt": schemas.nullable(schemas.TIME), "hasDraft": schemas.BOOL, "createdAt": schemas.TIME,
+    "updatedAt": schemas.TIME, "stats": schemas.record(totalRuns=schemas.COUNT, last24Hours=schemas.COUNT),
 }  # fmt: skip
-ONE = shapes.record(
-    **LISTED, definition=shapes.ANY, draft=shapes.ANY, inFlight=shapes.COUNT, hookUrl=shapes.maybe(shapes.TEXT),
-    versions=shapes.listing(shapes.record(version=shapes.COUNT, publishedBy=shapes.TEXT, publishedAt=shapes.TIME)),
+AUTOMATION = schemas.record(
+    **LIST_FIELDS, definition=schemas.ANY, draft=schemas.ANY, inFlight=schemas.COUNT,
+    hookUrl=schemas.nullable(schemas.TEXT),
+    versions=schemas.array_of(
+        schemas.record(version=schemas.COUNT, publishedBy=schemas.TEXT, publishedAt=schemas.TIME)
+    ),
 )  # fmt: skip
 
 
-class AutomationPage(shapes.Page):
+class AutomationPage(schemas.Page):
     """Which automations."""
 
     q: ShortText | None = None
     type: Type | None = None
-    enabled: shapes.QueryTruth | None = None
+    enabled: schemas.QueryBool | None = None
 
 
 class NewAutomation(Body):
@@ -58,7 +62,7 @@ class NewAutomation(Body):
     definition: dict[str, Any]
 
 
-class ChangedAutomation(Body):
+class AutomationUpdate(Body):
     """What is given changes. A new definition is published as the next version."""
 
     name: ShortText | None = None
@@ -66,7 +70,7 @@ class ChangedAutomation(Body):
     definition: dict[str, Any] | None = None
 
 
-class Judged(Body):
+class ValidationRequest(Body):
     """A definition to be judged, and the type of automation that it is for."""
 
     type: Type = "workflow"
@@ -78,18 +82,21 @@ class Judged(Body):
     "/api/workspaces/{workspace_id}/automations",
     permission="read",
     query=AutomationPage,
-    answer={"automations": shapes.listing(shapes.record(**LISTED)), "nextCursor": shapes.maybe(shapes.TEXT)},
+    response={
+        "automations": schemas.array_of(schemas.record(**LIST_FIELDS)),
+        "nextCursor": schemas.nullable(schemas.TEXT),
+    },
 )
 def list_automations(call: Caller, query: AutomationPage) -> Any:
     """List automations, newest first."""
-    before = row_id_of(query.cursor)
-    found, cursor = paged(
-        lambda limit: report.page(
+    before = parse_row_cursor(query.cursor)
+    rows, cursor = fetch_page(
+        lambda limit: report.fetch_page(
             call.workspace_id, limit=limit, before=before, q=query.q, type=query.type, enabled=query.enabled
         ),
         query.limit,
     )
-    return success(automations=listed(call.workspace_id, found), nextCursor=cursor)
+    return success(automations=serialize_list(call.workspace_id, rows), nextCursor=cursor)
 
 
 @automations.api(
@@ -97,52 +104,56 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
     "/api/workspaces/{workspace_id}/automations",
     permission="write",
     body=NewAutomation,
-    answer={"automation": ONE},
+    response={"automation": AUTOMATION},
     status=201,
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
     """Make an automation and publish its first version."""
-    made = automation.create(
+    publication = automation.create(
         call.workspace_id,
         name=body.name,
         type=body.type,
         definition=body.definition,
         actor=call.actor,
         enabled=body.enabled,
-        networks=settings().webhook_allowed_networks,
+        networks=current_settings().webhook_allowed_networks,
     )
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
-    return success(201, automation=_shown(call.workspace_id, made.automation_id, made.hook_token))
+    return success(
+        201, automation=_serialize_detail(call.workspace_id, publication.automation_id, publication.hook_token)
+    )
 
 
 @automations.api(
     "POST",
     "/api/workspaces/{workspace_id}/automations/validate",
     permission="read",
-    body=Judged,
-    answer={"valid": shapes.BOOL, "errors": shapes.PROBLEMS},
+    body=ValidationRequest,
+    response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS},
 )
-def judge_automation(call: Caller, body: Judged) -> Any:  # noqa: ARG001
+def judge_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
     """Judge a definition without keeping it."""
-    problems = validate(body.definition, automation_type=body.type, networks=settings().webhook_allowed_networks)
-    return success(valid=not problems, errors=shown(problems))
+    problems = validate(
+        body.definition, automation_type=body.type, networks=current_settings().webhook_allowed_networks
+    )
+    return success(valid=not problems, errors=serialize_problems(problems))
 
 
 @automations.api(
     "GET",
     "/api/workspaces/{workspace_id}/automations/{automation_id}",
     permission="read",
-    answer={"automation": ONE},
+    response={"automation": AUTOMATION},
 )
 def show_automation(call: Caller, automation_id: str) -> Any:
     """Show one automation with its published definition and its versions."""
-    return success(automation=_shown(call.workspace_id, automation_id))
+    return success(automation=_serialize_detail(call.workspace_id, automation_id))
 
 
-def change_automation(call: Caller, automation_id: str, body: ChangedAutomation) -> Any:
+def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) -> Any:
     """Change an automation. A definition other than the published one becomes the next version."""
-    before = automation_of(call.workspace_id, automation_id)
+    before = require_automation(call.workspace_id, automation_id)
     token = None
     with acting_as(call.workspace_id):
         if body.name is not None:
@@ -155,11 +166,11 @@ def change_automation(call: Caller, automation_id: str, body: ChangedAutomation)
                 automation_id,
                 body.definition,
                 call.actor,
-                networks=settings().webhook_allowed_networks,
+                networks=current_settings().webhook_allowed_networks,
             ).hook_token
             metrics.operator_actions_total.labels(action="publish", result="done").inc()
     workflow_cache.invalidate(call.workspace_id)
-    return success(automation=_shown(call.workspace_id, automation_id, token))
+    return success(automation=_serialize_detail(call.workspace_id, automation_id, token))
 
 
 for _method in ("PUT", "PATCH"):
@@ -167,8 +178,8 @@ for _method in ("PUT", "PATCH"):
         _method,
         "/api/workspaces/{workspace_id}/automations/{automation_id}",
         permission="write",
-        body=ChangedAutomation,
-        answer={"automation": ONE},
+        body=AutomationUpdate,
+        response={"automation": AUTOMATION},
     )(change_automation)
 
 
@@ -176,7 +187,7 @@ for _method in ("PUT", "PATCH"):
     "DELETE",
     "/api/workspaces/{workspace_id}/automations/{automation_id}",
     permission="write",
-    answer={"cancelled": shapes.COUNT},
+    response={"cancelled": schemas.COUNT},
 )
 def delete_automation(call: Caller, automation_id: str) -> Any:
     """Delete an automation and cancel what it has in flight; its history stays."""
@@ -185,7 +196,7 @@ def delete_automation(call: Caller, automation_id: str) -> Any:
             call.workspace_id,
             automation_id,
             call.actor,
-            lambda: operators.cancel_in_flight(call.workspace_id, automation_id, call.actor),
+            lambda: operator_actions.cancel_in_flight(call.workspace_id, automation_id, call.actor),
         )
         db.after_commit(lambda: workflow_cache.invalidate(call.workspace_id))
     metrics.operator_actions_total.labels(action="delete", result="done").inc()
@@ -196,41 +207,41 @@ def delete_automation(call: Caller, automation_id: str) -> Any:
     "POST",
     "/api/workspaces/{workspace_id}/automations/{automation_id}/hook",
     permission="write",
-    answer={"hookUrl": shapes.TEXT},
+    response={"hookUrl": schemas.TEXT},
     status=201,
 )
 def renew_hook(call: Caller, automation_id: str) -> Any:
     """Give an automation a new secret address for `hook` triggers; the one before stops working."""
-    token = automation.new_hook_token(call.workspace_id, automation_id, call.actor)
-    return success(201, hookUrl=_hook_url(token))
+    token = automation.renew_hook_token(call.workspace_id, automation_id, call.actor)
+    return success(201, hookUrl=_build_hook_url(token))
 
 
-def listed(workspace_id: str, found: Sequence[Row]) -> list[dict[str, Any]]:
+def serialize_list(workspace_id: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Automations as lists have them; without `stats` where that switch is off."""
-    shown = [{"_id": one["id"], **named(one)} for one in found]
-    if not switches.is_on(settings(), workspace_id, "stats_in_api"):
-        return shown
-    day = runs.last_day(workspace_id, [one["id"] for one in found])
-    for one in shown:
-        one["stats"] = {"totalRuns": one["totalRuns"], "last24Hours": day[one["id"]]["last24_hours"]}
-    return shown
+    items = [{"_id": row["id"], **to_api_fields(row)} for row in rows]
+    if not switches.is_on(current_settings(), workspace_id, "stats_in_api"):
+        return items
+    day = runs.fetch_last_day(workspace_id, [row["id"] for row in rows])
+    for item in items:
+        item["stats"] = {"totalRuns": item["totalRuns"], "last24Hours": day[item["id"]]["last24_hours"]}
+    return items
 
 
-def automation_of(workspace_id: str, automation_id: str) -> Row:
+def require_automation(workspace_id: str, automation_id: str) -> Row:
     """The workspace's automation as `models.reports.automations.one` has it; raises the refusal where none is there."""
-    found = report.one(workspace_id, automation_id) if is_id(automation_id) else None
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    return found
+    row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
+    if row is None:
+        raise not_found("There is no automation by that id.")
+    return row
 
 
-def _shown(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
-    found = automation_of(workspace_id, automation_id)
-    versions = [named(one) for one in found["versions"]]
+def _serialize_detail(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
+    row = require_automation(workspace_id, automation_id)
+    versions = [to_api_fields(version) for version in row["versions"]]
     # The secret is readable this once; afterwards only a new one can be made.
-    (shown,) = listed(workspace_id, [found])
-    return {**shown, "versions": versions, "hookUrl": hook_token and _hook_url(hook_token)}
+    (item,) = serialize_list(workspace_id, [row])
+    return {**item, "versions": versions, "hookUrl": hook_token and _build_hook_url(hook_token)}
 
 
-def _hook_url(token: str) -> str:
-    return f"{settings().url}/api/hooks/{token}"
+def _build_hook_url(token: str) -> str:
+    return f"{current_settings().url}/api/hooks/{token}"

@@ -15,28 +15,38 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dashboard.access import Caller
-from dashboard.answers import success
-from dashboard.api import shapes
+from dashboard.api import schemas
 from dashboard.api.contacts import ContactFields, contacts
 from dashboard.bodies import LARGE_BODY_LIMIT, Body
-from dashboard.errors import invalid
+from dashboard.errors import invalid_request
+from dashboard.responses import success
 from models import audit, contact_matching
-from models.contact_matching import ContactRefused
+from models.contact_matching import ContactRejection
 from models.database import acting_as
 from rules.contacts import normalise
 from rules.problems import Problem
 
 # The route joins the other contacts'; whoever registers them takes them from here.
-__all__ = ["MOST_ROWS", "SHOWN_PROBLEMS", "SHOWN_ROWS", "ContactFile", "contacts", "read_file", "write"]
+__all__ = [
+    "MAX_LISTED_PROBLEMS",
+    "MAX_ROWS",
+    "PREVIEW_ROWS",
+    "ContactFile",
+    "contacts",
+    "read_contact_file",
+    "write_contacts",
+]
 
 #: Rows of a file at most.
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 #: Rows that are written together.
-ROWS_AT_ONCE = 500
+BATCH_SIZE = 500
 #: So many rows stand in a preview, and so many problems in an answer.
-SHOWN_ROWS, SHOWN_PROBLEMS = 20, 200
+PREVIEW_ROWS, MAX_LISTED_PROBLEMS = 20, 200
 
-_FIELDS = frozenset(one.alias or name for name, one in ContactFields.model_fields.items()) - {"attributes"}
+_FIELDS = frozenset(field_info.alias or name for name, field_info in ContactFields.model_fields.items()) - {
+    "attributes"
+}
 
 
 class Import(Body):
@@ -55,9 +65,9 @@ class ContactFile:
     bad: list[dict[str, Any]] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
 
-    def rejected(self) -> list[dict[str, Any]]:
+    def list_rejected(self) -> list[dict[str, Any]]:
         """The bad rows by line: {"line", "field", "message"}."""
-        return sorted(self.bad, key=lambda one: one["line"])
+        return sorted(self.bad, key=lambda row: row["line"])
 
 
 @contacts.api(
@@ -65,93 +75,97 @@ class ContactFile:
     "/api/contacts/import",
     permission="write",
     body=Import,
-    answer={
-        "imported": shapes.COUNT,
-        "valid": shapes.COUNT,
-        "attributes": shapes.listing(shapes.TEXT),
-        "preview": shapes.listing({"type": "object"}),
-        "rejected": shapes.listing(shapes.record(line=shapes.COUNT, field=shapes.TEXT, message=shapes.TEXT)),
+    response={
+        "imported": schemas.COUNT,
+        "valid": schemas.COUNT,
+        "attributes": schemas.array_of(schemas.TEXT),
+        "preview": schemas.array_of({"type": "object"}),
+        "rejected": schemas.array_of(schemas.record(line=schemas.COUNT, field=schemas.TEXT, message=schemas.TEXT)),
     },
     limit=LARGE_BODY_LIMIT,
 )
 def import_contacts(call: Caller, body: Import) -> Any:
     """Import contacts from CSV. Without `confirm` it is a preview."""
-    found = read_file(body.csv)
-    valid = len(found.good)
-    imported = write(call, found) if body.confirm else 0
+    contact_file = read_contact_file(body.csv)
+    valid = len(contact_file.good)
+    imported = write_contacts(call, contact_file) if body.confirm else 0
     return success(
         imported=imported,
         valid=valid,
-        attributes=found.attributes,
-        preview=[] if body.confirm else [fields for _, fields in found.good[:SHOWN_ROWS]],
-        rejected=found.rejected()[:SHOWN_PROBLEMS],
+        attributes=contact_file.attributes,
+        preview=[] if body.confirm else [fields for _, fields in contact_file.good[:PREVIEW_ROWS]],
+        rejected=contact_file.list_rejected()[:MAX_LISTED_PROBLEMS],
     )
 
 
-def read_file(text: str) -> ContactFile:
+def read_contact_file(text: str) -> ContactFile:
     """The rows of a file, judged; nothing is written. Raises `Refusal` 422 where it is no file of contacts."""
     lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
-    found = ContactFile()
+    contact_file = ContactFile()
     try:
-        header = found.header = [name.strip() for name in next(lines, [])]
+        header = contact_file.header = [name.strip() for name in next(lines, [])]
         _check_header(header)
-        found.attributes = [name for name in header if name not in _FIELDS]
-        for line, cells in _rows(lines):
-            _judge(found, line, header, cells)
+        contact_file.attributes = [name for name in header if name not in _FIELDS]
+        for line, cells in _iter_rows(lines):
+            _validate_row(contact_file, line, header, cells)
     except csv.Error as error:
-        raise invalid([Problem("csv", f"line {lines.line_num}: {error}")]) from None
-    return found
+        raise invalid_request([Problem("csv", f"line {lines.line_num}: {error}")]) from None
+    return contact_file
 
 
-def _rows(lines: Any) -> Iterator[tuple[int, list[str]]]:
+def _iter_rows(lines: Any) -> Iterator[tuple[int, list[str]]]:
     for number, cells in enumerate(lines):
-        if number >= MOST_ROWS:
-            raise invalid([Problem("csv", f"must have at most {MOST_ROWS:,} rows")])
+        if number >= MAX_ROWS:
+            raise invalid_request([Problem("csv", f"must have at most {MAX_ROWS:,} rows")])
         if any(cell.strip() for cell in cells):
             yield lines.line_num, cells
 
 
 def _check_header(header: list[str]) -> None:
     if not any(name in _FIELDS for name in header):
-        raise invalid([Problem("csv", f"the first line must name fields such as {', '.join(sorted(_FIELDS)[:4])}")])
+        raise invalid_request(
+            [Problem("csv", f"the first line must name fields such as {', '.join(sorted(_FIELDS)[:4])}")]
+        )
     if "" in header or len(set(header)) < len(header):
-        raise invalid([Problem("csv", "every column needs a name of its own in the first line")])
+        raise invalid_request([Problem("csv", "every column needs a name of its own in the first line")])
 
 
-def _judge(found: ContactFile, line: int, header: list[str], cells: list[str]) -> None:
+def _validate_row(contact_file: ContactFile, line: int, header: list[str], cells: list[str]) -> None:
     if len(cells) != len(header):
         message = f"has {len(cells)} cells where the first line has {len(header)}"
-        found.bad.append({"line": line, "field": "", "message": message})
+        contact_file.bad.append({"line": line, "field": "", "message": message})
         return
-    given = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
-    fields: dict[str, Any] = {name: cell for name, cell in given.items() if name in _FIELDS}
+    values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    fields: dict[str, Any] = {name: cell for name, cell in values.items() if name in _FIELDS}
     if "tags" in fields:
         fields["tags"] = [tag.strip() for tag in fields["tags"].replace(";", ",").split(",") if tag.strip()]
-    extra = {name: cell for name, cell in given.items() if name not in _FIELDS}
+    extra = {name: cell for name, cell in values.items() if name not in _FIELDS}
     if extra:
         fields["attributes"] = extra
-    regular, problems = normalise(fields)
+    normalised, problems = normalise(fields)
     if problems:
-        found.bad.extend({"line": line, "field": one.path, "message": one.message} for one in problems)
+        contact_file.bad.extend(
+            {"line": line, "field": problem.path, "message": problem.message} for problem in problems
+        )
     else:
-        found.good.append((line, regular))
+        contact_file.good.append((line, normalised))
 
 
-def write(call: Caller, found: ContactFile) -> int:
+def write_contacts(call: Caller, contact_file: ContactFile) -> int:
     """Write the good rows; those that the database refuses join the bad ones."""
     imported = 0
-    for start in range(0, len(found.good), ROWS_AT_ONCE):
-        chunk = found.good[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(contact_file.good), BATCH_SIZE):
+        chunk = contact_file.good[start : start + BATCH_SIZE]
         with acting_as(call.workspace_id):
-            results = contact_matching.match(call.workspace_id, [(None, fields) for _, fields in chunk])
+            results = contact_matching.match_or_create(call.workspace_id, [(None, fields) for _, fields in chunk])
         for (line, _), result in zip(chunk, results, strict=True):
-            if isinstance(result, ContactRefused):
+            if isinstance(result, ContactRejection):
                 path = result.path.removeprefix("contact.")
-                found.bad.append({"line": line, "field": path, "message": result.message})
+                contact_file.bad.append({"line": line, "field": path, "message": result.message})
             else:
                 imported += 1
     audit.record(
         call.workspace_id, call.actor, "contacts.imported", "contact", "csv",
-        {"imported": imported, "rejected": len({one["line"] for one in found.bad})},
+        {"imported": imported, "rejected": len({row["line"] for row in contact_file.bad})},
     )  # fmt: skip
     return imported

@@ -7,32 +7,33 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dashboard.access import Caller
-from dashboard.answers import named, paged, row_id_of, success
-from dashboard.api import shapes
+from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import Refusal, invalid, not_there
+from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.resource import Resource
+from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import audit, contact, contact_matching, suppression
-from models.contact_matching import ContactRefused
+from models.contact_matching import ContactRejection
 from models.database import acting_as
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
 from rules.contacts import normalise
 from rules.problems import Problem
-from tasks import operators
+from tasks.operators import actions as operator_actions
 
 contacts = Resource("contacts")
 
 #: The channels of `models.suppression`.
 Channel = Literal["email", "sms", "facebook", "instagram"]
 
-ONE = shapes.record(
-    id=shapes.ID, externalId=shapes.maybe(shapes.TEXT), firstName=shapes.maybe(shapes.TEXT),
-    lastName=shapes.maybe(shapes.TEXT), username=shapes.maybe(shapes.TEXT), email=shapes.maybe(shapes.TEXT),
-    phone=shapes.maybe(shapes.TEXT), facebookId=shapes.maybe(shapes.TEXT), instagramId=shapes.maybe(shapes.TEXT),
-    timezone=shapes.maybe(shapes.TEXT), tags=shapes.listing(shapes.TEXT), attributes={"type": "object"},
-    suppressed=shapes.listing(shapes.record(channel=shapes.TEXT, reason=shapes.TEXT)),
-    lastEventAt=shapes.maybe(shapes.TIME), createdAt=shapes.TIME, updatedAt=shapes.TIME,
+CONTACT = schemas.record(
+    id=schemas.ID, externalId=schemas.nullable(schemas.TEXT), firstName=schemas.nullable(schemas.TEXT),
+    lastName=schemas.nullable(schemas.TEXT), username=schemas.nullable(schemas.TEXT),
+    email=schemas.nullable(schemas.TEXT), phone=schemas.nullable(schemas.TEXT),
+    facebookId=schemas.nullable(schemas.TEXT), instagramId=schemas.nullable(schemas.TEXT),
+    timezone=schemas.nullable(schemas.TEXT), tags=schemas.array_of(schemas.TEXT), attributes={"type": "object"},
+    suppressed=schemas.array_of(schemas.record(channel=schemas.TEXT, reason=schemas.TEXT)),
+    lastEventAt=schemas.nullable(schemas.TIME), createdAt=schemas.TIME, updatedAt=schemas.TIME,
 )  # fmt: skip
 
 _Field = Annotated[str, Field(max_length=1000)] | None
@@ -53,15 +54,15 @@ class ContactFields(Body):
     tags: list[Any] | None = None
     attributes: dict[str, Any] | None = None
 
-    def regular(self) -> dict[str, Any]:
+    def normalise_fields(self) -> dict[str, Any]:
         """The given fields under the columns' names, made regular. Raises `Refusal` 422."""
         fields, problems = normalise(self.model_dump(by_alias=True, exclude_unset=True))
         if problems:
-            raise invalid(problems)
+            raise invalid_request(problems)
         return fields
 
 
-class ContactPage(shapes.Page):
+class ContactPage(schemas.Page):
     """Which contacts: `q` is an id, an address, or the beginnings of words; `suppressed` a channel, or "any"."""
 
     q: ShortText | None = None
@@ -69,7 +70,7 @@ class ContactPage(shapes.Page):
     suppressed: Channel | Literal["any"] | None = None
 
 
-class Suppressed(Body):
+class NewSuppression(Body):
     """A channel on which the contact must not be written to."""
 
     channel: Channel
@@ -80,17 +81,17 @@ class Suppressed(Body):
     "/api/contacts",
     permission="read",
     query=ContactPage,
-    answer={"contacts": shapes.listing(ONE), "nextCursor": shapes.maybe(shapes.TEXT)},
+    response={"contacts": schemas.array_of(CONTACT), "nextCursor": schemas.nullable(schemas.TEXT)},
 )
 def list_contacts(call: Caller, query: ContactPage) -> Any:
     """List contacts, newest first."""
-    before = row_id_of(query.cursor)
+    before = parse_row_cursor(query.cursor)
     filters = ContactFilters(q=query.q, tag=query.tag, suppressed=query.suppressed)
-    found, cursor = paged(
-        lambda limit: report.page(call.workspace_id, filters, limit=limit, before=before),
+    rows, cursor = fetch_page(
+        lambda limit: report.fetch_page(call.workspace_id, filters, limit=limit, before=before),
         query.limit,
     )
-    return success(contacts=[named(one) for one in found], nextCursor=cursor)
+    return success(contacts=[to_api_fields(row) for row in rows], nextCursor=cursor)
 
 
 @contacts.api(
@@ -98,38 +99,38 @@ def list_contacts(call: Caller, query: ContactPage) -> Any:
     "/api/contacts",
     permission="write",
     body=ContactFields,
-    answer={"contact": ONE},
+    response={"contact": CONTACT},
     status=201,
     statuses=(200, 409),
 )
 def save_contact(call: Caller, body: ContactFields) -> Any:
     """Make a contact (201), or change the one with these addresses (200), matched as a trigger's is."""
-    fields = body.regular()
+    fields = body.normalise_fields()
     if not any(fields.values()):
-        raise invalid([Problem("", "must name the contact by at least one field")])
+        raise invalid_request([Problem("", "must name the contact by at least one field")])
     with acting_as(call.workspace_id):
-        (saved,) = contact_matching.match(call.workspace_id, [(None, fields)])
-        if isinstance(saved, ContactRefused):
-            path = saved.path.removeprefix("contact.")
-            raise Refusal(saved.status, saved.message, [Problem(path, saved.message)])
-        assert saved is not None
-        contact_id = str(saved["id"])
-        made = contact.is_just_made(contact_id)
-        action = "contact.created" if made else "contact.changed"
+        (result,) = contact_matching.match_or_create(call.workspace_id, [(None, fields)])
+        if isinstance(result, ContactRejection):
+            path = result.path.removeprefix("contact.")
+            raise ProblemError(result.status, result.message, [Problem(path, result.message)])
+        assert result is not None
+        contact_id = str(result["id"])
+        is_new = contact.is_newly_created(contact_id)
+        action = "contact.created" if is_new else "contact.changed"
         audit.record(call.workspace_id, call.actor, action, "contact", contact_id, {"fields": sorted(fields)})
-    return success(201 if made else 200, contact=_shown(call, contact_id))
+    return success(201 if is_new else 200, contact=_fetch_contact(call, contact_id))
 
 
-@contacts.api("GET", "/api/contacts/{contact_id}", permission="read", answer={"contact": ONE})
+@contacts.api("GET", "/api/contacts/{contact_id}", permission="read", response={"contact": CONTACT})
 def show_contact(call: Caller, contact_id: str) -> Any:
     """Show one contact."""
-    return success(contact=_shown(call, contact_id))
+    return success(contact=_fetch_contact(call, contact_id))
 
 
 def change_contact(call: Caller, contact_id: str, body: ContactFields) -> Any:
     """Replace the given fields of a contact; attributes merge, null clears."""
-    contact.change(call.workspace_id, contact_id, body.regular(), call.actor)
-    return success(contact=_shown(call, contact_id))
+    contact.change(call.workspace_id, contact_id, body.normalise_fields(), call.actor)
+    return success(contact=_fetch_contact(call, contact_id))
 
 
 for _method in ("PUT", "PATCH"):
@@ -138,49 +139,49 @@ for _method in ("PUT", "PATCH"):
         "/api/contacts/{contact_id}",
         permission="write",
         body=ContactFields,
-        answer={"contact": ONE},
+        response={"contact": CONTACT},
         statuses=(409,),
     )(change_contact)
 
 
-@contacts.api("DELETE", "/api/contacts/{contact_id}", permission="write", answer={"cancelled": shapes.COUNT})
+@contacts.api("DELETE", "/api/contacts/{contact_id}", permission="write", response={"cancelled": schemas.COUNT})
 def delete_contact(call: Caller, contact_id: str) -> Any:
     """Delete a contact and cancel what is in flight for it; its addresses are free for others, its history stays."""
-    return success(cancelled=operators.delete_contact(call.workspace_id, contact_id, call.actor))
+    return success(cancelled=operator_actions.delete_contact(call.workspace_id, contact_id, call.actor))
 
 
 @contacts.api(
     "POST",
     "/api/contacts/{contact_id}/suppressions",
     permission="write",
-    body=Suppressed,
-    answer={"contact": ONE},
+    body=NewSuppression,
+    response={"contact": CONTACT},
     status=201,
     statuses=(409,),
 )
-def suppress_contact(call: Caller, contact_id: str, body: Suppressed) -> Any:
+def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any:
     """Write to a contact on one channel no more."""
     suppression.add(call.workspace_id, contact_id, body.channel, call.actor)
-    return success(201, contact=_shown(call, contact_id))
+    return success(201, contact=_fetch_contact(call, contact_id))
 
 
 @contacts.api(
     "DELETE",
     "/api/contacts/{contact_id}/suppressions/{channel}",
     permission="write",
-    answer={"contact": ONE},
+    response={"contact": CONTACT},
     statuses=(409,),
 )
 def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
     """Let a contact be written to on one channel again."""
     if channel not in suppression.CHANNELS:
-        raise not_there("There is no such channel.")
+        raise not_found("There is no such channel.")
     suppression.lift(call.workspace_id, contact_id, channel, call.actor)
-    return success(contact=_shown(call, contact_id))
+    return success(contact=_fetch_contact(call, contact_id))
 
 
-def _shown(call: Caller, contact_id: str) -> dict[str, Any]:
-    found = contact.get(call.workspace_id, contact_id)
-    if found is None:
-        raise not_there("There is no contact by that id.")
-    return named(found)
+def _fetch_contact(call: Caller, contact_id: str) -> dict[str, Any]:
+    row = contact.get(call.workspace_id, contact_id)
+    if row is None:
+        raise not_found("There is no contact by that id.")
+    return to_api_fields(row)

@@ -8,68 +8,74 @@ from pydantic import AfterValidator, Field
 
 import metrics
 from dashboard.access import Caller
-from dashboard.answers import named, paged, row_id_of, success
-from dashboard.api import shapes
+from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import invalid, not_there
+from dashboard.errors import invalid_request, not_found
 from dashboard.resource import Resource
+from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import operation
 from models.database import Row
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports import retries
-from models.reports.executions import error
+from models.reports.executions import describe_error
 from models.reports.filters import ExecutionFilters
 from rules.errors import BY_CLASS
 from rules.problems import Problem
 from rules.stages import STAGES, STATUSES
-from tasks import operators, reviews
+from tasks.operators import actions as operator_actions
+from tasks.operators import reviews
 
 executions = Resource("executions")
 
-Status = Annotated[str, AfterValidator(shapes.one_of(STATUSES)), Field(json_schema_extra={"enum": list(STATUSES)})]
-Stage = Annotated[str, AfterValidator(shapes.one_of(STAGES)), Field(json_schema_extra={"enum": list(STAGES)})]
+Status = Annotated[
+    str, AfterValidator(schemas.build_choice_validator(STATUSES)), Field(json_schema_extra={"enum": list(STATUSES)})
+]
+Stage = Annotated[
+    str, AfterValidator(schemas.build_choice_validator(STAGES)), Field(json_schema_extra={"enum": list(STAGES)})
+]
 #: No longer than what a template may write.
 MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]
 
-_ERROR = shapes.record(message=shapes.TEXT, code=shapes.maybe(shapes.TEXT), retryable=shapes.BOOL) | {
+_ERROR = schemas.record(message=schemas.TEXT, code=schemas.nullable(schemas.TEXT), retryable=schemas.BOOL) | {
     "type": ["object", "null"]
 }
-_BECAUSE = shapes.record(rule=shapes.TEXT, detail=shapes.ANY) | {"type": ["object", "null"]}
-LISTED = {
-    "id": shapes.ID, "automationId": shapes.ID, "automationName": shapes.TEXT, "version": shapes.COUNT,
-    "contactId": shapes.maybe(shapes.ID), "contactName": shapes.maybe(shapes.TEXT), "status": shapes.TEXT,
-    "stage": shapes.TEXT, "stageSince": shapes.TIME, "test": shapes.BOOL, "attempt": shapes.COUNT, "error": _ERROR,
-    "nextRetryAt": shapes.maybe(shapes.TIME), "resumeAt": shapes.maybe(shapes.TIME), "createdAt": shapes.TIME,
-    "startedAt": shapes.maybe(shapes.TIME), "finishedAt": shapes.maybe(shapes.TIME),
-    "executionTimeMs": shapes.maybe(shapes.COUNT),
-    "skippedBecause": _BECAUSE,
-    "followUp": shapes.record(count=shapes.COUNT, max=shapes.COUNT, nextCheckAt=shapes.maybe(shapes.TIME)),
-    "followUpEndedBecause": _BECAUSE,
+_REASON = schemas.record(rule=schemas.TEXT, detail=schemas.ANY) | {"type": ["object", "null"]}
+LIST_FIELDS = {
+    "id": schemas.ID, "automationId": schemas.ID, "automationName": schemas.TEXT, "version": schemas.COUNT,
+    "contactId": schemas.nullable(schemas.ID), "contactName": schemas.nullable(schemas.TEXT), "status": schemas.TEXT,
+    "stage": schemas.TEXT, "stageSince": schemas.TIME, "test": schemas.BOOL, "attempt": schemas.COUNT, "error": _ERROR,
+    "nextRetryAt": schemas.nullable(schemas.TIME), "resumeAt": schemas.nullable(schemas.TIME),
+    "createdAt": schemas.TIME, "startedAt": schemas.nullable(schemas.TIME),
+    "finishedAt": schemas.nullable(schemas.TIME), "executionTimeMs": schemas.nullable(schemas.COUNT),
+    "skippedBecause": _REASON,
+    "followUp": schemas.record(count=schemas.COUNT, max=schemas.COUNT, nextCheckAt=schemas.nullable(schemas.TIME)),
+    "followUpEndedBecause": _REASON,
 }  # fmt: skip
-_STAGES = shapes.listing(
-    shapes.record(
-        stage=shapes.TEXT,
-        enteredAt=shapes.TIME,
-        leftAt=shapes.maybe(shapes.TIME),
-        durationMs=shapes.maybe(shapes.COUNT),
+_STAGES = schemas.array_of(
+    schemas.record(
+        stage=schemas.TEXT,
+        enteredAt=schemas.TIME,
+        leftAt=schemas.nullable(schemas.TIME),
+        durationMs=schemas.nullable(schemas.COUNT),
     )
 )
-_STEPS = shapes.listing(
-    shapes.record(
-        id=shapes.TEXT, action=shapes.TEXT, status=shapes.TEXT, attempts=shapes.COUNT,
-        startedAt=shapes.maybe(shapes.TIME), executionTimeMs=shapes.maybe(shapes.COUNT), output=shapes.ANY,
-        error=shapes.ANY,
+_STEPS = schemas.array_of(
+    schemas.record(
+        id=schemas.TEXT, action=schemas.TEXT, status=schemas.TEXT, attempts=schemas.COUNT,
+        startedAt=schemas.nullable(schemas.TIME), executionTimeMs=schemas.nullable(schemas.COUNT), output=schemas.ANY,
+        error=schemas.ANY,
     )
 )  # fmt: skip
-_MESSAGES = shapes.listing(
-    shapes.record(
-        id=shapes.ID, channel=shapes.TEXT, to=shapes.TEXT, subject=shapes.maybe(shapes.TEXT), body=shapes.TEXT,
-        status=shapes.TEXT, provider=shapes.TEXT, sandbox=shapes.BOOL, providerMessageId=shapes.maybe(shapes.TEXT),
-        sentAt=shapes.maybe(shapes.TIME), generationMs=shapes.maybe(shapes.COUNT), way=shapes.maybe(shapes.TEXT),
-        shortenedFrom=shapes.maybe(shapes.COUNT), buttons=shapes.listing(shapes.ANY),
-        quickReplies=shapes.listing(shapes.TEXT),
+_MESSAGES = schemas.array_of(
+    schemas.record(
+        id=schemas.ID, channel=schemas.TEXT, to=schemas.TEXT, subject=schemas.nullable(schemas.TEXT), body=schemas.TEXT,
+        status=schemas.TEXT, provider=schemas.TEXT, sandbox=schemas.BOOL,
+        providerMessageId=schemas.nullable(schemas.TEXT), sentAt=schemas.nullable(schemas.TIME),
+        generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
+        shortenedFrom=schemas.nullable(schemas.COUNT), buttons=schemas.array_of(schemas.ANY),
+        quickReplies=schemas.array_of(schemas.TEXT),
     )
 )  # fmt: skip
 
@@ -83,18 +89,18 @@ class Filters(Body):
     contact_id: Id | None = Field(None, alias="contactId")
     q: ShortText | None = None
     error_class: ShortText | None = Field(None, alias="errorClass")
-    since: shapes.Moment | None = Field(None, alias="from")
-    until: shapes.Moment | None = Field(None, alias="to")
-    test: shapes.QueryTruth | None = None
-    review: shapes.QueryTruth | None = None
+    since: schemas.Moment | None = Field(None, alias="from")
+    until: schemas.Moment | None = Field(None, alias="to")
+    test: schemas.QueryBool | None = None
+    review: schemas.QueryBool | None = None
 
     def matches_nothing(self) -> bool:
         """Whether an id or a class cannot be any execution's."""
         ids = (self.automation_id, self.contact_id)
         unknown_class = self.error_class is not None and self.error_class not in BY_CLASS
-        return unknown_class or any(one is not None and not is_id(one) for one in ids)
+        return unknown_class or any(value is not None and not is_id(value) for value in ids)
 
-    def filters(self) -> ExecutionFilters:
+    def to_filters(self) -> ExecutionFilters:
         """The same for the reports."""
         return ExecutionFilters(
             automation_id=self.automation_id,
@@ -103,14 +109,14 @@ class Filters(Body):
             contact_id=self.contact_id,
             q=self.q,
             error_class=self.error_class,
-            since=shapes.moment_of(self.since) if self.since else None,
-            until=shapes.moment_of(self.until) if self.until else None,
+            since=schemas.parse_moment(self.since) if self.since else None,
+            until=schemas.parse_moment(self.until) if self.until else None,
             test=self.test,
             review=self.review,
         )
 
 
-class ExecutionPage(Filters, shapes.Page):
+class ExecutionPage(Filters, schemas.Page):
     """Which page of which executions."""
 
 
@@ -125,73 +131,87 @@ class Bulk(Filters):
     "/api/executions",
     permission="read",
     query=ExecutionPage,
-    answer={"executions": shapes.listing(shapes.record(**LISTED)), "nextCursor": shapes.maybe(shapes.TEXT)},
+    response={
+        "executions": schemas.array_of(schemas.record(**LIST_FIELDS)),
+        "nextCursor": schemas.nullable(schemas.TEXT),
+    },
 )
 def list_executions(call: Caller, query: ExecutionPage) -> Any:
     """List executions, newest first."""
-    before = row_id_of(query.cursor)
+    before = parse_row_cursor(query.cursor)
     if query.matches_nothing():
         return success(executions=[], nextCursor=None)
-    filters = query.filters()
-    found, cursor = paged(lambda limit: report.page(call.workspace_id, filters, limit, before), query.limit)
-    return success(executions=[named(one) for one in found], nextCursor=cursor)
+    filters = query.to_filters()
+    rows, cursor = fetch_page(lambda limit: report.fetch_page(call.workspace_id, filters, limit, before), query.limit)
+    return success(executions=[to_api_fields(row) for row in rows], nextCursor=cursor)
 
 
 @executions.api(
     "GET",
     "/api/executions/{execution_id}",
     permission="read",
-    answer={"execution": shapes.record(**LISTED, stages=_STAGES, steps=_STEPS, messages=_MESSAGES)},
+    response={"execution": schemas.record(**LIST_FIELDS, stages=_STAGES, steps=_STEPS, messages=_MESSAGES)},
 )
 def show_execution(call: Caller, execution_id: str) -> Any:
     """Show one execution: each stage, each step with its attempts, each message."""
-    found = report.detail(call.workspace_id, execution_id)
-    if found is None:
-        raise not_there("There is no execution by that id.")
-    messages = [_message(one) for one in found.pop("messages")]
-    lists = {name: [named(one) for one in found.pop(name)] for name in ("stages", "steps")}
-    return success(execution={**named(found), **lists, "messages": messages})
+    execution = report.fetch_detail(call.workspace_id, execution_id)
+    if execution is None:
+        raise not_found("There is no execution by that id.")
+    messages = [_serialize_message(message) for message in execution.pop("messages")]
+    lists = {name: [to_api_fields(row) for row in execution.pop(name)] for name in ("stages", "steps")}
+    return success(execution={**to_api_fields(execution), **lists, "messages": messages})
 
 
-def _message(row: Row) -> dict[str, Any]:
-    error_class, words = row.pop("error_class"), row.pop("error_message")
-    return {**named(row), "error": error_class and error(error_class, words)}
+def _serialize_message(row: Row) -> dict[str, Any]:
+    error_class, error_message = row.pop("error_class"), row.pop("error_message")
+    return {**to_api_fields(row), "error": error_class and describe_error(error_class, error_message)}
 
 
 @executions.api(
-    "POST", "/api/executions/{execution_id}/retry", permission="write", answer={}, status=202, statuses=(409,)
+    "POST", "/api/executions/{execution_id}/retry", permission="write", response={}, status=202, statuses=(409,)
 )
 def retry_execution(call: Caller, execution_id: str) -> Any:
     """Let a failed execution go on from its failed step."""
-    operators.retry_execution(call.workspace_id, execution_id, call.actor)
+    operator_actions.retry_execution(call.workspace_id, execution_id, call.actor)
     return success(202)
 
 
 @executions.api(
-    "POST", "/api/executions/{execution_id}/cancel", permission="write", answer={}, status=202, statuses=(409,)
+    "POST", "/api/executions/{execution_id}/cancel", permission="write", response={}, status=202, statuses=(409,)
 )
 def cancel_execution(call: Caller, execution_id: str) -> Any:
     """End an execution that is in flight."""
-    operators.cancel_execution(call.workspace_id, execution_id, call.actor)
+    operator_actions.cancel_execution(call.workspace_id, execution_id, call.actor)
     return success(202)
 
 
 @executions.api(
-    "POST", "/api/executions/{execution_id}/stop-follow-ups", permission="write", answer={}, status=202, statuses=(409,)
+    "POST",
+    "/api/executions/{execution_id}/stop-follow-ups",
+    permission="write",
+    response={},
+    status=202,
+    statuses=(409,),
 )
 def stop_follow_ups(call: Caller, execution_id: str) -> Any:
     """Send no more follow-ups of an execution that is in flight."""
-    operators.stop_follow_ups(call.workspace_id, execution_id, call.actor)
+    operator_actions.stop_follow_ups(call.workspace_id, execution_id, call.actor)
     return success(202)
 
 
-def _bulk(action: operators.Action) -> None:
-    done = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
+def _declare_bulk_action(action: operator_actions.Action) -> None:
+    count_field = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
 
     def act(call: Caller, body: Bulk) -> Any:
         if body.matches_nothing():
-            return success(200, matched=0) if body.dry_run else success(202, operationId=None, matched=0, **{done: 0})
-        result = operators.act_on_matching(call.workspace_id, action, body.filters(), call.actor, body.dry_run)
+            return (
+                success(200, matched=0)
+                if body.dry_run
+                else success(202, operationId=None, matched=0, **{count_field: 0})
+            )
+        result = operator_actions.act_on_matching(
+            call.workspace_id, action, body.to_filters(), call.actor, body.dry_run
+        )
         return success(200 if body.dry_run else 202, **result)
 
     act.__doc__ = f"{action.title()} every execution that matches the filters of the list."
@@ -201,23 +221,23 @@ def _bulk(action: operators.Action) -> None:
         f"/api/executions/{action}",
         permission="write",
         body=Bulk,
-        answer={"operationId": shapes.maybe(shapes.ID), "matched": shapes.COUNT, done: shapes.COUNT},
+        response={"operationId": schemas.nullable(schemas.ID), "matched": schemas.COUNT, count_field: schemas.COUNT},
         status=202,
         statuses=(200,),
     )(act)
 
 
-_bulk("retry")
-_bulk("cancel")
-_bulk("discard")
+_declare_bulk_action("retry")
+_declare_bulk_action("cancel")
+_declare_bulk_action("discard")
 
 
 @executions.api(
-    "POST", "/api/executions/process-pending", permission="write", answer={"processed": shapes.COUNT}, status=202
+    "POST", "/api/executions/process-pending", permission="write", response={"processed": schemas.COUNT}, status=202
 )
 def process_pending(call: Caller) -> Any:
     """Nudge all that is due now."""
-    processed = operators.process_pending(call.workspace_id)
+    processed = operator_actions.process_pending(call.workspace_id)
     metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
     return success(202, processed=processed)
 
@@ -226,35 +246,35 @@ def process_pending(call: Caller) -> Any:
     "GET",
     "/api/operations/{operation_id}",
     permission="read",
-    answer={
-        "operation": shapes.record(
-            id=shapes.ID, kind=shapes.TEXT, status=shapes.TEXT, matched=shapes.COUNT, done=shapes.COUNT,
-            conflicts=shapes.listing(shapes.ANY),
+    response={
+        "operation": schemas.record(
+            id=schemas.ID, kind=schemas.TEXT, status=schemas.TEXT, matched=schemas.COUNT, done=schemas.COUNT,
+            conflicts=schemas.array_of(schemas.ANY),
         )
     },
 )  # fmt: skip
 def show_operation(call: Caller, operation_id: str) -> Any:
     """Show what a bulk action did."""
-    found = operation.get(call.workspace_id, operation_id)
-    if found is None:
-        raise not_there("There is no operation by that id.")
-    return success(operation=named(found))
+    row = operation.get(call.workspace_id, operation_id)
+    if row is None:
+        raise not_found("There is no operation by that id.")
+    return success(operation=to_api_fields(row))
 
 
 @executions.api(
     "GET",
     "/api/retries/stats",
     permission="read",
-    answer={
-        "retries": shapes.record(
-            attempted=shapes.COUNT, succeeded=shapes.COUNT, failed=shapes.COUNT, exhausted=shapes.COUNT,
-            pending=shapes.COUNT, successRate=shapes.maybe(shapes.NUMBER), byErrorClass={"type": "object"},
+    response={
+        "retries": schemas.record(
+            attempted=schemas.COUNT, succeeded=schemas.COUNT, failed=schemas.COUNT, exhausted=schemas.COUNT,
+            pending=schemas.COUNT, successRate=schemas.nullable(schemas.NUMBER), byErrorClass={"type": "object"},
         )
     },
 )  # fmt: skip
 def show_retries(call: Caller) -> Any:
     """Show how retries went in the last 30 days."""
-    return success(retries=named(retries.statistics(call.workspace_id)))
+    return success(retries=to_api_fields(retries.fetch_statistics(call.workspace_id)))
 
 
 class Review(Body):
@@ -269,7 +289,7 @@ class Review(Body):
     "/api/messages/{message_id}/review",
     permission="write",
     body=Review,
-    answer={},
+    response={},
     status=202,
     statuses=(409,),
 )
@@ -278,7 +298,7 @@ def review_message(call: Caller, message_id: str, body: Review) -> Any:
     if body.decision == "approve":
         reviews.approve(call.workspace_id, message_id, call.actor, body.body)
     elif body.body is not None:
-        raise invalid([Problem("body", "may only be given to approve with it")])
+        raise invalid_request([Problem("body", "may only be given to approve with it")])
     else:
         reviews.reject(call.workspace_id, message_id, call.actor)
     return success(202)
@@ -295,11 +315,11 @@ class Resolution(Body):
     "/api/messages/{message_id}/resolve",
     permission="write",
     body=Resolution,
-    answer={},
+    response={},
     status=202,
     statuses=(409,),
 )
 def resolve_message(call: Caller, message_id: str, body: Resolution) -> Any:
     """Decide about a message of unknown outcome: it was sent, send it again, or discard it."""
-    operators.resolve_message(call.workspace_id, message_id, body.as_, call.actor)
+    operator_actions.resolve_message(call.workspace_id, message_id, body.as_, call.actor)
     return success(202)

@@ -6,21 +6,21 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from dashboard.access import Caller, deployment_fields, settings
-from dashboard.answers import named, success
-from dashboard.api import shapes
+from dashboard.access import Caller, current_settings, redact_deployment_fields
+from dashboard.api import schemas
 from dashboard.resource import Resource
+from dashboard.responses import success, to_api_fields
 from ephemeral import heartbeats, workflow_cache
-from ephemeral.connection import ERRORS, ephemeral
+from ephemeral.connection import ERRORS, get_ephemeral
 from ephemeral.heartbeats import Worker
-from models import duty, pause, workspace
+from models import pause, periodic_job, workspace
 from models.database import Row, acting_as
 from models.reports import health as report
 from settings import Settings
-from tasks import accounts
-from tasks.broker import QUEUES
-from tasks.model_settings import in_use
-from tasks.writers import default_provider
+from tasks.operators.model_settings import resolve_model_settings
+from tasks.runtime.broker import QUEUES
+from tasks.steps import accounts
+from tasks.steps.model_choice import find_default_provider
 
 health = Resource("health")
 
@@ -29,124 +29,130 @@ _SERVICES = {"email": "mailgun", "sms": "telnyx"}
 #: What the service "messaging" speaks through.
 _MESSAGING = ("facebook", "instagram")
 
-_SERVICE = shapes.record(status=shapes.TEXT, detail=shapes.TEXT)
+_SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT)
 #: A process's fields that name the machine.
-_MACHINE = ("host", "pid")
-_PROCESS = {"host": shapes.maybe(shapes.TEXT), "pid": shapes.maybe(shapes.COUNT)}
+_MACHINE_FIELDS = ("host", "pid")
+_PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(schemas.COUNT)}
 
 
 @health.api(
     "GET",
     "/api/health",
     permission="read",
-    answer={
+    response={
         "status": {"enum": ["ok", "degraded", "down"]},
-        "processor": shapes.record(
-            status=shapes.TEXT,
-            workers=shapes.listing(
-                shapes.record(
-                    **_PROCESS, queues=shapes.listing(shapes.TEXT), startedAt=shapes.TIME, lastSeen=shapes.TIME
+        "processor": schemas.record(
+            status=schemas.TEXT,
+            workers=schemas.array_of(
+                schemas.record(
+                    **_PROCESS, queues=schemas.array_of(schemas.TEXT), startedAt=schemas.TIME, lastSeen=schemas.TIME
                 )
             ),
-            leader=shapes.record(**_PROCESS, since=shapes.TIME, seenAt=shapes.TIME) | {"type": ["object", "null"]},
+            leader=schemas.record(**_PROCESS, since=schemas.TIME, seenAt=schemas.TIME) | {"type": ["object", "null"]},
         ),
-        "pending": shapes.record(count=shapes.COUNT, oldestSeconds=shapes.NUMBER),
-        "recentFailures": shapes.record(
-            lastHour=shapes.COUNT, last24Hours=shapes.COUNT, items=shapes.listing(shapes.ANY)
+        "pending": schemas.record(count=schemas.COUNT, oldestSeconds=schemas.NUMBER),
+        "recentFailures": schemas.record(
+            lastHour=schemas.COUNT, last24Hours=schemas.COUNT, items=schemas.array_of(schemas.ANY)
         ),
-        "cache": shapes.record(
-            size=shapes.maybe(shapes.COUNT), capacity=shapes.maybe(shapes.COUNT), hits=shapes.maybe(shapes.COUNT),
-            misses=shapes.maybe(shapes.COUNT), utilization=shapes.maybe(shapes.NUMBER),
+        "cache": schemas.record(
+            size=schemas.nullable(schemas.COUNT), capacity=schemas.nullable(schemas.COUNT),
+            hits=schemas.nullable(schemas.COUNT), misses=schemas.nullable(schemas.COUNT),
+            utilization=schemas.nullable(schemas.NUMBER),
         ),
-        "services": shapes.record(
+        "services": schemas.record(
             executor=_SERVICE, email=_SERVICE, sms=_SERVICE, messaging=_SERVICE, ai=_SERVICE
         ),
-        "database": shapes.record(status=shapes.TEXT, latencyMs=shapes.NUMBER, activeAutomations=shapes.COUNT,
-                                  migration=shapes.maybe(shapes.TEXT)),
-        "redis": shapes.record(status=shapes.TEXT, latencyMs=shapes.maybe(shapes.NUMBER)),
-        "configuration": shapes.listing(shapes.record(variable=shapes.TEXT, blocks=shapes.TEXT)),
+        "database": schemas.record(status=schemas.TEXT, latencyMs=schemas.NUMBER, activeAutomations=schemas.COUNT,
+                                  migration=schemas.nullable(schemas.TEXT)),
+        "redis": schemas.record(status=schemas.TEXT, latencyMs=schemas.nullable(schemas.NUMBER)),
+        "configuration": schemas.array_of(schemas.record(variable=schemas.TEXT, blocks=schemas.TEXT)),
     },
 )  # fmt: skip
 def show_health(call: Caller) -> Any:
     """Show how everything is."""
-    told = in_use(settings(), call.workspace_id).settings
-    redis_facts, workers = _redis()
-    processor = _processor(call, workers, redis_up=redis_facts["status"] == "ok")
+    config = resolve_model_settings(current_settings(), call.workspace_id).settings
+    redis_facts, workers = _check_redis()
+    processor = _describe_processor(call, workers, redis_up=redis_facts["status"] == "ok")
     with acting_as(call.workspace_id):
-        pauses = pause.every(call.workspace_id)
-        own = workspace.get(call.workspace_id)
-    sandboxed = told.sandbox == "auto" and bool(own and own["demo"])
-    services = _services(told, pauses, sandboxed, processor["status"])
+        pauses = pause.list_all(call.workspace_id)
+        workspace_row = workspace.get(call.workspace_id)
+    sandboxed = config.sandbox == "auto" and bool(workspace_row and workspace_row["demo"])
+    services = _describe_services(config, pauses, sandboxed, processor["status"])
     healthy = redis_facts["status"] == "ok" and processor["status"] == "running"
     failing = any(service["status"] == "failing" for service in services.values())
-    failures = report.recent_failures(call.workspace_id)
-    failures["items"] = [named(one) for one in failures["items"]]
+    failures = report.fetch_recent_failures(call.workspace_id)
+    failures["items"] = [to_api_fields(failure) for failure in failures["items"]]
     return success(
         status="ok" if healthy and not failing else "degraded",
         processor=processor,
-        pending=named(report.pending(call.workspace_id)),
-        recentFailures=named(failures),
+        pending=to_api_fields(report.count_pending(call.workspace_id)),
+        recentFailures=to_api_fields(failures),
         # The process's cache serves every workspace.
-        cache=deployment_fields(call, workflow_cache.facts()),
+        cache=redact_deployment_fields(call, workflow_cache.read_stats()),
         services=services,
-        database={"status": "ok", **named(report.database(call.workspace_id))},
+        database={"status": "ok", **to_api_fields(report.measure_database(call.workspace_id))},
         redis=redis_facts,
-        configuration=_configuration(told),
+        configuration=_list_missing_settings(config),
     )
 
 
-def _redis() -> tuple[dict[str, Any], list[Worker]]:
+def _check_redis() -> tuple[dict[str, Any], list[Worker]]:
     began = time.perf_counter()
     try:
-        ephemeral().ping()
+        get_ephemeral().ping()
         latency_ms = round((time.perf_counter() - began) * 1000, 2)
-        return {"status": "ok", "latencyMs": latency_ms}, heartbeats.workers()
+        return {"status": "ok", "latencyMs": latency_ms}, heartbeats.list_workers()
     except ERRORS:
         return {"status": "down", "latencyMs": None}, []
 
 
-def _processor(call: Caller, workers: list[Worker], redis_up: bool) -> dict[str, Any]:
+def _describe_processor(call: Caller, workers: list[Worker], redis_up: bool) -> dict[str, Any]:
     served = {queue for worker in workers for queue in worker.queues}
-    leader = duty.leader()
+    leader = periodic_job.fetch_leader()
     status = "running" if redis_up and served >= set(QUEUES) and leader else "degraded"
     if redis_up and not workers:
         status = "stopped"
-    processes = [_process(call, asdict(worker)) for worker in workers]
-    return {"status": status, "workers": processes, "leader": leader and _process(call, leader)}
+    processes = [_describe_process(call, asdict(worker)) for worker in workers]
+    return {"status": status, "workers": processes, "leader": leader and _describe_process(call, leader)}
 
 
-def _process(call: Caller, process: Row) -> dict[str, Any]:
-    machine = deployment_fields(call, {name: process[name] for name in _MACHINE})
-    return named({**process, **machine})
+def _describe_process(call: Caller, process: Row) -> dict[str, Any]:
+    machine = redact_deployment_fields(call, {name: process[name] for name in _MACHINE_FIELDS})
+    return to_api_fields({**process, **machine})
 
 
-def _services(told: Settings, pauses: list[Row], sandboxed: bool, processor: str) -> dict[str, dict[str, str]]:
+def _describe_services(
+    config: Settings, pauses: list[Row], sandboxed: bool, processor: str
+) -> dict[str, dict[str, str]]:
     executor = {
         "running": {"status": "ready", "detail": "Every queue has a worker."},
         "degraded": {"status": "failing", "detail": "Not every queue has a worker, or no scheduler leads."},
         "stopped": {"status": "failing", "detail": "No worker was heard of."},
     }[processor]
-    services = {name: _service(told, provider, pauses, sandboxed) for name, provider in _behind(told).items()}
-    channels = [_service(told, provider, pauses, sandboxed) for provider in _MESSAGING]
-    messaging = next((one for one in channels if one["status"] != "ready"), channels[0])
+    services = {
+        name: _describe_service(config, provider, pauses, sandboxed)
+        for name, provider in _map_providers(config).items()
+    }
+    channels = [_describe_service(config, provider, pauses, sandboxed) for provider in _MESSAGING]
+    messaging = next((channel for channel in channels if channel["status"] != "ready"), channels[0])
     return {"executor": executor, **services, "messaging": messaging}
 
 
-def _behind(told: Settings) -> dict[str, str]:
+def _map_providers(config: Settings) -> dict[str, str]:
     """The provider behind each service, which of those that write is the settings' to say."""
-    return {**_SERVICES, "ai": default_provider(told)}
+    return {**_SERVICES, "ai": find_default_provider(config)}
 
 
-def _service(told: Settings, provider: str, pauses: list[Row], sandboxed: bool) -> dict[str, str]:
-    held = next((one for one in pauses if one["kind"] == "provider" and one["name"] == provider), None)
-    if held is not None and held["reason"] == "configuration":
+def _describe_service(config: Settings, provider: str, pauses: list[Row], sandboxed: bool) -> dict[str, str]:
+    active_pause = next((row for row in pauses if row["kind"] == "provider" and row["name"] == provider), None)
+    if active_pause is not None and active_pause["reason"] == "configuration":
         return {
             "status": "failing",
-            "detail": f"Refused since {held['created_at']:%Y-%m-%d %H:%M} UTC: {held['message']}",
+            "detail": f"Refused since {active_pause['created_at']:%Y-%m-%d %H:%M} UTC: {active_pause['message']}",
         }
-    if held is not None:
+    if active_pause is not None:
         return {"status": "paused", "detail": "An operator holds it."}
-    absent = accounts.missing(told, provider)
+    absent = accounts.find_missing_secrets(config, provider)
     if not absent:
         return {"status": "ready", "detail": f"Through {provider}."}
     if sandboxed:
@@ -154,10 +160,10 @@ def _service(told: Settings, provider: str, pauses: list[Row], sandboxed: bool) 
     return {"status": "not_configured", "detail": f"{', '.join(absent)} is not set."}
 
 
-def _configuration(told: Settings) -> list[dict[str, str]]:
-    behind = {**_behind(told), "messaging": _MESSAGING[0]}
+def _list_missing_settings(config: Settings) -> list[dict[str, str]]:
+    providers = {**_map_providers(config), "messaging": _MESSAGING[0]}
     return [
         {"variable": variable, "blocks": name}
-        for name, provider in behind.items()
-        for variable in accounts.missing(told, provider)
+        for name, provider in providers.items()
+        for variable in accounts.find_missing_secrets(config, provider)
     ]

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from dashboard.access import Caller, refuse_role, settings, spend_invitation
-from dashboard.answers import named, success
-from dashboard.api import shapes
+from dashboard.access import Caller, consume_invitation_limit, current_settings, ensure_may_grant
+from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import invalid
+from dashboard.errors import invalid_request
 from dashboard.resource import Resource
+from dashboard.responses import success, to_api_fields
 from models import invitation
 from models.invitation import IssuedInvitation
 from rules.contacts import normalise_email
 from rules.problems import Problem
-from tasks import invitations as task
+from tasks.operators import invitations as task
 
 invitations = Resource("invitations")
 
-_ISSUED = {"id": shapes.ID, "email": shapes.TEXT, "role": shapes.TEXT, "url": shapes.TEXT, "expiresAt": shapes.TIME}
+_ISSUED = {
+    "id": schemas.ID,
+    "email": schemas.TEXT,
+    "role": schemas.TEXT,
+    "url": schemas.TEXT,
+    "expiresAt": schemas.TIME,
+}
 _PENDING = {
-    "id": shapes.ID, "email": shapes.TEXT, "role": shapes.TEXT, "invitedBy": shapes.TEXT, "createdAt": shapes.TIME,
-    "expiresAt": shapes.TIME,
+    "id": schemas.ID, "email": schemas.TEXT, "role": schemas.TEXT, "invitedBy": schemas.TEXT, "createdAt": schemas.TIME,
+    "expiresAt": schemas.TIME,
 }  # fmt: skip
 
 
@@ -36,11 +42,11 @@ class NewInvitation(Body):
     "GET",
     "/api/invitations",
     permission="admin",
-    answer={"invitations": shapes.listing(shapes.record(**_PENDING))},
+    response={"invitations": schemas.array_of(schemas.record(**_PENDING))},
 )
 def list_invitations(call: Caller) -> Any:
     """List the pending invitations, without their links."""
-    return success(invitations=[named(row) for row in invitation.pending(call.workspace_id)])
+    return success(invitations=[to_api_fields(row) for row in invitation.list_pending(call.workspace_id)])
 
 
 @invitations.api(
@@ -48,7 +54,7 @@ def list_invitations(call: Caller) -> Any:
     "/api/invitations",
     permission="admin",
     body=NewInvitation,
-    answer={"invitation": shapes.record(**_ISSUED), "mailed": shapes.BOOL},
+    response={"invitation": schemas.record(**_ISSUED), "mailed": schemas.BOOL},
     status=201,
     statuses=(409,),
 )
@@ -61,13 +67,13 @@ def create_invitation(call: Caller, body: NewInvitation) -> Any:
         201,
         invitation={
             "id": issued.id, "email": issued.email, "role": issued.role,
-            "url": task.link(settings(), issued.shown_token), "expiresAt": issued.expires_at,
+            "url": task.build_link(current_settings(), issued.shown_token), "expiresAt": issued.expires_at,
         },
         mailed=mailed,
     )  # fmt: skip
 
 
-@invitations.api("DELETE", "/api/invitations/{invitation_id}", permission="admin", answer={})
+@invitations.api("DELETE", "/api/invitations/{invitation_id}", permission="admin", response={})
 def revoke_invitation(call: Caller, invitation_id: str) -> Any:
     """Revoke an invitation; its links stop working."""
     invitation.revoke(call.workspace_id, invitation_id, call.actor)
@@ -76,10 +82,10 @@ def revoke_invitation(call: Caller, invitation_id: str) -> Any:
 
 def invite(call: Caller, body: NewInvitation) -> tuple[IssuedInvitation, bool]:
     """The new invitation, and whether it was mailed. Raises `Refusal` 403, 422 or 429, or `Conflict`."""
-    refuse_role(call, body.role)
+    ensure_may_grant(call, body.role)
     try:
         email = normalise_email(body.email)
     except ValueError as error:
-        raise invalid([Problem("email", str(error))]) from None
-    spend_invitation(call.workspace_id)
-    return task.invite(settings(), call.workspace_id, email, body.role, call.actor)
+        raise invalid_request([Problem("email", str(error))]) from None
+    consume_invitation_limit(call.workspace_id)
+    return task.invite(current_settings(), call.workspace_id, email, body.role, call.actor)

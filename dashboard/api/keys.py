@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dashboard.access import Caller
-from dashboard.answers import named, paged, row_id_of, success
-from dashboard.api import shapes
+from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
-from dashboard.errors import Refusal, not_there
+from dashboard.errors import ProblemError, not_found
 from dashboard.resource import Resource
+from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import api_key, audit
 from models.api_key import SCOPES, Scope
 from models.database import acting_as
@@ -19,9 +19,9 @@ from models.database import acting_as
 keys = Resource("keys")
 
 _KEY = {
-    "id": shapes.ID, "name": shapes.TEXT, "prefix": shapes.TEXT, "scopes": shapes.listing(shapes.TEXT),
-    "createdAt": shapes.TIME, "lastUsedAt": shapes.maybe(shapes.TIME), "revokedAt": shapes.maybe(shapes.TIME),
-    "deploymentOwner": shapes.BOOL,
+    "id": schemas.ID, "name": schemas.TEXT, "prefix": schemas.TEXT, "scopes": schemas.array_of(schemas.TEXT),
+    "createdAt": schemas.TIME, "lastUsedAt": schemas.nullable(schemas.TIME),
+    "revokedAt": schemas.nullable(schemas.TIME), "deploymentOwner": schemas.BOOL,
 }  # fmt: skip
 
 
@@ -32,65 +32,65 @@ class NewKey(Body):
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 
-@keys.api("GET", "/api/keys", permission="admin", answer={"keys": shapes.listing(shapes.record(**_KEY))})
+@keys.api("GET", "/api/keys", permission="admin", response={"keys": schemas.array_of(schemas.record(**_KEY))})
 def list_keys(call: Caller) -> Any:
     """List the keys of the workspace, without their secrets."""
-    return success(keys=[named(one) for one in api_key.every(call.workspace_id)])
+    return success(keys=[to_api_fields(row) for row in api_key.list_all(call.workspace_id)])
 
 
 @keys.api(
-    "POST", "/api/keys", permission="admin", body=NewKey, answer={"key": shapes.record(**_KEY, secret=shapes.TEXT)},
+    "POST", "/api/keys", permission="admin", body=NewKey, response={"key": schemas.record(**_KEY, secret=schemas.TEXT)},
     status=201,
 )  # fmt: skip
 def issue_key(call: Caller, body: NewKey) -> Any:
     """Make a key. Its secret is in this answer and nowhere else."""
-    beyond = sorted(set(body.scopes) - call.permissions)
-    if beyond:
-        raise Refusal(403, f"A key cannot give what it does not have itself: {', '.join(beyond)}.")
+    missing = sorted(set(body.scopes) - call.permissions)
+    if missing:
+        raise ProblemError(403, f"A key cannot give what it does not have itself: {', '.join(missing)}.")
     with acting_as(call.workspace_id):
         issued = api_key.issue(call.workspace_id, body.name, body.scopes)
         audit.record(
             call.workspace_id, call.actor, "key.issued", "key", issued.id, {"name": body.name, "scopes": body.scopes}
         )
-    (made,) = [one for one in api_key.every(call.workspace_id) if str(one["id"]) == issued.id]
-    return success(201, key={**named(made), "secret": issued.secret})
+    (row,) = [key for key in api_key.list_all(call.workspace_id) if str(key["id"]) == issued.id]
+    return success(201, key={**to_api_fields(row), "secret": issued.secret})
 
 
-@keys.api("DELETE", "/api/keys/{key_id}", permission="admin", answer={})
+@keys.api("DELETE", "/api/keys/{key_id}", permission="admin", response={})
 def revoke_key(call: Caller, key_id: str) -> Any:
     """End a key at once."""
     with acting_as(call.workspace_id):
         _protect_deployment_owner(call, key_id)
         if not api_key.revoke(call.workspace_id, key_id):
-            raise not_there("There is no live key by that id.")
+            raise not_found("There is no live key by that id.")
         audit.record(call.workspace_id, call.actor, "key.revoked", "key", key_id)
     return success()
 
 
 def _protect_deployment_owner(call: Caller, key_id: str) -> None:
     """An owner of one workspace cannot lock out who owns the deployment. Raises `Refusal` 403."""
-    protected = {str(key["id"]) for key in api_key.every(call.workspace_id) if key["deployment_owner"]}
+    protected = {str(key["id"]) for key in api_key.list_all(call.workspace_id) if key["deployment_owner"]}
     if key_id in protected and not call.deployment_owner:
-        raise Refusal(403, "Only the deployment owner can revoke this key.")
+        raise ProblemError(403, "Only the deployment owner can revoke this key.")
 
 
 @keys.api(
     "GET",
     "/api/audit",
     permission="admin",
-    query=shapes.Page,
-    answer={
-        "entries": shapes.listing(
-            shapes.record(
-                id=shapes.ID, actorKind=shapes.TEXT, actorName=shapes.TEXT, action=shapes.TEXT,
-                objectKind=shapes.TEXT, objectId=shapes.TEXT, detail=shapes.ANY, at=shapes.TIME,
+    query=schemas.Page,
+    response={
+        "entries": schemas.array_of(
+            schemas.record(
+                id=schemas.ID, actorKind=schemas.TEXT, actorName=schemas.TEXT, action=schemas.TEXT,
+                objectKind=schemas.TEXT, objectId=schemas.TEXT, detail=schemas.ANY, at=schemas.TIME,
             )
         ),
-        "nextCursor": shapes.maybe(shapes.TEXT),
+        "nextCursor": schemas.nullable(schemas.TEXT),
     },
 )  # fmt: skip
-def list_audit(call: Caller, query: shapes.Page) -> Any:
+def list_audit(call: Caller, query: schemas.Page) -> Any:
     """List what was changed by hand, newest first."""
-    before = row_id_of(query.cursor)
-    found, cursor = paged(lambda limit: audit.page(call.workspace_id, limit, before), query.limit)
-    return success(entries=[named(one) for one in found], nextCursor=cursor)
+    before = parse_row_cursor(query.cursor)
+    rows, cursor = fetch_page(lambda limit: audit.fetch_page(call.workspace_id, limit, before), query.limit)
+    return success(entries=[to_api_fields(row) for row in rows], nextCursor=cursor)

@@ -4,61 +4,63 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from dashboard.access import Caller, refuse_deployment_owner, refuse_role
-from dashboard.answers import named, success
-from dashboard.api import shapes
+from dashboard.access import Caller, ensure_may_change_member, ensure_may_grant
+from dashboard.api import schemas
 from dashboard.bodies import Body
-from dashboard.errors import not_there
+from dashboard.errors import not_found
 from dashboard.resource import Resource
+from dashboard.responses import success, to_api_fields
 from models import membership, user
 from models.database import Row
 
 members = Resource("members")
 
 _MEMBER = {
-    "id": shapes.ID, "email": shapes.maybe(shapes.TEXT), "name": shapes.TEXT, "role": shapes.TEXT,
-    "createdAt": shapes.TIME, "verified": shapes.BOOL, "deploymentOwner": shapes.BOOL,
+    "id": schemas.ID, "email": schemas.nullable(schemas.TEXT), "name": schemas.TEXT, "role": schemas.TEXT,
+    "createdAt": schemas.TIME, "verified": schemas.BOOL, "deploymentOwner": schemas.BOOL,
 }  # fmt: skip
 
 
-class ChangedMember(Body):
+class MemberUpdate(Body):
     """The role that a member gets."""
 
     role: Literal["owner", "operator", "viewer"]
 
 
-@members.api("GET", "/api/members", permission="admin", answer={"members": shapes.listing(shapes.record(**_MEMBER))})
+@members.api(
+    "GET", "/api/members", permission="admin", response={"members": schemas.array_of(schemas.record(**_MEMBER))}
+)
 def list_members(call: Caller) -> Any:
     """List the members of the workspace."""
-    return success(members=[named(row) for row in user.members(call.workspace_id)])
+    return success(members=[to_api_fields(row) for row in user.list_members(call.workspace_id)])
 
 
 @members.api(
     "PATCH",
     "/api/members/{member_id}",
     permission="admin",
-    body=ChangedMember,
-    answer={"member": shapes.record(**_MEMBER)},
+    body=MemberUpdate,
+    response={"member": schemas.record(**_MEMBER)},
     statuses=(409,),
 )
-def change_member(call: Caller, member_id: str, body: ChangedMember) -> Any:
+def change_member(call: Caller, member_id: str, body: MemberUpdate) -> Any:
     """Change the role of a member. The last owner stays one."""
-    refuse_role(call, body.role)
-    refuse_deployment_owner(call, _member(call, member_id))
+    ensure_may_grant(call, body.role)
+    ensure_may_change_member(call, _require_member(call, member_id))
     membership.change_role(call.workspace_id, member_id, body.role, call.actor)
-    return success(member=named(_member(call, member_id)))
+    return success(member=to_api_fields(_require_member(call, member_id)))
 
 
-@members.api("DELETE", "/api/members/{member_id}", permission="admin", answer={}, statuses=(409,))
+@members.api("DELETE", "/api/members/{member_id}", permission="admin", response={}, statuses=(409,))
 def remove_member(call: Caller, member_id: str) -> Any:
     """Remove a member and end their sessions here. The last owner stays."""
-    refuse_deployment_owner(call, _member(call, member_id))
+    ensure_may_change_member(call, _require_member(call, member_id))
     membership.remove(call.workspace_id, member_id, call.actor)
     return success()
 
 
-def _member(call: Caller, member_id: str) -> Row:
-    for member in user.members(call.workspace_id):
+def _require_member(call: Caller, member_id: str) -> Row:
+    for member in user.list_members(call.workspace_id):
         if member["id"] == member_id:
             return member
-    raise not_there("There is no member by that id.")
+    raise not_found("There is no member by that id.")

@@ -7,24 +7,25 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from dashboard.access import Caller, settings
-from dashboard.answers import success
-from dashboard.api import shapes
+from dashboard.access import Caller, current_settings
+from dashboard.api import schemas
 from dashboard.bodies import Body
-from dashboard.errors import invalid
+from dashboard.errors import invalid_request
 from dashboard.resource import Resource
+from dashboard.responses import success
 from models import model_settings as stored
-from tasks import model_settings as task
+from tasks.operators import model_settings as task
 
 model_settings = Resource("model-settings")
 
-_ANSWER = {
-    "provider": shapes.maybe(shapes.TEXT), "model": shapes.maybe(shapes.TEXT), "maxTokens": shapes.maybe(shapes.COUNT),
-    "temperature": shapes.maybe(shapes.NUMBER), "baseUrl": shapes.maybe(shapes.TEXT), "hasApiKey": shapes.BOOL,
+_RESPONSE = {
+    "provider": schemas.nullable(schemas.TEXT), "model": schemas.nullable(schemas.TEXT),
+    "maxTokens": schemas.nullable(schemas.COUNT), "temperature": schemas.nullable(schemas.NUMBER),
+    "baseUrl": schemas.nullable(schemas.TEXT), "hasApiKey": schemas.BOOL,
 }  # fmt: skip
 
 
-def _base_url(text: str) -> str:
+def _validate_base_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must begin with https:// or http:// and name a host")
@@ -33,33 +34,35 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-class WantedModel(Body):
+class ModelSettingsUpdate(Body):
     """What to change: null leaves a field to the environment, what is not given stays. The key is never shown again."""
 
     provider: Literal["gemini", "openai"] | None = None
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = Field(None, alias="maxTokens")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    base_url: Annotated[str, Field(max_length=500), AfterValidator(_base_url)] | None = Field(None, alias="baseUrl")
+    base_url: Annotated[str, Field(max_length=500), AfterValidator(_validate_base_url)] | None = Field(
+        None, alias="baseUrl"
+    )
     api_key: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+$")] | None = Field(
         None, alias="apiKey"
     )
 
-    def wanted(self) -> dict[str, Any]:
+    def to_changes(self) -> dict[str, Any]:
         """The fields that were given, by the names of the database."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-@model_settings.api("GET", "/api/settings/model", permission="read", answer=_ANSWER)
+@model_settings.api("GET", "/api/settings/model", permission="read", response=_RESPONSE)
 def show_model(call: Caller) -> Any:
     """Show which model writes the workspace's texts; null is left to the environment."""
-    return success(**task.shown(stored.of(call.workspace_id)))
+    return success(**task.serialize(stored.load(call.workspace_id)))
 
 
-@model_settings.api("PUT", "/api/settings/model", permission="admin", body=WantedModel, answer=_ANSWER)
-def change_model(call: Caller, body: WantedModel) -> Any:
+@model_settings.api("PUT", "/api/settings/model", permission="admin", body=ModelSettingsUpdate, response=_RESPONSE)
+def change_model(call: Caller, body: ModelSettingsUpdate) -> Any:
     """Change it; workers follow within seconds, and what waited for credentials goes on."""
-    problems = task.problems(settings(), call.workspace_id, body.wanted())
+    problems = task.find_problems(current_settings(), call.workspace_id, body.to_changes())
     if problems:
-        raise invalid(problems)
-    return success(**task.shown(task.change(settings(), call.workspace_id, body.wanted(), call.actor)))
+        raise invalid_request(problems)
+    return success(**task.serialize(task.change(current_settings(), call.workspace_id, body.to_changes(), call.actor)))

@@ -9,68 +9,74 @@ import flask
 
 import clock
 from dashboard.access import Caller
-from dashboard.answers import success
-from dashboard.api import shapes
-from dashboard.api.shapes import Moment, QueryTruth, moment_of
+from dashboard.api import schemas
+from dashboard.api.schemas import Moment, QueryBool, parse_moment
 from dashboard.bodies import Body
-from dashboard.errors import Refusal, invalid, not_there
+from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.live import snapshot, streams
 from dashboard.live.feeds import Feeds, Full
 from dashboard.live.permits import Grant, Permits
 from dashboard.resource import Resource
-from models.reports.monitor_past import REACH
+from dashboard.responses import success
+from models.reports.monitor_history import MAX_LOOKBACK
 from rules.problems import Problem
 
 monitor = Resource("monitor")
 
 #: Seconds after which somebody who found no place may ask again.
-ASK_AGAIN_SECONDS = 5
+RETRY_AFTER_SECONDS = 5
 #: How far a browser's clock may be from ours.
-_SLACK = timedelta(minutes=1)
+_CLOCK_SKEW = timedelta(minutes=1)
 
-_STAGE = shapes.record(
-    stage=shapes.TEXT, title=shapes.TEXT, count=shapes.COUNT, averageSeconds=shapes.maybe(shapes.NUMBER),
-    says=shapes.TEXT, trend=shapes.listing(shapes.COUNT),
+_STAGE = schemas.record(
+    stage=schemas.TEXT, title=schemas.TEXT, count=schemas.COUNT, averageSeconds=schemas.nullable(schemas.NUMBER),
+    says=schemas.TEXT, trend=schemas.array_of(schemas.COUNT),
 )  # fmt: skip
-_CONTACT = shapes.record(
-    executionId=shapes.ID, contactId=shapes.maybe(shapes.ID), name=shapes.TEXT, test=shapes.BOOL, status=shapes.TEXT,
-    inMotion=shapes.BOOL,
-    stage=shapes.TEXT, title=shapes.TEXT, stageSince=shapes.TIME, secondsInStage=shapes.COUNT,
-    sendsInSeconds=shapes.maybe(shapes.COUNT), messagePreview=shapes.maybe(shapes.TEXT),
-    generationMs=shapes.maybe(shapes.COUNT), error=shapes.maybe(shapes.TEXT), says=shapes.TEXT, next=shapes.TEXT,
-    followUp=shapes.record(count=shapes.COUNT, max=shapes.COUNT, nextCheckAt=shapes.maybe(shapes.TIME)),
+_CONTACT = schemas.record(
+    executionId=schemas.ID, contactId=schemas.nullable(schemas.ID), name=schemas.TEXT, test=schemas.BOOL,
+    status=schemas.TEXT, inMotion=schemas.BOOL,
+    stage=schemas.TEXT, title=schemas.TEXT, stageSince=schemas.TIME, secondsInStage=schemas.COUNT,
+    sendsInSeconds=schemas.nullable(schemas.COUNT), messagePreview=schemas.nullable(schemas.TEXT),
+    generationMs=schemas.nullable(schemas.COUNT), error=schemas.nullable(schemas.TEXT), says=schemas.TEXT,
+    next=schemas.TEXT,
+    followUp=schemas.record(count=schemas.COUNT, max=schemas.COUNT, nextCheckAt=schemas.nullable(schemas.TIME)),
 )  # fmt: skip
-_SNAPSHOT = shapes.record(
-    at=shapes.TIME,
-    automation=shapes.record(
-        id=shapes.ID, name=shapes.TEXT, enabled=shapes.BOOL, version=shapes.COUNT, paused=shapes.BOOL
+_SNAPSHOT = schemas.record(
+    at=schemas.TIME,
+    automation=schemas.record(
+        id=schemas.ID, name=schemas.TEXT, enabled=schemas.BOOL, version=schemas.COUNT, paused=schemas.BOOL
     ),
-    stages=shapes.listing(_STAGE),
-    contacts=shapes.listing(_CONTACT),
-    totals=shapes.record(
-        active=shapes.COUNT, last24Hours=shapes.COUNT, sent=shapes.COUNT, skipped=shapes.COUNT, failed=shapes.COUNT,
-        unknown=shapes.COUNT, says=shapes.TEXT,
+    stages=schemas.array_of(_STAGE),
+    contacts=schemas.array_of(_CONTACT),
+    totals=schemas.record(
+        active=schemas.COUNT, last24Hours=schemas.COUNT, sent=schemas.COUNT, skipped=schemas.COUNT,
+        failed=schemas.COUNT, unknown=schemas.COUNT, says=schemas.TEXT,
     ),
-    skipped=shapes.listing(
-        shapes.record(rule=shapes.TEXT, title=shapes.TEXT, words=shapes.TEXT, count=shapes.COUNT)
+    skipped=schemas.array_of(
+        schemas.record(rule=schemas.TEXT, title=schemas.TEXT, words=schemas.TEXT, count=schemas.COUNT)
     ),
-    backlog=shapes.record(
-        count=shapes.COUNT, aMinute=shapes.NUMBER, measuredSeconds=shapes.COUNT,
-        seconds=shapes.maybe(shapes.NUMBER), title=shapes.TEXT, words=shapes.TEXT,
+    backlog=schemas.record(
+        count=schemas.COUNT, aMinute=schemas.NUMBER, measuredSeconds=schemas.COUNT,
+        seconds=schemas.nullable(schemas.NUMBER), title=schemas.TEXT, words=schemas.TEXT,
     ),
 )  # fmt: skip
 
 
-class Watched(Body):
+class MonitorQuery(Body):
     """Which executions are asked for: tests alone, none of them, or all."""
 
-    test: QueryTruth | None = None
+    test: QueryBool | None = None
 
 
 @monitor.api(
-    "GET", "/api/ai-automations/{automation_id}/monitor", permission="read", query=Watched, answer={}, stream=True
+    "GET",
+    "/api/ai-automations/{automation_id}/monitor",
+    permission="read",
+    query=MonitorQuery,
+    response={},
+    stream=True,
 )
-def watch_monitor(call: Caller, automation_id: str, query: Watched) -> Any:
+def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
     """Watch where an automation's contacts stand: a snapshot at once, then every two seconds, for a minute."""
     feeds: Feeds = flask.current_app.extensions["feeds"]
     permits: Permits = flask.current_app.extensions["permits"]
@@ -78,13 +84,15 @@ def watch_monitor(call: Caller, automation_id: str, query: Watched) -> Any:
     try:
         stream = feeds.open((call.workspace_id, automation_id, query.test), permit)
     except Full:
-        raise Refusal(503, "As many watch as may; ask again in a moment.", retry_after=ASK_AGAIN_SECONDS) from None
+        raise ProblemError(
+            503, "As many watch as may; ask again in a moment.", retry_after=RETRY_AFTER_SECONDS
+        ) from None
     if stream is None:
-        raise not_there("There is no automation by that id.")
-    return streams.answer(stream)
+        raise not_found("There is no automation by that id.")
+    return streams.build_response(stream)
 
 
-class Looked(Watched):
+class SnapshotQuery(MonitorQuery):
     """The same, and at which moment; now where none is given."""
 
     at: Moment | None = None
@@ -94,20 +102,20 @@ class Looked(Watched):
     "POST",
     "/api/ai-automations/{automation_id}/monitor",
     permission="read",
-    query=Looked,
-    answer={"snapshot": _SNAPSHOT},
+    query=SnapshotQuery,
+    response={"snapshot": _SNAPSHOT},
 )
-def show_monitor(call: Caller, automation_id: str, query: Looked) -> Any:
+def show_monitor(call: Caller, automation_id: str, query: SnapshotQuery) -> Any:
     """Show where an automation's contacts stand now, or stood at a moment of the last six hours."""
     key = (call.workspace_id, automation_id, query.test)
-    found = snapshot.read(key) if query.at is None else snapshot.read_past(key, _within_reach(query.at))
-    if found is None:
-        raise not_there("There is no automation by that id.")
-    return success(snapshot=found)
+    payload = snapshot.read(key) if query.at is None else snapshot.read_at(key, _parse_recent_moment(query.at))
+    if payload is None:
+        raise not_found("There is no automation by that id.")
+    return success(snapshot=payload)
 
 
-def _within_reach(text: str) -> datetime:
-    at, now = moment_of(text), clock.now()
-    if not now - REACH - _SLACK <= at <= now + _SLACK:
-        raise invalid([Problem("at", "must be a moment of the last six hours")])
+def _parse_recent_moment(text: str) -> datetime:
+    at, now = parse_moment(text), clock.now()
+    if not now - MAX_LOOKBACK - _CLOCK_SKEW <= at <= now + _CLOCK_SKEW:
+        raise invalid_request([Problem("at", "must be a moment of the last six hours")])
     return min(at, now)

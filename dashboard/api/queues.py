@@ -7,93 +7,95 @@ from typing import Any
 import redis
 from dramatiq.errors import BrokerConnectionError
 
-from dashboard.access import Caller, deployment_fields
-from dashboard.answers import named, success
-from dashboard.api import shapes
-from dashboard.errors import not_there
+from dashboard.access import Caller, redact_deployment_fields
+from dashboard.api import schemas
+from dashboard.errors import not_found
 from dashboard.resource import Resource
+from dashboard.responses import success, to_api_fields
 from ephemeral import heartbeats
 from models import pause
 from models.database import acting_as
 from models.ids import is_id
 from models.reports import automations
-from providers import PROVIDERS, WRITERS
-from tasks import operators
-from tasks.broker import EXECUTION_QUEUES, QUEUES, queue_depths
+from providers import PROVIDERS, TEXT_GENERATORS
+from tasks.operators import actions as operator_actions
+from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES, read_queue_depths
 
 queues = Resource("queues")
 
 _STATES = ("ready", "delayed", "unacked", "dead")
 #: Providers that may be paused: those that send, and those that write.
-_PROVIDERS = frozenset({*PROVIDERS, *WRITERS})
+_PROVIDERS = frozenset({*PROVIDERS, *TEXT_GENERATORS})
 
 
 @queues.api(
     "GET",
     "/api/queues",
     permission="read",
-    answer={
-        "redis": shapes.TEXT,
-        "queues": shapes.listing(
-            shapes.record(
-                name=shapes.TEXT, ready=shapes.maybe(shapes.COUNT), delayed=shapes.maybe(shapes.COUNT),
-                unacked=shapes.maybe(shapes.COUNT), dead=shapes.maybe(shapes.COUNT), workers=shapes.COUNT,
-                paused=shapes.BOOL,
+    response={
+        "redis": schemas.TEXT,
+        "queues": schemas.array_of(
+            schemas.record(
+                name=schemas.TEXT, ready=schemas.nullable(schemas.COUNT), delayed=schemas.nullable(schemas.COUNT),
+                unacked=schemas.nullable(schemas.COUNT), dead=schemas.nullable(schemas.COUNT), workers=schemas.COUNT,
+                paused=schemas.BOOL,
             )
         ),
-        "pauses": shapes.listing(
-            shapes.record(kind=shapes.TEXT, name=shapes.TEXT, reason=shapes.TEXT, createdAt=shapes.TIME)
+        "pauses": schemas.array_of(
+            schemas.record(kind=schemas.TEXT, name=schemas.TEXT, reason=schemas.TEXT, createdAt=schemas.TIME)
         ),
     },
 )  # fmt: skip
 def list_queues(call: Caller) -> Any:
     """Show the queues, who serves them, and what is held."""
     try:
-        depths, workers, answering = queue_depths(), heartbeats.workers(), True
+        depths, workers, redis_up = read_queue_depths(), heartbeats.list_workers(), True
     except (redis.RedisError, BrokerConnectionError, OSError):
-        depths, workers, answering = {}, [], False
+        depths, workers, redis_up = {}, [], False
     with acting_as(call.workspace_id):
-        pauses = pause.every(call.workspace_id)
-    held = {one["name"] for one in pauses if one["kind"] == "queue"}
+        pauses = pause.list_all(call.workspace_id)
+    paused_queues = {row["name"] for row in pauses if row["kind"] == "queue"}
     unknown = dict.fromkeys(_STATES)
-    shown = [
+    items = [
         {
             "name": name,
             # A queue holds the messages of every workspace.
-            **deployment_fields(call, depths.get(name) or unknown),
+            **redact_deployment_fields(call, depths.get(name) or unknown),
             "workers": sum(name in worker.queues for worker in workers),
-            "paused": name in held,
+            "paused": name in paused_queues,
         }
         for name in QUEUES
     ]
-    return success(redis="ok" if answering else "down", queues=shown, pauses=[named(one) for one in pauses])
+    return success(redis="ok" if redis_up else "down", queues=items, pauses=[to_api_fields(row) for row in pauses])
 
 
-def _declare(kind: str, plural: str) -> None:
-    def hold(call: Caller, name: str) -> Any:
-        operators.hold(kind, _known(call, kind, name), call.workspace_id, call.actor)
+def _declare_pause_routes(kind: str, plural: str) -> None:
+    def pause_target(call: Caller, name: str) -> Any:
+        operator_actions.set_pause(kind, _require_target(call, kind, name), call.workspace_id, call.actor)
         return success(paused=True)
 
-    def let_go(call: Caller, name: str) -> Any:
-        resumed = operators.let_go(kind, _known(call, kind, name), call.workspace_id, call.actor)
+    def resume_target(call: Caller, name: str) -> Any:
+        resumed = operator_actions.resume(kind, _require_target(call, kind, name), call.workspace_id, call.actor)
         return success(paused=False, resumed=resumed)
 
-    for verb, view in (("pause", hold), ("resume", let_go)):
+    for verb, view in (("pause", pause_target), ("resume", resume_target)):
         view.__name__ = f"{verb}_{kind}"
         view.__doc__ = f"{verb.title()} {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
-        queues.api("POST", f"/api/{plural}/{{name}}/{verb}", permission="write", answer={"paused": shapes.BOOL})(view)
+        queues.api("POST", f"/api/{plural}/{{name}}/{verb}", permission="write", response={"paused": schemas.BOOL})(
+            view
+        )
 
 
-def _known(call: Caller, kind: str, name: str) -> str:
+def _require_target(call: Caller, kind: str, name: str) -> str:
     if kind == "automation":
-        known = is_id(name) and automations.one(call.workspace_id, name) is not None
+        exists = is_id(name) and automations.find(call.workspace_id, name) is not None
     else:
-        known = name in {"queue": EXECUTION_QUEUES, "provider": _PROVIDERS}[kind]
-    if not known:
-        raise not_there(f"There is no {kind} by that name.")
+        exists = name in {"queue": EXECUTION_QUEUES, "provider": _PROVIDERS}[kind]
+    if not exists:
+        raise not_found(f"There is no {kind} by that name.")
     return name
 
 
-_declare("automation", "automations")
-_declare("queue", "queues")
-_declare("provider", "providers")
+_declare_pause_routes("automation", "automations")
+_declare_pause_routes("queue", "queues")
+_declare_pause_routes("provider", "providers")

@@ -9,45 +9,45 @@ from pydantic import Field
 
 import clock
 from dashboard.access import Caller
-from dashboard.answers import cursor_of, named, success, text_of
-from dashboard.api import shapes
-from dashboard.api.automations import automation_of
+from dashboard.api import schemas
+from dashboard.api.automations import require_automation
 from dashboard.bodies import Body
-from dashboard.errors import invalid
+from dashboard.errors import invalid_request
 from dashboard.resource import Resource
+from dashboard.responses import decode_cursor, encode_cursor, success, to_api_fields
 from models.database import Row
 from models.ids import is_id
 from models.reports import runs as report
 from rules.problems import Problem
-from rules.runs import Kind
+from rules.runs import RunKind
 
 runs = Resource("runs")
 
 #: The longest series, and what is shown where the caller names no beginning.
-LONGEST = {"hour": timedelta(days=31), "day": timedelta(days=400)}
-USUAL = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
+MAX_SPAN = {"hour": timedelta(days=31), "day": timedelta(days=400)}
+DEFAULT_SPAN = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
 
-_RUN = shapes.record(
-    id=shapes.ID, contactId=shapes.ID, executionId=shapes.ID, kind=shapes.TEXT, at=shapes.TIME,
-    contactName=shapes.maybe(shapes.TEXT),
+_RUN = schemas.record(
+    id=schemas.ID, contactId=schemas.ID, executionId=schemas.ID, kind=schemas.TEXT, at=schemas.TIME,
+    contactName=schemas.nullable(schemas.TEXT),
 )  # fmt: skip
 
 
-class RunPage(shapes.Page):
+class RunPage(schemas.Page):
     """Which runs."""
 
-    kind: Kind | None = None
-    since: shapes.Moment | None = Field(None, alias="from")
-    until: shapes.Moment | None = Field(None, alias="to")
+    kind: RunKind | None = None
+    since: schemas.Moment | None = Field(None, alias="from")
+    until: schemas.Moment | None = Field(None, alias="to")
 
 
-class Series(Body):
+class SeriesQuery(Body):
     """How the runs are counted, and between which moments."""
 
     by: Literal["hour", "day"] = "day"
-    kind: Kind | None = None
-    since: shapes.Moment | None = Field(None, alias="from")
-    until: shapes.Moment | None = Field(None, alias="to")
+    kind: RunKind | None = None
+    since: schemas.Moment | None = Field(None, alias="from")
+    until: schemas.Moment | None = Field(None, alias="to")
 
 
 @runs.api(
@@ -55,60 +55,62 @@ class Series(Body):
     "/api/automations/{automation_id}/runs",
     permission="read",
     query=RunPage,
-    answer={"runs": shapes.listing(_RUN), "nextCursor": shapes.maybe(shapes.TEXT)},
+    response={"runs": schemas.array_of(_RUN), "nextCursor": schemas.nullable(schemas.TEXT)},
 )
 def list_runs(call: Caller, automation_id: str, query: RunPage) -> Any:
     """List an automation's runs, newest first."""
-    automation_of(call.workspace_id, automation_id)
-    found, cursor = paged_runs(call.workspace_id, automation_id, query, query.limit)
-    shown = [named({name: one[name] for name in one if name != "has_execution"}) for one in found]
-    return success(runs=shown, nextCursor=cursor)
+    require_automation(call.workspace_id, automation_id)
+    rows, cursor = fetch_run_page(call.workspace_id, automation_id, query, query.limit)
+    items = [to_api_fields({name: row[name] for name in row if name != "has_execution"}) for row in rows]
+    return success(runs=items, nextCursor=cursor)
 
 
 @runs.api(
     "GET",
     "/api/automations/{automation_id}/runs/series",
     permission="read",
-    query=Series,
-    answer={"series": shapes.listing(shapes.record(at=shapes.TIME, count=shapes.COUNT, kinds={"type": "object"}))},
+    query=SeriesQuery,
+    response={
+        "series": schemas.array_of(schemas.record(at=schemas.TIME, count=schemas.COUNT, kinds={"type": "object"}))
+    },
 )
-def show_series(call: Caller, automation_id: str, query: Series) -> Any:
+def show_series(call: Caller, automation_id: str, query: SeriesQuery) -> Any:
     """Count an automation's runs by hour or day, in UTC, empty ones too."""
-    automation_of(call.workspace_id, automation_id)
-    until = shapes.moment_of(query.until) if query.until else clock.now()
-    since = shapes.moment_of(query.since) if query.since else until - USUAL[query.by]
-    if until - since > LONGEST[query.by]:
-        raise invalid([Problem("from", f"lies more than {LONGEST[query.by].days} days before the end")])
-    found = report.series(call.workspace_id, automation_id, query.by, since, until, query.kind)
-    return success(series=[named(one) for one in found])
+    require_automation(call.workspace_id, automation_id)
+    until = schemas.parse_moment(query.until) if query.until else clock.now()
+    since = schemas.parse_moment(query.since) if query.since else until - DEFAULT_SPAN[query.by]
+    if until - since > MAX_SPAN[query.by]:
+        raise invalid_request([Problem("from", f"lies more than {MAX_SPAN[query.by].days} days before the end")])
+    rows = report.fetch_series(call.workspace_id, automation_id, query.by, since, until, query.kind)
+    return success(series=[to_api_fields(row) for row in rows])
 
 
-def paged_runs(workspace_id: str, automation_id: str, query: RunPage, limit: int) -> tuple[list[Row], str | None]:
+def fetch_run_page(workspace_id: str, automation_id: str, query: RunPage, limit: int) -> tuple[list[Row], str | None]:
     """A page of runs, and the cursor of the next where there is more."""
-    found = report.page(
+    rows = report.fetch_page(
         workspace_id,
         automation_id,
         limit=limit + 1,
-        before=_before(query.cursor),
+        before=_parse_run_cursor(query.cursor),
         kind=query.kind,
-        since=shapes.moment_of(query.since) if query.since else None,
-        until=shapes.moment_of(query.until) if query.until else None,
+        since=schemas.parse_moment(query.since) if query.since else None,
+        until=schemas.parse_moment(query.until) if query.until else None,
     )
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    return found[:limit], cursor_of(f"{last['at'].astimezone(UTC).isoformat()} {last['id']}")
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], encode_cursor(f"{last['at'].astimezone(UTC).isoformat()} {last['id']}")
 
 
-def _before(cursor: str | None) -> tuple[datetime, str] | None:
+def _parse_run_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     """The run that a cursor names, by its time and its id: runs that were counted late have young ids."""
     if cursor is None:
         return None
-    at, _, run_id = text_of(cursor).partition(" ")
+    at, _, run_id = decode_cursor(cursor).partition(" ")
     try:
-        moment = shapes.moment_of(at)
+        moment = schemas.parse_moment(at)
     except ValueError:
         moment = None
     if moment is None or not is_id(run_id):
-        raise invalid([Problem("cursor", "is not a cursor that this list gave")])
+        raise invalid_request([Problem("cursor", "is not a cursor that this list gave")])
     return moment, run_id

@@ -6,20 +6,20 @@ from typing import Any
 
 from pydantic import Field
 
-from dashboard.access import Caller, settings
-from dashboard.answers import camel, success
-from dashboard.api import shapes
+from dashboard.access import Caller, current_settings
+from dashboard.api import schemas
 from dashboard.bodies import Body
 from dashboard.resource import Resource
+from dashboard.responses import success, to_camel_case
 from models.switches import NAMES
-from tasks import switches as task
+from tasks.operators import switches as task
 
 switches = Resource("switches")
 
-_ANSWER = {camel(name): shapes.BOOL for name in NAMES} | {"locked": shapes.listing(shapes.TEXT)}
+_RESPONSE = {to_camel_case(name): schemas.BOOL for name in NAMES} | {"locked": schemas.array_of(schemas.TEXT)}
 
 
-class WantedSwitches(Body):
+class SwitchesUpdate(Body):
     """Which switches to turn, and how; what is not given stays."""
 
     run_tracking: bool | None = Field(None, alias="runTracking")
@@ -27,19 +27,19 @@ class WantedSwitches(Body):
     execution_tracking: bool | None = Field(None, alias="executionTracking")
 
 
-@switches.api("GET", "/api/settings/switches", permission="read", answer=_ANSWER)
+@switches.api("GET", "/api/settings/switches", permission="read", response=_RESPONSE)
 def show_switches(call: Caller) -> Any:
     """Show the switches, and which of them the environment holds."""
-    return _shown(task.held(settings(), call.workspace_id))
+    return _build_response(task.resolve_switches(current_settings(), call.workspace_id))
 
 
-@switches.api("PUT", "/api/settings/switches", permission="admin", body=WantedSwitches, answer=_ANSWER)
-def turn_switches(call: Caller, body: WantedSwitches) -> Any:
+@switches.api("PUT", "/api/settings/switches", permission="admin", body=SwitchesUpdate, response=_RESPONSE)
+def turn_switches(call: Caller, body: SwitchesUpdate) -> Any:
     """Turn switches; every process sees it within five seconds."""
-    wanted = {name: value for name in NAMES if (value := getattr(body, name)) is not None}
-    return _shown(task.change(settings(), call.workspace_id, wanted, call.actor))
+    changes = {name: value for name in NAMES if (value := getattr(body, name)) is not None}
+    return _build_response(task.change(current_settings(), call.workspace_id, changes, call.actor))
 
 
-def _shown(held: task.Held) -> Any:
-    known = {camel(name): getattr(held.switches, name) for name in NAMES}
-    return success(**known, locked=[camel(name) for name in held.locked])
+def _build_response(state: task.EffectiveSwitches) -> Any:
+    values = {to_camel_case(name): getattr(state.switches, name) for name in NAMES}
+    return success(**values, locked=[to_camel_case(name) for name in state.locked])

@@ -10,27 +10,27 @@ from pydantic import Field
 
 import metrics
 from dashboard import bodies
-from dashboard.access import Caller, spend_triggers
-from dashboard.answers import success
-from dashboard.api import shapes
+from dashboard.access import Caller, consume_trigger_limit
+from dashboard.api import schemas
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, WholeNumber
-from dashboard.errors import Refusal, invalid, not_there, shown
+from dashboard.errors import ProblemError, invalid_request, not_found, serialize_problems
 from dashboard.resource import Resource
+from dashboard.responses import success
 from models import automation
 from rules.problems import Problem
-from tasks.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, read, request_of
-from tasks.triggers import Accepted, Refused, TriggerRequest, accept
+from tasks.intake.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
+from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, accept
 
 triggers = Resource("triggers")
 
 #: Entries of a batch at most.
-LARGEST_BATCH = 1000
+MAX_BATCH_SIZE = 1000
 
-_STARTED = shapes.listing(shapes.record(executionId=shapes.ID, automationId=shapes.ID))
+_STARTED = schemas.array_of(schemas.record(executionId=schemas.ID, automationId=schemas.ID))
 ACCEPTED = {
-    "triggerId": shapes.ID,
-    "contactId": shapes.maybe(shapes.ID),
-    "duplicate": shapes.BOOL,
+    "triggerId": schemas.ID,
+    "contactId": schemas.nullable(schemas.ID),
+    "duplicate": schemas.BOOL,
     "executions": _STARTED,
 }
 _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -39,7 +39,7 @@ _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 class Batch(Body):
     """Many triggers; each is judged by itself."""
 
-    triggers: Annotated[list[Any], Field(min_length=1, max_length=LARGEST_BATCH)]
+    triggers: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
 class TestTrigger(Body):
@@ -58,13 +58,13 @@ class TestTrigger(Body):
 
 
 @triggers.api(
-    "POST", "/api/triggers", permission="trigger", body=Trigger, answer=ACCEPTED, status=202, statuses=(200, 409)
+    "POST", "/api/triggers", permission="trigger", body=Trigger, response=ACCEPTED, status=202, statuses=(200, 409)
 )
 def accept_trigger(call: Caller, body: Trigger) -> Any:
     """Accept a trigger. A repeat of its idempotency key answers 200 with the first answer."""
-    spend_triggers(_who(call), 1)
-    request = request_of(body, header_key=header_key())
-    return _one(call.workspace_id, _or_invalid(request), "api")
+    consume_trigger_limit(_build_limit_key(call), 1)
+    request = build_request(body, header_key=read_header_key())
+    return _accept_single(call.workspace_id, _require_valid(request), "api")
 
 
 @triggers.api(
@@ -72,34 +72,40 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
     "/api/triggers/batch",
     permission="trigger",
     body=Batch,
-    answer={
-        "accepted": shapes.COUNT,
-        "duplicates": shapes.COUNT,
-        "rejected": shapes.listing(shapes.record(index=shapes.COUNT, errors=shapes.PROBLEMS)),
-        "results": shapes.listing(shapes.record(index=shapes.COUNT, **ACCEPTED)),
+    response={
+        "accepted": schemas.COUNT,
+        "duplicates": schemas.COUNT,
+        "rejected": schemas.array_of(schemas.record(index=schemas.COUNT, errors=schemas.PROBLEMS)),
+        "results": schemas.array_of(schemas.record(index=schemas.COUNT, **ACCEPTED)),
     },
     status=202,
     limit=LARGE_BODY_LIMIT,
 )
 def accept_batch(call: Caller, body: Batch) -> Any:
     """Accept up to 1,000 triggers. Those that are not valid are named and the others accepted."""
-    spend_triggers(_who(call), len(body.triggers))
-    read_all = [read(one, path=f"triggers[{index}]") for index, one in enumerate(body.triggers)]
-    valid = [(index, one) for index, one in enumerate(read_all) if isinstance(one, TriggerRequest)]
-    rejected: dict[int, list[Problem]] = {index: one for index, one in enumerate(read_all) if isinstance(one, list)}
+    consume_trigger_limit(_build_limit_key(call), len(body.triggers))
+    parsed = [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
+    valid = [(index, result) for index, result in enumerate(parsed) if isinstance(result, TriggerRequest)]
+    rejected: dict[int, list[Problem]] = {
+        index: result for index, result in enumerate(parsed) if isinstance(result, list)
+    }
     metrics.triggers_total.labels(source="api", result="invalid").inc(len(rejected))
     results = []
-    for (index, _), answer in zip(valid, accept(call.workspace_id, [one for _, one in valid], "api"), strict=True):
-        if isinstance(answer, Refused):
-            rejected[index] = [Problem(f"triggers[{index}].{one.path}", one.message) for one in answer.problems]
+    for (index, _), outcome in zip(
+        valid, accept(call.workspace_id, [request for _, request in valid], "api"), strict=True
+    ):
+        if isinstance(outcome, RejectedTrigger):
+            rejected[index] = [
+                Problem(f"triggers[{index}].{problem.path}", problem.message) for problem in outcome.problems
+            ]
         else:
-            results.append({"index": index, **_fields(answer)})
+            results.append({"index": index, **_serialize_accepted(outcome)})
     duplicates = sum(result["duplicate"] for result in results)
     return success(
         202,
         accepted=len(results) - duplicates,
         duplicates=duplicates,
-        rejected=[{"index": index, "errors": shown(rejected[index])} for index in sorted(rejected)],
+        rejected=[{"index": index, "errors": serialize_problems(rejected[index])} for index in sorted(rejected)],
         results=results,
     )
 
@@ -108,25 +114,25 @@ def accept_batch(call: Caller, body: Batch) -> Any:
     "POST",
     "/api/hooks/{token}",
     permission=None,
-    answer=ACCEPTED,
+    response=ACCEPTED,
     status=202,
     statuses=(200, 400, 404, 409, 413, 415, 422),
 )
 def accept_hook(token: str) -> Any:
     """Start the automation behind a secret address. The whole body is the payload; `contact` or `contactId` in it
     name the contact."""
-    found = automation.find_hook(token) if len(token) <= 100 else None
-    if found is None:
-        raise not_there("There is no hook at this address.")
-    workspace_id, automation_id = found
-    spend_triggers(f"hook:{automation_id}", 1)
+    hook = automation.find_hook(token) if len(token) <= 100 else None
+    if hook is None:
+        raise not_found("There is no hook at this address.")
+    workspace_id, automation_id = hook
+    consume_trigger_limit(f"hook:{automation_id}", 1)
     payload = bodies.read_json(bodies.BODY_LIMIT)
     if not isinstance(payload, dict):
-        raise invalid([Problem("", "must be an object")])
-    about = {name: payload[name] for name in ("contact", "contactId") if payload.get(name) is not None}
-    asked = {"type": "hook", "automationId": automation_id, "payload": payload, **about}
-    request = read(asked, header_key=header_key())
-    return _one(workspace_id, _or_invalid(request), "hook")
+        raise invalid_request([Problem("", "must be an object")])
+    contact_fields = {name: payload[name] for name in ("contact", "contactId") if payload.get(name) is not None}
+    trigger_fields = {"type": "hook", "automationId": automation_id, "payload": payload, **contact_fields}
+    request = parse_request(trigger_fields, header_key=read_header_key())
+    return _accept_single(workspace_id, _require_valid(request), "hook")
 
 
 @triggers.api(
@@ -134,51 +140,53 @@ def accept_hook(token: str) -> Any:
     "/api/automations/{automation_id}/trigger",
     permission="trigger",
     body=TestTrigger,
-    answer={**ACCEPTED, "triggerIds": shapes.listing(shapes.ID)},
+    response={**ACCEPTED, "triggerIds": schemas.array_of(schemas.ID)},
     status=202,
     statuses=(200, 409),
 )
 def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
     """Start one automation by hand, as a test unless told otherwise."""
-    spend_triggers(_who(call), 1)
-    contacts = _contacts_of(body)
+    consume_trigger_limit(_build_limit_key(call), 1)
+    contacts = _select_contacts(body)
     if contacts is None:
-        request = _test_request(body, automation_id, body.contact_id, body.contact, header_key())
-        return _one(call.workspace_id, request, "test")
-    requests = [_test_request(body, automation_id, contact_id, contact) for contact_id, contact in contacts]
-    answers = accept(call.workspace_id, requests, "test")
-    accepted = [answer for answer in answers if isinstance(answer, Accepted)]
+        request = _build_test_request(body, automation_id, body.contact_id, body.contact, read_header_key())
+        return _accept_single(call.workspace_id, request, "test")
+    requests = [_build_test_request(body, automation_id, contact_id, contact) for contact_id, contact in contacts]
+    outcomes = accept(call.workspace_id, requests, "test")
+    accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedTrigger)]
     if not accepted:
-        refused = [one for answer in answers if isinstance(answer, Refused) for one in answer.problems]
-        raise Refusal(404, "None of these contacts, or not this automation, is there.", refused)
+        problems = [
+            problem for outcome in outcomes if isinstance(outcome, RejectedTrigger) for problem in outcome.problems
+        ]
+        raise ProblemError(404, "None of these contacts, or not this automation, is there.", problems)
     return success(
         202,
         triggerId=accepted[0].trigger_id,
-        triggerIds=[answer.trigger_id for answer in accepted],
+        triggerIds=[outcome.trigger_id for outcome in accepted],
         contactId=None,
         duplicate=False,
-        executions=[started for answer in accepted for started in answer.executions],
+        executions=[execution for outcome in accepted for execution in outcome.executions],
     )
 
 
-def _contacts_of(body: TestTrigger) -> list[tuple[str | None, dict[str, Any] | None]] | None:
+def _select_contacts(body: TestTrigger) -> list[tuple[str | None, dict[str, Any] | None]] | None:
     """The several contacts that are asked for; None where it is the usual one."""
-    given = [body.contact, body.contact_id, body.contact_ids, body.sample]
-    if sum(one is not None for one in given) > 1:
-        raise invalid([Problem("contact", "give one of contact, contactId, contactIds and sample")])
+    selectors = [body.contact, body.contact_id, body.contact_ids, body.sample]
+    if sum(value is not None for value in selectors) > 1:
+        raise invalid_request([Problem("contact", "give one of contact, contactId, contactIds and sample")])
     several = body.contact_ids is not None or body.sample is not None
     if several and body.idempotency_key is not None:
-        raise invalid([Problem("idempotencyKey", "goes with one contact only")])
+        raise invalid_request([Problem("idempotencyKey", "goes with one contact only")])
     if body.sample is not None and not body.test:
-        raise invalid([Problem("sample", "is for tests: invented contacts cannot be written to")])
+        raise invalid_request([Problem("sample", "is for tests: invented contacts cannot be written to")])
     if body.contact_ids is not None:
         return [(contact_id, None) for contact_id in dict.fromkeys(body.contact_ids)]
     if body.sample is not None:
-        return [(None, _invented(number)) for number in range(1, body.sample + 1)]
+        return [(None, _build_sample_contact(number)) for number in range(1, body.sample + 1)]
     return None
 
 
-def _invented(number: int) -> dict[str, Any]:
+def _build_sample_contact(number: int) -> dict[str, Any]:
     return {
         "externalId": f"sample-{number}",
         "firstName": "Sample",
@@ -189,7 +197,7 @@ def _invented(number: int) -> dict[str, Any]:
     }
 
 
-def _test_request(
+def _build_test_request(
     body: TestTrigger,
     automation_id: str,
     contact_id: str | None,
@@ -200,40 +208,40 @@ def _test_request(
         type=body.type, contact=contact, contactId=contact_id, payload=body.payload, automationId=automation_id,
         test=body.test, idempotencyKey=body.idempotency_key,
     )  # fmt: skip
-    return _or_invalid(request_of(trigger, header_key=key))
+    return _require_valid(build_request(trigger, header_key=key))
 
 
-def header_key() -> str | None:
+def read_header_key() -> str | None:
     """The header `Idempotency-Key`. Raises `Refusal` 422 for one that cannot be kept."""
     key = flask.request.headers.get("Idempotency-Key")
     if key is not None and not _HEADER_KEY.fullmatch(key):
-        raise invalid([Problem("Idempotency-Key", "must be 1 to 255 printable ASCII characters")])
+        raise invalid_request([Problem("Idempotency-Key", "must be 1 to 255 printable ASCII characters")])
     return key
 
 
-def _who(call: Caller) -> str:
+def _build_limit_key(call: Caller) -> str:
     return f"{call.workspace_id}:{call.actor.id}"
 
 
-def _or_invalid(request: TriggerRequest | list[Problem]) -> TriggerRequest:
+def _require_valid(request: TriggerRequest | list[Problem]) -> TriggerRequest:
     if isinstance(request, list):
         metrics.triggers_total.labels(source="api", result="invalid").inc()
-        raise invalid(request)
+        raise invalid_request(request)
     return request
 
 
-def _one(workspace_id: str, request: TriggerRequest, source: str) -> Any:
-    (answer,) = accept(workspace_id, [request], source)
-    if isinstance(answer, Refused):
-        detail = answer.problems[0].message if answer.problems else ""
-        raise Refusal(answer.status, detail, answer.problems, retry_after=answer.retry_after)
-    return success(200 if answer.duplicate else 202, **_fields(answer))
+def _accept_single(workspace_id: str, request: TriggerRequest, source: str) -> Any:
+    (outcome,) = accept(workspace_id, [request], source)
+    if isinstance(outcome, RejectedTrigger):
+        detail = outcome.problems[0].message if outcome.problems else ""
+        raise ProblemError(outcome.status, detail, outcome.problems, retry_after=outcome.retry_after)
+    return success(200 if outcome.duplicate else 202, **_serialize_accepted(outcome))
 
 
-def _fields(answer: Accepted) -> dict[str, Any]:
+def _serialize_accepted(accepted: AcceptedTrigger) -> dict[str, Any]:
     return {
-        "triggerId": answer.trigger_id,
-        "contactId": answer.contact_id,
-        "duplicate": answer.duplicate,
-        "executions": answer.executions,
+        "triggerId": accepted.trigger_id,
+        "contactId": accepted.contact_id,
+        "duplicate": accepted.duplicate,
+        "executions": accepted.executions,
     }

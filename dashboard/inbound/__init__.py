@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboard.inbound.mailgun import mailgun_door
-from dashboard.inbound.meta import meta_door
-from dashboard.inbound.telnyx import telnyx_door
+from dashboard.inbound.mailgun import mailgun_webhooks
+from dashboard.inbound.meta import meta_webhooks
+from dashboard.inbound.telnyx import telnyx_webhooks
 
-BLUEPRINTS = (mailgun_door, meta_door, telnyx_door)
+BLUEPRINTS = (mailgun_webhooks, meta_webhooks, telnyx_webhooks)

@@ -12,17 +12,21 @@ from typing import Any
 
 import flask
 
-from dashboard.access import settings
-from dashboard.proxies import direct_peer
+from dashboard.access import current_settings
+from dashboard.proxies import find_direct_peer
 
 
 def accepts_sandbox() -> bool:
     """Whether this request may be signed with the sandbox's own secrets."""
     environ = flask.request.environ
-    return settings().sandbox != "off" and is_loopback(socket_peer(environ)) and direct_peer() is not None
+    return (
+        current_settings().sandbox != "off"
+        and is_loopback(read_socket_peer(environ))
+        and find_direct_peer() is not None
+    )
 
 
-def socket_peer(environ: Mapping[str, Any]) -> str:
+def read_socket_peer(environ: Mapping[str, Any]) -> str:
     """The address at the other end of the socket, whatever ProxyFix took from headers; empty where it is unknown."""
     before_proxy_fix = environ.get("werkzeug.proxy_fix.orig")
     return str((environ if before_proxy_fix is None else before_proxy_fix).get("REMOTE_ADDR") or "")

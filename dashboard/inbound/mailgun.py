@@ -15,62 +15,62 @@ from typing import Any
 
 import flask
 
-from dashboard.access import settings
+from dashboard.access import current_settings
 from dashboard.bodies import LARGE_BODY_LIMIT
-from dashboard.errors import Refusal
-from dashboard.inbound import keeping
+from dashboard.errors import ProblemError
+from dashboard.inbound import storage
 from models import webhook_token
 from models.database import transaction
 from providers import mailgun
 from providers.base import Callback
 
-mailgun_door = flask.Blueprint("inbound-mailgun", __name__)
+mailgun_webhooks = flask.Blueprint("inbound-mailgun", __name__)
 
 
-@mailgun_door.post("/api/webhooks/mailgun", defaults={"workspace_id": None})
-@mailgun_door.post("/api/webhooks/mailgun/<uuid:workspace_id>")
-def hear_event(workspace_id: object) -> Any:
+@mailgun_webhooks.post("/api/webhooks/mailgun", defaults={"workspace_id": None})
+@mailgun_webhooks.post("/api/webhooks/mailgun/<uuid:workspace_id>")
+def receive_event(workspace_id: object) -> Any:
     """Keep what became of a message."""
-    raw = keeping.raw_body()
-    body = _read(raw)
+    raw = storage.read_raw_body()
+    body = _parse_body(raw)
     # The flat form of an inbound route is not Mailgun's here.
     if not isinstance(body.get("signature"), dict):
-        raise keeping.bad_signature()
+        raise storage.invalid_signature()
     from_sandbox = _verify(body)
-    return _keep("mailgun", body, hashlib.sha256(raw).digest(), mailgun.read_event(body), workspace_id, from_sandbox)
+    return _store("mailgun", body, hashlib.sha256(raw).digest(), mailgun.read_event(body), workspace_id, from_sandbox)
 
 
-@mailgun_door.post("/api/webhooks/mailgun/inbound", defaults={"workspace_id": None})
-@mailgun_door.post("/api/webhooks/mailgun/inbound/<uuid:workspace_id>")
-def hear_mail(workspace_id: object) -> Any:
+@mailgun_webhooks.post("/api/webhooks/mailgun/inbound", defaults={"workspace_id": None})
+@mailgun_webhooks.post("/api/webhooks/mailgun/inbound/<uuid:workspace_id>")
+def receive_mail(workspace_id: object) -> Any:
     """Keep a contact's mail; attachments are not kept."""
     flask.request.max_form_memory_size = LARGE_BODY_LIMIT
-    raw = keeping.raw_body()
+    raw = storage.read_raw_body()
     if any(len(flask.request.form.getlist(name)) != 1 for name in mailgun.SIGNATURE_FIELDS):
-        raise keeping.bad_signature()
+        raise storage.invalid_signature()
     form = flask.request.form.to_dict()
     from_sandbox = _verify(form)
-    return _keep("mailgun_inbound", form, _form_hash(raw), mailgun.read_inbound(form), workspace_id, from_sandbox)
+    return _store("mailgun_inbound", form, _hash_form(raw), mailgun.read_inbound(form), workspace_id, from_sandbox)
 
 
-def _read(raw: bytes) -> dict[str, Any]:
+def _parse_body(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(raw, object_pairs_hook=_object)
+        body = json.loads(raw, object_pairs_hook=_parse_object)
     except (ValueError, RecursionError):
-        raise Refusal(400, "The body is not JSON.") from None
+        raise ProblemError(400, "The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise Refusal(400, "The body is not an object.")
+        raise ProblemError(400, "The body is not an object.")
     return body
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs if name in mailgun.SIGNATURE_FIELDS]
     if len(names) != len(set(names)):
         raise ValueError("a signed field is there twice")
     return dict(pairs)
 
 
-def _form_hash(raw: bytes) -> bytes:
+def _hash_form(raw: bytes) -> bytes:
     """Of an inbound form as it was received. A multipart one is hashed by its parts: each try has its own boundary."""
     if flask.request.mimetype != "multipart/form-data":
         return hashlib.sha256(raw).digest()
@@ -86,13 +86,13 @@ def _verify(body: Mapping[str, Any]) -> bool:
     """Whether the sandbox signed it, not Mailgun. Raises 403 where neither did."""
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
     now = datetime.now(UTC)
-    return keeping.is_from_sandbox(
-        provider=lambda: mailgun.verify(body, [settings().mailgun_webhook_signing_key], now),
-        sandbox=lambda: mailgun.verify(body, [settings().sandbox_secrets.mailgun], now),
+    return storage.is_from_sandbox(
+        provider=lambda: mailgun.verify(body, [current_settings().mailgun_webhook_signing_key], now),
+        sandbox=lambda: mailgun.verify(body, [current_settings().sandbox_secrets.mailgun], now),
     )
 
 
-def _keep(
+def _store(
     kind: str,
     body: Mapping[str, Any],
     body_hash: bytes,
@@ -100,14 +100,16 @@ def _keep(
     workspace_id: object,
     from_sandbox: bool,
 ) -> Any:
-    own = None if workspace_id is None else str(workspace_id)
-    is_missing = own is not None and not keeping.is_workspace(own)
+    path_workspace_id = None if workspace_id is None else str(workspace_id)
+    is_missing = path_workspace_id is not None and not storage.has_workspace(path_workspace_id)
     with transaction():
-        use = webhook_token.consume(str(mailgun.replay_token(body)), f"{kind}/{own or ''}", body_hash)
+        use = webhook_token.consume(
+            str(mailgun.read_replay_token(body)), f"{kind}/{path_workspace_id or ''}", body_hash
+        )
         if use == "first" and callback is not None and not is_missing:
-            keeping.keep(kind, callback.event_id, own, body, sandbox=from_sandbox)
+            storage.store_event(kind, callback.event_id, path_workspace_id, body, sandbox=from_sandbox)
     if use == "refused":
-        raise keeping.bad_signature()
+        raise storage.invalid_signature()
     if is_missing:
-        raise keeping.no_workspace()
-    return keeping.heard()
+        raise storage.workspace_not_found()
+    return storage.acknowledge()

@@ -25,7 +25,7 @@ from models.database import CONNECTION_ERRORS
 log = structlog.get_logger(__name__)
 
 #: A reading may take this part of the time at most: a slow one is done less often.
-LARGEST_SHARE = 0.25
+MAX_READ_SHARE = 0.25
 #: A stream looks at its permit at least once in so many seconds.
 PERMIT_SECONDS = 1.0
 #: Browsers come back after so many milliseconds.
@@ -53,7 +53,7 @@ class Frame:
     def __init__(self, text: str) -> None:
         self.read_at = time.monotonic()
         number = int(time.time() * 1000)
-        self.written = f"event: snapshot\nid: {number}\ndata: {text}\n\n".encode()
+        self.payload = f"event: snapshot\nid: {number}\ndata: {text}\n\n".encode()
         self.superseded = threading.Event()
 
 
@@ -66,72 +66,72 @@ class Feed:
         self.watchers = 0
         self.frame: Frame | None = None
         #: There is nothing to be read any more, or the process stops: streams end.
-        self._over = False
-        self.runs = False
+        self._is_over = False
+        self.is_running = False
         self._read = read
         self._reading = threading.Lock()
         self._pause = pace.tick
-        self._hurry = threading.Event()
+        self._wake = threading.Event()
 
-    def newest(self) -> Frame | None:
+    def read_newest(self) -> Frame | None:
         """The newest frame; read now where the one that is there is older than a tick."""
         with self._reading:
             if self.frame is None or time.monotonic() - self.frame.read_at > self._pause:
-                self._renew()
+                self._refresh()
             return self.frame
 
     def is_over(self) -> bool:
         """Whether its streams are to end."""
-        return self._over
+        return self._is_over
 
-    def is_old(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether its newest frame serves nobody any more."""
         return self.frame is not None and time.monotonic() - self.frame.read_at > self.pace.stream
 
     def run(self) -> None:
         """Read again and again while somebody watches."""
-        while self.watchers and not self._over:
+        while self.watchers and not self._is_over:
             frame = self.frame
-            due = (frame.read_at if frame else time.monotonic()) + self._pause
-            if self._hurry.wait(max(0.0, due - time.monotonic())):
+            due_at = (frame.read_at if frame else time.monotonic()) + self._pause
+            if self._wake.wait(max(0.0, due_at - time.monotonic())):
                 break
             try:
                 with self._reading:
-                    self._renew()
+                    self._refresh()
             except CONNECTION_ERRORS as error:
                 # No frame is the truth: a page that gets none says that it is not live.
                 log.warning("the monitor could not be read", error=str(error).strip())
-                self._hurry.wait(self.pace.tick)
+                self._wake.wait(self.pace.tick)
             except Exception as error:
                 log.error("the monitor could not be read", exc_info=error)
-                self._hurry.wait(self.pace.tick)
+                self._wake.wait(self.pace.tick)
 
     def end(self) -> None:
         """Let every stream of this feed end at once."""
-        self._over = True
-        self._hurry.set()
+        self._is_over = True
+        self._wake.set()
         if self.frame is not None:
             self.frame.superseded.set()
 
-    def _renew(self) -> None:
-        began = time.monotonic()
+    def _refresh(self) -> None:
+        started_at = time.monotonic()
         text = self._read(self.key)
-        took = time.monotonic() - began
-        metrics.monitor_tick_seconds.observe(took)
-        self._pause = max(self.pace.tick, took / LARGEST_SHARE)
-        older, self.frame = self.frame, None if text is None else Frame(text)
-        self._over = self._over or text is None
-        if older is not None:
-            older.superseded.set()
+        elapsed = time.monotonic() - started_at
+        metrics.monitor_tick_seconds.observe(elapsed)
+        self._pause = max(self.pace.tick, elapsed / MAX_READ_SHARE)
+        previous, self.frame = self.frame, None if text is None else Frame(text)
+        self._is_over = self._is_over or text is None
+        if previous is not None:
+            previous.superseded.set()
 
 
 class Feeds:
     """Every feed of this process, and how many may watch in all."""
 
-    def __init__(self, read: Read, most: int, pace: Pace | None = None) -> None:
-        self.watching = 0
+    def __init__(self, read: Read, max_watchers: int, pace: Pace | None = None) -> None:
+        self.watchers = 0
         self._read = read
-        self._most = most
+        self._max_watchers = max_watchers
         self._pace = pace or Pace()
         self._feeds: dict[Hashable, Feed] = {}
         self._lock = threading.Lock()
@@ -143,9 +143,9 @@ class Feeds:
         The stream holds the `permit` while it is open, and ends with it; without one it lasts its whole time.
         """
         self._admit()
-        feed = self._feed(key)
+        feed = self._find_or_create(key)
         try:
-            first = feed.newest()
+            first = feed.read_newest()
         except BaseException:
             self._forget(feed)
             raise
@@ -163,43 +163,47 @@ class Feeds:
             feed.end()
 
     def _admit(self) -> None:
-        if self._closed or self.watching >= self._most:
+        if self._closed or self.watchers >= self._max_watchers:
             raise Full
 
-    def _feed(self, key: Hashable) -> Feed:
+    def _find_or_create(self, key: Hashable) -> Feed:
         with self._lock:
-            found = self._feeds.get(key)
-            if found is not None and not found.is_over():
-                return found
+            existing = self._feeds.get(key)
+            if existing is not None and not existing.is_over():
+                return existing
             # A stream that was opened and never begun leaves its feed behind, until somebody opens another.
-            self._feeds = {other: feed for other, feed in self._feeds.items() if feed.watchers or not feed.is_old()}
-            made = self._feeds[key] = Feed(key, self._read, self._pace)
-            return made
+            self._feeds = {
+                other_key: other_feed
+                for other_key, other_feed in self._feeds.items()
+                if other_feed.watchers or not other_feed.is_stale()
+            }
+            feed = self._feeds[key] = Feed(key, self._read, self._pace)
+            return feed
 
     def _stream(self, feed: Feed, first: Frame, permit: Permit | None) -> Iterator[bytes]:
         self._enter(feed)
         try:
             with permit or nullcontext():
-                yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.written
-                yield from _frames(feed, first, permit)
+                yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.payload
+                yield from _iter_frames(feed, first, permit)
         finally:
             self._leave(feed)
 
     def _enter(self, feed: Feed) -> None:
         with self._lock:
-            self.watching += 1
+            self.watchers += 1
             feed.watchers += 1
-            starts = not feed.runs
-            feed.runs = True
-        metrics.sse_clients.set(self.watching)
-        if starts:
+            must_start = not feed.is_running
+            feed.is_running = True
+        metrics.sse_clients.set(self.watchers)
+        if must_start:
             threading.Thread(target=self._run, args=(feed,), name="feed", daemon=True).start()
 
     def _leave(self, feed: Feed) -> None:
         with self._lock:
-            self.watching -= 1
+            self.watchers -= 1
             feed.watchers -= 1
-        metrics.sse_clients.set(self.watching)
+        metrics.sse_clients.set(self.watchers)
 
     def _run(self, feed: Feed) -> None:
         while True:
@@ -208,7 +212,7 @@ class Feeds:
                 # Somebody may have come while the last reading was made.
                 if feed.watchers and not feed.is_over():
                     continue
-                feed.runs = False
+                feed.is_running = False
             self._forget(feed)
             return
 
@@ -218,23 +222,23 @@ class Feeds:
                 del self._feeds[feed.key]
 
 
-def _frames(feed: Feed, frame: Frame, permit: Permit | None) -> Iterator[bytes]:
+def _iter_frames(feed: Feed, frame: Frame, permit: Permit | None) -> Iterator[bytes]:
     """The frames after this one, and pings between them, until the stream's time or its permit is over.
 
     A stream ends with a frame, so that whoever comes back after `RETRY_MS` has missed none.
     """
     ends_at = time.monotonic() + feed.pace.stream
-    pings_at = time.monotonic() + feed.pace.ping
-    while not feed.is_over() and (left := ends_at - time.monotonic()) > 0:
-        frame.superseded.wait(min(left, PERMIT_SECONDS, max(0.0, pings_at - time.monotonic())))
+    next_ping_at = time.monotonic() + feed.pace.ping
+    while not feed.is_over() and (remaining := ends_at - time.monotonic()) > 0:
+        frame.superseded.wait(min(remaining, PERMIT_SECONDS, max(0.0, next_ping_at - time.monotonic())))
         if feed.is_over() or (permit is not None and permit.is_over):
             return
-        if time.monotonic() >= pings_at:
-            pings_at = time.monotonic() + feed.pace.ping
+        if time.monotonic() >= next_ping_at:
+            next_ping_at = time.monotonic() + feed.pace.ping
             yield b": ping\n\n"
         newest = feed.frame
         if newest is not None and newest is not frame:
             frame = newest
-            yield frame.written
+            yield frame.payload
             if ends_at - time.monotonic() < feed.pace.tick:
                 return

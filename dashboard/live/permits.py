@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from dashboard.access import Permission, permissions_of
+from dashboard.access import Permission, permissions_for_role
 from models import credential
 from models.database import CONNECTION_ERRORS
 
@@ -32,15 +32,15 @@ class Grant:
     permission: Permission
 
 
-def valid_grants(grants: Collection[Grant]) -> set[Grant]:
+def find_valid_grants(grants: Collection[Grant]) -> set[Grant]:
     """Those of the grants that still hold."""
-    valid = credential.valid({grant.credential for grant in grants})
+    valid = credential.find_valid({grant.credential for grant in grants})
     return {
         grant
         for grant in grants
         if (holder := valid.get(grant.credential)) is not None
         and holder.workspace_id == grant.workspace_id
-        and grant.permission in (permissions_of(holder.role) if holder.role else holder.scopes)
+        and grant.permission in (permissions_for_role(holder.role) if holder.role else holder.scopes)
     }
 
 
@@ -65,12 +65,12 @@ class Permits:
 
     def __init__(
         self,
-        read: Callable[[Collection[Grant]], set[Grant]] = valid_grants,
+        read: Callable[[Collection[Grant]], set[Grant]] = find_valid_grants,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._read = read
         self._check_seconds = check_seconds
-        self._held: set[Permit] = set()
+        self._open: set[Permit] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,7 +82,7 @@ class Permits:
     def add(self, permit: Permit) -> None:
         """Check this permit from now on."""
         with self._lock:
-            self._held.add(permit)
+            self._open.add(permit)
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="permits", daemon=True)
                 self._thread.start()
@@ -90,7 +90,7 @@ class Permits:
     def discard(self, permit: Permit) -> None:
         """Do not check this permit any more."""
         with self._lock:
-            self._held.discard(permit)
+            self._open.discard(permit)
 
     def close(self) -> None:
         """End the checks, and wait for one that is under way."""
@@ -102,20 +102,20 @@ class Permits:
     def _run(self) -> None:
         while not self._closed.wait(self._check_seconds):
             with self._lock:
-                held = list(self._held)
-                if not held:
+                permits = list(self._open)
+                if not permits:
                     self._thread = None
                     return
-            self._check(held)
+            self._check(permits)
 
-    def _check(self, held: list[Permit]) -> None:
+    def _check(self, permits: list[Permit]) -> None:
         try:
-            valid = self._read({permit.grant for permit in held})
+            valid = self._read({permit.grant for permit in permits})
         except CONNECTION_ERRORS as error:
             log.warning("the permits of streams could not be checked", error=str(error).strip())
             return
         except Exception as error:
             log.error("the permits of streams could not be checked", exc_info=error)
             return
-        for permit in held:
+        for permit in permits:
             permit.is_over = permit.grant not in valid

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dashboard.pages.account import account_pages
-from dashboard.pages.around import around_pages
-from dashboard.pages.automation import one_automation_pages
+from dashboard.pages.automation import automation_detail_pages
 from dashboard.pages.automation_form import automation_form_pages
 from dashboard.pages.automations import automation_pages
 from dashboard.pages.bulk import bulk_pages
@@ -18,6 +17,7 @@ from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.settings import settings_pages
+from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
 
@@ -26,10 +26,10 @@ BLUEPRINTS = (
     invitation_pages,
     password_reset_pages,
     account_pages,
-    around_pages,
+    shared_pages,
     automation_pages,
     automation_form_pages,
-    one_automation_pages,
+    automation_detail_pages,
     executions_pages,
     bulk_pages,
     execution_pages,

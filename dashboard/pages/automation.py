@@ -8,57 +8,59 @@ from urllib.parse import urlencode
 import flask
 
 import clock
-from dashboard.access import Caller, settings
-from dashboard.api.automations import automation_of
-from dashboard.api.runs import USUAL, RunPage, paged_runs
-from dashboard.pages import frame
-from dashboard.pages.chart import HEIGHT, WIDTH, bars
+from dashboard.access import Caller, current_settings
+from dashboard.api.automations import require_automation
+from dashboard.api.runs import DEFAULT_SPAN, RunPage, fetch_run_page
+from dashboard.pages import layout
+from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
 from models.database import Row
 from models.reports import runs
-from tasks import switches
+from tasks.operators import switches
 
-one_automation_pages = flask.Blueprint("one-automation-pages", __name__)
+automation_detail_pages = flask.Blueprint("one-automation-pages", __name__)
 
 #: Runs on one page.
 PAGE_SIZE = 30
 
 
-class Shown(RunPage):
+class RunFilterForm(RunPage):
     """Which runs the address names, and how the chart counts them."""
 
     by: Literal["hour", "day"] = "day"
 
 
-@one_automation_pages.get("/automations/<automation_id>")
+@automation_detail_pages.get("/automations/<automation_id>")
 def show(automation_id: str) -> Any:
     """The page."""
-    call = frame.visitor()
-    found = automation_of(call.workspace_id, automation_id)
-    chosen, given = frame.asked(Shown)
-    return frame.render("automation.html", call, automation=found, chosen=chosen, **_runs(call, found, chosen, given))
+    call = layout.require_page_permission()
+    automation = require_automation(call.workspace_id, automation_id)
+    form, params = layout.parse_query(RunFilterForm)
+    return layout.render(
+        "automation.html", call, automation=automation, chosen=form, **_load_runs(call, automation, form, params)
+    )
 
 
-def _runs(call: Caller, found: Row, chosen: Shown, given: dict[str, str]) -> dict[str, Any]:
-    automation_id, until = found["id"], clock.now()
-    series = runs.series(
-        call.workspace_id, automation_id, chosen.by, until - USUAL[chosen.by], until, chosen.kind
+def _load_runs(call: Caller, automation: Row, form: RunFilterForm, params: dict[str, str]) -> dict[str, Any]:
+    automation_id, until = automation["id"], clock.now()
+    series = runs.fetch_series(
+        call.workspace_id, automation_id, form.by, until - DEFAULT_SPAN[form.by], until, form.kind
     )  # fmt: skip
-    listed, cursor = paged_runs(call.workspace_id, automation_id, chosen, PAGE_SIZE)
-    day = runs.last_day(call.workspace_id, [automation_id])[automation_id]
+    rows, cursor = fetch_run_page(call.workspace_id, automation_id, form, PAGE_SIZE)
+    day = runs.fetch_last_day(call.workspace_id, [automation_id])[automation_id]
 
-    def address(**changed: str) -> str:
-        query = {name: text for name, text in {**given, "cursor": "", **changed}.items() if text}
+    def build_address(**changed: str) -> str:
+        query = {name: text for name, text in {**params, "cursor": "", **changed}.items() if text}
         return f"/automations/{automation_id}" + (f"?{urlencode(query)}" if query else "")
 
     return {
         "series": series,
-        "bars": bars(series),
+        "bars": build_bars(series),
         "width": WIDTH,
         "height": HEIGHT,
-        "runs": listed,
+        "runs": rows,
         "day": day,
-        "address": address,
-        "older": cursor and address(cursor=cursor),
-        "newest": chosen.cursor and address(),
-        "tracked": switches.is_on(settings(), call.workspace_id, "run_tracking"),
+        "address": build_address,
+        "older": cursor and build_address(cursor=cursor),
+        "newest": form.cursor and build_address(),
+        "tracked": switches.is_on(current_settings(), call.workspace_id, "run_tracking"),
     }

@@ -7,48 +7,50 @@ from urllib.parse import urlencode
 
 import flask
 
-from dashboard.errors import not_there
-from dashboard.pages import choosing, frame
-from tasks import operators
-from tasks.operators import Action
+from dashboard.errors import not_found
+from dashboard.pages import filter_forms, layout
+from tasks.operators import actions as operator_actions
+from tasks.operators.actions import Action
 
 bulk_pages = flask.Blueprint("bulk-pages", __name__)
 
 DONE = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
 #: What each means, before it is done.
-MEANS = {
+DESCRIPTIONS = {
     "retry": "Each goes on from its failed step; finished steps are not repeated.",
     "cancel": "Each ends where it stands. What was sent stays sent.",
     "discard": "Each is put away for good and cannot be retried any more.",
 }
 
 
-def _action(name: str) -> Action:
+def _parse_action(name: str) -> Action:
     if name not in DONE:
-        raise not_there()
+        raise not_found()
     return cast(Action, name)
 
 
 @bulk_pages.get("/executions/all/<action>")
-def ask(action: str) -> Any:
+def preview(action: str) -> Any:
     """How many the action would move."""
-    call = frame.visitor("write")
-    chosen = choosing.read(flask.request.args)
-    filters = choosing.filters(chosen, call)
+    call = layout.require_page_permission("write")
+    form = filter_forms.parse(flask.request.args)
+    filters = filter_forms.build_filters(form, call)
     matched = 0
     if filters is not None:
-        result = operators.act_on_matching(call.workspace_id, _action(action), filters, call.actor, dry_run=True)
+        result = operator_actions.act_on_matching(
+            call.workspace_id, _parse_action(action), filters, call.actor, dry_run=True
+        )
         matched = result["matched"]
     query = urlencode({name: text for name, text in flask.request.args.items() if text and name != "cursor"})
-    return frame.render(
+    return layout.render(
         "bulk.html",
         call,
-        action=_action(action),
+        action=_parse_action(action),
         done=DONE[action],
-        means=MEANS[action],
+        means=DESCRIPTIONS[action],
         matched=matched,
-        fields=choosing.fields(filters) if filters else {},
-        chips=choosing.chips(chosen, None),
+        fields=filter_forms.build_hidden_fields(filters) if filters else {},
+        chips=filter_forms.build_chips(form, None),
         back=f"/executions?{query}" if query else "/executions",
     )
 
@@ -56,11 +58,13 @@ def ask(action: str) -> Any:
 @bulk_pages.post("/executions/all/<action>")
 def act(action: str) -> Any:
     """Do it, and say how many were moved."""
-    call = frame.visitor("write")
-    filters = choosing.filters(choosing.read(flask.request.form), call)
+    call = layout.require_page_permission("write")
+    filters = filter_forms.build_filters(filter_forms.parse(flask.request.form), call)
     if filters is None:
-        raise not_there("Nothing can match this filter.")
-    result = operators.act_on_matching(call.workspace_id, _action(action), filters, call.actor, dry_run=False)
+        raise not_found("Nothing can match this filter.")
+    result = operator_actions.act_on_matching(
+        call.workspace_id, _parse_action(action), filters, call.actor, dry_run=False
+    )
     done = DONE[action]
     plural = "execution was" if result[done] == 1 else "executions were"
-    return frame.go(frame.back("/executions"), f"{result[done]} {plural} {done}.")
+    return layout.redirect(layout.read_next_path("/executions"), f"{result[done]} {plural} {done}.")

@@ -25,21 +25,21 @@ class Bar:
     height: float
 
 
-def bars(series: Sequence[Mapping[str, Any]]) -> list[Bar]:
+def build_bars(series: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """The bars of a series: every span is as wide, the fullest is as high as the drawing."""
-    most = max((one["count"] for one in series), default=0)
-    if not most:
+    max_count = max((point["count"] for point in series), default=0)
+    if not max_count:
         return []
     step = WIDTH / len(series)
-    drawn = []
-    for place, one in enumerate(series):
+    bars = []
+    for index, point in enumerate(series):
         top = float(HEIGHT)
         for kind in KINDS:
-            height = one["kinds"].get(kind, 0) / most * (HEIGHT - 1)
+            height = point["kinds"].get(kind, 0) / max_count * (HEIGHT - 1)
             if not height:
                 continue
             # What is there must be seen, however full the fullest is.
             height = max(height, 1.5)
             top -= height
-            drawn.append(Bar(kind, round(place * step, 2), round(top, 2), round(step - _GAP, 2), round(height, 2)))
-    return drawn
+            bars.append(Bar(kind, round(index * step, 2), round(top, 2), round(step - _GAP, 2), round(height, 2)))
+    return bars

@@ -37,90 +37,90 @@ FIELDS = (
     Field("timezone", "timezone", "Time zone", "text", "Such as Europe/Rome; the workspace's without one"),
 )
 #: Empty lines for new attributes.
-_SPARE = 2
+_EMPTY_LINES = 2
 
 
-def texts(contact: Mapping[str, Any] | None) -> dict[str, str]:
+def build_texts(contact: Mapping[str, Any] | None) -> dict[str, str]:
     """A contact as the form's texts, by field; a new contact has none."""
-    found = contact or {}
-    plain = {field.name: found.get(field.column) or "" for field in FIELDS}
+    values = contact or {}
+    plain = {field.name: values.get(field.column) or "" for field in FIELDS}
     attributes = {
-        f"attributes.{name}": attribute_text(value) for name, value in (found.get("attributes") or {}).items()
+        f"attributes.{name}": format_attribute(value) for name, value in (values.get("attributes") or {}).items()
     }
-    return {**plain, "tags": ", ".join(found.get("tags") or []), **attributes}
+    return {**plain, "tags": ", ".join(values.get("tags") or []), **attributes}
 
 
-def attribute_text(value: Any) -> str:
+def format_attribute(value: Any) -> str:
     """An attribute as a person writes it: a text that could be read as something else stands in quotes."""
-    if isinstance(value, str) and value.strip() == value and _attribute(value) == value:
+    if isinstance(value, str) and value.strip() == value and _parse_attribute(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _attribute(text: str) -> Any:
+def _parse_attribute(text: str) -> Any:
     """What a person's text means: JSON where it is JSON, else the text itself."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return text
 
 
-def _no_constant(word: str) -> Any:
+def _reject_constant(word: str) -> Any:
     raise ValueError(word)
 
 
-def lines(given: Mapping[str, str]) -> list[tuple[str, str]]:
+def build_attribute_lines(texts: Mapping[str, str]) -> list[tuple[str, str]]:
     """The attributes among the texts as (name, value), with empty ones at the end for more."""
-    found = [(name.removeprefix("attributes."), text) for name, text in given.items() if name.startswith("attributes.")]
-    return [*found, *[("", "")] * _SPARE]
+    lines = [(name.removeprefix("attributes."), text) for name, text in texts.items() if name.startswith("attributes.")]
+    return [*lines, *[("", "")] * _EMPTY_LINES]
 
 
-def given(form: Any) -> tuple[dict[str, str], list[Problem]]:
+def parse_form(form: Any) -> tuple[dict[str, str], list[Problem]]:
     """The texts that came back in a form (`getlist` has the attributes' names and values, line by line)."""
-    found = {name: form.get(name, "").strip() for name in (*(field.name for field in FIELDS), "tags")}
+    texts = {name: form.get(name, "").strip() for name in (*(field.name for field in FIELDS), "tags")}
     problems = []
     pairs = zip(form.getlist("attribute-name"), form.getlist("attribute-value"), strict=False)
     for name, value in [(name.strip(), value.strip()) for name, value in pairs]:
         key = f"attributes.{name}"
         if not name and value:
             problems.append(Problem("attributes", f"the value “{value[:40]}” has no name"))
-        elif key in found:
+        elif key in texts:
             problems.append(Problem("attributes", f"“{name}” stands there twice"))
         elif name:
-            found[key] = value
-    return found, problems
+            texts[key] = value
+    return texts, problems
 
 
-def changes(given: Mapping[str, str], was: Mapping[str, str], tags: Sequence[str]) -> dict[str, Any]:
+def find_changes(texts: Mapping[str, str], originals: Mapping[str, str], tags: Sequence[str]) -> dict[str, Any]:
     """What differs from what the form was filled with, in the API's words. `tags` are those of the contact now."""
-    found: dict[str, Any] = {
-        field.name: given[field.name] or None for field in FIELDS if given[field.name] != was.get(field.name, "")
+    changes: dict[str, Any] = {
+        field.name: texts[field.name] or None for field in FIELDS if texts[field.name] != originals.get(field.name, "")
     }
-    if given["tags"] != was.get("tags", ""):
-        found["tags"] = _tags(given["tags"], was.get("tags", ""), tags)
-    names = [name for name in {**was, **given} if name.startswith("attributes.")]
+    if texts["tags"] != originals.get("tags", ""):
+        changes["tags"] = _merge_tags(texts["tags"], originals.get("tags", ""), tags)
+    names = [name for name in {**originals, **texts} if name.startswith("attributes.")]
     attributes = {
-        name.removeprefix("attributes."): _attribute(given[name]) if given.get(name) else None
+        name.removeprefix("attributes."): _parse_attribute(texts[name]) if texts.get(name) else None
         for name in names
-        if given.get(name, "") != was.get(name, "")
+        if texts.get(name, "") != originals.get(name, "")
     }
-    return {**found, "attributes": attributes} if attributes else found
+    return {**changes, "attributes": attributes} if attributes else changes
 
 
-def _tags(text: str, was: str, now: Sequence[str]) -> list[str]:
-    wanted, before = _listed(text), set(_listed(was))
-    kept = [tag for tag in now if tag in wanted or tag not in before]
-    return list(dict.fromkeys([*kept, *(tag for tag in wanted if tag not in before)]))
+def _merge_tags(text: str, original: str, current: Sequence[str]) -> list[str]:
+    tags, original_tags = _split_tags(text), set(_split_tags(original))
+    kept = [tag for tag in current if tag in tags or tag not in original_tags]
+    return list(dict.fromkeys([*kept, *(tag for tag in tags if tag not in original_tags)]))
 
 
-def _listed(text: str) -> list[str]:
+def _split_tags(text: str) -> list[str]:
     return [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
-def read_was(text: str) -> dict[str, str]:
+def parse_originals(text: str) -> dict[str, str]:
     """What the form says it was filled with; what cannot be read counts as empty, so that all that is there is new."""
     try:
-        found = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return {str(name): str(one) for name, one in found.items()} if isinstance(found, dict) else {}
+    return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

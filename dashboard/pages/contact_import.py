@@ -12,18 +12,25 @@ from typing import Any
 import flask
 
 from dashboard.access import Caller
-from dashboard.api.contact_import import MOST_ROWS, SHOWN_PROBLEMS, SHOWN_ROWS, ContactFile, read_file, write
+from dashboard.api.contact_import import (
+    MAX_LISTED_PROBLEMS,
+    MAX_ROWS,
+    PREVIEW_ROWS,
+    ContactFile,
+    read_contact_file,
+    write_contacts,
+)
 from dashboard.bodies import LARGE_BODY_LIMIT
-from dashboard.errors import Refusal
-from dashboard.pages import frame
-from dashboard.pages.contact_fields import FIELDS, attribute_text
+from dashboard.errors import ProblemError
+from dashboard.pages import layout
+from dashboard.pages.contact_fields import FIELDS, format_attribute
 from models.database import Row
 from rules.problems import Problem
 
 contact_import_pages = flask.Blueprint("contact-import-pages", __name__)
 
 #: What a form has around its file.
-_AROUND = 64 * 1024
+_FORM_OVERHEAD_BYTES = 64 * 1024
 _COLUMNS = {field.name: field.column for field in FIELDS}
 _TOO_LARGE = (
     f"The file is larger than {LARGE_BODY_LIMIT // 2**20} MiB. Split it, with the first line in each part, and import "
@@ -32,35 +39,35 @@ _TOO_LARGE = (
 
 
 @contact_import_pages.get("/contacts/import")
-def ask() -> Any:
+def show_form() -> Any:
     """The form for a file."""
-    return _form(frame.visitor("write"))
+    return _render_form(layout.require_page_permission("write"))
 
 
 @contact_import_pages.post("/contacts/import")
-def take() -> Any:
+def upload() -> Any:
     """A file's preview; with `confirm` the import and what came of it."""
-    _admit_a_file()
-    call = frame.visitor("write")
+    _extend_upload_limit()
+    call = layout.require_page_permission("write")
     try:
-        text = _text()
-        found = read_file(text)
-    except Refusal as refused:
-        return _form(call, [one.message for one in refused.problems]), refused.status
+        text = _read_text()
+        contact_file = read_contact_file(text)
+    except ProblemError as error:
+        return _render_form(call, [problem.message for problem in error.problems]), error.status
     if "confirm" not in flask.request.form:
-        return _preview(call, text, found)
-    return _show(call, "imported_contacts.html", found, imported=write(call, found))
+        return _render_preview(call, text, contact_file)
+    return _render(call, "imported_contacts.html", contact_file, imported=write_contacts(call, contact_file))
 
 
-def _admit_a_file() -> None:
-    limit = LARGE_BODY_LIMIT + _AROUND
+def _extend_upload_limit() -> None:
+    limit = LARGE_BODY_LIMIT + _FORM_OVERHEAD_BYTES
     if (flask.request.content_length or 0) > limit:
-        raise Refusal(413, _TOO_LARGE)
+        raise ProblemError(413, _TOO_LARGE)
     flask.request.max_content_length = limit
     flask.request.max_form_memory_size = limit
 
 
-def _text() -> str:
+def _read_text() -> str:
     """The file's text: uploaded, or as the preview carried it, whose line ends the browser made its own."""
     if "confirm" in flask.request.form:
         return flask.request.form.get("csv", "").replace("\r\n", "\n")
@@ -68,38 +75,41 @@ def _text() -> str:
     with contextlib.closing(uploaded or io.BytesIO()) as file:
         raw: bytes = file.read()
     if not raw.strip():
-        raise Refusal(422, problems=[Problem("csv", "Choose a file that is not empty.")])
+        raise ProblemError(422, problems=[Problem("csv", "Choose a file that is not empty.")])
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
-        words = "The file is not UTF-8. Save it as “CSV UTF-8” in your spreadsheet, then choose it again."
-        raise Refusal(422, problems=[Problem("csv", words)]) from None
+        message = "The file is not UTF-8. Save it as “CSV UTF-8” in your spreadsheet, then choose it again."
+        raise ProblemError(422, problems=[Problem("csv", message)]) from None
 
 
-def _form(call: Caller, problems: list[str] | None = None) -> flask.Response:
-    return frame.render(
-        "import_contacts.html", call, problems=problems or [], fields=[*_COLUMNS, "tags"], most_rows=MOST_ROWS,
+def _render_form(call: Caller, problems: list[str] | None = None) -> flask.Response:
+    return layout.render(
+        "import_contacts.html", call, problems=problems or [], fields=[*_COLUMNS, "tags"], most_rows=MAX_ROWS,
         most_bytes=LARGE_BODY_LIMIT, too_large=_TOO_LARGE,
     )  # fmt: skip
 
 
-def _preview(call: Caller, text: str, found: ContactFile) -> flask.Response:
-    rows = [(line, [_cell(fields, name) for name in found.header]) for line, fields in found.good[:SHOWN_ROWS]]
-    return _show(call, "import_preview.html", found, csv=text, rows=rows)
+def _render_preview(call: Caller, text: str, contact_file: ContactFile) -> flask.Response:
+    rows = [
+        (line, [_format_cell(fields, name) for name in contact_file.header])
+        for line, fields in contact_file.good[:PREVIEW_ROWS]
+    ]
+    return _render(call, "import_preview.html", contact_file, csv=text, rows=rows)
 
 
-def _show(call: Caller, template: str, found: ContactFile, **facts: Any) -> flask.Response:
-    rejected = found.rejected()
-    return frame.render(
-        template, call, found=found, rejected=rejected[:SHOWN_PROBLEMS], problems=len(rejected),
-        bad_rows=len({one["line"] for one in rejected}), **facts,
+def _render(call: Caller, template: str, contact_file: ContactFile, **facts: Any) -> flask.Response:
+    rejected = contact_file.list_rejected()
+    return layout.render(
+        template, call, found=contact_file, rejected=rejected[:MAX_LISTED_PROBLEMS], problems=len(rejected),
+        bad_rows=len({problem["line"] for problem in rejected}), **facts,
     )  # fmt: skip
 
 
-def _cell(fields: Row, name: str) -> str:
+def _format_cell(fields: Row, name: str) -> str:
     if name == "tags":
         return ", ".join(fields.get("tags") or [])
     if name in _COLUMNS:
         return fields.get(_COLUMNS[name]) or ""
     attributes = fields.get("attributes") or {}
-    return attribute_text(attributes[name]) if name in attributes else ""
+    return format_attribute(attributes[name]) if name in attributes else ""

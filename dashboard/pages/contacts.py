@@ -10,13 +10,13 @@ import flask
 
 import clock
 from dashboard.access import Caller
-from dashboard.answers import paged, row_id_of
 from dashboard.api.contacts import Channel
 from dashboard.bodies import Body, ShortText
-from dashboard.pages import contact_fields, frame, words
-from dashboard.pages.choosing import Chip
+from dashboard.pages import contact_fields, labels, layout
+from dashboard.pages.filter_forms import Chip
+from dashboard.responses import fetch_page, parse_row_cursor
 from models import audit, contact, contact_matching
-from models.contact_matching import ContactRefused
+from models.contact_matching import ContactRejection
 from models.database import acting_as
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
@@ -31,7 +31,7 @@ _SPANS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelt
 TIMES = {"today": "today", "day": "last 24 hours", "week": "last 7 days", "month": "last 30 days"}
 
 
-class Chosen(Body):
+class ContactFilterForm(Body):
     """Which contacts the address names; `time` is when they were made."""
 
     q: ShortText | None = None
@@ -44,66 +44,71 @@ class Chosen(Body):
 @contacts_pages.get("/contacts")
 def show() -> Any:
     """The list, newest first."""
-    call = frame.visitor()
-    chosen, query = frame.asked(Chosen)
-    before = row_id_of(query.pop("cursor", None))
-    filters = ContactFilters(chosen.q, chosen.tag, chosen.suppressed, _since(chosen, call))
-    found, cursor = paged(lambda limit: report.page(call.workspace_id, filters, limit=limit, before=before), PAGE_SIZE)
-    return frame.render(
+    call = layout.require_page_permission()
+    form, params = layout.parse_query(ContactFilterForm)
+    before = parse_row_cursor(params.pop("cursor", None))
+    filters = ContactFilters(form.q, form.tag, form.suppressed, _compute_since(form, call))
+    rows, cursor = fetch_page(
+        lambda limit: report.fetch_page(call.workspace_id, filters, limit=limit, before=before), PAGE_SIZE
+    )
+    return layout.render(
         "contacts.html",
         call,
-        contacts=found,
-        chosen=chosen,
-        chips=_chips(chosen, query),
+        contacts=rows,
+        chosen=form,
+        chips=_build_chips(form, params),
         times=TIMES,
-        channels=_channels(),
-        older=cursor and _address({**query, "cursor": cursor}),
-        newest=_address(query) if chosen.cursor else None,
+        channels=_build_channel_options(),
+        older=cursor and _build_address({**params, "cursor": cursor}),
+        newest=_build_address(params) if form.cursor else None,
     )
 
 
-def _since(chosen: Chosen, call: Caller) -> Any:
-    if chosen.time is None:
+def _compute_since(form: ContactFilterForm, call: Caller) -> Any:
+    if form.time is None:
         return None
-    return frame.midnight(call) if chosen.time == "today" else clock.now() - _SPANS[chosen.time]
+    return layout.start_of_day(call) if form.time == "today" else clock.now() - _SPANS[form.time]
 
 
-def _channels() -> dict[str, str]:
-    return {"any": "Any channel", **{one: words.CHANNELS[one] for one in ("email", "sms", "facebook", "instagram")}}
+def _build_channel_options() -> dict[str, str]:
+    return {
+        "any": "Any channel",
+        **{channel: labels.CHANNELS[channel] for channel in ("email", "sms", "facebook", "instagram")},
+    }
 
 
-def _address(query: dict[str, str]) -> str:
-    return "/contacts" + (f"?{urlencode(query)}" if query else "")
+def _build_address(params: dict[str, str]) -> str:
+    return "/contacts" + (f"?{urlencode(params)}" if params else "")
 
 
-def _chips(chosen: Chosen, query: dict[str, str]) -> list[Chip]:
+def _build_chips(form: ContactFilterForm, params: dict[str, str]) -> list[Chip]:
     texts = {
-        "q": chosen.q and f"“{chosen.q}”",
-        "tag": chosen.tag and f"tag {chosen.tag}",
-        "suppressed": chosen.suppressed and f"suppressed on {_channels()[chosen.suppressed].lower()}",
-        "time": chosen.time and f"new {TIMES[chosen.time]}",
+        "q": form.q and f"“{form.q}”",
+        "tag": form.tag and f"tag {form.tag}",
+        "suppressed": form.suppressed and f"suppressed on {_build_channel_options()[form.suppressed].lower()}",
+        "time": form.time and f"new {TIMES[form.time]}",
     }
     return [
-        Chip(text, _address({other: value for other, value in query.items() if other != name}))
+        Chip(text, _build_address({other: value for other, value in params.items() if other != name}))
         for name, text in texts.items()
         if text
     ]
 
 
 @contacts_pages.get("/contacts/new")
-def ask() -> Any:
+def show_form() -> Any:
     """The form for a new contact."""
-    return _form(frame.visitor("write"), contact_fields.texts(None), [])
+    return _render_form(layout.require_page_permission("write"), contact_fields.build_texts(None), [])
 
 
-def _form(call: Caller, texts: dict[str, str], problems: list[Problem], other: str | None = None) -> Any:
-    return frame.render(
-        "new_contact.html", call, texts=texts, fields=contact_fields.FIELDS, lines=contact_fields.lines(texts),
-        problems=problems, other=other,
+def _render_form(call: Caller, texts: dict[str, str], problems: list[Problem], other: str | None = None) -> Any:
+    return layout.render(
+        "new_contact.html", call, texts=texts, fields=contact_fields.FIELDS,
+        lines=contact_fields.build_attribute_lines(texts), problems=problems, other=other,
     )  # fmt: skip
 
 
-class _Known(Exception):
+class _ContactExists(Exception):
     """These addresses are a contact's already; nothing was written."""
 
     def __init__(self, contact_id: str) -> None:
@@ -112,36 +117,36 @@ class _Known(Exception):
 
 
 @contacts_pages.post("/contacts/new")
-def make() -> Any:
+def create() -> Any:
     """Make a contact; one that is there already is named and left as it is."""
-    call = frame.visitor("write")
-    texts, problems = contact_fields.given(flask.request.form)
-    fields, wrong = normalise(contact_fields.changes(texts, {}, []))
-    problems += wrong
+    call = layout.require_page_permission("write")
+    texts, problems = contact_fields.parse_form(flask.request.form)
+    fields, field_problems = normalise(contact_fields.find_changes(texts, {}, []))
+    problems += field_problems
     if not problems and not any(fields.values()):
         problems.append(Problem("", "Fill in at least one field."))
     if problems:
-        return _form(call, texts, problems), 422
+        return _render_form(call, texts, problems), 422
     try:
-        made = _make(call, fields)
-    except _Known as known:
-        return _form(call, texts, [Problem("", "A contact with one of these addresses is here already.")],
-                     known.contact_id), 409  # fmt: skip
-    if isinstance(made, ContactRefused):
-        return _form(call, texts, [Problem(made.path.removeprefix("contact."), made.message)]), made.status
-    return frame.go(f"/contacts/{made}", "The contact is here. Triggers with one of its addresses find it.")
+        result = _create(call, fields)
+    except _ContactExists as existing:
+        return _render_form(call, texts, [Problem("", "A contact with one of these addresses is here already.")],
+                     existing.contact_id), 409  # fmt: skip
+    if isinstance(result, ContactRejection):
+        return _render_form(call, texts, [Problem(result.path.removeprefix("contact."), result.message)]), result.status
+    return layout.redirect(f"/contacts/{result}", "The contact is here. Triggers with one of its addresses find it.")
 
 
-def _make(call: Caller, fields: dict[str, Any]) -> str | ContactRefused:
+def _create(call: Caller, fields: dict[str, Any]) -> str | ContactRejection:
     with acting_as(call.workspace_id):
-        (saved,) = contact_matching.match(call.workspace_id, [(None, fields)])
-        if isinstance(saved, ContactRefused):
+        (saved,) = contact_matching.match_or_create(call.workspace_id, [(None, fields)])
+        if isinstance(saved, ContactRejection):
             return saved
         assert saved is not None
         contact_id = str(saved["id"])
-        if not contact.is_just_made(contact_id):
+        if not contact.is_newly_created(contact_id):
             # Leaving the transaction by an error takes back what the match changed.
-            raise _Known(contact_id)
+            raise _ContactExists(contact_id)
         audit.record(
             call.workspace_id, call.actor, "contact.created", "contact", contact_id, {"fields": sorted(fields)}
         )

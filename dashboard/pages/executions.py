@@ -9,8 +9,8 @@ import flask
 
 import clock
 from dashboard.access import Caller
-from dashboard.answers import paged, row_id_of
-from dashboard.pages import choosing, frame, words
+from dashboard.pages import filter_forms, labels, layout
+from dashboard.responses import fetch_page, parse_row_cursor
 from models.database import Row
 from models.reports import automations, executions
 
@@ -18,39 +18,44 @@ executions_pages = flask.Blueprint("executions-pages", __name__)
 
 #: Executions on one page, and automations to pick from.
 PAGE_SIZE = 50
-LISTED_AUTOMATIONS = 200
+MAX_AUTOMATIONS = 200
 
 
 @executions_pages.get("/executions")
 def show() -> Any:
     """The list, newest first."""
-    call = frame.visitor()
-    chosen = choosing.read(flask.request.args)
-    filters = choosing.filters(chosen, call)
-    before = row_id_of(chosen.cursor)
-    found: list[Row] = []
+    call = layout.require_page_permission()
+    form = filter_forms.parse(flask.request.args)
+    filters = filter_forms.build_filters(form, call)
+    before = parse_row_cursor(form.cursor)
+    rows: list[Row] = []
     cursor = None
     if filters is not None:
-        found, cursor = paged(lambda limit: executions.page(call.workspace_id, filters, limit, before), PAGE_SIZE)
-    query = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
-    names = _names(call)
-    return frame.render(
-        "executions_list.html" if frame.is_fragment() else "executions.html",
+        rows, cursor = fetch_page(
+            lambda limit: executions.fetch_page(call.workspace_id, filters, limit, before), PAGE_SIZE
+        )
+    params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
+    names = _load_automation_names(call)
+    return layout.render(
+        "executions_list.html" if layout.is_fragment() else "executions.html",
         call,
-        executions=[_line(one) for one in found],
-        chosen=chosen,
-        chips=choosing.chips(chosen, names.get(choosing.automation_id(chosen) or "")),
+        executions=[_build_line(row) for row in rows],
+        chosen=form,
+        chips=filter_forms.build_chips(form, names.get(filter_forms.find_automation_id(form) or "")),
         automations=names,
-        times=choosing.TIMES,
-        older=cursor and "/executions?" + urlencode({**query, "cursor": cursor}),
-        newest="/executions" + (f"?{urlencode(query)}" if query else "") if chosen.cursor else None,
-        query=urlencode(query),
+        times=filter_forms.TIMES,
+        older=cursor and "/executions?" + urlencode({**params, "cursor": cursor}),
+        newest="/executions" + (f"?{urlencode(params)}" if params else "") if form.cursor else None,
+        query=urlencode(params),
     )
 
 
-def _names(call: Caller) -> dict[str, str]:
-    return {one["id"]: one["name"] for one in automations.page(call.workspace_id, limit=LISTED_AUTOMATIONS)}
+def _load_automation_names(call: Caller) -> dict[str, str]:
+    return {
+        automation["id"]: automation["name"]
+        for automation in automations.fetch_page(call.workspace_id, limit=MAX_AUTOMATIONS)
+    }
 
 
-def _line(found: Row) -> Row:
-    return {**found, "next": words.next_for(found, clock.now())}
+def _build_line(row: Row) -> Row:
+    return {**row, "next": labels.describe_next(row, clock.now())}

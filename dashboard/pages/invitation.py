@@ -11,13 +11,13 @@ from typing import Any
 import flask
 
 from dashboard import sign_in_attempts
-from dashboard.access import signed_in
-from dashboard.cooperation import compute
+from dashboard.access import find_session
+from dashboard.gevent_support import compute
 from dashboard.pages import forms, secret_links
-from dashboard.pages.sign_in import HOME, admit
+from dashboard.pages.sign_in import HOME, start_session
 from models import invitation, user
 from models.invitation import Acceptance, Invitation
-from models.user import Account
+from models.user import UserAccount
 
 invitation_pages = flask.Blueprint("invitation-pages", __name__)
 secret_links.register(invitation_pages)
@@ -29,7 +29,7 @@ _TAKEN = "This address has an account already. Sign in to accept the invitation.
 def show(token: str) -> Any:
     """The page."""
     invited = invitation.find(token)
-    return secret_links.dead_link() if invited is None else _page(token, invited)
+    return secret_links.render_dead_link() if invited is None else _render_page(token, invited)
 
 
 @invitation_pages.post("/invitations/<token>/account")
@@ -38,17 +38,19 @@ def create_account(token: str) -> Any:
     secret_links.check_form()
     invited = invitation.find(token)
     if invited is None:
-        return secret_links.dead_link()
-    name, password = forms.person_name(), forms.text("password")
-    fault = forms.name_fault(name) or forms.new_password_fault(password, invited.email, name)
+        return secret_links.render_dead_link()
+    name, password = forms.read_person_name(), forms.read_field("password")
+    fault = forms.find_name_fault(name) or forms.find_new_password_fault(password, invited.email, name)
     if fault:
-        return _page(token, invited, 422, account_fault=fault, name=name)
-    wait = sign_in_attempts.wait_by_address()
+        return _render_page(token, invited, 422, account_fault=fault, name=name)
+    wait = sign_in_attempts.take_address_attempt()
     if wait:
-        return _page(token, invited, 429, account_fault=forms.too_many(wait), name=name, wait=wait)
+        return _render_page(
+            token, invited, 429, account_fault=forms.format_too_many_attempts(wait), name=name, wait=wait
+        )
     password_hash = compute(user.hash_password, password)
     acceptance = invitation.accept_with_new_account(token, invited.email, name, password_hash)
-    return _answer(token, invited, acceptance, password_hash)
+    return _respond(token, invited, acceptance, password_hash)
 
 
 @invitation_pages.post("/invitations/<token>/sign-in")
@@ -57,47 +59,49 @@ def sign_in(token: str) -> Any:
     secret_links.check_form()
     invited = invitation.find(token)
     if invited is None:
-        return secret_links.dead_link()
-    email = forms.text("email").strip()
+        return secret_links.render_dead_link()
+    email = forms.read_field("email").strip()
     attempt = sign_in_attempts.begin(email)
     wait = attempt.wait_seconds
     if wait:
-        return _page(token, invited, 429, sign_in_fault=forms.too_many(wait), email=email, wait=wait)
-    account = sign_in_attempts.finish(attempt, forms.text("password"))
+        return _render_page(
+            token, invited, 429, sign_in_fault=forms.format_too_many_attempts(wait), email=email, wait=wait
+        )
+    account = sign_in_attempts.finish(attempt, forms.read_field("password"))
     if account is None:
-        return _page(token, invited, 401, sign_in_fault=forms.WRONG_SIGN_IN, email=email)
+        return _render_page(token, invited, 401, sign_in_fault=forms.WRONG_SIGN_IN, email=email)
     acceptance = invitation.accept(token, account.user_id, account.email, account.name)
-    return _answer(token, invited, acceptance, account.password_hash)
+    return _respond(token, invited, acceptance, account.password_hash)
 
 
 @invitation_pages.post("/invitations/<token>/accept")
 def accept(token: str) -> Any:
     """Accept as whoever is signed in."""
     secret_links.check_form()
-    invited, person = invitation.find(token), signed_in()
+    invited, person = invitation.find(token), find_session()
     if invited is None:
-        return secret_links.dead_link()
+        return secret_links.render_dead_link()
     if person is None:
-        return _page(token, invited, 401, sign_in_fault="Sign in to accept the invitation.")
-    return _answer(token, invited, invitation.accept(token, person.user_id, person.email, person.name))
+        return _render_page(token, invited, 401, sign_in_fault="Sign in to accept the invitation.")
+    return _respond(token, invited, invitation.accept(token, person.user_id, person.email, person.name))
 
 
-def _answer(token: str, invited: Invitation, acceptance: Acceptance | None, password_hash: str | None = None) -> Any:
+def _respond(token: str, invited: Invitation, acceptance: Acceptance | None, password_hash: str | None = None) -> Any:
     if acceptance is None:
-        return secret_links.dead_link()
+        return secret_links.render_dead_link()
     if acceptance.member is None:
         fault = _TAKEN if acceptance.outcome == "taken" else f"You are a member of {invited.workspace_name} already."
-        return _page(token, invited, 409, sign_in_fault=fault)
-    answer = flask.redirect(HOME, 303)
+        return _render_page(token, invited, 409, sign_in_fault=fault)
+    response = flask.redirect(HOME, 303)
     member = acceptance.member
-    account = password_hash and Account(member.user_id, member.email, member.name, password_hash)
-    admit(answer, member, account or None)
-    return answer
+    account = password_hash and UserAccount(member.user_id, member.email, member.name, password_hash)
+    start_session(response, member, account or None)
+    return response
 
 
-def _page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **facts: Any) -> Any:
+def _render_page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **facts: Any) -> Any:
     page = secret_links.render(
-        "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=signed_in(), **facts
+        "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=find_session(), **facts
     )
     if wait:
         page.headers["Retry-After"] = str(wait)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dashboard.pages import words
+from dashboard.pages import labels
 
 State = Literal["passed", "current", "failed", "skipped", "ahead", "untaken"]
 
@@ -35,7 +35,7 @@ class Arm:
 
 
 #: The stage whose icon and colour an action bears.
-_LOOKS = {
+_STAGE_OF_ACTION = {
     "generate_message": "generating", "send_email": "sending", "send_sms": "sending", "send_message": "sending",
     "reply_comment": "sending", "notify": "sending", "call_webhook": "sending", "wait": "queued",
     "wait_until": "queued", "branch": "branch", "split": "branch", "check_follow": "checking",
@@ -43,119 +43,134 @@ _LOOKS = {
 }  # fmt: skip
 
 
-def path(definition: Mapping[str, Any] | None, found: Mapping[str, Any]) -> list[Node]:
+def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> list[Node]:
     """The nodes from the trigger on; empty where the definition is not there any more."""
     if not definition:
         return []
-    steps = {step["id"]: step for step in found["steps"] if step["round"] == 0}
+    steps = {step["id"]: step for step in execution["steps"] if step["round"] == 0}
     trigger = Node(
-        f"Trigger: {definition['trigger']['type']}", words.trigger(definition["trigger"]), "eligible", "passed"
+        f"Trigger: {definition['trigger']['type']}", labels.trigger(definition["trigger"]), "eligible", "passed"
     )
-    walked = _walk(definition["steps"], steps, found, None)
-    return [trigger, _judged(definition.get("rules") or {}, found), *walked, *_follow_ups(found)]
+    nodes = _walk(definition["steps"], steps, execution, None)
+    return [
+        trigger,
+        _build_eligibility(definition.get("rules") or {}, execution),
+        *nodes,
+        *_build_follow_ups(execution),
+    ]
 
 
-def _follow_ups(found: Mapping[str, Any]) -> list[Node]:
+def _build_follow_ups(execution: Mapping[str, Any]) -> list[Node]:
     """How often whoever does not answer is written to again, where that is wanted."""
-    count, most = found["follow_up"]["count"], found["follow_up"]["max"]
-    if not most:
+    count, max_count = execution["follow_up"]["count"], execution["follow_up"]["max"]
+    if not max_count:
         return []
-    because = found["follow_up_ended_because"]
-    begun = found["round"] > 0 or found["waiting_for"] == "follow_up"
-    state: State = "current" if begun else "ahead"
-    if found["status"] in ("succeeded", "skipped", "cancelled"):
-        state = "passed" if begun else "untaken"
-    elif found["stage"] == "failed" and begun:
+    reason = execution["follow_up_ended_because"]
+    has_begun = execution["round"] > 0 or execution["waiting_for"] == "follow_up"
+    state: State = "current" if has_begun else "ahead"
+    if execution["status"] in ("succeeded", "skipped", "cancelled"):
+        state = "passed" if has_begun else "untaken"
+    elif execution["stage"] == "failed" and has_begun:
         state = "failed"
-    gist = f"{count} of {most} sent" + (f" · {words.why(because)}" if because else "")
-    return [Node("Follow-ups", gist, "failed" if state == "failed" else "queued", state)]
+    text = f"{count} of {max_count} sent" + (f" · {labels.why(reason)}" if reason else "")
+    return [Node("Follow-ups", text, "failed" if state == "failed" else "queued", state)]
 
 
-def _judged(rules: Mapping[str, Any], found: Mapping[str, Any]) -> Node:
-    entered = {stage["stage"] for stage in found["stages"]}
-    because = found["skipped_because"]
+def _build_eligibility(rules: Mapping[str, Any], execution: Mapping[str, Any]) -> Node:
+    entered = {stage["stage"] for stage in execution["stages"]}
+    reason = execution["skipped_because"]
     state: State = "passed" if entered & {"eligible", "generating", "ready_to_send", "sent", "completed"} else "ahead"
-    text = ", ".join(_rule(name, given) for name, given in rules.items() if name != "outside_hours") or "no rules set"
-    if found["status"] == "skipped" and because:
-        return Node("Eligible?", str((because["detail"] or {}).get("words") or because["rule"]), "skipped", "skipped")
-    if found["waiting_for"] == "window":
+    text = (
+        ", ".join(_format_rule(name, config) for name, config in rules.items() if name != "outside_hours")
+        or "no rules set"
+    )
+    if execution["status"] == "skipped" and reason:
+        return Node("Eligible?", str((reason["detail"] or {}).get("words") or reason["rule"]), "skipped", "skipped")
+    if execution["waiting_for"] == "window":
         return Node("Eligible?", text, "eligible", "current")
-    if state == "ahead" and found["stage"] in ("checking", "failed"):
-        return Node("Eligible?", text, "checking", "failed" if found["stage"] == "failed" else "current")
+    if state == "ahead" and execution["stage"] in ("checking", "failed"):
+        return Node("Eligible?", text, "checking", "failed" if execution["stage"] == "failed" else "current")
     return Node("Eligible?", text, "eligible", state)
 
 
-def _rule(name: str, given: Any) -> str:
+def _format_rule(name: str, config: Any) -> str:
     if name == "tags":
-        return "tags " + ", ".join(f"{kind} {' '.join(tags)}" for kind, tags in given.items() if tags)
+        return "tags " + ", ".join(f"{kind} {' '.join(tags)}" for kind, tags in config.items() if tags)
     if name == "active_hours":
-        return f"{given.get('start')}–{given.get('end')}"
+        return f"{config.get('start')}–{config.get('end')}"
     if name == "frequency_cap":
-        return f"at most {given.get('max')} in {given.get('per')}"
+        return f"at most {config.get('max')} in {config.get('per')}"
     if name == "follow_ups":
-        return f"{given.get('max', 0)} follow-ups"
+        return f"{config.get('max', 0)} follow-ups"
     plain = {"daily_limit": "daily", "contact_daily_limit": "a contact daily", "where": "if", "reentry": "re-entry"}
-    return f"{plain.get(name, name)} {given}"
+    return f"{plain.get(name, name)} {config}"
 
 
 def _walk(
-    listed: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], found: Mapping[str, Any], taken: bool | None
+    step_definitions: Sequence[Mapping[str, Any]],
+    steps: Mapping[str, Any],
+    execution: Mapping[str, Any],
+    taken: bool | None,
 ) -> list[Node]:
-    return [_node(step, steps.get(step["id"]), steps, found, taken) for step in listed]
+    return [_build_node(step, steps.get(step["id"]), steps, execution, taken) for step in step_definitions]
 
 
-def _node(
-    step: Mapping[str, Any], row: Mapping[str, Any] | None, steps: Mapping[str, Any], found: Mapping[str, Any],
+def _build_node(
+    step: Mapping[str, Any], row: Mapping[str, Any] | None, steps: Mapping[str, Any], execution: Mapping[str, Any],
     taken: bool | None,
 ) -> Node:  # fmt: skip
-    state = _state(row, found, taken)
+    state = _determine_state(row, execution, taken)
     output = (row or {}).get("output") or {}
     arms = tuple(
-        Arm(name, _took(output, name, state), tuple(_walk(inner, steps, found, _took(output, name, state))))
-        for name, inner in _arms(step).items()
+        Arm(
+            name,
+            _was_taken(output, name, state),
+            tuple(_walk(inner, steps, execution, _was_taken(output, name, state))),
+        )
+        for name, inner in _list_arms(step).items()
     )
-    look = _LOOKS.get(step["action"], "queued")
-    stage = {"failed": "failed", "skipped": "skipped"}.get(state, look)
-    return Node(f"{step['id']} · {step['action']}", _gist(step, output), stage, state, arms)
+    action_stage = _STAGE_OF_ACTION.get(step["action"], "queued")
+    stage = {"failed": "failed", "skipped": "skipped"}.get(state, action_stage)
+    return Node(f"{step['id']} · {step['action']}", _describe_step(step, output), stage, state, arms)
 
 
-def _state(row: Mapping[str, Any] | None, found: Mapping[str, Any], taken: bool | None) -> State:
+def _determine_state(row: Mapping[str, Any] | None, execution: Mapping[str, Any], taken: bool | None) -> State:
     if row is None:
-        is_over = found["status"] in ("succeeded", "skipped", "cancelled")
+        is_over = execution["status"] in ("succeeded", "skipped", "cancelled")
         return "untaken" if taken is False or is_over else "ahead"
-    if row["status"] == "failed" and found["stage"] != "failed" and found["status"] in ("running", "waiting"):
+    if row["status"] == "failed" and execution["stage"] != "failed" and execution["status"] in ("running", "waiting"):
         return "current"
-    known: dict[str, State] = {"succeeded": "passed", "skipped": "skipped", "failed": "failed"}
-    return known.get(row["status"], "current")
+    states: dict[str, State] = {"succeeded": "passed", "skipped": "skipped", "failed": "failed"}
+    return states.get(row["status"], "current")
 
 
-def _took(output: Mapping[str, Any], name: str, state: State) -> bool | None:
+def _was_taken(output: Mapping[str, Any], name: str, state: State) -> bool | None:
     """Whether the way was taken; None while that is open."""
     if output.get("taken") is None:
         return False if state == "untaken" else None
     return bool(output["taken"] == name)
 
 
-def _arms(step: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
+def _list_arms(step: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
     if step["action"] == "split":
         variants = step.get("variants") or (step.get("with") or {}).get("variants") or ()
         return {variant["name"]: variant.get("steps") or () for variant in variants}
     return {name: step[name] for name in ("then", "else") if step.get(name)}
 
 
-def _gist(step: Mapping[str, Any], output: Mapping[str, Any]) -> str:
+def _describe_step(step: Mapping[str, Any], output: Mapping[str, Any]) -> str:
     """What a step is about, in a few words."""
-    given = step.get("with") or {}
+    arguments = step.get("with") or {}
     if step["action"] == "generate_message":
-        model = output.get("model") or given.get("model") or "the workspace's model"
+        model = output.get("model") or arguments.get("model") or "the workspace's model"
         tokens = output.get("outputTokens")
         return f"{model}, {tokens} tokens" if tokens is not None else str(model)
     if step["action"] == "branch":
-        return f"if {step.get('if') or given.get('if', '')}"
-    channel = words.CHANNELS.get(str(given.get("channel", "")), "")
+        return f"if {step.get('if') or arguments.get('if', '')}"
+    channel = labels.CHANNELS.get(str(arguments.get("channel", "")), "")
     texts = {
-        "wait": f"for {given.get('for', '')}",
-        "wait_until": f"until {given.get('event', '')}",
+        "wait": f"for {arguments.get('for', '')}",
+        "wait_until": f"until {arguments.get('event', '')}",
         "send_email": "E-mail",
         "send_sms": "SMS",
         "notify": channel,

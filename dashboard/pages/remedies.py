@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.pages import words
+from dashboard.pages import labels
 
 _CONTACT, _AUTOMATION = "contact", "automation"
 
@@ -32,7 +32,7 @@ ERRORS = {
 }
 
 #: The same in a few words, where a list has no room for a sentence.
-BRIEFLY = {
+SHORT_ERRORS = {
     "network": "retry it when the provider answers",
     "timeout": "retry it when the provider answers",
     "rate_limit": "retry it when the provider lets it through",
@@ -84,16 +84,16 @@ class Remedy:
     label: str = ""
 
 
-def remedy(found: Mapping[str, Any]) -> Remedy | None:
+def find_remedy(execution: Mapping[str, Any]) -> Remedy | None:
     """What to do about an execution as `reports.executions.detail` has it; None where nothing is wrong."""
-    error, because = words.trouble(found), found["skipped_because"]
+    error, reason = labels.find_current_error(execution), execution["skipped_because"]
     if error is not None:
         return Remedy(ERRORS[error["class"]]) if error["class"] in ERRORS else None
-    if because is None or because["rule"] not in RULES:
+    if reason is None or reason["rule"] not in RULES:
         return None
-    text, place = RULES[because["rule"]]
-    if place == _CONTACT and found["contact_id"]:
-        return Remedy(text, f"/contacts/{found['contact_id']}", "To the contact")
-    if place == _AUTOMATION:
-        return Remedy(text, f"/automations/{found['automation_id']}", "To the automation")
+    text, target = RULES[reason["rule"]]
+    if target == _CONTACT and execution["contact_id"]:
+        return Remedy(text, f"/contacts/{execution['contact_id']}", "To the contact")
+    if target == _AUTOMATION:
+        return Remedy(text, f"/automations/{execution['automation_id']}", "To the automation")
     return Remedy(text)

@@ -12,7 +12,7 @@ from typing import Any
 import flask
 
 from dashboard import csrf
-from dashboard.access import COOKIE, settings, signed_in
+from dashboard.access import COOKIE, current_settings, find_session
 from dashboard.cookies import VISITOR, set_cookie
 
 
@@ -20,31 +20,31 @@ def register(pages: flask.Blueprint) -> None:
     """Keep the addresses of these pages from every other one."""
 
     @pages.after_request
-    def tell_nobody(answer: flask.Response) -> flask.Response:
-        answer.headers["Referrer-Policy"] = "no-referrer"
-        return answer
+    def set_referrer_policy(response: flask.Response) -> flask.Response:
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
 
 
-def dead_link() -> tuple[str, int]:
+def render_dead_link() -> tuple[str, int]:
     """The answer to a link that was used, revoked, replaced, is too old or never was."""
     return flask.render_template("dead_link.html"), 404
 
 
 def check_form() -> None:
     """Raise `Refusal` 403 unless a form of ours was sent."""
-    csrf.check(settings().secret_key, _form_cookie(), settings().url, from_secret_page=True)
+    csrf.check(current_settings().secret_key, _read_form_cookie(), current_settings().url, from_secret_page=True)
 
 
 def render(template: str, status: int = 200, **facts: Any) -> Any:
     """A page with a form; a browser that is not signed in gets the cookie that the form belongs to."""
-    cookie = _form_cookie() or secrets.token_urlsafe(32)
-    token = csrf.token_for(settings().secret_key, cookie)
-    answer = flask.make_response(flask.render_template(template, csrf_token=token, **facts), status)
-    if signed_in() is None:
-        set_cookie(answer, VISITOR, cookie, 3600)
-    return answer
+    cookie = _read_form_cookie() or secrets.token_urlsafe(32)
+    token = csrf.derive_token(current_settings().secret_key, cookie)
+    response = flask.make_response(flask.render_template(template, csrf_token=token, **facts), status)
+    if find_session() is None:
+        set_cookie(response, VISITOR, cookie, 3600)
+    return response
 
 
-def _form_cookie() -> str:
-    name = VISITOR if signed_in() is None else COOKIE
+def _read_form_cookie() -> str:
+    name = VISITOR if find_session() is None else COOKIE
     return flask.request.cookies.get(name, "")

@@ -7,14 +7,14 @@ from typing import Any
 
 import flask
 
-from dashboard.access import settings
-from dashboard.api.model_settings import WantedModel
+from dashboard.access import current_settings
+from dashboard.api.model_settings import ModelSettingsUpdate
 from dashboard.bodies import check
-from dashboard.pages import frame
+from dashboard.pages import layout
 from models import model_settings as stored
-from models.refusals import Conflict
+from models.errors import Conflict
 from models.switches import NAMES
-from tasks import model_settings, switches
+from tasks.operators import model_settings, switches
 
 settings_pages = flask.Blueprint("settings-pages", __name__)
 
@@ -41,43 +41,45 @@ SWITCHES = {
 @settings_pages.get("/settings")
 def show() -> Any:
     """The page."""
-    call = frame.visitor()
-    held = switches.held(settings(), call.workspace_id)
-    shown = [
-        {"name": name, "title": title, "does": does, "off": off, "on": getattr(held.switches, name),
-         "variable": name.upper() if name in held.locked else None}
+    call = layout.require_page_permission()
+    current = switches.resolve_switches(current_settings(), call.workspace_id)
+    rows = [
+        {"name": name, "title": title, "does": does, "off": off, "on": getattr(current.switches, name),
+         "variable": name.upper() if name in current.locked else None}
         for name, (title, does, off) in SWITCHES.items()
     ]  # fmt: skip
-    model = model_settings.shown(stored.of(call.workspace_id))
-    return frame.render("settings.html", call, switches=shown, model=model, may_own="admin" in call.permissions)
+    model = model_settings.serialize(stored.load(call.workspace_id))
+    return layout.render("settings.html", call, switches=rows, model=model, may_own="admin" in call.permissions)
 
 
 @settings_pages.post("/settings/model")
-def choose_model() -> Any:
+def change_model() -> Any:
     """Change which model writes; an empty field is left to the environment, an empty key stays as it was."""
-    call = frame.visitor("admin")
-    given = {name: _field(name) for name in ("provider", "model", "maxTokens", "temperature", "baseUrl")}
+    call = layout.require_page_permission("admin")
+    fields = {name: _read_field(name) for name in ("provider", "model", "maxTokens", "temperature", "baseUrl")}
     if flask.request.form.get("forgetKey"):
-        given["apiKey"] = None
-    elif _field("apiKey"):
-        given["apiKey"] = _field("apiKey")
-    chosen, problems = check(WantedModel, given)
-    problems = problems or model_settings.problems(settings(), call.workspace_id, chosen.wanted() if chosen else {})
-    if chosen is None or problems:
+        fields["apiKey"] = None
+    elif _read_field("apiKey"):
+        fields["apiKey"] = _read_field("apiKey")
+    payload, problems = check(ModelSettingsUpdate, fields)
+    problems = problems or model_settings.find_problems(
+        current_settings(), call.workspace_id, payload.to_changes() if payload else {}
+    )
+    if payload is None or problems:
         faults = "; ".join(f"{problem.path} {problem.message}" for problem in problems)
-        return frame.go("/settings", f"Nothing was changed: {faults}.", bad=True)
-    model_settings.change(settings(), call.workspace_id, chosen.wanted(), call.actor)
-    return frame.go("/settings", "The model was changed; workers follow within seconds.")
+        return layout.redirect("/settings", f"Nothing was changed: {faults}.", bad=True)
+    model_settings.change(current_settings(), call.workspace_id, payload.to_changes(), call.actor)
+    return layout.redirect("/settings", "The model was changed; workers follow within seconds.")
 
 
-def _field(name: str) -> Any:
+def _read_field(name: str) -> Any:
     text = flask.request.form.get(name, "").strip()
     if name in ("maxTokens", "temperature"):
-        return _number(text)
+        return _parse_number(text)
     return text or None
 
 
-def _number(text: str) -> Any:
+def _parse_number(text: str) -> Any:
     """A number of a form; what is none is left to be refused."""
     try:
         return float(text) if "." in text else int(text)
@@ -86,14 +88,14 @@ def _number(text: str) -> Any:
 
 
 @settings_pages.post("/settings/switches/<name>")
-def turn(name: str) -> Any:
+def change_switch(name: str) -> Any:
     """Turn one switch."""
-    call = frame.visitor("admin")
+    call = layout.require_page_permission("admin")
     if name not in NAMES:
         flask.abort(404)
     on = flask.request.form.get("on") == "true"
     try:
-        switches.change(settings(), call.workspace_id, {name: on}, call.actor)
+        switches.change(current_settings(), call.workspace_id, {name: on}, call.actor)
     except Conflict as error:
-        return frame.go("/settings", error.message, bad=True)
-    return frame.go("/settings", f"{SWITCHES[name][0]} is {'on' if on else 'off'}.")
+        return layout.redirect("/settings", error.message, bad=True)
+    return layout.redirect("/settings", f"{SWITCHES[name][0]} is {'on' if on else 'off'}.")

@@ -12,13 +12,13 @@ from typing import Any
 import flask
 
 from dashboard import csrf, devices, sign_in_attempts
-from dashboard.access import COOKIE, settings, signed_in
+from dashboard.access import COOKIE, current_settings, find_session
 from dashboard.cookies import VISITOR, set_cookie
-from dashboard.own_paths import own_path
-from dashboard.proxies import client_address
+from dashboard.own_paths import ensure_own_path
+from dashboard.proxies import read_client_address
 from models import audit, session, user
 from models.audit import Actor
-from models.user import Account, Membership
+from models.user import Membership, UserAccount
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
 
@@ -28,62 +28,62 @@ HOME = "/automations"
 @sign_in_pages.get("/sign-in")
 def show() -> Any:
     """The form."""
-    if signed_in() is not None:
-        return flask.redirect(_next())
-    return _form()
+    if find_session() is not None:
+        return flask.redirect(_read_next_path())
+    return _render_form()
 
 
 @sign_in_pages.post("/sign-in")
 def sign_in() -> Any:
     """Open a session and go where the person wanted to."""
     visitor = flask.request.cookies.get(VISITOR, "")
-    csrf.check(settings().secret_key, visitor, settings().url)
+    csrf.check(current_settings().secret_key, visitor, current_settings().url)
     email, password = flask.request.form.get("email", ""), flask.request.form.get("password", "")
     attempt = sign_in_attempts.begin(email)
     if attempt.wait_seconds:
-        closed = _form(email, wait=attempt.wait_seconds)
-        closed.headers["Retry-After"] = str(attempt.wait_seconds)
-        return closed, 429
+        page = _render_form(email, wait=attempt.wait_seconds)
+        page.headers["Retry-After"] = str(attempt.wait_seconds)
+        return page, 429
     account = sign_in_attempts.finish(attempt, password)
-    member = user.first_membership(account) if account else None
+    member = user.find_first_membership(account) if account else None
     if account is None or member is None:
-        return _form(email, wrong=True), 401
-    answer = flask.redirect(_next(), 303)
-    admit(answer, member, account)
-    return answer
+        return _render_form(email, wrong=True), 401
+    response = flask.redirect(_read_next_path(), 303)
+    start_session(response, member, account)
+    return response
 
 
-def admit(answer: Any, member: Membership, account: Account | None = None) -> None:
+def start_session(response: Any, member: Membership, account: UserAccount | None = None) -> None:
     """Sign the browser in to the member's workspace, in place of whoever was signed in before.
 
     `account` is the one whose password the person has just proved or set; without it the present session is the proof.
     Raises `Conflict` where that proof does not hold any more.
     """
     password_hash = account.password_hash if account else None
-    token = session.start(member, password_hash=password_hash, former=flask.request.cookies.get(COOKIE))
+    token = session.start(member, password_hash=password_hash, previous_token=flask.request.cookies.get(COOKIE))
     if account is not None:
-        devices.remember(answer, account)
+        devices.remember(response, account)
     actor = Actor("user", member.user_id, member.name or member.email)
-    address = {"address": client_address()}
+    address = {"address": read_client_address()}
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id, address)
-    set_cookie(answer, COOKIE, token, int(session.LIFETIME.total_seconds()))
-    answer.delete_cookie(VISITOR)
+    set_cookie(response, COOKIE, token, int(session.LIFETIME.total_seconds()))
+    response.delete_cookie(VISITOR)
 
 
 @sign_in_pages.post("/sign-out")
 def sign_out() -> Any:
     """End the session."""
-    found = signed_in()
-    if found is not None:
+    current = find_session()
+    if current is not None:
         token = flask.request.cookies[COOKIE]
-        csrf.check(settings().secret_key, token, settings().url)
-        session.end(found, token)
-    answer = flask.redirect("/sign-in", 303)
-    answer.delete_cookie(COOKIE)
-    return answer
+        csrf.check(current_settings().secret_key, token, current_settings().url)
+        session.end(current, token)
+    response = flask.redirect("/sign-in", 303)
+    response.delete_cookie(COOKIE)
+    return response
 
 
-def _form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response:
+def _render_form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response:
     visitor = flask.request.cookies.get(VISITOR) or secrets.token_urlsafe(32)
     page = flask.render_template(
         "sign_in.html",
@@ -91,13 +91,13 @@ def _form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.Response
         wrong=wrong,
         wait=wait,
         next=flask.request.values.get("next", ""),
-        csrf_token=csrf.token_for(settings().secret_key, visitor),
+        csrf_token=csrf.derive_token(current_settings().secret_key, visitor),
     )
-    answer = flask.make_response(page)
-    set_cookie(answer, VISITOR, visitor, 3600)
-    return answer
+    response = flask.make_response(page)
+    set_cookie(response, VISITOR, visitor, 3600)
+    return response
 
 
-def _next() -> str:
+def _read_next_path() -> str:
     """Where the person wanted to go."""
-    return own_path(flask.request.values.get("next", ""), HOME)
+    return ensure_own_path(flask.request.values.get("next", ""), HOME)

@@ -11,23 +11,23 @@ from typing import Any
 import flask
 
 from dashboard.access import Caller
-from dashboard.api.automations import automation_of
-from dashboard.pages import frame
+from dashboard.api.automations import require_automation
+from dashboard.pages import layout
 from models.database import Row
 from models.ids import is_id
 from models.reports import contacts as people
 from models.reports.contacts import ContactFilters
-from tasks.triggers import Answer, Refused, TriggerRequest, accept
+from tasks.intake.triggers import RejectedTrigger, TriggerRequest, TriggerResult, accept
 
 trigger_test_pages = flask.Blueprint("trigger-test-pages", __name__)
 
 #: Contacts that one press of the button starts at most.
-MOST = 100
+MAX_CONTACTS = 100
 #: Contacts that are offered at once.
-OFFERED = 30
+PAGE_SIZE = 30
 
 
-def _sample(number: int) -> dict[str, Any]:
+def _build_sample(number: int) -> dict[str, Any]:
     """Whom a test writes to: an invented person, who can only be reached in the sandbox."""
     return {
         "external_id": f"sample-{number}", "first_name": "Sample", "last_name": f"Person {number}",
@@ -36,58 +36,65 @@ def _sample(number: int) -> dict[str, Any]:
 
 
 @trigger_test_pages.get("/automations/<automation_id>/test")
-def ask(automation_id: str) -> Any:
+def show(automation_id: str) -> Any:
     """Ask with whom: the newest contacts are offered first."""
-    call = frame.visitor("trigger")
-    return _offer(call, automation_of(call.workspace_id, automation_id), [])
+    call = layout.require_page_permission("trigger")
+    return _render_choice(call, require_automation(call.workspace_id, automation_id), [])
 
 
 @trigger_test_pages.post("/automations/<automation_id>/test")
-def test(automation_id: str) -> Any:
+def start(automation_id: str) -> Any:
     """Start the tests and go to the monitor; or look for contacts, keeping those that are chosen."""
-    call = frame.visitor("trigger")
-    found, form = automation_of(call.workspace_id, automation_id), flask.request.form
-    chosen = [one for one in dict.fromkeys(form.getlist("contactId")) if is_id(one)][:MOST]
+    call = layout.require_page_permission("trigger")
+    automation, form = require_automation(call.workspace_id, automation_id), flask.request.form
+    contact_ids = [contact_id for contact_id in dict.fromkeys(form.getlist("contactId")) if is_id(contact_id)][
+        :MAX_CONTACTS
+    ]
     if "find" in form:
-        return _offer(call, found, chosen)
-    if "chosen" in form and not chosen:
-        return frame.go(f"/automations/{found['id']}/test", "Choose somebody first.", bad=True)
-    if not found["version"]:
-        return frame.go(
-            "/automations", f'"{found["name"]}" is not published yet, so there is nothing to test.', bad=True
+        return _render_choice(call, automation, contact_ids)
+    if "chosen" in form and not contact_ids:
+        return layout.redirect(f"/automations/{automation['id']}/test", "Choose somebody first.", bad=True)
+    if not automation["version"]:
+        return layout.redirect(
+            "/automations", f'"{automation["name"]}" is not published yet, so there is nothing to test.', bad=True
         )
-    return _started(found["id"], accept(call.workspace_id, _requests(found["id"], chosen), "test"))
+    return _redirect_started(
+        automation["id"], accept(call.workspace_id, _build_requests(automation["id"], contact_ids), "test")
+    )
 
 
-def _requests(automation_id: str, chosen: Sequence[str]) -> list[TriggerRequest]:
-    whom: list[tuple[str | None, dict[str, Any] | None]] = [(contact_id, None) for contact_id in chosen]
-    if not whom:
-        wanted = flask.request.form.get("sample", "1")
-        whole = wanted.isascii() and wanted.isdigit() and len(wanted) < 5
-        whom = [(None, _sample(number)) for number in range(1, min(MOST, max(1, int(wanted) if whole else 1)) + 1)]
+def _build_requests(automation_id: str, contact_ids: Sequence[str]) -> list[TriggerRequest]:
+    recipients: list[tuple[str | None, dict[str, Any] | None]] = [(contact_id, None) for contact_id in contact_ids]
+    if not recipients:
+        count_text = flask.request.form.get("sample", "1")
+        is_whole = count_text.isascii() and count_text.isdigit() and len(count_text) < 5
+        recipients = [
+            (None, _build_sample(number))
+            for number in range(1, min(MAX_CONTACTS, max(1, int(count_text) if is_whole else 1)) + 1)
+        ]
     return [
         TriggerRequest("manual", contact_id, fields, {}, automation_id=automation_id, test=True)
-        for contact_id, fields in whom
+        for contact_id, fields in recipients
     ]
 
 
-def _started(automation_id: str, answers: Sequence[Answer]) -> Any:
-    refused = [one for one in answers if isinstance(one, Refused)]
-    words = ""
-    if refused:
-        reason = refused[0].problems[0].message if refused[0].problems else "it was refused"
-        words = f"{len(refused)} of {len(answers)} did not start: {reason}."
-    if len(refused) == len(answers):
-        return frame.go(f"/automations/{automation_id}/test", words, bad=True)
-    return frame.go(f"/automations/{automation_id}/monitor", words, bad=bool(refused))
+def _redirect_started(automation_id: str, results: Sequence[TriggerResult]) -> Any:
+    rejections = [result for result in results if isinstance(result, RejectedTrigger)]
+    message = ""
+    if rejections:
+        reason = rejections[0].problems[0].message if rejections[0].problems else "it was refused"
+        message = f"{len(rejections)} of {len(results)} did not start: {reason}."
+    if len(rejections) == len(results):
+        return layout.redirect(f"/automations/{automation_id}/test", message, bad=True)
+    return layout.redirect(f"/automations/{automation_id}/monitor", message, bad=bool(rejections))
 
 
-def _offer(call: Caller, found: Row, chosen: Sequence[str]) -> Any:
+def _render_choice(call: Caller, automation: Row, contact_ids: Sequence[str]) -> Any:
     q = flask.request.form.get("q", "").strip()[:200]
-    kept = people.named(call.workspace_id, chosen)
-    matching = people.page(call.workspace_id, ContactFilters(q=q or None), limit=OFFERED + 1)
-    others = [one for one in matching if one["id"] not in chosen]
-    return frame.render(
-        "trigger_test.html", call, automation=found, kept=kept, others=others[:OFFERED], q=q,
-        more=len(others) > OFFERED, most=MOST,
+    kept = people.list_by_ids(call.workspace_id, contact_ids)
+    matching = people.fetch_page(call.workspace_id, ContactFilters(q=q or None), limit=PAGE_SIZE + 1)
+    others = [row for row in matching if row["id"] not in contact_ids]
+    return layout.render(
+        "trigger_test.html", call, automation=automation, kept=kept, others=others[:PAGE_SIZE], q=q,
+        more=len(others) > PAGE_SIZE, most=MAX_CONTACTS,
     )  # fmt: skip

@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from models.database import Row, acting_as, row, rows
+from models.database import Row, acting_as, fetch_row, fetch_rows
 from models.reports.filters import ExecutionFilters
 
 
-def summary(workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None) -> Row:
+def fetch_summary(workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None) -> Row:
     """`executions`, `by_status`, `success_rate` (0 to 1 of those succeeded or failed; None without any), `p50_ms` and
     `p95_ms` of those finished, `by_day` (days in UTC) and `by_stage` (where they stand now)."""
-    where, given = ExecutionFilters(automation_id=automation_id, since=since, until=until, test=False).where()
-    scope, parameters = f"from executions e where e.workspace_id = %s and {where}", [workspace_id, *given]
+    where, arguments = ExecutionFilters(automation_id=automation_id, since=since, until=until, test=False).build_where()
+    scope, parameters = f"from executions e where e.workspace_id = %s and {where}", [workspace_id, *arguments]
     with acting_as(workspace_id):
-        times = row(
+        times = fetch_row(
             "select percentile_disc(0.5) within group (order by e.execution_time_ms) p50_ms, "
             f"percentile_disc(0.95) within group (order by e.execution_time_ms) p95_ms {scope} "
             "and e.execution_time_ms is not null",
             parameters,
         )
-        by_status = _counts(f"select e.status, count(*) {scope} group by 1", parameters)
-        by_stage = _counts(f"select e.stage, count(*) {scope} group by 1", parameters)
-        by_day = rows(
+        by_status = _fetch_counts(f"select e.status, count(*) {scope} group by 1", parameters)
+        by_stage = _fetch_counts(f"select e.stage, count(*) {scope} group by 1", parameters)
+        by_day = fetch_rows(
             "select to_char(e.created_at, 'YYYY-MM-DD') as day, count(*) executions, "
             "count(*) filter (where e.status = 'succeeded') succeeded, "
             "count(*) filter (where e.status = 'failed') failed, "
@@ -41,11 +41,11 @@ def summary(workspace_id: str, automation_id: str | None, since: datetime | None
     }
 
 
-def _counts(sql: str, parameters: list[Any]) -> dict[str, int]:
-    return {first: count for one in rows(sql, parameters) for first, count in [tuple(one.values())]}
+def _fetch_counts(sql: str, parameters: list[Any]) -> dict[str, int]:
+    return {key: count for row in fetch_rows(sql, parameters) for key, count in [tuple(row.values())]}
 
 
-def top(workspace_id: str, limit: int) -> dict[str, list[Row]]:
+def fetch_top(workspace_id: str, limit: int) -> dict[str, list[Row]]:
     """The automations and the playbooks with the most finished executions: id, name, executions, succeeded, failed,
     last_executed_at."""
     query = (
@@ -54,6 +54,6 @@ def top(workspace_id: str, limit: int) -> dict[str, list[Row]]:
     )
     with acting_as(workspace_id):
         return {
-            "automations": rows(query, (workspace_id, False, limit)),
-            "playbooks": rows(query, (workspace_id, True, limit)),
+            "automations": fetch_rows(query, (workspace_id, False, limit)),
+            "playbooks": fetch_rows(query, (workspace_id, True, limit)),
         }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.database import Row, acting_as, row, rows
-from models.reports.search import prefix_query
+from models.database import Row, acting_as, fetch_row, fetch_rows
+from models.reports.search import build_prefix_query
 
 _COLUMNS = """
     a.id, a.name, a.type, a.enabled, a.version, a.trigger_type, a.total_runs, a.last_run_at, a.last_executed_at,
@@ -14,7 +14,7 @@ _COLUMNS = """
 """
 
 
-def page(
+def fetch_page(
     workspace_id: str,
     *,
     limit: int,
@@ -26,49 +26,49 @@ def page(
     """At most `limit` automations, newest first, older than the one with id `before`; `q` are words of the name."""
     conditions = ["a.workspace_id = %s and a.deleted_at is null"]
     parameters: list[object] = [workspace_id]
-    for condition, given in (
+    for condition, value in (
         ("a.id < %s", before),
         ("a.type = %s", type),
         ("a.enabled = %s", enabled),
-        ("to_tsvector('simple', a.name) @@ to_tsquery('simple', %s)", q and (prefix_query(q) or "")),
+        ("to_tsvector('simple', a.name) @@ to_tsquery('simple', %s)", q and (build_prefix_query(q) or "")),
     ):
-        if given is not None:
+        if value is not None:
             conditions.append(condition)
-            parameters.append(given)
+            parameters.append(value)
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             f"select {_COLUMNS} from automations a where {' and '.join(conditions)} order by a.id desc limit %s",
             [*parameters, limit],
         )
 
 
-def one(workspace_id: str, automation_id: str) -> Row | None:
+def find(workspace_id: str, automation_id: str) -> Row | None:
     """One automation with `definition` (the published one), `draft` and `versions`, newest first."""
     with acting_as(workspace_id):
-        found = row(
+        row = fetch_row(
             f"select {_COLUMNS}, a.draft, v.definition from automations a "
             "left join workflow_versions v on v.id = a.version_id "
             "where a.workspace_id = %s and a.id = %s and a.deleted_at is null",
             (workspace_id, automation_id),
         )
-        if found is None:
+        if row is None:
             return None
-        found["versions"] = rows(
+        row["versions"] = fetch_rows(
             "select version, published_by, published_at from workflow_versions where automation_id = %s "
             "order by version desc",
             (automation_id,),
         )
-        found["in_flight"] = rows(
+        row["in_flight"] = fetch_rows(
             "select count(*) count from executions where automation_id = %s and finished_at is null", (automation_id,)
         )[0]["count"]
-        return found
+        return row
 
 
-def in_motion(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
+def fetch_card_data(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
     """By automation what its card shows beside its counters: its `trigger` as published, and `in_flight` executions.
     Tests are left out."""
     with acting_as(workspace_id):
-        found = rows(
+        rows = fetch_rows(
             """
             with flight as materialized (
                 -- One part for each status, because each has a small index of its own.
@@ -87,4 +87,4 @@ def in_motion(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row
             """,
             {"workspace": workspace_id, "ids": list(automation_ids)},
         )
-    return {one["id"]: one for one in found}
+    return {row["id"]: row for row in rows}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.contact import COLUMNS
-from models.database import Row, acting_as, rows
+from models.database import Row, acting_as, fetch_rows
 from models.ids import is_id
-from models.reports.filters import lowest_id
-from models.reports.search import prefix_query
+from models.reports.filters import build_lowest_id
+from models.reports.search import build_prefix_query
 
 
 @dataclass(frozen=True)
@@ -25,46 +25,46 @@ class ContactFilters:
     since: datetime | None = None
 
 
-def page(workspace_id: str, filters: ContactFilters, *, limit: int, before: str | None = None) -> list[Row]:
+def fetch_page(workspace_id: str, filters: ContactFilters, *, limit: int, before: str | None = None) -> list[Row]:
     """At most `limit` contacts, newest first, older than the one with id `before`."""
     q = (filters.q or "").strip() or None
-    found = {
+    parameters = {
         "q": q,
         "own": q if q and is_id(q) else None,
-        "words": q and prefix_query(q),
+        "words": q and build_prefix_query(q),
         "tag": filters.tag,
         "channel": filters.suppressed,
-        "lowest": filters.since and lowest_id(filters.since),
+        "lowest": filters.since and build_lowest_id(filters.since),
         "before": before,
         "limit": limit,
     }
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             f"select {COLUMNS} from contacts c where c.workspace_id = acting_workspace() and c.id = any(array("
             "select find_contacts(%(q)s, %(own)s::uuid, to_tsquery('simple', %(words)s), %(tag)s, %(channel)s, "
             "%(lowest)s::uuid, %(before)s::uuid, %(limit)s))) order by c.id desc",
-            found,
+            parameters,
         )
 
 
-def named(workspace_id: str, contact_ids: Sequence[str]) -> list[Row]:
+def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[Row]:
     """Those of these contacts that are there, newest first."""
     if not contact_ids:
         return []
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             f"select {COLUMNS} from contacts c where c.workspace_id = acting_workspace() and c.id = any(%s::uuid[]) "
             "and c.deleted_at is null order by c.id desc",
             (list(contact_ids),),
         )
 
 
-def conversation(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
+def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
     """The newest messages of both directions with one contact, oldest first: `direction` (in, out), channel, kind,
     subject, text, at, `status` and `edited` or `deleted`; of ours the execution, its automation's name, and whether it
     went to the sandbox. Tests are left out."""
     with acting_as(workspace_id):
-        found = rows(
+        rows = fetch_rows(
             """
             (select 'in' as direction, channel, kind, null as subject, text, at, null as status,
                 edited_at is not null as edited, deleted_at is not null as deleted, null::uuid as execution_id,
@@ -82,14 +82,14 @@ def conversation(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
             """,
             {"workspace": workspace_id, "contact": contact_id, "limit": limit},
         )
-    return found[::-1]
+    return rows[::-1]
 
 
-def in_flight(workspace_id: str, contact_id: str) -> int:
+def count_in_flight(workspace_id: str, contact_id: str) -> int:
     """How many executions of the contact are not finished."""
     with acting_as(workspace_id):
         return int(
-            rows(
+            fetch_rows(
                 "select count(*) count from executions where workspace_id = %s and contact_id = %s "
                 "and finished_at is null",
                 (workspace_id, contact_id),

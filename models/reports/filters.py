@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.ids import is_id
-from models.reports.search import prefix_query
+from models.reports.search import build_prefix_query
 
 #: How far the time in an id may be from the time on its row: clocks of two machines differ.
-_SLACK = timedelta(minutes=10)
+_CLOCK_SKEW = timedelta(minutes=10)
 _SENT_SINCE = (
     "e.id in (select h.execution_id from stage_history h "
     "where h.workspace_id = e.workspace_id and h.stage = 'sent' and h.entered_at >= %s)"
@@ -21,7 +21,7 @@ _IN_FLIGHT = (
     "e.finished_at is null and e.status in ('pending', 'running', 'waiting') "
     "and e.automation_id in (select a.id from automations a where a.workspace_id = e.workspace_id)"
 )
-_AT_THE_END = ("completed", "failed", "skipped")
+_FINAL_STAGES = ("completed", "failed", "skipped")
 _IN_REVIEW = "e.status = 'waiting' and e.waiting_for = 'review'"
 _NOT_IN_REVIEW = "(e.status <> 'waiting' or e.waiting_for is distinct from 'review')"
 
@@ -48,38 +48,38 @@ class ExecutionFilters:
     in_flight: bool | None = None
     review: bool | None = None
 
-    def where(self) -> tuple[str, list[Any]]:
+    def build_where(self) -> tuple[str, list[Any]]:
         """A condition on `executions e` within the acting workspace, and its parameters."""
-        conditions = self._told()
+        conditions = self._build_flag_conditions()
         parameters: list[Any] = []
-        for condition, given in self._plain():
-            if given is not None:
+        for condition, value in self._list_value_conditions():
+            if value is not None:
                 conditions.append(condition)
-                parameters.append(given)
+                parameters.append(value)
         if self.q:
-            condition, given = _matching(self.q)
+            condition, value = _build_text_condition(self.q)
             conditions.append(condition)
-            parameters.extend(given)
+            parameters.extend(value)
         return " and ".join(conditions) or "true", parameters
 
     @property
     def words(self) -> str | None:
         """What `q` asks of contacts' names and addresses, as a full text query; None where it asks nothing of them."""
-        return prefix_query(self.q) if self.q and not is_id(self.q) else None
+        return build_prefix_query(self.q) if self.q and not is_id(self.q) else None
 
-    def _told(self) -> list[str]:
+    def _build_flag_conditions(self) -> list[str]:
         """Conditions that need no parameter."""
-        is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _AT_THE_END)
-        told = [_IN_FLIGHT] if is_in_flight and not self.status else []
+        is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _FINAL_STAGES)
+        conditions = [_IN_FLIGHT] if is_in_flight and not self.status else []
         if self.in_flight is not None:
-            told.append(f"e.finished_at is {'' if self.in_flight else 'not '}null")
+            conditions.append(f"e.finished_at is {'' if self.in_flight else 'not '}null")
         if self.outcome_unknown is not None:
-            told.append(f"e.error_class {'=' if self.outcome_unknown else 'is distinct from'} 'unknown_outcome'")
+            conditions.append(f"e.error_class {'=' if self.outcome_unknown else 'is distinct from'} 'unknown_outcome'")
         if self.review is not None:
-            told.append(_IN_REVIEW if self.review else _NOT_IN_REVIEW)
-        return told
+            conditions.append(_IN_REVIEW if self.review else _NOT_IN_REVIEW)
+        return conditions
 
-    def _plain(self) -> list[tuple[str, Any]]:
+    def _list_value_conditions(self) -> list[tuple[str, Any]]:
         # Ids grow with time: a bound on them lets the newest-first index begin and end at the right place.
         return [
             ("e.automation_id = %s", self.automation_id),
@@ -90,15 +90,15 @@ class ExecutionFilters:
             ("e.error_class = %s", self.error_class),
             ("e.test = %s", self.test),
             ("e.created_at >= %s", self.since),
-            ("e.id >= %s", self.since and lowest_id(self.since - _SLACK)),
+            ("e.id >= %s", self.since and build_lowest_id(self.since - _CLOCK_SKEW)),
             ("e.created_at < %s", self.until),
-            ("e.id < %s", self.until and lowest_id(self.until + _SLACK)),
+            ("e.id < %s", self.until and build_lowest_id(self.until + _CLOCK_SKEW)),
             (_SENT_SINCE, self.sent_since),
         ]
 
     def as_json(self) -> dict[str, Any]:
         """The filters that are given, by the API's names."""
-        named = {
+        values = {
             "automationId": self.automation_id,
             "status": self.status,
             "stage": self.stage,
@@ -113,13 +113,13 @@ class ExecutionFilters:
             "inFlight": self.in_flight,
             "review": self.review,
         }
-        return {name: given for name, given in named.items() if given is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
-def _matching(q: str) -> tuple[str, list[Any]]:
+def _build_text_condition(q: str) -> tuple[str, list[Any]]:
     if is_id(q):
         return "(e.id = %s or e.contact_id = %s)", [q, q]
-    words = prefix_query(q)
+    words = build_prefix_query(q)
     if words is None:
         return "false", []
     return (
@@ -127,7 +127,7 @@ def _matching(q: str) -> tuple[str, list[Any]]:
     )  # fmt: skip
 
 
-def lowest_id(moment: datetime) -> str:
+def build_lowest_id(moment: datetime) -> str:
     """The smallest id that could have been made at `moment`."""
     milliseconds = max(0, int(moment.astimezone(UTC).timestamp() * 1000))
     return str(uuid.UUID(int=(milliseconds & (2**48 - 1)) << 80))

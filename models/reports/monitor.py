@@ -12,50 +12,50 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from models.database import Row, acting_as, row
+from models.database import Row, acting_as, fetch_row
 from rules.stages import STAGES
 
 #: Contacts of one snapshot at most; and of these, so many that failed and rest, however much else is in motion.
-MOST_CONTACTS = 100
-MOST_FAILURES = 20
+MAX_CONTACTS = 100
+MAX_FAILURES = 20
 #: The trend of a stage: so many points, each of so many minutes.
 TREND_POINTS = 24
 TREND_MINUTES = 15
 #: The pace of the backlog is measured since its oldest contact might go on, over these seconds at least and at most.
-PACE_LEAST, PACE_MOST = 10, 600
+MIN_PACE_SECONDS, MAX_PACE_SECONDS = 10, 600
 
-_TIMES = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
+_TIME_FIELDS = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
 
 
-def snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Row | None:
+def fetch_snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Row | None:
     """`at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`), `contacts`
     (at most 100, those in motion first), `totals`, `skipped` by rule, and `backlog`; None where there is no such
     automation. `test` leaves out the tests, or all but them."""
-    return answer(workspace_id, _SNAPSHOT, automation=automation_id, test=test)
+    return run_snapshot_query(workspace_id, _SNAPSHOT, automation=automation_id, test=test)
 
 
-def answer(workspace_id: str, statement: str, **asked: Any) -> Row | None:
+def run_snapshot_query(workspace_id: str, statement: str, **parameters: Any) -> Row | None:
     """What a statement made of the parts below answers, put in order."""
     bounds = {
-        "most": MOST_CONTACTS, "failures": MOST_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
-        "pace_least": PACE_LEAST, "pace_most": PACE_MOST,
+        "most": MAX_CONTACTS, "failures": MAX_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
+        "pace_least": MIN_PACE_SECONDS, "pace_most": MAX_PACE_SECONDS,
     }  # fmt: skip
     with acting_as(workspace_id):
-        found = row(statement, {**bounds, "workspace": workspace_id, **asked})
-    if found is None:
+        row = fetch_row(statement, {**bounds, "workspace": workspace_id, **parameters})
+    if row is None:
         return None
     return {
-        "at": found["at"],
-        "automation": found["automation"],
-        "stages": _stages(found["counts"], found["averages"], found["trends"]),
-        "contacts": [_dated(one) for one in found["contacts"]],
-        "totals": found["totals"],
-        "skipped": found["skipped"],
-        "backlog": _backlog(found["backlog"], found["pace"]),
+        "at": row["at"],
+        "automation": row["automation"],
+        "stages": _build_stages(row["counts"], row["averages"], row["trends"]),
+        "contacts": [_parse_times(contact) for contact in row["contacts"]],
+        "totals": row["totals"],
+        "skipped": row["skipped"],
+        "backlog": _build_backlog(row["backlog"], row["pace"]),
     }
 
 
-def _stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
+def _build_stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
     """The ten stages in the order of the way, with a trend for each from the oldest point to the newest."""
     return [
         {
@@ -68,24 +68,24 @@ def _stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Ma
     ]
 
 
-def _dated(contact: Row) -> Row:
+def _parse_times(contact: Row) -> Row:
     """A contact as PostgreSQL's JSON has it, with its times as times."""
-    for name in _TIMES:
+    for name in _TIME_FIELDS:
         if contact.get(name) is not None:
             contact[name] = datetime.fromisoformat(contact[name])
     return contact
 
 
-def _backlog(count: int, pace: Mapping[str, float]) -> Row:
+def _build_backlog(count: int, pace: Mapping[str, float]) -> Row:
     """How many are on their way, how many a minute arrived of late, over how many seconds that was measured, and how
     long the rest takes at that pace: None where nobody can tell, because nothing arrived."""
-    moves, over = (pace["moves"], pace["seconds"]) if pace["moves"] else (pace["most_moves"], PACE_MOST)
-    a_minute = 60 * moves / over
+    moves, seconds = (pace["moves"], pace["seconds"]) if pace["moves"] else (pace["most_moves"], MAX_PACE_SECONDS)
+    per_minute = 60 * moves / seconds
     return {
         "count": count,
-        "a_minute": round(a_minute, 2),
-        "measured_seconds": round(over),
-        "seconds": round(60 * count / a_minute, 1) if count and moves else None,
+        "a_minute": round(per_minute, 2),
+        "measured_seconds": round(seconds),
+        "seconds": round(60 * count / per_minute, 1) if count and moves else None,
     }
 
 
@@ -127,7 +127,7 @@ MOVES = """
     where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
 """
 #: How many stand where: of `flight` and `failures` row by row, of what else came to rest by its moves.
-COUNTED = """
+STAGE_COUNTS = """
     select stage, sum(count)::integer as count from (
         select stage, count(*) as count from flight group by 1
         union all select 'failed', count(*) from failures
@@ -135,7 +135,7 @@ COUNTED = """
     ) parts group by 1
 """
 #: Those who came to rest lately, other than by a failure.
-RESTED = """
+FINISHED = """
     select h.execution_id as id, h.stage, h.entered_at as at
     from bounds b join stage_history h on h.entered_at > b.since and h.entered_at <= b.until
     where h.automation_id = %(automation)s and h.stage in ('completed', 'skipped')
@@ -197,18 +197,18 @@ with bounds as materialized (
     from bounds b join executions e on e.finished_at > b.since
     where e.automation_id = %(automation)s and e.status = 'failed'
         and (%(test)s::boolean is null or e.test = %(test)s)
-), counted as materialized ({COUNTED}), moving as (
+), counted as materialized ({STAGE_COUNTS}), moving as (
     select f.id, row_number() over (order by f.status = 'running' desc,
         case when f.status = 'running' then f.stage_since end desc, f.due_at, f.id) as place
     from flight f order by 2 limit %(most)s - (select least(count(*), %(failures)s) from failures)
 ), rested as (
     (select id, at, true as failed from failures order by 2 desc limit %(failures)s)
-    union all (select id, at, false from ({RESTED}) r)
+    union all (select id, at, false from ({FINISHED}) r)
 ), shown as materialized (
     -- Those in motion, then the rest by when it came to rest; a failure is never crowded out.
     select id, place from moving
     union all select id, place from (
-        select r.id, {MOST_CONTACTS} + row_number() over (order by r.at desc) as place,
+        select r.id, {MAX_CONTACTS} + row_number() over (order by r.at desc) as place,
             row_number() over (order by r.failed desc, r.at desc) as urgency
         from rested r
     ) ranked where urgency <= %(most)s - (select count(*) from moving)

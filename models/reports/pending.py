@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from models.database import Row, acting_as, rows
+from models.database import Row, acting_as, fetch_rows
 
 
-def due(workspace_id: str, limit: int) -> list[Row]:
+def list_due(workspace_id: str, limit: int) -> list[Row]:
     """At most `limit` executions of a workspace that are due: id, automation_name, contact_name, status, stage, queue,
     due_at, and overdue_seconds."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             """
             select e.id, e.automation_id, a.name automation_name, e.contact_id,
                 nullif(trim(concat_ws(' ', c.first_name, c.last_name)), '') contact_name, e.status, e.stage, e.queue,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.database import acting_as, row, rows
+from models.database import acting_as, fetch_row, fetch_rows
 from rules.retries import MAX_RETRIES
 
 #: How far back the numbers look.
@@ -17,12 +17,12 @@ _RECENT = """
 """
 
 
-def statistics(workspace_id: str) -> dict[str, Any]:
+def fetch_statistics(workspace_id: str) -> dict[str, Any]:
     """Of the last 30 days' executions, tests left out: `attempted` (tried again at least once), of these `succeeded`,
     `failed` (at rest) and `exhausted` (at rest with every retry used), `pending` (waiting for a retry),
     `success_rate` (0 to 1 of those that ended; None when none did), and `by_error_class` the failed tries of steps."""
     with acting_as(workspace_id):
-        counted = row(
+        counts = fetch_row(
             f"""
             select count(*) filter (where e.attempt > 1) attempted,
                 count(*) filter (where e.attempt > 1 and e.status = 'succeeded') succeeded,
@@ -33,7 +33,7 @@ def statistics(workspace_id: str) -> dict[str, Any]:
             """,
             (MAX_RETRIES, workspace_id, DAYS),
         )
-        classes = rows(
+        classes = fetch_rows(
             f"""
             select failure ->> 'class' error_class, count(*) tries,
                 count(distinct (s.execution_id, s.step_id)) filter (where s.status = 'succeeded') recovered
@@ -43,12 +43,12 @@ def statistics(workspace_id: str) -> dict[str, Any]:
             """,
             (workspace_id, DAYS),
         )
-    assert counted is not None
-    ended = counted["succeeded"] + counted["failed"]
+    assert counts is not None
+    ended = counts["succeeded"] + counts["failed"]
     return {
-        **counted,
-        "success_rate": round(counted["succeeded"] / ended, 4) if ended else None,
+        **counts,
+        "success_rate": round(counts["succeeded"] / ended, 4) if ended else None,
         "by_error_class": {
-            one["error_class"]: {"tries": one["tries"], "recovered": one["recovered"]} for one in classes
+            row["error_class"]: {"tries": row["tries"], "recovered": row["recovered"]} for row in classes
         },
     }

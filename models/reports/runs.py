@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import clock
-from models.database import Row, acting_as, rows, value
-from rules.runs import hours_until
+from models.database import Row, acting_as, fetch_rows, fetch_value
+from rules.runs import build_hourly_counts
 
 #: A page is looked for among so many days first: to plan a look at all ninety takes longer than the look.
-_NEAR, _AHEAD = timedelta(days=7), timedelta(days=1)
+_RECENT_WINDOW, _CLOCK_SKEW = timedelta(days=7), timedelta(days=1)
 
 #: An id that no row has.
-NOBODY = "00000000-0000-0000-0000-000000000000"
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 
 # Without a function in the bounds: row security would have each row of two hours read, to be compared afterwards.
 _LAST_DAY = """
@@ -26,25 +26,25 @@ _LAST_DAY = """
 """
 
 
-def last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
+def fetch_last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
     """By automation: `last24_hours`, exactly, and `hours`, runs in each hour of the clock, the oldest of 24 first."""
     with acting_as(workspace_id):
-        now = value("select beckon_now()")
-        found = rows(_LAST_DAY, _given(workspace_id, automation_ids, now))
-    present = int(now.timestamp()) // 3600
-    day = {}
-    for one in found:
-        hours = hours_until(present, one["hourly_runs"], one["newest_run_hour"])
-        day[one["id"]] = {"last24_hours": sum(hours) + one["first_hour"], "hours": hours}
-    return day
+        now = fetch_value("select beckon_now()")
+        rows = fetch_rows(_LAST_DAY, _build_last_day_parameters(workspace_id, automation_ids, now))
+    current_hour = int(now.timestamp()) // 3600
+    last_day = {}
+    for row in rows:
+        hours = build_hourly_counts(current_hour, row["hourly_runs"], row["newest_run_hour"])
+        last_day[row["id"]] = {"last24_hours": sum(hours) + row["first_hour"], "hours": hours}
+    return last_day
 
 
 def explain_last_day() -> list[Row]:
     """The plan of the same, line by line, for some workspace."""
-    return rows(f"explain {_LAST_DAY}", _given(NOBODY, [NOBODY], clock.now()))
+    return fetch_rows(f"explain {_LAST_DAY}", _build_last_day_parameters(NIL_UUID, [NIL_UUID], clock.now()))
 
 
-def _given(workspace_id: str, automation_ids: Sequence[str], now: datetime) -> dict[str, object]:
+def _build_last_day_parameters(workspace_id: str, automation_ids: Sequence[str], now: datetime) -> dict[str, object]:
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     return {
         "workspace": workspace_id,
@@ -54,7 +54,7 @@ def _given(workspace_id: str, automation_ids: Sequence[str], now: datetime) -> d
     }
 
 
-def page(
+def fetch_page(
     workspace_id: str,
     automation_id: str,
     *,
@@ -66,25 +66,25 @@ def page(
 ) -> list[Row]:
     """At most `limit` runs, the newest first, older than the one at `before` (its time and id): `id`, `contact_id`,
     `contact_name`, `execution_id`, `kind`, `at`. `until` itself is not included."""
-    given: list[tuple[str, object]] = [("r.kind = %s", kind), ("r.at >= %s", since), ("r.at < %s", until)]
+    filters: list[tuple[str, object]] = [("r.kind = %s", kind), ("r.at >= %s", since), ("r.at < %s", until)]
     if before is not None:
         # The time once more by itself, because only that tells the planner which days it needs.
-        given += [("r.at <= %s", before[0]), ("(r.at, r.id) < (%s, %s)", before)]
-    newest = min(one for one in (clock.now(), until, before and before[0]) if one)
-    near = [("r.at >= %s", newest - _NEAR), ("r.at < %s", newest + _AHEAD)]
+        filters += [("r.at <= %s", before[0]), ("(r.at, r.id) < (%s, %s)", before)]
+    newest = min(moment for moment in (clock.now(), until, before and before[0]) if moment)
+    recent = [("r.at >= %s", newest - _RECENT_WINDOW), ("r.at < %s", newest + _CLOCK_SKEW)]
     with acting_as(workspace_id):
-        found = _page(workspace_id, automation_id, limit, [*given, *near])
-        return found if len(found) == limit else _page(workspace_id, automation_id, limit, given)
+        rows = _fetch_page(workspace_id, automation_id, limit, [*filters, *recent])
+        return rows if len(rows) == limit else _fetch_page(workspace_id, automation_id, limit, filters)
 
 
-def _page(workspace_id: str, automation_id: str, limit: int, given: Sequence[tuple[str, object]]) -> list[Row]:
+def _fetch_page(workspace_id: str, automation_id: str, limit: int, filters: Sequence[tuple[str, object]]) -> list[Row]:
     conditions = ["r.workspace_id = %s", "r.automation_id = %s"]
     parameters: list[object] = [workspace_id, automation_id]
-    for condition, wanted in given:
-        if wanted is not None:
+    for condition, value in filters:
+        if value is not None:
             conditions.append(condition)
-            parameters += wanted if isinstance(wanted, tuple) else [wanted]
-    return rows(
+            parameters += value if isinstance(value, tuple) else [value]
+    return fetch_rows(
         f"""
         with found as materialized (
             select r.id, r.contact_id, r.execution_id, r.kind, r.at from automation_runs r
@@ -100,13 +100,13 @@ def _page(workspace_id: str, automation_id: str, limit: int, given: Sequence[tup
     )
 
 
-def series(
+def fetch_series(
     workspace_id: str, automation_id: str, by: str, since: datetime, until: datetime, kind: str | None = None
 ) -> list[Row]:
     """Runs in every hour or day (in UTC) from that of `since` up to `until`, empty ones too: `at`, when it began,
     `count`, and `kinds`, how many of each that there were."""
     with acting_as(workspace_id):
-        return rows(
+        return fetch_rows(
             """
             with spans as (
                 select generate_series(date_trunc(%(by)s, %(since)s), %(until)s - interval '1 microsecond',

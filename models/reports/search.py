@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 #: More words than this narrow nothing down.
-_MOST_WORDS = 10
+_MAX_WORDS = 10
 
 
-def prefix_query(text: str) -> str | None:
+def build_prefix_query(text: str) -> str | None:
     """`ada by` as `ada:* & by:*` for to_tsquery('simple', …); None where there is no word to look for."""
-    words = re.findall(r"\w+", text.lower())[:_MOST_WORDS]
+    words = re.findall(r"\w+", text.lower())[:_MAX_WORDS]
     return " & ".join(f"{word}:*" for word in words) or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from models.database import Row, acting_as, row
+from models.database import Row, acting_as, fetch_row
 from models.reports.filters import ExecutionFilters
 
 PENDING = ExecutionFilters(status="pending", test=False)
@@ -39,17 +39,17 @@ class Summary:
     review: int = 0
 
 
-def skipped_since(midnight: datetime) -> ExecutionFilters:
+def build_skipped_filters(midnight: datetime) -> ExecutionFilters:
     """What the number of the skipped counts."""
     return ExecutionFilters(status="skipped", test=False, since=midnight)
 
 
-def sent_since(midnight: datetime) -> ExecutionFilters:
+def build_sent_filters(midnight: datetime) -> ExecutionFilters:
     """What the number of the sent counts."""
     return ExecutionFilters(test=False, sent_since=midnight)
 
 
-def summary(workspace_id: str, midnight: datetime) -> Summary:
+def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
     """The numbers now, for the workspace's day that began at `midnight`."""
     with acting_as(workspace_id):
         pending = _count(workspace_id, PENDING, "min(e.created_at) at")
@@ -58,39 +58,39 @@ def summary(workspace_id: str, midnight: datetime) -> Summary:
         review = _count(workspace_id, REVIEW)
         failed = _count(workspace_id, FAILED, "max(e.finished_at) at")
         unknown = _count(workspace_id, UNKNOWN)
-        skipped = _count(workspace_id, skipped_since(midnight))
-        mostly = _mostly(workspace_id, skipped_since(midnight)) if skipped["count"] else None
-        sent = _sent(workspace_id, midnight)
+        skipped = _count(workspace_id, build_skipped_filters(midnight))
+        top_skip_rule = _find_top_skip_rule(workspace_id, build_skipped_filters(midnight)) if skipped["count"] else None
+        sent = _count_sent(workspace_id, midnight)
     return Summary(
         pending["count"], pending["at"], running["count"], waiting["count"], waiting["at"], sent,
-        failed["count"], failed["at"], skipped["count"], mostly, unknown["count"],
+        failed["count"], failed["at"], skipped["count"], top_skip_rule, unknown["count"],
         review["count"],
     )  # fmt: skip
 
 
-def _count(workspace_id: str, filters: ExecutionFilters, also: str = "null at") -> Row:
-    where, parameters = filters.where()
-    found = row(
-        f"select count(*) count, {also} from executions e where e.workspace_id = %s and {where}",
+def _count(workspace_id: str, filters: ExecutionFilters, extra_column: str = "null at") -> Row:
+    where, parameters = filters.build_where()
+    row = fetch_row(
+        f"select count(*) count, {extra_column} from executions e where e.workspace_id = %s and {where}",
         [workspace_id, *parameters],
     )
-    assert found is not None
-    return found
+    assert row is not None
+    return row
 
 
-def _mostly(workspace_id: str, filters: ExecutionFilters) -> Row | None:
-    where, parameters = filters.where()
-    return row(
+def _find_top_skip_rule(workspace_id: str, filters: ExecutionFilters) -> Row | None:
+    where, parameters = filters.build_where()
+    return fetch_row(
         f"select e.skipped_rule rule, count(*) count from executions e where e.workspace_id = %s and {where} "
         "group by 1 order by 2 desc, 1 limit 1",
         [workspace_id, *parameters],
     )
 
 
-def _sent(workspace_id: str, midnight: datetime) -> int:
-    found = row(
+def _count_sent(workspace_id: str, midnight: datetime) -> int:
+    row = fetch_row(
         "select count(*) count from (select distinct h.execution_id from stage_history h "
         "where h.workspace_id = %s and h.entered_at >= %s and h.stage = 'sent' and not h.test) sent",
         (workspace_id, midnight),
     )
-    return int(found["count"]) if found else 0
+    return int(row["count"]) if row else 0

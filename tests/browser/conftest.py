@@ -18,11 +18,11 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from tests.dashboard.cast import PASSWORD, Producer
-from tests.dashboard.conftest import alice, app, cast, charlie, client, told
+from tests.dashboard.conftest import alice, app, charlie, client, config, workspaces
+from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import add_person
 
-__all__ = ["alice", "app", "cast", "charlie", "client", "told"]
+__all__ = ["alice", "app", "charlie", "client", "config", "workspaces"]
 
 # A page refreshes every five seconds, and a machine may be busy.
 expect.set_options(timeout=20_000)
@@ -34,15 +34,15 @@ DESKTOP = {"width": 1440, "height": 940}
 PHONE = {"width": 390, "height": 844}
 
 
-def _chromium() -> str | None:
-    told_path = os.environ.get("TEST_CHROMIUM")
-    return told_path or next((path for name in NAMES if (path := shutil.which(name))), None)
+def _find_chromium() -> str | None:
+    configured_path = os.environ.get("TEST_CHROMIUM")
+    return configured_path or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser; each test has a context of its own in it."""
-    path = _chromium()
+    path = _find_chromium()
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium, or set TEST_CHROMIUM to one")
     with sync_playwright() as playwright:
@@ -51,15 +51,15 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _files_read_whole(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+def _buffer_static_files(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     """Static files are read and closed before they are sent: werkzeug's server leaves open what a browser that goes
     away in the middle did not want any more."""
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer = app(environ, start_response)
+        response = app(environ, start_response)
         if not environ["PATH_INFO"].startswith("/static/"):
-            return answer
-        with closing(answer) as parts:  # type: ignore[type-var]
+            return response
+        with closing(response) as parts:  # type: ignore[type-var]
             return [b"".join(parts)]
 
     return serve
@@ -68,7 +68,7 @@ def _files_read_whole(app: flask.Flask) -> Callable[[dict[str, Any], Any], Itera
 @pytest.fixture
 def address(app: flask.Flask) -> Iterator[str]:
     """Where the dashboard is served."""
-    server = make_server("127.0.0.1", 0, _files_read_whole(app), threaded=True)
+    server = make_server("127.0.0.1", 0, _buffer_static_files(app), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -87,16 +87,16 @@ class Visitor:
 
     def listen(self) -> None:
         """Note every console message, every error, and every answer that is not a good one."""
-        self.page.on("console", self._said)
+        self.page.on("console", self._record_console_message)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("response", self._answered)
+        self.page.on("response", self._record_failed_response)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _record_console_message(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"{message.type}: {message.text}")
 
-    def _answered(self, answer: Response) -> None:
-        if answer.status >= 400:
-            self.complaints.append(f"{answer.status}: {answer.url}")
+    def _record_failed_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
 
     def go(self, path: str) -> Page:
         """Open a page of the dashboard."""
@@ -111,7 +111,7 @@ class Visitor:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url("**/automations")
 
-    def spills_over(self) -> bool:
+    def has_overflow(self) -> bool:
         """Whether the page is wider than the window."""
         root = self.page.locator("html")
         return bool(root.evaluate("element => element.scrollWidth > element.clientWidth"))
@@ -129,7 +129,7 @@ def visit(chromium: Browser, address: str, alice: Producer, role: str) -> Iterat
     add_person(alice.workspace_id, role)
     contexts, visitors = [], []
 
-    def arrive(viewport: dict[str, int] = DESKTOP, color_scheme: Any = "light") -> Visitor:
+    def open_visitor(viewport: dict[str, int] = DESKTOP, color_scheme: Any = "light") -> Visitor:
         context = chromium.new_context(viewport=viewport, color_scheme=color_scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         context.set_default_timeout(45_000)
         visitor = Visitor(context.new_page(), address)
@@ -139,7 +139,7 @@ def visit(chromium: Browser, address: str, alice: Producer, role: str) -> Iterat
         visitor.sign_in()
         return visitor
 
-    yield arrive
+    yield open_visitor
     for context in contexts:
         context.close()
-    assert [one for visitor in visitors for one in visitor.complaints] == []
+    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.dashboard.cast import Producer, definition
+from tests.dashboard.producers import Producer, definition
 
 #: One browser in one process, and time for a machine that is busy.
 pytestmark = pytest.mark.timeout(120)
@@ -28,26 +28,30 @@ def test_an_automation_is_made_from_a_start_and_judged_while_it_is_written(visit
     expect(problems).to_be_visible()
     page.get_by_role("button", name="Publish").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome by e-mail")
-    assert [one["name"] for one in alice.get(alice.automations).json["automations"]] == ["Welcome by e-mail"]
+    assert [automation["name"] for automation in alice.get(alice.automations).json["automations"]] == [
+        "Welcome by e-mail"
+    ]
 
 
 def test_an_edit_from_the_card_becomes_the_next_version(visit: Any, alice: Producer) -> None:
-    made = alice.create()
+    automation = alice.create()
     page = visit().page
     page.get_by_role("link", name="Edit Welcome").click()
     text = page.get_by_label("Definition, in YAML or JSON")
     text.fill(text.input_value().replace("Hello there", "Good morning"))
     page.get_by_role("button", name="Publish version 2").click()
     expect(page.get_by_text("is published. What is in flight stays")).to_be_visible()
-    found = alice.get(f"{alice.automations}/{made['id']}").json["automation"]
-    assert found["definition"]["steps"][0]["with"]["body"] == "Good morning"
+    updated = alice.get(f"{alice.automations}/{automation['id']}").json["automation"]
+    assert updated["definition"]["steps"][0]["with"]["body"] == "Good morning"
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_of_the_form_fits(visit: Any, alice: Producer, viewport: dict[str, int]) -> None:
-    made = alice.create(name="without-a-break" * 12, definition=definition(where="payload.x == '" + "y" * 300 + "'"))
+    automation = alice.create(
+        name="without-a-break" * 12, definition=definition(where="payload.x == '" + "y" * 300 + "'")
+    )
     visitor = visit(viewport)
-    for path in ("/automations/new", "/automations/new?start=empty", f"/automations/{made['id']}/edit"):
+    for path in ("/automations/new", "/automations/new?start=empty", f"/automations/{automation['id']}/edit"):
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        assert not visitor.spills_over(), path
+        assert not visitor.has_overflow(), path

@@ -11,16 +11,16 @@ from playwright.sync_api import expect
 from models import suppression
 from models.audit import SYSTEM
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
 
 #: One browser in one process, and time for a machine that is busy.
 pytestmark = pytest.mark.timeout(120)
 
 
 def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Producer) -> None:
-    stories.contact(alice, "Ada", tags=["lead"])
-    stories.contact(alice, "Grace")
+    example_executions.create_contact(alice, "Ada", tags=["lead"])
+    example_executions.create_contact(alice, "Grace")
     page = visit().page
     page.get_by_role("navigation", name="Places", exact=True).get_by_role("link", name="Contacts").click()
     # With its scripts, which listen to the keyboard.
@@ -37,7 +37,7 @@ def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Prod
 
 
 def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", attributes={"seats": 3})
+    ada = example_executions.create_contact(alice, "Ada", attributes={"seats": 3})
     page = visit().go(f"/contacts/{ada}")
     page.locator("html").evaluate("element => { element.dataset.seen = 'before' }")
     page.get_by_role("link", name="Edit").click()
@@ -50,7 +50,7 @@ def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> Non
 
 
 def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
-    page = visit().go(f"/contacts/{stories.contact(alice, 'Ada')}")
+    page = visit().go(f"/contacts/{example_executions.create_contact(alice, 'Ada')}")
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Last name").fill("Byron")
     page.get_by_role("link", name="Leave as it was").click()
@@ -59,29 +59,31 @@ def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
 
 
 def test_a_suppression_is_lifted_after_a_question(visit: Any, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", email="ada@example.com")
+    ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
     page = visit().go(f"/contacts/{ada}")
     page.get_by_role("link", name="Lift the suppression of E-mail").click()
     page.get_by_role("button", name="Lift the suppression").click()
     expect(page.get_by_text("E-mail may be used again.")).to_be_visible()
-    assert suppression.of_contact(alice.workspace_id, ada) == []
+    assert suppression.list_for_contact(alice.workspace_id, ada) == []
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_fits_and_names_what_can_be_used(visit: Any, alice: Producer, viewport: dict[str, int]) -> None:
     long = "without-a-break" * 12
-    ada = stories.contact(alice, "Ada", last_name=long, email="ada@example.com", tags=[long[:60]] * 1, username=long,
-                          attributes={"x": long})  # fmt: skip
+    ada = example_executions.create_contact(
+        alice, "Ada", last_name=long, email="ada@example.com", tags=[long[:60]] * 1, username=long,
+        attributes={"x": long},
+    )  # fmt: skip
     visitor = visit(viewport)
     for path in ("/contacts", "/contacts/new", f"/contacts/{ada}", f"/contacts/{ada}?edit", f"/contacts/{ada}/delete",
                  f"/contacts/{ada}/channels/email", "/contacts?q=nobody"):  # fmt: skip
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        assert not visitor.spills_over(), path
+        assert not visitor.has_overflow(), path
         for kind in ("button", "link", "textbox", "combobox", "searchbox"):
-            for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
-                expect(one).to_have_accessible_name(re.compile(r"\S"))
+            for control in page.get_by_role(kind).all():  # type: ignore[arg-type]
+                expect(control).to_have_accessible_name(re.compile(r"\S"))
 
 
 def test_a_list_is_imported_after_its_preview(visit: Any, alice: Producer) -> None:

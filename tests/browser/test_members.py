@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visitor
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
 from tests.dashboard.test_access import add_person
 from tests.dashboard.test_account_page import join
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def invited(alice: Producer, address: str, email: str = "dora@example.com") -> str:
+def invite(alice: Producer, address: str, email: str = "dora@example.com") -> str:
     """The link that the inviter sees, at the address where the dashboard is served."""
     url = alice.post("/api/invitations", {"email": email, "role": "operator"}).json["invitation"]["url"]
     return str(url).replace("http://localhost", address)
@@ -35,22 +35,22 @@ def stranger(chromium: Any, address: str) -> Any:
 
 def test_a_person_creates_an_account_by_a_link(stranger: Visitor, alice: Producer, address: str) -> None:
     page = stranger.page
-    page.goto(invited(alice, address))
-    assert not stranger.spills_over()
+    page.goto(invite(alice, address))
+    assert not stranger.has_overflow()
     form = page.get_by_role("form", name="Create account")
     form.get_by_label("Name").fill("Dora")
     form.get_by_label("Password").fill("unrelated lamp thursday rain")
     form.get_by_role("button", name="Create account").click()
     page.wait_for_url("**/automations")
-    assert [each["name"] for each in alice.get("/api/members").json["members"]] == ["Dora"]
+    assert [member["name"] for member in alice.get("/api/members").json["members"]] == ["Dora"]
 
 
 def test_a_person_who_is_signed_in_accepts_by_one_button(
     visit: Any, alice: Producer, charlie: Producer, address: str
 ) -> None:
     visitor = visit()
-    answer = charlie.post("/api/invitations", {"email": "robert@example.com", "role": "viewer"})
-    visitor.page.goto(answer.json["invitation"]["url"].replace("http://localhost", address))
+    response = charlie.post("/api/invitations", {"email": "robert@example.com", "role": "viewer"})
+    visitor.page.goto(response.json["invitation"]["url"].replace("http://localhost", address))
     visitor.page.get_by_role("button", name="Accept as bob@example.com").click()
     visitor.page.wait_for_url("**/automations")
     expect(visitor.page.locator(".own .who strong")).to_have_text("Charlie's shop")
@@ -71,7 +71,7 @@ def test_the_workspace_is_switched_in_the_account_menu(
     page.wait_for_url("**/automations")
     page.goto(visitor.address + "/account")
     expect(page.get_by_role("button", name="Switch to Alice's shop")).to_be_visible()
-    assert not visitor.spills_over()
+    assert not visitor.has_overflow()
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
@@ -89,7 +89,7 @@ def test_an_owner_invites_changes_a_role_and_removes(
     page.locator('form[action="/settings/invitations"] select').select_option("operator")
     page.get_by_role("button", name="Invite person").click()
     expect(page.locator("pre")).to_have_text(re.compile(r"/invitations/[\w-]{43}$"))
-    assert not visitor.spills_over()
+    assert not visitor.has_overflow()
     row = page.locator("li").filter(has_text="viewer@example.com")
     row.get_by_role("combobox").select_option("operator")
     row.get_by_role("button", name="Change role").click()
@@ -97,6 +97,6 @@ def test_an_owner_invites_changes_a_role_and_removes(
     row.get_by_role("link", name="Remove").click()
     page.get_by_role("button", name="Remove member").click()
     expect(page.get_by_role("status").filter(has_text="is removed")).to_be_visible()
-    assert not visitor.spills_over()
+    assert not visitor.has_overflow()
     assert visitor.complaints == []
     context.close()

@@ -8,14 +8,14 @@ from typing import Any
 
 import flask
 import pytest
-import walks
 from playwright.sync_api import Page, expect
 
 import clock
-from models.database import acting_as, changed
+from models.database import acting_as, execute
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.dashboard.cast import Producer
-from waiting import eventually
+from tests.dashboard.producers import Producer
+from tests.support import histories
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,129 +28,141 @@ TABLE = {
 
 
 @pytest.fixture
-def where(alice: Producer) -> tuple[str, str]:
+def target(alice: Producer) -> tuple[str, str]:
     """Alice's workspace and an automation in it."""
     return alice.workspace_id, alice.create(name="Comment follow-up")["id"]
 
 
-def monitor(where: tuple[str, str], query: str = "") -> str:
-    return f"/automations/{where[1]}/monitor{query}"
+def build_path(target: tuple[str, str], query: str = "") -> str:
+    return f"/automations/{target[1]}/monitor{query}"
 
 
-def row(page: Page, name: str) -> Any:
+def find_row(page: Page, name: str) -> Any:
     return page.locator(".standers > li").filter(has_text=name)
 
 
-def beat(page: Page) -> Any:
+def find_live_status(page: Page) -> Any:
     return page.locator(".beat")
 
 
-def fill(where: tuple[str, str]) -> None:
+def add_sample_contacts(target: tuple[str, str]) -> None:
     """The document's people, each at their stage."""
-    walks.walk(*where, "generating", name="John Doe", ago=8)
-    jane = walks.walk(*where, "ready_to_send", name="Jane Smith", ago=252,
-                      **walks.waiting(waiting_for="time", due_in=355))  # fmt: skip
-    walks.write(*where, jane, "Hi Jane, following up on the pricing question you left under our reel last week")
-    mike = walks.walk(*where, "ready_to_send", name="Mike Johnson", **walks.waiting(waiting_for="time", due_in=40))
-    walks.write(*where, mike, "Hi Mike, I noticed you were interested in the annual plan", generation_ms=1243)
-    walks.walk(
-        *where, "failed", name="Sarah Williams", ago=100, follow_up_count=2, error_class="rate_limit", attempt=2,
+    histories.insert_execution(*target, "generating", name="John Doe", ago=8)
+    jane = histories.insert_execution(*target, "ready_to_send", name="Jane Smith", ago=252,
+                      **histories.build_waiting_columns(waiting_for="time", due_in=355))  # fmt: skip
+    histories.insert_message(
+        *target, jane, "Hi Jane, following up on the pricing question you left under our reel last week"
+    )
+    mike = histories.insert_execution(
+        *target, "ready_to_send", name="Mike Johnson", **histories.build_waiting_columns(waiting_for="time", due_in=40)
+    )
+    histories.insert_message(
+        *target, mike, "Hi Mike, I noticed you were interested in the annual plan", generation_ms=1243
+    )
+    histories.insert_execution(
+        *target, "failed", name="Sarah Williams", ago=100, follow_up_count=2, error_class="rate_limit", attempt=2,
         error_message="Rate limit exceeded: Mailgun asks to wait 4 minutes.", status="waiting", waiting_for="retry",
         finished_at=None, due_at=clock.now(), next_retry_at=clock.now(),
     )  # fmt: skip
-    walks.walk(*where, "sent", name="Tom Brown", ago=30, follow_up_count=1, round=1,
-               **walks.waiting(waiting_for="follow_up", due_in=86_390))  # fmt: skip
-    walks.walk(*where, "eligible", name="Lena Fischer", **walks.waiting(waiting_for="window", due_in=2575))
-    rita = walks.walk(*where, "ready_to_send", name="Rita Read", **walks.waiting(waiting_for="review"))
-    walks.write(*where, rita, "Hi Rita, here is your offer", status="review")
-    walks.walk(*where, "failed", name="Ulf Unwell", ago=200)
-    walks.walk(*where, "queued", name="Noor Haddad", ago=5)
-    walks.walk(*where, "sending", name="Olu Adeyemi", test=True)
+    histories.insert_execution(*target, "sent", name="Tom Brown", ago=30, follow_up_count=1, round=1,
+               **histories.build_waiting_columns(waiting_for="follow_up", due_in=86_390))  # fmt: skip
+    histories.insert_execution(
+        *target, "eligible", name="Lena Fischer", **histories.build_waiting_columns(waiting_for="window", due_in=2575)
+    )
+    rita = histories.insert_execution(
+        *target, "ready_to_send", name="Rita Read", **histories.build_waiting_columns(waiting_for="review")
+    )
+    histories.insert_message(*target, rita, "Hi Rita, here is your offer", status="review")
+    histories.insert_execution(*target, "failed", name="Ulf Unwell", ago=200)
+    histories.insert_execution(*target, "queued", name="Noor Haddad", ago=5)
+    histories.insert_execution(*target, "sending", name="Olu Adeyemi", test=True)
     for number in range(6):
-        walks.walk(*where, "completed", name=f"Done {number}", ago=60 + 400 * number)
+        histories.insert_execution(*target, "completed", name=f"Done {number}", ago=60 + 400 * number)
     for number in range(3):
-        walks.walk(*where, "skipped", name=f"Night {number}", ago=90 + 700 * number)
+        histories.insert_execution(*target, "skipped", name=f"Night {number}", ago=90 + 700 * number)
 
 
-def followed(where: tuple[str, str]) -> None:
-    with acting_as(where[0]):
-        changed("update workflow_versions set definition = definition || "
+def add_follow_ups(target: tuple[str, str]) -> None:
+    with acting_as(target[0]):
+        execute("update workflow_versions set definition = definition || "
                 """'{"rules": {"follow_ups": {"max": 3, "every": "24h"}}}'""")  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", TABLE)
 def test_every_stage_of_the_document_has_its_card_its_pill_and_its_icon(
-    visit: Any, where: tuple[str, str], stage: str
+    visit: Any, target: tuple[str, str], stage: str
 ) -> None:
-    walks.walk(*where, stage, name="Ada Byron")
-    page = visit().go(monitor(where))
+    histories.insert_execution(*target, stage, name="Ada Byron")
+    page = visit().go(build_path(target))
     card = page.locator(f'.station[data-stage="{stage}"]')
     expect(card.locator("strong")).to_have_text("1")
     expect(card.locator(".title")).to_have_text(TABLE[stage])
-    expect(row(page, "Ada Byron").locator(".pill")).to_have_text(TABLE[stage])
-    expect(row(page, "Ada Byron").locator(".pill use")).to_have_attribute("href", re.compile(f"#{stage}$"))
+    expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text(TABLE[stage])
+    expect(find_row(page, "Ada Byron").locator(".pill use")).to_have_attribute("href", re.compile(f"#{stage}$"))
     expect(page.locator(".station strong").filter(has_text="1")).to_have_count(1)
 
 
-def test_it_shows_what_the_document_says_one_can_see(visit: Any, where: tuple[str, str]) -> None:
-    followed(where)
-    fill(where)
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
-    expect(row(page, "John Doe").locator(".says")).to_have_text("AI writing the message")
-    expect(row(page, "John Doe").locator(".since")).to_have_text(re.compile(r"^0:\d\d$"))
-    expect(row(page, "Jane Smith").locator(".next")).to_have_text("sends in 5 m")
-    expect(row(page, "Jane Smith").locator(".says")).to_contain_text("“Hi Jane, following up")
-    expect(row(page, "Mike Johnson").locator(".wrote")).to_have_text("1,243 ms")
-    expect(row(page, "Sarah Williams").locator(".says")).to_contain_text("Rate limit exceeded")
-    expect(row(page, "Sarah Williams").locator(".rounds")).to_have_text("2/3")
-    expect(row(page, "Tom Brown").locator(".rounds")).to_have_text("1/3")
-    expect(row(page, "Tom Brown").locator(".next")).to_contain_text("checks again in 23 h")
-    expect(row(page, "Lena Fischer").locator(".next")).to_have_text("opens in 42 m")
-    expect(row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
-    expect(row(page, "John Doe").locator(".badge")).to_be_hidden()
+def test_it_shows_what_the_document_says_one_can_see(visit: Any, target: tuple[str, str]) -> None:
+    add_follow_ups(target)
+    add_sample_contacts(target)
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    expect(find_row(page, "John Doe").locator(".says")).to_have_text("AI writing the message")
+    expect(find_row(page, "John Doe").locator(".since")).to_have_text(re.compile(r"^0:\d\d$"))
+    expect(find_row(page, "Jane Smith").locator(".next")).to_have_text("sends in 5 m")
+    expect(find_row(page, "Jane Smith").locator(".says")).to_contain_text("“Hi Jane, following up")
+    expect(find_row(page, "Mike Johnson").locator(".wrote")).to_have_text("1,243 ms")
+    expect(find_row(page, "Sarah Williams").locator(".says")).to_contain_text("Rate limit exceeded")
+    expect(find_row(page, "Sarah Williams").locator(".rounds")).to_have_text("2/3")
+    expect(find_row(page, "Tom Brown").locator(".rounds")).to_have_text("1/3")
+    expect(find_row(page, "Tom Brown").locator(".next")).to_contain_text("checks again in 23 h")
+    expect(find_row(page, "Lena Fischer").locator(".next")).to_have_text("opens in 42 m")
+    expect(find_row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
+    expect(find_row(page, "John Doe").locator(".badge")).to_be_hidden()
     expect(page.locator(".reasons li").first).to_contain_text("Outside hours")
     # What a person has to do is said where it is seen.
-    expect(row(page, "Rita Read").locator(".says")).to_have_text("“Hi Rita, here is your offer”")
-    expect(row(page, "Rita Read").locator(".next")).to_have_text("waits for a person's yes")
-    expect(row(page, "Ulf Unwell").locator(".says")).to_have_text("Network: No route to Mailgun.")
-    expect(row(page, "Ulf Unwell").locator(".next")).to_have_text("retry it when the provider answers")
+    expect(find_row(page, "Rita Read").locator(".says")).to_have_text("“Hi Rita, here is your offer”")
+    expect(find_row(page, "Rita Read").locator(".next")).to_have_text("waits for a person's yes")
+    expect(find_row(page, "Ulf Unwell").locator(".says")).to_have_text("Network: No route to Mailgun.")
+    expect(find_row(page, "Ulf Unwell").locator(".next")).to_have_text("retry it when the provider answers")
     # Three in motion may go on; some have come to their end of late.
     expect(page.locator('[data-fact="backlog"]')).to_have_text(re.compile(r"^≈ \d"))
     expect(page.locator('[data-fact="backlog-words"]')).to_contain_text("at the pace of the last ")
     expect(page.get_by_text("7 sent, 3 skipped, 1 failed")).to_be_visible()
 
 
-def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, where: tuple[str, str]) -> None:
-    one = walks.walk(*where, "generating", name="John Doe")
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
-    row(page, "John Doe").evaluate("node => { node.dataset.mark = 'same' }")
-    with acting_as(where[0]):
-        changed("update executions set stage = 'ready_to_send', stage_since = %s where id = %s", (clock.now(), one))
-    expect(row(page, "John Doe").locator(".pill")).to_have_text("Ready")
-    assert row(page, "John Doe").get_attribute("data-mark") == "same"
+def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, target: tuple[str, str]) -> None:
+    execution_id = histories.insert_execution(*target, "generating", name="John Doe")
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    find_row(page, "John Doe").evaluate("node => { node.dataset.mark = 'same' }")
+    with acting_as(target[0]):
+        execute(
+            "update executions set stage = 'ready_to_send', stage_since = %s where id = %s", (clock.now(), execution_id)
+        )
+    expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Ready")
+    assert find_row(page, "John Doe").get_attribute("data-mark") == "same"
     expect(page.locator('.station[data-stage="generating"] strong')).to_have_text("0")
 
 
-def test_the_time_in_a_stage_goes_on_between_two_snapshots(visit: Any, where: tuple[str, str]) -> None:
-    walks.walk(*where, "generating", name="John Doe", ago=100)
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
+def test_the_time_in_a_stage_goes_on_between_two_snapshots(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "generating", name="John Doe", ago=100)
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     page.evaluate(
         "() => { const node = document.querySelector('.since'); window.seen = [];"
         "new MutationObserver(() => window.seen.push(node.textContent)).observe(node, { childList: true }) }"
     )
-    seen = eventually(lambda: (found := page.evaluate("() => window.seen"))[5:] and found, within=20)
-    seconds = [int(one.split(":")[0]) * 60 + int(one.split(":")[1]) for one in seen]
+    seen = eventually(lambda: (values := page.evaluate("() => window.seen"))[5:] and values, timeout=20)
+    seconds = [int(text.split(":")[0]) * 60 + int(text.split(":")[1]) for text in seen]
     # Snapshots alone would make it two at a time.
-    assert min(after - before for before, after in pairwise(seconds)) == 1
+    assert min(current - previous for previous, current in pairwise(seconds)) == 1
 
 
-def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, where: tuple[str, str]) -> None:
-    fill(where)
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
+def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, target: tuple[str, str]) -> None:
+    add_sample_contacts(target)
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     page.locator('.station[data-stage="ready_to_send"]').click()
     expect(page.locator(".standers > li")).to_have_count(3)
     expect(page).to_have_url(re.compile(r"stage=ready_to_send$"))
@@ -165,79 +177,79 @@ def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, where: tuple[
     expect(page.locator(".standers > li")).to_have_count(1)
 
 
-def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any, where: tuple[str, str]) -> None:
-    fill(where)
+def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any, target: tuple[str, str]) -> None:
+    add_sample_contacts(target)
     visitor = visit()
     context = chromium.new_context(java_script_enabled=False, storage_state=visitor.page.context.storage_state())
     page = context.new_page()
-    page.goto(visitor.address + monitor(where, "?stage=ready_to_send"))
+    page.goto(visitor.address + build_path(target, "?stage=ready_to_send"))
     expect(page.locator(".standers > li")).to_have_count(3)
-    expect(beat(page)).to_contain_text("As of ")
+    expect(find_live_status(page)).to_contain_text("As of ")
     expect(page.locator(".replay")).to_be_hidden()
     context.close()
 
 
-def test_a_paused_view_stands_still_until_it_is_resumed(visit: Any, where: tuple[str, str]) -> None:
-    one = walks.walk(*where, "generating", name="John Doe")
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
+def test_a_paused_view_stands_still_until_it_is_resumed(visit: Any, target: tuple[str, str]) -> None:
+    execution_id = histories.insert_execution(*target, "generating", name="John Doe")
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     page.get_by_role("button", name="Pause view").click()
-    expect(beat(page)).to_contain_text("Paused at ")
-    with page.expect_response("**/summary"), acting_as(where[0]):
-        changed("update executions set stage = 'ready_to_send' where id = %s", (one,))
-    expect(row(page, "John Doe").locator(".pill")).to_have_text("Generating")
+    expect(find_live_status(page)).to_contain_text("Paused at ")
+    with page.expect_response("**/summary"), acting_as(target[0]):
+        execute("update executions set stage = 'ready_to_send' where id = %s", (execution_id,))
+    expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Generating")
     page.get_by_role("button", name="Resume view").click()
-    expect(row(page, "John Doe").locator(".pill")).to_have_text("Ready")
-    expect(beat(page)).to_have_text("Live")
+    expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Ready")
+    expect(find_live_status(page)).to_have_text("Live")
 
 
-def test_the_slider_shows_where_everybody_stood(visit: Any, where: tuple[str, str]) -> None:
-    walks.walk(*where, "completed", name="Ada Byron", ago=3000, each=600)
-    page = visit().go(monitor(where))
-    expect(row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
+def test_the_slider_shows_where_everybody_stood(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "completed", name="Ada Byron", ago=3000, each=600)
+    page = visit().go(build_path(target))
+    expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
     page.locator("#moment").fill("-65")
-    expect(row(page, "Ada Byron").locator(".pill")).to_have_text("Sending")
-    expect(beat(page)).to_have_text("Looking back")
+    expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Sending")
+    expect(find_live_status(page)).to_have_text("Looking back")
     expect(page.locator("#replay-words")).to_have_text("1 h 5 m ago")
     page.locator("#moment").fill("0")
-    expect(row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
-    expect(beat(page)).to_have_text("Live")
+    expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
+    expect(find_live_status(page)).to_have_text("Live")
 
 
-def test_until_the_first_snapshot_comes_the_page_says_that_it_connects(visit: Any, where: tuple[str, str]) -> None:
-    walks.walk(*where, "generating", name="John Doe")
+def test_until_the_first_snapshot_comes_the_page_says_that_it_connects(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "generating", name="John Doe")
     visitor = visit()
-    held: list[Any] = []
-    visitor.page.route("**/api/ai-automations/**", lambda route: held.append(route))
-    page = visitor.go(monitor(where))
-    expect(beat(page)).to_have_text("Connecting")
+    routes: list[Any] = []
+    visitor.page.route("**/api/ai-automations/**", lambda route: routes.append(route))
+    page = visitor.go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Connecting")
     # Meanwhile it shows what the server knew when it made the page.
-    expect(row(page, "John Doe").locator(".pill")).to_have_text("Generating")
-    eventually(lambda: held or page.wait_for_timeout(20))
-    held[0].continue_()
-    expect(beat(page)).to_have_text("Live")
+    expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Generating")
+    eventually(lambda: routes or page.wait_for_timeout(20))
+    routes[0].continue_()
+    expect(find_live_status(page)).to_have_text("Live")
 
 
 def test_when_the_server_is_gone_the_page_says_so_and_when_it_is_back_too(
-    visit: Any, where: tuple[str, str], app: flask.Flask
+    visit: Any, target: tuple[str, str], app: flask.Flask
 ) -> None:
     visitor = visit()
-    page = visitor.go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
+    page = visitor.go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     page.route("**/api/ai-automations/**", lambda route: route.abort())
     app.extensions["feeds"].close()
-    expect(beat(page)).to_contain_text("Lost, as of ")
+    expect(find_live_status(page)).to_contain_text("Lost, as of ")
     app.extensions["feeds"]._closed = False
     page.unroute("**/api/ai-automations/**")
-    expect(beat(page)).to_have_text("Live")
-    visitor.complaints[:] = [one for one in visitor.complaints if "ERR_FAILED" not in one]
+    expect(find_live_status(page)).to_have_text("Live")
+    visitor.complaints[:] = [complaint for complaint in visitor.complaints if "ERR_FAILED" not in complaint]
 
 
 def test_a_stream_that_ends_in_time_begins_again_and_never_looks_lost(
-    visit: Any, where: tuple[str, str], app: flask.Flask
+    visit: Any, target: tuple[str, str], app: flask.Flask
 ) -> None:
-    page = visit().go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     page.evaluate(
         "() => { window.seen = []; new MutationObserver(() => window.seen.push(document.querySelector('.beat')"
         ".dataset.state)).observe(document.querySelector('.beat'), { attributes: true }) }"
@@ -246,27 +258,27 @@ def test_a_stream_that_ends_in_time_begins_again_and_never_looks_lost(
         feed.end()
     with page.expect_request("**/api/ai-automations/**/monitor"):
         pass
-    walks.walk(*where, "generating", name="After the break")
-    expect(row(page, "After the break")).to_have_count(1)
+    histories.insert_execution(*target, "generating", name="After the break")
+    expect(find_row(page, "After the break")).to_have_count(1)
     assert page.evaluate("() => window.seen") == []
 
 
 def test_an_automation_that_is_not_there_has_no_monitor(visit: Any, charlie: Producer) -> None:
     visitor = visit()
-    page = visitor.go(monitor(("", charlie.create()["id"])))
+    page = visitor.go(build_path(("", charlie.create()["id"])))
     expect(page.get_by_text("There is no automation by that id.")).to_be_visible()
     visitor.complaints.clear()
 
 
-def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: Any, where: tuple[str, str]) -> None:
+def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: Any, target: tuple[str, str]) -> None:
     page = visit().page
     page.get_by_role("article", name="Comment follow-up").get_by_role("link", name="Monitor").click()
-    page.wait_for_url("**" + monitor(where))
-    expect(beat(page)).to_have_text("Live")
+    page.wait_for_url("**" + build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
     expect(page.get_by_role("heading", name="Nobody is on the way")).to_be_visible()
 
 
-def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, where: tuple[str, str]) -> None:
+def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, target: tuple[str, str]) -> None:
     page = visit().page
     page.get_by_text("Test trigger").click()
     page.keyboard.press("Escape")
@@ -274,17 +286,17 @@ def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, where: tuple[str, st
     page.get_by_text("Test trigger").click()
     page.get_by_role("button", name="Start test").click()
     page.wait_for_url("**/monitor")
-    expect(row(page, "Sample Person 1").locator(".badge")).to_be_visible()
+    expect(find_row(page, "Sample Person 1").locator(".badge")).to_be_visible()
     page.get_by_text("Test trigger").click()
     page.get_by_label("Invented contacts").fill("14")
     page.get_by_role("button", name="Start test").click()
     expect(page.locator('.station[data-stage="queued"] strong')).to_have_text("15")
 
 
-def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, where: tuple[str, str]) -> None:
+def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, target: tuple[str, str]) -> None:
     for name in ("Ada Byron", "Jane Smith", "John Doe"):
-        walks.person(where[0], name)
-    page = visit().go(f"/automations/{where[1]}/test")
+        histories.insert_contact(target[0], name)
+    page = visit().go(f"/automations/{target[1]}/test")
     page.get_by_label("Jane Smith").check()
     page.get_by_label("Find a contact").fill("ada")
     page.keyboard.press("Enter")
@@ -296,20 +308,20 @@ def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, where: tuple[str, st
     page.wait_for_url("**/monitor")
     expect(page.locator(".standers .badge:visible")).to_have_count(2)
     for name in ("Ada Byron", "Jane Smith"):
-        expect(row(page, name).locator(".pill")).to_have_text("Queued")
+        expect(find_row(page, name).locator(".pill")).to_have_text("Queued")
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_the_monitor_fits_and_is_quiet(
-    visit: Any, where: tuple[str, str], viewport: dict[str, int], look: str, tmp_path_factory: Any
+    visit: Any, target: tuple[str, str], viewport: dict[str, int], look: str, tmp_path_factory: Any
 ) -> None:
-    followed(where)
-    fill(where)
+    add_follow_ups(target)
+    add_sample_contacts(target)
     visitor = visit(viewport, look)
-    page = visitor.go(monitor(where))
-    expect(beat(page)).to_have_text("Live")
-    assert not visitor.spills_over()
+    page = visitor.go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    assert not visitor.has_overflow()
     for kind in ("button", "link", "searchbox", "slider", "spinbutton"):
-        for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
-            expect(one).to_have_accessible_name(re.compile(r"\S"))
+        for control in page.get_by_role(kind).all():  # type: ignore[arg-type]
+            expect(control).to_have_accessible_name(re.compile(r"\S"))

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import expect
 
 import clock
-from models.database import acting_as, changed, value
+from models.database import acting_as, execute, fetch_value
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
 
 #: One browser in one process, and time for a machine that is busy.
 pytestmark = pytest.mark.timeout(120)
@@ -38,8 +38,8 @@ def test_a_toggle_switches_an_automation_where_it_stands(
 
 
 def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
-    stories.execution(alice, automation, contact_id=stories.contact(alice, "Ada"))
-    stories.failed(alice, automation, contact_id=stories.contact(alice, "Grace"))
+    example_executions.create_execution(alice, automation, contact_id=example_executions.create_contact(alice, "Ada"))
+    example_executions.create_failed(alice, automation, contact_id=example_executions.create_contact(alice, "Grace"))
     visitor = visit()
     page = visitor.go("/executions")
     rows = page.locator("ul.rows > li")
@@ -58,21 +58,21 @@ def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automati
 
 
 def test_a_failed_execution_is_retried_from_its_page(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
-    one = stories.failed(alice, automation)
+    execution_id = example_executions.create_failed(alice, automation)
     visitor = visit()
     page = visitor.go("/executions?status=failed")
     page.locator("ul.rows a").click()
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_role("status").filter(has_text="goes on from its failed step")).to_be_visible()
     with acting_as(alice.workspace_id):
-        assert value("select status from executions where id = %s", (one,)) == "waiting"
+        assert fetch_value("select status from executions where id = %s", (execution_id,)) == "waiting"
 
 
 def test_all_that_match_are_retried_after_their_number_was_said(
     visit: Any, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(3):
-        stories.failed(alice, automation)
+        example_executions.create_failed(alice, automation)
     page = visit().go("/executions?errorClass=network")
     page.get_by_role("link", name="Retry …").click()
     expect(page.get_by_role("heading", name="Retry 3 executions?")).to_be_visible()
@@ -83,14 +83,14 @@ def test_all_that_match_are_retried_after_their_number_was_said(
 def test_an_execution_in_motion_is_shown_as_it_goes_and_rests_at_its_end(
     visit: Any, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.execution(alice, automation, status="pending", stage="queued")
-    page = visit().go(f"/executions/{one}")
+    execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
+    page = visit().go(f"/executions/{execution_id}")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     with acting_as(alice.workspace_id):
-        changed(
+        execute(
             "update executions set status = 'succeeded', stage = 'completed', due_at = null, finished_at = %s "
             "where id = %s",
-            (clock.now(), one),
+            (clock.now(), execution_id),
         )
     expect(page.locator(".head .pill")).to_have_text("Completed")
     expect(page.get_by_text("Live", exact=True)).to_have_count(0)
@@ -101,7 +101,7 @@ def test_the_summary_bar_refreshes_by_itself(visit: Any, alice: Producer, automa
     page = visit().page
     failed = page.locator("#summary a").filter(has_text="Failed")
     expect(failed).to_contain_text("0")
-    stories.failed(alice, automation)
+    example_executions.create_failed(alice, automation)
     expect(failed).to_contain_text("1")
 
 
@@ -123,18 +123,20 @@ def test_every_page_fits_and_is_quiet(
     visit: Any, alice: Producer, automation: dict[str, Any], viewport: dict[str, int], look: str
 ) -> None:
     long = alice.create(name="A name that goes on and on " + "without-a-break" * 8)
-    one = stories.unknown(alice, long)
-    stories.failed(alice, automation)
+    execution_id = example_executions.create_unknown(alice, long)
+    example_executions.create_failed(alice, automation)
     # With something to review the bar has one number more.
-    stories.execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
+    example_executions.create_execution(
+        alice, automation, status="waiting", stage="ready_to_send", waiting_for="review"
+    )
     visitor = visit(viewport, look)
     for path in (
-        "/automations", "/executions", f"/executions/{one}", "/executions/all/retry",
+        "/automations", "/executions", f"/executions/{execution_id}", "/executions/all/retry",
         f"/automations/{automation['id']}/delete",
     ):  # fmt: skip
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        assert not visitor.spills_over(), path
+        assert not visitor.has_overflow(), path
         tops = page.locator("#summary nav a").evaluate_all("all => all.map(one => one.offsetTop)")
         assert (len(tops), len(set(tops))) == (8, 1), path
 
@@ -161,8 +163,8 @@ def test_everything_that_can_be_used_has_a_name(visit: Any, alice: Producer, aut
     for path in ("/automations", "/executions"):
         page = visitor.go(path)
         for kind in ("button", "link", "combobox", "searchbox", "switch"):
-            for one in page.get_by_role(kind).all():  # type: ignore[arg-type]
-                expect(one).to_have_accessible_name(re.compile(r"\S"))
+            for control in page.get_by_role(kind).all():  # type: ignore[arg-type]
+                expect(control).to_have_accessible_name(re.compile(r"\S"))
 
 
 def test_a_page_that_cannot_be_refreshed_says_so_and_recovers(visit: Any, automation: dict[str, Any]) -> None:
@@ -173,4 +175,6 @@ def test_a_page_that_cannot_be_refreshed_says_so_and_recovers(visit: Any, automa
     page.unroute("**/summary")
     expect(page.get_by_text("This page could not be refreshed")).to_be_hidden()
     # The browser itself says on the console that the request failed; that is what was asked of it here.
-    visitor.complaints[:] = [one for one in visitor.complaints if "ERR_FAILED" not in one and "fetch" not in one]
+    visitor.complaints[:] = [
+        complaint for complaint in visitor.complaints if "ERR_FAILED" not in complaint and "fetch" not in complaint
+    ]

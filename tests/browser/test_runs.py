@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 
 import clock
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
-from tests.dashboard.ran import ran
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
+from tests.dashboard.recorded_runs import record_runs
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def automation(alice: Producer) -> dict[str, Any]:
     """One with a month of runs behind it."""
-    made, now = alice.create(), clock.now()
+    automation, now = alice.create(), clock.now()
     chance = random.Random(7)
-    ada = stories.contact(alice, "Ada", last_name="Byron")
-    for kind, many in (("opening_dm", 160), ("comment_reply", 60), ("main_dm", 40)):
-        moments = [now - timedelta(days=29 * chance.random() ** 2, minutes=chance.random() * 60) for _ in range(many)]
-        ran(alice, made["id"], *moments, kind=kind, contact_id=ada)
-    return made
+    ada = example_executions.create_contact(alice, "Ada", last_name="Byron")
+    for kind, count in (("opening_dm", 160), ("comment_reply", 60), ("main_dm", 40)):
+        moments = [now - timedelta(days=29 * chance.random() ** 2, minutes=chance.random() * 60) for _ in range(count)]
+        record_runs(alice, automation["id"], *moments, kind=kind, contact_id=ada)
+    return automation
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -42,7 +42,7 @@ def test_the_pages_fit_the_window_in_either_look(
         ("cards", "/automations"), ("automation", f"/automations/{automation['id']}"), ("settings", "/settings"),
     ):  # fmt: skip
         page = visitor.go(path)
-        assert not visitor.spills_over(), path
+        assert not visitor.has_overflow(), path
         if "TEST_SCREENSHOTS" in os.environ:
             folder = Path(os.environ["TEST_SCREENSHOTS"])
             page.screenshot(path=folder / f"{name}-{scheme}-{viewport['width']}.png", full_page=True)

@@ -9,29 +9,29 @@ from pathlib import Path
 import pytest
 
 import settings as settings_module
-from engine_ground import end_engine, sandbox, shared_sandbox
 from ephemeral.connection import open_ephemeral
 from models import database
-from programs import Programs
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import broker
+from tasks.runtime import broker
+from tests.support.engine_fixtures import sandbox, shared_sandbox, stop_engine
+from tests.support.programs import Programs
 
 __all__ = ["sandbox", "shared_sandbox"]
 
 
 @pytest.fixture
-def settings(database_urls: object, redis_url: str, shared_sandbox: Running) -> Settings:
+def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandbox) -> Settings:
     """What the processes are told."""
     return settings_module.load()
 
 
 @pytest.fixture
 def programs(
-    settings: Settings, clean: None, sandbox: Running, tmp_path: Path, request: pytest.FixtureRequest
+    settings: Settings, clean: None, sandbox: RunningSandbox, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Programs]:
     """An empty database, and the means to start processes on it."""
-    end_engine()
+    stop_engine()
     database.open_pool(settings.database_service_url, "beckon_service", 10)
     open_ephemeral(settings)
     broker.set_up(settings)
@@ -40,7 +40,7 @@ def programs(
         yield started
     started.end()
     if getattr(request.node, "failed_here", False):
-        sys.stderr.write(started.logs())
+        sys.stderr.write(started.read_logs())
 
 
 @pytest.hookimpl(wrapper=True)

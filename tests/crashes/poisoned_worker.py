@@ -6,17 +6,17 @@ import sys
 
 import providers
 from providers.base import Account
-from providers.writing import Prompt, Written
-from workers.engine import run_worker
+from providers.text_generation import GeneratedText, Prompt
+from workers.worker_process import run_worker
 
-_generate = providers.WRITERS["gemini"]
+_generate = providers.TEXT_GENERATORS["gemini"]
 
 
-def _deadly(account: Account, prompt: Prompt) -> Written:
+def _generate_or_die(account: Account, prompt: Prompt) -> GeneratedText:
     if "poison" in prompt.text:
         os.kill(os.getpid(), signal.SIGKILL)
     return _generate(account, prompt)
 
 
-providers.WRITERS["gemini"] = _deadly
+providers.TEXT_GENERATORS["gemini"] = _generate_or_die
 run_worker(sys.argv[1])

@@ -4,26 +4,26 @@ import datetime
 import sys
 import time
 
-AHEAD = float(sys.argv[1])
+OFFSET_SECONDS = float(sys.argv[1])
 _time = time.time
 
 
-class Skewed(datetime.datetime):
+class SkewedDatetime(datetime.datetime):
     """What this host takes for the present."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
-        return datetime.datetime.fromtimestamp(_time() + AHEAD, tz)
+        return datetime.datetime.fromtimestamp(_time() + OFFSET_SECONDS, tz)
 
 
-time.time = lambda: _time() + AHEAD
+time.time = lambda: _time() + OFFSET_SECONDS
 
 import clock  # noqa: E402
 
-clock.datetime = Skewed  # type: ignore[misc]
+clock.datetime = SkewedDatetime  # type: ignore[misc]
 
-from workers.engine import run_worker  # noqa: E402
 from workers.scheduler import run_scheduler  # noqa: E402
+from workers.worker_process import run_worker  # noqa: E402
 
 if sys.argv[2] == "scheduler":
     run_scheduler()

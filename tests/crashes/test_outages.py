@@ -12,42 +12,42 @@ from typing import Any
 
 import pytest
 import urllib3
-from breakable import Breakable
-from crew import books_balance
 
 import settings as settings_module
-from cast import HELLO, WRITTEN, Alice, bob, execution, steps
 from ephemeral import rate_limits
 from ephemeral.connection import open_ephemeral
 from models import api_key, automation, database
 from models.audit import SYSTEM
-from models.database import acting_as, rows, value
-from programs import PATIENT, Program, Programs
-from sandbox.server import Running
-from servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
-from tasks import broker
-from waiting import eventually
+from models.database import acting_as, fetch_rows, fetch_value
+from sandbox.server import RunningSandbox
+from tasks.runtime import broker
+from tests.support.concurrency import assert_consistent
+from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, steps
+from tests.support.fault_proxy import FaultyServers
+from tests.support.programs import LONG_LEASE, Program, Programs
+from tests.support.servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
+from tests.support.waiting import eventually
 from workers import embedded
 
 pytestmark = pytest.mark.timeout(180)
 
 #: Within this everything that an outage held up is done: a minute at most is promised.
-SOON = 60.0
-PAUSED = [{"id": "rest", "action": "wait", "with": {"for": "8s"}}, *HELLO]
+RECOVERY_SECONDS = 60.0
+WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "8s"}}, *HELLO]
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Breakable]:
-    made = Breakable()
-    made.prepare()
-    yield made
-    made.end()
+def servers() -> Iterator[FaultyServers]:
+    faulty_servers = FaultyServers()
+    faulty_servers.prepare()
+    yield faulty_servers
+    faulty_servers.end()
 
 
 @pytest.fixture
-def broken(
-    servers: Breakable,
-    sandbox: Running,
+def processes(
+    servers: FaultyServers,
+    sandbox: RunningSandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
@@ -57,180 +57,186 @@ def broken(
     for name, role in zip(("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), ROLES, strict=True):
         monkeypatch.setenv(name, with_user(servers.servers.database_url, role))
     monkeypatch.setenv("REDIS_URL", servers.redis_url)
-    told = settings_module.load()
+    settings = settings_module.load()
     run_sql(servers.servers.database_url, EMPTY_EVERY_TABLE)
     servers.client().flushall()
-    _look_at(told)
-    embedded.private_directory(told.run)
+    _connect(settings)
+    embedded.ensure_private_directory(settings.run)
     started = Programs(tmp_path)
     try:
         yield started
     finally:
         started.end()
         if getattr(request.node, "failed_here", False):
-            sys.stderr.write(started.logs())
-        shutil.rmtree(told.run)
+            sys.stderr.write(started.read_logs())
+        shutil.rmtree(settings.run)
         database.db.close()
 
 
-def _look_at(told: settings_module.Settings) -> None:
-    database.open_pool(told.database_service_url, "beckon_service", 10)
+def _connect(settings: settings_module.Settings) -> None:
+    database.open_pool(settings.database_service_url, "beckon_service", 10)
     database.db.connect()
-    open_ephemeral(told)
-    broker.set_up(told)
+    open_ephemeral(settings)
+    broker.set_up(settings)
 
 
-def people(prefix: str, count: int) -> list[dict[str, Any]]:
+def build_triggers(prefix: str, count: int) -> list[dict[str, Any]]:
     return [
         {"contact": bob(external_id=f"{prefix}{n}", email=f"{prefix}{n}@example.com", phone=None)} for n in range(count)
     ]
 
 
-def open_of(alice: Alice) -> int:
+def count_open(alice: Alice) -> int:
     return int(
-        value("select count(*) from executions where workspace_id = %s and finished_at is null", (alice.workspace_id,))
+        fetch_value(
+            "select count(*) from executions where workspace_id = %s and finished_at is null", (alice.workspace_id,)
+        )
     )
 
 
-def all_sent_once(sandbox: Running, count: int) -> bool:
-    sent = Counter(message["to"] for message in sandbox.messages(provider="mailgun"))
+def all_sent_once(sandbox: RunningSandbox, count: int) -> bool:
+    sent = Counter(message["to"] for message in sandbox.list_messages(provider="mailgun"))
     return len(sent) == count and set(sent.values()) == {1}
 
 
-def alive(workers: dict[str, Program]) -> bool:
-    return all(one.poll() is None for one in workers.values())
+def are_alive(workers: dict[str, Program]) -> bool:
+    return all(worker.poll() is None for worker in workers.values())
 
 
 def test_an_emptied_redis_delays_neither_what_is_queued_nor_what_waits(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    alice.automation(PAUSED, trigger="rests")
-    alice.triggers([{**one, "type": "rests"} for one in people("w", 30)])
-    alice.triggers(people("q", 60))
+    alice.automation(WAIT_THEN_SEND, trigger="rests")
+    alice.triggers([{**trigger, "type": "rests"} for trigger in build_triggers("w", 30)])
+    alice.triggers(build_triggers("q", 60))
 
     servers.client().flushall()
     # At the pace of an operator's scheduler: within a minute is what is promised.
-    broken.hurried = False
-    workers = broken.workers(**PATIENT)
+    processes.fast_sweeps = False
+    workers = processes.start_workers(**LONG_LEASE)
 
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 90)
-    assert alive(workers)
-    books_balance()
+    assert are_alive(workers)
+    assert_consistent()
 
 
 def test_while_redis_is_down_triggers_are_accepted_and_afterwards_all_are_done(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    workers = broken.workers(**PATIENT)
-    alice.triggers(people("before", 30))
-    eventually(lambda: sandbox.messages(provider="mailgun"), within=SOON)
+    workers = processes.start_workers(**LONG_LEASE)
+    alice.triggers(build_triggers("before", 30))
+    eventually(lambda: sandbox.list_messages(provider="mailgun"), timeout=RECOVERY_SECONDS)
 
     servers.stop_redis()
-    accepted = alice.triggers(people("during", 30))
+    accepted = alice.triggers(build_triggers("during", 30))
     servers.start_redis()
 
     assert len(accepted) == 30
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 60)
-    assert alive(workers)
+    assert are_alive(workers)
 
 
 def test_waits_and_retries_that_are_pending_when_redis_restarts_happen_at_their_time(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
-    alice.automation(PAUSED)
+    alice.automation(WAIT_THEN_SEND)
     alice.automation(HELLO, trigger="throttled")
-    sandbox.fault(provider="mailgun", fault="http_429", times=5, seconds=12)
-    workers = broken.workers(**PATIENT)
-    alice.triggers([{**one, "type": "throttled"} for one in people("t", 5)])
-    alice.triggers(people("w", 10))
-    resting = "select count(*) = 15 from executions where workspace_id = %s and status = 'waiting' and due_at > now()"
-    eventually(lambda: value(resting, (alice.workspace_id,)), within=SOON)
+    sandbox.add_fault(provider="mailgun", fault="http_429", times=5, seconds=12)
+    workers = processes.start_workers(**LONG_LEASE)
+    alice.triggers([{**trigger, "type": "throttled"} for trigger in build_triggers("t", 5)])
+    alice.triggers(build_triggers("w", 10))
+    all_waiting = (
+        "select count(*) = 15 from executions where workspace_id = %s and status = 'waiting' and due_at > now()"
+    )
+    eventually(lambda: fetch_value(all_waiting, (alice.workspace_id,)), timeout=RECOVERY_SECONDS)
 
     servers.stop_redis()
     servers.start_redis()
 
-    eventually(lambda: open_of(alice) == 0, within=30)
+    eventually(lambda: count_open(alice) == 0, timeout=30)
     assert all_sent_once(sandbox, 15)
-    assert alive(workers)
+    assert are_alive(workers)
 
 
 def test_a_line_to_redis_that_goes_dead_holds_no_thread_for_good(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    workers = broken.workers(**PATIENT)
-    alice.triggers(people("before", 20))
-    eventually(lambda: sandbox.messages(provider="mailgun"), within=SOON)
+    workers = processes.start_workers(**LONG_LEASE)
+    alice.triggers(build_triggers("before", 20))
+    eventually(lambda: sandbox.list_messages(provider="mailgun"), timeout=RECOVERY_SECONDS)
 
-    with servers.line.stalled():
+    with servers.proxy.stall():
         # Ringing gives up after its time-out, and the trigger stands accepted all the same.
-        assert len(alice.triggers(people("during", 20))) == 20
+        assert len(alice.triggers(build_triggers("during", 20))) == 20
 
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 40)
-    assert alive(workers)
+    assert are_alive(workers)
 
 
-def test_a_redis_that_is_full_loses_nothing(broken: Programs, servers: Breakable, sandbox: Running) -> None:
+def test_a_redis_that_is_full_loses_nothing(
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
+) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
     servers.client().config_set("maxmemory", "1")
     try:
-        workers = broken.workers(**PATIENT)
+        workers = processes.start_workers(**LONG_LEASE)
         # Each of the four has tried to say that it is alive, and gone on.
-        eventually(lambda: broken.logs().count("nobody hears this worker") >= 4, within=SOON)
-        assert len(alice.triggers(people("full", 20))) == 20
-        assert rate_limits.wait_seconds(rate_limits.Limit("tests", 1, 60), "anybody") == 0
+        eventually(lambda: processes.read_logs().count("nobody hears this worker") >= 4, timeout=RECOVERY_SECONDS)
+        assert len(alice.triggers(build_triggers("full", 20))) == 20
+        assert rate_limits.try_take(rate_limits.RateLimit("tests", 1, 60), "anybody") == 0
     finally:
         servers.client().config_set("maxmemory", "0")
 
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 20)
-    assert alive(workers)
+    assert are_alive(workers)
 
 
 def test_postgresql_restarted_again_and_again_leaves_exact_books(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    workers = broken.workers(**PATIENT)
-    alice.triggers(people("p", 200))
+    workers = processes.start_workers(**LONG_LEASE)
+    alice.triggers(build_triggers("p", 200))
 
     for done in (20, 60, 100):
-        eventually(lambda n=done: len(sandbox.messages(provider="mailgun")) >= n, within=SOON)
+        eventually(lambda n=done: len(sandbox.list_messages(provider="mailgun")) >= n, timeout=RECOVERY_SECONDS)
         servers.stop_postgres()
         servers.start_postgres()
-    _look_at(settings_module.load())
+    _connect(settings_module.load())
 
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 200)
-    assert alive(workers)
-    assert Counter(one["status"] for one in rows("select m.status from messages m join executions e "
+    assert are_alive(workers)
+    assert Counter(message["status"] for message in fetch_rows("select m.status from messages m join executions e "
         "on e.id = m.execution_id where e.workspace_id = %s", (alice.workspace_id,))) == {"sent": 200}  # fmt: skip
     # Each person's run, whether it was counted with the send or, where that failed, afterwards.
-    eventually(lambda: value("select count(*) from automation_runs") == 200, within=SOON)
-    books_balance()
+    eventually(lambda: fetch_value("select count(*) from automation_runs") == 200, timeout=RECOVERY_SECONDS)
+    assert_consistent()
 
 
 def test_a_postgresql_that_takes_no_writes_is_a_503_and_recovers(
-    broken: Programs, servers: Breakable, sandbox: Running
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
     key = api_key.issue(alice.workspace_id, "tests").secret
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    broken.start("dashboard", BECKON_PORT=str(port))
-    broken.workers(**PATIENT)
+    processes.start("dashboard", BECKON_PORT=str(port))
+    processes.start_workers(**LONG_LEASE)
 
     def trigger(number: int) -> urllib3.BaseHTTPResponse:
         contact = {"externalId": f"r{number}", "email": f"r{number}@example.com"}
@@ -239,91 +245,93 @@ def test_a_postgresql_that_takes_no_writes_is_a_503_and_recovers(
             headers={"Authorization": f"Bearer {key}"}, retries=False,
         )  # fmt: skip
 
-    def ready() -> int:
+    def read_readiness() -> int:
         try:
             return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status
         except urllib3.exceptions.HTTPError:
             return 0
 
-    eventually(lambda: ready() == 200, within=SOON)
+    eventually(lambda: read_readiness() == 200, timeout=RECOVERY_SECONDS)
 
-    servers.read_only(True)
+    servers.set_read_only(True)
     refused = trigger(1)
     assert (refused.status, bool(refused.headers["Retry-After"])) == (503, True)
-    assert ready() == 503
-    servers.read_only(False)
-    _look_at(settings_module.load())
+    assert read_readiness() == 503
+    servers.set_read_only(False)
+    _connect(settings_module.load())
 
-    eventually(lambda: ready() == 200, within=SOON)
-    assert value("select count(*) from triggers where workspace_id = %s", (alice.workspace_id,)) == 0
-    assert eventually(lambda: trigger(2).status == 202, within=SOON)
-    eventually(lambda: open_of(alice) == 0 and all_sent_once(sandbox, 1), within=SOON)
+    eventually(lambda: read_readiness() == 200, timeout=RECOVERY_SECONDS)
+    assert fetch_value("select count(*) from triggers where workspace_id = %s", (alice.workspace_id,)) == 0
+    assert eventually(lambda: trigger(2).status == 202, timeout=RECOVERY_SECONDS)
+    eventually(lambda: count_open(alice) == 0 and all_sent_once(sandbox, 1), timeout=RECOVERY_SECONDS)
 
 
-def test_a_restart_of_all_workers_under_load_makes_no_failure(broken: Programs, sandbox: Running) -> None:
+def test_a_restart_of_all_workers_under_load_makes_no_failure(processes: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
     # So that there are sends in flight whenever a worker is told to stop.
-    sandbox.fault(provider="mailgun", fault="slow", times=60, seconds=3)
-    workers = broken.workers(**PATIENT)
-    alice.triggers(people("d", 120))
+    sandbox.add_fault(provider="mailgun", fault="slow", times=60, seconds=3)
+    workers = processes.start_workers(**LONG_LEASE)
+    alice.triggers(build_triggers("d", 120))
 
     for done in (20, 60):
-        eventually(lambda n=done: len(sandbox.messages(provider="mailgun")) >= n, within=SOON)
-        eventually(broken.are_at_work, within=SOON)
-        for one in workers.values():
-            one.terminate()
-        assert [one.wait(30) for one in workers.values()] == [0] * len(workers)
-        workers = broken.workers(**PATIENT)
+        eventually(lambda n=done: len(sandbox.list_messages(provider="mailgun")) >= n, timeout=RECOVERY_SECONDS)
+        eventually(processes.are_ready, timeout=RECOVERY_SECONDS)
+        for worker in workers.values():
+            worker.terminate()
+        assert [worker.wait(30) for worker in workers.values()] == [0] * len(workers)
+        workers = processes.start_workers(**LONG_LEASE)
 
-    eventually(lambda: open_of(alice) == 0, within=SOON)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 120)
-    (counted,) = rows(
+    (counted,) = fetch_rows(
         "select count(*) filter (where status = 'succeeded') as good, max(attempt) as attempts from executions "
         "where workspace_id = %s", (alice.workspace_id,),
     )  # fmt: skip
     assert counted == {"good": 120, "attempts": 1}
-    assert value("select count(*) from stage_history where stage = 'failed'") == 0
+    assert fetch_value("select count(*) from stage_history where stage = 'failed'") == 0
 
 
-def test_wrong_clocks_of_the_hosts_change_neither_waits_nor_leases(broken: Programs, sandbox: Running) -> None:
+def test_wrong_clocks_of_the_hosts_change_neither_waits_nor_leases(
+    processes: Programs, sandbox: RunningSandbox
+) -> None:
     alice = Alice()
-    alice.automation([PAUSED[0], *WRITTEN])
+    alice.automation([WAIT_THEN_SEND[0], *WRITTEN])
     skewed = str(Path(__file__).with_name("skewed_worker.py"))
-    sandbox.fault(provider="gemini", fault="slow", times=1, seconds=8)
-    for ahead in ("600", "-600"):
+    sandbox.add_fault(provider="gemini", fault="slow", times=1, seconds=8)
+    for offset in ("600", "-600"):
         for program in ("executions", "generation", "sending", "scheduler"):
-            broken.start(skewed, ahead, program)
+            processes.start(skewed, offset, program)
     accepted = alice.trigger()
 
-    found = eventually(lambda: (e := execution(accepted))["finished_at"] and e, within=SOON)
+    result = eventually(lambda: (e := execution(accepted))["finished_at"] and e, timeout=RECOVERY_SECONDS)
 
-    assert found["status"] == "succeeded"
-    rested = steps(found["id"])["rest"]
-    assert 7.9 <= (rested["finished_at"] - rested["started_at"]).total_seconds() < 25
+    assert result["status"] == "succeeded"
+    wait_step = steps(result["id"])["rest"]
+    assert 7.9 <= (wait_step["finished_at"] - wait_step["started_at"]).total_seconds() < 25
     # A text that takes longer than a lease is asked for once: nobody took the other's lease for run out.
-    assert len(sandbox.messages(provider="gemini")) == 1
+    assert len(sandbox.list_messages(provider="gemini")) == 1
     assert all_sent_once(sandbox, 1)
 
 
 def test_who_waits_goes_on_after_many_restarts_where_it_stood_although_its_automation_is_gone(
-    broken: Programs, sandbox: Running
+    processes: Programs, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
-    automation_id = alice.automation([HELLO[0], PAUSED[0], {**HELLO[0], "id": "again"}])
-    workers = broken.workers()
+    automation_id = alice.automation([HELLO[0], WAIT_THEN_SEND[0], {**HELLO[0], "id": "again"}])
+    workers = processes.start_workers()
     accepted = alice.trigger()
     eventually(lambda: execution(accepted)["waiting_for"] == "time" and steps(execution(accepted)["id"]).get("rest"),
-               within=SOON)  # fmt: skip
+               timeout=RECOVERY_SECONDS)  # fmt: skip
     with acting_as(alice.workspace_id):
         automation.delete(alice.workspace_id, automation_id, SYSTEM, cancel_in_flight=lambda: 0)
 
     for _ in range(3):
-        for one in workers.values():
-            one.kill()
-        workers = broken.workers()
+        for worker in workers.values():
+            worker.kill()
+        workers = processes.start_workers()
 
-    found = eventually(lambda: (e := execution(accepted))["finished_at"] and e, within=SOON)
-    assert found["status"] == "succeeded"
-    assert [one["attempts"] for one in steps(found["id"]).values()] == [1, 1, 1]
-    assert len(sandbox.messages(provider="mailgun")) == 2
+    result = eventually(lambda: (e := execution(accepted))["finished_at"] and e, timeout=RECOVERY_SECONDS)
+    assert result["status"] == "succeeded"
+    assert [step["attempts"] for step in steps(result["id"]).values()] == [1, 1, 1]
+    assert len(sandbox.list_messages(provider="mailgun")) == 2

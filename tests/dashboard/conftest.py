@@ -14,12 +14,12 @@ from flask.testing import FlaskClient
 import settings
 from dashboard import connect, create_app, disconnect
 from models import api_key, database, workspace
-from tests.dashboard.cast import Producer
-from waiting import eventually
+from tests.dashboard.producers import Producer
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
-class Cast:
+class Workspaces:
     """Who is in the tests."""
 
     alice: str
@@ -27,16 +27,16 @@ class Cast:
 
 
 @pytest.fixture
-def cast(database_urls: Any, clean: None) -> Cast:
+def workspaces(database_urls: Any, clean: None) -> Workspaces:
     """Two workspaces; made as the service, because the dashboard may not."""
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
-    made = Cast(workspace.create("alice", "Alice's shop"), workspace.create("charlie", "Charlie's shop"))
+    workspaces = Workspaces(workspace.create("alice", "Alice's shop"), workspace.create("charlie", "Charlie's shop"))
     database.db.close_all()
-    return made
+    return workspaces
 
 
 @pytest.fixture
-def told() -> settings.Settings:
+def config() -> settings.Settings:
     """The dashboard's settings; override to change them."""
     return settings.load()
 
@@ -46,20 +46,20 @@ _apps: dict[settings.Settings, flask.Flask] = {}
 
 
 @pytest.fixture
-def app(cast: Cast, told: settings.Settings, redis_url: str) -> Iterator[flask.Flask]:
+def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> Iterator[flask.Flask]:
     """The dashboard, connected as its bound role."""
-    told = replace(told, url="http://localhost")
-    if told in _apps:
-        _apps[told].extensions["settings"] = told
-        connect(_apps[told])
+    config = replace(config, url="http://localhost")
+    if config in _apps:
+        _apps[config].extensions["settings"] = config
+        connect(_apps[config])
     else:
-        _apps[told] = create_app(told)
-    made = _apps[told]
-    made.testing = False
-    yield made
-    disconnect(made)
+        _apps[config] = create_app(config)
+    app = _apps[config]
+    app.testing = False
+    yield app
+    disconnect(app)
     # A feed that still reads would hand its connection to the next test.
-    eventually(lambda: not [one for one in threading.enumerate() if one.name == "feed"])
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
     database.db.close_all()
 
 
@@ -70,12 +70,12 @@ def client(app: flask.Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def alice(client: FlaskClient, cast: Cast) -> Producer:
+def alice(client: FlaskClient, workspaces: Workspaces) -> Producer:
     """Alice's program, with every scope."""
-    return Producer(client, cast.alice, api_key.issue(cast.alice, "alice's shop").secret)
+    return Producer(client, workspaces.alice, api_key.issue(workspaces.alice, "alice's shop").secret)
 
 
 @pytest.fixture
-def charlie(client: FlaskClient, cast: Cast) -> Producer:
+def charlie(client: FlaskClient, workspaces: Workspaces) -> Producer:
     """Charlie's program."""
-    return Producer(client, cast.charlie, api_key.issue(cast.charlie, "charlie's shop").secret)
+    return Producer(client, workspaces.charlie, api_key.issue(workspaces.charlie, "charlie's shop").secret)

@@ -21,7 +21,7 @@ OPEN = ("anyone", "secret address", "signature", "allowed network")
 
 _ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 _PART = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<options>[^)]*)\))?:)?(?P<name>\w+)>")
-_GAP = re.compile(r"{([^}]+)}")
+_PARAMETER = re.compile(r"{([^}]+)}")
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,27 @@ class Route:
         return self.role in ROLES
 
     @property
-    def gaps(self) -> list[str]:
+    def parameters(self) -> list[str]:
         """The names of the path's variable parts."""
-        return _GAP.findall(self.path)
+        return _PARAMETER.findall(self.path)
 
-    def address(self, values: dict[str, str]) -> str:
+    def build_address(self, values: dict[str, str]) -> str:
         """The path with its gaps filled; of words to choose from the first."""
-        return _GAP.sub(lambda gap: gap[1].split(",")[0] if "," in gap[1] else values[gap[1]], self.path)
+        return _PARAMETER.sub(lambda match: match[1].split(",")[0] if "," in match[1] else values[match[1]], self.path)
 
-    def addresses(self, values: dict[str, str]) -> list[str]:
+    def build_addresses(self, values: dict[str, str]) -> list[str]:
         """The path with its gaps filled, once for each word to choose from."""
-        choices = [gap.split(",") if "," in gap else [values[gap]] for gap in self.gaps]
-        template = _GAP.sub("{}", self.path)
+        choices = [parameter.split(",") if "," in parameter else [values[parameter]] for parameter in self.parameters]
+        template = _PARAMETER.sub("{}", self.path)
         return [template.format(*parts) for parts in product(*choices)]
 
 
-def table() -> list[Route]:
+def read_table() -> list[Route]:
     """The rows of the table, as they are written."""
     return [Route(*(cell.strip() for cell in cells)) for cells in _ROW.findall(DOCUMENT.read_text(encoding="utf-8"))]
 
 
-def routes_of_openapi(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def read_openapi_routes(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """The operations of an OpenAPI document by method and path."""
     return {
         (method.upper(), path): operation
@@ -80,16 +80,16 @@ def routes_of_openapi(document: dict[str, Any]) -> dict[tuple[str, str], dict[st
     }
 
 
-def routes_of_application(app: flask.Flask) -> Iterator[tuple[str, str]]:
+def list_application_routes(app: flask.Flask) -> Iterator[tuple[str, str]]:
     """Method and path of every route that the application answers, HEAD and OPTIONS apart."""
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            yield method, _path(rule)
+            yield method, _format_path(rule)
 
 
-def _path(rule: Rule) -> str:
-    return _PART.sub(lambda part: f"{{{_options(part) or part['name']}}}", rule.rule)
+def _format_path(rule: Rule) -> str:
+    return _PART.sub(lambda match: f"{{{_format_options(match) or match['name']}}}", rule.rule)
 
 
-def _options(part: re.Match[str]) -> str:
-    return ",".join(word.strip(" '\"") for word in (part["options"] or "").split(","))
+def _format_options(match: re.Match[str]) -> str:
+    return ",".join(word.strip(" '\"") for word in (match["options"] or "").split(","))

@@ -30,22 +30,22 @@ from models import (
     workspace,
 )  # fmt: skip
 from models.audit import SYSTEM
-from models.database import acting_as, changed
+from models.database import acting_as, execute
 from models.ids import new_id
 from models.user import Membership
-from tests.dashboard import stories
-from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.route_table import ROLES
 
 #: What fills a gap of a path that is not an id.
-WORDS = {
+PARAMETER_VALUES = {
     "action": "cancel", "channel": "email", "filename": "beckon.css", "kind": "provider", "name": "mailgun",
     "token": "nothing",
 }  # fmt: skip
 #: What fills the gap `name`, where it is neither a provider nor a queue.
-NAMES = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}
+NAMES_BY_RESOURCE = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}
 #: An id that nothing has.
-NOBODY = "01a00000-0000-7000-8000-000000000000"
+UNKNOWN_ID = "01a00000-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,17 @@ class Tenant:
         return [text for name, text in self.objects.items() if name.endswith("_id")]
 
 
-def settle(name: str) -> Tenant:
+def create_tenant(name: str) -> Tenant:
     """A workspace with one object of every kind. Needs the service's connection."""
     workspace_id = workspace.create(name, f"{name}-canary")
     tenant = Tenant(name, workspace_id, f"{name}-canary")
-    tenant.objects = {**WORDS, "workspace_id": workspace_id}
+    tenant.objects = {**PARAMETER_VALUES, "workspace_id": workspace_id}
     with acting_as(workspace_id):
-        _settle(tenant)
+        _create_objects(tenant)
     return tenant
 
 
-def _settle(tenant: Tenant) -> None:
+def _create_objects(tenant: Tenant) -> None:
     workspace_id, canary = tenant.workspace_id, tenant.canary
     definition = {
         "trigger": {"type": "hook"},
@@ -99,14 +99,16 @@ def _settle(tenant: Tenant) -> None:
     }
     published = automation.create(workspace_id, name=canary, type="workflow", definition=definition, actor=SYSTEM)
     producer, workflow = Producer(None, workspace_id, ""), {"id": published.automation_id}  # type: ignore[arg-type]
-    contact_id = stories.contact(producer, canary, email=f"{canary}@example.com", tags=[canary])
-    trouble = {"error_message": canary, "contact_id": contact_id}
-    execution_id = stories.failed(producer, workflow, error_class="unknown_outcome", **trouble)
+    contact_id = example_executions.create_contact(producer, canary, email=f"{canary}@example.com", tags=[canary])
+    failure = {"error_message": canary, "contact_id": contact_id}
+    execution_id = example_executions.create_failed(producer, workflow, error_class="unknown_outcome", **failure)
     written = {"contact_id": contact_id, "body": canary, "to_address": f"{canary}@example.com"}
-    message_id = stories.message(producer, workflow, execution_id, status="outcome_unknown", **written)
-    stories.failed(producer, workflow, **trouble)
+    message_id = example_executions.create_message(
+        producer, workflow, execution_id, status="outcome_unknown", **written
+    )
+    example_executions.create_failed(producer, workflow, **failure)
     suppression.add(workspace_id, contact_id, "email", SYSTEM)
-    pause.hold("provider", "telnyx", workspace_id)
+    pause.start("provider", "telnyx", workspace_id)
     person = user.create(f"{canary}@example.com", canary, PASSWORD)
     user.join(workspace_id, person, "viewer")
     invited = invitation.create(workspace_id, f"invited-{canary}@example.com", "viewer", SYSTEM)
@@ -117,19 +119,19 @@ def _settle(tenant: Tenant) -> None:
         "contact_id": contact_id,
         "execution_id": execution_id,
         "message_id": message_id,
-        "task_id": _task(workspace_id, contact_id, execution_id, canary),
+        "task_id": _create_task(workspace_id, contact_id, execution_id, canary),
         "operation_id": operation.record(workspace_id, "retry", {"q": canary}, 1, 1, canary),
         "key_id": key.id,
         "member_id": person,
         "invitation_id": invited.id,
     }
-    _received(workspace_id, contact_id, canary)
-    _run(tenant)
+    _create_received_message(workspace_id, contact_id, canary)
+    _create_run(tenant)
 
 
-def _task(workspace_id: str, contact_id: str, execution_id: str, title: str) -> str:
+def _create_task(workspace_id: str, contact_id: str, execution_id: str, title: str) -> str:
     task_id = new_id()
-    changed(
+    execute(
         "insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title) "
         "values (%s, %s, %s, %s, 'call', %s)",
         (task_id, workspace_id, contact_id, execution_id, title),
@@ -137,17 +139,17 @@ def _task(workspace_id: str, contact_id: str, execution_id: str, title: str) -> 
     return task_id
 
 
-def _received(workspace_id: str, contact_id: str, text: str) -> None:
-    changed(
+def _create_received_message(workspace_id: str, contact_id: str, text: str) -> None:
+    execute(
         "insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at) "
         "values (%s, %s, %s, 'sms', %s, 'message', %s, beckon_now())",
         (new_id(), workspace_id, contact_id, text, text),
     )
 
 
-def _run(tenant: Tenant) -> None:
+def _create_run(tenant: Tenant) -> None:
     objects = tenant.objects
-    changed(
+    execute(
         "insert into automation_runs (id, workspace_id, automation_id, contact_id, execution_id, kind, at) "
         "values (%s, %s, %s, %s, %s, 'main_dm', %s)",
         (
@@ -157,14 +159,18 @@ def _run(tenant: Tenant) -> None:
     )  # fmt: skip
 
 
-def values(route_path: str, objects: dict[str, str]) -> dict[str, str]:
+def build_parameter_values(route_path: str, objects: dict[str, str]) -> dict[str, str]:
     """What fills the gaps of this path; `name` is an automation's id where the path says so."""
-    room = route_path.removeprefix("/api").split("/")[1 if not route_path.startswith("/settings/") else 2]
-    name = objects["automation_id"] if room == "automations" else NAMES.get(room, WORDS["name"])
+    resource = route_path.removeprefix("/api").split("/")[1 if not route_path.startswith("/settings/") else 2]
+    name = (
+        objects["automation_id"]
+        if resource == "automations"
+        else NAMES_BY_RESOURCE.get(resource, PARAMETER_VALUES["name"])
+    )
     return {**objects, "name": name}
 
 
-def with_scopes(app: flask.Flask, tenant: Tenant, scopes: list[Any]) -> Caller:
+def create_program(app: flask.Flask, tenant: Tenant, scopes: list[Any]) -> Caller:
     """A program with a new key of the tenant."""
     key = api_key.issue(tenant.workspace_id, "walk", scopes)
     headers = {"Authorization": f"Bearer {key.secret}"}
@@ -172,12 +178,12 @@ def with_scopes(app: flask.Flask, tenant: Tenant, scopes: list[Any]) -> Caller:
     return Caller(name, app.test_client(use_cookies=False), headers, scopes=frozenset(scopes))
 
 
-def people(app: flask.Flask, tenant: Tenant) -> list[Caller]:
+def create_people(app: flask.Flask, tenant: Tenant) -> list[Caller]:
     """A signed-in person of each role, once with the CSRF token and once without. Needs the service's connection."""
-    return [caller for role in ROLES for caller in _signed_in(app, tenant, role)]
+    return [caller for role in ROLES for caller in _sign_in(app, tenant, role)]
 
 
-def _signed_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
+def _sign_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
     email = f"{role}@{tenant.name}.example"
     person = user.create(email, role, PASSWORD)
     user.join(tenant.workspace_id, person, role)
@@ -193,7 +199,7 @@ def _signed_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
     ]
 
 
-def fingerprint_statement(connection: Any) -> str:
+def build_fingerprint_statement(connection: Any) -> str:
     """SQL that hashes all rows of one workspace, by table; but for when keys and sessions were last used."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -210,38 +216,38 @@ def fingerprint_statement(connection: Any) -> str:
     return " union all ".join(parts)
 
 
-def fingerprint(connection: Any, statement: str, tenant: Tenant) -> dict[str, str]:
+def compute_fingerprint(connection: Any, statement: str, tenant: Tenant) -> dict[str, str]:
     """The hash of the tenant's rows and their number, by table."""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"workspace": tenant.workspace_id})
         return {name: f"{hashed} ({count} rows)" for name, hashed, count in cursor.fetchall()}
 
 
-def normalised(answer: TestResponse, *ids: str) -> str:
+def normalize(response: TestResponse, *ids: str) -> str:
     """Status and body with every id, time and number that differs from request to request taken out."""
-    text = answer.text
-    for own in ids:
-        text = text.replace(own, "<id>")
+    text = response.text
+    for own_id in ids:
+        text = text.replace(own_id, "<id>")
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+]+Z?", "<time>", text)
     text = re.sub(r"\b[\d.]+ (?:ms|s|min|m|h)\b|\b\d+:\d\d\b", "<span>", text)
     text = re.sub(r'("\w*(?:[sS]econds|Ms)\w*"):[\d.]+', r"\1:0", text)
-    return f"{answer.status_code} {text}"
+    return f"{response.status_code} {text}"
 
 
-def as_service(app: flask.Flask) -> None:
+def connect_as_service(app: flask.Flask) -> None:
     """Let the process reach PostgreSQL as the service, which sees every workspace."""
     database.db.close_all()
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
 
 
-def as_app(app: flask.Flask) -> None:
+def connect_as_app(app: flask.Flask) -> None:
     """The same as the dashboard's role again."""
     database.db.close_all()
     database.open_pool(app.extensions["settings"].database_app_url, "beckon_app", 24)
 
 
-def body_name(operation: dict[str, Any]) -> str | None:
+def find_body_name(operation: dict[str, Any]) -> str | None:
     """The name of the schema of an operation's body; None where it has none."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     reference = content.get("schema", {}).get("$ref")

@@ -10,29 +10,29 @@ from flask.testing import FlaskClient
 
 import settings
 from models import database, user
-from tests.dashboard.cast import PASSWORD, Producer
+from tests.dashboard.producers import PASSWORD, Producer
 
 Browser = FlaskClient
 
 
 def add_person(workspace_id: str, role: Any, email: str = "bob@example.com") -> None:
     """Bob joins; made as the service, because the dashboard may not."""
-    told = settings.load()
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(told.database_service_url, "beckon_service", 8)
+    database.open_pool(config.database_service_url, "beckon_service", 8)
     user.join(workspace_id, user.create(email, "Bob", PASSWORD), role)
     database.db.close_all()
-    database.open_pool(told.database_app_url, "beckon_app", 8)
+    database.open_pool(config.database_app_url, "beckon_app", 8)
 
 
-def token_in(page: str) -> str:
-    found = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
-    assert found is not None
-    return found[1]
+def read_token(page: str) -> str:
+    match = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
+    assert match is not None
+    return match[1]
 
 
 def sign_in(browser: Browser, email: str = "bob@example.com", password: str = PASSWORD, **more: str) -> Any:
-    token = token_in(browser.get("/sign-in").text)
+    token = read_token(browser.get("/sign-in").text)
     return browser.post("/sign-in", data={"email": email, "password": password, "csrf_token": token, **more})
 
 
@@ -46,13 +46,15 @@ def bob(alice: Producer, client: FlaskClient) -> Browser:
 def test_who_is_not_signed_in_is_sent_to_the_form_and_back(bob: Browser) -> None:
     sent = bob.get("/automations")
     assert (sent.status_code, sent.headers["Location"]) == (302, "/sign-in?next=/automations")
-    answer = sign_in(bob, next="/automations?x=1")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/automations?x=1")
+    response = sign_in(bob, next="/automations?x=1")
+    assert (response.status_code, response.headers["Location"]) == (303, "/automations?x=1")
     assert bob.get("/automations").status_code == 200
 
 
 def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(bob: Browser) -> None:
-    cookie = next(one for one in sign_in(bob).headers.getlist("Set-Cookie") if one.startswith("beckon_session="))
+    cookie = next(
+        header for header in sign_in(bob).headers.getlist("Set-Cookie") if header.startswith("beckon_session=")
+    )
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Max-Age=1209600" in cookie
@@ -60,11 +62,11 @@ def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(bob: Brow
 
 def test_behind_https_the_cookies_are_for_https_alone(bob: Browser) -> None:
     page = bob.get("/sign-in", base_url="https://localhost")
-    fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": token_in(page.text)}
-    answer = bob.post("/sign-in", data=fields, base_url="https://localhost")
-    cookies = [one for one in answer.headers.getlist("Set-Cookie") if "Max-Age=0" not in one]
-    assert any(one.startswith("beckon_session=") for one in cookies)
-    assert all("Secure" in one for one in cookies)
+    fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": read_token(page.text)}
+    response = bob.post("/sign-in", data=fields, base_url="https://localhost")
+    cookies = [cookie for cookie in response.headers.getlist("Set-Cookie") if "Max-Age=0" not in cookie]
+    assert any(cookie.startswith("beckon_session=") for cookie in cookies)
+    assert all("Secure" in cookie for cookie in cookies)
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "////evil.example", "/\\evil.example", "/%2f/evil", ""])
@@ -72,7 +74,7 @@ def test_nobody_is_sent_to_another_site(bob: Browser, target: str) -> None:
     assert sign_in(bob, next=target).headers["Location"] == "/automations"
     # Who is signed in already is sent on by the form itself.
     assert bob.get("/sign-in", query_string={"next": target}).headers["Location"] == "/automations"
-    token = token_in(bob.get("/automations").text)
+    token = read_token(bob.get("/automations").text)
     assert bob.post("/theme", data={"next": target, "csrf_token": token}).headers["Location"] == "/"
 
 
@@ -86,15 +88,15 @@ def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(bob: Browser)
 
 
 def test_tries_are_limited(bob: Browser) -> None:
-    answers = [sign_in(bob, password="wrong").status_code for _ in range(6)]
-    assert answers == [401] * 5 + [429]
+    statuses = [sign_in(bob, password="wrong").status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
 
 
 def test_the_form_of_another_site_signs_nobody_in(bob: Browser) -> None:
     bob.get("/sign-in")
     fields = {"email": "bob@example.com", "password": PASSWORD}
     assert bob.post("/sign-in", data=fields).status_code == 403
-    token = token_in(bob.get("/sign-in").text)
+    token = read_token(bob.get("/sign-in").text)
     for header in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
         assert bob.post("/sign-in", data={**fields, "csrf_token": token}, headers=header).status_code == 403
 
@@ -103,21 +105,21 @@ def test_a_change_by_session_needs_the_token_of_that_session(bob: Browser, alice
     sign_in(bob)
     assert bob.get("/api/contacts").status_code == 200
     assert bob.post("/api/contacts", json={"firstName": "Ada"}).status_code == 403
-    token = token_in(bob.get("/automations").text)
-    made = bob.post("/api/contacts", json={"firstName": "Ada"}, headers={"X-CSRF-Token": token})
-    assert made.status_code == 201
+    token = read_token(bob.get("/automations").text)
+    response = bob.post("/api/contacts", json={"firstName": "Ada"}, headers={"X-CSRF-Token": token})
+    assert response.status_code == 201
 
 
 def test_a_viewer_reads_and_changes_nothing(alice: Producer, client: FlaskClient) -> None:
     add_person(alice.workspace_id, "viewer")
-    made = alice.create()
+    automation = alice.create()
     sign_in(client)
-    token = {"X-CSRF-Token": token_in(client.get("/automations").text)}
+    token = {"X-CSRF-Token": read_token(client.get("/automations").text)}
     assert client.get("/api/executions").status_code == 200
     assert client.post("/api/contacts", json={"firstName": "Ada"}, headers=token).status_code == 403
     assert client.post("/api/triggers", json={"type": "a"}, headers=token).status_code == 403
     assert client.post("/api/keys", json={"name": "n", "scopes": ["read"]}, headers=token).status_code == 403
-    toggled = client.post(f"/automations/{made['id']}/toggle", data={"enabled": "false"}, headers=token)
+    toggled = client.post(f"/automations/{automation['id']}/toggle", data={"enabled": "false"}, headers=token)
     assert toggled.status_code == 403
 
 
@@ -125,18 +127,18 @@ def test_an_operator_makes_no_keys_and_an_owner_does(bob: Browser, alice: Produc
     add_person(alice.workspace_id, "owner", "alice@example.com")
     new_key = {"name": "n", "scopes": ["read"]}
     sign_in(bob)
-    token = {"X-CSRF-Token": token_in(bob.get("/automations").text)}
+    token = {"X-CSRF-Token": read_token(bob.get("/automations").text)}
     assert bob.post("/api/keys", json=new_key, headers=token).status_code == 403
     bob.post("/sign-out", headers=token)
     sign_in(bob, email="alice@example.com")
-    token = {"X-CSRF-Token": token_in(bob.get("/automations").text)}
+    token = {"X-CSRF-Token": read_token(bob.get("/automations").text)}
     assert bob.post("/api/keys", json=new_key, headers=token).status_code == 201
 
 
 def test_signing_out_ends_the_session_for_good(bob: Browser) -> None:
     sign_in(bob)
     cookie = bob.get_cookie("beckon_session")
-    token = token_in(bob.get("/automations").text)
+    token = read_token(bob.get("/automations").text)
     assert bob.post("/sign-out").status_code == 403
     assert bob.post("/sign-out", data={"csrf_token": token}).headers["Location"] == "/sign-in"
     assert cookie is not None
@@ -145,13 +147,13 @@ def test_signing_out_ends_the_session_for_good(bob: Browser) -> None:
 
 
 def test_the_page_shows_the_automations_and_switches_them(bob: Browser, alice: Producer) -> None:
-    made = alice.create(name="<b>Welcome</b>")
+    automation = alice.create(name="<b>Welcome</b>")
     sign_in(bob)
     page = bob.get("/automations").text
     assert "&lt;b&gt;Welcome" in page
-    off = {"enabled": "false", "csrf_token": token_in(page)}
-    assert bob.post(f"/automations/{made['id']}/toggle", data=off).status_code == 303
-    assert alice.get(f"{alice.automations}/{made['id']}").json["automation"]["enabled"] is False
+    off = {"enabled": "false", "csrf_token": read_token(page)}
+    assert bob.post(f"/automations/{automation['id']}/toggle", data=off).status_code == 303
+    assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
 
 
 def test_a_key_is_never_stronger_than_the_one_that_made_it(alice: Producer) -> None:
@@ -162,20 +164,20 @@ def test_a_key_is_never_stronger_than_the_one_that_made_it(alice: Producer) -> N
 
 
 def test_a_keys_secret_is_shown_once_and_a_revoked_key_is_401(alice: Producer) -> None:
-    made = alice.post("/api/keys", {"name": "n", "scopes": ["read"]}).json["key"]
-    assert made["secret"] not in alice.get("/api/keys").text
-    producer = Producer(alice.client, alice.workspace_id, made["secret"])
+    key = alice.post("/api/keys", {"name": "n", "scopes": ["read"]}).json["key"]
+    assert key["secret"] not in alice.get("/api/keys").text
+    producer = Producer(alice.client, alice.workspace_id, key["secret"])
     assert producer.get("/api/contacts").status_code == 200
-    assert alice.ask("DELETE", f"/api/keys/{made['id']}").status_code == 200
+    assert alice.request("DELETE", f"/api/keys/{key['id']}").status_code == 200
     assert producer.get("/api/contacts").status_code == 401
-    assert alice.ask("DELETE", f"/api/keys/{made['id']}").status_code == 404
+    assert alice.request("DELETE", f"/api/keys/{key['id']}").status_code == 404
 
 
 def test_a_key_with_the_scope_write_does_nothing_that_only_owners_do(alice: Producer) -> None:
-    made = alice.post("/api/keys", {"name": "n", "scopes": ["read", "write", "trigger", "track"]}).json["key"]
-    writer = Producer(alice.client, alice.workspace_id, made["secret"])
+    key = alice.post("/api/keys", {"name": "n", "scopes": ["read", "write", "trigger", "track"]}).json["key"]
+    writer = Producer(alice.client, alice.workspace_id, key["secret"])
     assert writer.post("/api/keys", {"name": "n", "scopes": ["read"]}).status_code == 403
     assert writer.post("/api/invitations", {"email": "eve@example.com", "role": "owner"}).status_code == 403
-    assert writer.ask("PUT", "/api/settings/switches", json={"statsInApi": False}).status_code == 403
+    assert writer.request("PUT", "/api/settings/switches", json={"statsInApi": False}).status_code == 403
     for path in ("/api/keys", "/api/members", "/api/invitations", "/api/audit"):
         assert writer.get(path).status_code == 403, path

@@ -11,22 +11,22 @@ from flask.testing import FlaskClient
 
 import settings
 from models import database, session, user
-from tests.dashboard.cast import PASSWORD, Producer
-from tests.dashboard.test_access import add_person, sign_in, token_in
+from tests.dashboard.producers import PASSWORD, Producer
+from tests.dashboard.test_access import add_person, read_token, sign_in
 
 NEW_PASSWORD = "unrelated lamp thursday rain"
 
 
 def join(workspace_id: str, role: Any) -> None:
     """Bob joins a second workspace."""
-    loaded = settings.load()
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(loaded.database_service_url, "beckon_service", 2)
-    bob = user.id_of("bob@example.com")
+    database.open_pool(config.database_service_url, "beckon_service", 2)
+    bob = user.find_id("bob@example.com")
     assert bob is not None
     user.join(workspace_id, bob, role)
     database.db.close_all()
-    database.open_pool(loaded.database_app_url, "beckon_app", 8)
+    database.open_pool(config.database_app_url, "beckon_app", 8)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def bob(alice: Producer, app: flask.Flask) -> FlaskClient:
 
 
 def send(browser: FlaskClient, path: str, **fields: str) -> Any:
-    return browser.post(path, data={"csrf_token": token_in(browser.get("/account").text), **fields})
+    return browser.post(path, data={"csrf_token": read_token(browser.get("/account").text), **fields})
 
 
-def audited(producer: Producer) -> list[str]:
-    return [each["action"] for each in producer.get("/api/audit").json["entries"]]
+def list_audit_actions(producer: Producer) -> list[str]:
+    return [entry["action"] for entry in producer.get("/api/audit").json["entries"]]
 
 
 def test_a_person_changes_the_own_name(bob: FlaskClient, alice: Producer) -> None:
@@ -69,15 +69,15 @@ def test_a_new_password_needs_the_old_one_and_ends_the_other_sessions(
     assert send(bob, "/account/password", old=PASSWORD, new=NEW_PASSWORD).status_code == 303
     assert bob.get("/api/contacts").status_code == 200
     assert elsewhere.get("/api/contacts").status_code == 401
-    assert audited(alice)[0] == audited(charlie)[0] == "user.password_changed"
+    assert list_audit_actions(alice)[0] == list_audit_actions(charlie)[0] == "user.password_changed"
     assert sign_in(app.test_client()).status_code == 401
 
 
 @pytest.mark.parametrize("password", ["short", "password1234", "bob@example.com", "lamp rain " * 30])
 def test_a_password_that_cannot_be_one_is_refused(bob: FlaskClient, password: str) -> None:
-    answer = send(bob, "/account/password", old=PASSWORD, new=password)
-    assert answer.status_code == 422
-    assert not re.findall(r'<input name="(?:old|new)"[^>]*value', answer.text)
+    response = send(bob, "/account/password", old=PASSWORD, new=password)
+    assert response.status_code == 422
+    assert not re.findall(r'<input name="(?:old|new)"[^>]*value', response.text)
     assert send(bob, "/account/password", old=PASSWORD, new=NEW_PASSWORD).status_code == 303
 
 
@@ -90,9 +90,9 @@ def test_guesses_of_the_old_password_are_limited_with_those_of_the_sign_in(bob: 
         ("/account/password", {"old": PASSWORD, "new": NEW_PASSWORD}),
         ("/account/name", {"name": "Robert"}),
     ):
-        answer = send(bob, path, **fields)
-        assert answer.status_code == 429
-        assert int(answer.headers["Retry-After"]) > 0
+        response = send(bob, path, **fields)
+        assert response.status_code == 429
+        assert int(response.headers["Retry-After"]) > 0
     assert sign_in(alice.client).status_code == 429
 
 
@@ -100,7 +100,7 @@ def test_guesses_of_the_old_password_are_limited_with_those_of_the_sign_in(bob: 
 def test_another_site_changes_nothing(bob: FlaskClient, path: str) -> None:
     fields = {"name": "Mallory", "old": PASSWORD, "new": NEW_PASSWORD}
     assert bob.post(path, data=fields).status_code == 403
-    token = token_in(bob.get("/account").text)
+    token = read_token(bob.get("/account").text)
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         assert bob.post(path, data={**fields, "csrf_token": token}, headers=headers).status_code == 403
 
@@ -124,12 +124,12 @@ def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
     join(charlie.workspace_id, "viewer")
     assert "Charlie&#39;s shop" in bob.get("/automations").text
     former = bob.get_cookie("beckon_session")
-    answer = send(bob, "/account/workspace", workspace=charlie.workspace_id)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/automations")
+    response = send(bob, "/account/workspace", workspace=charlie.workspace_id)
+    assert (response.status_code, response.headers["Location"]) == (303, "/automations")
     assert "Bob, viewer" in bob.get("/automations").text
     assert bob.get(charlie.automations).status_code == 200
     assert bob.get(alice.automations).status_code == 404
-    assert audited(charlie)[0] == "user.signed_in"
+    assert list_audit_actions(charlie)[0] == "user.signed_in"
     assert former is not None
     bob.set_cookie("beckon_session", former.value)
     assert bob.get("/api/contacts").status_code == 401
@@ -151,13 +151,13 @@ def test_a_session_that_switches_workspaces_ends_no_later(bob: FlaskClient, alic
 
 
 def test_a_session_that_accepts_an_invitation_ends_no_later(bob: FlaskClient, charlie: Producer) -> None:
-    answer = charlie.post("/api/invitations", {"email": "another@example.com", "role": "viewer"})
-    path = str(answer.json["invitation"]["url"]).removeprefix("http://localhost")
+    response = charlie.post("/api/invitations", {"email": "another@example.com", "role": "viewer"})
+    path = str(response.json["invitation"]["url"]).removeprefix("http://localhost")
     first = bob.get_cookie("beckon_session")
     assert first is not None
     before = session.find(first.value)
     assert before is not None
-    assert bob.post(f"{path}/accept", data={"csrf_token": token_in(bob.get(path).text)}).status_code == 303
+    assert bob.post(f"{path}/accept", data={"csrf_token": read_token(bob.get(path).text)}).status_code == 303
     last = bob.get_cookie("beckon_session")
     assert last is not None
     after = session.find(last.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dashboard.api import operations
+from dashboard.api import list_operations
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -12,7 +12,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 def test_the_table_of_routes_is_that_of_the_code() -> None:
     written = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "| `/api/" in line]
     declared = [
-        f"| {one.method} | `{one.path}` | {one.permission or 'none'} | {one.summary} |"
-        for one in sorted(operations(), key=lambda one: (one.path, one.method))
+        f"| {operation.method} | `{operation.path}` | {operation.permission or 'none'} | {operation.summary} |"
+        for operation in sorted(list_operations(), key=lambda operation: (operation.path, operation.method))
     ]
     assert written == declared

@@ -11,60 +11,64 @@ import pytest
 from flask.testing import FlaskClient
 
 import clock
-from dashboard.pages.chart import HEIGHT, WIDTH, bars
+from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
 from settings import Settings
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
-from tests.dashboard.ran import ran
-from tests.dashboard.test_pages import post, signed_in, words_of
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
+from tests.dashboard.recorded_runs import record_runs
+from tests.dashboard.test_pages import post, read_text, sign_in_as
 
 Browser = FlaskClient
 
 
 @pytest.fixture
 def bob(alice: Producer, client: FlaskClient) -> Browser:
-    return signed_in(client, alice)
+    return sign_in_as(client, alice)
 
 
 @pytest.fixture
 def owner(alice: Producer, app: Any) -> Browser:
     """An owner's browser: operators change no switches."""
-    return signed_in(app.test_client(), alice, "owner")
+    return sign_in_as(app.test_client(), alice, "owner")
 
 
 def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: Browser, alice: Producer) -> None:
-    made, now = alice.create(), clock.now()
-    ran(alice, made["id"], now - timedelta(days=3), now - timedelta(minutes=7), now - timedelta(minutes=7))
+    automation, now = alice.create(), clock.now()
+    record_runs(
+        alice, automation["id"], now - timedelta(days=3), now - timedelta(minutes=7), now - timedelta(minutes=7)
+    )
     page = bob.get("/automations").text
-    said = words_of(page)
-    assert "Runs 3" in said
-    assert "2 runs in 24 h" in said
-    assert "last run 7 m ago" in said
+    text = read_text(page)
+    assert "Runs 3" in text
+    assert "2 runs in 24 h" in text
+    assert "last run 7 m ago" in text
     assert 'aria-label="2 runs in the last 24 hours of the clock, by hour"' in page
-    assert f'href="/automations/{made["id"]}"' in page
+    assert f'href="/automations/{automation["id"]}"' in page
 
 
 def test_the_page_shows_the_runs_by_kind_with_their_contacts(bob: Browser, alice: Producer) -> None:
-    made, now = alice.create(), clock.now()
-    ran(alice, made["id"], now - timedelta(minutes=3), contact_id=stories.contact(alice, "Ada"))
-    ran(alice, made["id"], now - timedelta(days=2), kind="comment_reply")
-    path = f"/automations/{made['id']}"
+    automation, now = alice.create(), clock.now()
+    record_runs(
+        alice, automation["id"], now - timedelta(minutes=3), contact_id=example_executions.create_contact(alice, "Ada")
+    )
+    record_runs(alice, automation["id"], now - timedelta(days=2), kind="comment_reply")
+    path = f"/automations/{automation['id']}"
 
-    said = words_of(bob.get(path).text)
-    assert "Runs 2 Runs in 24 h 1 Last run 3 m ago" in said
-    assert "Main DM Ada 3 m ago" in said
-    assert "2 in 30 days" in said
-    assert "v1 published" in said
+    text = read_text(bob.get(path).text)
+    assert "Runs 2 Runs in 24 h 1 Last run 3 m ago" in text
+    assert "Main DM Ada 3 m ago" in text
+    assert "2 in 30 days" in text
+    assert "v1 published" in text
     kind = bob.get(f"{path}?kind=comment_reply").text
-    assert "1 in 30 days" in words_of(kind)
+    assert "1 in 30 days" in read_text(kind)
     assert "Ada" not in kind
-    assert "1 in 24 hours" in words_of(bob.get(f"{path}?by=hour").text)
+    assert "1 in 24 hours" in read_text(bob.get(f"{path}?by=hour").text)
 
 
 def test_the_history_is_paged(bob: Browser, alice: Producer) -> None:
-    made, now = alice.create(), clock.now()
-    ran(alice, made["id"], *[now - timedelta(minutes=n) for n in range(35)])
-    first = bob.get(f"/automations/{made['id']}").text
+    automation, now = alice.create(), clock.now()
+    record_runs(alice, automation["id"], *[now - timedelta(minutes=n) for n in range(35)])
+    first = bob.get(f"/automations/{automation['id']}").text
     older = re.search(r'href="([^"]+cursor=[^"]+)">Older', first)
     assert older is not None
     assert first.count('class="run-row"') == 30 + 1
@@ -72,10 +76,10 @@ def test_the_history_is_paged(bob: Browser, alice: Producer) -> None:
 
 
 def test_without_a_run_the_page_says_what_will_be_there(bob: Browser, alice: Producer) -> None:
-    said = words_of(bob.get(f"/automations/{alice.create()['id']}").text)
-    assert "Here will be every run" in said
-    assert "No run in this time" in said
-    assert "Last run never" in said
+    text = read_text(bob.get(f"/automations/{alice.create()['id']}").text)
+    assert "Here will be every run" in text
+    assert "No run in this time" in text
+    assert "Last run never" in text
 
 
 def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
@@ -89,44 +93,44 @@ def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
 
 
 def test_bars_are_stacked_to_the_fullest_and_nothing_is_too_small_to_see() -> None:
-    drawn = bars([{"count": 1000, "kinds": {"main_dm": 999, "opening_dm": 1}}, {"count": 0, "kinds": {}}])
-    assert {one.x for one in drawn} == {0}
-    assert all(1.5 <= one.height <= HEIGHT and one.width < WIDTH / 2 for one in drawn)
-    assert bars([{"count": 0, "kinds": {}}]) == []
+    drawn = build_bars([{"count": 1000, "kinds": {"main_dm": 999, "opening_dm": 1}}, {"count": 0, "kinds": {}}])
+    assert {bar.x for bar in drawn} == {0}
+    assert all(1.5 <= bar.height <= HEIGHT and bar.width < WIDTH / 2 for bar in drawn)
+    assert build_bars([{"count": 0, "kinds": {}}]) == []
 
 
 def test_a_switch_is_turned_on_the_settings_page(owner: Browser, alice: Producer) -> None:
     page = owner.get("/settings").text
     assert page.count('aria-checked="true"') == 3
     assert post(owner, "/settings/switches/run_tracking", on="false").status_code == 303
-    assert "Run tracking is off." in words_of(owner.get("/settings").text)
+    assert "Run tracking is off." in read_text(owner.get("/settings").text)
     assert alice.get("/api/settings/switches").json["runTracking"] is False
-    said = words_of(owner.get(f"/automations/{alice.create()['id']}").text)
-    assert "Run tracking is off, so nothing new is counted here" in said
+    text = read_text(owner.get(f"/automations/{alice.create()['id']}").text)
+    assert "Run tracking is off, so nothing new is counted here" in text
     assert post(owner, "/settings/switches/nonsense", on="true").status_code == 404
 
 
 def test_an_operator_sees_the_switches_and_turns_none(bob: Browser, alice: Producer) -> None:
-    assert "Run tracking" in words_of(bob.get("/settings").text)
+    assert "Run tracking" in read_text(bob.get("/settings").text)
     assert post(bob, "/settings/switches/run_tracking", on="false").status_code == 403
     assert alice.get("/api/settings/switches").json["runTracking"] is True
 
 
 class TestLocked:
     @pytest.fixture
-    def told(self, told: Settings) -> Settings:
-        return replace(told, run_tracking=False)
+    def config(self, config: Settings) -> Settings:
+        return replace(config, run_tracking=False)
 
     def test_a_switch_that_the_environment_holds_is_shown_locked(self, owner: Browser, alice: Producer) -> None:
         page = owner.get("/settings").text
-        assert "RUN_TRACKING in the environment holds it off" in words_of(page)
+        assert "RUN_TRACKING in the environment holds it off" in read_text(page)
         assert re.search(r'aria-labelledby="switch-run_tracking" disabled', page)
         post(owner, "/settings/switches/run_tracking", on="true")
-        assert "RUN_TRACKING" in words_of(owner.get("/settings").text)
+        assert "RUN_TRACKING" in read_text(owner.get("/settings").text)
         assert alice.get("/api/settings/switches").json["runTracking"] is False
 
 
 def test_a_viewer_sees_the_switches_and_turns_none(client: FlaskClient, alice: Producer) -> None:
-    viewer = signed_in(client, alice, "viewer")
+    viewer = sign_in_as(client, alice, "viewer")
     assert viewer.get("/settings").text.count(" disabled></button>") == 3
     assert post(viewer, "/settings/switches/run_tracking", on="false").status_code == 403

@@ -9,27 +9,27 @@ from typing import Any
 import pytest
 
 import settings
-from models.database import acting_as, value
-from tests.dashboard.cast import Producer, definition
+from models.database import acting_as, fetch_value
+from tests.dashboard.producers import Producer, definition
 
 
 def test_a_new_automation_is_listed_with_every_field_of_the_contract(alice: Producer) -> None:
-    made = alice.create()
+    automation = alice.create()
     (listed,) = alice.get(alice.automations).json["automations"]
-    assert listed["_id"] == listed["id"] == made["id"]
+    assert listed["_id"] == listed["id"] == automation["id"]
     assert (listed["totalRuns"], listed["lastRunAt"]) == (0, None)
     assert listed["stats"] == {"totalRuns": 0, "last24Hours": 0}
     assert listed["createdAt"].endswith("Z")
-    assert made["definition"] == definition()
-    assert [one["version"] for one in made["versions"]] == [1]
+    assert automation["definition"] == definition()
+    assert [version["version"] for version in automation["versions"]] == [1]
 
 
 def test_a_workflow_that_cannot_be_valid_is_not_made_and_the_place_is_named(alice: Producer) -> None:
     wrong = definition()
     wrong["steps"][0]["action"] = "send_fax"
-    answer = alice.post(alice.automations, {"name": "n", "definition": wrong})
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["path"] == "definition.steps[0].action"
+    response = alice.post(alice.automations, {"name": "n", "definition": wrong})
+    assert response.status_code == 422
+    assert response.json["errors"][0]["path"] == "definition.steps[0].action"
     assert alice.get(alice.automations).json["automations"] == []
 
 
@@ -44,35 +44,37 @@ def test_a_definition_is_judged_without_being_kept(alice: Producer) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_only_another_definition_is_a_new_version(alice: Producer, method: str) -> None:
-    made = alice.create()
-    path = f"{alice.automations}/{made['id']}"
-    same = alice.ask(method, path, json={"name": "Renamed", "definition": definition()}).json["automation"]
+    automation = alice.create()
+    path = f"{alice.automations}/{automation['id']}"
+    same = alice.request(method, path, json={"name": "Renamed", "definition": definition()}).json["automation"]
     assert (same["name"], same["version"]) == ("Renamed", 1)
-    other = alice.ask(method, path, json={"definition": definition(type="other"), "enabled": False}).json["automation"]
+    other = alice.request(method, path, json={"definition": definition(type="other"), "enabled": False}).json[
+        "automation"
+    ]
     assert (other["version"], other["triggerType"], other["enabled"]) == (2, "other", False)
 
 
 def test_a_change_that_is_refused_changes_nothing(alice: Producer) -> None:
-    made = alice.create()
-    path = f"{alice.automations}/{made['id']}"
-    assert alice.ask("PUT", path, json={"name": "New", "definition": {}}).status_code == 422
+    automation = alice.create()
+    path = f"{alice.automations}/{automation['id']}"
+    assert alice.request("PUT", path, json={"name": "New", "definition": {}}).status_code == 422
     assert alice.get(path).json["automation"]["name"] == "Welcome"
 
 
 def test_a_published_change_is_seen_by_the_next_trigger(alice: Producer) -> None:
-    made = alice.create()
+    automation = alice.create()
     trigger = {"type": "contact.created", "contact": {"externalId": "c"}}
     assert len(alice.post("/api/triggers", trigger).json["executions"]) == 1
-    alice.ask("PATCH", f"{alice.automations}/{made['id']}", json={"enabled": False})
+    alice.request("PATCH", f"{alice.automations}/{automation['id']}", json={"enabled": False})
     assert alice.post("/api/triggers", trigger).json["executions"] == []
 
 
 def test_a_deleted_automation_cancels_what_is_in_flight_and_is_gone(alice: Producer) -> None:
-    made = alice.create()
+    automation = alice.create()
     started = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}}).json
-    answer = alice.ask("DELETE", f"{alice.automations}/{made['id']}")
-    assert answer.json == {"success": True, "cancelled": 1}
-    assert alice.get(f"{alice.automations}/{made['id']}").status_code == 404
+    response = alice.request("DELETE", f"{alice.automations}/{automation['id']}")
+    assert response.json == {"success": True, "cancelled": 1}
+    assert alice.get(f"{alice.automations}/{automation['id']}").status_code == 404
     execution = alice.get(f"/api/executions/{started['executions'][0]['executionId']}").json["execution"]
     assert (execution["status"], execution["stage"]) == ("cancelled", "skipped")
     assert execution["automationName"] == "Welcome"
@@ -82,55 +84,55 @@ def test_the_list_is_searched_filtered_and_paged(alice: Producer) -> None:
     for name, enabled in (("Welcome back", True), ("Goodbye", False), ("Well done", True)):
         alice.create(name=name, enabled=enabled)
 
-    def names(query: str) -> list[str]:
-        return [one["name"] for one in alice.get(f"{alice.automations}?{query}").json["automations"]]
+    def list_names(query: str) -> list[str]:
+        return [automation["name"] for automation in alice.get(f"{alice.automations}?{query}").json["automations"]]
 
-    assert names("q=wel") == ["Well done", "Welcome back"]
-    assert names("enabled=false") == ["Goodbye"]
-    assert names("type=playbook") == []
+    assert list_names("q=wel") == ["Well done", "Welcome back"]
+    assert list_names("enabled=false") == ["Goodbye"]
+    assert list_names("type=playbook") == []
     first = alice.get(f"{alice.automations}?limit=2").json
     assert first["nextCursor"]
-    assert names(f"limit=2&cursor={first['nextCursor']}") == ["Welcome back"]
+    assert list_names(f"limit=2&cursor={first['nextCursor']}") == ["Welcome back"]
 
 
 def test_another_workspace_sees_and_changes_nothing(alice: Producer, charlie: Producer) -> None:
-    made = alice.create()
-    path = f"{charlie.automations}/{made['id']}"
+    automation = alice.create()
+    path = f"{charlie.automations}/{automation['id']}"
     for method, body in (("GET", None), ("PUT", {"name": "Mine"}), ("DELETE", None)):
-        given: dict[str, Any] = {"json": body} if body else {}
-        assert charlie.ask(method, path, **given).status_code == 404
+        options: dict[str, Any] = {"json": body} if body else {}
+        assert charlie.request(method, path, **options).status_code == 404
     assert charlie.get(charlie.automations).json["automations"] == []
 
 
 def test_a_new_hook_address_ends_the_one_before(alice: Producer) -> None:
-    made = alice.create(definition=definition(type="hook"))
-    path = f"{alice.automations}/{made['id']}"
+    automation = alice.create(definition=definition(type="hook"))
+    path = f"{alice.automations}/{automation['id']}"
     assert alice.get(path).json["automation"]["hookUrl"] is None
     renewed = alice.post(f"{path}/hook").json["hookUrl"]
-    assert alice.client.post(made["hookUrl"], json={}).status_code == 404
+    assert alice.client.post(automation["hookUrl"], json={}).status_code == 404
     assert alice.client.post(renewed, json={}).status_code == 202
 
 
 def test_who_changed_what_is_in_the_audit_log(alice: Producer) -> None:
-    made = alice.create()
-    alice.ask("PATCH", f"{alice.automations}/{made['id']}", json={"enabled": False})
+    automation = alice.create()
+    alice.request("PATCH", f"{alice.automations}/{automation['id']}", json={"enabled": False})
     entries = alice.get("/api/audit").json["entries"]
-    assert sorted(one["action"] for one in entries) == [
+    assert sorted(entry["action"] for entry in entries) == [
         "automation.created", "automation.disabled", "automation.published",
     ]  # fmt: skip
-    assert {one["actorName"] for one in entries} == {"alice's shop"}
+    assert {entry["actorName"] for entry in entries} == {"alice's shop"}
 
 
 def test_a_pause_holds_and_a_resume_lets_go(alice: Producer) -> None:
-    made = alice.create()
-    assert alice.post(f"/api/automations/{made['id']}/pause").json["paused"] is True
-    assert alice.get(f"{alice.automations}/{made['id']}").json["automation"]["pausedAt"] is not None
-    assert alice.post(f"/api/automations/{made['id']}/resume").json["paused"] is False
+    automation = alice.create()
+    assert alice.post(f"/api/automations/{automation['id']}/pause").json["paused"] is True
+    assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["pausedAt"] is not None
+    assert alice.post(f"/api/automations/{automation['id']}/resume").json["paused"] is False
     assert alice.post("/api/providers/mailgun/pause").status_code == 200
-    assert [one["name"] for one in alice.get("/api/queues").json["pauses"]] == ["mailgun"]
+    assert [pause["name"] for pause in alice.get("/api/queues").json["pauses"]] == ["mailgun"]
     assert alice.post("/api/providers/mailgun/resume").status_code == 200
     with acting_as(alice.workspace_id):
-        assert value("select count(*) from pauses") == 0
+        assert fetch_value("select count(*) from pauses") == 0
 
 
 LOCAL = {
@@ -142,21 +144,21 @@ LOCAL = {
 def test_a_webhook_to_a_private_address_is_not_published(alice: Producer) -> None:
     refused = alice.post(alice.automations, {"name": "n", "definition": LOCAL})
     assert refused.status_code == 422
-    assert [one["path"] for one in refused.json["errors"]] == ["definition.steps[0].with.url"]
+    assert [error["path"] for error in refused.json["errors"]] == ["definition.steps[0].with.url"]
     judged = alice.post(f"{alice.automations}/validate", {"definition": LOCAL}).json
-    assert [one["path"] for one in judged["errors"]] == ["steps[0].with.url"]
+    assert [error["path"] for error in judged["errors"]] == ["steps[0].with.url"]
     path = f"{alice.automations}/{alice.create()['id']}"
     assert alice.put(path, {"definition": LOCAL}).status_code == 422
 
 
 class TestWithAnAllowedNetwork:
     @pytest.fixture
-    def told(self) -> settings.Settings:
+    def config(self) -> settings.Settings:
         return replace(settings.load(), webhook_allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),))
 
     def test_a_webhook_into_it_is_published(self, alice: Producer) -> None:
         assert alice.post(f"{alice.automations}/validate", {"definition": LOCAL}).json["valid"] is True
-        made = alice.create(definition=LOCAL)
-        path = f"{alice.automations}/{made['id']}"
+        automation = alice.create(definition=LOCAL)
+        path = f"{alice.automations}/{automation['id']}"
         changed = {**LOCAL, "trigger": {"type": "other"}}
         assert alice.put(path, {"definition": changed}).json["automation"]["version"] == 2

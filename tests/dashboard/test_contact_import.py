@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
 
 FILE = """externalId,firstName,email,tags,plan
 c-1,Ada,ada@example.com,"lead, vip",pro
@@ -20,29 +20,29 @@ def load(producer: Producer, csv: str = FILE, **more: Any) -> Any:
 
 
 def test_a_preview_names_bad_rows_and_writes_nothing(alice: Producer) -> None:
-    answer = load(alice).json
-    assert (answer["imported"], answer["valid"], answer["attributes"]) == (0, 2, ["plan"])
-    assert [(one["line"], one["field"]) for one in answer["rejected"]] == [(3, "email"), (5, "")]
-    assert answer["preview"][0]["attributes"] == {"plan": "pro"}
+    result = load(alice).json
+    assert (result["imported"], result["valid"], result["attributes"]) == (0, 2, ["plan"])
+    assert [(rejection["line"], rejection["field"]) for rejection in result["rejected"]] == [(3, "email"), (5, "")]
+    assert result["preview"][0]["attributes"] == {"plan": "pro"}
     assert alice.get("/api/contacts").json["contacts"] == []
 
 
 def test_good_rows_are_imported_beside_bad_ones(alice: Producer) -> None:
     assert load(alice, confirm=True).json["imported"] == 2
-    found = {one["externalId"]: one for one in alice.get("/api/contacts").json["contacts"]}
-    assert found["c-1"]["tags"] == ["lead", "vip"]
-    assert found["c-4"]["firstName"] == "Dan, the man"
+    contacts = {contact["externalId"]: contact for contact in alice.get("/api/contacts").json["contacts"]}
+    assert contacts["c-1"]["tags"] == ["lead", "vip"]
+    assert contacts["c-4"]["firstName"] == "Dan, the man"
     assert load(alice, confirm=True).json["imported"] == 2
     assert len(alice.get("/api/contacts").json["contacts"]) == 2
 
 
 def test_an_address_of_another_contact_is_named_with_its_line(alice: Producer) -> None:
     alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
-    answer = load(alice, confirm=True).json
-    assert (answer["imported"], answer["rejected"][0]["line"], answer["rejected"][0]["field"]) == (1, 2, "email")
+    result = load(alice, confirm=True).json
+    assert (result["imported"], result["rejected"][0]["line"], result["rejected"][0]["field"]) == (1, 2, "email")
 
 
 def test_a_file_that_is_no_csv_of_contacts_is_refused(alice: Producer) -> None:
     for csv in ("colour,size\nred,1", "email,email\na,b", "email,\na,b", 'email\n"broken', " "):
-        answer = load(alice, csv)
-        assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "csv"), csv
+        response = load(alice, csv)
+        assert (response.status_code, response.json["errors"][0]["path"]) == (422, "csv"), csv

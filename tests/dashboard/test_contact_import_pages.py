@@ -12,9 +12,9 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from dashboard.bodies import LARGE_BODY_LIMIT
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
 from tests.dashboard.test_contact_import import FILE
-from tests.dashboard.test_pages import Browser, bob, signed_in, token, words_of
+from tests.dashboard.test_pages import Browser, bob, read_text, read_token, sign_in_as
 
 __all__ = ["bob"]
 
@@ -27,7 +27,7 @@ def send(browser: Browser, fields: dict[str, Any]) -> Any:
 
 def upload(browser: Browser, raw: bytes) -> Any:
     file = FileStorage(io.BytesIO(raw), "list.csv", content_type="text/csv")
-    return send(browser, {"csrf_token": token(browser.get("/contacts").text), "file": file})
+    return send(browser, {"csrf_token": read_token(browser.get("/contacts").text), "file": file})
 
 
 def confirm(browser: Browser, preview: str) -> Any:
@@ -35,32 +35,32 @@ def confirm(browser: Browser, preview: str) -> Any:
     return send(browser, fields)
 
 
-def names(alice: Producer) -> list[str]:
-    return [one["firstName"] for one in alice.get("/api/contacts").json["contacts"]]
+def list_names(alice: Producer) -> list[str]:
+    return [contact["firstName"] for contact in alice.get("/api/contacts").json["contacts"]]
 
 
 def test_a_preview_shows_good_and_bad_rows_and_writes_nothing(bob: Browser, alice: Producer) -> None:
     page = upload(bob, FILE.encode())
     assert page.status_code == 200
-    told = words_of(page.text)
+    text = read_text(page.text)
     for words in ("Import 2 contacts?", "2 rows left out", "3 email must be an e-mail address", "plan attribute",
                   "ada@example.com lead, vip pro"):  # fmt: skip
-        assert words in told
-    assert names(alice) == []
+        assert words in text
+    assert list_names(alice) == []
 
 
 def test_the_import_takes_exactly_what_the_preview_showed(bob: Browser, alice: Producer) -> None:
-    answer = confirm(bob, upload(bob, b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode()).text)
-    assert "2 contacts imported" in words_of(answer.text)
-    assert "2 rows were left out" in words_of(answer.text)
-    assert sorted(names(alice)) == ["Ada", "Dan, the man"]
+    response = confirm(bob, upload(bob, b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode()).text)
+    assert "2 contacts imported" in read_text(response.text)
+    assert "2 rows were left out" in read_text(response.text)
+    assert sorted(list_names(alice)) == ["Ada", "Dan, the man"]
 
 
 def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: Producer) -> None:
     alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
-    answer = confirm(bob, upload(bob, FILE.encode()).text)
-    assert "1 contact imported" in words_of(answer.text)
-    assert re.search(r"<td>2</td><td class=\"mono\">email</td><td>ada@example.com belongs to", answer.text)
+    response = confirm(bob, upload(bob, FILE.encode()).text)
+    assert "1 contact imported" in read_text(response.text)
+    assert re.search(r"<td>2</td><td class=\"mono\">email</td><td>ada@example.com belongs to", response.text)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: P
     ],
 )
 def test_a_file_that_is_none_of_contacts_is_refused_in_words(bob: Browser, raw: bytes, words: str) -> None:
-    answer = upload(bob, raw)
-    assert answer.status_code == 422
-    assert words in answer.text
+    response = upload(bob, raw)
+    assert response.status_code == 422
+    assert words in response.text
 
 
 def test_a_file_that_is_too_large_is_refused_in_words(bob: Browser, alice: Producer) -> None:
-    answer = upload(bob, b"email\n" + b"x" * (LARGE_BODY_LIMIT + 100_000))
-    assert answer.status_code == 413
-    assert "larger than 5 MiB" in answer.text
+    response = upload(bob, b"email\n" + b"x" * (LARGE_BODY_LIMIT + 100_000))
+    assert response.status_code == 413
+    assert "larger than 5 MiB" in response.text
 
 
 def test_the_largest_file_that_is_taken_is_imported(bob: Browser, alice: Producer) -> None:
@@ -93,16 +93,16 @@ def test_the_largest_file_that_is_taken_is_imported(bob: Browser, alice: Produce
 
 
 def test_a_viewer_imports_nothing(alice: Producer, client: Browser) -> None:
-    viewer = signed_in(client, alice, "viewer")
+    viewer = sign_in_as(client, alice, "viewer")
     assert viewer.get("/contacts/import").status_code == 403
-    fields = {"csrf_token": token(viewer.get("/contacts").text), "file": (io.BytesIO(FILE.encode()), "list.csv")}
+    fields = {"csrf_token": read_token(viewer.get("/contacts").text), "file": (io.BytesIO(FILE.encode()), "list.csv")}
     assert viewer.post("/contacts/import", data=fields).status_code == 403
 
 
 def test_another_site_imports_nothing(bob: Browser, alice: Producer) -> None:
     fields = {"csrf_token": "0" * 64, "confirm": "1", "csv": FILE}
     assert bob.post("/contacts/import", data=fields).status_code == 403
-    assert names(alice) == []
+    assert list_names(alice) == []
 
 
 def test_what_a_file_says_is_text_and_nothing_else(bob: Browser) -> None:

@@ -9,21 +9,21 @@ from typing import Any
 import clock
 from models import contact, conversation, suppression
 from models.audit import SYSTEM
-from models.database import acting_as, changed, value
+from models.database import acting_as, execute, fetch_value
 from models.ids import new_id
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_pages import Browser, automation, bob, post, signed_in, words_of
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import Browser, automation, bob, post, read_text, sign_in_as
 
 __all__ = ["automation", "bob"]
 
 
-def listed(browser: Browser, query: str = "") -> list[str]:
+def list_names(browser: Browser, query: str = "") -> list[str]:
     page = browser.get(f"/contacts?{query}").text
     return re.findall(r'<a class="row contact-row".*?<span class="who">([^<]*)<', page, re.DOTALL)
 
 
-def form_of(browser: Browser, contact_id: str) -> dict[str, Any]:
+def read_form(browser: Browser, contact_id: str) -> dict[str, Any]:
     page = browser.get(f"/contacts/{contact_id}?edit").text
     fields: dict[str, Any] = {}
     for name, text in re.findall(r'name="([\w-]+)"[^>]*? value="([^"]*)"', page):
@@ -31,34 +31,34 @@ def form_of(browser: Browser, contact_id: str) -> dict[str, Any]:
     return {name: texts if name.startswith("attribute") else texts[-1] for name, texts in fields.items()}
 
 
-def told(alice: Producer, contact_id: str) -> Any:
+def fetch_contact(alice: Producer, contact_id: str) -> Any:
     return alice.get(f"/api/contacts/{contact_id}").json["contact"]
 
 
-def task(alice: Producer, contact_id: str, execution_id: str) -> str:
-    made = new_id()
+def create_task(alice: Producer, contact_id: str, execution_id: str) -> str:
+    task_id = new_id()
     with acting_as(alice.workspace_id):
-        changed(
+        execute(
             "insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title) "
             "values (%s, %s, %s, %s, 'call', 'Call Ada')",
-            (made, alice.workspace_id, contact_id, execution_id),
+            (task_id, alice.workspace_id, contact_id, execution_id),
         )
-    return made
+    return task_id
 
 
 def test_an_empty_list_says_how_contacts_come(bob: Browser) -> None:
-    page = words_of(bob.get("/contacts").text)
+    page = read_text(bob.get("/contacts").text)
     assert "A contact comes with its first trigger" in page
     assert "Import CSV" in page
 
 
 def test_contacts_are_found_by_the_address_with_a_chip_for_each_filter(bob: Browser, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", email="ada@example.com", tags=["lead"])
-    stories.contact(alice, "Grace", tags=["lead"])
+    ada = example_executions.create_contact(alice, "Ada", email="ada@example.com", tags=["lead"])
+    example_executions.create_contact(alice, "Grace", tags=["lead"])
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
-    assert listed(bob) == ["Grace", "Ada"]
-    assert listed(bob, "q=ADA@example.com") == listed(bob, "suppressed=email&tag=lead") == ["Ada"]
-    assert listed(bob, "tag=lead&time=today&suppressed=") == ["Grace", "Ada"]
+    assert list_names(bob) == ["Grace", "Ada"]
+    assert list_names(bob, "q=ADA@example.com") == list_names(bob, "suppressed=email&tag=lead") == ["Ada"]
+    assert list_names(bob, "tag=lead&time=today&suppressed=") == ["Grace", "Ada"]
     page = bob.get("/contacts?q=nobody&tag=lead").text
     assert "No contact matches" in page
     assert 'href="/contacts?q=nobody" aria-label="Take away the filter tag lead"' in page
@@ -67,140 +67,146 @@ def test_contacts_are_found_by_the_address_with_a_chip_for_each_filter(bob: Brow
 
 def test_older_contacts_follow_without_gaps(bob: Browser, alice: Producer) -> None:
     for number in range(53):
-        stories.contact(alice, f"Person{number}")
+        example_executions.create_contact(alice, f"Person{number}")
     first = bob.get("/contacts?q=person").text
     older = html.unescape(re.findall(r'href="/contacts\?([^"]+)">Older', first)[0])
-    assert [*listed(bob, "q=person"), *listed(bob, older)] == [f"Person{number}" for number in range(52, -1, -1)]
+    assert [*list_names(bob, "q=person"), *list_names(bob, older)] == [
+        f"Person{number}" for number in range(52, -1, -1)
+    ]
 
 
 def test_a_new_contact_is_made_and_opened(bob: Browser, alice: Producer) -> None:
-    answer = post(bob, "/contacts/new", firstName="Ada", email="ADA@example.com", tags="lead, vip",
+    response = post(bob, "/contacts/new", firstName="Ada", email="ADA@example.com", tags="lead, vip",
                   **{"attribute-name": "seats", "attribute-value": "3"})  # fmt: skip
-    assert answer.status_code == 303
-    made = told(alice, answer.headers["Location"].rsplit("/", 1)[1])
-    assert (made["firstName"], made["email"], made["tags"]) == ("Ada", "ada@example.com", ["lead", "vip"])
-    assert made["attributes"] == {"seats": 3}
+    assert response.status_code == 303
+    created = fetch_contact(alice, response.headers["Location"].rsplit("/", 1)[1])
+    assert (created["firstName"], created["email"], created["tags"]) == ("Ada", "ada@example.com", ["lead", "vip"])
+    assert created["attributes"] == {"seats": 3}
 
 
 def test_a_new_contact_that_is_here_already_is_named_and_left_as_it_is(bob: Browser, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", email="ada@example.com")
-    answer = post(bob, "/contacts/new", email="ada@example.com", lastName="Other")
-    assert answer.status_code == 409
-    assert f'href="/contacts/{ada}"' in answer.text
-    assert told(alice, ada)["lastName"] is None
+    ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
+    response = post(bob, "/contacts/new", email="ada@example.com", lastName="Other")
+    assert response.status_code == 409
+    assert f'href="/contacts/{ada}"' in response.text
+    assert fetch_contact(alice, ada)["lastName"] is None
 
 
 def test_what_is_wrong_with_a_new_contact_stands_beside_its_field(bob: Browser, alice: Producer) -> None:
-    answer = post(bob, "/contacts/new", email="nonsense", phone="12", firstName="Ada")
-    assert answer.status_code == 422
-    assert "must be an e-mail address" in answer.text
-    assert "must be a phone number" in answer.text
-    assert 'name="firstName" type="text" value="Ada"' in answer.text
+    response = post(bob, "/contacts/new", email="nonsense", phone="12", firstName="Ada")
+    assert response.status_code == 422
+    assert "must be an e-mail address" in response.text
+    assert "must be a phone number" in response.text
+    assert 'name="firstName" type="text" value="Ada"' in response.text
     assert post(bob, "/contacts/new").status_code == 422
     assert alice.get("/api/contacts").json["contacts"] == []
 
 
 def test_only_what_a_person_changed_is_written(bob: Browser, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", phone="+15550100", tags=["lead", "old"],
+    ada = example_executions.create_contact(alice, "Ada", phone="+15550100", tags=["lead", "old"],
                           attributes={"plan": "pro", "seats": 3, "zip": "0123"})  # fmt: skip
-    form = form_of(bob, ada)
+    form = read_form(bob, ada)
     contact.change(alice.workspace_id, ada, {"phone": "+15550199", "tags": ["lead", "old", "new"]}, SYSTEM)
     form.update(lastName="Byron", tags="lead, vip")
     form["attribute-value"][form["attribute-name"].index("seats")] = ""
     assert bob.post(f"/contacts/{ada}", data=form).status_code == 303
-    found = told(alice, ada)
-    assert (found["lastName"], found["phone"], found["tags"]) == ("Byron", "+15550199", ["lead", "new", "vip"])
-    assert found["attributes"] == {"plan": "pro", "zip": "0123"}
+    updated = fetch_contact(alice, ada)
+    assert (updated["lastName"], updated["phone"], updated["tags"]) == ("Byron", "+15550199", ["lead", "new", "vip"])
+    assert updated["attributes"] == {"plan": "pro", "zip": "0123"}
 
 
 def test_a_form_that_changes_nothing_says_so_and_a_wrong_one_writes_nothing(bob: Browser, alice: Producer) -> None:
-    stories.contact(alice, "Grace", email="grace@example.com")
-    ada = stories.contact(alice, "Ada", attributes={"text": '"quoted"', "deep": {"a": [1]}, "zip": "0123"})
-    form = form_of(bob, ada)
+    example_executions.create_contact(alice, "Grace", email="grace@example.com")
+    ada = example_executions.create_contact(
+        alice, "Ada", attributes={"text": '"quoted"', "deep": {"a": [1]}, "zip": "0123"}
+    )
+    form = read_form(bob, ada)
     assert bob.post(f"/contacts/{ada}", data=form).status_code == 303
     assert "Nothing was changed." in bob.get(f"/contacts/{ada}").text
     taken = bob.post(f"/contacts/{ada}", data={**form, "email": "grace@example.com"})
     assert (taken.status_code, "belongs to another contact" in taken.text) == (409, True)
     wrong = bob.post(f"/contacts/{ada}", data={**form, "lastName": "Byron", "timezone": "Mars/North"})
-    assert (wrong.status_code, told(alice, ada)["lastName"]) == (422, None)
+    assert (wrong.status_code, fetch_contact(alice, ada)["lastName"]) == (422, None)
     assert bob.post(f"/contacts/{ada}", data={**form, "was": "[1"}).status_code == 303
 
 
 def test_the_conversation_shows_both_directions_in_order(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    ada = stories.contact(alice, "Ada")
-    one = stories.execution(alice, automation, contact_id=ada)
-    stories.message(alice, automation, one, contact_id=ada, sent_at=clock.now(), status="delivered", body="Our offer")
+    ada = example_executions.create_contact(alice, "Ada")
+    execution_id = example_executions.create_execution(alice, automation, contact_id=ada)
+    example_executions.create_message(
+        alice, automation, execution_id, contact_id=ada, sent_at=clock.now(), status="delivered", body="Our offer"
+    )
     with acting_as(alice.workspace_id):
         conversation.record_received(
             alice.workspace_id, ada, "email", "m-1", kind="message", text="Tell me more", at=clock.now()
         )
-    page = words_of(bob.get(f"/contacts/{ada}").text)
-    told_part = page[page.index("Conversation") :]
-    assert told_part.index("Our offer") < told_part.index("delivered") < told_part.index("Tell me more")
-    assert "Welcome" in told_part
+    page = read_text(bob.get(f"/contacts/{ada}").text)
+    section = page[page.index("Conversation") :]
+    assert section.index("Our offer") < section.index("delivered") < section.index("Tell me more")
+    assert "Welcome" in section
 
 
 def test_the_contacts_executions_and_its_own_time_are_on_its_page(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    ada = stories.contact(alice, "Ada", timezone="Asia/Kolkata")
+    ada = example_executions.create_contact(alice, "Ada", timezone="Asia/Kolkata")
     for _ in range(11):
-        stories.execution(alice, automation, contact_id=ada)
+        example_executions.create_execution(alice, automation, contact_id=ada)
     page = bob.get(f"/contacts/{ada}").text
     assert f'href="/executions?contactId={ada}">All of them' in page
     assert "there (Asia/Kolkata)" in page
-    assert f'href="/contacts/{ada}"' in bob.get(listed_execution(bob, ada)).text
+    assert f'href="/contacts/{ada}"' in bob.get(find_execution_path(bob, ada)).text
 
 
-def listed_execution(browser: Browser, contact_id: str) -> str:
+def find_execution_path(browser: Browser, contact_id: str) -> str:
     return re.findall(r'href="(/executions/[0-9a-f-]{36})"', browser.get(f"/contacts/{contact_id}").text)[0]
 
 
 def test_a_channel_is_suppressed_and_lifted_after_a_question(bob: Browser, alice: Producer) -> None:
-    ada = stories.contact(alice, "Ada", email="ada@example.com")
+    ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     path = f"/contacts/{ada}/channels/email"
-    assert "Write to Ada by E-mail no more?" in words_of(bob.get(path).text)
+    assert "Write to Ada by E-mail no more?" in read_text(bob.get(path).text)
     assert post(bob, path, suppress="true").status_code == 303
-    assert "suppressed: by an operator" in words_of(bob.get(f"/contacts/{ada}").text)
-    assert "Write to Ada by E-mail again?" in words_of(bob.get(path).text)
+    assert "suppressed: by an operator" in read_text(bob.get(f"/contacts/{ada}").text)
+    assert "Write to Ada by E-mail again?" in read_text(bob.get(path).text)
     post(bob, path, suppress="true")
     assert "suppressed already" in bob.get(f"/contacts/{ada}").text
     assert post(bob, path, suppress="false").status_code == 303
-    assert told(alice, ada)["suppressed"] == []
+    assert fetch_contact(alice, ada)["suppressed"] == []
     with acting_as(alice.workspace_id):
-        assert value("select actor_name from audit order by id desc limit 1") == "Bob"
+        assert fetch_value("select actor_name from audit order by id desc limit 1") == "Bob"
     assert bob.get(f"/contacts/{ada}/channels/fax").status_code == 404
 
 
 def test_a_task_is_marked_as_done_and_opened_again(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
-    ada = stories.contact(alice, "Ada")
-    one = task(alice, ada, stories.execution(alice, automation, contact_id=ada))
+    ada = example_executions.create_contact(alice, "Ada")
+    task_id = create_task(alice, ada, example_executions.create_execution(alice, automation, contact_id=ada))
     assert "Call Ada" in bob.get(f"/contacts/{ada}").text
-    assert post(bob, f"/contacts/{ada}/tasks/{one}", done="true").status_code == 303
+    assert post(bob, f"/contacts/{ada}/tasks/{task_id}", done="true").status_code == 303
     assert 'class="done"' in bob.get(f"/contacts/{ada}").text
-    post(bob, f"/contacts/{ada}/tasks/{one}", done="false")
+    post(bob, f"/contacts/{ada}/tasks/{task_id}", done="false")
     assert 'class="done"' not in bob.get(f"/contacts/{ada}").text
-    for nobodys in ("nonsense", new_id()):
-        assert post(bob, f"/contacts/{ada}/tasks/{nobodys}").status_code == 404
+    for unknown_id in ("nonsense", new_id()):
+        assert post(bob, f"/contacts/{ada}/tasks/{unknown_id}").status_code == 404
 
 
 def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    ada = stories.contact(alice, "Ada")
+    ada = example_executions.create_contact(alice, "Ada")
     for _ in range(2):
-        stories.execution(alice, automation, status="pending", stage="queued", contact_id=ada)
-    assert "2 executions are in flight" in words_of(bob.get(f"/contacts/{ada}/delete").text)
+        example_executions.create_execution(alice, automation, status="pending", stage="queued", contact_id=ada)
+    assert "2 executions are in flight" in read_text(bob.get(f"/contacts/{ada}/delete").text)
     assert post(bob, f"/contacts/{ada}/delete").headers["Location"] == "/contacts"
-    assert "2 executions in flight were cancelled" in words_of(bob.get("/contacts").text)
+    assert "2 executions in flight were cancelled" in read_text(bob.get("/contacts").text)
     assert bob.get(f"/contacts/{ada}").status_code == 404
 
 
 def test_a_viewer_reads_contacts_and_changes_nothing(alice: Producer, client: Browser) -> None:
-    viewer = signed_in(client, alice, "viewer")
-    ada = stories.contact(alice, "Ada", email="ada@example.com")
+    viewer = sign_in_as(client, alice, "viewer")
+    ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     for path in ("/contacts", f"/contacts/{ada}", f"/contacts/{ada}?edit"):
         page = viewer.get(path)
         assert page.status_code == 200
@@ -213,8 +219,8 @@ def test_a_viewer_reads_contacts_and_changes_nothing(alice: Producer, client: Br
 
 
 def test_another_workspaces_contact_is_not_there(bob: Browser, charlie: Producer) -> None:
-    theirs = stories.contact(charlie, "Secret", email="secret@example.com")
-    assert listed(bob) == listed(bob, "q=secret@example.com") == []
+    theirs = example_executions.create_contact(charlie, "Secret", email="secret@example.com")
+    assert list_names(bob) == list_names(bob, "q=secret@example.com") == []
     for path in ("", "/delete", "/channels/email"):
         assert (path, bob.get(f"/contacts/{theirs}{path}").status_code) == (path, 404)
         assert (path, post(bob, f"/contacts/{theirs}{path}", firstName="X").status_code) == (path, 404)
@@ -223,7 +229,7 @@ def test_another_workspaces_contact_is_not_there(bob: Browser, charlie: Producer
 
 def test_what_contacts_wrote_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
     mean = "<script>alert(1)</script>"
-    ada = stories.contact(alice, "Ada", last_name=mean, tags=[mean], attributes={"x": mean})
+    ada = example_executions.create_contact(alice, "Ada", last_name=mean, tags=[mean], attributes={"x": mean})
     with acting_as(alice.workspace_id):
         conversation.record_received(alice.workspace_id, ada, "sms", "m-1", kind="message", text=mean, at=clock.now())
     for path in ("", f"/{ada}", f"/{ada}?edit", f"/{ada}/delete"):

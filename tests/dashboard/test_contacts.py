@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
 
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "Ada@Example.com", "phone": "+15550100", "tags": ["lead"]}
 
 
 def test_a_contact_is_made_once_and_changed_after(alice: Producer) -> None:
-    made, again = alice.post("/api/contacts", ADA), alice.post("/api/contacts", {"externalId": "c-1", "tags": ["x"]})
-    assert (made.status_code, again.status_code) == (201, 200)
-    assert made.json["contact"]["id"] == again.json["contact"]["id"]
-    assert again.json["contact"]["tags"] == ["lead", "x"]
+    created, repeated = (
+        alice.post("/api/contacts", ADA),
+        alice.post("/api/contacts", {"externalId": "c-1", "tags": ["x"]}),
+    )
+    assert (created.status_code, repeated.status_code) == (201, 200)
+    assert created.json["contact"]["id"] == repeated.json["contact"]["id"]
+    assert repeated.json["contact"]["tags"] == ["lead", "x"]
 
 
 def test_a_contact_is_read_changed_and_deleted(alice: Producer) -> None:
     path = f"/api/contacts/{alice.post('/api/contacts', ADA).json['contact']['id']}"
-    changed = alice.ask("PATCH", path, json={"lastName": "Byron", "phone": None, "attributes": {"plan": "pro"}})
+    changed = alice.request("PATCH", path, json={"lastName": "Byron", "phone": None, "attributes": {"plan": "pro"}})
     assert changed.json["contact"]["phone"] is None
     assert alice.get(path).json["contact"]["attributes"] == {"plan": "pro"}
-    assert alice.ask("DELETE", path).status_code == 200
+    assert alice.request("DELETE", path).status_code == 200
     assert alice.get(path).status_code == 404
 
 
@@ -34,23 +37,23 @@ def test_what_is_wrong_is_named(alice: Producer) -> None:
         ({"colour": "red"}, "colour"),
         ({}, ""),
     ):
-        answer = alice.post("/api/contacts", body)
-        assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, path)
+        response = alice.post("/api/contacts", body)
+        assert (response.status_code, response.json["errors"][0]["path"]) == (422, path)
 
 
 def test_an_address_of_another_contact_is_a_conflict(alice: Producer) -> None:
     alice.post("/api/contacts", ADA)
     bob = alice.post("/api/contacts", {"externalId": "c-2"}).json["contact"]["id"]
-    answer = alice.ask("PATCH", f"/api/contacts/{bob}", json={"email": "ada@example.com"})
-    assert (answer.status_code, answer.json["errors"][0]["path"]) == (409, "email")
+    response = alice.request("PATCH", f"/api/contacts/{bob}", json={"email": "ada@example.com"})
+    assert (response.status_code, response.json["errors"][0]["path"]) == (409, "email")
     assert alice.post("/api/contacts", {**ADA, "externalId": "c-3"}).status_code == 409
 
 
 def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> None:
     for name in ("Ada", "Adam", "Bob"):
         alice.post("/api/contacts", {"externalId": name, "firstName": name, "tags": [name.lower()]})
-    assert [one["firstName"] for one in alice.get("/api/contacts?q=ad").json["contacts"]] == ["Adam", "Ada"]
-    assert [one["firstName"] for one in alice.get("/api/contacts?tag=bob").json["contacts"]] == ["Bob"]
+    assert [contact["firstName"] for contact in alice.get("/api/contacts?q=ad").json["contacts"]] == ["Adam", "Ada"]
+    assert [contact["firstName"] for contact in alice.get("/api/contacts?tag=bob").json["contacts"]] == ["Bob"]
     assert alice.get("/api/contacts?limit=2").json["nextCursor"]
     assert charlie.get("/api/contacts").json["contacts"] == []
 
@@ -58,24 +61,27 @@ def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> N
 def test_deleting_a_contact_cancels_what_is_in_flight_for_it(alice: Producer) -> None:
     ada = alice.post("/api/contacts", ADA).json["contact"]["id"]
     automation = alice.create()
-    one = stories.execution(alice, automation, status="pending", stage="queued", contact_id=ada)
-    done = stories.execution(alice, automation, contact_id=ada)
-    other = stories.execution(alice, automation, status="pending", stage="queued")
-    assert alice.ask("DELETE", f"/api/contacts/{ada}").json["cancelled"] == 1
-    found = {id: alice.get(f"/api/executions/{id}").json["execution"] for id in (one, done, other)}
-    assert [found[id]["status"] for id in (one, done, other)] == ["cancelled", "succeeded", "pending"]
-    assert found[one]["skippedBecause"]["detail"]["words"] == "The contact was deleted."
+    pending = example_executions.create_execution(alice, automation, status="pending", stage="queued", contact_id=ada)
+    done = example_executions.create_execution(alice, automation, contact_id=ada)
+    other = example_executions.create_execution(alice, automation, status="pending", stage="queued")
+    assert alice.request("DELETE", f"/api/contacts/{ada}").json["cancelled"] == 1
+    executions = {id: alice.get(f"/api/executions/{id}").json["execution"] for id in (pending, done, other)}
+    assert [executions[id]["status"] for id in (pending, done, other)] == ["cancelled", "succeeded", "pending"]
+    assert executions[pending]["skippedBecause"]["detail"]["words"] == "The contact was deleted."
 
 
 def test_a_channel_is_suppressed_and_lifted(alice: Producer, charlie: Producer) -> None:
     path = f"/api/contacts/{alice.post('/api/contacts', ADA).json['contact']['id']}/suppressions"
-    made = alice.post(path, {"channel": "email"})
-    assert (made.status_code, made.json["contact"]["suppressed"]) == (201, [{"channel": "email", "reason": "operator"}])
+    response = alice.post(path, {"channel": "email"})
+    assert (response.status_code, response.json["contact"]["suppressed"]) == (
+        201,
+        [{"channel": "email", "reason": "operator"}],
+    )
     assert alice.post(path, {"channel": "email"}).status_code == 409
     assert alice.post(path, {"channel": "slack"}).json["errors"][0]["path"] == "channel"
-    assert [one["firstName"] for one in alice.get("/api/contacts?suppressed=email").json["contacts"]] == ["Ada"]
-    assert charlie.ask("DELETE", f"{path}/email").status_code == 404
-    assert alice.ask("DELETE", f"{path}/email").json["contact"]["suppressed"] == []
-    assert alice.ask("DELETE", f"{path}/email").status_code == 409
+    assert [contact["firstName"] for contact in alice.get("/api/contacts?suppressed=email").json["contacts"]] == ["Ada"]
+    assert charlie.request("DELETE", f"{path}/email").status_code == 404
+    assert alice.request("DELETE", f"{path}/email").json["contact"]["suppressed"] == []
+    assert alice.request("DELETE", f"{path}/email").status_code == 409
     log = alice.get("/api/audit").json["entries"]
-    assert [one["action"] for one in log][:2] == ["contact.suppression_lifted", "contact.suppressed"]
+    assert [entry["action"] for entry in log][:2] == ["contact.suppression_lifted", "contact.suppressed"]

@@ -14,17 +14,17 @@ from flask.testing import FlaskClient
 import clock
 import settings
 from ephemeral import heartbeats
-from models import api_key, database, duty, user
-from tasks.broker import QUEUES, queue_depths
-from tests.dashboard.cast import PASSWORD, Producer
-from tests.dashboard.test_access import sign_in, token_in
+from models import api_key, database, periodic_job, user
+from tasks.runtime.broker import QUEUES, read_queue_depths
+from tests.dashboard.producers import PASSWORD, Producer
+from tests.dashboard.test_access import read_token, sign_in
 
 #: The fields of a queue that count the messages of every workspace.
 DEPTHS = ("ready", "delayed", "unacked", "dead")
 
 
 @pytest.fixture
-def as_service(cast: Any) -> Iterator[Any]:
+def run_as_service(workspaces: Any) -> Iterator[Any]:
     """Run a function with the service's connection, which sees every workspace."""
 
     def run(work: Any) -> Any:
@@ -40,29 +40,31 @@ def as_service(cast: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def root(alice: Producer, as_service: Any) -> Producer:
+def root(alice: Producer, run_as_service: Any) -> Producer:
     """The program with the key of access.json, in Alice's workspace."""
-    key = as_service(lambda: api_key.issue(alice.workspace_id, "access.json", deployment_owner=True))
+    key = run_as_service(lambda: api_key.issue(alice.workspace_id, "access.json", deployment_owner=True))
     return Producer(alice.client, alice.workspace_id, key.secret)
 
 
 @pytest.fixture
-def running(alice: Producer, charlie: Producer, as_service: Any) -> None:
+def running_processes(alice: Producer, charlie: Producer, run_as_service: Any) -> None:
     """A worker of every queue, a scheduler that leads, and Charlie's work in a queue."""
-    heartbeats.beat(QUEUES, clock.now())
+    heartbeats.record(QUEUES, clock.now())
 
     def lead() -> None:
-        with duty.leading() as leader:
+        with periodic_job.try_to_lead() as leader:
             assert leader is not None
-            assert leader.still_leads()
+            assert leader.renew()
 
-    as_service(lead)
+    run_as_service(lead)
     charlie.create()
     charlie.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
-    assert queue_depths()["sending"]["ready"] == 1
+    assert read_queue_depths()["sending"]["ready"] == 1
 
 
-def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(running: None, root: Producer) -> None:
+def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(
+    running_processes: None, root: Producer
+) -> None:
     health = root.get("/api/health").json
     here = (socket.gethostname(), os.getpid())
     assert [(worker["host"], worker["pid"]) for worker in health["processor"]["workers"]] == [here]
@@ -72,7 +74,7 @@ def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(r
     assert depths["sending"] == 1
 
 
-def test_every_other_key_sees_null_instead(running: None, alice: Producer) -> None:
+def test_every_other_key_sees_null_instead(running_processes: None, alice: Producer) -> None:
     processor = alice.get("/api/health").json["processor"]
     (worker,) = processor["workers"]
     assert (worker["host"], worker["pid"]) == (None, None)
@@ -87,30 +89,30 @@ def test_every_other_key_sees_null_instead(running: None, alice: Producer) -> No
 
 @pytest.mark.parametrize("path", ["/api/health", "/api/queues", "/summary", "/automations", "/executions", "/settings"])
 def test_no_answer_names_the_machine_to_an_ordinary_owner(
-    running: None, alice: Producer, client: FlaskClient, as_service: Any, path: str
+    running_processes: None, alice: Producer, client: FlaskClient, run_as_service: Any, path: str
 ) -> None:
-    as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "owner"))
+    run_as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "owner"))
     sign_in(client)
-    answer = client.get(path)
-    assert answer.status_code == 200
+    response = client.get(path)
+    assert response.status_code == 200
     for name in (socket.gethostname(), str(os.getpid()), str(settings.load().home)):
-        assert f">{name}<" not in answer.text
-        assert f'"{name}"' not in answer.text
+        assert f">{name}<" not in response.text
+        assert f'"{name}"' not in response.text
 
 
 def test_the_first_owner_sees_it_in_a_session_too(
-    running: None, alice: Producer, client: FlaskClient, as_service: Any
+    running_processes: None, alice: Producer, client: FlaskClient, run_as_service: Any
 ) -> None:
     def join() -> None:
-        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
-        user.join(alice.workspace_id, first, "owner")
+        deployment_owner = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, deployment_owner, "owner")
 
-    as_service(join)
+    run_as_service(join)
     sign_in(client)
     assert client.get("/api/health").json["processor"]["workers"][0]["pid"] == os.getpid()
 
 
-def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running: None, root: Producer) -> None:
+def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running_processes: None, root: Producer) -> None:
     key = root.post("/api/keys", {"name": "n", "scopes": ["read", "admin"]}).json["key"]
     assert key["deploymentOwner"] is False
     other = Producer(root.client, root.workspace_id, key["secret"])
@@ -120,78 +122,78 @@ def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running: None, r
 def test_an_ordinary_owner_cannot_lock_the_deployment_owner_out(alice: Producer, root: Producer) -> None:
     keys = {key["name"]: key for key in alice.get("/api/keys").json["keys"]}
     assert keys["access.json"]["deploymentOwner"] is True
-    assert alice.ask("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 403
+    assert alice.request("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 403
     assert root.get("/api/contacts").status_code == 200
-    assert root.ask("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 200
+    assert root.request("DELETE", f"/api/keys/{keys['access.json']['id']}").status_code == 200
     assert root.get("/api/contacts").status_code == 401
 
 
 def test_an_ordinary_owner_cannot_remove_the_deployment_owner(
-    alice: Producer, root: Producer, charlie: Producer, as_service: Any
+    alice: Producer, root: Producer, charlie: Producer, run_as_service: Any
 ) -> None:
     def join() -> str:
-        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
-        user.join(alice.workspace_id, first, "owner")
+        deployment_owner = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, deployment_owner, "owner")
         user.join(alice.workspace_id, user.create("ada@example.com", "Ada", PASSWORD), "owner")
-        return first
+        return deployment_owner
 
-    first = as_service(join)
-    assert alice.ask("DELETE", f"/api/members/{first}").status_code == 403
-    assert charlie.ask("DELETE", f"/api/members/{first}").status_code == 404
-    assert root.ask("DELETE", f"/api/members/{first}").status_code == 200
+    deployment_owner = run_as_service(join)
+    assert alice.request("DELETE", f"/api/members/{deployment_owner}").status_code == 403
+    assert charlie.request("DELETE", f"/api/members/{deployment_owner}").status_code == 404
+    assert root.request("DELETE", f"/api/members/{deployment_owner}").status_code == 200
 
 
 @pytest.fixture
-def first(alice: Producer, as_service: Any) -> str:
+def deployment_owner(alice: Producer, run_as_service: Any) -> str:
     """The id of the deployment owner, who owns Alice's workspace; Ada is an ordinary owner of it, Eve an operator."""
 
     def join() -> str:
-        first = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
-        user.join(alice.workspace_id, first, "owner")
+        deployment_owner = user.create("bob@example.com", "Bob", PASSWORD, deployment_owner=True)
+        user.join(alice.workspace_id, deployment_owner, "owner")
         for name, role in (("ada", "owner"), ("eve", "operator")):
             user.join(alice.workspace_id, user.create(f"{name}@example.com", name, PASSWORD), role)
-        return first
+        return deployment_owner
 
-    return str(as_service(join))
+    return str(run_as_service(join))
 
 
-def role_of(alice: Producer, member_id: str) -> str | None:
+def fetch_role(alice: Producer, member_id: str) -> str | None:
     members = alice.get("/api/members").json["members"]
     return next((member["role"] for member in members if member["id"] == member_id), None)
 
 
 @pytest.mark.parametrize("role", ["operator", "viewer", "owner"])
 def test_an_ordinary_owner_cannot_change_the_deployment_owners_role(
-    alice: Producer, root: Producer, first: str, role: str
+    alice: Producer, root: Producer, deployment_owner: str, role: str
 ) -> None:
-    assert alice.ask("PATCH", f"/api/members/{first}", json={"role": role}).status_code == 403
-    assert role_of(alice, first) == "owner"
-    assert root.ask("PATCH", f"/api/members/{first}", json={"role": role}).status_code == 200
-    assert role_of(alice, first) == role
+    assert alice.request("PATCH", f"/api/members/{deployment_owner}", json={"role": role}).status_code == 403
+    assert fetch_role(alice, deployment_owner) == "owner"
+    assert root.request("PATCH", f"/api/members/{deployment_owner}", json={"role": role}).status_code == 200
+    assert fetch_role(alice, deployment_owner) == role
 
 
 def test_an_ordinary_owner_is_neither_offered_nor_let_to_shut_the_deployment_owner_out_on_a_page(
-    alice: Producer, client: FlaskClient, first: str
+    alice: Producer, client: FlaskClient, deployment_owner: str
 ) -> None:
     sign_in(client, "ada@example.com")
     page = client.get("/settings/members").text
-    path = f"/settings/members/{first}"
+    path = f"/settings/members/{deployment_owner}"
     for address in (path, path.upper().replace("/SETTINGS/MEMBERS", "/settings/members")):
         assert address not in page
         assert client.get(f"{address}/delete").status_code == 403
         for way in ("role", "delete"):
-            fields = {"csrf_token": token_in(page), "role": "viewer"}
+            fields = {"csrf_token": read_token(page), "role": "viewer"}
             assert client.post(f"{address}/{way}", data=fields).status_code == 403
-    assert role_of(alice, first) == "owner"
+    assert fetch_role(alice, deployment_owner) == "owner"
 
 
-def test_the_deployment_owner_may_leave_on_a_page(alice: Producer, client: FlaskClient, first: str) -> None:
+def test_the_deployment_owner_may_leave_on_a_page(alice: Producer, client: FlaskClient, deployment_owner: str) -> None:
     sign_in(client)
     page = client.get("/settings/members").text
-    fields = {"csrf_token": token_in(page), "role": "operator"}
-    assert f"/settings/members/{first}/role" in page
-    assert client.post(f"/settings/members/{first}/role", data=fields).status_code == 303
-    assert role_of(alice, first) == "operator"
+    fields = {"csrf_token": read_token(page), "role": "operator"}
+    assert f"/settings/members/{deployment_owner}/role" in page
+    assert client.post(f"/settings/members/{deployment_owner}/role", data=fields).status_code == 303
+    assert fetch_role(alice, deployment_owner) == "operator"
 
 
 def test_no_request_of_the_dashboard_can_make_a_deployment_owners_key(alice: Producer) -> None:
@@ -211,8 +213,8 @@ def test_a_pause_holds_the_work_of_its_own_workspace_alone(alice: Producer, char
     assert len(alice.get("/api/queues").json["pauses"]) == 2
 
 
-def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient, as_service: Any) -> None:
-    as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "viewer"))
+def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient, run_as_service: Any) -> None:
+    run_as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "viewer"))
     bearer = {"Authorization": f"Bearer {alice.secret}"}
     assert client.get("/automations", headers=bearer).status_code == 302
     sign_in(client)
@@ -223,5 +225,5 @@ def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient,
         assert client.get("/executions", headers=header).status_code == 200
         refused = client.post("/contacts/new", data={"first_name": "Ada"}, headers=header)
         assert refused.status_code == 403
-        token = {"X-CSRF-Token": token_in(client.get("/automations").text)}
+        token = {"X-CSRF-Token": read_token(client.get("/automations").text)}
         assert client.post("/contacts/new", data={"first_name": "Ada"}, headers={**header, **token}).status_code == 403

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import settings
-from dashboard.pages import words
+from dashboard.pages import labels
 
 STATIC = settings.ROOT / "dashboard" / "static"
 TEMPLATES = settings.ROOT / "dashboard" / "templates"
-STAGES = list(words.STAGES)
+STAGES = list(labels.STAGES)
 #: WCAG 2.2, success criterion 1.4.3: text against what it stands on.
-ENOUGH = 4.5
+MIN_CONTRAST = 4.5
 
 PAIRS = [
     *[(text, ground) for text in ("text", "muted", "accent", "failed") for ground in ("ground", "panel")],
@@ -26,25 +26,25 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def tokens(look: int) -> dict[str, str]:
+def read_tokens(look: int) -> dict[str, str]:
     text = (STATIC / "tokens.css").read_text(encoding="utf-8")
-    found = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", text)
-    return {name: values[look] for name, *values in found}
+    matches = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", text)
+    return {name: values[look] for name, *values in matches}
 
 
 def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    channels = [int(colour[position : position + 2], 16) / 255 for position in (1, 3, 5)]
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("look", [0, 1], ids=["light", "dark"])
 def test_every_text_stands_out_from_its_ground(look: int) -> None:
-    colours = tokens(look)
+    colours = read_tokens(look)
     weak = []
     for text, ground in PAIRS:
         darker, lighter = sorted((luminance(colours[text]), luminance(colours[ground])))
-        if (lighter + 0.05) / (darker + 0.05) < ENOUGH:
+        if (lighter + 0.05) / (darker + 0.05) < MIN_CONTRAST:
             weak.append(f"{text} on {ground}: {(lighter + 0.05) / (darker + 0.05):.2f}")
     assert not weak
 
@@ -57,10 +57,10 @@ def test_colours_stand_in_one_file() -> None:
 def test_vendored_files_are_as_they_were_published() -> None:
     folder = STATIC / "vendor"
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert {one.name for one in folder.iterdir()} == {*manifest, "manifest.json"}
-    for name, told in manifest.items():
+    assert {path.name for path in folder.iterdir()} == {*manifest, "manifest.json"}
+    for name, entry in manifest.items():
         digest = hashlib.sha384((folder / name).read_bytes()).digest()
-        assert (name, told["sha384"]) == (name, "sha384-" + base64.b64encode(digest).decode())
+        assert (name, entry["sha384"]) == (name, "sha384-" + base64.b64encode(digest).decode())
 
 
 def test_every_stage_has_its_icon_and_its_colours() -> None:
@@ -71,16 +71,16 @@ def test_every_stage_has_its_icon_and_its_colours() -> None:
         assert f".stage-{stage} " in sheet or f".stage-{stage}," in sheet
 
 
-def templates() -> list[Path]:
+def list_templates() -> list[Path]:
     return sorted(TEMPLATES.glob("*.html"))
 
 
-@pytest.mark.parametrize("template", templates(), ids=lambda one: one.name)
+@pytest.mark.parametrize("template", list_templates(), ids=lambda path: path.name)
 def test_no_template_has_a_script_or_a_style_of_its_own(template: Path) -> None:
     text = template.read_text(encoding="utf-8")
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)|hx-on|\|\s*safe|javascript:", text)
 
 
 def test_nothing_is_asked_from_another_host() -> None:
-    for one in [*templates(), *STATIC.glob("*.css"), *STATIC.glob("*.js")]:
-        assert not re.search(r"(src|href|url)[=(]\"?https?://", one.read_text(encoding="utf-8")), one.name
+    for path in [*list_templates(), *STATIC.glob("*.css"), *STATIC.glob("*.js")]:
+        assert not re.search(r"(src|href|url)[=(]\"?https?://", path.read_text(encoding="utf-8")), path.name

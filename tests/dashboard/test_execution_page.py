@@ -6,75 +6,79 @@ from datetime import timedelta
 from typing import Any
 
 import clock
-from dashboard.pages import remedies, words
-from models.database import acting_as, value
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_pages import Browser, automation, bob, post, signed_in, words_of
+from dashboard.pages import labels, remedies
+from models.database import acting_as, fetch_value
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import Browser, automation, bob, post, read_text, sign_in_as
 
 __all__ = ["automation", "bob"]
 
 #: These end follow-ups; nothing is skipped by them.
-_OF_FOLLOW_UPS = {"replied", "unsubscribed", "stopped"}
+_FOLLOW_UP_RULES = {"replied", "unsubscribed", "stopped"}
 
 
-def status_of(alice: Producer, execution_id: str) -> str:
+def fetch_status(alice: Producer, execution_id: str) -> str:
     with acting_as(alice.workspace_id):
-        return str(value("select status from executions where id = %s", (execution_id,)))
+        return str(fetch_value("select status from executions where id = %s", (execution_id,)))
 
 
 def test_there_is_something_to_do_about_every_error_and_every_rule() -> None:
     # What is to be done about an unknown outcome are the three buttons beside it.
-    assert set(remedies.ERRORS) == set(words.ERRORS) - {"unknown_outcome"}
-    assert set(remedies.RULES) == set(words.RULES) - _OF_FOLLOW_UPS
+    assert set(remedies.ERRORS) == set(labels.ERRORS) - {"unknown_outcome"}
+    assert set(remedies.RULES) == set(labels.RULES) - _FOLLOW_UP_RULES
 
 
 def test_a_skipped_execution_says_why_what_to_do_and_where(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    ada = stories.contact(alice, "Ada")
+    ada = example_executions.create_contact(alice, "Ada")
     skipped = {"status": "skipped", "stage": "skipped", "contact_id": ada}
-    suppressed = stories.execution(alice, automation, **skipped, skipped_rule="suppressed")
+    suppressed = example_executions.create_execution(alice, automation, **skipped, skipped_rule="suppressed")
     page = bob.get(f"/executions/{suppressed}").text
-    assert "it can be lifted there. To the contact" in words_of(page)
+    assert "it can be lifted there. To the contact" in read_text(page)
     assert f'<a class="button" href="/contacts/{ada}">' in page
-    limited = stories.execution(alice, automation, **skipped, skipped_rule="daily_limit")
+    limited = example_executions.create_execution(alice, automation, **skipped, skipped_rule="daily_limit")
     assert f'<a class="button" href="/automations/{automation["id"]}">' in bob.get(f"/executions/{limited}").text
 
 
 def test_a_failed_execution_says_what_to_do(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
-    page = words_of(bob.get(f"/executions/{stories.failed(alice, automation)}").text)
+    page = read_text(bob.get(f"/executions/{example_executions.create_failed(alice, automation)}").text)
     assert "No route to Mailgun. Look whether this machine reaches the provider" in page
 
 
 def test_an_execution_is_cancelled_after_a_question(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     soon = clock.now() + timedelta(hours=1)
-    one = stories.execution(alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon)
-    assert f'href="/executions/{one}/cancel"' in bob.get(f"/executions/{one}").text
-    assert "What was sent stays sent" in words_of(bob.get(f"/executions/{one}/cancel").text)
-    assert status_of(alice, one) == "waiting"
-    assert post(bob, f"/executions/{one}/cancel").status_code == 303
-    assert status_of(alice, one) == "cancelled"
-    assert "An operator ended it" in words_of(bob.get(f"/executions/{one}").text)
+    execution_id = example_executions.create_execution(
+        alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon
+    )
+    assert f'href="/executions/{execution_id}/cancel"' in bob.get(f"/executions/{execution_id}").text
+    assert "What was sent stays sent" in read_text(bob.get(f"/executions/{execution_id}/cancel").text)
+    assert fetch_status(alice, execution_id) == "waiting"
+    assert post(bob, f"/executions/{execution_id}/cancel").status_code == 303
+    assert fetch_status(alice, execution_id) == "cancelled"
+    assert "An operator ended it" in read_text(bob.get(f"/executions/{execution_id}").text)
 
 
 def test_a_message_that_may_have_left_is_sent_again_after_a_question(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.unknown(alice, automation)
+    execution_id = example_executions.create_unknown(alice, automation)
     with acting_as(alice.workspace_id):
-        message = value("select id from messages where execution_id = %s", (one,))
+        message = fetch_value("select id from messages where execution_id = %s", (execution_id,))
     for decision in ("resend", "discard"):
-        path = f"/executions/{one}/messages/{message}/{decision}"
-        assert f'href="{path}"' in bob.get(f"/executions/{one}").text
+        path = f"/executions/{execution_id}/messages/{message}/{decision}"
+        assert f'href="{path}"' in bob.get(f"/executions/{execution_id}").text
         assert bob.get(path).status_code == 200
-    assert "the contact gets it twice" in words_of(bob.get(f"/executions/{one}/messages/{message}/resend").text)
-    assert bob.get(f"/executions/{one}/messages/{one}/resend").status_code == 404
-    assert status_of(alice, one) == "failed"
+    assert "the contact gets it twice" in read_text(
+        bob.get(f"/executions/{execution_id}/messages/{message}/resend").text
+    )
+    assert bob.get(f"/executions/{execution_id}/messages/{execution_id}/resend").status_code == 404
+    assert fetch_status(alice, execution_id) == "failed"
 
 
 def test_a_viewer_is_not_asked(alice: Producer, client: Browser, automation: dict[str, Any]) -> None:
-    one = stories.execution(alice, automation, status="pending", stage="queued")
-    viewer = signed_in(client, alice, "viewer")
-    assert "/cancel" not in viewer.get(f"/executions/{one}").text
-    assert viewer.get(f"/executions/{one}/cancel").status_code == 403
+    execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
+    viewer = sign_in_as(client, alice, "viewer")
+    assert "/cancel" not in viewer.get(f"/executions/{execution_id}").text
+    assert viewer.get(f"/executions/{execution_id}/cancel").status_code == 403

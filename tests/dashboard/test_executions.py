@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from models import contact_matching
-from models.database import acting_as, changed, value
+from models.database import acting_as, execute, fetch_value
 from models.ids import new_id
 from models.reports.filters import ExecutionFilters
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
 
 
 @pytest.fixture
@@ -20,134 +20,158 @@ def automation(alice: Producer) -> dict[str, Any]:
     return alice.create()
 
 
-def contact(producer: Producer, name: str) -> str:
+def create_contact(producer: Producer, name: str) -> str:
     with acting_as(producer.workspace_id):
-        (made,) = contact_matching.match(producer.workspace_id, [(None, {"external_id": name, "first_name": name})])
-    assert isinstance(made, dict)
-    return str(made["id"])
+        (contact,) = contact_matching.match_or_create(
+            producer.workspace_id, [(None, {"external_id": name, "first_name": name})]
+        )
+    assert isinstance(contact, dict)
+    return str(contact["id"])
 
 
-def execution(producer: Producer, automation: dict[str, Any], **given: Any) -> str:
+def create_execution(producer: Producer, automation: dict[str, Any], **fields: Any) -> str:
     """An execution as the engine would have left it."""
-    facts = {
+    row = {
         "id": new_id(), "workspace_id": producer.workspace_id, "automation_id": automation["id"], "version": 1,
         "version_id": new_id(), "trigger_id": new_id(), "queue": "sending", "status": "succeeded", "stage": "completed",
-        **given,
+        **fields,
     }  # fmt: skip
-    if facts["status"] in ("succeeded", "failed", "skipped", "cancelled"):
-        facts["finished_at"] = facts["started_at"] = "2026-11-20T10:00:05Z"
+    if row["status"] in ("succeeded", "failed", "skipped", "cancelled"):
+        row["finished_at"] = row["started_at"] = "2026-11-20T10:00:05Z"
     for name in ("stage_since", "rung_at", "created_at"):
-        facts.setdefault(name, "2026-11-20T10:00:00Z")
-    columns = ", ".join(facts)
+        row.setdefault(name, "2026-11-20T10:00:00Z")
+    columns = ", ".join(row)
     with acting_as(producer.workspace_id):
-        changed(f"insert into executions ({columns}) values ({', '.join(['%s'] * len(facts))})", list(facts.values()))
-    return str(facts["id"])
+        execute(f"insert into executions ({columns}) values ({', '.join(['%s'] * len(row))})", list(row.values()))
+    return str(row["id"])
 
 
-def failed(producer: Producer, automation: dict[str, Any], **given: Any) -> str:
-    why = {"status": "failed", "stage": "failed", "error_class": "network", "error_message": "No route to Mailgun."}
-    return execution(producer, automation, **{**why, "resume_stage": "sending", "failed_step": "hello", **given})
+def create_failed(producer: Producer, automation: dict[str, Any], **fields: Any) -> str:
+    error_fields = {
+        "status": "failed",
+        "stage": "failed",
+        "error_class": "network",
+        "error_message": "No route to Mailgun.",
+    }
+    return create_execution(
+        producer, automation, **{**error_fields, "resume_stage": "sending", "failed_step": "hello", **fields}
+    )
 
 
-def ids(producer: Producer, query: str) -> list[str]:
-    answer = producer.get(f"/api/executions?{query}")
-    assert answer.status_code == 200, answer.json
-    return [one["id"] for one in answer.json["executions"]]
+def list_ids(producer: Producer, query: str) -> list[str]:
+    response = producer.get(f"/api/executions?{query}")
+    assert response.status_code == 200, response.json
+    return [execution["id"] for execution in response.json["executions"]]
 
 
-def newest(*made: str) -> list[str]:
+def sort_newest_first(*ids: str) -> list[str]:
     """As the list has them; ids of one millisecond come in any order."""
-    return sorted(made, reverse=True)
+    return sorted(ids, reverse=True)
 
 
 def test_each_filter_finds_its_own(alice: Producer, automation: dict[str, Any]) -> None:
-    ada = contact(alice, "Ada")
-    plain, mine = execution(alice, automation), execution(alice, automation, contact_id=ada)
-    broken = failed(alice, automation)
-    test = execution(alice, automation, test=True)
-    other = execution(alice, alice.create(name="Other"))
-    assert ids(alice, "") == newest(other, test, broken, mine, plain)
-    assert ids(alice, f"automationId={automation['id']}&test=false") == newest(broken, mine, plain)
-    assert ids(alice, "status=failed") == ids(alice, "stage=failed") == ids(alice, "errorClass=network") == [broken]
-    assert ids(alice, "test=true") == [test]
-    assert ids(alice, f"contactId={ada}") == ids(alice, "q=ad") == [mine]
-    assert ids(alice, f"q={plain}") == [plain]
+    ada = create_contact(alice, "Ada")
+    plain, mine = create_execution(alice, automation), create_execution(alice, automation, contact_id=ada)
+    broken = create_failed(alice, automation)
+    test = create_execution(alice, automation, test=True)
+    other = create_execution(alice, alice.create(name="Other"))
+    assert list_ids(alice, "") == sort_newest_first(other, test, broken, mine, plain)
+    assert list_ids(alice, f"automationId={automation['id']}&test=false") == sort_newest_first(broken, mine, plain)
     assert (
-        ids(alice, "from=2026-11-20T10:00:01Z") == ids(alice, "errorClass=nonsense") == ids(alice, "contactId=x") == []
+        list_ids(alice, "status=failed")
+        == list_ids(alice, "stage=failed")
+        == list_ids(alice, "errorClass=network")
+        == [broken]
+    )
+    assert list_ids(alice, "test=true") == [test]
+    assert list_ids(alice, f"contactId={ada}") == list_ids(alice, "q=ad") == [mine]
+    assert list_ids(alice, f"q={plain}") == [plain]
+    assert (
+        list_ids(alice, "from=2026-11-20T10:00:01Z")
+        == list_ids(alice, "errorClass=nonsense")
+        == list_ids(alice, "contactId=x")
+        == []
     )
 
 
 def test_pages_follow_each_other_without_gaps(alice: Producer, automation: dict[str, Any]) -> None:
-    made = [execution(alice, automation) for _ in range(5)]
-    found, cursor = [], ""
+    expected = [create_execution(alice, automation) for _ in range(5)]
+    ids, cursor = [], ""
     while cursor is not None:
         page = alice.get(f"/api/executions?limit=2{cursor and '&cursor=' + cursor}").json
-        found += [one["id"] for one in page["executions"]]
+        ids += [execution["id"] for execution in page["executions"]]
         cursor = page["nextCursor"]
-    assert found == newest(*made)
+    assert ids == sort_newest_first(*expected)
 
 
 @pytest.mark.parametrize("query", ["status=broken", "stage=x", "limit=201", "test=maybe", "from=2026-11-20T10:00:00"])
 def test_a_filter_that_cannot_be_is_named(alice: Producer, query: str) -> None:
-    answer = alice.get(f"/api/executions?{query}")
-    assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, query.split("=")[0])
+    response = alice.get(f"/api/executions?{query}")
+    assert (response.status_code, response.json["errors"][0]["path"]) == (422, query.split("=")[0])
 
 
 def test_one_tells_its_whole_story(alice: Producer, automation: dict[str, Any]) -> None:
-    one = failed(alice, automation)
+    execution_id = create_failed(alice, automation)
     with acting_as(alice.workspace_id):
-        for before, after, second in (
+        for previous, stage, second in (
             ("queued", "checking", 1),
             ("checking", "eligible", 2),
             ("eligible", "failed", 5),
         ):
-            changed(
+            execute(
                 "insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, "
                 "stage, entered_at) values (%s, %s, %s, false, %s, 1000, %s, %s)",
-                (one, alice.workspace_id, automation["id"], before, after, f"2026-11-20T10:00:0{second}Z"),
+                (execution_id, alice.workspace_id, automation["id"], previous, stage, f"2026-11-20T10:00:0{second}Z"),
             )
-        changed(
+        execute(
             "insert into steps (execution_id, step_id, workspace_id, action, status, attempts) "
             "values (%s, 'hello', %s, 'send_email', 'failed', 1)",
-            (one, alice.workspace_id),
+            (execution_id, alice.workspace_id),
         )
-    shown = alice.get(f"/api/executions/{one}").json["execution"]
-    assert [(stage["stage"], stage["durationMs"]) for stage in shown["stages"]] == [
+    execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
+    assert [(row["stage"], row["durationMs"]) for row in execution["stages"]] == [
         ("queued", 1000), ("checking", 1000), ("eligible", 1000), ("failed", None),
     ]  # fmt: skip
-    assert shown["stages"][0]["enteredAt"] == "2026-11-20T10:00:00Z"
-    assert shown["error"] == {"class": "network", "message": "No route to Mailgun.", "code": None, "retryable": True}
-    assert (shown["steps"][0]["id"], shown["steps"][0]["status"]) == ("hello", "failed")
-    assert shown["automationName"] == "Welcome"
-    assert shown["messages"] == []
+    assert execution["stages"][0]["enteredAt"] == "2026-11-20T10:00:00Z"
+    assert execution["error"] == {
+        "class": "network",
+        "message": "No route to Mailgun.",
+        "code": None,
+        "retryable": True,
+    }
+    assert (execution["steps"][0]["id"], execution["steps"][0]["status"]) == ("hello", "failed")
+    assert execution["automationName"] == "Welcome"
+    assert execution["messages"] == []
 
 
 def test_a_skipped_one_says_why_and_a_waiting_one_until_when(alice: Producer, automation: dict[str, Any]) -> None:
     detail = '{"limit": 1, "measured": 1, "words": "Daily limit: 1 of 1 sent today"}'
-    skipped = execution(
+    skipped = create_execution(
         alice, automation, status="skipped", stage="skipped", skipped_rule="daily_limit", skipped_detail=detail
     )
-    waiting = execution(
+    waiting = create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="time", due_at="2026-12-01T00:00:00Z"
     )
-    because = alice.get(f"/api/executions/{skipped}").json["execution"]["skippedBecause"]
-    assert (because["rule"], because["detail"]["words"]) == ("daily_limit", "Daily limit: 1 of 1 sent today")
+    reason = alice.get(f"/api/executions/{skipped}").json["execution"]["skippedBecause"]
+    assert (reason["rule"], reason["detail"]["words"]) == ("daily_limit", "Daily limit: 1 of 1 sent today")
     assert alice.get(f"/api/executions/{waiting}").json["execution"]["resumeAt"] == "2026-12-01T00:00:00Z"
 
 
 def test_follow_ups_are_shown_with_their_number_their_next_time_and_what_ended_them(
     alice: Producer, automation: dict[str, Any]
 ) -> None:
-    waiting = execution(
+    waiting = create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="follow_up", due_at="2026-12-01T00:00:00Z",
         round=1, follow_up_count=1,
     )  # fmt: skip
-    ended = execution(alice, automation, follow_up_ended_because='{"rule": "replied", "detail": {"words": "Answered"}}')
+    ended = create_execution(
+        alice, automation, follow_up_ended_because='{"rule": "replied", "detail": {"words": "Answered"}}'
+    )
 
-    shown = alice.get(f"/api/executions/{waiting}").json["execution"]
-    assert shown["followUp"] == {"count": 1, "max": 0, "nextCheckAt": "2026-12-01T00:00:00Z"}
-    assert shown["followUpEndedBecause"] is None
-    listed = {one["id"]: one for one in alice.get("/api/executions").json["executions"]}
+    execution = alice.get(f"/api/executions/{waiting}").json["execution"]
+    assert execution["followUp"] == {"count": 1, "max": 0, "nextCheckAt": "2026-12-01T00:00:00Z"}
+    assert execution["followUpEndedBecause"] is None
+    listed = {execution["id"]: execution for execution in alice.get("/api/executions").json["executions"]}
     assert listed[ended]["followUp"] == {"count": 0, "max": 0, "nextCheckAt": None}
     assert listed[ended]["followUpEndedBecause"]["rule"] == "replied"
 
@@ -155,27 +179,27 @@ def test_follow_ups_are_shown_with_their_number_their_next_time_and_what_ended_t
 def test_a_message_that_waits_for_review_is_approved_or_rejected_once(
     alice: Producer, charlie: Producer, automation: dict[str, Any]
 ) -> None:
-    one = execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
-    path = f"/api/messages/{stories.message(alice, automation, one, status='review')}/review"
+    execution_id = create_execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
+    path = f"/api/messages/{example_executions.create_message(alice, automation, execution_id, status='review')}/review"
     for wrong in ({}, {"decision": "maybe"}, {"decision": "approve", "body": " "}, {"decision": "reject", "body": "x"}):
         assert alice.post(path, wrong).status_code == 422
     assert charlie.post(path, {"decision": "approve"}).status_code == 404
 
-    assert ids(alice, "review=true") == [one]
+    assert list_ids(alice, "review=true") == [execution_id]
     assert alice.post(path, {"decision": "approve", "body": "Other words"}).status_code == 202
 
     assert alice.post(path, {"decision": "reject"}).status_code == 409
-    (message,) = alice.get(f"/api/executions/{one}").json["execution"]["messages"]
+    (message,) = alice.get(f"/api/executions/{execution_id}").json["execution"]["messages"]
     assert (message["status"], message["body"]) == ("pending", "Other words")
 
 
 def test_a_direct_message_says_how_it_went_and_what_was_cut(alice: Producer, automation: dict[str, Any]) -> None:
-    one = execution(alice, automation)
+    execution_id = create_execution(alice, automation)
     detail = {"way": "private_reply", "shortenedFrom": 1400, "buttons": [{"title": "Shop", "url": "https://x.test/"}]}
-    stories.message(alice, automation, one, channel="instagram", detail=json.dumps(detail))
-    stories.message(alice, automation, one, step_id="mail", key=f"{one}:mail:0")
+    example_executions.create_message(alice, automation, execution_id, channel="instagram", detail=json.dumps(detail))
+    example_executions.create_message(alice, automation, execution_id, step_id="mail", key=f"{execution_id}:mail:0")
 
-    direct, email = alice.get(f"/api/executions/{one}").json["execution"]["messages"]
+    direct, email = alice.get(f"/api/executions/{execution_id}").json["execution"]["messages"]
 
     assert (direct["way"], direct["shortenedFrom"], direct["quickReplies"]) == ("private_reply", 1400, [])
     assert direct["buttons"] == [{"title": "Shop", "url": "https://x.test/"}]
@@ -183,9 +207,9 @@ def test_a_direct_message_says_how_it_went_and_what_was_cut(alice: Producer, aut
 
 
 def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
-    one = failed(alice, automation)
-    assert alice.post(f"/api/executions/{one}/retry").status_code == 202
-    done = execution(alice, automation)
+    execution_id = create_failed(alice, automation)
+    assert alice.post(f"/api/executions/{execution_id}/retry").status_code == 202
+    done = create_execution(alice, automation)
     for action in ("retry", "cancel"):
         refused = alice.post(f"/api/executions/{done}/{action}")
         assert (refused.status_code, refused.json["success"]) == (409, False)
@@ -193,41 +217,41 @@ def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, auto
 
 
 def test_in_bulk_exactly_what_the_filter_matches_is_moved(alice: Producer, automation: dict[str, Any]) -> None:
-    moved = [failed(alice, automation) for _ in range(3)]
-    spared = failed(alice, automation, error_class="timeout")
+    moved = [create_failed(alice, automation) for _ in range(3)]
+    spared = create_failed(alice, automation, error_class="timeout")
     dry = alice.post("/api/executions/retry", {"errorClass": "network", "dryRun": True})
     assert (dry.status_code, dry.json) == (200, {"success": True, "matched": 3})
-    assert ids(alice, "status=failed") == newest(spared, *moved)
-    answer = alice.post("/api/executions/retry", {"errorClass": "network"})
-    assert (answer.status_code, answer.json["matched"], answer.json["retried"]) == (202, 3, 3)
-    assert ids(alice, "status=failed") == [spared]
-    operation = alice.get(f"/api/operations/{answer.json['operationId']}").json["operation"]
+    assert list_ids(alice, "status=failed") == sort_newest_first(spared, *moved)
+    response = alice.post("/api/executions/retry", {"errorClass": "network"})
+    assert (response.status_code, response.json["matched"], response.json["retried"]) == (202, 3, 3)
+    assert list_ids(alice, "status=failed") == [spared]
+    operation = alice.get(f"/api/operations/{response.json['operationId']}").json["operation"]
     assert (operation["status"], operation["done"]) == ("finished", 3)
 
 
 def test_pending_ones_are_nudged(alice: Producer, automation: dict[str, Any]) -> None:
     alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
-    answer = alice.post("/api/executions/process-pending")
-    assert (answer.status_code, answer.json["processed"]) == (202, 1)
+    response = alice.post("/api/executions/process-pending")
+    assert (response.status_code, response.json["processed"]) == (202, 1)
 
 
 def test_another_workspaces_executions_are_not_there(
     alice: Producer, charlie: Producer, automation: dict[str, Any]
 ) -> None:
-    one = failed(alice, automation)
-    assert charlie.get(f"/api/executions/{one}").status_code == 404
-    assert charlie.post(f"/api/executions/{one}/retry").status_code == 404
+    execution_id = create_failed(alice, automation)
+    assert charlie.get(f"/api/executions/{execution_id}").status_code == 404
+    assert charlie.post(f"/api/executions/{execution_id}/retry").status_code == 404
     assert charlie.post("/api/executions/retry", {}).json["matched"] == 0
-    assert ids(charlie, "") == []
+    assert list_ids(charlie, "") == []
     with acting_as(alice.workspace_id):
-        assert value("select status from executions where id = %s", (one,)) == "failed"
+        assert fetch_value("select status from executions where id = %s", (execution_id,)) == "failed"
 
 
 def test_numbers_leave_tests_out(alice: Producer, automation: dict[str, Any]) -> None:
     for ms in (100, 200, 300):
-        execution(alice, automation, execution_time_ms=ms)
-    failed(alice, automation, attempt=4)
-    execution(alice, automation, test=True)
+        create_execution(alice, automation, execution_time_ms=ms)
+    create_failed(alice, automation, attempt=4)
+    create_execution(alice, automation, test=True)
     summary = alice.get("/api/analytics/summary").json["summary"]
     assert (summary["executions"], summary["successRate"], summary["p50Ms"]) == (4, 0.75, 200)
     assert summary["byDay"] == [{"day": "2026-11-20", "executions": 4, "succeeded": 3, "failed": 1, "skipped": 0}]
@@ -238,4 +262,4 @@ def test_numbers_leave_tests_out(alice: Producer, automation: dict[str, Any]) ->
 
 def test_filters_know_their_names_for_the_record() -> None:
     assert ExecutionFilters(status="failed", test=False).as_json() == {"status": "failed", "test": False}
-    assert ExecutionFilters().where() == ("true", [])
+    assert ExecutionFilters().build_where() == ("true", [])

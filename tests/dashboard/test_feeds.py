@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from dashboard.live.feeds import RETRY_MS, Feeds, Full, Pace
-from waiting import eventually
+from tests.support.waiting import eventually
 
 QUICK = Pace(tick=0.05, stream=2.0, ping=0.2)
 
@@ -38,32 +38,32 @@ def source() -> Source:
 
 @pytest.fixture
 def feeds(source: Source) -> Iterator[Feeds]:
-    made = Feeds(source.read, most=200, pace=QUICK)
-    yield made
-    made.close()
+    feeds = Feeds(source.read, max_watchers=200, pace=QUICK)
+    yield feeds
+    feeds.close()
 
 
-def opened(feeds: Feeds, key: str = "a") -> Iterator[bytes]:
-    found = feeds.open(key)
-    assert found is not None
-    return found
+def open_stream(feeds: Feeds, key: str = "a") -> Iterator[bytes]:
+    stream = feeds.open(key)
+    assert stream is not None
+    return stream
 
 
 def test_a_hundred_watchers_cost_as_many_readings_as_one(feeds: Feeds, source: Source) -> None:
-    streams = [opened(feeds) for _ in range(100)]
+    streams = [open_stream(feeds) for _ in range(100)]
     for stream in streams:
         next(stream)
-    began, before = time.monotonic(), source.reads
+    started, before = time.monotonic(), source.reads
     for _ in range(5):
         for stream in streams:
             next(stream)
-    passed = time.monotonic() - began
+    passed = time.monotonic() - started
     assert source.reads - before <= passed / QUICK.tick + 1
-    assert feeds.watching == 100
+    assert feeds.watchers == 100
 
 
 def test_who_reads_slowly_gets_the_newest_frame_and_not_those_before(feeds: Feeds, source: Source) -> None:
-    slow, quick = opened(feeds), opened(feeds)
+    slow, quick = open_stream(feeds), open_stream(feeds)
     next(slow), next(quick)
     source.text = "two"
     while b"data: two" not in next(quick):
@@ -75,20 +75,20 @@ def test_who_reads_slowly_gets_the_newest_frame_and_not_those_before(feeds: Feed
 
 
 def test_when_the_last_watcher_leaves_nothing_is_read_any_more(feeds: Feeds, source: Source) -> None:
-    stream: Any = opened(feeds)
+    stream: Any = open_stream(feeds)
     next(stream), next(stream)
     stream.close()
-    assert feeds.watching == 0
+    assert feeds.watchers == 0
     # Forgotten by its own thread, with the last thing that it does.
     eventually(lambda: not feeds._feeds)
 
 
 def test_a_stream_ends_by_itself_with_a_frame_so_that_none_is_missed(feeds: Feeds) -> None:
-    began = time.monotonic()
-    heard = list(opened(feeds))
-    assert len(heard) > 3
-    assert b"event: snapshot" in heard[-1]
-    assert 1.8 < time.monotonic() - began < 10
+    started = time.monotonic()
+    frames = list(open_stream(feeds))
+    assert len(frames) > 3
+    assert b"event: snapshot" in frames[-1]
+    assert 1.8 < time.monotonic() - started < 10
 
 
 def test_a_snapshot_comes_every_two_seconds_for_a_minute() -> None:
@@ -100,23 +100,23 @@ def test_all_streams_end_at_once_when_the_process_stops(feeds: Feeds) -> None:
     ended = []
 
     def watch() -> None:
-        list(opened(feeds))
+        list(open_stream(feeds))
         ended.append(time.monotonic())
 
-    watchers = [threading.Thread(target=watch) for _ in range(10)]
-    for one in watchers:
-        one.start()
-    eventually(lambda: feeds.watching == 10)
+    threads = [threading.Thread(target=watch) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: feeds.watchers == 10)
     feeds.close()
-    for one in watchers:
-        one.join(1)
+    for thread in threads:
+        thread.join(1)
     assert len(ended) == 10
     with pytest.raises(Full):
         feeds.open("a")
 
 
 def test_while_nothing_can_be_read_a_stream_pings_and_then_goes_on(feeds: Feeds, source: Source) -> None:
-    stream = opened(feeds)
+    stream = open_stream(feeds)
     next(stream)
     source.broken = True
     while next(stream) != b": ping\n\n":
@@ -127,7 +127,7 @@ def test_while_nothing_can_be_read_a_stream_pings_and_then_goes_on(feeds: Feeds,
 
 
 def test_what_is_not_there_any_more_ends_its_streams(feeds: Feeds, source: Source) -> None:
-    stream = opened(feeds)
+    stream = open_stream(feeds)
     next(stream)
     source.text = None
     for _ in stream:
@@ -140,15 +140,15 @@ def test_a_reading_that_fails_is_the_first_watchers_to_hear(feeds: Feeds, source
     with pytest.raises(psycopg2.OperationalError):
         feeds.open("a")
     source.broken = False
-    assert b"data: one" in next(opened(feeds))
+    assert b"data: one" in next(open_stream(feeds))
 
 
 def test_no_more_may_watch_than_were_allowed(source: Source) -> None:
-    feeds = Feeds(source.read, most=2, pace=QUICK)
-    streams = [opened(feeds), opened(feeds)]
+    feeds = Feeds(source.read, max_watchers=2, pace=QUICK)
+    streams = [open_stream(feeds), open_stream(feeds)]
     assert all(next(stream) for stream in streams)
     with pytest.raises(Full):
-        opened(feeds)
+        open_stream(feeds)
 
 
 def test_a_place_taken_while_one_waited_for_the_first_reading_is_not_given_twice() -> None:
@@ -160,16 +160,16 @@ def test_a_place_taken_while_one_waited_for_the_first_reading_is_not_given_twice
             assert may_read.wait(10)
         return "one"
 
-    def come_too_late() -> None:
+    def open_late() -> None:
         with pytest.raises(Full):
             feeds.open("slow")
         refused.set()
 
-    feeds = Feeds(read, most=1, pace=QUICK)
-    late = threading.Thread(target=come_too_late)
+    feeds = Feeds(read, max_watchers=1, pace=QUICK)
+    late = threading.Thread(target=open_late)
     late.start()
     assert waits.wait(10)
-    first = opened(feeds)
+    first = open_stream(feeds)
     next(first)
     may_read.set()
     late.join(10)

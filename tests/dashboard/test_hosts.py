@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 import settings
 from settings import Settings
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
 
 PROXY = "10.0.0.7"
 
@@ -82,22 +82,22 @@ OTHERS = [
 ]
 
 
-def ask(client: FlaskClient, host: str | None, path: str = "/api/contacts", **more: Any) -> Any:
+def send_request(client: FlaskClient, host: str | None, path: str = "/api/contacts", **more: Any) -> Any:
     return client.get(path, environ_overrides={"HTTP_HOST": host, **more})
 
 
 @pytest.mark.parametrize("host", OURS)
 def test_our_hosts_are_answered_in_every_way_of_writing_them(client: FlaskClient, host: str) -> None:
-    assert ask(client, host).status_code == 401
+    assert send_request(client, host).status_code == 401
 
 
 @pytest.mark.parametrize("host", OTHERS)
 def test_every_other_host_gets_421_even_with_the_right_key(alice: Producer, host: str | None) -> None:
     bearer = {"HTTP_AUTHORIZATION": f"Bearer {alice.secret}"}
-    assert ask(alice.client, "localhost", **bearer).status_code == 200
-    answer = ask(alice.client, host, **bearer)
-    assert (answer.status_code, answer.mimetype) == (421, "application/problem+json")
-    assert answer.json["status"] == 421
+    assert send_request(alice.client, "localhost", **bearer).status_code == 200
+    response = send_request(alice.client, host, **bearer)
+    assert (response.status_code, response.mimetype) == (421, "application/problem+json")
+    assert response.json["status"] == 421
 
 
 @pytest.mark.parametrize(
@@ -107,23 +107,23 @@ def test_every_other_host_gets_421_even_with_the_right_key(alice: Producer, host
      ("/api/webhooks/mailgun", "POST"), ("/healthz/", "GET"), ("/readyz/x", "GET")],
 )  # fmt: skip
 def test_no_path_is_answered_for_another_host(client: FlaskClient, path: str, method: str) -> None:
-    answer = client.open(path, method=method, headers={"Host": "evil.example", "Accept": "text/html"})
-    assert answer.status_code == 421
-    assert "Location" not in answer.headers
-    assert "Set-Cookie" not in answer.headers
-    assert "evil.example" not in answer.text
+    response = client.open(path, method=method, headers={"Host": "evil.example", "Accept": "text/html"})
+    assert response.status_code == 421
+    assert "Location" not in response.headers
+    assert "Set-Cookie" not in response.headers
+    assert "evil.example" not in response.text
 
 
 def test_a_person_reads_a_page(client: FlaskClient) -> None:
-    answer = client.get("/automations", headers={"Host": "evil.example", "Accept": "text/html"})
-    assert (answer.status_code, answer.mimetype) == (421, "text/html")
-    assert "BECKON_ALLOWED_HOSTS" in answer.text
+    response = client.get("/automations", headers={"Host": "evil.example", "Accept": "text/html"})
+    assert (response.status_code, response.mimetype) == (421, "text/html")
+    assert "BECKON_ALLOWED_HOSTS" in response.text
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_probes_answer_for_any_host(client: FlaskClient, path: str) -> None:
     for host in ("10.1.2.3:8080", "evil.example", None, "[::1"):
-        assert ask(client, host, path).status_code == 200
+        assert send_request(client, host, path).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_probes_answer_for_any_host(client: FlaskClient, path: str) -> None:
     ],
 )
 def test_an_absolute_target_must_name_a_host_of_ours_too(client: FlaskClient, target: str, status: int) -> None:
-    assert ask(client, "localhost", RAW_URI=target).status_code == status
-    assert ask(client, "evil.example", RAW_URI=target).status_code == 421
+    assert send_request(client, "localhost", RAW_URI=target).status_code == status
+    assert send_request(client, "evil.example", RAW_URI=target).status_code == 421
 
 
 class TestBehindAProxy:
     """The forwarded host is the one that is judged."""
 
     @pytest.fixture
-    def told(self, told: Settings) -> Settings:
-        return replace(told, trusted_proxies=(ipaddress.ip_network(PROXY),), allowed_hosts=("beckon.example",))
+    def config(self, config: Settings) -> Settings:
+        return replace(config, trusted_proxies=(ipaddress.ip_network(PROXY),), allowed_hosts=("beckon.example",))
 
     @pytest.mark.parametrize(
         ("peer", "host", "forwarded", "status"),
@@ -172,12 +172,12 @@ class TestBehindAProxy:
         self, client: FlaskClient, peer: str, host: str, forwarded: str | None, status: int
     ) -> None:
         more = {} if forwarded is None else {"HTTP_X_FORWARDED_HOST": forwarded}
-        assert ask(client, host, REMOTE_ADDR=peer, **more).status_code == status
+        assert send_request(client, host, REMOTE_ADDR=peer, **more).status_code == status
 
     def test_a_form_of_the_forwarded_host_is_ours_and_one_of_the_proxys_own_host_is_not(
         self, client: FlaskClient
     ) -> None:
-        for origin, said in (
+        for origin, text in (
             ("https://beckon.example", "not ours"),
             ("https://inner:8080", "Another site"),
             ("https://evil.example", "Another site"),
@@ -185,14 +185,14 @@ class TestBehindAProxy:
             ("null", "Another site"),
         ):
             headers = {"Origin": origin, "X-Forwarded-Host": "beckon.example", "Host": "inner:8080"}
-            answer = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": PROXY})
-            assert answer.status_code == 403
-            assert said in answer.text, origin
+            response = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": PROXY})
+            assert response.status_code == 403
+            assert text in response.text, origin
 
     def test_a_host_that_nobody_trusted_forwards_makes_no_form_ours(self, client: FlaskClient) -> None:
         headers = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example", "Host": "beckon.example"}
-        answer = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
-        assert "Another site" in answer.text
+        response = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
+        assert "Another site" in response.text
 
 
 def load(**variables: str) -> Settings:
@@ -210,8 +210,8 @@ def test_the_hosts_of_the_url_and_of_this_machine_are_ours_by_default() -> None:
 
 
 def test_a_list_of_hosts_replaces_the_defaults_and_keeps_the_url_and_what_this_copy_calls_itself() -> None:
-    told = load(BECKON_ALLOWED_HOSTS="A.example, ::1 ,b.example.", BECKON_URL="https://beckon.example")
-    assert told.served_hosts == {"a.example", "b.example", "[::1]", "beckon.example", "127.0.0.1"}
+    config = load(BECKON_ALLOWED_HOSTS="A.example, ::1 ,b.example.", BECKON_URL="https://beckon.example")
+    assert config.served_hosts == {"a.example", "b.example", "[::1]", "beckon.example", "127.0.0.1"}
 
 
 @pytest.mark.parametrize(

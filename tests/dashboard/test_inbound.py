@@ -14,34 +14,34 @@ from urllib.parse import urlencode
 
 import flask
 import pytest
-from crew import at_once
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import clock
-import servers as real
 import settings
 from models import database
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
+from tests.support import servers as real
+from tests.support.concurrency import run_concurrently
 
 TELNYX_KEY = Ed25519PrivateKey.generate()
 
 
 @pytest.fixture
-def told() -> settings.Settings:
+def config() -> settings.Settings:
     public = TELNYX_KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return replace(settings.load(), telnyx_public_key=base64.b64encode(public).decode())
 
 
-def kept() -> list[dict[str, Any]]:
+def fetch_events() -> list[dict[str, Any]]:
     """What stands in the table; read as the service, because the door may only write it."""
-    told = settings.load()
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(told.database_service_url, "beckon_service", 8)
+    database.open_pool(config.database_service_url, "beckon_service", 8)
     with database.transaction():
-        return database.rows("select provider, event_id, workspace_id, body from inbound_events order by id")
+        return database.fetch_rows("select provider, event_id, workspace_id, body from inbound_events order by id")
 
 
 def signature(token: str = "a1" * 25, age: float = 0, key: str | None = None) -> dict[str, str]:
@@ -51,7 +51,7 @@ def signature(token: str = "a1" * 25, age: float = 0, key: str | None = None) ->
     return {"timestamp": timestamp, "token": token, "signature": signed}
 
 
-def delivered(event_id: str = "e-1", **signed: Any) -> dict[str, Any]:
+def build_delivered_event(event_id: str = "e-1", **signed: Any) -> dict[str, Any]:
     return {
         "signature": signature(**signed),
         "event-data": {
@@ -61,7 +61,7 @@ def delivered(event_id: str = "e-1", **signed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def telnyx(client: FlaskClient, body: Any, path: str = "", age: float = 0) -> TestResponse:
+def post_to_telnyx(client: FlaskClient, body: Any, path: str = "", age: float = 0) -> TestResponse:
     raw = json.dumps(body).encode()
     timestamp = str(int(time.time() - age))
     signed = base64.b64encode(TELNYX_KEY.sign(timestamp.encode() + b"|" + raw)).decode()
@@ -69,7 +69,7 @@ def telnyx(client: FlaskClient, body: Any, path: str = "", age: float = 0) -> Te
     return client.post(f"/api/webhooks/telnyx{path}", data=raw, headers=headers, content_type="application/json")
 
 
-def received(event_id: str = "t-1", text: str = "STOP") -> dict[str, Any]:
+def build_received_message(event_id: str = "t-1", text: str = "STOP") -> dict[str, Any]:
     return {
         "data": {
             "id": event_id, "event_type": "message.received", "occurred_at": "2026-11-20T10:00:00.000Z",
@@ -81,27 +81,27 @@ def received(event_id: str = "t-1", text: str = "STOP") -> dict[str, Any]:
 
 
 def test_a_signed_event_of_mailgun_is_kept_once(client: FlaskClient) -> None:
-    event = delivered()
+    event = build_delivered_event()
     assert [client.post("/api/webhooks/mailgun", json=event).status_code for _ in range(3)] == [200] * 3
-    assert [(one["provider"], one["event_id"]) for one in kept()] == [("mailgun", "e-1")]
+    assert [(row["provider"], row["event_id"]) for row in fetch_events()] == [("mailgun", "e-1")]
 
 
 @pytest.mark.parametrize("signed", [{"key": "another key"}, {"age": 100_000}], ids=["wrong key", "too old"])
 def test_a_bad_signature_is_403_and_leaves_nothing(client: FlaskClient, signed: dict[str, Any]) -> None:
-    assert client.post("/api/webhooks/mailgun", json=delivered(**signed)).status_code == 403
+    assert client.post("/api/webhooks/mailgun", json=build_delivered_event(**signed)).status_code == 403
     form = {"from": "ada@example.com", "Message-Id": "<1@x>", "body-plain": "hi", **signature(**signed)}
     assert client.post("/api/webhooks/mailgun/inbound", data=form).status_code == 403
     assert client.post("/api/webhooks/mailgun", json={}).status_code == 403
-    assert client.post("/api/webhooks/telnyx", json=received()).status_code == 403
-    assert kept() == []
+    assert client.post("/api/webhooks/telnyx", json=build_received_message()).status_code == 403
+    assert fetch_events() == []
 
 
 def test_a_captured_signature_opens_the_door_for_no_other_event(client: FlaskClient) -> None:
-    assert client.post("/api/webhooks/mailgun", json=delivered("e-1")).status_code == 200
-    assert client.post("/api/webhooks/mailgun", json=delivered("e-2")).status_code == 403
+    assert client.post("/api/webhooks/mailgun", json=build_delivered_event("e-1")).status_code == 200
+    assert client.post("/api/webhooks/mailgun", json=build_delivered_event("e-2")).status_code == 403
 
 
-def mail(**signed: Any) -> dict[str, str]:
+def build_mail(**signed: Any) -> dict[str, str]:
     return {"from": "ada@example.com", "Message-Id": "<1@x>", "body-plain": "hi", **signature(**signed)}
 
 
@@ -109,17 +109,17 @@ EVENTS, MAIL = "/api/webhooks/mailgun", "/api/webhooks/mailgun/inbound"
 
 
 def test_a_repeated_body_is_200_without_effect_and_another_body_is_403(client: FlaskClient) -> None:
-    raw = json.dumps(delivered("e-1")).encode()
+    raw = json.dumps(build_delivered_event("e-1")).encode()
     statuses = [client.post(EVENTS, data=raw, content_type="application/json").status_code for _ in range(3)]
     assert statuses == [200, 200, 200]
     for other in (raw + b" ", raw.replace(b"e-1", b"e-2"), raw.replace(b"delivered", b"complained")):
         assert client.post(EVENTS, data=other).status_code == 403
-    assert [one["event_id"] for one in kept()] == ["e-1"]
+    assert [row["event_id"] for row in fetch_events()] == ["e-1"]
 
 
 def test_a_signature_of_one_door_opens_no_other(alice: Producer, charlie: Producer) -> None:
     signed = signature()
-    event, form = {**delivered(), "signature": signed}, {**mail(), **signed}
+    event, form = {**build_delivered_event(), "signature": signed}, {**build_mail(), **signed}
     assert alice.client.post(EVENTS, json=event).status_code == 200
     assert alice.client.post(MAIL, data=form).status_code == 403
     own = signature("b2" * 25)
@@ -128,124 +128,127 @@ def test_a_signature_of_one_door_opens_no_other(alice: Producer, charlie: Produc
         assert alice.client.post(path, data={**form, **own}).status_code == 403
     for path in (EVENTS, f"{EVENTS}/{alice.workspace_id}"):
         assert alice.client.post(path, json={**event, "signature": own}).status_code == 403
-    assert len(kept()) == 2
+    assert len(fetch_events()) == 2
 
 
 def test_a_door_takes_only_the_form_that_mailgun_uses_there(client: FlaskClient) -> None:
-    flat = {**delivered(), **signature()}
+    flat = {**build_delivered_event(), **signature()}
     assert client.post(EVENTS, json=flat).status_code == 403
-    assert client.post(EVENTS, data=mail()).status_code == 400
-    assert client.post(MAIL, json={**mail(), "signature": signature()}).status_code == 403
-    assert client.post(MAIL, json=mail()).status_code == 403
-    assert kept() == []
+    assert client.post(EVENTS, data=build_mail()).status_code == 400
+    assert client.post(MAIL, json={**build_mail(), "signature": signature()}).status_code == 403
+    assert client.post(MAIL, json=build_mail()).status_code == 403
+    assert fetch_events() == []
 
 
 @pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
 def test_a_signed_field_that_is_there_twice_opens_no_door(client: FlaskClient, name: str) -> None:
-    form = mail()
+    form = build_mail()
     twice = [*form.items(), (name, form[name])]
     assert client.post(MAIL, data=urlencode(twice), content_type=FORM).status_code == 403
-    raw = json.dumps(delivered())
+    raw = json.dumps(build_delivered_event())
     doubled = raw.replace(f'"{name}": ', f'"{name}": "x", "{name}": ', 1)
     assert client.post(EVENTS, data=doubled).status_code in (400, 403)
-    assert kept() == []
+    assert fetch_events() == []
 
 
 def test_a_retry_in_parts_has_another_boundary_and_is_the_same_body(client: FlaskClient) -> None:
-    form = mail()
+    form = build_mail()
     for boundary in ("first", "second"):
         kind = f"multipart/form-data; boundary={boundary}"
-        assert client.post(MAIL, data=parts(form, boundary), content_type=kind).status_code == 200
+        assert client.post(MAIL, data=encode_parts(form, boundary), content_type=kind).status_code == 200
     for other in ({**form, "body-plain": "no"}, {**form, "more": "x"}):
         kind = "multipart/form-data; boundary=third"
-        assert client.post(MAIL, data=parts(other, "third"), content_type=kind).status_code == 403
+        assert client.post(MAIL, data=encode_parts(other, "third"), content_type=kind).status_code == 403
     with_file = {**form, "attachment-1": (io.BytesIO(b"a file"), "a.txt")}
     assert client.post(MAIL, data=with_file, content_type="multipart/form-data").status_code == 403
-    assert len(kept()) == 1
+    assert len(fetch_events()) == 1
 
 
 FORM = "application/x-www-form-urlencoded"
 
 
-def parts(form: dict[str, str], boundary: str) -> bytes:
+def encode_parts(form: dict[str, str], boundary: str) -> bytes:
     lines = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
              for name, text in form.items()]  # fmt: skip
     return "".join([*lines, f"--{boundary}--\r\n"]).encode()
 
 
 def test_a_token_is_consumed_also_by_what_is_of_no_concern_or_names_no_workspace(client: FlaskClient) -> None:
-    unknown = {**delivered(), "event-data": {"event": "list_member_uploaded"}}
+    unknown = {**build_delivered_event(), "event-data": {"event": "list_member_uploaded"}}
     assert client.post(EVENTS, json=unknown).status_code == 200
-    assert client.post(EVENTS, json={**delivered(), "signature": unknown["signature"]}).status_code == 403
+    assert client.post(EVENTS, json={**build_delivered_event(), "signature": unknown["signature"]}).status_code == 403
     elsewhere = f"{MAIL}/01a00000-0000-7000-8000-000000000000"
-    form = mail(token="c3" * 25)
+    form = build_mail(token="c3" * 25)
     assert [client.post(elsewhere, data=form).status_code for _ in range(2)] == [404, 404]
     assert client.post(MAIL, data=form).status_code == 403
-    assert kept() == []
+    assert fetch_events() == []
 
 
 def test_a_token_and_its_event_are_stored_together_or_not_at_all(client: FlaskClient, database_urls: Any) -> None:
     real.run_sql(database_urls.owner, "revoke insert on inbound_events from beckon_app")
     try:
-        assert client.post(EVENTS, json=(event := delivered())).status_code == 500
+        assert client.post(EVENTS, json=(event := build_delivered_event())).status_code == 500
     finally:
         real.run_sql(database_urls.owner, "grant insert on inbound_events to beckon_app")
     assert client.post(EVENTS, json=event).status_code == 200
-    assert len(kept()) == 1
+    assert len(fetch_events()) == 1
 
 
 def test_of_many_bodies_at_once_with_one_token_one_is_kept(app: flask.Flask) -> None:
     signed = signature()
-    bodies = [{**delivered(f"e-{number}"), "signature": signed} for number in range(6)]
-    statuses = at_once(6, lambda number: app.test_client().post(EVENTS, json=bodies[number]).status_code)
+    bodies = [{**build_delivered_event(f"e-{number}"), "signature": signed} for number in range(6)]
+    statuses = run_concurrently(6, lambda number: app.test_client().post(EVENTS, json=bodies[number]).status_code)
     assert sorted(statuses) == [200, *[403] * 5]
-    assert len(kept()) == 1
+    assert len(fetch_events()) == 1
 
 
 @pytest.mark.parametrize(("age", "status"), [(8.9 * 3600, 200), (9.1 * 3600, 403), (-240, 200), (-360, 403)])
 def test_a_signature_is_taken_for_as_long_as_mailgun_tries(client: FlaskClient, age: float, status: int) -> None:
-    assert client.post(EVENTS, json=delivered(age=age)).status_code == status
-    assert client.post(MAIL, data=mail(token="d4" * 25, age=age)).status_code == status
+    assert client.post(EVENTS, json=build_delivered_event(age=age)).status_code == status
+    assert client.post(MAIL, data=build_mail(token="d4" * 25, age=age)).status_code == status
 
 
 def test_the_age_of_a_signature_is_real_whatever_the_clock_says(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "OFFSET_SECONDS", 100_000.0)
-    assert client.post(EVENTS, json=delivered()).status_code == 200
-    assert client.post(EVENTS, json=delivered("e-2", token="e5" * 25, age=-100_000)).status_code == 403
+    assert client.post(EVENTS, json=build_delivered_event()).status_code == 200
+    assert client.post(EVENTS, json=build_delivered_event("e-2", token="e5" * 25, age=-100_000)).status_code == 403
 
 
 def test_mail_from_a_contact_is_kept(client: FlaskClient) -> None:
     form = {"from": "Ada <ada@example.com>", "Message-Id": "<1@x>", "stripped-text": "Yes\x00!", **signature()}
-    answer = client.post("/api/webhooks/mailgun/inbound", data=form, content_type="multipart/form-data")
-    assert answer.status_code == 200
-    (one,) = kept()
-    assert (one["provider"], one["body"]["stripped-text"]) == ("mailgun_inbound", "Yes!")
+    response = client.post("/api/webhooks/mailgun/inbound", data=form, content_type="multipart/form-data")
+    assert response.status_code == 200
+    (row,) = fetch_events()
+    assert (row["provider"], row["body"]["stripped-text"]) == ("mailgun_inbound", "Yes!")
 
 
 def test_a_text_from_a_contact_is_kept_even_with_odd_characters(client: FlaskClient) -> None:
-    assert telnyx(client, received(text="STOP\x00\x0b")).status_code == 200
-    assert kept()[0]["body"]["data"]["payload"]["text"] == "STOP\x0b"
+    assert post_to_telnyx(client, build_received_message(text="STOP\x00\x0b")).status_code == 200
+    assert fetch_events()[0]["body"]["data"]["payload"]["text"] == "STOP\x0b"
 
 
 def test_telnyx_is_heard_once_and_not_when_it_is_old(client: FlaskClient) -> None:
-    assert telnyx(client, received(), age=3600).status_code == 403
-    assert [telnyx(client, received()).status_code for _ in range(2)] == [200, 200]
-    assert len(kept()) == 1
+    assert post_to_telnyx(client, build_received_message(), age=3600).status_code == 403
+    assert [post_to_telnyx(client, build_received_message()).status_code for _ in range(2)] == [200, 200]
+    assert len(fetch_events()) == 1
 
 
 def test_a_workspaces_own_door_names_it(alice: Producer) -> None:
-    assert telnyx(alice.client, received(), f"/{alice.workspace_id}").status_code == 200
-    assert telnyx(alice.client, received("t-2"), "/01a00000-0000-7000-8000-000000000000").status_code == 404
-    assert telnyx(alice.client, received("t-3"), "/nonsense").status_code == 404
-    assert [str(one["workspace_id"]) for one in kept()] == [alice.workspace_id]
+    assert post_to_telnyx(alice.client, build_received_message(), f"/{alice.workspace_id}").status_code == 200
+    assert (
+        post_to_telnyx(alice.client, build_received_message("t-2"), "/01a00000-0000-7000-8000-000000000000").status_code
+        == 404
+    )
+    assert post_to_telnyx(alice.client, build_received_message("t-3"), "/nonsense").status_code == 404
+    assert [str(row["workspace_id"]) for row in fetch_events()] == [alice.workspace_id]
 
 
 def test_what_is_signed_and_not_understood_is_answered_and_not_kept(client: FlaskClient) -> None:
-    assert telnyx(client, {"data": {"event_type": "call.initiated"}}).status_code == 200
-    assert telnyx(client, []).status_code == 200
-    assert kept() == []
+    assert post_to_telnyx(client, {"data": {"event_type": "call.initiated"}}).status_code == 200
+    assert post_to_telnyx(client, []).status_code == 200
+    assert fetch_events() == []
 
 
 def test_bodies_that_are_no_json_are_400_and_too_large_ones_413(client: FlaskClient) -> None:

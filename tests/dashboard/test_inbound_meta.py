@@ -16,8 +16,8 @@ from werkzeug.test import TestResponse
 import metrics
 import settings
 from models import account
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_inbound import kept
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_inbound import fetch_events
 
 DOORS = pytest.mark.parametrize("door", ["instagram", "facebook"])
 SECRET = "meta app secret of the tests"
@@ -30,14 +30,14 @@ def account_of_alice(alice: Producer) -> None:
     account.add(alice.workspace_id, "instagram", IG, "Alice's shop")
 
 
-def signed(raw: bytes, secret: str = SECRET) -> dict[str, str]:
-    made = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
-    return {"X-Hub-Signature-256": f"sha256={made}", "Content-Type": "application/json"}
+def build_headers(raw: bytes, secret: str = SECRET) -> dict[str, str]:
+    digest = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+    return {"X-Hub-Signature-256": f"sha256={digest}", "Content-Type": "application/json"}
 
 
 def post(client: FlaskClient, body: Any, door: str = "instagram", secret: str = SECRET) -> TestResponse:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return client.post(f"/api/webhooks/{door}", data=raw, headers=signed(raw, secret))
+    return client.post(f"/api/webhooks/{door}", data=raw, headers=build_headers(raw, secret))
 
 
 def comment(number: int, text: str = "PRICE") -> dict[str, Any]:
@@ -49,7 +49,7 @@ def webhook(*changes: dict[str, Any]) -> dict[str, Any]:
     return {"object": "instagram", "entry": [{"id": IG, "time": int(time.time()), "changes": list(changes)}]}
 
 
-def refused() -> float:
+def count_refused() -> float:
     return float(metrics.triggers_total.labels(source="webhook", result="unauthorized")._value.get())
 
 
@@ -58,10 +58,10 @@ def refused() -> float:
 
 @DOORS
 def test_the_handshake_is_answered_as_plain_text(client: FlaskClient, door: str) -> None:
-    asked = {"hub.mode": "subscribe", "hub.verify_token": "meta verify token of the tests", "hub.challenge": "1158"}
-    answer = client.get(f"/api/webhooks/{door}", query_string=asked)
-    assert (answer.status_code, answer.mimetype, answer.text) == (200, "text/plain", "1158")
-    wrong = client.get(f"/api/webhooks/{door}", query_string={**asked, "hub.verify_token": "guessed"})
+    query = {"hub.mode": "subscribe", "hub.verify_token": "meta verify token of the tests", "hub.challenge": "1158"}
+    response = client.get(f"/api/webhooks/{door}", query_string=query)
+    assert (response.status_code, response.mimetype, response.text) == (200, "text/plain", "1158")
+    wrong = client.get(f"/api/webhooks/{door}", query_string={**query, "hub.verify_token": "guessed"})
     assert (wrong.status_code, wrong.json["success"]) == (403, False)
     assert client.get(f"/api/webhooks/{door}").status_code == 403
 
@@ -72,56 +72,56 @@ def test_the_handshake_is_answered_as_plain_text(client: FlaskClient, door: str)
 @DOORS
 def test_a_signed_webhook_is_kept_once_however_often_it_comes(client: FlaskClient, door: str) -> None:
     assert [post(client, webhook(comment(1)), door).status_code for _ in range(3)] == [200] * 3
-    (one,) = kept()
-    assert (one["provider"], one["event_id"]) == ("instagram", f"{IG}:comment:c-1")
-    assert one["body"]["entry"][0]["changes"] == [comment(1)]
+    (row,) = fetch_events()
+    assert (row["provider"], row["event_id"]) == ("instagram", f"{IG}:comment:c-1")
+    assert row["body"]["entry"][0]["changes"] == [comment(1)]
 
 
 def test_a_forged_webhook_leaves_nothing_but_a_count(client: FlaskClient) -> None:
-    before = refused()
+    before = count_refused()
     raw = json.dumps(webhook(comment(1))).encode()
     for headers in (
         {},
         {"X-Hub-Signature-256": "sha256=" + "0" * 64},
-        signed(raw, "another secret"),
-        signed(raw + b" "),
-        {"X-Hub-Signature": signed(raw)["X-Hub-Signature-256"]},
+        build_headers(raw, "another secret"),
+        build_headers(raw + b" "),
+        {"X-Hub-Signature": build_headers(raw)["X-Hub-Signature-256"]},
     ):
-        answer = client.post("/api/webhooks/instagram", data=raw, headers=headers)
-        assert (answer.status_code, answer.mimetype) == (403, "application/problem+json")
-    assert kept() == []
-    assert refused() == before + 5
+        response = client.post("/api/webhooks/instagram", data=raw, headers=headers)
+        assert (response.status_code, response.mimetype) == (403, "application/problem+json")
+    assert fetch_events() == []
+    assert count_refused() == before + 5
 
 
 def test_what_meta_escapes_is_verified_as_it_came(client: FlaskClient) -> None:
     raw = json.dumps(webhook(comment(1, text="äöå 👍")), ensure_ascii=True).replace(": ", " : ").encode()
     assert post(client, raw).status_code == 200
-    assert kept()[0]["body"]["entry"][0]["changes"][0]["value"]["text"] == "äöå 👍"
+    assert fetch_events()[0]["body"]["entry"][0]["changes"][0]["value"]["text"] == "äöå 👍"
 
 
 class TestOfTwoApps:
     """Instagram's own login signs with another app's secret."""
 
     @pytest.fixture
-    def told(self) -> settings.Settings:
+    def config(self) -> settings.Settings:
         return replace(settings.load(), meta_app_secret=f"{SECRET}, the other app's")
 
     def test_each_secret_opens_the_door(self, client: FlaskClient) -> None:
         assert post(client, webhook(comment(1))).status_code == 200
         assert post(client, webhook(comment(2)), secret="the other app's").status_code == 200
         assert post(client, webhook(comment(3)), secret=f"{SECRET}, the other app's").status_code == 403
-        assert len(kept()) == 2
+        assert len(fetch_events()) == 2
 
 
 class TestWithoutASecret:
     @pytest.fixture
-    def told(self) -> settings.Settings:
+    def config(self) -> settings.Settings:
         return replace(settings.load(), meta_app_secret="", meta_verify_token="")
 
     def test_nobody_is_let_in(self, client: FlaskClient) -> None:
         assert post(client, webhook(comment(1)), secret="").status_code == 403
-        asked = {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}
-        assert client.get("/api/webhooks/instagram", query_string=asked).status_code == 403
+        query = {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}
+        assert client.get("/api/webhooks/instagram", query_string=query).status_code == 403
 
 
 # What is in it
@@ -129,24 +129,24 @@ class TestWithoutASecret:
 
 def test_a_thousand_events_in_one_body_are_kept_each_and_answered_well_under_a_second(client: FlaskClient) -> None:
     body = webhook(*(comment(number) for number in range(1000)))
-    began = time.monotonic()
-    answer = post(client, body)
-    took = time.monotonic() - began
-    assert answer.status_code == 200
-    assert len({one["event_id"] for one in kept()}) == 1000
-    assert took < 1.0
+    started = time.monotonic()
+    response = post(client, body)
+    duration = time.monotonic() - started
+    assert response.status_code == 200
+    assert len({row["event_id"] for row in fetch_events()}) == 1000
+    assert duration < 1.0
 
 
 def test_one_event_twice_in_a_body_is_kept_once(client: FlaskClient) -> None:
     assert post(client, webhook(comment(1), comment(1), comment(2))).status_code == 200
-    assert len(kept()) == 2
+    assert len(fetch_events()) == 2
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'"text"', b"5", b"null", b"[" * 100_000])
 def test_what_is_signed_and_no_json_object_is_400(client: FlaskClient, raw: bytes) -> None:
-    answer = post(client, raw)
-    assert (answer.status_code, answer.json["success"]) == (400, False)
-    assert kept() == []
+    response = post(client, raw)
+    assert (response.status_code, response.json["success"]) == (400, False)
+    assert fetch_events() == []
 
 
 def test_a_body_of_more_than_five_mebibytes_is_413(client: FlaskClient) -> None:
@@ -163,11 +163,11 @@ def test_a_body_of_more_than_five_mebibytes_is_413(client: FlaskClient) -> None:
 )  # fmt: skip
 def test_what_is_signed_and_of_no_concern_is_answered_and_not_kept(client: FlaskClient, body: Any) -> None:
     assert post(client, body).status_code == 200
-    assert kept() == []
+    assert fetch_events() == []
 
 
 def test_characters_and_numbers_that_no_database_keeps_are_left_out(client: FlaskClient) -> None:
     odd = b'{"object":"instagram","entry":[{"id":"1","time":1e999,"changes":[{"field":"comments","value":'
     odd += b'{"id":"c","from":{"id":"2"},"text":"a\\u0000b\\ud800","n":1e999,"m":NaN}}]}]}'
     assert post(client, odd).status_code == 200
-    assert kept()[0]["body"]["entry"][0]["changes"][0]["value"]["text"] == "ab?"
+    assert fetch_events()[0]["body"]["entry"][0]["changes"][0]["value"]["text"] == "ab?"

@@ -20,12 +20,12 @@ from werkzeug.test import TestResponse
 import settings
 from dashboard.inbound import loopback
 from models import database
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_inbound import kept
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_inbound import fetch_events
 from tests.dashboard.test_inbound_meta import comment, webhook
 
 KEY = Ed25519PrivateKey.generate()
-OWN = settings.SandboxSecrets(
+SANDBOX_SECRETS = settings.SandboxSecrets(
     mailgun="the sandbox's key of mailgun",
     meta="the sandbox's secret of meta",
     telnyx_seed=base64.b64encode(KEY.private_bytes_raw()).decode(),
@@ -36,44 +36,46 @@ DOORS = pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx",
 
 
 @pytest.fixture
-def told() -> settings.Settings:
-    return replace(settings.load(), sandbox_secrets=OWN, **REAL)  # type: ignore[arg-type]
+def config() -> settings.Settings:
+    return replace(settings.load(), sandbox_secrets=SANDBOX_SECRETS, **REAL)  # type: ignore[arg-type]
 
 
-def tell(client: FlaskClient, door: str, path: str = "", own: settings.SandboxSecrets = OWN, **environ: Any) -> int:
+def send_webhook(
+    client: FlaskClient, door: str, path: str = "", secrets: settings.SandboxSecrets = SANDBOX_SECRETS, **environ: Any
+) -> int:
     """The status of a webhook that the sandbox signed."""
     now = str(int(time.time()))
-    answer: TestResponse
+    response: TestResponse
     if door.startswith("mailgun"):
         token = hashlib.sha256(f"{door}{path}{time.time_ns()}".encode()).hexdigest()[:50]
-        signed = hmac.new(own.mailgun.encode(), (now + token).encode(), hashlib.sha256).hexdigest()
+        signed = hmac.new(secrets.mailgun.encode(), (now + token).encode(), hashlib.sha256).hexdigest()
         signature = {"timestamp": now, "token": token, "signature": signed}
         form = {"from": "ada@example.com", "Message-Id": f"<{token}>", "body-plain": "hi", **signature}
         event = {"event": "delivered", "id": token, "timestamp": time.time(), "recipient": "ada@example.com"}
-        given: dict[str, Any] = {"data": form} if door.endswith("inbound") else {
+        request: dict[str, Any] = {"data": form} if door.endswith("inbound") else {
             "json": {"signature": signature, "event-data": event}
         }  # fmt: skip
     elif door == "telnyx":
         payload = {"id": "m", "text": "hi", "from": {"phone_number": "+15550100"}, "to": [{"phone_number": "+1555"}]}
-        happened = {"event_type": "message.received", "occurred_at": "2026-11-20T10:00:00.000Z", "payload": payload}
-        raw = json.dumps({"data": {"id": str(time.time_ns()), **happened}}).encode()
+        event_fields = {"event_type": "message.received", "occurred_at": "2026-11-20T10:00:00.000Z", "payload": payload}
+        raw = json.dumps({"data": {"id": str(time.time_ns()), **event_fields}}).encode()
         signed_bytes = KEY.sign(now.encode() + b"|" + raw)
         headers = {"telnyx-timestamp": now, "telnyx-signature-ed25519": base64.b64encode(signed_bytes).decode()}
-        given = {"data": raw, "headers": headers}
+        request = {"data": raw, "headers": headers}
     else:
         raw = json.dumps(webhook(comment(time.time_ns()))).encode()
-        made = hmac.new(own.meta.encode(), raw, hashlib.sha256).hexdigest()
-        given = {"data": raw, "headers": {"X-Hub-Signature-256": f"sha256={made}"}}
-    answer = client.post(f"/api/webhooks/{door}{path}", environ_overrides=environ, **given)
-    return answer.status_code
+        digest = hmac.new(secrets.meta.encode(), raw, hashlib.sha256).hexdigest()
+        request = {"data": raw, "headers": {"X-Hub-Signature-256": f"sha256={digest}"}}
+    response = client.post(f"/api/webhooks/{door}{path}", environ_overrides=environ, **request)
+    return response.status_code
 
 
-def marks() -> list[bool]:
-    told = settings.load()
+def list_sandbox_flags() -> list[bool]:
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(told.database_service_url, "beckon_service", 8)
+    database.open_pool(config.database_service_url, "beckon_service", 8)
     with database.transaction():
-        return [one["sandbox"] for one in database.rows("select sandbox from inbound_events")]
+        return [row["sandbox"] for row in database.fetch_rows("select sandbox from inbound_events")]
 
 
 @DOORS
@@ -81,15 +83,15 @@ def marks() -> list[bool]:
 def test_the_sandbox_is_heard_from_loopback_and_its_events_are_marked(
     client: FlaskClient, door: str, peer: str
 ) -> None:
-    assert tell(client, door, REMOTE_ADDR=peer) == 200
-    assert marks() == [True]
+    assert send_webhook(client, door, REMOTE_ADDR=peer) == 200
+    assert list_sandbox_flags() == [True]
 
 
 @DOORS
 @pytest.mark.parametrize("peer", ["10.0.0.7", "203.0.113.9", "", "localhost", "::ffff:10.0.0.7", "fe80::1", "0.0.0.0"])
 def test_from_anywhere_else_the_sandboxs_secret_opens_nothing(client: FlaskClient, door: str, peer: str) -> None:
-    assert tell(client, door, REMOTE_ADDR=peer) == 403
-    assert kept() == []
+    assert send_webhook(client, door, REMOTE_ADDR=peer) == 403
+    assert fetch_events() == []
 
 
 @DOORS
@@ -100,8 +102,8 @@ def test_from_anywhere_else_the_sandboxs_secret_opens_nothing(client: FlaskClien
 )  # fmt: skip
 def test_what_a_proxy_passed_on_is_not_from_here(client: FlaskClient, door: str, header: str) -> None:
     for text in ("127.0.0.1", ""):
-        assert tell(client, door, **{f"HTTP_{header}": text}) == 403
-    assert kept() == []
+        assert send_webhook(client, door, **{f"HTTP_{header}": text}) == 403
+    assert fetch_events() == []
 
 
 def test_behind_proxy_fix_the_sockets_own_peer_decides() -> None:
@@ -109,71 +111,73 @@ def test_behind_proxy_fix_the_sockets_own_peer_decides() -> None:
     fixed = ProxyFix(lambda environ, _: seen.update(environ) or [])  # type: ignore[func-returns-value,arg-type,return-value]
     fixed({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, lambda *_: None)  # type: ignore[arg-type]
     assert seen["REMOTE_ADDR"] == "127.0.0.1"
-    assert loopback.socket_peer(seen) == "203.0.113.9"
-    assert loopback.socket_peer({"REMOTE_ADDR": "127.0.0.1", "werkzeug.proxy_fix.orig": {}}) == ""
+    assert loopback.read_socket_peer(seen) == "203.0.113.9"
+    assert loopback.read_socket_peer({"REMOTE_ADDR": "127.0.0.1", "werkzeug.proxy_fix.orig": {}}) == ""
 
 
 class TestBehindAProxyOnThisMachine:
     """The proxy and the sandbox have the same address."""
 
     @pytest.fixture
-    def told(self, told: settings.Settings) -> settings.Settings:
-        return replace(told, trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
+    def config(self, config: settings.Settings) -> settings.Settings:
+        return replace(config, trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
 
     @DOORS
     def test_the_sandbox_is_heard_and_what_the_proxy_passed_on_is_not(self, client: FlaskClient, door: str) -> None:
         for header in ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "VIA"):
-            assert tell(client, door, **{f"HTTP_{header}": "127.0.0.1"}) == 403
-        assert kept() == []
-        assert tell(client, door) == 200
-        assert marks() == [True]
+            assert send_webhook(client, door, **{f"HTTP_{header}": "127.0.0.1"}) == 403
+        assert fetch_events() == []
+        assert send_webhook(client, door) == 200
+        assert list_sandbox_flags() == [True]
 
 
 @DOORS
 def test_another_secret_opens_nothing(client: FlaskClient, door: str) -> None:
-    wrong = replace(OWN, mailgun="guessed", meta="guessed")
+    wrong = replace(SANDBOX_SECRETS, mailgun="guessed", meta="guessed")
     if door != "telnyx":
-        assert tell(client, door, own=wrong) == 403
-    assert tell(client, door, own=replace(OWN, mailgun="", meta="")) == (200 if door == "telnyx" else 403)
+        assert send_webhook(client, door, secrets=wrong) == 403
+    assert send_webhook(client, door, secrets=replace(SANDBOX_SECRETS, mailgun="", meta="")) == (
+        200 if door == "telnyx" else 403
+    )
 
 
 @pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx"])
 def test_a_workspaces_own_door_is_no_other_way_in(alice: Producer, door: str) -> None:
     path = f"/{alice.workspace_id}"
-    assert tell(alice.client, door, path) == 200
-    assert tell(alice.client, door, path, REMOTE_ADDR="10.0.0.7") == 403
+    assert send_webhook(alice.client, door, path) == 200
+    assert send_webhook(alice.client, door, path, REMOTE_ADDR="10.0.0.7") == 403
 
 
 class TestWhileTheSandboxIsOff:
     @pytest.fixture
-    def told(self) -> settings.Settings:
-        return replace(settings.load(), sandbox="off", sandbox_secrets=OWN)
+    def config(self) -> settings.Settings:
+        return replace(settings.load(), sandbox="off", sandbox_secrets=SANDBOX_SECRETS)
 
     @DOORS
     def test_nobody_is_heard(self, client: FlaskClient, door: str) -> None:
-        assert tell(client, door) == 403
-        assert kept() == []
+        assert send_webhook(client, door) == 403
+        assert fetch_events() == []
 
 
 class TestWithoutAnySecret:
     @pytest.fixture
-    def told(self) -> settings.Settings:
+    def config(self) -> settings.Settings:
         nothing = dict.fromkeys(REAL, "")
         return replace(settings.load(), sandbox_secrets=settings.SandboxSecrets(), **nothing)  # type: ignore[arg-type]
 
     @DOORS
     def test_an_empty_secret_opens_nothing(self, client: FlaskClient, door: str) -> None:
-        assert tell(client, door, own=settings.SandboxSecrets()) == 403
-        assert kept() == []
+        assert send_webhook(client, door, secrets=settings.SandboxSecrets()) == 403
+        assert fetch_events() == []
 
 
 class TestWithTheSandboxsSecretsAlone:
     @pytest.fixture
-    def told(self) -> settings.Settings:
-        return replace(settings.load(), sandbox_secrets=OWN, **dict.fromkeys(REAL, ""))  # type: ignore[arg-type]
+    def config(self) -> settings.Settings:
+        return replace(settings.load(), sandbox_secrets=SANDBOX_SECRETS, **dict.fromkeys(REAL, ""))  # type: ignore[arg-type]
 
     @DOORS
     def test_nothing_is_taken_from_outside(self, client: FlaskClient, door: str) -> None:
-        assert tell(client, door) == 200
-        assert tell(client, door, REMOTE_ADDR="203.0.113.9") == 403
-        assert tell(client, door, HTTP_X_FORWARDED_FOR="203.0.113.9") == 403
+        assert send_webhook(client, door) == 200
+        assert send_webhook(client, door, REMOTE_ADDR="203.0.113.9") == 403
+        assert send_webhook(client, door, HTTP_X_FORWARDED_FOR="203.0.113.9") == 403

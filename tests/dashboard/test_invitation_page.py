@@ -12,12 +12,12 @@ import pytest
 from flask.testing import FlaskClient
 
 import settings
-from engine_ground import shared_sandbox
 from models import database, invitation, password_reset
 from models.audit import SYSTEM
-from sandbox.server import Running
-from tests.dashboard.cast import PASSWORD, Producer
-from tests.dashboard.test_access import add_person, sign_in, token_in
+from sandbox.server import RunningSandbox
+from tests.dashboard.producers import PASSWORD, Producer
+from tests.dashboard.test_access import add_person, read_token, sign_in
+from tests.support.engine_fixtures import shared_sandbox
 
 __all__ = ["shared_sandbox"]
 
@@ -28,27 +28,27 @@ BOB = {"email": "bob@example.com", "password": PASSWORD}
 
 def invite(producer: Producer, email: str = "dora@example.com", role: str = "operator") -> str:
     """The path of the link that the inviter sees."""
-    answer = producer.post("/api/invitations", {"email": email, "role": role})
-    assert answer.status_code == 201, answer.json
-    return str(answer.json["invitation"]["url"]).removeprefix("http://localhost")
+    response = producer.post("/api/invitations", {"email": email, "role": role})
+    assert response.status_code == 201, response.json
+    return str(response.json["invitation"]["url"]).removeprefix("http://localhost")
 
 
 def send(browser: FlaskClient, path: str, way: str, **more: Any) -> Any:
     """Fill in one of the page's forms."""
-    fields = {"csrf_token": token_in(browser.get(path).text), **more.pop("data")}
+    fields = {"csrf_token": read_token(browser.get(path).text), **more.pop("data")}
     return browser.post(f"{path}/{way}" if way else path, data=fields, **more)
 
 
-def roles(producer: Producer) -> dict[str | None, str]:
-    return {each["email"]: each["role"] for each in producer.get("/api/members").json["members"]}
+def fetch_roles(producer: Producer) -> dict[str | None, str]:
+    return {member["email"]: member["role"] for member in producer.get("/api/members").json["members"]}
 
 
-def works(browser: FlaskClient, path: str) -> bool:
+def is_valid_link(browser: FlaskClient, path: str) -> bool:
     return browser.get(path).status_code == 200
 
 
 @pytest.fixture
-def browser(app: flask.Flask, cast: Any) -> FlaskClient:
+def browser(app: flask.Flask, workspaces: Any) -> FlaskClient:
     """Somebody's browser, which is not signed in."""
     return app.test_client()
 
@@ -64,15 +64,15 @@ def test_the_page_says_what_the_invitation_is_for(alice: Producer, browser: Flas
 
 def test_a_new_person_creates_an_account_and_is_signed_in(alice: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
-    assert roles(alice) == {}
-    answer = send(browser, path, "account", data=DORA)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/automations")
-    assert roles(alice) == {"dora@example.com": "operator"}
+    assert fetch_roles(alice) == {}
+    response = send(browser, path, "account", data=DORA)
+    assert (response.status_code, response.headers["Location"]) == (303, "/automations")
+    assert fetch_roles(alice) == {"dora@example.com": "operator"}
     page = browser.get("/automations")
     assert page.status_code == 200
     assert "Dora, operator" in page.text
-    assert not works(browser, path)
-    browser.post("/sign-out", data={"csrf_token": token_in(page.text)})
+    assert not is_valid_link(browser, path)
+    browser.post("/sign-out", data={"csrf_token": read_token(page.text)})
     assert sign_in(browser, "dora@example.com", NEW_PASSWORD).status_code == 303
 
 
@@ -93,11 +93,11 @@ def test_the_shown_link_creates_no_account_for_an_address_that_has_one(
 ) -> None:
     add_person(charlie.workspace_id, "viewer")
     path = invite(alice, "bob@example.com", "owner")
-    answer = send(browser, path, "account", data={"name": "Mallory", "password": NEW_PASSWORD})
-    assert answer.status_code == 409
-    assert "Sign in to accept" in answer.text
-    assert "beckon_session" not in str(answer.headers)
-    assert roles(alice) == {}
+    response = send(browser, path, "account", data={"name": "Mallory", "password": NEW_PASSWORD})
+    assert response.status_code == 409
+    assert "Sign in to accept" in response.text
+    assert "beckon_session" not in str(response.headers)
+    assert fetch_roles(alice) == {}
     assert sign_in(browser, password=NEW_PASSWORD).status_code == 401
     assert sign_in(browser).status_code == 303
     assert "Bob, viewer" in browser.get("/automations").text
@@ -107,15 +107,15 @@ def test_a_person_signs_in_and_accepts(alice: Producer, charlie: Producer, brows
     add_person(charlie.workspace_id, "viewer")
     path = invite(alice, "bob@example.com", "operator")
     wrong = send(browser, path, "sign-in", data={**BOB, "password": "wrong"})
-    assert (wrong.status_code, roles(alice)) == (401, {})
+    assert (wrong.status_code, fetch_roles(alice)) == (401, {})
     unknown = send(browser, path, "sign-in", data={**BOB, "email": "nobody@example.com"})
     assert unknown.status_code == 401
     strip = lambda text: re.sub(r'value="[^"]*"', "", text)  # noqa: E731
     assert strip(unknown.text) == strip(wrong.text)
     assert send(browser, path, "sign-in", data=BOB).status_code == 303
-    assert roles(alice) == {"bob@example.com": "operator"}
+    assert fetch_roles(alice) == {"bob@example.com": "operator"}
     assert "Bob, operator" in browser.get("/automations").text
-    assert roles(charlie) == {"bob@example.com": "viewer"}
+    assert fetch_roles(charlie) == {"bob@example.com": "viewer"}
 
 
 def test_a_person_who_is_signed_in_accepts_an_invitation_of_another_address(
@@ -127,7 +127,7 @@ def test_a_person_who_is_signed_in_accepts_an_invitation_of_another_address(
     path = invite(alice, "robert@example.com", "operator")
     assert "Accept as bob@example.com" in browser.get(path).text
     assert send(browser, path, "accept", data={}).status_code == 303
-    assert roles(alice) == {"bob@example.com": "operator"}
+    assert fetch_roles(alice) == {"bob@example.com": "operator"}
     assert "Alice&#39;s shop" in browser.get("/automations").text
     assert former is not None
     browser.set_cookie("beckon_session", former.value)
@@ -139,30 +139,30 @@ def test_a_person_without_any_workspace_left_may_accept(
 ) -> None:
     add_person(charlie.workspace_id, "viewer")
     member = charlie.get("/api/members").json["members"][0]["id"]
-    charlie.ask("DELETE", f"/api/members/{member}")
+    charlie.request("DELETE", f"/api/members/{member}")
     assert sign_in(browser).status_code == 401
     assert send(browser, invite(alice, "bob@example.com"), "sign-in", data=BOB).status_code == 303
-    assert roles(alice) == {"bob@example.com": "operator"}
+    assert fetch_roles(alice) == {"bob@example.com": "operator"}
 
 
 def test_a_member_who_accepts_is_told_so_and_nothing_changes(alice: Producer, browser: FlaskClient) -> None:
     add_person(alice.workspace_id, "owner")
     path = invite(alice, "alias@example.com", "viewer")
-    answer = send(browser, path, "sign-in", data=BOB)
-    assert answer.status_code == 409
-    assert "member of Alice&#39;s shop already" in answer.text
-    assert roles(alice) == {"bob@example.com": "owner"}
+    response = send(browser, path, "sign-in", data=BOB)
+    assert response.status_code == 409
+    assert "member of Alice&#39;s shop already" in response.text
+    assert fetch_roles(alice) == {"bob@example.com": "owner"}
 
 
-def dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
+def create_dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
     """The path of a link that does not work, by why."""
     used, revoked, replaced = invite(alice, "a@example.com"), invite(alice, "b@example.com"), invite(alice)
     send(browser, used, "account", data=DORA)
     browser.delete_cookie("beckon_session")
     invite(alice)
-    for each in alice.get("/api/invitations").json["invitations"]:
-        if each["email"] == "b@example.com":
-            alice.ask("DELETE", f"/api/invitations/{each['id']}")
+    for row in alice.get("/api/invitations").json["invitations"]:
+        if row["email"] == "b@example.com":
+            alice.request("DELETE", f"/api/invitations/{row['id']}")
     return {
         "used": used, "revoked": revoked, "replaced": replaced, "unknown": f"/invitations/{'A' * 43}",
         "short": "/invitations/x", "long": f"/invitations/{'A' * 4000}", "strange": "/invitations/%00%ff'--",
@@ -170,27 +170,27 @@ def dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
 
 
 def test_every_dead_link_is_one_page_with_the_same_words(alice: Producer, browser: FlaskClient) -> None:
-    answers = {}
-    for why, path in dead_links(alice, browser).items():
+    responses = {}
+    for why, path in create_dead_links(alice, browser).items():
         page = browser.get(path)
         assert page.headers["Referrer-Policy"] == "no-referrer", why
-        answers[why] = (page.status_code, page.text)
-    assert {status for status, _ in answers.values()} == {404}
-    assert len(set(answers.values())) == 1
+        responses[why] = (page.status_code, page.text)
+    assert {status for status, _ in responses.values()} == {404}
+    assert len(set(responses.values())) == 1
 
 
 @pytest.mark.parametrize("way", ["account", "sign-in", "accept"])
 def test_a_dead_link_accepts_nothing(alice: Producer, browser: FlaskClient, way: str) -> None:
     add_person(alice.workspace_id, "viewer")
-    paths = dead_links(alice, browser)
+    paths = create_dead_links(alice, browser)
     living = invite(alice, "living@example.com")
-    token = token_in(browser.get(living).text)
-    before = roles(alice)
+    token = read_token(browser.get(living).text)
+    before = fetch_roles(alice)
     for why, path in paths.items():
-        answer = browser.post(f"{path}/{way}", data={"csrf_token": token, **BOB, **DORA})
-        assert answer.status_code == 404, why
-        assert answer.headers["Referrer-Policy"] == "no-referrer", why
-    assert roles(alice) == before
+        response = browser.post(f"{path}/{way}", data={"csrf_token": token, **BOB, **DORA})
+        assert response.status_code == 404, why
+        assert response.headers["Referrer-Policy"] == "no-referrer", why
+    assert fetch_roles(alice) == before
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_a_password_or_name_that_cannot_be_is_told_and_the_link_stays(
     alice: Producer, browser: FlaskClient, fields: dict[str, str], words: str
 ) -> None:
     path = invite(alice)
-    answer = send(browser, path, "account", data={**DORA, **fields})
-    assert answer.status_code == 422
-    assert words in answer.text
-    (password_field,) = re.findall(r'<input name="password"[^>]*minlength[^>]*>', answer.text)
+    response = send(browser, path, "account", data={**DORA, **fields})
+    assert response.status_code == 422
+    assert words in response.text
+    (password_field,) = re.findall(r'<input name="password"[^>]*minlength[^>]*>', response.text)
     assert "value" not in password_field
-    assert works(browser, path)
+    assert is_valid_link(browser, path)
 
 
 @pytest.mark.parametrize("way", ["account", "sign-in", "accept"])
@@ -226,10 +226,10 @@ def test_another_site_accepts_nothing(alice: Producer, charlie: Producer, browse
     fields = {**DORA, **BOB}
     assert browser.post(f"{path}/{way}", data=fields).status_code == 403
     for headers in ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, {"Origin": "https://evil.example"}):
-        answer = send(browser, path, way, data=fields, headers=headers)
-        assert answer.status_code == 403
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert roles(alice) == {}
+        response = send(browser, path, way, data=fields, headers=headers)
+        assert response.status_code == 403
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert fetch_roles(alice) == {}
 
 
 def test_a_form_of_a_page_without_referrer_says_no_origin(alice: Producer, browser: FlaskClient) -> None:
@@ -246,21 +246,21 @@ def test_guesses_on_the_page_are_limited_as_sign_ins_are(
     statuses += [sign_in(browser, password="x").status_code for _ in range(2)]
     refused = send(browser, path, "sign-in", data=BOB)
     assert statuses == [401] * 5
-    assert (refused.status_code, roles(alice)) == (429, {})
+    assert (refused.status_code, fetch_roles(alice)) == (429, {})
     assert int(refused.headers["Retry-After"]) > 0
 
 
 def test_guesses_of_many_accounts_from_one_address_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
     fields = [{"email": f"{number}@example.com", "password": "x"} for number in range(6)]
-    assert [send(browser, path, "sign-in", data=each).status_code for each in fields] == [401] * 5 + [429]
+    assert [send(browser, path, "sign-in", data=form).status_code for form in fields] == [401] * 5 + [429]
 
 
 def test_guesses_of_one_account_from_many_addresses_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
     guess = {**BOB, "password": "x"}
-    places = [{"REMOTE_ADDR": f"192.0.2.{number}"} for number in range(6)]
-    statuses = [send(browser, path, "sign-in", data=guess, environ_base=place).status_code for place in places]
+    peers = [{"REMOTE_ADDR": f"192.0.2.{number}"} for number in range(6)]
+    statuses = [send(browser, path, "sign-in", data=guess, environ_base=peer).status_code for peer in peers]
     assert statuses == [401] * 5 + [429]
 
 
@@ -270,10 +270,10 @@ def test_accounts_are_created_no_faster_than_sign_ins_are_tried(
     path = invite(alice)
     for number in range(5):
         sign_in(browser, f"{number}@example.com", "x")
-    answer = send(browser, path, "account", data=DORA)
-    assert (answer.status_code, roles(alice)) == (429, {})
-    assert int(answer.headers["Retry-After"]) > 0
-    assert works(browser, path)
+    response = send(browser, path, "account", data=DORA)
+    assert (response.status_code, fetch_roles(alice)) == (429, {})
+    assert int(response.headers["Retry-After"]) > 0
+    assert is_valid_link(browser, path)
 
 
 def test_the_token_is_in_no_log_line_and_in_no_other_address(
@@ -282,76 +282,76 @@ def test_the_token_is_in_no_log_line_and_in_no_other_address(
     path = invite(alice)
     token = path.rsplit("/", 1)[1]
     page = browser.get(path)
-    answers = [
+    responses = [
         page, send(browser, path, "sign-in", data={**BOB, "password": "x"}), browser.post(f"{path}/account"),
         send(browser, path, "account", data=DORA), browser.get(path), browser.get("/automations"),
     ]  # fmt: skip
     logged = capsys.readouterr()
     assert "/invitations/<token>" in logged.out
     assert token not in logged.out + logged.err
-    for answer in answers:
-        assert token not in str(answer.headers)
+    for response in responses:
+        assert token not in str(response.headers)
     assert "next=" not in page.text
-    assert token not in answers[-1].text
+    assert token not in responses[-1].text
     assert token not in alice.get("/api/audit").text
 
 
-def as_service(change: Any) -> Any:
+def run_as_service(change: Any) -> Any:
     """What only the service may do."""
-    loaded = settings.load()
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(loaded.database_service_url, "beckon_service", 2)
-    answer = change()
+    database.open_pool(config.database_service_url, "beckon_service", 2)
+    result = change()
     database.db.close_all()
-    database.open_pool(loaded.database_app_url, "beckon_app", 8)
-    return answer
+    database.open_pool(config.database_app_url, "beckon_app", 8)
+    return result
 
 
 class TestMailedLink:
     """By the link that was mailed."""
 
     @pytest.fixture
-    def told(self, shared_sandbox: Running) -> settings.Settings:
+    def config(self, shared_sandbox: RunningSandbox) -> settings.Settings:
         shared_sandbox.clear()
         return replace(
             settings.load(), mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
             mailgun_base_url=shared_sandbox.url,
         )  # fmt: skip
 
-    def mailed(self, sandbox: Running, email: str) -> str:
-        mail = sandbox.messages("mailgun", email)[-1]
+    def find_mailed_path(self, sandbox: RunningSandbox, email: str) -> str:
+        mail = sandbox.list_messages("mailgun", email)[-1]
         (url,) = re.findall(r"http://localhost(/invitations/[\w-]{43})", json.dumps(mail["body"]))
         return str(url)
 
     def test_the_person_takes_an_unproven_account_s_address_over(
-        self, alice: Producer, charlie: Producer, browser: FlaskClient, app: flask.Flask, shared_sandbox: Running
+        self, alice: Producer, charlie: Producer, browser: FlaskClient, app: flask.Flask, shared_sandbox: RunningSandbox
     ) -> None:
         add_person(charlie.workspace_id, "owner")
         squatter = app.test_client()
         sign_in(squatter)
         invite(alice, "bob@example.com", "viewer")
-        path = self.mailed(shared_sandbox, "bob@example.com")
-        answer = send(browser, path, "account", data={"name": "The real Bob", "password": NEW_PASSWORD})
-        assert answer.status_code == 303
+        path = self.find_mailed_path(shared_sandbox, "bob@example.com")
+        response = send(browser, path, "account", data={"name": "The real Bob", "password": NEW_PASSWORD})
+        assert response.status_code == 303
         assert squatter.get("/api/contacts").status_code == 401
         assert sign_in(squatter).status_code == 401
-        assert roles(charlie) == {None: "owner"}
-        assert roles(alice) == {"bob@example.com": "viewer"}
+        assert fetch_roles(charlie) == {None: "owner"}
+        assert fetch_roles(alice) == {"bob@example.com": "viewer"}
         assert "The real Bob, viewer" in browser.get("/automations").text
 
     def test_a_proven_account_must_sign_in(
-        self, alice: Producer, charlie: Producer, browser: FlaskClient, shared_sandbox: Running
+        self, alice: Producer, charlie: Producer, browser: FlaskClient, shared_sandbox: RunningSandbox
     ) -> None:
         invite(alice)
-        send(browser, self.mailed(shared_sandbox, "dora@example.com"), "account", data=DORA)
+        send(browser, self.find_mailed_path(shared_sandbox, "dora@example.com"), "account", data=DORA)
         browser.delete_cookie("beckon_session")
         invite(charlie)
-        path = self.mailed(shared_sandbox, "dora@example.com")
+        path = self.find_mailed_path(shared_sandbox, "dora@example.com")
         taken = send(browser, path, "account", data={"name": "Mallory", "password": "another lamp thursday rain"})
-        assert (taken.status_code, roles(charlie)) == (409, {})
+        assert (taken.status_code, fetch_roles(charlie)) == (409, {})
         fields = {"email": "dora@example.com", "password": NEW_PASSWORD}
         assert send(browser, path, "sign-in", data=fields).status_code == 303
-        assert roles(charlie) == {"dora@example.com": "operator"}
+        assert fetch_roles(charlie) == {"dora@example.com": "operator"}
 
 
 class TestPasswordReset:
@@ -360,15 +360,15 @@ class TestPasswordReset:
     @pytest.fixture
     def path(self, alice: Producer) -> str:
         add_person(alice.workspace_id, "operator")
-        return f"/password-resets/{as_service(lambda: password_reset.issue('bob@example.com', SYSTEM))}"
+        return f"/password-resets/{run_as_service(lambda: password_reset.issue('bob@example.com', SYSTEM))}"
 
     def test_the_person_sets_a_new_password_once(self, path: str, browser: FlaskClient, app: flask.Flask) -> None:
         elsewhere = app.test_client()
         sign_in(elsewhere)
         page = browser.get(path)
         assert (page.status_code, page.headers["Referrer-Policy"]) == (200, "no-referrer")
-        answer = send(browser, path, "", data={"password": NEW_PASSWORD})
-        assert answer.status_code == 200
+        response = send(browser, path, "", data={"password": NEW_PASSWORD})
+        assert response.status_code == 200
         assert elsewhere.get("/api/contacts").status_code == 401
         assert browser.get(path).status_code == 404
         assert sign_in(browser).status_code == 401
@@ -377,11 +377,11 @@ class TestPasswordReset:
     def test_a_common_password_is_refused_and_the_link_stays(self, path: str, browser: FlaskClient) -> None:
         for password in ("short", "password1234", "bob@example.com"):
             assert send(browser, path, "", data={"password": password}).status_code == 422
-        assert works(browser, path)
+        assert is_valid_link(browser, path)
 
     def test_another_site_and_a_dead_link_set_nothing(self, path: str, browser: FlaskClient) -> None:
         assert browser.post(path, data={"password": NEW_PASSWORD}).status_code == 403
-        token = token_in(browser.get(path).text)
+        token = read_token(browser.get(path).text)
         dead = browser.post("/password-resets/x", data={"password": NEW_PASSWORD, "csrf_token": token})
         assert dead.status_code == 404
         assert dead.headers["Referrer-Policy"] == "no-referrer"

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 import clock
-from models.database import acting_as, value
+from models.database import acting_as, fetch_value
 from models.reports import executions
 from models.reports.filters import ExecutionFilters
-from tests.dashboard import stories
-from tests.dashboard.cast import Producer
+from tests.dashboard import example_executions
+from tests.dashboard.producers import Producer
 
-Found = Callable[[dict[str, Any]], bool]
-
-
-def ids(workspace_id: str, before: str | None = None, limit: int = 100, **wanted: Any) -> list[str]:
-    filters = ExecutionFilters(**wanted)
-    return [one["id"] for one in executions.page(workspace_id, filters, limit, before)]
+Predicate = Callable[[dict[str, Any]], bool]
 
 
-def in_every_state(alice: Producer) -> dict[str, dict[str, Any]]:
+def list_ids(workspace_id: str, before: str | None = None, limit: int = 100, **fields: Any) -> list[str]:
+    filters = ExecutionFilters(**fields)
+    return [execution["id"] for execution in executions.fetch_page(workspace_id, filters, limit, before)]
+
+
+def create_in_every_state(alice: Producer) -> dict[str, dict[str, Any]]:
     """Executions by their ids, with what they were made of."""
     automation, soon = alice.create(), clock.now() + timedelta(hours=1)
     waits = {"status": "waiting", "due_at": soon}
@@ -43,33 +43,36 @@ def in_every_state(alice: Producer) -> dict[str, dict[str, Any]]:
         {"status": "succeeded", "stage": "completed", "error_class": "timeout"},
         {"status": "succeeded", "stage": "completed"},
     ]
-    return {stories.execution(alice, automation, **state): state for state in states}
+    return {example_executions.create_execution(alice, automation, **state): state for state in states}
 
 
 def test_every_filter_names_exactly_what_it_says(alice: Producer) -> None:
-    made = in_every_state(alice)
-    in_flight: Found = lambda one: one["status"] in ("pending", "running", "waiting")  # noqa: E731
-    review: Found = lambda one: one.get("waiting_for") == "review"  # noqa: E731
-    unknown: Found = lambda one: one.get("error_class") == "unknown_outcome"  # noqa: E731
-    wanted: list[tuple[dict[str, Any], Found]] = [
+    states = create_in_every_state(alice)
+    in_flight: Predicate = lambda state: state["status"] in ("pending", "running", "waiting")  # noqa: E731
+    review: Predicate = lambda state: state.get("waiting_for") == "review"  # noqa: E731
+    unknown: Predicate = lambda state: state.get("error_class") == "unknown_outcome"  # noqa: E731
+    cases: list[tuple[dict[str, Any], Predicate]] = [
         ({}, bool),
-        *(({"status": name}, lambda one, name=name: one["status"] == name)
+        *(({"status": name}, lambda state, name=name: state["status"] == name)
           for name in ("pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled")),
-        *(({"stage": name}, lambda one, name=name: one["stage"] == name)
+        *(({"stage": name}, lambda state, name=name: state["stage"] == name)
           for name in ("queued", "generating", "sending", "sent", "ready_to_send", "failed", "skipped", "completed")),
-        ({"stage": "failed", "status": "waiting"}, lambda one: (one["stage"], one["status"]) == ("failed", "waiting")),
+        ({"stage": "failed", "status": "waiting"},
+         lambda state: (state["stage"], state["status"]) == ("failed", "waiting")),
         ({"in_flight": True}, in_flight),
-        ({"in_flight": False}, lambda one: not in_flight(one)),
+        ({"in_flight": False}, lambda state: not in_flight(state)),
         ({"review": True}, review),
-        ({"review": False}, lambda one: not review(one)),
+        ({"review": False}, lambda state: not review(state)),
         ({"outcome_unknown": True}, unknown),
-        ({"outcome_unknown": False}, lambda one: not unknown(one)),
-        ({"error_class": "timeout"}, lambda one: one.get("error_class") == "timeout"),
-        ({"test": True}, lambda one: one.get("test", False)),
-        ({"test": False}, lambda one: not one.get("test", False)),
+        ({"outcome_unknown": False}, lambda state: not unknown(state)),
+        ({"error_class": "timeout"}, lambda state: state.get("error_class") == "timeout"),
+        ({"test": True}, lambda state: state.get("test", False)),
+        ({"test": False}, lambda state: not state.get("test", False)),
     ]  # fmt: skip
-    for given, expected in wanted:
-        assert set(ids(alice.workspace_id, **given)) == {one for one, state in made.items() if expected(state)}, given
+    for fields, expected in cases:
+        assert set(list_ids(alice.workspace_id, **fields)) == {
+            execution_id for execution_id, state in states.items() if expected(state)
+        }, fields
 
 
 @pytest.mark.parametrize(
@@ -78,27 +81,34 @@ def test_every_filter_names_exactly_what_it_says(alice: Producer) -> None:
 def test_words_find_the_same_however_they_are_looked_for(
     alice: Producer, charlie: Producer, monkeypatch: pytest.MonkeyPatch, newest: int, few: int
 ) -> None:
-    monkeypatch.setattr(executions, "_NEWEST", newest)
-    monkeypatch.setattr(executions, "_FEW_CONTACTS", few)
-    stories.execution(charlie, charlie.create(), contact_id=stories.contact(charlie, "Ada"))
+    monkeypatch.setattr(executions, "_SCAN_LIMIT", newest)
+    monkeypatch.setattr(executions, "_MAX_CONTACTS", few)
+    example_executions.create_execution(
+        charlie, charlie.create(), contact_id=example_executions.create_contact(charlie, "Ada")
+    )
     automation = alice.create()
-    ada = stories.contact(alice, "Ada", last_name="Byron", email="ada@example.com", phone="+15550100")
-    other = stories.contact(alice, "Adam")
-    grace = stories.contact(alice, "Grace")
+    ada = example_executions.create_contact(alice, "Ada", last_name="Byron", email="ada@example.com", phone="+15550100")
+    other = example_executions.create_contact(alice, "Adam")
+    grace = example_executions.create_contact(alice, "Grace")
     skipped = {"status": "skipped", "stage": "skipped", "skipped_rule": "tags"}
-    first = stories.execution(alice, automation, contact_id=ada)
-    second = stories.execution(alice, automation, contact_id=other, **skipped)
-    stories.execution(alice, automation, contact_id=grace)
-    third = stories.execution(alice, automation, contact_id=ada)
-    stories.execution(alice, automation)
+    first = example_executions.create_execution(alice, automation, contact_id=ada)
+    second = example_executions.create_execution(alice, automation, contact_id=other, **skipped)
+    example_executions.create_execution(alice, automation, contact_id=grace)
+    third = example_executions.create_execution(alice, automation, contact_id=ada)
+    example_executions.create_execution(alice, automation)
     mine = alice.workspace_id
-    assert ids(mine, q="ada") == [third, second, first]
-    assert ids(mine, q="byron ad") == ids(mine, q=" Ada@Example.com ") == ids(mine, q="+15550100") == [third, first]
-    assert ids(mine, q="ada", status="skipped") == [second]
-    assert ids(mine, q="ada", limit=2) == [third, second]
-    assert ids(mine, q="ada", limit=2, before=second) == [first]
-    assert ids(mine, q="nobody") == ids(mine, q="!!") == []
+    assert list_ids(mine, q="ada") == [third, second, first]
+    assert (
+        list_ids(mine, q="byron ad")
+        == list_ids(mine, q=" Ada@Example.com ")
+        == list_ids(mine, q="+15550100")
+        == [third, first]
+    )
+    assert list_ids(mine, q="ada", status="skipped") == [second]
+    assert list_ids(mine, q="ada", limit=2) == [third, second]
+    assert list_ids(mine, q="ada", limit=2, before=second) == [first]
+    assert list_ids(mine, q="nobody") == list_ids(mine, q="!!") == []
     # What is done to all that match finds them by the filters' condition alone.
-    where, parameters = ExecutionFilters(q="ada", status="skipped").where()
+    where, parameters = ExecutionFilters(q="ada", status="skipped").build_where()
     with acting_as(mine):
-        assert value(f"select count(*) from executions e where {where}", parameters) == 1
+        assert fetch_value(f"select count(*) from executions e where {where}", parameters) == 1

@@ -9,13 +9,13 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_access import add_person, sign_in, token_in
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_access import add_person, read_token, sign_in
 
 PATH = "/settings/members"
 
 
-def signed_in(app: flask.Flask, alice: Producer, role: Any) -> FlaskClient:
+def sign_in_as(app: flask.Flask, alice: Producer, role: Any) -> FlaskClient:
     email = f"{role}@example.com"
     add_person(alice.workspace_id, role, email)
     browser = app.test_client()
@@ -25,27 +25,27 @@ def signed_in(app: flask.Flask, alice: Producer, role: Any) -> FlaskClient:
 
 @pytest.fixture
 def owner(app: flask.Flask, alice: Producer) -> FlaskClient:
-    return signed_in(app, alice, "owner")
+    return sign_in_as(app, alice, "owner")
 
 
 def send(browser: FlaskClient, path: str, **fields: str) -> Any:
-    return browser.post(path, data={"csrf_token": token_in(browser.get(PATH).text), **fields})
+    return browser.post(path, data={"csrf_token": read_token(browser.get(PATH).text), **fields})
 
 
-def ids(alice: Producer) -> dict[str, str]:
-    return {each["email"]: each["id"] for each in alice.get("/api/members").json["members"]}
+def fetch_ids(alice: Producer) -> dict[str, str]:
+    return {member["email"]: member["id"] for member in alice.get("/api/members").json["members"]}
 
 
 def test_an_owner_invites_and_sees_the_link_once(owner: FlaskClient, alice: Producer) -> None:
-    answer = send(owner, "/settings/invitations", email="Dora@Example.com", role="operator")
-    assert answer.status_code == 201
-    (url,) = re.findall(r"http://localhost(/invitations/[\w-]{43})", answer.text)
-    assert "No e-mail was sent" in answer.text
+    response = send(owner, "/settings/invitations", email="Dora@Example.com", role="operator")
+    assert response.status_code == 201
+    (url,) = re.findall(r"http://localhost(/invitations/[\w-]{43})", response.text)
+    assert "No e-mail was sent" in response.text
     assert owner.get(url).status_code == 200
     page = owner.get(PATH).text
     assert "dora@example.com" in page
     assert url not in page
-    assert "beckon_notice" not in str(answer.headers)
+    assert "beckon_notice" not in str(response.headers)
 
 
 def test_an_invitation_is_revoked(owner: FlaskClient, alice: Producer) -> None:
@@ -71,56 +71,56 @@ def test_an_invitation_is_revoked(owner: FlaskClient, alice: Producer) -> None:
 def test_what_cannot_be_invited_is_told_on_the_page(
     owner: FlaskClient, alice: Producer, fields: dict[str, str], status: int
 ) -> None:
-    answer = send(owner, "/settings/invitations", **fields)
-    assert answer.status_code == status
-    assert 'role="alert"' in answer.text
+    response = send(owner, "/settings/invitations", **fields)
+    assert response.status_code == status
+    assert 'role="alert"' in response.text
     assert alice.get("/api/invitations").json["invitations"] == []
 
 
 def test_a_role_is_changed_and_a_member_is_removed_after_a_question(
     owner: FlaskClient, app: flask.Flask, alice: Producer
 ) -> None:
-    viewer = signed_in(app, alice, "viewer")
-    path = f"/settings/members/{ids(alice)['viewer@example.com']}"
+    viewer = sign_in_as(app, alice, "viewer")
+    path = f"/settings/members/{fetch_ids(alice)['viewer@example.com']}"
     assert send(owner, f"{path}/role", role="operator").status_code == 303
     assert "Bob, operator" in viewer.get("/automations").text
     assert send(owner, f"{path}/role", role="king").status_code == 303
     assert "Bob, operator" in viewer.get("/automations").text
     assert "Remove “Bob”?" in owner.get(f"{path}/delete").text
-    assert "viewer@example.com" in ids(alice)
+    assert "viewer@example.com" in fetch_ids(alice)
     assert send(owner, f"{path}/delete").status_code == 303
-    assert "viewer@example.com" not in ids(alice)
+    assert "viewer@example.com" not in fetch_ids(alice)
     assert viewer.get("/api/contacts").status_code == 401
     for way in ("role", "delete"):
         assert send(owner, f"{path}/{way}", role="viewer").status_code == 404
 
 
 def test_the_last_owner_is_told_why_they_stay_one(owner: FlaskClient, alice: Producer) -> None:
-    path = f"/settings/members/{ids(alice)['owner@example.com']}"
+    path = f"/settings/members/{fetch_ids(alice)['owner@example.com']}"
     for way in ("role", "delete"):
         assert send(owner, f"{path}/{way}", role="viewer").status_code == 303
         assert "last owner" in owner.get(PATH).text
-    assert ids(alice)
+    assert fetch_ids(alice)
 
 
 @pytest.mark.parametrize("role", ["operator", "viewer"])
 def test_others_see_and_change_nothing(app: flask.Flask, alice: Producer, owner: FlaskClient, role: str) -> None:
     send(owner, "/settings/invitations", email="dora@example.com", role="viewer")
-    browser = signed_in(app, alice, role)
+    browser = sign_in_as(app, alice, role)
     assert PATH not in browser.get("/settings").text
     assert browser.get(PATH).status_code == 403
-    before = ids(alice)
-    member = ids(alice)["owner@example.com"]
+    before = fetch_ids(alice)
+    member = fetch_ids(alice)["owner@example.com"]
     (invitation,) = alice.get("/api/invitations").json["invitations"]
     for path in (
         "/settings/invitations", f"/settings/invitations/{invitation['id']}/revoke",
         f"/settings/members/{member}/role", f"/settings/members/{member}/delete",
     ):  # fmt: skip
-        token = token_in(browser.get("/settings").text)
+        token = read_token(browser.get("/settings").text)
         fields = {"csrf_token": token, "email": "eve@example.com", "role": "owner"}
         assert browser.post(path, data=fields).status_code == 403
     assert browser.get(f"/settings/members/{member}/delete").status_code == 403
-    assert ids(alice) == before
+    assert fetch_ids(alice) == before
     assert len(alice.get("/api/invitations").json["invitations"]) == 1
 
 

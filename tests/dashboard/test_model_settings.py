@@ -7,55 +7,59 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from models.database import acting_as, row, value
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_pages import post, signed_in, words_of
+from models.database import acting_as, fetch_row, fetch_value
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import post, read_text, sign_in_as
 
 PATH = "/api/settings/model"
-OWN = {"provider": "openai", "model": "llama", "baseUrl": "https://ai.example.com/v1/", "apiKey": "sk-secret",
+SETTINGS = {"provider": "openai", "model": "llama", "baseUrl": "https://ai.example.com/v1/", "apiKey": "sk-secret",
        "maxTokens": 200, "temperature": 0.5}  # fmt: skip
 
 
-def shown(producer: Producer) -> dict[str, Any]:
-    answer = producer.get(PATH)
-    assert answer.status_code == 200
-    return {name: text for name, text in answer.json.items() if name != "success"}
+def fetch_settings(producer: Producer) -> dict[str, Any]:
+    response = producer.get(PATH)
+    assert response.status_code == 200
+    return {name: text for name, text in response.json.items() if name != "success"}
 
 
 def test_at_first_all_is_left_to_the_environment(alice: Producer) -> None:
-    assert shown(alice) == {"provider": None, "model": None, "maxTokens": None, "temperature": None, "baseUrl": None,
-                            "hasApiKey": False}  # fmt: skip
+    assert fetch_settings(alice) == {"provider": None, "model": None, "maxTokens": None, "temperature": None,
+                                     "baseUrl": None, "hasApiKey": False}  # fmt: skip
 
 
 def test_what_is_said_is_shown_but_for_the_key(alice: Producer, charlie: Producer) -> None:
-    answer = alice.put(PATH, OWN)
-    assert answer.status_code == 200
-    assert shown(alice) == {"provider": "openai", "model": "llama", "maxTokens": 200, "temperature": 0.5,
+    response = alice.put(PATH, SETTINGS)
+    assert response.status_code == 200
+    assert fetch_settings(alice) == {"provider": "openai", "model": "llama", "maxTokens": 200, "temperature": 0.5,
                             "baseUrl": "https://ai.example.com/v1", "hasApiKey": True}  # fmt: skip
-    assert "sk-secret" not in answer.text
+    assert "sk-secret" not in response.text
     with acting_as(alice.workspace_id):
-        kept = str(value("select api_key from model_settings"))
-        logged = row("select action, detail::text as detail from audit where action = 'model.changed'")
-    assert "sk-secret" not in kept
+        stored_key = str(fetch_value("select api_key from model_settings"))
+        logged = fetch_row("select action, detail::text as detail from audit where action = 'model.changed'")
+    assert "sk-secret" not in stored_key
     assert logged is not None
     assert "sk-secret" not in logged["detail"]
-    assert shown(charlie)["provider"] is None
+    assert fetch_settings(charlie)["provider"] is None
 
 
 def test_what_is_not_given_stays_and_null_clears(alice: Producer) -> None:
-    alice.put(PATH, OWN)
+    alice.put(PATH, SETTINGS)
     assert alice.put(PATH, {"model": None, "maxTokens": 300}).status_code == 200
-    now = shown(alice)
+    now = fetch_settings(alice)
     assert (now["model"], now["maxTokens"], now["hasApiKey"]) == (None, 300, True)
 
 
 def test_a_key_is_forgotten_with_the_provider_or_the_address_that_it_was_for(alice: Producer) -> None:
-    alice.put(PATH, OWN)
+    alice.put(PATH, SETTINGS)
     alice.put(PATH, {"baseUrl": "https://elsewhere.example.com"})
-    assert shown(alice)["hasApiKey"] is False
+    assert fetch_settings(alice)["hasApiKey"] is False
     alice.put(PATH, {"apiKey": "sk-again"})
     alice.put(PATH, {"provider": "gemini"})
-    assert (shown(alice)["hasApiKey"], shown(alice)["model"], shown(alice)["baseUrl"]) == (False, None, None)
+    assert (fetch_settings(alice)["hasApiKey"], fetch_settings(alice)["model"], fetch_settings(alice)["baseUrl"]) == (
+        False,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,36 +77,36 @@ def test_a_key_is_forgotten_with_the_provider_or_the_address_that_it_was_for(ali
     ],
 )
 def test_what_cannot_be_is_refused_by_its_field(alice: Producer, wrong: dict[str, Any], path: str) -> None:
-    answer = alice.put(PATH, wrong)
-    assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, path)
-    assert shown(alice)["provider"] is None
+    response = alice.put(PATH, wrong)
+    assert (response.status_code, response.json["errors"][0]["path"]) == (422, path)
+    assert fetch_settings(alice)["provider"] is None
 
 
 def test_an_owner_says_it_on_the_page(alice: Producer, client: FlaskClient) -> None:
-    owner = signed_in(client, alice, role="owner")
+    owner = sign_in_as(client, alice, role="owner")
     assert post(owner, "/settings/model", provider="openai", model="llama", apiKey="sk-secret").status_code == 303
     page = owner.get("/settings").text
     assert "sk-secret" not in page
     assert 'value="llama"' in page
-    assert "Forget the key" in words_of(page)
+    assert "Forget the key" in read_text(page)
     # An empty key keeps what is there; the tick forgets it.
     post(owner, "/settings/model", provider="openai", model="llama", temperature="0.5", apiKey="")
-    assert (shown(alice)["hasApiKey"], shown(alice)["temperature"]) == (True, 0.5)
+    assert (fetch_settings(alice)["hasApiKey"], fetch_settings(alice)["temperature"]) == (True, 0.5)
     post(owner, "/settings/model", provider="openai", forgetKey="1")
-    assert (shown(alice)["hasApiKey"], shown(alice)["model"]) == (False, None)
+    assert (fetch_settings(alice)["hasApiKey"], fetch_settings(alice)["model"]) == (False, None)
     refused = post(owner, "/settings/model", provider="openai", temperature="hot")
-    assert "Nothing was changed: temperature" in words_of(owner.get(refused.location).text)
+    assert "Nothing was changed: temperature" in read_text(owner.get(refused.location).text)
 
 
 def test_an_operator_only_looks(alice: Producer, client: FlaskClient) -> None:
-    operator = signed_in(client, alice)
-    assert "Only an owner may change this" in words_of(operator.get("/settings").text)
+    operator = sign_in_as(client, alice)
+    assert "Only an owner may change this" in read_text(operator.get("/settings").text)
     assert post(operator, "/settings/model", provider="openai").status_code == 403
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:11434", "localhost", "[::1]", "169.254.169.254", "2130706433"])
 def test_an_address_in_a_private_network_is_refused(alice: Producer, host: str) -> None:
-    answer = alice.put(PATH, {"provider": "openai", "baseUrl": f"http://{host}/v1"})
-    assert answer.status_code == 422
-    assert [one["path"] for one in answer.json["errors"]] == ["baseUrl"]
-    assert shown(alice)["baseUrl"] is None
+    response = alice.put(PATH, {"provider": "openai", "baseUrl": f"http://{host}/v1"})
+    assert response.status_code == 422
+    assert [error["path"] for error in response.json["errors"]] == ["baseUrl"]
+    assert fetch_settings(alice)["baseUrl"] is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
-from dashboard.api import operations
+from dashboard.api import list_operations
 
 
 def test_the_document_is_valid_openapi_3_1(client: FlaskClient) -> None:
@@ -16,13 +16,13 @@ def test_the_document_is_valid_openapi_3_1(client: FlaskClient) -> None:
 
 def test_every_route_of_the_api_is_in_it(client: FlaskClient) -> None:
     paths = client.get("/api/openapi.json").json["paths"]
-    for one in operations():
-        assert one.method.lower() in paths[one.path]
-        assert paths[one.path][one.method.lower()]["summary"]
+    for operation in list_operations():
+        assert operation.method.lower() in paths[operation.path]
+        assert paths[operation.path][operation.method.lower()]["summary"]
 
 
 def test_every_answer_of_the_api_is_declared_by_a_route(client: FlaskClient) -> None:
-    declared = {(one.method, one.path) for one in operations()}
+    declared = {(operation.method, operation.path) for operation in list_operations()}
     for rule in client.application.url_map.iter_rules():
         if not rule.rule.startswith("/api/") or rule.rule.startswith("/api/webhooks/"):
             continue

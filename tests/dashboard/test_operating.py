@@ -11,21 +11,21 @@ from flask.testing import FlaskClient
 import settings
 from dashboard import create_app
 from models import database
-from tests.dashboard.cast import Producer
+from tests.dashboard.producers import Producer
 
 
 class TestWithoutRedis:
     """Redis is away: only speed is."""
 
     @pytest.fixture
-    def told(self, tmp_path: object) -> settings.Settings:
+    def config(self, tmp_path: object) -> settings.Settings:
         return replace(settings.load(), redis_url=f"unix://{tmp_path}/gone?db=0")
 
     def test_triggers_are_accepted(self, alice: Producer) -> None:
         alice.create()
-        answer = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
-        assert answer.status_code == 202
-        assert len(answer.json["executions"]) == 1
+        response = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
+        assert response.status_code == 202
+        assert len(response.json["executions"]) == 1
 
     def test_it_is_ready_and_says_what_is_missing(self, alice: Producer) -> None:
         assert alice.client.get("/readyz").status_code == 200
@@ -44,9 +44,9 @@ def no_database(alice: Producer, tmp_path: object) -> Producer:
 
 
 def test_without_postgresql_nothing_is_accepted_and_the_client_is_told_when_to_come_back(no_database: Producer) -> None:
-    answer = no_database.post("/api/triggers", {"type": "a"})
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert answer.mimetype == "application/problem+json"
+    response = no_database.post("/api/triggers", {"type": "a"})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert response.mimetype == "application/problem+json"
     assert no_database.client.get("/readyz").status_code == 503
     assert no_database.client.get("/healthz").status_code == 200
 
@@ -78,8 +78,8 @@ def test_metrics_hold_what_the_servers_know(client: FlaskClient) -> None:
 )
 def test_metrics_are_for_this_machine(client: FlaskClient, address: str, forwarded: str | None, status: int) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
-    answer = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": address})
-    assert answer.status_code == status
+    response = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": address})
+    assert response.status_code == status
 
 
 def test_too_many_triggers_with_one_key_are_429_and_others_go_on(
@@ -101,10 +101,10 @@ def test_a_mistake_of_ours_is_a_500_without_a_trace(app: flask.Flask, monkeypatc
 
     endpoint, _ = app.url_map.bind("localhost").match("/api/openapi.json")
     monkeypatch.setitem(app.view_functions, endpoint, broken)
-    answer = app.test_client().get("/api/openapi.json")
-    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
-    assert "Traceback" not in answer.text
-    assert "a secret of ours" not in answer.text
+    response = app.test_client().get("/api/openapi.json")
+    assert (response.status_code, response.mimetype) == (500, "application/problem+json")
+    assert "Traceback" not in response.text
+    assert "a secret of ours" not in response.text
 
 
 def test_a_start_without_a_secret_key_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.own_paths import LONGEST, own_path
+from dashboard.own_paths import MAX_LENGTH, ensure_own_path
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from dashboard.own_paths import LONGEST, own_path
     ],
 )
 def test_a_path_of_this_site_is_kept(text: str) -> None:
-    assert own_path(text, "/home") == text
+    assert ensure_own_path(text, "/home") == text
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_path_of_this_site_is_kept(text: str) -> None:
         "/\ud800",
         " //evil.example",
         "\t//evil.example",
-        "/" + "a" * LONGEST,
+        "/" + "a" * MAX_LENGTH,
     ],
 )
 def test_everything_else_is_replaced_by_the_default(text: str) -> None:
-    assert own_path(text, "/home") == "/home"
+    assert ensure_own_path(text, "/home") == "/home"

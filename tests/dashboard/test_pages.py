@@ -9,59 +9,59 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import walks
 from flask.testing import FlaskClient
 
 import clock
 import settings
 from models import database, user
-from models.database import acting_as, changed, value
-from tests.dashboard import stories
-from tests.dashboard.cast import PASSWORD, Producer
-from tests.dashboard.route_table import table
+from models.database import acting_as, execute, fetch_value
+from tests.dashboard import example_executions
+from tests.dashboard.producers import PASSWORD, Producer
+from tests.dashboard.route_table import read_table
+from tests.support import histories
 
 Browser = FlaskClient
 
 
 def join(workspace_id: str, role: Any, email: str) -> None:
     """A person joins; made as the service, because the dashboard may not."""
-    told = settings.load()
+    config = settings.load()
     database.db.close_all()
-    database.open_pool(told.database_service_url, "beckon_service", 8)
+    database.open_pool(config.database_service_url, "beckon_service", 8)
     user.join(workspace_id, user.create(email, "Bob", PASSWORD), role)
     database.db.close_all()
-    database.open_pool(told.database_app_url, "beckon_app", 8)
+    database.open_pool(config.database_app_url, "beckon_app", 8)
 
 
-def token(page: str) -> str:
-    found = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
-    assert found is not None
-    return found[1]
+def read_token(page: str) -> str:
+    match = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
+    assert match is not None
+    return match[1]
 
 
-def signed_in(browser: Browser, producer: Producer, role: str = "operator") -> Browser:
+def sign_in_as(browser: Browser, producer: Producer, role: str = "operator") -> Browser:
     join(producer.workspace_id, role, "bob@example.com")
-    fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": token(browser.get("/sign-in").text)}
+    fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": read_token(browser.get("/sign-in").text)}
     assert browser.post("/sign-in", data=fields).status_code == 303
     return browser
 
 
 def post(browser: Browser, path: str, **fields: str | list[str]) -> Any:
-    return browser.post(path, data={"csrf_token": token(browser.get("/automations").text), **fields})
+    return browser.post(path, data={"csrf_token": read_token(browser.get("/automations").text), **fields})
 
 
-def listed(browser: Browser, path: str) -> list[str]:
+def list_ids(browser: Browser, path: str) -> list[str]:
     return re.findall(r'<li id="e-([0-9a-f-]{36})"', browser.get(path).text)
 
 
-def words_of(page: str) -> str:
+def read_text(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 @pytest.fixture
 def bob(alice: Producer, client: FlaskClient) -> Browser:
     """Bob's browser; he is an operator in Alice's workspace."""
-    return signed_in(client, alice)
+    return sign_in_as(client, alice)
 
 
 @pytest.fixture
@@ -73,19 +73,23 @@ def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     soon = clock.now() + timedelta(hours=1)
-    stories.execution(alice, automation, status="pending", stage="queued")
-    stories.execution(
+    example_executions.create_execution(alice, automation, status="pending", stage="queued")
+    example_executions.create_execution(
         alice, automation, status="running", stage="checking", lease_owner="w", lease_until=soon, started_at=clock.now()
     )
     for _ in range(2):
-        stories.execution(alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon)
-    stories.sent(alice, automation, clock.now())
-    stories.sent(alice, automation, clock.now() - timedelta(days=2))
+        example_executions.create_execution(
+            alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon
+        )
+    example_executions.create_sent(alice, automation, clock.now())
+    example_executions.create_sent(alice, automation, clock.now() - timedelta(days=2))
     for _ in range(3):
-        stories.failed(alice, automation)
-    stories.unknown(alice, automation)
-    stories.execution(alice, automation, status="skipped", stage="skipped", skipped_rule="tags", created_at=clock.now())
-    stories.execution(alice, automation, status="pending", stage="queued", test=True)
+        example_executions.create_failed(alice, automation)
+    example_executions.create_unknown(alice, automation)
+    example_executions.create_execution(
+        alice, automation, status="skipped", stage="skipped", skipped_rule="tags", created_at=clock.now()
+    )
+    example_executions.create_execution(alice, automation, status="pending", stage="queued", test=True)
     page = bob.get("/summary").text
     numbers = re.findall(r'<a href="([^"]+)"[^>]*><span>([^<]+)</span><strong>(\d+)</strong>', page)
 
@@ -93,25 +97,25 @@ def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
         "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1, "Unknown": 1,
     }  # fmt: skip
     for path, name, count in numbers:
-        assert (name, len(listed(bob, html.unescape(path)))) == (name, int(count))
+        assert (name, len(list_ids(bob, html.unescape(path)))) == (name, int(count))
 
 
 def test_the_numbers_of_a_card_open_what_they_count(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
-    stories.execution(alice, automation, status="pending", stage="queued")
+    example_executions.create_execution(alice, automation, status="pending", stage="queued")
     other = alice.create(name="Other")
-    stories.execution(alice, other)
+    example_executions.create_execution(alice, other)
     page = bob.get("/automations").text
-    link = next(one for one in re.findall(r'<a href="([^"]+)">1 in motion', page))
-    (only,) = listed(bob, html.unescape(link))
+    link = next(href for href in re.findall(r'<a href="([^"]+)">1 in motion', page))
+    (only,) = list_ids(bob, html.unescape(link))
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
 
 def test_automations_are_found_by_the_address(bob: Browser, alice: Producer) -> None:
     alice.create(name="Welcome")
     alice.create(name="Farewell", enabled=False)
-    names = lambda query: re.findall(r'<article[^>]* aria-label="([^"]+)"', bob.get(f"/automations?{query}").text)  # noqa: E731
-    assert names("q=fare&enabled=") == names("enabled=false") == ["Farewell"]
-    assert names("type=workflow") == ["Farewell", "Welcome"]
+    list_names = lambda query: re.findall(r'<article[^>]* aria-label="([^"]+)"', bob.get(f"/automations?{query}").text)  # noqa: E731
+    assert list_names("q=fare&enabled=") == list_names("enabled=false") == ["Farewell"]
+    assert list_names("type=workflow") == ["Farewell", "Welcome"]
     assert "No automation matches" in bob.get("/automations?q=nothing").text
 
 
@@ -122,9 +126,9 @@ def test_an_empty_workspace_is_told_what_to_do_next(bob: Browser) -> None:
 
 def test_a_test_trigger_opens_the_monitor_with_its_executions(bob: Browser, automation: dict[str, Any]) -> None:
     for sample, people in (("1", 1), ("3", 4), ("nonsense", 5), ("-2", 6)):
-        answer = post(bob, f"/automations/{automation['id']}/test", sample=sample)
-        assert (answer.status_code, answer.headers["Location"]) == (303, f"/automations/{automation['id']}/monitor")
-        page = bob.get(answer.headers["Location"]).text
+        response = post(bob, f"/automations/{automation['id']}/test", sample=sample)
+        assert (response.status_code, response.headers["Location"]) == (303, f"/automations/{automation['id']}/monitor")
+        page = bob.get(response.headers["Location"]).text
         assert page.count("<strong>Sample Person") == people
         assert '<span class="badge">test</span>' in page
 
@@ -133,16 +137,19 @@ def test_a_test_trigger_goes_to_chosen_contacts_and_says_who_is_not_there(
     bob: Browser, alice: Producer, charlie: Producer, automation: dict[str, Any]
 ) -> None:
     path = f"/automations/{automation['id']}/test"
-    ada, jane = walks.person(alice.workspace_id, "Ada Byron"), walks.person(alice.workspace_id, "Jane Smith")
-    theirs = walks.person(charlie.workspace_id, "Carl Secret")
+    ada, jane = (
+        histories.insert_contact(alice.workspace_id, "Ada Byron"),
+        histories.insert_contact(alice.workspace_id, "Jane Smith"),
+    )
+    theirs = histories.insert_contact(charlie.workspace_id, "Carl Secret")
     page = bob.get(path).text
     assert ada in page
     assert theirs not in page
-    found = post(bob, path, find="1", q="jane", contactId=[ada, theirs, "nonsense"])
-    assert re.findall(r'value="([0-9a-f-]{36})"( checked)?', found.text) == [(ada, " checked"), (jane, "")]
-    answer = post(bob, path, chosen="1", contactId=[ada, jane, theirs])
-    assert answer.headers["Location"] == f"/automations/{automation['id']}/monitor"
-    page = bob.get(answer.headers["Location"]).text
+    search_response = post(bob, path, find="1", q="jane", contactId=[ada, theirs, "nonsense"])
+    assert re.findall(r'value="([0-9a-f-]{36})"( checked)?', search_response.text) == [(ada, " checked"), (jane, "")]
+    response = post(bob, path, chosen="1", contactId=[ada, jane, theirs])
+    assert response.headers["Location"] == f"/automations/{automation['id']}/monitor"
+    page = bob.get(response.headers["Location"]).text
     assert "1 of 3 did not start" in page
     assert page.count('<span class="badge">test</span>') == 2
     for nobody in ({}, {"contactId": [theirs]}):
@@ -164,11 +171,11 @@ def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(2):
-        stories.execution(alice, automation, status="pending", stage="queued")
+        example_executions.create_execution(alice, automation, status="pending", stage="queued")
     path = f"/automations/{automation['id']}/delete"
-    assert "2 executions are in flight" in words_of(bob.get(path).text)
+    assert "2 executions are in flight" in read_text(bob.get(path).text)
     assert post(bob, path).headers["Location"] == "/automations"
-    assert "2 executions in flight were cancelled" in words_of(bob.get("/automations").text)
+    assert "2 executions in flight were cancelled" in read_text(bob.get("/automations").text)
     assert "were cancelled" not in bob.get("/automations").text
     assert bob.get(path).status_code == 404
 
@@ -177,26 +184,28 @@ def test_a_bulk_action_moves_what_its_question_counted(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(2):
-        stories.failed(alice, automation)
-    spared = stories.failed(alice, automation, error_class="timeout")
+        example_executions.create_failed(alice, automation)
+    spared = example_executions.create_failed(alice, automation, error_class="timeout")
     question = bob.get("/executions/all/retry?errorClass=network&time=hour").text
     assert "Retry 2 executions?" in question
     fields = {name: html.unescape(text) for name, text in re.findall(r'name="(\w+)" value="([^"]*)"', question)}
-    answer = bob.post("/executions/all/retry", data=fields)
-    assert answer.headers["Location"] == "/executions?errorClass=network&time=hour"
+    response = bob.post("/executions/all/retry", data=fields)
+    assert response.headers["Location"] == "/executions?errorClass=network&time=hour"
     assert "2 executions were retried" in bob.get("/executions").text
-    assert listed(bob, "/executions?status=failed") == [spared]
+    assert list_ids(bob, "/executions?status=failed") == [spared]
 
 
 def test_a_failed_execution_tells_its_story_and_is_retried(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.failed(alice, automation, contact_id=stories.contact(alice, "Ada"))
-    story = words_of(bob.get(f"/executions/{one}").text)
-    for told in ("Ada", "Queued", "Generating", "hello, attempt 1 · Network: No route to Mailgun.", "definition v1"):
-        assert told in story
-    assert post(bob, f"/executions/{one}/retry").status_code == 303
-    page = words_of(bob.get(f"/executions/{one}").text)
+    execution_id = example_executions.create_failed(
+        alice, automation, contact_id=example_executions.create_contact(alice, "Ada")
+    )
+    timeline = read_text(bob.get(f"/executions/{execution_id}").text)
+    for text in ("Ada", "Queued", "Generating", "hello, attempt 1 · Network: No route to Mailgun.", "definition v1"):
+        assert text in timeline
+    assert post(bob, f"/executions/{execution_id}/retry").status_code == 303
+    page = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "It goes on from its failed step." in page
     assert "due now" in page
 
@@ -204,28 +213,28 @@ def test_a_failed_execution_tells_its_story_and_is_retried(
 def test_what_its_status_does_not_allow_is_not_offered_and_is_refused_in_words(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.execution(alice, automation)
-    page = bob.get(f"/executions/{one}").text
+    execution_id = example_executions.create_execution(alice, automation)
+    page = bob.get(f"/executions/{execution_id}").text
     assert "/retry" not in page
     assert "/cancel" not in page
     assert 'hx-trigger="every 2s"' not in page
-    post(bob, f"/executions/{one}/retry")
-    assert "Only a failed execution can be retried" in bob.get(f"/executions/{one}").text
+    post(bob, f"/executions/{execution_id}/retry")
+    assert "Only a failed execution can be retried" in bob.get(f"/executions/{execution_id}").text
 
 
 def test_a_message_of_unknown_outcome_is_decided_on_the_page(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.unknown(alice, automation)
-    page = bob.get(f"/executions/{one}").text
-    path = next(found for found in re.findall(r'action="([^"]+/messages/[^"]+/sent)"', page))
+    execution_id = example_executions.create_unknown(alice, automation)
+    page = bob.get(f"/executions/{execution_id}").text
+    path = next(action for action in re.findall(r'action="([^"]+/messages/[^"]+/sent)"', page))
     assert post(bob, path).status_code == 303
     with acting_as(alice.workspace_id):
-        assert value("select status from messages where execution_id = %s", (one,)) == "sent"
+        assert fetch_value("select status from messages where execution_id = %s", (execution_id,)) == "sent"
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("fields", "text"),
     [
         ({"stage": "failed", "waiting_for": "retry", "next_retry_at": 200, "attempt": 2}, "retry 2 of 3 in 3 m"),
         ({"stage": "eligible", "waiting_for": "window", "due_at": 2530}, "opens in 42 m"),
@@ -235,70 +244,82 @@ def test_a_message_of_unknown_outcome_is_decided_on_the_page(
     ],
 )
 def test_what_happens_next_is_said_in_plain_words(
-    bob: Browser, alice: Producer, automation: dict[str, Any], given: dict[str, Any], said: str
+    bob: Browser, alice: Producer, automation: dict[str, Any], fields: dict[str, Any], text: str
 ) -> None:
     times = {
-        name: clock.now() + timedelta(seconds=given[name]) for name in ("due_at", "next_retry_at") if name in given
+        name: clock.now() + timedelta(seconds=fields[name]) for name in ("due_at", "next_retry_at") if name in fields
     }
     if "next_retry_at" in times:
         times["due_at"] = times["next_retry_at"]
-    stories.execution(alice, automation, status="waiting", **{**given, **times})
-    assert said in words_of(bob.get("/executions").text)
+    example_executions.create_execution(alice, automation, status="waiting", **{**fields, **times})
+    assert text in read_text(bob.get("/executions").text)
 
 
 def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Producer) -> None:
     steps = [{"id": "hello", "action": "send_email", "with": {"subject": "x", "body": "x"}}]
     definition = {"trigger": {"type": "x"}, "rules": {"follow_ups": {"max": 3, "every": "2d"}}, "steps": steps}
     automation = alice.create(definition=definition)
-    one = stories.execution(
+    execution_id = example_executions.create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="follow_up", wait_event="contact.replied",
         due_at=clock.now() + timedelta(hours=5, seconds=30), round=1, follow_up_count=1,
     )  # fmt: skip
-    stories.message(alice, automation, one, round=1, key=f"{one}:hello:1")
-    page = words_of(bob.get(f"/executions/{one}").text)
+    example_executions.create_message(alice, automation, execution_id, round=1, key=f"{execution_id}:hello:1")
+    page = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "follow-up 2 of 3 unless answered, in 5 h" in page
     assert "1 of 3 sent" in page
     assert "Follow-up 1 E-mail to ada@example.com" in page
 
-    assert post(bob, f"/executions/{one}/stop-follow-ups").status_code == 303
+    assert post(bob, f"/executions/{execution_id}/stop-follow-ups").status_code == 303
 
     with acting_as(alice.workspace_id):
-        assert value("select follow_ups_stopped->>'rule' from executions where id = %s", (one,)) == "stopped"
-        assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
+        assert (
+            fetch_value("select follow_ups_stopped->>'rule' from executions where id = %s", (execution_id,))
+            == "stopped"
+        )
+        assert fetch_value("select due_at <= beckon_now() from executions where id = %s", (execution_id,))
 
 
 def test_a_message_is_read_changed_and_approved_on_the_page(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.execution(alice, automation, status="waiting", stage="ready_to_send", waiting_for="review")
-    message = stories.message(alice, automation, one, status="review", body="Hello <b>you</b>\nthere")
-    assert "To review 1" in words_of(bob.get("/executions").text)
-    assert listed(bob, "/executions?status=waiting&review=true&test=false") == [one]
-    page = bob.get(f"/executions/{one}").text
+    execution_id = example_executions.create_execution(
+        alice, automation, status="waiting", stage="ready_to_send", waiting_for="review"
+    )
+    message = example_executions.create_message(
+        alice, automation, execution_id, status="review", body="Hello <b>you</b>\nthere"
+    )
+    assert "To review 1" in read_text(bob.get("/executions").text)
+    assert list_ids(bob, "/executions?status=waiting&review=true&test=false") == [execution_id]
+    page = bob.get(f"/executions/{execution_id}").text
     assert "<textarea" in page
     assert "Hello &lt;b&gt;you&lt;/b&gt;" in page
 
-    refused = post(bob, f"/executions/{one}/messages/{message}/approve", body="  ")
-    assert "The text" in words_of(bob.get(refused.location).text)
-    assert post(bob, f"/executions/{one}/messages/{message}/approve", body="Hello\r\nAda").status_code == 303
+    refused = post(bob, f"/executions/{execution_id}/messages/{message}/approve", body="  ")
+    assert "The text" in read_text(bob.get(refused.location).text)
+    assert post(bob, f"/executions/{execution_id}/messages/{message}/approve", body="Hello\r\nAda").status_code == 303
 
     with acting_as(alice.workspace_id):
-        assert value("select status || ': ' || body from messages where id = %s", (message,)) == "pending: Hello\nAda"
-        assert value("select due_at <= beckon_now() from executions where id = %s", (one,))
-    again = post(bob, f"/executions/{one}/messages/{message}/reject")
-    assert "waits for review" in words_of(bob.get(again.location).text)
+        assert (
+            fetch_value("select status || ': ' || body from messages where id = %s", (message,))
+            == "pending: Hello\nAda"
+        )
+        assert fetch_value("select due_at <= beckon_now() from executions where id = %s", (execution_id,))
+    again = post(bob, f"/executions/{execution_id}/messages/{message}/reject")
+    assert "waits for review" in read_text(bob.get(again.location).text)
 
 
 def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.execution(alice, automation)
+    execution_id = example_executions.create_execution(alice, automation)
     detail = {"way": "private_reply", "shortenedFrom": 1400, "buttons": [{"title": "Send <it>", "payload": "SEND"}]}
-    stories.message(alice, automation, one, channel="instagram", to_address="178", detail=json.dumps(detail))
+    example_executions.create_message(
+        alice, automation, execution_id, channel="instagram", to_address="178", detail=json.dumps(detail)
+    )
 
-    page = bob.get(f"/executions/{one}").text
+    page = bob.get(f"/executions/{execution_id}").text
 
-    assert "Instagram, private reply to 178" in words_of(page)
+    assert "Instagram, private reply to 178" in read_text(page)
     assert "[Send &lt;it&gt;]" in page
     assert "shortened from 1400 characters" in page
 
@@ -306,45 +327,50 @@ def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
 def test_a_written_text_says_what_it_took_and_a_fallback_why(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one, other = stories.execution(alice, automation), stories.execution(alice, automation)
-    stories.written(
+    execution_id, other = (
+        example_executions.create_execution(alice, automation),
+        example_executions.create_execution(alice, automation),
+    )
+    example_executions.add_generated_text(
         alice,
-        one,
+        execution_id,
         {"text": "Hi", "model": "gemini-2.5-flash", "inputTokens": 9, "outputTokens": 84, "finishReason": "STOP"},
     )
     why = "Gemini's safety filter refused its own answer (SAFETY)."
-    stories.written(alice, other, {"text": "Hi", "fallback": True, "fallbackBecause": why})
-    page = words_of(bob.get(f"/executions/{one}").text)
+    example_executions.add_generated_text(alice, other, {"text": "Hi", "fallback": True, "fallbackBecause": why})
+    page = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "write · gemini-2.5-flash · 84 tokens · finish STOP" in page
     assert "1.2 s" in page
-    assert f"write · the fallback text, because {why}" in words_of(bob.get(f"/executions/{other}").text)
+    assert f"write · the fallback text, because {why}" in read_text(bob.get(f"/executions/{other}").text)
 
 
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     later = clock.now() + timedelta(seconds=7210)
-    stories.execution(
+    example_executions.create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=later, attempt=2,
         error_class="provider_5xx", error_message="Gemini failed.", next_retry_at=clock.now(),
     )  # fmt: skip
-    one = stories.execution(alice, automation, error_class="network", error_message="No route.", execution_time_ms=2500)
-    page = words_of(bob.get("/executions").text)
+    execution_id = example_executions.create_execution(
+        alice, automation, error_class="network", error_message="No route.", execution_time_ms=2500
+    )
+    page = read_text(bob.get("/executions").text)
     assert "goes on in 2 h" in page
     assert "done in 2.5 s" in page
-    assert "What went wrong" not in bob.get(f"/executions/{one}").text
+    assert "What went wrong" not in bob.get(f"/executions/{execution_id}").text
 
 
 def test_a_viewer_looks_and_changes_nothing(alice: Producer, client: FlaskClient, automation: dict[str, Any]) -> None:
-    viewer = signed_in(client, alice, "viewer")
-    one = stories.failed(alice, automation)
-    for path in ("/automations", "/executions", f"/executions/{one}", "/summary"):
+    viewer = sign_in_as(client, alice, "viewer")
+    execution_id = example_executions.create_failed(alice, automation)
+    for path in ("/automations", "/executions", f"/executions/{execution_id}", "/summary"):
         page = viewer.get(path)
         assert page.status_code == 200
         assert not re.search(r'action="/(automations|executions)/[^"]*/(test|retry|cancel|discard|delete)"', page.text)
     for path in (
         f"/automations/{automation['id']}/toggle", f"/automations/{automation['id']}/test",
-        f"/automations/{automation['id']}/delete", f"/executions/{one}/retry", "/executions/all/discard",
+        f"/automations/{automation['id']}/delete", f"/executions/{execution_id}/retry", "/executions/all/discard",
     ):  # fmt: skip
         assert (path, post(viewer, path).status_code) == (path, 403)
     assert viewer.get("/executions/all/retry").status_code == 403
@@ -354,13 +380,13 @@ def test_what_belongs_to_another_workspace_is_not_there(
     bob: Browser, charlie: Producer, automation: dict[str, Any]
 ) -> None:
     theirs = charlie.create(name="Secret plan")
-    one = stories.failed(charlie, theirs)
+    execution_id = example_executions.create_failed(charlie, theirs)
     assert "Secret plan" not in bob.get("/automations").text
-    assert listed(bob, "/executions") == []
-    for path in (f"/executions/{one}", f"/automations/{theirs['id']}/delete"):
+    assert list_ids(bob, "/executions") == []
+    for path in (f"/executions/{execution_id}", f"/automations/{theirs['id']}/delete"):
         assert (path, bob.get(path).status_code) == (path, 404)
     for path in (
-        f"/executions/{one}/retry",
+        f"/executions/{execution_id}/retry",
         f"/automations/{theirs['id']}/test",
         f"/automations/{theirs['id']}/toggle",
     ):
@@ -370,12 +396,19 @@ def test_what_belongs_to_another_workspace_is_not_there(
 def test_what_others_wrote_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
     mean = "<script>alert(1)</script>"
     automation = alice.create(name=mean)
-    one = stories.unknown(alice, automation)
-    contact = stories.contact(alice, "Ada", last_name=mean)
+    execution_id = example_executions.create_unknown(alice, automation)
+    contact = example_executions.create_contact(alice, "Ada", last_name=mean)
     with acting_as(alice.workspace_id):
-        changed("update executions set contact_id = %s, error_message = %s where id = %s", (contact, mean, one))
-        changed("update messages set body = %s, subject = %s where execution_id = %s", (mean, mean, one))
-    for path in ("/automations", "/executions", f"/executions/{one}", f"/automations/{automation['id']}/delete"):
+        execute(
+            "update executions set contact_id = %s, error_message = %s where id = %s", (contact, mean, execution_id)
+        )
+        execute("update messages set body = %s, subject = %s where execution_id = %s", (mean, mean, execution_id))
+    for path in (
+        "/automations",
+        "/executions",
+        f"/executions/{execution_id}",
+        f"/automations/{automation['id']}/delete",
+    ):
         page = bob.get(path).text
         assert mean not in page
         assert "&lt;script&gt;" in page
@@ -392,15 +425,15 @@ def test_whoever_is_not_signed_in_is_sent_to_the_form_by_a_page_and_by_its_refre
 def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
-    one = stories.execution(alice, automation, status="pending", stage="queued")
+    execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
     for path, part in (
         ("/executions?test=false", "list"),
-        (f"/executions/{one}", "execution"),
+        (f"/executions/{execution_id}", "execution"),
         ("/summary", "summary"),
     ):
         page = bob.get(path, headers={"HX-Request": "true"})
         assert (page.status_code, "<html" in page.text, f'id="{part}"' in page.text) == (200, False, True)
-        assert one in page.text or part == "summary"
+        assert execution_id in page.text or part == "summary"
 
 
 @pytest.mark.parametrize("role", ["viewer", "owner"])
@@ -408,15 +441,18 @@ def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
 def test_no_page_fails_by_a_header_that_says_htmx_wants_a_part(
     app: Any, alice: Producer, automation: dict[str, Any], role: str, value: str
 ) -> None:
-    browser = signed_in(app.test_client(), alice, role)
-    execution_id = stories.execution(alice, automation, status="pending", stage="queued")
+    browser = sign_in_as(app.test_client(), alice, role)
+    execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
     ids = {
         "automation_id": automation["id"], "execution_id": execution_id, "action": "cancel",
-        "contact_id": stories.contact(alice, "Ada"), "member_id": user.members(alice.workspace_id)[0]["id"],
+        "contact_id": example_executions.create_contact(alice, "Ada"),
+        "member_id": user.list_members(alice.workspace_id)[0]["id"],
     }  # fmt: skip
-    pages = [route for route in table() if route.method == "GET" and route.is_guarded and not route.is_api]
+    pages = [route for route in read_table() if route.method == "GET" and route.is_guarded and not route.is_api]
     assert len(pages) > 15
-    for address in (address for route in pages for address in route.addresses(dict.fromkeys(route.gaps, "x") | ids)):
+    for address in (
+        address for route in pages for address in route.build_addresses(dict.fromkeys(route.parameters, "x") | ids)
+    ):
         assert browser.get(address, headers={"HX-Request": value}).status_code in (200, 302, 403, 404), address
     for path in ("/automations", "/settings", "/account", "/contacts/new" if role == "owner" else "/automations"):
         page = browser.get(path, headers={"HX-Request": value})
@@ -424,8 +460,8 @@ def test_no_page_fails_by_a_header_that_says_htmx_wants_a_part(
 
 
 def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
-    answer = post(bob, "/theme", theme="dark", next="/executions")
-    assert answer.headers["Location"] == "/executions"
+    response = post(bob, "/theme", theme="dark", next="/executions")
+    assert response.headers["Location"] == "/executions"
     assert '<html lang="en" data-theme="dark">' in bob.get("/executions").text
     post(bob, "/theme", theme="", next="//evil.example")
     assert "data-theme" not in bob.get("/executions").text
@@ -434,39 +470,39 @@ def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
 
 def test_too_many_tries_are_refused_in_words(client: FlaskClient, app: Any) -> None:
     for _ in range(6):
-        fields = {"email": "x@example.com", "password": "no", "csrf_token": token(client.get("/sign-in").text)}
-        answer = client.post("/sign-in", data=fields)
-    assert answer.status_code == 429
-    assert "Too many attempts. Try again in" in answer.text
-    assert int(answer.headers["Retry-After"]) > 0
+        fields = {"email": "x@example.com", "password": "no", "csrf_token": read_token(client.get("/sign-in").text)}
+        response = client.post("/sign-in", data=fields)
+    assert response.status_code == 429
+    assert "Too many attempts. Try again in" in response.text
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_a_filter_that_cannot_be_is_refused_and_an_empty_one_is_none(bob: Browser) -> None:
     assert bob.get("/executions?status=broken").status_code == 422
     assert bob.get("/executions?status=&q=&time=").status_code == 200
-    assert listed(bob, "/executions?errorClass=nonsense") == []
+    assert list_ids(bob, "/executions?errorClass=nonsense") == []
 
 
 def test_older_executions_follow_without_gaps(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
-    made = sorted((stories.execution(alice, automation) for _ in range(55)), reverse=True)
+    expected = sorted((example_executions.create_execution(alice, automation) for _ in range(55)), reverse=True)
     first = bob.get("/executions?test=false").text
     older = html.unescape(re.findall(r'href="([^"]+)">Older', first)[0])
-    assert listed(bob, "/executions?test=false") + listed(bob, older) == made
+    assert list_ids(bob, "/executions?test=false") + list_ids(bob, older) == expected
 
 
 def test_a_refusal_says_in_words_what_it_is_and_what_to_do(
     alice: Producer, client: FlaskClient, automation: dict[str, Any]
 ) -> None:
-    viewer = signed_in(client, alice, "viewer")
-    for path, status, said in (
+    viewer = sign_in_as(client, alice, "viewer")
+    for path, status, text in (
         ("/nothing", 404, "Nothing is here"),
         (f"/executions/{automation['id']}", 404, "It may have been deleted, or belong to another workspace."),
         (f"/automations/{automation['id']}/edit", 403, "An owner of the workspace can give you another role."),
         ("/executions?status=x", 422, "Mend what is named here, or leave it out. Without it"),
     ):
-        answer = viewer.get(path, headers={"Accept": "text/html"})
-        assert answer.status_code == status
-        assert said in words_of(answer.text)
-    assert 'href="/executions"' in answer.text
+        response = viewer.get(path, headers={"Accept": "text/html"})
+        assert response.status_code == status
+        assert text in read_text(response.text)
+    assert 'href="/executions"' in response.text
     old = viewer.post(f"/automations/{automation['id']}/toggle", headers={"Accept": "text/html"})
-    assert "load it again" in words_of(old.text)
+    assert "load it again" in read_text(old.text)

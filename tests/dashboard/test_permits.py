@@ -10,16 +10,16 @@ import psycopg2
 import pytest
 from flask.testing import FlaskClient
 
-import servers as real
 from dashboard import csrf
-from dashboard.access import permissions_of
+from dashboard.access import permissions_for_role
 from dashboard.live.feeds import PERMIT_SECONDS, Feeds, Pace
 from dashboard.live.permits import CHECK_SECONDS, Grant, Permits
 from models import api_key, session
-from models.database import acting_as, changed
-from tests.dashboard.cast import Producer
-from tests.dashboard.test_access import add_person, sign_in, token_in
-from waiting import eventually
+from models.database import acting_as, execute
+from tests.dashboard.producers import Producer
+from tests.dashboard.test_access import add_person, read_token, sign_in
+from tests.support import servers as real
+from tests.support.waiting import eventually
 
 
 class Checks:
@@ -27,14 +27,14 @@ class Checks:
 
     def __init__(self) -> None:
         self.count = 0
-        self.over: set[Grant] = set()
+        self.revoked: set[Grant] = set()
         self.error: Exception | None = None
 
     def read(self, grants: Collection[Grant]) -> set[Grant]:
         self.count += 1
         if self.error is not None:
             raise self.error
-        return set(grants) - self.over
+        return set(grants) - self.revoked
 
 
 GRANTS = [Grant(bytes([number]), "workspace", "read") for number in range(50)]
@@ -47,35 +47,35 @@ def checks() -> Checks:
 
 @pytest.fixture
 def permits(checks: Checks) -> Iterator[Permits]:
-    opened = Permits(checks.read, check_seconds=0.05)
-    yield opened
-    opened.close()
+    permits = Permits(checks.read, check_seconds=0.05)
+    yield permits
+    permits.close()
 
 
 def test_a_permit_ends_when_its_grant_does_and_others_go_on(permits: Permits, checks: Checks) -> None:
     with permits.issue(GRANTS[0]) as mine, permits.issue(GRANTS[0]) as also_mine, permits.issue(GRANTS[1]) as other:
-        checks.over = {GRANTS[0]}
+        checks.revoked = {GRANTS[0]}
         eventually(lambda: mine.is_over and also_mine.is_over)
         assert not other.is_over
 
 
 def test_one_question_serves_all_streams_and_none_is_asked_without_streams(permits: Permits, checks: Checks) -> None:
-    held = [permits.issue(grant) for grant in GRANTS]
-    for permit in held:
+    issued = [permits.issue(grant) for grant in GRANTS]
+    for permit in issued:
         permit.__enter__()
     eventually(lambda: checks.count >= 3)
-    assert [one.name for one in threading.enumerate()].count("permits") == 1
-    for permit in held:
+    assert [thread.name for thread in threading.enumerate()].count("permits") == 1
+    for permit in issued:
         permit.__exit__()
-    eventually(lambda: "permits" not in [one.name for one in threading.enumerate()])
+    eventually(lambda: "permits" not in [thread.name for thread in threading.enumerate()])
     with permits.issue(GRANTS[0]) as again:
-        checks.over = {GRANTS[0]}
+        checks.revoked = {GRANTS[0]}
         eventually(lambda: again.is_over)
 
 
 @pytest.mark.parametrize("error", [psycopg2.OperationalError("gone"), ValueError("ours")])
 def test_a_check_that_fails_ends_nothing_and_is_made_again(permits: Permits, checks: Checks, error: Exception) -> None:
-    checks.error, checks.over = error, {GRANTS[0]}
+    checks.error, checks.revoked = error, {GRANTS[0]}
     with permits.issue(GRANTS[0]) as permit:
         eventually(lambda: checks.count >= 2)
         assert not permit.is_over
@@ -92,17 +92,17 @@ def test_a_stream_ends_with_its_permit_also_while_nothing_can_be_read(permits: P
             raise psycopg2.OperationalError("gone")
         return "one"
 
-    feeds = Feeds(read, most=9, pace=Pace(tick=0.05, stream=60.0, ping=60.0))
+    feeds = Feeds(read, max_watchers=9, pace=Pace(tick=0.05, stream=60.0, ping=60.0))
     stream = feeds.open("a", permits.issue(GRANTS[0]))
     assert stream is not None
     next(stream)
     readable.clear()
-    checks.over = {GRANTS[0]}
+    checks.revoked = {GRANTS[0]}
     ended = threading.Thread(target=lambda: list(stream))
     ended.start()
     ended.join(10)
     assert not ended.is_alive()
-    assert feeds.watching == 0
+    assert feeds.watchers == 0
     feeds.close()
 
 
@@ -123,12 +123,12 @@ def quick_permits(app: Any) -> None:
     app.extensions["permits"] = Permits(check_seconds=0.05)
 
 
-def stream_of(client: FlaskClient, alice: Producer, **headers: str) -> Any:
+def open_stream(client: FlaskClient, alice: Producer, **headers: str) -> Any:
     """An open stream of the monitor that has sent its first frame."""
     path = f"/api/ai-automations/{alice.create()['id']}/monitor"
-    answer = client.get(path, headers=headers, buffered=False)
-    assert answer.status_code == 200
-    stream = answer.iter_encoded()
+    response = client.get(path, headers=headers, buffered=False)
+    assert response.status_code == 200
+    stream = response.iter_encoded()
     next(stream)
     return stream
 
@@ -139,17 +139,17 @@ def stream_of(client: FlaskClient, alice: Producer, **headers: str) -> Any:
     "delete from memberships",
 ])  # fmt: skip
 def test_the_monitor_ends_with_the_session(quick_permits: None, bob: FlaskClient, alice: Producer, change: str) -> None:
-    stream = stream_of(bob, alice)
+    stream = open_stream(bob, alice)
     with acting_as(alice.workspace_id):
-        assert changed(change) == 1
+        assert execute(change) == 1
     # All that comes before its end: without a permit it would last a minute.
     assert len(list(stream)) < 20
     assert bob.get("/api/contacts").status_code == 401
 
 
 def test_the_monitor_ends_when_the_person_signs_out(quick_permits: None, bob: FlaskClient, alice: Producer) -> None:
-    stream = stream_of(bob, alice)
-    token = token_in(bob.get("/automations").text)
+    stream = open_stream(bob, alice)
+    token = read_token(bob.get("/automations").text)
     assert bob.post("/sign-out", data={"csrf_token": token}).status_code == 303
     assert len(list(stream)) < 20
 
@@ -163,7 +163,7 @@ def test_the_monitor_ends_with_the_key_or_its_scope(
     quick_permits: None, client: FlaskClient, alice: Producer, database_urls: Any, change: str
 ) -> None:
     key = api_key.issue(alice.workspace_id, "watching", ["read"])
-    stream = stream_of(client, alice, Authorization=f"Bearer {key.secret}")
+    stream = open_stream(client, alice, Authorization=f"Bearer {key.secret}")
     # As the owner: the dashboard's own role may change no scopes.
     real.run_sql(database_urls.owner, change)
     assert len(list(stream)) < 20
@@ -171,7 +171,7 @@ def test_the_monitor_ends_with_the_key_or_its_scope(
 
 def test_every_role_may_watch() -> None:
     for role in ("viewer", "operator", "owner"):
-        assert "read" in permissions_of(role)  # type: ignore[arg-type]
+        assert "read" in permissions_for_role(role)  # type: ignore[arg-type]
 
 
 class TestActivity:
@@ -180,41 +180,41 @@ class TestActivity:
     @pytest.fixture
     def idle(self, bob: FlaskClient, alice: Producer) -> FlaskClient:
         with acting_as(alice.workspace_id):
-            assert changed("update sessions set used_at = used_at - interval '11 hours'") == 1
+            assert execute("update sessions set used_at = used_at - interval '11 hours'") == 1
         return bob
 
-    def is_noted(self, alice: Producer) -> bool:
+    def is_activity_recorded(self, alice: Producer) -> bool:
         with acting_as(alice.workspace_id):
-            return changed("update sessions set used_at = used_at where used_at > beckon_now() - interval '1 hour'") > 0
+            return execute("update sessions set used_at = used_at where used_at > beckon_now() - interval '1 hour'") > 0
 
     @pytest.mark.parametrize("path", ["/automations", "/settings", "/api/contacts", "/executions?status=failed"])
     def test_opening_a_page_is_activity(self, idle: FlaskClient, alice: Producer, path: str) -> None:
         assert idle.get(path).status_code == 200
-        assert self.is_noted(alice)
+        assert self.is_activity_recorded(alice)
 
     def test_a_change_is_activity_also_by_a_fragment(self, idle: FlaskClient, alice: Producer) -> None:
         cookie = idle.get_cookie(session.COOKIE)
         assert cookie is not None
-        token = csrf.token_for(idle.application.extensions["settings"].secret_key, cookie.value)
+        token = csrf.derive_token(idle.application.extensions["settings"].secret_key, cookie.value)
         headers = {"HX-Request": "true", "X-CSRF-Token": token}
         assert idle.post("/automations/check", data={"text": "steps: []"}, headers=headers).status_code == 200
-        assert self.is_noted(alice)
+        assert self.is_activity_recorded(alice)
 
     @pytest.mark.parametrize("path", ["/summary", "/executions"])
     def test_a_page_that_refreshes_itself_is_none(self, idle: FlaskClient, alice: Producer, path: str) -> None:
         assert idle.get(path, headers={"HX-Request": "true"}).status_code == 200
-        assert not self.is_noted(alice)
+        assert not self.is_activity_recorded(alice)
 
     def test_an_open_stream_is_none(self, idle: FlaskClient, alice: Producer) -> None:
-        stream_of(idle, alice).close()
-        assert not self.is_noted(alice)
+        open_stream(idle, alice).close()
+        assert not self.is_activity_recorded(alice)
 
     def test_a_request_that_is_refused_for_its_token_is_none(self, idle: FlaskClient, alice: Producer) -> None:
         assert idle.post("/api/contacts", json={}).status_code == 403
-        assert not self.is_noted(alice)
+        assert not self.is_activity_recorded(alice)
 
     def test_a_session_that_is_over_sends_to_the_form(self, idle: FlaskClient, alice: Producer) -> None:
         with acting_as(alice.workspace_id):
-            changed("update sessions set used_at = used_at - interval '2 hours'")
+            execute("update sessions set used_at = used_at - interval '2 hours'")
         assert idle.get("/automations").headers["Location"] == "/sign-in?next=/automations"
         assert idle.get("/summary", headers={"HX-Request": "true"}).status_code == 401

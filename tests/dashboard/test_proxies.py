@@ -12,18 +12,18 @@ import pytest
 from dashboard import proxies
 from settings import Settings
 
-PROXIES = tuple(ipaddress.ip_network(one) for one in ("10.0.0.0/24", "2001:db8:1::/64"))
+PROXIES = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/24", "2001:db8:1::/64"))
 FOR, PROTO, HOST = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"
 #: Whose addresses are whose.
 PROXY, OUTER_PROXY, CLIENT, STRANGER = "10.0.0.7", "10.0.0.8", "192.0.2.1", "198.51.100.66"
 
 
 @pytest.fixture
-def told(told: Settings) -> Settings:
-    return replace(told, trusted_proxies=PROXIES)
+def config(config: Settings) -> Settings:
+    return replace(config, trusted_proxies=PROXIES)
 
 
-def seen(app: flask.Flask, peer: str, **headers: str) -> dict[str, Any]:
+def inspect_request(app: flask.Flask, peer: str, **headers: str) -> dict[str, Any]:
     """What a view sees of a request from this peer."""
     with app.test_client() as client:
         client.get(
@@ -33,9 +33,9 @@ def seen(app: flask.Flask, peer: str, **headers: str) -> dict[str, Any]:
         )
         request = flask.request
         return {
-            "address": proxies.client_address(),
-            "network": proxies.client_network(),
-            "direct": proxies.direct_peer(),
+            "address": proxies.read_client_address(),
+            "network": proxies.read_client_network(),
+            "direct": proxies.find_direct_peer(),
             "scheme": request.scheme,
             "host": request.host,
         }
@@ -68,7 +68,7 @@ def test_the_address_is_the_first_one_from_the_right_that_is_no_trusted_proxys(
     app: flask.Flask, peer: str, forwarded_for: str | None, address: str
 ) -> None:
     headers = {"X_Forwarded_For": forwarded_for} if forwarded_for else {}
-    assert seen(app, peer, **headers)["address"] == address
+    assert inspect_request(app, peer, **headers)["address"] == address
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_the_address_is_the_first_one_from_the_right_that_is_no_trusted_proxys(
     ["", " ", ",", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "[", "[]", "::::", '"', '"a, b', "\x00", "ü", "<b>"],
 )
 def test_a_value_that_is_no_address_ends_the_walk_at_the_last_proxy(app: flask.Flask, value: str) -> None:
-    assert seen(app, PROXY, X_Forwarded_For=value)["address"] == PROXY
-    assert seen(app, PROXY, X_Forwarded_For=f"{CLIENT}, {value}, {OUTER_PROXY}")["address"] == OUTER_PROXY
-    assert seen(app, PROXY, X_Forwarded_For=f"{value}, {CLIENT}")["address"] == CLIENT
+    assert inspect_request(app, PROXY, X_Forwarded_For=value)["address"] == PROXY
+    assert inspect_request(app, PROXY, X_Forwarded_For=f"{CLIENT}, {value}, {OUTER_PROXY}")["address"] == OUTER_PROXY
+    assert inspect_request(app, PROXY, X_Forwarded_For=f"{value}, {CLIENT}")["address"] == CLIENT
 
 
 def test_nobody_without_a_proxy_chooses_scheme_host_or_address(app: flask.Flask) -> None:
     for peer in (STRANGER, "127.0.0.1", CLIENT):
-        request = seen(
+        request = inspect_request(
             app, peer, X_Forwarded_For=CLIENT, X_Forwarded_Proto="https", X_Forwarded_Host="evil.example",
             X_Forwarded_Port="443", X_Forwarded_Prefix="/x", Forwarded="for=1.1.1.1;proto=https;host=evil.example",
             X_Real_IP="1.1.1.1",
@@ -110,41 +110,47 @@ def test_nobody_without_a_proxy_chooses_scheme_host_or_address(app: flask.Flask)
 def test_the_scheme_is_what_the_outermost_trusted_proxy_says(
     app: flask.Flask, forwarded_for: str, proto: str, scheme: str
 ) -> None:
-    assert seen(app, PROXY, X_Forwarded_For=forwarded_for, X_Forwarded_Proto=proto)["scheme"] == scheme
+    assert inspect_request(app, PROXY, X_Forwarded_For=forwarded_for, X_Forwarded_Proto=proto)["scheme"] == scheme
 
 
 def test_the_host_is_what_the_outermost_trusted_proxy_says(app: flask.Flask) -> None:
     hop = {"X_Forwarded_For": CLIENT}
-    assert seen(app, PROXY, **hop, X_Forwarded_Host="beckon.example:8443")["host"] == "beckon.example:8443"
-    assert seen(app, PROXY, **hop, X_Forwarded_Host="evil.example, beckon.example")["host"] == "beckon.example"
-    assert seen(app, PROXY, **hop)["host"] == "localhost"
+    assert inspect_request(app, PROXY, **hop, X_Forwarded_Host="beckon.example:8443")["host"] == "beckon.example:8443"
+    assert (
+        inspect_request(app, PROXY, **hop, X_Forwarded_Host="evil.example, beckon.example")["host"] == "beckon.example"
+    )
+    assert inspect_request(app, PROXY, **hop)["host"] == "localhost"
     two = {"X_Forwarded_For": f"{CLIENT}, {OUTER_PROXY}"}
-    assert seen(app, PROXY, **two, X_Forwarded_Host="beckon.example, inner")["host"] == "beckon.example"
+    assert inspect_request(app, PROXY, **two, X_Forwarded_Host="beckon.example, inner")["host"] == "beckon.example"
 
 
 def test_a_limit_by_address_counts_a_whole_network_of_ipv6(app: flask.Flask) -> None:
-    assert seen(app, CLIENT)["network"] == CLIENT
-    assert seen(app, "2001:db8:5::1")["network"] == seen(app, "2001:db8:5::ffff:1")["network"] == "2001:db8:5::/64"
-    assert seen(app, "2001:db8:5:1::1")["network"] != "2001:db8:5::/64"
+    assert inspect_request(app, CLIENT)["network"] == CLIENT
+    assert (
+        inspect_request(app, "2001:db8:5::1")["network"]
+        == inspect_request(app, "2001:db8:5::ffff:1")["network"]
+        == "2001:db8:5::/64"
+    )
+    assert inspect_request(app, "2001:db8:5:1::1")["network"] != "2001:db8:5::/64"
 
 
 def test_a_forwarded_request_has_no_direct_peer_whoever_forwarded_it(app: flask.Flask) -> None:
-    assert str(seen(app, "127.0.0.1")["direct"]) == "127.0.0.1"
-    assert str(seen(app, PROXY)["direct"]) == PROXY
+    assert str(inspect_request(app, "127.0.0.1")["direct"]) == "127.0.0.1"
+    assert str(inspect_request(app, PROXY)["direct"]) == PROXY
     for header in (
         "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP", "X-Client-IP",
         "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Envoy-External-Address",
     ):  # fmt: skip
         for peer in ("127.0.0.1", PROXY):
-            assert seen(app, peer, **{header: "x"})["direct"] is None, (header, peer)
+            assert inspect_request(app, peer, **{header: "x"})["direct"] is None, (header, peer)
 
 
 def test_metrics_are_closed_to_forwarded_requests_and_to_what_is_no_address(app: flask.Flask) -> None:
     client = app.test_client()
     for headers in ({FOR: "127.0.0.1"}, {PROTO: "https"}, {HOST: "localhost"}, {"Forwarded": "for=127.0.0.1"}):
         for peer in ("127.0.0.1", PROXY):
-            answer = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
-            assert answer.status_code == 403, (headers, peer)
+            response = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
+            assert response.status_code == 403, (headers, peer)
     for peer, status in (("127.0.0.1", 200), ("::ffff:127.0.0.1", 200), ("::1", 200), ("", 403), ("unix:", 403)):
         assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": peer}).status_code == status, peer
 
@@ -152,8 +158,8 @@ def test_metrics_are_closed_to_forwarded_requests_and_to_what_is_no_address(app:
 def test_cookies_are_for_https_alone_where_a_trusted_proxy_says_https(app: flask.Flask) -> None:
     def cookies(peer: str) -> str:
         headers = {FOR: CLIENT, PROTO: "https"}
-        answer = app.test_client().get("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
-        return str(answer.headers.getlist("Set-Cookie"))
+        response = app.test_client().get("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
+        return str(response.headers.getlist("Set-Cookie"))
 
     assert "Secure" in cookies(PROXY)
     assert "Secure" not in cookies(STRANGER)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-import servers as real
 import settings
 from models import database
+from tests.support import servers as real
 
 
 @pytest.fixture
-def told(database_urls: Any) -> Iterator[settings.Settings]:
+def config(database_urls: Any) -> Iterator[settings.Settings]:
     """The dashboard's settings, with the URL of somebody whom no role was granted."""
     name = f"nobody_{os.getpid()}"
     real.run_sql(database_urls.owner, f"create role {name} login")
@@ -27,9 +27,9 @@ def told(database_urls: Any) -> Iterator[settings.Settings]:
 
 @pytest.mark.parametrize("path", ["/api/executions", "/api/health", "/api/contacts"])
 def test_the_api_answers_503_with_a_time_to_come_back(client: FlaskClient, path: str) -> None:
-    answer = client.get(path, headers={"Authorization": "Bearer bk_whatever"})
-    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
-    assert answer.headers["Retry-After"]
+    response = client.get(path, headers={"Authorization": "Bearer bk_whatever"})
+    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+    assert response.headers["Retry-After"]
 
 
 def test_pages_and_probes_answer_503(client: FlaskClient) -> None:

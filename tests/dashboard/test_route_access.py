@@ -26,23 +26,23 @@ from dashboard import create_app, disconnect
 from models import api_key, database
 from models.api_key import SCOPES
 from tests.dashboard import tenants
-from tests.dashboard.cast import PASSWORD
+from tests.dashboard.producers import PASSWORD
 from tests.dashboard.route_table import (
     OPEN,
     ROLES,
     Route,
-    routes_of_application,
-    routes_of_openapi,
-    table,
+    list_application_routes,
+    read_openapi_routes,
+    read_table,
 )
-from tests.dashboard.tenants import NOBODY, WORDS, Caller, Tenant, fingerprint, normalised
+from tests.dashboard.tenants import PARAMETER_VALUES, UNKNOWN_ID, Caller, Tenant, compute_fingerprint, normalize
 from tests.dashboard.test_every_route import BODIES
-from waiting import eventually
+from tests.support.waiting import eventually
 
-ROUTES = table()
+ROUTES = read_table()
 GUARDED = [route for route in ROUTES if route.is_guarded]
 OTHERS_OBJECTS = [route for route in GUARDED if route.other_tenant == "404"]
-OWN_ANSWERS = [route for route in GUARDED if route.other_tenant == "own"]
+OWN_RESPONSES = [route for route in GUARDED if route.other_tenant == "own"]
 #: A bulk action only counts here: it must find the same objects as before in every test. A key gives what it has.
 BODIES_HERE = {**BODIES, "Bulk": {"dryRun": True}, "NewKey": {"name": "n", "scopes": ["admin"]}}
 #: What a form sends where an empty one would not reach the object.
@@ -52,11 +52,11 @@ FORMS = {
     "/account/password": {"old": PASSWORD, "new": "short"},
 }
 #: What the bodies here give away; nobody gives what they lack.
-GIVEN = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
+GRANTED_SCOPES = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
 #: Forms that name a workspace and find none here: each person has one alone.
 _WITHOUT_OBJECT = {"/account/workspace"}
 #: Paths to which a person's own request comes last, because nothing is there afterwards.
-_ENDS = ("/delete", "/sign-out")
+_FINAL_SUFFIXES = ("/delete", "/sign-out")
 
 
 @dataclass
@@ -81,12 +81,12 @@ class World:
 
     def state(self) -> dict[str, str]:
         """All of Alice's rows."""
-        return fingerprint(self.connection, self.statement, self.alice)
+        return compute_fingerprint(self.connection, self.statement, self.alice)
 
-    def request(self, route: Route) -> dict[str, Any]:
+    def build_request(self, route: Route) -> dict[str, Any]:
         """A body that the route takes as far as its shape goes."""
         if route.is_api:
-            name = tenants.body_name(self.operations.get((route.method, route.path), {}))
+            name = tenants.find_body_name(self.operations.get((route.method, route.path), {}))
             return {} if name is None else {"json": dict(BODIES_HERE[name])}
         return {"data": FORMS.get(route.path, {})} if route.method == "POST" else {}
 
@@ -104,13 +104,13 @@ class World:
 @pytest.fixture(scope="module")
 def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterator[World]:
     app = create_app(replace(settings.load(), url="http://localhost"))
-    tenants.as_service(app)
-    alice, charlie = tenants.settle("alice"), tenants.settle("charlie")
-    people, others = tenants.people(app, alice), tenants.people(app, charlie)
-    tenants.as_app(app)
-    keys = [tenants.with_scopes(app, alice, [scope]) for scope in SCOPES]
-    keys += [tenants.with_scopes(app, alice, [other for other in SCOPES if other != scope]) for scope in SCOPES]
-    keys.append(tenants.with_scopes(app, alice, list(SCOPES)))
+    tenants.connect_as_service(app)
+    alice, charlie = tenants.create_tenant("alice"), tenants.create_tenant("charlie")
+    people, others = tenants.create_people(app, alice), tenants.create_people(app, charlie)
+    tenants.connect_as_app(app)
+    keys = [tenants.create_program(app, alice, [scope]) for scope in SCOPES]
+    keys += [tenants.create_program(app, alice, [other for other in SCOPES if other != scope]) for scope in SCOPES]
+    keys.append(tenants.create_program(app, alice, list(SCOPES)))
     charlies_owner = next(person for person in others if person.role == "owner" and person.has_token)
     connection = psycopg2.connect(database_urls.owner)
     connection.autocommit = True
@@ -118,9 +118,9 @@ def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterato
         cursor.execute("set role beckon_service")
     document = app.test_client().get("/api/openapi.json").json
     yield World(
-        app, connection, alice, charlie, tenants.fingerprint_statement(connection), document,
-        routes_of_openapi(document), _strangers(app, alice), keys, people,
-        [tenants.with_scopes(app, charlie, list(SCOPES)), charlies_owner],
+        app, connection, alice, charlie, tenants.build_fingerprint_statement(connection), document,
+        read_openapi_routes(document), _build_strangers(app, alice), keys, people,
+        [tenants.create_program(app, charlie, list(SCOPES)), charlies_owner],
     )  # fmt: skip
     connection.close()
     disconnect(app)
@@ -129,7 +129,7 @@ def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterato
     database.db.close_all()
 
 
-def _strangers(app: flask.Flask, alice: Tenant) -> list[Caller]:
+def _build_strangers(app: flask.Flask, alice: Tenant) -> list[Caller]:
     revoked = api_key.issue(alice.workspace_id, "revoked", SCOPES)
     assert api_key.revoke(alice.workspace_id, revoked.id)
     headers = {
@@ -142,46 +142,46 @@ def _strangers(app: flask.Flask, alice: Tenant) -> list[Caller]:
     return [Caller(name, client, fields) for name, fields in headers.items()]
 
 
-def _verdict(answer: TestResponse) -> str:
+def _read_verdict(response: TestResponse) -> str:
     """How a request was met: not signed in, refused, or let in (whatever it found there)."""
-    if answer.status_code == 401 or (answer.status_code == 302 and answer.location.startswith("/sign-in")):
+    if response.status_code == 401 or (response.status_code == 302 and response.location.startswith("/sign-in")):
         return "not signed in"
-    return "refused" if answer.status_code == 403 else "let in"
+    return "refused" if response.status_code == 403 else "let in"
 
 
-def _expected(route: Route, caller: Caller) -> str:
+def _expected_verdict(route: Route, caller: Caller) -> str:
     """What the table says of this caller."""
     if caller.role:
         strong = ROLES.index(caller.role) >= ROLES.index(route.role)
         return "let in" if strong and (caller.has_token or route.method == "GET") else "refused"
     if not route.is_api or not caller.scopes:
         return "not signed in"
-    return "let in" if {route.scope} | GIVEN.get(str(route), set()) <= caller.scopes else "refused"
+    return "let in" if {route.scope} | GRANTED_SCOPES.get(str(route), set()) <= caller.scopes else "refused"
 
 
-def _wrong(route: Route, caller: Caller, address: str, answer: TestResponse) -> list[str]:
-    verdict, expected = _verdict(answer), _expected(route, caller)
-    is_right = verdict == expected and answer.status_code < 500
-    if answer.status_code == 401:
-        is_right = is_right and answer.headers["WWW-Authenticate"].startswith("Bearer")
+def _find_errors(route: Route, caller: Caller, address: str, response: TestResponse) -> list[str]:
+    verdict, expected = _read_verdict(response), _expected_verdict(route, caller)
+    is_right = verdict == expected and response.status_code < 500
+    if response.status_code == 401:
+        is_right = is_right and response.headers["WWW-Authenticate"].startswith("Bearer")
     if route.is_api and expected != "let in":
-        is_right = is_right and answer.mimetype == "application/problem+json"
-    return [] if is_right else [f"{caller.name}: {answer.status_code} at {address}, not {expected}"]
+        is_right = is_right and response.mimetype == "application/problem+json"
+    return [] if is_right else [f"{caller.name}: {response.status_code} at {address}, not {expected}"]
 
 
 def _open(caller: Caller, route: Route, address: str, **request: Any) -> TestResponse:
     """The answer, closed: a stream is not read to its end."""
-    answer = caller.open(route.method, address, **request)
-    if answer.mimetype == "text/event-stream":
-        answer.close()
-    return answer
+    response = caller.open(route.method, address, **request)
+    if response.mimetype == "text/event-stream":
+        response.close()
+    return response
 
 
-def _nobodys(route: Route, tenant: Tenant) -> dict[str, str]:
+def _build_unknown_values(route: Route, tenant: Tenant) -> dict[str, str]:
     """Values for the gaps that name nothing, in this tenant's workspace."""
-    return dict.fromkeys(route.gaps, NOBODY) | {
-        "workspace_id": tenant.workspace_id, "channel": WORDS["channel"], "filename": WORDS["filename"],
-        "action": WORDS["action"],
+    return dict.fromkeys(route.parameters, UNKNOWN_ID) | {
+        "workspace_id": tenant.workspace_id, "channel": PARAMETER_VALUES["channel"],
+        "filename": PARAMETER_VALUES["filename"], "action": PARAMETER_VALUES["action"],
     }  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _nobodys(route: Route, tenant: Tenant) -> dict[str, str]:
 
 def test_the_table_has_every_route_and_no_other(world: World) -> None:
     written = [(route.method, route.path) for route in ROUTES]
-    assert sorted(written) == sorted(set(routes_of_application(world.app)))
+    assert sorted(written) == sorted(set(list_application_routes(world.app)))
     assert set(world.operations) <= set(written)
 
 
@@ -215,7 +215,7 @@ def test_the_table_has_only_words_that_it_explains() -> None:
     assert {route.scope for route in ROUTES} <= {*SCOPES, "–"}
     assert {route.other_tenant for route in ROUTES} <= {"404", "own", "–"}
     assert not [route for route in GUARDED if route.other_tenant == "–"]
-    assert not [route for route in OWN_ANSWERS if any(gap.endswith("_id") for gap in route.gaps)]
+    assert not [route for route in OWN_RESPONSES if any(parameter.endswith("_id") for parameter in route.parameters)]
 
 
 # Who is let in.
@@ -223,40 +223,43 @@ def test_the_table_has_only_words_that_it_explains() -> None:
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_a_route_refuses_whom_the_table_does_not_let_in_and_changes_nothing(world: World, route: Route) -> None:
-    before, wrong = world.state(), []
+    before, errors = world.state(), []
     for caller in [*world.strangers, *world.keys, *world.people]:
-        if _expected(route, caller) == "let in":
+        if _expected_verdict(route, caller) == "let in":
             continue
-        for address in route.addresses(tenants.values(route.path, world.alice.objects)):
-            wrong += _wrong(route, caller, address, _open(caller, route, address, **world.request(route)))
-    assert not wrong
+        for address in route.build_addresses(tenants.build_parameter_values(route.path, world.alice.objects)):
+            errors += _find_errors(route, caller, address, _open(caller, route, address, **world.build_request(route)))
+    assert not errors
     assert world.state() == before
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_a_route_lets_in_whom_the_table_does(world: World, route: Route) -> None:
-    wrong = []
-    callers = [caller for caller in [*world.keys, *world.people] if _expected(route, caller) == "let in"]
+    errors = []
+    callers = [caller for caller in [*world.keys, *world.people] if _expected_verdict(route, caller) == "let in"]
     assert callers
     for caller in callers:
-        for address in route.addresses(_nobodys(route, world.alice)):
-            wrong += _wrong(route, caller, address, _open(caller, route, address, **world.request(route)))
-    assert not wrong
+        for address in route.build_addresses(_build_unknown_values(route, world.alice)):
+            errors += _find_errors(route, caller, address, _open(caller, route, address, **world.build_request(route)))
+    assert not errors
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.is_guarded], ids=str)
 def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, route: Route) -> None:
     stranger, before = world.strangers[0], world.state()
-    values = dict.fromkeys(route.gaps, NOBODY) | {"filename": WORDS["filename"], "token": WORDS["token"]}
+    values = dict.fromkeys(route.parameters, UNKNOWN_ID) | {
+        "filename": PARAMETER_VALUES["filename"],
+        "token": PARAMETER_VALUES["token"],
+    }
     addresses = [
         address
-        for workspace_id in (world.alice.workspace_id, NOBODY)
-        for address in route.addresses(values | {"workspace_id": workspace_id})
+        for workspace_id in (world.alice.workspace_id, UNKNOWN_ID)
+        for address in route.build_addresses(values | {"workspace_id": workspace_id})
     ]
     for address in dict.fromkeys(addresses):
         request = {"json": {}} if route.is_api and route.method == "POST" else {}
         remote = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
-        with stranger.open(route.method, address, **request, **remote) as answer:
+        with stranger.open(route.method, address, **request, **remote) as response:
             allowed = {
                 "anyone": {200, 302, 303, 403 if route.path == "/sign-in" else 200},
                 # The form of such a page needs the page's token first.
@@ -264,8 +267,8 @@ def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, rou
                 "signature": {403},
                 "allowed network": {403},
             }[route.role]
-            assert answer.status_code in allowed, address
-            assert world.alice.canary not in (answer.text if answer.mimetype != "text/css" else "")
+            assert response.status_code in allowed, address
+            assert world.alice.canary not in (response.text if response.mimetype != "text/css" else "")
     assert world.state() == before
 
 
@@ -275,65 +278,71 @@ def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, rou
 @pytest.mark.parametrize("route", OTHERS_OBJECTS, ids=str)
 def test_another_tenants_object_is_as_one_that_is_not_there(world: World, route: Route) -> None:
     before = world.state()
-    for values in _mixed(route, world):
-        for address, absent in zip(route.addresses(values), route.addresses(_absent(values, world.alice)), strict=True):
-            for caller in _callers_for(route, world.others):
-                answer = _open(caller, route, address, **world.request(route))
-                assert answer.status_code == 404, (caller.name, address)
-                nothing = _open(caller, route, absent, **world.request(route))
-                assert normalised(answer) == normalised(nothing), (caller.name, address)
-                assert world.alice.canary not in answer.text
+    for values in _mix_values(route, world):
+        for address, absent in zip(
+            route.build_addresses(values), route.build_addresses(_replace_ids(values, world.alice)), strict=True
+        ):
+            for caller in _list_callers(route, world.others):
+                response = _open(caller, route, address, **world.build_request(route))
+                assert response.status_code == 404, (caller.name, address)
+                absent_response = _open(caller, route, absent, **world.build_request(route))
+                assert normalize(response) == normalize(absent_response), (caller.name, address)
+                assert world.alice.canary not in response.text
     assert world.state() == before
 
 
-def _mixed(route: Route, world: World) -> Iterator[dict[str, str]]:
+def _mix_values(route: Route, world: World) -> Iterator[dict[str, str]]:
     """Alice's objects in every gap, and in each gap alone with Charlie's own in the others."""
-    alices = tenants.values(route.path, world.alice.objects)
-    charlies = tenants.values(route.path, world.charlie.objects)
-    differing = [gap for gap in route.gaps if "," not in gap and alices[gap] != charlies[gap]]
+    alices = tenants.build_parameter_values(route.path, world.alice.objects)
+    charlies = tenants.build_parameter_values(route.path, world.charlie.objects)
+    differing = [
+        parameter for parameter in route.parameters if "," not in parameter and alices[parameter] != charlies[parameter]
+    ]
     yield alices
     if len(differing) > 1:
-        yield from ({**charlies, gap: alices[gap]} for gap in differing)
+        yield from ({**charlies, parameter: alices[parameter]} for parameter in differing)
 
 
-def _absent(values: dict[str, str], alice: Tenant) -> dict[str, str]:
-    return {gap: NOBODY if text in alice.ids else text for gap, text in values.items()}
+def _replace_ids(values: dict[str, str], alice: Tenant) -> dict[str, str]:
+    return {parameter: UNKNOWN_ID if text in alice.ids else text for parameter, text in values.items()}
 
 
-def _callers_for(route: Route, callers: list[Caller]) -> list[Caller]:
+def _list_callers(route: Route, callers: list[Caller]) -> list[Caller]:
     """Programs and people for the API, people alone for pages."""
     return callers if route.is_api else [caller for caller in callers if caller.role]
 
 
-@pytest.mark.parametrize("route", OWN_ANSWERS, ids=str)
+@pytest.mark.parametrize("route", OWN_RESPONSES, ids=str)
 def test_an_answer_about_the_callers_workspace_has_nothing_of_another(world: World, route: Route) -> None:
     before = world.state()
-    for address in route.addresses(_nobodys(route, world.charlie) | {"name": WORDS["name"]}):
-        for caller in _callers_for(route, world.others):
-            answer = _open(caller, route, address, **world.request(route))
-            assert answer.status_code < 500
-            assert _verdict(answer) == "let in", address
+    for address in route.build_addresses(
+        _build_unknown_values(route, world.charlie) | {"name": PARAMETER_VALUES["name"]}
+    ):
+        for caller in _list_callers(route, world.others):
+            response = _open(caller, route, address, **world.build_request(route))
+            assert response.status_code < 500
+            assert _read_verdict(response) == "let in", address
             for text in (world.alice.canary, *world.alice.ids):
-                assert text not in answer.text, (caller.name, address)
+                assert text not in response.text, (caller.name, address)
     assert world.state() == before
 
 
-def _neighbour(row_id: str) -> str:
+def _next_id(row_id: str) -> str:
     """The id right after this one, which nothing has."""
     return str(uuid.UUID(int=uuid.UUID(row_id).int + 1))
 
 
-def _cursor(row_id: str) -> str:
+def _encode_cursor(row_id: str) -> str:
     return base64.urlsafe_b64encode(row_id.encode()).decode().rstrip("=")
 
 
-def _ids_for(tenant: Tenant, name: str) -> list[str]:
+def _list_ids(tenant: Tenant, name: str) -> list[str]:
     """The ids that a field of this name may carry: those of its kind, or of any kind."""
     kind = {"automationId": "automation_id", "contactId": "contact_id"}.get(name)
     return [tenant.objects[kind]] if kind else [tenant.objects[name] for name in ("execution_id", "contact_id")]
 
 
-def _id_queries(world: World, route: Route) -> list[str]:
+def _list_id_parameters(world: World, route: Route) -> list[str]:
     parameters = world.operations.get((route.method, route.path), {}).get("parameters", [])
     names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
     if not route.is_api and route.method == "GET":
@@ -343,24 +352,26 @@ def _id_queries(world: World, route: Route) -> list[str]:
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_an_id_of_another_tenant_in_a_query_is_as_one_that_is_not_there(world: World, route: Route) -> None:
-    own = tenants.values(route.path, world.charlie.objects)
-    for name in _id_queries(world, route):
-        for foreign in _ids_for(world.alice, name):
-            first, second = foreign, _neighbour(foreign)
+    own = tenants.build_parameter_values(route.path, world.charlie.objects)
+    for name in _list_id_parameters(world, route):
+        for foreign in _list_ids(world.alice, name):
+            first, second = foreign, _next_id(foreign)
             if name == "cursor":
-                first, second = _cursor(first), _cursor(second)
-            for caller in _callers_for(route, world.others):
-                answers = [
-                    _open(caller, route, route.address(own), query_string={name: text}, **world.request(route))
+                first, second = _encode_cursor(first), _encode_cursor(second)
+            for caller in _list_callers(route, world.others):
+                responses = [
+                    _open(
+                        caller, route, route.build_address(own), query_string={name: text}, **world.build_request(route)
+                    )
                     for text in (first, second)
                 ]
-                assert normalised(answers[0], first) == normalised(answers[1], second), (caller.name, name)
-                assert world.alice.canary not in answers[0].text
+                assert normalize(responses[0], first) == normalize(responses[1], second), (caller.name, name)
+                assert world.alice.canary not in responses[0].text
 
 
-def _id_fields(world: World, route: Route) -> list[tuple[str, bool]]:
+def _list_id_fields(world: World, route: Route) -> list[tuple[str, bool]]:
     """The fields of the body that carry ids, and whether each is a list."""
-    schema = tenants.body_name(world.operations[(route.method, route.path)])
+    schema = tenants.find_body_name(world.operations[(route.method, route.path)])
     if schema is None:
         return []
     properties = world.document["components"]["schemas"][schema]["properties"]
@@ -372,28 +383,28 @@ def _id_fields(world: World, route: Route) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize("route", [route for route in GUARDED if route.is_api and route.method != "GET"], ids=str)
 def test_an_id_of_another_tenant_in_a_body_is_as_one_that_is_not_there(world: World, route: Route) -> None:
     before = world.state()
-    own = tenants.values(route.path, world.charlie.objects)
-    for name, is_list in _id_fields(world, route):
-        body = world.request(route)["json"]
+    own = tenants.build_parameter_values(route.path, world.charlie.objects)
+    for name, is_list in _list_id_fields(world, route):
+        body = world.build_request(route)["json"]
         body.pop("dryRun", None)
         for foreign in world.alice.ids:
-            ids = (foreign, _neighbour(foreign))
+            ids = (foreign, _next_id(foreign))
             for caller in world.others:
-                answers = [
-                    _open(caller, route, route.address(own), json={**body, name: [text] if is_list else text})
+                responses = [
+                    _open(caller, route, route.build_address(own), json={**body, name: [text] if is_list else text})
                     for text in ids
                 ]
-                assert normalised(answers[0]) == normalised(answers[1]), (caller.name, name)
-                assert answers[0].status_code < 500
-                assert world.alice.canary not in answers[0].text
+                assert normalize(responses[0]) == normalize(responses[1]), (caller.name, name)
+                assert responses[0].status_code < 500
+                assert world.alice.canary not in responses[0].text
     assert world.state() == before
 
 
 def test_some_routes_take_ids_in_queries_and_bodies(world: World) -> None:
-    queries = {str(route): _id_queries(world, route) for route in GUARDED}
+    queries = {str(route): _list_id_parameters(world, route) for route in GUARDED}
     assert {"automationId", "contactId", "q", "cursor"} <= set(queries["GET /api/executions"])
     changes = [route for route in GUARDED if route.is_api and route.method != "GET"]
-    bodies = {str(route): [name for name, _ in _id_fields(world, route)] for route in changes}
+    bodies = {str(route): [name for name, _ in _list_id_fields(world, route)] for route in changes}
     assert {"automationId", "contactId"} <= set(bodies["POST /api/triggers"])
     assert {"automationId", "contactId", "q"} <= set(bodies["POST /api/executions/cancel"])
     assert {"contactIds"} <= set(bodies["POST /api/automations/{automation_id}/trigger"])
@@ -405,12 +416,12 @@ def test_an_entry_of_a_batch_cannot_name_what_is_another_tenants(world: World) -
     entries = [
         {"type": "a", "automationId": foreign["automation_id"]},
         {"type": "a", "contactId": foreign["contact_id"]},
-        {"type": "a", "automationId": _neighbour(foreign["automation_id"])},
-        {"type": "a", "contactId": _neighbour(foreign["contact_id"])},
+        {"type": "a", "automationId": _next_id(foreign["automation_id"])},
+        {"type": "a", "contactId": _next_id(foreign["contact_id"])},
     ]
-    answer = program.open("POST", "/api/triggers/batch", json={"triggers": entries})
-    rejected = [[error["message"] for error in entry["errors"]] for entry in answer.json["rejected"]]
-    assert (answer.json["accepted"], len(rejected)) == (0, 4)
+    response = program.open("POST", "/api/triggers/batch", json={"triggers": entries})
+    rejected = [[error["message"] for error in entry["errors"]] for entry in response.json["rejected"]]
+    assert (response.json["accepted"], len(rejected)) == (0, 4)
     assert rejected[:2] == rejected[2:]
     assert world.state() == before
 
@@ -420,12 +431,12 @@ def test_a_form_cannot_name_what_is_another_tenants(world: World) -> None:
     for action in ("retry", "cancel", "discard"):
         for name in ("automationId", "contactId", "q"):
             for foreign in world.alice.ids:
-                answer = person.open("POST", f"/executions/all/{action}", data={name: foreign})
-                assert answer.status_code in (303, 404)
+                response = person.open("POST", f"/executions/all/{action}", data={name: foreign})
+                assert response.status_code in (303, 404)
     automation_id = world.charlie.objects["automation_id"]
     selection = {"contactId": world.alice.objects["contact_id"], "chosen": "1"}
-    answer = person.open("POST", f"/automations/{automation_id}/test", data=selection)
-    assert answer.status_code == 303
+    response = person.open("POST", f"/automations/{automation_id}/test", data=selection)
+    assert response.status_code == 303
     offered = person.open("POST", f"/automations/{automation_id}/test", data={**selection, "find": "1"})
     assert world.alice.canary not in offered.text
     assert world.state() == before
@@ -434,9 +445,9 @@ def test_a_form_cannot_name_what_is_another_tenants(world: World) -> None:
 def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
     program, canary, before = world.others[0], world.alice.canary, world.state()
     for fields in ({"externalId": canary}, {"email": f"{canary}@example.com"}):
-        answer = program.open("POST", "/api/contacts", json={**fields, "firstName": "Ada"})
-        assert answer.status_code in (200, 201)
-        contact = answer.json["contact"]
+        response = program.open("POST", "/api/contacts", json={**fields, "firstName": "Ada"})
+        assert response.status_code in (200, 201)
+        contact = response.json["contact"]
         assert contact["id"] != world.alice.objects["contact_id"]
         assert contact["tags"] == []
         # Alice's word must not stand in what Charlie is shown by other tests.
@@ -450,7 +461,7 @@ def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
 # Ways around a guard.
 
 #: Ways to write a path that a proxy or a router may take for the same.
-DISGUISES = {
+PATH_VARIANTS = {
     "a slash at the end": lambda path: path + "/",
     "upper case": str.upper,
     "a double slash at the start": lambda path: "/" + path,
@@ -467,28 +478,28 @@ DISGUISES = {
 }
 
 
-def _disguises_by_turns() -> list[Any]:
+def _build_variant_params() -> list[Any]:
     """Two for each route, so that each is tried with many; all of them only in the long run of the tests."""
-    names = list(DISGUISES)
+    names = list(PATH_VARIANTS)
     pairs = [(route, [names[2 * turn % len(names)], names[(2 * turn + 1) % len(names)]])
              for turn, route in enumerate(GUARDED)]  # fmt: skip
     short = [pytest.param(*pair, id=str(pair[0])) for pair in pairs]
     return short + [pytest.param(route, names, id=f"{route} in full", marks=pytest.mark.slow) for route in GUARDED]
 
 
-@pytest.mark.parametrize(("route", "names"), _disguises_by_turns())
+@pytest.mark.parametrize(("route", "names"), _build_variant_params())
 def test_no_way_of_writing_a_path_gets_around_its_guard(world: World, route: Route, names: list[str]) -> None:
     stranger, before = world.strangers[0], world.state()
-    path = route.address(tenants.values(route.path, world.alice.objects))
+    path = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     for name in names:
-        disguise = DISGUISES[name]
+        build_variant = PATH_VARIANTS[name]
         with stranger.open(
-            route.method, "/", environ_overrides={"PATH_INFO": disguise(path)}, **world.request(route)
-        ) as answer:
-            assert answer.status_code in (301, 302, 307, 308, 401, 404, 405), name
-            if answer.status_code != 401 and "Location" in answer.headers:
-                assert answer.location.startswith(("/sign-in", "http://localhost/")), name
-            assert world.alice.canary not in answer.text
+            route.method, "/", environ_overrides={"PATH_INFO": build_variant(path)}, **world.build_request(route)
+        ) as response:
+            assert response.status_code in (301, 302, 307, 308, 401, 404, 405), name
+            if response.status_code != 401 and "Location" in response.headers:
+                assert response.location.startswith(("/sign-in", "http://localhost/")), name
+            assert world.alice.canary not in response.text
     assert world.state() == before
 
 
@@ -498,18 +509,18 @@ OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 @pytest.mark.parametrize("route", [route for route in GUARDED if route.method != "GET"], ids=str)
 def test_no_header_or_field_makes_one_method_of_another(world: World, route: Route) -> None:
     before = world.state()
-    address = route.address(tenants.values(route.path, world.alice.objects))
+    address = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     headers = dict.fromkeys(OVERRIDES, route.method)
     has_get = any((other.method, other.path) == ("GET", route.path) for other in ROUTES)
     for caller in [world.program] * route.is_api + [world.owner]:
-        answer = _open(caller, replace(route, method="GET"), f"{address}?_method={route.method}", headers=headers)
-        assert has_get or answer.status_code in (404, 405), caller.name
+        response = _open(caller, replace(route, method="GET"), f"{address}?_method={route.method}", headers=headers)
+        assert has_get or response.status_code in (404, 405), caller.name
     assert world.state() == before
     reader = next(key for key in world.keys if key.scopes == {"read"})
     headers = dict.fromkeys(OVERRIDES, "GET")
     for caller in (*world.strangers, reader, *(person for person in world.people if not person.has_token)):
-        answer = _open(caller, route, address, headers=headers, **world.request(route))
-        assert _expected(route, caller) == "let in" or _verdict(answer) != "let in", caller.name
+        response = _open(caller, route, address, headers=headers, **world.build_request(route))
+        assert _expected_verdict(route, caller) == "let in" or _read_verdict(response) != "let in", caller.name
     if route.scope != "read":
         assert world.state() == before
 
@@ -517,12 +528,12 @@ def test_no_header_or_field_makes_one_method_of_another(world: World, route: Rou
 @pytest.mark.parametrize("route", [route for route in GUARDED if route.method == "GET"], ids=str)
 def test_head_is_guarded_as_get_is(world: World, route: Route) -> None:
     head = replace(route, method="HEAD")
-    address = route.address(tenants.values(route.path, world.alice.objects))
+    address = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     for caller in [*world.strangers, *world.keys[: len(SCOPES)]]:
-        answer = _open(caller, head, address)
-        assert _verdict(answer) == _expected(route, caller), caller.name
-        assert answer.data == b""
-    for caller in _callers_for(route, world.others):
+        response = _open(caller, head, address)
+        assert _read_verdict(response) == _expected_verdict(route, caller), caller.name
+        assert response.data == b""
+    for caller in _list_callers(route, world.others):
         if route.other_tenant == "404":
             assert _open(caller, head, address).status_code == 404
 
@@ -530,20 +541,20 @@ def test_head_is_guarded_as_get_is(world: World, route: Route) -> None:
 @pytest.mark.parametrize("route", list({route.path: route for route in GUARDED}.values()), ids=str)
 def test_options_and_unknown_methods_do_nothing(world: World, route: Route) -> None:
     before = world.state()
-    address = route.address(tenants.values(route.path, world.alice.objects))
+    address = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     for caller in (world.strangers[0], world.owner):
         options = caller.open("OPTIONS", address)
         assert (options.status_code, options.data) == (200, b"")
         assert route.method in options.headers["Allow"]
         assert "Access-Control-Allow-Origin" not in options.headers
         for method in ("TRACE", "CONNECT", "PROPFIND"):
-            answer = caller.open("OPTIONS", address, environ_overrides={"REQUEST_METHOD": method})
-            assert answer.status_code == 405, method
-            assert world.alice.canary not in answer.text
+            response = caller.open("OPTIONS", address, environ_overrides={"REQUEST_METHOD": method})
+            assert response.status_code == 405, method
+            assert world.alice.canary not in response.text
     for caller in (world.strangers[0], *(person for person in world.people if not person.has_token)):
         lower = caller.open("OPTIONS", address, environ_overrides={"REQUEST_METHOD": route.method.lower()})
-        if _expected(route, caller) != "let in":
-            assert _verdict(lower) != "let in"
+        if _expected_verdict(route, caller) != "let in":
+            assert _read_verdict(lower) != "let in"
     assert world.state() == before
 
 
@@ -556,9 +567,9 @@ def test_options_and_unknown_methods_do_nothing(world: World, route: Route) -> N
     ],
 )  # fmt: skip
 def test_files_outside_of_static_are_out_of_reach(world: World, path: str) -> None:
-    with world.strangers[0].open("GET", "/", environ_overrides={"PATH_INFO": path}) as answer:
-        assert answer.status_code in (404, 308)
-        assert str(os.getcwd()) not in answer.text
+    with world.strangers[0].open("GET", "/", environ_overrides={"PATH_INFO": path}) as response:
+        assert response.status_code in (404, 308)
+        assert str(os.getcwd()) not in response.text
 
 
 # The second line of defence.
@@ -567,17 +578,21 @@ def test_files_outside_of_static_are_out_of_reach(world: World, path: str) -> No
 def test_queries_name_their_workspace_so_that_another_tenant_sees_nothing_where_row_security_is_off(
     world: World,
 ) -> None:
-    before, wrong = world.state(), []
-    tenants.as_service(world.app)
-    for route in [*OTHERS_OBJECTS, *OWN_ANSWERS]:
+    before, errors = world.state(), []
+    tenants.connect_as_service(world.app)
+    for route in [*OTHERS_OBJECTS, *OWN_RESPONSES]:
         is_foreign = route.other_tenant == "404"
-        values = tenants.values(route.path, world.alice.objects) if is_foreign else _nobodys(route, world.charlie)
-        for caller in _callers_for(route, world.others):
-            answer = _open(caller, route, route.address(values), **world.request(route))
-            if world.alice.canary in answer.text or (is_foreign and answer.status_code != 404):
-                wrong.append(f"{answer.status_code} {route}")
-    tenants.as_app(world.app)
-    assert not wrong
+        values = (
+            tenants.build_parameter_values(route.path, world.alice.objects)
+            if is_foreign
+            else _build_unknown_values(route, world.charlie)
+        )
+        for caller in _list_callers(route, world.others):
+            response = _open(caller, route, route.build_address(values), **world.build_request(route))
+            if world.alice.canary in response.text or (is_foreign and response.status_code != 404):
+                errors.append(f"{response.status_code} {route}")
+    tenants.connect_as_app(world.app)
+    assert not errors
     assert world.state() == before
 
 
@@ -588,18 +603,18 @@ def test_queries_name_their_workspace_so_that_another_tenant_sees_nothing_where_
 def test_the_same_requests_reach_the_objects_when_they_are_the_callers_own(world: World) -> None:
     before = world.state()
     assert not [name for name in ("executions", "messages", "contacts", "api_keys") if "(0 rows)" in before[name]]
-    wrong = []
+    errors = []
     ordered = sorted(
-        GUARDED, key=lambda route: (route.method == "DELETE", route.path.endswith(_ENDS), -len(route.path))
+        GUARDED, key=lambda route: (route.method == "DELETE", route.path.endswith(_FINAL_SUFFIXES), -len(route.path))
     )
     for route in ordered:
         # A program reaches Alice's objects and a person Charlie's: each ends the same objects at last.
         caller, tenant = (world.program, world.alice) if route.is_api else (world.others[1], world.charlie)
-        address = route.address(tenants.values(route.path, tenant.objects))
-        answer = _open(caller, route, address, **world.request(route))
-        if answer.status_code == 404 and route.path in _WITHOUT_OBJECT:
+        address = route.build_address(tenants.build_parameter_values(route.path, tenant.objects))
+        response = _open(caller, route, address, **world.build_request(route))
+        if response.status_code == 404 and route.path in _WITHOUT_OBJECT:
             continue
-        if answer.status_code in (401, 403, 404) or answer.status_code >= 500:
-            wrong.append(f"{answer.status_code} {route.method} {address}")
-    assert not wrong
+        if response.status_code in (401, 403, 404) or response.status_code >= 500:
+            errors.append(f"{response.status_code} {route.method} {address}")
+    assert not errors
     assert world.state() != before

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 import urllib3
-import walks
 
 from models import api_key, automation, database, workspace
 from models.audit import SYSTEM
-from models.database import acting_as, rows
-from programs import Programs
+from models.database import acting_as, fetch_rows
 from settings import load
-from waiting import eventually
+from tests.support import histories
+from tests.support.programs import Programs
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -54,7 +54,7 @@ class Shop:
         self.watchers.append(Watcher(self))
         return self.watchers[-1]
 
-    def streams(self) -> float:
+    def count_streams(self) -> float:
         """How many streams are open, as the metrics say."""
         text = urllib3.request("GET", f"{self.url}/metrics", headers=ALONE).data.decode()
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith("beckon_sse_clients ")))
@@ -65,34 +65,34 @@ class Watcher:
     """One connection that reads a stream by hand."""
 
     shop: Shop
-    line: socket.socket = field(init=False)
-    heard: bytes = b""
+    connection: socket.socket = field(init=False)
+    received: bytes = b""
 
     def __post_init__(self) -> None:
         host, port = self.shop.url.removeprefix("http://").split(":")
-        self.line = socket.create_connection((host, int(port)), timeout=20)
+        self.connection = socket.create_connection((host, int(port)), timeout=20)
         head = f"GET {self.shop.path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {self.shop.secret}\r\n\r\n"
-        self.line.sendall(head.encode())
+        self.connection.sendall(head.encode())
 
-    def hear(self, until: Callable[[bytes], bool]) -> bytes:
+    def read_until(self, condition: Callable[[bytes], bool]) -> bytes:
         """Everything heard so far, once this holds of it; or all there was, when the stream ended."""
-        while not until(self.heard):
-            chunk = self.line.recv(65_536)
+        while not condition(self.received):
+            chunk = self.connection.recv(65_536)
             if not chunk:
                 break
-            self.heard += chunk
-        return self.heard
+            self.received += chunk
+        return self.received
 
-    def snapshots(self) -> list[dict[str, Any]]:
+    def parse_snapshots(self) -> list[dict[str, Any]]:
         """The snapshots heard whole."""
-        return [json.loads(part.split(b"\n\n")[0]) for part in self.heard.split(b"\ndata: ")[1:] if b"\n\n" in part]
+        return [json.loads(part.split(b"\n\n")[0]) for part in self.received.split(b"\ndata: ")[1:] if b"\n\n" in part]
 
 
 @pytest.fixture
 def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Iterator[Shop]:
     database.open_pool(load().database_service_url, "beckon_service", 4)
     workspace_id = workspace.create("alice", "Alice's shop")
-    made = automation.create(workspace_id, name="Welcome", type="workflow", definition=HELLO, actor=SYSTEM)
+    publication = automation.create(workspace_id, name="Welcome", type="workflow", definition=HELLO, actor=SYSTEM)
     secret = api_key.issue(workspace_id, "key").secret
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port = probe.getsockname()[1]
@@ -103,90 +103,97 @@ def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Ite
         process = programs.start("dashboard", BECKON_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
         try:
-            eventually(lambda: _answers(url), within=60)
+            eventually(lambda: _is_up(url), timeout=60)
         except AssertionError as error:
-            raise AssertionError(programs.logs()) from error
-        made_shop = Shop(url, process, workspace_id, made.automation_id, secret)
-        yield made_shop
-        for one in made_shop.watchers:
-            one.line.close()
+            raise AssertionError(programs.read_logs()) from error
+        shop = Shop(url, process, workspace_id, publication.automation_id, secret)
+        yield shop
+        for watcher in shop.watchers:
+            watcher.connection.close()
     finally:
         programs.end()
         database.db.close_all()
 
 
-def _answers(url: str) -> bool:
+def _is_up(url: str) -> bool:
     try:
         return bool(urllib3.request("GET", f"{url}/healthz", retries=False, headers=ALONE).status == 200)
     except urllib3.exceptions.HTTPError:
         return False
 
 
-def snapshots(count: int) -> Callable[[bytes], bool]:
+def has_snapshots(count: int) -> Callable[[bytes], bool]:
     """Whether so many snapshots were heard whole."""
-    return lambda heard: heard.count(b"\ndata: ") >= count and heard.rstrip(b"\r\n0").endswith(b"}")
+    return lambda received: received.count(b"\ndata: ") >= count and received.rstrip(b"\r\n0").endswith(b"}")
 
 
 def test_a_snapshot_comes_at_once_and_the_next_within_two_seconds(shop: Shop) -> None:
-    walks.walk(shop.workspace_id, shop.automation_id, "generating")
-    watcher, began = shop.watch(), time.monotonic()
-    head = watcher.hear(snapshots(1))
-    assert time.monotonic() - began < 2
+    histories.insert_execution(shop.workspace_id, shop.automation_id, "generating")
+    watcher, started = shop.watch(), time.monotonic()
+    head = watcher.read_until(has_snapshots(1))
+    assert time.monotonic() - started < 2
     assert b"200 OK" in head
     assert b"X-Accel-Buffering: no" in head
-    watcher.hear(snapshots(2))
-    assert 1.5 < time.monotonic() - began < 6
-    assert [one["contacts"][0]["stage"] for one in watcher.snapshots()] == ["generating", "generating"]
+    watcher.read_until(has_snapshots(2))
+    assert 1.5 < time.monotonic() - started < 6
+    assert [snapshot["contacts"][0]["stage"] for snapshot in watcher.parse_snapshots()] == ["generating", "generating"]
 
 
 def test_the_database_is_asked_once_a_tick_for_all_who_watch(shop: Shop) -> None:
     watchers = [shop.watch() for _ in range(30)]
-    for one in watchers:
-        one.hear(snapshots(3))
-    ids = [tuple(line for line in one.heard.splitlines() if line.startswith(b"id: ")) for one in watchers]
+    for watcher in watchers:
+        watcher.read_until(has_snapshots(3))
+    ids = [tuple(line for line in watcher.received.splitlines() if line.startswith(b"id: ")) for watcher in watchers]
     # Whoever came within the first tick was handed the very same readings.
-    assert len({id for heard in ids for id in heard}) <= 5
-    assert shop.streams() == 30
+    assert len({id for watcher_ids in ids for id in watcher_ids}) <= 5
+    assert shop.count_streams() == 30
 
 
 def test_who_leaves_is_forgotten_and_then_nobody_is_asked(shop: Shop) -> None:
     watcher = shop.watch()
-    watcher.hear(snapshots(1))
-    watcher.line.close()
-    eventually(lambda: shop.streams() == 0, within=10)
+    watcher.read_until(has_snapshots(1))
+    watcher.connection.close()
+    eventually(lambda: shop.count_streams() == 0, timeout=10)
 
 
 def test_one_who_reads_nothing_holds_up_nobody(shop: Shop) -> None:
     stalled = [shop.watch() for _ in range(5)]
     watcher = shop.watch()
-    began = time.monotonic()
-    watcher.hear(snapshots(3))
-    assert time.monotonic() - began < 10
-    assert all(one.heard == b"" for one in stalled)
+    started = time.monotonic()
+    watcher.read_until(has_snapshots(3))
+    assert time.monotonic() - started < 10
+    assert all(stalled_watcher.received == b"" for stalled_watcher in stalled)
     assert urllib3.request("GET", f"{shop.url}/healthz", headers=ALONE).status == 200
 
 
 def test_told_to_stop_the_process_ends_every_stream_at_once_and_itself_soon(shop: Shop) -> None:
     watchers = [shop.watch() for _ in range(10)]
-    for one in watchers:
-        one.hear(snapshots(1))
-    began = time.monotonic()
+    for watcher in watchers:
+        watcher.read_until(has_snapshots(1))
+    started = time.monotonic()
     shop.process.send_signal(signal.SIGTERM)
-    for one in watchers:
+    for watcher in watchers:
         # The chunk of no length: the stream was ended, not cut off.
-        assert one.hear(lambda heard: heard.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
-    assert time.monotonic() - began < 2
+        assert watcher.read_until(lambda received: received.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+    assert time.monotonic() - started < 2
     assert shop.process.wait(15) == 0
 
 
 def test_what_is_shown_moves_with_the_rows(shop: Shop) -> None:
-    one = walks.walk(shop.workspace_id, shop.automation_id, "queued")
+    execution_id = histories.insert_execution(shop.workspace_id, shop.automation_id, "queued")
     watcher = shop.watch()
-    watcher.hear(snapshots(1))
+    watcher.read_until(has_snapshots(1))
     with acting_as(shop.workspace_id):
-        rows("update executions set status = 'waiting', waiting_for = 'time', stage = 'eligible' where id = %s", (one,))
-    eventually(lambda: watcher.hear(snapshots(len(watcher.snapshots()) + 1)) and watcher.snapshots()[-1]
-               ["contacts"][0]["stage"] == "eligible")  # fmt: skip
+        fetch_rows(
+            "update executions set status = 'waiting', waiting_for = 'time', stage = 'eligible' where id = %s",
+            (execution_id,),
+        )
+    eventually(
+        lambda: (
+            watcher.read_until(has_snapshots(len(watcher.parse_snapshots()) + 1))
+            and watcher.parse_snapshots()[-1]["contacts"][0]["stage"] == "eligible"
+        )
+    )
 
 
 def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Shop) -> None:
@@ -194,24 +201,24 @@ def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Sho
     key = api_key.issue(shop.workspace_id, "leaving", ["read"])
     leaving = Watcher(replace(shop, secret=key.secret))
     shop.watchers.append(leaving)
-    for one in (staying, leaving):
-        one.hear(snapshots(1))
+    for watcher in (staying, leaving):
+        watcher.read_until(has_snapshots(1))
     api_key.revoke(shop.workspace_id, key.id)
-    before = len(leaving.snapshots())
+    before = len(leaving.parse_snapshots())
     # The chunk of no length: the stream was ended, not cut off, and long before its minute was over.
-    assert leaving.hear(lambda heard: heard.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
-    assert len(leaving.snapshots()) - before <= 3
-    heard = len(staying.snapshots())
-    staying.hear(snapshots(heard + 2))
+    assert leaving.read_until(lambda received: received.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+    assert len(leaving.parse_snapshots()) - before <= 3
+    count = len(staying.parse_snapshots())
+    staying.read_until(has_snapshots(count + 2))
 
 
-def ask(shop: Shop, head: str) -> tuple[int, bytes]:
+def send_request(shop: Shop, head: str) -> tuple[int, bytes]:
     """The status and all of the answer to a request that is written by hand."""
     host, port = shop.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as line:
-        line.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n")
-        answer = b"".join(iter(lambda: line.recv(65_536), b""))
-    return int(answer.split(b" ", 2)[1]), answer
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65_536), b""))
+    return int(response.split(b" ", 2)[1]), response
 
 
 def test_only_requests_for_our_hosts_reach_anything(shop: Shop) -> None:
@@ -231,13 +238,13 @@ def test_only_requests_for_our_hosts_reach_anything(shop: Shop) -> None:
         ("GET /healthz HTTP/1.1\nHost: 10.1.2.3:8080\n", {200}),
         ("GET /healthz HTTP/1.0\n", {200}),
     ):
-        assert ask(shop, head)[0] in statuses, head
+        assert send_request(shop, head)[0] in statuses, head
 
 
 def test_nobody_on_this_machine_forges_scheme_or_path_without_being_a_trusted_proxy(shop: Shop) -> None:
     forged = "X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1\nX-Forwarded-Ssl: on\n"
-    status, answer = ask(shop, f"GET /sign-in HTTP/1.1\nHost: localhost\n{forged}")
+    status, response = send_request(shop, f"GET /sign-in HTTP/1.1\nHost: localhost\n{forged}")
     assert status == 200
-    assert b"Set-Cookie: beckon_visitor" in answer
-    assert b"Secure" not in answer
-    assert ask(shop, "GET /sign-in HTTP/1.1\nHost: localhost\nSCRIPT_NAME: /sign-in\n")[0] == 200
+    assert b"Set-Cookie: beckon_visitor" in response
+    assert b"Secure" not in response
+    assert send_request(shop, "GET /sign-in HTTP/1.1\nHost: localhost\nSCRIPT_NAME: /sign-in\n")[0] == 200

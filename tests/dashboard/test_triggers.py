@@ -7,33 +7,33 @@ from typing import Any
 
 import pytest
 
-from models.database import acting_as, value
-from tests.dashboard.cast import Producer, definition
+from models.database import acting_as, fetch_value
+from tests.dashboard.producers import Producer, definition
 
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com"}
 
 
-def triggers_of(producer: Producer) -> int:
+def count_triggers(producer: Producer) -> int:
     with acting_as(producer.workspace_id):
-        return int(value("select count(*) from triggers"))
+        return int(fetch_value("select count(*) from triggers"))
 
 
 def test_an_accepted_trigger_starts_what_is_published_for_its_type(alice: Producer) -> None:
     automation = alice.create()
-    answer = alice.post("/api/triggers", {"type": "contact.created", "contact": ADA, "payload": {"n": 1}})
-    assert answer.status_code == 202
-    assert answer.json["success"] is True
-    assert answer.json["duplicate"] is False
-    assert [one["automationId"] for one in answer.json["executions"]] == [automation["id"]]
-    shown = alice.get(f"/api/executions/{answer.json['executions'][0]['executionId']}").json["execution"]
-    assert (shown["status"], shown["stage"]) == ("pending", "queued")
-    assert shown["contactId"] == answer.json["contactId"]
+    response = alice.post("/api/triggers", {"type": "contact.created", "contact": ADA, "payload": {"n": 1}})
+    assert response.status_code == 202
+    assert response.json["success"] is True
+    assert response.json["duplicate"] is False
+    assert [accepted["automationId"] for accepted in response.json["executions"]] == [automation["id"]]
+    execution = alice.get(f"/api/executions/{response.json['executions'][0]['executionId']}").json["execution"]
+    assert (execution["status"], execution["stage"]) == ("pending", "queued")
+    assert execution["contactId"] == response.json["contactId"]
 
 
 def test_a_trigger_that_nobody_wants_is_accepted_all_the_same(alice: Producer) -> None:
-    answer = alice.post("/api/triggers", {"type": "nobody.cares"})
-    assert (answer.status_code, answer.json["executions"]) == (202, [])
-    assert triggers_of(alice) == 1
+    response = alice.post("/api/triggers", {"type": "nobody.cares"})
+    assert (response.status_code, response.json["executions"]) == (202, [])
+    assert count_triggers(alice) == 1
 
 
 def test_a_repeated_key_answers_200_with_the_first_answer(alice: Producer) -> None:
@@ -42,7 +42,7 @@ def test_a_repeated_key_answers_200_with_the_first_answer(alice: Producer) -> No
     first, again = alice.post("/api/triggers", body), alice.post("/api/triggers", body)
     assert (first.status_code, again.status_code) == (202, 200)
     assert again.json == {**first.json, "duplicate": True}
-    assert triggers_of(alice) == 1
+    assert count_triggers(alice) == 1
 
 
 def test_the_key_may_stand_in_the_header(alice: Producer) -> None:
@@ -57,25 +57,25 @@ def test_the_same_key_a_hundred_times_at_once_is_one_trigger(alice: Producer) ->
     alice.create()
     body = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
 
-    def ask(_: int) -> tuple[int, str, bool]:
+    def send_trigger(_: int) -> tuple[int, str, bool]:
         producer = Producer(alice.client.application.test_client(), alice.workspace_id, alice.secret)
-        answer = producer.post("/api/triggers", body)
-        return answer.status_code, answer.json["triggerId"], answer.json["duplicate"]
+        response = producer.post("/api/triggers", body)
+        return response.status_code, response.json["triggerId"], response.json["duplicate"]
 
     with ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(ask, range(100)))
-    assert len({trigger_id for _, trigger_id, _ in answers}) == 1
-    assert sorted(status for status, _, _ in answers) == [200] * 99 + [202]
-    assert sum(not duplicate for _, _, duplicate in answers) == 1
-    assert triggers_of(alice) == 1
+        responses = list(threads.map(send_trigger, range(100)))
+    assert len({trigger_id for _, trigger_id, _ in responses}) == 1
+    assert sorted(status for status, _, _ in responses) == [200] * 99 + [202]
+    assert sum(not duplicate for _, _, duplicate in responses) == 1
+    assert count_triggers(alice) == 1
     with acting_as(alice.workspace_id):
-        assert value("select count(*) from executions") == 1
+        assert fetch_value("select count(*) from executions") == 1
 
 
 def test_a_key_with_another_body_is_a_conflict(alice: Producer) -> None:
     alice.post("/api/triggers", {"type": "a", "payload": {"n": 1}, "idempotencyKey": "k"})
-    answer = alice.post("/api/triggers", {"type": "a", "payload": {"n": 2}, "idempotencyKey": "k"})
-    assert (answer.status_code, answer.json["errors"][0]["path"]) == (409, "idempotencyKey")
+    response = alice.post("/api/triggers", {"type": "a", "payload": {"n": 2}, "idempotencyKey": "k"})
+    assert (response.status_code, response.json["errors"][0]["path"]) == (409, "idempotencyKey")
 
 
 def test_a_key_belongs_to_its_workspace(alice: Producer, charlie: Producer) -> None:
@@ -105,12 +105,12 @@ def test_a_key_belongs_to_its_workspace(alice: Producer, charlie: Producer) -> N
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(alice: Producer, body: Any, path: str) -> None:
-    answer = alice.post("/api/triggers", body)
-    assert answer.status_code == 422
-    assert answer.mimetype == "application/problem+json"
-    assert answer.json["success"] is False
-    assert path in [error["path"] for error in answer.json["errors"]]
-    assert triggers_of(alice) == 0
+    response = alice.post("/api/triggers", body)
+    assert response.status_code == 422
+    assert response.mimetype == "application/problem+json"
+    assert response.json["success"] is False
+    assert path in [error["path"] for error in response.json["errors"]]
+    assert count_triggers(alice) == 0
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ def test_what_is_wrong_is_named_and_nothing_is_written(alice: Producer, body: An
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused(alice: Producer, raw: bytes, status: int) -> None:
-    answer = alice.ask("POST", "/api/triggers", data=raw, content_type="application/json")
-    assert answer.status_code == status
-    assert triggers_of(alice) == 0
+    response = alice.request("POST", "/api/triggers", data=raw, content_type="application/json")
+    assert response.status_code == status
+    assert count_triggers(alice) == 0
 
 
 def test_another_content_type_is_415(alice: Producer) -> None:
-    answer = alice.ask("POST", "/api/triggers", data=b'{"type":"a"}', content_type="text/plain")
-    assert answer.status_code == 415
+    response = alice.request("POST", "/api/triggers", data=b'{"type":"a"}', content_type="text/plain")
+    assert response.status_code == 415
 
 
 def test_a_body_that_is_too_large_is_413_with_and_without_its_length(alice: Producer) -> None:
     large = b'{"type":"a","payload":{"t":"' + b"x" * 1024 * 1024 + b'"}}'
-    answer = alice.ask("POST", "/api/triggers", data=large, content_type="application/json")
-    assert answer.status_code == 413
-    chunked = alice.ask(
+    response = alice.request("POST", "/api/triggers", data=large, content_type="application/json")
+    assert response.status_code == 413
+    chunked = alice.request(
         "POST", "/api/triggers", data=large, content_type="application/json",
         environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": None, "HTTP_TRANSFER_ENCODING": "chunked"},
     )  # fmt: skip
@@ -166,19 +166,19 @@ def test_an_unknown_contact_is_404_and_a_taken_address_409(alice: Producer) -> N
 def test_in_a_batch_each_is_judged_by_itself(alice: Producer) -> None:
     alice.create()
     good = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
-    answer = alice.post("/api/triggers/batch", {"triggers": [good, {"type": 3}, good, "text", {"type": "a", "x": 1}]})
-    assert answer.status_code == 202
-    assert (answer.json["accepted"], answer.json["duplicates"]) == (1, 1)
-    assert [(one["index"], one["errors"][0]["path"]) for one in answer.json["rejected"]] == [
+    response = alice.post("/api/triggers/batch", {"triggers": [good, {"type": 3}, good, "text", {"type": "a", "x": 1}]})
+    assert response.status_code == 202
+    assert (response.json["accepted"], response.json["duplicates"]) == (1, 1)
+    assert [(rejection["index"], rejection["errors"][0]["path"]) for rejection in response.json["rejected"]] == [
         (1, "triggers[1].type"), (3, "triggers[3]"), (4, "triggers[4].x"),
     ]  # fmt: skip
-    assert [one["index"] for one in answer.json["results"]] == [0, 2]
+    assert [result["index"] for result in response.json["results"]] == [0, 2]
 
 
 def test_a_batch_has_1_to_1000_entries(alice: Producer) -> None:
     for entries in ([], [{"type": "a"}] * 1001):
-        answer = alice.post("/api/triggers/batch", {"triggers": entries})
-        assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "triggers")
+        response = alice.post("/api/triggers/batch", {"triggers": entries})
+        assert (response.status_code, response.json["errors"][0]["path"]) == (422, "triggers")
 
 
 def test_a_batch_may_have_five_mebibytes(alice: Producer) -> None:
@@ -188,22 +188,22 @@ def test_a_batch_may_have_five_mebibytes(alice: Producer) -> None:
 
 
 def test_a_hook_starts_its_automation_with_the_body_as_payload(alice: Producer) -> None:
-    made = alice.create(definition=definition(type="hook"))
-    path = made["hookUrl"].removeprefix("http://localhost")
-    answer = alice.client.post(path, json={"amount": 3, "contact": ADA}, headers={"Idempotency-Key": "k"})
-    assert answer.status_code == 202
-    assert [one["automationId"] for one in answer.json["executions"]] == [made["id"]]
+    automation = alice.create(definition=definition(type="hook"))
+    path = automation["hookUrl"].removeprefix("http://localhost")
+    response = alice.client.post(path, json={"amount": 3, "contact": ADA}, headers={"Idempotency-Key": "k"})
+    assert response.status_code == 202
+    assert [execution["automationId"] for execution in response.json["executions"]] == [automation["id"]]
     with acting_as(alice.workspace_id):
-        assert value("select payload ->> 'amount' from triggers") == "3"
+        assert fetch_value("select payload ->> 'amount' from triggers") == "3"
     assert alice.client.post("/api/hooks/nonsense", json={}).status_code == 404
     assert alice.client.post(path, data=b"{").status_code in (400, 415)
 
 
 def test_a_test_trigger_starts_one_automation_although_it_is_off(alice: Producer) -> None:
-    made = alice.create(enabled=False)
-    answer = alice.post(f"/api/automations/{made['id']}/trigger", {"contact": ADA})
-    assert answer.status_code == 202
-    (started,) = answer.json["executions"]
+    automation = alice.create(enabled=False)
+    response = alice.post(f"/api/automations/{automation['id']}/trigger", {"contact": ADA})
+    assert response.status_code == 202
+    (started,) = response.json["executions"]
     assert alice.get(f"/api/executions/{started['executionId']}").json["execution"]["test"] is True
 
 
@@ -211,7 +211,7 @@ def test_a_test_trigger_takes_several_contacts_or_invented_ones(alice: Producer)
     path = f"/api/automations/{alice.create()['id']}/trigger"
     assert len(alice.post(path, {"sample": 3}).json["executions"]) == 3
     assert len(alice.post(path, {"sample": 2.0}).json["executions"]) == 2
-    ids = [one["id"] for one in alice.get("/api/contacts").json["contacts"]][:2]
+    ids = [contact["id"] for contact in alice.get("/api/contacts").json["contacts"]][:2]
     assert len(alice.post(path, {"contactIds": ids}).json["triggerIds"]) == 2
     for refused in ({"sample": 101}, {"sample": 1, "contactIds": ids}, {"sample": 1, "test": False}):
         assert alice.post(path, refused).status_code == 422
@@ -221,4 +221,4 @@ def test_a_test_trigger_of_another_workspaces_automation_is_404(alice: Producer,
     path = f"/api/automations/{alice.create()['id']}/trigger"
     assert charlie.post(path, {}).status_code == 404
     assert charlie.post(path, {"sample": 2}).status_code == 404
-    assert triggers_of(charlie) == 0
+    assert count_triggers(charlie) == 0

@@ -25,4 +25,4 @@ def no_redis(tmp_path: object) -> Iterator[None]:
     """Redis is away."""
     connection.open_ephemeral(settings.load({"BECKON_HOME": str(tmp_path), "REDIS_URL": f"unix://{tmp_path}/gone"}))
     yield
-    connection.ephemeral().close()
+    connection.get_ephemeral().close()

@@ -10,8 +10,8 @@ from ephemeral import connection
 
 
 def test_a_time_out_of_the_queues_client_is_a_connection_error(redis_url: str) -> None:
-    told = settings.load()
-    client = connection.broker_client(told)
+    config = settings.load()
+    client = connection.build_broker_client(config)
     client.connection_pool.connection_kwargs["socket_timeout"] = 0.05
     with pytest.raises(redis.ConnectionError):
         client.blpop(["nothing-here"], 1)
@@ -19,7 +19,7 @@ def test_a_time_out_of_the_queues_client_is_a_connection_error(redis_url: str) -
 
 
 def test_what_may_be_forgotten_is_not_in_the_queues_database(client: redis.Redis) -> None:
-    broker = connection.broker_client(settings.load())
+    broker = connection.build_broker_client(settings.load())
     client.set("here", "1")
     assert broker.get("here") is None
     broker.close()

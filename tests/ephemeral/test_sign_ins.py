@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ephemeral import sign_ins
-from ephemeral.sign_ins import forgive, wait_by_account, wait_by_address, wait_by_device
+from ephemeral.sign_ins import take_for_account, take_for_address, take_for_device, undo_failure
 from rules.sign_in_delays import Delays
-from waiting import eventually
+from tests.support.waiting import eventually
 
 #: Two free failures, then a delay that a test can wait out.
 QUICK = Delays(after_failures_ms=(0, 0, 300, 300), forget_ms=3_600_000)
@@ -18,64 +18,64 @@ SLOW = Delays(after_failures_ms=(0, 0, 5_000, 60_000), forget_ms=3_600_000)
 
 
 @pytest.fixture(params=["client", "no_redis"], autouse=True)
-def counted(request: pytest.FixtureRequest) -> Any:
+def counter_backend(request: pytest.FixtureRequest) -> Any:
     """Redis counts, or it is away."""
     return request.getfixturevalue(request.param)
 
 
 def test_an_address_has_so_many_attempts_a_minute_and_others_have_theirs() -> None:
-    assert [wait_by_address("192.0.2.1", 5) for _ in range(6)] == [0] * 5 + [12]
-    assert wait_by_address("192.0.2.2", 5) == 0
+    assert [take_for_address("192.0.2.1", 5) for _ in range(6)] == [0] * 5 + [12]
+    assert take_for_address("192.0.2.2", 5) == 0
 
 
 def test_a_browser_that_signed_in_before_has_ten_attempts_an_hour() -> None:
-    assert [wait_by_device("a") for _ in range(6)] == [0] * 5 + [360]
-    assert wait_by_device("b") == 0
+    assert [take_for_device("a") for _ in range(6)] == [0] * 5 + [360]
+    assert take_for_device("b") == 0
 
 
 def test_failures_of_all_browsers_close_the_account_to_those_that_come_then() -> None:
-    assert [wait_by_account("ada", f"browser {number}", SLOW) for number in range(3)] == [0, 0, 5]
-    assert wait_by_account("bob", "browser 1", SLOW) == 0
+    assert [take_for_account("ada", f"browser {number}", SLOW) for number in range(3)] == [0, 0, 5]
+    assert take_for_account("bob", "browser 1", SLOW) == 0
 
 
 def test_a_browser_waits_once_and_may_try_once_while_strangers_go_on_failing() -> None:
     for number in range(5):
-        wait_by_account("ada", f"stranger {number}", QUICK)
-    assert wait_by_account("ada", "owner", QUICK) == 1
+        take_for_account("ada", f"stranger {number}", QUICK)
+    assert take_for_account("ada", "owner", QUICK) == 1
     # A stranger takes the very moment in which the account opens.
-    eventually(lambda: wait_by_account("ada", "stranger 0", QUICK) == 0, within=5)
-    assert wait_by_account("ada", "owner", QUICK) == 0
-    assert wait_by_account("ada", "owner", QUICK) == 1
+    eventually(lambda: take_for_account("ada", "stranger 0", QUICK) == 0, timeout=5)
+    assert take_for_account("ada", "owner", QUICK) == 0
+    assert take_for_account("ada", "owner", QUICK) == 1
 
 
 def test_asking_again_while_waiting_neither_shortens_nor_prolongs_the_wait() -> None:
     for number in range(4):
-        wait_by_account("ada", f"stranger {number}", SLOW)
-    assert {wait_by_account("ada", "owner", SLOW) for _ in range(20)} <= {4, 5}
+        take_for_account("ada", f"stranger {number}", SLOW)
+    assert {take_for_account("ada", "owner", SLOW) for _ in range(20)} <= {4, 5}
 
 
 def test_a_success_is_no_failure() -> None:
     for _ in range(10):
-        assert wait_by_account("ada", "owner", SLOW) == 0
-        forgive("ada")
-    forgive("nobody")
-    assert wait_by_account("nobody", "a", SLOW) == wait_by_account("nobody", "b", SLOW) == 0
-    assert wait_by_account("nobody", "c", SLOW) == 5
+        assert take_for_account("ada", "owner", SLOW) == 0
+        undo_failure("ada")
+    undo_failure("nobody")
+    assert take_for_account("nobody", "a", SLOW) == take_for_account("nobody", "b", SLOW) == 0
+    assert take_for_account("nobody", "c", SLOW) == 5
 
 
 def test_failures_fade() -> None:
     fading = Delays(after_failures_ms=(0, 0, 60_000), forget_ms=50)
-    assert [wait_by_account("ada", f"{number}", fading) for number in range(2)] == [0, 0]
-    eventually(lambda: wait_by_account("ada", "new", fading) == 0 or wait_by_account("ada", "newer", fading) == 0)
+    assert [take_for_account("ada", f"{number}", fading) for number in range(2)] == [0, 0]
+    eventually(lambda: take_for_account("ada", "new", fading) == 0 or take_for_account("ada", "newer", fading) == 0)
 
 
 def test_many_at_once_get_exactly_the_free_failures() -> None:
     passed = []
 
-    def ask(number: int) -> None:
-        passed.append(wait_by_account("ada", f"browser {number}", SLOW) == 0)
+    def attempt_sign_in(number: int) -> None:
+        passed.append(take_for_account("ada", f"browser {number}", SLOW) == 0)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    threads = [threading.Thread(target=attempt_sign_in, args=(number,)) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -85,14 +85,14 @@ def test_many_at_once_get_exactly_the_free_failures() -> None:
 
 def test_names_of_any_kind_are_counted() -> None:
     for name in ("", "\x00", "ü" * 5000, "\ud800", "a:b", "*"):
-        assert wait_by_account(name, name, SLOW) == 0
+        assert take_for_account(name, name, SLOW) == 0
 
 
 def test_a_process_does_not_remember_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_ins, "MOST_REMEMBERED", 3)
-    memory: sign_ins._Memory[int] = sign_ins._Memory()
+    monkeypatch.setattr(sign_ins, "MAX_ENTRIES", 3)
+    bounded_store: sign_ins._BoundedStore[int] = sign_ins._BoundedStore()
     for number in range(10):
-        memory.set(str(number), number)
-    assert [memory.get(str(number)) for number in range(10)] == [None] * 7 + [7, 8, 9]
-    memory.set("8", None)
-    assert memory.get("8") is None
+        bounded_store.set(str(number), number)
+    assert [bounded_store.get(str(number)) for number in range(10)] == [None] * 7 + [7, 8, 9]
+    bounded_store.set("8", None)
+    assert bounded_store.get("8") is None

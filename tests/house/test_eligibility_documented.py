@@ -6,38 +6,42 @@ import re
 from pathlib import Path
 
 import settings
-from dashboard.pages import words
+from dashboard.pages import labels
 from rules.errors import BY_CLASS
 
 ROOT = settings.ROOT
 PAGE = (ROOT / "docs" / "eligibility.md").read_text(encoding="utf-8")
 #: How the code names a rule: in the skip that it makes, and where an operator ends what is in flight.
-JUDGED = re.compile(r'\b[sS]kip\(\s*"(\w+)"')
-ENDED = re.compile(r'"rule": "(\w+)"|"(\w+)", detail\b')
+SKIP_RULE = re.compile(r'\b(?:Skip|build_skip)\(\s*"(\w+)"')
+OPERATOR_RULE = re.compile(r'"rule": "(\w+)"|"(\w+)", detail\b')
 
 
-def _rules() -> set[str]:
-    judged = {name for folder in ("rules", "tasks") for name in JUDGED.findall(_told(*(ROOT / folder).glob("*.py")))}
-    ended = ENDED.findall(_told(ROOT / "tasks" / "operators.py", ROOT / "models" / "execution.py"))
-    return judged | {name for found in ended for name in found if name}
+def _list_rules() -> set[str]:
+    skip_rules = {
+        name for folder in ("rules", "tasks") for name in SKIP_RULE.findall(_read_files(*(ROOT / folder).rglob("*.py")))
+    }
+    operator_rules = OPERATOR_RULE.findall(
+        _read_files(ROOT / "tasks" / "operators" / "actions.py", ROOT / "models" / "execution.py")
+    )
+    return skip_rules | {name for groups in operator_rules for name in groups if name}
 
 
-def _told(*files: Path) -> str:
+def _read_files(*files: Path) -> str:
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
-def _first_column(heading: str) -> set[str]:
+def _list_first_column(heading: str) -> set[str]:
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
 
 
 def test_every_rule_is_explained_and_has_words_on_the_pages() -> None:
-    explained = _first_column("It was skipped") | _first_column("No follow-up came")
-    assert explained == _rules()
-    assert set(words.RULES) == _rules()
+    explained = _list_first_column("It was skipped") | _list_first_column("No follow-up came")
+    assert explained == _list_rules()
+    assert set(labels.RULES) == _list_rules()
 
 
 def test_every_class_of_error_is_explained() -> None:
-    assert _first_column("It failed") == set(BY_CLASS)
-    assert set(words.ERRORS) == set(BY_CLASS)
+    assert _list_first_column("It failed") == set(BY_CLASS)
+    assert set(labels.ERRORS) == set(BY_CLASS)

@@ -11,5 +11,5 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def test_imports_go_only_downwards():
     program = Path(sys.executable).parent / "lint-imports"
-    checked = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stdout
+    result = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -21,8 +21,8 @@ def test_a_lock_names_no_index_and_hashes_each_package(name):
 
 
 def test_what_runs_is_what_is_tested():
-    def pins(name: str) -> set[str]:
+    def list_pins(name: str) -> set[str]:
         text = (settings.ROOT / name).read_text(encoding="utf-8")
         return set(re.findall(r"^([^\s;]+==[^\s;]+)", text, re.MULTILINE))
 
-    assert pins("requirements.lock") <= pins("requirements-dev.lock")
+    assert list_pins("requirements.lock") <= list_pins("requirements-dev.lock")

@@ -14,33 +14,37 @@ from models import migrations
 UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
 
 #: Months of stage history and days of runs are made as time passes, like rows: two databases need not have the same.
-_OURS = r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^(stage_history|automation_runs)_\d{4}_\d{2}'"
+_APPLICATION_RELATIONS = (
+    r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^(stage_history|automation_runs)_\d{4}_\d{2}'"
+)
 #: Each answers one line of text for each thing of its kind.
 CATALOG = {
     "tables": f"""
         select format('%s %s secured=%s forced=%s options=%s owner=%s', c.relkind, c.relname, c.relrowsecurity,
             c.relforcerowsecurity, c.reloptions, pg_get_userbyid(c.relowner))
-        from pg_class c where {_OURS} and c.relkind in ('r', 'p', 'v', 'm', 'S')""",
+        from pg_class c where {_APPLICATION_RELATIONS} and c.relkind in ('r', 'p', 'v', 'm', 'S')""",
     "columns": f"""
         select format('%s.%s %s not null=%s default=%s generated=%s', c.relname, a.attname,
             format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attgenerated)
         from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-        where {_OURS} and c.relkind in ('r', 'p', 'v', 'm')""",
+        where {_APPLICATION_RELATIONS} and c.relkind in ('r', 'p', 'v', 'm')""",
     "order of columns": f"""
         select format('%s (%s)', c.relname, string_agg(a.attname, ', ' order by a.attnum))
         from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        where {_OURS} and c.relkind in ('r', 'p') group by c.relname""",
+        where {_APPLICATION_RELATIONS} and c.relkind in ('r', 'p') group by c.relname""",
     "constraints": f"""
         select format('%s %s %s', c.relname, k.conname, pg_get_constraintdef(k.oid))
-        from pg_constraint k join pg_class c on c.oid = k.conrelid where {_OURS}""",
+        from pg_constraint k join pg_class c on c.oid = k.conrelid where {_APPLICATION_RELATIONS}""",
     "indexes": f"""
-        select pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indrelid where {_OURS}""",
+        select pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indrelid
+        where {_APPLICATION_RELATIONS}""",
     "views": f"""
-        select format('%s %s', c.relname, pg_get_viewdef(c.oid)) from pg_class c where {_OURS} and c.relkind = 'v'""",
+        select format('%s %s', c.relname, pg_get_viewdef(c.oid)) from pg_class c
+        where {_APPLICATION_RELATIONS} and c.relkind = 'v'""",
     "triggers": f"""
         select pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
-        where {_OURS} and not t.tgisinternal""",
+        where {_APPLICATION_RELATIONS} and not t.tgisinternal""",
     "policies": """
         select format('%s %s %s %s %s %s %s', tablename, policyname, permissive, roles, cmd, qual, with_check)
         from pg_policies where schemaname = 'public'""",
@@ -54,7 +58,7 @@ CATALOG = {
         select format('%s to %s: %s', c.relname, coalesce(nullif(a.grantee, 0)::regrole::text, 'public'),
             a.privilege_type)
         from pg_class c cross join aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
-        where {_OURS} and c.relkind in ('r', 'p', 'v', 'm')""",
+        where {_APPLICATION_RELATIONS} and c.relkind in ('r', 'p', 'v', 'm')""",
     "grants on functions": """
         select format('%s to %s: %s', p.oid::regprocedure, coalesce(nullif(a.grantee, 0)::regrole::text, 'public'),
             a.privilege_type)
@@ -68,14 +72,14 @@ CATALOG = {
 Catalog = dict[str, list[str]]
 
 
-def catalog(url: str) -> Catalog:
+def read_catalog(url: str) -> Catalog:
     """Everything in the schema, in PostgreSQL's own words, line by line and sorted."""
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        read = {}
+        result = {}
         for kind, sql in CATALOG.items():
             cursor.execute(sql)
-            read[kind] = sorted(line for (line,) in cursor.fetchall())
-        return read
+            result[kind] = sorted(line for (line,) in cursor.fetchall())
+        return result
 
 
 @pytest.fixture
@@ -94,26 +98,26 @@ def test_every_migration_is_numbered_once_and_has_a_way_down():
 
 
 def test_a_migrated_schema_is_the_fresh_one(url, database_urls):
-    fresh = catalog(database_urls.owner)
+    fresh = read_catalog(database_urls.owner)
     migrations.migrate(url)
     migrations.revert(url, UPS[0].name.removesuffix(".up.sql"))
     migrations.migrate(url)
-    again = catalog(url)
-    assert again == fresh
-    assert all(again[kind] for kind in CATALOG.keys() - {"views", "triggers"}), "the catalog was not read"
+    migrated = read_catalog(url)
+    assert migrated == fresh
+    assert all(migrated[kind] for kind in CATALOG.keys() - {"views", "triggers"}), "the catalog was not read"
 
 
 def test_every_migration_reverts_to_what_was_there_before_it(url, folder):
     before: list[Catalog] = []
     migrations.migrate(url)
     for up in UPS:
-        before.append(catalog(url))
+        before.append(read_catalog(url))
         for file in (up, up.with_name(up.name.replace(".up.sql", ".down.sql"))):
             shutil.copy(file, folder)
         assert migrations.migrate(url) == [up.name.removesuffix(".up.sql")]
     for up, expected in zip(reversed(UPS), reversed(before), strict=True):
         assert migrations.revert(url) == [up.name.removesuffix(".up.sql")]
-        assert catalog(url) == expected, f"{up.name} leaves something behind"
+        assert read_catalog(url) == expected, f"{up.name} leaves something behind"
 
 
 def test_the_invitations_count_the_first_owner_alone_as_verified(url, folder):
@@ -143,7 +147,7 @@ def test_the_invitations_count_the_first_owner_alone_as_verified(url, folder):
 def test_a_second_migration_finds_nothing_to_do(url):
     assert migrations.migrate(url) == [up.name.removesuffix(".up.sql") for up in UPS]
     assert migrations.migrate(url) == []
-    assert migrations.pending(url) == []
+    assert migrations.list_pending(url) == []
 
 
 def test_a_migration_that_was_edited_after_it_was_applied_is_refused(url, folder):
@@ -151,14 +155,14 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused(url, folder
         shutil.copy(file, folder)
     migrations.migrate(url)
     (folder / UPS[0].name).write_text("select 1;", encoding="utf-8")
-    with pytest.raises(migrations.MigrationRefused, match=UPS[0].name.removesuffix(".up.sql")):
+    with pytest.raises(migrations.MigrationError, match=UPS[0].name.removesuffix(".up.sql")):
         migrations.migrate(url)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(url, folder):
     (folder / "0001_broken.up.sql").write_text("create table half (); select 1 / 0;", encoding="utf-8")
     (folder / "0001_broken.down.sql").write_text("drop table half;", encoding="utf-8")
-    with pytest.raises(migrations.MigrationRefused, match="division by zero"):
+    with pytest.raises(migrations.MigrationError, match="division by zero"):
         migrations.migrate(url)
-    assert migrations.pending(url) == ["0001_broken"]
-    assert not any("half" in line for line in catalog(url)["tables"])
+    assert migrations.list_pending(url) == ["0001_broken"]
+    assert not any("half" in line for line in read_catalog(url)["tables"])

@@ -14,8 +14,8 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-import servers as real
 import settings
+from tests.support import servers as real
 from workers import embedded
 
 #: What speaks the most SQL, and the claims and records that everything goes through. One look with every query of the
@@ -29,7 +29,7 @@ JOURNEYS = (
     "tests/tasks/test_executions.py",
 )
 #: What this run has told its own processes, and the other run must find out for itself.
-OF_THIS_RUN = ("TEST", "PYTEST_", "BECKON_", "DATABASE_", "REDIS_")
+RUN_VARIABLE_PREFIXES = ("TEST", "PYTEST_", "BECKON_", "DATABASE_", "REDIS_")
 
 
 def test_the_server_is_of_the_version_that_was_asked_for(database_urls):
@@ -43,7 +43,7 @@ def test_the_server_is_of_the_version_that_was_asked_for(database_urls):
 
 @pytest.mark.timeout(300)
 def test_the_schema_and_the_engine_work_on_the_oldest_version():
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(OF_THIS_RUN)}
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(RUN_VARIABLE_PREFIXES)}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *JOURNEYS],
         cwd=settings.ROOT,

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from copies import Copy
-from waiting import eventually
+from tests.support.running_app import RunningApp
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -35,9 +35,9 @@ _numbers = itertools.count(1)
 class Shop:
     """Who owns the Instagram account, and what Meta and its people do to it."""
 
-    def __init__(self, copy: Copy) -> None:
-        self.access: dict[str, Any] = copy.access()
-        self.logs = copy.home / "logs"
+    def __init__(self, app: RunningApp) -> None:
+        self.access: dict[str, Any] = app.access()
+        self.logs = app.home / "logs"
 
     def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
         """The JSON answer of the API, or of the sandbox where `base` says so."""
@@ -47,14 +47,14 @@ class Shop:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.access['apiKey']}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=15) as answer:
-            return json.loads(answer.read())
+        with urllib.request.urlopen(request, timeout=15) as response:
+            return json.loads(response.read())
 
     def sandbox(self, method: str, path: str, body: Any = None) -> Any:
         """The same of the sandbox."""
         return self.call(method, path, body, base=self.access["sandboxUrl"])
 
-    def automation(self, post: str, steps: list[dict[str, Any]] | None = None) -> str:
+    def create_automation(self, post: str, steps: list[dict[str, Any]] | None = None) -> str:
         """Whoever comments on the post gets a private reply, unless `steps` say otherwise; the automation's id."""
         reply = {"channel": "instagram", "as": "private_reply", "body": "Hi {{ contact.username }}!"}
         definition = {
@@ -68,7 +68,7 @@ class Shop:
     def automations(self) -> str:
         return f"/api/workspaces/{self.access['workspaceId']}/automations"
 
-    def webhook(self, raw: bytes, secret: str | None = None) -> int:
+    def post_webhook(self, raw: bytes, secret: str | None = None) -> int:
         """The status that Meta gets for these bytes."""
         key = secret if secret is not None else self.access["webhookSecrets"]["meta"]
         signed = hmac.new(key.encode(), raw, hashlib.sha256).hexdigest()
@@ -79,173 +79,181 @@ class Shop:
             headers={"X-Hub-Signature-256": f"sha256={signed}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
-                return int(answer.status)
+            with urllib.request.urlopen(request, timeout=15) as response:
+                return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
 
-    def body(self, *comments: dict[str, Any]) -> bytes:
+    def build_body(self, *comments: dict[str, Any]) -> bytes:
         """A webhook about comments."""
-        changes = [{"field": "comments", "value": one} for one in comments]
+        changes = [{"field": "comments", "value": value} for value in comments]
         entry = {"id": self.access["instagramId"], "time": int(time.time()), "changes": changes}
         return json.dumps({"object": "instagram", "entry": [entry]}).encode()
 
     def executions(self, automation_id: str) -> list[dict[str, Any]]:
         return list(self.call("GET", f"/api/executions?automationId={automation_id}&limit=200")["executions"])
 
-    def at_rest(self, automation_id: str, count: int = 1) -> list[dict[str, Any]]:
+    def wait_until_finished(self, automation_id: str, count: int = 1) -> list[dict[str, Any]]:
         """The automation's executions, once there are so many and all have ended."""
 
-        def found() -> list[dict[str, Any]] | None:
-            given = self.executions(automation_id)
-            ended = [one for one in given if one["status"] in ("succeeded", "failed", "skipped", "cancelled")]
-            return ended if len(given) == len(ended) == count else None
+        def fetch_when_finished() -> list[dict[str, Any]] | None:
+            executions = self.executions(automation_id)
+            ended = [
+                execution
+                for execution in executions
+                if execution["status"] in ("succeeded", "failed", "skipped", "cancelled")
+            ]
+            return ended if len(executions) == len(ended) == count else None
 
-        return eventually(found, within=90, every=0.2)
+        return eventually(fetch_when_finished, timeout=90, interval=0.2)
 
     def runs(self, automation_id: str) -> list[str]:
         """The kinds of its counted runs."""
-        return [one["kind"] for one in self.call("GET", f"/api/automations/{automation_id}/runs")["runs"]]
+        return [run["kind"] for run in self.call("GET", f"/api/automations/{automation_id}/runs")["runs"]]
 
-    def logged(self, text: str) -> int:
+    def count_log_lines(self, text: str) -> int:
         """How many lines of all logs say so."""
-        return sum(one.read_text(encoding="utf-8").count(text) for one in self.logs.glob("*.log"))
+        return sum(path.read_text(encoding="utf-8").count(text) for path in self.logs.glob("*.log"))
 
-    def sent(self, to: str) -> list[dict[str, Any]]:
+    def list_messages(self, to: str) -> list[dict[str, Any]]:
         """What arrived at Instagram for a person or a comment."""
         return list(self.sandbox("GET", f"/_sandbox/messages?provider=instagram&to={to}")["messages"])
 
 
 def comment(post: str, text: str = "PRICE please", person: str | None = None) -> dict[str, Any]:
     number = next(_numbers)
-    writer = {"id": person or f"15700{number:05}", "username": f"customer_{number}"}
-    return {"id": f"{post}-{number}", "from": writer, "text": text, "media": {"id": post}}
+    sender = {"id": person or f"15700{number:05}", "username": f"customer_{number}"}
+    return {"id": f"{post}-{number}", "from": sender, "text": text, "media": {"id": post}}
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    copy = Copy(tmp_path_factory.mktemp("instagram") / "home")
-    started = copy.run("up", "--detach")
+    app = RunningApp(tmp_path_factory.mktemp("instagram") / "home")
+    started = app.run("up", "--detach")
     assert started.returncode == 0, started.stderr
-    yield Shop(copy)
-    copy.run("down")
-    eventually(lambda: not copy.processes(), within=35)
+    yield Shop(app)
+    app.run("down")
+    eventually(lambda: not app.processes(), timeout=35)
 
 
 def test_a_recorded_webhook_ends_in_a_private_reply_and_one_run_and_again_in_nothing(shop: Shop) -> None:
-    automation = shop.automation("17918195224117851")
+    automation = shop.create_automation("17918195224117851")
 
-    assert [shop.webhook(RECORDED) for _ in range(3)] == [200, 200, 200]
+    assert [shop.post_webhook(RECORDED) for _ in range(3)] == [200, 200, 200]
 
-    (execution,) = shop.at_rest(automation)
+    (execution,) = shop.wait_until_finished(automation)
     assert execution["status"] == "succeeded"
-    (reply,) = shop.sent("17894227972186120")
+    (reply,) = shop.list_messages("17894227972186120")
     assert reply["body"]["recipient"] == {"comment_id": "17894227972186120"}
     assert reply["body"]["message"]["text"] == "Hi customer_one!"
     assert reply["path"].split("/")[2] == shop.access["instagramId"]
-    assert shop.webhook(RECORDED) == 200
+    assert shop.post_webhook(RECORDED) == 200
     assert len(shop.executions(automation)) == 1
     assert shop.runs(automation) == ["opening_dm"]
-    assert shop.logged(f"[TRACKING] Automation run tracked: {automation} (opening_dm)") == 1
+    assert shop.count_log_lines(f"[TRACKING] Automation run tracked: {automation} (opening_dm)") == 1
 
 
 def test_fifty_comments_of_one_person_at_once_are_fifty_executions_and_one_run(shop: Shop) -> None:
-    automation = shop.automation("fifty")
-    bodies = [shop.body(comment("fifty", person="157009")) for _ in range(50)]
+    automation = shop.create_automation("fifty")
+    bodies = [shop.build_body(comment("fifty", person="157009")) for _ in range(50)]
 
     with ThreadPoolExecutor(10) as pool:
-        assert set(pool.map(shop.webhook, bodies)) == {200}
+        assert set(pool.map(shop.post_webhook, bodies)) == {200}
 
-    ended = shop.at_rest(automation, 50)
-    assert {one["status"] for one in ended} == {"succeeded"}
+    ended = shop.wait_until_finished(automation, 50)
+    assert {execution["status"] for execution in ended} == {"succeeded"}
     listed = shop.call("GET", shop.automations)["automations"]
-    stats = next(one["stats"] for one in listed if one["id"] == automation)
+    stats = next(item["stats"] for item in listed if item["id"] == automation)
     assert (stats, shop.runs(automation)) == ({"totalRuns": 1, "last24Hours": 1}, ["opening_dm"])
-    assert shop.logged(f"[TRACKING] Duplicate run skipped for user {ended[0]['contactId']}") == 49
+    assert shop.count_log_lines(f"[TRACKING] Duplicate run skipped for user {ended[0]['contactId']}") == 49
 
 
 def test_one_comment_by_two_webhooks_at_once_is_one_execution(shop: Shop) -> None:
-    automation = shop.automation("twice")
-    body = shop.body(comment("twice"))
+    automation = shop.create_automation("twice")
+    body = shop.build_body(comment("twice"))
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(shop.webhook, [body] * 8)) == {200}
+        assert set(pool.map(shop.post_webhook, [body] * 8)) == {200}
 
-    assert len(shop.at_rest(automation)) == 1
+    assert len(shop.wait_until_finished(automation)) == 1
 
 
 def test_of_a_thousand_comments_in_one_body_each_that_is_wanted_is_one_execution(shop: Shop) -> None:
-    automation = shop.automation("thousand", [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["x"]}}])
-    wanted = [comment("thousand", "PRICE?" if number % 10 == 0 else "How lovely") for number in range(1000)]
-    body = shop.body(*wanted)
+    automation = shop.create_automation(
+        "thousand", [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["x"]}}]
+    )
+    comments = [comment("thousand", "PRICE?" if number % 10 == 0 else "How lovely") for number in range(1000)]
+    body = shop.build_body(*comments)
 
     began = time.monotonic()
-    assert shop.webhook(body) == 200
+    assert shop.post_webhook(body) == 200
     assert time.monotonic() - began < 2.0
 
-    def counted() -> bool:
+    def is_done() -> bool:
         listed = shop.call("GET", f"{shop.automations}/{automation}")["automation"]
         return bool(listed["succeeded"] == listed["executions"] == 100)
 
-    eventually(counted, within=90, every=0.5)
+    eventually(is_done, timeout=90, interval=0.5)
 
 
 def test_what_is_forged_malformed_or_too_large_is_refused_and_starts_nothing(shop: Shop) -> None:
-    automation = shop.automation("forged")
-    body = shop.body(comment("forged"))
-    assert shop.webhook(body, secret="a guess") == 403
-    assert shop.webhook(body[:-1]) == 400
-    assert shop.webhook(b" " * (5 * 1024 * 1024 + 1)) == 413
-    unknown = json.loads(shop.body(comment("forged")))
+    automation = shop.create_automation("forged")
+    body = shop.build_body(comment("forged"))
+    assert shop.post_webhook(body, secret="a guess") == 403
+    assert shop.post_webhook(body[:-1]) == 400
+    assert shop.post_webhook(b" " * (5 * 1024 * 1024 + 1)) == 413
+    unknown = json.loads(shop.build_body(comment("forged")))
     unknown["entry"][0]["id"] = "1"
-    assert shop.webhook(json.dumps(unknown).encode()) == 200
-    assert shop.webhook(shop.body(comment("forged", text="nothing of the kind"), comment("forged"))) == 200
-    assert len(shop.at_rest(automation)) == 1
+    assert shop.post_webhook(json.dumps(unknown).encode()) == 200
+    assert shop.post_webhook(shop.build_body(comment("forged", text="nothing of the kind"), comment("forged"))) == 200
+    assert len(shop.wait_until_finished(automation)) == 1
 
 
 def test_a_comment_that_is_gone_before_the_reply_fails_once_and_says_so(shop: Shop) -> None:
-    automation = shop.automation("gone")
+    automation = shop.create_automation("gone")
     gone = comment("gone")
     fault = {"provider": "instagram", "fault": "refused", "code": 100, "subcode": 33, "times": 0,
              "match": {"to": gone["id"]}}  # fmt: skip
     shop.sandbox("POST", "/_sandbox/faults", fault)
 
-    shop.webhook(shop.body(gone))
+    shop.post_webhook(shop.build_body(gone))
 
-    (execution,) = shop.at_rest(automation)
+    (execution,) = shop.wait_until_finished(automation)
     assert (execution["status"], execution["error"]["class"], execution["error"]["retryable"]) == (
         "failed", "invalid", False,
     )  # fmt: skip
-    assert shop.sent(gone["id"]) == []
+    assert shop.list_messages(gone["id"]) == []
 
 
 def test_a_person_who_blocks_us_is_not_written_to_again(shop: Shop) -> None:
-    automation = shop.automation("blocked")
+    automation = shop.create_automation("blocked")
     first, second = (comment("blocked", person="157007") for _ in range(2))
     fault = {"provider": "instagram", "fault": "refused", "code": 551, "subcode": 1545041, "times": 1,
              "match": {"to": first["id"]}}  # fmt: skip
     shop.sandbox("POST", "/_sandbox/faults", fault)
 
-    shop.webhook(shop.body(first))
-    shop.at_rest(automation)
-    shop.webhook(shop.body(second))
+    shop.post_webhook(shop.build_body(first))
+    shop.wait_until_finished(automation)
+    shop.post_webhook(shop.build_body(second))
 
-    later = next(one for one in shop.at_rest(automation, 2) if one["status"] == "skipped")
-    story = shop.call("GET", f"/api/executions/{later['id']}")["execution"]
-    assert story["skippedBecause"]["rule"] == "suppressed"
-    assert shop.sent(second["id"]) == []
+    later = next(execution for execution in shop.wait_until_finished(automation, 2) if execution["status"] == "skipped")
+    timeline = shop.call("GET", f"/api/executions/{later['id']}")["execution"]
+    assert timeline["skippedBecause"]["rule"] == "suppressed"
+    assert shop.list_messages(second["id"]) == []
 
 
 def test_the_demos_comment_becomes_a_conversation_that_the_sandbox_plays(shop: Shop) -> None:
-    begins = {"provider": "instagram", "account": shop.access["instagramId"], "from": "1570001",
+    comment_event = {"provider": "instagram", "account": shop.access["instagramId"], "from": "1570001",
               "commentId": "demo-comment", "text": "the SPRING one, please"}  # fmt: skip
-    assert shop.sandbox("POST", "/_sandbox/events", {"event": "comment", **begins})["success"] is True
+    assert shop.sandbox("POST", "/_sandbox/events", {"event": "comment", **comment_event})["success"] is True
 
-    public, opening = eventually(lambda: len(found := shop.sent("demo-comment")) == 2 and found, within=30)
+    public, opening = eventually(
+        lambda: len(messages := shop.list_messages("demo-comment")) == 2 and messages, timeout=30
+    )
     assert "Thank you" in public["body"]["message"]
-    answer = {"messageId": opening["id"], "event": "postback", "text": "Send me the link", "payload": "SEND_LINK"}
-    assert shop.sandbox("POST", "/_sandbox/events", answer)["success"] is True
+    postback = {"messageId": opening["id"], "event": "postback", "text": "Send me the link", "payload": "SEND_LINK"}
+    assert shop.sandbox("POST", "/_sandbox/events", postback)["success"] is True
 
-    (link,) = eventually(lambda: shop.sent("1570001"), within=30)
+    (link,) = eventually(lambda: shop.list_messages("1570001"), timeout=30)
     assert "https://shop.example.com/spring" in link["body"]["message"]["text"]
     assert shop.sandbox("POST", "/_sandbox/events", {"messageId": link["id"], "event": "read"})["success"] is True

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 import settings
-from copies import PROGRAM, Copy
-from waiting import eventually
+from tests.support.running_app import PROGRAM, RunningApp
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
-PATIENT = {
+WAITING_WORKFLOW = {
     "trigger": {"type": "trial.started"},
     "steps": [
         {"id": "pause", "action": "wait", "with": {"for": "3d"}},
@@ -35,109 +35,109 @@ PATIENT = {
 class Stranger:
     """Somebody who has the README, access.json and curl."""
 
-    def __init__(self, copy: Copy) -> None:
-        self.copy = copy
+    def __init__(self, app: RunningApp) -> None:
+        self.app = app
 
     def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
         """The JSON answer of the API, or of the sandbox where `base` says so."""
-        access = self.copy.access()
+        access = self.app.access()
         request = urllib.request.Request(
             (base or str(access["url"])) + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {access['apiKey']}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.loads(response.read())
 
     def trigger(self, type: str = "contact.created", **contact: Any) -> str:
         """Ring once; the execution's id."""
-        told = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com", **contact}
-        answer = self.call("POST", "/api/triggers", {"type": type, "contact": told})
-        assert answer["success"] is True
-        return str(answer["executions"][0]["executionId"])
+        fields = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com", **contact}
+        response = self.call("POST", "/api/triggers", {"type": type, "contact": fields})
+        assert response["success"] is True
+        return str(response["executions"][0]["executionId"])
 
     def execution(self, execution_id: str) -> dict[str, Any]:
         """The execution's story."""
         return dict(self.call("GET", f"/api/executions/{execution_id}")["execution"])
 
-    def succeeded(self, execution_id: str, within: float = 60.0) -> dict[str, Any]:
+    def wait_for_success(self, execution_id: str, timeout: float = 60.0) -> dict[str, Any]:
         """The story, once it has come to its good end."""
 
-        def found() -> dict[str, Any] | None:
+        def fetch_when_succeeded() -> dict[str, Any] | None:
             try:
-                one = self.execution(execution_id)
+                execution = self.execution(execution_id)
             except urllib.error.HTTPError as error:
                 if error.code != 503:
                     raise
                 return None
-            return one if one["status"] == "succeeded" else None
+            return execution if execution["status"] == "succeeded" else None
 
-        return eventually(found, within=within, every=0.1)
+        return eventually(fetch_when_succeeded, timeout=timeout, interval=0.1)
 
-    def received(self, to: str) -> list[dict[str, Any]]:
+    def list_messages(self, to: str) -> list[dict[str, Any]]:
         """What arrived at the provider for an address."""
-        base = str(self.copy.access()["sandboxUrl"])
+        base = str(self.app.access()["sandboxUrl"])
         return list(self.call("GET", f"/_sandbox/messages?provider=mailgun&to={to}", base=base)["messages"])
 
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
-    copy = Copy(tmp_path_factory.mktemp("stranger") / "home")
-    copy.environ["BECKON_LEASE_SECONDS"] = "5"
-    started = copy.run("up", "--detach")
+    app = RunningApp(tmp_path_factory.mktemp("stranger") / "home")
+    app.environ["BECKON_LEASE_SECONDS"] = "5"
+    started = app.run("up", "--detach")
     assert started.returncode == 0, started.stderr
-    yield Stranger(copy)
-    copy.run("down")
-    eventually(lambda: not copy.processes(), within=35)
+    yield Stranger(app)
+    app.run("down")
+    eventually(lambda: not app.processes(), timeout=35)
 
 
 def test_the_readmes_trigger_arrives_at_the_provider_and_its_story_is_in_the_api(stranger: Stranger) -> None:
-    story = stranger.succeeded(stranger.trigger())
+    timeline = stranger.wait_for_success(stranger.trigger())
 
-    assert [one["stage"] for one in story["stages"]] == [
+    assert [stage["stage"] for stage in timeline["stages"]] == [
         "queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed",
     ]  # fmt: skip
-    (message,) = stranger.received("ada@example.com")
-    assert message["body"]["text"] == story["messages"][0]["body"]
+    (message,) = stranger.list_messages("ada@example.com")
+    assert message["body"]["text"] == timeline["messages"][0]["body"]
 
 
 def test_the_story_is_told_in_the_terminal(stranger: Stranger) -> None:
-    told = stranger.copy.run("trigger", "contact.created", "--email", "grace@example.com", "--follow")
+    result = stranger.app.run("trigger", "contact.created", "--email", "grace@example.com", "--follow")
 
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     for word in ("generating", "sending", "completed", "grace@example.com"):
-        assert word in told.stdout
+        assert word in result.stdout
 
 
 def test_a_killed_worker_is_started_again_and_its_work_is_done_once(stranger: Stranger) -> None:
-    base = str(stranger.copy.access()["sandboxUrl"])
+    base = str(stranger.app.access()["sandboxUrl"])
     slow = {"provider": "gemini", "fault": "slow", "times": 1, "seconds": 30}
     stranger.call("POST", "/_sandbox/faults", slow, base=base)
     execution_id = stranger.trigger(externalId="c-2", email="kill@example.com")
-    eventually(lambda: stranger.execution(execution_id)["stage"] == "generating", within=30)
-    programs = {one["name"]: one for one in stranger.copy.status()["programs"]}  # type: ignore[attr-defined]
+    eventually(lambda: stranger.execution(execution_id)["stage"] == "generating", timeout=30)
+    programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
 
-    os.kill(next(one["pid"] for name, one in programs.items() if "generation" in name), signal.SIGKILL)
+    os.kill(next(program["pid"] for name, program in programs.items() if "generation" in name), signal.SIGKILL)
 
-    stranger.succeeded(execution_id)
-    assert len(stranger.received("kill@example.com")) == 1
+    stranger.wait_for_success(execution_id)
+    assert len(stranger.list_messages("kill@example.com")) == 1
 
 
 def test_redis_restarted_and_emptied_loses_nothing(stranger: Stranger) -> None:
-    programs = {one["name"]: one for one in stranger.copy.status()["programs"]}  # type: ignore[attr-defined]
-    os.kill(next(one["pid"] for name, one in programs.items() if "redis" in name), signal.SIGKILL)
+    programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
+    os.kill(next(program["pid"] for name, program in programs.items() if "redis" in name), signal.SIGKILL)
 
     execution_id = stranger.trigger(externalId="c-3", email="redis@example.com")
 
-    stranger.succeeded(execution_id, within=90)
-    assert len(stranger.received("redis@example.com")) == 1
+    stranger.wait_for_success(execution_id, timeout=90)
+    assert len(stranger.list_messages("redis@example.com")) == 1
 
 
 def test_postgresql_restarted_is_a_503_at_most_and_everything_goes_on(stranger: Stranger) -> None:
-    programs = {one["name"]: one for one in stranger.copy.status()["programs"]}  # type: ignore[attr-defined]
+    programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
     before = stranger.trigger(externalId="c-4", email="before@example.com")
-    os.kill(next(one["pid"] for name, one in programs.items() if "postgres" in name), signal.SIGINT)
+    os.kill(next(program["pid"] for name, program in programs.items() if "postgres" in name), signal.SIGINT)
 
     refusals = []
 
@@ -148,15 +148,15 @@ def test_postgresql_restarted_is_a_503_at_most_and_everything_goes_on(stranger: 
             refusals.append((error.code, bool(error.headers["Retry-After"])))
             return None
 
-    after = eventually(accepted, within=60, every=0.2)
+    after = eventually(accepted, timeout=60, interval=0.2)
     assert set(refusals) <= {(503, True)}
-    stranger.succeeded(before, within=90)
-    stranger.succeeded(after, within=90)
+    stranger.wait_for_success(before, timeout=90)
+    stranger.wait_for_success(after, timeout=90)
 
 
 def test_the_metrics_name_what_happened(stranger: Stranger) -> None:
-    with urllib.request.urlopen(f"{stranger.copy.access()['url']}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
+    with urllib.request.urlopen(f"{stranger.app.access()['url']}/metrics", timeout=10) as response:
+        text = response.read().decode()
 
     assert 'beckon_sends_total{channel="email",outcome="sent",provider="mailgun"}' in text
     for line in text.splitlines():
@@ -165,25 +165,25 @@ def test_the_metrics_name_what_happened(stranger: Stranger) -> None:
 
 
 def test_a_wait_of_days_ends_after_a_restart_when_its_time_has_come(stranger: Stranger, tmp_path: Path) -> None:
-    access = stranger.copy.access()
-    made = {"name": "Trial", "type": "workflow", "enabled": True, "definition": PATIENT}
-    stranger.call("POST", f"/api/workspaces/{access['workspaceId']}/automations", made)
+    access = stranger.app.access()
+    automation = {"name": "Trial", "type": "workflow", "enabled": True, "definition": WAITING_WORKFLOW}
+    stranger.call("POST", f"/api/workspaces/{access['workspaceId']}/automations", automation)
     execution_id = stranger.trigger("trial.started", externalId="c-6", email="patient@example.com")
     eventually(lambda: stranger.execution(execution_id)["status"] == "waiting")
 
-    assert stranger.copy.run("down").returncode == 0
-    stranger.copy.environ["BECKON_CLOCK_OFFSET"] = str(3 * 86_400 + 60)
-    started = stranger.copy.run("up", "--detach")
+    assert stranger.app.run("down").returncode == 0
+    stranger.app.environ["BECKON_CLOCK_OFFSET"] = str(3 * 86_400 + 60)
+    started = stranger.app.run("up", "--detach")
     assert started.returncode == 0, started.stderr
 
-    story = stranger.succeeded(execution_id)
-    assert [one["status"] for one in story["steps"]] == ["succeeded", "succeeded"]
-    assert len(stranger.received("patient@example.com")) == 1
+    timeline = stranger.wait_for_success(execution_id)
+    assert [step["status"] for step in timeline["steps"]] == ["succeeded", "succeeded"]
+    assert len(stranger.list_messages("patient@example.com")) == 1
 
 
 def test_after_all_this_the_whole_database_keeps_its_promises(stranger: Stranger) -> None:
     verified = subprocess.run(
-        [*PROGRAM, "verify"], cwd=settings.ROOT, env=stranger.copy.environ, capture_output=True, text=True, check=False,
+        [*PROGRAM, "verify"], cwd=settings.ROOT, env=stranger.app.environ, capture_output=True, text=True, check=False,
         timeout=60,
     )  # fmt: skip
 

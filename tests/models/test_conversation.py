@@ -9,101 +9,105 @@ import pytest
 
 from models import contact, conversation
 from models.audit import SYSTEM
-from models.database import acting_as, changed, row, transaction, value
+from models.database import acting_as, execute, fetch_row, fetch_value, transaction
 from models.ids import new_id
-from tests.models.test_contact import make
+from tests.models.test_contact import create_contact
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def bob(alices: str) -> str:
-    return make(alices, first_name="Bob", instagram_id="157")
+    return create_contact(alices, first_name="Bob", instagram_id="157")
 
 
 @pytest.fixture
-def say(alices: str, bob: str) -> Any:
+def record_message(alices: str, bob: str) -> Any:
     """Bob says something on Instagram, so many minutes after noon."""
 
-    def said(mid: str, minutes: float = 0, text: str | None = "hi", kind: str = "message") -> dict[str, Any]:
+    def record(mid: str, minutes: float = 0, text: str | None = "hi", kind: str = "message") -> dict[str, Any]:
         with transaction():
             return conversation.record_received(
                 alices, bob, "instagram", mid, kind=kind, text=text, at=NOON + timedelta(minutes=minutes)
             )
 
-    return said
+    return record
 
 
-def stored(mid: str) -> dict[str, Any]:
+def fetch_received(mid: str) -> dict[str, Any]:
     with transaction():
-        found = row("select text, edited_at, deleted_at from received_messages where provider_message_id = %s", (mid,))
-    assert found is not None
-    return found
+        row = fetch_row(
+            "select text, edited_at, deleted_at from received_messages where provider_message_id = %s", (mid,)
+        )
+    assert row is not None
+    return row
 
 
-def last(bob: str) -> dict[str, datetime]:
+def fetch_last_received(bob: str) -> dict[str, datetime]:
     with transaction():
-        return conversation.last_received(bob)
+        return conversation.fetch_last_received(bob)
 
 
-def test_a_message_that_is_told_twice_is_kept_once(say: Any, bob: str) -> None:
-    assert say("m1")["id"] == say("m1")["id"]
+def test_a_message_that_is_told_twice_is_kept_once(record_message: Any, bob: str) -> None:
+    assert record_message("m1")["id"] == record_message("m1")["id"]
     with transaction():
-        assert value("select count(*) from received_messages") == 1
+        assert fetch_value("select count(*) from received_messages") == 1
 
 
-def test_when_a_contact_last_wrote_only_moves_forward(say: Any, bob: str) -> None:
+def test_when_a_contact_last_wrote_only_moves_forward(record_message: Any, bob: str) -> None:
     for mid, minutes in (("m2", 2), ("m1", 1), ("m3", 3)):
-        say(mid, minutes)
-    assert last(bob) == {"instagram": NOON + timedelta(minutes=3)}
+        record_message(mid, minutes)
+    assert fetch_last_received(bob) == {"instagram": NOON + timedelta(minutes=3)}
 
 
 @pytest.mark.parametrize("kind", ["comment", "reaction"])
-def test_a_comment_and_a_reaction_let_us_answer_no_longer_than_before(say: Any, bob: str, kind: str) -> None:
-    say("m1", kind=kind)
-    assert last(bob) == {}
+def test_a_comment_and_a_reaction_let_us_answer_no_longer_than_before(record_message: Any, bob: str, kind: str) -> None:
+    record_message("m1", kind=kind)
+    assert fetch_last_received(bob) == {}
 
 
-@pytest.mark.parametrize("kind", sorted(conversation.SAID))
-def test_what_is_said_to_us_alone_lets_us_answer(say: Any, bob: str, kind: str) -> None:
-    say("m1", kind=kind)
-    assert last(bob) == {"instagram": NOON}
+@pytest.mark.parametrize("kind", sorted(conversation.PRIVATE_MESSAGE_KINDS))
+def test_what_is_said_to_us_alone_lets_us_answer(record_message: Any, bob: str, kind: str) -> None:
+    record_message("m1", kind=kind)
+    assert fetch_last_received(bob) == {"instagram": NOON}
 
 
 @pytest.mark.parametrize("edits", [("first", "second"), ("second", "first")])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_last_edit_stands_whatever_came_first(say: Any, alices: str, bob: str, edits: Any, place: int) -> None:
-    told: list[Any] = [
+def test_the_last_edit_stands_whatever_came_first(
+    record_message: Any, alices: str, bob: str, edits: Any, place: int
+) -> None:
+    operations: list[Any] = [
         lambda text=text: conversation.record_edited(
             alices, bob, "instagram", "m1", text, NOON + timedelta(minutes=1 if text == "first" else 2)
         )
         for text in edits
     ]
-    told.insert(place, lambda: say("m1", text="as it was"))
-    for tell in told:
+    operations.insert(place, lambda: record_message("m1", text="as it was"))
+    for operation in operations:
         with transaction():
-            tell()
-    assert stored("m1")["text"] == "second"
+            operation()
+    assert fetch_received("m1")["text"] == "second"
 
 
 @pytest.mark.parametrize("deleted_first", [True, False])
-def test_what_was_unsent_keeps_no_text(say: Any, alices: str, bob: str, deleted_first: bool) -> None:
+def test_what_was_unsent_keeps_no_text(record_message: Any, alices: str, bob: str, deleted_first: bool) -> None:
     if not deleted_first:
-        say("m1")
+        record_message("m1")
     with transaction():
         conversation.record_deleted(alices, bob, "instagram", "m1", NOON + timedelta(minutes=1))
     if deleted_first:
-        assert say("m1")["deleted_at"] is not None
+        assert record_message("m1")["deleted_at"] is not None
     with transaction():
         conversation.record_edited(alices, bob, "instagram", "m1", "late", NOON + timedelta(minutes=2))
-    assert stored("m1")["text"] is None
-    assert stored("m1")["deleted_at"] is not None
+    assert fetch_received("m1")["text"] is None
+    assert fetch_received("m1")["deleted_at"] is not None
 
 
-def _wrote(workspace_id: str, contact_id: str, body: str, minutes: float, test: bool = False) -> None:
+def _insert_sent_message(workspace_id: str, contact_id: str, body: str, minutes: float, test: bool = False) -> None:
     at = NOON + timedelta(minutes=minutes)
     with acting_as(workspace_id):
-        changed(
+        execute(
             "insert into messages (id, workspace_id, execution_id, automation_id, contact_id, step_id, key, channel, "
             "provider, sandbox, test, to_address, body, status, sent_at, created_at, updated_at) values "
             "(%s, %s, %s, %s, %s, 'hello', %s, 'instagram', 'instagram', true, %s, '157', %s, 'sent', %s, %s, %s)",
@@ -111,21 +115,25 @@ def _wrote(workspace_id: str, contact_id: str, body: str, minutes: float, test: 
         )
 
 
-def test_the_conversation_is_both_directions_in_order_without_tests(say: Any, alices: str, bob: str) -> None:
-    say("m1", 1, "price?")
-    _wrote(alices, bob, "12 euros", 2)
-    _wrote(alices, bob, "a test", 2.5, test=True)
-    say("m2", 3, "thanks")
-    say("m0", 0, "hello")
+def test_the_conversation_is_both_directions_in_order_without_tests(record_message: Any, alices: str, bob: str) -> None:
+    record_message("m1", 1, "price?")
+    _insert_sent_message(alices, bob, "12 euros", 2)
+    _insert_sent_message(alices, bob, "a test", 2.5, test=True)
+    record_message("m2", 3, "thanks")
+    record_message("m0", 0, "hello")
     with transaction():
-        found = conversation.recent(bob, 3)
-    assert [(one["direction"], one["text"]) for one in found] == [
+        messages = conversation.list_recent(bob, 3)
+    assert [(message["direction"], message["text"]) for message in messages] == [
         ("in", "price?"), ("out", "12 euros"), ("in", "thanks"),
     ]  # fmt: skip
 
 
-def test_what_a_contact_wrote_goes_with_the_contact(say: Any, alices: str, bob: str) -> None:
-    say("m1")
+def test_what_a_contact_wrote_goes_with_the_contact(record_message: Any, alices: str, bob: str) -> None:
+    record_message("m1")
     contact.delete(alices, bob, SYSTEM, lambda: 0)
     with transaction():
-        assert value("select count(*) from received_messages") == value("select count(*) from conversations") == 0
+        assert (
+            fetch_value("select count(*) from received_messages")
+            == fetch_value("select count(*) from conversations")
+            == 0
+        )

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argon2
 import pytest
 
-from models import api_key, audit, credential, retention, session, site_key, user
-from models.database import acting_as, changed, rows, transaction, value
+from models import api_key, audit, credential, session, site_key, user
+from models.checks import retention
+from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
 
 
 def test_a_secret_finds_its_key_under_row_security(as_dashboard: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop", ["trigger", "read"])
-    found = api_key.find(issued.secret)
-    assert found == api_key.ApiKey(issued.id, alices, "shop", frozenset({"trigger", "read"}))
+    key = api_key.find(issued.secret)
+    assert key == api_key.ApiKey(issued.id, alices, "shop", frozenset({"trigger", "read"}))
     assert issued.secret not in repr(issued)
 
 
 def test_a_secret_is_kept_nowhere(as_service: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop")
     with transaction():
-        assert issued.secret not in str(rows("select * from api_keys"))
+        assert issued.secret not in str(fetch_rows("select * from api_keys"))
 
 
 def test_a_revoked_key_opens_nothing(as_dashboard: None, alices: str) -> None:
@@ -32,14 +33,14 @@ def test_a_revoked_key_opens_nothing(as_dashboard: None, alices: str) -> None:
 def test_a_key_of_another_workspace_cannot_be_revoked(as_dashboard: None, alices: str, charlies: str) -> None:
     issued = api_key.issue(alices, "shop")
     assert not api_key.revoke(charlies, issued.id)
-    assert api_key.every(charlies) == []
+    assert api_key.list_all(charlies) == []
 
 
 def test_a_used_key_says_when(as_dashboard: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop")
-    assert api_key.every(alices)[0]["last_used_at"] is None
+    assert api_key.list_all(alices)[0]["last_used_at"] is None
     api_key.note_use(alices, issued.id)
-    assert api_key.every(alices)[0]["last_used_at"] is not None
+    assert api_key.list_all(alices)[0]["last_used_at"] is not None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,9 @@ def test_a_used_key_says_when(as_dashboard: None, alices: str) -> None:
 )
 def test_a_site_key_serves_only_its_origins(alices: str, origin: str | None, allowed: bool) -> None:
     issued = site_key.issue(alices, "site", ["https://shop.example", "http://localhost"])
-    found = site_key.find(issued.key)
-    assert found == issued
-    assert found.allows(origin) is allowed
+    key = site_key.find(issued.key)
+    assert key == issued
+    assert key.allows(origin) is allowed
 
 
 def test_a_person_signs_in_with_the_right_password_in_any_case_of_the_email(alices: str) -> None:
@@ -78,10 +79,10 @@ def test_a_session_lasts_until_it_is_ended(alices: str) -> None:
     member, _ = user.find_sign_in("alice@example.com")
     assert member is not None
     token = session.start(member)
-    found = session.find(token)
-    assert found is not None
-    assert (found.workspace_id, found.role) == (alices, "viewer")
-    session.end(found, token)
+    current_session = session.find(token)
+    assert current_session is not None
+    assert (current_session.workspace_id, current_session.role) == (alices, "viewer")
+    session.end(current_session, token)
     assert session.find(token) is None
 
 
@@ -96,7 +97,7 @@ def token(alices: str) -> str:
 
 def move_back(column: str, interval: str) -> None:
     with transaction():
-        changed(f"update sessions set {column} = {column} - %s::interval", (interval,))
+        execute(f"update sessions set {column} = {column} - %s::interval", (interval,))
 
 
 @pytest.mark.parametrize(
@@ -113,27 +114,27 @@ def test_a_session_ends_after_twelve_idle_hours_and_after_fourteen_days(
 ) -> None:
     move_back(column, interval)
     assert (session.find(token) is None) is is_over
-    assert (credential.valid([session.digest(token)]) == {}) is is_over
+    assert (credential.find_valid([session.digest(token)]) == {}) is is_over
     retention.run_once()
     with transaction():
-        assert value("select count(*) from sessions") == (0 if is_over else 1)
+        assert fetch_value("select count(*) from sessions") == (0 if is_over else 1)
 
 
 def test_a_session_in_use_goes_on_and_is_written_once_a_minute(token: str, as_dashboard: None) -> None:
-    found = session.find(token)
-    assert found is not None
+    current_session = session.find(token)
+    assert current_session is not None
 
-    def used_at() -> object:
-        with acting_as(found.workspace_id):
-            return value("select used_at from sessions")
+    def fetch_used_at() -> object:
+        with acting_as(current_session.workspace_id):
+            return fetch_value("select used_at from sessions")
 
-    began = used_at()
-    session.note_use(found, token)
-    assert used_at() == began
-    with acting_as(found.workspace_id):
-        changed("update sessions set used_at = used_at - interval '11 hours'")
-    session.note_use(found, token)
-    assert used_at() > began
+    first_used_at = fetch_used_at()
+    session.record_use(current_session, token)
+    assert fetch_used_at() == first_used_at
+    with acting_as(current_session.workspace_id):
+        execute("update sessions set used_at = used_at - interval '11 hours'")
+    session.record_use(current_session, token)
+    assert fetch_used_at() > first_used_at
 
 
 def test_valid_credentials_of_many_workspaces_are_asked_for_at_once(
@@ -141,13 +142,13 @@ def test_valid_credentials_of_many_workspaces_are_asked_for_at_once(
 ) -> None:
     key = api_key.issue(charlies, "shop", ["read", "track"])
     hashes = [session.digest(token), api_key.digest(key.secret), session.digest("nobody's")]
-    assert credential.valid(hashes) == {
+    assert credential.find_valid(hashes) == {
         hashes[0]: credential.Credential(alices, frozenset(), "viewer"),
         hashes[1]: credential.Credential(charlies, frozenset({"read", "track"}), None),
     }
     api_key.revoke(charlies, key.id)
-    assert set(credential.valid(hashes)) == {hashes[0]}
-    assert credential.valid([]) == {}
+    assert set(credential.find_valid(hashes)) == {hashes[0]}
+    assert credential.find_valid([]) == {}
 
 
 def test_a_password_costs_whoever_guesses_it_time_and_memory(peoples_hasher: argon2.PasswordHasher) -> None:
@@ -162,9 +163,9 @@ def test_a_changed_role_counts_at_once_and_a_new_password_ends_sessions(alices: 
     assert member is not None
     token = session.start(member)
     user.join(alices, alice, "operator")
-    found = session.find(token)
-    assert found is not None
-    assert found.role == "operator"
+    current_session = session.find(token)
+    assert current_session is not None
+    assert current_session.role == "operator"
     user.set_password(alice, "battery staple")
     assert session.find(token) is None
 
@@ -174,9 +175,9 @@ def test_the_audit_log_is_read_newest_first_by_its_own_workspace(
 ) -> None:
     for number in range(3):
         audit.record(alices, audit.SYSTEM, "thing.done", "thing", str(number))
-    first = audit.page(alices, 2)
-    rest = audit.page(alices, 2, first[-1]["id"])
-    ids = [str(line["id"]) for line in (*first, *rest)]
+    first = audit.fetch_page(alices, 2)
+    rest = audit.fetch_page(alices, 2, first[-1]["id"])
+    ids = [str(entry["id"]) for entry in (*first, *rest)]
     assert ids == sorted(ids, reverse=True)
-    assert sorted(line["object_id"] for line in (*first, *rest)) == ["0", "1", "2"]
-    assert audit.page(charlies, 2) == []
+    assert sorted(entry["object_id"] for entry in (*first, *rest)) == ["0", "1", "2"]
+    assert audit.fetch_page(charlies, 2) == []

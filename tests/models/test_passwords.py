@@ -10,10 +10,10 @@ import pytest
 
 from models import audit, credential, membership, password_reset, session, user
 from models.audit import SYSTEM, Actor
-from models.database import changed, rows, transaction, value
-from models.refusals import Conflict, NotThere
+from models.database import execute, fetch_rows, fetch_value, transaction
+from models.errors import Conflict, NotFound
 from models.user import Membership
-from waiting import eventually
+from tests.support.waiting import eventually
 
 ALICE = "alice@example.com"
 
@@ -27,13 +27,13 @@ def alice(alices: str, charlies: str) -> Membership:
     return Membership(user_id, ALICE, "Alice", alices, "owner")
 
 
-def stored_hash() -> str:
+def fetch_password_hash() -> str:
     account = user.find_account(ALICE)
     assert account is not None
     return account.password_hash
 
 
-def change(cookie: str, alice: Membership, old_hash: str) -> bool:
+def change_password(cookie: str, alice: Membership, old_hash: str) -> bool:
     actor = Actor("user", alice.user_id, alice.name)
     return user.change_password(cookie, actor, old_hash, user.hash_password("battery staple"))
 
@@ -41,26 +41,26 @@ def change(cookie: str, alice: Membership, old_hash: str) -> bool:
 def test_a_changed_password_ends_the_other_sessions_everywhere_and_is_logged(
     alice: Membership, alices: str, charlies: str
 ) -> None:
-    here, there = session.start(alice), session.start(alice)
-    elsewhere = session.start(Membership(alice.user_id, ALICE, "Alice", charlies, "viewer"))
+    current_cookie, other_cookie = session.start(alice), session.start(alice)
+    other_workspace_cookie = session.start(Membership(alice.user_id, ALICE, "Alice", charlies, "viewer"))
     link = password_reset.issue(ALICE, SYSTEM)
-    assert change(here, alice, stored_hash())
-    assert session.find(here) is not None
-    assert session.find(there) is None
-    assert session.find(elsewhere) is None
+    assert change_password(current_cookie, alice, fetch_password_hash())
+    assert session.find(current_cookie) is not None
+    assert session.find(other_cookie) is None
+    assert session.find(other_workspace_cookie) is None
     assert password_reset.find(link) is None
-    assert user.password_matches(stored_hash(), "battery staple")
+    assert user.password_matches(fetch_password_hash(), "battery staple")
     for workspace_id in (alices, charlies):
-        assert audit.page(workspace_id, 1)[0]["action"] == "user.password_changed"
+        assert audit.fetch_page(workspace_id, 1)[0]["action"] == "user.password_changed"
 
 
-def somebody_waits() -> bool:
+def has_waiting_statement() -> bool:
     """Whether a statement waits for another transaction of this database."""
-    waiting = "select exists (select from pg_locks where not granted)"
-    return bool(value(waiting))
+    query = "select exists (select from pg_locks where not granted)"
+    return bool(fetch_value(query))
 
 
-def started(member: Membership, **proof: str) -> bool:
+def can_start_session(member: Membership, **proof: str) -> bool:
     """Whether a sign-in with this proof still succeeds."""
     try:
         session.start(member, **proof)
@@ -72,65 +72,65 @@ def started(member: Membership, **proof: str) -> bool:
 def test_a_sign_in_that_runs_while_the_password_changes_starts_no_session(
     alice: Membership, as_dashboard: None
 ) -> None:
-    proven = stored_hash()
-    here, other_tab = (session.start(alice, password_hash=proven) for _ in range(2))
-    assert change(here, alice, proven)
-    assert not started(alice, password_hash=proven)
-    assert not started(alice, former=other_tab)
-    assert started(alice, former=here)
-    assert started(alice, password_hash=stored_hash())
+    password_hash = fetch_password_hash()
+    current_cookie, other_cookie = (session.start(alice, password_hash=password_hash) for _ in range(2))
+    assert change_password(current_cookie, alice, password_hash)
+    assert not can_start_session(alice, password_hash=password_hash)
+    assert not can_start_session(alice, previous_token=other_cookie)
+    assert can_start_session(alice, previous_token=current_cookie)
+    assert can_start_session(alice, password_hash=fetch_password_hash())
 
 
 def test_a_sign_in_that_runs_while_the_address_or_membership_goes_starts_no_session(
     alice: Membership, alices: str, charlies: str
 ) -> None:
-    proven, cookie = stored_hash(), session.start(alice)
-    assert not started(replace(alice, workspace_id=str(uuid.uuid4())), password_hash=proven)
+    password_hash, cookie = fetch_password_hash(), session.start(alice)
+    assert not can_start_session(replace(alice, workspace_id=str(uuid.uuid4())), password_hash=password_hash)
     with transaction():
-        changed("delete from memberships where workspace_id = %s", (charlies,))
-    assert not started(replace(alice, workspace_id=charlies), former=cookie)
+        execute("delete from memberships where workspace_id = %s", (charlies,))
+    assert not can_start_session(replace(alice, workspace_id=charlies), previous_token=cookie)
     with transaction():
-        changed("update users set email = null")
-    for proof in ({"password_hash": proven}, {"former": cookie}, {}):
-        assert not started(alice, **proof)
+        execute("update users set email = null")
+    for proof in ({"password_hash": password_hash}, {"previous_token": cookie}, {}):
+        assert not can_start_session(alice, **proof)
 
 
 def test_a_session_of_another_person_proves_nothing(alice: Membership, alices: str) -> None:
     bob = user.create("bob@example.com", "Bob", "battery staple")
     user.join(alices, bob, "viewer")
-    bobs = session.start(Membership(bob, "bob@example.com", "Bob", alices, "viewer"))
-    assert not started(alice, former=bobs)
-    assert not started(alice, former="no session")
-    assert session.find(bobs) is not None
+    bob_cookie = session.start(Membership(bob, "bob@example.com", "Bob", alices, "viewer"))
+    assert not can_start_session(alice, previous_token=bob_cookie)
+    assert not can_start_session(alice, previous_token="no session")
+    assert session.find(bob_cookie) is not None
 
 
 def test_a_browser_that_signs_in_again_keeps_one_session(alice: Membership) -> None:
     former = session.start(alice)
-    assert session.find(session.start(alice, password_hash=stored_hash(), former=former)) is not None
+    assert session.find(session.start(alice, password_hash=fetch_password_hash(), previous_token=former)) is not None
     assert session.find(former) is None
 
 
 def test_a_sign_in_waits_for_a_change_of_the_password_that_is_under_way(alice: Membership) -> None:
     """The change has ended every session already, and has not committed."""
-    proven = stored_hash()
+    password_hash = fetch_password_hash()
     with ThreadPoolExecutor(1) as threads:
         with transaction():
-            changed("update users set password_hash = 'another'")
-            changed("delete from sessions")
-            attempt = threads.submit(started, alice, password_hash=proven)
-            eventually(somebody_waits)
+            execute("update users set password_hash = 'another'")
+            execute("delete from sessions")
+            attempt = threads.submit(can_start_session, alice, password_hash=password_hash)
+            eventually(has_waiting_statement)
         assert attempt.result() is False
 
 
 def test_a_change_of_the_password_ends_a_session_that_is_about_to_start(alice: Membership) -> None:
-    proven, reset = stored_hash(), password_reset.issue(ALICE, SYSTEM)
+    password_hash, reset = fetch_password_hash(), password_reset.issue(ALICE, SYSTEM)
     opened = password_reset.find(reset)
     assert opened is not None
     with ThreadPoolExecutor(1) as threads:
         with transaction():
-            token = session.start(alice, password_hash=proven)
+            token = session.start(alice, password_hash=password_hash)
             attempt = threads.submit(password_reset.use, reset, opened, "another")
-            eventually(somebody_waits)
+            eventually(has_waiting_statement)
         assert attempt.result() is True
     assert session.find(token) is None
 
@@ -138,16 +138,16 @@ def test_a_change_of_the_password_ends_a_session_that_is_about_to_start(alice: M
 def test_an_account_without_an_address_has_no_session_however_it_came_to_be(alice: Membership) -> None:
     token = session.start(alice)
     with transaction():
-        changed("update users set email = null")
+        execute("update users set email = null")
     assert session.find(token) is None
-    assert credential.valid([session.digest(token)]) == {}
+    assert credential.find_valid([session.digest(token)]) == {}
 
 
 def test_a_password_that_was_changed_meanwhile_is_not_changed_again(alice: Membership) -> None:
-    cookie, old_hash = session.start(alice), stored_hash()
-    assert change(cookie, alice, old_hash)
-    assert not change(cookie, alice, old_hash)
-    assert not change("no session", alice, stored_hash())
+    cookie, old_hash = session.start(alice), fetch_password_hash()
+    assert change_password(cookie, alice, old_hash)
+    assert not change_password(cookie, alice, old_hash)
+    assert not change_password("no session", alice, fetch_password_hash())
 
 
 def test_a_name_is_changed_by_a_session_alone(alice: Membership) -> None:
@@ -169,9 +169,9 @@ def test_a_reset_link_sets_the_password_once_and_ends_all_sessions(
     assert password_reset.use(link, reset, user.hash_password("battery staple"))
     assert not password_reset.use(link, reset, user.hash_password("another one"))
     assert session.find(cookie) is None
-    assert user.password_matches(stored_hash(), "battery staple")
+    assert user.password_matches(fetch_password_hash(), "battery staple")
     for workspace_id in (alices, charlies):
-        actions = [each["action"] for each in audit.page(workspace_id, 2)]
+        actions = [entry["action"] for entry in audit.fetch_page(workspace_id, 2)]
         assert actions == ["user.password_reset", "user.reset_issued"]
 
 
@@ -180,8 +180,8 @@ def test_a_reset_link_is_stored_hashed_and_a_newer_one_replaces_it(alice: Member
     assert password_reset.find(first) is None
     assert password_reset.find(second) is not None
     with transaction():
-        assert second not in str(rows("select * from password_resets"))
-    with pytest.raises(NotThere):
+        assert second not in str(fetch_rows("select * from password_resets"))
+    with pytest.raises(NotFound):
         password_reset.issue("nobody@example.com", SYSTEM)
 
 
@@ -189,17 +189,17 @@ def test_a_reset_link_is_dead_after_its_time_and_for_an_account_without_an_addre
     link = password_reset.issue(ALICE, SYSTEM)
     reset = password_reset.find(link)
     assert reset is not None
-    for change_of in ("password_resets set expires_at = beckon_now()", "users set email = null"):
+    for assignment in ("password_resets set expires_at = beckon_now()", "users set email = null"):
         with transaction():
-            rows(f"update {change_of} returning 1")
+            fetch_rows(f"update {assignment} returning 1")
         assert password_reset.find(link) is None
         assert not password_reset.use(link, reset, "hash")
         with transaction():
-            rows("update password_resets set expires_at = beckon_now() + interval '1 hour' returning 1")
+            fetch_rows("update password_resets set expires_at = beckon_now() + interval '1 hour' returning 1")
 
 
 def test_a_session_lists_the_workspaces_of_its_person_alone(alice: Membership, alices: str, charlies: str) -> None:
     cookie = session.start(alice)
-    listed = {each["id"]: each["role"] for each in membership.of_session(cookie)}
+    listed = {row["id"]: row["role"] for row in membership.list_workspaces_for_session(cookie)}
     assert listed == {alices: "owner", charlies: "viewer"}
-    assert membership.of_session("no session") == []
+    assert membership.list_workspaces_for_session("no session") == []

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-from models import contact_matching, database, limits, retention, trigger, verification, workspace
-from models.database import WritesRefused, acting_as, changed, value
+from models import contact_matching, database, trigger, workspace
+from models.checks import retention, verification
+from models.checks.invariants import INVARIANTS
+from models.database import ReadOnlyServer, acting_as, execute, fetch_value
+from models.engine import limits
+from models.engine.group_commit import GroupCommit
+from models.engine.progress import STATE, CountRun, Progress
 from models.ids import new_id
-from models.invariants import INVARIANTS
-from models.ledger import Ledger
-from models.progress import STATE, CountRun, Progress
 from models.trigger import NewExecution, NewTrigger
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'
 
 
-def broken(workspace_id: str | None = None) -> set[str]:
-    return {one.name for one in verification.verify(workspace_id) if not one.holds}
+def list_broken_invariants(workspace_id: str | None = None) -> set[str]:
+    return {finding.name for finding in verification.verify(workspace_id) if not finding.holds}
 
 
 class World:
@@ -31,65 +33,67 @@ class World:
         self.trigger_id, self.execution_id, self.message_id = new_id(), new_id(), new_id()
         self.test = test
         with acting_as(workspace_id):
-            changed(
+            execute(
                 "insert into automations (id, workspace_id, name, type, version, version_id, trigger_type) "
                 "values (%s, %s, 'Welcome', 'workflow', 1, %s, 'contact.created')",
                 (self.automation_id, workspace_id, self.version_id),
             )
-            changed(
+            execute(
                 "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
                 "values (%s, %s, %s, 1, %s, 'Alice')",
                 (self.version_id, workspace_id, self.automation_id, DEFINITION),
             )
-            bob = contact_matching.match(workspace_id, [(None, {"email": f"{new_id()}@example.com"})])[0]
+            bob = contact_matching.match_or_create(workspace_id, [(None, {"email": f"{new_id()}@example.com"})])[0]
             assert isinstance(bob, dict)
             self.contact_id = bob["id"]
-            trigger.take_keys(workspace_id, {"key-1": (b"hash", self.trigger_id)})
-            answer = {
+            trigger.reserve_keys(workspace_id, {"key-1": (b"hash", self.trigger_id)})
+            response = {
                 "contactId": self.contact_id,
                 "executions": [{"executionId": self.execution_id, "automationId": self.automation_id}],
             }
-            made = NewTrigger(self.trigger_id, "contact.created", "api", self.contact_id, {}, test, "key-1", answer)
-            started = NewExecution(
+            new_trigger = NewTrigger(
+                self.trigger_id, "contact.created", "api", self.contact_id, {}, test, "key-1", response
+            )
+            new_execution = NewExecution(
                 self.execution_id, self.automation_id, self.version_id, 1, self.trigger_id, self.contact_id, test,
                 "sending",
             )  # fmt: skip
-            trigger.insert(workspace_id, [made], [started])
+            trigger.insert(workspace_id, [new_trigger], [new_execution])
 
     def finish(self) -> None:
         """Claim it, reserve a place, send, complete: what a worker would record."""
         if not self.test:
-            today = value("select beckon_now()::date")
+            today = fetch_value("select beckon_now()::date")
             limits.reserve(self.execution_id, 0, self.workspace_id, self.automation_id, self.contact_id, today, 1, None)
-        ledger = Ledger("worker", 30)
+        group_commit = GroupCommit("worker", 30)
         try:
-            claimed = ledger.claim(self.execution_id)
-            assert claimed is not None
-            assert ledger.record(self._progress(claimed))
+            row = group_commit.claim(self.execution_id)
+            assert row is not None
+            assert group_commit.record(self._build_progress(row))
         finally:
-            ledger.close()
+            group_commit.close()
 
-    def _progress(self, claimed: dict[str, Any]) -> Progress:
-        at = claimed["claimed_at"]
-        way = ["checking", "eligible", "ready_to_send", "sending", "sent", "completed"]
-        state = {name: claimed[name] for name in STATE}
-        counted = None if self.test else CountRun(new_id(), "main_dm", at)
-        state.update(run_kind=counted and counted.kind)
+    def _build_progress(self, row: dict[str, Any]) -> Progress:
+        at = row["claimed_at"]
+        stages = ["checking", "eligible", "ready_to_send", "sending", "sent", "completed"]
+        state = {name: row[name] for name in STATE}
+        run = None if self.test else CountRun(new_id(), "main_dm", at)
+        state.update(run_kind=run and run.kind)
         state.update(status="succeeded", stage="completed", stage_since=at, finished_at=at, due_at=None)
-        whole = {"execution_id": self.execution_id, "step_id": "hello", "round": 0}
+        step_key = {"execution_id": self.execution_id, "step_id": "hello", "round": 0}
         return Progress(
             self.execution_id,
-            claimed["fence"],
+            row["fence"],
             state,
-            run=counted,
+            run=run,
             stages=[
                 {"execution_id": self.execution_id, "from_stage": a, "from_ms": 0, "stage": b, "entered_at": at}
-                for a, b in itertools.pairwise(way)
+                for a, b in itertools.pairwise(stages)
             ],
-            steps=[{**whole, "action": "send_email", "status": "succeeded", "attempts": 1, "failures": []}],
+            steps=[{**step_key, "action": "send_email", "status": "succeeded", "attempts": 1, "failures": []}],
             messages=[
                 {
-                    **whole, "id": self.message_id, "key": f"{self.execution_id}:hello:0", "channel": "email",
+                    **step_key, "id": self.message_id, "key": f"{self.execution_id}:hello:0", "channel": "email",
                     "automation_id": self.automation_id, "contact_id": self.contact_id, "provider": "mailgun",
                     "sandbox": True, "test": self.test, "to_address": "bob@example.com", "body": "Hi", "look_ups": 0,
                     "format": "text", "status": "sent", "provider_message_id": "1@mailgun", "resends": 0,
@@ -98,30 +102,30 @@ class World:
             ],
         )  # fmt: skip
 
-    def __call__(self, sql: str, **more: Any) -> None:
+    def __call__(self, sql: str, **overrides: Any) -> None:
         """Change something by hand; `%(e)s` is the execution, `%(a)s` the automation and so on."""
-        told = {
+        parameters = {
             "e": self.execution_id, "a": self.automation_id, "t": self.trigger_id, "m": self.message_id,
-            "w": self.workspace_id, "new": new_id(), **more,
+            "w": self.workspace_id, "new": new_id(), **overrides,
         }  # fmt: skip
-        assert changed(sql, told) > 0, sql
+        assert execute(sql, parameters) > 0, sql
 
 
 @pytest.fixture
-def begun(alices: str) -> World:
+def accepted_world(alices: str) -> World:
     """A trigger that was just accepted."""
     return World(alices)
 
 
 @pytest.fixture
-def done(begun: World) -> World:
+def completed_world(accepted_world: World) -> World:
     """The same, sent and completed."""
-    begun.finish()
-    return begun
+    accepted_world.finish()
+    return accepted_world
 
 
 @pytest.fixture
-def tested(alices: str) -> World:
+def completed_test_world(alices: str) -> World:
     """A test execution that was sent and completed."""
     world = World(alices, test=True)
     world.finish()
@@ -129,18 +133,18 @@ def tested(alices: str) -> World:
 
 
 def test_an_empty_database_breaks_nothing(as_service):
-    assert broken() == set()
+    assert list_broken_invariants() == set()
 
 
-def test_what_was_just_accepted_breaks_nothing(begun):
-    assert broken() == set()
+def test_what_was_just_accepted_breaks_nothing(accepted_world):
+    assert list_broken_invariants() == set()
 
 
-def test_what_was_sent_and_completed_breaks_nothing(done, tested):
-    assert broken() == set()
+def test_what_was_sent_and_completed_breaks_nothing(completed_world, completed_test_world):
+    assert list_broken_invariants() == set()
 
 
-LATE = "beckon_now() - interval '61 seconds'"
+OVERDUE = "beckon_now() - interval '61 seconds'"
 
 ANOTHER_RUN = (
     "insert into automation_runs select %(new)s, workspace_id, automation_id, contact_id, {execution}, kind, "
@@ -148,7 +152,7 @@ ANOTHER_RUN = (
 )
 
 #: By hand, to a finished execution: what breaks, and how.
-BREAKS: list[tuple[str, str]] = [
+VIOLATIONS: list[tuple[str, str]] = [
     ("status_and_stage", "update executions set stage = 'sent' where id = %(e)s"),
     (
         "allowed_moves",
@@ -197,36 +201,36 @@ BREAKS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "by_hand"), BREAKS, ids=lambda text: text[:60])
-def test_what_is_broken_by_hand_is_reported(done, name, by_hand):
-    done(by_hand)
-    assert name in broken()
+@pytest.mark.parametrize(("name", "by_hand"), VIOLATIONS, ids=lambda text: text[:60])
+def test_what_is_broken_by_hand_is_reported(completed_world, name, by_hand):
+    completed_world(by_hand)
+    assert name in list_broken_invariants()
 
 
-def test_a_dead_worker_that_nobody_took_over_from_is_reported(begun):
-    begun(
+def test_a_dead_worker_that_nobody_took_over_from_is_reported(accepted_world):
+    accepted_world(
         "update executions set status = 'running', stage = 'checking', due_at = null, "
-        f"lease_until = {LATE} where id = %(e)s"
+        f"lease_until = {OVERDUE} where id = %(e)s"
     )
-    assert "leases_are_kept" in broken()
+    assert "leases_are_kept" in list_broken_invariants()
 
 
-def test_what_is_due_and_nobody_takes_is_reported(begun):
-    begun(f"update executions set due_at = {LATE} where id = %(e)s")
-    assert broken() == {"due_work_is_taken"}
+def test_what_is_due_and_nobody_takes_is_reported(accepted_world):
+    accepted_world(f"update executions set due_at = {OVERDUE} where id = %(e)s")
+    assert list_broken_invariants() == {"due_work_is_taken"}
 
 
 @pytest.mark.parametrize("waiting_for", ["pause", "review", "event"])
-def test_a_wait_that_nothing_can_end_is_reported(begun, waiting_for):
-    begun("update executions set status = 'waiting', waiting_for = %(why)s, due_at = null where id = %(e)s",
+def test_a_wait_that_nothing_can_end_is_reported(accepted_world, waiting_for):
+    accepted_world("update executions set status = 'waiting', waiting_for = %(why)s, due_at = null where id = %(e)s",
           why=waiting_for)  # fmt: skip
-    assert "waits_can_end" in broken()
+    assert "waits_can_end" in list_broken_invariants()
 
 
-def test_a_wait_for_a_pause_that_holds_is_no_violation(begun):
-    begun("update executions set status = 'waiting', waiting_for = 'pause', due_at = null where id = %(e)s")
-    begun("update automations set paused_at = beckon_now() where id = %(a)s")
-    assert broken() == set()
+def test_a_wait_for_a_pause_that_holds_is_no_violation(accepted_world):
+    accepted_world("update executions set status = 'waiting', waiting_for = 'pause', due_at = null where id = %(e)s")
+    accepted_world("update automations set paused_at = beckon_now() where id = %(a)s")
+    assert list_broken_invariants() == set()
 
 
 @pytest.mark.parametrize(
@@ -237,80 +241,82 @@ def test_a_wait_for_a_pause_that_holds_is_no_violation(begun):
         "update stage_history set test = false where execution_id = %(e)s",
     ],
 )
-def test_a_test_that_got_outside_is_reported(tested, by_hand):
-    tested(by_hand)
-    assert broken() == {"tests_stay_inside"}
+def test_a_test_that_got_outside_is_reported(completed_test_world, by_hand):
+    completed_test_world(by_hand)
+    assert list_broken_invariants() == {"tests_stay_inside"}
 
 
 @pytest.mark.parametrize("table", ["steps", "messages", "stage_history"])
-def test_a_row_in_another_workspace_is_reported(done, charlies, table):
-    done(f"update {table} set workspace_id = %(c)s where execution_id = %(e)s", c=charlies)
-    assert broken() == {"tenants_are_apart"}
+def test_a_row_in_another_workspace_is_reported(completed_world, charlies, table):
+    completed_world(f"update {table} set workspace_id = %(c)s where execution_id = %(e)s", c=charlies)
+    assert list_broken_invariants() == {"tenants_are_apart"}
 
 
-def test_another_workspace_s_contact_is_reported(done, charlies):
-    done("update contacts set workspace_id = %(c)s where workspace_id = %(w)s", c=charlies)
-    assert broken() == {"tenants_are_apart"}
+def test_another_workspace_s_contact_is_reported(completed_world, charlies):
+    completed_world("update contacts set workspace_id = %(c)s where workspace_id = %(w)s", c=charlies)
+    assert list_broken_invariants() == {"tenants_are_apart"}
 
 
-def test_a_message_that_an_operator_marked_as_sent_needs_no_provider_s_id(done):
-    done("update messages set provider_message_id = null where id = %(m)s")
-    done("update steps set output = '{\"resolved\": true}' where execution_id = %(e)s")
-    assert broken() == set()
+def test_a_message_that_an_operator_marked_as_sent_needs_no_provider_s_id(completed_world):
+    completed_world("update messages set provider_message_id = null where id = %(m)s")
+    completed_world("update steps set output = '{\"resolved\": true}' where execution_id = %(e)s")
+    assert list_broken_invariants() == set()
 
 
-def test_what_retention_removed_is_no_violation(done):
-    done("update executions set finished_at = finished_at - interval '100 days', "
+def test_what_retention_removed_is_no_violation(completed_world):
+    completed_world("update executions set finished_at = finished_at - interval '100 days', "
          "created_at = created_at - interval '100 days' where id = %(e)s")  # fmt: skip
-    done("update triggers set created_at = created_at - interval '100 days' where id = %(t)s")
-    done("update idempotency_keys set created_at = created_at - interval '100 days' where workspace_id = %(w)s")
+    completed_world("update triggers set created_at = created_at - interval '100 days' where id = %(t)s")
+    completed_world(
+        "update idempotency_keys set created_at = created_at - interval '100 days' where workspace_id = %(w)s"
+    )
     assert retention.run_once()["executions"] == 1
-    assert broken() == set()
+    assert list_broken_invariants() == set()
 
 
-def test_a_violation_is_counted_and_named(done):
-    done("update executions set stage = 'sent' where id = %(e)s")
-    found = next(one for one in verification.verify() if one.name == "status_and_stage")
-    assert (found.violations, found.examples) == (1, [done.execution_id])
+def test_a_violation_is_counted_and_named(completed_world):
+    completed_world("update executions set stage = 'sent' where id = %(e)s")
+    finding = next(finding for finding in verification.verify() if finding.name == "status_and_stage")
+    assert (finding.violations, finding.examples) == (1, [completed_world.execution_id])
 
 
 def test_of_many_violations_all_are_counted_and_ten_are_named(alices):
     for _ in range(12):
         with acting_as(alices):
-            changed(
+            execute(
                 "insert into automations (id, workspace_id, name, type, failed) values (%s, %s, 'x', 'workflow', 1)",
                 (new_id(), alices),
             )
-    found = next(one for one in verification.verify() if one.name == "counters")
-    assert (found.violations, len(found.examples)) == (12, 10)
+    finding = next(finding for finding in verification.verify() if finding.name == "counters")
+    assert (finding.violations, len(finding.examples)) == (12, 10)
 
 
-def test_one_workspace_can_be_asked_about_alone(done, charlies):
-    done("update executions set stage = 'sent' where id = %(e)s")
-    assert broken(charlies) == set()
-    assert "status_and_stage" in broken(workspace.by_slug("alice")["id"])
+def test_one_workspace_can_be_asked_about_alone(completed_world, charlies):
+    completed_world("update executions set stage = 'sent' where id = %(e)s")
+    assert list_broken_invariants(charlies) == set()
+    assert "status_and_stage" in list_broken_invariants(workspace.find_by_slug("alice")["id"])
 
 
-def test_the_whole_is_one_moment(done):
+def test_the_whole_is_one_moment(completed_world):
     findings = verification.verify()
     next(findings)
-    other = database.lone_connection()
+    other = database.open_dedicated_connection()
     with other.cursor() as cursor:
         cursor.execute("update automations set succeeded = 99")
     other.commit()
     other.close()
-    assert {one.name for one in findings if not one.holds} == set()
-    assert broken() == {"counters"}
+    assert {finding.name for finding in findings if not finding.holds} == set()
+    assert list_broken_invariants() == {"counters"}
 
 
 def test_every_invariant_was_broken_by_a_test_above():
     elsewhere = {"leases_are_kept", "due_work_is_taken", "waits_can_end", "tests_stay_inside", "tenants_are_apart"}
-    assert {name for name, _ in BREAKS} | elsewhere == {one.name for one in INVARIANTS}
+    assert {name for name, _ in VIOLATIONS} | elsewhere == {invariant.name for invariant in INVARIANTS}
 
 
-def test_nothing_can_be_changed_while_it_is_verified(done):
+def test_nothing_can_be_changed_while_it_is_verified(completed_world):
     findings = verification.verify()
     next(findings)
-    with pytest.raises(WritesRefused, match="read-only"):
-        done("update executions set stage = 'sent' where id = %(e)s")
+    with pytest.raises(ReadOnlyServer, match="read-only"):
+        completed_world("update executions set stage = 'sent' where id = %(e)s")
     findings.close()

@@ -14,30 +14,30 @@ from typing import Any
 
 import pytest
 
-from providers import tries
-from sandbox.server import Running, running
+from providers import retries
+from sandbox.server import RunningSandbox, run_sandbox
 
 SPECS = Path(os.environ.get("TEST_SPECS") or Path(__file__).parents[3] / "shared" / "specs")
 
 
 @pytest.fixture(scope="session")
-def _one_sandbox() -> Iterator[Running]:
-    with running() as sandbox:
+def _shared_sandbox() -> Iterator[RunningSandbox]:
+    with run_sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(_one_sandbox: Running) -> Running:
+def sandbox(_shared_sandbox: RunningSandbox) -> RunningSandbox:
     """An empty sandbox."""
-    _one_sandbox.clear()
-    return _one_sandbox
+    _shared_sandbox.clear()
+    return _shared_sandbox
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are a hundredth of the real ones."""
-    monkeypatch.setattr(tries, "FIRST_PAUSE_SECONDS", 0.002)
-    monkeypatch.setattr(tries, "PAUSE_JITTER_SECONDS", 0.003)
+    monkeypatch.setattr(retries, "FIRST_BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(retries, "BACKOFF_JITTER_SECONDS", 0.003)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def sample(specs: Path) -> Any:
 
 
 @dataclass
-class Scripted:
+class ScriptedServer:
     """A server that does to each connection, in turn, what its script says; the requests that it read are kept."""
 
     url: str = ""
@@ -81,19 +81,19 @@ class Scripted:
         return self.requests[-1]
 
 
-Script = Callable[[Scripted, socket.socket], None]
+Script = Callable[[ScriptedServer, socket.socket], None]
 
 
 @pytest.fixture
-def scripted() -> Iterator[Callable[..., Scripted]]:
+def scripted_server() -> Iterator[Callable[..., ScriptedServer]]:
     """Start a server with one script for each connection that it will get."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(*scripts: Script) -> Scripted:
+    def start(*scripts: Script) -> ScriptedServer:
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        server = Scripted(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = ScriptedServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
         def run() -> None:
             for script in scripts:

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from providers import answers, gemini, sandbox_account
+from providers import build_sandbox_account, gemini, responses
 from providers.base import Account
-from providers.writing import Prompt, Written
+from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -21,35 +21,35 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("gemini", "https://example.com/v1beta", {"GEMINI_API_KEY": "hushhush-0123456789"})
 PROMPT = Prompt("gemini-2.5-flash", "Write to Ada about pricing.", "You write one short message.", 256, 0.7)
 
 
-def generate(sandbox: Running, prompt: Prompt = PROMPT) -> Written:
-    return gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
+def generate(sandbox: RunningSandbox, prompt: Prompt = PROMPT) -> GeneratedText:
+    return gemini.generate(build_sandbox_account("gemini", sandbox.url), prompt)
 
 
-def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
-    found = generate(sandbox)
+def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> None:
+    generated = generate(sandbox)
 
-    assert found.text.startswith("Hi Ada, ")
-    assert "about pricing" in found.text
-    assert (found.model, found.finish_reason) == ("gemini-2.5-flash", "STOP")
-    assert found.input_tokens > 0
-    assert found.output_tokens > 0
-    kept = sandbox.messages("gemini", "gemini-2.5-flash")[0]
+    assert generated.text.startswith("Hi Ada, ")
+    assert "about pricing" in generated.text
+    assert (generated.model, generated.finish_reason) == ("gemini-2.5-flash", "STOP")
+    assert generated.input_tokens > 0
+    assert generated.output_tokens > 0
+    kept = sandbox.list_messages("gemini", "gemini-2.5-flash")[0]
     assert kept["headers"]["x-goog-api-key"] == "***"
     assert "key=" not in kept["path"]
 
 
-def test_the_sandbox_writes_the_same_for_the_same_prompt(sandbox: Running) -> None:
+def test_the_sandbox_writes_the_same_for_the_same_prompt(sandbox: RunningSandbox) -> None:
     assert generate(sandbox).text == generate(sandbox).text
 
 
-def refused(status: int, body: Any) -> ExecutionError:
-    return gemini.refusal(ACCOUNT, answers.Answer(status, {}, json.dumps(body).encode()))
+def classify(status: int, body: Any) -> ExecutionError:
+    return gemini.classify_error(ACCOUNT, responses.Response(status, {}, json.dumps(body).encode()))
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_every_refusal_has_its_meaning(status: int, name: str, expected: type[Ex
         expected = InvalidRequest
     body = {"error": {"code": status, "message": "no", "status": name}} if wrap else ["unexpected"]
 
-    assert type(refused(status, body)) is expected
+    assert type(classify(status, body)) is expected
 
 
 def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
-    assert isinstance(refused(400, sample("gemini/error_400_api_key.json")), ConfigurationError)
-    assert isinstance(refused(503, sample("gemini/error_503.json")), ProviderUnavailable)
-    assert refused(429, sample("gemini/error_429.json")).retry_after == 53
+    assert isinstance(classify(400, sample("gemini/error_400_api_key.json")), ConfigurationError)
+    assert isinstance(classify(503, sample("gemini/error_503.json")), ProviderUnavailable)
+    assert classify(429, sample("gemini/error_429.json")).retry_after == 53
 
 
 @pytest.mark.parametrize("more", [[], [{"retryDelay": "53s"}]])
 def test_a_used_up_day_is_not_asked_again_until_it_is_over(more: list[dict[str, str]]) -> None:
     violations = [{"quotaId": "GenerateContentInputTokens"}, {"quotaId": "GenerateRequestsPerDayPerProject-FreeTier"}]
-    error = refused(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [*more, {"violations": violations}]}})
+    error = classify(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [*more, {"violations": violations}]}})
 
     over = datetime.now(ZoneInfo("America/Los_Angeles")) + timedelta(seconds=error.retry_after or 0)
     assert over.replace(microsecond=0).strftime("%H:%M") in ("00:00", "23:59")
@@ -96,11 +96,11 @@ def test_a_used_up_day_is_not_asked_again_until_it_is_over(more: list[dict[str, 
     ("now", "hours"), [("2026-05-04T20:00", 4), ("2026-03-08T00:30", 22.5), ("2026-11-01T00:30", 24.5)]
 )
 def test_a_day_of_quota_ends_at_midnight_also_where_the_clock_is_changed(now: str, hours: float) -> None:
-    assert gemini._until_midnight(datetime.fromisoformat(now).replace(tzinfo=gemini.QUOTA_ZONE)) == hours * 3600
+    assert gemini._seconds_until_midnight(datetime.fromisoformat(now).replace(tzinfo=gemini.QUOTA_ZONE)) == hours * 3600
 
 
 def test_a_refusal_does_not_repeat_the_key() -> None:
-    error = refused(400, {"error": {"message": "bad key hushhush-0123456789", "status": "INVALID_ARGUMENT"}})
+    error = classify(400, {"error": {"message": "bad key hushhush-0123456789", "status": "INVALID_ARGUMENT"}})
     assert "hushhush" not in error.message
 
 
@@ -108,16 +108,16 @@ def test_a_text_is_read_without_thoughts(sample: Callable[[str], Any]) -> None:
     body = sample("gemini/response_200_stop.json")
     body["candidates"][0]["content"]["parts"].insert(0, {"text": "let me think", "thought": True})
 
-    found = gemini.read_answer(body, "asked-model")
+    generated = gemini.parse_response(body, "asked-model")
 
-    assert found.text == "Hi John, following up on your question about pricing."
-    assert (found.input_tokens, found.output_tokens, found.model) == (18, 12, "gemini-2.5-flash")
+    assert generated.text == "Hi John, following up on your question about pricing."
+    assert (generated.input_tokens, generated.output_tokens, generated.model) == (18, 12, "gemini-2.5-flash")
 
 
 @pytest.mark.parametrize("name", ["prompt_blocked", "candidate_safety"])
 def test_a_blocked_prompt_or_answer_is_blocked(sample: Callable[[str], Any], name: str) -> None:
     with pytest.raises(Blocked, match="SAFETY"):
-        gemini.read_answer(sample(f"gemini/response_200_{name}.json"), "m")
+        gemini.parse_response(sample(f"gemini/response_200_{name}.json"), "m")
 
 
 @pytest.mark.parametrize(
@@ -125,29 +125,29 @@ def test_a_blocked_prompt_or_answer_is_blocked(sample: Callable[[str], Any], nam
 )
 def test_a_reason_that_asking_again_would_not_change_is_blocked(reason: str) -> None:
     with pytest.raises(Blocked):
-        gemini.read_answer({"candidates": [{"finishReason": reason}]}, "m")
+        gemini.parse_response({"candidates": [{"finishReason": reason}]}, "m")
 
 
 def test_an_unknown_reason_is_worth_asking_again() -> None:
     with pytest.raises(ProviderUnavailable):
-        gemini.read_answer({"candidates": [{"finishReason": "FINISH_REASON_UNSPECIFIED"}]}, "m")
+        gemini.parse_response({"candidates": [{"finishReason": "FINISH_REASON_UNSPECIFIED"}]}, "m")
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
 def test_an_answer_that_broke_off_is_asked_for_once_more(
-    scripted: Callable[..., Any], sample: Callable[[str], Any], reason: str
+    scripted_server: Callable[..., Any], sample: Callable[[str], Any], reason: str
 ) -> None:
     broken = {"candidates": [{"finishReason": reason}]}
-    server = scripted(answering(broken), answering(sample("gemini/response_200_stop.json")))
+    server = scripted_server(respond_with(broken), respond_with(sample("gemini/response_200_stop.json")))
 
-    assert gemini.generate(account_at(server), PROMPT).finish_reason == "STOP"
+    assert gemini.generate(build_account(server), PROMPT).finish_reason == "STOP"
 
 
-def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted: Callable[..., Any]) -> None:
-    server = scripted(*[answering({"candidates": [{"finishReason": "OTHER"}]})] * 3)
+def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(*[respond_with({"candidates": [{"finishReason": "OTHER"}]})] * 3)
 
     with pytest.raises(InvalidRequest, match=r"broke off twice \(OTHER\)"):
-        gemini.generate(account_at(server), PROMPT)
+        gemini.generate(build_account(server), PROMPT)
 
     assert len(server.requests) == 2
 
@@ -157,43 +157,43 @@ def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted: Callab
 )
 def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable, match="documented form"):
-        gemini.read_answer(body, "m")
+        gemini.parse_response(body, "m")
 
 
 def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(
-    scripted: Callable[..., Any], sample: Callable[[str], Any]
+    scripted_server: Callable[..., Any], sample: Callable[[str], Any]
 ) -> None:
     cut, whole = (sample(f"gemini/response_200_{name}.json") for name in ("max_tokens_empty", "stop"))
-    server = scripted(answering(cut), answering(whole))
+    server = scripted_server(respond_with(cut), respond_with(whole))
 
-    found = gemini.generate(account_at(server), PROMPT)
+    generated = gemini.generate(build_account(server), PROMPT)
 
-    assert found.finish_reason == "STOP"
+    assert generated.finish_reason == "STOP"
     budgets = [json.loads(request.partition(b"\r\n\r\n")[2])["generationConfig"] for request in server.requests]
     assert [budget["maxOutputTokens"] for budget in budgets] == [256, 1024]
 
 
 def test_tokens_that_are_used_up_again_are_the_operators_to_raise(
-    scripted: Callable[..., Any], sample: Callable[[str], Any]
+    scripted_server: Callable[..., Any], sample: Callable[[str], Any]
 ) -> None:
     cut = sample("gemini/response_200_max_tokens_empty.json")
-    server = scripted(answering(cut), answering(cut))
+    server = scripted_server(respond_with(cut), respond_with(cut))
     with pytest.raises(InvalidRequest, match="Raise max_tokens"):
-        gemini.generate(account_at(server), PROMPT)
+        gemini.generate(build_account(server), PROMPT)
 
 
 @pytest.mark.parametrize("parts", [[], [{"text": "  \n"}], [{"text": 5}], [7], None])
-def test_an_empty_text_is_invalid(scripted: Callable[..., Any], parts: Any) -> None:
-    server = scripted(answering({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
+def test_an_empty_text_is_invalid(scripted_server: Callable[..., Any], parts: Any) -> None:
+    server = scripted_server(respond_with({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
     with pytest.raises(InvalidRequest, match="without a text"):
-        gemini.generate(account_at(server), PROMPT)
+        gemini.generate(build_account(server), PROMPT)
 
 
-def account_at(server: Any) -> Account:
+def build_account(server: Any) -> Account:
     return Account("gemini", f"{server.url}/v1beta", {"GEMINI_API_KEY": "hushhush-0123456789"})
 
 
-def answering(body: Any) -> Callable[[Any, Any], None]:
+def respond_with(body: Any) -> Callable[[Any, Any], None]:
     raw = json.dumps(body).encode()
 
     def script(server: Any, sock: Any) -> None:

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from providers import answers, mailgun, sandbox_account
-from providers.base import Account, Outgoing
+from providers import build_sandbox_account, mailgun, responses
+from providers.base import Account, OutgoingMessage
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, NetworkError, RateLimited, UnknownOutcome
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("mailgun", "https://api.mailgun.net", {"MAILGUN_API_KEY": "key-123456", "MAILGUN_DOMAIN": "ex.com"})
 KEY = "test-signing-key-not-a-secret"
-EMAIL = Outgoing(key="exec-1/hello/0", to="ada@example.com", body="Hello", subject="Hi")
+EMAIL = OutgoingMessage(key="exec-1/hello/0", to="ada@example.com", body="Hello", subject="Hi")
 
 
-def refused(status: int, said: str) -> ExecutionError:
+def classify(status: int, said: str) -> ExecutionError:
     body = json.dumps({"message": said}).encode()
-    return mailgun.refusal(ACCOUNT, answers.Answer(status, {}, body), effect=True)
+    return mailgun.classify_error(ACCOUNT, responses.Response(status, {}, body), effect=True)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def refused(status: int, said: str) -> ExecutionError:
     ],
 )
 def test_every_refusal_has_its_meaning(status: int, said: str, expected: type[ExecutionError]) -> None:
-    error = refused(status, said)
+    error = classify(status, said)
 
     assert type(error) is expected
     assert error.provider_code == str(status)
 
 
 def test_a_refused_key_is_plain_text_and_names_key_and_region() -> None:
-    error = mailgun.refusal(ACCOUNT, answers.Answer(401, {}, b"Forbidden"), effect=True)
+    error = mailgun.classify_error(ACCOUNT, responses.Response(401, {}, b"Forbidden"), effect=True)
 
     assert isinstance(error, ConfigurationError)
     assert "MAILGUN_API_KEY" in error.message
@@ -67,81 +67,83 @@ def test_a_refused_key_is_plain_text_and_names_key_and_region() -> None:
 
 
 def test_an_unknown_domain_is_asked_again_after_a_minute() -> None:
-    assert refused(404, "Domain not found: ex.com").retry_after == 60
+    assert classify(404, "Domain not found: ex.com").retry_after == 60
 
 
 def test_a_rate_limit_says_for_how_long_in_seconds_or_until_when() -> None:
     until = datetime.now(UTC) + timedelta(minutes=10)
     said = f"Domain ex.com is not allowed to send: limit exceeded, try again after {until:%a, %d %b %Y %H:%M:%S} UTC"
 
-    assert refused(429, "account-requests-per-sec limit exceeded, try again after 120 seconds").retry_after == 120
-    assert refused(429, said).retry_after == pytest.approx(600, abs=5)
-    assert refused(429, "limit exceeded").retry_after is None
+    assert classify(429, "account-requests-per-sec limit exceeded, try again after 120 seconds").retry_after == 120
+    assert classify(429, said).retry_after == pytest.approx(600, abs=5)
+    assert classify(429, "limit exceeded").retry_after is None
 
 
 def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
     bad_to = json.dumps(sample("mailgun/send_400_bad_to.json")).encode()
     limited = json.dumps(sample("mailgun/send_429.json")).encode()
 
-    assert isinstance(mailgun.refusal(ACCOUNT, answers.Answer(400, {}, bad_to), effect=True), InvalidRequest)
-    assert mailgun.refusal(ACCOUNT, answers.Answer(429, {}, limited), effect=True).retry_after == 0
+    assert isinstance(mailgun.classify_error(ACCOUNT, responses.Response(400, {}, bad_to), effect=True), InvalidRequest)
+    assert mailgun.classify_error(ACCOUNT, responses.Response(429, {}, limited), effect=True).retry_after == 0
 
 
-def test_a_message_that_was_accepted_but_not_answered_is_found_by_our_key(sandbox: Running) -> None:
-    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
-    sandbox.fault("mailgun", "reset_after")
+def test_a_message_that_was_accepted_but_not_answered_is_found_by_our_key(sandbox: RunningSandbox) -> None:
+    account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+    sandbox.add_fault("mailgun", "reset_after")
     with pytest.raises(UnknownOutcome):
         mailgun.PROVIDER.send(account, EMAIL)
 
-    receipt = mailgun.PROVIDER.look_up(account, EMAIL.key, began)
+    receipt = mailgun.PROVIDER.find_receipt(account, EMAIL.key, began)
 
     assert receipt is not None
-    assert receipt.provider_message_id == sandbox.messages("mailgun")[0]["id"].strip("<>")
+    assert receipt.provider_message_id == sandbox.list_messages("mailgun")[0]["id"].strip("<>")
 
 
-def test_among_thousands_of_others_it_is_found_by_the_address_it_went_to(sandbox: Running) -> None:
-    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+def test_among_thousands_of_others_it_is_found_by_the_address_it_went_to(sandbox: RunningSandbox) -> None:
+    account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     mailgun.PROVIDER.send(account, EMAIL)
-    (taken,) = sandbox.sandbox.memory.messages
-    others = [replace(taken, to="somebody@else.example", key=None, body={}) for _ in range(300 * mailgun.MOST_PAGES)]
-    sandbox.sandbox.memory.messages.extendleft(others)
+    (message,) = sandbox.sandbox.store.messages
+    others = [replace(message, to="somebody@else.example", key=None, body={}) for _ in range(300 * mailgun.MAX_PAGES)]
+    sandbox.sandbox.store.messages.extendleft(others)
 
-    assert mailgun.PROVIDER.look_up(account, EMAIL.key, began, EMAIL.to) is not None
+    assert mailgun.PROVIDER.find_receipt(account, EMAIL.key, began, EMAIL.to) is not None
 
 
-def test_a_message_that_never_arrived_is_not_found(sandbox: Running) -> None:
-    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+def test_a_message_that_never_arrived_is_not_found(sandbox: RunningSandbox) -> None:
+    account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     mailgun.PROVIDER.send(account, EMAIL)
 
-    assert mailgun.PROVIDER.look_up(account, "exec-2/hello/0", began) is None
+    assert mailgun.PROVIDER.find_receipt(account, "exec-2/hello/0", began) is None
 
 
-def test_a_look_up_reads_on_to_the_next_pages(sandbox: Running) -> None:
-    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+def test_a_look_up_reads_on_to_the_next_pages(sandbox: RunningSandbox) -> None:
+    account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     for n in range(301):
-        mailgun.PROVIDER.send(account, Outgoing(key=f"exec-{n}", to="ada@example.com", body="Hello", subject="Hi"))
+        mailgun.PROVIDER.send(
+            account, OutgoingMessage(key=f"exec-{n}", to="ada@example.com", body="Hello", subject="Hi")
+        )
 
-    assert mailgun.PROVIDER.look_up(account, "exec-300", began) is not None
+    assert mailgun.PROVIDER.find_receipt(account, "exec-300", began) is not None
 
 
-def test_a_look_up_is_tried_again_after_anything_that_passes(sandbox: Running) -> None:
-    account, began = sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
+def test_a_look_up_is_tried_again_after_anything_that_passes(sandbox: RunningSandbox) -> None:
+    account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     mailgun.PROVIDER.send(account, EMAIL)
     for fault in ("http_500", "reset_before"):
-        sandbox.fault("mailgun", fault, match={"call": "look_up"})
+        sandbox.add_fault("mailgun", fault, match={"call": "look_up"})
 
-    assert mailgun.PROVIDER.look_up(account, EMAIL.key, began) is not None
+    assert mailgun.PROVIDER.find_receipt(account, EMAIL.key, began) is not None
 
 
-def test_a_look_up_that_stays_without_answer_is_retryable(sandbox: Running) -> None:
-    sandbox.fault("mailgun", "reset_before", times=0, match={"call": "look_up"})
+def test_a_look_up_that_stays_without_answer_is_retryable(sandbox: RunningSandbox) -> None:
+    sandbox.add_fault("mailgun", "reset_before", times=0, match={"call": "look_up"})
 
     with pytest.raises(NetworkError):
-        mailgun.PROVIDER.look_up(sandbox_account("mailgun", sandbox.url), EMAIL.key, datetime.now(UTC))
+        mailgun.PROVIDER.find_receipt(build_sandbox_account("mailgun", sandbox.url), EMAIL.key, datetime.now(UTC))
 
 
-def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: Running) -> None:
-    email = Outgoing(
+def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: RunningSandbox) -> None:
+    email = OutgoingMessage(
         key="exec-1/hello/0",
         to="Ada <ada@example.com>",
         body="<p>Grüße</p>",
@@ -151,9 +153,9 @@ def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: Running
         reply_to="team@example.com",
         headers={"X-Team": "blue"},
     )
-    mailgun.PROVIDER.send(sandbox_account("mailgun", sandbox.url), email)
+    mailgun.PROVIDER.send(build_sandbox_account("mailgun", sandbox.url), email)
 
-    body = sandbox.messages("mailgun", "ada@example.com")[0]["body"]
+    body = sandbox.list_messages("mailgun", "ada@example.com")[0]["body"]
     assert body == {
         "from": "Bob <bob@example.com>",
         "to": "Ada <ada@example.com>",
@@ -169,13 +171,13 @@ def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: Running
     "more", [{"subject": "a\r\nBcc: eve@example.com"}, {"headers": {"X-A\n": "b"}}, {"format": "mjml"}]
 )
 def test_a_field_that_could_forge_a_header_and_an_unknown_format_are_invalid(
-    sandbox: Running, more: dict[str, Any]
+    sandbox: RunningSandbox, more: dict[str, Any]
 ) -> None:
-    email = Outgoing(**{"key": "k", "to": "ada@example.com", "body": "Hello", "subject": "Hi", **more})
+    email = OutgoingMessage(**{"key": "k", "to": "ada@example.com", "body": "Hello", "subject": "Hi", **more})
 
     with pytest.raises(InvalidRequest):
-        mailgun.PROVIDER.send(sandbox_account("mailgun", sandbox.url), email)
-    assert sandbox.messages() == []
+        mailgun.PROVIDER.send(build_sandbox_account("mailgun", sandbox.url), email)
+    assert sandbox.list_messages() == []
 
 
 WEBHOOKS = (
@@ -237,20 +239,20 @@ def test_an_event_of_another_shape_is_nothing(body: dict[str, Any]) -> None:
     assert mailgun.verify(body, [KEY], datetime.now(UTC)) is False
 
 
-def signed(sample: Callable[[str], Any]) -> tuple[dict[str, Any], datetime]:
+def read_signed_webhook(sample: Callable[[str], Any]) -> tuple[dict[str, Any], datetime]:
     body = sample("mailgun/webhook_delivered.json")
     return body, datetime.fromtimestamp(int(body["signature"]["timestamp"]), UTC)
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=9, seconds=1), -timedelta(minutes=5, seconds=1)])
 def test_a_signature_of_another_time_is_refused(sample: Callable[[str], Any], late: timedelta) -> None:
-    body, at = signed(sample)
+    body, at = read_signed_webhook(sample)
     assert not mailgun.verify(body, [KEY], at + late)
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=9), -timedelta(minutes=5), timedelta()])
 def test_a_signature_that_mailgun_still_tries_with_is_taken(sample: Callable[[str], Any], late: timedelta) -> None:
-    body, at = signed(sample)
+    body, at = read_signed_webhook(sample)
     assert mailgun.verify(body, [KEY], at + late)
 
 
@@ -258,9 +260,9 @@ NOW = datetime.fromtimestamp(1529006854, UTC)
 HEX = "373e0712c83cffe15ff427b60e788b549f82496fe5fd5391f7"
 
 
-def signature_of(timestamp: str, token: str) -> dict[str, str]:
-    made = hmac.new(KEY.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
-    return {"timestamp": timestamp, "token": token, "signature": made}
+def sign(timestamp: str, token: str) -> dict[str, str]:
+    digest = hmac.new(KEY.encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
+    return {"timestamp": timestamp, "token": token, "signature": digest}
 
 
 @pytest.mark.parametrize(
@@ -275,25 +277,25 @@ def signature_of(timestamp: str, token: str) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_a_signed_time_or_token_of_another_form_is_refused(timestamp: str, token: str) -> None:
-    assert mailgun.verify(signature_of("1529006854", HEX), [KEY], NOW)
-    assert not mailgun.verify(signature_of(timestamp, token), [KEY], NOW)
+    assert mailgun.verify(sign("1529006854", HEX), [KEY], NOW)
+    assert not mailgun.verify(sign(timestamp, token), [KEY], NOW)
 
 
 def test_digits_do_not_slide_between_time_and_token() -> None:
-    ours = signature_of("1529006854", "7" + HEX[1:])
+    ours = sign("1529006854", "7" + HEX[1:])
     slid = {**ours, "timestamp": "15290068547", "token": HEX[1:]}
     assert mailgun.verify(ours, [KEY], NOW)
     assert not mailgun.verify(slid, [KEY], datetime.fromtimestamp(15290068547, UTC))
 
 
 def test_a_signature_is_lower_case_hex() -> None:
-    ours = signature_of("1529006854", HEX)
+    ours = sign("1529006854", HEX)
     for odd in (ours["signature"].upper(), " " + ours["signature"], ours["signature"] + "\n", "\ud800" * 64):
         assert not mailgun.verify({**ours, "signature": odd}, [KEY], NOW)
 
 
 def test_a_signature_by_another_key_is_refused_and_two_keys_may_be_valid(sample: Callable[[str], Any]) -> None:
-    body, at = signed(sample)
+    body, at = read_signed_webhook(sample)
     assert not mailgun.verify(body, ["another"], at)
     assert not mailgun.verify(body, [], at)
     assert mailgun.verify(body, ["another", KEY], at)
@@ -307,16 +309,16 @@ def test_an_empty_key_verifies_nothing() -> None:
 @pytest.mark.parametrize("field", ["timestamp", "token", "signature"])
 @pytest.mark.parametrize("value", [None, 5, "", "nan", "ä"])
 def test_a_signature_field_of_another_shape_is_refused(sample: Callable[[str], Any], field: str, value: Any) -> None:
-    body, at = signed(sample)
+    body, at = read_signed_webhook(sample)
     body["signature"][field] = value
     assert not mailgun.verify(body, [KEY], at)
 
 
 def test_the_token_of_a_signature_can_be_remembered(sample: Callable[[str], Any]) -> None:
-    body, _ = signed(sample)
-    assert mailgun.replay_token(body) == body["signature"]["token"]
-    assert mailgun.replay_token({"token": "t", "timestamp": "1", "signature": "s"}) == "t"
-    assert mailgun.replay_token({}) is None
+    body, _ = read_signed_webhook(sample)
+    assert mailgun.read_replay_token(body) == body["signature"]["token"]
+    assert mailgun.read_replay_token({"token": "t", "timestamp": "1", "signature": "s"}) == "t"
+    assert mailgun.read_replay_token({}) is None
 
 
 REPLY = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from providers import PROVIDERS, answers, meta, meta_refusals, sandbox_account
-from providers.base import Account, Button, Outgoing, Receipt
+from providers import PROVIDERS, build_sandbox_account, meta, meta_errors, responses
+from providers.base import Account, Button, OutgoingMessage, Receipt
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -21,7 +21,7 @@ from rules.errors import (
     UnknownOutcome,
     WindowClosed,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("instagram", "https://graph.facebook.com/v25.0", {"META_PAGE_ACCESS_TOKEN": "hushhush-0123456789"})
 CHANNELS = pytest.mark.parametrize("channel", ["facebook", "instagram"])
@@ -57,19 +57,21 @@ ROWS: list[tuple[int, int | None, type[ExecutionError], bool]] = [
 ]
 
 
-def refused(body: Any, status: int = 400, headers: dict[str, str] | None = None, effect: bool = True) -> ExecutionError:
-    answer = answers.Answer(status, headers or {}, json.dumps(body).encode())
-    return meta_refusals.refusal(ACCOUNT, "Instagram", answer, effect=effect)
+def classify(
+    body: Any, status: int = 400, headers: dict[str, str] | None = None, effect: bool = True
+) -> ExecutionError:
+    response = responses.Response(status, headers or {}, json.dumps(body).encode())
+    return meta_errors.classify_error(ACCOUNT, "Instagram", response, effect=effect)
 
 
-def error(code: int, subcode: int | None = None, **more: Any) -> dict[str, Any]:
-    said = {"message": "No", "type": "OAuthException", "code": code, "fbtrace_id": "Fz54k3GZrio", **more}
-    return {"error": {**said, "error_subcode": subcode} if subcode else said}
+def build_error(code: int, subcode: int | None = None, **more: Any) -> dict[str, Any]:
+    details = {"message": "No", "type": "OAuthException", "code": code, "fbtrace_id": "Fz54k3GZrio", **more}
+    return {"error": {**details, "error_subcode": subcode} if subcode else details}
 
 
-def send(sandbox: Running, channel: str, **more: Any) -> Receipt:
+def send(sandbox: RunningSandbox, channel: str, **more: Any) -> Receipt:
     fields = {"key": "exec-1/hello/0", "to": "1570000000000001", "body": "Hello Ada", **more}
-    return PROVIDERS[channel].send(sandbox_account(channel, sandbox.url), Outgoing(**fields))
+    return PROVIDERS[channel].send(build_sandbox_account(channel, sandbox.url), OutgoingMessage(**fields))
 
 
 @pytest.mark.parametrize(("code", "subcode", "expected", "suppresses"), ROWS)
@@ -77,33 +79,33 @@ def send(sandbox: Running, channel: str, **more: Any) -> Receipt:
 def test_every_code_has_its_meaning_whatever_its_status(
     code: int, subcode: int | None, expected: type[ExecutionError], suppresses: bool, status: int
 ) -> None:
-    found = refused(error(code, subcode), status)
+    error = classify(build_error(code, subcode), status)
 
-    assert type(found) is expected
-    assert found.suppress_channel is suppresses
-    assert found.provider_code == (f"{code}/{subcode}" if subcode else str(code))
+    assert type(error) is expected
+    assert error.suppress_channel is suppresses
+    assert error.provider_code == (f"{code}/{subcode}" if subcode else str(code))
 
 
 def test_no_row_of_the_table_is_untested() -> None:
     tested = {(None if subcode == 2534001 else code, subcode) for code, subcode, _, _ in ROWS}
-    assert tested == set(meta_refusals.REFUSALS)
+    assert tested == set(meta_errors.ERROR_RULES)
 
 
 def test_a_subcode_that_is_not_known_is_what_its_code_means() -> None:
-    assert isinstance(refused(error(190, 99)), ConfigurationError)
-    assert isinstance(refused(error(10, 99)), ConfigurationError)
+    assert isinstance(classify(build_error(190, 99)), ConfigurationError)
+    assert isinstance(classify(build_error(10, 99)), ConfigurationError)
 
 
 @pytest.mark.parametrize(("code", "subcode"), [(1, None), (1, 1357046), (2, None), (2, 1545133)])
 def test_a_send_that_meta_answers_with_its_own_trouble_may_have_been_made(code: int, subcode: int | None) -> None:
-    assert isinstance(refused(error(code, subcode), 500), UnknownOutcome)
-    assert isinstance(refused(error(code, subcode), 400), UnknownOutcome)
-    assert isinstance(refused(error(code, subcode), 500, effect=False), ProviderUnavailable)
+    assert isinstance(classify(build_error(code, subcode), 500), UnknownOutcome)
+    assert isinstance(classify(build_error(code, subcode), 400), UnknownOutcome)
+    assert isinstance(classify(build_error(code, subcode), 500, effect=False), ProviderUnavailable)
 
 
 def test_an_unknown_code_that_meta_calls_transient_is_no_refusal() -> None:
-    assert isinstance(refused(error(99999, is_transient=True)), UnknownOutcome)
-    assert isinstance(refused(error(99999)), InvalidRequest)
+    assert isinstance(classify(build_error(99999, is_transient=True)), UnknownOutcome)
+    assert isinstance(classify(build_error(99999)), InvalidRequest)
 
 
 @pytest.mark.parametrize(
@@ -124,34 +126,34 @@ def test_an_unknown_code_that_meta_calls_transient_is_no_refusal() -> None:
 def test_the_samples_of_refusals_are_understood(
     sample: Callable[[str], Any], name: str, expected: type[ExecutionError]
 ) -> None:
-    found = refused(sample(f"meta/error_{name}.json"))
+    error = classify(sample(f"meta/error_{name}.json"))
 
-    assert type(found) is expected
-    assert "fbtrace_id Fz54k3GZrio" in found.message
+    assert type(error) is expected
+    assert "fbtrace_id Fz54k3GZrio" in error.message
 
 
 def test_a_long_refusal_still_names_the_call_for_metas_support() -> None:
-    assert "fbtrace_id Fz54k3GZrio" in refused(error(100, message="x" * 5000)).message
+    assert "fbtrace_id Fz54k3GZrio" in classify(build_error(100, message="x" * 5000)).message
 
 
 @pytest.mark.parametrize("body", [[], {}, {"error": []}, {"error": {"code": "190"}}, {"error": {"code": True}}])
 def test_a_refusal_of_another_shape_does_no_harm(body: Any) -> None:
-    assert isinstance(refused(body, 401), ConfigurationError)
-    assert isinstance(refused(body, 404), InvalidRequest)
-    assert isinstance(refused(body, 502), UnknownOutcome)
+    assert isinstance(classify(body, 401), ConfigurationError)
+    assert isinstance(classify(body, 404), InvalidRequest)
+    assert isinstance(classify(body, 502), UnknownOutcome)
 
 
 def test_a_throttle_lasts_as_long_as_the_usage_header_says_in_minutes(sample: Callable[[str], Any]) -> None:
     header = json.dumps(sample("meta/header_x_business_use_case_usage.json"))
 
-    limited = refused(error(80002), headers={"X-Business-Use-Case-Usage": header})
+    limited = classify(build_error(80002), headers={"X-Business-Use-Case-Usage": header})
 
     assert isinstance(limited, RateLimited)
     assert limited.retry_after == 19 * 60
 
 
 def test_a_throttle_that_says_nothing_of_its_end_is_waited_out_for_a_minute() -> None:
-    assert refused(error(613)).retry_after == meta_refusals.THROTTLE_WAIT_SECONDS
+    assert classify(build_error(613)).retry_after == meta_errors.THROTTLE_WAIT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -177,10 +179,10 @@ def test_a_throttle_that_says_nothing_of_its_end_is_waited_out_for_a_minute() ->
     ],
 )
 def test_the_fullest_of_all_limits_counts(headers: dict[str, str], percent: float, regain: float | None) -> None:
-    assert meta_refusals.usage(answers.Answer(200, headers, b"{}")) == meta_refusals.Usage(percent, regain)
+    assert meta_errors.read_usage(responses.Response(200, headers, b"{}")) == meta_errors.Usage(percent, regain)
 
 
-def test_a_receipt_tells_how_much_of_the_limits_is_used_up(scripted: Callable[..., Any]) -> None:
+def test_a_receipt_tells_how_much_of_the_limits_is_used_up(scripted_server: Callable[..., Any]) -> None:
     body = b'{"recipient_id":"1","message_id":"m1"}'
 
     def script(server: Any, sock: Any) -> None:
@@ -188,17 +190,17 @@ def test_a_receipt_tells_how_much_of_the_limits_is_used_up(scripted: Callable[..
         head = b'HTTP/1.1 200 OK\r\nX-App-Usage: {"call_count":85}\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
         sock.sendall(head % len(body) + body)
 
-    account = Account("facebook", scripted(script).url, {"META_PAGE_ACCESS_TOKEN": "x"})
+    account = Account("facebook", scripted_server(script).url, {"META_PAGE_ACCESS_TOKEN": "x"})
 
-    receipt = meta.FACEBOOK.send(account, Outgoing("k", "1", "Hello"))
+    receipt = meta.FACEBOOK.send(account, OutgoingMessage("k", "1", "Hello"))
 
     assert receipt == Receipt("m1", {"usagePercent": 85.0, "regainSeconds": None})
 
 
-def test_a_direct_message_is_a_response_in_messenger_and_bears_our_key(sandbox: Running) -> None:
+def test_a_direct_message_is_a_response_in_messenger_and_bears_our_key(sandbox: RunningSandbox) -> None:
     send(sandbox, "facebook", to="6780462125377510")
 
-    sent = sandbox.messages("facebook", "6780462125377510")[0]
+    sent = sandbox.list_messages("facebook", "6780462125377510")[0]
     assert sent["path"] == "/v25.0/100000000000001/messages"
     assert sent["headers"]["authorization"] == "***"
     assert sent["body"] == {
@@ -208,60 +210,62 @@ def test_a_direct_message_is_a_response_in_messenger_and_bears_our_key(sandbox: 
     }
 
 
-def test_instagram_is_sent_from_the_account_that_the_message_names(sandbox: Running) -> None:
+def test_instagram_is_sent_from_the_account_that_the_message_names(sandbox: RunningSandbox) -> None:
     send(sandbox, "instagram", sender="17841405726653026")
 
-    sent = sandbox.messages("instagram", "1570000000000001")[0]
+    sent = sandbox.list_messages("instagram", "1570000000000001")[0]
     assert sent["path"] == "/v25.0/17841405726653026/messages"
     assert "messaging_type" not in sent["body"]
 
 
 def test_without_an_account_the_page_of_the_token_sends() -> None:
-    url = meta.FACEBOOK._url(Account("facebook", "https://graph.facebook.com/v25.0/", {}), Outgoing("k", "1", "x"))
+    url = meta.FACEBOOK._build_url(
+        Account("facebook", "https://graph.facebook.com/v25.0/", {}), OutgoingMessage("k", "1", "x")
+    )
     assert url == "https://graph.facebook.com/v25.0/me/messages"
 
 
 @CHANNELS
-def test_a_private_reply_goes_to_the_comment(sandbox: Running, channel: str) -> None:
+def test_a_private_reply_goes_to_the_comment(sandbox: RunningSandbox, channel: str) -> None:
     receipt = send(sandbox, channel, to="17894227972186120", way="private_reply")
 
-    sent = sandbox.messages(channel, "17894227972186120")[0]
+    sent = sandbox.list_messages(channel, "17894227972186120")[0]
     assert sent["body"]["recipient"] == {"comment_id": "17894227972186120"}
     assert receipt.provider_message_id == sent["id"]
 
 
 @CHANNELS
-def test_a_second_private_reply_to_a_comment_counts_as_sent_already(sandbox: Running, channel: str) -> None:
+def test_a_second_private_reply_to_a_comment_counts_as_sent_already(sandbox: RunningSandbox, channel: str) -> None:
     send(sandbox, channel, to="17894227972186120", way="private_reply")
 
     second = send(sandbox, channel, to="17894227972186120", way="private_reply")
 
     assert second == Receipt(None, {"alreadySent": True})
-    assert len(sandbox.messages(channel)) == 1
+    assert len(sandbox.list_messages(channel)) == 1
 
 
 @pytest.mark.parametrize(("channel", "edge"), [("facebook", "comments"), ("instagram", "replies")])
-def test_a_public_reply_stands_under_the_comment(sandbox: Running, channel: str, edge: str) -> None:
+def test_a_public_reply_stands_under_the_comment(sandbox: RunningSandbox, channel: str, edge: str) -> None:
     receipt = send(sandbox, channel, to="331881159596299_1735528193537632", way="comment_reply")
 
-    sent = sandbox.messages(channel, "331881159596299_1735528193537632")[0]
+    sent = sandbox.list_messages(channel, "331881159596299_1735528193537632")[0]
     assert sent["path"] == f"/v25.0/331881159596299_1735528193537632/{edge}"
     assert sent["body"] == {"message": "Hello Ada"}
     assert receipt.provider_message_id == sent["id"]
 
 
-def test_an_id_cannot_leave_its_place_in_the_path(sandbox: Running) -> None:
+def test_an_id_cannot_leave_its_place_in_the_path(sandbox: RunningSandbox) -> None:
     send(sandbox, "instagram", to="../me?x=1", way="comment_reply")
-    assert sandbox.messages("instagram", "../me?x=1")[0]["path"] == "/v25.0/..%2Fme%3Fx%3D1/replies"
+    assert sandbox.list_messages("instagram", "../me?x=1")[0]["path"] == "/v25.0/..%2Fme%3Fx%3D1/replies"
 
 
 @CHANNELS
-def test_buttons_are_a_template_around_the_text(sandbox: Running, channel: str) -> None:
+def test_buttons_are_a_template_around_the_text(sandbox: RunningSandbox, channel: str) -> None:
     buttons = (Button("Send me the link", "SEND"), Button("Shop", url="https://example.com/"), Button("Stop"))
 
     send(sandbox, channel, buttons=buttons)
 
-    message = sandbox.messages(channel)[0]["body"]["message"]
+    message = sandbox.list_messages(channel)[0]["body"]["message"]
     assert "text" not in message
     assert message["attachment"]["payload"] == {
         "template_type": "button",
@@ -275,10 +279,10 @@ def test_buttons_are_a_template_around_the_text(sandbox: Running, channel: str) 
 
 
 @CHANNELS
-def test_quick_replies_stand_beside_the_text(sandbox: Running, channel: str) -> None:
+def test_quick_replies_stand_beside_the_text(sandbox: RunningSandbox, channel: str) -> None:
     send(sandbox, channel, quick_replies=("I follow", "Not yet"))
 
-    message = sandbox.messages(channel)[0]["body"]["message"]
+    message = sandbox.list_messages(channel)[0]["body"]["message"]
     assert message["text"] == "Hello Ada"
     assert message["quick_replies"] == [
         {"content_type": "text", "title": "I follow", "payload": "I follow"},
@@ -287,48 +291,50 @@ def test_quick_replies_stand_beside_the_text(sandbox: Running, channel: str) -> 
 
 
 @CHANNELS
-def test_an_empty_text_is_not_sent(sandbox: Running, channel: str) -> None:
+def test_an_empty_text_is_not_sent(sandbox: RunningSandbox, channel: str) -> None:
     with pytest.raises(InvalidRequest):
         send(sandbox, channel, body=" \n")
-    assert sandbox.messages() == []
+    assert sandbox.list_messages() == []
 
 
-def follow(sandbox: Running, person: str) -> meta.Follow:
-    return meta.check_follow(sandbox_account("instagram", sandbox.url), person)
+def check_follow(sandbox: RunningSandbox, person: str) -> meta.FollowStatus:
+    return meta.check_follow(build_sandbox_account("instagram", sandbox.url), person)
 
 
 @pytest.mark.parametrize(("person", "following"), [("1570000000000001", True), ("1570000000000002", False)])
-def test_a_person_follows_or_does_not(sandbox: Running, person: str, following: bool) -> None:
-    assert follow(sandbox, person) == meta.Follow(following)
-    assert sandbox.messages() == []
+def test_a_person_follows_or_does_not(sandbox: RunningSandbox, person: str, following: bool) -> None:
+    assert check_follow(sandbox, person) == meta.FollowStatus(following)
+    assert sandbox.list_messages() == []
 
 
-def test_of_a_person_who_has_not_written_nobody_knows(sandbox: Running) -> None:
-    found = follow(sandbox, "a-commenter")
+def test_of_a_person_who_has_not_written_nobody_knows(sandbox: RunningSandbox) -> None:
+    status = check_follow(sandbox, "a-commenter")
 
-    assert found.following is None
-    assert "consent" in (found.because or "")
+    assert status.following is None
+    assert "consent" in (status.reason or "")
 
 
 @pytest.mark.parametrize(("code", "subcode"), [(10, None), (200, None), (100, 2018001), (551, None), (230, None)])
-def test_a_refused_profile_is_unknown_rather_than_a_failure(sandbox: Running, code: int, subcode: int | None) -> None:
-    sandbox.fault("instagram", "refused", code=code, subcode=subcode, match={"call": "look_up"})
-    assert follow(sandbox, "1570000000000001").following is None
+def test_a_refused_profile_is_unknown_rather_than_a_failure(
+    sandbox: RunningSandbox, code: int, subcode: int | None
+) -> None:
+    sandbox.add_fault("instagram", "refused", code=code, subcode=subcode, match={"call": "look_up"})
+    assert check_follow(sandbox, "1570000000000001").following is None
 
 
-def test_a_profile_without_the_field_is_unknown(scripted: Callable[..., Any]) -> None:
+def test_a_profile_without_the_field_is_unknown(scripted_server: Callable[..., Any]) -> None:
     def script(server: Any, sock: Any) -> None:
         server.read(sock)
         sock.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{"username":"a"}')
 
-    account = Account("instagram", scripted(script).url, {"META_PAGE_ACCESS_TOKEN": "x"})
+    account = Account("instagram", scripted_server(script).url, {"META_PAGE_ACCESS_TOKEN": "x"})
     assert meta.check_follow(account, "1").following is None
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before"])
-def test_a_profile_is_asked_again_up_to_three_times(sandbox: Running, fault: str) -> None:
-    sandbox.fault("instagram", fault, times=2, seconds=0, match={"call": "look_up"})
-    assert follow(sandbox, "1570000000000001").following is True
+def test_a_profile_is_asked_again_up_to_three_times(sandbox: RunningSandbox, fault: str) -> None:
+    sandbox.add_fault("instagram", fault, times=2, seconds=0, match={"call": "look_up"})
+    assert check_follow(sandbox, "1570000000000001").following is True
 
 
 @pytest.mark.parametrize(
@@ -340,10 +346,10 @@ def test_a_profile_is_asked_again_up_to_three_times(sandbox: Running, fault: str
         ("auth", ConfigurationError),
     ],
 )
-def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[ExecutionError]) -> None:
-    sandbox.fault("instagram", fault, times=0, seconds=0, match={"call": "look_up"})
+def test_what_stays_is_told(sandbox: RunningSandbox, fault: str, expected: type[ExecutionError]) -> None:
+    sandbox.add_fault("instagram", fault, times=0, seconds=0, match={"call": "look_up"})
     with pytest.raises(expected):
-        follow(sandbox, "1570000000000001")
+        check_follow(sandbox, "1570000000000001")
 
 
 @CHANNELS
@@ -352,12 +358,12 @@ def test_what_stays_is_told(sandbox: Running, fault: str, expected: type[Executi
     [(10, 2018278, WindowClosed), (551, 1545041, Blocked), (190, 463, ConfigurationError)],
 )
 def test_the_sandbox_refuses_with_the_code_that_it_is_asked_for(
-    sandbox: Running, channel: str, code: int, subcode: int, expected: type[ExecutionError]
+    sandbox: RunningSandbox, channel: str, code: int, subcode: int, expected: type[ExecutionError]
 ) -> None:
-    sandbox.fault(channel, "refused", code=code, subcode=subcode)
+    sandbox.add_fault(channel, "refused", code=code, subcode=subcode)
 
-    with pytest.raises(expected) as found:
+    with pytest.raises(expected) as error:
         send(sandbox, channel)
 
-    assert found.value.provider_code == f"{code}/{subcode}"
-    assert sandbox.messages() == []
+    assert error.value.provider_code == f"{code}/{subcode}"
+    assert sandbox.list_messages() == []

@@ -15,28 +15,28 @@ IG, PAGE, PERSON = "17841405726653026", "101457812431751", "1570000000000001"
 MID = "aWdfZAG1faXRlbToxOklHTWVzc2FnZAUlEOjE3ODQxNDA1NzI2NjUzMDI2"
 
 
-def read(body: Any) -> list[Callback]:
+def read_callbacks(body: Any) -> list[Callback]:
     """The callbacks of a whole body, as they are read one by one."""
-    found = [meta_callbacks.read_event(single) for single in meta_callbacks.single_events(body)]
-    return [one for one in found if one is not None]
+    callbacks = [meta_callbacks.read_event(event) for event in meta_callbacks.split_events(body)]
+    return [callback for callback in callbacks if callback is not None]
 
 
-def messaging(**event: Any) -> dict[str, Any]:
+def build_messaging(**event: Any) -> dict[str, Any]:
     """A webhook about one messaging event of Instagram."""
-    told = {"sender": {"id": PERSON}, "recipient": {"id": IG}, "timestamp": 1569262485349, **event}
-    return {"object": "instagram", "entry": [{"id": IG, "time": 1569262486134, "messaging": [told]}]}
+    messaging_event = {"sender": {"id": PERSON}, "recipient": {"id": IG}, "timestamp": 1569262485349, **event}
+    return {"object": "instagram", "entry": [{"id": IG, "time": 1569262486134, "messaging": [messaging_event]}]}
 
 
 # The handshake
 
 
 def test_the_handshake_answers_the_challenge_to_who_knows_our_token() -> None:
-    asked = {"hub.mode": "subscribe", "hub.verify_token": "ours", "hub.challenge": "1158201444"}
-    assert meta_callbacks.challenge(asked, "ours") == "1158201444"
+    query = {"hub.mode": "subscribe", "hub.verify_token": "ours", "hub.challenge": "1158201444"}
+    assert meta_callbacks.answer_challenge(query, "ours") == "1158201444"
 
 
 @pytest.mark.parametrize(
-    ("asked", "token"),
+    ("query", "token"),
     [
         ({"hub.mode": "subscribe", "hub.verify_token": "theirs", "hub.challenge": "1"}, "ours"),
         ({"hub.mode": "unsubscribe", "hub.verify_token": "ours", "hub.challenge": "1"}, "ours"),
@@ -46,8 +46,8 @@ def test_the_handshake_answers_the_challenge_to_who_knows_our_token() -> None:
     ],
     ids=["another token", "another mode", "no ASCII", "no token is set", "nothing"],
 )
-def test_the_handshake_refuses_everybody_else(asked: dict[str, str], token: str) -> None:
-    assert meta_callbacks.challenge(asked, token) is None
+def test_the_handshake_refuses_everybody_else(query: dict[str, str], token: str) -> None:
+    assert meta_callbacks.answer_challenge(query, token) is None
 
 
 # The signature
@@ -109,7 +109,7 @@ def test_without_a_secret_nothing_is_signed() -> None:
 def test_a_webhook_of_instagram_is_read(
     sample: Callable[[str], Any], name: str, kind: str, text: str | None, detail: dict[str, Any]
 ) -> None:
-    (callback,) = read(sample(f"meta/{name}.json"))
+    (callback,) = read_callbacks(sample(f"meta/{name}.json"))
     assert (callback.provider, callback.kind, callback.text) == ("instagram", kind, text)
     assert callback.address == PERSON
     assert callback.detail == {"account": IG, **detail}
@@ -130,7 +130,7 @@ def test_a_webhook_of_a_page_is_read(
     sample: Callable[[str], Any], name: str, kind: str, text: str, detail: dict[str, Any]
 ) -> None:
     body = sample(f"meta/{name}.json")
-    (callback,) = read(body)
+    (callback,) = read_callbacks(body)
     assert (callback.provider, callback.kind, callback.text) == ("facebook", kind, text)
     assert callback.address == "6780462125377510"
     assert callback.detail == {"account": body["entry"][0]["id"], **detail}
@@ -138,15 +138,15 @@ def test_a_webhook_of_a_page_is_read(
 
 def test_the_three_forms_of_a_comment_are_one_event(sample: Callable[[str], Any]) -> None:
     forms = ("changes_id", "business_login_documented", "facebook_login_documented")
-    told = [read(sample(f"meta/ig_comment_{form}.json"))[0] for form in forms]
-    assert {(one.event_id, one.provider_message_id) for one in told} == {
+    callbacks = [read_callbacks(sample(f"meta/ig_comment_{form}.json"))[0] for form in forms]
+    assert {(callback.event_id, callback.provider_message_id) for callback in callbacks} == {
         (f"{IG}:comment:17894227972186120", "17894227972186120")
     }
 
 
 def test_what_is_ours_is_told_by_our_key_and_by_its_id() -> None:
-    (echo,) = read(
-        messaging(
+    (echo,) = read_callbacks(
+        build_messaging(
             sender={"id": IG}, recipient={"id": PERSON},
             message={"mid": "m-1", "is_echo": True, "metadata": "exec/hello/0",
                      "attachments": [{"type": "template", "payload": {"text": "Hello"}}]},
@@ -162,18 +162,18 @@ def test_what_is_ours_is_told_by_our_key_and_by_its_id() -> None:
 
 @pytest.mark.parametrize("text", ["STOP", "stop.", "Unsubscribe", "stop all"])
 def test_stop_and_its_likes_unsubscribe(text: str) -> None:
-    (callback,) = read(messaging(message={"mid": "m-1", "text": text}))
+    (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", "text": text}))
     assert (callback.kind, callback.text) == ("unsubscribed", text)
 
 
 def test_a_message_of_a_form_that_meta_does_not_pass_on_is_still_a_message() -> None:
-    (callback,) = read(messaging(message={"mid": "m-1", "is_unsupported": True}))
+    (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", "is_unsupported": True}))
     assert (callback.kind, callback.text, callback.detail["unsupported"]) == ("replied", None, True)
 
 
 def test_messenger_s_receipts_name_messages_or_a_moment() -> None:
     delivered, seen, all_delivered = (
-        read({**messaging(**event), "object": "page"})[0]
+        read_callbacks({**build_messaging(**event), "object": "page"})[0]
         for event in (
             {"delivery": {"mids": ["m-1", "m-2"], "watermark": 1458668856253}},
             {"read": {"watermark": 1458668856253}},
@@ -188,7 +188,7 @@ def test_messenger_s_receipts_name_messages_or_a_moment() -> None:
 
 def test_a_reaction_and_its_end_are_of_one_name() -> None:
     put, taken = (
-        read(messaging(timestamp=at, reaction={"mid": MID, "action": action, "emoji": "👍"}))[0]
+        read_callbacks(build_messaging(timestamp=at, reaction={"mid": MID, "action": action, "emoji": "👍"}))[0]
         for at, action in ((1569262485349, "react"), (1569262486349, "unreact"))
     )
     assert (put.kind, taken.kind) == ("reacted", "unsent")
@@ -202,7 +202,7 @@ def test_a_page_tells_of_comments_that_are_added_edited_and_removed(
 ) -> None:
     body = sample("meta/page_feed_comment.json")
     body["entry"][0]["changes"][0]["value"]["verb"] = verb
-    (callback,) = read(body)
+    (callback,) = read_callbacks(body)
     assert (callback.kind, callback.provider_message_id) == (kind, "331881159596299_1735528193537632")
 
 
@@ -226,20 +226,20 @@ def test_a_page_tells_of_comments_that_are_added_edited_and_removed(
     ],
 )  # fmt: skip
 def test_what_we_say_to_ourselves_and_what_names_nothing_is_of_no_concern(event: dict[str, Any]) -> None:
-    assert read(messaging(**event)) == []
+    assert read_callbacks(build_messaging(**event)) == []
 
 
 @pytest.mark.parametrize("form", ["changes_id", "business_login_documented", "facebook_login_documented"])
 def test_our_own_comment_is_of_no_concern(sample: Callable[[str], Any], form: str) -> None:
     body = json.loads(json.dumps(sample(f"meta/ig_comment_{form}.json")).replace(PERSON, IG))
-    assert read(body) == []
+    assert read_callbacks(body) == []
 
 
 @pytest.mark.parametrize("verb", ["hide", "unhide", "like", ""])
 def test_what_a_page_does_to_a_comment_is_of_no_concern(sample: Callable[[str], Any], verb: str) -> None:
     body = sample("meta/page_feed_comment.json")
     body["entry"][0]["changes"][0]["value"]["verb"] = verb
-    assert read(body) == []
+    assert read_callbacks(body) == []
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_what_a_page_does_to_a_comment_is_of_no_concern(sample: Callable[[str], 
     ],
 )  # fmt: skip
 def test_a_body_of_another_form_is_nothing(body: Any) -> None:
-    assert read(body) == []
+    assert read_callbacks(body) == []
 
 
 # What it is wrapped in
@@ -265,31 +265,33 @@ def test_a_body_of_another_form_is_nothing(body: Any) -> None:
 
 def test_a_batch_is_taken_apart_in_the_order_of_its_times() -> None:
     later, earlier = (
-        messaging(timestamp=at, message={"mid": mid, "text": mid})
+        build_messaging(timestamp=at, message={"mid": mid, "text": mid})
         for mid, at in (("later", 1569262485350), ("earlier", 1569262485349))
     )
     both = {"object": "instagram", "entry": [*later["entry"], *earlier["entry"]]}
     both["entry"][0]["changes"] = [
         {"field": "comments", "value": {"id": "c", "from": {"id": PERSON}, "text": "at the time of its entry"}}
     ]
-    assert [one.provider_message_id for one in read(both)] == ["earlier", "later", "c"]
+    assert [callback.provider_message_id for callback in read_callbacks(both)] == ["earlier", "later", "c"]
 
 
 def test_a_list_of_one_is_as_good_as_the_one(sample: Callable[[str], Any]) -> None:
     body = sample("meta/ig_message_text.json")
-    assert read([body]) == read(body)
-    assert read({**body, "entry": body["entry"][0]}) == read(body)
+    assert read_callbacks([body]) == read_callbacks(body)
+    assert read_callbacks({**body, "entry": body["entry"][0]}) == read_callbacks(body)
 
 
 def test_ids_that_became_numbers_on_the_way_are_texts_again() -> None:
-    body = messaging(sender={"id": int(PERSON)}, message={"mid": 5, "text": "hi"})
+    body = build_messaging(sender={"id": int(PERSON)}, message={"mid": 5, "text": "hi"})
     body["entry"][0]["id"] = int(IG)
-    (callback,) = read(body)
+    (callback,) = read_callbacks(body)
     assert (callback.address, callback.provider_message_id, callback.detail["account"]) == (PERSON, "5", IG)
 
 
 def test_an_event_that_was_taken_apart_can_be_read_alone(sample: Callable[[str], Any]) -> None:
     """Each is kept by itself, and read later from what was kept."""
     for name in ("ig_comment_business_login_documented", "ig_story_reply", "page_feed_comment"):
-        (single,) = meta_callbacks.single_events(sample(f"meta/{name}.json"))
-        assert [meta_callbacks.read_event(json.loads(json.dumps(single)))] == read(sample(f"meta/{name}.json"))
+        (single,) = meta_callbacks.split_events(sample(f"meta/{name}.json"))
+        assert [meta_callbacks.read_event(json.loads(json.dumps(single)))] == read_callbacks(
+            sample(f"meta/{name}.json")
+        )

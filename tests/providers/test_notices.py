@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from providers import answers, discord, sandbox_account, slack
-from providers.base import Account, Outgoing
+from providers import build_sandbox_account, discord, responses, slack
+from providers.base import Account, OutgoingMessage
 from rules.errors import (
     ConfigurationError,
     ExecutionError,
@@ -17,7 +17,7 @@ from rules.errors import (
     RateLimited,
     UnknownOutcome,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 HUSH = "https://discord.example.com/api/v10/webhooks/1/hushhush"
 
@@ -46,11 +46,11 @@ HUSH = "https://discord.example.com/api/v10/webhooks/1/hushhush"
     ],
 )
 def test_every_refusal_of_slack_has_its_meaning(status: int, said: str, expected: type[ExecutionError]) -> None:
-    assert type(slack.refusal(answers.Answer(status, {}, said.encode()))) is expected
+    assert type(slack.classify_error(responses.Response(status, {}, said.encode()))) is expected
 
 
 def test_slack_says_how_long_to_wait_in_a_header() -> None:
-    assert slack.refusal(answers.Answer(429, {"Retry-After": "30"}, b"")).retry_after == 30
+    assert slack.classify_error(responses.Response(429, {"Retry-After": "30"}, b"")).retry_after == 30
 
 
 @pytest.mark.parametrize(
@@ -68,54 +68,57 @@ def test_slack_says_how_long_to_wait_in_a_header() -> None:
     ],
 )
 def test_every_refusal_of_discord_has_its_meaning(status: int, body: Any, expected: type[ExecutionError]) -> None:
-    assert type(discord.refusal(answers.Answer(status, {}, json.dumps(body).encode()))) is expected
+    assert type(discord.classify_error(responses.Response(status, {}, json.dumps(body).encode()))) is expected
 
 
 def test_discord_says_how_long_to_wait_in_seconds(sample: Callable[[str], Any]) -> None:
     body = json.dumps(sample("discord/error_429.json")).encode()
 
-    assert discord.refusal(answers.Answer(429, {"Retry-After": "65"}, body)).retry_after == 64.57
-    assert discord.refusal(answers.Answer(429, {"Retry-After": "65"}, b"")).retry_after == 65
-    assert discord.refusal(answers.Answer(429, {"Retry-After": "65"}, b'{"retry_after": []}')).retry_after is None
+    assert discord.classify_error(responses.Response(429, {"Retry-After": "65"}, body)).retry_after == 64.57
+    assert discord.classify_error(responses.Response(429, {"Retry-After": "65"}, b"")).retry_after == 65
+    assert (
+        discord.classify_error(responses.Response(429, {"Retry-After": "65"}, b'{"retry_after": []}')).retry_after
+        is None
+    )
 
 
-def test_a_discord_notice_mentions_nobody(sandbox: Running) -> None:
-    notice = Outgoing(key="k", to="", body="@everyone run failed")
+def test_a_discord_notice_mentions_nobody(sandbox: RunningSandbox) -> None:
+    notice = OutgoingMessage(key="k", to="", body="@everyone run failed")
 
-    receipt = discord.PROVIDER.send(sandbox_account("discord", sandbox.url), notice)
+    receipt = discord.PROVIDER.send(build_sandbox_account("discord", sandbox.url), notice)
 
-    kept = sandbox.messages("discord")[0]
+    kept = sandbox.list_messages("discord")[0]
     assert kept["body"] == {"content": "@everyone run failed", "allowed_mentions": {"parse": []}}
     assert receipt.provider_message_id == kept["id"]
 
 
 @pytest.mark.parametrize("body", ["", "  ", "x" * 2001])
-def test_a_discord_notice_of_an_impossible_length_is_not_sent(sandbox: Running, body: str) -> None:
+def test_a_discord_notice_of_an_impossible_length_is_not_sent(sandbox: RunningSandbox, body: str) -> None:
     with pytest.raises(InvalidRequest):
-        discord.PROVIDER.send(sandbox_account("discord", sandbox.url), Outgoing(key="k", to="", body=body))
-    assert sandbox.messages() == []
+        discord.PROVIDER.send(build_sandbox_account("discord", sandbox.url), OutgoingMessage(key="k", to="", body=body))
+    assert sandbox.list_messages() == []
 
 
-def test_an_address_that_names_a_thread_keeps_it(scripted: Callable[..., Any]) -> None:
-    server = scripted(
+def test_an_address_that_names_a_thread_keeps_it(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(
         lambda server, sock: (server.read(sock), sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")),
     )
     url = f"{server.url}/api/v10/webhooks/1/hushhush?thread_id=7"
     account = Account("discord", "", {"DISCORD_WEBHOOK_URL": url}, allowed_networks=("127.0.0.0/8",))
 
-    assert discord.PROVIDER.send(account, Outgoing(key="k", to="", body="hello")).provider_message_id is None
+    assert discord.PROVIDER.send(account, OutgoingMessage(key="k", to="", body="hello")).provider_message_id is None
 
     assert server.requests[0].startswith(b"POST /api/v10/webhooks/1/hushhush?thread_id=7&wait=true HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("script", ["silence", "garbage"])
-def test_the_address_of_a_notice_stands_in_no_error(scripted: Callable[..., Any], script: str) -> None:
+def test_the_address_of_a_notice_stands_in_no_error(scripted_server: Callable[..., Any], script: str) -> None:
     reply = b"" if script == "silence" else b"HTTP/1.1 500 \r\nbroken\r\n\r\n"
-    server = scripted(lambda server, sock: (server.read(sock), sock.sendall(reply)))
+    server = scripted_server(lambda server, sock: (server.read(sock), sock.sendall(reply)))
     url = f"{server.url}/services/hushhush"
     account = Account("slack", url, {"SLACK_WEBHOOK_URL": url}, allowed_networks=("127.0.0.0/8",))
 
-    with pytest.raises(UnknownOutcome) as lost:
-        slack.PROVIDER.send(account, Outgoing(key="k", to="", body="hello"))
+    with pytest.raises(UnknownOutcome) as error:
+        slack.PROVIDER.send(account, OutgoingMessage(key="k", to="", body="hello"))
 
-    assert "hushhush" not in f"{lost.value!r} {vars(lost.value)} {account!r}"
+    assert "hushhush" not in f"{error.value!r} {vars(error.value)} {account!r}"

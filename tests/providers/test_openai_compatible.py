@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import answers, openai_compatible, sandbox_account
+from providers import build_sandbox_account, openai_compatible, responses
 from providers.base import Account
-from providers.writing import Prompt, Written
+from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -19,30 +19,34 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("openai", "https://api.openai.com/v1", {"OPENAI_API_KEY": "hushhush-0123456789"})
 PROMPT = Prompt("gpt-4.1-mini", "Write to Ada about pricing.", "You write one short message.", 256, 0.7)
 
 
-def generate(sandbox: Running, prompt: Prompt = PROMPT) -> Written:
-    return openai_compatible.generate(sandbox_account("openai", sandbox.url), prompt)
+def generate(sandbox: RunningSandbox, prompt: Prompt = PROMPT) -> GeneratedText:
+    return openai_compatible.generate(build_sandbox_account("openai", sandbox.url), prompt)
 
 
-def completion(**choice: Any) -> dict[str, Any]:
+def build_completion(**choice: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": " Hi Ada ", "refusal": None}
-    told = {"index": 0, "finish_reason": "stop", "message": message, **choice}
-    return {"model": "gpt-4.1-mini-2025", "choices": [told], "usage": {"prompt_tokens": 18, "completion_tokens": 12}}
+    choice_fields = {"index": 0, "finish_reason": "stop", "message": message, **choice}
+    return {
+        "model": "gpt-4.1-mini-2025",
+        "choices": [choice_fields],
+        "usage": {"prompt_tokens": 18, "completion_tokens": 12},
+    }
 
 
-def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
-    found = generate(sandbox)
+def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> None:
+    generated = generate(sandbox)
 
-    assert found.text.startswith("Hi Ada, ")
-    assert (found.model, found.finish_reason) == ("gpt-4.1-mini", "stop")
-    assert found.input_tokens > 0
-    assert found.output_tokens > 0
-    kept = sandbox.messages("openai", "gpt-4.1-mini")[0]
+    assert generated.text.startswith("Hi Ada, ")
+    assert (generated.model, generated.finish_reason) == ("gpt-4.1-mini", "stop")
+    assert generated.input_tokens > 0
+    assert generated.output_tokens > 0
+    kept = sandbox.list_messages("openai", "gpt-4.1-mini")[0]
     assert kept["path"] == "/v1/chat/completions"
     assert kept["headers"]["authorization"] == "***"
     assert kept["body"] == {
@@ -57,7 +61,7 @@ def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: Running) -> None:
 
 
 def test_openai_itself_is_given_the_budget_by_its_newer_name() -> None:
-    request = openai_compatible._request(Prompt("gpt-5", "Hi"), "https://api.openai.com/v1")
+    request = openai_compatible._build_payload(Prompt("gpt-5", "Hi"), "https://api.openai.com/v1")
     assert request == {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1024}
 
 
@@ -79,44 +83,46 @@ ROWS: list[tuple[int, str, type[ExecutionError]]] = [
 ]
 
 
-def refused(status: int, body: Any, headers: dict[str, str] | None = None) -> ExecutionError:
-    return openai_compatible.refusal(ACCOUNT, answers.Answer(status, headers or {}, json.dumps(body).encode()))
+def classify(status: int, body: Any, headers: dict[str, str] | None = None) -> ExecutionError:
+    return openai_compatible.classify_error(
+        ACCOUNT, responses.Response(status, headers or {}, json.dumps(body).encode())
+    )
 
 
 @pytest.mark.parametrize(("status", "code", "expected"), ROWS)
 @pytest.mark.parametrize("field", ["code", "type"])
 def test_every_refusal_has_its_meaning(status: int, code: str, expected: type[ExecutionError], field: str) -> None:
-    assert type(refused(status, {"error": {"message": "no", field: code or None}})) is expected
+    assert type(classify(status, {"error": {"message": "no", field: code or None}})) is expected
 
 
 def test_no_row_of_the_table_is_untested() -> None:
-    assert {(status, code) for status, code, _ in ROWS} == {(row[0], row[1]) for row in openai_compatible.REFUSALS}
+    assert {(status, code) for status, code, _ in ROWS} == {(row[0], row[1]) for row in openai_compatible.ERROR_RULES}
 
 
 @pytest.mark.parametrize("body", [[], {}, {"error": "no such route"}, {"error": {"code": 5}}])
 def test_a_refusal_of_another_shape_does_no_harm(body: Any) -> None:
-    assert isinstance(refused(500, body), ProviderUnavailable)
-    assert isinstance(refused(400, body), InvalidRequest)
+    assert isinstance(classify(500, body), ProviderUnavailable)
+    assert isinstance(classify(400, body), InvalidRequest)
 
 
 def test_a_rate_limit_says_for_how_long() -> None:
-    assert refused(429, {"error": {"code": "rate_limit_exceeded"}}, {"Retry-After": "20"}).retry_after == 20
+    assert classify(429, {"error": {"code": "rate_limit_exceeded"}}, {"Retry-After": "20"}).retry_after == 20
 
 
 def test_a_refusal_does_not_repeat_the_key() -> None:
-    assert "hushhush" not in refused(401, {"error": {"message": "bad key hushhush-0123456789"}}).message
+    assert "hushhush" not in classify(401, {"error": {"message": "bad key hushhush-0123456789"}}).message
 
 
 def test_an_answer_is_read_with_what_it_took() -> None:
-    found = openai_compatible.read_answer(completion(), "asked-model")
-    assert found == Written("Hi Ada", "gpt-4.1-mini-2025", 18, 12, "stop")
+    generated = openai_compatible.parse_response(build_completion(), "asked-model")
+    assert generated == GeneratedText("Hi Ada", "gpt-4.1-mini-2025", 18, 12, "stop")
 
 
 def test_a_filtered_answer_and_a_refusal_are_blocked() -> None:
     with pytest.raises(Blocked, match="content_filter"):
-        openai_compatible.read_answer(completion(finish_reason="content_filter"), "m")
+        openai_compatible.parse_response(build_completion(finish_reason="content_filter"), "m")
     with pytest.raises(Blocked, match="I cannot"):
-        openai_compatible.read_answer(completion(message={"content": None, "refusal": "I cannot"}), "m")
+        openai_compatible.parse_response(build_completion(message={"content": None, "refusal": "I cannot"}), "m")
 
 
 @pytest.mark.parametrize(
@@ -124,41 +130,43 @@ def test_a_filtered_answer_and_a_refusal_are_blocked() -> None:
 )
 def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable):
-        openai_compatible.read_answer(body, "m")
+        openai_compatible.parse_response(body, "m")
 
 
-def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(scripted: Callable[..., Any]) -> None:
-    server = scripted(answering(completion(finish_reason="length")), answering(completion()))
+def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(respond_with(build_completion(finish_reason="length")), respond_with(build_completion()))
 
-    found = openai_compatible.generate(own(server), PROMPT)
+    generated = openai_compatible.generate(build_account(server), PROMPT)
 
-    assert found.finish_reason == "stop"
+    assert generated.finish_reason == "stop"
     budgets = [json.loads(request.partition(b"\r\n\r\n")[2])["max_tokens"] for request in server.requests]
     assert budgets == [256, 1024]
 
 
-def test_tokens_that_are_used_up_again_are_the_operators_to_raise(scripted: Callable[..., Any]) -> None:
-    server = scripted(*[answering(completion(finish_reason="length"))] * 2)
+def test_tokens_that_are_used_up_again_are_the_operators_to_raise(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(*[respond_with(build_completion(finish_reason="length"))] * 2)
     with pytest.raises(InvalidRequest, match="Raise max_tokens"):
-        openai_compatible.generate(own(server), PROMPT)
+        openai_compatible.generate(build_account(server), PROMPT)
 
 
 @pytest.mark.parametrize("content", [None, "", "  \n", 5, []])
-def test_an_empty_text_is_invalid(scripted: Callable[..., Any], content: Any) -> None:
-    server = scripted(answering(completion(message={"role": "assistant", "content": content})))
+def test_an_empty_text_is_invalid(scripted_server: Callable[..., Any], content: Any) -> None:
+    server = scripted_server(respond_with(build_completion(message={"role": "assistant", "content": content})))
     with pytest.raises(InvalidRequest, match="without a text"):
-        openai_compatible.generate(own(server), PROMPT)
+        openai_compatible.generate(build_account(server), PROMPT)
 
 
-def test_an_answer_that_broke_off_is_asked_for_once_more(scripted: Callable[..., Any]) -> None:
-    server = scripted(answering(completion(finish_reason="tool_calls")), answering(completion()))
-    assert openai_compatible.generate(own(server), PROMPT).text == "Hi Ada"
+def test_an_answer_that_broke_off_is_asked_for_once_more(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(
+        respond_with(build_completion(finish_reason="tool_calls")), respond_with(build_completion())
+    )
+    assert openai_compatible.generate(build_account(server), PROMPT).text == "Hi Ada"
 
 
-def test_a_server_of_ones_own_needs_no_key(scripted: Callable[..., Any]) -> None:
-    server = scripted(answering(completion()))
+def test_a_server_of_ones_own_needs_no_key(scripted_server: Callable[..., Any]) -> None:
+    server = scripted_server(respond_with(build_completion()))
 
-    assert openai_compatible.generate(own(server), PROMPT).text == "Hi Ada"
+    assert openai_compatible.generate(build_account(server), PROMPT).text == "Hi Ada"
 
     assert b"authorization" not in server.requests[0].lower()
 
@@ -168,11 +176,11 @@ def test_openai_itself_does() -> None:
         openai_compatible.generate(Account("openai", "https://api.openai.com/v1", {}), PROMPT)
 
 
-def own(server: Any) -> Account:
+def build_account(server: Any) -> Account:
     return Account("openai", f"{server.url}/v1", {})
 
 
-def answering(body: Any) -> Callable[[Any, Any], None]:
+def respond_with(body: Any) -> Callable[[Any, Any], None]:
     raw = json.dumps(body).encode()
 
     def script(server: Any, sock: Any) -> None:

@@ -12,16 +12,16 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from providers import PROVIDERS, gemini, sandbox_account
-from providers.base import Button, Outgoing
-from providers.writing import Prompt
-from sandbox.server import Running
+from providers import PROVIDERS, build_sandbox_account, gemini
+from providers.base import Button, OutgoingMessage
+from providers.text_generation import Prompt
+from sandbox.server import RunningSandbox
 
 Validate = Callable[[str, str, Any], None]
 
 
 @pytest.fixture(scope="session")
-def official(specs: Path) -> Validate:
+def assert_matches_spec(specs: Path) -> Validate:
     """Validates a value against a place (a JSON pointer) in a specification."""
 
     def validate(name: str, pointer: str, value: Any) -> None:
@@ -37,29 +37,33 @@ def official(specs: Path) -> Validate:
     return validate
 
 
-def sent(sandbox: Running, name: str, **more: Any) -> dict[str, Any]:
+def send_message(sandbox: RunningSandbox, name: str, **more: Any) -> dict[str, Any]:
     fields = {"key": "exec-1/hello/0", "to": "+15550100", "body": "Hello Ada", **more}
-    PROVIDERS[name].send(sandbox_account(name, sandbox.url), Outgoing(**fields))
-    return sandbox.messages(name)[0]
+    PROVIDERS[name].send(build_sandbox_account(name, sandbox.url), OutgoingMessage(**fields))
+    return sandbox.list_messages(name)[0]
 
 
 @pytest.mark.parametrize("kind", ["text", "html"])
-def test_an_email_is_mailguns_form(sandbox: Running, official: Validate, kind: str) -> None:
-    email = sent(sandbox, "mailgun", to="ada@example.com", subject="Hi", format=kind, reply_to="bob@example.com")
+def test_an_email_is_mailguns_form(sandbox: RunningSandbox, assert_matches_spec: Validate, kind: str) -> None:
+    email = send_message(
+        sandbox, "mailgun", to="ada@example.com", subject="Hi", format=kind, reply_to="bob@example.com"
+    )
 
     assert email["headers"]["content-type"].startswith("multipart/form-data; boundary=")
     assert email["path"] == "/v3/sandbox.example.com/messages"
     # `to` may be repeated in the form, which the specification writes as a list.
     fields = {name: [value] if name == "to" else value for name, value in email["body"].items()}
     schema = "/components/schemas/POST-v3-domain_name-messages-multipart-form-data-RequestBody"
-    official("mailgun-messages.openapi.json", schema, fields)
+    assert_matches_spec("mailgun-messages.openapi.json", schema, fields)
 
 
 @pytest.mark.parametrize("more", [{}, {"sender": "+15550199"}])
-def test_an_sms_is_telnyxs_request(sandbox: Running, official: Validate, more: dict[str, str]) -> None:
-    sms = sent(sandbox, "telnyx", **more)
+def test_an_sms_is_telnyxs_request(
+    sandbox: RunningSandbox, assert_matches_spec: Validate, more: dict[str, str]
+) -> None:
+    sms = send_message(sandbox, "telnyx", **more)
 
-    official("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", sms["body"])
+    assert_matches_spec("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", sms["body"])
 
 
 @pytest.mark.parametrize("channel", ["facebook", "instagram"])
@@ -72,35 +76,35 @@ def test_an_sms_is_telnyxs_request(sandbox: Running, official: Validate, more: d
     ],
 )
 def test_a_direct_message_is_what_meta_documents(
-    sandbox: Running, official: Validate, channel: str, more: dict[str, Any]
+    sandbox: RunningSandbox, assert_matches_spec: Validate, channel: str, more: dict[str, Any]
 ) -> None:
-    message = sent(sandbox, channel, to="1570000000000001", **more)
+    message = send_message(sandbox, channel, to="1570000000000001", **more)
 
-    official("meta-messaging.handmade.openapi.json", "/components/schemas/SendRequest", message["body"])
-
-
-def test_metas_own_list_of_fields_knows_all_that_a_direct_message_has(sandbox: Running, specs: Path) -> None:
-    message = sent(sandbox, "facebook", to="1570000000000001")
-
-    known = (specs / "meta-page-messages-edge.json").read_text()
-    assert not [field for field in message["body"] if f'"{field}"' not in known]
-    assert '"RESPONSE"' in known
+    assert_matches_spec("meta-messaging.handmade.openapi.json", "/components/schemas/SendRequest", message["body"])
 
 
-def test_a_notice_is_discords_request(sandbox: Running, official: Validate) -> None:
-    notice = sent(sandbox, "discord")
+def test_metas_own_list_of_fields_knows_all_that_a_direct_message_has(sandbox: RunningSandbox, specs: Path) -> None:
+    message = send_message(sandbox, "facebook", to="1570000000000001")
+
+    specification = (specs / "meta-page-messages-edge.json").read_text()
+    assert not [field for field in message["body"] if f'"{field}"' not in specification]
+    assert '"RESPONSE"' in specification
+
+
+def test_a_notice_is_discords_request(sandbox: RunningSandbox, assert_matches_spec: Validate) -> None:
+    notice = send_message(sandbox, "discord")
 
     media = "/paths/~1webhooks~1{webhook_id}~1{webhook_token}/post/requestBody/content/application~1json/schema"
-    official("discord-webhooks.openapi.json", media, notice["body"])
+    assert_matches_spec("discord-webhooks.openapi.json", media, notice["body"])
 
 
-def test_a_notice_is_what_slack_documents(sandbox: Running, official: Validate, specs: Path) -> None:
-    notice = sent(sandbox, "slack")
+def test_a_notice_is_what_slack_documents(sandbox: RunningSandbox, assert_matches_spec: Validate, specs: Path) -> None:
+    notice = send_message(sandbox, "slack")
 
     document = json.loads((specs / "slack-incoming-webhook.handmade.openapi.json").read_text())
     path = next(iter(document["paths"])).replace("~", "~0").replace("/", "~1")
     media = f"/paths/{path}/post/requestBody/content/application~1json/schema"
-    official("slack-incoming-webhook.handmade.openapi.json", media, notice["body"])
+    assert_matches_spec("slack-incoming-webhook.handmade.openapi.json", media, notice["body"])
 
 
 @pytest.mark.parametrize(
@@ -110,27 +114,33 @@ def test_a_notice_is_what_slack_documents(sandbox: Running, official: Validate, 
         Prompt("gemini-2.5-flash", "Write to Ada.", "You write one short message.", 300, 0.2),
     ],
 )
-def test_a_prompt_is_geminis_request(sandbox: Running, official: Validate, prompt: Prompt) -> None:
-    gemini.generate(sandbox_account("gemini", sandbox.url), prompt)
+def test_a_prompt_is_geminis_request(sandbox: RunningSandbox, assert_matches_spec: Validate, prompt: Prompt) -> None:
+    gemini.generate(build_sandbox_account("gemini", sandbox.url), prompt)
 
     media = "/paths/~1v1beta~1models~1{model}:generateContent/post/requestBody/content/application~1json/schema"
-    official("gemini-generate-content.openapi.json", media, sandbox.messages("gemini")[0]["body"])
+    assert_matches_spec("gemini-generate-content.openapi.json", media, sandbox.list_messages("gemini")[0]["body"])
 
 
-def test_the_sandboxs_answers_are_telnyxs_and_geminis(official: Validate) -> None:
-    from sandbox import voices, writing
-    from sandbox.memory import Message, now
+def test_the_sandboxs_answers_are_telnyxs_and_geminis(assert_matches_spec: Validate) -> None:
+    from sandbox import generated_texts, provider_apis
+    from sandbox.store import Message, now
 
     message = Message("40385f64-5717-4562-b3fc-2c963f66afa6", "telnyx", "+15550100", now(), "", {}, {"text": "Hello"})
-    official(
+    assert_matches_spec(
         "telnyx-messaging.openapi.json",
         "/components/schemas/OutboundMessagePayload",
-        voices.telnyx_message(message, "queued"),
+        provider_apis.build_telnyx_message(message, "queued"),
     )
     media = "/paths/~1v1beta~1models~1{model}:generateContent/post/responses/200/content/application~1json/schema"
-    official("gemini-generate-content.openapi.json", media, writing.generated("Write to Ada", "gemini-2.5-flash", "1"))
+    assert_matches_spec(
+        "gemini-generate-content.openapi.json",
+        media,
+        generated_texts.build_gemini_response("Write to Ada", "gemini-2.5-flash", "1"),
+    )
 
 
-def test_a_wrong_request_would_be_noticed(official: Validate) -> None:
+def test_a_wrong_request_would_be_noticed(assert_matches_spec: Validate) -> None:
     with pytest.raises(AssertionError):
-        official("telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", {"text": "to is missing"})
+        assert_matches_spec(
+            "telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", {"text": "to is missing"}
+        )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import answers, sandbox_account, telnyx
-from providers.base import Account, Outgoing
+from providers import build_sandbox_account, responses, telnyx
+from providers.base import Account, OutgoingMessage
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -23,7 +23,7 @@ from rules.errors import (
     RateLimited,
     UnknownOutcome,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("telnyx", "https://api.telnyx.com/v2", {"TELNYX_API_KEY": "KEY0123456789"})
 
@@ -39,14 +39,14 @@ MEANINGS: dict[type[ExecutionError], str] = {
 ROWS = [(code, error) for error, codes in MEANINGS.items() for code in codes.split()]
 
 
-def refused(body: Any, status: int = 400, headers: dict[str, str] | None = None) -> ExecutionError:
-    return telnyx.refusal(ACCOUNT, answers.Answer(status, headers or {}, json.dumps(body).encode()))
+def classify(body: Any, status: int = 400, headers: dict[str, str] | None = None) -> ExecutionError:
+    return telnyx.classify_error(ACCOUNT, responses.Response(status, headers or {}, json.dumps(body).encode()))
 
 
 @pytest.mark.parametrize(("code", "expected"), ROWS)
 @pytest.mark.parametrize("status", [400, 403, 422])
 def test_every_code_has_its_meaning_whatever_its_status(code: str, expected: type[ExecutionError], status: int) -> None:
-    error = refused({"errors": [{"code": code, "title": "No"}]}, status)
+    error = classify({"errors": [{"code": code, "title": "No"}]}, status)
 
     assert type(error) is expected
     assert error.provider_code == code
@@ -54,20 +54,20 @@ def test_every_code_has_its_meaning_whatever_its_status(code: str, expected: typ
 
 
 def test_no_code_of_the_table_is_untested() -> None:
-    assert {code for code, _ in ROWS} == set(telnyx.REFUSALS)
+    assert {code for code, _ in ROWS} == set(telnyx.ERROR_RULES)
 
 
 def test_a_stop_suppresses_the_contact_on_sms(sample: Callable[[str], Any]) -> None:
-    error = refused(sample("telnyx/error_stop.json"))
+    error = classify(sample("telnyx/error_stop.json"))
 
     assert isinstance(error, Blocked)
     assert error.suppress_channel
 
 
 def test_the_other_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
-    assert isinstance(refused(sample("telnyx/error_from.json")), ConfigurationError)
-    assert isinstance(refused(sample("telnyx/error_auth.json"), 401), ConfigurationError)
-    limited = refused(sample("telnyx/error_429.json"), 429, {"x-ratelimit-reset": "42"})
+    assert isinstance(classify(sample("telnyx/error_from.json")), ConfigurationError)
+    assert isinstance(classify(sample("telnyx/error_auth.json"), 401), ConfigurationError)
+    limited = classify(sample("telnyx/error_429.json"), 429, {"x-ratelimit-reset": "42"})
     assert isinstance(limited, RateLimited)
     assert limited.retry_after == 42
 
@@ -86,19 +86,20 @@ def test_the_other_samples_of_refusals_are_understood(sample: Callable[[str], An
 )
 @pytest.mark.parametrize("body", [{}, {"errors": 5}, {"errors": []}, {"errors": [7]}, {"errors": [{"code": "99999"}]}])
 def test_where_no_code_is_known_the_status_decides(status: int, expected: type[ExecutionError], body: Any) -> None:
-    assert type(refused(body, status)) is expected
+    assert type(classify(body, status)) is expected
 
 
 def test_an_unexpected_error_after_the_request_is_an_unknown_outcome() -> None:
-    assert isinstance(refused({"errors": [{"code": "10007", "title": "Unexpected error"}]}, 500), UnknownOutcome)
+    assert isinstance(classify({"errors": [{"code": "10007", "title": "Unexpected error"}]}, 500), UnknownOutcome)
 
 
-def test_an_sms_says_sender_and_profile(sandbox: Running) -> None:
+def test_an_sms_says_sender_and_profile(sandbox: RunningSandbox) -> None:
     receipt = telnyx.PROVIDER.send(
-        sandbox_account("telnyx", sandbox.url), Outgoing(key="k", to="+15550100", body="Hello", sender="+15550199")
+        build_sandbox_account("telnyx", sandbox.url),
+        OutgoingMessage(key="k", to="+15550100", body="Hello", sender="+15550199"),
     )
 
-    assert sandbox.messages("telnyx", "+15550100")[0]["body"] == {
+    assert sandbox.list_messages("telnyx", "+15550100")[0]["body"] == {
         "from": "+15550199",
         "messaging_profile_id": "00000000-0000-4000-8000-000000000000",
         "text": "Hello",
@@ -108,16 +109,18 @@ def test_an_sms_says_sender_and_profile(sandbox: Running) -> None:
     assert receipt.detail == {"parts": 1, "waitSeconds": 0.0, "cost": "0.0000"}
 
 
-def test_an_empty_sms_is_invalid_and_one_without_any_sender_names_the_setting(sandbox: Running) -> None:
+def test_an_empty_sms_is_invalid_and_one_without_any_sender_names_the_setting(sandbox: RunningSandbox) -> None:
     with pytest.raises(InvalidRequest):
-        telnyx.PROVIDER.send(sandbox_account("telnyx", sandbox.url), Outgoing(key="k", to="+15550100", body=" "))
+        telnyx.PROVIDER.send(
+            build_sandbox_account("telnyx", sandbox.url), OutgoingMessage(key="k", to="+15550100", body=" ")
+        )
     with pytest.raises(ConfigurationError, match="TELNYX_MESSAGING_PROFILE_ID"):
-        telnyx.PROVIDER.send(ACCOUNT, Outgoing(key="k", to="+15550100", body="Hello"))
+        telnyx.PROVIDER.send(ACCOUNT, OutgoingMessage(key="k", to="+15550100", body="Hello"))
 
 
 def test_a_message_cannot_be_looked_up() -> None:
-    assert not telnyx.PROVIDER.can_look_up
-    assert telnyx.PROVIDER.look_up(ACCOUNT, "k", datetime.now(UTC)) is None
+    assert not telnyx.PROVIDER.can_reconcile
+    assert telnyx.PROVIDER.find_receipt(ACCOUNT, "k", datetime.now(UTC)) is None
 
 
 def test_the_official_form_of_a_signature_verifies(sample: Callable[[str], Any]) -> None:

@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from providers import PROVIDERS, guarded, wire
-from providers.base import Account, Outgoing
+from providers import PROVIDERS, guarded_http, http_client
+from providers.base import Account, OutgoingMessage
 from rules.errors import NetworkError, UnknownOutcome
 
 NAME = "hooks.example.com"
@@ -28,7 +28,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    signed_certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
@@ -38,29 +38,31 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    file.write_bytes(
+        signed_certificate.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    )
     return file
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def trust_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process trusts the certificate, and `NAME` is here."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    guarded._context.cache_clear()
-    monkeypatch.setattr(wire, "_clients", {})
+    guarded_http._get_tls_context.cache_clear()
+    monkeypatch.setattr(http_client, "_pools", {})
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more))
     yield
-    wire.client().close()
+    http_client.get_connection_pool().close()
 
 
 @pytest.fixture(autouse=True)
-def _no_trust_left() -> Any:
+def _clear_tls_context() -> Any:
     yield
-    guarded._context.cache_clear()
+    guarded_http._get_tls_context.cache_clear()
 
 
-def over_tls(certificate: Path, answer: bytes, *, drip: bool = False) -> Callable[[Any, socket.socket], None]:
+def serve_over_tls(certificate: Path, response: bytes, *, drip: bool = False) -> Callable[[Any, socket.socket], None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -68,7 +70,7 @@ def over_tls(certificate: Path, answer: bytes, *, drip: bool = False) -> Callabl
         try:
             with context.wrap_socket(sock, server_side=True) as secure:
                 server.read(secure)
-                secure.sendall(answer)
+                secure.sendall(response)
                 secure.settimeout(0.02)
                 while drip:
                     try:
@@ -82,55 +84,57 @@ def over_tls(certificate: Path, answer: bytes, *, drip: bool = False) -> Callabl
     return script
 
 
-def call(server: Any, host: str = NAME, **more: Any) -> wire.Call:
+def build_call(server: Any, host: str = NAME, **more: Any) -> http_client.Call:
     url = f"https://{host}:{server.url.rpartition(':')[2]}/in"
-    return wire.Call(label="Acme", method="POST", url=url, headers={}, body=b"hi", effect=True, **more)
+    return http_client.Call(label="Acme", method="POST", url=url, headers={}, body=b"hi", effect=True, **more)
 
 
-def test_a_send_over_tls_is_answered(scripted: Callable[..., Any], certificate: Path, trusted: None) -> None:
-    server = scripted(over_tls(certificate, OK))
+def test_a_send_over_tls_is_answered(
+    scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
+) -> None:
+    server = scripted_server(serve_over_tls(certificate, OK))
 
-    assert wire.exchange(call(server)).text == "ok"
+    assert http_client.send_request(build_call(server)).text == "ok"
 
 
 def test_a_certificate_for_another_name_is_a_network_error_before_anything_is_written(
-    scripted: Callable[..., Any], certificate: Path, trusted: None
+    scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
-    server = scripted(over_tls(certificate, OK))
+    server = scripted_server(serve_over_tls(certificate, OK))
 
     with pytest.raises(NetworkError, match="TLS"):
-        wire.exchange(call(server, "other.example.com"))
+        http_client.send_request(build_call(server, "other.example.com"))
     assert server.requests == []
 
 
 def test_an_unknown_authority_is_a_network_error(
-    scripted: Callable[..., Any], certificate: Path, trusted: None, monkeypatch: pytest.MonkeyPatch
+    scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    server = scripted(over_tls(certificate, OK))
+    server = scripted_server(serve_over_tls(certificate, OK))
 
     with pytest.raises(NetworkError, match="TLS"):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
 
 def test_a_webhook_over_tls_goes_to_the_judged_address_under_its_own_name(
-    scripted: Callable[..., Any], certificate: Path, trusted: None
+    scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
-    server = scripted(over_tls(certificate, OK))
+    server = scripted_server(serve_over_tls(certificate, OK))
     secrets = {"WEBHOOK_SIGNING_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
     account = Account("webhook", "", secrets, allowed_networks=("127.0.0.0/8",))
     url = f"HTTPS://{NAME}:{server.url.rpartition(':')[2]}/in?x=1#part"
 
-    receipt = PROVIDERS["webhook"].send(account, Outgoing(key="k", to=url, body="{}"))
+    receipt = PROVIDERS["webhook"].send(account, OutgoingMessage(key="k", to=url, body="{}"))
 
     assert receipt.detail == {"status": 200}
     assert server.requests[0].startswith(b"POST /in?x=1 HTTP/1.1\r\nHost: hooks.example.com:")
 
 
 def test_an_answer_that_drips_over_tls_is_given_up(
-    scripted: Callable[..., Any], certificate: Path, trusted: None
+    scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
-    server = scripted(over_tls(certificate, b"HTTP/1.1 200 OK\r\nX-Slow: ", drip=True))
+    server = scripted_server(serve_over_tls(certificate, b"HTTP/1.1 200 OK\r\nX-Slow: ", drip=True))
 
     with pytest.raises(UnknownOutcome, match="no answer within"):
-        wire.exchange(call(server, read_seconds=0.2))
+        http_client.send_request(build_call(server, read_seconds=0.2))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from providers import answers, sandbox_account, webhook
-from providers.base import Outgoing
+from providers import build_sandbox_account, responses, webhook
+from providers.base import OutgoingMessage
 from rules.errors import AuthRefused, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from sandbox.server import Running
     ],
 )
 def test_every_status_has_its_meaning(status: int, expected: type[ExecutionError]) -> None:
-    error = webhook.refusal(answers.Answer(status, {}, b"secret words of the receiver"))
+    error = webhook.classify_error(responses.Response(status, {}, b"secret words of the receiver"))
 
     assert type(error) is expected
     assert error.provider_code == str(status)
@@ -43,24 +43,24 @@ def test_every_status_has_its_meaning(status: int, expected: type[ExecutionError
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_receiver_says_how_long_to_wait(status: int) -> None:
-    assert webhook.refusal(answers.Answer(status, {"Retry-After": "90"}, b"")).retry_after == 90
+    assert webhook.classify_error(responses.Response(status, {"Retry-After": "90"}, b"")).retry_after == 90
 
 
 def test_the_signature_is_that_of_the_standard(sample: Callable[[str], Any]) -> None:
     vector = sample("standard_webhooks/vector_v1.json")
     at = datetime.fromtimestamp(int(vector["webhook-timestamp"]), UTC)
 
-    made = webhook.signature(vector["secret"], vector["webhook-id"], at, vector["body"])
+    headers = webhook.build_signature_headers(vector["secret"], vector["webhook-id"], at, vector["body"])
 
-    assert made == {name: vector[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    assert headers == {name: vector[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
 
 
-def test_every_try_bears_the_same_id(sandbox: Running) -> None:
-    account = sandbox_account("webhook", sandbox.url)
+def test_every_try_bears_the_same_id(sandbox: RunningSandbox) -> None:
+    account = build_sandbox_account("webhook", sandbox.url)
     for _ in range(2):
-        webhook.PROVIDER.send(account, Outgoing(key="exec-1/call/0", to="https://example.com/in", body="{}"))
+        webhook.PROVIDER.send(account, OutgoingMessage(key="exec-1/call/0", to="https://example.com/in", body="{}"))
 
-    assert {message["headers"]["webhook-id"] for message in sandbox.messages("webhook")} == {"exec-1/call/0"}
+    assert {message["headers"]["webhook-id"] for message in sandbox.list_messages("webhook")} == {"exec-1/call/0"}
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_every_try_bears_the_same_id(sandbox: Running) -> None:
     ],
 )
 def test_the_content_type_is_the_steps_or_fits_the_body(
-    sandbox: Running, body: str, headers: dict[str, str], expected: str
+    sandbox: RunningSandbox, body: str, headers: dict[str, str], expected: str
 ) -> None:
-    call = Outgoing(key="k", to="https://example.com/in", body=body, headers=headers)
+    call = OutgoingMessage(key="k", to="https://example.com/in", body=body, headers=headers)
 
-    webhook.PROVIDER.send(sandbox_account("webhook", sandbox.url), call)
+    webhook.PROVIDER.send(build_sandbox_account("webhook", sandbox.url), call)
 
-    assert sandbox.messages("webhook")[0]["headers"]["content-type"] == expected
+    assert sandbox.list_messages("webhook")[0]["headers"]["content-type"] == expected

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from urllib3.connection import HTTPConnection
 
-from providers import answers, sandbox_account, telnyx, wire
-from providers.base import LeaseLost, Outgoing
+from providers import build_sandbox_account, http_client, responses, telnyx
+from providers.base import LeaseLost, OutgoingMessage
 from rules.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -26,21 +26,21 @@ from rules.errors import (
     ProviderUnavailable,
     UnknownOutcome,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
 Server = Any
 Start = Callable[..., Server]
 
 
-def call(server: Server, *, effect: bool = True, **more: Any) -> wire.Call:
+def build_call(server: Server, *, effect: bool = True, **more: Any) -> http_client.Call:
     fields: dict[str, Any] = {"read_seconds": 5.0, "connect_seconds": 2.0, "body": b"hello", **more}
-    return wire.Call(label="Acme", method="POST", url=f"{server.url}/send", headers={}, effect=effect, **fields)
+    return http_client.Call(label="Acme", method="POST", url=f"{server.url}/send", headers={}, effect=effect, **fields)
 
 
-def answering(answer: bytes, *, then: Callable[[Server, socket.socket], None] | None = None) -> Any:
+def respond_with(response: bytes, *, then: Callable[[Server, socket.socket], None] | None = None) -> Any:
     def script(server: Server, sock: socket.socket) -> None:
         server.read(sock)
-        sock.sendall(answer)
+        sock.sendall(response)
         if then is not None:
             then(server, sock)
 
@@ -50,108 +50,108 @@ def answering(answer: bytes, *, then: Callable[[Server, socket.socket], None] | 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def test_a_connection_is_reused(scripted: Start) -> None:
-    server = scripted(answering(OK, then=answering(OK)))
+def test_a_connection_is_reused(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(OK, then=respond_with(OK)))
 
-    answers = [wire.exchange(call(server)) for _ in range(2)]
+    results = [http_client.send_request(build_call(server)) for _ in range(2)]
 
-    assert [answer.text for answer in answers] == ["ok", "ok"]
+    assert [result.text for result in results] == ["ok", "ok"]
     assert server.connections == 1
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_not_used_for_a_send(scripted: Start) -> None:
-    server = scripted(answering(OK), answering(OK))
-    wire.exchange(call(server))
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_for_a_send(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(OK), respond_with(OK))
+    http_client.send_request(build_call(server))
     assert server.done.wait(5)
 
-    assert wire.exchange(call(server)).text == "ok"
+    assert http_client.send_request(build_call(server)).text == "ok"
 
     assert len(server.requests) == 2
     assert server.connections == 2
 
 
 def test_a_connection_that_was_idle_too_long_is_not_used_for_a_send(
-    scripted: Start, monkeypatch: pytest.MonkeyPatch
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REUSE_SECONDS", 0.0)
-    server = scripted(answering(OK), answering(OK))
+    monkeypatch.setattr(http_client, "REUSE_SECONDS", 0.0)
+    server = scripted_server(respond_with(OK), respond_with(OK))
 
     for _ in range(2):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
     assert server.connections == 2
 
 
-def test_a_reused_connection_that_breaks_after_the_write_is_not_written_to_again(scripted: Start) -> None:
+def test_a_reused_connection_that_breaks_after_the_write_is_not_written_to_again(scripted_server: Start) -> None:
     def swallow(server: Server, sock: socket.socket) -> None:
         server.read(sock)
 
-    server = scripted(answering(OK, then=swallow), answering(OK))
-    wire.exchange(call(server))
+    server = scripted_server(respond_with(OK, then=swallow), respond_with(OK))
+    http_client.send_request(build_call(server))
 
     with pytest.raises(UnknownOutcome):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
     assert len(server.requests) == 2
 
 
-def test_a_call_without_an_effect_that_breaks_is_a_network_error(scripted: Start) -> None:
-    server = scripted(lambda server, sock: server.read(sock))
+def test_a_call_without_an_effect_that_breaks_is_a_network_error(scripted_server: Start) -> None:
+    server = scripted_server(lambda server, sock: server.read(sock))
 
     with pytest.raises(NetworkError, match="cut the connection"):
-        wire.exchange(call(server, effect=False))
+        http_client.send_request(build_call(server, effect=False))
 
 
-def test_a_call_without_an_effect_that_gets_no_answer_is_a_timeout(scripted: Start) -> None:
-    server = scripted(lambda server, sock: (server.read(sock), sock.recv(1)))
+def test_a_call_without_an_effect_that_gets_no_answer_is_a_timeout(scripted_server: Start) -> None:
+    server = scripted_server(lambda server, sock: (server.read(sock), sock.recv(1)))
 
     with pytest.raises(ProviderTimeout):
-        wire.exchange(call(server, effect=False, read_seconds=0.1))
+        http_client.send_request(build_call(server, effect=False, read_seconds=0.1))
 
 
-def test_a_refusal_whose_text_is_cut_short_is_still_a_refusal(scripted: Start) -> None:
-    server = scripted(answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nno such"))
+def test_a_refusal_whose_text_is_cut_short_is_still_a_refusal(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nno such"))
 
-    answer = wire.exchange(call(server))
+    response = http_client.send_request(build_call(server))
 
-    assert (answer.status, answer.text) == (400, "no such")
+    assert (response.status, response.text) == (400, "no such")
 
 
-def test_an_acceptance_whose_text_is_cut_short_is_an_unknown_outcome(scripted: Start) -> None:
-    server = scripted(answering(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id":'))
+def test_an_acceptance_whose_text_is_cut_short_is_an_unknown_outcome(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id":'))
 
     with pytest.raises(UnknownOutcome):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
 
-def test_an_answer_is_read_up_to_its_bound(scripted: Start) -> None:
-    huge = wire.LARGEST_ANSWER_BYTES * 3
-    server = scripted(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % huge + b"x" * huge))
+def test_an_answer_is_read_up_to_its_bound(scripted_server: Start) -> None:
+    huge = http_client.MAX_RESPONSE_BYTES * 3
+    server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % huge + b"x" * huge))
 
-    answer = wire.exchange(call(server))
+    response = http_client.send_request(build_call(server))
 
-    assert len(answer.body) == wire.LARGEST_ANSWER_BYTES
-    assert answer.cut_short
-    assert answer.json() == {}
+    assert len(response.body) == http_client.MAX_RESPONSE_BYTES
+    assert response.truncated
+    assert response.json() == {}
 
 
-def pouring(what: bytes) -> Callable[[Server, socket.socket], None]:
+def build_endless_sender(data: bytes) -> Callable[[Server, socket.socket], None]:
     """Sends this without an end, until nobody reads any more."""
 
     def pour(_: Server, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock.sendall(what)
+                sock.sendall(data)
 
     return pour
 
 
-def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted: Start) -> None:
-    server = scripted(answering(b"HTTP/1.1 200 OK\r\n\r\n", then=pouring(b"x" * 65536)))
+def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\n\r\n", then=build_endless_sender(b"x" * 65536)))
 
-    answer = wire.exchange(call(server))
+    response = http_client.send_request(build_call(server))
 
-    assert (len(answer.body), answer.cut_short) == (wire.LARGEST_ANSWER_BYTES, True)
+    assert (len(response.body), response.truncated) == (http_client.MAX_RESPONSE_BYTES, True)
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,19 @@ def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted: Start) -> No
     ],
     ids=["headers", "a header", "trailers", "chunks"],
 )
-def test_what_comes_beside_the_body_without_an_end_is_given_up(scripted: Start, begun: bytes, more: bytes) -> None:
-    server = scripted(answering(begun, then=pouring(more)))
+def test_what_comes_beside_the_body_without_an_end_is_given_up(
+    scripted_server: Start, begun: bytes, more: bytes
+) -> None:
+    server = scripted_server(respond_with(begun, then=build_endless_sender(more)))
 
     with pytest.raises(UnknownOutcome, match="cut the connection"):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
 
 @pytest.mark.parametrize(
     "begun", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 "]
 )
-def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted: Start, begun: bytes) -> None:
+def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted_server: Start, begun: bytes) -> None:
     def drip(server: Server, sock: socket.socket) -> None:
         sock.settimeout(0.02)
         while True:
@@ -184,52 +186,52 @@ def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted: S
             except TimeoutError:
                 sock.sendall(b"x")
 
-    server = scripted(answering(begun, then=drip))
-    began = time.monotonic()
+    server = scripted_server(respond_with(begun, then=drip))
+    started_at = time.monotonic()
 
     with pytest.raises(UnknownOutcome, match="no answer within"):
-        wire.exchange(call(server, read_seconds=0.2))
+        http_client.send_request(build_call(server, read_seconds=0.2))
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - started_at < 2
 
 
 def test_a_reset_that_came_before_the_first_byte_was_written_is_safe_to_try_again(
-    scripted: Start, monkeypatch: pytest.MonkeyPatch
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reset(server: Server, sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    server = scripted(answering(OK, then=reset))
-    wire.exchange(call(server))
+    server = scripted_server(respond_with(OK, then=reset))
+    http_client.send_request(build_call(server))
     assert server.done.wait(5)
     # As if the reset had come between the look at the connection and the write.
     monkeypatch.setattr(HTTPConnection, "is_connected", True)
 
     with pytest.raises(NetworkError, match="nothing was sent"):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
 
-def test_an_answer_that_is_compressed_without_being_asked_is_read(scripted: Start) -> None:
+def test_an_answer_that_is_compressed_without_being_asked_is_read(scripted_server: Start) -> None:
     packed = gzip.compress(b'{"id": "1"}')
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
-    server = scripted(answering(head.encode() + packed))
+    server = scripted_server(respond_with(head.encode() + packed))
 
-    assert wire.exchange(call(server)).json() == {"id": "1"}
+    assert http_client.send_request(build_call(server)).json() == {"id": "1"}
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(scripted: Start) -> None:
-    server = scripted(answering(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
+def test_a_redirect_is_an_answer_and_is_not_followed(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
 
-    assert wire.exchange(call(server)).status == 302
+    assert http_client.send_request(build_call(server)).status == 302
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x00\xff\x00\xff\r\n\r\n", b"SSH-2.0-x\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted: Start, garbage: bytes) -> None:
-    server = scripted(answering(garbage))
+def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted_server: Start, garbage: bytes) -> None:
+    server = scripted_server(respond_with(garbage))
 
     with pytest.raises(UnknownOutcome):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
 
 @pytest.mark.parametrize(
@@ -245,10 +247,10 @@ def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted: Start, garba
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok and more",
     ],
 )
-def test_an_answer_may_come_in_every_way_that_http_knows(scripted: Start, answer: bytes) -> None:
-    server = scripted(answering(answer))
+def test_an_answer_may_come_in_every_way_that_http_knows(scripted_server: Start, answer: bytes) -> None:
+    server = scripted_server(respond_with(answer))
 
-    assert wire.exchange(call(server)).text == "ok"
+    assert http_client.send_request(build_call(server)).text == "ok"
 
 
 @pytest.mark.parametrize(
@@ -259,27 +261,27 @@ def test_an_answer_may_come_in_every_way_that_http_knows(scripted: Start, answer
         OK + b"HTTP/1.1 200 OK\r\n",
     ],
 )
-def test_a_connection_that_cannot_serve_again_is_not_kept(scripted: Start, first: bytes) -> None:
-    server = scripted(answering(first, then=lambda _, sock: sock.recv(1)), answering(OK))
+def test_a_connection_that_cannot_serve_again_is_not_kept(scripted_server: Start, first: bytes) -> None:
+    server = scripted_server(respond_with(first, then=lambda _, sock: sock.recv(1)), respond_with(OK))
 
-    assert [wire.exchange(call(server)).text for _ in range(2)] == ["ok", "ok"]
+    assert [http_client.send_request(build_call(server)).text for _ in range(2)] == ["ok", "ok"]
     assert server.connections == 2
 
 
-def test_a_header_that_comes_twice_is_read_as_one_list(scripted: Start) -> None:
-    server = scripted(answering(b"HTTP/1.1 429 No\r\nx-limit: 1\r\nX-Limit: 2\r\nContent-Length: 0\r\n\r\n"))
+def test_a_header_that_comes_twice_is_read_as_one_list(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(b"HTTP/1.1 429 No\r\nx-limit: 1\r\nX-Limit: 2\r\nContent-Length: 0\r\n\r\n"))
 
-    assert wire.exchange(call(server)).headers.get("X-LIMIT") == "1, 2"
+    assert http_client.send_request(build_call(server)).headers.get("X-LIMIT") == "1, 2"
 
 
 def test_a_malformed_answer_does_not_put_the_address_into_the_log(
-    scripted: Start, caplog: pytest.LogCaptureFixture
+    scripted_server: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = scripted(answering(b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\nok"))
+    server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\nok"))
     caplog.set_level(logging.WARNING)
 
     with pytest.raises(UnknownOutcome):
-        wire.exchange(call(server))
+        http_client.send_request(build_call(server))
 
     assert "/send" not in caplog.text
 
@@ -287,32 +289,34 @@ def test_a_malformed_answer_does_not_put_the_address_into_the_log(
 @pytest.mark.parametrize("url", ["nowhere", "http://", "http://[::1/x", "http://exa mple.com/"])
 def test_a_malformed_address_is_the_operators_to_mend(url: str) -> None:
     with pytest.raises((ConfigurationError, NetworkError)):
-        wire.exchange(wire.Call(label="Acme", method="GET", url=url, headers={}))
+        http_client.send_request(http_client.Call(label="Acme", method="GET", url=url, headers={}))
 
 
-def test_a_header_of_two_lines_is_refused_before_anything_is_written(scripted: Start) -> None:
-    server = scripted(answering(OK))
+def test_a_header_of_two_lines_is_refused_before_anything_is_written(scripted_server: Start) -> None:
+    server = scripted_server(respond_with(OK))
 
     with pytest.raises(ConfigurationError, match="malformed"):
-        wire.exchange(wire.Call(label="Acme", method="GET", url=server.url, headers={"X-Name": "a\r\nX-Evil: b"}))
+        http_client.send_request(
+            http_client.Call(label="Acme", method="GET", url=server.url, headers={"X-Name": "a\r\nX-Evil: b"})
+        )
     assert server.requests == []
 
 
-def test_tls_with_a_stranger_is_a_network_error(scripted: Start) -> None:
-    server = scripted(lambda _, sock: (sock.recv(65536), sock.sendall(b"not TLS at all")))
+def test_tls_with_a_stranger_is_a_network_error(scripted_server: Start) -> None:
+    server = scripted_server(lambda _, sock: (sock.recv(65536), sock.sendall(b"not TLS at all")))
     url = server.url.replace("http://", "https://")
 
     with pytest.raises(NetworkError, match="TLS"):
-        wire.exchange(wire.Call(label="Acme", method="POST", url=url, headers={}, effect=True))
+        http_client.send_request(http_client.Call(label="Acme", method="POST", url=url, headers={}, effect=True))
 
 
 def test_a_forked_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = wire.client()
+    ours = http_client.get_connection_pool()
     monkeypatch.setattr(os, "getpid", lambda: -1)
     try:
-        assert wire.client() is not ours
+        assert http_client.get_connection_pool() is not ours
     finally:
-        wire._clients.pop(-1)
+        http_client._pools.pop(-1)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +332,10 @@ def test_a_forked_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_status_that_nobody_documents(status: int, effect: bool, expected: type[Exception]) -> None:
-    assert type(answers.unexpected("Acme", answers.Answer(status, {}, b""), effect=effect)) is expected
+    assert (
+        type(responses.build_unexpected_status_error("Acme", responses.Response(status, {}, b""), effect=effect))
+        is expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -345,14 +352,14 @@ def test_a_status_that_nobody_documents(status: int, effect: bool, expected: typ
     ],
 )
 def test_a_wait_is_read_from_a_number_or_a_date(text: str, seconds: float | None) -> None:
-    assert answers.seconds_until(text) == seconds
+    assert responses.parse_delay_seconds(text) == seconds
 
 
-def test_each_thread_is_asked_about_its_own_lease(sandbox: Running) -> None:
-    account = sandbox_account("telnyx", sandbox.url)
+def test_each_thread_is_asked_about_its_own_lease(sandbox: RunningSandbox) -> None:
+    account = build_sandbox_account("telnyx", sandbox.url)
 
     def send(n: int) -> bool:
-        message = Outgoing(key=str(n), to=f"+1555{n:04}", body="Hello", still_ours=lambda: n % 2 == 0)
+        message = OutgoingMessage(key=str(n), to=f"+1555{n:04}", body="Hello", holds_lease=lambda: n % 2 == 0)
         try:
             telnyx.PROVIDER.send(account, message)
         except LeaseLost:
@@ -363,4 +370,4 @@ def test_each_thread_is_asked_about_its_own_lease(sandbox: Running) -> None:
         sent = list(threads.map(send, range(200)))
 
     assert sent == [n % 2 == 0 for n in range(200)]
-    assert {message["to"] for message in sandbox.messages()} == {f"+1555{n:04}" for n in range(0, 200, 2)}
+    assert {message["to"] for message in sandbox.list_messages()} == {f"+1555{n:04}" for n in range(0, 200, 2)}

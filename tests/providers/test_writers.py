@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers import WRITERS, sandbox_account, writing
-from providers.writing import Prompt, Written
+from providers import TEXT_GENERATORS, build_sandbox_account, text_generation
+from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     ConfigurationError,
     ExecutionError,
@@ -14,19 +14,23 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 
-pytestmark = pytest.mark.parametrize("provider", sorted(WRITERS))
+pytestmark = pytest.mark.parametrize("provider", sorted(TEXT_GENERATORS))
 
 
-def write(sandbox: Running, provider: str) -> Written:
-    return WRITERS[provider](sandbox_account(provider, sandbox.url), Prompt("a-model", "Write to Ada about pricing."))
+def generate_text(sandbox: RunningSandbox, provider: str) -> GeneratedText:
+    return TEXT_GENERATORS[provider](
+        build_sandbox_account(provider, sandbox.url), Prompt("a-model", "Write to Ada about pricing.")
+    )
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
-def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running, provider: str, fault: str) -> None:
-    sandbox.fault(provider, fault, times=2, seconds=0)
-    assert write(sandbox, provider).text
+def test_what_passes_by_itself_is_asked_again_up_to_three_times(
+    sandbox: RunningSandbox, provider: str, fault: str
+) -> None:
+    sandbox.add_fault(provider, fault, times=2, seconds=0)
+    assert generate_text(sandbox, provider).text
 
 
 @pytest.mark.parametrize(
@@ -39,21 +43,23 @@ def test_what_passes_by_itself_is_asked_again_up_to_three_times(sandbox: Running
         ("auth", ConfigurationError),
     ],
 )
-def test_what_stays_is_told(sandbox: Running, provider: str, fault: str, expected: type[ExecutionError]) -> None:
-    sandbox.fault(provider, fault, times=0, seconds=0)
+def test_what_stays_is_told(sandbox: RunningSandbox, provider: str, fault: str, expected: type[ExecutionError]) -> None:
+    sandbox.add_fault(provider, fault, times=0, seconds=0)
     with pytest.raises(expected):
-        write(sandbox, provider)
+        generate_text(sandbox, provider)
 
 
-def test_no_answer_in_time_is_a_timeout(sandbox: Running, provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "READ_SECONDS", 0.05)
-    sandbox.fault(provider, "timeout", times=0, seconds=20)
+def test_no_answer_in_time_is_a_timeout(
+    sandbox: RunningSandbox, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_generation, "READ_SECONDS", 0.05)
+    sandbox.add_fault(provider, "timeout", times=0, seconds=20)
     with pytest.raises(ProviderTimeout):
-        write(sandbox, provider)
+        generate_text(sandbox, provider)
 
 
-def test_a_long_wait_is_told_rather_than_slept(sandbox: Running, provider: str) -> None:
-    sandbox.fault(provider, "http_429", times=1, seconds=53)
-    with pytest.raises(RateLimited) as limited:
-        write(sandbox, provider)
-    assert limited.value.retry_after == 53
+def test_a_long_wait_is_told_rather_than_slept(sandbox: RunningSandbox, provider: str) -> None:
+    sandbox.add_fault(provider, "http_429", times=1, seconds=53)
+    with pytest.raises(RateLimited) as error:
+        generate_text(sandbox, provider)
+    assert error.value.retry_after == 53

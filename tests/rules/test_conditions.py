@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.conditions import check, holds, variables
+from rules.conditions import check, evaluate, list_variables
 from rules.errors import InvalidRequest
 
 FACTS: dict[str, Any] = {
@@ -38,7 +38,7 @@ FACTS: dict[str, Any] = {
 )
 def test_a_true_condition_holds(source: str) -> None:
     assert check(source) is None
-    assert holds(source, FACTS) is True
+    assert evaluate(source, FACTS) is True
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_a_true_condition_holds(source: str) -> None:
     ],
 )
 def test_what_is_missing_or_of_another_type_is_never_equal_and_never_in_order(source: str) -> None:
-    assert holds(source, FACTS) is False
+    assert evaluate(source, FACTS) is False
 
 
 def test_and_and_or_read_from_right_to_left_as_in_liquid() -> None:
-    assert holds("false and false or true", {}) is False
-    assert holds("(false and false) or true", {}) is True
+    assert evaluate("false and false or true", {}) is False
+    assert evaluate("(false and false) or true", {}) is True
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_and_and_or_read_from_right_to_left_as_in_liquid() -> None:
 def test_what_is_no_condition_is_refused(source: str) -> None:
     assert check(source)
     with pytest.raises(InvalidRequest):
-        holds(source, FACTS)
+        evaluate(source, FACTS)
 
 
 @pytest.mark.parametrize("source", ["(" * 2000, "not " * 1000 + "a", "a and " * 600 + "a", "a" * 5000])
@@ -95,7 +95,7 @@ def test_a_condition_is_bounded(source: str) -> None:
 
 
 def test_the_variables_of_a_condition_are_named() -> None:
-    assert variables("contact.tags contains payload[contact.id] or 'x' == now") == [
+    assert list_variables("contact.tags contains payload[contact.id] or 'x' == now") == [
         ["contact", "tags"],
         ["payload", ["contact", "id"]],
         ["contact", "id"],
@@ -107,7 +107,7 @@ def test_the_variables_of_a_condition_are_named() -> None:
 @given(st.text(alphabet="ab.[]()'\"= <>!&|{}%0123456789-\n nottrueandorcontains", max_size=60))
 def test_any_text_either_has_an_answer_or_a_fault(source: str) -> None:
     if check(source) is None:
-        assert holds(source, {"a": 1, "b": {"a": [1]}}) in (True, False)
+        assert evaluate(source, {"a": 1, "b": {"a": [1]}}) in (True, False)
 
 
 _ANY_JSON = st.recursive(
@@ -120,4 +120,4 @@ _ANY_JSON = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(left=_ANY_JSON, right=_ANY_JSON, sign=st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "contains"]))
 def test_any_two_values_compare(left: object, right: object, sign: str) -> None:
-    assert holds(f"payload.left {sign} payload.right", {"payload": {"left": left, "right": right}}) in (True, False)
+    assert evaluate(f"payload.left {sign} payload.right", {"payload": {"left": left, "right": right}}) in (True, False)

@@ -48,7 +48,7 @@ def test_null_clears_and_absent_stays_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "given_", "regular"),
+    ("field", "value", "regular"),
     [
         ("email", " Ada.Byron@EXAMPLE.com ", "ada.byron@example.com"),
         ("email", "ada@münchen.de", "ada@xn--mnchen-3ya.de"),
@@ -59,14 +59,14 @@ def test_null_clears_and_absent_stays_absent() -> None:
         ("tags", ["a", " a ", "b"], ["a", "b"]),
     ],
 )
-def test_one_spelling_for_each(field: str, given_: object, regular: object) -> None:
-    found, problems = normalise({field: given_})
+def test_one_spelling_for_each(field: str, value: object, regular: object) -> None:
+    result, problems = normalise({field: value})
     assert problems == []
-    assert list(found.values()) == [regular]
+    assert list(result.values()) == [regular]
 
 
-def _deep(levels: int) -> Any:
-    return {"a": _deep(levels - 1)} if levels else 1
+def _build_nested(levels: int) -> Any:
+    return {"a": _build_nested(levels - 1)} if levels else 1
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def _deep(levels: int) -> Any:
         ({"attributes": {"a": "\0"}}, "attributes.a"),
         ({"attributes": {"a": float("nan")}}, "attributes.a"),
         ({"attributes": {"a": "x" * 17_000}}, "attributes"),
-        ({"attributes": _deep(5)}, "attributes.a.a.a.a"),
+        ({"attributes": _build_nested(5)}, "attributes.a.a.a.a"),
         ({"frist_name": "Ada"}, "frist_name"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_fault_is_named_and_the_field_left_out(fields: dict[str, object], path
 
 
 def test_attributes_may_be_four_levels_deep() -> None:
-    assert normalise({"attributes": _deep(4)})[1] == []
+    assert normalise({"attributes": _build_nested(4)})[1] == []
 
 
 def test_a_misspelt_field_is_told_its_nearest_name() -> None:

@@ -7,7 +7,7 @@ from datetime import time
 
 import pytest
 
-from rules.definition import FollowUps, FrequencyCap, Rules, Step, Trigger, parse, read
+from rules.definition import FollowUps, FrequencyCap, Rules, Step, WorkflowTrigger, parse, read
 from rules.schedule import ActiveHours
 from rules.validation import validate
 
@@ -48,7 +48,9 @@ def test_the_contracts_example_is_valid_and_becomes_values() -> None:
     assert validate(document) == []
     assert isinstance(document, dict)
     workflow = parse(document)
-    assert workflow.trigger == Trigger("contact.created", "payload.plan == 'pro' and contact.tags contains 'lead'")
+    assert workflow.trigger == WorkflowTrigger(
+        "contact.created", "payload.plan == 'pro' and contact.tags contains 'lead'"
+    )
     assert workflow.rules == Rules(
         tags_all=("lead",),
         tags_none=("customer",),
@@ -127,9 +129,9 @@ def test_a_step_knows_the_way_to_the_contact(
 def test_a_comment_is_answered_where_it_was_made(trigger: str, channel: str) -> None:
     reply = {"id": "a", "action": "reply_comment", "with": {"body": "x"}}
     fork = {"id": "b", "action": "branch", "if": "payload.a", "then": [reply | {"id": "c"}]}
-    told = {"id": "d", "action": "reply_comment", "with": {"body": "x", "channel": "facebook"}}
+    facebook_reply = {"id": "d", "action": "reply_comment", "with": {"body": "x", "channel": "facebook"}}
 
-    steps = parse({"trigger": {"type": trigger}, "steps": [reply, fork, told]}).steps
+    steps = parse({"trigger": {"type": trigger}, "steps": [reply, fork, facebook_reply]}).steps
 
     assert [steps[0].channel, steps[1].then[0].channel, steps[2].channel] == [channel, channel, "facebook"]
 

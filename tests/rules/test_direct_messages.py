@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from rules.direct_messages import Comment, comment_of, refused
+from rules.direct_messages import Comment, check_delivery, parse_comment
 from rules.eligibility import Skip
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
 
-def verdict(way: str = "message", **facts: Any) -> Skip | None:
-    known = {"last_received": None, "comment": None, "now": NOW, **facts}
-    return refused(way, "instagram", **known)
+def check_message(way: str = "message", **overrides: Any) -> Skip | None:
+    facts = {"last_received": None, "comment": None, "now": NOW, **overrides}
+    return check_delivery(way, "instagram", **facts)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ def verdict(way: str = "message", **facts: Any) -> Skip | None:
     ],
 )
 def test_we_may_write_for_a_day_after_the_contact_did(ago: timedelta, is_open: bool) -> None:
-    assert (verdict(last_received=NOW - ago) is None) is is_open
+    assert (check_message(last_received=NOW - ago) is None) is is_open
 
 
 def test_a_closed_window_says_when_the_contact_wrote_and_when_it_closed() -> None:
-    skip = verdict(last_received=NOW - timedelta(hours=30))
+    skip = check_message(last_received=NOW - timedelta(hours=30))
 
     assert skip is not None
     assert skip.rule == "window_closed"
@@ -47,7 +47,7 @@ def test_a_closed_window_says_when_the_contact_wrote_and_when_it_closed() -> Non
 
 
 def test_a_contact_who_never_wrote_is_not_written_to() -> None:
-    skip = verdict(comment=Comment("178", NOW))
+    skip = check_message(comment=Comment("178", NOW))
     assert skip is not None
     assert (skip.rule, skip.detail["measured"]["closed_at"]) == ("window_closed", None)
     assert "never written" in skip.detail["words"]
@@ -59,25 +59,25 @@ def test_a_contact_who_never_wrote_is_not_written_to() -> None:
 def test_a_private_reply_needs_no_window_but_a_comment_of_the_last_seven_days(
     ago: timedelta, expected: str | None
 ) -> None:
-    skip = verdict("private_reply", comment=Comment("178", NOW - ago))
+    skip = check_message("private_reply", comment=Comment("178", NOW - ago))
     assert (skip and skip.rule) == (expected and "comment_too_old")
 
 
 def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
-    assert verdict("comment_reply", comment=Comment("178", NOW - timedelta(days=400))) is None
+    assert check_message("comment_reply", comment=Comment("178", NOW - timedelta(days=400))) is None
 
 
 @pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
 def test_a_comment_that_was_deleted_is_answered_in_no_way(way: str) -> None:
-    skip = verdict(way, comment=Comment("178", NOW), deleted_at=NOW)
+    skip = check_message(way, comment=Comment("178", NOW), deleted_at=NOW)
     assert skip is not None
     assert (skip.rule, skip.detail["measured"]) == ("comment_deleted", "2026-05-04T10:00:00Z")
-    assert verdict("message", last_received=NOW, comment=Comment("178", NOW), deleted_at=NOW) is None
+    assert check_message("message", last_received=NOW, comment=Comment("178", NOW), deleted_at=NOW) is None
 
 
 @pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
 def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
-    skip = verdict(way, last_received=NOW)
+    skip = check_message(way, last_received=NOW)
     assert skip is not None
     assert skip.rule == "no_comment"
 
@@ -98,4 +98,4 @@ def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
     ],
 )
 def test_the_comment_is_the_one_that_the_trigger_brought(payload: object, expected: Comment | None) -> None:
-    assert comment_of(payload, NOW) == expected
+    assert parse_comment(payload, NOW) == expected

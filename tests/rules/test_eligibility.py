@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rules.definition import Rules, parse
-from rules.eligibility import Eligible, Facts, Skip, Wait, judge, skip, spoken, unreachable
+from rules.eligibility import Eligible, Facts, Skip, Wait, build_skip, check_reachability, evaluate, format_duration
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 GOOD = Facts(
@@ -28,7 +28,7 @@ GOOD = Facts(
     contact_sent_today=0,
 )
 
-WRITTEN: dict[str, Any] = {
+RULES_DOCUMENT: dict[str, Any] = {
     "tags": {"all": ["lead"], "any": [], "none": ["customer"]},
     "daily_limit": 200,
     "contact_daily_limit": 1,
@@ -39,13 +39,13 @@ WRITTEN: dict[str, Any] = {
 }
 
 
-def rules(**changes: object) -> Rules:
-    return parse({"trigger": {"type": "x"}, "steps": [], "rules": {**WRITTEN, **changes}}).rules
+def build_rules(**changes: object) -> Rules:
+    return parse({"trigger": {"type": "x"}, "steps": [], "rules": {**RULES_DOCUMENT, **changes}}).rules
 
 
 def test_a_contact_that_passes_every_rule_is_eligible() -> None:
-    assert judge(rules(), GOOD) == Eligible()
-    assert judge(Rules(), Facts(now=NOW, automation_enabled=True)) == Eligible()
+    assert evaluate(build_rules(), GOOD) == Eligible()
+    assert evaluate(Rules(), Facts(now=NOW, automation_enabled=True)) == Eligible()
 
 
 #: Each failing fact with the rule it fails and what the operator reads, in the order of judgement.
@@ -54,7 +54,11 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"entries": 1}, "reentry", "The contact has been in this automation before"),
     ({"suppressed": True}, "suppressed", "The contact must not be written to by e-mail"),
     ({"address": None}, "no_address", "The contact has no address for e-mail"),
-    ({"refused": skip("window_closed", "24 hours", None, "The window closed")}, "window_closed", "The window closed"),
+    (
+        {"delivery_skip": build_skip("window_closed", "24 hours", None, "The window closed")},
+        "window_closed",
+        "The window closed",
+    ),
     ({"tags": ()}, "tags", 'The contact lacks the tag "lead"'),
     (
         {"variables": {"contact": {"attributes": {"country": "US"}}}},
@@ -72,7 +76,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
 def test_a_failing_rule_skips_with_its_limit_and_measure_in_words(
     change: dict[str, Any], rule: str, words: str
 ) -> None:
-    verdict = judge(rules(), replace(GOOD, **change))
+    verdict = evaluate(build_rules(), replace(GOOD, **change))
     assert isinstance(verdict, Skip)
     assert (verdict.rule, verdict.detail["words"]) == (rule, words)
     assert set(json.loads(json.dumps(verdict.detail))) == {"limit", "measured", "words"}
@@ -83,13 +87,13 @@ def test_the_first_failing_rule_wins(first: int) -> None:
     facts = GOOD
     for change, _, _ in FAULTS[first:]:
         facts = replace(facts, **change)
-    verdict = judge(rules(), facts)
+    verdict = evaluate(build_rules(), facts)
     assert isinstance(verdict, Skip)
     assert verdict.rule == FAULTS[first][1]
 
 
 def test_outside_hours_wait_waits_until_the_window_opens() -> None:
-    verdict = judge(rules(outside_hours="wait"), replace(GOOD, now=NOW.replace(hour=22)))
+    verdict = evaluate(build_rules(outside_hours="wait"), replace(GOOD, now=NOW.replace(hour=22)))
     assert isinstance(verdict, Wait)
     assert verdict.until == datetime(2026, 5, 11, 7, 0, tzinfo=UTC)
     assert verdict.rule == "active_hours"
@@ -97,10 +101,10 @@ def test_outside_hours_wait_waits_until_the_window_opens() -> None:
 
 def test_active_hours_use_the_workspaces_zone_where_the_contact_has_none() -> None:
     early = replace(GOOD, now=NOW.replace(hour=7, minute=30))
-    assert isinstance(judge(rules(), early), Eligible)
-    assert isinstance(judge(rules(), replace(early, contact_zone=None)), Skip)
-    fixed = rules(active_hours={"start": "09:00", "end": "21:00", "timezone": "Asia/Tokyo"})
-    assert isinstance(judge(fixed, replace(early, contact_zone=None)), Eligible)
+    assert isinstance(evaluate(build_rules(), early), Eligible)
+    assert isinstance(evaluate(build_rules(), replace(early, contact_zone=None)), Skip)
+    fixed = build_rules(active_hours={"start": "09:00", "end": "21:00", "timezone": "Asia/Tokyo"})
+    assert isinstance(evaluate(fixed, replace(early, contact_zone=None)), Eligible)
 
 
 @pytest.mark.parametrize(
@@ -111,42 +115,42 @@ def test_active_hours_use_the_workspaces_zone_where_the_contact_has_none() -> No
     ],
 )
 def test_tags_say_which_one(tags: dict[str, Any], words: str) -> None:
-    verdict = judge(rules(tags=tags), GOOD)
+    verdict = evaluate(build_rules(tags=tags), GOOD)
     assert isinstance(verdict, Skip)
     assert verdict.detail["words"] == words
     assert verdict.detail["measured"] == ["lead"]
 
 
 def test_reentry_after_finish_asks_only_for_those_in_flight() -> None:
-    again = rules(reentry="after_finish")
-    assert isinstance(judge(again, replace(GOOD, entries=5)), Eligible)
-    verdict = judge(again, replace(GOOD, in_flight=1))
+    again = build_rules(reentry="after_finish")
+    assert isinstance(evaluate(again, replace(GOOD, entries=5)), Eligible)
+    verdict = evaluate(again, replace(GOOD, in_flight=1))
     assert isinstance(verdict, Skip)
     assert verdict.rule == "reentry"
-    assert isinstance(judge(rules(reentry="always"), replace(GOOD, in_flight=1, entries=5)), Eligible)
+    assert isinstance(evaluate(build_rules(reentry="always"), replace(GOOD, in_flight=1, entries=5)), Eligible)
 
 
 def test_the_condition_tells_the_values_it_saw() -> None:
-    verdict = judge(rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
+    verdict = evaluate(build_rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
     assert isinstance(verdict, Skip)
     assert verdict.detail["measured"] == {"contact.attributes.country": "US"}
 
 
 def test_a_limit_of_nothing_lets_nobody_through() -> None:
-    verdict = judge(rules(daily_limit=0), GOOD)
+    verdict = evaluate(build_rules(daily_limit=0), GOOD)
     assert isinstance(verdict, Skip)
     assert verdict.rule == "daily_limit"
 
 
 def test_an_execution_that_sends_nothing_needs_no_address() -> None:
-    assert isinstance(judge(rules(), replace(GOOD, channel=None, address=None)), Eligible)
+    assert isinstance(evaluate(build_rules(), replace(GOOD, channel=None, address=None)), Eligible)
 
 
 def test_reachability_can_be_asked_for_alone() -> None:
-    assert unreachable("sms", "+15550100", False) is None
-    found = unreachable("sms", None, False)
-    assert found is not None
-    assert found.detail["words"] == "The contact has no address for SMS"
+    assert check_reachability("sms", "+15550100", False) is None
+    verdict = check_reachability("sms", None, False)
+    assert verdict is not None
+    assert verdict.detail["words"] == "The contact has no address for SMS"
 
 
 @pytest.mark.parametrize(
@@ -161,4 +165,4 @@ def test_reachability_can_be_asked_for_alone() -> None:
     ],
 )
 def test_a_duration_is_spoken_in_its_largest_whole_unit(length: float, words: str) -> None:
-    assert spoken(length) == words
+    assert format_duration(length) == words

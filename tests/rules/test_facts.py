@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
-from rules.facts import contact_facts, facts, trigger_facts
+from rules.facts import build_contact_facts, build_facts, build_trigger_facts
 from rules.scope import AT_STEPS, CONTACT
 from rules.templating import render
 
@@ -14,8 +14,8 @@ ROW = {"id": UUID(int=1), "first_name": "Ada", "email": None, "tags": None, "att
 NOW = datetime(2026, 5, 4, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
 
 
-def made() -> dict[str, object]:
-    return facts(
+def build_variables() -> dict[str, object]:
+    return build_facts(
         contact=ROW,
         payload=None,
         finished={"write": {"text": "hi"}},
@@ -26,25 +26,27 @@ def made() -> dict[str, object]:
 
 
 def test_a_contact_has_every_field_of_the_language_and_no_other() -> None:
-    assert set(contact_facts(ROW)) == set(CONTACT)
-    assert contact_facts(ROW)["tags"] == []
-    assert contact_facts(ROW)["attributes"] == {}
+    assert set(build_contact_facts(ROW)) == set(CONTACT)
+    assert build_contact_facts(ROW)["tags"] == []
+    assert build_contact_facts(ROW)["attributes"] == {}
 
 
 def test_the_roots_are_those_that_validation_knows_and_all_is_json() -> None:
-    assert set(made()) == AT_STEPS.roots
-    assert json.loads(json.dumps(made())) == made()
+    assert set(build_variables()) == AT_STEPS.roots
+    assert json.loads(json.dumps(build_variables())) == build_variables()
 
 
 def test_now_is_a_text_in_utc() -> None:
-    assert made()["now"] == "2026-05-04T10:00:00Z"
+    assert build_variables()["now"] == "2026-05-04T10:00:00Z"
 
 
 def test_the_variables_fill_a_template() -> None:
     source = "{{ contact.first_name }}{{ contact.email }} {{ steps.write.text }} {{ execution.follow_up }}"
-    assert render(source, made()) == "Ada hi 0"
+    assert render(source, build_variables()) == "Ada hi 0"
 
 
 def test_a_trigger_has_no_steps_and_no_execution() -> None:
-    early = trigger_facts(contact=ROW, payload={"a": 1}, automation={"id": "x", "name": "y"}, now=datetime.now(UTC))
+    early = build_trigger_facts(
+        contact=ROW, payload={"a": 1}, automation={"id": "x", "name": "y"}, now=datetime.now(UTC)
+    )
     assert set(early) == {"contact", "payload", "automation", "now"}

@@ -8,41 +8,48 @@ from pathlib import Path
 
 import pytest
 
-from rules import not_yet
+from rules import unsupported
 from rules.actions import ACTIONS, Action
+from rules.containers import Object
 from rules.definition import read
-from rules.language import RULES, TRIGGERS, trigger_shape
+from rules.field_types import FieldType
+from rules.language import RULES, TRIGGERS, build_trigger_object
 from rules.scope import AUTOMATION, CONTACT, EXECUTION
-from rules.shapes import Shape
-from rules.structures import Object
 from rules.validation import validate
 
 PAGE = Path(__file__).parents[2] / "docs" / "workflow-language.md"
 
 
-def fields(shapes: Mapping[str, Shape], required: frozenset[str]) -> str:
-    words = [f"`{name}`{' *' if name in required else ''} ({shape.words})" for name, shape in shapes.items()]
-    return ", ".join(words) or "none"
+def format_fields(field_types: Mapping[str, FieldType], required: frozenset[str]) -> str:
+    descriptions = [
+        f"`{name}`{' *' if name in required else ''} ({field_type.label})" for name, field_type in field_types.items()
+    ]
+    return ", ".join(descriptions) or "none"
 
 
-def action_row(action: Action) -> str:
+def format_action_row(action: Action) -> str:
     queue = f"`{action.queue}`" if action.queue else "none"
-    beside = ", ".join(f"`{name}`{' *' if name in action.required_beside else ''}" for name in action.beside) or "none"
-    later = " Not in this version." if action.name in not_yet.ACTIONS else ""
-    return (
-        f"| `{action.name}` | {action.purpose}{later} | {fields(action.fields, action.required)} | {beside} | {queue} |"
+    beside = (
+        ", ".join(f"`{name}`{' *' if name in action.required_step_fields else ''}" for name in action.step_fields)
+        or "none"
     )
+    later = " Not in this version." if action.name in unsupported.ACTIONS else ""
+    fields = format_fields(action.fields, action.required)
+    return f"| `{action.name}` | {action.purpose}{later} | {fields} | {beside} | {queue} |"
 
 
-def trigger_row(name: str) -> str:
-    later = " Not in this version." if name in not_yet.TRIGGERS else ""
-    shape = trigger_shape(name).fields["with"]
-    assert isinstance(shape, Object)
-    return f"| `{name}` | {TRIGGERS[name].purpose}{later} | {fields(shape.fields, shape.required)} |"
+def format_trigger_row(name: str) -> str:
+    later = " Not in this version." if name in unsupported.TRIGGERS else ""
+    fields_object = build_trigger_object(name).fields["with"]
+    assert isinstance(fields_object, Object)
+    fields = format_fields(fields_object.fields, fields_object.required)
+    return f"| `{name}` | {TRIGGERS[name].purpose}{later} | {fields} |"
 
 
-def rule_row(name: str, shape: Shape) -> str:
-    inner = fields(shape.fields, shape.required) if isinstance(shape, Object) else shape.words
+def format_rule_row(name: str, field_type: FieldType) -> str:
+    inner = (
+        format_fields(field_type.fields, field_type.required) if isinstance(field_type, Object) else field_type.label
+    )
     return f"| `{name}` | {inner} |"
 
 
@@ -50,17 +57,17 @@ TABLES = {
     "actions": [
         "| action | what it does | under `with` | beside `action` | queue |",
         "| --- | --- | --- | --- | --- |",
-        *map(action_row, ACTIONS.values()),
+        *map(format_action_row, ACTIONS.values()),
     ],
     "triggers": [
         "| type | when | under `with` |",
         "| --- | --- | --- |",
-        *map(trigger_row, TRIGGERS),
+        *map(format_trigger_row, TRIGGERS),
     ],
     "rules": [
         "| rule | value |",
         "| --- | --- |",
-        *(rule_row(name, shape) for name, shape in RULES.fields.items()),
+        *(format_rule_row(name, field_type) for name, field_type in RULES.fields.items()),
     ],
     "variables": [
         "| variable | fields |",
@@ -75,9 +82,9 @@ TABLES = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_says_what_the_code_does(name: str) -> None:
-    found = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
-    assert found
-    assert found[1].splitlines() == TABLES[name]
+    match = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
+    assert match
+    assert match[1].splitlines() == TABLES[name]
 
 
 def test_every_example_is_valid() -> None:

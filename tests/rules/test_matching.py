@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from rules.definition import Trigger
-from rules.matching import Match, choose, holds_keyword, match
+from rules.definition import WorkflowTrigger
+from rules.matching import Match, choose, contains_keyword, match
 
 
-def trigger(**with_: Any) -> Trigger:
-    return Trigger("instagram.message", None, with_)
+def build_trigger(**with_: Any) -> WorkflowTrigger:
+    return WorkflowTrigger("instagram.message", None, with_)
 
 
-def said(text: str, **comment: Any) -> dict[str, Any]:
+def build_payload(text: str, **comment: Any) -> dict[str, Any]:
     return {"comment": {"text": text, **comment}} if comment else {"message": {"text": text}}
 
 
@@ -28,7 +28,7 @@ def said(text: str, **comment: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_keyword_is_found_as_words_whatever_their_case(text: str, keyword: str) -> None:
-    assert holds_keyword(text, keyword)
+    assert contains_keyword(text, keyword)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_keyword_is_found_as_words_whatever_their_case(text: str, keyword: str
     ],
 )  # fmt: skip
 def test_a_keyword_is_not_found_within_another_word(text: str, keyword: str) -> None:
-    assert not holds_keyword(text, keyword)
+    assert not contains_keyword(text, keyword)
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_a_keyword_is_not_found_within_another_word(text: str, keyword: str) -> 
     ],
 )
 def test_a_message_is_wanted_by_its_keywords(with_: dict[str, Any], text: str, how: Match) -> None:
-    assert match(trigger(**with_), said(text)) is how
+    assert match(build_trigger(**with_), build_payload(text)) is how
 
 
 def test_a_comment_is_wanted_on_its_posts_alone() -> None:
-    wants = trigger(posts=["m-1", "m-2"], keywords=["price"])
-    assert match(wants, said("price", media_id="m-2")) is Match.KEYWORD
-    assert match(wants, said("price", media_id=3)) is Match.NO
-    assert match(wants, said("hello", media_id="m-1")) is Match.NO
-    assert match(trigger(posts=["m-1"]), said("hello", media_id="m-1")) is Match.ANY
+    post_trigger = build_trigger(posts=["m-1", "m-2"], keywords=["price"])
+    assert match(post_trigger, build_payload("price", media_id="m-2")) is Match.KEYWORD
+    assert match(post_trigger, build_payload("price", media_id=3)) is Match.NO
+    assert match(post_trigger, build_payload("hello", media_id="m-1")) is Match.NO
+    assert match(build_trigger(posts=["m-1"]), build_payload("hello", media_id="m-1")) is Match.ANY
 
 
 @pytest.mark.parametrize("payload", [{}, {"comment": None}, {"comment": 5}, {"message": {"text": ["price"]}}])
 def test_a_payload_of_another_form_holds_no_keyword(payload: dict[str, Any]) -> None:
-    assert match(trigger(keywords=["price"]), payload) is Match.NO
-    assert match(trigger(posts=["m"]), payload) is Match.NO
+    assert match(build_trigger(keywords=["price"]), payload) is Match.NO
+    assert match(build_trigger(posts=["m"]), payload) is Match.NO
 
 
 CANDIDATES = [("by keyword", Match.KEYWORD), ("every", Match.ANY), ("default", Match.DEFAULT), ("other", Match.NO)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rules.outbound_urls import ANYWHERE, Networks, template_url_fault, url_fault
+from rules.outbound_urls import ALL_NETWORKS, Networks, check_template_url, check_url
 from rules.validation import validate
 
 LOOPBACK: Networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -36,11 +36,11 @@ PUBLIC = [
 ]  # fmt: skip
 
 
-def call_to(url: str) -> dict[str, Any]:
+def build_call_step(url: str) -> dict[str, Any]:
     return {"id": "call", "action": "call_webhook", "with": {"url": url}}
 
 
-def faults(*steps: Any, networks: Networks = ()) -> dict[str, str]:
+def find_problems(*steps: Any, networks: Networks = ()) -> dict[str, str]:
     document = {"trigger": {"type": "contact.created"}, "steps": list(steps)}
     return {problem.path: problem.message for problem in validate(document, networks=networks)}
 
@@ -48,39 +48,39 @@ def faults(*steps: Any, networks: Networks = ()) -> dict[str, str]:
 @pytest.mark.parametrize("host", PRIVATE)
 @pytest.mark.parametrize("rest", ["/in", ":8080", "?a=b", "#c", ""])
 def test_a_private_host_is_refused_however_it_is_written(host: str, rest: str) -> None:
-    fault = url_fault(f"http://{host}{rest}", ())
+    fault = check_url(f"http://{host}{rest}", ())
     assert fault is not None
     assert "WEBHOOK_ALLOWED_NETWORKS" in fault
-    assert url_fault(f"HTTPS://{host}{rest}", ()) == fault
+    assert check_url(f"HTTPS://{host}{rest}", ()) == fault
 
 
 @pytest.mark.parametrize("host", UNREADABLE)
 def test_a_host_that_cannot_be_read_is_refused(host: str) -> None:
-    assert url_fault(f"http://{host}/in", ANYWHERE) is not None
+    assert check_url(f"http://{host}/in", ALL_NETWORKS) is not None
 
 
 @pytest.mark.parametrize(
     "authority", ["ada@example.com", "a:b@example.com", "example.com@127.0.0.1", "a\uff20127.0.0.1"]
 )
 def test_a_user_name_is_refused(authority: str) -> None:
-    assert url_fault(f"https://{authority}/", ANYWHERE) == "must not hold a user name or password"
-    assert template_url_fault(f"https://{authority}/{{{{ payload.path }}}}", ANYWHERE) is not None
+    assert check_url(f"https://{authority}/", ALL_NETWORKS) == "must not hold a user name or password"
+    assert check_template_url(f"https://{authority}/{{{{ payload.path }}}}", ALL_NETWORKS) is not None
 
 
 @pytest.mark.parametrize("host", PUBLIC)
 def test_a_public_host_may_be_called(host: str) -> None:
-    assert url_fault(f"https://{host}/in?next=http://127.0.0.1/", ()) is None
+    assert check_url(f"https://{host}/in?next=http://127.0.0.1/", ()) is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
 def test_an_allowed_network_may_be_called(host: str) -> None:
-    assert url_fault(f"http://{host}/in", LOOPBACK) is None
-    assert url_fault("http://10.0.0.1/in", LOOPBACK) is not None
+    assert check_url(f"http://{host}/in", LOOPBACK) is None
+    assert check_url("http://10.0.0.1/in", LOOPBACK) is not None
 
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_every_address_is_allowed_anywhere(host: str) -> None:
-    assert url_fault(f"http://{host}/in", ANYWHERE) is None
+    assert check_url(f"http://{host}/in", ALL_NETWORKS) is None
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_every_address_is_allowed_anywhere(host: str) -> None:
     ],
 )
 def test_a_private_host_that_a_template_writes_out_is_refused(source: str) -> None:
-    fault = template_url_fault(source, ())
+    fault = check_template_url(source, ())
     assert fault is not None
     assert "WEBHOOK_ALLOWED_NETWORKS" in fault
-    assert template_url_fault(source, LOOPBACK) is None
-    assert "steps[0].with.url" in faults(call_to(source))
+    assert check_template_url(source, LOOPBACK) is None
+    assert "steps[0].with.url" in find_problems(build_call_step(source))
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_a_private_host_that_a_template_writes_out_is_refused(source: str) -> No
     ],
 )
 def test_a_host_that_only_the_call_knows_is_left_to_it(source: str) -> None:
-    assert template_url_fault(source, ()) is None
-    assert faults(call_to(source)) == {}
+    assert check_template_url(source, ()) is None
+    assert find_problems(build_call_step(source)) == {}
 
 
 def test_a_private_url_is_named_by_its_path_wherever_it_stands() -> None:
-    bad = call_to("http://169.254.169.254/latest")
+    bad = build_call_step("http://169.254.169.254/latest")
     fine = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
     branch = {"id": "fork", "action": "branch", "if": "contact.email == 'a'", "then": [fine], "else": [bad]}
     variants = [{"name": "a", "weight": 1, "steps": [{**fine, "id": "other"}]},
                 {"name": "b", "weight": 1, "steps": [{**bad, "id": "call2"}]}]  # fmt: skip
-    found = faults(branch, {"id": "split", "action": "split", "variants": variants})
-    assert set(found) == {"steps[0].else[0].with.url", "steps[1].variants[1].steps[0].with.url"}
-    assert faults(branch, networks=(ipaddress.ip_network("169.254.0.0/16"),)) == {}
+    problems = find_problems(branch, {"id": "split", "action": "split", "variants": variants})
+    assert set(problems) == {"steps[0].else[0].with.url", "steps[1].variants[1].steps[0].with.url"}
+    assert find_problems(branch, networks=(ipaddress.ip_network("169.254.0.0/16"),)) == {}

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from rules.definition import Step, Variant, Workflow, parse
 from rules.plan import (
-    arms,
-    first_send_channel,
-    first_send_way,
-    follow_up_steps,
-    last_step,
-    next_queue,
-    next_step,
-    split_variant,
-    take,
+    choose_arm,
+    choose_variant,
+    find_first_send_channel,
+    find_first_send_way,
+    find_last_step,
+    find_next_queue,
+    find_next_step,
+    list_arms,
+    list_follow_up_steps,
 )
 
 WRITE = {"id": "write", "action": "generate_message", "with": {"prompt": "x"}}
@@ -31,32 +31,32 @@ TAG = {"id": "tag", "action": "update_contact", "with": {"add_tags": ["x"]}}
 STOP = {"id": "stop", "action": "stop"}
 
 
-def fork(then: list[Any], otherwise: list[Any], condition: str = "payload.big") -> dict[str, Any]:
+def build_branch(then: list[Any], otherwise: list[Any], condition: str = "payload.big") -> dict[str, Any]:
     return {"id": "fork", "action": "branch", "if": condition, "then": then, "else": otherwise}
 
 
-def workflow(*steps: dict[str, Any]) -> Workflow:
+def build_workflow(*steps: dict[str, Any]) -> Workflow:
     return parse({"trigger": {"type": "x"}, "steps": list(steps)})
 
 
-def following(flow: Workflow, finished: dict[str, Any]) -> str | None:
-    step = next_step(flow, finished)
+def find_next_step_id(flow: Workflow, finished: dict[str, Any]) -> str | None:
+    step = find_next_step(flow, finished)
     return step.id if step else None
 
 
 def test_steps_follow_in_order_until_the_end() -> None:
-    flow = workflow(WRITE, EMAIL)
-    assert following(flow, {}) == "write"
-    assert following(flow, {"write": {}}) == "email"
-    assert following(flow, {"write": {}, "email": {}}) is None
+    flow = build_workflow(WRITE, EMAIL)
+    assert find_next_step_id(flow, {}) == "write"
+    assert find_next_step_id(flow, {"write": {}}) == "email"
+    assert find_next_step_id(flow, {"write": {}, "email": {}}) is None
 
 
 def test_the_plan_walks_into_the_arm_that_was_taken_and_then_on() -> None:
-    flow = workflow(fork([SMS], [EMAIL]), NOTE)
-    assert following(flow, {"fork": {"taken": "then"}}) == "sms"
-    assert following(flow, {"fork": {"taken": "else"}}) == "email"
-    assert following(flow, {"fork": {"taken": "else"}, "email": {}}) == "note"
-    assert following(workflow(fork([SMS], []), NOTE), {"fork": {"taken": "else"}}) == "note"
+    flow = build_workflow(build_branch([SMS], [EMAIL]), NOTE)
+    assert find_next_step_id(flow, {"fork": {"taken": "then"}}) == "sms"
+    assert find_next_step_id(flow, {"fork": {"taken": "else"}}) == "email"
+    assert find_next_step_id(flow, {"fork": {"taken": "else"}, "email": {}}) == "note"
+    assert find_next_step_id(build_workflow(build_branch([SMS], []), NOTE), {"fork": {"taken": "else"}}) == "note"
 
 
 def test_a_split_goes_the_way_of_its_variant_and_a_wait_until_the_way_of_its_event() -> None:
@@ -70,14 +70,14 @@ def test_a_split_goes_the_way_of_its_variant_and_a_wait_until_the_way_of_its_eve
         "action": "wait_until",
         "with": {"event": "contact.replied", "timeout": "1d", "then": [SMS], "else": [EMAIL]},
     }
-    assert following(workflow(split), {"fork": {"taken": "b"}}) == "email"
-    assert following(workflow(waiting), {"fork": {"taken": "then"}}) == "sms"
-    assert following(workflow(waiting), {"fork": {"taken": "else"}}) == "email"
+    assert find_next_step_id(build_workflow(split), {"fork": {"taken": "b"}}) == "email"
+    assert find_next_step_id(build_workflow(waiting), {"fork": {"taken": "then"}}) == "sms"
+    assert find_next_step_id(build_workflow(waiting), {"fork": {"taken": "else"}}) == "email"
 
 
 def test_a_finished_stop_ends_everything_wherever_it_stands() -> None:
-    flow = workflow(fork([STOP, SMS], []), EMAIL)
-    assert following(flow, {"fork": {"taken": "then"}, "stop": {}}) is None
+    flow = build_workflow(build_branch([STOP, SMS], []), EMAIL)
+    assert find_next_step_id(flow, {"fork": {"taken": "then"}, "stop": {}}) is None
 
 
 @pytest.mark.parametrize(
@@ -89,50 +89,56 @@ def test_a_finished_stop_ends_everything_wherever_it_stands() -> None:
         ([TAG], "executions"),
         ([STOP, EMAIL], "executions"),
         ([PAUSE, EMAIL], "executions"),
-        ([fork([SMS], [EMAIL])], "sending"),
-        ([fork([SMS], []), EMAIL], "sending"),
-        ([fork([SMS], []), WRITE], "executions"),
-        ([fork([WRITE], []), WRITE | {"id": "again"}], "generation"),
-        ([fork([SMS], [STOP])], "executions"),
-        ([fork([SMS], [PAUSE]), EMAIL], "executions"),
-        ([fork([], []), EMAIL], "sending"),
-        ([fork([SMS], [])], "executions"),
+        ([build_branch([SMS], [EMAIL])], "sending"),
+        ([build_branch([SMS], []), EMAIL], "sending"),
+        ([build_branch([SMS], []), WRITE], "executions"),
+        ([build_branch([WRITE], []), WRITE | {"id": "again"}], "generation"),
+        ([build_branch([SMS], [STOP])], "executions"),
+        ([build_branch([SMS], [PAUSE]), EMAIL], "executions"),
+        ([build_branch([], []), EMAIL], "sending"),
+        ([build_branch([SMS], [])], "executions"),
     ],
 )
 def test_the_queue_is_that_of_the_next_outside_call_where_all_open_ways_agree(steps: list[Any], queue: str) -> None:
-    assert next_queue(workflow(*steps), {}) == queue
+    assert find_next_queue(build_workflow(*steps), {}) == queue
 
 
 def test_the_queue_follows_the_way_that_was_taken() -> None:
-    flow = workflow(fork([SMS], [WRITE]))
-    assert next_queue(flow, {"fork": {"taken": "then"}}) == "sending"
-    assert next_queue(flow, {"fork": {"taken": "else"}}) == "generation"
-    assert next_queue(flow, {"fork": {"taken": "then"}, "sms": {}}) == "executions"
+    flow = build_workflow(build_branch([SMS], [WRITE]))
+    assert find_next_queue(flow, {"fork": {"taken": "then"}}) == "sending"
+    assert find_next_queue(flow, {"fork": {"taken": "else"}}) == "generation"
+    assert find_next_queue(flow, {"fork": {"taken": "then"}, "sms": {}}) == "executions"
 
 
 def test_many_open_branches_are_looked_through_in_linear_time() -> None:
-    forks = [fork([], []) | {"id": f"f{n}"} for n in range(99)]
-    assert next_queue(workflow(*forks, EMAIL), {}) == "sending"
+    forks = [build_branch([], []) | {"id": f"f{n}"} for n in range(99)]
+    assert find_next_queue(build_workflow(*forks, EMAIL), {}) == "sending"
 
 
 def test_the_first_channel_is_found_through_writing_waiting_and_telling_the_team() -> None:
-    assert first_send_channel(workflow(WRITE, NOTE, PAUSE, EMAIL, SMS), {}, {}) == "email"
-    assert first_send_channel(workflow(WRITE, EMAIL, SMS), {"write": {}, "email": {}}, {}) == "sms"
-    assert first_send_channel(workflow(TAG, NOTE), {}, {}) is None
+    assert find_first_send_channel(build_workflow(WRITE, NOTE, PAUSE, EMAIL, SMS), {}, {}) == "email"
+    assert find_first_send_channel(build_workflow(WRITE, EMAIL, SMS), {"write": {}, "email": {}}, {}) == "sms"
+    assert find_first_send_channel(build_workflow(TAG, NOTE), {}, {}) is None
 
 
 def test_the_first_channel_follows_a_branch_that_the_facts_decide() -> None:
-    flow = workflow(fork([SMS], [EMAIL]))
-    assert first_send_channel(flow, {}, {"payload": {"big": True}}) == "sms"
-    assert first_send_channel(flow, {}, {"payload": {}}) == "email"
+    flow = build_workflow(build_branch([SMS], [EMAIL]))
+    assert find_first_send_channel(flow, {}, {"payload": {"big": True}}) == "sms"
+    assert find_first_send_channel(flow, {}, {"payload": {}}) == "email"
 
 
 def test_the_first_channel_is_unknown_where_a_branch_asks_for_what_is_not_there_yet() -> None:
     on_text = "steps.write.text contains 'x'"
-    assert first_send_channel(workflow(WRITE, fork([SMS], [EMAIL], on_text)), {}, {}) is None
-    assert first_send_channel(workflow(WRITE, fork([SMS], [], on_text), SMS | {"id": "b"}), {}, {}) == "sms"
+    assert find_first_send_channel(build_workflow(WRITE, build_branch([SMS], [EMAIL], on_text)), {}, {}) is None
+    assert (
+        find_first_send_channel(build_workflow(WRITE, build_branch([SMS], [], on_text), SMS | {"id": "b"}), {}, {})
+        == "sms"
+    )
     facts = {"steps": {"write": {"text": "x"}}}
-    assert first_send_channel(workflow(WRITE, fork([SMS], [EMAIL], on_text)), {"write": {}}, facts) == "sms"
+    assert (
+        find_first_send_channel(build_workflow(WRITE, build_branch([SMS], [EMAIL], on_text)), {"write": {}}, facts)
+        == "sms"
+    )
 
 
 DM = {"id": "dm", "action": "send_message", "with": {"channel": "instagram", "body": "x"}}
@@ -147,72 +153,72 @@ PUBLIC = {"id": "public", "action": "reply_comment", "with": {"body": "x"}}
         ([TAG, PRIVATE, PAUSE, DM], "private_reply", "private_reply"),
         ([PAUSE, DM], None, "message"),
         ([EMAIL, PRIVATE], "message", "message"),
-        ([fork([PRIVATE], [DM], "steps.write.text")], None, None),
+        ([build_branch([PRIVATE], [DM], "steps.write.text")], None, None),
         ([TAG], None, None),
     ],
 )
 def test_the_first_messages_way_is_known_with_or_without_the_waits_before_it(
     steps: list[Any], before_waits: str | None, through_waits: str | None
 ) -> None:
-    assert first_send_way(workflow(*steps), {}, {}, through_waits=False) == before_waits
-    assert first_send_way(workflow(*steps), {}, {}, through_waits=True) == through_waits
+    assert find_first_send_way(build_workflow(*steps), {}, {}, through_waits=False) == before_waits
+    assert find_first_send_way(build_workflow(*steps), {}, {}, through_waits=True) == through_waits
 
 
 def test_a_branch_takes_its_arm_by_the_condition() -> None:
-    step = workflow(fork([SMS], [])).steps[0]
-    assert take(step, {"payload": {"big": 1}}, "c") == "then"
-    assert take(step, {"payload": {}}, "c") == "else"
+    step = build_workflow(build_branch([SMS], [])).steps[0]
+    assert choose_arm(step, {"payload": {"big": 1}}, "c") == "then"
+    assert choose_arm(step, {"payload": {}}, "c") == "else"
 
 
-def variants(*weights: int) -> Step:
+def build_split_step(*weights: int) -> Step:
     return Step("s", "split", variants=tuple(Variant(f"v{n}", weight, ()) for n, weight in enumerate(weights)))
 
 
 def test_a_split_is_the_same_in_every_process_and_release() -> None:
     # The first sixteen digits of `printf s:contact-4 | sha256sum` are an odd number, those of the others are even.
-    assert [split_variant(variants(1, 1), f"contact-{n}") for n in range(3, 6)] == ["v0", "v1", "v0"]
+    assert [choose_variant(build_split_step(1, 1), f"contact-{n}") for n in range(3, 6)] == ["v0", "v1", "v0"]
 
 
 def test_a_split_follows_its_weights() -> None:
-    counts = Counter(split_variant(variants(3, 1), str(n)) for n in range(4000))
+    counts = Counter(choose_variant(build_split_step(3, 1), str(n)) for n in range(4000))
     assert 2850 < counts["v0"] < 3150
 
 
 @given(st.lists(st.integers(1, 1_000_000), min_size=2, max_size=20), st.text(max_size=20))
 def test_a_split_always_takes_one_of_its_variants_and_the_same_one(weights: list[int], contact: str) -> None:
-    step = variants(*weights)
-    assert split_variant(step, contact) == split_variant(step, contact)
-    assert split_variant(step, contact) in arms(step)
+    step = build_split_step(*weights)
+    assert choose_variant(step, contact) == choose_variant(step, contact)
+    assert choose_variant(step, contact) in list_arms(step)
 
 
 @st.composite
 def any_workflow(draw: st.DrawFn) -> Workflow:
     count = 0
 
-    def steps(level: int) -> list[dict[str, Any]]:
+    def draw_steps(level: int) -> list[dict[str, Any]]:
         nonlocal count
-        made = []
+        drawn_steps = []
         for _ in range(draw(st.integers(0, 3))):
             count += 1
-            step = dict(draw(st.sampled_from([WRITE, EMAIL, PAUSE, TAG, STOP, fork([], [])])), id=f"s{count}")
+            step = dict(draw(st.sampled_from([WRITE, EMAIL, PAUSE, TAG, STOP, build_branch([], [])])), id=f"s{count}")
             if step["action"] == "branch" and level < 4:
-                step |= {"then": steps(level + 1), "else": steps(level + 1)}
-            made.append(step)
-        return made
+                step |= {"then": draw_steps(level + 1), "else": draw_steps(level + 1)}
+            drawn_steps.append(step)
+        return drawn_steps
 
-    return workflow(*steps(1))
+    return build_workflow(*draw_steps(1))
 
 
 @settings(max_examples=200, deadline=None)
 @given(any_workflow(), st.randoms(use_true_random=False))
 def test_the_plan_names_each_step_once_and_ends(flow: Workflow, dice: Any) -> None:
     finished: dict[str, Any] = {}
-    while step := next_step(flow, finished):
+    while step := find_next_step(flow, finished):
         assert step.id not in finished
-        expected = next_queue(flow, finished)
+        expected = find_next_queue(flow, finished)
         assert step.queue is None or expected == step.queue
         finished[step.id] = {"taken": dice.choice(["then", "else"])} if step.action == "branch" else {}
-    assert next_queue(flow, finished) == "executions"
+    assert find_next_queue(flow, finished) == "executions"
 
 
 @pytest.mark.parametrize(
@@ -230,20 +236,23 @@ def test_the_plan_names_each_step_once_and_ends(flow: Workflow, dice: Any) -> No
 def test_a_follow_up_does_the_last_writing_and_the_last_send_again(
     steps: tuple[Any, ...], finished: tuple[str, ...], skipped: tuple[str, ...], again: list[str]
 ) -> None:
-    found = follow_up_steps(workflow(*steps), {name: {} for name in finished}, skipped)
-    assert [step.id for step in found] == again
+    follow_up = list_follow_up_steps(build_workflow(*steps), {name: {} for name in finished}, skipped)
+    assert [step.id for step in follow_up] == again
 
 
 def test_a_follow_up_of_a_private_reply_is_a_plain_message() -> None:
-    told = {"channel": "instagram", "body": "x", "as": "private_reply"}
-    (step,) = follow_up_steps(workflow({"id": "dm", "action": "send_message", "with": told}), {"dm": {}})
+    fields = {"channel": "instagram", "body": "x", "as": "private_reply"}
+    (step,) = list_follow_up_steps(build_workflow({"id": "dm", "action": "send_message", "with": fields}), {"dm": {}})
     assert (step.id, step.way) == ("dm", "message")
 
 
 def test_the_last_writing_and_the_last_send_are_those_of_the_way_taken() -> None:
-    flow = workflow(WRITE, fork([SMS], [EMAIL]), NOTE)
-    done = {"write": {}, "fork": {"taken": "then"}, "sms": {}, "note": {}}
-    generated, sent = last_step(flow, done, queue="generation"), last_step(flow, done, queue="sending")
+    flow = build_workflow(WRITE, build_branch([SMS], [EMAIL]), NOTE)
+    finished = {"write": {}, "fork": {"taken": "then"}, "sms": {}, "note": {}}
+    generated, sent = (
+        find_last_step(flow, finished, queue="generation"),
+        find_last_step(flow, finished, queue="sending"),
+    )
     assert generated is not None
     assert generated.id == "write"
     assert sent is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules.actions import ACTIONS
-from rules.runs import KINDS, hours_until, kind_of
+from rules.runs import KINDS, build_hourly_counts, find_run_kind
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ from rules.runs import KINDS, hours_until, kind_of
     ],
 )
 def test_what_reaches_the_contact_counts(action: str, with_: dict[str, str], kind: str) -> None:
-    assert kind_of(action, with_) == kind
+    assert find_run_kind(action, with_) == kind
 
 
 def test_every_other_action_counts_nothing() -> None:
-    counting = {name for name in ACTIONS if kind_of(name, {})}
+    counting = {name for name in ACTIONS if find_run_kind(name, {})}
     assert counting <= {"reply_comment", "check_follow", "send_message", "send_email", "send_sms"}
 
 
@@ -36,7 +36,7 @@ def test_the_kinds_are_those_of_the_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "newest", "shown"),
+    ("hours", "newest", "expected"),
     [
         ([], None, [0] * 24),
         ([5, 4, *[0] * 22], 1000, [*[0] * 22, 4, 5]),
@@ -47,6 +47,6 @@ def test_the_kinds_are_those_of_the_metrics() -> None:
     ],
 )
 def test_the_hours_of_the_last_day_end_with_the_present_one(
-    hours: list[int], newest: int | None, shown: list[int]
+    hours: list[int], newest: int | None, expected: list[int]
 ) -> None:
-    assert hours_until(1000, hours, newest) == shown
+    assert build_hourly_counts(1000, hours, newest) == expected

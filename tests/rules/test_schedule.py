@@ -8,18 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.schedule import ActiveHours, is_open, local_day, next_tick, opens_at, seconds, send_time, zone_named
+from rules.schedule import (
+    ActiveHours,
+    find_next_opening,
+    find_next_tick,
+    find_zone,
+    is_open,
+    parse_duration,
+    parse_send_time,
+    to_local_day,
+)
 
 ROME = "Europe/Rome"
 EVERY_DAY = frozenset(range(7))
 WEEKDAYS = frozenset(range(5))
 
 
-def at(text: str, zone: str = ROME, fold: int = 0) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=zone_named(zone), fold=fold).astimezone(UTC)
+def to_utc(text: str, zone: str = ROME, fold: int = 0) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=find_zone(zone), fold=fold).astimezone(UTC)
 
 
-def hours(start: str, end: str, days: frozenset[int] = EVERY_DAY) -> ActiveHours:
+def build_active_hours(start: str, end: str, days: frozenset[int] = EVERY_DAY) -> ActiveHours:
     return ActiveHours(time.fromisoformat(start), time.fromisoformat(end), days)
 
 
@@ -27,81 +36,85 @@ def hours(start: str, end: str, days: frozenset[int] = EVERY_DAY) -> ActiveHours
     ("text", "length"), [("45s", 45), ("10m", 600), ("2h", 7200), ("3d", 259_200), ("1w", 604_800)]
 )
 def test_a_duration_is_a_number_and_a_unit(text: str, length: float) -> None:
-    assert seconds(text) == length
+    assert parse_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "2 h", "-2h", "1h30m", "2H", "2.5h", "٢h", "9999999999s"])
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError):
-        seconds(text)
+        parse_duration(text)
 
 
 def test_the_next_tick_is_later_than_the_moment_given() -> None:
-    assert next_tick("0 9 * * *", "UTC", at("2026-01-01T09:00", "UTC")) == at("2026-01-02T09:00", "UTC")
+    assert find_next_tick("0 9 * * *", "UTC", to_utc("2026-01-01T09:00", "UTC")) == to_utc("2026-01-02T09:00", "UTC")
 
 
 def test_a_cron_line_is_read_in_its_zone() -> None:
-    assert next_tick("0 9 * * mon-fri", ROME, at("2026-05-02T12:00")) == at("2026-05-04T09:00")
+    assert find_next_tick("0 9 * * mon-fri", ROME, to_utc("2026-05-02T12:00")) == to_utc("2026-05-04T09:00")
 
 
 def test_a_tick_in_a_gap_of_local_time_moves_to_the_end_of_the_gap() -> None:
-    assert next_tick("30 2 * * *", ROME, at("2026-03-29T00:00")) == at("2026-03-29T03:00")
+    assert find_next_tick("30 2 * * *", ROME, to_utc("2026-03-29T00:00")) == to_utc("2026-03-29T03:00")
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "61 * * * *", "x * * * *", "0 0 31 2 *"])
 def test_an_unreadable_or_impossible_cron_line_is_refused(cron: str) -> None:
     with pytest.raises(ValueError):
-        next_tick(cron, "UTC", at("2026-01-01T00:00"))
+        find_next_tick(cron, "UTC", to_utc("2026-01-01T00:00"))
 
 
 @pytest.mark.parametrize("name", ["", "Europe", "Mars/Olympus", "../etc/passwd", "/etc/passwd", "x\0y"])
 def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(ValueError):
-        zone_named(name)
+        find_zone(name)
 
 
 def test_a_day_is_the_calendar_day_of_the_zone() -> None:
-    assert local_day(datetime(2026, 5, 4, 23, 30, tzinfo=UTC), ROME) == date(2026, 5, 5)
-    assert local_day(datetime(2026, 5, 4, 23, 30, tzinfo=UTC), "America/New_York") == date(2026, 5, 4)
+    assert to_local_day(datetime(2026, 5, 4, 23, 30, tzinfo=UTC), ROME) == date(2026, 5, 5)
+    assert to_local_day(datetime(2026, 5, 4, 23, 30, tzinfo=UTC), "America/New_York") == date(2026, 5, 4)
 
 
 def test_the_start_is_within_the_active_hours_and_the_end_is_not() -> None:
-    window = hours("09:00", "21:00")
-    assert opens_at(window, ROME, at("2026-05-04T09:00")) is None
-    assert opens_at(window, ROME, at("2026-05-04T20:59:59")) is None
-    assert opens_at(window, ROME, at("2026-05-04T21:00")) == at("2026-05-05T09:00")
-    assert opens_at(window, ROME, at("2026-05-04T08:59")) == at("2026-05-04T09:00")
+    window = build_active_hours("09:00", "21:00")
+    assert find_next_opening(window, ROME, to_utc("2026-05-04T09:00")) is None
+    assert find_next_opening(window, ROME, to_utc("2026-05-04T20:59:59")) is None
+    assert find_next_opening(window, ROME, to_utc("2026-05-04T21:00")) == to_utc("2026-05-05T09:00")
+    assert find_next_opening(window, ROME, to_utc("2026-05-04T08:59")) == to_utc("2026-05-04T09:00")
 
 
 def test_after_friday_evening_comes_monday_morning() -> None:
-    assert opens_at(hours("09:00", "18:00", WEEKDAYS), ROME, at("2026-05-08T19:00")) == at("2026-05-11T09:00")
+    assert find_next_opening(
+        build_active_hours("09:00", "18:00", WEEKDAYS), ROME, to_utc("2026-05-08T19:00")
+    ) == to_utc("2026-05-11T09:00")
 
 
 def test_an_end_before_the_start_crosses_midnight_and_belongs_to_the_day_it_began() -> None:
-    friday_night = hours("22:00", "02:00", frozenset({4}))
-    assert opens_at(friday_night, ROME, at("2026-05-09T01:59")) is None
-    assert opens_at(friday_night, ROME, at("2026-05-08T01:00")) == at("2026-05-08T22:00")
-    assert opens_at(friday_night, ROME, at("2026-05-09T02:00")) == at("2026-05-15T22:00")
+    friday_night = build_active_hours("22:00", "02:00", frozenset({4}))
+    assert find_next_opening(friday_night, ROME, to_utc("2026-05-09T01:59")) is None
+    assert find_next_opening(friday_night, ROME, to_utc("2026-05-08T01:00")) == to_utc("2026-05-08T22:00")
+    assert find_next_opening(friday_night, ROME, to_utc("2026-05-09T02:00")) == to_utc("2026-05-15T22:00")
 
 
 def test_equal_start_and_end_mean_the_whole_day_round() -> None:
-    assert opens_at(hours("09:00", "09:00"), ROME, at("2026-05-09T03:00")) is None
+    assert find_next_opening(build_active_hours("09:00", "09:00"), ROME, to_utc("2026-05-09T03:00")) is None
 
 
 def test_a_start_that_does_not_exist_moves_forward() -> None:
-    assert opens_at(hours("02:30", "05:00"), ROME, at("2026-03-29T01:00")) == at("2026-03-29T03:00")
+    assert find_next_opening(build_active_hours("02:30", "05:00"), ROME, to_utc("2026-03-29T01:00")) == to_utc(
+        "2026-03-29T03:00"
+    )
 
 
 def test_a_window_that_falls_into_the_gap_opens_on_its_next_day() -> None:
-    sunday = hours("02:10", "02:50", frozenset({6}))
-    assert opens_at(sunday, ROME, at("2026-03-28T12:00")) == at("2026-04-05T02:10")
+    sunday = build_active_hours("02:10", "02:50", frozenset({6}))
+    assert find_next_opening(sunday, ROME, to_utc("2026-03-28T12:00")) == to_utc("2026-04-05T02:10")
 
 
 def test_a_local_time_that_comes_twice_counts_both_times() -> None:
-    window = hours("02:00", "02:30")
-    assert opens_at(window, ROME, at("2026-10-25T02:10")) is None
-    assert opens_at(window, ROME, at("2026-10-25T02:40")) == at("2026-10-25T02:00", fold=1)
-    assert opens_at(window, ROME, at("2026-10-25T02:10", fold=1)) is None
+    window = build_active_hours("02:00", "02:30")
+    assert find_next_opening(window, ROME, to_utc("2026-10-25T02:10")) is None
+    assert find_next_opening(window, ROME, to_utc("2026-10-25T02:40")) == to_utc("2026-10-25T02:00", fold=1)
+    assert find_next_opening(window, ROME, to_utc("2026-10-25T02:10", fold=1)) is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,26 +134,26 @@ def test_the_opening_is_the_first_open_minute(
     zone: str, minutes: tuple[int, int], days: frozenset[int], now: str, offset: int
 ) -> None:
     window = ActiveHours(time(*divmod(minutes[0], 60)), time(*divmod(minutes[1], 60)), days)
-    moment = at(f"{now}T00:00", zone) + timedelta(minutes=offset)
+    moment = to_utc(f"{now}T00:00", zone) + timedelta(minutes=offset)
     expected = next(
-        moment + timedelta(minutes=ahead)
-        for ahead in range(15 * 1440)
-        if is_open(window, zone, moment + timedelta(minutes=ahead))
+        moment + timedelta(minutes=minute)
+        for minute in range(15 * 1440)
+        if is_open(window, zone, moment + timedelta(minutes=minute))
     )
-    assert (opens_at(window, zone, moment) or moment) == expected
+    assert (find_next_opening(window, zone, moment) or moment) == expected
 
 
 def test_a_send_time_is_the_next_coming_of_a_time_of_day() -> None:
-    assert send_time("09:00", ROME, at("2026-05-04T08:00")) == at("2026-05-04T09:00")
-    assert send_time("09:00", ROME, at("2026-05-04T10:00")) == at("2026-05-05T09:00")
+    assert parse_send_time("09:00", ROME, to_utc("2026-05-04T08:00")) == to_utc("2026-05-04T09:00")
+    assert parse_send_time("09:00", ROME, to_utc("2026-05-04T10:00")) == to_utc("2026-05-05T09:00")
 
 
 def test_a_send_time_is_a_moment_in_the_zone_unless_it_names_its_own() -> None:
-    now = at("2026-05-04T08:00")
-    assert send_time("2026-05-06T10:00:00Z", ROME, now) == datetime(2026, 5, 6, 10, tzinfo=UTC)
-    assert send_time("2026-05-06T10:00:00", ROME, now) == at("2026-05-06T10:00")
+    now = to_utc("2026-05-04T08:00")
+    assert parse_send_time("2026-05-06T10:00:00Z", ROME, now) == datetime(2026, 5, 6, 10, tzinfo=UTC)
+    assert parse_send_time("2026-05-06T10:00:00", ROME, now) == to_utc("2026-05-06T10:00")
 
 
 def test_any_other_send_time_is_refused() -> None:
     with pytest.raises(ValueError):
-        send_time("tomorrow", ROME, at("2026-05-04T08:00"))
+        parse_send_time("tomorrow", ROME, to_utc("2026-05-04T08:00"))

@@ -8,17 +8,17 @@ DELAYS = Delays()
 NOW = 1_000_000
 
 
-def waits_ms(count: int, at_ms: int = NOW) -> int:
+def compute_wait_ms(count: int, at_ms: int = NOW) -> int:
     return decide(DELAYS, Failures(count, at_ms), None, NOW).wait_ms
 
 
 def test_five_failures_are_free_and_each_further_one_doubles_the_delay_up_to_thirty_seconds() -> None:
-    assert [waits_ms(count) for count in range(11)] == [0] * 5 + [1000, 2000, 4000, 8000, 16000, 30000]
+    assert [compute_wait_ms(count) for count in range(11)] == [0] * 5 + [1000, 2000, 4000, 8000, 16000, 30000]
 
 
 def test_the_delay_counts_from_the_last_failure() -> None:
-    assert waits_ms(8, NOW - 3000) == 5000
-    assert waits_ms(8, NOW - 8000) == 0
+    assert compute_wait_ms(8, NOW - 3000) == 5000
+    assert compute_wait_ms(8, NOW - 8000) == 0
 
 
 def test_a_failure_is_forgotten_each_minute() -> None:

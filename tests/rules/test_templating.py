@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.errors import InvalidRequest
-from rules.templating import LONGEST, check, render, render_within, variables
+from rules.templating import MAX_LENGTH, check, list_variables, render, render_value
 
 FACTS: dict[str, Any] = {
     "contact": {"first_name": None, "last_name": "Byron", "tags": ["a", "b"], "attributes": {"plan": "pro"}},
@@ -74,7 +74,7 @@ def test_a_missing_variable_fails_with_its_name(source: str, name: str) -> None:
         "{% nope %}",
         "{% include 'x' %}",
         "{% render 'x' %}",
-        "x" * (LONGEST + 1),
+        "x" * (MAX_LENGTH + 1),
     ],
 )
 def test_what_is_no_template_is_refused(source: str) -> None:
@@ -104,12 +104,16 @@ def test_variables_are_those_from_outside() -> None:
     source = (
         "{% assign a = contact.id %}{% for one in payload.items %}{{ one.name }}{{ a }}{% endfor %}{{ steps.x['y'] }}"
     )
-    assert sorted(map(str, variables(source))) == ["['contact', 'id']", "['payload', 'items']", "['steps', 'x', 'y']"]
+    assert sorted(map(str, list_variables(source))) == [
+        "['contact', 'id']",
+        "['payload', 'items']",
+        "['steps', 'x', 'y']",
+    ]
 
 
 def test_every_text_within_a_json_value_is_rendered() -> None:
     value = {"a": "{{ contact.last_name }}", "b": [1, None, "{{ payload.amount }}"], "{{ c }}": True}
-    assert render_within(value, FACTS) == {"a": "Byron", "b": [1, None, "3"], "{{ c }}": True}
+    assert render_value(value, FACTS) == {"a": "Byron", "b": [1, None, "3"], "{{ c }}": True}
 
 
 @settings(max_examples=200, deadline=None)

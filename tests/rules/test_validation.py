@@ -8,43 +8,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import not_yet
+from rules import unsupported
 from rules.actions import ACTIONS
 from rules.validation import validate
 
 SMS = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
 
 
-def document(*steps: object, trigger: object = None, **more: object) -> dict[str, Any]:
+def build_document(*steps: object, trigger: object = None, **more: object) -> dict[str, Any]:
     return {"trigger": trigger or {"type": "contact.created"}, "steps": list(steps) or [SMS], **more}
 
 
-def problems(document: object, **options: str) -> dict[str, str]:
+def find_problems(document: object, **options: str) -> dict[str, str]:
     return {problem.path: problem.message for problem in validate(document, **options)}
 
 
-def step(action: str, id_: str = "one", **more: object) -> dict[str, Any]:
+def build_step(action: str, id_: str = "one", **more: object) -> dict[str, Any]:
     return {"id": id_, "action": action, **more}
 
 
 def test_the_smallest_workflow_is_valid() -> None:
-    assert validate(document()) == []
+    assert validate(build_document()) == []
 
 
 @pytest.mark.parametrize("nothing", [None, [], "text", 3, True])
 def test_a_definition_is_an_object(nothing: object) -> None:
-    assert problems(nothing)[""].startswith("must be an object")
+    assert find_problems(nothing)[""].startswith("must be an object")
 
 
 def test_what_is_required_is_named() -> None:
-    assert problems({}) == {"trigger": "is required", "steps": "is required"}
-    assert problems({"trigger": {"type": "x"}, "steps": []}) == {"steps": "must have at least one step"}
+    assert find_problems({}) == {"trigger": "is required", "steps": "is required"}
+    assert find_problems({"trigger": {"type": "x"}, "steps": []}) == {"steps": "must have at least one step"}
 
 
 def test_a_path_leads_to_the_place() -> None:
-    inner = step("notify", "inner", **{"with": {"channel": "fax", "text": "hi"}})
-    fork = step("branch", "fork", **{"if": "true", "then": [inner]})
-    assert problems(document(SMS, {**SMS, "id": "b"}, fork)) == {
+    inner = build_step("notify", "inner", **{"with": {"channel": "fax", "text": "hi"}})
+    fork = build_step("branch", "fork", **{"if": "true", "then": [inner]})
+    assert find_problems(build_document(SMS, {**SMS, "id": "b"}, fork)) == {
         "steps[2].then[0].with.channel": 'unknown channel "fax"; known: discord, slack'
     }
 
@@ -52,65 +52,89 @@ def test_a_path_leads_to_the_place() -> None:
 @pytest.mark.parametrize(
     ("written", "path", "words"),
     [
-        (document(extra=1), "extra", 'unknown field "extra"'),
-        (document(step("send_emial")), "steps[0].action", 'unknown action "send_emial"; did you mean "send_email"?'),
-        (document(step("stop", "a b")), "steps[0].id", "must be letters"),
-        (document(SMS, SMS), "steps[1].id", '"sms" is already the id of steps[0]'),
-        (document("x"), "steps[0]", "must be an object, not a text"),
-        (document({**SMS, "retry": {"max": 4}}), "steps[0].retry.max", "must be between 0 and 3"),
-        (document({**SMS, "retry": {"max": True}}), "steps[0].retry.max", "must be a whole number"),
-        (document({**SMS, "on_unknown": "drop"}), "steps[0].on_unknown", 'unknown on_unknown "drop"'),
-        (document({**SMS, "if": "true"}), "steps[0].if", 'unknown field "if"'),
-        (document({**SMS, "send_at": "soon"}), "steps[0].send_at", "must be a time of day"),
-        (document({**SMS, "with": {"body": ""}}), "steps[0].with.body", "must not be empty"),
-        (document({**SMS, "with": {"body": "a\0b"}}), "steps[0].with.body", "control characters"),
-        (document({**SMS, "with": {"body": "\ud800"}}), "steps[0].with.body", "surrogate"),
-        (document({**SMS, "with": {"body": "{{ a"}}), "steps[0].with.body", "is not a Liquid template"),
-        (document({**SMS, "with": {"body": "{{ now | upcse }}"}}), "steps[0].with.body", 'unknown filter "upcse"'),
+        (build_document(extra=1), "extra", 'unknown field "extra"'),
         (
-            document(step("generate_message", **{"with": {"prompt": "x", "temperature": 3}})),
+            build_document(build_step("send_emial")),
+            "steps[0].action",
+            'unknown action "send_emial"; did you mean "send_email"?',
+        ),
+        (build_document(build_step("stop", "a b")), "steps[0].id", "must be letters"),
+        (build_document(SMS, SMS), "steps[1].id", '"sms" is already the id of steps[0]'),
+        (build_document("x"), "steps[0]", "must be an object, not a text"),
+        (build_document({**SMS, "retry": {"max": 4}}), "steps[0].retry.max", "must be between 0 and 3"),
+        (build_document({**SMS, "retry": {"max": True}}), "steps[0].retry.max", "must be a whole number"),
+        (build_document({**SMS, "on_unknown": "drop"}), "steps[0].on_unknown", 'unknown on_unknown "drop"'),
+        (build_document({**SMS, "if": "true"}), "steps[0].if", 'unknown field "if"'),
+        (build_document({**SMS, "send_at": "soon"}), "steps[0].send_at", "must be a time of day"),
+        (build_document({**SMS, "with": {"body": ""}}), "steps[0].with.body", "must not be empty"),
+        (build_document({**SMS, "with": {"body": "a\0b"}}), "steps[0].with.body", "control characters"),
+        (build_document({**SMS, "with": {"body": "\ud800"}}), "steps[0].with.body", "surrogate"),
+        (build_document({**SMS, "with": {"body": "{{ a"}}), "steps[0].with.body", "is not a Liquid template"),
+        (
+            build_document({**SMS, "with": {"body": "{{ now | upcse }}"}}),
+            "steps[0].with.body",
+            'unknown filter "upcse"',
+        ),
+        (
+            build_document(build_step("generate_message", **{"with": {"prompt": "x", "temperature": 3}})),
             "steps[0].with.temperature",
             "must be between 0 and 2",
         ),
-        (document(step("wait", **{"with": {"for": "2x"}})), "steps[0].with.for", "must be a duration"),
-        (document(step("wait", **{"with": {"for": "400d"}})), "steps[0].with.for", "must be between 1s and 365d"),
-        (document(step("call_webhook", **{"with": {"url": "ftp://x"}})), "steps[0].with.url", "http or https"),
-        (document(step("call_webhook", **{"with": {"url": "https://a:b@x"}})), "steps[0].with.url", "password"),
+        (build_document(build_step("wait", **{"with": {"for": "2x"}})), "steps[0].with.for", "must be a duration"),
         (
-            document(step("send_email", **{"with": {"subject": "a\nBcc: b", "body": "x"}})),
+            build_document(build_step("wait", **{"with": {"for": "400d"}})),
+            "steps[0].with.for",
+            "must be between 1s and 365d",
+        ),
+        (
+            build_document(build_step("call_webhook", **{"with": {"url": "ftp://x"}})),
+            "steps[0].with.url",
+            "http or https",
+        ),
+        (
+            build_document(build_step("call_webhook", **{"with": {"url": "https://a:b@x"}})),
+            "steps[0].with.url",
+            "password",
+        ),
+        (
+            build_document(build_step("send_email", **{"with": {"subject": "a\nBcc: b", "body": "x"}})),
             "steps[0].with.subject",
             "must be a single line",
         ),
-        (document(step("update_contact")), "steps[0].with", "is required"),
-        (document(step("update_contact", **{"with": {}})), "steps[0].with", "must have at least one of"),
-        (document(step("branch", **{"if": "a ==", "then": []})), "steps[0].if", "is not a condition"),
-        (document(step("split", variants=[{"name": "a", "steps": []}])), "steps[0].variants", "between 2 and 20"),
-        (document(rules={"daily_limit": "5"}), "rules.daily_limit", "must be a whole number, not a text"),
+        (build_document(build_step("update_contact")), "steps[0].with", "is required"),
+        (build_document(build_step("update_contact", **{"with": {}})), "steps[0].with", "must have at least one of"),
+        (build_document(build_step("branch", **{"if": "a ==", "then": []})), "steps[0].if", "is not a condition"),
         (
-            document(rules={"active_hours": {"start": "9:00", "end": "10:00"}}),
+            build_document(build_step("split", variants=[{"name": "a", "steps": []}])),
+            "steps[0].variants",
+            "between 2 and 20",
+        ),
+        (build_document(rules={"daily_limit": "5"}), "rules.daily_limit", "must be a whole number, not a text"),
+        (
+            build_document(rules={"active_hours": {"start": "9:00", "end": "10:00"}}),
             "rules.active_hours.start",
             "time of day",
         ),
         (
-            document(rules={"active_hours": {"start": "09:00", "end": "10:00", "timezone": "Rome"}}),
+            build_document(rules={"active_hours": {"start": "09:00", "end": "10:00", "timezone": "Rome"}}),
             "rules.active_hours.timezone",
             "is not a time zone",
         ),
-        (document(trigger={"type": "a b"}), "trigger.type", "must be the name of an event"),
-        (document(trigger={"type": "schedule"}), "trigger.with", "is required"),
-        (document(trigger={"type": "schedule", "with": {"cron": "x"}}), "trigger.with.cron", "cron"),
-        (document(trigger={"type": "instagram.coment"}), "trigger.type", 'did you mean "instagram.comment"?'),
-        (document(trigger={"type": "x", "with": {"a": 1}}), "trigger.with.a", "unknown field"),
-        (document({**SMS, "with": {"body": "x" * 300_000}}), "", "is larger than 256 KiB"),
+        (build_document(trigger={"type": "a b"}), "trigger.type", "must be the name of an event"),
+        (build_document(trigger={"type": "schedule"}), "trigger.with", "is required"),
+        (build_document(trigger={"type": "schedule", "with": {"cron": "x"}}), "trigger.with.cron", "cron"),
+        (build_document(trigger={"type": "instagram.coment"}), "trigger.type", 'did you mean "instagram.comment"?'),
+        (build_document(trigger={"type": "x", "with": {"a": 1}}), "trigger.with.a", "unknown field"),
+        (build_document({**SMS, "with": {"body": "x" * 300_000}}), "", "is larger than 256 KiB"),
     ],
 )
 def test_each_fault_is_named_where_it_stands(written: object, path: str, words: str) -> None:
-    found = problems(written)
-    assert list(found) == [path]
-    assert words in found[path]
+    problems = find_problems(written)
+    assert list(problems) == [path]
+    assert words in problems[path]
 
 
-def body(text: str) -> dict[str, Any]:
+def build_body_step(text: str) -> dict[str, Any]:
     return {**SMS, "with": {"body": text}}
 
 
@@ -123,7 +147,7 @@ def body(text: str) -> dict[str, Any]:
     ],
 )
 def test_known_variables_may_be_named(text: str) -> None:
-    assert validate(document(body(text))) == []
+    assert validate(build_document(build_body_step(text))) == []
 
 
 @pytest.mark.parametrize(
@@ -139,54 +163,54 @@ def test_known_variables_may_be_named(text: str) -> None:
     ],
 )
 def test_a_variable_that_cannot_exist_is_refused(text: str, words: str) -> None:
-    assert words in problems(document(body(text)))["steps[0].with.body"]
+    assert words in find_problems(build_document(build_body_step(text)))["steps[0].with.body"]
 
 
 def test_a_step_sees_those_before_it_and_all_arms_behind_it_but_not_the_other_arm() -> None:
-    write = step("generate_message", "write", **{"with": {"prompt": "x"}})
-    seen = {**body("{{ steps.write.text }}"), "id": "seen"}
-    other = {**body("{{ steps.seen.x }}"), "id": "other"}
-    after = {**body("{{ steps.seen.x }}{{ steps.other.x }}{{ steps.fork.taken }}"), "id": "after"}
-    fork = step("branch", "fork", **{"if": "steps.write.text != ''", "then": [seen], "else": [other]})
-    found = problems(document(write, fork, after))
-    assert list(found) == ["steps[1].else[0].with.body"]
+    write = build_step("generate_message", "write", **{"with": {"prompt": "x"}})
+    seen = {**build_body_step("{{ steps.write.text }}"), "id": "seen"}
+    other = {**build_body_step("{{ steps.seen.x }}"), "id": "other"}
+    after = {**build_body_step("{{ steps.seen.x }}{{ steps.other.x }}{{ steps.fork.taken }}"), "id": "after"}
+    fork = build_step("branch", "fork", **{"if": "steps.write.text != ''", "then": [seen], "else": [other]})
+    problems = find_problems(build_document(write, fork, after))
+    assert list(problems) == ["steps[1].else[0].with.body"]
 
 
 def test_the_fields_of_an_output_are_known_where_the_action_fixes_them() -> None:
-    write = step("generate_message", "write", **{"with": {"prompt": "x"}})
+    write = build_step("generate_message", "write", **{"with": {"prompt": "x"}})
     assert (
         'did you mean "steps.write.text"?'
-        in problems(document(write, body("{{ steps.write.txt }}")))["steps[1].with.body"]
+        in find_problems(build_document(write, build_body_step("{{ steps.write.txt }}")))["steps[1].with.body"]
     )
 
 
 def test_rules_and_triggers_see_no_steps_and_a_choice_of_contacts_no_payload() -> None:
-    assert "rules.where" in problems(document(rules={"where": "steps.a.b == 1"}))
-    assert "trigger.where" in problems(document(trigger={"type": "x", "where": "execution.id == 1"}))
-    chosen = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "payload.x == 1"}}
-    assert "trigger.with.contacts" in problems(document(trigger=chosen))
+    assert "rules.where" in find_problems(build_document(rules={"where": "steps.a.b == 1"}))
+    assert "trigger.where" in find_problems(build_document(trigger={"type": "x", "where": "execution.id == 1"}))
+    trigger = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "payload.x == 1"}}
+    assert "trigger.with.contacts" in find_problems(build_document(trigger=trigger))
 
 
 def test_arms_and_variants_may_stand_beside_the_action_or_under_with_but_not_in_both() -> None:
     arm = [{**SMS, "id": "inner"}]
     waiting = {"event": "contact.replied", "timeout": "2d"}
-    assert validate(document(step("wait_until", then=arm, **{"with": waiting}))) == []
-    assert validate(document(step("wait_until", **{"with": {**waiting, "then": arm}}))) == []
-    twice = step("wait_until", then=[], **{"with": {**waiting, "then": []}})
-    assert problems(document(twice)) == {"steps[0].then": "stands here and under with; one place is enough"}
+    assert validate(build_document(build_step("wait_until", then=arm, **{"with": waiting}))) == []
+    assert validate(build_document(build_step("wait_until", **{"with": {**waiting, "then": arm}}))) == []
+    twice = build_step("wait_until", then=[], **{"with": {**waiting, "then": []}})
+    assert find_problems(build_document(twice)) == {"steps[0].then": "stands here and under with; one place is enough"}
 
 
 def test_steps_are_at_most_a_hundred_and_eight_levels_deep() -> None:
-    assert validate(document(*(step("stop", f"s{n}") for n in range(100)))) == []
-    assert "at most 100" in problems(document(*(step("stop", f"s{n}") for n in range(101))))["steps"]
-    assert validate(document(_nested(8))) == []
-    assert any("deeper than 8" in words for words in problems(document(_nested(9))).values())
+    assert validate(build_document(*(build_step("stop", f"s{n}") for n in range(100)))) == []
+    assert "at most 100" in find_problems(build_document(*(build_step("stop", f"s{n}") for n in range(101))))["steps"]
+    assert validate(build_document(_build_nested(8))) == []
+    assert any("deeper than 8" in message for message in find_problems(build_document(_build_nested(9))).values())
 
 
-def _nested(levels: int) -> dict[str, Any]:
-    inner = step("stop", "innermost")
+def _build_nested(levels: int) -> dict[str, Any]:
+    inner = build_step("stop", "innermost")
     for level in range(levels - 1):
-        inner = step("branch", f"level{level}", **{"if": "true", "then": [inner]})
+        inner = build_step("branch", f"level{level}", **{"if": "true", "then": [inner]})
     return inner
 
 
@@ -197,20 +221,23 @@ def test_hostile_nesting_is_refused_before_anything_walks_it() -> None:
     assert "nested deeper" in validate(deep)[0].message
 
 
-@pytest.mark.parametrize("name", sorted(not_yet.ACTIONS))
+@pytest.mark.parametrize("name", sorted(unsupported.ACTIONS))
 def test_an_action_that_cannot_run_yet_is_refused(name: str) -> None:
-    assert problems(document(step(name)))["steps[0].action"] == f'this version cannot run the action "{name}" yet'
+    assert (
+        find_problems(build_document(build_step(name)))["steps[0].action"]
+        == f'this version cannot run the action "{name}" yet'
+    )
     assert name in ACTIONS
 
 
-@pytest.mark.parametrize("name", sorted(not_yet.TRIGGERS))
+@pytest.mark.parametrize("name", sorted(unsupported.TRIGGERS))
 def test_a_trigger_that_cannot_run_yet_is_refused(name: str) -> None:
-    assert "cannot run the trigger" in problems(document(trigger={"type": name}))["trigger.type"]
+    assert "cannot run the trigger" in find_problems(build_document(trigger={"type": name}))["trigger.type"]
 
 
-@pytest.mark.parametrize("name", sorted(not_yet.AUTOMATION_TYPES))
+@pytest.mark.parametrize("name", sorted(unsupported.AUTOMATION_TYPES))
 def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
-    assert "cannot run automations" in problems(document(), automation_type=name)["type"]
+    assert "cannot run automations" in find_problems(build_document(), automation_type=name)["type"]
 
 
 @pytest.mark.parametrize(
@@ -225,20 +252,22 @@ def test_an_automation_of_a_messaging_type_is_started_by_its_own_trigger(
     type_: str, fitting: list[str], other: str
 ) -> None:
     for trigger in fitting:
-        assert validate(document(trigger={"type": trigger}), automation_type=type_) == []
-        assert validate(document(trigger={"type": trigger})) == []
-    found = problems(document(trigger={"type": other}), automation_type=type_)
-    assert found == {"trigger.type": f"must be {' or '.join(fitting)} in an automation of this type"}
+        assert validate(build_document(trigger={"type": trigger}), automation_type=type_) == []
+        assert validate(build_document(trigger={"type": trigger})) == []
+    problems = find_problems(build_document(trigger={"type": other}), automation_type=type_)
+    assert problems == {"trigger.type": f"must be {' or '.join(fitting)} in an automation of this type"}
 
 
 def test_follow_ups_have_a_number_and_a_distance() -> None:
-    assert validate(document(rules={"follow_ups": {"max": 3, "every": "24h"}}), automation_type="ai_follow_up") == []
-    assert "rules.follow_ups.max" in problems(document(rules={"follow_ups": {"max": 21}}))
+    assert (
+        validate(build_document(rules={"follow_ups": {"max": 3, "every": "24h"}}), automation_type="ai_follow_up") == []
+    )
+    assert "rules.follow_ups.max" in find_problems(build_document(rules={"follow_ups": {"max": 21}}))
 
 
 def test_a_review_may_be_asked_for_any_message_to_the_contact() -> None:
-    assert validate(document({**SMS, "review": True})) == []
-    assert "steps[0].review" in problems(document({**SMS, "review": "yes"}))
+    assert validate(build_document({**SMS, "review": True})) == []
+    assert "steps[0].review" in find_problems(build_document({**SMS, "review": "yes"}))
 
 
 _WORDS = st.sampled_from(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.server import Running, running
+from sandbox.server import RunningSandbox, run_sandbox
 
 EVERY_PATH = pytest.mark.parametrize(
     ("method", "path"),
@@ -25,20 +25,20 @@ FAULT = json.dumps({"provider": "telnyx", "fault": "http_500"}).encode()
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Running]:
-    with running() as started:
-        yield started
+def sandbox() -> Iterator[RunningSandbox]:
+    with run_sandbox() as instance:
+        yield instance
 
 
-def port_of(sandbox: Running) -> int:
+def get_port(sandbox: RunningSandbox) -> int:
     return urlsplit(sandbox.url).port or 0
 
 
-def answer(
-    sandbox: Running, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+def send_request(
+    sandbox: RunningSandbox, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """The status, headers and body for exactly these headers; a Host only where one is among them."""
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(sandbox), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", get_port(sandbox), timeout=10)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for name, text in {**headers, "Content-Length": str(len(body))}.items():
         connection.putheader(name, text)
@@ -49,9 +49,9 @@ def answer(
     return response.status, response.msg, content
 
 
-def own(sandbox: Running, **more: str) -> dict[str, str]:
+def build_headers(sandbox: RunningSandbox, **more: str) -> dict[str, str]:
     return {
-        "Host": f"127.0.0.1:{port_of(sandbox)}", **{name.replace("_", "-"): text for name, text in more.items()},
+        "Host": f"127.0.0.1:{get_port(sandbox)}", **{name.replace("_", "-"): text for name, text in more.items()},
     }  # fmt: skip
 
 
@@ -61,14 +61,14 @@ def own(sandbox: Running, **more: str) -> dict[str, str]:
     [None, "", "evil.com", "evil.com:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.:{port}", "127.0.0.1:{port}, a",
      "localhost.evil.com:{port}", "user@127.0.0.1:{port}", "[::2]:{port}", "0.0.0.0:{port}", "127.0.0.1:0{port}"],
 )  # fmt: skip
-def test_another_host_is_421_on_every_path(sandbox: Running, method: str, path: str, host: str | None) -> None:
-    headers = {} if host is None else {"Host": host.format(port=port_of(sandbox))}
-    assert answer(sandbox, method, path, {**headers, "Content-Type": "application/json"})[0] == 421
+def test_another_host_is_421_on_every_path(sandbox: RunningSandbox, method: str, path: str, host: str | None) -> None:
+    headers = {} if host is None else {"Host": host.format(port=get_port(sandbox))}
+    assert send_request(sandbox, method, path, {**headers, "Content-Type": "application/json"})[0] == 421
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-def test_every_loopback_name_is_the_sandboxs_own(sandbox: Running, name: str) -> None:
-    assert answer(sandbox, "GET", "/_sandbox/messages", {"Host": f"{name}:{port_of(sandbox)}"})[0] == 200
+def test_every_loopback_name_is_the_sandboxs_own(sandbox: RunningSandbox, name: str) -> None:
+    assert send_request(sandbox, "GET", "/_sandbox/messages", {"Host": f"{name}:{get_port(sandbox)}"})[0] == 200
 
 
 @EVERY_PATH
@@ -81,21 +81,26 @@ def test_every_loopback_name_is_the_sandboxs_own(sandbox: Running, name: str) ->
     ],
 )  # fmt: skip
 def test_a_page_of_another_origin_is_403_on_every_path(
-    sandbox: Running, method: str, path: str, headers: dict[str, str]
+    sandbox: RunningSandbox, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    page = {name: text.format(port=port_of(sandbox)) for name, text in headers.items()}
-    status, told, _ = answer(sandbox, method, path, {**own(sandbox), **page, "Content-Type": "application/json"}, FAULT)
+    page = {name: text.format(port=get_port(sandbox)) for name, text in headers.items()}
+    status, response_headers, _ = send_request(
+        sandbox, method, path, {**build_headers(sandbox), **page, "Content-Type": "application/json"}, FAULT
+    )
     assert status == 403
-    assert [name for name in told if name.lower().startswith("access-control-")] == []
-    assert sandbox.sandbox.memory.faults == []
+    assert [name for name in response_headers if name.lower().startswith("access-control-")] == []
+    assert sandbox.sandbox.store.faults == []
 
 
-def test_the_sandboxs_own_origin_may_read(sandbox: Running) -> None:
-    headers = own(sandbox, Origin=sandbox.url, Sec_Fetch_Site="same-origin")
-    status, told, _ = answer(sandbox, "GET", "/_sandbox/messages", headers)
+def test_the_sandboxs_own_origin_may_read(sandbox: RunningSandbox) -> None:
+    headers = build_headers(sandbox, Origin=sandbox.url, Sec_Fetch_Site="same-origin")
+    status, response_headers, _ = send_request(sandbox, "GET", "/_sandbox/messages", headers)
     assert status == 200
-    assert (told["Cross-Origin-Resource-Policy"], told["X-Content-Type-Options"]) == ("same-origin", "nosniff")
-    assert answer(sandbox, "GET", "/_sandbox/messages", own(sandbox, Sec_Fetch_Site="none"))[0] == 200
+    assert (response_headers["Cross-Origin-Resource-Policy"], response_headers["X-Content-Type-Options"]) == (
+        "same-origin",
+        "nosniff",
+    )
+    assert send_request(sandbox, "GET", "/_sandbox/messages", build_headers(sandbox, Sec_Fetch_Site="none"))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/_sandbox/events", "/_sandbox/faults", "/_sandbox", "/_sandbox/nothing"])
@@ -104,44 +109,46 @@ def test_the_sandboxs_own_origin_may_read(sandbox: Running) -> None:
     [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
      "text/plain; application/json", "application/json, text/plain", "application/jsonp", "application/ld+json"],
 )  # fmt: skip
-def test_what_is_not_json_is_415_for_scripts(sandbox: Running, path: str, kind: str | None) -> None:
+def test_what_is_not_json_is_415_for_scripts(sandbox: RunningSandbox, path: str, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
     for method in ("POST", "DELETE"):
-        assert answer(sandbox, method, path, {**own(sandbox), **headers}, FAULT)[0] == 415
-    assert sandbox.sandbox.memory.faults == []
+        assert send_request(sandbox, method, path, {**build_headers(sandbox), **headers}, FAULT)[0] == 415
+    assert sandbox.sandbox.store.faults == []
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/json;x=y"])
-def test_json_with_parameters_is_taken(sandbox: Running, kind: str) -> None:
-    assert answer(sandbox, "POST", "/_sandbox/faults", own(sandbox, Content_Type=kind), FAULT)[0] == 201
-    assert answer(sandbox, "DELETE", "/_sandbox", own(sandbox))[0] == 200
+def test_json_with_parameters_is_taken(sandbox: RunningSandbox, kind: str) -> None:
+    assert send_request(sandbox, "POST", "/_sandbox/faults", build_headers(sandbox, Content_Type=kind), FAULT)[0] == 201
+    assert send_request(sandbox, "DELETE", "/_sandbox", build_headers(sandbox))[0] == 200
 
 
-def test_providers_take_their_forms(sandbox: Running) -> None:
-    headers = own(sandbox, Content_Type="application/x-www-form-urlencoded", Authorization="Basic x")
+def test_providers_take_their_forms(sandbox: RunningSandbox) -> None:
+    headers = build_headers(sandbox, Content_Type="application/x-www-form-urlencoded", Authorization="Basic x")
     body = b"to=ada@example.com&from=b&subject=c&text=d"
-    assert answer(sandbox, "POST", "/v3/d/messages", headers, body)[0] == 200
+    assert send_request(sandbox, "POST", "/v3/d/messages", headers, body)[0] == 200
 
 
-def test_a_head_request_has_no_body(sandbox: Running) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=10) as sock:
-        request = f"HEAD /_sandbox/messages HTTP/1.1\r\nHost: 127.0.0.1:{port_of(sandbox)}\r\nConnection: close\r\n\r\n"
+def test_a_head_request_has_no_body(sandbox: RunningSandbox) -> None:
+    with socket.create_connection(("127.0.0.1", get_port(sandbox)), timeout=10) as sock:
+        request = (
+            f"HEAD /_sandbox/messages HTTP/1.1\r\nHost: 127.0.0.1:{get_port(sandbox)}\r\nConnection: close\r\n\r\n"
+        )
         sock.sendall(request.encode())
         raw = b"".join(iter(lambda: sock.recv(4096), b""))
     assert raw.endswith(b"\r\n\r\n")
 
 
-def test_it_listens_on_loopback_alone(sandbox: Running, every_address: list[str]) -> None:
-    for address in every_address:
+def test_it_listens_on_loopback_alone(sandbox: RunningSandbox, other_addresses: list[str]) -> None:
+    for address in other_addresses:
         with pytest.raises(OSError):
-            socket.create_connection((address, port_of(sandbox)), timeout=2).close()
+            socket.create_connection((address, get_port(sandbox)), timeout=2).close()
 
 
 @pytest.fixture
-def every_address() -> list[str]:
+def other_addresses() -> list[str]:
     """Addresses of this machine besides 127.0.0.1."""
-    found: list[Any] = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM)
-    return sorted({str(entry[4][0]) for entry in found} - {"127.0.0.1"} | {"127.0.0.2"})
+    address_infos: list[Any] = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM)
+    return sorted({str(entry[4][0]) for entry in address_infos} - {"127.0.0.1"} | {"127.0.0.2"})
 
 
 @pytest.mark.parametrize("path", ["/_sandbox/faults", "/_sandbox/events", "/v2/messages", "/v25.0/157/messages"])
@@ -150,6 +157,6 @@ def every_address() -> list[str]:
     [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"1" * 5000, b'{"provider": null, "event": [], "messageId": {}}'],
     ids=["deep list", "deep object", "no text", "long number", "wrong types"],
 )
-def test_a_body_that_cannot_be_read_is_answered_as_invalid(sandbox: Running, path: str, body: bytes) -> None:
-    headers = {**own(sandbox), "Content-Type": "application/json", "Authorization": "Bearer x"}
-    assert 400 <= answer(sandbox, "POST", path, headers, body)[0] < 500
+def test_a_body_that_cannot_be_read_is_answered_as_invalid(sandbox: RunningSandbox, path: str, body: bytes) -> None:
+    headers = {**build_headers(sandbox), "Content-Type": "application/json", "Authorization": "Bearer x"}
+    assert 400 <= send_request(sandbox, "POST", path, headers, body)[0] < 500

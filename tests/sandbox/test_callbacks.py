@@ -19,9 +19,9 @@ import pytest
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import PROVIDERS, mailgun, meta_callbacks, sandbox_account, telnyx
-from providers.base import Callback, Outgoing
-from sandbox.server import Running, running
+from providers import PROVIDERS, build_sandbox_account, mailgun, meta_callbacks, telnyx
+from providers.base import Callback, OutgoingMessage
+from sandbox.server import RunningSandbox, run_sandbox
 
 SEED = base64.b64encode(b"7" * 32).decode()
 PUBLIC = base64.b64encode(Ed25519PrivateKey.from_private_bytes(b"7" * 32).public_key().public_bytes_raw()).decode()
@@ -29,7 +29,7 @@ SECRETS = {"mailgun": "signing-key", "telnyx": SEED, "meta": "app-secret"}
 
 
 @dataclass
-class Received:
+class WebhookLog:
     """What our webhooks got."""
 
     status: int = 200
@@ -37,30 +37,30 @@ class Received:
 
 
 @pytest.fixture
-def received() -> Received:
-    return Received()
+def webhook_log() -> WebhookLog:
+    return WebhookLog()
 
 
 @pytest.fixture
-def sandbox(received: Received) -> Iterator[Running]:
-    with listening(received) as url, running(url, SECRETS) as started:
-        yield started
+def sandbox(webhook_log: WebhookLog) -> Iterator[RunningSandbox]:
+    with serve_webhooks(webhook_log) as url, run_sandbox(url, SECRETS) as instance:
+        yield instance
 
 
 @contextlib.contextmanager
-def listening(received: Received) -> Iterator[str]:
-    class Webhooks(BaseHTTPRequestHandler):
+def serve_webhooks(webhook_log: WebhookLog) -> Iterator[str]:
+    class WebhookHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.calls.append((self.path, dict(self.headers), body))
-            self.send_response(received.status)
+            webhook_log.calls.append((self.path, dict(self.headers), body))
+            self.send_response(webhook_log.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhooks)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), WebhookHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -69,15 +69,17 @@ def listening(received: Received) -> Iterator[str]:
     server.server_close()
 
 
-def play(sandbox: Running, event: str, message_id: str | None = None, text: str = "") -> tuple[int, dict[str, Any]]:
-    body = {"messageId": message_id or sandbox.messages()[-1]["id"], "event": event, "text": text}
-    answer = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
-    return answer.status, answer.json()
+def play(
+    sandbox: RunningSandbox, event: str, message_id: str | None = None, text: str = ""
+) -> tuple[int, dict[str, Any]]:
+    body = {"messageId": message_id or sandbox.list_messages()[-1]["id"], "event": event, "text": text}
+    response = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
+    return response.status, response.json()
 
 
-def send(sandbox: Running, provider: str, to: str) -> str | None:
-    message = Outgoing(key="exec-1/hello/0", to=to, body="Hello", subject="Hi")
-    return PROVIDERS[provider].send(sandbox_account(provider, sandbox.url), message).provider_message_id
+def send(sandbox: RunningSandbox, provider: str, to: str) -> str | None:
+    message = OutgoingMessage(key="exec-1/hello/0", to=to, body="Hello", subject="Hi")
+    return PROVIDERS[provider].send(build_sandbox_account(provider, sandbox.url), message).provider_message_id
 
 
 @pytest.mark.parametrize(
@@ -93,13 +95,13 @@ def send(sandbox: Running, provider: str, to: str) -> str | None:
     ],
 )
 def test_an_emails_event_is_signed_and_names_message_key_and_address(
-    sandbox: Running, received: Received, event: str, kind: str
+    sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
 ) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
 
     assert play(sandbox, event) == (200, {"success": True, "status": 200})
 
-    path, _, raw = received.calls[0]
+    path, _, raw = webhook_log.calls[0]
     body = json.loads(raw)
     callback = mailgun.read_event(body)
     assert path == "/api/webhooks/mailgun"
@@ -109,12 +111,12 @@ def test_an_emails_event_is_signed_and_names_message_key_and_address(
     assert (callback.message_key, callback.address) == ("exec-1/hello/0", "ada@example.com")
 
 
-def test_an_emails_reply_comes_as_inbound_mail(sandbox: Running, received: Received) -> None:
+def test_an_emails_reply_comes_as_inbound_mail(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
 
     play(sandbox, "replied", text="Yes please")
 
-    path, _, raw = received.calls[0]
+    path, _, raw = webhook_log.calls[0]
     form = dict(parse_qsl(raw.decode()))
     callback = mailgun.read_inbound(form)
     assert path == "/api/webhooks/mailgun/inbound"
@@ -125,7 +127,7 @@ def test_an_emails_reply_comes_as_inbound_mail(sandbox: Running, received: Recei
 
 @pytest.mark.parametrize("name", ["exec-1/hello/0", None])
 def test_an_email_can_also_be_named_by_our_key_or_without_brackets(
-    sandbox: Running, received: Received, name: str | None
+    sandbox: RunningSandbox, webhook_log: WebhookLog, name: str | None
 ) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
     assert play(sandbox, "delivered", name or sent)[0] == 200
@@ -135,12 +137,14 @@ def test_an_email_can_also_be_named_by_our_key_or_without_brackets(
     ("event", "kind"),
     [("delivered", "delivered"), ("bounced", "bounced"), ("replied", "replied"), ("complained", "unsubscribed")],
 )
-def test_an_smss_event_is_signed_and_understood(sandbox: Running, received: Received, event: str, kind: str) -> None:
+def test_an_smss_event_is_signed_and_understood(
+    sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
+) -> None:
     sent = send(sandbox, "telnyx", "+15550100")
 
     play(sandbox, event, text="STOP" if event == "complained" else "Yes")
 
-    path, headers, raw = received.calls[0]
+    path, headers, raw = webhook_log.calls[0]
     callback = telnyx.read_event(json.loads(raw))
     assert path == "/api/webhooks/telnyx"
     assert telnyx.verify(headers, raw, PUBLIC, datetime.now(UTC))
@@ -158,7 +162,7 @@ def test_an_smss_event_is_signed_and_understood(sandbox: Running, received: Rece
     ],
 )
 def test_metas_events_are_signed_over_the_raw_body(
-    sandbox: Running, received: Received, account: str, name: str, event: str
+    sandbox: RunningSandbox, webhook_log: WebhookLog, account: str, name: str, event: str
 ) -> None:
     body = {"recipient": {"id": "157"}, "message": {"text": "Hi"}}
     url = f"{sandbox.url}/v25.0/{account}/messages"
@@ -166,7 +170,7 @@ def test_metas_events_are_signed_over_the_raw_body(
 
     assert play(sandbox, event, text="Yes")[0] == 200
 
-    path, headers, raw = received.calls[0]
+    path, headers, raw = webhook_log.calls[0]
     signature = hmac.new(b"app-secret", raw, hashlib.sha256).hexdigest()
     assert path == f"/api/webhooks/{name}"
     assert headers["X-Hub-Signature-256"] == f"sha256={signature}"
@@ -174,30 +178,39 @@ def test_metas_events_are_signed_over_the_raw_body(
     assert (entry["id"], entry["messaging"][0]["sender"]["id"]) == (account, "157")
 
 
-def tell(sandbox: Running, **body: Any) -> tuple[int, dict[str, Any]]:
-    answer = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
-    return answer.status, answer.json()
+def post_event(sandbox: RunningSandbox, **body: Any) -> tuple[int, dict[str, Any]]:
+    response = urllib3.request("POST", f"{sandbox.url}/_sandbox/events", json=body, retries=False)
+    return response.status, response.json()
 
 
-def read_all(received: Received) -> list[Callback | None]:
+def read_callbacks(webhook_log: WebhookLog) -> list[Callback | None]:
     return [
         meta_callbacks.read_event(single)
-        for _, headers, raw in received.calls
+        for _, headers, raw in webhook_log.calls
         if meta_callbacks.verify(headers["X-Hub-Signature-256"], raw, ["app-secret"])
-        for single in meta_callbacks.single_events(json.loads(raw))
+        for single in meta_callbacks.split_events(json.loads(raw))
     ]
 
 
 @pytest.mark.parametrize("channel", ["instagram", "facebook"])
-def test_what_a_person_begins_is_told_in_metas_form(sandbox: Running, received: Received, channel: str) -> None:
-    said = {"provider": channel, "account": "178", "from": "157", "text": "Hello"}
+def test_what_a_person_begins_is_told_in_metas_form(
+    sandbox: RunningSandbox, webhook_log: WebhookLog, channel: str
+) -> None:
+    event_fields = {"provider": channel, "account": "178", "from": "157", "text": "Hello"}
     for event in ("comment", "message", "story_reply", "postback"):
-        assert tell(sandbox, event=event, **said) == (200, {"success": True, "status": 200})
+        assert post_event(sandbox, event=event, **event_fields) == (200, {"success": True, "status": 200})
 
-    told = read_all(received)
-    assert [one and one.kind for one in told] == ["comment", "replied", "replied", "replied"]
-    assert [one and one.detail.get("as") for one in told] == [None, "message", "story_reply", "postback"]
-    assert {(one.provider, one.address, one.text) for one in told if one} == {(channel, "157", "Hello")}
+    callbacks = read_callbacks(webhook_log)
+    assert [callback and callback.kind for callback in callbacks] == ["comment", "replied", "replied", "replied"]
+    assert [callback and callback.detail.get("as") for callback in callbacks] == [
+        None,
+        "message",
+        "story_reply",
+        "postback",
+    ]
+    assert {(callback.provider, callback.address, callback.text) for callback in callbacks if callback} == {
+        (channel, "157", "Hello")
+    }
 
 
 @pytest.mark.parametrize(
@@ -205,18 +218,22 @@ def test_what_a_person_begins_is_told_in_metas_form(sandbox: Running, received: 
     [("replied", "replied"), ("postback", "replied"), ("reacted", "reacted"), ("read", "read"), ("echo", "echo"),
      ("unsubscribed", "unsubscribed")],
 )  # fmt: skip
-def test_who_commented_answers_the_private_reply(sandbox: Running, received: Received, event: str, kind: str) -> None:
-    tell(sandbox, event="comment", provider="instagram", account="178", **{"from": "157"}, commentId="c-1", text="Hi")
-    sent = Outgoing(key="exec-1/hello/0", to="c-1", body="Hello", way="private_reply", sender="178")
-    message_id = PROVIDERS["instagram"].send(sandbox_account("instagram", sandbox.url), sent).provider_message_id
+def test_who_commented_answers_the_private_reply(
+    sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
+) -> None:
+    post_event(
+        sandbox, event="comment", provider="instagram", account="178", **{"from": "157"}, commentId="c-1", text="Hi"
+    )
+    sent = OutgoingMessage(key="exec-1/hello/0", to="c-1", body="Hello", way="private_reply", sender="178")
+    message_id = PROVIDERS["instagram"].send(build_sandbox_account("instagram", sandbox.url), sent).provider_message_id
 
     assert play(sandbox, event, message_id)[0] == 200
 
-    told = read_all(received)[-1]
-    assert told is not None
-    assert (told.kind, told.address, told.detail["account"]) == (kind, "157", "178")
-    assert event != "echo" or told.message_key == "exec-1/hello/0"
-    assert event != "replied" or told.detail["answers"] == message_id
+    callback = read_callbacks(webhook_log)[-1]
+    assert callback is not None
+    assert (callback.kind, callback.address, callback.detail["account"]) == (kind, "157", "178")
+    assert event != "echo" or callback.message_key == "exec-1/hello/0"
+    assert event != "replied" or callback.detail["answers"] == message_id
 
 
 @pytest.mark.parametrize(
@@ -229,11 +246,11 @@ def test_who_commented_answers_the_private_reply(sandbox: Running, received: Rec
         {},
     ],
 )
-def test_what_is_not_said_of_a_person_who_begins_is_asked_for(sandbox: Running, body: dict[str, Any]) -> None:
-    assert tell(sandbox, **body)[0] == 422
+def test_what_is_not_said_of_a_person_who_begins_is_asked_for(sandbox: RunningSandbox, body: dict[str, Any]) -> None:
+    assert post_event(sandbox, **body)[0] == 422
 
 
-def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: Running) -> None:
+def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: RunningSandbox) -> None:
     send(sandbox, "slack", "")
     assert play(sandbox, "delivered", "nobody")[0] == 404
     assert play(sandbox, "delivered")[0] == 422
@@ -242,17 +259,17 @@ def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: Running) -
     assert play(sandbox, "read")[0] == 422
 
 
-def test_a_webhook_that_refuses_or_is_not_there_is_told(sandbox: Running, received: Received) -> None:
+def test_a_webhook_that_refuses_or_is_not_there_is_told(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
     send(sandbox, "mailgun", "ada@example.com")
-    received.status = 403
+    webhook_log.status = 403
     assert play(sandbox, "delivered") == (502, {"success": False, "status": 403})
 
-    with running("http://127.0.0.1:9", SECRETS) as alone:
+    with run_sandbox("http://127.0.0.1:9", SECRETS) as alone:
         send(alone, "mailgun", "ada@example.com")
         assert play(alone, "delivered") == (502, {"success": False, "status": None})
 
 
-def test_without_a_seed_telnyx_cannot_be_played(received: Received) -> None:
-    with listening(received) as url, running(url, {}) as bare:
+def test_without_a_seed_telnyx_cannot_be_played(webhook_log: WebhookLog) -> None:
+    with serve_webhooks(webhook_log) as url, run_sandbox(url, {}) as bare:
         send(bare, "telnyx", "+15550100")
         assert play(bare, "delivered")[0] == 422

@@ -16,82 +16,82 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox import memory
-from sandbox.server import Running, running
+from sandbox import store
+from sandbox.server import RunningSandbox, run_sandbox
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Running]:
-    with running() as started:
-        yield started
+def sandbox() -> Iterator[RunningSandbox]:
+    with run_sandbox() as instance:
+        yield instance
 
 
-def ask(sandbox: Running, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+def send_request(sandbox: RunningSandbox, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
     try:
         raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         headers = {"Content_Type": "application/json", **headers} if isinstance(body, (dict, list)) else headers
         connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        content = answer.read()
-        is_json = answer.headers.get_content_type() == "application/json"
-        return answer.status, json.loads(content) if is_json else content.decode()
+        response = connection.getresponse()
+        content = response.read()
+        is_json = response.headers.get_content_type() == "application/json"
+        return response.status, json.loads(content) if is_json else content.decode()
     finally:
         connection.close()
 
 
-def text_to(sandbox: Running, number: str, text: str = "Hello") -> tuple[int, Any]:
+def send_text(sandbox: RunningSandbox, number: str, text: str = "Hello") -> tuple[int, Any]:
     body = {"to": number, "text": text, "from": "+15550199"}
-    return ask(sandbox, "POST", "/v2/messages", body, Authorization="Bearer hushhush")
+    return send_request(sandbox, "POST", "/v2/messages", body, Authorization="Bearer hushhush")
 
 
-def test_what_was_accepted_is_told_in_order_and_by_provider_and_address(sandbox: Running) -> None:
+def test_what_was_accepted_is_told_in_order_and_by_provider_and_address(sandbox: RunningSandbox) -> None:
     for number in ("+15550100", "+15550101", "+15550100"):
-        text_to(sandbox, number, text=f"to {number}")
-    ask(sandbox, "POST", "/services/T0/B0/sandbox", {"text": "notice"})
+        send_text(sandbox, number, text=f"to {number}")
+    send_request(sandbox, "POST", "/services/T0/B0/sandbox", {"text": "notice"})
 
-    everything = ask(sandbox, "GET", "/_sandbox/messages")[1]["messages"]
-    ones = ask(sandbox, "GET", "/_sandbox/messages?provider=telnyx&to=%2B15550100")[1]["messages"]
+    everything = send_request(sandbox, "GET", "/_sandbox/messages")[1]["messages"]
+    matching = send_request(sandbox, "GET", "/_sandbox/messages?provider=telnyx&to=%2B15550100")[1]["messages"]
 
     assert [message["to"] for message in everything] == ["+15550100", "+15550101", "+15550100", "slack"]
-    assert len(ones) == 2
-    assert set(ones[0]) == {"id", "provider", "to", "at", "path", "headers", "body"}
-    assert ones[0]["at"].endswith("Z")
-    assert everything == sandbox.messages()
+    assert len(matching) == 2
+    assert set(matching[0]) == {"id", "provider", "to", "at", "path", "headers", "body"}
+    assert matching[0]["at"].endswith("Z")
+    assert everything == sandbox.list_messages()
 
 
-def test_credentials_in_headers_are_masked(sandbox: Running) -> None:
-    text_to(sandbox, "+15550100")
-    ask(sandbox, "POST", "/_webhook/x", b"{}", X_Api_Key="hushhush", Cookie="hushhush", X_Team="blue")
+def test_credentials_in_headers_are_masked(sandbox: RunningSandbox) -> None:
+    send_text(sandbox, "+15550100")
+    send_request(sandbox, "POST", "/_webhook/x", b"{}", X_Api_Key="hushhush", Cookie="hushhush", X_Team="blue")
 
-    shown = json.dumps(sandbox.messages())
+    output = json.dumps(sandbox.list_messages())
 
-    assert "hushhush" not in shown
-    assert "blue" in shown
-
-
-def test_everything_is_forgotten_on_request(sandbox: Running) -> None:
-    text_to(sandbox, "+15550100")
-    ask(sandbox, "POST", "/_sandbox/faults", {"provider": "telnyx", "fault": "http_500", "times": 0})
-
-    assert ask(sandbox, "DELETE", "/_sandbox") == (200, {"success": True})
-
-    assert sandbox.messages() == []
-    assert text_to(sandbox, "+15550100")[0] == 200
+    assert "hushhush" not in output
+    assert "blue" in output
 
 
-def test_a_fault_is_played_so_many_times_and_only_where_it_fits(sandbox: Running) -> None:
+def test_everything_is_forgotten_on_request(sandbox: RunningSandbox) -> None:
+    send_text(sandbox, "+15550100")
+    send_request(sandbox, "POST", "/_sandbox/faults", {"provider": "telnyx", "fault": "http_500", "times": 0})
+
+    assert send_request(sandbox, "DELETE", "/_sandbox") == (200, {"success": True})
+
+    assert sandbox.list_messages() == []
+    assert send_text(sandbox, "+15550100")[0] == 200
+
+
+def test_a_fault_is_played_so_many_times_and_only_where_it_fits(sandbox: RunningSandbox) -> None:
     fault = {"provider": "telnyx", "fault": "http_500", "times": 2, "match": {"to": "+15550100"}}
-    assert ask(sandbox, "POST", "/_sandbox/faults", fault)[0] == 201
+    assert send_request(sandbox, "POST", "/_sandbox/faults", fault)[0] == 201
 
-    assert text_to(sandbox, "+15550101")[0] == 200
-    assert [text_to(sandbox, "+15550100")[0] for _ in range(3)] == [500, 500, 200]
+    assert send_text(sandbox, "+15550101")[0] == 200
+    assert [send_text(sandbox, "+15550100")[0] for _ in range(3)] == [500, 500, 200]
 
 
-def test_times_zero_is_for_ever(sandbox: Running) -> None:
-    sandbox.fault("telnyx", "auth", times=0)
+def test_times_zero_is_for_ever(sandbox: RunningSandbox) -> None:
+    sandbox.add_fault("telnyx", "auth", times=0)
 
-    assert {text_to(sandbox, "+15550100")[0] for _ in range(5)} == {401}
+    assert {send_text(sandbox, "+15550100")[0] for _ in range(5)} == {401}
 
 
 @pytest.mark.parametrize(
@@ -111,51 +111,51 @@ def test_times_zero_is_for_ever(sandbox: Running) -> None:
         {"provider": "facebook", "fault": "refused", "code": 10, "subcode": "many"},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(sandbox: Running, fault: dict[str, Any]) -> None:
-    status, answer = ask(sandbox, "POST", "/_sandbox/faults", fault)
+def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(sandbox: RunningSandbox, fault: dict[str, Any]) -> None:
+    status, response = send_request(sandbox, "POST", "/_sandbox/faults", fault)
 
     assert status == 422
-    assert answer["detail"]
+    assert response["detail"]
 
 
 @pytest.mark.parametrize(("fault", "kept"), [("reset_before", 0), ("timeout", 0), ("reset_after", 1)])
-def test_a_connection_breaks_before_or_after_accepting(sandbox: Running, fault: str, kept: int) -> None:
-    sandbox.fault("telnyx", fault, seconds=0.01)
+def test_a_connection_breaks_before_or_after_accepting(sandbox: RunningSandbox, fault: str, kept: int) -> None:
+    sandbox.add_fault("telnyx", fault, seconds=0.01)
 
     with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
-        text_to(sandbox, "+15550100")
+        send_text(sandbox, "+15550100")
 
-    assert len(sandbox.messages()) == kept
+    assert len(sandbox.list_messages()) == kept
 
 
 @pytest.mark.parametrize(("fault", "answer"), [("slow", dict), ("bad_json", str)])
-def test_a_slow_and_a_garbled_answer_come_after_accepting(sandbox: Running, fault: str, answer: type) -> None:
-    sandbox.fault("telnyx", fault, seconds=0.01)
+def test_a_slow_and_a_garbled_answer_come_after_accepting(sandbox: RunningSandbox, fault: str, answer: type) -> None:
+    sandbox.add_fault("telnyx", fault, seconds=0.01)
 
     host = urlsplit(sandbox.url).netloc
     raw = socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), timeout=10)
-    with raw, raw.makefile("rb") as answered:
+    with raw, raw.makefile("rb") as response_file:
         body = b'{"to": "+15550100", "text": "x", "from": "y"}'
         raw.sendall(f"POST /v2/messages HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer x\r\n".encode())
         raw.sendall(b"Connection: close\r\n")
         raw.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        content = answered.read().partition(b"\r\n\r\n")[2]
+        content = response_file.read().partition(b"\r\n\r\n")[2]
 
-    assert len(sandbox.messages()) == 1
+    assert len(sandbox.list_messages()) == 1
     try:
         assert isinstance(json.loads(content), answer)
     except ValueError:
         assert answer is str
 
 
-def test_one_connection_serves_many_requests(sandbox: Running) -> None:
+def test_one_connection_serves_many_requests(sandbox: RunningSandbox) -> None:
     connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
     for _ in range(3):
         connection.request("POST", "/services/T0/B0/x", b'{"text": "hi"}')
-        answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (200, b"ok")
-        own = connection.sock.getsockname()
-    assert connection.sock.getsockname() == own
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"ok")
+        local_address = connection.sock.getsockname()
+    assert connection.sock.getsockname() == local_address
     connection.close()
 
 
@@ -176,11 +176,11 @@ def test_one_connection_serves_many_requests(sandbox: Running) -> None:
         b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: Running, raw: bytes) -> None:
+def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: RunningSandbox, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), timeout=10) as sock:
         sock.sendall(raw)
         assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
-    assert text_to(sandbox, "+15550100")[0] == 200
+    assert send_text(sandbox, "+15550100")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: Running, raw
     ],
 )
 def test_a_wrong_request_is_refused_as_its_provider_would(
-    sandbox: Running, method: str, path: str, body: Any, headers: dict[str, str], status: int
+    sandbox: RunningSandbox, method: str, path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
-    assert ask(sandbox, method, path, body, **headers)[0] == status
+    assert send_request(sandbox, method, path, body, **headers)[0] == status
 
 
 @pytest.mark.parametrize(
@@ -234,23 +234,23 @@ def test_a_wrong_request_is_refused_as_its_provider_would(
     ],
 )
 def test_metas_messages_are_told_apart_by_account(
-    sandbox: Running, account: str, recipient: dict[str, str], provider: str, to: str
+    sandbox: RunningSandbox, account: str, recipient: dict[str, str], provider: str, to: str
 ) -> None:
     body = {"recipient": recipient, "message": {"text": "Hi"}}
 
-    status, answer = ask(sandbox, "POST", f"/v25.0/{account}/messages", body, Authorization="Bearer x")
+    status, response = send_request(sandbox, "POST", f"/v25.0/{account}/messages", body, Authorization="Bearer x")
 
     assert status == 200
-    assert [message["id"] for message in sandbox.messages(provider, to)] == [answer["message_id"]]
+    assert [message["id"] for message in sandbox.list_messages(provider, to)] == [response["message_id"]]
 
 
 def test_the_oldest_messages_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = memory.Memory()
-    for n in range(memory.MOST_MESSAGES + 1):
-        kept.accept(memory.Message(str(n), "slack", "slack", memory.now(), "/", {}, {}))
+    message_store = store.Store()
+    for n in range(store.MAX_MESSAGES + 1):
+        message_store.accept(store.Message(str(n), "slack", "slack", store.now(), "/", {}, {}))
 
-    assert len(kept.messages) == memory.MOST_MESSAGES
-    assert kept.messages[0].id == "1"
+    assert len(message_store.messages) == store.MAX_MESSAGES
+    assert message_store.messages[0].id == "1"
 
 
 def test_the_program_stops_cleanly_on_sigterm() -> None:
@@ -259,7 +259,7 @@ def test_the_program_stops_cleanly_on_sigterm() -> None:
         port = free.getsockname()[1]
     program = f"from sandbox.server import serve; serve({port}, '', {{}})"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=os.getcwd(), stderr=subprocess.PIPE)
-    with held_open(port):
+    with open_connection(port):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
 
@@ -267,7 +267,7 @@ def test_the_program_stops_cleanly_on_sigterm() -> None:
     assert b"Traceback" not in errors
 
 
-def held_open(port: int) -> socket.socket:
+def open_connection(port: int) -> socket.socket:
     """A connection to the program, made as soon as it listens, on which one request has been answered."""
     deadline = time.monotonic() + 10
     while True:

@@ -8,9 +8,9 @@ import dramatiq.worker
 import pytest
 from dramatiq import Worker
 
-from engine_ground import _end, engine, running_engine, sandbox, settings, shared_sandbox
 from settings import Settings
-from tasks.engine import Engine
+from tasks.runtime.engine import Engine
+from tests.support.engine_fixtures import _end, engine, ensure_engine, sandbox, settings, shared_sandbox
 
 __all__ = ["_end", "engine", "sandbox", "settings", "shared_sandbox"]
 
@@ -18,7 +18,7 @@ __all__ = ["_end", "engine", "sandbox", "settings", "shared_sandbox"]
 @pytest.fixture
 def idle(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     """The engine's worker, answering no bell until the test calls `resume()`."""
-    worker = running_engine(settings)[1].worker
+    worker = ensure_engine(settings)[1].worker
     # A consumer that was paused starts again after this long; dramatiq's own three seconds are for outages.
     monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.02)
     worker.pause()

@@ -9,21 +9,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from crew import at_once, books_balance, provider_calls
 
 import clock
-from cast import HELLO, Alice, at_rest, bob, execution, finished, messages, steps
 from models import conversation, inbound_event
-from models.database import changed, row, rows, value
-from sandbox.server import Running
+from models.database import execute, fetch_row, fetch_rows, fetch_value
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import sweeps
-from tasks.engine import Engine
-from tasks.inbound import heard_at, process_event
-from waiting import eventually
+from tasks import periodic_jobs
+from tasks.intake.callbacks import process_event, resolve_occurred_at
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import assert_consistent, count_provider_calls, run_concurrently
+from tests.support.factories import HELLO, Alice, bob, execution, messages, steps, wait_for_status, wait_until_finished
+from tests.support.waiting import eventually
 
 SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]
-ANSWERED = [
+SEND_THEN_WAIT_FOR_REPLY = [
     *SMS,
     {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
      "then": HELLO, "else": []},
@@ -90,122 +90,126 @@ def mail(text: str, answers: dict[str, Any]) -> dict[str, Any]:
             "In-Reply-To": answers["provider_message_id"], "timestamp": str(time.time())}  # fmt: skip
 
 
-def tell(provider: str, body: dict[str, Any], workspace_id: str | None = None, *, sandbox: bool = False) -> str | None:
+def deliver_callback(
+    provider: str, body: dict[str, Any], workspace_id: str | None = None, *, sandbox: bool = False
+) -> str | None:
     """As the door does: stored, then read by the actor. The outcome, or None when it was told before."""
-    reader = body.get("event-data", body.get("data", body))
-    stored = inbound_event.store(provider, str(reader["id"]), workspace_id, body, sandbox=sandbox)
+    event = body.get("event-data", body.get("data", body))
+    stored = inbound_event.store(provider, str(event["id"]), workspace_id, body, sandbox=sandbox)
     if stored is None:
         return None
     process_event.fn(stored)
-    return str(value("select outcome from inbound_events where id = %s", (stored,)))
+    return str(fetch_value("select outcome from inbound_events where id = %s", (stored,)))
 
 
-def sent(alice: Alice, steps_: list[dict[str, Any]] = HELLO) -> dict[str, Any]:
+def send_message(alice: Alice, steps_: list[dict[str, Any]] = HELLO) -> dict[str, Any]:
     alice.automation(steps_)
-    return messages(finished(alice.trigger())["id"])[0]
+    return messages(wait_until_finished(alice.trigger())["id"])[0]
 
 
-def status(message: dict[str, Any]) -> str:
-    return str(value("select status from messages where id = %s", (message["id"],)))
+def read_status(message: dict[str, Any]) -> str:
+    return str(fetch_value("select status from messages where id = %s", (message["id"],)))
 
 
 # Forward only
 
 
 def test_a_delivery_moves_its_message_on(alice: Alice) -> None:
-    message = sent(alice)
-    assert tell("mailgun", mailgun(message, "delivered")) == "delivered"
-    assert status(message) == "delivered"
+    message = send_message(alice)
+    assert deliver_callback("mailgun", mailgun(message, "delivered")) == "delivered"
+    assert read_status(message) == "delivered"
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_duplicates_and_disorder_end_where_order_would(alice: Alice, seed: int) -> None:
-    message = sent(alice)
-    told = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "clicked", "delivered")] * 2
-    random.Random(seed).shuffle(told)
-    for body in told:
-        tell("mailgun", body)
+    message = send_message(alice)
+    bodies = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "clicked", "delivered")] * 2
+    random.Random(seed).shuffle(bodies)
+    for body in bodies:
+        deliver_callback("mailgun", body)
 
-    assert status(message) == "read"
-    assert value("select count(*) from inbound_events") == 5
-    assert value("select count(*) from inbound_events where processed_at is null") == 0
+    assert read_status(message) == "read"
+    assert fetch_value("select count(*) from inbound_events") == 5
+    assert fetch_value("select count(*) from inbound_events where processed_at is null") == 0
 
 
 def test_one_event_told_by_many_at_once_is_read_once(alice: Alice) -> None:
-    message = sent(alice)
+    message = send_message(alice)
     body = mailgun(message, "delivered", event_id="one")
 
-    outcomes = at_once(8, lambda _: tell("mailgun", body))
+    outcomes = run_concurrently(8, lambda _: deliver_callback("mailgun", body))
 
     assert sorted(outcomes, key=str) == [*[None] * 7, "delivered"]
 
 
 def test_a_callback_whose_bell_was_lost_is_swept(alice: Alice, settings: Settings) -> None:
-    message = sent(alice)
+    message = send_message(alice)
     stored = inbound_event.store("mailgun", "lost", None, mailgun(message, "delivered"))
-    changed("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
+    execute("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
 
-    assert sweeps.process_callbacks(settings) == {"rung": 1}
+    assert periodic_jobs.enqueue_waiting_callbacks(settings) == {"rung": 1}
 
-    eventually(lambda: status(message) == "delivered")
+    eventually(lambda: read_status(message) == "delivered")
 
 
 def test_a_callback_that_comes_before_the_answer_to_the_send_is_not_lost(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(HELLO)
-    sandbox.fault(provider="mailgun", fault="slow", times=1, seconds=1)
+    sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=1)
     execution_id = alice.trigger().executions[0]["executionId"]
-    (message,) = eventually(lambda: [one for one in messages(execution_id) if one["status"] == "sending"])
+    (message,) = eventually(lambda: [message for message in messages(execution_id) if message["status"] == "sending"])
 
-    tell("mailgun", mailgun(message, "delivered"))
+    deliver_callback("mailgun", mailgun(message, "delivered"))
 
-    assert finished(execution_id)["status"] == "succeeded"
-    eventually(lambda: status(message) == "delivered")
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    eventually(lambda: read_status(message) == "delivered")
 
 
 # What was unknown
 
 
-def test_a_late_delivery_settles_an_unknown_outcome_and_the_execution_goes_on(alice: Alice, sandbox: Running) -> None:
+def test_a_late_delivery_settles_an_unknown_outcome_and_the_execution_goes_on(
+    alice: Alice, sandbox: RunningSandbox
+) -> None:
     alice.automation([*HELLO, {"id": "tag", "action": "update_contact", "with": {"add_tags": ["told"]}}])
-    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
-    held = finished(alice.trigger())
-    (message,) = messages(held["id"])
+    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
+    failed = wait_until_finished(alice.trigger())
+    (message,) = messages(failed["id"])
 
-    tell("mailgun", mailgun({**message, "provider_message_id": "late@example.com"}, "delivered"))
+    deliver_callback("mailgun", mailgun({**message, "provider_message_id": "late@example.com"}, "delivered"))
 
-    found = eventually(lambda: (e := execution(held["id"]))["status"] == "succeeded" and e)
-    assert (status(message), provider_calls(sandbox)) == ("delivered", 1)
-    assert steps(found["id"])["tag"]["status"] == "succeeded"
-    books_balance()
+    result = eventually(lambda: (e := execution(failed["id"]))["status"] == "succeeded" and e)
+    assert (read_status(message), count_provider_calls(sandbox)) == ("delivered", 1)
+    assert steps(result["id"])["tag"]["status"] == "succeeded"
+    assert_consistent()
 
 
-def test_a_failure_told_later_settles_an_unknown_outcome_too(alice: Alice, sandbox: Running) -> None:
+def test_a_failure_told_later_settles_an_unknown_outcome_too(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(HELLO)
-    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
-    held = finished(alice.trigger())
-    (message,) = messages(held["id"])
+    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
+    failed = wait_until_finished(alice.trigger())
+    (message,) = messages(failed["id"])
 
-    tell("mailgun", mailgun(message, "failed", severity="permanent", reason="old"))
+    deliver_callback("mailgun", mailgun(message, "failed", severity="permanent", reason="old"))
 
-    eventually(lambda: execution(held["id"])["status"] == "succeeded")
-    assert status(message) == "failed"
-    books_balance()
+    eventually(lambda: execution(failed["id"])["status"] == "succeeded")
+    assert read_status(message) == "failed"
+    assert_consistent()
 
 
-def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: Running) -> None:
+def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(HELLO)
-    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
-    held = finished(alice.trigger())
-    (message,) = messages(held["id"])
-    told = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "delivered")]
+    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
+    failed = wait_until_finished(alice.trigger())
+    (message,) = messages(failed["id"])
+    bodies = [mailgun(message, name) for name in ("accepted", "delivered", "opened", "delivered")]
 
-    at_once(4, lambda n: tell("mailgun", told[n]))
+    run_concurrently(4, lambda n: deliver_callback("mailgun", bodies[n]))
 
-    eventually(lambda: execution(held["id"])["status"] == "succeeded")
-    assert status(message) == "read"
-    books_balance()
+    eventually(lambda: execution(failed["id"])["status"] == "succeeded")
+    assert read_status(message) == "read"
+    assert_consistent()
 
 
 # Who must not be written to
@@ -218,58 +222,58 @@ def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: 
 def test_a_bounce_a_complaint_and_an_unsubscription_suppress_the_channel(
     alice: Alice, event: str, more: dict[str, Any], reason: str
 ) -> None:
-    message = sent(alice)
+    message = send_message(alice)
 
-    tell("mailgun", mailgun(message, event, **more))
+    deliver_callback("mailgun", mailgun(message, event, **more))
 
-    assert row("select channel, reason from suppressions") == {"channel": "email", "reason": reason}
-    assert finished(alice.trigger())["skipped_rule"] == "suppressed"
+    assert fetch_row("select channel, reason from suppressions") == {"channel": "email", "reason": reason}
+    assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 
 def test_a_bounce_that_may_pass_suppresses_nobody(alice: Alice) -> None:
-    message = sent(alice)
-    tell("mailgun", mailgun(message, "failed", severity="temporary"))
-    assert (status(message), rows("select 1 from suppressions")) == ("sent", [])
+    message = send_message(alice)
+    deliver_callback("mailgun", mailgun(message, "failed", severity="temporary"))
+    assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
 
 
 def test_a_bounce_of_a_test_suppresses_nobody(alice: Alice) -> None:
     alice.automation(HELLO)
-    (message,) = messages(finished(alice.trigger(test=True))["id"])
-    tell("mailgun", mailgun(message, "failed", **BOUNCED))
-    assert rows("select 1 from suppressions") == []
+    (message,) = messages(wait_until_finished(alice.trigger(test=True))["id"])
+    deliver_callback("mailgun", mailgun(message, "failed", **BOUNCED))
+    assert fetch_rows("select 1 from suppressions") == []
 
 
 def test_telnyx_moves_and_suppresses_likewise(alice: Alice) -> None:
-    message = sent(alice, SMS)
-    assert tell("telnyx", telnyx_status(message, "delivered")) == "delivered"
-    assert status(message) == "delivered"
+    message = send_message(alice, SMS)
+    assert deliver_callback("telnyx", telnyx_status(message, "delivered")) == "delivered"
+    assert read_status(message) == "delivered"
 
-    assert tell("telnyx", telnyx_received("STOP")) == "unsubscribed"
+    assert deliver_callback("telnyx", telnyx_received("STOP")) == "unsubscribed"
 
-    assert row("select channel, reason from suppressions") == {"channel": "sms", "reason": "unsubscribed"}
-    assert finished(alice.trigger())["skipped_rule"] == "suppressed"
+    assert fetch_row("select channel, reason from suppressions") == {"channel": "sms", "reason": "unsubscribed"}
+    assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 
 # Who waits
 
 
-def test_a_reply_wakes_who_waits_for_it(alice: Alice, sandbox: Running) -> None:
-    alice.automation(ANSWERED)
-    waiting = at_rest(alice.trigger())
+def test_a_reply_wakes_who_waits_for_it(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation(SEND_THEN_WAIT_FOR_REPLY)
+    waiting = wait_for_status(alice.trigger())
     assert waiting["wait_event"] == "contact.replied"
 
-    assert tell("telnyx", telnyx_received("Yes please")) == "replied"
+    assert deliver_callback("telnyx", telnyx_received("Yes please")) == "replied"
 
-    assert finished(waiting["id"])["status"] == "succeeded"
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
     assert steps(waiting["id"])["answer"]["output"]["taken"] == "then"
-    assert provider_calls(sandbox) == 1
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
-    alice.automation(ANSWERED)
-    waiting = at_rest(alice.trigger())
+    alice.automation(SEND_THEN_WAIT_FOR_REPLY)
+    waiting = wait_for_status(alice.trigger())
 
-    assert tell("telnyx", telnyx_received("Yes", sender="+15550999")) == "unknown sender"
+    assert deliver_callback("telnyx", telnyx_received("Yes", sender="+15550999")) == "unknown sender"
 
     assert execution(waiting["id"])["event_at"] is None
 
@@ -279,31 +283,31 @@ def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
 
 def test_what_a_contact_texts_is_part_of_the_conversation(alice: Alice) -> None:
     accepted = alice.trigger()
-    tell("telnyx", telnyx_received("Yes please"))
-    assert row("select channel, provider_message_id, kind, text from received_messages") == {
+    deliver_callback("telnyx", telnyx_received("Yes please"))
+    assert fetch_row("select channel, provider_message_id, kind, text from received_messages") == {
         "channel": "sms", "provider_message_id": "in", "kind": "message", "text": "Yes please",
     }  # fmt: skip
-    assert list(conversation.last_received(str(accepted.contact_id))) == ["sms"]
+    assert list(conversation.fetch_last_received(str(accepted.contact_id))) == ["sms"]
 
 
 def test_a_mail_that_answers_ours_is_part_of_the_conversation(alice: Alice) -> None:
-    message = sent(alice)
-    tell("mailgun_inbound", mail("Thank you!", answers=message))
-    said = conversation.recent(message["contact_id"], 10)
-    assert [(one["direction"], one["channel"], one["text"]) for one in said] == [
+    message = send_message(alice)
+    deliver_callback("mailgun_inbound", mail("Thank you!", answers=message))
+    recent = conversation.list_recent(message["contact_id"], 10)
+    assert [(entry["direction"], entry["channel"], entry["text"]) for entry in recent] == [
         ("out", "email", "Hi!"), ("in", "email", "Thank you!"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("told_ago", "counts_as_ago"),
+    ("reported_ago", "counts_as_ago"),
     [(timedelta(minutes=5), timedelta(minutes=5)), (timedelta(hours=36), timedelta(hours=36)),
      (timedelta(days=3), timedelta()), (timedelta(minutes=-5), timedelta())],
     ids=["late", "as late as Meta tries", "recorded", "ahead of its time"],
 )  # fmt: skip
-def test_a_time_that_cannot_be_is_the_time_at_which_it_came(told_ago: timedelta, counts_as_ago: timedelta) -> None:
-    came = clock.now()
-    assert heard_at(came - told_ago, came) == came - counts_as_ago
+def test_a_time_that_cannot_be_is_the_time_at_which_it_came(reported_ago: timedelta, counts_as_ago: timedelta) -> None:
+    received_at = clock.now()
+    assert resolve_occurred_at(received_at - reported_ago, received_at) == received_at - counts_as_ago
 
 
 # Tenants
@@ -311,22 +315,25 @@ def test_a_time_that_cannot_be_is_the_time_at_which_it_came(told_ago: timedelta,
 
 def test_an_event_on_another_workspaces_path_does_nothing(alice: Alice) -> None:
     charlie = Alice(name="charlie")
-    message = sent(alice)
+    message = send_message(alice)
 
-    assert tell("mailgun", mailgun(message, "complained"), charlie.workspace_id) == "another workspace's message"
+    assert (
+        deliver_callback("mailgun", mailgun(message, "complained"), charlie.workspace_id)
+        == "another workspace's message"
+    )
 
-    assert (status(message), rows("select 1 from suppressions")) == ("sent", [])
+    assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
 
 
 def test_a_reply_on_a_workspaces_own_path_is_that_workspaces(alice: Alice) -> None:
     charlie = Alice(name="charlie")
     for each in (alice, charlie):
-        each.automation(ANSWERED)
-    alices, charlies = at_rest(alice.trigger()), at_rest(charlie.trigger(contact=bob()))
+        each.automation(SEND_THEN_WAIT_FOR_REPLY)
+    alices, charlies = wait_for_status(alice.trigger()), wait_for_status(charlie.trigger(contact=bob()))
 
-    tell("telnyx", telnyx_received("Yes"), charlie.workspace_id)
+    deliver_callback("telnyx", telnyx_received("Yes"), charlie.workspace_id)
 
-    assert finished(charlies["id"])["status"] == "succeeded"
+    assert wait_until_finished(charlies["id"])["status"] == "succeeded"
     assert execution(alices["id"])["status"] == "waiting"
 
 
@@ -335,48 +342,48 @@ def test_what_cannot_be_read_is_put_aside(alice: Alice, body: dict[str, Any]) ->
     stored = inbound_event.store("mailgun", "x", None, body)
     assert stored is not None
     process_event.fn(stored)
-    assert value("select outcome from inbound_events") == "ignored"
+    assert fetch_value("select outcome from inbound_events") == "ignored"
 
 
 # What the sandbox signed
 
 
 def test_the_sandbox_moves_what_was_sent_to_it(alice: Alice) -> None:
-    message = sent(alice)
-    assert tell("mailgun", mailgun(message, "delivered"), sandbox=True) == "delivered"
-    assert status(message) == "delivered"
+    message = send_message(alice)
+    assert deliver_callback("mailgun", mailgun(message, "delivered"), sandbox=True) == "delivered"
+    assert read_status(message) == "delivered"
 
 
 @pytest.mark.parametrize("event", ["delivered", "failed", "complained", "unsubscribed"])
 def test_the_sandbox_moves_no_message_that_went_to_a_provider(alice: Alice, event: str) -> None:
-    message = sent(alice)
-    changed("update messages set sandbox = false, status = 'outcome_unknown' where id = %s", (message["id"],))
+    message = send_message(alice)
+    execute("update messages set sandbox = false, status = 'outcome_unknown' where id = %s", (message["id"],))
     more = BOUNCED if event == "failed" else {}
-    assert tell("mailgun", mailgun(message, event, **more), sandbox=True) == "not of the sandbox"
-    assert status(message) == "outcome_unknown"
-    assert value("select count(*) from suppressions") == 0
-    assert tell("mailgun", mailgun(message, "delivered")) == "delivered"
-    assert status(message) == "delivered"
+    assert deliver_callback("mailgun", mailgun(message, event, **more), sandbox=True) == "not of the sandbox"
+    assert read_status(message) == "outcome_unknown"
+    assert fetch_value("select count(*) from suppressions") == 0
+    assert deliver_callback("mailgun", mailgun(message, "delivered")) == "delivered"
+    assert read_status(message) == "delivered"
 
 
 def test_an_event_of_the_sandbox_keeps_no_real_one_with_its_id_from_being_read(alice: Alice) -> None:
-    message = sent(alice)
-    changed("update messages set sandbox = false where id = %s", (message["id"],))
+    message = send_message(alice)
+    execute("update messages set sandbox = false where id = %s", (message["id"],))
     body = mailgun(message, "delivered", event_id="same")
-    assert tell("mailgun", body, sandbox=True) == "not of the sandbox"
-    assert tell("mailgun", body) == "delivered"
+    assert deliver_callback("mailgun", body, sandbox=True) == "not of the sandbox"
+    assert deliver_callback("mailgun", body) == "delivered"
 
 
 @pytest.mark.parametrize("text", ["Yes please", "STOP"])
 def test_the_sandbox_speaks_for_nobody_outside_the_demo_workspace(engine: Engine, text: str) -> None:
     real = Alice(demo=False)
     real.automation([{"id": "end", "action": "stop"}])
-    finished(real.trigger())
+    wait_until_finished(real.trigger())
     for workspace_id in (None, real.workspace_id):
-        assert tell("telnyx", telnyx_received(text), workspace_id, sandbox=True) == "unknown sender"
-    assert value("select count(*) from suppressions") == 0
-    assert value("select count(*) from received_messages") == 0
-    assert tell("telnyx", telnyx_received(text)) in ("replied", "unsubscribed")
+        assert deliver_callback("telnyx", telnyx_received(text), workspace_id, sandbox=True) == "unknown sender"
+    assert fetch_value("select count(*) from suppressions") == 0
+    assert fetch_value("select count(*) from received_messages") == 0
+    assert deliver_callback("telnyx", telnyx_received(text)) in ("replied", "unsubscribed")
 
 
 def test_an_answer_to_a_tests_message_concerns_that_test_alone(engine: Engine) -> None:
@@ -385,14 +392,14 @@ def test_an_answer_to_a_tests_message_concerns_that_test_alone(engine: Engine) -
         {"id": "hello", "action": "send_email", "with": {"subject": "Hi", "body": "Hi"}},
         {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"}},
     ])  # fmt: skip
-    test = at_rest(real.trigger(test=True))
+    test = wait_for_status(real.trigger(test=True))
     message = messages(test["id"])[0]
-    waiting = at_rest(real.trigger(contact=bob(), test=True))
-    changed("update executions set test = false where id = %s", (waiting["id"],))
+    waiting = wait_for_status(real.trigger(contact=bob(), test=True))
+    execute("update executions set test = false where id = %s", (waiting["id"],))
 
-    assert tell("mailgun_inbound", mail("Yes", message), sandbox=True) == "replied"
+    assert deliver_callback("mailgun_inbound", mail("Yes", message), sandbox=True) == "replied"
 
     eventually(lambda: execution(test["id"])["status"] == "succeeded")
     assert execution(waiting["id"])["status"] == "waiting"
-    assert value("select count(*) from received_messages") == 0
-    changed("update executions set test = true where id = %s", (waiting["id"],))
+    assert fetch_value("select count(*) from received_messages") == 0
+    execute("update executions set test = true where id = %s", (waiting["id"],))

@@ -9,56 +9,72 @@ from typing import Any
 
 import psycopg2
 import pytest
-from crew import at_once, books_balance, dies_with, let_lease_run_out, provider_calls
 from dramatiq import Worker
 
-from cast import HELLO, WRITTEN, Alice, counters, execution, finished, messages, stages, steps
-from models.database import changed, value
-from models.ledger import Answer, Ledger
-from models.progress import Progress
-from sandbox.server import Running
+from models.database import execute, fetch_value
+from models.engine.group_commit import CommitFuture, GroupCommit
+from models.engine.progress import Progress
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import sweeps
-from tasks.broker import ring
-from tasks.checking import check
-from tasks.composing import prepare
-from tasks.engine import Engine
-from tasks.passage import Passage
-from waiting import eventually
+from tasks import periodic_jobs
+from tasks.eligibility import check
+from tasks.runtime.broker import notify
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.steps.composing import prepare
+from tests.support.concurrency import (
+    assert_consistent,
+    claim_and_abandon,
+    count_provider_calls,
+    expire_lease,
+    run_concurrently,
+)
+from tests.support.factories import (
+    HELLO,
+    WRITTEN,
+    Alice,
+    counters,
+    execution,
+    messages,
+    stages,
+    steps,
+    wait_until_finished,
+)
+from tests.support.waiting import eventually
 
 TAGGED = [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}, *HELLO]
 
 
 @pytest.fixture
-def ledger() -> Any:
-    made = Ledger("another worker", lease_seconds=30.0)
-    yield made
-    made.close()
+def group_commit() -> Any:
+    instance = GroupCommit("another worker", lease_seconds=30.0)
+    yield instance
+    instance.close()
 
 
-def started(alice: Alice, count: int = 1, **fields: Any) -> list[str]:
+def start_executions(alice: Alice, count: int = 1, **fields: Any) -> list[str]:
     """Executions of so many different contacts, as their ids."""
     contacts = [{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}, **fields} for n in range(count)]
-    return [answer.executions[0]["executionId"] for answer in alice.triggers(contacts)]
+    return [accepted.executions[0]["executionId"] for accepted in alice.triggers(contacts)]
 
 
-def passage_of(engine: Engine, claimed: Any) -> Passage:
-    return Passage(claimed, engine.workflow(claimed["version_id"]), time.monotonic())
+def build_claimed(engine: Engine, row: Any) -> ClaimedExecution:
+    return ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic())
 
 
-def claimed_at_once(engine: Engine, ledger: Ledger, count: int = 3) -> list[Passage]:
+def claim_batch(engine: Engine, group_commit: GroupCommit, count: int = 3) -> list[ClaimedExecution]:
     alice = Alice()
     alice.automation(HELLO)
-    return [passage_of(engine, row) for row in ledger.claim_many(started(alice, count))]
+    return [build_claimed(engine, row) for row in group_commit.claim_many(start_executions(alice, count))]
 
 
-def test_of_two_who_claim_at_once_one_wins(idle: Worker, ledger: Ledger) -> None:
+def test_of_two_who_claim_at_once_one_wins(idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    others = [Ledger(f"worker {n}", 30.0) for n in range(8)]
+    (execution_id,) = start_executions(alice)
+    others = [GroupCommit(f"worker {n}", 30.0) for n in range(8)]
 
-    won = [claimed for claimed in at_once(8, lambda n: others[n].claim(execution_id)) if claimed]
+    won = [row for row in run_concurrently(8, lambda n: others[n].claim(execution_id)) if row]
 
     assert len(won) == 1
     assert (execution(execution_id)["fence"], execution(execution_id)["deliveries"]) == (1, 1)
@@ -66,339 +82,353 @@ def test_of_two_who_claim_at_once_one_wins(idle: Worker, ledger: Ledger) -> None
         other.close()
 
 
-def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, ledger: Ledger) -> None:
+def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
 
-    won = [claimed for claimed in at_once(16, lambda _: ledger.claim(execution_id)) if claimed]
+    won = [row for row in run_concurrently(16, lambda _: group_commit.claim(execution_id)) if row]
 
     assert len(won) == 1
 
 
-def recorded_together(ledger: Ledger, progresses: list[Progress], monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def record_in_one_batch(
+    group_commit: GroupCommit, progresses: list[Progress], monkeypatch: pytest.MonkeyPatch
+) -> list[bool]:
     """What a ledger answers that expects more until it has them all."""
-    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.expects_more = lambda: True
-    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    monkeypatch.setattr("models.engine.group_commit.COMMIT_DELAY_SECONDS", 60.0)
+    group_commit.expects_more = lambda: True
+    futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
     for progress in progresses:
-        ledger.hand_in(progress, answers.put)
+        group_commit.submit(progress, futures.put)
         if progress is progresses[0]:
             # The writer has it before the others come: only one that waits can put them together.
-            eventually(ledger._parts.empty)
-    ledger.hurry()
-    return [answers.get(timeout=10).result() for _ in progresses]
+            eventually(group_commit._queue.empty)
+    group_commit.flush()
+    return [futures.get(timeout=10).result() for _ in progresses]
 
 
 def test_records_of_threads_at_work_share_a_commit(
-    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passages = claimed_at_once(engine, ledger)
-    before = ledger.commits
+    claimed_executions = claim_batch(engine, group_commit)
+    before = group_commit.commits
 
-    wrote = recorded_together(ledger, [passage.progress() for passage in passages], monkeypatch)
+    written = record_in_one_batch(
+        group_commit, [claimed.take_progress() for claimed in claimed_executions], monkeypatch
+    )
 
-    assert wrote == [True] * len(passages)
-    assert ledger.commits == before + 1
+    assert written == [True] * len(claimed_executions)
+    assert group_commit.commits == before + 1
 
 
 def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
-    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, *_ = claimed_at_once(engine, ledger)
-    one.enter("eligible")
-    first = one.progress()
-    one.enter("generating")
+    claimed, *_ = claim_batch(engine, group_commit)
+    claimed.enter("eligible")
+    first = claimed.take_progress()
+    claimed.enter("generating")
 
     # As when a worker that is told to stop hands back what its hand has just ended.
-    assert recorded_together(ledger, [first, one.progress()], monkeypatch) == [True, False]
-    assert stages(one.execution_id) == ["queued", "checking", "eligible"]
+    assert record_in_one_batch(group_commit, [first, claimed.take_progress()], monkeypatch) == [True, False]
+    assert stages(claimed.execution_id) == ["queued", "checking", "eligible"]
 
 
 def test_a_record_waits_for_nothing_when_nobody_is_at_work(
-    engine: Engine, idle: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, *_ = claimed_at_once(engine, ledger)
-    monkeypatch.setattr("models.ledger.PATIENCE_SECONDS", 60.0)
-    ledger.expects_more = lambda: False
-    began = time.monotonic()
+    first, *_ = claim_batch(engine, group_commit)
+    monkeypatch.setattr("models.engine.group_commit.COMMIT_DELAY_SECONDS", 60.0)
+    group_commit.expects_more = lambda: False
+    started_at = time.monotonic()
 
-    assert ledger.record(first.progress())
-    assert time.monotonic() - began < 30
-
-
-def test_a_record_waits_no_longer_than_the_ledger_has_patience(engine: Engine, idle: Worker, ledger: Ledger) -> None:
-    first, *_ = claimed_at_once(engine, ledger)
-    ledger.expects_more = lambda: True
-
-    assert ledger.record(first.progress())
+    assert group_commit.record(first.take_progress())
+    assert time.monotonic() - started_at < 30
 
 
-def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, ledger: Ledger) -> None:
+def test_a_record_waits_no_longer_than_the_ledger_has_patience(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
+    first, *_ = claim_batch(engine, group_commit)
+    group_commit.expects_more = lambda: True
+
+    assert group_commit.record(first.take_progress())
+
+
+def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
-    (execution_id,) = started(alice)
-    late = passage_of(engine, ledger.claim(execution_id))
-    let_lease_run_out(execution_id)
-    assert engine.ledger.claim(execution_id) is not None
+    (execution_id,) = start_executions(alice)
+    late = build_claimed(engine, group_commit.claim(execution_id))
+    expire_lease(execution_id)
+    assert engine.group_commit.claim(execution_id) is not None
     before = execution(execution_id)
 
     late.enter("eligible")
     late.begin(late.workflow.steps[0])
     late.succeed(late.workflow.steps[0], {})
-    late.message(late.workflow.steps[1], channel="email", provider="mailgun", sandbox=True, to_address="x", body="x")
+    late.update_message(
+        late.workflow.steps[1], channel="email", provider="mailgun", sandbox=True, to_address="x", body="x"
+    )
     late.finish("succeeded", "completed")
 
-    assert ledger.record(late.progress()) is False
+    assert group_commit.record(late.take_progress()) is False
     assert execution(execution_id) == before
     assert (steps(execution_id), messages(execution_id)) == ({}, [])
-    assert value("select count(*) from stage_history where execution_id = %s", (execution_id,)) == 1
+    assert fetch_value("select count(*) from stage_history where execution_id = %s", (execution_id,)) == 1
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 0
 
 
-def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, ledger: Ledger) -> None:
+def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
-    (execution_id,) = started(alice)
-    passage = passage_of(engine, ledger.claim(execution_id))
-    passage.enter("eligible")
-    passage.finish("succeeded", "completed")
-    progress = passage.progress()
+    (execution_id,) = start_executions(alice)
+    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed.enter("eligible")
+    claimed.finish("succeeded", "completed")
+    progress = claimed.take_progress()
 
-    assert [ledger.record(progress), ledger.record(progress)] == [True, False]
+    assert [group_commit.record(progress), group_commit.record(progress)] == [True, False]
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 1
-    books_balance()
+    assert_consistent()
 
 
-def test_a_bell_rung_fifty_times_sends_once(engine: Engine, sandbox: Running, idle: Worker) -> None:
+def test_a_bell_rung_fifty_times_sends_once(engine: Engine, sandbox: RunningSandbox, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    ring("sending", [execution_id] * 25)
-    ring("executions", [execution_id] * 25)
+    (execution_id,) = start_executions(alice)
+    notify("sending", [execution_id] * 25)
+    notify("executions", [execution_id] * 25)
 
     idle.resume()
 
-    assert finished(execution_id)["status"] == "succeeded"
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
     idle.broker.join("sending")
     idle.broker.join("executions")
-    assert provider_calls(sandbox) == 1
-    books_balance()
+    assert count_provider_calls(sandbox) == 1
+    assert_consistent()
 
 
-def test_an_id_pushed_twice_into_the_queue_by_hand_sends_once(engine: Engine, sandbox: Running, idle: Worker) -> None:
+def test_an_id_pushed_twice_into_the_queue_by_hand_sends_once(
+    engine: Engine, sandbox: RunningSandbox, idle: Worker
+) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     client, key = idle.broker.client, f"{idle.broker.namespace}:sending"
     (waiting,) = client.lrange(key, 0, -1)
     client.rpush(key, waiting, waiting)
 
     idle.resume()
 
-    assert finished(execution_id)["status"] == "succeeded"
-    assert provider_calls(sandbox) == 1
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_a_dead_workers_execution_is_rescued_and_finished_once(
-    engine: Engine, sandbox: Running, idle: Worker, settings: Settings
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    dies_with(execution_id)
+    claim_and_abandon(execution_id)
 
     idle.resume()
-    assert sweeps.rescue_leases(settings) == {"rescued": 1}
+    assert periodic_jobs.rescue_expired_leases(settings) == {"rescued": 1}
 
-    assert finished(execution_id)["status"] == "succeeded"
-    assert provider_calls(sandbox) == 1
-    assert sweeps.rescue_leases(settings) == {"rescued": 0}
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert count_provider_calls(sandbox) == 1
+    assert periodic_jobs.rescue_expired_leases(settings) == {"rescued": 0}
 
 
-def test_a_rescue_repeats_no_finished_step(engine: Engine, sandbox: Running, idle: Worker, settings: Settings) -> None:
+def test_a_rescue_repeats_no_finished_step(
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
+) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    ledger = Ledger("wrote the text, then died", 30.0)
-    passage = passage_of(engine, ledger.claim(execution_id))
-    step = passage.workflow.steps[0]
-    passage.enter("eligible")
-    passage.begin(step)
-    passage.enter("generating")
-    passage.succeed(step, {"text": "Written before the crash"})
-    assert ledger.record(passage.progress())
-    ledger.close()
-    let_lease_run_out(execution_id)
+    group_commit = GroupCommit("wrote the text, then died", 30.0)
+    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    step = claimed.workflow.steps[0]
+    claimed.enter("eligible")
+    claimed.begin(step)
+    claimed.enter("generating")
+    claimed.succeed(step, {"text": "Written before the crash"})
+    assert group_commit.record(claimed.take_progress())
+    group_commit.close()
+    expire_lease(execution_id)
 
     idle.resume()
-    sweeps.rescue_leases(settings)
+    periodic_jobs.rescue_expired_leases(settings)
 
-    assert finished(execution_id)["status"] == "succeeded"
-    assert provider_calls(sandbox, "gemini") == 0
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert count_provider_calls(sandbox, "gemini") == 0
     assert messages(execution_id)[0]["body"] == "Written before the crash"
     assert steps(execution_id)["write"]["attempts"] == 1
 
 
 def test_who_dies_between_sending_and_its_record_leaves_an_unknown_outcome_and_no_second_send(
-    engine: Engine, sandbox: Running, idle: Worker, settings: Settings
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
     alice.automation([{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}])
     accepted = alice.trigger()
     execution_id = accepted.executions[0]["executionId"]
     idle.broker.flush_all()
-    ledger = Ledger("died while sending", 30.0)
-    passage = passage_of(engine, ledger.claim(execution_id))
-    step = passage.workflow.steps[0]
-    passage.enter("eligible")
-    passage.enter("ready_to_send")
-    passage.begin(step)
-    passage.message(
+    group_commit = GroupCommit("died while sending", 30.0)
+    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    step = claimed.workflow.steps[0]
+    claimed.enter("eligible")
+    claimed.enter("ready_to_send")
+    claimed.begin(step)
+    claimed.update_message(
         step, channel="sms", provider="telnyx", sandbox=True, to_address="+15550123", body="Hi", status="sending",
-        sending_at=passage.now(),
+        sending_at=claimed.now(),
     )  # fmt: skip
-    passage.enter("sending")
-    assert ledger.record(passage.progress())
-    ledger.close()
-    let_lease_run_out(execution_id)
+    claimed.enter("sending")
+    assert group_commit.record(claimed.take_progress())
+    group_commit.close()
+    expire_lease(execution_id)
 
     idle.resume()
-    sweeps.rescue_leases(settings)
+    periodic_jobs.rescue_expired_leases(settings)
 
-    found = finished(execution_id)
-    assert (found["status"], found["error_class"]) == ("failed", "unknown_outcome")
+    result = wait_until_finished(execution_id)
+    assert (result["status"], result["error_class"]) == ("failed", "unknown_outcome")
     assert messages(execution_id)[0]["status"] == "outcome_unknown"
     assert stages(execution_id) == ["queued", "checking", "eligible", "ready_to_send", "sending", "failed"]
-    assert provider_calls(sandbox, "telnyx") == 0
+    assert count_provider_calls(sandbox, "telnyx") == 0
 
 
-WHOLE_WAY = ["queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed"]
+ALL_STAGES = ["queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed"]
 
 
 @pytest.mark.parametrize("stage", ["checking", "generating", "ready_to_send"])
 def test_who_dies_in_a_stage_leaves_nothing_stuck_and_a_history_that_is_true(
-    engine: Engine, sandbox: Running, idle: Worker, settings: Settings, ledger: Ledger, stage: str
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings, group_commit: GroupCommit, stage: str
 ) -> None:
     alice = Alice()
     alice.automation(WRITTEN, rules={"daily_limit": 5})
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    passage = passage_of(engine, ledger.claim(execution_id))
-    write, send = passage.workflow.steps
+    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    write, send = claimed.workflow.steps
     if stage != "checking":
-        assert check(engine, passage)
-        passage.begin(write)
-        passage.enter("generating")
+        assert check(engine, claimed)
+        claimed.begin(write)
+        claimed.enter("generating")
     if stage == "ready_to_send":
-        passage.succeed(write, {"text": "Written before the crash"})
-        prepare(engine, passage, send)
-        passage.enter("ready_to_send")
-        passage.hand_over("sending")
-    assert ledger.record(passage.progress())
+        claimed.succeed(write, {"text": "Written before the crash"})
+        prepare(engine, claimed, send)
+        claimed.enter("ready_to_send")
+        claimed.requeue("sending")
+    assert group_commit.record(claimed.take_progress())
     if stage == "ready_to_send":
-        assert ledger.claim(execution_id)
-    let_lease_run_out(execution_id)
+        assert group_commit.claim(execution_id)
+    expire_lease(execution_id)
     assert (execution(execution_id)["status"], execution(execution_id)["stage"]) == ("running", stage)
 
     idle.resume()
-    assert sweeps.rescue_leases(settings) == {"rescued": 1}
+    assert periodic_jobs.rescue_expired_leases(settings) == {"rescued": 1}
 
-    assert finished(execution_id)["status"] == "succeeded"
-    assert stages(execution_id) == WHOLE_WAY
-    assert provider_calls(sandbox) == 1
-    assert value("select count(*) from limit_reservations") == 1
-    books_balance()
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert stages(execution_id) == ALL_STAGES
+    assert count_provider_calls(sandbox) == 1
+    assert fetch_value("select count(*) from limit_reservations") == 1
+    assert_consistent()
 
 
 def test_three_deaths_in_a_row_put_an_execution_into_quarantine_and_the_others_go_on(
-    engine: Engine, sandbox: Running, idle: Worker, settings: Settings
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    poison, *others = started(alice, 4)
+    poison, *others = start_executions(alice, 4)
     idle.broker.flush_all()
     for _ in range(3):
-        dies_with(poison)
+        claim_and_abandon(poison)
 
     idle.resume()
-    sweeps.rescue_leases(settings)
-    ring("sending", others)
+    periodic_jobs.rescue_expired_leases(settings)
+    notify("sending", others)
 
-    found = finished(poison)
-    assert (found["status"], found["error_class"]) == ("failed", "quarantined")
-    assert "3 times" in found["error_message"]
-    assert [finished(one)["status"] for one in others] == ["succeeded"] * 3
-    assert provider_calls(sandbox) == 3
-    books_balance()
+    result = wait_until_finished(poison)
+    assert (result["status"], result["error_class"]) == ("failed", "quarantined")
+    assert "3 times" in result["error_message"]
+    assert [wait_until_finished(execution_id)["status"] for execution_id in others] == ["succeeded"] * 3
+    assert count_provider_calls(sandbox) == 3
+    assert_consistent()
 
 
-def test_two_deaths_are_forgiven(engine: Engine, sandbox: Running, idle: Worker, settings: Settings) -> None:
+def test_two_deaths_are_forgiven(engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
     for _ in range(2):
-        dies_with(execution_id)
+        claim_and_abandon(execution_id)
 
     idle.resume()
-    sweeps.rescue_leases(settings)
+    periodic_jobs.rescue_expired_leases(settings)
 
-    assert finished(execution_id)["status"] == "succeeded"
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
 
 
-def test_an_orderly_hand_over_is_no_death(engine: Engine, idle: Worker, ledger: Ledger) -> None:
+def test_an_orderly_hand_over_is_no_death(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    (execution_id,) = started(alice)
+    (execution_id,) = start_executions(alice)
     for _ in range(5):
-        passage = passage_of(engine, ledger.claim(execution_id))
-        passage.hand_over("generation")
-        assert ledger.record(passage.progress())
+        claimed = build_claimed(engine, group_commit.claim(execution_id))
+        claimed.requeue("generation")
+        assert group_commit.record(claimed.take_progress())
 
     assert (execution(execution_id)["status"], execution(execution_id)["deliveries"]) == ("waiting", 0)
 
 
 def test_a_flushed_redis_loses_nothing_that_is_queued_or_waits(
-    engine: Engine, sandbox: Running, idle: Worker, settings: Settings
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
     alice.automation([{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO], trigger="later")
-    later = started(alice, 50, type="later")
+    later = start_executions(alice, 50, type="later")
     idle.resume()
-    eventually(lambda: value("select count(*) from executions where status = 'waiting' and waiting_for = 'time'") == 50)
+    eventually(
+        lambda: fetch_value("select count(*) from executions where status = 'waiting' and waiting_for = 'time'") == 50
+    )
     idle.pause()
-    started(alice, 200)
+    start_executions(alice, 200)
 
     idle.broker.client.flushdb()
-    changed("update executions set rung_at = rung_at - interval '1 minute' where status = 'pending'")
-    changed("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = any(%s::uuid[])", (later,))
-    changed(
+    execute("update executions set rung_at = rung_at - interval '1 minute' where status = 'pending'")
+    execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = any(%s::uuid[])", (later,))
+    execute(
         "update steps set output = jsonb_set(output, '{until}', to_jsonb(beckon_now())) "
         "where execution_id = any(%s::uuid[])",
         (later,),
     )
     idle.resume()
-    rung = sweeps.ring_lost_bells(settings)["rung"] + sweeps.wake_due(settings)["woken"]
+    notified = periodic_jobs.requeue_lost_notifications(settings)["rung"] + periodic_jobs.enqueue_due(settings)["woken"]
 
-    assert rung >= 250
-    eventually(lambda: value("select count(*) from executions where status = 'succeeded'") == 250, within=30)
-    assert provider_calls(sandbox) == 250
-    books_balance()
+    assert notified >= 250
+    eventually(lambda: fetch_value("select count(*) from executions where status = 'succeeded'") == 250, timeout=30)
+    assert count_provider_calls(sandbox) == 250
+    assert_consistent()
 
 
 def test_a_backlog_does_not_multiply_bells(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    started(alice, 300)
-    changed("update executions set rung_at = rung_at - interval '1 minute'")
+    start_executions(alice, 300)
+    execute("update executions set rung_at = rung_at - interval '1 minute'")
     length = idle.broker.client.llen(f"{idle.broker.namespace}:sending")
 
     for _ in range(3):
-        assert sweeps.ring_lost_bells(settings) == {"rung": 0}
+        assert periodic_jobs.requeue_lost_notifications(settings) == {"rung": 0}
 
     assert idle.broker.client.llen(f"{idle.broker.namespace}:sending") == length == 300
     idle.broker.flush_all()
@@ -407,106 +437,106 @@ def test_a_backlog_does_not_multiply_bells(engine: Engine, idle: Worker, setting
 def test_only_the_bells_that_are_missing_are_rung_again(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    started(alice, 20)
-    changed("update executions set rung_at = rung_at - interval '1 minute'")
+    start_executions(alice, 20)
+    execute("update executions set rung_at = rung_at - interval '1 minute'")
     client, key = idle.broker.client, f"{idle.broker.namespace}:sending"
     client.ltrim(key, 0, 14)
 
-    assert sweeps.ring_lost_bells(settings) == {"rung": 5}
+    assert periodic_jobs.requeue_lost_notifications(settings) == {"rung": 5}
     idle.broker.flush_all()
 
 
 def test_a_bell_of_a_fresh_execution_is_given_time(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    started(alice)
+    start_executions(alice)
     idle.broker.flush_all()
 
-    assert sweeps.ring_lost_bells(settings) == {"rung": 0}
+    assert periodic_jobs.requeue_lost_notifications(settings) == {"rung": 0}
 
 
 def end_other_sessions(settings: Settings) -> int:
     """PostgreSQL ends every session of this database but the test's own; how many."""
-    mine = value("select pg_backend_pid()")
+    own_pid = fetch_value("select pg_backend_pid()")
     with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
         cursor.execute(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
             "where datname = current_database() and application_name = 'beckon' and pid <> %s",
-            (mine,),
+            (own_pid,),
         )
         return int(cursor.fetchone()[0])
 
 
 def test_executions_go_on_although_postgresql_ends_its_sessions_under_them(
-    engine: Engine, sandbox: Running, settings: Settings
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(WRITTEN, rules={"daily_limit": 1000, "frequency_cap": {"max": 9, "per": "1d"}})
-    ids = started(alice, 60)
-    cut = 0
+    ids = start_executions(alice, 60)
+    interruptions = 0
 
     def all_done() -> bool:
-        nonlocal cut
-        cut += cut < 5 and end_other_sessions(settings) > 0
-        sweeps.rescue_leases(settings)
-        sweeps.wake_due(settings)
-        return bool(value("select count(*) from executions where finished_at is null") == 0)
+        nonlocal interruptions
+        interruptions += interruptions < 5 and end_other_sessions(settings) > 0
+        periodic_jobs.rescue_expired_leases(settings)
+        periodic_jobs.enqueue_due(settings)
+        return bool(fetch_value("select count(*) from executions where finished_at is null") == 0)
 
     # Who was cut off between two records is taken over once its lease of 30 s has run out.
-    eventually(all_done, within=100, every=0.1)
+    eventually(all_done, timeout=100, interval=0.1)
 
-    assert cut == 5
-    found = [execution(one) for one in ids]
-    assert {(one["status"], one["error_class"]) for one in found} <= {
+    assert interruptions == 5
+    executions = [execution(execution_id) for execution_id in ids]
+    assert {(row["status"], row["error_class"]) for row in executions} <= {
         ("succeeded", None), ("failed", "unknown_outcome")
     }  # fmt: skip
-    assert provider_calls(sandbox) <= 60
-    addresses = [one["to"] for one in sandbox.messages(provider="mailgun")]
+    assert count_provider_calls(sandbox) <= 60
+    addresses = [message["to"] for message in sandbox.list_messages(provider="mailgun")]
     assert len(addresses) == len(set(addresses))
     assert counters(alice.workspace_id, automation_id)["executions"] == 60
-    books_balance()
+    assert_consistent()
 
 
 def test_a_workflow_that_is_not_valid_any_more_fails_with_its_reasons_and_touches_nothing(
-    engine: Engine, sandbox: Running, idle: Worker
+    engine: Engine, sandbox: RunningSandbox, idle: Worker
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    changed("update workflow_versions set definition = jsonb_set(definition, '{steps,0,action}', '\"send_fax\"')")
+    (execution_id,) = start_executions(alice)
+    execute("update workflow_versions set definition = jsonb_set(definition, '{steps,0,action}', '\"send_fax\"')")
 
     idle.resume()
 
-    found = finished(execution_id)
-    assert (found["status"], found["error_class"]) == ("failed", "invalid")
-    assert "send_fax" in found["error_message"]
-    assert provider_calls(sandbox) == 0
+    result = wait_until_finished(execution_id)
+    assert (result["status"], result["error_class"]) == ("failed", "invalid")
+    assert "send_fax" in result["error_message"]
+    assert count_provider_calls(sandbox) == 0
     assert counters(alice.workspace_id, automation_id)["failed"] == 1
 
 
 def test_a_thread_that_stalled_may_not_send_once_its_own_process_claimed_again(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    stalled = passage_of(engine, engine.ledger.claim(execution_id))
-    let_lease_run_out(execution_id)
-    newer = passage_of(engine, engine.ledger.claim(execution_id))
+    (execution_id,) = start_executions(alice)
+    stalled = build_claimed(engine, engine.group_commit.claim(execution_id))
+    expire_lease(execution_id)
+    newer = build_claimed(engine, engine.group_commit.claim(execution_id))
 
     with engine.leases.holding(stalled, time.monotonic()):
-        assert engine.leases.still_ours(stalled)
+        assert engine.leases.is_held(stalled)
         with engine.leases.holding(newer, time.monotonic()):
-            assert not engine.leases.still_ours(stalled)
-            assert engine.leases.still_ours(newer)
+            assert not engine.leases.is_held(stalled)
+            assert engine.leases.is_held(newer)
 
 
 def test_a_lease_that_ran_out_by_our_own_clock_forbids_sending(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    passage = passage_of(engine, engine.ledger.claim(execution_id))
+    (execution_id,) = start_executions(alice)
+    claimed = build_claimed(engine, engine.group_commit.claim(execution_id))
 
-    with engine.leases.holding(passage, time.monotonic() - engine.settings.lease_seconds):
-        assert not engine.leases.still_ours(passage)
+    with engine.leases.holding(claimed, time.monotonic() - engine.settings.lease_seconds):
+        assert not engine.leases.is_held(claimed)
 
 
 def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took_it(
@@ -514,40 +544,44 @@ def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    (execution_id,) = started(alice)
-    passage = passage_of(engine, engine.ledger.claim(execution_id))
-    let_lease_run_out(execution_id)
+    (execution_id,) = start_executions(alice)
+    claimed = build_claimed(engine, engine.group_commit.claim(execution_id))
+    expire_lease(execution_id)
 
-    with engine.leases.holding(passage, time.monotonic() - engine.settings.lease_seconds):
-        announcing = engine.announce(passage)
-        next(announcing)
-        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        engine.ledger.hand_in(passage.progress(), answers.put)
+    with engine.leases.holding(claimed, time.monotonic() - engine.settings.lease_seconds):
+        continuation = engine.record_intent(claimed)
+        next(continuation)
+        futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
+        engine.group_commit.submit(claimed.take_progress(), futures.put)
         with pytest.raises(StopIteration):
-            announcing.send(answers.get(timeout=10))
-        assert engine.leases.still_ours(passage)
-    assert value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
+            continuation.send(futures.get(timeout=10))
+        assert engine.leases.is_held(claimed)
+    assert fetch_value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
 
 
-def test_one_bad_record_does_not_take_the_batch_with_it(engine: Engine, idle: Worker, ledger: Ledger) -> None:
+def test_one_bad_record_does_not_take_the_batch_with_it(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
-    passages = [passage_of(engine, ledger.claim(one)) for one in started(alice, 12)]
-    for number, passage in enumerate(passages):
-        passage.enter("eligible")
-        passage.finish("succeeded", "completed")
+    claimed_executions = [
+        build_claimed(engine, group_commit.claim(execution_id)) for execution_id in start_executions(alice, 12)
+    ]
+    for number, claimed in enumerate(claimed_executions):
+        claimed.enter("eligible")
+        claimed.finish("succeeded", "completed")
         if number == 5:
             # PostgreSQL refuses this: what is skipped must say why.
-            passage.state.update(status="skipped", stage="skipped")
+            claimed.state.update(status="skipped", stage="skipped")
 
     def record(number: int) -> bool | str:
         try:
-            return ledger.record(passages[number].progress())
+            return group_commit.record(claimed_executions[number].take_progress())
         except psycopg2.Error as error:
             return type(error).__name__
 
-    answers = at_once(12, record)
+    results = run_concurrently(12, record)
 
-    assert [answer for answer in answers if answer is not True] == ["CheckViolation"]
+    assert [result for result in results if result is not True] == ["CheckViolation"]
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 11
-    books_balance()
+    assert_consistent()

@@ -8,19 +8,30 @@ from typing import Any
 import pytest
 
 import clock
-from cast import Alice, at_rest, bob, finished, let_time_pass, messages, stages, steps
 from ephemeral import slots
-from ephemeral.connection import ephemeral
-from ephemeral.rate_limits import Limit
+from ephemeral.connection import get_ephemeral
+from ephemeral.rate_limits import RateLimit
 from models import account, conversation
 from models import execution as events
-from models.database import changed, row, rows, value
-from sandbox.server import Running
+from models.database import execute, fetch_row, fetch_rows, fetch_value
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import pacing, shutdown, sweeps
-from tasks.bells import ring_for
-from tasks.engine import Engine
-from waiting import eventually
+from tasks import periodic_jobs
+from tasks.runtime import shutdown
+from tasks.runtime.engine import Engine
+from tasks.runtime.notifications import notify_rows
+from tasks.steps import pacing
+from tests.support.factories import (
+    Alice,
+    bob,
+    expire_wait,
+    messages,
+    stages,
+    steps,
+    wait_for_status,
+    wait_until_finished,
+)
+from tests.support.waiting import eventually
 
 INSTAGRAM_ID, FACEBOOK_ID = "1570000000000001", "6780462125377510"
 COMMENT = {"comment": {"id": "17894227972186120", "text": "PRICE please"}}
@@ -29,14 +40,14 @@ CHANNELS = pytest.mark.parametrize("channel", ["facebook", "instagram"])
 
 @pytest.fixture
 def alice(engine: Engine) -> Alice:
-    forget_the_pace()
+    reset_pacing()
     return Alice()
 
 
-def forget_the_pace() -> None:
+def reset_pacing() -> None:
     """As if nothing had been sent for a while."""
-    for key in [*ephemeral().scan_iter("slots:*"), *ephemeral().scan_iter("stopped:*")]:
-        ephemeral().delete(key)
+    for key in [*get_ephemeral().scan_iter("slots:*"), *get_ephemeral().scan_iter("stopped:*")]:
+        get_ephemeral().delete(key)
 
 
 def ada(**fields: Any) -> dict[str, Any]:
@@ -56,7 +67,7 @@ def reply(step_id: str = "answer", **more: Any) -> dict[str, Any]:
     return {"id": step_id, "action": "reply_comment", "with": {"body": "Look into your inbox!", **more}}
 
 
-def wrote(alice: Alice, ago: timedelta = timedelta(), **fields: Any) -> str:
+def record_received_messages(alice: Alice, ago: timedelta = timedelta(), **fields: Any) -> str:
     """The contact, who wrote to us so long ago on both channels; its id."""
     accepted = alice.trigger("somebody.wrote", contact=ada(**fields))
     for channel in ("facebook", "instagram"):
@@ -67,326 +78,332 @@ def wrote(alice: Alice, ago: timedelta = timedelta(), **fields: Any) -> str:
     return accepted.contact_id
 
 
-def message(execution_id: str) -> dict[str, Any]:
-    (only,) = messages(execution_id)
-    return only
+def read_message(execution_id: str) -> dict[str, Any]:
+    (message,) = messages(execution_id)
+    return message
 
 
 @CHANNELS
 def test_a_direct_message_within_a_day_of_the_contacts_own_is_sent(
-    alice: Alice, sandbox: Running, channel: str
+    alice: Alice, sandbox: RunningSandbox, channel: str
 ) -> None:
-    wrote(alice, timedelta(hours=23))
+    record_received_messages(alice, timedelta(hours=23))
     alice.automation([direct(channel=channel, body="Hi {{ contact.first_name }}!")])
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert found["status"] == "succeeded"
-    assert stages(found["id"])[-4:] == ["ready_to_send", "sending", "sent", "completed"]
-    sent = sandbox.messages(channel)
-    assert [one["to"] for one in sent] == [FACEBOOK_ID if channel == "facebook" else INSTAGRAM_ID]
-    assert sent[0]["body"]["message"] == {"text": "Hi Bob!", "metadata": f"{found['id']}:hello:0"}
-    assert message(found["id"])["provider_message_id"] == sent[0]["id"]
-    assert message(found["id"])["provider"] == channel
+    assert result["status"] == "succeeded"
+    assert stages(result["id"])[-4:] == ["ready_to_send", "sending", "sent", "completed"]
+    sent = sandbox.list_messages(channel)
+    assert [message["to"] for message in sent] == [FACEBOOK_ID if channel == "facebook" else INSTAGRAM_ID]
+    assert sent[0]["body"]["message"] == {"text": "Hi Bob!", "metadata": f"{result['id']}:hello:0"}
+    assert read_message(result["id"])["provider_message_id"] == sent[0]["id"]
+    assert read_message(result["id"])["provider"] == channel
 
 
 @CHANNELS
 def test_a_closed_window_skips_and_says_when_the_contact_wrote_and_when_it_closed(
-    alice: Alice, sandbox: Running, channel: str
+    alice: Alice, sandbox: RunningSandbox, channel: str
 ) -> None:
-    wrote(alice, timedelta(hours=25))
+    record_received_messages(alice, timedelta(hours=25))
     alice.automation([direct(channel=channel)])
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "window_closed")
-    measured = found["skipped_detail"]["measured"]
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "window_closed")
+    measured = result["skipped_detail"]["measured"]
     closed = datetime.fromisoformat(measured["closed_at"])
     assert closed - datetime.fromisoformat(measured["last_received_at"]) == timedelta(hours=24)
     assert timedelta(minutes=59) < clock.now() - closed < timedelta(minutes=61)
-    assert sandbox.messages(channel) == []
-    assert stages(found["id"]) == ["queued", "checking", "skipped"]
+    assert sandbox.list_messages(channel) == []
+    assert stages(result["id"]) == ["queued", "checking", "skipped"]
 
 
-def test_a_contact_who_wrote_on_one_channel_has_not_written_on_the_other(alice: Alice, sandbox: Running) -> None:
-    contact_id = wrote(alice)
-    changed("delete from conversations where contact_id = %s and channel = 'instagram'", (contact_id,))
+def test_a_contact_who_wrote_on_one_channel_has_not_written_on_the_other(alice: Alice, sandbox: RunningSandbox) -> None:
+    contact_id = record_received_messages(alice)
+    execute("delete from conversations where contact_id = %s and channel = 'instagram'", (contact_id,))
     alice.automation([direct(channel="instagram")])
 
-    assert finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
+    assert wait_until_finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
 
 
-def test_each_message_of_the_contact_opens_the_window_anew(alice: Alice, sandbox: Running) -> None:
-    contact_id = wrote(alice, timedelta(days=3))
+def test_each_message_of_the_contact_opens_the_window_anew(alice: Alice, sandbox: RunningSandbox) -> None:
+    contact_id = record_received_messages(alice, timedelta(days=3))
     alice.automation([direct()])
-    assert finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
+    assert wait_until_finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
 
     conversation.record_received(
         alice.workspace_id, contact_id, "instagram", "mid-2", kind="message", text="Hi", at=clock.now()
     )
 
-    assert finished(alice.trigger(contact=ada()))["status"] == "succeeded"
+    assert wait_until_finished(alice.trigger(contact=ada()))["status"] == "succeeded"
 
 
 def test_a_window_that_closes_during_a_wait_leaves_out_the_later_message(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     pause = {"id": "pause", "action": "wait", "with": {"for": "30h"}}
     tag = {"id": "tag", "action": "update_contact", "with": {"add_tags": ["told"]}}
     alice.automation([direct("first"), pause, direct("second"), tag])
-    waiting = at_rest(alice.trigger(contact=ada()))
+    waiting = wait_for_status(alice.trigger(contact=ada()))
 
-    changed("update conversations set last_received_at = last_received_at - interval '30 hours'")
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(settings)
+    execute("update conversations set last_received_at = last_received_at - interval '30 hours'")
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
 
-    found = finished(waiting["id"])
-    assert found["status"] == "succeeded"
-    assert steps(found["id"])["second"]["status"] == "skipped"
-    assert steps(found["id"])["second"]["output"]["skipped"]["rule"] == "window_closed"
-    assert steps(found["id"])["tag"]["status"] == "succeeded"
-    assert len(sandbox.messages("instagram")) == 1
+    result = wait_until_finished(waiting["id"])
+    assert result["status"] == "succeeded"
+    assert steps(result["id"])["second"]["status"] == "skipped"
+    assert steps(result["id"])["second"]["output"]["skipped"]["rule"] == "window_closed"
+    assert steps(result["id"])["tag"]["status"] == "succeeded"
+    assert len(sandbox.list_messages("instagram")) == 1
 
 
 def test_a_window_that_closes_between_the_check_and_the_send_skips_and_is_no_failure(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     later = (clock.now() + timedelta(hours=23)).isoformat()
     automation = alice.automation([direct(send_at=later)], rules={"daily_limit": 1})
-    waiting = at_rest(alice.trigger(contact=ada()))
+    waiting = wait_for_status(alice.trigger(contact=ada()))
     assert (waiting["stage"], waiting["waiting_for"]) == ("ready_to_send", "time")
 
-    changed("update conversations set last_received_at = last_received_at - interval '25 hours'")
-    changed("update messages set send_at = beckon_now() where execution_id = %s", (waiting["id"],))
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(settings)
+    execute("update conversations set last_received_at = last_received_at - interval '25 hours'")
+    execute("update messages set send_at = beckon_now() where execution_id = %s", (waiting["id"],))
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
 
-    found = finished(waiting["id"])
-    assert (found["status"], found["skipped_rule"], found["error_class"]) == ("skipped", "window_closed", None)
-    assert message(found["id"])["status"] == "discarded"
-    assert sandbox.messages() == []
-    assert value("select coalesce(sum(count), 0) from limit_counts where automation_id = %s", (automation,)) == 0
+    result = wait_until_finished(waiting["id"])
+    assert (result["status"], result["skipped_rule"], result["error_class"]) == ("skipped", "window_closed", None)
+    assert read_message(result["id"])["status"] == "discarded"
+    assert sandbox.list_messages() == []
+    assert fetch_value("select coalesce(sum(count), 0) from limit_counts where automation_id = %s", (automation,)) == 0
 
 
 def test_after_a_wait_for_the_contacts_answer_the_window_is_judged_when_it_comes(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     answer = {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
               "then": [direct()], "else": []}  # fmt: skip
     alice.automation([answer])
 
-    waiting = at_rest(alice.trigger(contact=ada()))
+    waiting = wait_for_status(alice.trigger(contact=ada()))
 
     assert waiting["status"] == "waiting"
     assert waiting["skipped_rule"] is None
 
 
 def test_meta_that_finds_the_window_closed_leaves_the_message_out_rather_than_failing(
-    alice: Alice, sandbox: Running
+    alice: Alice, sandbox: RunningSandbox
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct()], rules={"daily_limit": 1})
-    sandbox.fault("instagram", "refused", code=10, subcode=2534022)
+    sandbox.add_fault("instagram", "refused", code=10, subcode=2534022)
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "window_closed")
-    assert message(found["id"])["status"] == "discarded"
-    assert stages(found["id"])[-3:] == ["sending", "ready_to_send", "skipped"]
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "window_closed")
+    assert read_message(result["id"])["status"] == "discarded"
+    assert stages(result["id"])[-3:] == ["sending", "ready_to_send", "skipped"]
     # Its place under the daily limit is free again; its moment is not what this is about.
-    forget_the_pace()
-    assert finished(alice.trigger(contact=ada()))["status"] == "succeeded"
+    reset_pacing()
+    assert wait_until_finished(alice.trigger(contact=ada()))["status"] == "succeeded"
 
 
-def test_who_blocked_us_is_not_written_to_on_that_channel_again(alice: Alice, sandbox: Running) -> None:
-    wrote(alice)
+def test_who_blocked_us_is_not_written_to_on_that_channel_again(alice: Alice, sandbox: RunningSandbox) -> None:
+    record_received_messages(alice)
     alice.automation([direct()])
-    sandbox.fault("instagram", "refused", code=551, subcode=1545041)
+    sandbox.add_fault("instagram", "refused", code=551, subcode=1545041)
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert (found["status"], found["error_class"]) == ("failed", "blocked")
-    assert finished(alice.trigger(contact=ada()))["skipped_rule"] == "suppressed"
-    suppressed = rows("select channel, address from suppressions")
-    assert [(one["channel"], one["address"]) for one in suppressed] == [("instagram", INSTAGRAM_ID)]
+    assert (result["status"], result["error_class"]) == ("failed", "blocked")
+    assert wait_until_finished(alice.trigger(contact=ada()))["skipped_rule"] == "suppressed"
+    suppressed = fetch_rows("select channel, address from suppressions")
+    assert [(suppression["channel"], suppression["address"]) for suppression in suppressed] == [
+        ("instagram", INSTAGRAM_ID)
+    ]
 
 
 @CHANNELS
-def test_a_private_reply_needs_no_window_and_goes_to_the_comment(alice: Alice, sandbox: Running, channel: str) -> None:
+def test_a_private_reply_needs_no_window_and_goes_to_the_comment(
+    alice: Alice, sandbox: RunningSandbox, channel: str
+) -> None:
     alice.automation([private(channel=channel)])
 
-    found = finished(alice.trigger(payload=COMMENT, contact=bob()))
+    result = wait_until_finished(alice.trigger(payload=COMMENT, contact=bob()))
 
-    assert found["status"] == "succeeded"
-    sent = sandbox.messages(channel, "17894227972186120")
+    assert result["status"] == "succeeded"
+    sent = sandbox.list_messages(channel, "17894227972186120")
     assert sent[0]["body"]["recipient"] == {"comment_id": "17894227972186120"}
-    assert message(found["id"])["to_address"] == "17894227972186120"
-    assert message(found["id"])["detail"]["way"] == "private_reply"
+    assert read_message(result["id"])["to_address"] == "17894227972186120"
+    assert read_message(result["id"])["detail"]["way"] == "private_reply"
 
 
 @pytest.mark.parametrize(("channel", "edge"), [("facebook", "comments"), ("instagram", "replies")])
-def test_a_public_reply_stands_under_the_comment(alice: Alice, sandbox: Running, channel: str, edge: str) -> None:
+def test_a_public_reply_stands_under_the_comment(
+    alice: Alice, sandbox: RunningSandbox, channel: str, edge: str
+) -> None:
     alice.automation([reply(channel=channel)])
 
-    assert finished(alice.trigger(payload=COMMENT, contact=bob()))["status"] == "succeeded"
+    assert wait_until_finished(alice.trigger(payload=COMMENT, contact=bob()))["status"] == "succeeded"
 
-    (sent,) = sandbox.messages(channel)
+    (sent,) = sandbox.list_messages(channel)
     assert sent["path"] == f"/v25.0/17894227972186120/{edge}"
     assert sent["body"] == {"message": "Look into your inbox!"}
 
 
-def test_a_comment_of_more_than_seven_days_takes_no_private_reply(alice: Alice, sandbox: Running) -> None:
+def test_a_comment_of_more_than_seven_days_takes_no_private_reply(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
     at = (clock.now() - timedelta(days=7, minutes=1)).isoformat()
 
-    found = finished(alice.trigger(payload={"comment": {"id": "178", "at": at}}, contact=bob()))
+    result = wait_until_finished(alice.trigger(payload={"comment": {"id": "178", "at": at}}, contact=bob()))
 
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "comment_too_old")
-    assert sandbox.messages() == []
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "comment_too_old")
+    assert sandbox.list_messages() == []
 
 
 @pytest.mark.parametrize("step", [private(), reply()], ids=["private", "public"])
-def test_without_a_comment_nothing_is_answered(alice: Alice, sandbox: Running, step: dict[str, Any]) -> None:
+def test_without_a_comment_nothing_is_answered(alice: Alice, sandbox: RunningSandbox, step: dict[str, Any]) -> None:
     alice.automation([step])
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "no_comment")
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "no_comment")
 
 
-def test_a_comment_gets_one_private_reply_from_however_many_automations(alice: Alice, sandbox: Running) -> None:
+def test_a_comment_gets_one_private_reply_from_however_many_automations(alice: Alice, sandbox: RunningSandbox) -> None:
     for name in ("One", "Two", "Three"):
         alice.automation([private()], name=name)
 
     accepted = alice.trigger(payload=COMMENT, contact=bob())
 
-    found = [finished(one["executionId"]) for one in accepted.executions]
-    assert sorted(one["status"] for one in found) == ["skipped", "skipped", "succeeded"]
-    assert {one["skipped_rule"] for one in found} == {None, "comment_answered"}
-    assert len(sandbox.messages("instagram")) == 1
+    results = [wait_until_finished(started["executionId"]) for started in accepted.executions]
+    assert sorted(result["status"] for result in results) == ["skipped", "skipped", "succeeded"]
+    assert {result["skipped_rule"] for result in results} == {None, "comment_answered"}
+    assert len(sandbox.list_messages("instagram")) == 1
 
 
 def test_a_private_reply_that_is_tried_again_keeps_its_comment(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([private()])
-    sandbox.fault("instagram", "http_429", times=3, seconds=0)
-    waiting = at_rest(alice.trigger(payload=COMMENT, contact=bob()))
+    sandbox.add_fault("instagram", "http_429", times=3, seconds=0)
+    waiting = wait_for_status(alice.trigger(payload=COMMENT, contact=bob()))
     assert waiting["waiting_for"] == "retry"
 
-    let_time_pass(waiting["id"])
-    sweeps.retry_failed(settings)
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_overdue_retries(settings)
 
-    assert finished(waiting["id"])["status"] == "succeeded"
-    assert len(sandbox.messages("instagram")) == 1
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
+    assert len(sandbox.list_messages("instagram")) == 1
 
 
 @pytest.mark.parametrize("step", [private(), reply()], ids=["private", "public"])
 def test_a_comment_that_is_deleted_before_the_reply_is_skipped_without_asking_meta(
-    alice: Alice, sandbox: Running, settings: Settings, step: dict[str, Any]
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, step: dict[str, Any]
 ) -> None:
     alice.automation([{"id": "pause", "action": "wait", "with": {"for": "1h"}}, step])
-    waiting = at_rest(alice.trigger(payload=COMMENT, contact=bob()))
+    waiting = wait_for_status(alice.trigger(payload=COMMENT, contact=bob()))
     conversation.record_deleted(
         alice.workspace_id, waiting["contact_id"], "instagram", COMMENT["comment"]["id"], clock.now(), "comment"
     )
 
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(settings)
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
 
-    found = finished(waiting["id"])
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "comment_deleted")
-    assert sandbox.messages() == []
+    result = wait_until_finished(waiting["id"])
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "comment_deleted")
+    assert sandbox.list_messages() == []
 
 
-def test_a_comment_that_meta_finds_gone_fails_for_good_and_says_so(alice: Alice, sandbox: Running) -> None:
+def test_a_comment_that_meta_finds_gone_fails_for_good_and_says_so(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
-    sandbox.fault("instagram", "refused", code=100, subcode=33)
+    sandbox.add_fault("instagram", "refused", code=100, subcode=33)
 
-    found = finished(alice.trigger(payload=COMMENT, contact=bob()))
+    result = wait_until_finished(alice.trigger(payload=COMMENT, contact=bob()))
 
-    assert (found["status"], found["error_class"], found["next_retry_at"]) == ("failed", "invalid", None)
-    assert "deleted" in found["error_message"]
+    assert (result["status"], result["error_class"], result["next_retry_at"]) == ("failed", "invalid", None)
+    assert "deleted" in result["error_message"]
 
 
-def test_a_private_reply_that_meta_has_already_counts_as_sent(alice: Alice, sandbox: Running) -> None:
+def test_a_private_reply_that_meta_has_already_counts_as_sent(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
-    sandbox.fault("instagram", "refused", code=100, subcode=2534025)
+    sandbox.add_fault("instagram", "refused", code=100, subcode=2534025)
 
-    found = finished(alice.trigger(payload=COMMENT, contact=bob()))
+    result = wait_until_finished(alice.trigger(payload=COMMENT, contact=bob()))
 
-    assert found["status"] == "succeeded"
-    assert steps(found["id"])["opening"]["output"]["alreadySent"] is True
+    assert result["status"] == "succeeded"
+    assert steps(result["id"])["opening"]["output"]["alreadySent"] is True
 
 
 def test_a_cut_off_direct_message_is_held_and_never_sent_again(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct()])
-    sandbox.fault("instagram", "reset_after")
+    sandbox.add_fault("instagram", "reset_after")
 
-    found = finished(alice.trigger(contact=ada()))
-    sweeps.retry_failed(settings)
-    sweeps.look_up_unknown(settings)
+    result = wait_until_finished(alice.trigger(contact=ada()))
+    periodic_jobs.enqueue_overdue_retries(settings)
+    periodic_jobs.reconcile_unknown_outcomes(settings)
 
-    assert (found["status"], found["error_class"]) == ("failed", "unknown_outcome")
-    assert message(found["id"])["status"] == "outcome_unknown"
-    assert len(sandbox.messages("instagram")) == 1
+    assert (result["status"], result["error_class"]) == ("failed", "unknown_outcome")
+    assert read_message(result["id"])["status"] == "outcome_unknown"
+    assert len(sandbox.list_messages("instagram")) == 1
     # By which an echo names it.
-    assert sandbox.messages("instagram")[0]["body"]["message"]["metadata"] == message(found["id"])["key"]
+    assert sandbox.list_messages("instagram")[0]["body"]["message"]["metadata"] == read_message(result["id"])["key"]
 
 
 @pytest.mark.parametrize(
     ("channel", "measure", "most"), [("instagram", lambda text: len(text.encode()), 1000), ("facebook", len, 2000)]
 )
 def test_a_text_is_fitted_to_its_channel_and_the_message_says_how_long_it_was(
-    alice: Alice, sandbox: Running, channel: str, measure: Any, most: int
+    alice: Alice, sandbox: RunningSandbox, channel: str, measure: Any, most: int
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct(channel=channel, body="{{ payload.text }}")])
     text = "Große Wörter " * 300
 
-    found = finished(alice.trigger(contact=ada(), payload={"text": text}))
+    result = wait_until_finished(alice.trigger(contact=ada(), payload={"text": text}))
 
-    sent = sandbox.messages(channel)[0]["body"]["message"]["text"]
+    sent = sandbox.list_messages(channel)[0]["body"]["message"]["text"]
     assert most - 30 < measure(sent) <= most
     assert sent.endswith((" Wörter…", " Große…"))
-    assert message(found["id"])["body"] == sent
-    assert message(found["id"])["detail"]["shortenedFrom"] == len(text)
+    assert read_message(result["id"])["body"] == sent
+    assert read_message(result["id"])["detail"]["shortenedFrom"] == len(text)
 
 
-def test_a_text_is_fitted_before_it_stands_ready_to_be_sent(alice: Alice, sandbox: Running) -> None:
-    wrote(alice)
+def test_a_text_is_fitted_before_it_stands_ready_to_be_sent(alice: Alice, sandbox: RunningSandbox) -> None:
+    record_received_messages(alice)
     alice.automation([{**direct(body="{{ payload.text }}"), "review": True}])
 
-    waiting = at_rest(alice.trigger(contact=ada(), payload={"text": "Große Wörter " * 300}))
+    waiting = wait_for_status(alice.trigger(contact=ada(), payload={"text": "Große Wörter " * 300}))
 
     assert (waiting["stage"], waiting["waiting_for"]) == ("ready_to_send", "review")
-    assert 970 < len(message(waiting["id"])["body"].encode()) <= 1000
+    assert 970 < len(read_message(waiting["id"])["body"].encode()) <= 1000
 
 
-def test_buttons_and_quick_replies_are_rendered_and_fitted(alice: Alice, sandbox: Running) -> None:
-    wrote(alice)
+def test_buttons_and_quick_replies_are_rendered_and_fitted(alice: Alice, sandbox: RunningSandbox) -> None:
+    record_received_messages(alice)
     buttons = [
         {"title": "For {{ contact.first_name }} and everybody else", "payload": "{{ contact.username }}-yes"},
         {"title": "Shop", "url": "https://example.com/?u={{ contact.external_id }}"},
     ]
     alice.automation([direct(buttons=buttons, quick_replies=["Yes, {{ contact.first_name }}"])])
 
-    finished(alice.trigger(contact=ada(username="bobby")))
+    wait_until_finished(alice.trigger(contact=ada(username="bobby")))
 
-    sent = sandbox.messages("instagram")[0]["body"]["message"]
+    sent = sandbox.list_messages("instagram")[0]["body"]["message"]
     assert sent["attachment"]["payload"]["buttons"] == [
         {"type": "postback", "title": "For Bob and…", "payload": "bobby-yes"},
         {"type": "web_url", "title": "Shop", "url": "https://example.com/?u=bob"},
     ]
-    assert [one["title"] for one in sent["quick_replies"]] == ["Yes, Bob"]
+    assert [quick_reply["title"] for quick_reply in sent["quick_replies"]] == ["Yes, Bob"]
 
 
-def test_the_account_that_the_contact_wrote_to_answers(alice: Alice, sandbox: Running) -> None:
+def test_the_account_that_the_contact_wrote_to_answers(alice: Alice, sandbox: RunningSandbox) -> None:
     account.add(alice.workspace_id, "instagram", "17840000000000001", "First")
     second = account.add(alice.workspace_id, "instagram", "17840000000000002", "Second")
     contact_id = alice.trigger("somebody.wrote", contact=ada()).contact_id
@@ -396,98 +413,98 @@ def test_the_account_that_the_contact_wrote_to_answers(alice: Alice, sandbox: Ru
     )  # fmt: skip
     alice.automation([direct()])
 
-    found = finished(alice.trigger(contact=ada()))
+    result = wait_until_finished(alice.trigger(contact=ada()))
 
-    assert sandbox.messages("instagram")[0]["path"] == "/v25.0/17840000000000002/messages"
-    assert message(found["id"])["sender"] == "17840000000000002"
+    assert sandbox.list_messages("instagram")[0]["path"] == "/v25.0/17840000000000002/messages"
+    assert read_message(result["id"])["sender"] == "17840000000000002"
 
 
-def test_the_account_that_the_trigger_names_sends_if_it_is_ours(alice: Alice, sandbox: Running) -> None:
+def test_the_account_that_the_trigger_names_sends_if_it_is_ours(alice: Alice, sandbox: RunningSandbox) -> None:
     charlie = Alice(name="charlie")
     account.add(charlie.workspace_id, "instagram", "17840000000000009", "Charlie's")
     account.add(alice.workspace_id, "instagram", "17840000000000001", "First")
     account.add(alice.workspace_id, "instagram", "17840000000000002", "Second")
     alice.automation([private()])
 
-    for named in ("17840000000000002", "17840000000000009"):
-        payload = {"comment": {"id": f"c-{named}"}, "account": {"id": named}}
-        finished(alice.trigger(payload=payload, contact=bob()))
+    for account_id in ("17840000000000002", "17840000000000009"):
+        payload = {"comment": {"id": f"c-{account_id}"}, "account": {"id": account_id}}
+        wait_until_finished(alice.trigger(payload=payload, contact=bob()))
 
-    paths = [one["path"] for one in sandbox.messages("instagram")]
+    paths = [message["path"] for message in sandbox.list_messages("instagram")]
     assert paths == ["/v25.0/17840000000000002/messages", "/v25.0/17840000000000001/messages"]
 
 
 def test_two_messages_to_one_person_keep_their_distance_and_use_up_no_attempt(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct("first"), direct("second")])
 
-    waiting = at_rest(alice.trigger(contact=ada()))
+    waiting = wait_for_status(alice.trigger(contact=ada()))
 
     assert (waiting["stage"], waiting["waiting_for"], waiting["attempt"]) == ("ready_to_send", "rate_limit", 1)
     booked = messages(waiting["id"])[1]
     assert booked["detail"]["booked"] is True
     assert booked["send_at"] == waiting["due_at"]
     assert steps(waiting["id"]).get("second", {"attempts": 0})["attempts"] == 0
-    assert len(sandbox.messages("instagram")) == 1
+    assert len(sandbox.list_messages("instagram")) == 1
 
-    let_time_pass(waiting["id"])
-    changed("update messages set send_at = beckon_now() where id = %s", (booked["id"],))
-    sweeps.wake_due(settings)
+    expire_wait(waiting["id"])
+    execute("update messages set send_at = beckon_now() where id = %s", (booked["id"],))
+    periodic_jobs.enqueue_due(settings)
 
-    found = finished(waiting["id"])
-    assert found["status"] == "succeeded"
-    assert steps(found["id"])["second"]["attempts"] == 1
-    assert len(sandbox.messages("instagram")) == 2
-    assert "booked" not in messages(found["id"])[1]["detail"]
+    result = wait_until_finished(waiting["id"])
+    assert result["status"] == "succeeded"
+    assert steps(result["id"])["second"]["attempts"] == 1
+    assert len(sandbox.list_messages("instagram")) == 2
+    assert "booked" not in messages(result["id"])[1]["detail"]
 
 
-def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, sandbox: Running) -> None:
+def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, sandbox: RunningSandbox) -> None:
     page = "17840000000000001"
     account.add(alice.workspace_id, "instagram", page, "First")
     alice.automation([reply()])
     # As if it had just sent what it may within ten seconds.
-    slots.book(Limit("meta_page", 0.1, 1), f"instagram:{page}")
+    slots.reserve(RateLimit("meta_page", 0.1, 1), f"instagram:{page}")
 
-    given = [{"payload": {"comment": {"id": f"c{n}"}}, "contact": bob(external_id=f"b{n}", email=None, phone=None)}
+    requests = [{"payload": {"comment": {"id": f"c{n}"}}, "contact": bob(external_id=f"b{n}", email=None, phone=None)}
              for n in range(6)]  # fmt: skip
-    waiting = [at_rest(one) for one in alice.triggers(given)]
+    waiting = [wait_for_status(accepted) for accepted in alice.triggers(requests)]
 
-    assert {(one["waiting_for"], one["attempt"]) for one in waiting} == {("rate_limit", 1)}
+    assert {(execution["waiting_for"], execution["attempt"]) for execution in waiting} == {("rate_limit", 1)}
     # Each has a moment of its own.
-    assert len({one["due_at"] for one in waiting}) == len(waiting)
-    assert sandbox.messages() == []
+    assert len({execution["due_at"] for execution in waiting}) == len(waiting)
+    assert sandbox.list_messages() == []
 
 
-def test_a_throttle_of_meta_stops_the_whole_page_until_it_ends(alice: Alice, sandbox: Running) -> None:
-    wrote(alice)
+def test_a_throttle_of_meta_stops_the_whole_page_until_it_ends(alice: Alice, sandbox: RunningSandbox) -> None:
+    record_received_messages(alice)
     alice.automation([direct()])
-    sandbox.fault("instagram", "http_429", seconds=120)
+    sandbox.add_fault("instagram", "http_429", seconds=120)
 
-    first = at_rest(alice.trigger(contact=ada()))
+    first = wait_for_status(alice.trigger(contact=ada()))
     alice.trigger("somebody.wrote", contact=bob(external_id="eve", email=None, phone=None, instagram_id="77"))
-    eve = row("select id from contacts where instagram_id = '77'")
+    eve = fetch_row("select id from contacts where instagram_id = '77'")
     assert eve is not None
     conversation.record_received(
         alice.workspace_id, eve["id"], "instagram", "mid-77", kind="message", text="Hi", at=clock.now()
     )
-    second = at_rest(alice.trigger(contact_id=eve["id"]))
+    second = wait_for_status(alice.trigger(contact_id=eve["id"]))
 
     for waiting in (first, second):
         assert (waiting["waiting_for"], waiting["attempt"]) == ("rate_limit", 1)
         assert 100 < (waiting["due_at"] - clock.now()).total_seconds() < 140
-    assert sandbox.messages("instagram") == []
+    assert sandbox.list_messages("instagram") == []
 
 
 def test_a_page_slows_down_from_80_percent_of_metas_limits_and_stops_at_100(engine: Engine) -> None:
-    forget_the_pace()
-    told = {"calm": 79.0, "slow": 90.0, "full": 100.0}
-    for page, percent in told.items():
-        pacing.heed(page, {"usagePercent": percent, "regainSeconds": None})
-    pacing.heed("told", {"usagePercent": 100.0, "regainSeconds": 1140.0})
+    reset_pacing()
+    usage = {"calm": 79.0, "slow": 90.0, "full": 100.0}
+    for page, percent in usage.items():
+        pacing.apply_usage(page, {"usagePercent": percent, "regainSeconds": None})
+    pacing.apply_usage("told", {"usagePercent": 100.0, "regainSeconds": 1140.0})
 
-    stopped = {page: slots.stopped_seconds("meta_page", page) for page in (*told, "told")}
+    stopped = {page: slots.read_suspension_seconds("meta_page", page) for page in (*usage, "told")}
     assert stopped["calm"] == 0
     assert 0.5 < stopped["slow"] <= 1.0
     assert 290 < stopped["full"] <= pacing.STOP_SECONDS
@@ -495,132 +512,136 @@ def test_a_page_slows_down_from_80_percent_of_metas_limits_and_stops_at_100(engi
 
 
 def test_an_expired_token_pauses_the_provider_and_burns_no_contact(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct()])
-    sandbox.fault("instagram", "auth")
+    sandbox.add_fault("instagram", "auth")
 
-    first = at_rest(alice.trigger(contact=ada()))
-    second = at_rest(alice.trigger(contact=ada()))
+    first = wait_for_status(alice.trigger(contact=ada()))
+    second = wait_for_status(alice.trigger(contact=ada()))
 
     for waiting in (first, second):
         assert (waiting["waiting_for"], waiting["attempt"], waiting["finished_at"]) == ("configuration", 1, None)
-    pause = row("select name, reason, message from pauses where workspace_id = %s", (alice.workspace_id,))
+    pause = fetch_row("select name, reason, message from pauses where workspace_id = %s", (alice.workspace_id,))
     assert pause is not None
     assert (pause["name"], pause["reason"]) == ("instagram", "configuration")
     assert "META_PAGE_ACCESS_TOKEN" in pause["message"]
-    assert sandbox.messages("instagram") == []
+    assert sandbox.list_messages("instagram") == []
 
 
 def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    wrote(alice)
+    record_received_messages(alice)
     alice.automation([direct()])
-    ours = account.add(
+    account_id = account.add(
         alice.workspace_id, "instagram", "17840000000000001", "First", access_token="old-token",
         secret_key=settings.secret_key,
     )  # fmt: skip
-    sandbox.fault("instagram", "auth", times=1)
-    waiting = at_rest(alice.trigger(contact=ada()))
-    assert sweeps.end_mended_pauses(settings)["ended"] == 0
+    sandbox.add_fault("instagram", "auth", times=1)
+    waiting = wait_for_status(alice.trigger(contact=ada()))
+    assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 0
 
-    assert account.renew(alice.workspace_id, ours, "new-token", settings.secret_key)
+    assert account.renew(alice.workspace_id, account_id, "new-token", settings.secret_key)
     # The refused one had its slot; the moment of the next is not what this is about.
-    forget_the_pace()
+    reset_pacing()
 
-    assert sweeps.end_mended_pauses(settings)["ended"] == 1
-    found = finished(waiting["id"])
-    assert (found["status"], found["attempt"]) == ("succeeded", 1)
-    assert [one["path"] for one in sandbox.messages("instagram")] == ["/v25.0/17840000000000001/messages"]
-    assert rows("select * from pauses") == []
+    assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 1
+    result = wait_until_finished(waiting["id"])
+    assert (result["status"], result["attempt"]) == ("succeeded", 1)
+    assert [message["path"] for message in sandbox.list_messages("instagram")] == ["/v25.0/17840000000000001/messages"]
+    assert fetch_rows("select * from pauses") == []
 
 
-def test_a_test_execution_reaches_the_sandbox_alone_and_is_held_up_by_nothing(engine: Engine, sandbox: Running) -> None:
-    forget_the_pace()
+def test_a_test_execution_reaches_the_sandbox_alone_and_is_held_up_by_nothing(
+    engine: Engine, sandbox: RunningSandbox
+) -> None:
+    reset_pacing()
     alice = Alice(demo=False)
     alice.automation([private("one"), reply("two"), private("three")])
 
-    found = finished(alice.trigger(payload=COMMENT, contact=bob(), test=True))
+    result = wait_until_finished(alice.trigger(payload=COMMENT, contact=bob(), test=True))
 
-    assert found["status"] == "succeeded"
-    assert {one["sandbox"] for one in messages(found["id"])} == {True}
-    assert rows("select * from private_replies") == []
+    assert result["status"] == "succeeded"
+    assert {message["sandbox"] for message in messages(result["id"])} == {True}
+    assert fetch_rows("select * from private_replies") == []
 
 
 FOLLOW = {"id": "follow", "action": "check_follow"}
 
 
-def asked(alice: Alice, **contact: Any) -> dict[str, Any]:
+def run_follow_check(alice: Alice, **contact: Any) -> dict[str, Any]:
     alice.automation([FOLLOW])
-    found = finished(alice.trigger(contact=bob(**contact)))
-    assert found["status"] == "succeeded"
-    return dict(steps(found["id"])["follow"]["output"])
+    result = wait_until_finished(alice.trigger(contact=bob(**contact)))
+    assert result["status"] == "succeeded"
+    return dict(steps(result["id"])["follow"]["output"])
 
 
-def test_a_follow_check_tells_who_follows(alice: Alice, sandbox: Running) -> None:
-    assert asked(alice, instagram_id="1570000000000001") == {"following": True}
-    assert sandbox.messages() == []
+def test_a_follow_check_tells_who_follows(alice: Alice, sandbox: RunningSandbox) -> None:
+    assert run_follow_check(alice, instagram_id="1570000000000001") == {"following": True}
+    assert sandbox.list_messages() == []
 
 
-def test_a_follow_check_tells_who_does_not(alice: Alice, sandbox: Running) -> None:
-    assert asked(alice, instagram_id="1570000000000002") == {"following": False}
+def test_a_follow_check_tells_who_does_not(alice: Alice, sandbox: RunningSandbox) -> None:
+    assert run_follow_check(alice, instagram_id="1570000000000002") == {"following": False}
 
 
 @pytest.mark.parametrize(("person", "because"), [("a-commenter", "consent"), (None, "no Instagram id")])
 def test_what_cannot_be_known_is_unknown_with_the_reason(
-    alice: Alice, sandbox: Running, person: str | None, because: str
+    alice: Alice, sandbox: RunningSandbox, person: str | None, because: str
 ) -> None:
-    found = asked(alice, instagram_id=person)
-    assert found["following"] == "unknown"
-    assert because in found["because"]
+    output = run_follow_check(alice, instagram_id=person)
+    assert output["following"] == "unknown"
+    assert because in output["because"]
 
 
-def test_a_branch_goes_by_the_follow_check(alice: Alice, sandbox: Running) -> None:
+def test_a_branch_goes_by_the_follow_check(alice: Alice, sandbox: RunningSandbox) -> None:
     fork = {"id": "fork", "action": "branch", "if": "steps.follow.following == true",
             "then": [private("yes", body="Here it is")], "else": [private("no", body="Follow us first")]}  # fmt: skip
     alice.automation([FOLLOW, fork])
 
-    finished(alice.trigger(payload=COMMENT, contact=ada()))
+    wait_until_finished(alice.trigger(payload=COMMENT, contact=ada()))
 
-    assert [one["body"]["message"]["text"] for one in sandbox.messages("instagram")] == ["Here it is"]
+    assert [message["body"]["message"]["text"] for message in sandbox.list_messages("instagram")] == ["Here it is"]
 
 
 def test_instagram_that_stays_out_of_reach_is_tried_again_and_then_unknown(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([{**FOLLOW, "retry": {"max": 1}}])
-    sandbox.fault("instagram", "http_500", times=0, match={"call": "look_up"})
-    waiting = at_rest(alice.trigger(contact=ada()))
+    sandbox.add_fault("instagram", "http_500", times=0, match={"call": "look_up"})
+    waiting = wait_for_status(alice.trigger(contact=ada()))
     assert waiting["waiting_for"] == "retry"
 
-    let_time_pass(waiting["id"])
-    sweeps.retry_failed(settings)
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_overdue_retries(settings)
 
-    found = finished(waiting["id"])
-    assert found["status"] == "succeeded"
-    assert steps(found["id"])["follow"]["output"]["following"] == "unknown"
+    result = wait_until_finished(waiting["id"])
+    assert result["status"] == "succeeded"
+    assert steps(result["id"])["follow"]["output"]["following"] == "unknown"
 
 
 def test_a_worker_that_stops_hands_a_follow_check_back_to_be_made_again(
-    alice: Alice, engine: Engine, sandbox: Running
+    alice: Alice, engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice.automation([FOLLOW])
-    sandbox.fault("instagram", "slow", seconds=3, match={"call": "look_up"})
+    sandbox.add_fault("instagram", "slow", seconds=3, match={"call": "look_up"})
     accepted = alice.trigger(contact=ada())
-    passage = eventually(lambda: next((one for one in engine.leases.held() if one.call == "follow_check"), None))
+    claimed = eventually(
+        lambda: next((claimed for claimed in engine.leases.list_held() if claimed.call == "follow_check"), None)
+    )
 
-    shutdown.hand_back(engine, passage)
+    shutdown.release_in_flight(engine, claimed)
 
-    found = finished(accepted)
-    assert found["status"] == "succeeded"
-    assert steps(found["id"])["follow"]["output"] == {"following": True}
-    assert steps(found["id"])["follow"]["attempts"] == 1
+    result = wait_until_finished(accepted)
+    assert result["status"] == "succeeded"
+    assert steps(result["id"])["follow"]["output"] == {"following": True}
+    assert steps(result["id"])["follow"]["attempts"] == 1
 
 
 def test_a_comment_leads_through_the_opening_message_and_the_follow_check_to_the_main_one(
-    alice: Alice, sandbox: Running
+    alice: Alice, sandbox: RunningSandbox
 ) -> None:
     """Instagram tells who follows only once the person has written; the answer to the opening message is that."""
     link, ask = direct("main", body="Here is your link"), direct("ask", body="Follow us first")
@@ -628,19 +649,19 @@ def test_a_comment_leads_through_the_opening_message_and_the_follow_check_to_the
     answer = {"id": "answered", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "1d"},
               "then": [FOLLOW, main]}  # fmt: skip
     alice.automation([reply(), private(buttons=[{"title": "Send it"}]), answer])
-    waiting = at_rest(alice.trigger(payload=COMMENT, contact=ada()))
+    waiting = wait_for_status(alice.trigger(payload=COMMENT, contact=ada()))
     assert waiting["waiting_for"] == "event"
 
     conversation.record_received(
         alice.workspace_id, waiting["contact_id"], "instagram", "mid-1", kind="postback", text="Send it", at=clock.now()
     )
-    ring_for(events.wake_for_events([(waiting["contact_id"], "contact.replied")]))
+    notify_rows(events.wake_for_events([(waiting["contact_id"], "contact.replied")]))
 
-    found = finished(waiting["id"])
-    assert found["status"] == "succeeded"
-    sent = sandbox.messages("instagram")
-    assert [one["path"].rsplit("/", 1)[1] for one in sent] == ["replies", "messages", "messages"]
+    result = wait_until_finished(waiting["id"])
+    assert result["status"] == "succeeded"
+    sent = sandbox.list_messages("instagram")
+    assert [message["path"].rsplit("/", 1)[1] for message in sent] == ["replies", "messages", "messages"]
     assert sent[2]["body"]["message"]["text"] == "Here is your link"
     assert sent[2]["to"] == INSTAGRAM_ID
     # The first of them is the run.
-    assert [one["kind"] for one in rows("select kind from automation_runs")] == ["comment_reply"]
+    assert [run["kind"] for run in fetch_rows("select kind from automation_runs")] == ["comment_reply"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from crew import at_once, let_lease_run_out
 from dramatiq import Worker
 
-from cast import Alice, bob, finished
-from models.database import row, rows, value
-from models.ledger import Ledger
-from tasks.engine import Engine
-from tasks.passage import Passage
-from tasks.quiet_steps import create_task, update_contact
+from models.database import fetch_row, fetch_rows, fetch_value
+from models.engine.group_commit import GroupCommit
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.steps.local_steps import create_task, update_contact
+from tests.support.concurrency import expire_lease, run_concurrently
+from tests.support.factories import Alice, bob, wait_until_finished
 
 CHANGES: list[dict[str, Any]] = [
     {"id": "tag", "action": "update_contact",
@@ -27,20 +27,20 @@ def test_tags_are_added_and_removed_and_attributes_merged(engine: Engine) -> Non
     alice = Alice()
     alice.automation(CHANGES)
 
-    finished(alice.trigger(payload={"tag": "new"}, contact=bob(attributes={"old": 1, "kept": 2})))
+    wait_until_finished(alice.trigger(payload={"tag": "new"}, contact=bob(attributes={"old": 1, "kept": 2})))
 
-    found = row("select tags, attributes from contacts")
-    assert found is not None
-    assert (sorted(found["tags"]), found["attributes"]) == (["new", "vip"], {"plan": "pro", "kept": 2})
+    contact = fetch_row("select tags, attributes from contacts")
+    assert contact is not None
+    assert (sorted(contact["tags"]), contact["attributes"]) == (["new", "vip"], {"plan": "pro", "kept": 2})
 
 
 def test_a_task_is_made_with_its_words_and_its_day(engine: Engine) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     accepted = alice.trigger(payload={"tag": "new"})
-    finished(accepted)
+    wait_until_finished(accepted)
 
-    (task,) = rows("select *, due_at - created_at as due_in from contact_tasks")
+    (task,) = fetch_rows("select *, due_at - created_at as due_in from contact_tasks")
     assert (task["title"], task["assignee"], task["due_in"].days) == ("Call Bob", "ann@example.com", 1)
     assert (task["contact_id"], task["workspace_id"]) == (accepted.contact_id, alice.workspace_id)
 
@@ -49,47 +49,47 @@ def test_many_executions_change_one_contact_without_losing_a_tag(engine: Engine)
     alice = Alice()
     alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["{{ payload.tag }}"]}}])
 
-    accepted = at_once(12, lambda n: alice.trigger(payload={"tag": f"t{n}"}))
-    for one in accepted:
-        finished(one)
+    accepted = run_concurrently(12, lambda n: alice.trigger(payload={"tag": f"t{n}"}))
+    for trigger in accepted:
+        wait_until_finished(trigger)
 
-    found = row("select tags from contacts")
-    assert found is not None
-    assert set(found["tags"]) == {"lead", *(f"t{n}" for n in range(12))}
+    contact = fetch_row("select tags from contacts")
+    assert contact is not None
+    assert set(contact["tags"]) == {"lead", *(f"t{n}" for n in range(12))}
 
 
 def test_a_worker_that_lost_its_lease_makes_no_task_and_changes_no_contact(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
-    before = row("select * from contacts")
-    ledger = Ledger("loses its lease", 30.0)
-    claimed = ledger.claim(execution_id)
-    assert claimed is not None
-    late = Passage(claimed, engine.workflow(claimed["version_id"]), time.monotonic())
-    let_lease_run_out(execution_id)
-    assert engine.ledger.claim(execution_id) is not None
+    before = fetch_row("select * from contacts")
+    group_commit = GroupCommit("loses its lease", 30.0)
+    claimed_row = group_commit.claim(execution_id)
+    assert claimed_row is not None
+    late = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    expire_lease(execution_id)
+    assert engine.group_commit.claim(execution_id) is not None
 
     late.enter("eligible")
     update_contact(engine, late, late.workflow.steps[0])
     create_task(engine, late, late.workflow.steps[1])
 
-    assert ledger.record(late.progress()) is False
-    ledger.close()
-    assert row("select * from contacts") == before
-    assert value("select count(*) from contact_tasks") == 0
+    assert group_commit.record(late.take_progress()) is False
+    group_commit.close()
+    assert fetch_row("select * from contacts") == before
+    assert fetch_value("select count(*) from contact_tasks") == 0
 
 
 def test_a_record_that_is_written_twice_makes_one_task(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
-    claimed = engine.ledger.claim(execution_id)
-    assert claimed is not None
-    passage = Passage(claimed, engine.workflow(claimed["version_id"]), time.monotonic())
-    passage.enter("eligible")
-    create_task(engine, passage, passage.workflow.steps[1])
-    progress = passage.progress()
+    claimed_row = engine.group_commit.claim(execution_id)
+    assert claimed_row is not None
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    claimed.enter("eligible")
+    create_task(engine, claimed, claimed.workflow.steps[1])
+    progress = claimed.take_progress()
 
-    assert [engine.ledger.record(progress) for _ in range(3)] == [True, False, False]
-    assert value("select count(*) from contact_tasks") == 1
+    assert [engine.group_commit.record(progress) for _ in range(3)] == [True, False, False]
+    assert fetch_value("select count(*) from contact_tasks") == 1

@@ -8,28 +8,47 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from crew import at_once, books_balance, dies_with, let_lease_run_out, provider_calls
 from dramatiq import Worker
 from peewee import OperationalError
 
 import clock
-from cast import HELLO, WRITTEN, Alice, at_rest, bob, execution, finished, messages, stages
-from models import automation, contact_matching, conversation, follow_up, inbound_event, verification
+from models import automation, contact_matching, conversation, follow_up, inbound_event
 from models.audit import SYSTEM
-from models.database import acting_as, changed, row, rows, transaction, value
-from models.limits import EVERYBODY
-from models.refusals import Conflict, NotThere
-from sandbox.server import Running
+from models.checks import verification
+from models.database import acting_as, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.engine.limits import ALL_CONTACTS
+from models.errors import Conflict, NotFound
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import operators, sending, sweeps
-from tasks.broker import ring
-from tasks.engine import Engine
-from tasks.inbound import process_event
-from tests.tasks.test_callbacks import mailgun, tell
-from waiting import eventually
+from tasks import periodic_jobs
+from tasks.intake.callbacks import process_event
+from tasks.operators import actions as operator_actions
+from tasks.runtime.broker import notify
+from tasks.runtime.engine import Engine
+from tasks.steps import sending
+from tests.support.concurrency import (
+    assert_consistent,
+    claim_and_abandon,
+    count_provider_calls,
+    expire_lease,
+    run_concurrently,
+)
+from tests.support.factories import (
+    HELLO,
+    WRITTEN,
+    Alice,
+    bob,
+    execution,
+    messages,
+    stages,
+    wait_for_status,
+    wait_until_finished,
+)
+from tests.support.waiting import eventually
+from tests.tasks.test_callbacks import deliver_callback, mailgun
 
-TWICE = {"follow_ups": {"max": 2, "every": "24h"}}
-WAY_OF_A_ROUND = ["checking", "eligible", "generating", "ready_to_send", "sending", "sent"]
+TWO_FOLLOW_UPS = {"follow_ups": {"max": 2, "every": "24h"}}
+ROUND_STAGES = ["checking", "eligible", "generating", "ready_to_send", "sending", "sent"]
 _numbers = itertools.count(1)
 
 
@@ -38,33 +57,33 @@ def alice(engine: Engine) -> Alice:
     return Alice()
 
 
-def silent(accepted: Any) -> dict[str, Any]:
+def wait_for_follow_up(accepted: Any) -> dict[str, Any]:
     """The execution, once it waits for the contact's answer."""
-    return eventually(lambda: (found := at_rest(accepted))["waiting_for"] == "follow_up" and found)
+    return eventually(lambda: (current := wait_for_status(accepted))["waiting_for"] == "follow_up" and current)
 
 
-def make_due(found: dict[str, Any]) -> None:
+def make_due(waiting: dict[str, Any]) -> None:
     """As if a day had passed: what was done is a day older, and what waits is due."""
-    changed("update steps set finished_at = finished_at - interval '1 day' where execution_id = %s", (found["id"],))
-    changed("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = %s", (found["id"],))
+    execute("update steps set finished_at = finished_at - interval '1 day' where execution_id = %s", (waiting["id"],))
+    execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = %s", (waiting["id"],))
 
 
-def let_a_day_pass(found: dict[str, Any], settings: Settings) -> None:
+def let_a_day_pass(waiting: dict[str, Any], settings: Settings) -> None:
     """The contact is silent for a day, and the scheduler notices."""
-    make_due(found)
-    sweeps.wake_due(settings)
+    make_due(waiting)
+    periodic_jobs.enqueue_due(settings)
 
 
-def next_round(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def next_round(waiting: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """A day of silence later, when one more follow-up has left."""
-    let_a_day_pass(found, settings)
+    let_a_day_pass(waiting, settings)
     return eventually(
-        lambda: (one := execution(found["id"]))["follow_up_count"] > found["follow_up_count"]
-        and one["status"] == "waiting" and one["waiting_for"] == "follow_up" and one
+        lambda: (current := execution(waiting["id"]))["follow_up_count"] > waiting["follow_up_count"]
+        and current["status"] == "waiting" and current["waiting_for"] == "follow_up" and current
     )  # fmt: skip
 
 
-def hear(workspace_id: str, contact_id: str, text: str = "Yes!") -> None:
+def record_reply(workspace_id: str, contact_id: str, text: str = "Yes!") -> None:
     """What the contact's answer leaves on record, without the event that it is."""
     with transaction():
         conversation.record_received(
@@ -72,21 +91,21 @@ def hear(workspace_id: str, contact_id: str, text: str = "Yes!") -> None:
         )
 
 
-def because(found: dict[str, Any]) -> tuple[str, str | None]:
+def read_ending(result: dict[str, Any]) -> tuple[str, str | None]:
     """Status and the rule that ended the follow-ups."""
-    ended = found["follow_up_ended_because"]
-    return found["status"], ended and ended["rule"]
+    reason = result["follow_up_ended_because"]
+    return result["status"], reason and reason["rule"]
 
 
 # Rounds
 
 
 def test_a_contact_who_does_not_answer_is_written_to_again_as_often_as_wanted(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(WRITTEN, rules=TWICE)
-    first = silent(alice.trigger())
-    assert (first["stage"], first["follow_up_count"], provider_calls(sandbox)) == ("sent", 0, 1)
+    alice.automation(WRITTEN, rules=TWO_FOLLOW_UPS)
+    first = wait_for_follow_up(alice.trigger())
+    assert (first["stage"], first["follow_up_count"], count_provider_calls(sandbox)) == ("sent", 0, 1)
     assert abs(first["due_at"] - clock.now() - timedelta(hours=24)) < timedelta(seconds=10)
 
     second = next_round(first, settings)
@@ -94,316 +113,342 @@ def test_a_contact_who_does_not_answer_is_written_to_again_as_often_as_wanted(
     assert (second["follow_up_count"], third["follow_up_count"]) == (1, 2)
     let_a_day_pass(third, settings)
 
-    done = finished(first["id"])
-    assert (because(done), done["follow_up_count"], provider_calls(sandbox)) == (("succeeded", None), 2, 3)
-    assert stages(first["id"]) == ["queued", *WAY_OF_A_ROUND * 3, "completed"]
-    assert [one["key"].rsplit(":", 2)[1:] for one in messages(first["id"])] == [["hello", str(n)] for n in range(3)]
-    written = rows("select round, attempts from steps where execution_id = %s and step_id = 'write'", (first["id"],))
-    assert sorted((one["round"], one["attempts"]) for one in written) == [(0, 1), (1, 1), (2, 1)]
-    books_balance()
-    assert [one.name for one in verification.verify(alice.workspace_id) if not one.holds] == []
+    done = wait_until_finished(first["id"])
+    assert (read_ending(done), done["follow_up_count"], count_provider_calls(sandbox)) == (("succeeded", None), 2, 3)
+    assert stages(first["id"]) == ["queued", *ROUND_STAGES * 3, "completed"]
+    assert [message["key"].rsplit(":", 2)[1:] for message in messages(first["id"])] == [
+        ["hello", str(n)] for n in range(3)
+    ]
+    written = fetch_rows(
+        "select round, attempts from steps where execution_id = %s and step_id = 'write'", (first["id"],)
+    )
+    assert sorted((step["round"], step["attempts"]) for step in written) == [(0, 1), (1, 1), (2, 1)]
+    assert_consistent()
+    assert [check.name for check in verification.verify(alice.workspace_id) if not check.holds] == []
 
 
 def test_without_follow_ups_it_is_completed_at_once(alice: Alice) -> None:
     alice.automation(rules={"follow_ups": {"max": 0, "every": "24h"}})
-    assert because(finished(alice.trigger())) == ("succeeded", None)
+    assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
 
 def test_what_sent_nothing_is_not_followed_up(alice: Alice) -> None:
-    alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}], rules=TWICE)
-    assert because(finished(alice.trigger())) == ("succeeded", None)
+    alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}], rules=TWO_FOLLOW_UPS)
+    assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
 
-def test_a_stop_ends_everything(alice: Alice, sandbox: Running) -> None:
-    alice.automation([*HELLO, {"id": "end", "action": "stop"}], rules=TWICE)
-    assert because(finished(alice.trigger())) == ("succeeded", None)
+def test_a_stop_ends_everything(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation([*HELLO, {"id": "end", "action": "stop"}], rules=TWO_FOLLOW_UPS)
+    assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
 
 def test_a_follow_up_does_the_last_text_and_the_last_send_again_and_nothing_else(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    told = {"subject": "No. {{ execution.follow_up }}", "body": "{{ steps.tag.addedTags | json }}"}
+    template = {"subject": "No. {{ execution.follow_up }}", "body": "{{ steps.tag.addedTags | json }}"}
     alice.automation(
         [*HELLO, {"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}},
-         {"id": "last", "action": "send_email", "with": told},
+         {"id": "last", "action": "send_email", "with": template},
          {"id": "note", "action": "notify", "with": {"channel": "slack", "text": "x"}}],
-        rules=TWICE,
+        rules=TWO_FOLLOW_UPS,
     )  # fmt: skip
-    next_round(silent(alice.trigger()), settings)
+    next_round(wait_for_follow_up(alice.trigger()), settings)
 
     sent = [
-        (one["step_id"], one["round"], one["subject"]) for one in messages(execution_id()) if one["channel"] == "email"
+        (message["step_id"], message["round"], message["subject"])
+        for message in messages(read_execution_id())
+        if message["channel"] == "email"
     ]
     assert sent == [("hello", 0, "Hello Bob"), ("last", 0, "No. 0"), ("last", 1, "No. 1")]
-    assert messages(execution_id())[-1]["body"] == '["seen"]'
+    assert messages(read_execution_id())[-1]["body"] == '["seen"]'
 
 
-def execution_id() -> str:
+def read_execution_id() -> str:
     """The only execution there is."""
-    return str(value("select id from executions"))
+    return str(fetch_value("select id from executions"))
 
 
-def test_a_bell_before_the_time_sends_nothing(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    changed("update executions set due_at = beckon_now() where id = %s", (waiting["id"],))
-    ring(waiting["queue"], [waiting["id"]])
+def test_a_bell_before_the_time_sends_nothing(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    execute("update executions set due_at = beckon_now() where id = %s", (waiting["id"],))
+    notify(waiting["queue"], [waiting["id"]])
 
-    again = eventually(lambda: (one := silent(waiting["id"]))["fence"] > waiting["fence"] and one)
+    again = eventually(lambda: (current := wait_for_follow_up(waiting["id"]))["fence"] > waiting["fence"] and current)
 
     assert again["due_at"] == waiting["due_at"]
-    assert provider_calls(sandbox) == 1
+    assert count_provider_calls(sandbox) == 1
 
 
-def test_a_test_execution_is_followed_up_in_the_sandbox(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(rules={**TWICE, "daily_limit": 1})
-    next_round(silent(alice.trigger(test=True)), settings)
-    assert all(one["sandbox"] and one["test"] for one in messages(execution_id()))
-    assert row("select 1 from limit_reservations") is None
+def test_a_test_execution_is_followed_up_in_the_sandbox(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(rules={**TWO_FOLLOW_UPS, "daily_limit": 1})
+    next_round(wait_for_follow_up(alice.trigger(test=True)), settings)
+    assert all(message["sandbox"] and message["test"] for message in messages(read_execution_id()))
+    assert fetch_row("select 1 from limit_reservations") is None
 
 
 # What ends them
 
 
-def mail_from_bob(text: str = "Yes, please") -> str:
+def receive_mail(text: str = "Yes, please") -> str:
     """Mailgun's inbound route, read by the actor."""
     token = f"mail-{next(_numbers)}"
     body = {"from": "Bob <bob@example.com>", "stripped-text": text, "timestamp": str(time.time()), "token": token}
     stored = inbound_event.store("mailgun_inbound", token, None, body)
     assert stored is not None
     process_event.fn(stored)
-    return str(value("select outcome from inbound_events where id = %s", (stored,)))
+    return str(fetch_value("select outcome from inbound_events where id = %s", (stored,)))
 
 
-def test_an_answer_ends_them_at_once(alice: Alice, sandbox: Running) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
+def test_an_answer_ends_them_at_once(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
 
-    assert mail_from_bob() == "replied"
+    assert receive_mail() == "replied"
 
-    done = finished(waiting["id"])
-    assert (because(done), done["stage"], provider_calls(sandbox)) == (("succeeded", "replied"), "completed", 1)
+    done = wait_until_finished(waiting["id"])
+    assert (read_ending(done), done["stage"], count_provider_calls(sandbox)) == (
+        ("succeeded", "replied"),
+        "completed",
+        1,
+    )
     assert done["follow_up_ended_because"]["detail"]["words"] == "The contact answered"
 
 
-def test_an_answer_that_a_producer_tells_of_ends_them_too(alice: Alice, sandbox: Running) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
+def test_an_answer_that_a_producer_tells_of_ends_them_too(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
     alice.trigger("contact.replied")
-    assert because(finished(waiting["id"])) == ("succeeded", "replied")
+    assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "replied")
 
 
 def test_an_answer_whose_event_was_missed_is_found_when_the_follow_up_is_due(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    hear(alice.workspace_id, waiting["contact_id"])
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    record_reply(alice.workspace_id, waiting["contact_id"])
 
     let_a_day_pass(waiting, settings)
 
-    assert because(finished(waiting["id"])) == ("succeeded", "replied")
-    assert provider_calls(sandbox) == 1
+    assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "replied")
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_an_answer_to_an_earlier_message_does_not_end_them(alice: Alice, settings: Settings) -> None:
     alice.automation(
         [*HELLO, {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
                   "then": [{**HELLO[0], "id": "more"}], "else": []}],
-        rules=TWICE,
+        rules=TWO_FOLLOW_UPS,
     )  # fmt: skip
-    waiting = at_rest(alice.trigger())
+    waiting = wait_for_status(alice.trigger())
     assert waiting["waiting_for"] == "event"
-    mail_from_bob()
+    receive_mail()
 
-    assert next_round(silent(waiting["id"]), settings)["follow_up_count"] == 1
+    assert next_round(wait_for_follow_up(waiting["id"]), settings)["follow_up_count"] == 1
 
 
 def test_an_answer_that_comes_while_the_text_is_written_stops_the_send(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(WRITTEN, rules={**TWICE, "daily_limit": 5})
-    waiting = silent(alice.trigger())
-    sandbox.fault(provider="gemini", fault="slow", times=1, seconds=1.5)
+    alice.automation(WRITTEN, rules={**TWO_FOLLOW_UPS, "daily_limit": 5})
+    waiting = wait_for_follow_up(alice.trigger())
+    sandbox.add_fault(provider="gemini", fault="slow", times=1, seconds=1.5)
     let_a_day_pass(waiting, settings)
     eventually(lambda: execution(waiting["id"])["stage"] == "generating")
 
-    hear(alice.workspace_id, waiting["contact_id"])
+    record_reply(alice.workspace_id, waiting["contact_id"])
 
-    done = finished(waiting["id"])
-    assert (because(done), provider_calls(sandbox)) == (("succeeded", "replied"), 1)
-    assert [one["status"] for one in messages(done["id"])] in (["sent"], ["sent", "discarded"])
-    assert value("select count(*) from limit_reservations") == 1
-    assert [one.name for one in verification.verify(alice.workspace_id) if not one.holds] == []
+    done = wait_until_finished(waiting["id"])
+    assert (read_ending(done), count_provider_calls(sandbox)) == (("succeeded", "replied"), 1)
+    assert [message["status"] for message in messages(done["id"])] in (["sent"], ["sent", "discarded"])
+    assert fetch_value("select count(*) from limit_reservations") == 1
+    assert [check.name for check in verification.verify(alice.workspace_id) if not check.holds] == []
 
 
 def test_an_answer_between_the_workers_look_and_its_send_stops_it_right_before_the_send(
-    alice: Alice, sandbox: Running, settings: Settings, idle: Worker
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, idle: Worker
 ) -> None:
-    alice.automation(rules=TWICE)
+    alice.automation(rules=TWO_FOLLOW_UPS)
     accepted = alice.trigger()
     idle.resume()
-    waiting = silent(accepted)
-    asked = sending.held_provider
+    waiting = wait_for_follow_up(accepted)
+    original = sending.rest_if_provider_paused
 
-    def answers_meanwhile(*given: Any) -> bool:
-        hear(alice.workspace_id, waiting["contact_id"])
-        return asked(*given)
+    def answers_meanwhile(*args: Any) -> bool:
+        record_reply(alice.workspace_id, waiting["contact_id"])
+        return original(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sending, "held_provider", answers_meanwhile)
+        patch.setattr(sending, "rest_if_provider_paused", answers_meanwhile)
         let_a_day_pass(waiting, settings)
-        done = finished(waiting["id"])
+        done = wait_until_finished(waiting["id"])
 
-    assert (because(done), provider_calls(sandbox)) == (("succeeded", "replied"), 1)
+    assert (read_ending(done), count_provider_calls(sandbox)) == (("succeeded", "replied"), 1)
     assert messages(done["id"])[-1]["status"] == "discarded"
 
 
 @pytest.mark.parametrize(("reason", "rule"), [("unsubscribed", "unsubscribed"), ("bounced", "suppressed")])
 def test_a_contact_who_must_not_be_written_to_any_more_is_not(
-    alice: Alice, sandbox: Running, settings: Settings, reason: str, rule: str
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, reason: str, rule: str
 ) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    changed(
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    execute(
         "insert into suppressions (workspace_id, contact_id, channel, reason) values (%s, %s, 'email', %s)",
         (alice.workspace_id, waiting["contact_id"], reason),
     )
     let_a_day_pass(waiting, settings)
-    assert because(finished(waiting["id"])) == ("succeeded", rule)
-    assert provider_calls(sandbox) == 1
+    assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", rule)
+    assert count_provider_calls(sandbox) == 1
 
 
-def test_an_unsubscribe_ends_them_at_once(alice: Alice, sandbox: Running) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    assert tell("mailgun", mailgun(messages(waiting["id"])[0], "unsubscribed")) == "unsubscribed"
-    assert because(finished(waiting["id"])) == ("succeeded", "unsubscribed")
+def test_an_unsubscribe_ends_them_at_once(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    assert deliver_callback("mailgun", mailgun(messages(waiting["id"])[0], "unsubscribed")) == "unsubscribed"
+    assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "unsubscribed")
 
 
-def test_a_rule_that_fails_by_now_ends_them_and_says_which(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(rules={**TWICE, "tags": {"none": ["customer"]}})
-    waiting = silent(alice.trigger())
-    changed("update contacts set tags = tags || '{customer}'")
+def test_a_rule_that_fails_by_now_ends_them_and_says_which(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(rules={**TWO_FOLLOW_UPS, "tags": {"none": ["customer"]}})
+    waiting = wait_for_follow_up(alice.trigger())
+    execute("update contacts set tags = tags || '{customer}'")
 
     let_a_day_pass(waiting, settings)
 
-    done = finished(waiting["id"])
-    assert (because(done), done["skipped_rule"]) == (("succeeded", "tags"), None)
+    done = wait_until_finished(waiting["id"])
+    assert (read_ending(done), done["skipped_rule"]) == (("succeeded", "tags"), None)
     assert done["follow_up_ended_because"]["detail"]["words"] == 'The contact has the tag "customer"'
     assert stages(done["id"])[-3:] == ["sent", "checking", "completed"]
 
 
 def test_an_automation_that_was_switched_off_follows_nobody_up(alice: Alice, settings: Settings) -> None:
-    automation_id = alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
+    automation_id = alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
     automation.toggle(alice.workspace_id, automation_id, False, SYSTEM)
     let_a_day_pass(waiting, settings)
-    assert because(finished(waiting["id"])) == ("succeeded", "automation_off")
+    assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "automation_off")
 
 
-def test_an_operator_stops_them(alice: Alice, sandbox: Running) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
+def test_an_operator_stops_them(alice: Alice, sandbox: RunningSandbox) -> None:
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
 
-    operators.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
+    operator_actions.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
 
-    done = finished(waiting["id"])
-    assert because(done) == ("succeeded", "stopped")
-    assert value("select action from audit where object_id = %s", (waiting["id"],)) == "execution.follow_ups_stopped"
+    done = wait_until_finished(waiting["id"])
+    assert read_ending(done) == ("succeeded", "stopped")
+    assert (
+        fetch_value("select action from audit where object_id = %s", (waiting["id"],)) == "execution.follow_ups_stopped"
+    )
     with pytest.raises(Conflict, match="succeeded"):
-        operators.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
-    with pytest.raises(NotThere):
-        operators.stop_follow_ups(Alice().workspace_id, waiting["id"], SYSTEM)
+        operator_actions.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
+    with pytest.raises(NotFound):
+        operator_actions.stop_follow_ups(Alice().workspace_id, waiting["id"], SYSTEM)
 
 
 def test_an_operator_may_stop_them_before_the_first_message_has_left(alice: Alice, idle: Worker) -> None:
-    alice.automation(rules=TWICE)
+    alice.automation(rules=TWO_FOLLOW_UPS)
     accepted = alice.trigger()
-    operators.stop_follow_ups(alice.workspace_id, accepted.executions[0]["executionId"], SYSTEM)
+    operator_actions.stop_follow_ups(alice.workspace_id, accepted.executions[0]["executionId"], SYSTEM)
     idle.resume()
-    done = finished(accepted)
-    assert because(done) == ("succeeded", "stopped")
-    assert [one["status"] for one in messages(done["id"])] == ["sent"]
+    done = wait_until_finished(accepted)
+    assert read_ending(done) == ("succeeded", "stopped")
+    assert [message["status"] for message in messages(done["id"])] == ["sent"]
 
 
 def test_a_wish_to_stop_that_comes_while_a_message_is_sent_is_not_lost(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules=TWICE)
-    sandbox.fault(provider="mailgun", fault="slow", times=1, seconds=1.0)
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=1.0)
     accepted = alice.trigger()
     eventually(lambda: execution(accepted)["stage"] == "sending")
 
-    operators.stop_follow_ups(alice.workspace_id, execution_id(), SYSTEM)
+    operator_actions.stop_follow_ups(alice.workspace_id, read_execution_id(), SYSTEM)
 
-    eventually(lambda: sweeps.wake_due(settings)["woken"])
-    assert because(finished(accepted)) == ("succeeded", "stopped")
+    eventually(lambda: periodic_jobs.enqueue_due(settings)["woken"])
+    assert read_ending(wait_until_finished(accepted)) == ("succeeded", "stopped")
 
 
 def test_an_operator_may_stop_one_that_waits_for_its_time_or_its_retry(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     at = "{% if execution.follow_up > 0 %}2099-01-01T00:00:00Z{% else %}2020-01-01T00:00:00Z{% endif %}"
-    alice.automation([{**HELLO[0], "send_at": at}], rules=TWICE)
-    waiting = silent(alice.trigger())
+    alice.automation([{**HELLO[0], "send_at": at}], rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
     let_a_day_pass(waiting, settings)
-    eventually(lambda: (one := execution(waiting["id"]))["stage"] == "ready_to_send" and one["status"] == "waiting")
+    eventually(
+        lambda: (current := execution(waiting["id"]))["stage"] == "ready_to_send" and current["status"] == "waiting"
+    )
 
-    operators.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
+    operator_actions.stop_follow_ups(alice.workspace_id, waiting["id"], SYSTEM)
 
-    done = finished(waiting["id"])
-    assert (because(done), [one["status"] for one in messages(done["id"])]) == (
+    done = wait_until_finished(waiting["id"])
+    assert (read_ending(done), [message["status"] for message in messages(done["id"])]) == (
         ("succeeded", "stopped"), ["sent", "discarded"],
     )  # fmt: skip
-    assert [one.name for one in verification.verify(alice.workspace_id) if not one.holds] == []
+    assert [check.name for check in verification.verify(alice.workspace_id) if not check.holds] == []
 
 
 def test_nothing_is_stopped_where_no_follow_ups_are_wanted(alice: Alice, idle: Worker) -> None:
     alice.automation()
     with pytest.raises(Conflict):
-        operators.stop_follow_ups(alice.workspace_id, alice.trigger().executions[0]["executionId"], SYSTEM)
+        operator_actions.stop_follow_ups(alice.workspace_id, alice.trigger().executions[0]["executionId"], SYSTEM)
 
 
 # Limits
 
 
-def test_every_round_takes_a_place_of_its_own_day(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(rules={**TWICE, "daily_limit": 2})
-    first = next_round(silent(alice.trigger()), settings)
-    assert [one["count"] for one in rows("select count from limit_counts where contact_id = %s", (EVERYBODY,))] == [2]
+def test_every_round_takes_a_place_of_its_own_day(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice.automation(rules={**TWO_FOLLOW_UPS, "daily_limit": 2})
+    first = next_round(wait_for_follow_up(alice.trigger()), settings)
+    assert [
+        limit["count"] for limit in fetch_rows("select count from limit_counts where contact_id = %s", (ALL_CONTACTS,))
+    ] == [2]
 
     let_a_day_pass(first, settings)
 
-    done = finished(first["id"])
-    assert (because(done), done["follow_up_count"], provider_calls(sandbox)) == (("succeeded", "daily_limit"), 1, 2)
+    done = wait_until_finished(first["id"])
+    assert (read_ending(done), done["follow_up_count"], count_provider_calls(sandbox)) == (
+        ("succeeded", "daily_limit"),
+        1,
+        2,
+    )
     assert done["follow_up_ended_because"]["detail"]["words"] == "Daily limit: 2 of 2 sent today"
-    books_balance()
+    assert_consistent()
 
 
-def test_the_frequency_cap_counts_the_follow_ups(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(rules={**TWICE, "frequency_cap": {"max": 2, "per": "7d"}})
-    first = next_round(silent(alice.trigger()), settings)
+def test_the_frequency_cap_counts_the_follow_ups(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice.automation(rules={**TWO_FOLLOW_UPS, "frequency_cap": {"max": 2, "per": "7d"}})
+    first = next_round(wait_for_follow_up(alice.trigger()), settings)
     let_a_day_pass(first, settings)
-    assert because(finished(first["id"])) == ("succeeded", "frequency_cap")
+    assert read_ending(wait_until_finished(first["id"])) == ("succeeded", "frequency_cap")
 
 
-def test_outside_the_hours_a_follow_up_waits_for_them(alice: Alice, sandbox: Running, settings: Settings) -> None:
+def test_outside_the_hours_a_follow_up_waits_for_them(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
     far = clock.now() + timedelta(hours=12)
     hours = {"start": f"{far:%H:%M}", "end": f"{far + timedelta(minutes=1):%H:%M}", "timezone": "contact"}
-    alice.automation(rules={**TWICE, "active_hours": hours, "outside_hours": "wait"})
+    alice.automation(rules={**TWO_FOLLOW_UPS, "active_hours": hours, "outside_hours": "wait"})
     # Where it is twelve hours later, the window is open now.
     accepted = alice.trigger(contact=bob(timezone="Etc/GMT-12"))
-    waiting = silent(accepted)
-    changed("update contacts set timezone = 'UTC'")
+    waiting = wait_for_follow_up(accepted)
+    execute("update contacts set timezone = 'UTC'")
 
     let_a_day_pass(waiting, settings)
 
-    held = eventually(lambda: (one := execution(waiting["id"]))["waiting_for"] == "window" and one)
-    assert (held["stage"], held["round"], held["follow_up_count"]) == ("eligible", 1, 0)
-    changed("update contacts set timezone = 'Etc/GMT-12'")
-    changed("update executions set due_at = beckon_now(), rung_at = '2000-01-01'")
-    sweeps.wake_due(settings)
+    postponed = eventually(lambda: (current := execution(waiting["id"]))["waiting_for"] == "window" and current)
+    assert (postponed["stage"], postponed["round"], postponed["follow_up_count"]) == ("eligible", 1, 0)
+    execute("update contacts set timezone = 'Etc/GMT-12'")
+    execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01'")
+    periodic_jobs.enqueue_due(settings)
     assert eventually(lambda: execution(waiting["id"])["follow_up_count"] == 1)
 
 
@@ -411,121 +456,123 @@ def test_outside_the_hours_a_follow_up_waits_for_them(alice: Alice, sandbox: Run
 
 
 def test_a_worker_that_dies_between_rounds_leaves_one_follow_up_and_not_two(
-    alice: Alice, sandbox: Running, settings: Settings, idle: Worker
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, idle: Worker
 ) -> None:
-    alice.automation(WRITTEN, rules={**TWICE, "daily_limit": 5})
+    alice.automation(WRITTEN, rules={**TWO_FOLLOW_UPS, "daily_limit": 5})
     accepted = alice.trigger()
     idle.resume()
-    waiting = silent(accepted)
+    waiting = wait_for_follow_up(accepted)
     idle.pause()
     let_a_day_pass(waiting, settings)
 
-    dies_with(waiting["id"])
-    dies_with(waiting["id"])
+    claim_and_abandon(waiting["id"])
+    claim_and_abandon(waiting["id"])
     idle.resume()
-    sweeps.rescue_leases(settings)
+    periodic_jobs.rescue_expired_leases(settings)
 
-    again = eventually(lambda: (one := execution(waiting["id"]))["follow_up_count"] == 1 and one)
-    assert (again["round"], provider_calls(sandbox)) == (1, 2)
-    assert value("select count(*) from limit_reservations") == 2
+    again = eventually(lambda: (current := execution(waiting["id"]))["follow_up_count"] == 1 and current)
+    assert (again["round"], count_provider_calls(sandbox)) == (1, 2)
+    assert fetch_value("select count(*) from limit_reservations") == 2
 
 
 def test_a_follow_up_that_was_cut_off_while_being_sent_is_held_and_goes_on_once_it_is_resolved(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    sandbox.fault(provider="mailgun", fault="reset_after", times=1)
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
     let_a_day_pass(waiting, settings)
-    held = eventually(lambda: (one := execution(waiting["id"]))["status"] == "failed" and one)
-    assert (held["error_class"], held["follow_up_count"]) == ("unknown_outcome", 0)
+    failed = eventually(lambda: (current := execution(waiting["id"]))["status"] == "failed" and current)
+    assert (failed["error_class"], failed["follow_up_count"]) == ("unknown_outcome", 0)
 
     message = messages(waiting["id"])[-1]
-    operators.resolve_message(alice.workspace_id, message["id"], "sent", SYSTEM)
+    operator_actions.resolve_message(alice.workspace_id, message["id"], "sent", SYSTEM)
 
-    again = silent(waiting["id"])
-    assert (again["follow_up_count"], again["round"], provider_calls(sandbox)) == (1, 1, 2)
+    again = wait_for_follow_up(waiting["id"])
+    assert (again["follow_up_count"], again["round"], count_provider_calls(sandbox)) == (1, 1, 2)
 
 
-def test_a_follow_up_that_failed_goes_on_with_its_own_steps(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation(WRITTEN, rules=TWICE)
-    waiting = silent(alice.trigger())
-    sandbox.fault(provider="gemini", fault="http_500", times=3)
+def test_a_follow_up_that_failed_goes_on_with_its_own_steps(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(WRITTEN, rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    sandbox.add_fault(provider="gemini", fault="http_500", times=3)
     let_a_day_pass(waiting, settings)
     eventually(lambda: execution(waiting["id"])["waiting_for"] == "retry")
 
-    changed("update executions set due_at = beckon_now(), rung_at = '2000-01-01'")
-    sweeps.wake_due(settings)
+    execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01'")
+    periodic_jobs.enqueue_due(settings)
 
-    again = eventually(lambda: (one := silent(waiting["id"]))["follow_up_count"] == 1 and one)
-    assert provider_calls(sandbox) == 2
-    tries = rows(
+    again = eventually(lambda: (current := wait_for_follow_up(waiting["id"]))["follow_up_count"] == 1 and current)
+    assert count_provider_calls(sandbox) == 2
+    tries = fetch_rows(
         "select attempts from steps where execution_id = %s and step_id = 'write' and round = 1", (again["id"],)
     )
-    assert [one["attempts"] for one in tries] == [2]
+    assert [step["attempts"] for step in tries] == [2]
 
 
 def test_an_answer_that_races_the_due_time_ends_in_one_of_two_ways_and_never_in_between(
-    engine: Engine, sandbox: Running
+    engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(rules={"follow_ups": {"max": 1, "every": "24h"}})
     waiting = [
-        silent(alice.trigger(contact=bob(external_id=f"c-{n}", email=f"c{n}@example.com", phone=None)))
+        wait_for_follow_up(alice.trigger(contact=bob(external_id=f"c-{n}", email=f"c{n}@example.com", phone=None)))
         for n in range(8)
     ]  # fmt: skip
 
-    def race(hand: int) -> None:
-        one = waiting[hand // 2]
-        if hand % 2:
-            hear(alice.workspace_id, one["contact_id"])
+    def race(index: int) -> None:
+        target = waiting[index // 2]
+        if index % 2:
+            record_reply(alice.workspace_id, target["contact_id"])
         else:
-            make_due(one)
-            ring(one["queue"], [one["id"]])
+            make_due(target)
+            notify(target["queue"], [target["id"]])
 
-    at_once(16, race)
-    eventually(lambda: value(
+    run_concurrently(16, race)
+    eventually(lambda: fetch_value(
         "select count(*) from executions where status = 'succeeded' or (follow_up_count = 1 and status = 'waiting')"
     ) == 8)  # fmt: skip
-    for found in rows("select * from executions"):
-        left = [one for one in messages(found["id"]) if one["sent_at"]]
-        assert len(left) == 1 + found["follow_up_count"]
-        assert (because(found)[1] == "replied") == (found["follow_up_count"] == 0)
-    books_balance()
+    for result in fetch_rows("select * from executions"):
+        sent = [message for message in messages(result["id"]) if message["sent_at"]]
+        assert len(sent) == 1 + result["follow_up_count"]
+        assert (read_ending(result)[1] == "replied") == (result["follow_up_count"] == 0)
+    assert_consistent()
 
 
 def test_what_the_provider_took_is_on_record_before_anything_else_is_asked(
-    alice: Alice, sandbox: Running, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def is_away(*given: Any) -> Any:
+    def is_away(*args: Any) -> Any:
         raise OperationalError("the connection broke")
 
-    monkeypatch.setattr(follow_up, "called_off", is_away)
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
-    assert [one["status"] for one in messages(waiting["id"])] == ["sent"]
+    monkeypatch.setattr(follow_up, "fetch_stop_reasons", is_away)
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
+    assert [message["status"] for message in messages(waiting["id"])] == ["sent"]
 
 
 def test_a_frozen_worker_that_wakes_too_late_sends_no_second_follow_up(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules=TWICE)
-    waiting = silent(alice.trigger())
+    alice.automation(rules=TWO_FOLLOW_UPS)
+    waiting = wait_for_follow_up(alice.trigger())
     let_a_day_pass(waiting, settings)
-    again = eventually(lambda: (one := execution(waiting["id"]))["follow_up_count"] == 1 and one)
-    let_lease_run_out(again["id"])
+    again = eventually(lambda: (current := execution(waiting["id"]))["follow_up_count"] == 1 and current)
+    expire_lease(again["id"])
     for _ in range(3):
-        ring("sending", [again["id"]])
+        notify("sending", [again["id"]])
     eventually(lambda: execution(again["id"])["status"] == "waiting")
-    assert provider_calls(sandbox) == 2
+    assert count_provider_calls(sandbox) == 2
 
 
-def test_contacts_of_another_workspace_end_nothing(alice: Alice, sandbox: Running, settings: Settings) -> None:
+def test_contacts_of_another_workspace_end_nothing(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     alice.automation(rules={"follow_ups": {"max": 1, "every": "24h"}})
-    waiting = silent(alice.trigger())
+    waiting = wait_for_follow_up(alice.trigger())
     charlie = Alice(name="charlie")
     with acting_as(charlie.workspace_id):
-        (theirs,) = contact_matching.match(charlie.workspace_id, [(None, {"email": "bob@example.com"})])
+        (theirs,) = contact_matching.match_or_create(charlie.workspace_id, [(None, {"email": "bob@example.com"})])
     assert isinstance(theirs, dict)
-    hear(charlie.workspace_id, theirs["id"])
+    record_reply(charlie.workspace_id, theirs["id"])
     assert next_round(waiting, settings)["follow_up_count"] == 1

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cast import Alice, at_rest, finished, steps
-from models.database import row
+from models.database import fetch_row
 from rules.definition import Step
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import accounts
-from tasks.engine import Engine
-from tasks.writers import Writer, chosen, default_provider
+from tasks.runtime.engine import Engine
+from tasks.steps import accounts
+from tasks.steps.model_choice import ModelChoice, choose_model, find_default_provider
+from tests.support.factories import Alice, steps, wait_for_status, wait_until_finished
 
 
 def step(**within: Any) -> Step:
@@ -24,22 +24,22 @@ def step(**within: Any) -> Step:
 @pytest.mark.parametrize(
     ("within", "expected"),
     [
-        ({}, Writer("gemini", "gemini-2.5-flash")),
-        ({"provider": "openai"}, Writer("openai", "gpt-4.1-mini")),
-        ({"provider": "openai", "model": "gemini-clone"}, Writer("openai", "gemini-clone")),
-        ({"model": "gpt-5"}, Writer("openai", "gpt-5")),
-        ({"model": "gemini-2.5-pro"}, Writer("gemini", "gemini-2.5-pro")),
-        ({"model": "llama-4"}, Writer("gemini", "llama-4")),
+        ({}, ModelChoice("gemini", "gemini-2.5-flash")),
+        ({"provider": "openai"}, ModelChoice("openai", "gpt-4.1-mini")),
+        ({"provider": "openai", "model": "gemini-clone"}, ModelChoice("openai", "gemini-clone")),
+        ({"model": "gpt-5"}, ModelChoice("openai", "gpt-5")),
+        ({"model": "gemini-2.5-pro"}, ModelChoice("gemini", "gemini-2.5-pro")),
+        ({"model": "llama-4"}, ModelChoice("gemini", "llama-4")),
     ],
 )
 def test_the_step_is_asked_first_then_its_models_name(
-    settings: Settings, within: dict[str, Any], expected: Writer
+    settings: Settings, within: dict[str, Any], expected: ModelChoice
 ) -> None:
-    assert chosen(settings, step(**within)) == expected
+    assert choose_model(settings, step(**within)) == expected
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("overrides", "expected"),
     [
         ({}, "gemini"),
         ({"openai_api_key": "k"}, "openai"),
@@ -50,19 +50,19 @@ def test_the_step_is_asked_first_then_its_models_name(
     ],
 )
 def test_the_default_is_what_is_set_else_what_is_configured(
-    settings: Settings, told: dict[str, str], expected: str
+    settings: Settings, overrides: dict[str, str], expected: str
 ) -> None:
-    told_settings = replace(settings, **told)
-    assert default_provider(told_settings) == expected
-    assert chosen(told_settings, step(model="llama-4")) == Writer(expected, "llama-4")
+    config = replace(settings, **overrides)
+    assert find_default_provider(config) == expected
+    assert choose_model(config, step(model="llama-4")) == ModelChoice(expected, "llama-4")
 
 
 def test_only_openai_itself_needs_a_key(settings: Settings) -> None:
-    assert accounts.missing(settings, "openai") == ["OPENAI_API_KEY"]
-    assert accounts.missing(replace(settings, openai_base_url="http://localhost:11434/v1"), "openai") == []
+    assert accounts.find_missing_secrets(settings, "openai") == ["OPENAI_API_KEY"]
+    assert accounts.find_missing_secrets(replace(settings, openai_base_url="http://localhost:11434/v1"), "openai") == []
 
 
-def test_a_text_by_the_other_provider_is_sent_like_any(engine: Engine, sandbox: Running) -> None:
+def test_a_text_by_the_other_provider_is_sent_like_any(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(
         [
@@ -71,23 +71,23 @@ def test_a_text_by_the_other_provider_is_sent_like_any(engine: Engine, sandbox: 
         ]
     )
 
-    found = finished(alice.trigger())
+    result = wait_until_finished(alice.trigger())
 
-    assert found["status"] == "succeeded"
-    output = steps(found["id"])["write"]["output"]
+    assert result["status"] == "succeeded"
+    output = steps(result["id"])["write"]["output"]
     assert (output["model"], output["finishReason"]) == ("gpt-4.1-mini", "stop")
     assert output["outputTokens"] > 0
-    assert sandbox.messages("telnyx")[0]["body"]["text"] == output["text"]
-    assert sandbox.messages("gemini") == []
+    assert sandbox.list_messages("telnyx")[0]["body"]["text"] == output["text"]
+    assert sandbox.list_messages("gemini") == []
 
 
-def test_a_refused_key_pauses_the_provider_that_was_asked(engine: Engine, sandbox: Running) -> None:
+def test_a_refused_key_pauses_the_provider_that_was_asked(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation([{"id": "write", "action": "generate_message", "with": {"prompt": "x", "model": "gpt-5"}}])
-    sandbox.fault("openai", "auth")
+    sandbox.add_fault("openai", "auth")
 
-    waiting = at_rest(alice.trigger())
+    waiting = wait_for_status(alice.trigger())
 
     assert waiting["waiting_for"] == "configuration"
-    pause = row("select name from pauses where workspace_id = %s", (alice.workspace_id,))
+    pause = fetch_row("select name from pauses where workspace_id = %s", (alice.workspace_id,))
     assert pause == {"name": "openai"}

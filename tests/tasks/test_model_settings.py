@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from cast import WRITTEN, Alice, at_rest, finished, steps
 from models import model_settings as stored
 from models.audit import SYSTEM
-from models.database import changed, value
+from models.database import execute, fetch_value
 from models.model_settings import ModelSettings
-from rules.outbound_urls import ANYWHERE
-from sandbox.server import Running
+from rules.outbound_urls import ALL_NETWORKS
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import model_settings, sweeps
-from tasks.accounts import account_for
-from tasks.engine import Engine
-from tasks.model_settings import in_use
+from tasks import periodic_jobs
+from tasks.operators import model_settings
+from tasks.operators.model_settings import resolve_model_settings
+from tasks.runtime.engine import Engine
+from tasks.steps.accounts import resolve_account
+from tests.support.factories import WRITTEN, Alice, steps, wait_for_status, wait_until_finished
 
 
 @pytest.fixture
@@ -27,51 +28,51 @@ def alice(engine: Engine) -> Alice:
     return Alice()
 
 
-def say(alice: Alice, settings: Settings, **wanted: Any) -> ModelSettings:
+def publish_settings(alice: Alice, settings: Settings, **changes: Any) -> ModelSettings:
     # As if published while every network was allowed: the call judges the address again.
-    anywhere = replace(settings, webhook_allowed_networks=ANYWHERE)
-    assert model_settings.problems(anywhere, alice.workspace_id, wanted) == []
-    return model_settings.change(settings, alice.workspace_id, wanted, SYSTEM)
+    anywhere = replace(settings, webhook_allowed_networks=ALL_NETWORKS)
+    assert model_settings.find_problems(anywhere, alice.workspace_id, changes) == []
+    return model_settings.change(settings, alice.workspace_id, changes, SYSTEM)
 
 
-def asked(sandbox: Running, provider: str = "gemini") -> list[dict[str, Any]]:
-    return list(sandbox.messages(provider=provider))
+def list_model_requests(sandbox: RunningSandbox, provider: str = "gemini") -> list[dict[str, Any]]:
+    return list(sandbox.list_messages(provider=provider))
 
 
 def test_the_workspaces_model_writes_where_the_step_names_none(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    say(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
+    publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
     alice.automation(WRITTEN)
-    done = finished(alice.trigger())
+    done = wait_until_finished(alice.trigger())
     assert steps(done["id"])["write"]["output"]["model"] == "gemini-own"
-    told = asked(sandbox)[0]["body"]["generationConfig"]
-    assert (told["maxOutputTokens"], told["temperature"]) == (77, 0.25)
+    generation_config = list_model_requests(sandbox)[0]["body"]["generationConfig"]
+    assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (77, 0.25)
 
 
-def test_a_steps_own_words_come_first(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    say(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
+def test_a_steps_own_words_come_first(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
     own = {**WRITTEN[0]["with"], "model": "gemini-step", "max_tokens": 11, "temperature": 0}
     alice.automation([{**WRITTEN[0], "with": own}, WRITTEN[1]])
-    done = finished(alice.trigger())
+    done = wait_until_finished(alice.trigger())
     assert steps(done["id"])["write"]["output"]["model"] == "gemini-step"
-    told = asked(sandbox)[0]["body"]["generationConfig"]
-    assert (told["maxOutputTokens"], told["temperature"]) == (11, 0)
+    generation_config = list_model_requests(sandbox)[0]["body"]["generationConfig"]
+    assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (11, 0)
 
 
-def test_the_workspaces_provider_writes(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    say(alice, settings, provider="openai", model="llama")
+def test_the_workspaces_provider_writes(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    publish_settings(alice, settings, provider="openai", model="llama")
     alice.automation(WRITTEN)
-    done = finished(alice.trigger())
+    done = wait_until_finished(alice.trigger())
     assert steps(done["id"])["write"]["output"]["model"] == "llama"
-    assert (len(asked(sandbox, "openai")), len(asked(sandbox))) == (1, 0)
+    assert (len(list_model_requests(sandbox, "openai")), len(list_model_requests(sandbox))) == (1, 0)
 
 
-def test_another_workspace_is_not_touched(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    say(alice, settings, provider="openai", model="llama")
+def test_another_workspace_is_not_touched(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    publish_settings(alice, settings, provider="openai", model="llama")
     charlie = Alice(name="charlie")
     charlie.automation(WRITTEN)
-    done = finished(charlie.trigger())
+    done = wait_until_finished(charlie.trigger())
     assert steps(done["id"])["write"]["output"]["model"] == settings.gemini_model
 
 
@@ -81,26 +82,26 @@ def test_a_workspaces_own_key_is_used_and_the_environments_is_not_sent_to_its_ad
     environment = replace(settings, openai_api_key="sk-environment", gemini_api_key="g-environment")
 
     def account(provider: str) -> Any:
-        found = in_use(environment, alice.workspace_id)
-        return found.guard(account_for(found.settings, provider, alice.workspace_id, test=False, demo=False))
+        current = resolve_model_settings(environment, alice.workspace_id)
+        return current.guard(resolve_account(current.settings, provider, alice.workspace_id, test=False, demo=False))
 
-    say(alice, settings, provider="openai", base_url="https://ai.example.com/v1")
-    there = account("openai")
-    assert (there.base_url, there.secrets.get("OPENAI_API_KEY"), there.guarded) == (
+    publish_settings(alice, settings, provider="openai", base_url="https://ai.example.com/v1")
+    openai_account = account("openai")
+    assert (openai_account.base_url, openai_account.secrets.get("OPENAI_API_KEY"), openai_account.guarded) == (
         "https://ai.example.com/v1", None, True,
     )  # fmt: skip
-    say(alice, settings, api_key="sk-own")
+    publish_settings(alice, settings, api_key="sk-own")
     assert account("openai").secrets["OPENAI_API_KEY"] == "sk-own"
-    say(alice, settings, provider="gemini", api_key="g-own")
+    publish_settings(alice, settings, provider="gemini", api_key="g-own")
     assert (account("gemini").secrets["GEMINI_API_KEY"], account("gemini").guarded) == ("g-own", False)
     assert account("openai").secrets["OPENAI_API_KEY"] == "sk-environment"
 
 
-def test_an_address_in_a_private_network_is_refused(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    changed("update workspaces set demo = false where id = %s", (alice.workspace_id,))
-    say(alice, settings, provider="openai", base_url="http://127.0.0.1:9/v1", api_key="sk-own")
+def test_an_address_in_a_private_network_is_refused(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    execute("update workspaces set demo = false where id = %s", (alice.workspace_id,))
+    publish_settings(alice, settings, provider="openai", base_url="http://127.0.0.1:9/v1", api_key="sk-own")
     alice.automation(WRITTEN)
-    done = finished(alice.trigger())
+    done = wait_until_finished(alice.trigger())
     assert (done["status"], done["error_class"]) == ("failed", "invalid")
     assert "private" in done["error_message"]
 
@@ -109,37 +110,37 @@ def test_an_address_in_a_private_network_is_refused(alice: Alice, sandbox: Runni
 REFUSED = {"base_url": "http://127.0.0.1:9/v1", "api_key": "sk-own"}
 
 
-def waiting_for_a_key(alice: Alice, settings: Settings) -> str:
-    changed("update workspaces set demo = false where id = %s", (alice.workspace_id,))
-    say(alice, settings, provider="openai")
+def wait_for_key(alice: Alice, settings: Settings) -> str:
+    execute("update workspaces set demo = false where id = %s", (alice.workspace_id,))
+    publish_settings(alice, settings, provider="openai")
     alice.automation(WRITTEN)
-    waiting = at_rest(alice.trigger())
-    assert (waiting["waiting_for"], value("select name from pauses")) == ("configuration", "openai")
+    waiting = wait_for_status(alice.trigger())
+    assert (waiting["waiting_for"], fetch_value("select name from pauses")) == ("configuration", "openai")
     assert "Settings page" in waiting["error_message"]
     return str(waiting["id"])
 
 
 def test_what_waited_for_a_key_goes_on_once_the_workspace_has_one(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    waiting = waiting_for_a_key(alice, settings)
-    say(alice, settings, **REFUSED)
-    assert finished(waiting)["error_class"] == "invalid"
-    assert value("select count(*) from pauses") == 0
+    waiting = wait_for_key(alice, settings)
+    publish_settings(alice, settings, **REFUSED)
+    assert wait_until_finished(waiting)["error_class"] == "invalid"
+    assert fetch_value("select count(*) from pauses") == 0
 
 
 def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    waiting = waiting_for_a_key(alice, settings)
-    assert sweeps.end_mended_pauses(settings)["ended"] == 0
+    waiting = wait_for_key(alice, settings)
+    assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 0
     stored.change(alice.workspace_id, REFUSED, SYSTEM, settings.secret_key)
-    assert sweeps.end_mended_pauses(settings)["ended"] == 1
-    assert finished(waiting)["error_class"] == "invalid"
+    assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 1
+    assert wait_until_finished(waiting)["error_class"] == "invalid"
 
 
 def test_a_key_that_cannot_be_opened_any_more_is_as_if_it_were_not_there(alice: Alice, settings: Settings) -> None:
-    say(alice, settings, provider="gemini", api_key="g-own")
-    changed("update model_settings set api_key = 'sealed with another SECRET_KEY'")
-    stored.seen.forget(alice.workspace_id)
-    assert in_use(settings, alice.workspace_id).settings.gemini_api_key == settings.gemini_api_key
+    publish_settings(alice, settings, provider="gemini", api_key="g-own")
+    execute("update model_settings set api_key = 'sealed with another SECRET_KEY'")
+    stored.load_cached.forget(alice.workspace_id)
+    assert resolve_model_settings(settings, alice.workspace_id).settings.gemini_api_key == settings.gemini_api_key

@@ -6,53 +6,56 @@ from contextlib import closing
 from datetime import timedelta
 
 import psycopg2
-from crew import books_balance
 
 import clock
-from cast import HELLO, Alice, at_rest, counters, finished
-from ephemeral.connection import ephemeral
-from models import conversation, private_reply, retention, run, webhook_token
-from models.database import changed, row, rows, value
+from ephemeral.connection import get_ephemeral
+from models import conversation, webhook_token
+from models.checks import retention
+from models.database import execute, fetch_row, fetch_rows, fetch_value
+from models.engine import private_replies
+from models.engine import runs as engine_runs
 from models.reports import runs
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks.engine import Engine
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import assert_consistent
+from tests.support.factories import HELLO, Alice, counters, wait_for_status, wait_until_finished
 
-RESTED = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
+WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
 
 
 def age(days: int) -> None:
     """Everything happened so many days earlier."""
-    changed("update executions set created_at = created_at - make_interval(days => %s), "
+    execute("update executions set created_at = created_at - make_interval(days => %s), "
             "finished_at = finished_at - make_interval(days => %s)", (days, days))  # fmt: skip
-    changed("update triggers set created_at = created_at - make_interval(days => %s)", (days,))
+    execute("update triggers set created_at = created_at - make_interval(days => %s)", (days,))
 
 
-def left(table: str) -> int:
-    return int(value(f"select count(*) from {table}"))
+def count_rows(table: str) -> int:
+    return int(fetch_value(f"select count(*) from {table}"))
 
 
-def test_after_ninety_days_an_execution_goes_with_all_that_hangs_on_it(engine: Engine, sandbox: Running) -> None:
+def test_after_ninety_days_an_execution_goes_with_all_that_hangs_on_it(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     for _ in range(5):
-        finished(alice.trigger())
+        wait_until_finished(alice.trigger())
     age(91)
 
     assert retention.run_once()["executions"] == 5
 
-    assert {table: left(table) for table in ("executions", "steps", "messages", "stage_history", "triggers")} == {
+    assert {table: count_rows(table) for table in ("executions", "steps", "messages", "stage_history", "triggers")} == {
         "executions": 0, "steps": 0, "messages": 0, "stage_history": 0, "triggers": 0,
     }  # fmt: skip
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 5
-    assert row("select archived_executions, archived_succeeded from automations") == {
+    assert fetch_row("select archived_executions, archived_succeeded from automations") == {
         "archived_executions": 5, "archived_succeeded": 5,
     }  # fmt: skip
-    books_balance()
+    assert_consistent()
 
 
 def test_a_counter_is_what_was_archived_and_what_is_there_through_every_status(
-    engine: Engine, sandbox: Running
+    engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     alice.automation(HELLO)
@@ -60,65 +63,65 @@ def test_a_counter_is_what_was_archived_and_what_is_there_through_every_status(
     alice.automation([{"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.no }}"}}],
                      trigger="fails")  # fmt: skip
     for type_ in ("contact.created", "skipped", "fails"):
-        finished(alice.trigger(type_))
+        wait_until_finished(alice.trigger(type_))
     age(91)
     for type_ in ("contact.created", "skipped", "fails"):
-        finished(alice.trigger(type_))
+        wait_until_finished(alice.trigger(type_))
 
     assert retention.run_once()["executions"] == 3
-    books_balance()
+    assert_consistent()
     assert retention.run_once()["executions"] == 0
-    books_balance()
+    assert_consistent()
 
 
 def test_what_is_in_flight_stays_however_old_it_is(engine: Engine) -> None:
     alice = Alice()
-    alice.automation(RESTED)
-    waiting = at_rest(alice.trigger())
+    alice.automation(WAIT_THEN_SEND)
+    waiting = wait_for_status(alice.trigger())
     age(400)
 
     assert retention.run_once()["executions"] == 0
-    assert (left("executions"), left("triggers"), left("stage_history") > 0) == (1, 1, True)
-    assert at_rest(waiting["id"])["waiting_for"] == "time"
+    assert (count_rows("executions"), count_rows("triggers"), count_rows("stage_history") > 0) == (1, 1, True)
+    assert wait_for_status(waiting["id"])["waiting_for"] == "time"
 
 
-def test_tests_go_after_a_week_and_count_nowhere(engine: Engine, sandbox: Running) -> None:
+def test_tests_go_after_a_week_and_count_nowhere(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    finished(alice.trigger(test=True))
-    real = finished(alice.trigger())
+    wait_until_finished(alice.trigger(test=True))
+    real = wait_until_finished(alice.trigger())
     age(8)
 
     assert retention.run_once()["executions"] == 1
 
-    assert row("select id from executions") == {"id": real["id"]}
-    assert value("select archived_executions from automations") == 0
-    books_balance()
+    assert fetch_row("select id from executions") == {"id": real["id"]}
+    assert fetch_value("select archived_executions from automations") == 0
+    assert_consistent()
 
 
-def test_what_is_younger_stays(engine: Engine, sandbox: Running) -> None:
+def test_what_is_younger_stays(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
     age(89)
     assert retention.run_once()["executions"] == 0
-    assert left("messages") == 1
+    assert count_rows("messages") == 1
 
 
 def test_keys_of_yesterday_go_and_todays_stay(engine: Engine) -> None:
     alice = Alice()
     for key in ("old", "new"):
         alice.trigger(idempotency_key=key)
-    changed("update idempotency_keys set created_at = beckon_now() - interval '25 hours' where key = 'old'")
+    execute("update idempotency_keys set created_at = beckon_now() - interval '25 hours' where key = 'old'")
     retention.run_once()
-    assert row("select key from idempotency_keys") == {"key": "new"}
+    assert fetch_row("select key from idempotency_keys") == {"key": "new"}
 
 
-def test_more_than_one_bite_is_taken(engine: Engine, sandbox: Running) -> None:
+def test_more_than_one_bite_is_taken(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    version_id = value("select version_id from automations")
-    changed(
+    version_id = fetch_value("select version_id from automations")
+    execute(
         """
         insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, status, stage,
             stage_since, queue, rung_at, created_at, finished_at)
@@ -128,11 +131,11 @@ def test_more_than_one_bite_is_taken(engine: Engine, sandbox: Running) -> None:
         """,
         (alice.workspace_id, automation_id, version_id),
     )
-    changed("update automations set executions = 2500, succeeded = 2500")
+    execute("update automations set executions = 2500, succeeded = 2500")
 
     assert retention.run_once()["executions"] == 2500
-    assert left("executions") == 0
-    books_balance()
+    assert count_rows("executions") == 0
+    assert_consistent()
 
 
 def test_what_contacts_wrote_goes_after_ninety_days(engine: Engine) -> None:
@@ -144,9 +147,9 @@ def test_what_contacts_wrote_goes_after_ninety_days(engine: Engine) -> None:
 
     assert retention.run_once()["received"] == 1
 
-    assert [one["provider_message_id"] for one in rows("select provider_message_id from received_messages")] == [
-        "in-89"
-    ]
+    assert [
+        message["provider_message_id"] for message in fetch_rows("select provider_message_id from received_messages")
+    ] == ["in-89"]
 
 
 def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engine: Engine, settings: Settings) -> None:
@@ -164,25 +167,25 @@ def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engin
         owner.commit()
     # One that has no day of its own either, two on each old day, two that are young enough.
     for days in (95, 91, 91, 100, 100, 89, 0):
-        changed(
+        execute(
             "insert into automation_runs select gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), "
             "'main_dm', beckon_now() - make_interval(days => %s)",
             (alice.workspace_id, automation_id, days),
         )
-    assert run.rebuild_counters() == 1
-    day = runs.last_day(alice.workspace_id, [automation_id])[automation_id]
+    assert engine_runs.rebuild_counters() == 1
+    day = runs.fetch_last_day(alice.workspace_id, [automation_id])[automation_id]
     assert day["last24_hours"] == 1
 
     counts = retention.run_once()
-    ephemeral().flushdb()
+    get_ephemeral().flushdb()
 
-    assert runs.last_day(alice.workspace_id, [automation_id])[automation_id] == day
+    assert runs.fetch_last_day(alice.workspace_id, [automation_id])[automation_id] == day
     assert (counts["run_days_dropped"], counts["runs"]) == (2, 5)
-    assert row("select total_runs, archived_runs from automations") == {"total_runs": 7, "archived_runs": 5}
-    assert left("automation_runs") == 2
+    assert fetch_row("select total_runs, archived_runs from automations") == {"total_runs": 7, "archived_runs": 5}
+    assert count_rows("automation_runs") == 2
     assert retention.run_once()["runs"] == 0
-    assert run.rebuild_counters() == 1
-    books_balance()
+    assert engine_runs.rebuild_counters() == 1
+    assert_consistent()
 
 
 def test_while_somebody_reads_runs_no_day_is_dropped_and_nothing_is_archived_twice(
@@ -190,44 +193,44 @@ def test_while_somebody_reads_runs_no_day_is_dropped_and_nothing_is_archived_twi
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    changed(
+    execute(
         "insert into automation_runs select gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), "
         "'main_dm', beckon_now() - interval '99 days'",
         (alice.workspace_id, automation_id),
     )
-    run.rebuild_counters()
+    engine_runs.rebuild_counters()
     with closing(psycopg2.connect(settings.database_url)) as reader, reader.cursor() as cursor:
         cursor.execute("select count(*) from automation_runs")
         assert retention.run_once()["runs"] == 0
     assert retention.run_once()["runs"] == 1
-    books_balance()
+    assert_consistent()
 
 
-def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: Running) -> None:
+def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
     retention.run_once()
-    assert left("run_windows") == 1
-    changed("update run_windows set counted_at = beckon_now() - interval '61 minutes'")
+    assert count_rows("run_windows") == 1
+    execute("update run_windows set counted_at = beckon_now() - interval '61 minutes'")
     retention.run_once()
-    assert left("run_windows") == 0
+    assert count_rows("run_windows") == 0
 
 
 def test_a_comment_is_forgotten_once_it_takes_no_private_reply_anyway(engine: Engine) -> None:
     alice = Alice()
     for comment in ("old", "new"):
-        private_reply.take(alice.workspace_id, "instagram", comment, "key")
-    changed("update private_replies set created_at = beckon_now() - interval '15 days' where comment_id = 'old'")
+        private_replies.claim(alice.workspace_id, "instagram", comment, "key")
+    execute("update private_replies set created_at = beckon_now() - interval '15 days' where comment_id = 'old'")
 
     assert retention.run_once()["private_replies"] == 1
-    assert row("select comment_id from private_replies") == {"comment_id": "new"}
+    assert fetch_row("select comment_id from private_replies") == {"comment_id": "new"}
 
 
 def test_a_token_goes_when_no_signature_can_bring_it_again(engine: Engine) -> None:
     for token, hours in (("old", 10.1), ("new", 9.1)):
         webhook_token.consume(token, "mailgun/", b"body")
-        changed(
+        execute(
             "update webhook_tokens set received_at = now() - make_interval(mins => %s) where token_hash = sha256(%s)",
             (round(hours * 60), token.encode()),
         )

@@ -14,43 +14,52 @@ from typing import Any
 
 import psycopg2
 import pytest
-from crew import let_lease_run_out, provider_calls
 from dramatiq import Worker
 from structlog.testing import capture_logs
 
 import clock
-from cast import HELLO, Alice, at_rest, bob, execution, finished, let_time_pass, messages
-from ephemeral.connection import ephemeral
-from models import run
+from ephemeral.connection import get_ephemeral
 from models.audit import SYSTEM
-from models.database import changed, row, rows, transaction, value
-from models.ledger import Ledger
+from models.database import execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.engine import runs as engine_runs
+from models.engine.group_commit import GroupCommit
 from models.reports import runs
-from sandbox.server import Running
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import sweeps
-from tasks.engine import Engine
-from tasks.operators import resolve_message
-from tasks.passage import Passage
-from waiting import eventually
+from tasks import periodic_jobs
+from tasks.operators.actions import resolve_message
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import count_provider_calls, expire_lease
+from tests.support.factories import (
+    HELLO,
+    Alice,
+    bob,
+    execution,
+    expire_wait,
+    messages,
+    wait_for_status,
+    wait_until_finished,
+)
+from tests.support.waiting import eventually
 
-TWICE = [*HELLO, {"id": "text", "action": "send_sms", "with": {"body": "Hi!"}}]
-RESTED = [*HELLO, {"id": "rest", "action": "wait", "with": {"for": "1h"}},
+TWO_SENDS = [*HELLO, {"id": "text", "action": "send_sms", "with": {"body": "Hi!"}}]
+SEND_WAIT_SEND = [*HELLO, {"id": "rest", "action": "wait", "with": {"for": "1h"}},
           {"id": "text", "action": "send_sms", "with": {"body": "Hi!"}}]  # fmt: skip
 
 
 def totals(automation_id: str) -> tuple[int, int]:
     """The automation's counter, and its rows."""
     return (
-        int(value("select total_runs from automations where id = %s", (automation_id,))),
-        int(value("select count(*) from automation_runs where automation_id = %s", (automation_id,))),
+        int(fetch_value("select total_runs from automations where id = %s", (automation_id,))),
+        int(fetch_value("select count(*) from automation_runs where automation_id = %s", (automation_id,))),
     )
 
 
-def window_began(minutes_ago: float) -> None:
+def age_window(minutes_ago: float) -> None:
     """As if the counted run lay so far back."""
-    changed("update run_windows set counted_at = counted_at - make_interval(mins => %s)", (minutes_ago,))
-    changed("update automation_runs set at = at - make_interval(mins => %s)", (minutes_ago,))
+    execute("update run_windows set counted_at = counted_at - make_interval(mins => %s)", (minutes_ago,))
+    execute("update automation_runs set at = at - make_interval(mins => %s)", (minutes_ago,))
 
 
 @contextmanager
@@ -63,39 +72,43 @@ def as_owner(settings: Settings) -> Iterator[Any]:
 
 
 @pytest.fixture
-def without_rights(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def restore_rights(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The workers may not write runs, until the test gives the rights back."""
-    monkeypatch.setattr(run, "REST_SECONDS", 0.0)
-    given = "grant select, insert, update, delete on automation_runs, run_windows to beckon_service"
+    monkeypatch.setattr(engine_runs, "BACKOFF_SECONDS", 0.0)
+    grant = "grant select, insert, update, delete on automation_runs, run_windows to beckon_service"
     with as_owner(settings) as owner:
         owner.execute("revoke all on automation_runs, run_windows from beckon_service")
         try:
-            yield lambda: owner.execute(given)
+            yield lambda: owner.execute(grant)
         finally:
-            owner.execute(given)
+            owner.execute(grant)
 
 
 def test_the_first_send_is_the_run_and_later_steps_are_none(engine: Engine) -> None:
     alice = Alice()
-    automation_id = alice.automation(TWICE)
-    ended = finished(alice.trigger())
+    automation_id = alice.automation(TWO_SENDS)
+    ended = wait_until_finished(alice.trigger())
 
-    (one,) = rows("select * from automation_runs")
-    assert (one["kind"], one["automation_id"], one["execution_id"]) == ("main_dm", automation_id, ended["id"])
-    assert one["contact_id"] == ended["contact_id"]
+    (run_row,) = fetch_rows("select * from automation_runs")
+    assert (run_row["kind"], run_row["automation_id"], run_row["execution_id"]) == (
+        "main_dm",
+        automation_id,
+        ended["id"],
+    )
+    assert run_row["contact_id"] == ended["contact_id"]
     assert totals(automation_id) == (1, 1)
-    assert value("select last_run_at from automations") == one["at"]
+    assert fetch_value("select last_run_at from automations") == run_row["at"]
 
 
 def test_a_second_send_an_hour_later_in_the_same_execution_is_no_run(engine: Engine) -> None:
     alice = Alice()
-    automation_id = alice.automation(RESTED)
-    waiting = at_rest(alice.trigger())
+    automation_id = alice.automation(SEND_WAIT_SEND)
+    waiting = wait_for_status(alice.trigger())
     assert totals(automation_id) == (1, 1)
-    window_began(90)
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(engine.settings)
-    finished(waiting["id"])
+    age_window(90)
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(engine.settings)
+    wait_until_finished(waiting["id"])
 
     assert len(messages(waiting["id"])) == 2
     assert totals(automation_id) == (1, 1)
@@ -104,12 +117,12 @@ def test_a_second_send_an_hour_later_in_the_same_execution_is_no_run(engine: Eng
 def test_within_the_hour_it_is_the_same_run_and_the_window_stays_where_it_was(engine: Engine) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    finished(alice.trigger())
-    window_began(59)
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
+    age_window(59)
+    wait_until_finished(alice.trigger())
     assert totals(automation_id) == (1, 1)
-    window_began(2)
-    finished(alice.trigger())
+    age_window(2)
+    wait_until_finished(alice.trigger())
     assert totals(automation_id) == (2, 2)
 
 
@@ -118,9 +131,9 @@ def test_another_contact_and_another_automation_have_runs_of_their_own(engine: E
     first, second = alice.automation(HELLO), alice.automation(HELLO)
     alice.trigger()
     carol = {"external_id": "carol", "email": "carol@example.com"}
-    for one in (alice.trigger(contact=carol), alice.trigger()):
-        for started in one.executions:
-            finished(started["executionId"])
+    for accepted in (alice.trigger(contact=carol), alice.trigger()):
+        for started in accepted.executions:
+            wait_until_finished(started["executionId"])
 
     eventually(lambda: totals(first) == totals(second) == (2, 2))
 
@@ -128,46 +141,54 @@ def test_another_contact_and_another_automation_have_runs_of_their_own(engine: E
 def test_what_sends_nothing_to_the_contact_and_what_is_a_test_has_no_run(engine: Engine) -> None:
     alice = Alice()
     alice.automation([{"id": "tell", "action": "notify", "with": {"channel": "slack", "text": "Hi"}}])
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
     alice.automation(HELLO, trigger="tested")
-    finished(alice.trigger("tested", test=True))
+    wait_until_finished(alice.trigger("tested", test=True))
 
-    assert value("select count(*) from automation_runs") == 0
-    assert value("select sum(total_runs) from automations") == 0
+    assert fetch_value("select count(*) from automation_runs") == 0
+    assert fetch_value("select sum(total_runs) from automations") == 0
 
 
 def test_fifty_triggers_at_once_are_fifty_executions_one_run_and_forty_nine_duplicates(
-    engine: Engine, sandbox: Running
+    engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    with capture_logs() as told:
+    with capture_logs() as logs:
         accepted = alice.triggers([{}] * 50)
-        ended = [finished(one) for one in accepted]
+        ended = [wait_until_finished(trigger) for trigger in accepted]
 
-    assert provider_calls(sandbox) == 50
+    assert count_provider_calls(sandbox) == 50
     assert totals(automation_id) == (1, 1)
     contact_id = ended[0]["contact_id"]
-    said = [one for one in told if one["event"].startswith("[TRACKING]")]
-    tracked = [one for one in said if one["event"] == f"[TRACKING] Automation run tracked: {automation_id} (main_dm)"]
-    skipped = [one for one in said if one["event"] == f"[TRACKING] Duplicate run skipped for user {contact_id}"]
-    assert (len(tracked), len(skipped), len(said)) == (1, 49, 50)
+    tracking_events = [event for event in logs if event["event"].startswith("[TRACKING]")]
+    tracked = [
+        event
+        for event in tracking_events
+        if event["event"] == f"[TRACKING] Automation run tracked: {automation_id} (main_dm)"
+    ]
+    skipped = [
+        event
+        for event in tracking_events
+        if event["event"] == f"[TRACKING] Duplicate run skipped for user {contact_id}"
+    ]
+    assert (len(tracked), len(skipped), len(tracking_events)) == (1, 49, 50)
     assert (tracked[0]["contact_id"], tracked[0]["kind"]) == (contact_id, "main_dm")
-    assert {one["execution_id"] for one in said} == {one["id"] for one in ended}
+    assert {event["execution_id"] for event in tracking_events} == {execution_row["id"] for execution_row in ended}
 
 
-def sent_by(ledger: Ledger, engine: Engine, execution_id: str) -> Passage:
+def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str) -> ClaimedExecution:
     """Claimed by a worker, and its send is over: all that is left is the record."""
-    claimed = ledger.claim(execution_id)
-    assert claimed is not None
-    passage = Passage(claimed, engine.workflow(claimed["version_id"]), time.monotonic())
+    claimed_row = group_commit.claim(execution_id)
+    assert claimed_row is not None
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     for stage in ("eligible", "ready_to_send", "sending", "sent"):
-        passage.enter(stage)
-    step = passage.workflow.steps[0]
-    passage.begin(step)
-    passage.succeed(step, {})
-    passage.finish("succeeded", "completed")
-    return passage
+        claimed.enter(stage)
+    step = claimed.workflow.steps[0]
+    claimed.begin(step)
+    claimed.succeed(step, {})
+    claimed.finish("succeeded", "completed")
+    return claimed
 
 
 def test_racing_processes_count_one_run_a_contact_and_do_not_wait_for_each_other_in_a_ring(
@@ -175,41 +196,47 @@ def test_racing_processes_count_one_run_a_contact_and_do_not_wait_for_each_other
 ) -> None:
     alice = Alice()
     automations = [alice.automation(HELLO, name=f"a{n}") for n in range(3)]
-    people = [bob(external_id=f"b{n}", email=f"b{n}@example.com", phone=None) for n in range(3)]
-    started = [
-        one["executionId"] for _ in range(12) for person in people for one in alice.trigger(contact=person).executions
+    contacts = [bob(external_id=f"b{n}", email=f"b{n}@example.com", phone=None) for n in range(3)]
+    execution_ids = [
+        started["executionId"]
+        for _ in range(12)
+        for contact in contacts
+        for started in alice.trigger(contact=contact).executions
     ]
-    ledgers = [Ledger(f"process {n}", 60.0) for n in range(6)]
-    passages = [(ledgers[n % 6], sent_by(ledgers[n % 6], engine, one)) for n, one in enumerate(started)]
-    barrier = threading.Barrier(len(passages))
+    group_commits = [GroupCommit(f"process {n}", 60.0) for n in range(6)]
+    claims = [
+        (group_commits[n % 6], claim_and_send(group_commits[n % 6], engine, execution_id))
+        for n, execution_id in enumerate(execution_ids)
+    ]
+    barrier = threading.Barrier(len(claims))
 
-    def record(given: tuple[Ledger, Passage]) -> bool:
-        progress = given[1].progress()
+    def record(pair: tuple[GroupCommit, ClaimedExecution]) -> bool:
+        progress = pair[1].take_progress()
         barrier.wait(20)
-        return given[0].record(progress)
+        return pair[0].record(progress)
 
-    with ThreadPoolExecutor(len(passages)) as pool:
-        assert all(pool.map(record, passages))
+    with ThreadPoolExecutor(len(claims)) as pool:
+        assert all(pool.map(record, claims))
 
-    for ledger in ledgers:
-        ledger.close()
-    assert value("select count(*) from executions where run_due_at is not null") == 0
-    assert [totals(one) for one in automations] == [(3, 3)] * 3
-    assert value("select count(distinct (automation_id, contact_id)) from automation_runs") == 9
+    for group_commit in group_commits:
+        group_commit.close()
+    assert fetch_value("select count(*) from executions where run_due_at is not null") == 0
+    assert [totals(automation_id) for automation_id in automations] == [(3, 3)] * 3
+    assert fetch_value("select count(distinct (automation_id, contact_id)) from automation_runs") == 9
 
 
 def test_a_record_written_twice_counts_once_and_a_lost_lease_counts_nothing(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     execution_id = alice.trigger().executions[0]["executionId"]
-    late = Ledger("loses its lease", 30.0)
-    lost = sent_by(late, engine, execution_id)
-    let_lease_run_out(execution_id)
-    progress = sent_by(engine.ledger, engine, execution_id).progress()
+    late = GroupCommit("loses its lease", 30.0)
+    lost = claim_and_send(late, engine, execution_id)
+    expire_lease(execution_id)
+    progress = claim_and_send(engine.group_commit, engine, execution_id).take_progress()
 
-    assert late.record(lost.progress()) is False
+    assert late.record(lost.take_progress()) is False
     assert totals(automation_id) == (0, 0)
-    assert [engine.ledger.record(progress) for _ in range(3)] == [True, False, False]
+    assert [engine.group_commit.record(progress) for _ in range(3)] == [True, False, False]
     assert totals(automation_id) == (1, 1)
     late.close()
 
@@ -217,38 +244,38 @@ def test_a_record_written_twice_counts_once_and_a_lost_lease_counts_nothing(engi
 def test_an_emptied_redis_moves_no_window(engine: Engine) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    finished(alice.trigger())
-    ephemeral().flushdb()
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
+    get_ephemeral().flushdb()
+    wait_until_finished(alice.trigger())
     assert totals(automation_id) == (1, 1)
 
 
 def test_rights_taken_from_the_tracker_stop_no_send_and_the_runs_are_counted_when_they_are_back(
-    engine: Engine, sandbox: Running, without_rights: Callable[[], None]
+    engine: Engine, sandbox: RunningSandbox, restore_rights: Callable[[], None]
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     accepted = [alice.trigger(contact=bob(external_id=f"b{n % 4}", email=f"b{n % 4}@x.test", phone=None))
                 for n in range(8)]  # fmt: skip
-    ended = [finished(one) for one in accepted]
+    ended = [wait_until_finished(trigger) for trigger in accepted]
 
-    assert [one["status"] for one in ended] == ["succeeded"] * 8
-    assert provider_calls(sandbox) == 8
+    assert [execution_row["status"] for execution_row in ended] == ["succeeded"] * 8
+    assert count_provider_calls(sandbox) == 8
     assert totals_without_rows(automation_id) == 0
-    assert all(one["run_due_at"] for one in ended)
+    assert all(execution_row["run_due_at"] for execution_row in ended)
     with pytest.raises(Exception, match="permission denied"):
-        sweeps.count_due_runs(engine.settings)
+        periodic_jobs.count_due_runs(engine.settings)
 
-    without_rights()
-    assert sweeps.count_due_runs(engine.settings) == {"counted": 4, "duplicates": 4}
-    assert sweeps.count_due_runs(engine.settings) == {"counted": 0, "duplicates": 0}
+    restore_rights()
+    assert periodic_jobs.count_due_runs(engine.settings) == {"counted": 4, "duplicates": 4}
+    assert periodic_jobs.count_due_runs(engine.settings) == {"counted": 0, "duplicates": 0}
     assert totals(automation_id) == (4, 4)
-    counted = rows("select r.at, e.finished_at from automation_runs r join executions e on e.id = r.execution_id")
-    assert all(abs((one["at"] - one["finished_at"]).total_seconds()) < 5 for one in counted)
+    counted = fetch_rows("select r.at, e.finished_at from automation_runs r join executions e on e.id = r.execution_id")
+    assert all(abs((run_row["at"] - run_row["finished_at"]).total_seconds()) < 5 for run_row in counted)
 
 
 def totals_without_rows(automation_id: str) -> int:
-    return int(value("select total_runs from automations where id = %s", (automation_id,)))
+    return int(fetch_value("select total_runs from automations where id = %s", (automation_id,)))
 
 
 @pytest.mark.parametrize("past_the_hour", [0.0, 0.000001, 1800.0, 3599.999999])
@@ -258,12 +285,12 @@ def test_the_last_24_hours_are_exact_to_the_microsecond_in_whichever_order_runs_
     alice = Alice()
     automation_id = alice.automation(HELLO)
     with transaction():
-        now = value("select date_trunc('hour', now()) + make_interval(secs => %s)", (past_the_hour,))
-        ahead = (now - value("select now()")).total_seconds()
-        rows("select set_config('beckon.clock_offset', %s, true)", (f"{ahead:.6f}",))
-        monkeypatch.setattr(clock, "OFFSET_SECONDS", ahead)
+        now = fetch_value("select date_trunc('hour', now()) + make_interval(secs => %s)", (past_the_hour,))
+        offset = (now - fetch_value("select now()")).total_seconds()
+        fetch_rows("select set_config('beckon.clock_offset', %s, true)", (f"{offset:.6f}",))
+        monkeypatch.setattr(clock, "OFFSET_SECONDS", offset)
         moment, day = timedelta(microseconds=1), timedelta(hours=24)
-        within = [
+        inside = [
             now,
             now - moment,
             now - timedelta(hours=23),
@@ -271,16 +298,16 @@ def test_the_last_24_hours_are_exact_to_the_microsecond_in_whichever_order_runs_
             now - day + moment,
         ]
         before = [now - day, now - day - moment, now - timedelta(hours=25), now - timedelta(hours=49)]
-        moments = [*within, *before]
+        moments = [*inside, *before]
         random.Random(past_the_hour).shuffle(moments)
         for at in moments:
-            changed("insert into automation_runs values (gen_random_uuid(), %s, %s, gen_random_uuid(), "
+            execute("insert into automation_runs values (gen_random_uuid(), %s, %s, gen_random_uuid(), "
                     "gen_random_uuid(), 'main_dm', %s)", (alice.workspace_id, automation_id, at))  # fmt: skip
-            rows("select increment_automation_metrics(%s, 0, 0, 0, 0, null, 1, %s)", (automation_id, at))
+            fetch_rows("select increment_automation_metrics(%s, 0, 0, 0, 0, null, 1, %s)", (automation_id, at))
 
-        found = runs.last_day(alice.workspace_id, [automation_id])[automation_id]
+        last_day = runs.fetch_last_day(alice.workspace_id, [automation_id])[automation_id]
 
-    assert found["last24_hours"] == len(within)
+    assert last_day["last24_hours"] == len(inside)
     assert totals(automation_id) == (9, 9)
 
 
@@ -290,72 +317,72 @@ def test_a_run_that_was_due_keeps_to_the_hour_of_those_counted_before_and_after_
     alice = Alice()
     automation_id = alice.automation(HELLO)
     ids = [alice.trigger().executions[0]["executionId"] for _ in range(5)]
-    engine.ledger.record(sent_by(engine.ledger, engine, ids[0]).progress())
-    window_began(-24 * 60)
+    engine.group_commit.record(claim_and_send(engine.group_commit, engine, ids[0]).take_progress())
+    age_window(-24 * 60)
     # In minutes after the counted run: the first is its own, the second not, the third again the second's.
     for execution_id, minutes in zip(ids[1:], (59, 61, 119, 122), strict=True):
-        changed("update executions set status = 'cancelled', stage = 'skipped', skipped_rule = 'x', due_at = null, "
+        execute("update executions set status = 'cancelled', stage = 'skipped', skipped_rule = 'x', due_at = null, "
                 "run_kind = 'main_dm', finished_at = beckon_now(), "
                 "run_due_at = (select at from automation_runs order by at limit 1) + make_interval(mins => %s) "
                 "where id = %s", (minutes, execution_id))  # fmt: skip
 
-    assert sweeps.count_due_runs(engine.settings) == {"counted": 2, "duplicates": 2}
+    assert periodic_jobs.count_due_runs(engine.settings) == {"counted": 2, "duplicates": 2}
     assert totals(automation_id) == (3, 3)
 
 
 def test_somebody_who_locks_the_runs_delays_no_send_by_more_than_the_trackers_patience(
-    engine: Engine, settings: Settings, sandbox: Running
+    engine: Engine, settings: Settings, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
         cursor.execute("lock table automation_runs in access exclusive mode")
-        began = time.monotonic()
-        first = finished(alice.trigger())
-        second = finished(alice.trigger())
-        took = time.monotonic() - began
+        started_at = time.monotonic()
+        first = wait_until_finished(alice.trigger())
+        second = wait_until_finished(alice.trigger())
+        elapsed = time.monotonic() - started_at
         owner.rollback()
 
     assert [first["status"], second["status"]] == ["succeeded", "succeeded"]
-    assert took < 1.0 + run.REST_SECONDS
+    assert elapsed < 1.0 + engine_runs.BACKOFF_SECONDS
     assert first["run_due_at"] is not None
     assert second["run_due_at"] is not None
-    assert sweeps.count_due_runs(settings) == {"counted": 1, "duplicates": 1}
+    assert periodic_jobs.count_due_runs(settings) == {"counted": 1, "duplicates": 1}
     assert totals(automation_id) == (1, 1)
-    engine.ledger.tracker.go_on()
+    engine.group_commit.tracker.resume()
 
 
-def test_a_message_that_an_operator_marks_as_sent_counts(engine: Engine, sandbox: Running) -> None:
+def test_a_message_that_an_operator_marks_as_sent_counts(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    sandbox.fault("telnyx", "reset_after", times=1)
+    sandbox.add_fault("telnyx", "reset_after", times=1)
     alice.automation([{"id": "text", "action": "send_sms", "with": {"body": "Hi"}}], trigger="texted")
-    held = finished(alice.trigger("texted"))
-    assert held["error_class"] == "unknown_outcome"
-    assert value("select count(*) from automation_runs") == 0
+    failed = wait_until_finished(alice.trigger("texted"))
+    assert failed["error_class"] == "unknown_outcome"
+    assert fetch_value("select count(*) from automation_runs") == 0
 
-    resolve_message(alice.workspace_id, messages(held["id"])[0]["id"], "sent", SYSTEM)
+    resolve_message(alice.workspace_id, messages(failed["id"])[0]["id"], "sent", SYSTEM)
 
-    eventually(lambda: execution(held["id"])["status"] == "succeeded")
-    assert row("select automation_id, kind from automation_runs") == {
-        "automation_id": held["automation_id"], "kind": "main_dm",
+    eventually(lambda: execution(failed["id"])["status"] == "succeeded")
+    assert fetch_row("select automation_id, kind from automation_runs") == {
+        "automation_id": failed["automation_id"], "kind": "main_dm",
     }  # fmt: skip
     assert totals(automation_id) == (0, 0)
 
 
 def test_switched_off_everything_is_sent_and_nothing_counted_until_it_is_on_again(
-    engine: Engine, sandbox: Running
+    engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    changed("update workspaces set run_tracking = false where id = %s", (alice.workspace_id,))
-    off = finished(alice.trigger())
-    changed("update workspaces set run_tracking = true where id = %s", (alice.workspace_id,))
+    execute("update workspaces set run_tracking = false where id = %s", (alice.workspace_id,))
+    off = wait_until_finished(alice.trigger())
+    execute("update workspaces set run_tracking = true where id = %s", (alice.workspace_id,))
     assert (off["status"], off["run_due_at"], totals(automation_id)) == ("succeeded", None, (0, 0))
 
-    finished(alice.trigger())
+    wait_until_finished(alice.trigger())
     assert totals(automation_id) == (1, 1)
-    assert provider_calls(sandbox) == 2
+    assert count_provider_calls(sandbox) == 2
 
 
 @pytest.mark.parametrize(("forced", "switch", "counted"), [(False, True, 0), (True, False, 1)])
@@ -364,9 +391,9 @@ def test_the_environment_has_the_last_word(
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
-    changed("update workspaces set run_tracking = %s where id = %s", (switch, alice.workspace_id))
-    ledger = Ledger("was told by its environment", 30.0, run_tracking=forced)
-    passage = sent_by(ledger, engine, alice.trigger().executions[0]["executionId"])
-    assert ledger.record(passage.progress())
-    ledger.close()
+    execute("update workspaces set run_tracking = %s where id = %s", (switch, alice.workspace_id))
+    group_commit = GroupCommit("was told by its environment", 30.0, run_tracking=forced)
+    claimed = claim_and_send(group_commit, engine, alice.trigger().executions[0]["executionId"])
+    assert group_commit.record(claimed.take_progress())
+    group_commit.close()
     assert totals(automation_id) == (counted, counted)

@@ -11,12 +11,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from models import database, duty
-from models.database import changed, row, value
+from models import database, periodic_job
+from models.database import execute, fetch_row, fetch_value
 from settings import Settings
-from tasks.engine import Engine
-from tasks.sweeps import DUTIES, Duty
-from waiting import eventually
+from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
+from tasks.runtime.engine import Engine
+from tests.support.waiting import eventually
 from workers import scheduler
 
 #: Who holds the leader's lock in this test's database; the server has those of other tests too.
@@ -27,31 +27,31 @@ HOLDERS = """
 
 
 def test_of_two_one_leads(engine: Engine) -> None:
-    with duty.leading() as first, duty.leading() as second:
+    with periodic_job.try_to_lead() as first, periodic_job.try_to_lead() as second:
         assert first is not None
         assert second is None
 
 
 def test_the_next_leads_as_soon_as_the_first_lets_go(engine: Engine) -> None:
-    with duty.leading() as first:
+    with periodic_job.try_to_lead() as first:
         assert first is not None
-    with duty.leading() as second:
+    with periodic_job.try_to_lead() as second:
         assert second is not None
 
 
 def test_a_leader_whose_session_died_knows_it_and_another_takes_over(engine: Engine, settings: Settings) -> None:
-    with duty.leading() as first:
+    with periodic_job.try_to_lead() as first:
         assert first is not None
-        assert first.still_leads()
+        assert first.renew()
         with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
             cursor.execute(f"select pg_terminate_backend(pid) {HOLDERS}")
             owner.commit()
-        eventually(lambda: value(f"select count(*) {HOLDERS}") == 0)
+        eventually(lambda: fetch_value(f"select count(*) {HOLDERS}") == 0)
 
-        with duty.leading() as second:
+        with periodic_job.try_to_lead() as second:
             assert second is not None
-            assert second.still_leads()
-            eventually(lambda: not first.still_leads(), within=duty.SEEN_EVERY_SECONDS + 1)
+            assert second.renew()
+            eventually(lambda: not first.renew(), timeout=periodic_job.HEARTBEAT_SECONDS + 1)
 
 
 class Program(threading.Thread):
@@ -65,7 +65,7 @@ class Program(threading.Thread):
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            with duty.leading() as leader:
+            with periodic_job.try_to_lead() as leader:
                 if leader is not None:
                     self.leads.set()
                     scheduler.lead(self._settings, leader, self.stopping)
@@ -77,33 +77,33 @@ class Program(threading.Thread):
 
 
 @pytest.fixture
-def two(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Program]]:
+def schedulers(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Program]]:
     programs = Program(settings), Program(settings)
-    for one in programs:
-        one.start()
+    for program in programs:
+        program.start()
     yield programs
-    for one in programs:
-        one.end()
+    for program in programs:
+        program.end()
 
 
-def test_when_the_leader_ends_the_other_does_the_duties_within_seconds(two: tuple[Program, Program]) -> None:
-    eventually(lambda: any(one.leads.is_set() for one in two))
-    first, second = sorted(two, key=lambda one: not one.leads.is_set())
+def test_when_the_leader_ends_the_other_does_the_duties_within_seconds(schedulers: tuple[Program, Program]) -> None:
+    eventually(lambda: any(program.leads.is_set() for program in schedulers))
+    first, second = sorted(schedulers, key=lambda program: not program.leads.is_set())
     assert not second.leads.is_set()
     ended_at = time.monotonic()
     first.end()
 
     eventually(second.leads.is_set)
-    changed("delete from duties")
-    eventually(lambda: row("select 1 from duties where name = 'due' and last_succeeded_at is not null"))
+    execute("delete from duties")
+    eventually(lambda: fetch_row("select 1 from duties where name = 'due' and last_succeeded_at is not null"))
     assert time.monotonic() - ended_at < 30
 
 
-def test_the_leader_is_shown_while_it_leads(two: tuple[Program, Program]) -> None:
-    found: dict[str, Any] = eventually(duty.leader)
-    assert found["pid"]
-    changed("update leadership set seen_at = beckon_now() - interval '1 minute'")
-    assert duty.leader() is None
+def test_the_leader_is_shown_while_it_leads(schedulers: tuple[Program, Program]) -> None:
+    leader: dict[str, Any] = eventually(periodic_job.fetch_leader)
+    assert leader["pid"]
+    execute("update leadership set seen_at = beckon_now() - interval '1 minute'")
+    assert periodic_job.fetch_leader() is None
 
 
 def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings: Settings) -> None:
@@ -111,27 +111,27 @@ def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings:
         raise ValueError("this duty is broken")
 
     done = []
-    for one in (Duty("broken", 1.0, fail), Duty("whole", 1.0, lambda _: done.append(1) or {"done": 1})):
-        scheduler.do(one, settings)
+    for job in (PeriodicJob("broken", 1.0, fail), PeriodicJob("whole", 1.0, lambda _: done.append(1) or {"done": 1})):
+        scheduler.run_job(job, settings)
 
     assert done == [1]
-    assert row("select last_error from duties where name = 'broken'") == {
+    assert fetch_row("select last_error from duties where name = 'broken'") == {
         "last_error": "ValueError: this duty is broken"
     }
-    assert row("select counts, last_error from duties where name = 'whole'") == {
+    assert fetch_row("select counts, last_error from duties where name = 'whole'") == {
         "counts": {"done": 1},
         "last_error": None,
     }
 
 
 def test_a_duty_that_works_again_shows_no_error(engine: Engine, settings: Settings) -> None:
-    duty.note_failure("due", "it was broken")
-    scheduler.do(DUTIES[0], settings)
-    assert row("select last_error from duties where name = 'due'") == {"last_error": None}
+    periodic_job.note_failure("due", "it was broken")
+    scheduler.run_job(PERIODIC_JOBS[0], settings)
+    assert fetch_row("select last_error from duties where name = 'due'") == {"last_error": None}
 
 
 def test_every_duty_runs_on_an_empty_database_and_finds_nothing(engine: Engine, settings: Settings) -> None:
-    for one in DUTIES:
-        counts = one.run_once(settings)
-        assert set(counts.values()) <= {0}, (one.name, counts)
-    assert database.value("select count(*) from duties") == 0
+    for job in PERIODIC_JOBS:
+        counts = job.run_once(settings)
+        assert set(counts.values()) <= {0}, (job.name, counts)
+    assert database.fetch_value("select count(*) from duties") == 0

@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
-from crew import at_once
-
-from cast import HELLO, Alice, bob
 from models import automation
 from models.audit import SYSTEM
-from models.database import changed, row, rows, value
+from models.database import execute, fetch_row, fetch_rows, fetch_value
 from settings import Settings
-from tasks.engine import Engine
-from tasks.schedules import start_due_schedules
+from tasks.intake.schedules import start_due_schedules
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import run_concurrently
+from tests.support.factories import HELLO, Alice, bob
 
 EVERY_MORNING = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "contact.tags contains 'lead'"}}
 SILENT = {"type": "contact.inactive", "with": {"days": 7}}
 
 
-def people(alice: Alice, count: int, tag: str = "lead") -> None:
+def create_contacts(alice: Alice, count: int, tag: str = "lead") -> None:
     alice.triggers([{"type": "seen", "contact": {"external_id": f"{tag}-{n}", "email": f"{tag}{n}@example.com",
                                                  "tags": [tag]}} for n in range(count)])  # fmt: skip
 
 
 def make_due() -> None:
-    changed("update automation_schedules set next_at = beckon_now() - interval '1 minute'")
+    execute("update automation_schedules set next_at = beckon_now() - interval '1 minute'")
 
 
-def started() -> int:
-    return int(value("select count(*) from executions"))
+def count_executions() -> int:
+    return int(fetch_value("select count(*) from executions"))
 
 
 def test_a_tick_starts_one_execution_for_each_contact_that_it_is_for(engine: Engine, settings: Settings) -> None:
     alice = Alice()
-    people(alice, 3)
-    people(alice, 2, tag="customer")
+    create_contacts(alice, 3)
+    create_contacts(alice, 2, tag="customer")
     alice.automation(HELLO, trigger=EVERY_MORNING)
     make_due()
 
     assert start_due_schedules(settings) == {"schedules": 1, "executions": 3}
-    assert {one["source"] for one in rows("select source from triggers where type = 'schedule'")} == {"schedule"}
+    assert {trigger["source"] for trigger in fetch_rows("select source from triggers where type = 'schedule'")} == {
+        "schedule"
+    }
 
 
 def test_a_tick_starts_once_however_many_schedulers_see_it(engine: Engine, settings: Settings) -> None:
     alice = Alice()
-    people(alice, 5)
+    create_contacts(alice, 5)
     alice.automation(HELLO, trigger=EVERY_MORNING)
     make_due()
 
-    at_once(4, lambda _: start_due_schedules(settings))
+    run_concurrently(4, lambda _: start_due_schedules(settings))
 
-    assert started() == 5
+    assert count_executions() == 5
     assert start_due_schedules(settings) == {"schedules": 0, "executions": 0}
 
 
@@ -56,19 +57,19 @@ def test_a_scheduler_that_died_in_the_middle_is_followed_by_one_that_starts_the_
     engine: Engine, settings: Settings
 ) -> None:
     alice = Alice()
-    people(alice, 2)
+    create_contacts(alice, 2)
     alice.automation(HELLO, trigger=EVERY_MORNING)
     make_due()
-    tick = row("select next_at from automation_schedules")
+    tick = fetch_row("select next_at from automation_schedules")
     assert tick is not None
     start_due_schedules(settings)
     # As if it had died before it wrote down the next tick, and one more contact had come.
-    people(alice, 4)
-    changed("update automation_schedules set next_at = %s", (tick["next_at"],))
+    create_contacts(alice, 4)
+    execute("update automation_schedules set next_at = %s", (tick["next_at"],))
 
     start_due_schedules(settings)
 
-    assert started() == 4
+    assert count_executions() == 4
 
 
 def test_the_next_tick_is_written_down_and_lies_ahead(engine: Engine, settings: Settings) -> None:
@@ -76,16 +77,16 @@ def test_the_next_tick_is_written_down_and_lies_ahead(engine: Engine, settings: 
     make_due()
     start_due_schedules(settings)
 
-    found = row(
+    schedule = fetch_row(
         "select extract(hour from next_at at time zone 'Europe/Rome')::int as hour, "
         "next_at > beckon_now() as ahead from automation_schedules"
     )
-    assert found == {"hour": 9, "ahead": True}
+    assert schedule == {"hour": 9, "ahead": True}
 
 
 def test_an_automation_that_is_off_lets_its_ticks_pass(engine: Engine, settings: Settings) -> None:
     alice = Alice()
-    people(alice, 2)
+    create_contacts(alice, 2)
     automation_id = alice.automation(HELLO, trigger=EVERY_MORNING)
     automation.toggle(alice.workspace_id, automation_id, False, SYSTEM)
     make_due()
@@ -97,29 +98,29 @@ def test_a_deleted_automation_has_no_clock(engine: Engine, settings: Settings) -
     alice = Alice()
     automation_id = alice.automation(HELLO, trigger=EVERY_MORNING)
     automation.delete(alice.workspace_id, automation_id, SYSTEM, lambda: 0)
-    assert value("select count(*) from automation_schedules") == 0
+    assert fetch_value("select count(*) from automation_schedules") == 0
 
 
 def test_a_silence_is_noticed_once(engine: Engine, settings: Settings) -> None:
     alice = Alice()
-    people(alice, 3)
+    create_contacts(alice, 3)
     alice.automation(HELLO, trigger=SILENT)
-    changed(
+    execute(
         "update contacts set last_event_at = beckon_now() - interval '7 days 1 minute' where external_id = 'lead-1'"
     )
-    changed("update contacts set last_event_at = beckon_now() - interval '30 days' where external_id = 'lead-2'")
+    execute("update contacts set last_event_at = beckon_now() - interval '30 days' where external_id = 'lead-2'")
     make_due()
 
     assert start_due_schedules(settings) == {"schedules": 1, "executions": 1}
     # An hour later, at the next look.
-    changed("update contacts set last_event_at = last_event_at - interval '1 hour'")
-    changed("update automation_schedules set next_at = beckon_now()")
+    execute("update contacts set last_event_at = last_event_at - interval '1 hour'")
+    execute("update automation_schedules set next_at = beckon_now()")
     assert start_due_schedules(settings) == {"schedules": 1, "executions": 0}
 
 
 def test_a_tick_touches_no_other_workspaces_contacts(engine: Engine, settings: Settings) -> None:
     alice, charlie = Alice(), Alice(name="charlie")
-    people(charlie, 3)
+    create_contacts(charlie, 3)
     alice.automation(HELLO, trigger=EVERY_MORNING)
     alice.trigger("seen", contact=bob())
     make_due()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cast import Alice, at_rest, bob, counters, finished, messages, steps
-from models.database import row, rows, value
-from sandbox.server import Running, running
+from models.database import fetch_row, fetch_rows, fetch_value
+from sandbox.server import RunningSandbox, run_sandbox
 from settings import Settings
-from tasks.engine import Engine
+from tasks.runtime.engine import Engine
+from tests.support.factories import Alice, bob, counters, messages, steps, wait_for_status, wait_until_finished
 
 EVERYTHING: list[dict[str, Any]] = [
     {"id": "write", "action": "generate_message", "with": {"prompt": "Write"}},
@@ -27,94 +27,96 @@ EVERYTHING: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def outside() -> Iterator[Running]:
+def real_providers() -> Iterator[RunningSandbox]:
     """A second listening server, which stands for the real providers."""
-    with running() as listening:
+    with run_sandbox() as listening:
         yield listening
 
 
 @pytest.fixture
-def configured(engine: Engine, outside: Running) -> Iterator[Engine]:
+def configured_engine(engine: Engine, real_providers: RunningSandbox) -> Iterator[Engine]:
     """The engine with every key set, and every address that of the server outside."""
-    told: Settings = engine.settings
+    original_settings: Settings = engine.settings
     engine.settings = replace(
-        told,
+        original_settings,
         mailgun_api_key="key-of-the-real-mailgun", mailgun_domain="mail.example.com",
-        mailgun_from="Shop <shop@mail.example.com>", mailgun_base_url=outside.url,
+        mailgun_from="Shop <shop@mail.example.com>", mailgun_base_url=real_providers.url,
         telnyx_api_key="key-of-the-real-telnyx", telnyx_messaging_profile_id="profile",
-        telnyx_base_url=f"{outside.url}/v2", gemini_api_key="key-of-the-real-gemini",
-        gemini_base_url=f"{outside.url}/v1beta",
-        slack_webhook_url=f"{outside.url}/services/T0/B0/secret",
-        discord_webhook_url=f"{outside.url}/api/webhooks/1/secret",
+        telnyx_base_url=f"{real_providers.url}/v2", gemini_api_key="key-of-the-real-gemini",
+        gemini_base_url=f"{real_providers.url}/v1beta",
+        slack_webhook_url=f"{real_providers.url}/services/T0/B0/secret",
+        discord_webhook_url=f"{real_providers.url}/api/webhooks/1/secret",
     )  # fmt: skip
     yield engine
-    engine.settings = told
+    engine.settings = original_settings
 
 
 def test_a_test_execution_reaches_no_real_provider_although_all_are_configured(
-    configured: Engine, outside: Running, sandbox: Running
+    configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
 ) -> None:
     alice = Alice(demo=False)
     alice.automation(EVERYTHING)
 
-    found = finished(alice.trigger(test=True))
+    result = wait_until_finished(alice.trigger(test=True))
 
-    assert found["status"] == "succeeded", found["error_message"]
-    assert outside.messages() == []
-    assert {one["provider"] for one in sandbox.messages()} == {
+    assert result["status"] == "succeeded", result["error_message"]
+    assert real_providers.list_messages() == []
+    assert {message["provider"] for message in sandbox.list_messages()} == {
         "gemini", "mailgun", "telnyx", "webhook", "slack", "discord",
     }  # fmt: skip
-    assert all(message["sandbox"] and message["test"] for message in messages(found["id"]))
+    assert all(message["sandbox"] and message["test"] for message in messages(result["id"]))
 
 
 def test_the_server_outside_would_have_been_reached_by_a_real_execution(
-    configured: Engine, outside: Running, sandbox: Running
+    configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
 ) -> None:
     alice = Alice(demo=False)
     alice.automation([step for step in EVERYTHING if step["id"] in ("write", "mail", "sms")])
 
-    found = finished(alice.trigger())
+    result = wait_until_finished(alice.trigger())
 
-    assert found["status"] == "succeeded", found["error_message"]
-    assert {one["provider"] for one in outside.messages()} == {"gemini", "mailgun", "telnyx"}
-    assert sandbox.messages() == []
+    assert result["status"] == "succeeded", result["error_message"]
+    assert {message["provider"] for message in real_providers.list_messages()} == {"gemini", "mailgun", "telnyx"}
+    assert sandbox.list_messages() == []
 
 
-def test_without_a_sandbox_a_test_sends_nothing_at_all(configured: Engine, outside: Running, sandbox: Running) -> None:
-    configured.settings = replace(configured.settings, sandbox="off")
+def test_without_a_sandbox_a_test_sends_nothing_at_all(
+    configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
+) -> None:
+    configured_engine.settings = replace(configured_engine.settings, sandbox="off")
     alice = Alice(demo=False)
     alice.automation([step for step in EVERYTHING if step["id"] == "sms"])
 
-    assert at_rest(alice.trigger(test=True))["error_class"] == "configuration"
-    assert outside.messages() == sandbox.messages() == []
-    assert rows("select 1 from pauses") == []
+    assert wait_for_status(alice.trigger(test=True))["error_class"] == "configuration"
+    assert real_providers.list_messages() == sandbox.list_messages() == []
+    assert fetch_rows("select 1 from pauses") == []
 
 
-def test_a_test_changes_no_contact_makes_no_task_and_moves_no_counter(engine: Engine, sandbox: Running) -> None:
+def test_a_test_changes_no_contact_makes_no_task_and_moves_no_counter(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(EVERYTHING)
     alice.trigger("nobody.listens")
-    before = row("select * from contacts")
+    before = fetch_row("select * from contacts")
 
-    found = finished(alice.trigger(test=True))
+    result = wait_until_finished(alice.trigger(test=True))
 
-    assert found["status"] == "succeeded"
-    assert row("select * from contacts") == before
-    assert value("select count(*) from contact_tasks") == 0
+    assert result["status"] == "succeeded"
+    assert fetch_row("select * from contacts") == before
+    assert fetch_value("select count(*) from contact_tasks") == 0
     assert set(counters(alice.workspace_id, automation_id).values()) == {0}
-    assert steps(found["id"])["task"]["output"]["taskId"] is None
+    assert steps(result["id"])["task"]["output"]["taskId"] is None
 
 
 def test_a_test_judges_the_rules_and_shows_the_verdict(engine: Engine) -> None:
     alice = Alice()
     alice.automation(rules={"tags": {"none": ["lead"]}}, enabled=False)
 
-    found = finished(alice.trigger(test=True))
+    result = wait_until_finished(alice.trigger(test=True))
 
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "tags")
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "tags")
 
 
-def test_later_steps_of_a_test_see_the_change_that_it_did_not_make(engine: Engine, sandbox: Running) -> None:
+def test_later_steps_of_a_test_see_the_change_that_it_did_not_make(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(
         [
@@ -123,6 +125,6 @@ def test_later_steps_of_a_test_see_the_change_that_it_did_not_make(engine: Engin
         ]
     )
 
-    found = finished(alice.trigger(test=True, contact=bob()))
+    result = wait_until_finished(alice.trigger(test=True, contact=bob()))
 
-    assert steps(found["id"])["fork"]["output"] == {"taken": "then"}
+    assert steps(result["id"])["fork"]["output"] == {"taken": "then"}

@@ -8,18 +8,18 @@ from typing import Any
 import dramatiq
 import psycopg2
 import pytest
-from crew import at_once, provider_calls, waiting_for_a_lock
 from dramatiq import Worker
 
-from cast import HELLO, Alice, at_rest, bob, execution, finished
 from models import automation
 from models.audit import SYSTEM
-from models.database import acting_as, changed, row, rows, value
-from sandbox.server import Running
+from models.database import acting_as, execute, fetch_row, fetch_rows, fetch_value
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks.engine import Engine
-from tasks.triggers import Accepted, Refused
-from waiting import eventually
+from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import count_lock_waiters, count_provider_calls, run_concurrently
+from tests.support.factories import HELLO, Alice, bob, execution, wait_for_status, wait_until_finished
+from tests.support.waiting import eventually
 
 WAITING = [{"id": "answer", "action": "wait_until", "with": {"event": "order.paid", "timeout": "2d"}}, *HELLO]
 
@@ -27,58 +27,58 @@ WAITING = [{"id": "answer", "action": "wait_until", "with": {"event": "order.pai
 @pytest.fixture
 def alice(idle: Worker) -> Alice:
     """Alice, with an automation, and nobody at work."""
-    made = Alice()
-    made.automation(HELLO)
-    return made
+    owner = Alice()
+    owner.automation(HELLO)
+    return owner
 
 
-def executions() -> int:
-    return int(value("select count(*) from executions"))
+def count_executions() -> int:
+    return int(fetch_value("select count(*) from executions"))
 
 
-def refused(answer: Any) -> tuple[int, str]:
-    assert isinstance(answer, Refused), answer
-    return answer.status, answer.problems[0].message
+def read_refusal(result: Any) -> tuple[int, str]:
+    assert isinstance(result, RejectedTrigger), result
+    return result.status, result.problems[0].message
 
 
 # Keys
 
 
 def test_one_key_a_hundred_times_at_once_is_one_execution_and_one_answer(alice: Alice) -> None:
-    answers = at_once(30, lambda _: alice.trigger(idempotency_key="k")) + [
+    results = run_concurrently(30, lambda _: alice.trigger(idempotency_key="k")) + [
         alice.trigger(idempotency_key="k") for _ in range(70)
     ]
 
-    assert executions() == 1
-    assert {(answer.trigger_id, answer.executions[0]["executionId"]) for answer in answers} == {
-        (answers[0].trigger_id, answers[0].executions[0]["executionId"])
+    assert count_executions() == 1
+    assert {(result.trigger_id, result.executions[0]["executionId"]) for result in results} == {
+        (results[0].trigger_id, results[0].executions[0]["executionId"])
     }
-    assert sum(answer.duplicate for answer in answers) == 99
+    assert sum(result.duplicate for result in results) == 99
 
 
 def test_the_same_key_with_another_body_is_a_conflict(alice: Alice) -> None:
     alice.trigger(idempotency_key="k", payload={"n": 1})
 
-    (answer,) = alice.triggers([{"idempotency_key": "k", "payload": {"n": 2}}])
+    (result,) = alice.triggers([{"idempotency_key": "k", "payload": {"n": 2}}])
 
-    assert refused(answer) == (409, "this key was already used with another body")
-    assert executions() == 1
+    assert read_refusal(result) == (409, "this key was already used with another body")
+    assert count_executions() == 1
 
 
 def test_a_key_is_free_again_after_a_day(alice: Alice) -> None:
     first = alice.trigger(idempotency_key="k")
-    changed("update idempotency_keys set created_at = beckon_now() - interval '24 hours 1 second'")
+    execute("update idempotency_keys set created_at = beckon_now() - interval '24 hours 1 second'")
 
     again = alice.trigger(idempotency_key="k", payload={"other": "body"})
 
     assert not again.duplicate
     assert again.trigger_id != first.trigger_id
-    assert executions() == 2
+    assert count_executions() == 2
 
 
 def test_a_key_is_held_for_the_whole_day(alice: Alice) -> None:
     alice.trigger(idempotency_key="k")
-    changed("update idempotency_keys set created_at = beckon_now() - interval '23 hours 59 minutes'")
+    execute("update idempotency_keys set created_at = beckon_now() - interval '23 hours 59 minutes'")
 
     assert alice.trigger(idempotency_key="k").duplicate
 
@@ -93,9 +93,9 @@ def test_within_a_batch_the_first_use_of_a_key_wins(alice: Alice) -> None:
     )
 
     assert (first.duplicate, same.duplicate, same.trigger_id) == (False, True, first.trigger_id)
-    assert refused(other)[0] == 409
-    assert executions() == 1
-    assert value("select first_name from contacts") == "Bob"
+    assert read_refusal(other)[0] == 409
+    assert count_executions() == 1
+    assert fetch_value("select first_name from contacts") == "Bob"
 
 
 def test_a_refused_second_use_does_not_free_the_firsts_key(alice: Alice) -> None:
@@ -109,15 +109,15 @@ def test_a_refused_second_use_does_not_free_the_firsts_key(alice: Alice) -> None
 def test_the_key_of_a_refused_trigger_can_be_used_for_the_right_one(alice: Alice) -> None:
     (wrong,) = alice.triggers([{"idempotency_key": "k", "contact_id": "0190b6a2-0000-7000-8000-000000000000"}])
 
-    assert refused(wrong)[0] == 404
+    assert read_refusal(wrong)[0] == 404
     assert not alice.trigger(idempotency_key="k").duplicate
 
 
 def test_fifty_different_triggers_of_one_contact_are_fifty_executions(alice: Alice) -> None:
-    at_once(10, lambda n: alice.triggers([{"payload": {"n": f"{n}-{m}"}} for m in range(5)]))
+    run_concurrently(10, lambda n: alice.triggers([{"payload": {"n": f"{n}-{m}"}} for m in range(5)]))
 
-    assert executions() == 50
-    assert value("select count(*) from contacts") == 1
+    assert count_executions() == 50
+    assert fetch_value("select count(*) from contacts") == 1
 
 
 def test_a_thousand_at_once_are_accepted_beside_the_bad_ones(alice: Alice) -> None:
@@ -127,21 +127,23 @@ def test_a_thousand_at_once_are_accepted_beside_the_bad_ones(alice: Alice) -> No
         for n in range(1000)
     ]
 
-    answers = alice.triggers(batch)
+    results = alice.triggers(batch)
 
-    assert [index for index, answer in enumerate(answers) if isinstance(answer, Refused)] == list(range(0, 1000, 100))
-    assert executions() == 991
+    assert [index for index, result in enumerate(results) if isinstance(result, RejectedTrigger)] == list(
+        range(0, 1000, 100)
+    )
+    assert count_executions() == 991
 
 
 # Contacts
 
 
-def contacts(workspace_id: str) -> list[dict[str, Any]]:
-    return rows("select * from contacts where workspace_id = %s order by id", (workspace_id,))
+def list_contacts(workspace_id: str) -> list[dict[str, Any]]:
+    return fetch_rows("select * from contacts where workspace_id = %s order by id", (workspace_id,))
 
 
 @pytest.mark.parametrize(
-    "found_by",
+    "identifiers",
     [
         {"external_id": "bob", "email": "new@example.com"},
         {"email": "BOB@example.com", "phone": "+15550999"},
@@ -150,37 +152,37 @@ def contacts(workspace_id: str) -> list[dict[str, Any]]:
         {"facebook_id": "fb-1"},
     ],
 )
-def test_a_contact_is_found_by_each_of_its_identifiers(alice: Alice, found_by: dict[str, Any]) -> None:
-    known = alice.trigger(contact=bob(instagram_id="ig-1", facebook_id="fb-1")).contact_id
+def test_a_contact_is_found_by_each_of_its_identifiers(alice: Alice, identifiers: dict[str, Any]) -> None:
+    contact_id = alice.trigger(contact=bob(instagram_id="ig-1", facebook_id="fb-1")).contact_id
 
-    assert alice.trigger(contact=found_by).contact_id == known
-    assert len(contacts(alice.workspace_id)) == 1
+    assert alice.trigger(contact=identifiers).contact_id == contact_id
+    assert len(list_contacts(alice.workspace_id)) == 1
 
 
 def test_the_first_identifier_that_is_known_decides(alice: Alice) -> None:
     by_mail = alice.trigger(contact={"email": "a@example.com"}).contact_id
     alice.trigger(contact={"phone": "+15550777"})
 
-    (answer,) = alice.triggers([{"contact": {"email": "a@example.com", "phone": "+15550777"}}])
+    (result,) = alice.triggers([{"contact": {"email": "a@example.com", "phone": "+15550777"}}])
 
-    assert refused(answer)[0] == 409
+    assert read_refusal(result)[0] == 409
     assert alice.trigger(contact={"email": "a@example.com", "first_name": "Ann"}).contact_id == by_mail
 
 
 def test_a_contact_without_an_external_id_is_adopted_by_the_one_that_brings_it(alice: Alice) -> None:
-    known = alice.trigger(contact={"email": "a@example.com"}).contact_id
+    contact_id = alice.trigger(contact={"email": "a@example.com"}).contact_id
 
-    assert alice.trigger(contact={"external_id": "ann", "email": "a@example.com"}).contact_id == known
-    assert contacts(alice.workspace_id)[0]["external_id"] == "ann"
+    assert alice.trigger(contact={"external_id": "ann", "email": "a@example.com"}).contact_id == contact_id
+    assert list_contacts(alice.workspace_id)[0]["external_id"] == "ann"
 
 
 def test_an_address_of_a_contact_with_another_external_id_is_refused_by_name(alice: Alice) -> None:
     alice.trigger()
 
-    (answer,) = alice.triggers([{"contact": {"external_id": "eve", "email": "bob@example.com"}}])
+    (result,) = alice.triggers([{"contact": {"external_id": "eve", "email": "bob@example.com"}}])
 
-    assert refused(answer) == (409, "bob@example.com belongs to the contact with externalId bob")
-    assert answer.problems[0].path == "contact.email"
+    assert read_refusal(result) == (409, "bob@example.com belongs to the contact with externalId bob")
+    assert result.problems[0].path == "contact.email"
 
 
 def test_given_fields_replace_null_clears_tags_add_and_attributes_merge(alice: Alice) -> None:
@@ -191,17 +193,19 @@ def test_given_fields_replace_null_clears_tags_add_and_attributes_merge(alice: A
                  "attributes": {"seats": 4, "plan": None}}
     )  # fmt: skip
 
-    (found,) = contacts(alice.workspace_id)
-    assert (found["first_name"], found["last_name"], found["email"]) == ("Robert", None, "bob@example.com")
-    assert (found["tags"], found["attributes"]) == (["lead", "vip"], {"seats": 4})
+    (contact,) = list_contacts(alice.workspace_id)
+    assert (contact["first_name"], contact["last_name"], contact["email"]) == ("Robert", None, "bob@example.com")
+    assert (contact["tags"], contact["attributes"]) == (["lead", "vip"], {"seats": 4})
 
 
 def test_two_that_race_to_make_a_contact_make_one(alice: Alice) -> None:
-    answers = at_once(12, lambda n: alice.trigger(contact={"email": "race@example.com", "attributes": {f"n{n}": n}}))
+    results = run_concurrently(
+        12, lambda n: alice.trigger(contact={"email": "race@example.com", "attributes": {f"n{n}": n}})
+    )
 
-    assert len({answer.contact_id for answer in answers}) == 1
-    (found,) = contacts(alice.workspace_id)
-    assert found["attributes"] == {f"n{n}": n for n in range(12)}
+    assert len({result.contact_id for result in results}) == 1
+    (contact,) = list_contacts(alice.workspace_id)
+    assert contact["attributes"] == {f"n{n}": n for n in range(12)}
 
 
 def test_batches_that_cross_make_and_change_the_same_contacts_without_a_deadlock(alice: Alice) -> None:
@@ -215,28 +219,28 @@ def test_batches_that_cross_make_and_change_the_same_contacts_without_a_deadlock
             ]
         )
 
-    answers = [answer for given in at_once(8, batch) for answer in given]
+    results = [result for batch_results in run_concurrently(8, batch) for result in batch_results]
 
-    assert all(isinstance(answer, Accepted) for answer in answers)
-    assert len(contacts(alice.workspace_id)) == 40
-    assert executions() == 320
+    assert all(isinstance(result, AcceptedTrigger) for result in results)
+    assert len(list_contacts(alice.workspace_id)) == 40
+    assert count_executions() == 320
 
 
 def test_a_batch_that_postgresql_chose_as_the_victim_of_a_deadlock_is_tried_again(
     alice: Alice, settings: Settings
 ) -> None:
-    made = "insert into contacts (id, workspace_id, email) values (gen_random_uuid(), %s, %s)"
+    insert = "insert into contacts (id, workspace_id, email) values (gen_random_uuid(), %s, %s)"
     batch = [{"contact": {"email": f"{letter}@example.com"}} for letter in "az"]
     with psycopg2.connect(settings.database_url) as other, other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
-        cursor.execute(made, (alice.workspace_id, "z@example.com"))
-        answers = pool.submit(alice.triggers, batch)
-        eventually(waiting_for_a_lock, within=3)
-        cursor.execute(made, (alice.workspace_id, "a@example.com"))
+        cursor.execute(insert, (alice.workspace_id, "z@example.com"))
+        future = pool.submit(alice.triggers, batch)
+        eventually(count_lock_waiters, timeout=3)
+        cursor.execute(insert, (alice.workspace_id, "a@example.com"))
         other.commit()
-        assert all(isinstance(answer, Accepted) for answer in answers.result(10))
+        assert all(isinstance(result, AcceptedTrigger) for result in future.result(10))
     other.close()
 
-    assert len(contacts(alice.workspace_id)) == 2
+    assert len(list_contacts(alice.workspace_id)) == 2
 
 
 # What wants a trigger
@@ -247,12 +251,12 @@ def test_only_the_automation_that_is_named_starts(alice: Alice) -> None:
 
     accepted = alice.trigger(automation_id=named)
 
-    assert [one["automationId"] for one in accepted.executions] == [named]
+    assert [started["automationId"] for started in accepted.executions] == [named]
 
 
 def test_an_automation_that_is_not_there_is_a_404(alice: Alice) -> None:
-    (answer,) = alice.triggers([{"automation_id": "0190b6a2-0000-7000-8000-000000000000"}])
-    assert refused(answer)[0] == 404
+    (result,) = alice.triggers([{"automation_id": "0190b6a2-0000-7000-8000-000000000000"}])
+    assert read_refusal(result)[0] == 404
 
 
 def test_a_condition_on_contact_and_payload_chooses(idle: Worker) -> None:
@@ -274,16 +278,16 @@ def test_an_automation_that_is_off_starts_for_tests_alone(alice: Alice) -> None:
 
 def test_a_trigger_that_nobody_wants_is_accepted_with_no_executions(alice: Alice) -> None:
     assert alice.trigger("nobody.listens").executions == []
-    assert value("select count(*) from triggers") == 1
+    assert fetch_value("select count(*) from triggers") == 1
 
 
 def test_a_test_changes_nothing_of_a_contact_that_exists(alice: Alice) -> None:
     alice.trigger()
-    before = contacts(alice.workspace_id)
+    before = list_contacts(alice.workspace_id)
 
     alice.trigger(test=True, contact=bob(first_name="Changed", tags=["changed"]))
 
-    assert contacts(alice.workspace_id) == before
+    assert list_contacts(alice.workspace_id) == before
 
 
 def test_switching_off_and_publishing_are_seen_by_the_next_trigger(alice: Alice) -> None:
@@ -296,17 +300,17 @@ def test_switching_off_and_publishing_are_seen_by_the_next_trigger(alice: Alice)
     assert alice.trigger().executions == []
 
 
-def test_a_named_event_wakes_who_waits_for_it(engine: Engine, sandbox: Running) -> None:
+def test_a_named_event_wakes_who_waits_for_it(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WAITING)
-    waiting = at_rest(alice.trigger())
+    waiting = wait_for_status(alice.trigger())
     assert waiting["waiting_for"] == "event"
 
     alice.trigger("order.paid", contact=bob(external_id="somebody-else", email="x@example.com", phone=None))
     assert execution(waiting["id"])["waiting_for"] == "event"
     alice.trigger("order.paid")
 
-    assert finished(waiting["id"])["status"] == "succeeded"
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
 
 
 # Tenants
@@ -323,13 +327,13 @@ def test_two_workspaces_share_no_contact_no_key_and_no_automation(alice: Alice) 
     assert charlies.contact_id != alices.contact_id
     (by_id,) = charlie.triggers([{"contact_id": alices.contact_id}])
     (by_automation,) = charlie.triggers([{"automation_id": alices.executions[0]["automationId"]}])
-    assert (refused(by_id)[0], refused(by_automation)[0]) == (404, 404)
+    assert (read_refusal(by_id)[0], read_refusal(by_automation)[0]) == (404, 404)
 
 
 def test_another_workspaces_event_wakes_nobody(engine: Engine) -> None:
     alice, charlie = Alice(), Alice(name="charlie")
     alice.automation(WAITING)
-    waiting = at_rest(alice.trigger())
+    waiting = wait_for_status(alice.trigger())
 
     charlie.trigger("order.paid")
 
@@ -346,7 +350,9 @@ def enqueue(worker: Worker, trigger: Any) -> None:
     worker.broker.enqueue(message)
 
 
-def test_the_contracts_message_in_redis_starts_what_the_api_would(alice: Alice, idle: Worker, sandbox: Running) -> None:
+def test_the_contracts_message_in_redis_starts_what_the_api_would(
+    alice: Alice, idle: Worker, sandbox: RunningSandbox
+) -> None:
     enqueue(
         idle,
         {
@@ -360,22 +366,22 @@ def test_the_contracts_message_in_redis_starts_what_the_api_would(alice: Alice, 
     )
     idle.resume()
 
-    started = eventually(lambda: row("select * from executions"))
-    assert finished(started["id"])["status"] == "succeeded"
-    assert value("select source from triggers") == "redis"
-    assert [one["to"] for one in sandbox.messages(provider="mailgun")] == ["ada@example.com"]
+    started = eventually(lambda: fetch_row("select * from executions"))
+    assert wait_until_finished(started["id"])["status"] == "succeeded"
+    assert fetch_value("select source from triggers") == "redis"
+    assert [message["to"] for message in sandbox.list_messages(provider="mailgun")] == ["ada@example.com"]
 
 
-def test_a_message_that_arrives_twice_starts_once(alice: Alice, idle: Worker, sandbox: Running) -> None:
-    given = {"workspaceId": alice.workspace_id, "type": "contact.created", "contact": {"email": "a@example.com"},
+def test_a_message_that_arrives_twice_starts_once(alice: Alice, idle: Worker, sandbox: RunningSandbox) -> None:
+    trigger = {"workspaceId": alice.workspace_id, "type": "contact.created", "contact": {"email": "a@example.com"},
              "idempotencyKey": "once"}  # fmt: skip
     for _ in range(10):
-        enqueue(idle, given)
+        enqueue(idle, trigger)
     idle.resume()
 
     idle.broker.join("triggers", interval=20)
-    eventually(lambda: provider_calls(sandbox) == 1)
-    assert executions() == 1
+    eventually(lambda: count_provider_calls(sandbox) == 1)
+    assert count_executions() == 1
 
 
 @pytest.mark.parametrize(
@@ -397,8 +403,8 @@ def test_a_malformed_message_is_dropped_and_the_next_is_read(alice: Alice, idle:
     enqueue(idle, {"workspaceId": alice.workspace_id, "type": "after.it"})
     idle.resume()
 
-    eventually(lambda: value("select count(*) from triggers where type = 'after.it'") == 1)
-    assert value("select count(*) from triggers") == 1
+    eventually(lambda: fetch_value("select count(*) from triggers where type = 'after.it'") == 1)
+    assert fetch_value("select count(*) from triggers") == 1
 
 
 def test_a_key_that_a_slow_request_holds_is_waited_for_and_then_refused_for_now(
@@ -406,12 +412,12 @@ def test_a_key_that_a_slow_request_holds_is_waited_for_and_then_refused_for_now(
 ) -> None:
     with psycopg2.connect(settings.database_url) as slow, slow.cursor() as cursor:
         _hold_key(cursor, alice)
-        (answer,) = alice.triggers([{"idempotency_key": "k"}])
+        (result,) = alice.triggers([{"idempotency_key": "k"}])
         slow.rollback()
     slow.close()
 
-    assert refused(answer)[0] == 409
-    assert answer.retry_after == 1
+    assert read_refusal(result)[0] == 409
+    assert result.retry_after == 1
 
 
 def _hold_key(cursor: Any, alice: Alice) -> None:
@@ -429,17 +435,19 @@ def test_a_message_whose_key_is_held_by_a_slow_request_is_not_lost(
         enqueue(idle, {"workspaceId": alice.workspace_id, "type": "contact.created", "contact": {"email": "a@b.co"},
                        "idempotencyKey": "k"})  # fmt: skip
         idle.resume()
-        client, space = idle.broker.client, idle.broker.namespace
-        eventually(lambda: client.llen(f"{space}:triggers.DQ") or client.hlen(f"{space}:triggers.DQ.msgs"), within=8)
-        assert executions() == 0
+        client, namespace = idle.broker.client, idle.broker.namespace
+        eventually(
+            lambda: client.llen(f"{namespace}:triggers.DQ") or client.hlen(f"{namespace}:triggers.DQ.msgs"), timeout=8
+        )
+        assert count_executions() == 0
         slow.rollback()
     slow.close()
 
-    eventually(lambda: executions() == 1, within=15)
+    eventually(lambda: count_executions() == 1, timeout=15)
 
 
 def test_the_contact_is_found_only_through_the_acting_workspace(alice: Alice) -> None:
     charlie = Alice(name="charlie")
     alice.trigger()
     with acting_as(charlie.workspace_id):
-        assert row("select 1 from contacts where workspace_id = acting_workspace()") is None
+        assert fetch_row("select 1 from contacts where workspace_id = acting_workspace()") is None

@@ -6,31 +6,43 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from crew import provider_calls
 from dramatiq import Worker
 
 import clock
-from cast import HELLO, WRITTEN, Alice, at_rest, bob, execution, finished, let_time_pass, messages, stages, steps
 from models import automation
 from models.audit import SYSTEM
-from models.database import changed, value
-from sandbox.server import Running
+from models.database import execute, fetch_value
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import sweeps
-from tasks.engine import Engine
+from tasks import periodic_jobs
+from tasks.runtime.engine import Engine
+from tests.support.concurrency import count_provider_calls
+from tests.support.factories import (
+    HELLO,
+    WRITTEN,
+    Alice,
+    bob,
+    execution,
+    expire_wait,
+    messages,
+    stages,
+    steps,
+    wait_for_status,
+    wait_until_finished,
+)
 
 
 def send(step_id: str, subject: str) -> dict[str, Any]:
     return {"id": step_id, "action": "send_email", "with": {"subject": subject, "body": "x"}}
 
 
-def rest(step_id: str, duration: str) -> dict[str, Any]:
+def wait(step_id: str, duration: str) -> dict[str, Any]:
     return {"id": step_id, "action": "wait", "with": {"for": duration}}
 
 
 def await_payment() -> dict[str, Any]:
-    told = {"event": "order.paid", "timeout": "2d"}
-    return {"id": "paid", "action": "wait_until", "with": told,
+    config = {"event": "order.paid", "timeout": "2d"}
+    return {"id": "paid", "action": "wait_until", "with": config,
             "then": [send("thanks", "Thanks")], "else": [send("reminder", "Reminder")]}  # fmt: skip
 
 
@@ -43,230 +55,237 @@ def subjects(execution_id: str) -> list[str]:
     return [message["subject"] for message in messages(execution_id)]
 
 
-def go_on(waiting: dict[str, Any], settings: Settings) -> None:
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(settings)
+def resume(waiting: dict[str, Any], settings: Settings) -> None:
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
 
 
-def test_a_wait_ends_at_its_time_and_no_sooner(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation([rest("pause", "2h"), *HELLO])
-    waiting = at_rest(alice.trigger())
+def test_a_wait_ends_at_its_time_and_no_sooner(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice.automation([wait("pause", "2h"), *HELLO])
+    waiting = wait_for_status(alice.trigger())
 
     assert abs(waiting["due_at"] - clock.now() - timedelta(hours=2)) < timedelta(seconds=5)
-    assert sweeps.wake_due(settings) == {"woken": 0}
-    go_on(waiting, settings)
+    assert periodic_jobs.enqueue_due(settings) == {"woken": 0}
+    resume(waiting, settings)
 
-    assert finished(waiting["id"])["status"] == "succeeded"
-    assert provider_calls(sandbox) == 1
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_a_bell_that_rings_too_early_changes_nothing(alice: Alice, idle: Worker) -> None:
-    from tasks.broker import ring
+    from tasks.runtime.broker import notify
 
-    alice.automation([rest("pause", "2h"), *HELLO])
+    alice.automation([wait("pause", "2h"), *HELLO])
     accepted = alice.trigger()
     idle.resume()
-    waiting = at_rest(accepted)
+    waiting = wait_for_status(accepted)
 
-    ring(waiting["queue"], [waiting["id"]] * 5)
+    notify(waiting["queue"], [waiting["id"]] * 5)
     idle.broker.join(waiting["queue"], interval=20)
 
     assert execution(waiting["id"]) == waiting
 
 
 def test_a_wait_of_thirty_days_goes_on_after_it_and_not_from_the_beginning(
-    alice: Alice, engine: Engine, sandbox: Running, settings: Settings
+    alice: Alice, engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation([send("first", "First"), rest("month", "30d"), send("second", "Second")])
-    waiting = at_rest(alice.trigger())
+    alice.automation([send("first", "First"), wait("month", "30d"), send("second", "Second")])
+    waiting = wait_for_status(alice.trigger())
     assert waiting["stage"] == "sent"
 
     # Ten new processes, of which each forgets what the last had in memory.
     for _ in range(10):
         engine._workflows.clear()
-        sweeps.wake_due(settings)
-        sweeps.rescue_leases(settings)
+        periodic_jobs.enqueue_due(settings)
+        periodic_jobs.rescue_expired_leases(settings)
     assert execution(waiting["id"]) == waiting
-    go_on(waiting, settings)
+    resume(waiting, settings)
 
-    assert finished(waiting["id"])["status"] == "succeeded"
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
     assert subjects(waiting["id"]) == ["First", "Second"]
-    assert provider_calls(sandbox) == 2
+    assert count_provider_calls(sandbox) == 2
 
 
-def test_a_timer_that_is_woken_again_and_again_fires_once(alice: Alice, sandbox: Running, settings: Settings) -> None:
-    alice.automation([rest("pause", "2h"), *HELLO])
-    waiting = at_rest(alice.trigger())
-    let_time_pass(waiting["id"])
+def test_a_timer_that_is_woken_again_and_again_fires_once(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation([wait("pause", "2h"), *HELLO])
+    waiting = wait_for_status(alice.trigger())
+    expire_wait(waiting["id"])
 
-    assert [sweeps.wake_due(settings)["woken"] for _ in range(3)] == [1, 0, 0]
-    finished(waiting["id"])
-    assert provider_calls(sandbox) == 1
+    assert [periodic_jobs.enqueue_due(settings)["woken"] for _ in range(3)] == [1, 0, 0]
+    wait_until_finished(waiting["id"])
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_an_event_takes_then_and_a_time_out_takes_else(alice: Alice, settings: Settings) -> None:
     alice.automation([await_payment()])
     paid, unpaid = (
-        at_rest(alice.trigger()),
-        at_rest(alice.trigger(contact=bob(external_id="b", email="b@b.co", phone=None))),
+        wait_for_status(alice.trigger()),
+        wait_for_status(alice.trigger(contact=bob(external_id="b", email="b@b.co", phone=None))),
     )
 
     alice.trigger("order.paid")
-    go_on(unpaid, settings)
+    resume(unpaid, settings)
 
-    assert finished(paid["id"])["status"] == finished(unpaid["id"])["status"] == "succeeded"
+    assert wait_until_finished(paid["id"])["status"] == wait_until_finished(unpaid["id"])["status"] == "succeeded"
     assert (subjects(paid["id"]), subjects(unpaid["id"])) == (["Thanks"], ["Reminder"])
 
 
 def test_an_event_that_came_before_the_wait_began_does_not_count(alice: Alice) -> None:
     alice.automation([await_payment()])
     alice.trigger("order.paid")
-    assert at_rest(alice.trigger())["waiting_for"] == "event"
+    assert wait_for_status(alice.trigger())["waiting_for"] == "event"
 
 
 def test_a_test_trigger_wakes_nobody(alice: Alice) -> None:
     alice.automation([await_payment()])
-    waiting = at_rest(alice.trigger())
+    waiting = wait_for_status(alice.trigger())
     alice.trigger("order.paid", test=True)
     assert execution(waiting["id"]) == waiting
 
 
 def test_a_send_time_that_lies_ahead_is_waited_for_with_the_text_on_record(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     at = (clock.now() + timedelta(days=3)).isoformat()
     alice.automation([{**HELLO[0], "send_at": "{{ payload.at }}"}])
-    waiting = at_rest(alice.trigger(payload={"at": at}))
+    waiting = wait_for_status(alice.trigger(payload={"at": at}))
     assert (waiting["stage"], waiting["due_at"].isoformat(), subjects(waiting["id"])) == (
         "ready_to_send", at, ["Hello Bob"],
     )  # fmt: skip
 
-    changed("update messages set send_at = beckon_now()")
-    go_on(waiting, settings)
+    execute("update messages set send_at = beckon_now()")
+    resume(waiting, settings)
 
-    assert finished(waiting["id"])["status"] == "succeeded"
-    assert provider_calls(sandbox) == 1
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
+    assert count_provider_calls(sandbox) == 1
 
 
 def test_a_branch_goes_by_its_condition(alice: Alice) -> None:
     alice.automation([{"id": "fork", "action": "branch", "if": "payload.n > 1",
                        "then": [send("big", "Big")], "else": [send("small", "Small")]}])  # fmt: skip
-    big, small = finished(alice.trigger(payload={"n": 2})), finished(alice.trigger(payload={"n": 1}))
+    big, small = (
+        wait_until_finished(alice.trigger(payload={"n": 2})),
+        wait_until_finished(alice.trigger(payload={"n": 1})),
+    )
     assert (subjects(big["id"]), subjects(small["id"])) == (["Big"], ["Small"])
 
 
 def test_a_contact_always_goes_the_same_way_through_a_split(alice: Alice) -> None:
     variants = [{"name": name, "weight": 1, "steps": [send(name, name)]} for name in ("a", "b")]
     alice.automation([{"id": "ab", "action": "split", "variants": variants}])
-    people = [bob(external_id=f"c-{n}", email=f"c{n}@b.co", phone=None) for n in range(12)]
+    contacts = [bob(external_id=f"c-{n}", email=f"c{n}@b.co", phone=None) for n in range(12)]
 
-    ways = [[subjects(finished(alice.trigger(contact=one))["id"]) for one in people] for _ in range(2)]
+    ways = [
+        [subjects(wait_until_finished(alice.trigger(contact=contact))["id"]) for contact in contacts] for _ in range(2)
+    ]
 
     assert ways[0] == ways[1]
     assert {way[0] for way in ways[0]} == {"a", "b"}
 
 
-def test_a_stop_ends_the_workflow_inside_a_branch_too(alice: Alice, sandbox: Running) -> None:
+def test_a_stop_ends_the_workflow_inside_a_branch_too(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([{"id": "fork", "action": "branch", "if": "payload.over",
                        "then": [{"id": "end", "action": "stop"}], "else": []}, *HELLO])  # fmt: skip
 
-    assert finished(alice.trigger(payload={"over": True}))["status"] == "succeeded"
-    assert provider_calls(sandbox) == 0
-    finished(alice.trigger(payload={"over": False}))
-    assert provider_calls(sandbox) == 1
+    assert wait_until_finished(alice.trigger(payload={"over": True}))["status"] == "succeeded"
+    assert count_provider_calls(sandbox) == 0
+    wait_until_finished(alice.trigger(payload={"over": False}))
+    assert count_provider_calls(sandbox) == 1
 
 
-def outside() -> dict[str, Any]:
+def build_closed_hours() -> dict[str, Any]:
     """Active hours that are over now: a minute that lies half a day away."""
     far = clock.now() + timedelta(hours=12)
     return {"start": f"{far:%H:%M}", "end": f"{far + timedelta(minutes=1):%H:%M}", "timezone": "workspace"}
 
 
 def test_outside_the_active_hours_it_is_skipped(alice: Alice) -> None:
-    alice.automation(rules={"active_hours": outside()})
-    assert finished(alice.trigger())["skipped_rule"] == "active_hours"
+    alice.automation(rules={"active_hours": build_closed_hours()})
+    assert wait_until_finished(alice.trigger())["skipped_rule"] == "active_hours"
 
 
 def test_outside_the_active_hours_it_waits_where_the_rules_say_so(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules={"active_hours": outside(), "outside_hours": "wait"})
-    waiting = at_rest(alice.trigger())
+    alice.automation(rules={"active_hours": build_closed_hours(), "outside_hours": "wait"})
+    waiting = wait_for_status(alice.trigger())
     assert (waiting["stage"], waiting["waiting_for"]) == ("eligible", "window")
     assert timedelta(hours=11) < waiting["due_at"] - clock.now() < timedelta(hours=13)
 
     # The window opens: the rules are judged anew, and say that it is still shut.
-    go_on(waiting, settings)
-    again = at_rest(waiting["id"])
+    resume(waiting, settings)
+    again = wait_for_status(waiting["id"])
 
     assert again["fence"] > waiting["fence"]
     assert stages(waiting["id"]) == ["queued", "checking", "eligible", "checking", "eligible"]
-    assert provider_calls(sandbox) == 0
+    assert count_provider_calls(sandbox) == 0
 
 
 def test_a_running_workflow_stays_on_its_version_when_a_new_one_is_published(alice: Alice, settings: Settings) -> None:
     from ephemeral import workflow_cache
 
-    automation_id = alice.automation([rest("pause", "1h"), send("old", "Old")])
-    waiting = at_rest(alice.trigger())
+    automation_id = alice.automation([wait("pause", "1h"), send("old", "Old")])
+    waiting = wait_for_status(alice.trigger())
     document = {"trigger": {"type": "contact.created"}, "steps": [send("new", "New")]}
     automation.publish(alice.workspace_id, automation_id, document, SYSTEM)
     workflow_cache.invalidate(alice.workspace_id)
 
-    fresh = finished(alice.trigger())
-    go_on(waiting, settings)
+    fresh = wait_until_finished(alice.trigger())
+    resume(waiting, settings)
 
     assert (fresh["version"], subjects(fresh["id"])) == (2, ["New"])
-    assert finished(waiting["id"])["version"] == 1
+    assert wait_until_finished(waiting["id"])["version"] == 1
     assert subjects(waiting["id"]) == ["Old"]
 
 
 def test_an_automation_that_is_switched_off_ends_what_is_not_past_checking_and_nothing_else(
     alice: Alice, idle: Worker, settings: Settings
 ) -> None:
-    automation_id = alice.automation([rest("pause", "1h"), *HELLO])
+    automation_id = alice.automation([wait("pause", "1h"), *HELLO])
     past = alice.trigger()
     idle.resume()
-    waiting = at_rest(past)
+    waiting = wait_for_status(past)
     idle.pause()
     queued = alice.trigger()
     automation.toggle(alice.workspace_id, automation_id, False, SYSTEM)
 
     idle.resume()
-    go_on(waiting, settings)
+    resume(waiting, settings)
 
-    assert finished(queued)["skipped_rule"] == "automation_off"
-    assert finished(waiting["id"])["status"] == "succeeded"
+    assert wait_until_finished(queued)["skipped_rule"] == "automation_off"
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
 
 
 def test_a_suppression_during_a_wait_skips_the_send_and_says_so(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation([*WRITTEN[:1], rest("pause", "1h"), *HELLO])
-    waiting = at_rest(alice.trigger())
-    changed(
+    alice.automation([*WRITTEN[:1], wait("pause", "1h"), *HELLO])
+    waiting = wait_for_status(alice.trigger())
+    execute(
         "insert into suppressions (workspace_id, contact_id, channel, reason) values (%s, %s, 'email', 'operator')",
         (alice.workspace_id, waiting["contact_id"]),
     )
 
-    go_on(waiting, settings)
+    resume(waiting, settings)
 
-    found = finished(waiting["id"])
-    assert (found["status"], found["skipped_rule"]) == ("skipped", "suppressed")
-    assert steps(found["id"])["hello"]["status"] == "skipped"
-    assert provider_calls(sandbox) == 0
+    result = wait_until_finished(waiting["id"])
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "suppressed")
+    assert steps(result["id"])["hello"]["status"] == "skipped"
+    assert count_provider_calls(sandbox) == 0
 
 
 def test_a_contact_that_lost_its_address_leaves_no_message_that_seems_to_be_coming(
-    alice: Alice, sandbox: Running, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([{**HELLO[0], "send_at": "{{ payload.at }}"}])
-    waiting = at_rest(alice.trigger(payload={"at": (clock.now() + timedelta(days=3)).isoformat()}))
-    changed("update contacts set email = null")
-    changed("update messages set send_at = beckon_now()")
+    waiting = wait_for_status(alice.trigger(payload={"at": (clock.now() + timedelta(days=3)).isoformat()}))
+    execute("update contacts set email = null")
+    execute("update messages set send_at = beckon_now()")
 
-    go_on(waiting, settings)
+    resume(waiting, settings)
 
-    assert finished(waiting["id"])["skipped_rule"] == "no_address"
+    assert wait_until_finished(waiting["id"])["skipped_rule"] == "no_address"
     assert [message["status"] for message in messages(waiting["id"])] == ["discarded"]
-    assert value("select count(*) from messages where status = 'pending'") == 0
+    assert fetch_value("select count(*) from messages where status = 'pending'") == 0

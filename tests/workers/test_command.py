@@ -12,7 +12,7 @@ import pytest
 
 import settings
 from workers.command import Subcommands
-from workers.commands.dashboard import gunicorn_arguments, open_files
+from workers.commands.dashboard import build_gunicorn_arguments, compute_open_file_limit
 
 
 def beckon(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -43,14 +43,14 @@ def test_a_wrong_setting_ends_with_one_line():
 
 
 def test_nothing_runs_in_a_new_home(tmp_path):
-    shown = beckon("status", "--json", BECKON_HOME=str(tmp_path))
-    assert (shown.returncode, json.loads(shown.stdout)["running"]) == (1, False)
+    result = beckon("status", "--json", BECKON_HOME=str(tmp_path))
+    assert (result.returncode, json.loads(result.stdout)["running"]) == (1, False)
     assert beckon("down", BECKON_HOME=str(tmp_path)).stdout == f"Nothing runs in {tmp_path}.\n"
 
 
 def test_the_dashboard_is_one_cooperative_process_on_the_told_address(tmp_path):
-    told = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
-    line = " ".join(gunicorn_arguments(told))
+    config = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
+    line = " ".join(build_gunicorn_arguments(config))
     assert "--worker-class gevent --workers 1" in line
     assert "--bind [::1]:8123" in line
     assert "--no-control-socket" in line
@@ -67,4 +67,4 @@ def test_the_dashboard_is_one_cooperative_process_on_the_told_address(tmp_path):
     ],
 )
 def test_the_dashboard_may_open_as_many_files_as_it_has_connections(soft: int, hard: int, allowed: int) -> None:
-    assert open_files(soft, hard) == allowed
+    assert compute_open_file_limit(soft, hard) == allowed

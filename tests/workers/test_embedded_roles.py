@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-import servers as real
 import settings
-from copies import Copy
 from models import migrations
-from waiting import eventually
+from tests.support import servers as real
+from tests.support.running_app import RunningApp
+from tests.support.waiting import eventually
 from workers import embedded, embedded_roles
 
 pytestmark = pytest.mark.timeout(300)
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(300)
 #: The newest migration of the version that had one superuser for everything.
 OLDER = "0021"
 #: What a person may have made beside our tables, in the database of an older version.
-MADE_BY_HAND = """
+CUSTOM_OBJECTS = """
 create type colour as enum ('red', 'green');
 create domain tall as integer check (value > 0);
 create type pair as (a integer, b integer);
@@ -50,68 +50,70 @@ def _make_older_home(home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "kept.json").write_text(json.dumps({"secret_key": "k" * 40}), encoding="utf-8")
     (home / "kept.json").chmod(0o600)
-    servers = embedded.Servers(data=home, run=settings.run_directory(home))
+    servers = embedded.Servers(data=home, run=settings.locate_run_directory(home))
     embedded.make_cluster(servers)
-    process = subprocess.Popen(embedded.postgres_command(servers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        embedded.build_postgres_command(servers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         admin = real.with_database(servers.database_url, "postgres")
-        eventually(lambda: real.answers_sql(admin), within=30)
+        eventually(lambda: real.answers_sql(admin), timeout=30)
         real.run_sql(admin, "create database beckon")
         migrations.migrate(servers.database_url)
-        real.run_sql(servers.database_url, MADE_BY_HAND)
+        real.run_sql(servers.database_url, CUSTOM_OBJECTS)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """A running copy on such a home."""
     older = tmp_path_factory.mktemp("older")
     for file in migrations.FOLDER.glob("*.sql"):
         if file.name[:4] <= OLDER:
             shutil.copy(file, older)
-    one = Copy(tmp_path_factory.mktemp("home") / "home")
+    instance = RunningApp(tmp_path_factory.mktemp("home") / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrations, "FOLDER", older)
-        _make_older_home(one.home)
-    started = one.run("up", "--detach")
+        _make_older_home(instance.home)
+    started = instance.run("up", "--detach")
     assert started.returncode == 0, started.stderr
-    yield one
-    one.run("down")
-    eventually(lambda: not one.processes(), within=35)
+    yield instance
+    instance.run("down")
+    eventually(lambda: not instance.processes(), timeout=35)
 
 
 @pytest.fixture(scope="module")
-def told(copy: Copy) -> settings.Settings:
+def config(app: RunningApp) -> settings.Settings:
     """The copy's settings, with the URLs of all three roles."""
-    return settings.load({"BECKON_HOME": str(copy.home)}, dotenv=copy.home / "none")
+    return settings.load({"BECKON_HOME": str(app.home)}, dotenv=app.home / "none")
 
 
 @contextmanager
-def asking(url: str) -> Iterator[Any]:
+def open_cursor(url: str) -> Iterator[Any]:
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         yield cursor
 
 
-def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with asking(url) as cursor:
+def query(url: str, sql: str) -> list[tuple[Any, ...]]:
+    with open_cursor(url) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
 
 
-def test_what_an_older_version_kept_is_there_and_the_owner_sees_every_row(copy, told):
-    owner = copy.access()["databaseUrl"]
-    assert owner == told.database_url
-    assert {slug for (slug,) in ask(owner, "select slug from workspaces")} == {"alice", "demo"}
-    assert ask(owner, "select colour, height from extra.notes order by id") == [("red", 1), ("green", 2)]
-    assert ask(owner, "insert into extra.notes (colour, height) values ('red', 3) returning id") == [(3,)]
-    assert ask(owner, "select extra.double(2), nextval('tickets')") == [(4, 1)]
+def test_what_an_older_version_kept_is_there_and_the_owner_sees_every_row(app, config):
+    owner = app.access()["databaseUrl"]
+    assert owner == config.database_url
+    assert {slug for (slug,) in query(owner, "select slug from workspaces")} == {"alice", "demo"}
+    assert query(owner, "select colour, height from extra.notes order by id") == [("red", 1), ("green", 2)]
+    assert query(owner, "insert into extra.notes (colour, height) values ('red', 3) returning id") == [(3,)]
+    assert query(owner, "select extra.double(2), nextval('tickets')") == [(4, 1)]
 
 
-def test_the_owner_owns_the_database_and_everything_in_it_but_what_acts_as_the_service(told):
-    owners = ask(
-        told.database_url,
+def test_the_owner_owns_the_database_and_everything_in_it_but_what_acts_as_the_service(config):
+    owners = query(
+        config.database_url,
         """
         select 'database', datname::text, pg_get_userbyid(datdba) from pg_database where datname = 'beckon'
         union all select 'schema', nspname, pg_get_userbyid(nspowner) from pg_namespace where nspname = 'extra'
@@ -125,12 +127,12 @@ def test_the_owner_owns_the_database_and_everything_in_it_but_what_acts_as_the_s
         """,
     )
     assert len(owners) > 100
-    assert [one for one in owners if one[2] != "beckon"] == []
+    assert [row for row in owners if row[2] != "beckon"] == []
 
 
-def test_no_login_is_a_superuser_or_passes_by_row_security(told):
-    roles = ask(
-        told.database_url,
+def test_no_login_is_a_superuser_or_passes_by_row_security(config):
+    roles = query(
+        config.database_url,
         "select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication "
         "from pg_roles where rolname !~ '^pg_' order by 1",
     )
@@ -144,16 +146,16 @@ def test_no_login_is_a_superuser_or_passes_by_row_security(told):
 
 @pytest.mark.parametrize("user", ["beckon", "beckon_setup", "beckon_app", "beckon_service", "postgres"])
 @pytest.mark.parametrize("password", ["", "beckon", "wrong"])
-def test_nobody_gets_in_without_the_role_s_own_password(told, user, password):
-    parts = urlsplit(told.database_url)
+def test_nobody_gets_in_without_the_role_s_own_password(config, user, password):
+    parts = urlsplit(config.database_url)
     url = parts._replace(netloc=f"{user}:{password}@" if password else f"{user}@").geturl()
     with pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(url)
 
 
 @pytest.mark.parametrize("user", ["beckon", "beckon_setup", "beckon_app", "beckon_service"])
-def test_a_program_s_password_opens_no_other_login(told, user):
-    for url in (told.database_app_url, told.database_service_url, told.database_url):
+def test_a_program_s_password_opens_no_other_login(config, user):
+    for url in (config.database_app_url, config.database_service_url, config.database_url):
         parts = urlsplit(url)
         if parts.username == user:
             continue
@@ -186,7 +188,7 @@ ESCAPES = (
     "set log_statement = 'all'",
 )
 #: What the owner may do to its own tables, and the programs may not.
-OF_THE_OWNER = (
+OWNER_ONLY = (
     "set role beckon",
     "set session authorization beckon",
     "alter table contacts no force row level security",
@@ -207,8 +209,8 @@ OF_THE_OWNER = (
 )
 
 
-def _refused(url: str, statement: str, kept: Path) -> None:
-    sql = statement.format(me=urlsplit(url).username, kept=kept)
+def _assert_refused(url: str, statement: str, secrets_path: Path) -> None:
+    sql = statement.format(me=urlsplit(url).username, kept=secrets_path)
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         with pytest.raises(psycopg2.Error) as refused:
@@ -218,62 +220,62 @@ def _refused(url: str, statement: str, kept: Path) -> None:
 
 @pytest.mark.parametrize("role", ["database_app_url", "database_service_url", "database_url"])
 @pytest.mark.parametrize("statement", ESCAPES)
-def test_no_login_becomes_more_than_it_is(copy, told, role, statement):
-    _refused(getattr(told, role), statement, copy.home / "kept.json")
+def test_no_login_becomes_more_than_it_is(app, config, role, statement):
+    _assert_refused(getattr(config, role), statement, app.home / "kept.json")
 
 
 @pytest.mark.parametrize("role", ["database_app_url", "database_service_url"])
-@pytest.mark.parametrize("statement", OF_THE_OWNER)
-def test_a_program_s_login_may_not_do_what_the_owner_may(copy, told, role, statement):
-    _refused(getattr(told, role), statement, copy.home / "kept.json")
+@pytest.mark.parametrize("statement", OWNER_ONLY)
+def test_a_program_s_login_may_not_do_what_the_owner_may(app, config, role, statement):
+    _assert_refused(getattr(config, role), statement, app.home / "kept.json")
 
 
-def test_a_program_that_resets_its_role_is_what_it_was(told):
-    for url, other in ((told.database_app_url, "beckon_service"), (told.database_service_url, "beckon_app")):
+def test_a_program_that_resets_its_role_is_what_it_was(config):
+    for url, other in ((config.database_app_url, "beckon_service"), (config.database_service_url, "beckon_app")):
         me = urlsplit(url).username
-        with asking(url) as cursor:
+        with open_cursor(url) as cursor:
             cursor.execute("reset role; reset session authorization; select current_user, session_user")
             assert cursor.fetchone() == (me, me)
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege), asking(url) as cursor:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege), open_cursor(url) as cursor:
             cursor.execute(f"set role {other}")
 
 
-def test_the_dashboard_s_login_sees_no_row_of_a_tenant_without_a_workspace(told):
-    assert ask(told.database_app_url, "select count(*) from workspaces") == [(0,)]
-    assert ask(told.database_service_url, "select count(*) from workspaces") == [(2,)]
+def test_the_dashboard_s_login_sees_no_row_of_a_tenant_without_a_workspace(config):
+    assert query(config.database_app_url, "select count(*) from workspaces") == [(0,)]
+    assert query(config.database_service_url, "select count(*) from workspaces") == [(2,)]
 
 
-def test_each_program_is_told_its_own_url_and_no_other(copy, told):
+def test_each_program_is_told_its_own_url_and_no_other(app, config):
     passwords = {urlsplit(url).username: urlsplit(url).password for url in (
-        told.database_url, told.database_app_url, told.database_service_url)}  # fmt: skip
+        config.database_url, config.database_app_url, config.database_service_url)}  # fmt: skip
     own = {"dashboard": "beckon_app", "sandbox": None}
-    for program in copy.status()["programs"]:
+    for program in app.status()["programs"]:
         if program["name"] in ("postgres", "redis"):
             continue
         environment = Path(f"/proc/{program['pid']}/environ").read_text(encoding="utf-8")
-        told_of = {role for role, password in passwords.items() if str(password) in environment}
+        visible_roles = {role for role, password in passwords.items() if str(password) in environment}
         expected = own.get(program["name"], "beckon_service")
-        assert told_of == ({expected} if expected else set()), program["name"]
+        assert visible_roles == ({expected} if expected else set()), program["name"]
 
 
-def test_the_programs_are_connected_as_themselves(told):
+def test_the_programs_are_connected_as_themselves(config):
     def logins() -> set[tuple[Any, ...]]:
-        return set(ask(told.database_url, "select distinct usename from pg_stat_activity where datname = 'beckon'"))
+        return set(query(config.database_url, "select distinct usename from pg_stat_activity where datname = 'beckon'"))
 
     eventually(lambda: {("beckon_app",), ("beckon_service",)} <= logins())
 
 
-def test_no_password_is_in_a_log_or_open_to_others(copy, told):
-    for url in (told.database_url, told.database_app_url, told.database_service_url):
+def test_no_password_is_in_a_log_or_open_to_others(app, config):
+    for url in (config.database_url, config.database_app_url, config.database_service_url):
         password = str(urlsplit(url).password)
-        assert not [log for log in (copy.home / "logs").iterdir() if password in log.read_text(errors="replace")]
-    assert (copy.home / "kept.json").stat().st_mode & 0o077 == 0
-    assert (copy.home / "postgres" / "pg_hba.conf").stat().st_mode & 0o077 == 0
+        assert not [log for log in (app.home / "logs").iterdir() if password in log.read_text(errors="replace")]
+    assert (app.home / "kept.json").stat().st_mode & 0o077 == 0
+    assert (app.home / "postgres" / "pg_hba.conf").stat().st_mode & 0o077 == 0
 
 
-def test_every_function_that_acts_for_its_owner_is_the_service_s_but_the_two_for_partitions(told):
-    owners = ask(
-        told.database_url,
+def test_every_function_that_acts_for_its_owner_is_the_service_s_but_the_two_for_partitions(config):
+    owners = query(
+        config.database_url,
         "select proname, pg_get_userbyid(proowner) from pg_proc where prosecdef "
         "and pronamespace = 'public'::regnamespace and proowner <> 'beckon_service'::regrole order by 1",
     )
@@ -295,18 +297,20 @@ PASSWORDS = {"beckon": "owner", "beckon_app": "app", "beckon_service": "service"
 
 
 @contextmanager
-def running(servers: embedded.Servers) -> Iterator[str]:
-    process = subprocess.Popen(embedded.postgres_command(servers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def run_postgres(servers: embedded.Servers) -> Iterator[str]:
+    process = subprocess.Popen(
+        embedded.build_postgres_command(servers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     url = f"postgresql://beckon:{{}}@/beckon?host={servers.run}"
     try:
-        eventually(lambda: not _is_away(url.format("nobody's")), within=30)
+        eventually(lambda: not _is_unreachable(url.format("nobody's")), timeout=30)
         yield url
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
 
 
-def _is_away(url: str) -> bool:
+def _is_unreachable(url: str) -> bool:
     try:
         psycopg2.connect(url).close()
     except psycopg2.OperationalError as error:
@@ -319,11 +323,11 @@ def test_lost_passwords_are_replaced_and_an_interrupted_setup_is_done_again(clus
     # As if the process had died before it said that it was done.
     (cluster.cluster / "beckon_roles").unlink()
     embedded_roles.set_up(cluster, PASSWORDS)
-    with running(cluster) as url:
-        assert ask(url.format("owner"), "select current_user") == [("beckon",)]
+    with run_postgres(cluster) as url:
+        assert query(url.format("owner"), "select current_user") == [("beckon",)]
     embedded_roles.set_up(cluster, {**PASSWORDS, "beckon": "another"})
-    with running(cluster) as url:
-        assert ask(url.format("another"), "select current_user") == [("beckon",)]
+    with run_postgres(cluster) as url:
+        assert query(url.format("another"), "select current_user") == [("beckon",)]
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(url.format("owner"))
 
@@ -339,26 +343,26 @@ LOCKS_OUT = (
 @pytest.mark.parametrize("role", ["beckon_app", "beckon_service"])
 def test_a_start_undoes_what_a_program_s_login_changed_of_itself(cluster, role):
     embedded_roles.set_up(cluster, PASSWORDS)
-    with running(cluster) as owners:
+    with run_postgres(cluster) as owners:
         own = owners.replace("beckon:", f"{role}:", 1).format(PASSWORDS[role])
-        with asking(own) as cursor:
+        with open_cursor(own) as cursor:
             for statement in LOCKS_OUT:
                 cursor.execute(statement)
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(own)
     embedded_roles.set_up(cluster, PASSWORDS)
-    with running(cluster):
-        assert ask(own, "select current_user::text") == [(role,)]
-        assert ask(own, "select setrole::regrole::text, setconfig from pg_db_role_setting") == []
+    with run_postgres(cluster):
+        assert query(own, "select current_user::text") == [(role,)]
+        assert query(own, "select setrole::regrole::text, setconfig from pg_db_role_setting") == []
 
 
 def test_a_start_keeps_what_the_owner_set_for_itself(cluster):
     embedded_roles.set_up(cluster, PASSWORDS)
-    with running(cluster) as url, asking(url.format("owner")) as cursor:
+    with run_postgres(cluster) as url, open_cursor(url.format("owner")) as cursor:
         cursor.execute("alter role current_user set work_mem = '7MB'")
     embedded_roles.set_up(cluster, PASSWORDS)
-    with running(cluster) as url:
-        assert ask(url.format("owner"), "show work_mem") == [("7MB",)]
+    with run_postgres(cluster) as url:
+        assert query(url.format("owner"), "show work_mem") == [("7MB",)]
 
 
 def test_a_setup_that_postgresql_refuses_is_one_line_without_a_password(cluster):

@@ -10,9 +10,9 @@ import settings
 
 
 def test_the_settings_name_the_worker_process_s_own_servers(database_urls, redis_url):
-    told = settings.load()
-    assert (told.database_url, told.redis_url) == (database_urls.owner, redis_url)
-    assert (told.embedded_database, told.embedded_redis) == (False, False)
+    config = settings.load()
+    assert (config.database_url, config.redis_url) == (database_urls.owner, redis_url)
+    assert (config.embedded_database, config.embedded_redis) == (False, False)
 
 
 @pytest.mark.parametrize("role", ["app", "service"])

@@ -16,56 +16,56 @@ import settings
 
 
 @pytest.fixture
-def program(tmp_path):
+def run_program(tmp_path):
     """Run a line of Python as one program slot, and return what it prints."""
 
     def run(slot: str, line: str) -> str:
         environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", f"import metrics\n{line}"],
             env=environ, cwd=settings.ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return done.stdout
+        return result.stdout
 
     return run
 
 
 SEND = "metrics.sends_total.labels(channel='email', provider='mailgun', outcome='sent').inc()"
-SHOW = "print(metrics.exposition().decode())"
+SHOW = "print(metrics.format_exposition().decode())"
 SENT = re.compile(r'^beckon_sends_total\{channel="email",outcome="sent",provider="mailgun"\} (.*)$', re.MULTILINE)
 
 
-def test_what_every_program_counted_is_added_up(program):
-    program("sending-0", SEND)
-    program("sending-1", SEND)
-    assert SENT.findall(program("dashboard-0", SHOW)) == ["2.0"]
+def test_what_every_program_counted_is_added_up(run_program):
+    run_program("sending-0", SEND)
+    run_program("sending-1", SEND)
+    assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
-def test_a_restart_goes_on_counting_in_the_same_file(program, tmp_path):
-    program("sending-0", SEND)
-    before = sorted(one.name for one in tmp_path.iterdir())
-    program("sending-0", SEND)
-    assert sorted(one.name for one in tmp_path.iterdir()) == before
-    assert SENT.findall(program("dashboard-0", SHOW)) == ["2.0"]
+def test_a_restart_goes_on_counting_in_the_same_file(run_program, tmp_path):
+    run_program("sending-0", SEND)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    run_program("sending-0", SEND)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
-def test_streams_that_a_killed_dashboard_held_are_not_counted_after_its_restart(program):
-    program("dashboard-0", "metrics.sse_clients.inc(7)")
-    assert "beckon_sse_clients 0.0" in program("dashboard-0", SHOW)
+def test_streams_that_a_killed_dashboard_held_are_not_counted_after_its_restart(run_program):
+    run_program("dashboard-0", "metrics.sse_clients.inc(7)")
+    assert "beckon_sse_clients 0.0" in run_program("dashboard-0", SHOW)
 
 
-def test_series_exist_before_anything_happens(program):
-    assert SENT.findall(program("dashboard-0", SHOW)) == ["0.0"]
+def test_series_exist_before_anything_happens(run_program):
+    assert SENT.findall(run_program("dashboard-0", SHOW)) == ["0.0"]
 
 
-def test_the_beginning_has_far_fewer_series_than_are_allowed(program):
-    lines = [line for line in program("dashboard-0", SHOW).splitlines() if line and not line.startswith("#")]
+def test_the_beginning_has_far_fewer_series_than_are_allowed(run_program):
+    lines = [line for line in run_program("dashboard-0", SHOW).splitlines() if line and not line.startswith("#")]
     assert len(lines) < 1_200
 
 
-def test_no_label_names_a_process(program):
-    program("sending-0", SEND)
-    assert "pid=" not in program("dashboard-0", SHOW)
+def test_no_label_names_a_process(run_program):
+    run_program("sending-0", SEND)
+    assert "pid=" not in run_program("dashboard-0", SHOW)
 
 
 def test_what_is_known_at_the_scrape_stands_beside_what_was_counted():
@@ -73,6 +73,6 @@ def test_what_is_known_at_the_scrape_stands_beside_what_was_counted():
         def collect(self):
             yield GaugeMetricFamily("beckon_executions_due", "Due.", value=3)
 
-    text = metrics.exposition(Depth()).decode()
+    text = metrics.format_exposition(Depth()).decode()
     assert "beckon_executions_due 3.0" in text
     assert "beckon_sends_total" in text

@@ -11,7 +11,7 @@ import pytest
 
 import settings
 from settings import SettingsError
-from workers import kept_files
+from workers import generated_secrets
 
 
 @pytest.fixture
@@ -24,16 +24,22 @@ def load(tmp_path: Path):
 
 
 def test_without_a_word_the_defaults_hold(load):
-    told = load()
-    assert (told.host, told.port, told.threads, told.io_threads, told.lease_seconds) == ("127.0.0.1", 8080, 8, 32, 30)
-    assert told.url == "http://127.0.0.1:8080"
-    assert told.demo is True
-    assert told.run_tracking is None
+    config = load()
+    assert (config.host, config.port, config.threads, config.io_threads, config.lease_seconds) == (
+        "127.0.0.1",
+        8080,
+        8,
+        32,
+        30,
+    )
+    assert config.url == "http://127.0.0.1:8080"
+    assert config.demo is True
+    assert config.run_tracking is None
 
 
 def test_the_environment_wins_over_the_file(load):
-    told = load("BECKON_PORT=9001\nexport BECKON_THREADS='4'\n# a comment\n", BECKON_PORT="9002")
-    assert (told.port, told.threads) == (9002, 4)
+    config = load("BECKON_PORT=9001\nexport BECKON_THREADS='4'\n# a comment\n", BECKON_PORT="9002")
+    assert (config.port, config.threads) == (9002, 4)
 
 
 def test_an_empty_variable_is_one_that_is_not_set(load):
@@ -77,8 +83,10 @@ def test_a_line_of_the_file_that_is_no_setting_is_refused_with_its_number(load):
 
 
 def test_secrets_are_never_shown(load):
-    told = load(SECRET_KEY="s" * 40, MAILGUN_API_KEY="mail-secret", DATABASE_URL="postgresql://me:pass-word@host/base")
-    assert not any(secret in repr(told) for secret in ("s" * 40, "mail-secret", "pass-word"))
+    config = load(
+        SECRET_KEY="s" * 40, MAILGUN_API_KEY="mail-secret", DATABASE_URL="postgresql://me:pass-word@host/base"
+    )
+    assert not any(secret in repr(config) for secret in ("s" * 40, "mail-secret", "pass-word"))
 
 
 def test_settings_do_not_change(load):
@@ -88,21 +96,21 @@ def test_settings_do_not_change(load):
 
 def test_the_programs_connect_to_the_owner_s_server_unless_they_have_urls_of_their_own(load):
     url = "postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff"
-    told = load(DATABASE_URL=url)
-    assert (told.database_app_url, told.database_service_url) == (url, url)
-    assert not told.embedded_database
-    told = load(DATABASE_URL=url, DATABASE_APP_URL="postgresql://app@host/base")
-    assert (told.database_app_url, told.database_service_url) == ("postgresql://app@host/base", url)
+    config = load(DATABASE_URL=url)
+    assert (config.database_app_url, config.database_service_url) == (url, url)
+    assert not config.embedded_database
+    config = load(DATABASE_URL=url, DATABASE_APP_URL="postgresql://app@host/base")
+    assert (config.database_app_url, config.database_service_url) == ("postgresql://app@host/base", url)
 
 
 def test_each_url_of_the_embedded_server_has_a_login_and_a_password_of_its_own(load, tmp_path):
-    kept_files.ensure_kept(tmp_path)
-    told = load(BECKON_HOME=str(tmp_path))
-    urls = (told.database_url, told.database_app_url, told.database_service_url)
-    logins = [urlsplit(one) for one in urls]
-    assert [one.username for one in logins] == ["beckon", "beckon_app", "beckon_service"]
-    assert len({one.password for one in logins}) == 3
-    assert all(len(one.password or "") >= 32 for one in logins)
+    generated_secrets.ensure_secrets(tmp_path)
+    config = load(BECKON_HOME=str(tmp_path))
+    urls = (config.database_url, config.database_app_url, config.database_service_url)
+    logins = [urlsplit(url) for url in urls]
+    assert [login.username for login in logins] == ["beckon", "beckon_app", "beckon_service"]
+    assert len({login.password for login in logins}) == 3
+    assert all(len(login.password or "") >= 32 for login in logins)
 
 
 @pytest.mark.parametrize(
@@ -115,15 +123,15 @@ def test_each_url_of_the_embedded_server_has_a_login_and_a_password_of_its_own(l
     ],
 )
 def test_the_broker_has_the_database_that_is_named_and_the_rest_the_next(load, url, next_url):
-    told = load(REDIS_URL=url)
-    assert (told.broker_url, told.ephemeral_url) == (url, next_url)
+    config = load(REDIS_URL=url)
+    assert (config.broker_url, config.ephemeral_url) == (url, next_url)
 
 
 def test_the_embedded_servers_are_reached_through_a_path_that_a_socket_can_have(load, tmp_path):
-    told = load(BECKON_HOME=str(tmp_path / ("long" * 40)))
-    assert len(f"{told.run}/.s.PGSQL.5432") < 100
-    assert told.embedded_database
-    assert told.embedded_redis
+    config = load(BECKON_HOME=str(tmp_path / ("long" * 40)))
+    assert len(f"{config.run}/.s.PGSQL.5432") < 100
+    assert config.embedded_database
+    assert config.embedded_redis
 
 
 def test_two_homes_have_two_directories_of_sockets(load, tmp_path):
@@ -132,15 +140,20 @@ def test_two_homes_have_two_directories_of_sockets(load, tmp_path):
 
 def test_what_the_first_start_kept_is_used_until_somebody_sets_it(load, tmp_path):
     (tmp_path / "home").mkdir()
-    kept = {"secret_key": "k" * 40, "telnyx_public_key": "public", "telnyx_webhook_seed": "seed", "sandbox_port": 4242}
-    (tmp_path / "home" / "kept.json").write_text(json.dumps(kept), encoding="utf-8")
+    generated = {
+        "secret_key": "k" * 40,
+        "telnyx_public_key": "public",
+        "telnyx_webhook_seed": "seed",
+        "sandbox_port": 4242,
+    }
+    (tmp_path / "home" / "kept.json").write_text(json.dumps(generated), encoding="utf-8")
 
-    told = load()
-    assert (told.secret_key, told.sandbox_secrets.telnyx_seed, told.sandbox_port) == ("k" * 40, "seed", 4242)
-    assert not told.sandbox_port_told
+    config = load()
+    assert (config.secret_key, config.sandbox_secrets.telnyx_seed, config.sandbox_port) == ("k" * 40, "seed", 4242)
+    assert not config.sandbox_port_told
 
-    told = load(TELNYX_PUBLIC_KEY="theirs")
-    assert (told.telnyx_public_key, told.sandbox_secrets.telnyx_public_key) == ("theirs", "public")
+    config = load(TELNYX_PUBLIC_KEY="theirs")
+    assert (config.telnyx_public_key, config.sandbox_secrets.telnyx_public_key) == ("theirs", "public")
 
 
 def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):
@@ -148,8 +161,8 @@ def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):
 
 
 def test_a_listener_on_every_address_is_reached_on_this_machine(load):
-    told = load(BECKON_HOST="0.0.0.0", BECKON_URL="https://beckon.example/")
-    assert (told.local_url, told.url) == ("http://127.0.0.1:8080", "https://beckon.example")
+    config = load(BECKON_HOST="0.0.0.0", BECKON_URL="https://beckon.example/")
+    assert (config.local_url, config.url) == ("http://127.0.0.1:8080", "https://beckon.example")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "beckon.example"])

@@ -7,8 +7,16 @@ import sys
 
 import click
 
-from workers.terminal import Refused, actor, connected, in_workspace, show_json, show_table, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import (
+    CommandError,
+    connect,
+    current_actor,
+    find_workspace_id,
+    in_workspace,
+    show_json,
+    show_table,
+)
+from workers.console import as_json as json_option
 
 CHANNELS = ("facebook", "instagram")
 
@@ -34,20 +42,22 @@ def add(channel: str, external_id: str, workspace: str, name: str, token_stdin: 
 
     if not re.fullmatch(r"[0-9]{1,32}", external_id):
         raise click.BadParameter("must be the number that Meta gave the account", param_hint="ID")
-    token = _told_token() if token_stdin else None
-    with connected() as told:
-        found = workspace_id(workspace)
-        with acting_as(found):
-            made = account.add(found, channel, external_id, name, access_token=token, secret_key=told.secret_key)
+    token = _read_token() if token_stdin else None
+    with connect() as settings:
+        workspace_id = find_workspace_id(workspace)
+        with acting_as(workspace_id):
+            account_id = account.add(
+                workspace_id, channel, external_id, name, access_token=token, secret_key=settings.secret_key
+            )
             detail = {"channel": channel, "externalId": external_id, "hasToken": token is not None}
-            audit.record(found, actor(), "account.connected", "account", made, detail)
-    click.echo(f"{channel} {external_id} is connected. Its id here is {made}.")
+            audit.record(workspace_id, current_actor(), "account.connected", "account", account_id, detail)
+    click.echo(f"{channel} {external_id} is connected. Its id here is {account_id}.")
 
 
-def _told_token() -> str:
+def _read_token() -> str:
     token = sys.stdin.readline().strip()
     if not token:
-        raise Refused("There was no access token on standard input.")
+        raise CommandError("There was no access token on standard input.")
     return token
 
 
@@ -60,17 +70,19 @@ def token(account_id: str, workspace: str, forget: bool) -> None:
 
     What an expired token held up is sent within seconds. Nothing needs a restart.
     """
-    access_token = None if forget else _told_token()
-    with connected() as told:
+    access_token = None if forget else _read_token()
+    with connect() as settings:
         from models import account, audit
         from models.database import acting_as
         from models.ids import is_id
 
-        found = workspace_id(workspace)
-        with acting_as(found):
-            if not is_id(account_id) or not account.renew(found, account_id, access_token, told.secret_key):
-                raise Refused("There is no account by that id.")
-            audit.record(found, actor(), "account.renewed", "account", account_id, {"hasToken": not forget})
+        workspace_id = find_workspace_id(workspace)
+        with acting_as(workspace_id):
+            if not is_id(account_id) or not account.renew(workspace_id, account_id, access_token, settings.secret_key):
+                raise CommandError("There is no account by that id.")
+            audit.record(
+                workspace_id, current_actor(), "account.renewed", "account", account_id, {"hasToken": not forget}
+            )
     click.echo("The account has no token of its own any more." if forget else "The account has its new token.")
 
 
@@ -79,15 +91,15 @@ def token(account_id: str, workspace: str, forget: bool) -> None:
 @json_option
 def list_(workspace: str, as_json: bool) -> None:
     """List the workspace's accounts, oldest first; tokens are never shown."""
-    with connected():
+    with connect():
         from models import account
 
-        found = [account.shown(one) for one in account.every(workspace_id(workspace))]
+        accounts = [account.format_account(row) for row in account.list_all(find_workspace_id(workspace))]
     if as_json:
-        show_json({"accounts": found})
+        show_json({"accounts": accounts})
         return
     headings = ("id", "channel", "Meta's id", "name", "own token")
-    show_table(headings, [list(one.values()) for one in found], "No account. `beckon account add` connects one.")
+    show_table(headings, [list(row.values()) for row in accounts], "No account. `beckon account add` connects one.")
 
 
 @command.command()
@@ -95,14 +107,14 @@ def list_(workspace: str, as_json: bool) -> None:
 @in_workspace
 def remove(account_id: str, workspace: str) -> None:
     """Disconnect the account whose id here is ID: nothing is heard of it from now on."""
-    with connected():
+    with connect():
         from models import account, audit
         from models.database import acting_as
         from models.ids import is_id
 
-        found = workspace_id(workspace)
-        with acting_as(found):
-            if not is_id(account_id) or not account.remove(found, account_id):
-                raise Refused("There is no account by that id.")
-            audit.record(found, actor(), "account.disconnected", "account", account_id)
+        workspace_id = find_workspace_id(workspace)
+        with acting_as(workspace_id):
+            if not is_id(account_id) or not account.remove(workspace_id, account_id):
+                raise CommandError("There is no account by that id.")
+            audit.record(workspace_id, current_actor(), "account.disconnected", "account", account_id)
     click.echo("The account is disconnected.")

@@ -10,18 +10,18 @@ import yaml
 
 import settings
 from rules.outbound_urls import Networks
-from workers.terminal import (
-    Refused,
-    actor,
-    connected,
+from workers.console import (
+    CommandError,
+    connect,
+    current_actor,
+    find_workspace_id,
+    format_problems,
     in_workspace,
-    named,
-    problem_lines,
     show_json,
     show_table,
-    workspace_id,
+    to_api_names,
 )
-from workers.terminal import as_json as json_option
+from workers.console import as_json as json_option
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -38,26 +38,26 @@ def _read(file: Path) -> Any:
     from rules.definition import DefinitionError, read
 
     try:
-        with click.open_file(str(file), encoding="utf-8") as opened:
-            return read(opened.read())
+        with click.open_file(str(file), encoding="utf-8") as stream:
+            return read(stream.read())
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from None
+        raise CommandError(f"{file} cannot be read: {error}") from None
     except DefinitionError as error:
-        raise Refused(f"{file}: {error}") from None
+        raise CommandError(f"{file}: {error}") from None
 
 
-def _networks() -> Networks:
+def _load_allowed_networks() -> Networks:
     """The private networks that a definition's URLs may lead to."""
     return settings.load().webhook_allowed_networks
 
 
-def _valid(file: Path) -> dict[str, Any]:
+def _read_valid_definition(file: Path) -> dict[str, Any]:
     from rules.validation import validate
 
     document = _read(file)
-    problems = validate(document, networks=_networks())
+    problems = validate(document, networks=_load_allowed_networks())
     if problems:
-        raise Refused(f"{file} cannot be published:\n{problem_lines(problems)}")
+        raise CommandError(f"{file} cannot be published:\n{format_problems(problems)}")
     return dict(document)
 
 
@@ -68,20 +68,20 @@ def _valid(file: Path) -> dict[str, Any]:
 @json_option
 def list_(workspace: str, q: str | None, limit: int, as_json: bool) -> None:
     """List automations, newest first."""
-    with connected():
+    with connect():
         from models.reports import automations as report
 
-        found = report.page(workspace_id(workspace), limit=limit, q=q)
+        rows = report.fetch_page(find_workspace_id(workspace), limit=limit, q=q)
     if as_json:
-        show_json({"automations": [named(one) for one in found]})
+        show_json({"automations": [to_api_names(row) for row in rows]})
         return
-    shown = [
-        [one["id"], one["name"], one["trigger_type"], "on" if one["enabled"] else "off", f"v{one['version']}",
-         one["executions"], one["succeeded"], one["failed"]]
-        for one in found
+    lines = [
+        [row["id"], row["name"], row["trigger_type"], "on" if row["enabled"] else "off", f"v{row['version']}",
+         row["executions"], row["succeeded"], row["failed"]]
+        for row in rows
     ]  # fmt: skip
     headings = ("id", "name", "trigger", "", "", "executions", "succeeded", "failed")
-    show_table(headings, shown, "No automation is there. `beckon automation import FILE` makes one.")
+    show_table(headings, lines, "No automation is there. `beckon automation import FILE` makes one.")
 
 
 @command.command()
@@ -91,12 +91,12 @@ def validate(file: Path, as_json: bool) -> None:
     """Say whether the definition in FILE can be published, and each problem by its path. The code is 1 if not."""
     from rules.validation import validate as judge
 
-    problems = judge(_read(file), networks=_networks())
+    problems = judge(_read(file), networks=_load_allowed_networks())
     if as_json:
-        errors = [{"path": one.path, "message": one.message} for one in problems]
+        errors = [{"path": problem.path, "message": problem.message} for problem in problems]
         show_json({"valid": not problems, "errors": errors})
     else:
-        click.echo(problem_lines(problems) or f"{file} can be published.")
+        click.echo(format_problems(problems) or f"{file} can be published.")
     raise SystemExit(1 if problems else 0)
 
 
@@ -108,24 +108,24 @@ def validate(file: Path, as_json: bool) -> None:
 @json_option
 def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json: bool) -> None:
     """Make a new automation of the definition in FILE, and publish it as version 1."""
-    definition = _valid(file)
-    called = name or file.stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Imported"
-    with connected() as told:
+    definition = _read_valid_definition(file)
+    automation_name = name or file.stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Imported"
+    with connect() as config:
         from ephemeral import workflow_cache
         from models import automation
 
-        found = workspace_id(workspace)
-        made = automation.create(
-            found,
-            name=called,
+        workspace_id = find_workspace_id(workspace)
+        publication = automation.create(
+            workspace_id,
+            name=automation_name,
             type="workflow",
             definition=definition,
-            actor=actor(),
+            actor=current_actor(),
             enabled=enabled,
-            networks=told.webhook_allowed_networks,
+            networks=config.webhook_allowed_networks,
         )
-        workflow_cache.invalidate(found)
-        _show_publication(made, f'"{called}" is published', told.url, as_json)
+        workflow_cache.invalidate(workspace_id)
+        _show_publication(publication, f'"{automation_name}" is published', config.url, as_json)
 
 
 @command.command()
@@ -135,26 +135,28 @@ def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json
 @json_option
 def publish(automation_id: str, file: Path, workspace: str, as_json: bool) -> None:
     """Publish the definition in FILE as the next version of the automation ID; executions in flight stay on theirs."""
-    definition = _valid(file)
-    with connected() as told:
+    definition = _read_valid_definition(file)
+    with connect() as config:
         from ephemeral import workflow_cache
         from models import automation
 
-        found, known = _one(workspace, automation_id)
-        if known["definition"] == definition:
-            click.echo(f"Version {known['version']} is the same already.", err=True)
+        workspace_id, row = _find_automation(workspace, automation_id)
+        if row["definition"] == definition:
+            click.echo(f"Version {row['version']} is the same already.", err=True)
             return
-        made = automation.publish(found, automation_id, definition, actor(), networks=told.webhook_allowed_networks)
-        workflow_cache.invalidate(found)
-        _show_publication(made, f'"{known["name"]}" is published', told.url, as_json)
+        publication = automation.publish(
+            workspace_id, automation_id, definition, current_actor(), networks=config.webhook_allowed_networks
+        )
+        workflow_cache.invalidate(workspace_id)
+        _show_publication(publication, f'"{row["name"]}" is published', config.url, as_json)
 
 
-def _show_publication(made: Any, words: str, url: str, as_json: bool) -> None:
-    hook = made.hook_token and f"{url}/api/hooks/{made.hook_token}"
+def _show_publication(publication: Any, summary: str, url: str, as_json: bool) -> None:
+    hook = publication.hook_token and f"{url}/api/hooks/{publication.hook_token}"
     if as_json:
-        show_json({"id": made.automation_id, "version": made.version, "hookUrl": hook})
+        show_json({"id": publication.automation_id, "version": publication.version, "hookUrl": hook})
         return
-    click.echo(f"{words} as version {made.version}: {made.automation_id}")
+    click.echo(f"{summary} as version {publication.version}: {publication.automation_id}")
     if hook:
         click.echo(f"Post to this secret address, which is shown this once: {hook}")
 
@@ -165,36 +167,36 @@ def _show_publication(made: Any, words: str, url: str, as_json: bool) -> None:
 @json_option
 def export(automation_id: str, workspace: str, as_json: bool) -> None:
     """Print the published definition of the automation ID, as YAML or JSON that `publish` takes back."""
-    with connected():
-        _, found = _one(workspace, automation_id)
-    if found["definition"] is None:
-        raise Refused("This automation has no published version.")
+    with connect():
+        _, row = _find_automation(workspace, automation_id)
+    if row["definition"] is None:
+        raise CommandError("This automation has no published version.")
     if as_json:
-        show_json(found["definition"])
+        show_json(row["definition"])
     else:
-        click.echo(yaml.safe_dump(found["definition"], sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(yaml.safe_dump(row["definition"], sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _one(workspace: str, automation_id: str) -> tuple[str, dict[str, Any]]:
+def _find_automation(workspace: str, automation_id: str) -> tuple[str, dict[str, Any]]:
     from models.ids import is_id
     from models.reports import automations as report
 
-    found = workspace_id(workspace)
-    known = report.one(found, automation_id) if is_id(automation_id) else None
-    if known is None:
-        raise Refused("There is no automation by that id.")
-    return found, known
+    workspace_id = find_workspace_id(workspace)
+    row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
+    if row is None:
+        raise CommandError("There is no automation by that id.")
+    return workspace_id, row
 
 
 def _switch(workspace: str, automation_id: str, enabled: bool) -> None:
-    with connected():
+    with connect():
         from ephemeral import workflow_cache
         from models import automation
 
-        found, known = _one(workspace, automation_id)
-        automation.toggle(found, automation_id, enabled, actor())
-        workflow_cache.invalidate(found)
-    click.echo(f'"{known["name"]}" is {"on" if enabled else "off"}.')
+        workspace_id, row = _find_automation(workspace, automation_id)
+        automation.toggle(workspace_id, automation_id, enabled, current_actor())
+        workflow_cache.invalidate(workspace_id)
+    click.echo(f'"{row["name"]}" is {"on" if enabled else "off"}.')
 
 
 @command.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workers.terminal import actor, connected, in_workspace, workspace_id
+from workers.console import connect, current_actor, find_workspace_id, in_workspace
 
 
 @click.command()
@@ -15,8 +15,8 @@ def command(execution_id: str, workspace: str) -> None:
 
     What was sent stays sent. A message that is being sent at this moment is held as of unknown outcome.
     """
-    with connected():
-        from tasks import operators
+    with connect():
+        from tasks.operators import actions as operator_actions
 
-        operators.cancel_execution(workspace_id(workspace), execution_id, actor())
+        operator_actions.cancel_execution(find_workspace_id(workspace), execution_id, current_actor())
     click.echo("The execution is cancelled.")

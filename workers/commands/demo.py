@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.terminal import Refused, connected, workspace_id
+from workers.console import CommandError, connect, find_workspace_id
 
 
 @click.command()
@@ -17,16 +17,18 @@ def command(patience: float) -> None:
     They are tests in the demo workspace, so the sandbox takes the messages and no counter moves. The same can be
     watched live in the browser, at the address that is printed first.
     """
-    with connected() as told:
+    with connect() as settings:
         import clock
-        from workers import procession, rehearsal
+        from workers import demo_session, follow
 
-        found = workspace_id("demo")
-        automation_id = rehearsal.find_automation(found)
-        if not rehearsal.pace(told):
-            raise Refused(f"The sandbox at {told.sandbox_url} does not answer: start Beckon with `beckon up`.")
-        click.echo(f"Watch it live: {told.url}/automations/{automation_id}/monitor")
-        begun = rehearsal.begin(found, automation_id, rehearsal.people(clock.now()))
-        rested = procession.follow(found, begun, patience)
-        click.echo(f"What was received: {told.sandbox_url}/_sandbox/messages?provider=facebook")
-    sys.exit(0 if rested else 1)
+        workspace_id = find_workspace_id("demo")
+        automation_id = demo_session.find_automation(workspace_id)
+        if not demo_session.set_generation_delays(settings):
+            raise CommandError(f"The sandbox at {settings.sandbox_url} does not answer: start Beckon with `beckon up`.")
+        click.echo(f"Watch it live: {settings.url}/automations/{automation_id}/monitor")
+        execution_ids = demo_session.start_executions(
+            workspace_id, automation_id, demo_session.build_contacts(clock.now())
+        )
+        finished = follow.follow(workspace_id, execution_ids, patience)
+        click.echo(f"What was received: {settings.sandbox_url}/_sandbox/messages?provider=facebook")
+    sys.exit(0 if finished else 1)

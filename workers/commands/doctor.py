@@ -10,8 +10,8 @@ import click
 
 import logs
 import settings
-from workers.terminal import as_json as json_option
-from workers.terminal import named, printable, show_json
+from workers.console import as_json as json_option
+from workers.console import sanitize_text, show_json, to_api_names
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
 
@@ -30,44 +30,45 @@ def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
     errors, counters, duplicates, indexes, query times and retention; each passes or says what is wrong.
     """
     from workers import deployment as checklist
-    from workers import examination
+    from workers import diagnostics
 
-    told = settings.load()
+    config = settings.load()
     logs.set_up("command", "ERROR")
-    shown = examination.explained(told) if with_settings and not deployment else []
+    descriptions = diagnostics.describe_settings(config) if with_settings and not deployment else []
     if not as_json:
-        _show_settings(shown)
+        _show_settings(descriptions)
     checks = []
-    for check in checklist.points(told) if deployment else examination.examine(told):
+    for check in checklist.run_checks(config) if deployment else diagnostics.run_checks(config):
         checks.append(check)
         if not as_json:
             _show_check(check, "pass" if deployment else "ok")
-    problems = [one for one in checks if one.status == "problem"]
+    problems = [check for check in checks if check.status == "problem"]
     if as_json:
         show_json({
             "ok": not problems,
-            "settings": [named(asdict(one)) for one in shown],
-            "checks": [named(asdict(one)) for one in checks],
+            "settings": [to_api_names(asdict(description)) for description in descriptions],
+            "checks": [to_api_names(asdict(check)) for check in checks],
         })  # fmt: skip
     else:
-        words = "1 problem." if len(problems) == 1 else f"{len(problems)} problems."
-        click.secho(words if problems else "All is well.", bold=True, fg="red" if problems else "green")
+        summary = "1 problem." if len(problems) == 1 else f"{len(problems)} problems."
+        click.secho(summary if problems else "All is well.", bold=True, fg="red" if problems else "green")
     sys.exit(1 if problems else 0)
 
 
-def _show_settings(shown: list[Any]) -> None:
-    width = max((len(one.name) for one in shown), default=0)
-    for one in shown:
-        blocks = f" Without it: no {one.blocks}." if one.blocks else ""
-        click.echo(f"{one.name:<{width}}  {printable(one.value)}{'' if one.is_set else '  (not given)'}")
-        click.secho(f"{'':<{width}}    {one.explanation}{blocks}", dim=True)
-    if shown:
+def _show_settings(descriptions: list[Any]) -> None:
+    width = max((len(description.name) for description in descriptions), default=0)
+    for description in descriptions:
+        blocks = f" Without it: no {description.blocks}." if description.blocks else ""
+        not_given = "" if description.is_set else "  (not given)"
+        click.echo(f"{description.name:<{width}}  {sanitize_text(description.value)}{not_given}")
+        click.secho(f"{'':<{width}}    {description.explanation}{blocks}", dim=True)
+    if descriptions:
         click.echo()
 
 
-def _show_check(check: Any, well: str) -> None:
-    word, colour = _MARKS[check.status]
-    shown = well if check.status == "ok" else word
-    click.secho(f"  {shown:<8}{check.name:<15} {printable(check.detail)}", fg=colour if word != "ok" else None)
+def _show_check(check: Any, ok_label: str) -> None:
+    mark, colour = _MARKS[check.status]
+    label = ok_label if check.status == "ok" else mark
+    click.secho(f"  {label:<8}{check.name:<15} {sanitize_text(check.detail)}", fg=colour if mark != "ok" else None)
     if check.remedy:
         click.echo(f"{'':<26}→ {check.remedy}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 import settings
-from workers import starting
+from workers import startup
 
 
 @click.command()
 def command() -> None:
     """Stop Beckon cleanly, within 30 seconds."""
-    told = settings.load()
-    stopped = starting.down(told)
-    click.echo("Beckon has stopped." if stopped else f"Nothing runs in {told.home}.")
+    config = settings.load()
+    stopped = startup.down(config)
+    click.echo("Beckon has stopped." if stopped else f"Nothing runs in {config.home}.")

@@ -6,8 +6,17 @@ from typing import Any
 
 import click
 
-from workers.terminal import Refused, actor, connected, in_workspace, named, show_json, show_table, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import (
+    CommandError,
+    connect,
+    current_actor,
+    find_workspace_id,
+    in_workspace,
+    show_json,
+    show_table,
+    to_api_names,
+)
+from workers.console import as_json as json_option
 
 SCOPES = ("trigger", "track", "read", "write", "admin")
 
@@ -25,19 +34,19 @@ def command() -> None:
 @json_option
 def create(name: str, workspace: str, scopes: tuple[Any, ...], deployment_owner: bool, as_json: bool) -> None:
     """Issue a key called NAME, for a program to send as `Authorization: Bearer …`."""
-    with connected():
+    with connect():
         from models import api_key, audit
         from models.database import acting_as
 
-        found, granted = workspace_id(workspace), scopes or SCOPES
-        with acting_as(found):
-            issued = api_key.issue(found, name, granted, deployment_owner=deployment_owner)
+        workspace_id, granted = find_workspace_id(workspace), scopes or SCOPES
+        with acting_as(workspace_id):
+            key = api_key.issue(workspace_id, name, granted, deployment_owner=deployment_owner)
             detail = {"name": name, "scopes": sorted(granted)}
-            audit.record(found, actor(), "key.issued", "key", issued.id, detail)
+            audit.record(workspace_id, current_actor(), "key.issued", "key", key.id, detail)
     if as_json:
-        show_json({"id": issued.id, "name": name, "scopes": sorted(granted), "secret": issued.secret})
+        show_json({"id": key.id, "name": name, "scopes": sorted(granted), "secret": key.secret})
         return
-    click.echo(f"{issued.secret}\nThis is the only time that it is shown. Its id is {issued.id}.")
+    click.echo(f"{key.secret}\nThis is the only time that it is shown. Its id is {key.id}.")
 
 
 @command.command("list")
@@ -45,19 +54,19 @@ def create(name: str, workspace: str, scopes: tuple[Any, ...], deployment_owner:
 @json_option
 def list_(workspace: str, as_json: bool) -> None:
     """List keys, newest first, revoked ones too."""
-    with connected():
+    with connect():
         from models import api_key
 
-        found = api_key.every(workspace_id(workspace))
+        rows = api_key.list_all(find_workspace_id(workspace))
     if as_json:
-        show_json({"keys": [named(one) for one in found]})
+        show_json({"keys": [to_api_names(row) for row in rows]})
         return
-    shown = [
-        [one["id"], one["name"], f"{one['prefix']}…", " ".join(one["scopes"]), one["last_used_at"], one["revoked_at"]]
-        for one in found
+    lines = [
+        [row["id"], row["name"], f"{row['prefix']}…", " ".join(row["scopes"]), row["last_used_at"], row["revoked_at"]]
+        for row in rows
     ]
     headings = ("id", "name", "secret", "scopes", "last used (UTC)", "revoked (UTC)")
-    show_table(headings, shown, "No key. `beckon key create NAME` issues one.")
+    show_table(headings, lines, "No key. `beckon key create NAME` issues one.")
 
 
 @command.command()
@@ -65,14 +74,14 @@ def list_(workspace: str, as_json: bool) -> None:
 @in_workspace
 def revoke(key_id: str, workspace: str) -> None:
     """End the key ID at once: its secret is refused from now on."""
-    with connected():
+    with connect():
         from models import api_key, audit
         from models.database import acting_as
         from models.ids import is_id
 
-        found = workspace_id(workspace)
-        with acting_as(found):
-            if not is_id(key_id) or not api_key.revoke(found, key_id):
-                raise Refused("There is no live key by that id.")
-            audit.record(found, actor(), "key.revoked", "key", key_id)
+        workspace_id = find_workspace_id(workspace)
+        with acting_as(workspace_id):
+            if not is_id(key_id) or not api_key.revoke(workspace_id, key_id):
+                raise CommandError("There is no live key by that id.")
+            audit.record(workspace_id, current_actor(), "key.revoked", "key", key_id)
     click.echo("The key is revoked.")

@@ -17,12 +17,12 @@ def command(as_json: bool) -> None:
     Says which were applied, the indexes that they made, by name, and what else they did: counters that were
     initialised, for how many automations.
     """
-    from workers import preparation
+    from workers import preflight
 
-    done = preparation.migrate(settings.load())
+    upgrade = preflight.migrate(settings.load())
     if as_json:
-        click.echo(json.dumps({"applied": done.applied, "indexes": done.indexes, "notices": done.notices}))
+        click.echo(json.dumps({"applied": upgrade.applied, "indexes": upgrade.indexes, "notices": upgrade.notices}))
         return
-    lines = [f"applied {name}" for name in done.applied]
-    lines += [f"made index {name}" for name in done.indexes] + done.notices
+    lines = [f"applied {name}" for name in upgrade.applied]
+    lines += [f"made index {name}" for name in upgrade.indexes] + upgrade.notices
     click.echo("\n".join(lines) or "The database is up to date.")

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import click
 
-from workers.terminal import as_json as json_option
-from workers.terminal import connected, in_workspace, named, show_json, show_table, span, workspace_id
+from workers.console import as_json as json_option
+from workers.console import (
+    connect,
+    find_workspace_id,
+    format_duration,
+    in_workspace,
+    show_json,
+    show_table,
+    to_api_names,
+)
 
 
 @click.command()
@@ -18,21 +26,21 @@ def command(workspace: str, limit: int, process: bool, as_json: bool) -> None:
 
     On a healthy system the list is short and changes with every look. --process rings for each of them again.
     """
-    with connected():
+    with connect():
         from models.reports import pending
-        from tasks import operators
+        from tasks.operators import actions as operator_actions
 
-        found = workspace_id(workspace)
-        due = pending.due(found, limit)
-        processed = operators.process_pending(found) if process else None
+        workspace_id = find_workspace_id(workspace)
+        due = pending.list_due(workspace_id, limit)
+        processed = operator_actions.process_pending(workspace_id) if process else None
     if as_json:
-        show_json({"pending": [named(one) for one in due], "processed": processed})
+        show_json({"pending": [to_api_names(row) for row in due], "processed": processed})
         return
-    shown = [
-        [one["id"], span(max(0, one["overdue_seconds"])), one["automation_name"], one["contact_name"], one["stage"],
-         one["queue"]]
-        for one in due
+    lines = [
+        [row["id"], format_duration(max(0, row["overdue_seconds"])), row["automation_name"], row["contact_name"],
+         row["stage"], row["queue"]]
+        for row in due
     ]  # fmt: skip
-    show_table(("id", "due for", "automation", "contact", "stage", "queue"), shown, "Nothing is due.")
+    show_table(("id", "due for", "automation", "contact", "stage", "queue"), lines, "Nothing is due.")
     if processed is not None:
         click.echo(f"{processed} nudged.")

@@ -12,6 +12,6 @@ import settings
 @click.command(hidden=True)
 def command() -> None:
     """Check the servers, migrate, make the demo, write access.json and print it."""
-    from workers import preparation
+    from workers import preflight
 
-    click.echo(json.dumps(preparation.prepare(settings.load())))
+    click.echo(json.dumps(preflight.prepare(settings.load())))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from workers.terminal import actor, connected, in_workspace, workspace_id
+from workers.console import connect, current_actor, find_workspace_id, in_workspace
 
 
 @click.command()
@@ -19,9 +19,9 @@ def command(message_id: str, decision: Any, workspace: str) -> None:
     sent: it arrived, go on with the next step. resend: it did not, send it again. discard: give it up, and its
     execution with it. Ask the provider's own log first: nobody else can know.
     """
-    with connected():
-        from tasks import operators
+    with connect():
+        from tasks.operators import actions as operator_actions
 
-        operators.resolve_message(workspace_id(workspace), message_id, decision, actor())
-    words = {"sent": "It counts as sent.", "resend": "It is sent again.", "discard": "It is given up."}
-    click.echo(words[decision])
+        operator_actions.resolve_message(find_workspace_id(workspace), message_id, decision, current_actor())
+    messages = {"sent": "It counts as sent.", "resend": "It is sent again.", "discard": "It is given up."}
+    click.echo(messages[decision])

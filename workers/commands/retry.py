@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from workers.filter_options import filter_options, filters
-from workers.terminal import actor, connected, in_workspace, show_json, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import as_json as json_option
+from workers.console import connect, current_actor, find_workspace_id, in_workspace, show_json
+from workers.filter_options import build_filters, filter_options
 
 
 @click.command()
@@ -19,27 +19,27 @@ from workers.terminal import as_json as json_option
 @click.option("--dry-run", is_flag=True, help="Only count what would be retried.")
 @json_option
 def command(
-    execution_id: str | None, workspace: str, everything: bool, dry_run: bool, as_json: bool, **given: Any
+    execution_id: str | None, workspace: str, everything: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
     """Let the failed execution ID go on from its failed step, or all that match the filters.
 
     Finished steps are not repeated. A message whose outcome is unknown is not retried: `beckon resolve` decides it.
     """
-    filtered = any(value is not None for value in given.values())
+    filtered = any(value is not None for value in options.values())
     if (execution_id is not None) + filtered + everything != 1:
         raise click.UsageError("Name one execution, or say which by the filters, or --all.")
     if execution_id is not None and dry_run:
         raise click.UsageError("--dry-run goes with filters.")
-    chosen = filters(given)
-    with connected():
-        from tasks import operators
+    filters = build_filters(options)
+    with connect():
+        from tasks.operators import actions as operator_actions
 
-        found = workspace_id(workspace)
+        workspace_id = find_workspace_id(workspace)
         if execution_id is not None:
-            operators.retry_execution(found, execution_id, actor())
+            operator_actions.retry_execution(workspace_id, execution_id, current_actor())
             result: dict[str, Any] = {"matched": 1, "retried": 1}
         else:
-            result = operators.act_on_matching(found, "retry", chosen, actor(), dry_run)
+            result = operator_actions.act_on_matching(workspace_id, "retry", filters, current_actor(), dry_run)
     if as_json:
         show_json(result)
     elif dry_run:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from workers.terminal import as_json as json_option
-from workers.terminal import connected, show_json
+from workers.console import as_json as json_option
+from workers.console import connect, show_json
 
 
 @click.group()
@@ -22,10 +22,10 @@ def backfill(as_json: bool) -> None:
     whoever wants to count meanwhile does so a moment later. For databases that were upgraded, restored or changed by
     hand; `beckon verify` says whether it is needed.
     """
-    with connected():
-        from models import run
+    with connect():
+        from models.engine import runs
 
-        rebuilt = run.rebuild_counters()
+        rebuilt = runs.rebuild_counters()
     if as_json:
         show_json({"automations": rebuilt})
         return

@@ -13,10 +13,10 @@ import settings
 @click.command()
 def command() -> None:
     """Speak the providers' APIs on the sandbox's port until SIGTERM."""
-    told = settings.load()
-    logs.set_up("sandbox", told.log_level)
-    own = told.sandbox_secrets
-    secrets = {"mailgun": own.mailgun, "telnyx": own.telnyx_seed, "meta": own.meta}
+    config = settings.load()
+    logs.set_up("sandbox", config.log_level)
+    sandbox_secrets = config.sandbox_secrets
+    secrets = {"mailgun": sandbox_secrets.mailgun, "telnyx": sandbox_secrets.telnyx_seed, "meta": sandbox_secrets.meta}
     # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
     serve = importlib.import_module("sandbox.server").serve
-    serve(told.sandbox_port, told.local_url, secrets)
+    serve(config.sandbox_port, config.local_url, secrets)

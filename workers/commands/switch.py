@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from workers.terminal import actor, api_name, connected, in_workspace, show_json, show_table, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import as_json as json_option
+from workers.console import connect, current_actor, find_workspace_id, in_workspace, show_json, show_table, to_api_name
 
 _NAMES = {"runTracking": "run_tracking", "statsInApi": "stats_in_api", "executionTracking": "execution_tracking"}
 
@@ -25,22 +25,26 @@ def command(name: str | None, state: str | None, workspace: str, as_json: bool) 
     """
     if (name is None) != (state is None):
         raise click.UsageError("name the switch and say on or off, or give neither")
-    with connected() as told:
-        from tasks import switches
+    with connect() as settings:
+        from tasks.operators import switches
 
-        found = workspace_id(workspace)
-        wanted = {_NAMES[name]: state == "on"} if name else {}
-        held = switches.change(told, found, wanted, actor()) if wanted else switches.held(told, found)
-    _show(held, as_json)
+        workspace_id = find_workspace_id(workspace)
+        changes = {_NAMES[name]: state == "on"} if name else {}
+        switch_state = (
+            switches.change(settings, workspace_id, changes, current_actor())
+            if changes
+            else switches.resolve_switches(settings, workspace_id)
+        )
+    _show(switch_state, as_json)
 
 
-def _show(held: Any, as_json: bool) -> None:
-    known = {shown: getattr(held.switches, name) for shown, name in _NAMES.items()}
+def _show(switch_state: Any, as_json: bool) -> None:
+    values = {label: getattr(switch_state.switches, name) for label, name in _NAMES.items()}
     if as_json:
-        show_json({**known, "locked": [api_name(name) for name in held.locked]})
+        show_json({**values, "locked": [to_api_name(name) for name in switch_state.locked]})
         return
     lines = [
-        [shown, "on" if known[shown] else "off", f"held by {name.upper()}" if name in held.locked else ""]
-        for shown, name in _NAMES.items()
+        [label, "on" if values[label] else "off", f"held by {name.upper()}" if name in switch_state.locked else ""]
+        for label, name in _NAMES.items()
     ]
     show_table(("switch", "state", ""), lines, "")

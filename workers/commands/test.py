@@ -9,8 +9,17 @@ from typing import Any
 
 import click
 
-from workers.terminal import actor, connected, in_workspace, named, printable, show_json, span, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import as_json as json_option
+from workers.console import (
+    connect,
+    current_actor,
+    find_workspace_id,
+    format_duration,
+    in_workspace,
+    sanitize_text,
+    show_json,
+    to_api_names,
+)
 
 
 @click.command()
@@ -23,15 +32,18 @@ def command(workspace: str, patience: float, as_json: bool) -> None:
     Makes a workflow and a contact for it, executes it through the real queue, asks the sandbox what it received, and
     takes all of it back. Nothing can reach a real provider. The code is 1 when a step fails.
     """
-    with connected() as told:
+    with connect() as settings:
         from tasks import test_runs
 
-        verdicts = test_runs.run(told, workspace_id(workspace), actor(), patience)
-        found = list(verdicts if as_json else _shown(verdicts))
-    failed = any(one.status == "failed" for one in found)
+        step_results = test_runs.run(settings, find_workspace_id(workspace), current_actor(), patience)
+        results = list(step_results if as_json else _show_each(step_results))
+    failed = any(result.status == "failed" for result in results)
     if as_json:
-        run = {"status": "failed" if failed else "passed", "steps": [named(asdict(one)) for one in found]}
-        show_json({"testRun": {**run, "cleanedUp": found[-1].name == "cleanup"}})
+        run = {
+            "status": "failed" if failed else "passed",
+            "steps": [to_api_names(asdict(result)) for result in results],
+        }
+        show_json({"testRun": {**run, "cleanedUp": results[-1].name == "cleanup"}})
     else:
         click.secho(
             "The test failed." if failed else "A message gets through.", bold=True, fg="red" if failed else "green"
@@ -39,9 +51,10 @@ def command(workspace: str, patience: float, as_json: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _shown(verdicts: Iterator[Any]) -> Iterator[Any]:
-    for one in verdicts:
-        word = "ok" if one.status == "passed" else "FAILED"
-        line = f"  {word:<8}{one.name:<15}{span(one.duration_ms / 1000):>8}  {printable(one.detail)}"
-        click.secho(line, fg="red" if one.status == "failed" else None)
-        yield one
+def _show_each(step_results: Iterator[Any]) -> Iterator[Any]:
+    for result in step_results:
+        label = "ok" if result.status == "passed" else "FAILED"
+        duration = format_duration(result.duration_ms / 1000)
+        line = f"  {label:<8}{result.name:<15}{duration:>8}  {sanitize_text(result.detail)}"
+        click.secho(line, fg="red" if result.status == "failed" else None)
+        yield result

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.terminal import Refused, as_json, connected, in_workspace, named, problem_lines, show_json, workspace_id
+from workers.console import (
+    CommandError,
+    as_json,
+    connect,
+    find_workspace_id,
+    format_problems,
+    in_workspace,
+    show_json,
+    to_api_names,
+)
 
 if TYPE_CHECKING:
-    from tasks.triggers import Accepted
+    from tasks.intake.triggers import AcceptedTrigger
 
 _CONTACT_FIELDS = ("externalId", "email", "phone", "firstName", "lastName", "timezone")
 
@@ -24,14 +33,14 @@ def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dic
     try:
         if text.startswith("@"):
             text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
+        payload = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"cannot be read: {error}") from None
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(payload, dict):
         raise click.BadParameter("must be a JSON object")
-    return found
+    return payload
 
 
 @click.command(epilog="Example: beckon trigger invoice.overdue --email ada@example.com --payload '{\"amount\": 99}' -f")
@@ -52,49 +61,49 @@ def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dic
 @click.option("--follow", "-f", is_flag=True, help="Show each stage, step and message as it happens, until all rests.")
 @click.option("--patience", default=60.0, show_default=True, help="Seconds to follow before giving up.")
 @as_json
-def command(type_: str, workspace: str, as_json: bool, follow: bool, patience: float, **given: Any) -> None:
+def command(type_: str, workspace: str, as_json: bool, follow: bool, patience: float, **options: Any) -> None:
     """Start what waits for TYPE, such as contact.created.
 
     The contact is found by the given fields, or made; every switched-on automation with this trigger that wants it
     gets one execution. Nothing is sent by this command itself: workers do the rest, and --follow shows it.
     """
-    with connected():
-        from workers import story
+    with connect():
+        from workers import timeline
 
-        found = workspace_id(workspace)
-        accepted = accept_one(found, _body(type_, given), given["key"])
-        ids = [one["executionId"] for one in accepted.executions]
+        workspace_id = find_workspace_id(workspace)
+        accepted = accept_trigger(workspace_id, _build_body(type_, options), options["key"])
+        ids = [execution["executionId"] for execution in accepted.executions]
         if as_json:
-            show_json(named(vars(accepted)))
+            show_json(to_api_names(vars(accepted)))
             return
-        again = " (this key was used before: its first answer)" if accepted.duplicate else ""
-        click.echo(f"accepted as {accepted.trigger_id}{again}")
+        duplicate_note = " (this key was used before: its first answer)" if accepted.duplicate else ""
+        click.echo(f"accepted as {accepted.trigger_id}{duplicate_note}")
         if not ids:
             click.echo(f"No automation wanted it. See `beckon automation list --workspace {workspace}`.")
         elif follow:
-            sys.exit(0 if story.follow(found, ids, patience) else 1)
+            sys.exit(0 if timeline.follow(workspace_id, ids, patience) else 1)
         else:
-            click.echo("\n".join(f"execution {one}" for one in ids))
+            click.echo("\n".join(f"execution {execution_id}" for execution_id in ids))
 
 
-def _body(type_: str, given: dict[str, Any]) -> dict[str, Any]:
-    contact = {name: given[name] for name in _CONTACT_FIELDS if given[name] is not None}
-    if given["tags"]:
-        contact["tags"] = list(given["tags"])
-    body: dict[str, Any] = {"type": type_, "payload": given["payload"], "test": given["test"]}
-    named = {"contact": contact or None, "contactId": given["contact_id"], "automationId": given["automation_id"]}
-    return body | {name: value for name, value in named.items() if value is not None}
+def _build_body(type_: str, options: dict[str, Any]) -> dict[str, Any]:
+    contact = {name: options[name] for name in _CONTACT_FIELDS if options[name] is not None}
+    if options["tags"]:
+        contact["tags"] = list(options["tags"])
+    body: dict[str, Any] = {"type": type_, "payload": options["payload"], "test": options["test"]}
+    fields = {"contact": contact or None, "contactId": options["contact_id"], "automationId": options["automation_id"]}
+    return body | {name: value for name, value in fields.items() if value is not None}
 
 
-def accept_one(found: str, body: dict[str, Any], key: str | None = None) -> Accepted:
+def accept_trigger(workspace_id: str, body: dict[str, Any], key: str | None = None) -> AcceptedTrigger:
     """Accept a trigger, written as a producer would write it, for the workspace `found`. Raises `Refused`."""
-    from rules.bodies import unfit
-    from tasks import trigger_bodies, triggers
+    from rules.bodies import find_invalid_values
+    from tasks.intake import trigger_bodies, triggers
 
-    request = unfit(body) or trigger_bodies.read(body, header_key=key)
+    request = find_invalid_values(body) or trigger_bodies.parse_request(body, header_key=key)
     if not isinstance(request, triggers.TriggerRequest):
-        raise Refused(problem_lines(request))
-    answer = triggers.accept(found, [request], "command")[0]
-    if isinstance(answer, triggers.Refused):
-        raise Refused(problem_lines(answer.problems))
-    return answer
+        raise CommandError(format_problems(request))
+    result = triggers.accept(workspace_id, [request], "command")[0]
+    if isinstance(result, triggers.RejectedTrigger):
+        raise CommandError(format_problems(result.problems))
+    return result

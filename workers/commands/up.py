@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 import settings
-from workers import kept_files, starting
-from workers.home import CannotStart
+from workers import generated_secrets, startup
+from workers.home import StartupError
 
 
-def _show(told_home: Path, access: dict[str, Any]) -> None:
+def _show(home: Path, access: dict[str, Any]) -> None:
     lines = [f"Beckon is ready at {access['url']}"]
     if access.get("email"):
         lines.append(f"  sign in     {access['email']}  {access['password']}")
-    lines.append(f"  keys        {told_home / kept_files.ACCESS}")
-    lines.append(f"  logs        {told_home / 'logs'}")
+    lines.append(f"  keys        {home / generated_secrets.ACCESS_FILE}")
+    lines.append(f"  logs        {home / 'logs'}")
     click.echo("\n".join(lines))
 
 
@@ -33,25 +33,25 @@ def _report(descriptor: int, content: dict[str, Any]) -> None:
 @click.option("--report", type=int, hidden=True, help="Descriptor of the pipe to tell the outcome through.")
 def command(detach: bool, report: int | None) -> None:
     """Start everything; Ctrl-C or SIGTERM stops it cleanly."""
-    told = settings.load()
+    config = settings.load()
     if detach:
-        access = starting.up_detached(told, os.environ)
-        _show(told.home, access)
+        access = startup.up_detached(config, os.environ)
+        _show(config.home, access)
         return click.echo("  stop        make down")
     if report is None:
-        click.echo(f"Beckon is starting in {told.home} …")
-        starting.up(told, lambda access: _show(told.home, access))
+        click.echo(f"Beckon is starting in {config.home} …")
+        startup.up(config, lambda access: _show(config.home, access))
         return click.echo("Beckon has stopped.")
     reported = False
 
-    def ready(access: dict[str, Any]) -> None:
+    def report_ready(access: dict[str, Any]) -> None:
         nonlocal reported
         _report(report, access)
         reported = True
 
     try:
-        starting.up(told, ready)
-    except CannotStart as error:
+        startup.up(config, report_ready)
+    except StartupError as error:
         if not reported:
             _report(report, {"error": str(error)})
         raise

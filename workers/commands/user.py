@@ -6,8 +6,18 @@ from typing import Any
 
 import click
 
-from workers.terminal import Refused, actor, connected, in_workspace, named, show_json, show_table, when, workspace_id
-from workers.terminal import as_json as json_option
+from workers.console import (
+    CommandError,
+    connect,
+    current_actor,
+    find_workspace_id,
+    format_time,
+    in_workspace,
+    show_json,
+    show_table,
+    to_api_names,
+)
+from workers.console import as_json as json_option
 
 
 @click.group()
@@ -15,7 +25,7 @@ def command() -> None:
     """Manage who signs in: an owner may do everything, an operator edits and triggers, a viewer watches."""
 
 
-def email_address(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+def parse_email(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
     """An address in the spelling in which it is stored; for click, which names the argument that is wrong."""
     from rules.contacts import normalise_email
 
@@ -26,7 +36,7 @@ def email_address(_: click.Context, __: click.Parameter, text: str | None) -> st
 
 
 @command.command()
-@click.argument("email", callback=email_address)
+@click.argument("email", callback=parse_email)
 @in_workspace
 @click.option(
     "--role",
@@ -41,14 +51,16 @@ def add(email: str, workspace: str, role: Any, deployment_owner: bool) -> None:
 
     The link works once, within 72 hours. A newer invitation of the address ends it.
     """
-    with connected() as settings:
+    with connect() as settings:
         from models import invitation
-        from tasks.invitations import link
+        from tasks.operators.invitations import build_link
 
-        invited = invitation.create(workspace_id(workspace), email, role, actor(), deployment_owner=deployment_owner)
-        url = link(settings, invited.shown_token)
+        invited = invitation.create(
+            find_workspace_id(workspace), email, role, current_actor(), deployment_owner=deployment_owner
+        )
+        url = build_link(settings, invited.shown_token)
     click.echo(url)
-    click.echo(f"{email} is invited as {role}. The link works once, until {when(invited.expires_at)} UTC.")
+    click.echo(f"{email} is invited as {role}. The link works once, until {format_time(invited.expires_at)} UTC.")
 
 
 @command.command("list")
@@ -56,12 +68,12 @@ def add(email: str, workspace: str, role: Any, deployment_owner: bool) -> None:
 @json_option
 def list_(workspace: str, as_json: bool) -> None:
     """List the members of the workspace."""
-    with connected():
+    with connect():
         from models import user
 
-        members = user.members(workspace_id(workspace))
+        members = user.list_members(find_workspace_id(workspace))
     if as_json:
-        show_json({"members": [named(member) for member in members]})
+        show_json({"members": [to_api_names(member) for member in members]})
         return
     lines = [[member["email"], member["name"], member["role"], member["created_at"]] for member in members]
     show_table(("e-mail", "name", "role", "since (UTC)"), lines, "No members yet. `beckon user add EMAIL` invites one.")
@@ -74,10 +86,10 @@ def reset(email: str) -> None:
 
     The link works once, within 72 hours. The old password and its sessions end when the new one is set.
     """
-    with connected() as settings:
+    with connect() as settings:
         from models import password_reset
 
-        token = password_reset.issue(email, actor())
+        token = password_reset.issue(email, current_actor())
     click.echo(f"{settings.url.rstrip('/')}/password-resets/{token}")
     click.echo("The link works once, within 72 hours.")
 
@@ -87,12 +99,14 @@ def reset(email: str) -> None:
 @in_workspace
 def remove(email: str, workspace: str) -> None:
     """Remove the person with this EMAIL from the workspace and end their sessions there."""
-    with connected():
+    with connect():
         from models import membership, user
 
-        own = workspace_id(workspace)
-        members = [row["id"] for row in user.members(own) if (row["email"] or "").lower() == email.lower()]
+        workspace_id = find_workspace_id(workspace)
+        members = [
+            row["id"] for row in user.list_members(workspace_id) if (row["email"] or "").lower() == email.lower()
+        ]
         if not members:
-            raise Refused("Nobody with that e-mail is a member here.")
-        membership.remove(own, members[0], actor())
+            raise CommandError("Nobody with that e-mail is a member here.")
+        membership.remove(workspace_id, members[0], current_actor())
     click.echo(f"{email} is no member any more.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from workers.terminal import as_json as json_option
-from workers.terminal import connected, named, show_json, span, workspace_id
+from workers.console import as_json as json_option
+from workers.console import connect, find_workspace_id, format_duration, show_json, to_api_names
 
 
 @click.command()
@@ -22,21 +22,26 @@ def command(workspace: str | None, as_json: bool) -> None:
     Each line is one invariant, asked of one and the same moment, so it may be run at any time on a living system. What
     breaks one is counted and the first ids are named. The code is 1 when anything is broken.
     """
-    with connected():
-        from models import verification
+    with connect():
+        from models.checks import verification
 
-        findings = verification.verify(workspace_id(workspace) if workspace else None)
-        found = list(findings) if as_json else [_show(one) for one in _counted(findings)]
-    broken = [one for one in found if not one.holds]
+        findings = verification.verify(find_workspace_id(workspace) if workspace else None)
+        results = list(findings) if as_json else [_show(finding) for finding in _show_progress(findings)]
+    broken = [finding for finding in results if not finding.holds]
     if as_json:
-        show_json({"ok": not broken, "invariants": [{**named(asdict(one)), "holds": one.holds} for one in found]})
+        show_json(
+            {
+                "ok": not broken,
+                "invariants": [{**to_api_names(asdict(finding)), "holds": finding.holds} for finding in results],
+            }
+        )
     else:
-        verdict = f"{len(broken)} of {len(found)} invariants are broken." if broken else f"All {len(found)} hold."
+        verdict = f"{len(broken)} of {len(results)} invariants are broken." if broken else f"All {len(results)} hold."
         click.secho(verdict, bold=True, fg="red" if broken else "green")
     sys.exit(1 if broken else 0)
 
 
-def _counted(findings: Iterable[Any]) -> Iterable[Any]:
+def _show_progress(findings: Iterable[Any]) -> Iterable[Any]:
     """The findings, with a moving line under them while one is awaited in a terminal."""
     if not sys.stdout.isatty():
         yield from findings
@@ -49,12 +54,14 @@ def _counted(findings: Iterable[Any]) -> Iterable[Any]:
             yield finding
 
 
-def _show(one: Any) -> Any:
-    took = f"  ({span(one.duration_ms / 1000)})" if one.duration_ms >= 1000 else ""
-    if one.holds:
-        click.echo(f"  ok      {one.name:<22} {one.promise}{took}")
-        return one
-    click.secho(f"  BROKEN  {one.name:<22} {one.promise}{took}", fg="red")
-    more = f" and {one.violations - len(one.examples)} more" if one.violations > len(one.examples) else ""
-    click.echo(f"          {one.violations} broken: {', '.join(one.examples)}{more}")
-    return one
+def _show(finding: Any) -> Any:
+    duration = f"  ({format_duration(finding.duration_ms / 1000)})" if finding.duration_ms >= 1000 else ""
+    if finding.holds:
+        click.echo(f"  ok      {finding.name:<22} {finding.promise}{duration}")
+        return finding
+    click.secho(f"  BROKEN  {finding.name:<22} {finding.promise}{duration}", fg="red")
+    more = (
+        f" and {finding.violations - len(finding.examples)} more" if finding.violations > len(finding.examples) else ""
+    )
+    click.echo(f"          {finding.violations} broken: {', '.join(finding.examples)}{more}")
+    return finding

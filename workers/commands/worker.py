@@ -11,6 +11,6 @@ PROGRAMS = ("executions", "generation", "sending", "tracking")
 @click.argument("program", type=click.Choice(PROGRAMS))
 def command(program: str) -> None:
     """Work on the queues of PROGRAM until SIGTERM."""
-    from workers import engine
+    from workers import worker_process
 
-    engine.run_worker(program)
+    worker_process.run_worker(program)

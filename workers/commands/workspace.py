@@ -6,9 +6,18 @@ from typing import Any
 
 import click
 
-from workers.commands.user import email_address
-from workers.terminal import Refused, actor, connected, named, printable, show_json, show_table, when
-from workers.terminal import as_json as json_option
+from workers.commands.user import parse_email
+from workers.console import (
+    CommandError,
+    connect,
+    current_actor,
+    format_time,
+    sanitize_text,
+    show_json,
+    show_table,
+    to_api_names,
+)
+from workers.console import as_json as json_option
 
 #: The name of the key that a new workspace begins with.
 KEY_NAME = "First key"
@@ -22,61 +31,61 @@ def command() -> None:
 @command.command()
 @click.argument("slug")
 @click.option("--name", default="", help="The name on the pages; the slug without it.")
-@click.option("--owner", callback=email_address, help="E-mail address of a first owner, who is invited.")
+@click.option("--owner", callback=parse_email, help="E-mail address of a first owner, who is invited.")
 @json_option
 def create(slug: str, name: str, owner: str | None, as_json: bool) -> None:
     """Create the workspace SLUG with an API key of all scopes, and invite its owner.
 
     The key and the invitation's link are shown this once; Beckon stores only their hashes.
     """
-    from rules.slugs import slug_fault
+    from rules.slugs import check_slug
 
-    fault = slug_fault(slug)
+    fault = check_slug(slug)
     if fault:
-        raise Refused(f'the slug "{printable(slug)}" {fault}')
-    with connected() as settings:
-        created = _created(slug, printable(name).strip()[:200] or slug, owner)
-        url = _link(settings, created["invitation"])
+        raise CommandError(f'the slug "{sanitize_text(slug)}" {fault}')
+    with connect() as settings:
+        created = _create_workspace(slug, sanitize_text(name).strip()[:200] or slug, owner)
+        url = _build_link(settings, created["invitation"])
     if as_json:
         show_json({"workspaceId": created["id"], "apiKey": created["secret"], "invitationUrl": url})
         return
     click.echo(f"Workspace {slug} is created: {created['id']}\nAPI key, shown this once: {created['secret']}")
     if url:
-        expires_at = when(created["invitation"].expires_at)
+        expires_at = format_time(created["invitation"].expires_at)
         click.echo(f"Invitation of {owner}, works once until {expires_at} UTC: {url}")
 
 
-def _created(slug: str, name: str, owner: str | None) -> dict[str, Any]:
+def _create_workspace(slug: str, name: str, owner: str | None) -> dict[str, Any]:
     """The workspace, its key and its owner's invitation, all or none."""
     from models import api_key, audit, invitation, workspace
     from models.database import transaction
 
     with transaction():
         workspace_id = workspace.create(slug, name)
-        audit.record(workspace_id, actor(), "workspace.created", "workspace", workspace_id, {"slug": slug})
+        audit.record(workspace_id, current_actor(), "workspace.created", "workspace", workspace_id, {"slug": slug})
         key = api_key.issue(workspace_id, KEY_NAME)
         detail = {"name": KEY_NAME, "scopes": list(api_key.SCOPES)}
-        audit.record(workspace_id, actor(), "key.issued", "key", key.id, detail)
-        invited = invitation.create(workspace_id, owner, "owner", actor()) if owner else None
+        audit.record(workspace_id, current_actor(), "key.issued", "key", key.id, detail)
+        invited = invitation.create(workspace_id, owner, "owner", current_actor()) if owner else None
     return {"id": workspace_id, "secret": key.secret, "invitation": invited}
 
 
-def _link(settings: Any, invited: Any) -> str | None:
-    from tasks.invitations import link
+def _build_link(settings: Any, invited: Any) -> str | None:
+    from tasks.operators.invitations import build_link
 
-    return link(settings, invited.shown_token) if invited else None
+    return build_link(settings, invited.shown_token) if invited else None
 
 
 @command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
     """List the workspaces, oldest first."""
-    with connected():
+    with connect():
         from models import workspace
 
-        workspaces = workspace.every()
+        workspaces = workspace.list_all()
     if as_json:
-        show_json({"workspaces": [named(row) for row in workspaces]})
+        show_json({"workspaces": [to_api_names(row) for row in workspaces]})
         return
     lines = [[row["slug"], row["name"], row["id"], row["created_at"]] for row in workspaces]
     show_table(("slug", "name", "id", "created (UTC)"), lines, "No workspaces yet. `beckon workspace create SLUG`")

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-import forks
-from cast import Alice
-from engine_ground import _end, engine, sandbox, settings, shared_sandbox
 from models import workspace
-from tasks.engine import Engine
+from tasks.runtime.engine import Engine
+from tests.support import forks
+from tests.support.engine_fixtures import _end, engine, sandbox, settings, shared_sandbox
+from tests.support.factories import Alice
 
 __all__ = ["_end", "engine", "sandbox", "settings", "shared_sandbox"]
 
-Ran = subprocess.CompletedProcess[str]
+CommandResult = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
@@ -28,34 +28,34 @@ def alice(engine: Engine) -> Alice:
 
 
 @pytest.fixture
-def beckon() -> Callable[..., Ran]:
+def beckon() -> Callable[..., CommandResult]:
     """Run `beckon` with these arguments; it must end with `code`, where that is not None."""
 
-    def ran(*arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> Ran:
-        done = forks.run(arguments, {**os.environ, **environ}, stdin)
-        assert code in (None, done.returncode), done.stdout + done.stderr
-        return done
+    def run(*arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> CommandResult:
+        result = forks.run(arguments, {**os.environ, **environ}, stdin)
+        assert code in (None, result.returncode), result.stdout + result.stderr
+        return result
 
-    return ran
+    return run
 
 
 @pytest.fixture
-def hers(beckon: Callable[..., Ran], alice: Alice) -> Callable[..., Ran]:
+def alice_beckon(beckon: Callable[..., CommandResult], alice: Alice) -> Callable[..., CommandResult]:
     """Run `beckon` on Alice's workspace."""
-    own = workspace.get(alice.workspace_id)
-    assert own is not None
+    workspace_row = workspace.get(alice.workspace_id)
+    assert workspace_row is not None
 
-    def ran(*arguments: str, **more: Any) -> Ran:
-        return beckon(*arguments, "--workspace", own["slug"], **more)
+    def run(*arguments: str, **more: Any) -> CommandResult:
+        return beckon(*arguments, "--workspace", workspace_row["slug"], **more)
 
-    return ran
+    return run
 
 
 @pytest.fixture
-def told(hers: Callable[..., Ran]) -> Callable[..., Any]:
+def alice_json(alice_beckon: Callable[..., CommandResult]) -> Callable[..., Any]:
     """What `beckon` says of Alice's workspace with `--json`."""
 
-    def said(*arguments: str, **more: Any) -> Any:
-        return json.loads(hers(*arguments, "--json", **more).stdout)
+    def run(*arguments: str, **more: Any) -> Any:
+        return json.loads(alice_beckon(*arguments, "--json", **more).stdout)
 
-    return said
+    return run

@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from cast import HELLO, execution, finished
 from models.reports import automations
+from tests.support.factories import HELLO, execution, wait_until_finished
 
 DEFINITION = {"trigger": {"type": "contact.created"}, "steps": HELLO}
 
@@ -21,56 +21,56 @@ def file(tmp_path):
     return path
 
 
-def test_a_file_becomes_an_automation_that_works(alice, hers, told, file):
-    made = told("automation", "import", str(file))
-    assert made["version"] == 1
-    assert finished(alice.trigger())["automation_id"] == made["id"]
-    assert "Say hello" in hers("automation", "list").stdout
+def test_a_file_becomes_an_automation_that_works(alice, alice_beckon, alice_json, file):
+    automation = alice_json("automation", "import", str(file))
+    assert automation["version"] == 1
+    assert wait_until_finished(alice.trigger())["automation_id"] == automation["id"]
+    assert "Say hello" in alice_beckon("automation", "list").stdout
 
 
-def test_what_is_exported_can_be_published_again(alice, hers, told, file, tmp_path):
+def test_what_is_exported_can_be_published_again(alice, alice_beckon, alice_json, file, tmp_path):
     automation_id = alice.automation()
     exported = tmp_path / "exported.yaml"
-    exported.write_text(hers("automation", "export", automation_id).stdout)
-    assert "is the same already" in hers("automation", "publish", automation_id, str(exported)).stderr
+    exported.write_text(alice_beckon("automation", "export", automation_id).stdout)
+    assert "is the same already" in alice_beckon("automation", "publish", automation_id, str(exported)).stderr
     exported.write_text(exported.read_text().replace("Hi!", "Hello!"))
-    assert told("automation", "publish", automation_id, str(exported))["version"] == 2
-    assert told("automation", "export", automation_id)["steps"][0]["with"]["body"] == "Hello!"
+    assert alice_json("automation", "publish", automation_id, str(exported))["version"] == 2
+    assert alice_json("automation", "export", automation_id)["steps"][0]["with"]["body"] == "Hello!"
 
 
-def test_a_publication_reaches_the_workers_at_once(alice, hers, file):
+def test_a_publication_reaches_the_workers_at_once(alice, alice_beckon, file):
     automation_id = alice.automation(name="Old")
     alice.trigger()
     file.write_text(yaml.safe_dump({**DEFINITION, "steps": [{"id": "end", "action": "stop"}]}))
-    hers("automation", "publish", automation_id, str(file))
+    alice_beckon("automation", "publish", automation_id, str(file))
     assert execution(alice.trigger())["version"] == 2
 
 
-def test_a_hook_s_secret_address_is_shown_once(hers, told, file):
+def test_a_hook_s_secret_address_is_shown_once(alice_beckon, alice_json, file):
     file.write_text(yaml.safe_dump({**DEFINITION, "trigger": {"type": "hook"}}))
-    made = told("automation", "import", str(file), "--name", "By hook")
-    assert "/api/hooks/" in made["hookUrl"]
+    automation = alice_json("automation", "import", str(file), "--name", "By hook")
+    assert "/api/hooks/" in automation["hookUrl"]
 
 
 def test_every_problem_is_named_by_its_path(beckon, tmp_path):
     file = tmp_path / "wrong.json"
     file.write_text(json.dumps({**DEFINITION, "steps": [{"id": "a", "action": "notify", "with": {"channel": "fax"}}]}))
-    judged = beckon("automation", "validate", str(file), code=1)
-    assert 'steps[0].with.channel: unknown channel "fax"' in judged.stdout
+    result = beckon("automation", "validate", str(file), code=1)
+    assert 'steps[0].with.channel: unknown channel "fax"' in result.stdout
     paths = {
-        one["path"]
-        for one in json.loads(beckon("automation", "validate", str(file), "--json", code=1).stdout)["errors"]
+        problem["path"]
+        for problem in json.loads(beckon("automation", "validate", str(file), "--json", code=1).stdout)["errors"]
     }
     assert "steps[0].with.channel" in paths
 
 
-def test_what_is_invalid_is_not_imported(alice, hers, beckon, tmp_path):
+def test_what_is_invalid_is_not_imported(alice, alice_beckon, beckon, tmp_path):
     file = tmp_path / "wrong.yaml"
     file.write_text("steps: [")
-    assert "line 1" in hers("automation", "import", str(file), code=1).stderr
+    assert "line 1" in alice_beckon("automation", "import", str(file), code=1).stderr
     file.write_text("steps: []")
-    assert "trigger: is required" in hers("automation", "import", str(file), code=1).stderr
-    assert automations.page(alice.workspace_id, limit=10) == []
+    assert "trigger: is required" in alice_beckon("automation", "import", str(file), code=1).stderr
+    assert automations.fetch_page(alice.workspace_id, limit=10) == []
 
 
 def test_a_valid_file_is_said_to_be(beckon, file):
@@ -78,21 +78,21 @@ def test_a_valid_file_is_said_to_be(beckon, file):
     assert beckon("automation", "validate", "-", stdin=file.read_text()).returncode == 0
 
 
-def test_the_switch(alice, hers):
+def test_the_switch(alice, alice_beckon):
     automation_id = alice.automation()
-    assert hers("automation", "disable", automation_id).stdout == '"Welcome" is off.\n'
+    assert alice_beckon("automation", "disable", automation_id).stdout == '"Welcome" is off.\n'
     assert alice.trigger().executions == []
-    hers("automation", "enable", automation_id)
+    alice_beckon("automation", "enable", automation_id)
     assert len(alice.trigger().executions) == 1
-    assert "no automation by that id" in hers("automation", "disable", "nonsense", code=1).stderr
+    assert "no automation by that id" in alice_beckon("automation", "disable", "nonsense", code=1).stderr
 
 
-def test_a_webhook_into_a_private_network_is_published_where_that_is_allowed(beckon, hers, tmp_path):
+def test_a_webhook_into_a_private_network_is_published_where_that_is_allowed(beckon, alice_beckon, tmp_path):
     path = tmp_path / "call.yaml"
     step = {"id": "call", "action": "call_webhook", "with": {"url": "http://10.0.0.7/in"}}
     path.write_text(yaml.safe_dump({**DEFINITION, "steps": [step]}))
     assert "steps[0].with.url" in beckon("automation", "validate", str(path), code=1).stdout
-    assert "steps[0].with.url" in hers("automation", "import", str(path), code=1).stderr
+    assert "steps[0].with.url" in alice_beckon("automation", "import", str(path), code=1).stderr
     allowed = {"WEBHOOK_ALLOWED_NETWORKS": "10.0.0.0/8"}
     beckon("automation", "validate", str(path), **allowed)
-    hers("automation", "import", str(path), **allowed)
+    alice_beckon("automation", "import", str(path), **allowed)

@@ -15,40 +15,42 @@ from workers.command import beckon
 PAGE = settings.ROOT / "docs" / "command.md"
 
 
-def leaves(group: click.Group, context: click.Context, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def iterate_subcommands(group: click.Group, context: click.Context, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Each subcommand that is for people, with its section of the page."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if command.hidden:
             continue
-        own = click.Context(command, info_name=name, parent=context)
+        own_context = click.Context(command, info_name=name, parent=context)
         if isinstance(command, click.Group):
-            yield from leaves(command, own, (*words, name))
+            yield from iterate_subcommands(command, own_context, (*path, name))
         else:
-            yield " ".join((*words, name)), section(command, own, (*words, name))
+            yield " ".join((*path, name)), format_section(command, own_context, (*path, name))
 
 
-def section(command: click.Command, context: click.Context, words: tuple[str, ...]) -> str:
-    arguments = [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
-    lines = [f"### `{' '.join((*words, *arguments))}`", "", inspect.cleandoc(command.help or ""), ""]
-    options = [row(one) for one in command.params if isinstance(one, click.Option) and not one.hidden]
+def format_section(command: click.Command, context: click.Context, path: tuple[str, ...]) -> str:
+    arguments = [param.make_metavar(context) for param in command.params if isinstance(param, click.Argument)]
+    lines = [f"### `{' '.join((*path, *arguments))}`", "", inspect.cleandoc(command.help or ""), ""]
+    options = [
+        format_row(option) for option in command.params if isinstance(option, click.Option) and not option.hidden
+    ]
     if options:
         lines += ["| option | what it does |", "| --- | --- |", *options, ""]
     return "\n".join(lines)
 
 
-def row(option: click.Option) -> str:
+def format_row(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     choices = f" One of {', '.join(option.type.choices)}." if isinstance(option.type, click.Choice) else ""
     default = f" Default: {option.default}." if option.show_default and not option.is_flag else ""
     return f"| {names} | {option.help}{choices}{default} |"
 
 
-SECTIONS = dict(leaves(beckon, click.Context(beckon, info_name="beckon"), ("beckon",)))
+SECTIONS = dict(iterate_subcommands(beckon, click.Context(beckon, info_name="beckon"), ("beckon",)))
 
 
-def documented() -> dict[str, str]:
+def read_sections() -> dict[str, str]:
     """The page's sections by their command's words."""
     parts = re.split(r"^(?=### )", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     return {re.sub(r" ?[\[A-Z{].*", "", part.split("`")[1]): part.rstrip() + "\n" for part in parts}
@@ -56,11 +58,11 @@ def documented() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_subcommand_s_section_is_what_the_code_says(name):
-    assert documented().get(name) == SECTIONS[name].rstrip() + "\n"
+    assert read_sections().get(name) == SECTIONS[name].rstrip() + "\n"
 
 
 def test_the_page_has_no_other_subcommand():
-    assert list(documented()) == list(SECTIONS)
+    assert list(read_sections()) == list(SECTIONS)
 
 
 @pytest.mark.parametrize("name", SECTIONS)

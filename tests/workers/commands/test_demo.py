@@ -8,37 +8,38 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cast import stages
-from models import demo, workspace
-from models.database import rows
-from workers import rehearsal
+from models import workspace
+from models.database import fetch_rows
+from models.demo import workspace as demo_workspace
+from tests.support.factories import stages
+from workers import demo_session
 
 
 @pytest.fixture
-def demonstrated(engine, clean, beckon, sandbox, settings):
+def demo_output(engine, clean, beckon, sandbox, settings):
     """What the command printed in a demo workspace that was just made."""
-    demo.make()
+    demo_workspace.create_demo()
     sandbox_port = sandbox.url.rsplit(":", 1)[1]
     return beckon("demo", BECKON_SANDBOX_PORT=sandbox_port).stdout
 
 
-def test_ten_are_sent_one_by_one_and_five_are_asleep(demonstrated, sandbox):
-    assert "Result: 10 sent, 5 skipped, 0 failed" in demonstrated
-    assert re.search(r"/automations/[0-9a-f-]{36}/monitor", demonstrated)
-    assert len(re.findall(r"skipped: .*(?:hours|opens)", demonstrated)) == 5
-    told = [line.split()[-1] for line in demonstrated.splitlines()]
+def test_ten_are_sent_one_by_one_and_five_are_asleep(demo_output, sandbox):
+    assert "Result: 10 sent, 5 skipped, 0 failed" in demo_output
+    assert re.search(r"/automations/[0-9a-f-]{36}/monitor", demo_output)
+    assert len(re.findall(r"skipped: .*(?:hours|opens)", demo_output)) == 5
+    line_stages = [line.split()[-1] for line in demo_output.splitlines()]
     # They go by one by one: half of them are sent before the text of the last is there.
-    ready = [place for place, stage in enumerate(told) if stage == "ready_to_send"]
-    sent = [place for place, stage in enumerate(told) if stage == "sent"]
+    ready = [position for position, stage in enumerate(line_stages) if stage == "ready_to_send"]
+    sent = [position for position, stage in enumerate(line_stages) if stage == "sent"]
     assert (len(ready), len(sent)) == (10, 10)
     assert sent[4] < ready[9]
-    assert len(sandbox.messages(provider="facebook")) == 10
+    assert len(sandbox.list_messages(provider="facebook")) == 10
 
 
-def test_each_passes_every_stage_of_the_document(demonstrated):
-    for one in rows("select id, status from executions"):
-        passed = stages(one["id"])
-        if one["status"] == "skipped":
+def test_each_passes_every_stage_of_the_document(demo_output):
+    for row in fetch_rows("select id, status from executions"):
+        passed = stages(row["id"])
+        if row["status"] == "skipped":
             assert passed == ["queued", "checking", "skipped"]
         else:
             # And there it waits for an answer, or for its first follow-up.
@@ -47,21 +48,21 @@ def test_each_passes_every_stage_of_the_document(demonstrated):
             ]  # fmt: skip
 
 
-def test_it_leaves_no_trace_in_any_counter(demonstrated):
-    found = workspace.by_slug("demo")
-    assert found is not None
-    assert rows("select executions, succeeded, skipped from automations where executions <> 0") == []
-    assert rows("select 1 from executions where not test") == []
+def test_it_leaves_no_trace_in_any_counter(demo_output):
+    workspace_row = workspace.find_by_slug("demo")
+    assert workspace_row is not None
+    assert fetch_rows("select executions, succeeded, skipped from automations where executions <> 0") == []
+    assert fetch_rows("select 1 from executions where not test") == []
 
 
 def test_at_every_hour_ten_are_awake_and_five_asleep():
     for hours in range(0, 24 * 366, 5):
         now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
-        local = [now.astimezone(ZoneInfo(one["timezone"])).hour for one in rehearsal.people(now)]
-        assert all(hour in rehearsal.DAY for hour in local[:10])
-        assert all(hour in rehearsal.NIGHT for hour in local[10:])
+        local = [now.astimezone(ZoneInfo(person["timezone"])).hour for person in demo_session.build_contacts(now)]
+        assert all(hour in demo_session.DAY_HOURS for hour in local[:10])
+        assert all(hour in demo_session.NIGHT_HOURS for hour in local[10:])
 
 
 def test_it_says_so_when_nothing_runs(engine, clean, beckon):
-    demo.make()
+    demo_workspace.create_demo()
     assert "The sandbox at " in beckon("demo", code=1, BECKON_SANDBOX_PORT="1").stderr

@@ -5,133 +5,147 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import meta_world as meta
 import pytest
 
-from cast import at_rest, finished, let_time_pass, messages, steps
 from ephemeral import workflow_cache
-from models import demo, verification
-from models.database import changed, row
-from models.demo_examples import CONTACTS
-from sandbox.server import Running
+from models.checks import verification
+from models.database import execute, fetch_row
+from models.demo import workspace as demo_workspace
+from models.demo.examples import CONTACTS
+from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import sweeps
-from tasks.engine import Engine
-from tasks.triggers import Accepted, TriggerRequest, accept
+from tasks import periodic_jobs
+from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
+from tasks.runtime.engine import Engine
+from tests.support import meta_world as meta
+from tests.support.factories import expire_wait, messages, steps, wait_for_status, wait_until_finished
 
 ADA = CONTACTS[0]
 
 
 @pytest.fixture
-def happen(engine: Engine) -> Callable[..., Accepted]:
+def trigger_for_ada(engine: Engine) -> Callable[..., AcceptedTrigger]:
     """Let something happen to Ada, in a demo workspace that was just made."""
-    workspace_id = demo.make()
+    workspace_id = demo_workspace.create_demo()
 
-    def happened(type: str, **payload: Any) -> Accepted:
+    def trigger(type: str, **payload: Any) -> AcceptedTrigger:
         request = TriggerRequest(type=type, contact_id=None, contact={"email": ADA["email"]}, payload=payload)
-        (answer,) = accept(workspace_id, [request], "api")
-        assert isinstance(answer, Accepted)
-        return answer
+        (accepted,) = accept(workspace_id, [request], "api")
+        assert isinstance(accepted, AcceptedTrigger)
+        return accepted
 
-    return happened
+    return trigger
 
 
-def test_a_new_contact_gets_a_welcome_that_the_ai_wrote(happen, sandbox: Running):
-    found = finished(happen("contact.created"))
-    assert found["status"] == "succeeded"
-    assert messages(found["id"])[0]["body"] == steps(found["id"])["write"]["output"]["text"]
-    assert [one["to"] for one in sandbox.messages(provider="mailgun")] == [ADA["email"]]
+def test_a_new_contact_gets_a_welcome_that_the_ai_wrote(trigger_for_ada, sandbox: RunningSandbox):
+    execution = wait_until_finished(trigger_for_ada("contact.created"))
+    assert execution["status"] == "succeeded"
+    assert messages(execution["id"])[0]["body"] == steps(execution["id"])["write"]["output"]["text"]
+    assert [message["to"] for message in sandbox.list_messages(provider="mailgun")] == [ADA["email"]]
 
 
 @pytest.mark.parametrize(("amount", "provider", "to"), [(800, "telnyx", ADA["phone"]), (99, "mailgun", ADA["email"])])
 def test_an_overdue_invoice_is_reminded_of_and_becomes_a_task_two_hours_later(
-    happen, sandbox: Running, settings: Settings, amount: int, provider: str, to: str
+    trigger_for_ada, sandbox: RunningSandbox, settings: Settings, amount: int, provider: str, to: str
 ):
-    waiting = at_rest(happen("invoice.overdue", amount=amount))
-    assert [one["to"] for one in sandbox.messages(provider=provider)] == [to]
-    let_time_pass(waiting["id"])
-    sweeps.wake_due(settings)
-    assert finished(waiting["id"])["status"] == "succeeded"
-    assert str(amount) in row("select title from contact_tasks")["title"]
+    waiting = wait_for_status(trigger_for_ada("invoice.overdue", amount=amount))
+    assert [message["to"] for message in sandbox.list_messages(provider=provider)] == [to]
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
+    assert wait_until_finished(waiting["id"])["status"] == "succeeded"
+    assert str(amount) in fetch_row("select title from contact_tasks")["title"]
 
 
-def test_a_hot_lead_is_told_of_and_tagged(happen, sandbox: Running):
-    finished(happen("lead.scored", score=91))
-    assert len(sandbox.messages(provider="slack")) == 1
-    assert "hot" in row("select tags from contacts where email = %s", (ADA["email"],))["tags"]
-    assert happen("lead.scored", score=10).executions == []
+def test_a_hot_lead_is_told_of_and_tagged(trigger_for_ada, sandbox: RunningSandbox):
+    wait_until_finished(trigger_for_ada("lead.scored", score=91))
+    assert len(sandbox.list_messages(provider="slack")) == 1
+    assert "hot" in fetch_row("select tags from contacts where email = %s", (ADA["email"],))["tags"]
+    assert trigger_for_ada("lead.scored", score=10).executions == []
 
 
-def test_a_personal_note_is_sent_by_hand(happen, sandbox: Running):
-    finished(happen("manual"))
-    assert len(sandbox.messages(provider="telnyx")) == 1
-    assert all(one.holds for one in verification.verify())
+def test_a_personal_note_is_sent_by_hand(trigger_for_ada, sandbox: RunningSandbox):
+    wait_until_finished(trigger_for_ada("manual"))
+    assert len(sandbox.list_messages(provider="telnyx")) == 1
+    assert all(invariant.holds for invariant in verification.verify())
 
 
 # What comes from Instagram
 
 
 @pytest.fixture
-def world(engine: Engine) -> str:
+def demo_workspace_id(engine: Engine) -> str:
     """The demo workspace as Meta's webhooks find it."""
-    workspace_id = demo.make()
-    demo.connect(workspace_id)
+    workspace_id = demo_workspace.create_demo()
+    demo_workspace.connect(workspace_id)
     return workspace_id
 
 
-def _said(sandbox: Running, to: str) -> list[str]:
-    told = [one["body"]["message"] for one in sandbox.messages(provider="instagram", to=to)]
-    return [one if isinstance(one, str) else one.get("text") or one["attachment"]["payload"]["text"] for one in told]
+def _list_texts(sandbox: RunningSandbox, to: str) -> list[str]:
+    contents = [message["body"]["message"] for message in sandbox.list_messages(provider="instagram", to=to)]
+    return [
+        content if isinstance(content, str) else content.get("text") or content["attachment"]["payload"]["text"]
+        for content in contents
+    ]
 
 
 @pytest.mark.parametrize(
     ("person", "step", "says"), [("1001", "link", "Here it is, there"), ("1002", "link_and_ask", "Follow us")]
 )
 def test_a_comment_becomes_a_conversation_whose_end_depends_on_who_follows(
-    world: str, sandbox: Running, person: str, step: str, says: str
+    demo_workspace_id: str, sandbox: RunningSandbox, person: str, step: str, says: str
 ):
-    meta.tell(meta.comment("Is this the SPRING collection?", number=7, person=person))
+    meta.deliver_webhooks(meta.comment("Is this the SPRING collection?", number=7, person=person))
     (started,) = meta.executions()
-    at_rest(started["id"])
-    assert _said(sandbox, "comment-7") == [
+    wait_for_status(started["id"])
+    assert _list_texts(sandbox, "comment-7") == [
         "Thank you! Look into your messages, we have written to you.",
         f"Hi user_{person}, you like our spring collection? Shall we send you the link?",
     ]
 
-    meta.tell(meta.event(person=person, postback={"mid": "m-1", "title": "Send me the link", "payload": "SEND_LINK"}))
+    meta.deliver_webhooks(
+        meta.event(person=person, postback={"mid": "m-1", "title": "Send me the link", "payload": "SEND_LINK"})
+    )
 
-    assert finished(started["id"])["status"] == "succeeded"
+    assert wait_until_finished(started["id"])["status"] == "succeeded"
     assert steps(started["id"])[step]["status"] == "succeeded"
-    (link,) = _said(sandbox, person)
+    (link,) = _list_texts(sandbox, person)
     assert says in link or f"Here it is, user_{person}" in link
     assert len(meta.executions()) == 1
 
 
-def test_a_story_reply_is_thanked_for(world: str, sandbox: Running):
-    meta.tell(meta.says("I love it", person="1001", reply_to={"story": {"id": "s", "url": "https://cdn.example/s"}}))
+def test_a_story_reply_is_thanked_for(demo_workspace_id: str, sandbox: RunningSandbox):
+    meta.deliver_webhooks(
+        meta.message_event("I love it", person="1001", reply_to={"story": {"id": "s", "url": "https://cdn.example/s"}})
+    )
     (started,) = meta.executions()
-    assert finished(started["id"])["status"] == "succeeded"
-    assert "Thank you for your answer" in _said(sandbox, "1001")[0]
+    assert wait_until_finished(started["id"])["status"] == "succeeded"
+    assert "Thank you for your answer" in _list_texts(sandbox, "1001")[0]
     assert meta.contacts()[-1]["tags"] == ["story"]
 
 
-def test_a_direct_message_with_the_keyword_is_answered_once_within_the_cool_down(world: str, sandbox: Running):
-    meta.tell(meta.says("what about SPRING?", person="1001"), meta.says("spring!!", person="1001"))
+def test_a_direct_message_with_the_keyword_is_answered_once_within_the_cool_down(
+    demo_workspace_id: str, sandbox: RunningSandbox
+):
+    meta.deliver_webhooks(
+        meta.message_event("what about SPRING?", person="1001"), meta.message_event("spring!!", person="1001")
+    )
     (started,) = meta.executions()
-    assert finished(started["id"])["status"] == "succeeded"
-    assert len(_said(sandbox, "1001")) == 1
+    assert wait_until_finished(started["id"])["status"] == "succeeded"
+    assert len(_list_texts(sandbox, "1001")) == 1
 
 
-def test_every_other_message_is_answered_once_that_is_switched_on(world: str, sandbox: Running):
-    meta.tell(meta.says("good morning", person="1001"))
+def test_every_other_message_is_answered_once_that_is_switched_on(demo_workspace_id: str, sandbox: RunningSandbox):
+    meta.deliver_webhooks(meta.message_event("good morning", person="1001"))
     assert meta.executions() == []
-    changed("update automations set enabled = true")
-    workflow_cache.invalidate(world)
+    execute("update automations set enabled = true")
+    workflow_cache.invalidate(demo_workspace_id)
 
-    meta.tell(meta.says("anybody there?", person="1001"), meta.says("spring?", person="1002"))
+    meta.deliver_webhooks(
+        meta.message_event("anybody there?", person="1001"), meta.message_event("spring?", person="1002")
+    )
 
-    for one in meta.executions():
-        assert finished(one["id"])["status"] == "succeeded"
-    assert [len(_said(sandbox, person)) for person in ("1001", "1002")] == [1, 1]
-    assert "What is it about?" in _said(sandbox, "1001")[0]
-    assert row("select title from contact_tasks")["title"] == "Answer a message on Instagram"
+    for execution in meta.executions():
+        assert wait_until_finished(execution["id"])["status"] == "succeeded"
+    assert [len(_list_texts(sandbox, person)) for person in ("1001", "1002")] == [1, 1]
+    assert "What is it about?" in _list_texts(sandbox, "1001")[0]
+    assert fetch_row("select title from contact_tasks")["title"] == "Answer a message on Instagram"

@@ -12,26 +12,26 @@ import psycopg2
 import pytest
 
 import clock
-from cast import HELLO, finished
-from models import api_key, duty, switches, user
+from models import api_key, periodic_job, switches, user
 from models.audit import SYSTEM
-from models.database import changed, value
-from programs import Programs
-from waiting import eventually
+from models.database import execute, fetch_value
+from tests.support.factories import HELLO, wait_until_finished
+from tests.support.programs import Programs
+from tests.support.waiting import eventually
 from workers import deployment, embedded
-from workers.deployment import OF_POSTGRES, judge_answer, judge_page
-from workers.deployment_log import errors, tracking
-from workers.starting import is_ready
+from workers.deployment import DATABASE_CHECKS, check_api_response, check_page_html
+from workers.deployment_log import check_errors, check_tracking
+from workers.startup import is_ready
 
-ONE = {"id": "a", "totalRuns": 1, "lastRunAt": None, "stats": {"totalRuns": 1, "last24Hours": 1}}
+AUTOMATION = {"id": "a", "totalRuns": 1, "lastRunAt": None, "stats": {"totalRuns": 1, "last24Hours": 1}}
 
 
 @pytest.fixture
-def counted(alice):
+def automation_with_run(alice):
     """An automation with a run, and a scheduler that has cleaned."""
     automation_id = alice.automation(HELLO)
-    finished(alice.trigger())
-    duty.note_success("retention", {})
+    wait_until_finished(alice.trigger())
+    periodic_job.note_success("retention", {})
     return automation_id
 
 
@@ -43,20 +43,20 @@ def owner(settings):
         yield cursor
 
 
-def _once_quick(name, settings):
+def _wait_for_quick_check(name, settings):
     """The judgement, asked again where a busy machine was slow to come to it."""
     return eventually(
-        lambda: (one := deployment.judged(name, settings)) and "took" not in one.detail and one, within=60
+        lambda: (check := deployment.run_check(name, settings)) and "took" not in check.detail and check, timeout=60
     )
 
 
-def test_where_all_is_as_it_should_be_every_point_passes(counted, settings):
+def test_where_all_is_as_it_should_be_every_point_passes(automation_with_run, settings):
     # The engine of this test logs to the test, not into the home.
-    found = {name: _once_quick(name, settings) for name in OF_POSTGRES if name != "log lines"}
-    assert {one.status for one in found.values()} == {"ok"}, found
-    assert found["run records"].detail.startswith("1 in the last 24 hours")
-    assert "automation_runs_newest" in found["indexes"].detail
-    assert found["volume"].detail.startswith("1 executions")
+    checks = {name: _wait_for_quick_check(name, settings) for name in DATABASE_CHECKS if name != "log lines"}
+    assert {check.status for check in checks.values()} == {"ok"}, checks
+    assert checks["run records"].detail.startswith("1 in the last 24 hours")
+    assert "automation_runs_newest" in checks["indexes"].detail
+    assert checks["volume"].detail.startswith("1 executions")
 
 
 @pytest.fixture
@@ -64,46 +64,49 @@ def dashboard(settings, tmp_path):
     """A dashboard's process on the test's servers; its port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    embedded.private_directory(settings.run)
+    embedded.ensure_private_directory(settings.run)
     programs = Programs(tmp_path)
     programs.start("dashboard", BECKON_PORT=port)
     try:
-        eventually(lambda: is_ready(replace(settings, port=int(port))), within=60)
+        eventually(lambda: is_ready(replace(settings, port=int(port))), timeout=60)
         yield port
     finally:
         programs.end()
         shutil.rmtree(settings.run)
 
 
-def test_a_running_copy_passes_from_the_command_line(alice, counted, settings, beckon, dashboard):
+def test_a_running_copy_passes_from_the_command_line(alice, automation_with_run, settings, beckon, dashboard):
     secret = api_key.issue(alice.workspace_id, "doctor").secret
     access = settings.home / "access.json"
     user.join(alice.workspace_id, user.create("ada@example.com", "Ada", "a password of hers"), "viewer")
-    told = {"apiKey": secret, "workspaceId": alice.workspace_id, "email": "ada@example.com"}
-    access.write_text(json.dumps(told), encoding="utf-8")
+    content = {"apiKey": secret, "workspaceId": alice.workspace_id, "email": "ada@example.com"}
+    access.write_text(json.dumps(content), encoding="utf-8")
     try:
         # A busy machine may take its time, which is a problem too, until it does not.
-        done = eventually(
-            lambda: (one := beckon("doctor", "--deployment", code=None, BECKON_PORT=dashboard)).returncode == 0 and one,
-            within=90,
+        result = eventually(
+            lambda: (
+                (attempt := beckon("doctor", "--deployment", code=None, BECKON_PORT=dashboard)).returncode == 0
+                and attempt
+            ),
+            timeout=90,
         )
     finally:
         access.unlink()
-    shown = done.stdout
+    output = result.stdout
     # All of PostgreSQL's but the log lines, the API and the page.
-    assert shown.count("  pass    ") == len(OF_POSTGRES) - 1 + 2, shown
-    assert "log lines" in shown
-    assert "1 automations with their stats" in shown
-    assert "1 cards with their runs" in shown
-    assert value("select count(*) from sessions") == 0
+    assert output.count("  pass    ") == len(DATABASE_CHECKS) - 1 + 2, output
+    assert "log lines" in output
+    assert "1 automations with their stats" in output
+    assert "1 cards with their runs" in output
+    assert fetch_value("select count(*) from sessions") == 0
 
 
-def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(counted, beckon):
-    told = json.loads(beckon("doctor", "--deployment", "--json", code=1, BECKON_PORT="1").stdout)
-    api = next(one for one in told["checks"] if one["name"] == "api")
+def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(automation_with_run, beckon):
+    report = json.loads(beckon("doctor", "--deployment", "--json", code=1, BECKON_PORT="1").stdout)
+    api = next(check for check in report["checks"] if check["name"] == "api")
     assert (api["status"], bool(api["remedy"])) == ("problem", True)
-    assert next(one for one in told["checks"] if one["name"] == "page")["status"] == "note"
-    assert told["settings"] == []
+    assert next(check for check in report["checks"] if check["name"] == "page")["status"] == "note"
+    assert report["settings"] == []
 
 
 @pytest.mark.parametrize(
@@ -122,87 +125,87 @@ def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(counted, beckon
         ("retention", "update automation_runs set at = at - interval '93 days'", "older than 90 days"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_the_rows_is_said(counted, settings, point, by_hand, says):
-    assert changed(by_hand) == 1
-    found = deployment.judged(point, settings)
-    assert found.status == "problem"
-    assert says in found.detail
-    assert found.remedy
+def test_what_is_wrong_in_the_rows_is_said(automation_with_run, settings, point, by_hand, says):
+    assert execute(by_hand) == 1
+    check = deployment.run_check(point, settings)
+    assert check.status == "problem"
+    assert says in check.detail
+    assert check.remedy
 
 
-def test_where_the_switch_was_turned_meanwhile_no_run_is_missed(alice, counted, settings):
-    changed("delete from automation_runs")
+def test_where_the_switch_was_turned_meanwhile_no_run_is_missed(alice, automation_with_run, settings):
+    execute("delete from automation_runs")
     switches.change(alice.workspace_id, {"run_tracking": False}, SYSTEM)
     switches.change(alice.workspace_id, {"run_tracking": True}, SYSTEM)
-    assert deployment.judged("volume", settings).detail.startswith("0 executions")
+    assert deployment.run_check("volume", settings).detail.startswith("0 executions")
 
 
-def test_an_index_that_is_not_there_is_named(counted, settings, owner):
+def test_an_index_that_is_not_there_is_named(automation_with_run, settings, owner):
     owner.execute("alter index executions_run_due rename to lost")
     try:
-        found = deployment.judged("indexes", settings)
+        check = deployment.run_check("indexes", settings)
     finally:
         owner.execute("alter index lost rename to executions_run_due")
-    assert (found.status, found.detail) == ("problem", "not there, or not valid: executions_run_due")
+    assert (check.status, check.detail) == ("problem", "not there, or not valid: executions_run_due")
 
 
-def test_a_plan_without_the_index_is_found_by_explain(counted, settings, owner):
+def test_a_plan_without_the_index_is_found_by_explain(automation_with_run, settings, owner):
     owner.execute("begin; drop index automation_runs_newest; create index automation_runs_newest "
                   "on automations (id); commit")  # fmt: skip
     try:
-        found = deployment.judged("indexes", settings)
+        check = deployment.run_check("indexes", settings)
     finally:
         owner.execute(
             "begin; drop index automation_runs_newest; create index automation_runs_newest on automation_runs "
             "(workspace_id, automation_id, at desc, id desc) include (kind); commit"
         )
-    assert found.status == "problem"
-    assert "is read from end to end" in found.detail
+    assert check.status == "problem"
+    assert "is read from end to end" in check.detail
 
 
-def test_a_day_without_a_partition_is_said_before_it_comes(counted, settings, owner):
+def test_a_day_without_a_partition_is_said_before_it_comes(automation_with_run, settings, owner):
     owner.execute("select inhrelid::regclass::text from pg_inherits where inhparent = 'automation_runs'::regclass")
     today = clock.now().strftime("automation_runs_%Y_%m_%d")
     for name in [name for (name,) in owner.fetchall() if name > today and not name.endswith("default")]:
         owner.execute(f"drop table {name}")
-    assert "no partition is there for tomorrow" in deployment.judged("retention", settings).detail
+    assert "no partition is there for tomorrow" in deployment.run_check("retention", settings).detail
     owner.execute("select ensure_run_partitions(7)")
-    assert deployment.judged("retention", settings).status == "ok"
+    assert deployment.run_check("retention", settings).status == "ok"
 
 
-def test_slow_statistics_are_said(counted, settings, monkeypatch):
+def test_slow_statistics_are_said(automation_with_run, settings, monkeypatch):
     monkeypatch.setattr(deployment, "SLOW_MS", 0.0)
-    assert deployment.judged("query times", settings).status == "problem"
-    assert judge_answer(settings, [ONE], 1.0).status == "problem"
+    assert deployment.run_check("query times", settings).status == "problem"
+    assert check_api_response(settings, [AUTOMATION], 1.0).status == "problem"
 
 
-def test_a_database_without_the_migration_is_a_problem_and_no_traceback(counted, settings, owner):
+def test_a_database_without_the_migration_is_a_problem_and_no_traceback(automation_with_run, settings, owner):
     owner.execute("alter table automation_runs rename to elsewhere")
     try:
-        found = {name: deployment.judged(name, settings) for name in ("counters", "query times", "run records")}
+        checks = {name: deployment.run_check(name, settings) for name in ("counters", "query times", "run records")}
     finally:
         owner.execute("alter table elsewhere rename to automation_runs")
-    assert {one.status for one in found.values()} == {"problem"}
-    assert all("beckon migrate" in one.remedy for one in found.values())
+    assert {check.status for check in checks.values()} == {"problem"}
+    assert all("beckon migrate" in check.remedy for check in checks.values())
 
 
 @pytest.mark.parametrize(
     ("listed", "status"),
     [
         ([], "ok"),
-        ([ONE], "ok"),
-        ([{**ONE, "totalRuns": "1"}], "problem"),
-        ([{name: ONE[name] for name in ("id", "totalRuns", "stats")}], "problem"),
-        ([{**ONE, "stats": {"totalRuns": 1}}], "problem"),
-        ([{name: ONE[name] for name in ("id", "totalRuns", "lastRunAt")}], "note"),
+        ([AUTOMATION], "ok"),
+        ([{**AUTOMATION, "totalRuns": "1"}], "problem"),
+        ([{name: AUTOMATION[name] for name in ("id", "totalRuns", "stats")}], "problem"),
+        ([{**AUTOMATION, "stats": {"totalRuns": 1}}], "problem"),
+        ([{name: AUTOMATION[name] for name in ("id", "totalRuns", "lastRunAt")}], "note"),
     ],
 )
 def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
-    assert judge_answer(settings, listed, 10.0).status == status
+    assert check_api_response(settings, listed, 10.0).status == status
 
 
 @pytest.mark.parametrize(
-    ("shown", "status"),
+    ("html", "status"),
     [
         ("", "ok"),
         ('<article class="panel card off"><span>Runs</span><svg class="spark">', "ok"),
@@ -210,37 +213,37 @@ def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
         ('<article class="panel card"><svg class="spark">', "problem"),
     ],
 )
-def test_the_page_is_judged_by_its_cards(shown, status):
-    assert judge_page(shown).status == status
+def test_the_page_is_judged_by_its_cards(html, status):
+    assert check_page_html(html).status == status
 
 
-def test_switched_off_is_a_note_and_names_who_holds_it(counted, settings):
+def test_switched_off_is_a_note_and_names_who_holds_it(automation_with_run, settings):
     off = replace(settings, run_tracking=False, stats_in_api=False)
     for point in ("run records", "volume"):
-        assert "RUN_TRACKING" in deployment.judged(point, off).detail
-    assert "STATS_IN_API" in judge_answer(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
+        assert "RUN_TRACKING" in deployment.run_check(point, off).detail
+    assert "STATS_IN_API" in check_api_response(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
 
 
 def test_the_logs_are_read_for_what_was_tracked_and_what_failed(settings, tmp_path):
-    told = replace(settings, home=tmp_path)
+    config = replace(settings, home=tmp_path)
     log = tmp_path / "logs" / "sending-0.log"
     log.parent.mkdir()
     tracked = {"event": "[TRACKING] Automation run tracked: a (main_dm)", "level": "info"}
     again = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}
     now = clock.now().isoformat()
-    log.write_text('half a line [TRACKING]"}\n' + "\n".join(json.dumps(one) for one in (tracked, again, again)))
-    assert tracking(told, 1).detail == "1 runs and 2 duplicates in the newest logs"
+    log.write_text('half a line [TRACKING]"}\n' + "\n".join(json.dumps(entry) for entry in (tracked, again, again)))
+    assert check_tracking(config, 1).detail == "1 runs and 2 duplicates in the newest logs"
 
     failed = {"event": "[TRACKING] Runs cannot be counted now", "level": "warning", "error": "denied", "timestamp": now}
     log.write_text(json.dumps(failed))
-    assert (tracking(told, 0).status, "denied" in tracking(told, 0).detail) == ("problem", True)
+    assert (check_tracking(config, 0).status, "denied" in check_tracking(config, 0).detail) == ("problem", True)
     log.write_text(json.dumps({**failed, "timestamp": "2020-01-01T00:00:00Z"}))
-    assert tracking(told, 0).status == "ok"
-    assert tracking(told, 5).status == "note"
+    assert check_tracking(config, 0).status == "ok"
+    assert check_tracking(config, 5).status == "note"
 
 
 def test_any_error_of_the_last_hour_is_a_problem_and_names_the_program(settings, tmp_path):
-    told = replace(settings, home=tmp_path)
+    config = replace(settings, home=tmp_path)
     log = tmp_path / "logs" / "dashboard.log"
     log.parent.mkdir()
     error = {
@@ -251,9 +254,9 @@ def test_any_error_of_the_last_hour_is_a_problem_and_names_the_program(settings,
     }
     fine = {"event": "request", "level": "info", "error": "error", "timestamp": clock.now().isoformat()}
     old = {**error, "timestamp": "2020-01-01T00:00:00Z"}
-    log.write_text("\n".join(json.dumps(one) for one in (fine, old)) + '\n["error"]\n"level": "error"\n')
-    assert errors(told).status == "ok"
+    log.write_text("\n".join(json.dumps(entry) for entry in (fine, old)) + '\n["error"]\n"level": "error"\n')
+    assert check_errors(config).status == "ok"
     log.write_text(json.dumps(error))
-    assert (errors(told).status, errors(told).detail) == (
+    assert (check_errors(config).status, check_errors(config).detail) == (
         "problem", "1 in the last hour, the last by dashboard: a request failed",
     )  # fmt: skip

@@ -12,39 +12,39 @@ import redis
 
 import settings as settings_module
 from models import migrations, pause
-from models.database import changed
-from servers import TestServers, run_sql, with_database, with_user
+from models.database import execute
 from settings import VARIABLES
-from workers import examination
-from workers.examination import START
+from tests.support.servers import TestServers, run_sql, with_database, with_user
+from workers import diagnostics
+from workers.diagnostics import START_REMEDY
 
 
 @pytest.fixture
-def looked_at(database_urls, redis_url, clean, beckon):
+def run_doctor(database_urls, redis_url, clean, beckon):
     """What the doctor finds, by name, where nothing but the two servers runs."""
 
-    def looked(**environ):
+    def run(**environ):
         nowhere = {"BECKON_PORT": "1", "BECKON_SANDBOX_PORT": "2"}
-        told = json.loads(beckon("doctor", "--json", code=1, **nowhere, **environ).stdout)
-        return {one["name"]: one for one in told["checks"]}
+        report = json.loads(beckon("doctor", "--json", code=1, **nowhere, **environ).stdout)
+        return {check["name"]: check for check in report["checks"]}
 
-    return looked
+    return run
 
 
-def test_what_runs_is_well_and_what_does_not_run_has_its_remedy(looked_at):
-    found = looked_at()
+def test_what_runs_is_well_and_what_does_not_run_has_its_remedy(run_doctor):
+    checks = run_doctor()
     for name in ("home", "postgresql", "redis", "migrations", "beckon_app", "beckon_service", "clock"):
-        assert found[name]["status"] == "ok", found[name]
+        assert checks[name]["status"] == "ok", checks[name]
     for name in ("workers", "scheduler", "dashboard", "sandbox"):
-        assert (found[name]["status"], found[name]["remedy"]) == ("problem", START)
-    assert "nobody serves executions, generation, sending, triggers, tracking" in found["workers"]["detail"]
+        assert (checks[name]["status"], checks[name]["remedy"]) == ("problem", START_REMEDY)
+    assert "nobody serves executions, generation, sending, triggers, tracking" in checks["workers"]["detail"]
 
 
-def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(looked_at):
-    found = looked_at(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1")
-    assert found["postgresql"]["status"] == found["redis"]["status"] == "problem"
-    assert "DATABASE_URL" in found["postgresql"]["remedy"]
-    assert "mailgun" in found
+def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(run_doctor):
+    checks = run_doctor(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1")
+    assert checks["postgresql"]["status"] == checks["redis"]["status"] == "problem"
+    assert "DATABASE_URL" in checks["postgresql"]["remedy"]
+    assert "mailgun" in checks
 
 
 @pytest.fixture
@@ -60,49 +60,51 @@ def evicting_redis():
         own.stop()
 
 
-def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(looked_at, evicting_redis):
+def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(run_doctor, evicting_redis):
     never_migrated = with_database(os.environ["DATABASE_URL"], "postgres")
-    found = looked_at(DATABASE_URL=never_migrated, REDIS_URL=evicting_redis)
-    assert "set its maxmemory-policy to noeviction" in found["redis"]["remedy"]
-    assert "0001_tenants" in found["migrations"]["detail"]
+    checks = run_doctor(DATABASE_URL=never_migrated, REDIS_URL=evicting_redis)
+    assert "set its maxmemory-policy to noeviction" in checks["redis"]["remedy"]
+    assert "0001_tenants" in checks["migrations"]["detail"]
 
 
-def test_half_a_configuration_is_a_problem_and_none_is_a_note(looked_at):
-    found = looked_at(TELNYX_API_KEY="KEY", BECKON_CLOCK_OFFSET="3600")
-    assert (found["telnyx"]["status"], found["telnyx"]["remedy"]) == ("problem", "set TELNYX_MESSAGING_PROFILE_ID")
-    assert (found["mailgun"]["status"], found["mailgun"]["remedy"]) == (
+def test_half_a_configuration_is_a_problem_and_none_is_a_note(run_doctor):
+    checks = run_doctor(TELNYX_API_KEY="KEY", BECKON_CLOCK_OFFSET="3600")
+    assert (checks["telnyx"]["status"], checks["telnyx"]["remedy"]) == ("problem", "set TELNYX_MESSAGING_PROFILE_ID")
+    assert (checks["mailgun"]["status"], checks["mailgun"]["remedy"]) == (
         "note", "set MAILGUN_API_KEY and MAILGUN_DOMAIN",
     )  # fmt: skip
-    assert found["clock"]["status"] == "note"
+    assert checks["clock"]["status"] == "note"
 
 
 def test_every_setting_is_explained_and_no_secret_shown():
-    told = settings_module.load()
-    whole = examination.explained(dataclasses.replace(told, mailgun_api_key="very secret", mailgun_domain="mg.example"))
-    by_name = {one.name: one for one in whole}
-    assert list(by_name) == [one.name for one in VARIABLES]
-    assert all(one.explanation for one in whole)
+    settings = settings_module.load()
+    descriptions = diagnostics.describe_settings(
+        dataclasses.replace(settings, mailgun_api_key="very secret", mailgun_domain="mg.example")
+    )
+    by_name = {description.name: description for description in descriptions}
+    assert list(by_name) == [variable.name for variable in VARIABLES]
+    assert all(description.explanation for description in descriptions)
     assert (by_name["MAILGUN_API_KEY"].value, by_name["MAILGUN_API_KEY"].blocks) == ("set", "e-mail")
     assert by_name["GEMINI_API_KEY"].value == "not set"
     assert by_name["MAILGUN_DOMAIN"].value == "mg.example"
-    assert "very secret" not in repr(whole)
+    assert "very secret" not in repr(descriptions)
 
 
 def test_refused_credentials_are_a_problem(alice, beckon):
-    pause.hold("provider", "mailgun", alice.workspace_id)
-    changed("update pauses set reason = 'configuration', message = 'the key was refused', retry_at = beckon_now()")
-    shown = json.loads(beckon("doctor", "--json", code=1).stdout)
-    assert any(one["name"] == "mailgun" and "the key was refused" in one["detail"] for one in shown["checks"])
-    assert shown["ok"] is False
+    pause.start("provider", "mailgun", alice.workspace_id)
+    execute("update pauses set reason = 'configuration', message = 'the key was refused', retry_at = beckon_now()")
+    report = json.loads(beckon("doctor", "--json", code=1).stdout)
+    assert any(check["name"] == "mailgun" and "the key was refused" in check["detail"] for check in report["checks"])
+    assert report["ok"] is False
 
 
 def test_people_read_settings_problems_and_remedies(alice, beckon):
-    shown = beckon("doctor", MAILGUN_API_KEY="very secret", code=1).stdout
-    assert "MAILGUN_API_KEY" in shown
-    assert "Without it: no e-mail." in shown
-    assert "PROBLEM mailgun" in shown
-    assert "→ set MAILGUN_DOMAIN" in shown
-    assert "very secret" not in shown
+    output = beckon("doctor", MAILGUN_API_KEY="very secret", code=1).stdout
+    assert "MAILGUN_API_KEY" in output
+    assert "Without it: no e-mail." in output
+    assert "PROBLEM mailgun" in output
+    assert "→ set MAILGUN_DOMAIN" in output
+    assert "very secret" not in output
     assert "PROBLEM" in beckon("doctor", "--no-settings", code=1).stdout
 
 
@@ -123,19 +125,19 @@ ROLES = ("beckon_app", "beckon_service")
         ({"BECKON_URL": "https://beckon.example.com"}, "note"),
     ],
 )
-def test_the_owner_s_url_alone_is_noted_where_others_reach_this_copy(looked_at, where, status):
-    found = looked_at(**OWNERS_ALONE, **where)
+def test_the_owner_s_url_alone_is_noted_where_others_reach_this_copy(run_doctor, where, status):
+    checks = run_doctor(**OWNERS_ALONE, **where)
     for role, variable in zip(ROLES, ("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), strict=True):
-        assert found[role]["status"] == status, found[role]
-        assert f"transactions act as {role}, logged in as beckon" in found[role]["detail"]
-        assert (variable in found[role]["remedy"]) is (status == "note")
+        assert checks[role]["status"] == status, checks[role]
+        assert f"transactions act as {role}, logged in as beckon" in checks[role]["detail"]
+        assert (variable in checks[role]["remedy"]) is (status == "note")
 
 
-def test_a_role_says_what_it_is_and_not_what_it_should_be(looked_at):
-    found = looked_at(BECKON_HOST="0.0.0.0")
+def test_a_role_says_what_it_is_and_not_what_it_should_be(run_doctor):
+    checks = run_doctor(BECKON_HOST="0.0.0.0")
     for role in ROLES:
-        assert found[role]["status"] == "ok"
-        assert found[role]["detail"] == f"transactions act as {role}, logged in as {role}; row security binds it"
+        assert checks[role]["status"] == "ok"
+        assert checks[role]["detail"] == f"transactions act as {role}, logged in as {role}; row security binds it"
 
 
 @pytest.fixture
@@ -151,26 +153,26 @@ def own_database():
         own.stop()
 
 
-def test_a_program_s_role_or_login_with_more_power_than_row_security_is_a_problem(looked_at, own_database):
+def test_a_program_s_role_or_login_with_more_power_than_row_security_is_a_problem(run_doctor, own_database):
     run_sql(own_database, "create role app_login superuser login", "grant beckon_app to app_login")
     run_sql(own_database, "create role service_login bypassrls login", "grant beckon_service to service_login")
-    found = looked_at(
+    checks = run_doctor(
         DATABASE_URL=own_database,
         DATABASE_APP_URL=with_user(own_database, "app_login"),
         DATABASE_SERVICE_URL=with_user(own_database, "service_login"),
     )
-    assert [found[role]["status"] for role in ROLES] == ["problem", "problem"]
-    assert [found[role]["remedy"] for role in ROLES] == [
+    assert [checks[role]["status"] for role in ROLES] == ["problem", "problem"]
+    assert [checks[role]["remedy"] for role in ROLES] == [
         "alter role app_login nosuperuser", "alter role service_login nobypassrls",
     ]  # fmt: skip
 
     run_sql(own_database, "alter role beckon_app superuser", "alter role beckon_service bypassrls")
-    found = looked_at(DATABASE_URL=own_database, **OWNERS_ALONE)
-    assert [found[role]["remedy"] for role in ROLES] == [
+    checks = run_doctor(DATABASE_URL=own_database, **OWNERS_ALONE)
+    assert [checks[role]["remedy"] for role in ROLES] == [
         "alter role beckon_app nosuperuser", "alter role beckon_service nobypassrls",
     ]  # fmt: skip
 
     run_sql(own_database, "create role stranger login")
-    found = looked_at(DATABASE_URL=own_database, DATABASE_APP_URL=with_user(own_database, "stranger"))
-    assert found["beckon_app"]["status"] == "problem"
-    assert found["beckon_app"]["remedy"].startswith("grant beckon_app to the user of its URL")
+    checks = run_doctor(DATABASE_URL=own_database, DATABASE_APP_URL=with_user(own_database, "stranger"))
+    assert checks["beckon_app"]["status"] == "problem"
+    assert checks["beckon_app"]["remedy"].startswith("grant beckon_app to the user of its URL")

@@ -7,8 +7,8 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-import servers as real
 from models import migrations
+from tests.support import servers as real
 
 RUNS, LATER = "0012_runs", "0013_run_indexes"
 #: Three automations, one of them with ten finished executions, three of which retention has removed.
@@ -25,7 +25,7 @@ HISTORY = (
 
 
 @pytest.fixture
-def older(url, monkeypatch):
+def old_url(url, monkeypatch):
     """A database of a version that counted no runs, with history in it; the command's from now on."""
     migrations.migrate(url)
     migrations.revert(url, RUNS)
@@ -37,32 +37,32 @@ def older(url, monkeypatch):
     return url
 
 
-def counters(url):
+def read_counters(url):
     with closing(psycopg2.connect(url)) as owner, owner.cursor() as cursor:
         cursor.execute("select name, executions, total_runs, last_run_at, archived_runs from automations order by name")
         return cursor.fetchall()
 
 
-def test_an_older_database_is_told_what_was_initialised_and_made_and_repeating_changes_nothing(older, beckon):
-    said = beckon("migrate").stdout.splitlines()
+def test_an_older_database_is_told_what_was_initialised_and_made_and_repeating_changes_nothing(old_url, beckon):
+    lines = beckon("migrate").stdout.splitlines()
 
-    assert said[:2] == [f"applied {RUNS}", f"applied {LATER}"]
-    assert {"made index automation_runs_newest", "made index executions_run_due"} <= set(said)
-    assert "run counters of 3 automations initialised" in said
+    assert lines[:2] == [f"applied {RUNS}", f"applied {LATER}"]
+    assert {"made index automation_runs_newest", "made index executions_run_due"} <= set(lines)
+    assert "run counters of 3 automations initialised" in lines
     never_ran = [("A1", 10, 0, None, 0), ("A2", 0, 0, None, 0), ("A3", 0, 0, None, 0)]
-    assert counters(older) == never_ran
-    assert migrations.upgrade(older) == migrations.Upgrade([], [], [])
+    assert read_counters(old_url) == never_ran
+    assert migrations.upgrade(old_url) == migrations.Upgrade([], [], [])
 
     # Seven runs since, of which the counters know nothing: as after a restore, or when somebody wrote by hand.
     real.run_sql(
-        older,
+        old_url,
         "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, id, 'main_dm', "
         "finished_at from executions",
         "update automations set archived_runs = 2 where name = 'A1'",
     )
     for _ in range(2):
         assert beckon("runs", "backfill").stdout == "Run counters of 3 automations rebuilt.\n"
-        assert [(name, total) for name, _, total, *_ in counters(older)] == [("A1", 9), ("A2", 0), ("A3", 0)]
-    assert counters(older)[0][3] is not None
+        assert [(name, total) for name, _, total, *_ in read_counters(old_url)] == [("A1", 9), ("A2", 0), ("A3", 0)]
+    assert read_counters(old_url)[0][3] is not None
     # Other invariants miss the triggers that this history never had.
     assert "  ok      run_counters" in beckon("verify", code=1).stdout

@@ -8,59 +8,59 @@ import re
 import pytest
 
 from models import api_key, audit, invitation, password_reset, session, user, workspace
-from models.database import transaction, value
+from models.database import fetch_value, transaction
 
 PASSWORD = "chosen by Dora herself"
 
 
-def token_in(shown: str, path: str) -> str:
-    (token,) = re.findall(rf"http://\S+/{path}/([\w-]{{43}})\b", shown)
+def find_token(output: str, path: str) -> str:
+    (token,) = re.findall(rf"http://\S+/{path}/([\w-]{{43}})\b", output)
     return token
 
 
-def join(shown: str, email: str = "dora@example.com") -> str:
+def join(output: str, email: str = "dora@example.com") -> str:
     """Dora accepts the link that was printed; her id."""
     accepted = invitation.accept_with_new_account(
-        token_in(shown, "invitations"), email, "Dora", user.hash_password(PASSWORD)
+        find_token(output, "invitations"), email, "Dora", user.hash_password(PASSWORD)
     )
     assert accepted is not None
     assert accepted.member is not None
     return accepted.member.user_id
 
 
-def test_a_person_is_added_by_a_link_and_never_by_a_password(alice, hers):
-    shown = hers("user", "add", "Dora@Example.com", "--role", "operator").stdout
-    assert "password" not in shown.lower()
+def test_a_person_is_added_by_a_link_and_never_by_a_password(alice, alice_beckon):
+    output = alice_beckon("user", "add", "Dora@Example.com", "--role", "operator").stdout
+    assert "password" not in output.lower()
     assert user.find_account("dora@example.com") is None
-    assert user.members(alice.workspace_id) == []
-    join(shown)
-    assert [(each["email"], each["role"]) for each in user.members(alice.workspace_id)] == [
+    assert user.list_members(alice.workspace_id) == []
+    join(output)
+    assert [(each["email"], each["role"]) for each in user.list_members(alice.workspace_id)] == [
         ("dora@example.com", "operator")
     ]
-    assert audit.page(alice.workspace_id, 2)[1]["action"] == "invitation.created"
+    assert audit.fetch_page(alice.workspace_id, 2)[1]["action"] == "invitation.created"
 
 
-def test_a_member_and_what_is_no_address_are_refused(hers):
-    join(hers("user", "add", "dora@example.com").stdout)
-    assert "member already" in hers("user", "add", "DORA@example.com", "--role", "owner", code=1).stderr
-    assert "EMAIL" in hers("user", "add", "dora", code=2).stderr
+def test_a_member_and_what_is_no_address_are_refused(alice_beckon):
+    join(alice_beckon("user", "add", "dora@example.com").stdout)
+    assert "member already" in alice_beckon("user", "add", "DORA@example.com", "--role", "owner", code=1).stderr
+    assert "EMAIL" in alice_beckon("user", "add", "dora", code=2).stderr
 
 
 @pytest.mark.parametrize("flags", [(), ("--deployment-owner",)])
-def test_the_deployment_owner_s_flag_is_given_by_the_command_alone(hers, told, flags):
-    join(hers("user", "add", "dora@example.com", "--role", "owner", *flags).stdout)
-    key = api_key.find(told("key", "create", "Shop", *flags)["secret"])
+def test_the_deployment_owner_s_flag_is_given_by_the_command_alone(alice_beckon, alice_json, flags):
+    join(alice_beckon("user", "add", "dora@example.com", "--role", "owner", *flags).stdout)
+    key = api_key.find(alice_json("key", "create", "Shop", *flags)["secret"])
     assert key is not None
     with transaction():
-        assert value("select deployment_owner from users") is key.deployment_owner is bool(flags)
+        assert fetch_value("select deployment_owner from users") is key.deployment_owner is bool(flags)
 
 
-def test_a_person_sets_a_new_password_by_a_link_themselves(hers, beckon):
-    user_id = join(hers("user", "add", "dora@example.com").stdout)
+def test_a_person_sets_a_new_password_by_a_link_themselves(alice_beckon, beckon):
+    user_id = join(alice_beckon("user", "add", "dora@example.com").stdout)
     member, old_hash = user.find_sign_in("dora@example.com")
     assert member is not None
     cookie = session.start(member)
-    token = token_in(beckon("user", "reset", "DORA@example.com").stdout, "password-resets")
+    token = find_token(beckon("user", "reset", "DORA@example.com").stdout, "password-resets")
     assert user.find_sign_in("dora@example.com")[1] == old_hash
     reset = password_reset.find(token)
     assert reset is not None
@@ -75,27 +75,27 @@ def test_no_subcommand_sets_or_shows_a_password(beckon):
     assert "No such option" in beckon("user", "add", "dora@example.com", "--stdin", code=2).stderr
 
 
-def test_a_member_is_removed_with_their_sessions_but_never_the_last_owner(alice, hers, told):
-    join(hers("user", "add", "owner@example.com", "--role", "owner").stdout, "owner@example.com")
-    join(hers("user", "add", "dora@example.com").stdout)
-    hers("user", "remove", "Dora@example.com")
-    assert [one["email"] for one in told("user", "list")["members"]] == ["owner@example.com"]
-    assert "owner@example.com" in hers("user", "list").stdout
-    assert audit.page(alice.workspace_id, 1)[0]["action"] == "member.removed"
-    assert "last owner" in hers("user", "remove", "owner@example.com", code=1).stderr
-    assert "Nobody with that e-mail" in hers("user", "remove", "dora@example.com", code=1).stderr
+def test_a_member_is_removed_with_their_sessions_but_never_the_last_owner(alice, alice_beckon, alice_json):
+    join(alice_beckon("user", "add", "owner@example.com", "--role", "owner").stdout, "owner@example.com")
+    join(alice_beckon("user", "add", "dora@example.com").stdout)
+    alice_beckon("user", "remove", "Dora@example.com")
+    assert [member["email"] for member in alice_json("user", "list")["members"]] == ["owner@example.com"]
+    assert "owner@example.com" in alice_beckon("user", "list").stdout
+    assert audit.fetch_page(alice.workspace_id, 1)[0]["action"] == "member.removed"
+    assert "last owner" in alice_beckon("user", "remove", "owner@example.com", code=1).stderr
+    assert "Nobody with that e-mail" in alice_beckon("user", "remove", "dora@example.com", code=1).stderr
 
 
-def test_a_key_is_shown_once_and_revoked(alice, hers, told):
-    issued = told("key", "create", "Shop", "--scope", "trigger")
+def test_a_key_is_shown_once_and_revoked(alice, alice_beckon, alice_json):
+    issued = alice_json("key", "create", "Shop", "--scope", "trigger")
     assert api_key.find(issued["secret"]).scopes == {"trigger"}
-    listed = hers("key", "list").stdout
+    listed = alice_beckon("key", "list").stdout
     assert "Shop" in listed
     assert issued["secret"] not in listed
-    hers("key", "revoke", issued["id"])
+    alice_beckon("key", "revoke", issued["id"])
     assert api_key.find(issued["secret"]) is None
-    assert "no live key" in hers("key", "revoke", issued["id"], code=1).stderr
-    assert {one["action"] for one in audit.page(alice.workspace_id, 2)} == {"key.issued", "key.revoked"}
+    assert "no live key" in alice_beckon("key", "revoke", issued["id"], code=1).stderr
+    assert {entry["action"] for entry in audit.fetch_page(alice.workspace_id, 2)} == {"key.issued", "key.revoked"}
 
 
 def test_a_workspace_is_created_with_a_key_and_an_invitation_of_its_owner(alice, beckon):
@@ -108,7 +108,7 @@ def test_a_workspace_is_created_with_a_key_and_an_invitation_of_its_owner(alice,
     assert key.deployment_owner is False
     assert workspace.get(created["workspaceId"])["name"] == "Acme Inc."
     join(created["invitationUrl"])
-    assert [(each["email"], each["role"]) for each in user.members(created["workspaceId"])] == [
+    assert [(each["email"], each["role"]) for each in user.list_members(created["workspaceId"])] == [
         ("dora@example.com", "owner")
     ]
     listed = json.loads(beckon("workspace", "list", "--json").stdout)["workspaces"]
@@ -120,24 +120,24 @@ def test_a_workspace_without_an_owner_has_no_invitation(alice, beckon):
     created = json.loads(beckon("workspace", "create", "acme", "--json").stdout)
     assert created["invitationUrl"] is None
     assert workspace.get(created["workspaceId"])["name"] == "acme"
-    assert invitation.pending(created["workspaceId"]) == []
-    shown = beckon("workspace", "create", "acme-2", "--owner", "dora@example.com").stdout
-    assert "bk_" in shown
-    assert token_in(shown, "invitations")
+    assert invitation.list_pending(created["workspaceId"]) == []
+    output = beckon("workspace", "create", "acme-2", "--owner", "dora@example.com").stdout
+    assert "bk_" in output
+    assert find_token(output, "invitations")
 
 
 @pytest.mark.parametrize("slug", ["acme", "Acme", "a b", "-x", "01a00000-0000-7000-8000-000000000000"])
 def test_a_slug_that_is_taken_or_none_is_one_clear_line_and_creates_nothing(alice, beckon, slug):
     beckon("workspace", "create", "acme")
-    before = len(workspace.every())
+    before = len(workspace.list_all())
     refused = beckon("workspace", "create", "--json", "--", slug, code=1)
     assert refused.stdout == ""
     assert refused.stderr.startswith("beckon: ")
     assert "slug" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
-    assert len(workspace.every()) == before
+    assert len(workspace.list_all()) == before
 
 
 def test_a_wrong_owner_s_address_creates_nothing(alice, beckon):
     assert "--owner" in beckon("workspace", "create", "acme", "--owner", "nobody", code=2).stderr
-    assert workspace.by_slug("acme") is None
+    assert workspace.find_by_slug("acme") is None

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from models.database import rows
+from models.database import fetch_rows
 from tasks.test_runs import STAGES
 
 TABLES = (
@@ -23,33 +23,33 @@ TABLES = (
 
 
 @pytest.fixture
-def left_behind(alice):
-    def counted():
-        return {table: rows(f"select count(*) as n from {table}")[0]["n"] for table in TABLES}
+def count_rows(alice):
+    def count():
+        return {table: fetch_rows(f"select count(*) as n from {table}")[0]["n"] for table in TABLES}
 
-    return counted
+    return count
 
 
-def test_every_stage_is_verified_and_nothing_is_left_behind(hers, sandbox, left_behind):
-    shown = hers("test").stdout
-    assert re.findall(r"^  ok +(\w+)", shown, re.MULTILINE) == [
+def test_every_stage_is_verified_and_nothing_is_left_behind(alice_beckon, sandbox, count_rows):
+    output = alice_beckon("test").stdout
+    assert re.findall(r"^  ok +(\w+)", output, re.MULTILINE) == [
         "workflow", "trigger", *STAGES, "message", "counters", "cleanup",
     ]  # fmt: skip
-    assert shown.endswith("A message gets through.\n")
-    assert len(sandbox.messages(provider="mailgun")) == 1
-    assert left_behind() == dict.fromkeys(TABLES, 0)
+    assert output.endswith("A message gets through.\n")
+    assert len(sandbox.list_messages(provider="mailgun")) == 1
+    assert count_rows() == dict.fromkeys(TABLES, 0)
 
 
-def test_a_provider_that_refuses_is_named_with_its_reason(hers, sandbox, left_behind):
-    sandbox.fault(provider="mailgun", fault="auth", times=0)
-    told = json.loads(hers("test", "--json", "--patience", "3", code=1).stdout)["testRun"]
-    assert told["status"] == "failed"
-    assert [one["name"] for one in told["steps"] if one["status"] == "failed"] == ["ready_to_send"]
-    assert told["cleanedUp"] is True
-    assert left_behind() == dict.fromkeys(TABLES, 0)
+def test_a_provider_that_refuses_is_named_with_its_reason(alice_beckon, sandbox, count_rows):
+    sandbox.add_fault(provider="mailgun", fault="auth", times=0)
+    test_run = json.loads(alice_beckon("test", "--json", "--patience", "3", code=1).stdout)["testRun"]
+    assert test_run["status"] == "failed"
+    assert [step["name"] for step in test_run["steps"] if step["status"] == "failed"] == ["ready_to_send"]
+    assert test_run["cleanedUp"] is True
+    assert count_rows() == dict.fromkeys(TABLES, 0)
 
 
-def test_a_stage_that_is_not_reached_is_named(hers, left_behind):
-    shown = hers("test", "--patience", "0", REDIS_URL="redis://127.0.0.1:1", code=1).stdout
-    assert re.search(r"FAILED +checking .*is every worker running\?", shown)
-    assert left_behind() == dict.fromkeys(TABLES, 0)
+def test_a_stage_that_is_not_reached_is_named(alice_beckon, count_rows):
+    output = alice_beckon("test", "--patience", "0", REDIS_URL="redis://127.0.0.1:1", code=1).stdout
+    assert re.search(r"FAILED +checking .*is every worker running\?", output)
+    assert count_rows() == dict.fromkeys(TABLES, 0)

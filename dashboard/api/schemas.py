@@ -1,0 +1,88 @@
+"""Shapes of answers, as JSON Schema for the OpenAPI document, and small bodies that several resources read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from dashboard.bodies import Body
+from rules.problems import format_unknown
+
+ID: dict[str, Any] = {"type": "string", "format": "uuid"}
+TEXT: dict[str, Any] = {"type": "string"}
+NUMBER: dict[str, Any] = {"type": "number"}
+COUNT: dict[str, Any] = {"type": "integer"}
+BOOL: dict[str, Any] = {"type": "boolean"}
+TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+ANY: dict[str, Any] = {}
+
+
+def nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The shape, or null."""
+    return {**schema, "type": [schema["type"], "null"]} if isinstance(schema.get("type"), str) else schema
+
+
+def array_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """A list of the shape."""
+    return {"type": "array", "items": schema}
+
+
+def record(**fields: dict[str, Any]) -> dict[str, Any]:
+    """An object with these fields; more may be added to an answer at any time."""
+    return {"type": "object", "properties": fields}
+
+
+PROBLEMS = array_of(record(path=TEXT, message=TEXT))
+
+
+def build_choice_validator(choices: Collection[str]) -> Callable[[str], str]:
+    """A check for texts that are one of a few words; raises `ValueError`."""
+
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(format_unknown("value", text, choices))
+        return text
+
+    return check
+
+
+def _parse_number(text: object) -> object:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
+def _parse_bool(text: object) -> object:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text, text) if isinstance(text, str) else text
+
+
+def _validate_moment(text: str) -> str:
+    parse_moment(text)
+    return text
+
+
+def parse_moment(text: str) -> datetime:
+    """An RFC 3339 time with its zone. Raises `ValueError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a time such as 2026-11-20T09:30:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("must name its zone, such as Z at the end")
+    if not 1970 <= moment.year < 9000:
+        raise ValueError("must be a year from 1970 on")
+    return moment
+
+
+#: A number, a truth and a time as a query writes them.
+QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
+Moment = Annotated[str, AfterValidator(_validate_moment)]
+PageLimit = Annotated[int, BeforeValidator(_parse_number), Field(ge=1, le=200)]
+
+
+class Page(Body):
+    """Which page of a list."""
+
+    limit: PageLimit = 50
+    cursor: Annotated[str, Field(max_length=100)] | None = None

@@ -1,0 +1,93 @@
+"""What every door does after the signature was right: keep the callback raw, once, and ring for it.
+
+A provider gets 200 as soon as PostgreSQL has the callback; it is read by an actor. When Redis is away the sweep rings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+import metrics
+from dashboard.bodies import LARGE_BODY_LIMIT, read_bytes
+from dashboard.errors import ProblemError, not_found
+from dashboard.inbound.loopback import accepts_sandbox
+from dashboard.responses import success
+from models import inbound_event, workspace
+from models.database import db, transaction
+from models.ids import is_id
+from models.json_text import dump_json
+from tasks.runtime.notifications import enqueue_actor
+
+#: Callbacks that one worker reads one after the other: a bell for each would take longer than to keep them.
+EVENTS_PER_MESSAGE = 50
+
+log = structlog.get_logger(__name__)
+
+
+def read_raw_body() -> bytes:
+    """The bytes that were signed. Raises 413."""
+    return read_bytes(LARGE_BODY_LIMIT)
+
+
+def invalid_signature() -> ProblemError:
+    """403; a counter is all that remains of the request."""
+    metrics.triggers_total.labels(source="webhook", result="unauthorized").inc()
+    return ProblemError(403, "The signature is not right.")
+
+
+def is_from_sandbox(*, provider: Callable[[], bool], sandbox: Callable[[], bool]) -> bool:
+    """Whether the sandbox signed the request, not the provider: each says whether its own secret did.
+
+    Raises 403 where neither did, and where the sandbox's secret comes from where the sandbox cannot be.
+    """
+    if provider():
+        return False
+    if accepts_sandbox() and sandbox():
+        return True
+    raise invalid_signature()
+
+
+def has_workspace(workspace_id: str) -> bool:
+    """Whether the workspace of a door of its own is there; ask only after the signature."""
+    return is_id(workspace_id) and workspace.get(workspace_id) is not None
+
+
+def workspace_not_found() -> ProblemError:
+    """404 for the door of a workspace that is not there."""
+    return not_found("There is no workspace by that id.")
+
+
+def store_event(
+    provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool
+) -> None:
+    """Keep the callback and ring after the commit, unless it was kept before."""
+    # What PostgreSQL cannot keep is left out rather than refused: the provider would only send it again.
+    sanitized = json.loads(dump_json({"id": event_id[:500], "body": dict(body)}))
+    with transaction():
+        row_id = inbound_event.store(provider, sanitized["id"], workspace_id, sanitized["body"], sandbox=sandbox)
+        if row_id is not None:
+            db.after_commit(lambda: enqueue_actor("tracking", "process_event", row_id))
+    metrics.triggers_total.labels(source="webhook", result="accepted" if row_id else "duplicate").inc()
+
+
+def store_events(provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool) -> None:
+    """The same for many events of one request: one statement keeps them all."""
+    sanitized = json.loads(dump_json([{"id": event_id[:500], "body": dict(body)} for event_id, body in events]))
+    row_ids, new_count = inbound_event.store_all(
+        provider, [(event["id"], event["body"]) for event in sanitized], sandbox=sandbox
+    )
+    metrics.triggers_total.labels(source="webhook", result="accepted").inc(new_count)
+    metrics.triggers_total.labels(source="webhook", result="duplicate").inc(len(events) - new_count)
+    if new_count == 0:
+        return
+    for first in range(0, len(row_ids), EVENTS_PER_MESSAGE):
+        enqueue_actor("tracking", "process_events", *row_ids[first : first + EVENTS_PER_MESSAGE])
+
+
+def acknowledge() -> Any:
+    """200: it is kept, or it is signed and concerns nobody here, and the provider need not send it again."""
+    return success(200)

@@ -1,0 +1,132 @@
+"""Which executions an address names: the filters of the API, and the few that only people use, as chips in the URL.
+
+What a page shows and what a bulk action moves come from the same `Chosen`, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import flask
+from pydantic import Field
+
+import clock
+from dashboard.access import Caller
+from dashboard.api import schemas
+from dashboard.api.executions import Filters
+from dashboard.bodies import ShortText, check
+from dashboard.errors import invalid_request
+from dashboard.pages import labels, layout
+from models.ids import is_id
+from models.reports.filters import ExecutionFilters
+from rules.errors import BY_CLASS
+
+#: Spans of time as a person picks them, besides "today".
+_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+TIMES = {"hour": "last hour", "today": "today", "day": "last 24 hours", "week": "last 7 days"}
+
+
+class ExecutionFilterForm(Filters):
+    """The filters of the address; `time` and `sent` are read against the workspace's clock."""
+
+    time: Literal["hour", "today", "day", "week"] | None = None
+    sent: Literal["today"] | None = None
+    sent_since: schemas.Moment | None = Field(None, alias="sentFrom")
+    outcome_unknown: schemas.QueryBool | None = Field(None, alias="outcomeUnknown")
+    in_flight: schemas.QueryBool | None = Field(None, alias="inFlight")
+    cursor: ShortText | None = None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One filter that is on: its words, and the address without it."""
+
+    text: str
+    without: str
+
+
+def parse(values: Any) -> ExecutionFilterForm:
+    """The filters in a query or a form; empty fields are none. Raises `Refusal` 422."""
+    names = {field.alias or name for name, field in ExecutionFilterForm.model_fields.items()}
+    form, problems = check(ExecutionFilterForm, {name: text for name, text in values.items() if text and name in names})
+    if form is None:
+        raise invalid_request(problems)
+    return form
+
+
+def build_filters(form: ExecutionFilterForm, call: Caller) -> ExecutionFilters | None:
+    """The same for the reports, its times made absolute; None where nothing can match."""
+    if form.matches_nothing():
+        return None
+    since = layout.start_of_day(call) if form.time == "today" else None
+    if form.time in _SPANS:
+        since = clock.now() - _SPANS[form.time]
+    sent_since = schemas.parse_moment(form.sent_since) if form.sent_since else None
+    filters = form.to_filters()
+    return replace(
+        filters,
+        since=_find_latest(filters.since, since),
+        sent_since=_find_latest(sent_since, layout.start_of_day(call) if form.sent else None),
+        outcome_unknown=form.outcome_unknown,
+        in_flight=form.in_flight,
+    )
+
+
+def _find_latest(first: datetime | None, second: datetime | None) -> datetime | None:
+    return max(first, second) if first and second else first or second
+
+
+def build_hidden_fields(filters: ExecutionFilters) -> dict[str, str]:
+    """The filters as a form's hidden fields, read again by `read` as exactly the same."""
+    return {name: _format_value(value) for name, value in filters.as_json().items()}
+
+
+def _format_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def build_chips(form: ExecutionFilterForm, automation_name: str | None) -> list[Chip]:
+    """A chip for each filter that is on."""
+    params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
+    chips = []
+    for name, text in _build_texts(form, automation_name).items():
+        remaining = {other: value for other, value in params.items() if other != name}
+        chips.append(Chip(text, "/executions" + (f"?{urlencode(remaining)}" if remaining else "")))
+    return chips
+
+
+def _build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[str, str]:
+    test_texts = {True: "tests only", False: "no tests"}
+    outcome_texts = {True: "outcome unknown", False: "outcome known"}
+    review_texts = {True: "to review", False: "nothing to review"}
+    in_flight_texts = {True: "in motion", False: "finished"}
+    texts = {
+        "q": form.q and f"“{form.q}”",
+        "status": form.status and f"status {labels.STATUSES[form.status].lower()}",
+        "stage": form.stage and f"stage {labels.STAGES[form.stage].lower()}",
+        "automationId": form.automation_id and f"automation {automation_name or 'unknown'}",
+        "contactId": form.contact_id and "one contact",
+        "errorClass": form.error_class and f"error {_format_error_class(form.error_class)}",
+        "test": form.test is not None and test_texts[bool(form.test)],
+        "time": form.time and f"accepted {TIMES[form.time]}",
+        "from": form.since and f"accepted from {form.since}",
+        "to": form.until and f"accepted before {form.until}",
+        "sent": form.sent and "sent today",
+        "sentFrom": form.sent_since and f"sent from {form.sent_since}",
+        "outcomeUnknown": form.outcome_unknown is not None and outcome_texts[bool(form.outcome_unknown)],
+        "inFlight": form.in_flight is not None and in_flight_texts[bool(form.in_flight)],
+        "review": form.review is not None and review_texts[bool(form.review)],
+    }
+    return {name: text for name, text in texts.items() if text}
+
+
+def _format_error_class(error_class: str) -> str:
+    return labels.ERRORS.get(error_class, error_class).lower() if error_class in BY_CLASS else error_class
+
+
+def find_automation_id(form: ExecutionFilterForm) -> str | None:
+    """The automation of the filter, if its id is one."""
+    return form.automation_id if form.automation_id and is_id(form.automation_id) else None

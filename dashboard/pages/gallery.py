@@ -1,0 +1,104 @@
+"""What a new automation can start from: one entry in one table for each, the demo's examples and a few more.
+
+An example that is added to the demo stands here by itself; those that most begin with stand first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.demo.example import Example
+from models.demo.examples import EXAMPLES, WELCOME
+
+
+@dataclass(frozen=True)
+class Template:
+    """One entry: what it is called, the type of automation, what it does in words, and its definition."""
+
+    name: str
+    type: str
+    purpose: str
+    definition: Mapping[str, Any]
+
+    @property
+    def slug(self) -> str:
+        """Its name in an address."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions of its steps in their order, each once."""
+        return list(dict.fromkeys(_list_actions(self.definition["steps"])))
+
+
+def _list_actions(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    actions: list[str] = []
+    for step in steps:
+        actions.append(step["action"])
+        for inner in (
+            step.get("then"),
+            step.get("else"),
+            *(variant.get("steps") for variant in step.get("variants") or ()),
+        ):
+            actions += _list_actions(inner or ())
+    return actions
+
+
+EMPTY = Template(
+    "Empty",
+    "workflow",
+    "One step to begin with; the rest is yours.",
+    {
+        "trigger": {"type": "contact.created"},
+        "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hello!"}}],
+    },
+)
+
+_WEBHOOK = Template(
+    "Another system by webhook",
+    "workflow",
+    "Starts when another system calls its secret address, writes an e-mail, and tells that system.",
+    {
+        "trigger": {"type": "hook"},
+        "steps": [
+            {
+                "id": "thanks",
+                "action": "send_email",
+                "with": {
+                    "subject": "We have your order",
+                    "body": "Hello {{ contact.first_name | default: 'there' }},\n\nthank you for your order.",
+                },
+            },
+            {
+                "id": "tell_shop",
+                "action": "call_webhook",
+                "with": {
+                    "url": "https://shop.example/hooks/thanked",
+                    "body": {"contact": "{{ contact.id }}", "thanked": True},
+                },
+            },
+        ],
+    },
+)
+
+
+def _is_secondary(example: Example) -> bool:
+    return example is not WELCOME and not example.definition["trigger"]["type"].startswith("instagram.")
+
+
+TEMPLATES = (
+    *(
+        Template(example.name, example.type, example.purpose, example.definition)
+        for example in sorted(EXAMPLES, key=_is_secondary)
+    ),
+    _WEBHOOK,
+    EMPTY,
+)
+
+
+def find_template(slug: str) -> Template | None:
+    """The entry with this name in an address."""
+    return next((template for template in TEMPLATES if template.slug == slug), None)

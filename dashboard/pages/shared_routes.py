@@ -1,0 +1,69 @@
+"""What belongs to no single page: the summary bar by itself, the theme, ends of pauses, words in templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import flask
+
+from dashboard import csrf
+from dashboard.access import COOKIE, current_settings, find_session
+from dashboard.errors import not_found
+from dashboard.pages import layout
+from models import pause
+from models.database import acting_as
+from tasks.operators import actions as operator_actions
+
+shared_pages = flask.Blueprint("around-pages", __name__)
+
+
+@shared_pages.get("/summary")
+def show_summary() -> Any:
+    """The summary bar, as every page refreshes it."""
+    call = layout.require_page_permission()
+    return layout.render("summary.html", call)
+
+
+@shared_pages.post("/pauses/<any(provider, queue):kind>/<name>/end")
+def end_pause(kind: str, name: str) -> Any:
+    """End a pause that the summary bar tells of."""
+    call = layout.require_page_permission("write")
+    with acting_as(call.workspace_id):
+        pauses = {(row["kind"], row["name"]) for row in pause.list_all(call.workspace_id)}
+    if (kind, name) not in pauses:
+        raise not_found("That is not held any more.")
+    resumed = operator_actions.resume(kind, name, call.workspace_id, call.actor)
+    outcome = f"{resumed} execution{' goes' if resumed == 1 else 's go'} on" if resumed else "nothing waited for it"
+    return layout.redirect(layout.read_next_path("/executions"), f"It is tried again: {outcome}.")
+
+
+@shared_pages.post("/theme")
+def switch_theme() -> Any:
+    """Light, dark, or as the system says."""
+    if find_session() is not None:
+        csrf.check(current_settings().secret_key, flask.request.cookies[COOKIE], current_settings().url)
+    response = layout.redirect(layout.read_next_path("/"))
+    layout.remember_theme(response, flask.request.form.get("theme", ""))
+    return response
+
+
+@shared_pages.app_context_processor
+def provide_theme() -> dict[str, Any]:
+    """The theme, in every template."""
+    return {"theme": layout.read_theme()}
+
+
+@shared_pages.app_template_filter("exact")
+def format_exact(moment: datetime, zone: ZoneInfo) -> str:
+    """The moment with its zone: `2026-11-21 14:02:11.204 Europe/Rome`."""
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {zone.key}"
+
+
+@shared_pages.app_template_filter("clock")
+def format_clock_time(moment: datetime, zone: ZoneInfo) -> str:
+    """The time of day to the millisecond: `14:02:11.204`."""
+    local = moment.astimezone(zone)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"

@@ -1,0 +1,317 @@
+"""What must be true of every row at every committed moment: the guarantees of product 2, as queries for breaches.
+
+Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that answers `id` and `workspace_id` of each
+violation. They hold while everything runs, because whatever belongs together is committed together; those on time
+allow `GRACE_SECONDS`. What retention may have removed by now is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
+from models.engine.limits import ALL_CONTACTS
+from rules.stages import MOVES, STAGES_BY_STATUS
+
+#: So long may something be late before it is stuck (product, guarantee 3).
+GRACE_SECONDS = 60
+#: Durations are cut to whole milliseconds, and are measured by the clocks of more than one process.
+CLOCK_TOLERANCE_MS = 1_000
+
+_OVERDUE_BEFORE = f"beckon_now() - interval '{GRACE_SECONDS} seconds'"
+_RETAINED_AFTER = (
+    f"beckon_now() - make_interval(days => case when {{test}} then least({KEEP_TEST_DAYS}, {KEEP_DAYS}) "
+    f"else {KEEP_DAYS} end)"
+)
+_EVERYBODY = f"'{ALL_CONTACTS}'::uuid"
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """Something that is always true; `sql` answers (id, workspace_id) of whatever makes it false."""
+
+    name: str
+    promise: str
+    sql: str
+
+
+def _format_pairs(table: dict[str, frozenset[str]]) -> str:
+    return ", ".join(f"('{key}', '{value}')" for key, values in sorted(table.items()) for value in sorted(values))
+
+
+_STATUS_AND_STAGE = f"""
+    select e.id, e.workspace_id from executions e where (e.status, e.stage) not in ({_format_pairs(STAGES_BY_STATUS)})
+"""
+
+_ALLOWED_MOVES = f"""
+    select distinct h.execution_id as id, h.workspace_id from stage_history h
+    where (h.from_stage, h.stage) not in ({_format_pairs(MOVES)})
+"""
+
+# Moves form one way from queued to the present stage when every stage is entered as often as it is left, but for the
+# first and the last. Counting needs no order, so two moves of the same microsecond confuse nothing.
+_HISTORY_IS_A_PATH = f"""
+    with ends as (
+        select execution_id, from_stage as stage, 1 as balance from stage_history
+        union all select execution_id, stage, -1 from stage_history
+        union all select id, 'queued', -1 from executions
+        union all select id, stage, 1 from executions
+    ), unbalanced as (
+        select execution_id from (
+            select execution_id, stage from ends group by execution_id, stage having sum(balance) <> 0
+        ) u group by execution_id
+    )
+    select e.id, e.workspace_id from unbalanced u join executions e on e.id = u.execution_id
+    where e.created_at > {_RETAINED_AFTER.format(test="e.test")}
+"""
+
+_DURATIONS_ADD_UP = f"""
+    select e.id, e.workspace_id from executions e
+    join (select execution_id, sum(from_ms) as total_ms, count(*) as moves from stage_history group by execution_id) h
+        on h.execution_id = e.id
+    where e.created_at > {_RETAINED_AFTER.format(test="e.test")}
+        and abs(extract(epoch from e.stage_since - e.created_at) * 1000 - h.total_ms) > {CLOCK_TOLERANCE_MS} + h.moves
+"""
+
+_LEASES_ARE_KEPT = f"""
+    select e.id, e.workspace_id from executions e where e.status = 'running' and e.lease_until < {_OVERDUE_BEFORE}
+"""
+
+_DUE_WORK_IS_TAKEN = f"""
+    select e.id, e.workspace_id from executions e
+    where e.status in ('pending', 'waiting') and e.due_at < {_OVERDUE_BEFORE}
+"""
+
+_WAITS_CAN_END = """
+    select e.id, e.workspace_id from executions e join automations a on a.id = e.automation_id
+    where e.status in ('pending', 'waiting') and e.due_at is null and not coalesce(
+        (e.waiting_for = 'event' and e.wait_event is not null and e.contact_id is not null)
+        or (e.waiting_for = 'review' and exists (
+            select 1 from messages m where m.execution_id = e.id and m.status = 'review'))
+        or (e.waiting_for = 'pause' and (a.paused_at is not null or exists (
+            select 1 from pauses p where p.workspace_id = e.workspace_id))), false)
+"""
+
+_COUNTERS = """
+    select a.id, a.workspace_id from automations a left join (
+        select automation_id, count(*) as executions,
+            count(*) filter (where status = 'succeeded') as succeeded,
+            count(*) filter (where status = 'failed') as failed,
+            count(*) filter (where status = 'skipped') as skipped,
+            count(*) filter (where status = 'cancelled') as cancelled
+        from executions where finished_at is not null and not test group by automation_id
+    ) e on e.automation_id = a.id
+    where (a.executions, a.succeeded, a.failed, a.skipped, a.cancelled) is distinct from (
+        a.archived_executions + coalesce(e.executions, 0), a.archived_succeeded + coalesce(e.succeeded, 0),
+        a.archived_failed + coalesce(e.failed, 0), a.archived_skipped + coalesce(e.skipped, 0),
+        a.archived_cancelled + coalesce(e.cancelled, 0))
+"""
+
+# What the day's hours say is compared with rows as far as both reach back.
+_RUN_COUNTERS = """
+    select a.id, a.workspace_id from automations a left join (
+        select automation_id, count(*) as runs, max(at) as newest from automation_runs group by automation_id
+    ) r on r.automation_id = a.id
+    where a.total_runs <> a.archived_runs + coalesce(r.runs, 0)
+        or (a.archived_runs = 0 and a.last_run_at is distinct from r.newest)
+    union
+    select a.id, a.workspace_id from automations a
+    cross join lateral unnest(a.hourly_runs) with ordinality as h(runs, place)
+    left join (
+        select automation_id, hour_of(at) as hour, count(*) as runs from automation_runs
+        where at > beckon_now() - interval '25 hours' group by 1, 2
+    ) r on r.automation_id = a.id and r.hour = a.newest_run_hour - h.place + 1
+    where a.newest_run_hour - h.place + 1 > hour_of(beckon_now()) - 24 and h.runs <> coalesce(r.runs, 0)
+"""
+
+_RUNS_ARE_AN_HOUR_APART = """
+    select r.id, r.workspace_id from (
+        select id, workspace_id,
+            at - lag(at) over (partition by automation_id, contact_id order by at) as apart
+        from automation_runs
+    ) r where r.apart < interval '1 hour'
+"""
+
+_ONE_RUN = """
+    select (array_agg(r.id order by r.at))[2] as id, r.workspace_id from automation_runs r
+    group by r.workspace_id, r.execution_id having count(*) > 1
+"""
+
+_ONE_MESSAGE = """
+    select (array_agg(m.id order by m.id))[1] as id, m.workspace_id from messages m
+    group by m.workspace_id, m.execution_id, m.step_id, m.round having count(*) > 1
+    union
+    select m.id, m.workspace_id from messages m where m.key <> m.execution_id || ':' || m.step_id || ':' || m.round
+"""
+
+_ONE_EXECUTION = """
+    select (array_agg(e.id order by e.id))[2] as id, e.workspace_id from executions e
+    group by e.workspace_id, e.trigger_id, e.automation_id having count(*) > 1
+"""
+
+_SENDING_IS_HELD = """
+    select m.id, m.workspace_id from messages m left join executions e on e.id = m.execution_id
+    where m.status = 'sending' and e.status is distinct from 'running'
+"""
+
+# An operator who marks a message as sent has no id to give; Slack and webhooks answer none.
+_SENT_IS_ON_RECORD = """
+    select m.id, m.workspace_id from messages m
+    where m.status in ('sent', 'delivered', 'read', 'bounced', 'complained') and (m.sent_at is null or (
+        m.provider in ('mailgun', 'telnyx') and m.provider_message_id is null and not exists (
+            select 1 from steps s where s.execution_id = m.execution_id and s.step_id = m.step_id
+                and s.round = m.round and s.output ->> 'resolved' = 'true')))
+"""
+
+_SUCCESS_IS_WHOLE = """
+    select distinct e.id, e.workspace_id from steps s join executions e on e.id = s.execution_id
+    where e.status = 'succeeded' and s.status in ('pending', 'running', 'failed')
+"""
+
+_FOLLOW_UPS_ARE_COUNTED = """
+    select e.id, e.workspace_id from executions e left join lateral (
+        select count(distinct m.round) as sent from messages m where m.execution_id = e.id and m.round > 0
+            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook')
+    ) m on true
+    where (e.round > 0 or e.follow_up_count > 0) and (e.follow_up_count > e.round
+        or (e.status = 'succeeded' and e.follow_up_count <> m.sent))
+"""
+
+# Counts of the last days; older ones are removed. Each reservation counts for everybody, and for its contact.
+_LIMIT_COUNTS = f"""
+    with reserved as (
+        select automation_id, workspace_id, contact_id, day from limit_reservations
+        union all
+        select automation_id, workspace_id, {_EVERYBODY}, day from limit_reservations
+            where contact_id <> {_EVERYBODY}
+    ), added as (
+        select automation_id, workspace_id, contact_id, day, count(*) as places from reserved group by 1, 2, 3, 4
+    )
+    select distinct coalesce(c.automation_id, r.automation_id) as id,
+        coalesce(c.workspace_id, r.workspace_id) as workspace_id
+    from limit_counts c full join added r
+        on (r.automation_id, r.contact_id, r.day) = (c.automation_id, c.contact_id, c.day)
+    where coalesce(c.count, 0) <> coalesce(r.places, 0)
+        and coalesce(c.day, r.day) >= beckon_now()::date - 2
+"""
+
+# A limit may have been changed during the day: the highest that any of the day's executions was under must hold.
+_LIMITS_HOLD = f"""
+    with under as (
+        select r.automation_id, r.contact_id, r.day,
+            (v.definition #>> '{{rules,daily_limit}}')::numeric as daily_limit,
+            (v.definition #>> '{{rules,contact_daily_limit}}')::numeric as contact_daily_limit
+        from limit_reservations r join executions e on e.id = r.execution_id
+        join workflow_versions v on v.id = e.version_id
+    ), highest as (
+        select automation_id, day, {_EVERYBODY} as contact_id,
+            case when bool_and(daily_limit is not null) then max(daily_limit) end as most
+        from under group by automation_id, day
+        union all
+        select automation_id, day, contact_id,
+            case when bool_and(contact_daily_limit is not null) then max(contact_daily_limit) end
+        from under where contact_id <> {_EVERYBODY} group by automation_id, day, contact_id
+    )
+    select distinct c.automation_id as id, c.workspace_id from limit_counts c
+    join highest h on (h.automation_id, h.contact_id, h.day) = (c.automation_id, c.contact_id, c.day)
+    where c.count > h.most
+"""
+
+_KEYS_HAVE_ANSWERS = """
+    select k.trigger_id as id, k.workspace_id from idempotency_keys k left join triggers t on t.id = k.trigger_id
+    where t.id is null or t.workspace_id <> k.workspace_id or t.idempotency_key is distinct from k.key
+"""
+
+_EXECUTIONS_HAVE_ROOTS = """
+    select e.id, e.workspace_id from executions e
+    left join triggers t on t.id = e.trigger_id left join workflow_versions v on v.id = e.version_id
+    where t.id is null or v.id is null or (v.automation_id, v.version) <> (e.automation_id, e.version)
+        or t.test <> e.test or t.contact_id is distinct from e.contact_id
+"""
+
+_NOTHING_IS_LEFT_OVER = """
+    select s.execution_id as id, s.workspace_id from steps s
+        where not exists (select 1 from executions e where e.id = s.execution_id)
+    union
+    select m.execution_id, m.workspace_id from messages m
+        where not exists (select 1 from executions e where e.id = m.execution_id)
+    union
+    select h.execution_id, h.workspace_id from stage_history h
+        where not exists (select 1 from executions e where e.id = h.execution_id)
+"""
+
+_TESTS_STAY_INSIDE = """
+    select distinct e.id, e.workspace_id from executions e join messages m on m.execution_id = e.id
+        where m.test <> e.test or (e.test and not m.sandbox)
+    union
+    select distinct e.id, e.workspace_id from executions e join stage_history h on h.execution_id = e.id
+        where h.test <> e.test
+    union
+    select e.id, e.workspace_id from executions e join limit_reservations r on r.execution_id = e.id where e.test
+    union
+    select e.id, e.workspace_id from executions e where e.test and e.run_kind is not null
+"""
+
+_TENANTS_ARE_APART = """
+    select e.id, e.workspace_id from executions e
+    join automations a on a.id = e.automation_id
+    left join triggers t on t.id = e.trigger_id
+    left join workflow_versions v on v.id = e.version_id
+    left join contacts c on c.id = e.contact_id
+    where a.workspace_id <> e.workspace_id or t.workspace_id <> e.workspace_id or v.workspace_id <> e.workspace_id
+        or c.workspace_id <> e.workspace_id
+    union
+    select e.id, e.workspace_id from executions e join steps s on s.execution_id = e.id
+        where s.workspace_id <> e.workspace_id
+    union
+    select e.id, e.workspace_id from executions e join messages m on m.execution_id = e.id
+        where (m.workspace_id, m.automation_id) <> (e.workspace_id, e.automation_id)
+            or m.contact_id is distinct from e.contact_id
+    union
+    select e.id, e.workspace_id from executions e join stage_history h on h.execution_id = e.id
+        where (h.workspace_id, h.automation_id) <> (e.workspace_id, e.automation_id)
+    union
+    select r.id, r.workspace_id from automation_runs r join automations a on a.id = r.automation_id
+        where a.workspace_id <> r.workspace_id
+"""
+
+_ANSWERS_ARE_KEPT = f"""
+    select distinct t.id, t.workspace_id from triggers t
+    cross join jsonb_to_recordset(t.answer -> 'executions') as told("executionId" uuid, "automationId" uuid)
+    left join executions e on e.id = told."executionId"
+    where t.created_at > {_RETAINED_AFTER.format(test="t.test")}
+        and (e.id is null or (e.trigger_id, e.automation_id) <> (t.id, told."automationId"))
+    union
+    select distinct t.id, t.workspace_id from executions e join triggers t on t.id = e.trigger_id
+    where not t.answer -> 'executions' @> jsonb_build_array(jsonb_build_object('executionId', e.id))
+"""
+
+INVARIANTS = (
+    Invariant("status_and_stage", "Every execution's status and stage go together.", _STATUS_AND_STAGE),
+    Invariant("allowed_moves", "Every move of the stage history is an allowed one.", _ALLOWED_MOVES),
+    Invariant(
+        "history_is_a_path", "Every history leads from queued to the execution's present stage.", _HISTORY_IS_A_PATH
+    ),
+    Invariant("durations_add_up", "The times in the stages add up to the execution's age.", _DURATIONS_ADD_UP),
+    Invariant("leases_are_kept", "Nothing runs under a lease that ran out over a minute ago.", _LEASES_ARE_KEPT),
+    Invariant("due_work_is_taken", "Nothing has been due for over a minute.", _DUE_WORK_IS_TAKEN),
+    Invariant("waits_can_end", "Whatever waits has a time, an event, a review or a pause to wait for.", _WAITS_CAN_END),
+    Invariant("counters", "Every automation's counters are archived plus rows, tests left out.", _COUNTERS),
+    Invariant("run_counters", "Every automation's runs are archived plus rows, its last day too.", _RUN_COUNTERS),
+    Invariant("runs_are_apart", "A contact's runs of an automation are an hour apart.", _RUNS_ARE_AN_HOUR_APART),
+    Invariant("one_run", "An execution is counted as one run at most.", _ONE_RUN),
+    Invariant("one_message", "Each step of each round has one message, under its own key.", _ONE_MESSAGE),
+    Invariant("one_execution", "A trigger starts an automation once.", _ONE_EXECUTION),
+    Invariant("sending_is_held", "A message is being sent only while its execution runs.", _SENDING_IS_HELD),
+    Invariant("sent_is_on_record", "What was sent has its time and its provider's id.", _SENT_IS_ON_RECORD),
+    Invariant("success_is_whole", "A succeeded execution has no step that failed or is unfinished.", _SUCCESS_IS_WHOLE),
+    Invariant("follow_ups_are_counted", "Follow-ups are counted as they were sent.", _FOLLOW_UPS_ARE_COUNTED),
+    Invariant("limit_counts", "Every day's count is the number of places taken.", _LIMIT_COUNTS),
+    Invariant("limits_hold", "No day's count is above the workflow's limit.", _LIMITS_HOLD),
+    Invariant("keys_have_answers", "Every idempotency key names the trigger that it was used for.", _KEYS_HAVE_ANSWERS),
+    Invariant("executions_have_roots", "Every execution has its trigger and its version.", _EXECUTIONS_HAVE_ROOTS),
+    Invariant("nothing_is_left_over", "No step, message or move outlives its execution.", _NOTHING_IS_LEFT_OVER),
+    Invariant("tests_stay_inside", "Tests send to the sandbox alone and take no place.", _TESTS_STAY_INSIDE),
+    Invariant("tenants_are_apart", "All of an execution belongs to one workspace.", _TENANTS_ARE_APART),
+    Invariant("answers_are_kept", "Every execution that a producer was told of is there.", _ANSWERS_ARE_KEPT),
+)

@@ -1,0 +1,53 @@
+"""Asks the whole database whether every invariant holds, all of them of one and the same moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from models.checks.invariants import INVARIANTS, Invariant
+from models.database import fetch_row, fetch_rows, snapshot
+
+#: Ids of violations that are named; all are counted.
+MAX_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One invariant after the question: how many rows break it, the first of them, and how long the answer took."""
+
+    name: str
+    promise: str
+    violations: int
+    examples: list[str]
+    duration_ms: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing breaks it."""
+        return self.violations == 0
+
+
+def verify(workspace_id: str | None = None, only: Collection[str] = ()) -> Iterator[Finding]:
+    """Each invariant's finding as soon as it is known; of one workspace, or of all. `only` names those to ask.
+
+    Runs in one read-only snapshot that lasts until the iterator is used up, so changes made meanwhile are not seen.
+    Needs the service's connection, outside of any transaction.
+    """
+    with snapshot():
+        fetch_rows("set local statement_timeout = 0")
+        for invariant in [invariant for invariant in INVARIANTS if not only or invariant.name in only]:
+            yield _check(invariant, workspace_id)
+
+
+def _check(invariant: Invariant, workspace_id: str | None) -> Finding:
+    started = time.perf_counter()
+    row = fetch_row(
+        f"select count(*) as violations, (array_agg(v.id order by v.id))[1:{MAX_EXAMPLES}] as examples "
+        f"from ({invariant.sql}) v where %(workspace)s::uuid is null or v.workspace_id = %(workspace)s::uuid",
+        {"workspace": workspace_id},
+    )
+    assert row is not None
+    duration_ms = round((time.perf_counter() - started) * 1000)
+    return Finding(invariant.name, invariant.promise, row["violations"], row["examples"] or [], duration_ms)

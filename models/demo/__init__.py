@@ -1,0 +1,1 @@
+"""The demo workspace of a first start: its contacts and its example automations."""

@@ -1,0 +1,206 @@
+"""The two statements that move executions, each for many at once: claim and record.
+
+Both are prepared and planned once for a connection, because planning them costs more than running them. The plan is
+made while the tables may still be empty and is kept while they grow, so it is told to go by the indexes: a scan that
+is cheap over ten rows would be run over a million. Behind a pooler, which gives every transaction another session, the
+same statements run unprepared.
+
+**claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; where it is wanted
+alone, running under a lease that ran out), counts the delivery, raises the fence and returns all that a worker needs to
+go on, so that no further read is owed. Rows that another process is claiming at this moment are left to it.
+
+**record** writes each progress whose fence still holds, and raises the fence again: the same record written a second
+time (after a connection broke at its commit) changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.engine.progress import MESSAGE, STAGE, STATE, STEP
+from models.engine.runs import COUNT
+from rules.scope import CONTACT
+
+
+def _format_columns(types: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in types.items())
+
+
+def _format_names(types: dict[str, str], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in types)
+
+
+def _format_assignments(types: dict[str, str], keep: set[str], source: str) -> str:
+    return ", ".join(f"{name} = {source}.{name}" for name in types if name not in keep)
+
+
+_PLANNER_SETTINGS = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: For the ledger's connection alone, where it is direct; said before the first plan is made.
+SET_PLANNER = "set plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"set {name} = {value}" for name, value in _PLANNER_SETTINGS.items()
+)
+#: The same for one transaction, before a statement that is not prepared.
+_SET_PLANNER_LOCAL = "; ".join(f"set local {name} = {value}" for name, value in _PLANNER_SETTINGS.items())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement with parameters `$1` and so on, of these types."""
+
+    name: str
+    types: tuple[str, ...]
+    body: str
+
+    @property
+    def prepare_sql(self) -> str:
+        """What prepares it in a session."""
+        return f"prepare {self.name} ({', '.join(self.types)}) as {self.body}"
+
+    def build_sql(self, prepared: bool) -> str:
+        """What runs it once, for psycopg2, with what `parameters` answers."""
+        if prepared:
+            placeholders = ", ".join(self._format_placeholder(number) for number in range(1, len(self.types) + 1))
+            return f"execute {self.name}({placeholders})"
+        body = re.sub(r"[$]([0-9]+)", lambda match: self._format_placeholder(int(match[1])), self.body)
+        return f"{_SET_PLANNER_LOCAL}; {body}"
+
+    def _format_placeholder(self, number: int) -> str:
+        return f"%(p{number})s::{self.types[number - 1]}"
+
+    @staticmethod
+    def build_parameters(values: Sequence[Any]) -> dict[str, Any]:
+        """The values of `$1` and so on, under the names that `run` has for them."""
+        return {f"p{number}": value for number, value in enumerate(values, start=1)}
+
+
+#: The contact as templates and rules see it; making JSON of its whole row would cost more than the rest of the claim.
+_CONTACT = ", ".join(f"'{name}', ct.{name}" for name in CONTACT)
+
+_CLAIM = f"""
+with wanted as materialized (
+    select e.id, e.stage, e.stage_since, e.status, e.waiting_for
+    from executions e
+    -- By cases, which no partial index can answer: looking through all that is in flight is what the planner would do.
+    where e.id = any($1) and case e.status
+        when 'pending' then true
+        when 'waiting' then e.due_at <= beckon_now()
+        when 'running' then e.lease_until <= beckon_now() and e.id = any($4)
+        else false end
+    order by e.id
+    for update skip locked
+), claimed as (
+    update executions e set
+        status = 'running', due_at = null, lease_owner = $2, lease_until = beckon_now() + make_interval(secs => $3),
+        fence = e.fence + 1, deliveries = e.deliveries + 1, started_at = coalesce(e.started_at, beckon_now()),
+        stage = case
+            when w.stage = 'queued' or (w.stage = 'eligible' and w.waiting_for = 'window') then 'checking'
+            when w.stage = 'failed' then coalesce(e.resume_stage, 'checking')
+            else w.stage end,
+        stage_since = case
+            when w.stage in ('queued', 'failed') or (w.stage = 'eligible' and w.waiting_for = 'window')
+                then beckon_now()
+            else w.stage_since end,
+        attempt = e.attempt + (w.stage = 'failed')::integer
+    from wanted w where e.id = w.id
+    returning e.*, w.stage as stage_before, w.stage_since as stage_before_since, w.status as status_before
+), passed as (
+    insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
+    select c.id, c.workspace_id, c.automation_id, c.test, c.stage_before,
+        greatest(0, extract(epoch from c.stage_since - c.stage_before_since) * 1000)::bigint, c.stage, c.stage_since
+    from claimed c where c.stage <> c.stage_before
+)
+select c.*, beckon_now() as claimed_at,
+    t.type as trigger_type, t.payload,
+    a.name as automation_name, a.type as automation_type, a.enabled as automation_enabled,
+    a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
+    w.timezone as workspace_timezone, w.demo,
+    case when ct.deleted_at is null then jsonb_build_object({_CONTACT}) end as contact,
+    (select jsonb_agg(to_jsonb(s)) from steps s where s.execution_id = c.id) as steps,
+    (select jsonb_agg(to_jsonb(m)) from messages m where m.execution_id = c.id) as messages,
+    (select array_agg(su.channel) from suppressions su
+        where su.workspace_id = c.workspace_id and su.contact_id = c.contact_id) as suppressed,
+    (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at))
+        from pauses p where p.workspace_id = c.workspace_id) as pauses
+from claimed c
+join triggers t on t.id = c.trigger_id
+join automations a on a.id = c.automation_id
+join workspaces w on w.id = c.workspace_id
+left join contacts ct on ct.id = c.contact_id
+"""
+CLAIM = Statement("claim_executions", ("uuid[]", "text", "double precision", "uuid[]"), _CLAIM)
+
+_RECORD = f"""
+with given as materialized (
+    -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
+    select * from json_to_recordset($1)
+        as x(id uuid, expected integer, run_id uuid, run_due_at timestamptz, {_format_columns(STATE)}) order by id
+), moved as (
+    update executions e set
+        {_format_assignments(STATE, {"due_at"}, "g")},
+        -- An operator stopped the follow-ups meanwhile: the wait for an answer is over, and due after the bell below.
+        due_at = case when g.waiting_for = 'follow_up' and e.follow_ups_stopped is not null
+            then beckon_now() + interval '1 millisecond' else g.due_at end,
+        fence = e.fence + 1,
+        event_at = case when g.waiting_for = 'pause' then e.event_at end,
+        lease_owner = case when g.status = 'running' then e.lease_owner end,
+        lease_until = case when g.status = 'running' then e.lease_until end,
+        rung_at = beckon_now(),
+        run_due_at = coalesce(g.run_due_at, e.run_due_at),
+        execution_time_ms = case when g.finished_at is not null
+            then (extract(epoch from g.finished_at - e.started_at) * 1000)::bigint end
+    from given g
+    -- Running, by the table's constraint; said of the status itself, all that runs would be looked through instead.
+    where e.id = any($5) and e.id = g.id and e.fence = g.expected and e.lease_until is not null
+    returning e.id, e.workspace_id, e.automation_id, e.contact_id, e.test, e.status, e.finished_at, e.run_kind,
+        g.run_id
+), passed as (
+    insert into stage_history (workspace_id, automation_id, test, {_format_names(STAGE)})
+    select m.workspace_id, m.automation_id, m.test, {_format_names(STAGE, "x.")}
+    from json_to_recordset($2) as x({_format_columns(STAGE)}) join moved m on m.id = x.execution_id
+), stepped as (
+    insert into steps (workspace_id, {_format_names(STEP)})
+    select m.workspace_id, {_format_names(STEP, "x.")}
+    from json_to_recordset($3) as x({_format_columns(STEP)}) join moved m on m.id = x.execution_id
+    on conflict (execution_id, step_id, round) do update
+        set {_format_assignments(STEP, {"execution_id", "step_id", "round"}, "excluded")}
+), written as (
+    insert into messages (workspace_id, {_format_names(MESSAGE)})
+    select m.workspace_id, {_format_names(MESSAGE, "x.")}
+    from json_to_recordset($4) as x({_format_columns(MESSAGE)}) join moved m on m.id = x.execution_id
+    on conflict (key) do update set {_format_assignments(MESSAGE, {"id", "key", "created_at"}, "excluded")}
+), {{count}} counted as materialized (
+    -- In one order for every process, so that two of them cannot wait for each other.
+    select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,
+        o.runs, case when o.runs > 0 then beckon_now() end) from (
+        select automation_id,
+            (count(*) filter (where status = 'succeeded'))::integer as succeeded,
+            (count(*) filter (where status = 'failed'))::integer as failed,
+            (count(*) filter (where status = 'skipped'))::integer as skipped,
+            (count(*) filter (where status = 'cancelled'))::integer as cancelled,
+            max(finished_at) as at, (count(*) filter (where {{ran}}))::integer as runs
+        from moved where (finished_at is not null or {{ran}}) and not test
+        group by automation_id order by automation_id
+    ) o
+)
+select m.id, (select count(*) from counted), {{found}}
+"""
+
+_RECORD_TYPES = ("json", "json", "json", "json", "uuid[]")
+RECORD = Statement(
+    "record_progress",
+    _RECORD_TYPES,
+    _RECORD.format(count="", ran="false", found="null, null, null, null from moved m"),
+)
+#: The same, which counts runs too; each row says which run was looked at, and whether it was counted.
+RECORD_AND_COUNT = Statement(
+    "record_and_count",
+    (*_RECORD_TYPES, "boolean"),
+    _RECORD.format(
+        count=f"{COUNT.strip()},", ran="id in (select c.id from chosen c)",
+        found="w.automation_id, w.contact_id, w.run_kind, c.id is not null "
+        "from moved m left join wanted w on w.id = m.id left join chosen c on c.id = m.id",
+    ),
+)  # fmt: skip

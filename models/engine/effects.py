@@ -1,0 +1,120 @@
+"""What a recorded step changes besides its own execution: in the same commit, so that it happens exactly once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+from models.conversation import REPLY_KINDS
+from models.engine.limits import ALL_CONTACTS
+from models.engine.progress import (
+    ChangeContact,
+    CreateTask,
+    DetectReply,
+    Effect,
+    PauseProvider,
+    ReleaseLimitReservation,
+    Suppress,
+)
+from models.ids import new_id
+
+
+def apply(cursor: Any, execution_id: str, effects: Sequence[Effect]) -> None:
+    """Apply each effect of one execution with the caller's cursor, inside the caller's transaction."""
+    for effect in effects:
+        _apply(effect, cursor, execution_id)
+
+
+@singledispatch
+def _apply(effect: object, cursor: Any, execution_id: str) -> None:
+    raise TypeError(f"no such effect: {effect!r}")
+
+
+@_apply.register
+def _(effect: ChangeContact, cursor: Any, execution_id: str) -> None:
+    cursor.execute(
+        """
+        update contacts set
+            tags = (select coalesce(array_agg(distinct tag), '{}') from unnest(tags || %s::text[]) as tag
+                    where tag <> all(%s::text[])),
+            attributes = coalesce((select jsonb_object_agg(key, item)
+                           from jsonb_each(attributes || %s::jsonb) as e(key, item) where item <> 'null'::jsonb), '{}'),
+            updated_at = beckon_now()
+        where id = %s
+        """,
+        (effect.add_tags, effect.remove_tags, json.dumps(effect.attributes), effect.contact_id),
+    )
+
+
+@_apply.register
+def _(effect: CreateTask, cursor: Any, execution_id: str) -> None:
+    cursor.execute(
+        """
+        insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title, assignee, due_at)
+        select %s, workspace_id, %s, id, %s, %s, %s, beckon_now() + make_interval(secs => %s)
+        from executions where id = %s
+        """,
+        (effect.id, effect.contact_id, effect.step_id, effect.title, effect.assignee, effect.due_in_seconds,
+         execution_id),
+    )  # fmt: skip
+
+
+@_apply.register
+def _(effect: Suppress, cursor: Any, execution_id: str) -> None:
+    cursor.execute(
+        """
+        insert into suppressions (workspace_id, contact_id, channel, address, reason)
+        select workspace_id, %s, %s, %s, %s from executions where id = %s
+        on conflict (workspace_id, contact_id, channel) do nothing
+        """,
+        (effect.contact_id, effect.channel, effect.address, effect.reason, execution_id),
+    )
+
+
+@_apply.register
+def _(effect: ReleaseLimitReservation, cursor: Any, execution_id: str) -> None:
+    cursor.execute(
+        f"""
+        with given as (
+            delete from limit_reservations where execution_id = %s and round = %s
+            returning automation_id, contact_id, day
+        )
+        update limit_counts c set count = c.count - 1 from given g
+        where c.automation_id = g.automation_id and c.day = g.day
+            and c.contact_id in (g.contact_id, '{ALL_CONTACTS}')
+        """,
+        (execution_id, effect.round),
+    )
+
+
+@_apply.register
+def _(effect: PauseProvider, cursor: Any, execution_id: str) -> None:
+    cursor.execute(
+        """
+        insert into pauses (id, workspace_id, kind, name, reason, message, credentials_fingerprint, retry_at)
+        select %s, workspace_id, 'provider', %s, 'configuration', %s, %s, beckon_now() + make_interval(secs => %s)
+        from executions where id = %s
+        on conflict (workspace_id, kind, name) do update set
+            message = excluded.message, credentials_fingerprint = excluded.credentials_fingerprint,
+            retry_at = excluded.retry_at
+        where pauses.reason = 'configuration'
+        """,
+        (new_id(), effect.provider, effect.message, effect.fingerprint, effect.retry_in_seconds, execution_id),
+    )
+
+
+@_apply.register
+def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
+    # Whoever takes in an answer holds the contact and wakes what waits: what did not wait yet sees the answer now.
+    cursor.execute("select id from contacts where id = %s for share", (effect.contact_id,))
+    cursor.execute(
+        """
+        update executions set event_at = beckon_now(), due_at = beckon_now() + interval '1 millisecond'
+        where id = %s and status = 'waiting' and waiting_for = 'event' and exists (
+            select 1 from received_messages
+            where contact_id = %s and created_at > %s and kind = any(%s) and deleted_at is null)
+        """,
+        (execution_id, effect.contact_id, effect.since, sorted(REPLY_KINDS)),
+    )

@@ -1,0 +1,343 @@
+"""The one writer of a process: it gathers what the threads want claimed or recorded and commits it together.
+
+Whoever claims or records goes on once its own part is durable; meanwhile the parts of the others that came during the
+last commit travel in the next one. So the guarantees are those of a commit for each, at a fraction of the price (one
+commit and one statement for all). The story of one execution goes on in `tasks/executions`.
+
+When PostgreSQL goes away, the writer keeps trying. A record that did commit before the connection broke is refused by
+its fence the second time, and then recognised: only our own record can have raised that fence by one and left this
+state. A claim that did commit is not given again: its lease runs out and the sweep finds the execution.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import psycopg2
+import structlog
+
+from models.database import CONNECTION_ERRORS, Row, db, is_direct
+from models.engine import effects, runs
+from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
+from models.engine.progress import Progress
+from models.json_text import dump_json
+
+log = structlog.get_logger(__name__)
+
+#: No more than this many parts in one commit, so that nobody waits for a giant.
+MAX_BATCH_SIZE = 256
+#: How long a batch waits, in seconds, for what threads that are at work will soon have for it.
+COMMIT_DELAY_SECONDS = 0.006
+#: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
+MAX_OUTAGE_SECONDS = 120.0
+
+
+class CommitFuture:
+    """What became of one part: whoever asks waits for it; who hands in is called with it."""
+
+    __slots__ = ("_callback", "_error", "_settled", "_value")
+
+    def __init__(self, callback: Callable[[CommitFuture], None] | None = None) -> None:
+        self._settled = threading.Lock()
+        self._settled.acquire()
+        self._callback = callback
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    def result(self) -> Any:
+        """The value, or what the ledger raised."""
+        with self._settled:
+            if self._error is not None:
+                raise self._error
+            return self._value
+
+    def settle(self, value: Any, error: Exception | None = None) -> None:
+        """Say what became of it, once."""
+        self._value, self._error = value, error
+        self._settled.release()
+        if self._callback is not None:
+            self._callback(self)
+
+
+class _ClaimRequest(NamedTuple):
+    """Executions that one worker wants. What a dead worker left is taken over only where it is asked for alone."""
+
+    ids: Sequence[str]
+
+
+_Entry = tuple[_ClaimRequest | Progress, CommitFuture]
+
+
+class GroupCommit:
+    """Claims and records for every thread of this process, under one lease owner's name."""
+
+    def __init__(self, owner: str, lease_seconds: float, run_tracking: bool | None = None) -> None:
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+        self.commits = 0
+        self.tracker = runs.Tracker(run_tracking)
+        self._tracked_runs: list[runs.TrackedRun] = []
+        #: Whether threads are at work that will soon want something recorded.
+        self.expects_more: Callable[[], bool] = bool
+        self._flush_requested = threading.Event()
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        #: The connection that was looked at, and whether it keeps what is prepared on it.
+        self._checked_connection: Any = None
+        self._can_prepare = False
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def claim(self, execution_id: str) -> Row | None:
+        """Take the execution's lease and read all that it needs; None if it is not there to be taken."""
+        return next(iter(self.claim_many([execution_id])), None)
+
+    def claim_many(self, execution_ids: Sequence[str]) -> list[Row]:
+        """The same for several, those that are there to be taken.
+
+        An execution whose worker died is left where it is wanted together with others: if it killed its worker, the
+        others would be counted as having died with it again and again.
+        """
+        return self._submit_and_wait(_ClaimRequest(execution_ids))  # type: ignore[no-any-return]
+
+    def record(self, progress: Progress) -> bool:
+        """Make the progress durable; False if the lease is another's by now, and then nothing was written."""
+        return self._submit_and_wait(progress)  # type: ignore[no-any-return]
+
+    def submit(self, progress: Progress, callback: Callable[[CommitFuture], None]) -> None:
+        """The same, for a thread that need not wait: `follow` is called when the progress is durable or refused, by
+        the ledger's own thread, which it must not keep."""
+        self._queue.put((progress, CommitFuture(callback)))
+
+    def flush(self) -> None:
+        """Wait for nothing more: no thread is at work."""
+        self._flush_requested.set()
+
+    def close(self) -> None:
+        """Write what was handed in, then end the thread."""
+        self._queue.put(None)
+        self.flush()
+        self._thread.join()
+
+    def _submit_and_wait(self, item: _ClaimRequest | Progress) -> Any:
+        future = CommitFuture()
+        self._queue.put((item, future))
+        return future.result()
+
+    def _run(self) -> None:
+        while batch := self._gather():
+            self._commit(batch)
+        # Not back to the pool: this connection is used in a way that nobody else expects.
+        self._disconnect()
+
+    def _gather(self) -> list[_Entry]:
+        """What there is to write, with what comes within a moment from threads that are at work; nothing at the end.
+
+        A statement costs more than a part of it, so while threads are at work their next parts are worth a wait.
+        """
+        entry = self._queue.get()
+        self._flush_requested.clear()
+        if entry is not None and self.expects_more():
+            self._flush_requested.wait(COMMIT_DELAY_SECONDS)
+        batch: list[_Entry] = []
+        while entry is not None:
+            batch.append(entry)
+            if len(batch) == MAX_BATCH_SIZE or self._queue.empty():
+                return batch
+            entry = self._queue.get()
+        if batch:
+            self._queue.put(None)
+        return batch
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        """Records first: somebody is waiting to go on with what is claimed already."""
+        for group in _split_by_execution([(item, future) for item, future in batch if isinstance(item, Progress)]):
+            self._settle(group, self._write_records)
+        self._settle([(item, future) for item, future in batch if isinstance(item, _ClaimRequest)], self._write_claims)
+        # Once nobody waits any more.
+        runs.report_runs(self._tracked_runs)
+        self._tracked_runs.clear()
+
+    def _settle(self, entries: Sequence[_Entry], write: Callable[[list[Any], bool], list[Any]]) -> None:
+        """Write parts of one kind in one commit, and say of each what became of it."""
+        if not entries:
+            return
+        try:
+            values = self._persist([item for item, _ in entries], write)
+        except Exception as error:
+            if len(entries) > 1 and not isinstance(error, CONNECTION_ERRORS):
+                # One part that PostgreSQL refuses must not take the others with it.
+                for entry in entries:
+                    self._settle([entry], write)
+                return
+            for _, future in entries:
+                future.settle(None, error)
+            return
+        for (_, future), value in zip(entries, values, strict=True):
+            future.settle(value)
+
+    def _persist(self, items: list[Any], write: Callable[[list[Any], bool], list[Any]]) -> list[Any]:
+        deadline = time.monotonic() + MAX_OUTAGE_SECONDS
+        delay, is_retry = 0.05, False
+        while True:
+            try:
+                values = write(items, is_retry)
+                self.commits += 1
+                return values
+            except CONNECTION_ERRORS as error:
+                is_retry = True
+                self._disconnect()
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("postgres is away, the ledger waits", error=str(error).strip(), parts=len(items))
+                time.sleep(delay)
+                delay = min(delay * 2, 1.0)
+
+    def _write_records(self, records: list[Progress], is_retry: bool) -> list[bool]:
+        """Of each whether it is on record now; runs are counted with it, or marked as due where that fails."""
+        connection, count_runs = self._connect(), self.tracker.should_count(records)
+        try:
+            moved = self._write_records_once(records, is_retry, count_runs=count_runs)
+        except psycopg2.Error as error:
+            if not count_runs or connection.closed:
+                raise
+            count_runs = False
+            moved = self._write_records_once(records, is_retry, count_runs=count_runs)
+            self.tracker.back_off(error)
+        if not count_runs:
+            self.tracker.report_due(records)
+        return [record.execution_id in moved for record in records]
+
+    def _write_records_once(self, records: list[Progress], is_retry: bool, *, count_runs: bool) -> set[str]:
+        # One question to the server is a transaction by itself, and spares it two more.
+        needs_transaction = is_retry or any(record.effects for record in records)
+        connection = self._connect()
+        with connection.cursor() as cursor:
+            try:
+                if needs_transaction:
+                    db.begin()
+                already_written = self._find_already_written(cursor, records) if is_retry else set()
+                moved, tracked = self._run_record_statement(
+                    cursor, records, count_runs, single_statement=not needs_transaction
+                )
+                for record in records:
+                    if record.effects and record.execution_id in moved:
+                        effects.apply(cursor, record.execution_id, record.effects)
+                if needs_transaction:
+                    cursor.execute("commit")
+            except Exception:
+                # Whatever it was: a half-written batch must not be committed with the next one.
+                if needs_transaction and not connection.closed:
+                    cursor.execute("rollback")
+                raise
+        self._tracked_runs += tracked
+        return moved | already_written
+
+    def _run_record_statement(
+        self, cursor: Any, records: list[Progress], count_runs: bool, *, single_statement: bool
+    ) -> tuple[set[str], list[runs.TrackedRun]]:
+        executions = [
+            {
+                "id": record.execution_id,
+                "expected": record.fence,
+                **record.state,
+                **self.tracker.build_run_columns(record, count_runs),
+            }
+            for record in records
+        ]
+        lists = (
+            executions,
+            [stage for record in records for stage in record.stages],
+            [step for record in records for step in record.steps],
+            [message for record in records for message in record.messages],
+        )
+        arguments = (*(dump_json(items) for items in lists), [record.execution_id for record in records])
+        if count_runs:
+            sql = f"set local lock_timeout = {runs.LOCK_TIMEOUT_MS}; {RECORD_AND_COUNT.build_sql(self._can_prepare)}"
+            parameters = Statement.build_parameters((*arguments, self.tracker.override))
+        else:
+            sql, parameters = RECORD.build_sql(self._can_prepare), Statement.build_parameters(arguments)
+        if single_statement:
+            db.execute_bound(cursor, sql, parameters)
+        else:
+            cursor.execute(sql, parameters)
+        rows = cursor.fetchall()
+        tracked = [runs.TrackedRun(id, *run_columns) for id, _, *run_columns in rows if run_columns[0] is not None]
+        return {values[0] for values in rows}, tracked
+
+    def _connect(self) -> Any:
+        db.connect(reuse_if_open=True)
+        connection = db.connection()
+        if self._checked_connection is not connection:
+            connection.autocommit = True
+            self._can_prepare = is_direct(connection)
+            if self._can_prepare:
+                self._prepare(connection)
+            self._checked_connection = connection
+        return connection
+
+    def _prepare(self, connection: Any) -> None:
+        statements = [statement.prepare_sql for statement in (CLAIM, RECORD, RECORD_AND_COUNT)]
+        with connection.cursor() as cursor:
+            db.execute_bound(cursor, "; ".join(["deallocate all", SET_PLANNER, *statements]), None)
+
+    def _disconnect(self) -> None:
+        self._checked_connection = None
+        if not db.is_closed():
+            db.manual_close()
+
+    def _write_claims(self, claims: list[_ClaimRequest], _is_retry: bool) -> list[list[Row]]:
+        execution_ids = list({execution_id for claim in claims for execution_id in claim.ids})
+        single_ids = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
+        with self._connect().cursor() as cursor:
+            db.execute_bound(
+                cursor,
+                CLAIM.build_sql(self._can_prepare),
+                Statement.build_parameters((execution_ids, self.owner, self.lease_seconds, single_ids)),
+            )
+            names = [column.name for column in cursor.description]
+            rows_by_id = {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
+        # The same execution wanted twice in one batch is given once.
+        return [
+            [rows_by_id.pop(execution_id) for execution_id in claim.ids if execution_id in rows_by_id]
+            for claim in claims
+        ]
+
+    def _find_already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
+        """Records that the commit before this one made durable, although its answer was lost."""
+        expected = [
+            {"id": record.execution_id, "fence": record.fence + 1, "status": record.state["status"]}
+            for record in records
+        ]
+        cursor.execute(
+            "select e.id from executions e join json_to_recordset(%s) as w(id uuid, fence integer, status text) "
+            "on e.id = w.id and e.fence = w.fence and e.status = w.status "
+            "where e.status <> 'running' or e.lease_owner = %s",
+            (dump_json(expected), self.owner),
+        )
+        return {values[0] for values in cursor.fetchall()}
+
+
+def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterator[list[tuple[Progress, CommitFuture]]]:
+    """What is written one after the other: where an execution comes twice, its fence must decide."""
+    while entries:
+        group: dict[str, tuple[Progress, CommitFuture]] = {}
+        for entry in entries:
+            group.setdefault(entry[0].execution_id, entry)
+        yield list(group.values())
+        entries = [entry for entry in entries if group[entry[0].execution_id] is not entry]
+
+
+def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:
+    """Hold on to the executions that `owner` still has; the ids of those it lost are missing from the answer."""
+    cursor = db.execute_sql(
+        "with ours as materialized (select id from executions where id = any(%s::uuid[]) and status = 'running' "
+        "and lease_owner = %s order by id for update) "
+        "update executions e set lease_until = beckon_now() + make_interval(secs => %s) from ours "
+        "where e.id = ours.id returning e.id",
+        (list(execution_ids), owner, lease_seconds),
+    )
+    return {values[0] for values in cursor.fetchall()}

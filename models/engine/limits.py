@@ -1,0 +1,167 @@
+"""Daily limits, counted exactly under any number of racing workers, and what the other rules need measured.
+
+A place under a limit is taken when the checks pass and belongs to one round of one execution: taking it a second time
+(a worker died in between) counts nothing, giving it back happens with the record that says nothing was sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from models.database import execute, fetch_row, fetch_value, transaction
+
+#: Stands for "all contacts of the automation" in `limit_counts`.
+ALL_CONTACTS = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class LimitReached:
+    """Which limit had no place left, and what was measured."""
+
+    rule: str
+    limit: int
+    measured: int
+
+
+class _LimitExceeded(Exception):
+    def __init__(self, reached: LimitReached) -> None:
+        self.reached = reached
+
+
+def reserve(
+    execution_id: str,
+    round_number: int,
+    workspace_id: str,
+    automation_id: str,
+    contact_id: str | None,
+    day: date,
+    daily_limit: int | None,
+    contact_daily_limit: int | None,
+) -> LimitReached | None:
+    """Take a place for this round on this day under both limits, or none of them and say which was full.
+
+    A place taken on another day, before a wait that crossed midnight, is given back first.
+    """
+    holder = contact_id or ALL_CONTACTS
+    try:
+        with transaction():
+            if not _record_reservation(execution_id, round_number, workspace_id, automation_id, holder, day):
+                return None
+            # Everybody first, then the contact: one order for all.
+            _increment_count(workspace_id, automation_id, ALL_CONTACTS, day, daily_limit, "daily_limit")
+            if holder != ALL_CONTACTS:
+                _increment_count(workspace_id, automation_id, holder, day, contact_daily_limit, "contact_daily_limit")
+    except _LimitExceeded as error:
+        return error.reached
+    return None
+
+
+def _record_reservation(
+    execution_id: str, round_number: int, workspace_id: str, automation_id: str, holder: str, day: date
+) -> bool:
+    previous = fetch_row(
+        "select day from limit_reservations where execution_id = %s and round = %s for update",
+        (execution_id, round_number),
+    )
+    if previous is not None and previous["day"] == day:
+        return False
+    if previous is not None:
+        execute(
+            "update limit_counts set count = count - 1 where automation_id = %s and contact_id = any(%s::uuid[]) "
+            "and day = %s",
+            (automation_id, sorted({ALL_CONTACTS, holder}), previous["day"]),
+        )
+    execute(
+        """
+        insert into limit_reservations (execution_id, round, workspace_id, automation_id, contact_id, day)
+        values (%s, %s, %s, %s, %s, %s) on conflict (execution_id, round) do update set day = excluded.day
+        """,
+        (execution_id, round_number, workspace_id, automation_id, holder, day),
+    )
+    return True
+
+
+def _increment_count(
+    workspace_id: str, automation_id: str, holder: str, day: date, limit: int | None, rule: str
+) -> None:
+    """One more, unless the limit is reached: the row's lock makes racing takers queue."""
+    count = fetch_value(
+        """
+        insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)
+        on conflict (automation_id, contact_id, day) do update set count = c.count + 1
+        returning count
+        """,
+        (workspace_id, automation_id, holder, day),
+    )
+    if limit is not None and count > limit:
+        raise _LimitExceeded(LimitReached(rule, limit, count - 1))
+
+
+_COUNT_SENT_MESSAGES = """
+    select count(*) from messages where contact_id = %(contact)s and not test
+        and channel not in ('slack', 'discord', 'webhook')
+        and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
+"""
+
+# A round counts until its first message does. The row of an execution is behind its place while a follow-up begins.
+_COUNT_ROUNDS_IN_FLIGHT = """
+    select count(*) from cap_places p join executions e on e.id = p.execution_id
+    where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
+        and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
+            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
+"""
+
+
+@dataclass(frozen=True)
+class CapReached:
+    """What a frequency cap counted: messages sent, and those on their way."""
+
+    sent: int
+    on_their_way: int
+
+
+def count_messages(contact_id: str, seconds: float) -> int:
+    """Messages sent to the contact over all automations in the last so many seconds, tests aside."""
+    return int(fetch_value(_COUNT_SENT_MESSAGES, {"contact": contact_id, "seconds": seconds}))
+
+
+def reserve_cap(
+    execution_id: str, round_number: int, workspace_id: str, contact_id: str, limit: int, seconds: float
+) -> CapReached | None:
+    """Count this round among the contact's messages from now on, or say that there were as many as there may be.
+
+    Those who ask for one contact ask one after another; a round that ends without a message counts no more.
+    """
+    parameters = {"contact": contact_id, "seconds": seconds, "execution": execution_id}
+    with transaction():
+        fetch_value("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cap {contact_id}",))
+        # One statement, so that a message that is recorded meanwhile is counted once.
+        counts = fetch_row(
+            f"select ({_COUNT_SENT_MESSAGES}) as sent, ({_COUNT_ROUNDS_IN_FLIGHT}) as on_their_way", parameters
+        )
+        assert counts is not None
+        if counts["sent"] + counts["on_their_way"] >= limit:
+            return CapReached(**counts)
+        execute(
+            "insert into cap_places (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s) "
+            "on conflict (execution_id, round) do update set taken_at = excluded.taken_at",
+            (execution_id, round_number, workspace_id, contact_id),
+        )
+    return None
+
+
+def count_other_executions(execution_id: str, automation_id: str, contact_id: str) -> tuple[int, int]:
+    """How many other real executions of the automation the contact has: those in flight, and all.
+
+    Earlier ones alone count, so that of two that race one goes on.
+    """
+    row = fetch_row(
+        """
+        select count(*) filter (where finished_at is null) as in_flight, count(*) as every from executions
+        where contact_id = %s and automation_id = %s and id < %s and not test and status not in ('skipped', 'cancelled')
+        """,
+        (contact_id, automation_id, execution_id),
+    )
+    assert row is not None
+    return int(row["in_flight"]), int(row["every"])

@@ -1,0 +1,285 @@
+"""The one HTTP client of a process: pooled, bounded, and exact about how far a request got.
+
+What an error means depends on the phase it strikes in. Before the first byte was written nothing can have been
+accepted: `NetworkError`, safe to try again. After it, a call without an effect is `ProviderTimeout` or
+`NetworkError`, while a send is `UnknownOutcome`: it may have been accepted, so nothing here ever sends it again.
+
+A pooled connection that the server has closed meanwhile would turn a healthy send into an unknown one. So a
+connection is reused only within `REUSE_SECONDS`, is looked at for a hang-up right before the write, and a write that
+fails at its first byte counts as not written. No redirects, no retries, and no more than `LARGEST_ANSWER_BYTES`.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import logging
+import os
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, SSLError
+from urllib3.util import parse_url
+
+from providers import deadline
+from providers.base import LeaseLost
+from providers.response_parser import MAX_RESPONSE_BYTES, ParsedResponse
+from providers.responses import Response, build_unknown_outcome
+from rules.errors import (
+    ConfigurationError,
+    ExecutionError,
+    NetworkError,
+    ProviderTimeout,
+)
+
+#: An idle connection older than this is not reused: the shortest keep-alive in common use is 5 s (Node's).
+REUSE_SECONDS = 4.0
+#: Idle connections kept to one host; more may be open at once.
+CONNECTIONS_PER_HOST = 64
+
+# urllib3 warns about malformed answers, and notes each request, with the URL: for Slack and Discord the secret itself.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `label` names the provider in messages; `effect` says that it does something outside."""
+
+    label: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    connect_seconds: float = 5.0
+    read_seconds: float = 15.0
+    effect: bool = False
+    holds_lease: Callable[[], bool] | None = field(default=None, repr=False)
+
+
+class _RequestState(threading.local):
+    """How far this thread's present request has got; the connection below writes it, `exchange` reads it."""
+
+    call: Call | None = None
+    response_deadline: deadline.Deadline | None = None
+    started = False
+    written = False
+
+
+_request_state = _RequestState()
+
+#: Scheme, host and port of a server.
+Origin = tuple[str, str, int | None]
+
+
+class TrackedConnection(HTTPConnection):
+    """A connection that asks before it writes, and tells when it has written."""
+
+    response_class = ParsedResponse  # type: ignore[assignment]
+    _idle_since: float = 0.0
+
+    def write(self, call: Call, target: str) -> None:
+        """Write one request, over a new connection where the old one may be gone."""
+        too_old = time.monotonic() - self._idle_since > REUSE_SECONDS
+        if self.sock is not None and self._idle_since and (too_old or not self.is_connected):
+            self.close()
+        # The standard library's own: urllib3's adds what these requests, of bytes and without redirects, do not need.
+        self.putrequest(call.method, target)
+        if call.body is not None or call.method != "GET":
+            self.putheader("Content-Length", str(len(call.body or b"")))
+        if "User-Agent" not in call.headers:
+            self.putheader("User-Agent", "Beckon")
+        for name, value in call.headers.items():
+            self.putheader(name, value)
+        # With the headers in one write.
+        self.endheaders(call.body)
+
+    def read_response(self) -> ParsedResponse:
+        """The answer, read to its end."""
+        if _request_state.call is not None and _request_state.response_deadline is not None:
+            _request_state.response_deadline.socket = self.sock
+            _request_state.response_deadline.at = time.monotonic() + _request_state.call.read_seconds
+        parsed = cast(ParsedResponse, http.client.HTTPConnection.getresponse(self))
+        self._idle_since = time.monotonic()
+        return parsed
+
+    def send(self, data: Any) -> None:
+        if _request_state.started:
+            super().send(data)
+            return
+        if self.sock is None:
+            self.connect()
+        call = _request_state.call
+        if call is not None and call.holds_lease is not None and not call.holds_lease():
+            raise LeaseLost(f"the lease was lost before the request to {call.label} was written")
+        _request_state.started = True
+        super().send(data)
+        _request_state.written = True
+
+
+class TrackedTLSConnection(TrackedConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class ConnectionPool:
+    """Idle connections by scheme, host and port: the one used last is used next, and too many are closed."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Origin, list[TrackedConnection]] = {}
+        self._tls = create_tls_context()
+
+    def acquire(self, origin: Origin) -> TrackedConnection:
+        """An idle connection to this place, or a new one that has yet to connect."""
+        try:
+            return self._idle[origin].pop()
+        except (KeyError, IndexError):
+            return self._create_connection(origin)
+
+    def release(self, origin: Origin, connection: TrackedConnection) -> None:
+        """Have it used again: its answer was read to the end."""
+        idle = self._idle.setdefault(origin, [])
+        if len(idle) < CONNECTIONS_PER_HOST:
+            idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _create_connection(self, origin: Origin) -> TrackedConnection:
+        scheme, host, port = origin
+        return (
+            TrackedTLSConnection(host, port, ssl_context=self._tls)
+            if scheme == "https"
+            else TrackedConnection(host, port)
+        )
+
+
+_pools: dict[int, ConnectionPool] = {}
+
+
+def get_connection_pool() -> ConnectionPool:
+    """The process's connections. A forked child gets its own: two processes must never share one."""
+    pid = os.getpid()
+    # Without a lock, which a fork could copy while it is held; at worst two are made and one is dropped.
+    return _pools.get(pid) or _pools.setdefault(pid, ConnectionPool())
+
+
+def create_tls_context() -> ssl.SSLContext:
+    """A context that verifies names and certificates; reading the system's authorities takes milliseconds."""
+    return ssl.create_default_context()
+
+
+def send_request(call: Call, connection: TrackedConnection | None = None) -> Response:
+    """Make one request and return whatever answer came, refusals included.
+
+    `connection` is one that the caller made, to a checked address; it is not kept.
+    Raises `LeaseLost`, or an error of the tree as the module's docstring says.
+    """
+    origin, target = _split_url(call)
+    _request_state.call, _request_state.started, _request_state.written = call, False, False
+    active_connection = connection or get_connection_pool().acquire(origin)
+    try:
+        # The limit ends before the connection may be used by another thread.
+        with deadline.enforce_deadline() as response_deadline:
+            _request_state.response_deadline = response_deadline
+            response = _build_response(_write_and_read(call, active_connection, target))
+        # Headers that were ended by force look complete to the parser.
+        if response_deadline.expired and not response.truncated:
+            raise TimeoutError
+    except BaseException as error:
+        active_connection.close()
+        if not isinstance(error, (HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error)):
+            raise
+        # Without the cause: a library's text may hold the URL, and the URL may be a secret.
+        raise _translate_error(call, error) from None
+    finally:
+        _request_state.call = None
+    if connection is None and not response.truncated:
+        get_connection_pool().release(origin, active_connection)
+    else:
+        active_connection.close()
+    return response
+
+
+def _split_url(call: Call) -> tuple[Origin, str]:
+    """Where the request goes, and what it asks for there."""
+    try:
+        scheme, host, port, target = _parse_url(call.url)
+    except LocationParseError:
+        raise _build_malformed_error(call) from None
+    if scheme not in ("http", "https") or not host:
+        raise _build_malformed_error(call)
+    return (scheme, host, port), target
+
+
+@functools.lru_cache(maxsize=256)
+def _parse_url(url: str) -> tuple[str, str, int | None, str]:
+    parts = parse_url(url)
+    return parts.scheme or "", (parts.host or "").strip("[]"), parts.port, parts.request_uri
+
+
+def _write_and_read(call: Call, connection: TrackedConnection, target: str) -> ParsedResponse:
+    connection.timeout = call.connect_seconds
+    try:
+        connection.write(call, target)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server may answer before it has read everything; where it did not, reading fails.
+        if connection.sock is None:
+            raise
+    connection.sock.settimeout(call.read_seconds)
+    return connection.read_response()
+
+
+def _build_response(parsed: ParsedResponse) -> Response:
+    body = bytes(parsed.body)
+    if parsed.headers.get("Content-Encoding") == "gzip" and not parsed.truncated:
+        # Nobody asked for it, and some send it all the same.
+        body = zlib.decompressobj(wbits=31).decompress(body, MAX_RESPONSE_BYTES + 1)
+    too_large = len(body) > MAX_RESPONSE_BYTES
+    return Response(parsed.status, parsed.headers, body[:MAX_RESPONSE_BYTES], truncated=parsed.truncated or too_large)
+
+
+def _translate_error(call: Call, error: Exception) -> ExecutionError:
+    # A certificate that is not accepted is both a ValueError and an OSError.
+    if not _request_state.started and isinstance(error, ValueError) and not isinstance(error, OSError):
+        return _build_malformed_error(call)
+    if not _request_state.written:
+        return NetworkError(
+            f"{call.label} could not be reached ({_describe_error(error)}); nothing was sent. It is tried again by "
+            "itself; if it stays so, check this machine's network and the address in Settings."
+        )
+    timed_out = isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
+    timed_out = timed_out or (_request_state.response_deadline is not None and _request_state.response_deadline.expired)
+    description = (
+        f"gave no answer within {call.read_seconds:g} s" if timed_out else "cut the connection before answering"
+    )
+    if call.effect:
+        return build_unknown_outcome(call.label, description)
+    if timed_out:
+        return ProviderTimeout(f"{call.label} {description}. It is tried again by itself.")
+    return NetworkError(f"{call.label} {description}. It is tried again by itself.")
+
+
+def _build_malformed_error(call: Call) -> ConfigurationError:
+    return ConfigurationError(f"The address or a header for {call.label} is malformed: correct it in Settings.")
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, NameResolutionError):
+        return "its name did not resolve"
+    if isinstance(error, ConnectTimeoutError):
+        return "no connection in time"
+    if isinstance(error, (SSLError, ssl.SSLError)):
+        return "its certificate or TLS was not accepted"
+    return "the connection was refused or broken"

@@ -1,0 +1,249 @@
+"""The shapes of values in a definition: each checks a value, describes itself as JSON Schema, and in a word.
+
+The tables of `rules/language` are made of these, so that validation, the published schema and the documentation are
+three readings of one truth. A shape reports problems and the Liquid sources it meets; it never raises. Lists and
+objects are in `rules/structures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rules import conditions, outbound_urls, templating
+from rules.problems import Problem, describe_type, format_unknown
+from rules.schedule import parse_duration
+
+#: The pattern of a text that has a gap, in JSON Schema.
+_GAP = {"pattern": r"\{[\{%]"}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a walk through a document found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    #: Readable templates and conditions, each as (path, the variables it names).
+    sources: list[tuple[str, list[templating.Segments]]] = field(default_factory=list)
+    #: Private networks that outbound URLs may lead to.
+    networks: outbound_urls.Networks = ()
+
+    def add(self, path: str, message: str) -> None:
+        """Report that something is wrong at `path`."""
+        self.problems.append(Problem(path, message))
+
+
+class FieldType(Protocol):
+    """What a value must look like."""
+
+    @property
+    def label(self) -> str:
+        """The shape in a word or two, for the documentation."""
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        """Report what is wrong with `value`, which stands at the path `at`."""
+
+    def to_json_schema(self) -> dict[str, Any]:
+        """The shape as JSON Schema 2020-12."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text of at least one character. With `template` it may have gaps; `fault` judges one without."""
+
+    max_length: int = 1000
+    template: bool = False
+    validator: Callable[[str], str | None] | None = None
+    #: JSON Schema's keywords for what `fault` judges.
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "text"
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}, template" if self.template else self.name
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if not isinstance(value, str):
+            report.add(path, f"must be a text, not {describe_type(value)}")
+            return
+        if not value.strip():
+            report.add(path, "must not be empty")
+            return
+        if len(value) > self.max_length:
+            report.add(path, f"must have at most {self.max_length} characters, not {len(value)}")
+            return
+        if self.template and templating.is_template(value):
+            check_template(value, path, report)
+            return
+        fault = self.validator(value) if self.validator else None
+        if fault:
+            report.add(path, fault)
+
+    def to_json_schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.max_length}
+        if not self.keywords:
+            return schema
+        if not self.template:
+            return {**schema, **self.keywords}
+        return {**schema, "anyOf": [dict(self.keywords), _GAP]}
+
+
+def check_template(source: str, path: str, report: Report) -> None:
+    """Report what is wrong with a template, or note the variables it names."""
+    fault = templating.check(source)
+    if fault:
+        report.add(path, fault)
+        return
+    report.sources.append((path, templating.list_variables(source)))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundUrl:
+    """A URL that Beckon itself calls, perhaps with gaps: never one that is written out to lead to a private network."""
+
+    text: Text
+
+    @property
+    def label(self) -> str:
+        return self.text.label
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        problem_count = len(report.problems)
+        self.text.check(value, path, report)
+        if len(report.problems) > problem_count or not isinstance(value, str):
+            return
+        validate = outbound_urls.check_template_url if templating.is_template(value) else outbound_urls.check_url
+        fault = validate(value, report.networks)
+        if fault:
+            report.add(path, fault)
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return self.text.to_json_schema()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A boolean expression of Liquid, without braces."""
+
+    label = "condition"
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if not isinstance(value, str):
+            report.add(path, f"must be a condition in quotes, not {describe_type(value)}")
+            return
+        fault = conditions.check(value)
+        if fault:
+            report.add(path, f"is not a condition: {fault}")
+            return
+        report.sources.append((path, conditions.list_variables(value)))
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": conditions.MAX_LENGTH}
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A number and a unit: `45s`, `10m`, `2h`, `3d`, `1w`, between one second and `longest`."""
+
+    maximum: str = "365d"
+    label = "duration"
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        try:
+            length = parse_duration(value) if isinstance(value, str) else None
+        except ValueError as error:
+            report.add(path, str(error))
+            return
+        if length is None:
+            report.add(path, f'must be a duration such as "2h", not {describe_type(value)}')
+            return
+        if not 1 <= length <= parse_duration(self.maximum):
+            report.add(path, f"must be between 1s and {self.maximum}")
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^[0-9]{1,9}[smhdw]$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number from `least` to `most`."""
+
+    minimum: int = 0
+    maximum: int = 1_000_000_000
+
+    @property
+    def label(self) -> str:
+        return (
+            f"number {self.minimum} to {self.maximum}"
+            if self.maximum < 1_000_000_000
+            else f"number, at least {self.minimum}"
+        )
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            description = "a broken number" if isinstance(value, float) else describe_type(value)
+            report.add(path, f"must be a whole number, not {description}")
+            return
+        if not self.minimum <= value <= self.maximum:
+            report.add(path, f"must be between {self.minimum} and {self.maximum}")
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, broken or whole, from `least` to `most`."""
+
+    minimum: float
+    maximum: float
+
+    @property
+    def label(self) -> str:
+        return f"number {self.minimum:g} to {self.maximum:g}"
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            report.add(path, f"must be a number, not {describe_type(value)}")
+        elif not self.minimum <= value <= self.maximum:
+            report.add(path, f"must be between {self.minimum:g} and {self.maximum:g}")
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """True or false."""
+
+    label = "true or false"
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if not isinstance(value, bool):
+            report.add(path, f"must be true or false, not {describe_type(value)}")
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words; `kind` is what they are: a channel, a format."""
+
+    kind: str
+    options: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return " or ".join(f"`{word}`" for word in self.options)
+
+    def check(self, value: object, path: str, report: Report) -> None:
+        if not isinstance(value, str):
+            report.add(path, f"must be a text, not {describe_type(value)}")
+            return
+        if value not in self.options:
+            report.add(path, format_unknown(self.kind, value, self.options))
+
+    def to_json_schema(self) -> dict[str, Any]:
+        return {"enum": list(self.options)}

@@ -1,0 +1,152 @@
+"""Reading a definition's text: YAML or JSON, of bounded size, without the surprises of either.
+
+YAML is read by its 1.2 core rules: `on` and `09:00` are texts, only true, false, null and numbers are not. Aliases,
+tags and names that stand twice in one object are refused. Every fault names its line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import yaml
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from rules.problems import join_path
+
+#: Bytes that a definition's text may have.
+MAX_BYTES = 256 * 1024
+
+
+class DefinitionError(ValueError):
+    """The text is no YAML or JSON document. `line` and `column` count from 1 and are 0 when nothing can be named."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(f"line {line}, column {column}: {message}" if line else message)
+        self.line = line
+        self.column = column
+
+
+def read(text: str) -> object:
+    """The document that `text` holds. Raises `DefinitionError`."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise DefinitionError(f"the definition is larger than {MAX_BYTES // 1024} KiB")
+    try:
+        if text.lstrip()[:1] == "{":
+            return _read_json_or_yaml(text)
+        return _read_yaml(text)
+    except RecursionError:
+        raise DefinitionError("the definition is nested too deep") from None
+
+
+def map_lines(text: str) -> dict[str, int]:
+    """The line on which each value of the document begins, by its path; empty where the text cannot be read."""
+    lines: dict[str, int] = {}
+    try:
+        root = yaml.compose(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return lines
+    stack = [("", root)] if root is not None else []
+    while stack:
+        path, node = stack.pop()
+        lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                lines[join_path(path, str(key.value))] = key.start_mark.line + 1
+                stack.append((join_path(path, str(key.value)), value))
+        elif isinstance(node, SequenceNode):
+            stack.extend((f"{path}[{index}]", value) for index, value in enumerate(node.value))
+    return lines
+
+
+def find_line(path: str, lines: Mapping[str, int]) -> int | None:
+    """The line of what a path names, or of the nearest thing around it; `known` is what `lines` found."""
+    while path and path not in lines:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return lines.get(path) if path else None
+
+
+def _read_json_or_yaml(text: str) -> object:
+    """JSON where it is JSON; a YAML object may begin with a brace too."""
+    try:
+        return json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
+    except json.JSONDecodeError:
+        return _read_yaml(text)
+    except DefinitionError:
+        raise
+    except ValueError:
+        raise DefinitionError("a number is too large") from None
+
+
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise DefinitionError(f'"{duplicate}" stands twice in one object')
+    return mapping
+
+
+def _reject_constant(word: str) -> object:
+    raise DefinitionError(f"{word} is not a number that JSON knows")
+
+
+def _read_yaml(text: str) -> object:
+    try:
+        return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = error.problem or "unreadable"
+        raise DefinitionError(message, mark.line + 1, mark.column + 1) if mark else DefinitionError(message) from None
+    except (yaml.YAMLError, ValueError) as error:
+        if isinstance(error, DefinitionError):
+            raise
+        raise DefinitionError(str(error).splitlines()[0]) from None
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the core schema of YAML 1.2, no aliases, and no name twice."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.AliasEvent):
+            raise DefinitionError("aliases (*) are not read here", *position)
+        if event.tag is not None:
+            raise DefinitionError(f'the tag "{event.tag}" is not read here', *position)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            position = (key.start_mark.line + 1, key.start_mark.column + 1)
+            if key.tag != "tag:yaml.org,2002:str":
+                raise DefinitionError("the name of a field must be a text", *position)
+            if key.value in seen:
+                raise DefinitionError(f'"{key.value}" stands twice in one object', *position)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+", "-+.0123456789"),
+):
+    _firsts = [*_first.replace("\0", ""), *([""] if "\0" in _first else [])]
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _firsts)
+
+
+def _construct_integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """Decimal always: `010` is ten, as in YAML 1.2, not eight."""
+    if len(node.value) > 20:
+        raise DefinitionError("this number is too large", node.start_mark.line + 1, node.start_mark.column + 1)
+    return int(loader.construct_scalar(node))
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", _construct_integer)

@@ -1,0 +1,52 @@
+"""Writing a definition as YAML that `rules.parsing` reads back as exactly the same document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from rules.parsing import Loader
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which quotes whatever either YAML 1.1 or our reader would take for no text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *Loader.yaml_implicit_resolvers.get(first, [])]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *Loader.yaml_implicit_resolvers}
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Aliases are not read back."""
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Several lines stand as they are, where YAML can keep every character of them so.
+    style = "|" if "\n" in text and all(line == line.rstrip() for line in text.split("\n")) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+# A database keeps the fields of an object in an order of its own; these stand first and last for whoever reads.
+_FIRST = ("trigger", "rules", "id", "action", "type", "name", "weight", "if", "where", "subject", "prompt")
+_LAST = ("body", "with", "retry", "on_unknown", "then", "else", "variants", "steps")
+
+
+def _sort_key(name: str) -> int:
+    return _FIRST.index(name) - len(_FIRST) if name in _FIRST else _LAST.index(name) + 1 if name in _LAST else 0
+
+
+def _sort_fields(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _sort_fields(value[name]) for name in sorted(value, key=_sort_key)}
+    return [_sort_fields(item) for item in value] if isinstance(value, list) else value
+
+
+def write(document: Mapping[str, Any]) -> str:
+    """The document as YAML, its fields in the order in which a person would write them."""
+    return yaml.dump(_sort_fields(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,235 @@
+"""How each provider is spoken: which requests are its, what it takes from one, and how it accepts or refuses.
+
+A `Voice` reads a request into a `Heard`: a message to accept with the answer that goes with it, or a refusal. It knows
+nothing of faults or connections; `sandbox.server` plays those around it. The formats are the providers' own, as
+`providers/` speaks them, written independently of that folder so that each checks the other. Meta's is in
+`sandbox.meta_graph`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import uuid
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from sandbox import generated_texts, meta_graph
+from sandbox.http import HttpResponse, Request
+from sandbox.parsed_request import ParsedRequest, build_message
+from sandbox.store import Message, Store, now
+
+
+def parse_request(request: Request, store: Store) -> ParsedRequest | None:
+    """Find the provider whose path this is and let it read the request; None where it is no provider's."""
+    path = request.segments
+    match (request.method, *path):
+        case ("POST", "v3", domain, "messages"):
+            return _parse_mailgun_send(request, domain)
+        case ("GET", "v3", domain, "events", *page):
+            return _parse_mailgun_events(request, domain, store, int(page[0]) if page and page[0].isdigit() else 0)
+        case ("POST", "v2", "messages"):
+            return _parse_telnyx_send(request)
+        case ("POST", "v1beta", "models", action) if action.endswith(":generateContent"):
+            return _parse_gemini_request(request, action.removesuffix(":generateContent"))
+        case ("POST", "v1", "chat", "completions"):
+            return _parse_openai_request(request)
+        case ("POST", "services", _, _, _):
+            return _parse_slack_post(request)
+        case ("POST", "api", "v10", "webhooks", channel, _):
+            return _parse_discord_post(request, channel)
+        case (_, "_webhook", url):
+            return _parse_webhook_post(request, url)
+    return meta_graph.parse_request(request, store)
+
+
+def parse_form(request: Request) -> dict[str, str]:
+    """The fields of a form, multipart or urlencoded; the last of a repeated name holds."""
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+    boundary = re.search(r'boundary="?([^";]+)', kind)
+    fields = {}
+    # Split by hand: the standard library's mail parser takes a millisecond, ten times all the rest.
+    for part in request.body.split(b"--" + boundary[1].encode("latin-1"))[1:-1] if boundary else ():
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'name="([^"]*)"', head)
+        if name is not None:
+            fields[name[1].decode("utf-8", "replace")] = content.removesuffix(b"\r\n").decode("utf-8", "replace")
+    return fields
+
+
+def _parse_mailgun_send(request: Request, domain: str) -> ParsedRequest:
+    fields = parse_form(request)
+    to = parseaddr(fields.get("to", ""))[1]
+    if not request.headers.get("authorization", "").startswith("Basic "):
+        return ParsedRequest("mailgun", to, HttpResponse(401, "Forbidden"))
+    if "@" not in to:
+        return ParsedRequest("mailgun", to, HttpResponse(400, {"message": "to parameter is not a valid address."}))
+    for name in ("from", "subject"):
+        if name not in fields:
+            return ParsedRequest("mailgun", to, HttpResponse(400, {"message": f"{name} parameter is missing"}))
+    if not (fields.get("text") or fields.get("html")):
+        return ParsedRequest(
+            "mailgun", to, HttpResponse(400, {"message": "Need at least one of 'text' or 'html' parameters"})
+        )
+    message_id = f"<{now():%Y%m%d%H%M%S}.{secrets.token_hex(8)}@{domain}>"
+    variables = [value for name, value in fields.items() if name.startswith("v:")]
+    message = build_message(request, "mailgun", message_id, to, fields, variables[0] if variables else None)
+    return ParsedRequest("mailgun", to, HttpResponse(200, {"id": message_id, "message": "Queued. Thank you."}), message)
+
+
+#: Events on one page of the look-up.
+_PAGE_SIZE = 300
+
+
+def _parse_mailgun_events(request: Request, domain: str, store: Store, page: int) -> ParsedRequest:
+    if not request.headers.get("authorization", "").startswith("Basic "):
+        return ParsedRequest("mailgun", "", HttpResponse(401, "Forbidden"), call="look_up")
+    begin, recipient = float(request.query.get("begin") or 0), request.query.get("recipient")
+    events = [
+        build_accepted_event(message)
+        for message in store.messages
+        if message.provider == "mailgun" and f"/v3/{domain}/" in message.path and message.at.timestamp() >= begin
+        if recipient in (None, message.to)
+    ]
+    items = (
+        events[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE] if request.query.get("event") in (None, "accepted") else []
+    )
+    link = f"http://{request.headers.get('host')}/v3/{domain}/events/{page + 1}?begin={begin:.3f}&event=accepted"
+    link += f"&recipient={quote(recipient)}" if recipient else ""
+    return ParsedRequest("mailgun", "", HttpResponse(200, {"items": items, "paging": {"next": link}}), call="look_up")
+
+
+def build_accepted_event(message: Message) -> dict[str, Any]:
+    """Mailgun's event of having accepted a message."""
+    return {
+        "event": "accepted",
+        "id": base64.urlsafe_b64encode(message.id.encode()).decode()[:22],
+        "timestamp": message.at.timestamp(),
+        "log-level": "info",
+        "message": {"headers": {"message-id": message.id.strip("<>"), "to": message.to}},
+        "recipient": message.to,
+        "tags": [],
+        "user-variables": extract_user_variables(message),
+    }
+
+
+def extract_user_variables(message: Message) -> dict[str, str]:
+    """The user variables that were sent with an email."""
+    return {name.removeprefix("v:"): value for name, value in message.body.items() if name.startswith("v:")}
+
+
+def _parse_telnyx_send(request: Request) -> ParsedRequest:
+    body = request.json()
+    to = str(body.get("to") or "")
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return ParsedRequest("telnyx", to, HttpResponse(401, build_telnyx_error("10009", "Authentication failed")))
+    if not to.startswith("+"):
+        return ParsedRequest("telnyx", to, HttpResponse(400, build_telnyx_error("40310", "Invalid 'to' address")))
+    if not body.get("text"):
+        return ParsedRequest("telnyx", to, HttpResponse(422, build_telnyx_error("40316", "No content provided")))
+    if not (body.get("from") or body.get("messaging_profile_id")):
+        return ParsedRequest("telnyx", to, HttpResponse(422, build_telnyx_error("40305", "Invalid 'from' address")))
+    message = build_message(request, "telnyx", str(uuid.uuid4()), to, body)
+    return ParsedRequest("telnyx", to, HttpResponse(200, {"data": build_telnyx_message(message, "queued")}), message)
+
+
+def build_telnyx_error(code: str, title: str) -> dict[str, Any]:
+    """An error in Telnyx's form."""
+    return {"errors": [{"code": code, "title": title}]}
+
+
+def build_telnyx_message(message: Message, status: str) -> dict[str, Any]:
+    """An outbound message in Telnyx's form."""
+    text = str(message.body.get("text", ""))
+    return {
+        "id": message.id,
+        "record_type": "message",
+        "direction": "outbound",
+        "type": "SMS",
+        "from": {"phone_number": str(message.body.get("from") or "+15550001111")},
+        "to": [{"phone_number": message.to, "status": status, "carrier": "SANDBOX", "line_type": "Wireless"}],
+        "text": text,
+        "parts": 1 + len(text) // 160,
+        "cost": {"amount": "0.0000", "currency": "USD"},
+        "encoding": "GSM-7",
+        "errors": [],
+        "wait_seconds": 0.0,
+    }
+
+
+def _parse_gemini_request(request: Request, model: str) -> ParsedRequest:
+    body = request.json()
+    if not request.headers.get("x-goog-api-key"):
+        response = HttpResponse(
+            403, build_gemini_error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+        )
+        return ParsedRequest("gemini", model, response)
+    prompt = generated_texts.extract_prompt(body)
+    if not prompt:
+        return ParsedRequest(
+            "gemini", model, HttpResponse(400, build_gemini_error(400, "INVALID_ARGUMENT", "contents are required"))
+        )
+    message = build_message(request, "gemini", uuid.uuid4().hex, model, body)
+    return ParsedRequest(
+        "gemini", model, HttpResponse(200, generated_texts.build_gemini_response(prompt, model, message.id)), message
+    )
+
+
+def build_gemini_error(code: int, status: str, text: str, details: list[Any] | None = None) -> dict[str, Any]:
+    """An error in Google's form."""
+    return {"error": {"code": code, "message": text, "status": status, "details": details or []}}
+
+
+def _parse_openai_request(request: Request) -> ParsedRequest:
+    body = request.json()
+    model, turns = str(body.get("model") or ""), body.get("messages")
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        return ParsedRequest(
+            "openai", model, HttpResponse(401, build_openai_error("invalid_api_key", "You didn't provide an API key."))
+        )
+    prompt = generated_texts.extract_last_turn(turns)
+    if not model or not prompt:
+        return ParsedRequest(
+            "openai", model, HttpResponse(400, build_openai_error("invalid_request_error", "messages are required"))
+        )
+    message = build_message(request, "openai", f"chatcmpl-{uuid.uuid4().hex}", model, body)
+    return ParsedRequest(
+        "openai", model, HttpResponse(200, generated_texts.build_openai_response(prompt, model, message.id)), message
+    )
+
+
+def build_openai_error(code: str, text: str) -> dict[str, Any]:
+    """An error in OpenAI's form."""
+    return {"error": {"message": text, "type": code, "param": None, "code": code}}
+
+
+def _parse_slack_post(request: Request) -> ParsedRequest:
+    body = request.json()
+    if not (body.get("text") or body.get("blocks")):
+        return ParsedRequest("slack", "slack", HttpResponse(400, "no_text" if body else "invalid_payload"))
+    return ParsedRequest(
+        "slack", "slack", HttpResponse(200, "ok"), build_message(request, "slack", uuid.uuid4().hex, "slack", body)
+    )
+
+
+def _parse_discord_post(request: Request, channel: str) -> ParsedRequest:
+    body = request.json()
+    if not 0 < len(str(body.get("content") or "")) <= 2000:
+        return ParsedRequest("discord", "discord", HttpResponse(400, {"message": "Invalid Form Body", "code": 50035}))
+    message_id = str(secrets.randbits(62))
+    message = build_message(request, "discord", message_id, "discord", body)
+    response_body = {"id": message_id, "channel_id": channel, "content": body["content"], "type": 0}
+    wait = request.query.get("wait") == "true"
+    return ParsedRequest("discord", "discord", HttpResponse(200, response_body) if wait else HttpResponse(204), message)
+
+
+def _parse_webhook_post(request: Request, url: str) -> ParsedRequest:
+    body = request.json() or request.body.decode("utf-8", "replace")
+    message_id = request.headers.get("webhook-id") or uuid.uuid4().hex
+    return ParsedRequest(
+        "webhook", url, HttpResponse(200, {"ok": True}), build_message(request, "webhook", message_id, url, body)
+    )

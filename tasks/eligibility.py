@@ -1,0 +1,120 @@
+"""Asks the rules whether this contact may be written to now, and takes its place under the daily limits.
+
+Test executions are judged too, so that an operator sees the verdict, but take no place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import metrics
+from models.database import connection
+from models.engine import limits
+from rules import eligibility
+from rules.eligibility import Skip, Wait
+from rules.plan import find_first_send_channel, find_first_send_way
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.steps import direct_messages
+from tasks.steps.channels import ADDRESS_FIELDS
+from tasks.steps.direct_messages import TO_COMMENT
+from tasks.steps.follow_ups import find_follow_up_channel, list_follow_up_steps
+from tasks.steps.limit_reservations import release_limits, reserve_cap, reserve_limits
+
+
+def check(engine: Engine, claimed: ClaimedExecution) -> bool:
+    """Judge the round; whether the passage goes on in place."""
+    verdict = eligibility.evaluate(claimed.workflow.rules, _build_facts(engine, claimed))
+    if not isinstance(verdict, Skip | Wait):
+        verdict = reserve_cap(claimed) or reserve_limits(claimed) or verdict
+    if isinstance(verdict, Skip):
+        metrics.eligibility_total.labels(decision="no", reason=verdict.rule).inc()
+        _end_round(claimed, verdict)
+        return False
+    claimed.enter("eligible")
+    if isinstance(verdict, Wait):
+        metrics.eligibility_total.labels(decision="later", reason=verdict.rule).inc()
+        claimed.wait("window", verdict.until)
+        return False
+    metrics.eligibility_total.labels(decision="yes", reason="none").inc()
+    return True
+
+
+def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
+    """Nothing is sent in this round: the execution is skipped, or was a success before this follow-up."""
+    if claimed.round == FIRST_ROUND:
+        claimed.state.update(skipped_rule=verdict.rule, skipped_detail=verdict.detail)
+        claimed.finish("skipped", "skipped")
+    else:
+        claimed.end_follow_ups(verdict.rule, verdict.detail)
+    release_limits(claimed)
+
+
+def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts:
+    variables, contact = claimed.build_facts(), claimed.contact or {}
+    if claimed.round == FIRST_ROUND:
+        channel = find_first_send_channel(claimed.workflow, claimed.finished, variables)
+    else:
+        channel = find_follow_up_channel(claimed)
+    way = _find_first_way(claimed, variables, through_waits=True)
+    counts = _count_usage(claimed)
+    return eligibility.Facts(
+        now=claimed.now(),
+        automation_enabled=claimed.test
+        or (claimed.row["automation_enabled"] and not claimed.row["automation_deleted"]),
+        # Where the ways ahead disagree, each send looks for itself.
+        channel=channel if way else None,
+        address=way
+        if way in TO_COMMENT
+        else contact.get(ADDRESS_FIELDS[channel])
+        if channel in ADDRESS_FIELDS
+        else None,
+        suppressed=channel in claimed.suppressed,
+        delivery_skip=_find_meta_refusal(engine, claimed, channel, variables),
+        tags=tuple(contact.get("tags") or ()),
+        variables=variables,
+        contact_zone=contact.get("timezone"),
+        workspace_zone=claimed.row["workspace_timezone"],
+        in_flight=counts.get("in_flight"),
+        entries=counts.get("entries"),
+        messages_in_window=counts.get("messages_in_window"),
+    )
+
+
+def _find_meta_refusal(
+    engine: Engine, claimed: ClaimedExecution, channel: str | None, variables: Mapping[str, object]
+) -> Skip | None:
+    """Why Meta would not take the round's first message, where nothing is waited for before it."""
+    if channel not in direct_messages.CHANNELS:
+        return None
+    way = _find_first_way(claimed, variables, through_waits=False)
+    if way is None:
+        return None
+    sender = direct_messages.load_sender(engine.settings, claimed, channel)
+    return direct_messages.find_refusal(claimed, channel, way, sender)
+
+
+def _find_first_way(claimed: ClaimedExecution, variables: Mapping[str, object], *, through_waits: bool) -> str | None:
+    """How the first message of this round goes, where that can be told."""
+    if claimed.round == FIRST_ROUND:
+        return find_first_send_way(claimed.workflow, claimed.finished, variables, through_waits=through_waits)
+    steps = list_follow_up_steps(claimed)
+    return steps[-1].way if steps else None
+
+
+def _count_usage(claimed: ClaimedExecution) -> dict[str, int]:
+    """What only the database can count, where a rule asks for it."""
+    rules, contact_id = claimed.workflow.rules, claimed.row["contact_id"]
+    # Who is written to again is in already.
+    is_entry = rules.reentry != "always" and claimed.round == FIRST_ROUND
+    if contact_id is None or not (is_entry or rules.frequency_cap):
+        return {}
+    counts: dict[str, int] = {}
+    with connection():
+        if is_entry:
+            counts["in_flight"], counts["entries"] = limits.count_other_executions(
+                claimed.execution_id, claimed.row["automation_id"], contact_id
+            )
+        if rules.frequency_cap is not None:
+            counts["messages_in_window"] = limits.count_messages(contact_id, rules.frequency_cap.per_seconds)
+    return counts

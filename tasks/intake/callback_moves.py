@@ -1,0 +1,35 @@
+"""Moves the message that a callback speaks of: forward only, and a message of unknown outcome is settled by it."""
+
+from __future__ import annotations
+
+from models import message
+from models.database import Row
+from providers.base import Callback
+from tasks.runtime.notifications import notify_after_commit
+
+#: The status of the message that each kind of callback brings.
+STATUS = {"sent": "sent", "echo": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
+          "bounced": "bounced", "complained": "complained"}  # fmt: skip
+
+
+def move(message_row: Row, callback: Callback) -> None:
+    """Take in what became of this message."""
+    if message_row["status"] == "outcome_unknown":
+        _settle(message_row, callback)
+    if callback.kind == "failed" and callback.permanent:
+        message.record_failure(
+            message_row["id"], str(callback.detail.get("reason") or callback.text or "not delivered")
+        )
+        return
+    status = STATUS.get(callback.kind)
+    if status is not None:
+        message.advance(message_row["id"], status)
+
+
+def _settle(message_row: Row, callback: Callback) -> None:
+    """Whatever the provider tells of a message, even that it could not deliver it, it had taken it."""
+    if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
+        return
+    reopened = message.resolve_sent(message_row["id"], callback.provider_message_id)
+    if reopened is not None:
+        notify_after_commit([reopened])

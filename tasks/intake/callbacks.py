@@ -1,0 +1,191 @@
+"""Reads a stored callback of a provider: moves the message on, suppresses who must not be written to, wakes who waits.
+
+Callbacks come twice, late and out of order; each is read once, a message's status only moves forward, and a callback
+for a message of unknown outcome settles it (semantics, section 4). One that is quicker than the answer to the send
+itself is put off until that answer is on record, so that the two cannot undo each other.
+
+What the sandbox signed concerns messages that went to the sandbox, and people of the demo workspace alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.errors import BrokerConnectionError
+
+import clock
+from ephemeral.connection import ERRORS as REDIS_ERRORS
+from models import (
+    contact_lookup,
+    contact_matching,
+    conversation,
+    execution,
+    follow_up,
+    inbound_event,
+    message,
+    workspace,
+)
+from models.database import Row, db, transaction
+from providers import mailgun, meta_callbacks, telnyx
+from providers.base import Callback
+from tasks.intake import meta_events
+from tasks.intake.callback_moves import move
+from tasks.runtime.notifications import enqueue_actor, notify_after_commit
+from tasks.steps.follow_ups import REPLIED
+
+log = structlog.get_logger(__name__)
+
+#: Reads a provider's body into a callback, or None for an event that is of no concern.
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Callback | None]] = {
+    "mailgun": mailgun.read_event,
+    "mailgun_inbound": mailgun.read_inbound,
+    "telnyx": telnyx.read_event,
+    "facebook": meta_callbacks.read_event,
+    "instagram": meta_callbacks.read_event,
+}
+#: Kinds that forbid writing again, with the reason that is noted.
+SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+#: The channel on which each provider hears contacts.
+INBOUND_CHANNELS = {"mailgun": "email", "telnyx": "sms"}
+#: No provider tells of anything as late as this (Meta, the most patient, tries for 36 hours): a callback that is older
+#: is a recorded one or bears a wrong time, and counts as of the moment it came.
+MAX_CALLBACK_AGE = timedelta(days=2)
+#: How long a callback waits that came before the answer to its send.
+DEFER_DELAY_MS = 500
+
+
+@dramatiq.actor(actor_name="process_event", queue_name="tracking", max_retries=0)
+def process_event(row_id: str) -> None:
+    """Read one callback, once."""
+    with transaction():
+        event = inbound_event.take(row_id)
+        if event is None:
+            return
+        callback = READERS[event["provider"]](event["body"])
+        message_row = _find_message(callback) if callback else None
+        if message_row is not None and event["sandbox"] and not message_row["sandbox"]:
+            inbound_event.finish(row_id, meta_events.NOT_IN_SANDBOX, None)
+            return
+        if message_row is not None and message_row["status"] == "sending":
+            db.after_commit(lambda: _defer(row_id))
+            return
+        outcome, workspace_id = _read(event, callback, message_row) if callback else ("ignored", None)
+        if outcome == meta_events.UNKNOWN_ACCOUNT:
+            inbound_event.drop(row_id)
+        else:
+            inbound_event.finish(row_id, outcome, workspace_id)
+    log.info("callback read", provider=event["provider"], event_id=event["event_id"], outcome=outcome)
+
+
+@dramatiq.actor(actor_name="process_events", queue_name="tracking", max_retries=0)
+def process_events(*row_ids: str) -> None:
+    """Read callbacks that came together, in their order. One that fails keeps nobody from the others."""
+    for index, row_id in enumerate(row_ids):
+        try:
+            process_event(row_id)
+        except Exception:
+            if remaining := row_ids[index + 1 :]:
+                enqueue_actor("tracking", "process_events", *remaining)
+            raise
+
+
+def _find_message(callback: Callback) -> Row | None:
+    """Our message that the callback is about, or answers; what people say to Meta's channels is about none."""
+    is_meta = callback.provider in meta_events.CHANNELS
+    if is_meta and callback.kind not in meta_events.OWN_MESSAGE_KINDS:
+        return None
+    message_row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
+    return (
+        meta_events.find_echoed_message(callback)
+        if is_meta and message_row is None and callback.kind == "echo"
+        else message_row
+    )
+
+
+def _read(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
+    if callback.provider in meta_events.CHANNELS:
+        at = resolve_occurred_at(callback.occurred_at, event["received_at"])
+        return meta_events.read(callback, message_row, at, from_sandbox=event["sandbox"])
+    return _apply(event, callback, message_row)
+
+
+def _defer(row_id: str) -> None:
+    try:
+        process_event.send_with_options(args=(row_id,), delay=DEFER_DELAY_MS)
+    except (BrokerConnectionError, *REDIS_ERRORS) as error:
+        log.warning("redis is away, the sweep will ring", queue="tracking", error=str(error))
+
+
+def _apply(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
+    if message_row is not None and event["workspace_id"] not in (None, message_row["workspace_id"]):
+        return "another workspace's message", None
+    if callback.kind in ("replied", "unsubscribed") and message_row is None:
+        return _receive_from_contact(event, callback)
+    if message_row is None:
+        return "unknown message", None
+    move(message_row, callback)
+    if event["sandbox"] and not workspace.is_demo(message_row["workspace_id"]):
+        # A test execution's message: it concerns that test, and changes nothing of the contact.
+        if callback.kind == "replied" and message_row["contact_id"]:
+            _wake(message_row["contact_id"], tests_only=True)
+        return callback.kind, message_row["workspace_id"]
+    if callback.kind in SUPPRESSION_REASONS and (callback.kind != "bounced" or callback.permanent):
+        message.suppress(message_row, SUPPRESSION_REASONS[callback.kind])
+        if message_row["contact_id"]:
+            notify_after_commit(follow_up.wake(message_row["contact_id"]))
+    if callback.kind == "replied" and message_row["contact_id"]:
+        _record_received(event, callback, message_row["workspace_id"], message_row["contact_id"])
+        _wake(message_row["contact_id"])
+    return callback.kind, message_row["workspace_id"]
+
+
+def _receive_from_contact(event: Row, callback: Callback) -> tuple[str, str | None]:
+    """A contact wrote to us: found by the address, in the workspace of the path or of our last message to it."""
+    channel = INBOUND_CHANNELS[callback.provider]
+    contact = contact_lookup.find_by_address(
+        channel, callback.address or "", event["workspace_id"], demo_only=event["sandbox"]
+    )
+    if contact is None:
+        return "unknown sender", None
+    if callback.kind == "unsubscribed":
+        message.suppress(
+            {
+                "contact_id": contact["id"],
+                "test": False,
+                "workspace_id": contact["workspace_id"],
+                "channel": channel,
+                "to_address": callback.address,
+            },
+            "unsubscribed",
+        )
+    contact_matching.note_event([contact["id"]])
+    _record_received(event, callback, contact["workspace_id"], contact["id"])
+    _wake(contact["id"])
+    return callback.kind, contact["workspace_id"]
+
+
+def _record_received(event: Row, callback: Callback, workspace_id: str, contact_id: str) -> None:
+    """What the contact wrote is part of the conversation."""
+    conversation.record_received(
+        workspace_id,
+        contact_id,
+        INBOUND_CHANNELS[callback.provider],
+        str(callback.detail.get("messageId") or callback.event_id),
+        kind="message",
+        text=callback.text,
+        at=resolve_occurred_at(callback.occurred_at, event["received_at"]),
+    )
+
+
+def resolve_occurred_at(occurred_at: datetime, received_at: datetime) -> datetime:
+    """When it happened, in the application's time: as the provider says, if that can be."""
+    shifted = clock.shift(occurred_at)
+    return shifted if received_at - MAX_CALLBACK_AGE <= shifted <= received_at else received_at
+
+
+def _wake(contact_id: str, *, tests_only: bool = False) -> None:
+    notify_after_commit(execution.wake_for_events([(contact_id, REPLIED)], tests_only=tests_only))

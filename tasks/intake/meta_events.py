@@ -1,0 +1,270 @@
+"""Reads what Meta told us: keeps the conversation, starts automations, wakes who waits, moves our messages on.
+
+The account that a webhook names says whose it is. A person who wrote or commented is a contact from then on. Every
+effect is in one transaction with the event's having been read, and the trigger bears the event's id as its key, so an
+event that comes again, by whatever door, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import clock
+import metrics
+from models import account, contact_lookup, contact_matching, conversation, execution, inbound_event, message, workspace
+from models.contact_matching import ContactRejection
+from models.database import Row, acting_as
+from providers.base import Callback
+from providers.meta_callbacks import get_meta_timestamp
+from providers.meta_messages import list_text_event_ids
+from rules.contacts import MAX_NAME_LENGTH
+from rules.facts import format_time
+from tasks.intake.callback_moves import STATUS, move
+from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_body
+from tasks.runtime.notifications import notify_after_commit
+from tasks.steps.follow_ups import REPLIED
+
+#: Meta's two channels.
+CHANNELS = frozenset({"facebook", "instagram"})
+#: The column of a contact that holds the person's id on a channel.
+CONTACT_ID_FIELDS = {"facebook": "facebook_id", "instagram": "instagram_id"}
+#: What is told of our own messages; everything else is what people say and do.
+OWN_MESSAGE_KINDS = frozenset({"echo", "read", "delivered"})
+#: What came of an event about an account that no workspace has.
+UNKNOWN_ACCOUNT = "unknown account"
+#: What came of an event that the sandbox signed, about something that is not the sandbox's.
+NOT_IN_SANDBOX = "not of the sandbox"
+#: The type of trigger that each kind of message is; a mention in a story asks for no answer.
+MESSAGE_TRIGGERS = {"message": "message", "postback": "message", "story_reply": "story_reply"}
+
+
+class ReadFailed(Exception):
+    """The event cannot be read just now; it stays unread, and the sweep tries again."""
+
+
+def read(callback: Callback, message_row: Row | None, at: datetime, *, from_sandbox: bool) -> tuple[str, str | None]:
+    """Take in one event: what came of it, in a word, and whose it was. `found` is our message that it is about; `at`
+    is the application's time."""
+    workspace_id, account_id = _find_owner(callback, message_row)
+    if workspace_id is None:
+        metrics.triggers_total.labels(source="webhook", result="unknown_account").inc()
+        return UNKNOWN_ACCOUNT, None
+    if message_row is not None and message_row["workspace_id"] != workspace_id:
+        return "another workspace's message", workspace_id
+    if from_sandbox and not workspace.is_demo(workspace_id):
+        return _apply_to_test(callback, workspace_id, message_row)
+    if callback.kind in OWN_MESSAGE_KINDS:
+        _move_messages(callback, workspace_id, message_row, sandbox_only=from_sandbox)
+    else:
+        with acting_as(workspace_id):
+            _apply_contact_event(_ContactEvent(callback, workspace_id, account_id, at, from_sandbox=from_sandbox))
+    return callback.kind, workspace_id
+
+
+def _apply_to_test(callback: Callback, workspace_id: str, message_row: Row | None) -> tuple[str, str | None]:
+    """What the sandbox says outside the demo workspace concerns the message of a test alone, and no contact."""
+    related = message_row or _find_answered_message(callback)
+    if related is None or not related["sandbox"] or related["workspace_id"] != workspace_id:
+        return NOT_IN_SANDBOX, None
+    if message_row is not None:
+        move(message_row, callback)
+    elif related["contact_id"] and callback.kind in ("replied", "unsubscribed"):
+        notify_after_commit(execution.wake_for_events([(related["contact_id"], REPLIED)], tests_only=True))
+    return callback.kind, workspace_id
+
+
+def _find_owner(callback: Callback, message_row: Row | None) -> tuple[str | None, str | None]:
+    """Workspace and account that an event belongs to; (None, None) where it is nobody's here.
+
+    The sandbox speaks for accounts that nobody has: there the message that the event is about says whose it is.
+    """
+    account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
+    if account_row is not None:
+        return account_row["workspace_id"], account_row["id"]
+    related = message_row or _find_answered_message(callback)
+    return (related["workspace_id"], None) if related is not None and related["sandbox"] else (None, None)
+
+
+def _move_messages(callback: Callback, workspace_id: str, message_row: Row | None, *, sandbox_only: bool) -> None:
+    """What became of our messages: of one, of several by their ids, or of all up to a moment (Messenger)."""
+    if message_row is not None:
+        move(message_row, callback)
+    for mid in _as_list(callback.detail.get("mids")):
+        other = message.find(callback.provider, mid, None)
+        if other is not None and other["workspace_id"] == workspace_id and (other["sandbox"] or not sandbox_only):
+            move(other, callback)
+    until = get_meta_timestamp(callback.detail, "until")
+    person = contact_lookup.find_by_address(callback.provider, callback.address or "", workspace_id)
+    if until is not None and person is not None:
+        status, shifted = STATUS[callback.kind], clock.shift(until)
+        message.advance_until(callback.provider, person["id"], status, shifted, sandbox_only=sandbox_only)
+
+
+def find_echoed_message(callback: Callback) -> Row | None:
+    """The message whose echo this is, where the echo bears neither our key nor an id that we know: by its text."""
+    account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
+    if account_row is None or not callback.text:
+        return None
+    person = contact_lookup.find_by_address(callback.provider, callback.address or "", account_row["workspace_id"])
+    return message.find_unresolved(callback.provider, person["id"], callback.text) if person else None
+
+
+class _ContactEvent:
+    """What a person said or did, with the contact that the person is: locked until the transaction ends."""
+
+    def __init__(
+        self, callback: Callback, workspace_id: str, account_id: str | None, at: datetime, *, from_sandbox: bool
+    ) -> None:
+        self.from_sandbox = from_sandbox
+        self.callback, self.workspace_id, self.account_id, self.at = callback, workspace_id, account_id, at
+        assert callback.provider_message_id is not None
+        self.mid = callback.provider_message_id
+        self.channel, self.detail = callback.provider, callback.detail
+        self.kind = str(callback.detail.get("as", callback.kind))
+        self.contact_id = _match_contact(callback, workspace_id)
+        self.message_key = (workspace_id, self.contact_id, self.channel, self.mid)
+
+    def record(self, kind: str) -> Row:
+        """Make it a part of the conversation."""
+        return conversation.record_received(
+            *self.message_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
+        )
+
+    def forget(self) -> None:
+        """Keep the text of an unsent message nowhere, not even raw."""
+        inbound_event.forget(
+            self.channel, list_text_event_ids(str(self.detail["account"]), self.mid), sandbox=self.from_sandbox
+        )
+
+    def wake(self) -> bool:
+        """Let go on what waits for an answer of this contact; whether anything did."""
+        rows = execution.wake_for_events([(self.contact_id, REPLIED)])
+        notify_after_commit(rows)
+        return bool(rows)
+
+    def start(self, type_: str, payload: Mapping[str, Any], *, answered: bool = False) -> None:
+        """Start what wants it: the same event again finds its key used."""
+        request = TriggerRequest(
+            type=f"{self.channel}.{type_}",
+            contact_id=self.contact_id,
+            contact=None,
+            payload={**payload, "account": {"id": self.detail["account"]}},
+            idempotency_key=self.callback.event_id,
+            body_hash=hash_body({"event": self.callback.event_id}),
+            answered=answered,
+        )
+        (result,) = accept(self.workspace_id, [request], "webhook")
+        if isinstance(result, RejectedTrigger):
+            raise ReadFailed("; ".join(problem.message for problem in result.problems))
+
+
+def _apply_contact_event(event: _ContactEvent) -> None:
+    contact_matching.note_event([event.contact_id])
+    match event.callback.kind:
+        case "edited":
+            conversation.record_edited(*event.message_key, event.callback.text, event.at)
+        case "unsent":
+            conversation.record_deleted(*event.message_key, event.at, event.kind)
+            event.forget()
+        case "reacted":
+            event.record("reaction")
+        case "unsubscribed":
+            _unsubscribe(event)
+        case "comment":
+            _apply_comment(event)
+        case _:
+            _apply_message(event)
+
+
+def _unsubscribe(event: _ContactEvent) -> None:
+    event.record(event.kind)
+    to = {"workspace_id": event.workspace_id, "contact_id": event.contact_id, "test": False, "channel": event.channel}
+    message.suppress({**to, "to_address": event.callback.address}, "unsubscribed")
+    event.wake()
+
+
+def _apply_comment(event: _ContactEvent) -> None:
+    row = event.record("comment")
+    if row["deleted_at"] is not None:
+        return
+    comment = {
+        "id": event.mid,
+        "text": row["text"] or "",
+        "media_id": event.detail.get("mediaId"),
+        "parent_id": event.detail.get("parentId"),
+        "from": {
+            "id": event.callback.address,
+            "username": event.detail.get("username") or event.detail.get("name"),
+        },
+        "live": bool(event.detail.get("live")),
+        "at": format_time(event.at),
+    }
+    event.start("comment", {"comment": comment})
+
+
+def _apply_message(event: _ContactEvent) -> None:
+    row = event.record(event.kind)
+    if row["deleted_at"] is not None:
+        event.forget()
+        return
+    if event.kind not in MESSAGE_TRIGGERS:
+        return
+    message_payload = {
+        "id": event.mid,
+        "text": row["text"] or "",
+        "payload": event.detail.get("payload"),
+        "attachments": event.detail.get("attachments", []),
+        "at": format_time(event.at),
+    }
+    payload: dict[str, Any] = {"message": message_payload}
+    if event.kind == "story_reply":
+        payload["story"] = {"id": None, "url": None, **_as_mapping(event.detail.get("story"))}
+    event.start(MESSAGE_TRIGGERS[event.kind], payload, answered=event.wake())
+
+
+def _match_contact(callback: Callback, workspace_id: str) -> str:
+    """The contact that this person is, made if need be, and locked."""
+    assert callback.address is not None
+    existing = contact_lookup.find_by_address(
+        callback.provider, callback.address, workspace_id
+    ) or _find_answered_contact(callback, workspace_id)
+    fields: dict[str, Any] = {}
+    if existing is None:
+        fields = {CONTACT_ID_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
+    if username := callback.detail.get("username"):
+        fields["username"] = str(username)[:MAX_NAME_LENGTH]
+    (contact,) = contact_matching.match_or_create(workspace_id, [(existing["id"] if existing else None, fields)])
+    if contact is None or isinstance(contact, ContactRejection):
+        raise ReadFailed(contact.message if contact else "nobody was named")
+    return str(contact["id"])
+
+
+def _find_answered_contact(callback: Callback, workspace_id: str) -> Row | None:
+    """Whoever got the message that is answered: an id that is new to us is then another of the same person."""
+    related = _find_answered_message(callback)
+    if related is None or related["workspace_id"] != workspace_id or related["contact_id"] is None:
+        return None
+    return {"id": related["contact_id"]}
+
+
+def _find_answered_message(callback: Callback) -> Row | None:
+    """Our message that a person answered, where Meta names it."""
+    answered_id = callback.detail.get("answers")
+    return message.find(callback.provider, str(answered_id), None) if answered_id else None
+
+
+def _split_name(full_name: object) -> dict[str, str]:
+    """First and last name of a name as a Page shows it."""
+    first, _, last = str(full_name or "").strip().partition(" ")
+    parts = {"first_name": first, "last_name": last.strip()}
+    return {name: part[:MAX_NAME_LENGTH] for name, part in parts.items() if part}
+
+
+def _as_list(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _as_mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,96 @@
+"""Starts what starts by the clock: `schedule` at each tick of its cron line, `contact.inactive` once for each silence.
+
+The triggers of one tick carry idempotency keys, and the next tick is written down only when all of them are accepted:
+a scheduler that dies in the middle is followed by one that starts the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from models import automation_schedule, contact_scan, published
+from models.automation_schedule import INACTIVE_CHECK_INTERVAL
+from models.database import Row, acting_as, transaction
+from rules.conditions import evaluate
+from rules.definition import Workflow, parse
+from rules.facts import build_contact_facts
+from settings import Settings
+from tasks.intake.triggers import TriggerRequest, accept
+
+log = structlog.get_logger(__name__)
+
+#: Contacts that are read and started together.
+PAGE_SIZE = 500
+
+
+def start_due_schedules(settings: Settings) -> Mapping[str, int]:
+    """Start every automation whose time has come."""
+    with transaction():
+        now, schedules = automation_schedule.fetch_due()
+    started = 0
+    for schedule in schedules:
+        started += _start(schedule, now)
+    return {"schedules": len(schedules), "executions": started}
+
+
+def _start(schedule: Row, now: datetime) -> int:
+    with acting_as(schedule["workspace_id"]):
+        automation = published.find(schedule["automation_id"])
+    if automation is None:
+        with acting_as(schedule["workspace_id"]):
+            automation_schedule.renew(schedule["workspace_id"], schedule["automation_id"], None)
+        return 0
+    started = 0
+    if automation.enabled:
+        workflow = parse(automation.definition)
+        for contacts in _list_matching_contacts(schedule, workflow, now):
+            started += _accept(schedule, workflow, contacts)
+    with acting_as(schedule["workspace_id"]):
+        automation_schedule.advance(schedule, automation.definition, now)
+    return started
+
+
+def _accept(schedule: Row, workflow: Workflow, contacts: list[Row]) -> int:
+    tick = schedule["next_at"].isoformat()
+    requests = [
+        TriggerRequest(
+            type=workflow.trigger.type,
+            contact_id=contact["id"],
+            contact=None,
+            payload={"scheduledFor": tick},
+            automation_id=schedule["automation_id"],
+            idempotency_key=f"clock:{schedule['automation_id']}:{tick}:{contact['id']}",
+        )
+        for contact in contacts
+    ]
+    results = accept(schedule["workspace_id"], requests, "schedule")
+    return sum(len(getattr(result, "executions", ())) for result in results)
+
+
+def _list_matching_contacts(schedule: Row, workflow: Workflow, now: datetime) -> Iterator[list[Row]]:
+    """The contacts that this tick is for, a page at a time."""
+    options: Mapping[str, Any] = workflow.trigger.with_
+    silent_between = None
+    if workflow.trigger.type == "contact.inactive":
+        silence = timedelta(days=float(options["days"]))
+        # Since the look before this one: each silence is noticed once, also after an outage.
+        silent_between = (schedule["next_at"] - INACTIVE_CHECK_INTERVAL - silence, now - silence)
+    after: str | None = None
+    while True:
+        with acting_as(schedule["workspace_id"]):
+            page = contact_scan.fetch_page(after, PAGE_SIZE, silent_between)
+        if not page:
+            return
+        condition = options.get("contacts")
+        matching = [
+            contact
+            for contact in page
+            if not condition or evaluate(condition, {"contact": build_contact_facts(contact)})
+        ]
+        if matching:
+            yield matching
+        after = page[-1]["id"]

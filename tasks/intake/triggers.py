@@ -1,0 +1,308 @@
+"""Accepts triggers: finds the contact, asks every automation of that type whether it wants this one, writes it all
+down in one transaction, and rings the bells after the commit.
+
+One trigger and a thousand take the same way. A trigger that arrives by Redis takes it too, through the actor below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from psycopg2.errors import DeadlockDetected
+
+import clock
+import metrics
+from ephemeral import workflow_cache
+from models import contact_matching, execution, published, trigger
+from models.contact_matching import ContactRejection
+from models.database import CONNECTION_ERRORS, Row, acting_as, db, unwrap_driver_error
+from models.ids import is_id, new_id
+from models.published import PublishedWorkflow
+from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
+from rules.conditions import evaluate
+from rules.definition import Workflow, parse
+from rules.facts import build_trigger_facts
+from rules.matching import choose, match
+from rules.plan import find_next_queue
+from rules.problems import Problem
+from tasks.runtime.claimed_execution import NO_CONTACT
+from tasks.runtime.notifications import notify_after_commit, notify_rows
+
+log = structlog.get_logger(__name__)
+
+#: How often a batch is tried that PostgreSQL chose as the victim of a deadlock.
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class TriggerRequest:
+    """One validated request to start. `contact` holds normalised fields; a test ignores whether automations are on."""
+
+    type: str
+    contact_id: str | None
+    contact: Mapping[str, Any] | None
+    payload: Mapping[str, Any]
+    automation_id: str | None = None
+    test: bool = False
+    idempotency_key: str | None = None
+    body_hash: bytes = b""
+    #: Somebody waits for this very message: default answers stay silent.
+    answered: bool = False
+
+
+@dataclass(frozen=True)
+class AcceptedTrigger:
+    """What the producer is answered; `executions` is a list of {"executionId", "automationId"}."""
+
+    trigger_id: str
+    contact_id: str | None
+    executions: list[dict[str, str]] = field(default_factory=list)
+    duplicate: bool = False
+
+
+@dataclass(frozen=True)
+class RejectedTrigger:
+    """Why one trigger was not accepted: 404, 409 or 422, with the fields at fault."""
+
+    status: int
+    problems: list[Problem]
+    #: Seconds after which the same request may succeed, if it may.
+    retry_after: int | None = None
+
+
+TriggerResult = AcceptedTrigger | RejectedTrigger
+
+
+def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> list[TriggerResult]:
+    """Accept each request or say why not; what was accepted is durable when this returns.
+
+    Raises the database's connection errors when PostgreSQL is away: then nothing was accepted.
+    """
+    try:
+        results = _accept(workspace_id, requests, source, MAX_ATTEMPTS)
+    except KeyBusy:
+        busy = Problem("idempotencyKey", "a request with this key is still being accepted, try again")
+        results = [RejectedTrigger(409, [busy], retry_after=1) for _ in requests]
+    _count(results, source)
+    return results
+
+
+def _accept(
+    workspace_id: str, requests: Sequence[TriggerRequest], source: str, attempts_left: int
+) -> list[TriggerResult]:
+    try:
+        with acting_as(workspace_id):
+            batch = _Batch(workspace_id, requests, source)
+            results = batch.accept()
+            db.after_commit(batch.notify)
+        return results
+    except CONNECTION_ERRORS as error:
+        # Two batches that make the same contacts may wait for each other; PostgreSQL ends one, which tries again.
+        if attempts_left <= 1 or not isinstance(unwrap_driver_error(error), DeadlockDetected):
+            raise
+        return _accept(workspace_id, requests, source, attempts_left - 1)
+
+
+def _count(results: Sequence[TriggerResult], source: str) -> None:
+    for result in results:
+        label = "invalid" if isinstance(result, RejectedTrigger) else "duplicate" if result.duplicate else "accepted"
+        metrics.triggers_total.labels(source=source, result=label).inc()
+
+
+class _Batch:
+    """One transaction's work, step by step."""
+
+    def __init__(self, workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> None:
+        self.workspace_id = workspace_id
+        self.requests = requests
+        self.source = source
+        self.answers: list[TriggerResult | None] = [None] * len(requests)
+        self.ids = [new_id() for _ in requests]
+        self.triggers: list[NewTrigger] = []
+        self.executions: list[NewExecution] = []
+
+    def accept(self) -> list[TriggerResult]:
+        repeats = self._resolve_repeats()
+        self._match_contacts(repeats)
+        for index in [index for index, result in enumerate(self.answers) if result is None and index not in repeats]:
+            self._start(index)
+        for index, first in repeats.items():
+            self.answers[index] = self._build_repeat(index, first)
+        trigger.insert(self.workspace_id, self.triggers, self.executions)
+        self._wake_waiting()
+        return [result for result in self.answers if result is not None]
+
+    def notify(self) -> None:
+        families = {new.id: classify_trigger_type(new.type) for new in self.triggers}
+        for started in self.executions:
+            metrics.executions_started_total.labels(trigger=families[started.trigger_id]).inc()
+        notify_rows([{"id": started.id, "queue": started.queue} for started in self.executions])
+
+    def _resolve_repeats(self) -> dict[int, int]:
+        """Answer keys that were used before; of those used twice in this batch, who waits for whom."""
+        first_of: dict[str, int] = {}
+        repeats: dict[int, int] = {}
+        for index, request in enumerate(self.requests):
+            if request.idempotency_key is None:
+                continue
+            if request.idempotency_key in first_of:
+                repeats[index] = first_of[request.idempotency_key]
+            else:
+                first_of[request.idempotency_key] = index
+        keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
+        taken = trigger.reserve_keys(self.workspace_id, keys)
+        uses = trigger.find_uses(keys.keys() - taken) if len(taken) < len(keys) else {}
+        for key, index in first_of.items():
+            if key not in taken:
+                self.answers[index] = _build_used_result(uses.get(key), self.requests[index])
+        return repeats
+
+    def _build_repeat(self, index: int, first: int) -> TriggerResult:
+        """The answer to a key's second use in one batch: the first wins."""
+        result = self.answers[first]
+        if self.requests[index].body_hash != self.requests[first].body_hash:
+            return _DIFFERENT_BODY
+        if isinstance(result, AcceptedTrigger):
+            return AcceptedTrigger(result.trigger_id, result.contact_id, result.executions, duplicate=True)
+        assert result is not None
+        return result
+
+    def _match_contacts(self, repeats: Mapping[int, int]) -> None:
+        fresh = [index for index, result in enumerate(self.answers) if result is None and index not in repeats]
+        contact_requests = [(self.requests[index].contact_id, self.requests[index].contact) for index in fresh]
+        test_positions = {position for position, index in enumerate(fresh) if self.requests[index].test}
+        self.contacts: dict[int, Row | None] = {}
+        rejected_keys = []
+        matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
+        for index, contact in zip(fresh, matched, strict=True):
+            if isinstance(contact, ContactRejection):
+                self.answers[index] = RejectedTrigger(contact.status, [Problem(contact.path, contact.message)])
+                rejected_keys.append(self.requests[index].idempotency_key)
+            else:
+                self.contacts[index] = contact
+        trigger.release_keys([key for key in rejected_keys if key is not None])
+
+    def _start(self, index: int) -> None:
+        request, contact, trigger_id = self.requests[index], self.contacts[index], self.ids[index]
+        candidates = self._find_candidates(request)
+        if candidates is None:
+            self.answers[index] = RejectedTrigger(404, [Problem("automationId", "no such published automation here")])
+            trigger.release_keys([request.idempotency_key] if request.idempotency_key else [])
+            return
+        contact_id = contact["id"] if contact else None
+        started = [
+            NewExecution(
+                new_id(), automation.automation_id, automation.version_id, automation.version, trigger_id, contact_id,
+                request.test, find_next_queue(workflow, {}),
+            )
+            for automation, workflow in self._select_automations(request, contact, candidates)
+        ]  # fmt: skip
+        result = AcceptedTrigger(
+            trigger_id, contact_id, [{"executionId": new.id, "automationId": new.automation_id} for new in started]
+        )
+        self.executions.extend(started)
+        self.triggers.append(
+            NewTrigger(
+                trigger_id, request.type, self.source, contact_id, request.payload, request.test,
+                request.idempotency_key, {"contactId": contact_id, "executions": result.executions},
+            )
+        )  # fmt: skip
+        self.answers[index] = result
+
+    def _find_candidates(self, request: TriggerRequest) -> list[tuple[PublishedWorkflow, Workflow]] | None:
+        if request.automation_id is not None:
+            automation = published.find(request.automation_id) if is_id(request.automation_id) else None
+            if automation is None:
+                return None
+            starts = request.type in (automation.trigger_type, "manual") and (request.test or automation.enabled)
+            return [(automation, parse(automation.definition))] if starts else []
+        if request.test:
+            return _parse_workflows(published.list_by_trigger_type(request.type))
+        return workflow_cache.get(
+            self.workspace_id, request.type, lambda: _parse_workflows(published.list_active(request.type))
+        )
+
+    def _select_automations(
+        self, request: TriggerRequest, contact: Row | None, candidates: Sequence[tuple[PublishedWorkflow, Workflow]]
+    ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
+        """The automations that want it. A test asks none of them, and by hand posts and keywords are passed over."""
+        if request.test:
+            return candidates
+        matching = [
+            (automation, workflow)
+            for automation, workflow in candidates
+            if _wants(automation, workflow, request, contact)
+        ]
+        if request.type == "manual":
+            return matching
+        matched = [(candidate, match(candidate[1].trigger, request.payload)) for candidate in matching]
+        return self._exclude_cooling(choose(matched, answered=request.answered), contact)
+
+    def _exclude_cooling(
+        self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: Row | None
+    ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
+        """Without those that have answered this contact within their cool-down."""
+        cooldowns = {automation.automation_id: workflow.trigger.cooldown_seconds for automation, workflow in candidates}
+        cooldowns = {automation_id: seconds for automation_id, seconds in cooldowns.items() if seconds}
+        if not cooldowns or contact is None:
+            return candidates
+        cooling = execution.find_started_within(contact["id"], cooldowns)
+        return [
+            (automation, workflow) for automation, workflow in candidates if automation.automation_id not in cooling
+        ]
+
+    def _wake_waiting(self) -> None:
+        """Executions that wait for exactly this event of this contact go on; the contact was heard of."""
+        events = {(new.contact_id, new.type) for new in self.triggers if new.contact_id and not new.test}
+        if not events or self.source == "schedule":
+            return
+        rows = execution.wake_for_events(sorted(events))
+        contact_matching.note_event(sorted({contact_id for contact_id, _ in events}))
+        notify_after_commit(rows)
+
+
+def classify_trigger_type(trigger_type: str) -> str:
+    """The family of a trigger type: a name that a user chose never becomes a label."""
+    prefix = trigger_type.split(".")[0]
+    if trigger_type == "contact.inactive":
+        return "inactive"
+    return prefix if prefix in ("manual", "hook", "schedule", "page", "instagram", "facebook") else "event"
+
+
+_DIFFERENT_BODY = RejectedTrigger(409, [Problem("idempotencyKey", "this key was already used with another body")])
+
+
+def _build_used_result(use: KeyUse | None, request: TriggerRequest) -> TriggerResult:
+    if use is None:
+        busy = Problem("idempotencyKey", "a request with this key has just ended, try again")
+        return RejectedTrigger(409, [busy], retry_after=1)
+    if use.body_hash != request.body_hash:
+        return _DIFFERENT_BODY
+    return AcceptedTrigger(use.trigger_id, use.answer["contactId"], use.answer["executions"], duplicate=True)
+
+
+def _parse_workflows(automations: Sequence[PublishedWorkflow]) -> list[tuple[PublishedWorkflow, Workflow]]:
+    return [(automation, parse(automation.definition)) for automation in automations]
+
+
+def _wants(automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: Row | None) -> bool:
+    if workflow.trigger.where is None:
+        return True
+    facts = build_trigger_facts(
+        contact=contact or NO_CONTACT,
+        payload=request.payload,
+        automation={"id": automation.automation_id, "name": automation.automation_name},
+        now=clock.now(),
+    )
+    return evaluate(workflow.trigger.where, facts)
+
+
+def hash_body(body: Mapping[str, Any]) -> bytes:
+    """Of a request without its key, so that the same key with another body is noticed."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()

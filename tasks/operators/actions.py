@@ -1,0 +1,196 @@
+"""What operators do to executions, messages and pauses: one function for each action, used by the API, the pages and
+the `beckon` command alike.
+
+Each runs in one transaction as its workspace, writes the audit log, and rings the bells of what it woke. What is not
+there raises `NotThere`; what is in another state raises `Conflict`, and nothing was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import metrics
+from models import audit, contact, execution, follow_up, message, operation, pause
+from models.audit import Actor
+from models.database import Row, acting_as
+from models.errors import Conflict, NotFound
+from models.ids import is_id
+from models.reports.filters import ExecutionFilters
+from tasks.runtime.notifications import notify_after_commit
+
+Action = Literal["retry", "cancel", "discard"]
+
+#: For how many executions one request rings.
+MAX_NOTIFICATIONS = 10_000
+
+
+def _require_status(execution_id: str) -> str:
+    status = execution.fetch_status(execution_id) if is_id(execution_id) else None
+    if status is None:
+        raise NotFound("There is no execution by that id.")
+    return status
+
+
+_BY_ID = "e.workspace_id = acting_workspace() and e.id = %s"
+
+
+def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
+    """Let one failed execution go on from its failed step."""
+    with acting_as(workspace_id):
+        status = _require_status(execution_id)
+        rows = execution.retry(_BY_ID, (execution_id,))
+        if not rows:
+            raise Conflict(_explain_retry_conflict(status))
+        notify_after_commit(rows)
+        audit.record(workspace_id, actor, "execution.retried", "execution", execution_id)
+    metrics.retries_total.labels(kind="manual", reason="operator").inc()
+    metrics.operator_actions_total.labels(action="retry", result="done").inc()
+
+
+def _explain_retry_conflict(status: str) -> str:
+    if status == "unknown_outcome":
+        return "Its message may have been sent: mark it as sent, resend it or discard it instead."
+    return f"Only a failed execution can be retried; this one is {status}."
+
+
+def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
+    """End one execution that is in flight."""
+    with acting_as(workspace_id):
+        status = _require_status(execution_id)
+        detail = {"words": f"Cancelled by {actor.name}.", "by": actor.name}
+        if not execution.cancel(_BY_ID, (execution_id,), "cancelled", detail):
+            raise Conflict(f"Only an execution that is in flight can be cancelled; this one is {status}.")
+        audit.record(workspace_id, actor, "execution.cancelled", "execution", execution_id)
+    metrics.operator_actions_total.labels(action="cancel", result="done").inc()
+
+
+def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
+    """Let one execution send no more follow-ups; what was sent stands."""
+    reason = {"rule": "stopped", "detail": {"words": f"Stopped by {actor.name}.", "by": actor.name}}
+    with acting_as(workspace_id):
+        status = _require_status(execution_id)
+        row = follow_up.stop(execution_id, reason)
+        if row is None:
+            raise Conflict(f"No follow-up of it is to come: this execution is {status}, or its rules want none.")
+        if row["ends"]:
+            notify_after_commit([row])
+        audit.record(workspace_id, actor, "execution.follow_ups_stopped", "execution", execution_id)
+    metrics.operator_actions_total.labels(action="stop_follow_ups", result="done").inc()
+
+
+def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int:
+    """End what an automation has in flight, because it is deleted; how many."""
+    with acting_as(workspace_id):
+        detail = {"words": "The automation was deleted.", "by": actor.name}
+        condition = "e.workspace_id = acting_workspace() and e.automation_id = %s"
+        return len(execution.cancel(condition, (automation_id,), "automation_deleted", detail))
+
+
+def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
+    """Delete a contact and end what is in flight for it; how many."""
+    detail = {"words": "The contact was deleted.", "by": actor.name}
+    condition = "e.workspace_id = acting_workspace() and e.contact_id = %s"
+    cancelled = contact.delete(
+        workspace_id,
+        contact_id,
+        actor,
+        lambda: len(execution.cancel(condition, (contact_id,), "contact_deleted", detail)),
+    )
+    metrics.operator_actions_total.labels(action="delete_contact", result="done").inc()
+    return cancelled
+
+
+def act_on_matching(
+    workspace_id: str, action: Action, filters: ExecutionFilters, actor: Actor, dry_run: bool
+) -> dict[str, Any]:
+    """Retry, cancel or discard all that the filters of the list match and whose state allows it.
+
+    {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named for the action.
+    """
+    where, parameters = filters.build_where()
+    condition = f"e.workspace_id = acting_workspace() and ({where})"
+    with acting_as(workspace_id):
+        matched = operation.count_matching(action, condition, parameters)
+        if dry_run:
+            return {"matched": matched}
+        done = _act(action, condition, parameters, actor)
+        operation_id = operation.record(workspace_id, action, filters.as_json(), matched, done, actor.name)
+        audit.record(
+            workspace_id, actor, f"executions.{action}", "operation", operation_id,
+            {"filters": filters.as_json(), "matched": matched, "done": done},
+        )  # fmt: skip
+    metrics.operator_actions_total.labels(action=action, result="done").inc()
+    count_key = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
+    return {"operationId": operation_id, "matched": matched, count_key: done}
+
+
+def _act(action: Action, condition: str, parameters: Sequence[Any], actor: Actor) -> int:
+    detail = {"words": f"Put away by {actor.name}.", "by": actor.name}
+    if action == "cancel":
+        return len(execution.cancel(condition, parameters, "cancelled", detail))
+    if action == "discard":
+        return len(execution.discard(condition, parameters, detail))
+    rows = execution.retry(condition, parameters)
+    notify_after_commit(rows)
+    return len(rows)
+
+
+def process_pending(workspace_id: str) -> int:
+    """Ring for all of a workspace that is due now; how many."""
+    with acting_as(workspace_id):
+        rows = execution.mark_due_notified("e.workspace_id = acting_workspace()", (), MAX_NOTIFICATIONS)
+        notify_after_commit(rows)
+    return len(rows)
+
+
+def resolve_message(
+    workspace_id: str, message_id: str, as_: Literal["sent", "resend", "discard"], actor: Actor
+) -> None:
+    """Decide what became of a message whose outcome is unknown."""
+    with acting_as(workspace_id):
+        message_row = message.get_for_update(message_id) if is_id(message_id) else None
+        if message_row is None:
+            raise NotFound("There is no message by that id.")
+        if message_row["status"] != "outcome_unknown":
+            raise Conflict(f"Only a message of unknown outcome can be resolved; this one is {message_row['status']}.")
+        _resolve(message_row, as_, actor)
+        audit.record(workspace_id, actor, f"message.{as_}", "message", message_id)
+    metrics.operator_actions_total.labels(action=f"resolve_{as_}", result="done").inc()
+
+
+def _resolve(message_row: Row, as_: str, actor: Actor) -> None:
+    if as_ == "discard":
+        detail = {"words": f"The message was discarded by {actor.name}.", "by": actor.name}
+        execution.discard(_BY_ID, (message_row["execution_id"],), detail)
+        message.discard(message_row["id"])
+        return
+    reopened = (
+        message.resolve_sent(message_row["id"], None) if as_ == "sent" else message.resolve_resend(message_row["id"])
+    )
+    if reopened is not None:
+        notify_after_commit([reopened])
+    elif as_ == "resend":
+        raise Conflict("Its execution was cancelled, so it is not sent again: mark it as sent or discard it.")
+
+
+def set_pause(kind: str, name: str, workspace_id: str, actor: Actor) -> None:
+    """Pause an automation, or a provider or a queue for this workspace."""
+    with acting_as(workspace_id):
+        pause.start(kind, name, workspace_id)
+    _record_pause("pause", kind, name, workspace_id, actor)
+
+
+def resume(kind: str, name: str, workspace_id: str, actor: Actor) -> int:
+    """End a pause; how many executions go on."""
+    with acting_as(workspace_id):
+        rows = pause.resume(kind, name, workspace_id)
+        notify_after_commit(rows)
+    _record_pause("resume", kind, name, workspace_id, actor)
+    return len(rows)
+
+
+def _record_pause(action: str, kind: str, name: str, workspace_id: str, actor: Actor) -> None:
+    with acting_as(workspace_id):
+        audit.record(workspace_id, actor, f"{kind}.{action}d", kind, name)
+    metrics.operator_actions_total.labels(action=action, result="done").inc()

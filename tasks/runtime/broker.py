@@ -1,0 +1,152 @@
+"""The doorbell: dramatiq on Redis, its settings in this one place, and how a bell is rung.
+
+A bell carries an execution's id and nothing else. Losing one costs time, never work: the sweep rings again for every
+row that is due. So a bell that cannot be rung (Redis is away) is logged, counted, and left to the sweep; and dramatiq's
+own retries are off, because attempts are counted in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, cast
+from uuid import uuid4
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis, dq_name
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Retries
+
+import metrics
+from ephemeral.connection import build_broker_client
+from settings import Settings
+from tasks.runtime.consumer import BatchingConsumer
+from tasks.runtime.middleware import MessageContext
+
+log = structlog.get_logger(__name__)
+
+#: The queues of outside calls (semantics, section 2), that of direct triggers, and that of callbacks.
+EXECUTION_QUEUES = ("executions", "generation", "sending")
+QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
+
+#: Messages that a worker process takes ahead, so that its threads never wait for the network.
+PREFETCH = 200
+#: How often a thread that waits for bells looks whether it shall pause or stop, in ms; a bell wakes it at once.
+LISTENER_POLL_MS = 250
+#: Bells that one transaction of Redis takes.
+MAX_ENQUEUE_BATCH = 1_000
+#: After this many ms of silence dramatiq gives a process's messages to others; PostgreSQL's leases act sooner.
+HEARTBEAT_TIMEOUT_MS = 60_000
+#: Of a million: how often a command also looks after the dead. Dramatiq's own 0.1 % leaves them for an hour.
+MAINTENANCE_CHANCE = 50_000
+
+
+#: What was taken from us meanwhile (we were silent for too long) is not ours to remove.
+ACKNOWLEDGE = """
+local namespace, queue, broker = KEYS[1], ARGV[1], ARGV[2]
+redis.call('zadd', namespace .. ':__heartbeats__', ARGV[3], broker)
+local acks, ours = namespace .. ':__acks__.' .. broker .. '.' .. queue, {}
+for i = 4, #ARGV do
+    if redis.call('srem', acks, ARGV[i]) > 0 then
+        table.insert(ours, ARGV[i])
+    end
+end
+if next(ours) then
+    redis.call('hdel', namespace .. ':' .. queue .. '.msgs', unpack(ours))
+end
+"""
+
+
+class NotifyingBroker(RedisBroker):
+    """Dramatiq's broker without its delayed messages, except where some are put: producers' triggers that wait for
+    PostgreSQL, and callbacks that came a moment too early.
+
+    An execution that must wait is a row. Looking for delayed bells would double the questions of every idle process.
+    """
+
+    consumer_class = BatchingConsumer
+
+    def get_declared_delay_queues(self) -> set[str]:
+        """The delay queues that are looked at."""
+        return {dq_name("triggers"), dq_name("tracking")}
+
+    def enqueue_all(self, queue: str, messages: Sequence[dramatiq.Message[Any]]) -> None:
+        """Put many bells into one queue in one transaction, as dramatiq puts each of its messages."""
+        key = f"{self.namespace}:{queue}"
+        ids = [message.options["redis_message_id"] for message in messages]
+        with self.client.pipeline() as pipeline:
+            pipeline.hset(
+                f"{key}.msgs", mapping={id: message.encode() for id, message in zip(ids, messages, strict=True)}
+            )
+            pipeline.rpush(key, *ids)
+            pipeline.execute()
+
+    def acknowledge(self, queue: str, ids: Sequence[str]) -> None:
+        """Remove many messages that this process has taken, as dramatiq removes each; it shows signs of life too."""
+        arguments = [queue, self.broker_id, current_millis(), *ids]
+        self._acknowledge(keys=[self.namespace], args=arguments)
+
+    @cached_property
+    def _acknowledge(self) -> Any:
+        return self.client.register_script(ACKNOWLEDGE)
+
+
+def set_up(settings: Settings) -> RedisBroker:
+    """Make this process's broker, with every queue declared. Actors are bound to it when they are imported after."""
+    broker = NotifyingBroker(  # type: ignore[no-untyped-call]
+        client=build_broker_client(settings),
+        middleware=[Retries(max_retries=0), MessageContext()],
+        heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+        maintenance_chance=MAINTENANCE_CHANCE,
+    )
+    dramatiq.set_broker(broker)
+    for queue in QUEUES:
+        broker.declare_queue(queue)
+    return broker
+
+
+def notify(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -> int:
+    """Ring for each execution on the queue of its next outside call; how many bells reached Redis."""
+    broker = cast(NotifyingBroker, dramatiq.get_broker())
+    messages = [_build_message(queue, execution_id, rescued) for execution_id in execution_ids]
+    for begin in range(0, len(messages), MAX_ENQUEUE_BATCH):
+        try:
+            broker.enqueue_all(queue, messages[begin : begin + MAX_ENQUEUE_BATCH])
+        except (BrokerConnectionError, redis.RedisError, OSError) as error:
+            metrics.notifications_lost.inc(len(messages) - begin)
+            log.warning(
+                "redis is away, the sweep will ring", queue=queue, bells=len(messages) - begin, error=str(error)
+            )
+            return begin
+    return len(messages)
+
+
+def _build_message(queue: str, execution_id: str, rescued: bool) -> dramatiq.Message[None]:
+    message_id = str(uuid4())
+    return dramatiq.Message(
+        queue_name=queue,
+        actor_name="advance",
+        args=(execution_id, queue),
+        kwargs={"rescued": True} if rescued else {},
+        options={"redis_message_id": message_id},
+        message_id=message_id,
+    )
+
+
+def read_queue_depths() -> dict[str, dict[str, int]]:
+    """For each queue the messages that are ready, delayed, taken but not acknowledged, and dead."""
+    broker: Any = dramatiq.get_broker()
+    client, namespace = broker.client, broker.namespace
+    depths = {}
+    for queue in QUEUES:
+        ack_keys = list(client.scan_iter(match=f"{namespace}:__acks__.*.{queue}", count=1000))
+        depths[queue] = {
+            "ready": client.llen(f"{namespace}:{queue}"),
+            "delayed": client.llen(f"{namespace}:{queue}.DQ"),
+            "unacked": sum(client.scard(key) for key in ack_keys),
+            "dead": client.zcard(f"{namespace}:{queue}.XQ"),
+        }
+    return depths

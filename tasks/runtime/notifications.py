@@ -1,0 +1,43 @@
+"""Rings for rows: what a statement woke, each on the queue that its row names, at once or after the commit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.errors import BrokerConnectionError
+
+import metrics
+from models.database import Row, db
+from tasks.runtime.broker import notify
+
+log = structlog.get_logger(__name__)
+
+
+def notify_rows(rows: Sequence[Row], *, rescued: bool = False) -> int:
+    """Ring for each row (`id`, `queue`); how many bells reached Redis."""
+    by_queue: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        by_queue[row["queue"]].append(row["id"])
+    return sum(notify(queue, ids, rescued=rescued) for queue, ids in by_queue.items())
+
+
+def notify_after_commit(rows: Sequence[Row]) -> None:
+    """The same, once the outermost transaction of this thread is durable."""
+    if rows:
+        db.after_commit(lambda: notify_rows(rows))
+
+
+def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
+    """Have an actor look at rows that are no executions, with one bell; where Redis is away, a sweep calls again."""
+    message: dramatiq.Message[None] = dramatiq.Message(
+        queue_name=queue, actor_name=actor, args=row_ids, kwargs={}, options={}
+    )
+    try:
+        dramatiq.get_broker().enqueue(message)
+    except (BrokerConnectionError, redis.RedisError, OSError) as error:
+        metrics.notifications_lost.inc()
+        log.warning("redis is away, the sweep will ring", actor=actor, row_ids=row_ids, error=str(error))

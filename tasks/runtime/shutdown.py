@@ -1,0 +1,92 @@
+"""How a worker that was told to stop parts with what it holds: nothing is lost and nothing is sent twice.
+
+The thread inside the call knows nothing of it: whatever it wants to record afterwards is refused, because the
+execution is no longer running under its fence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rules.errors import UnknownOutcome
+from tasks.failures import fail
+from tasks.runtime.broker import notify
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.steps.channels import find_provider
+
+#: Calls that are made again by whoever goes on: they ask and change nothing outside.
+WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
+#: Between two looks at what is still in flight.
+POLL_SECONDS = 0.05
+
+
+def release_unstarted(engine: Engine, claimed_executions: Sequence[ClaimedExecution]) -> None:
+    """Leave what was claimed and not begun to other processes."""
+    for claimed in claimed_executions:
+        claimed.requeue(claimed.queue)
+        _requeue_now(engine, claimed)
+        engine.leases.release(claimed)
+
+
+def drain(engine: Engine, send_timeout_seconds: float) -> None:
+    """Hand back at once what has no effect, give sends so many seconds, and call the rest of unknown outcome."""
+    deadline = time.monotonic() + send_timeout_seconds
+    while claimed_executions := engine.leases.list_held():
+        for claimed in claimed_executions:
+            if claimed.call in WITHOUT_EFFECT:
+                release_in_flight(engine, claimed)
+        if time.monotonic() > deadline or not any(claimed.call != RELEASED for claimed in claimed_executions):
+            break
+        time.sleep(POLL_SECONDS)
+    for claimed in engine.leases.list_held():
+        record_unknown_outcome(engine, claimed)
+
+
+#: Stands in `Passage.call` once another process may go on.
+RELEASED = "handed back"
+
+
+def release_in_flight(engine: Engine, claimed: ClaimedExecution) -> None:
+    """Leave a call that has no effect to another process; nothing where its hand has gone on meanwhile."""
+    if undo_intent(claimed):
+        _requeue_now(engine, claimed)
+
+
+def undo_intent(claimed: ClaimedExecution) -> bool:
+    """Leave the outside call that was announced to another process; False where its step makes none."""
+    step = claimed.step
+    if step is None or step.queue is None:
+        return False
+    claimed.undo_attempt(step)
+    if step.id in claimed.messages:
+        claimed.update_message(step, status="pending", sending_at=None)
+    if claimed.stage == "generating":
+        claimed.enter(claimed.base_stage)
+    elif claimed.stage == "sending":
+        claimed.enter("ready_to_send")
+    claimed.requeue(step.queue)
+    return True
+
+
+def record_unknown_outcome(engine: Engine, claimed: ClaimedExecution) -> None:
+    """A send did not end in time, so nobody knows what became of it."""
+    if claimed.step is None or claimed.call != "sending":
+        return
+    error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
+    fail(engine.settings, claimed, claimed.step, error, find_provider(engine.settings, claimed, claimed.step))
+    _record_final(engine, claimed)
+
+
+def _requeue_now(engine: Engine, claimed: ClaimedExecution) -> None:
+    if _record_final(engine, claimed) and claimed.requeued_to is not None:
+        notify(claimed.requeued_to, [claimed.execution_id])
+
+
+def _record_final(engine: Engine, claimed: ClaimedExecution) -> bool:
+    claimed.call = RELEASED
+    is_recorded = engine.group_commit.record(claimed.take_progress())
+    if is_recorded:
+        claimed.mark_recorded()
+    return is_recorded

@@ -1,0 +1,97 @@
+"""Decides through which account an execution speaks to a provider: the workspace's real one, or the sandbox's.
+
+A test execution never reaches a real provider, whatever is configured (product, guarantee 7). The demo workspace uses
+the sandbox for providers that have no key. Everywhere else a missing key is a configuration error (semantics, 10).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from models import account
+from providers import REQUIRED_SECRETS, build_sandbox_account, webhook
+from providers.base import Account
+from providers.openai_compatible import needs_key
+from rules.errors import ConfigurationError
+from settings import Settings
+
+#: The setting of each provider's address; a notice's and a webhook's address is itself the secret or the step's.
+_BASE_URLS = {
+    "mailgun": "mailgun_base_url",
+    "telnyx": "telnyx_base_url",
+    "facebook": "meta_base_url",
+    "instagram": "meta_base_url",
+    "gemini": "gemini_base_url",
+    "openai": "openai_base_url",
+    "slack": "slack_webhook_url",
+    "discord": "discord_webhook_url",
+}
+#: Where a missing key is to be given.
+_ENVIRONMENT = "add it to the environment and restart"
+_REMEDY = dict.fromkeys(("gemini", "openai"), f"give the workspace a key on the Settings page, or {_ENVIRONMENT}")
+_MORE_SECRETS = {"mailgun": ("MAILGUN_FROM",), "telnyx": ("TELNYX_MESSAGING_PROFILE_ID",)}
+
+
+def derive_webhook_secret(settings: Settings, workspace_id: str) -> str:
+    """What signs a workspace's outgoing webhooks, in the form that Standard Webhooks shows secrets."""
+    derived = hmac.digest(settings.secret_key.encode(), f"outgoing webhooks of {workspace_id}".encode(), "sha256")
+    return f"whsec_{base64.b64encode(derived).decode()}"
+
+
+def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> dict[str, str]:
+    """The provider's secrets that are set, by their variables' names."""
+    if provider == "webhook":
+        return {webhook.SECRET: derive_webhook_secret(settings, workspace_id)}
+    names = (*REQUIRED_SECRETS.get(provider, ()), *_MORE_SECRETS.get(provider, ()))
+    values = {name: str(getattr(settings, name.lower()) or "") for name in names}
+    return {name: text for name, text in values.items() if text}
+
+
+def find_missing_secrets(settings: Settings, provider: str, own: Collection[str] = ()) -> list[str]:
+    """The variables that the provider needs and does not have; `own` are those that the workspace has itself."""
+    if provider == "openai" and not needs_key(settings.openai_base_url):
+        return []
+    present = {*read_secrets(settings, provider), *own}
+    return [name for name in REQUIRED_SECRETS.get(provider, ()) if name not in present]
+
+
+def resolve_account(
+    settings: Settings,
+    provider: str,
+    workspace_id: str,
+    *,
+    test: bool,
+    demo: bool,
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> Account:
+    """The account to use; `ConfigurationError` where there is none. The workspace's `own` secrets win."""
+    missing = find_missing_secrets(settings, provider, own)
+    if settings.sandbox == "auto" and (test or (demo and missing)):
+        return build_sandbox_account(provider, settings.sandbox_url)
+    if test:
+        raise ConfigurationError("Tests speak to the sandbox alone, and BECKON_SANDBOX is off.")
+    if missing:
+        raise ConfigurationError(f"{', '.join(missing)} is not set: {_REMEDY.get(provider, _ENVIRONMENT)}.")
+    base_url_setting = _BASE_URLS.get(provider)
+    return Account(
+        provider=provider,
+        base_url=str(getattr(settings, base_url_setting)) if base_url_setting else "",
+        secrets={**read_secrets(settings, provider, workspace_id), **own},
+        allowed_networks=tuple(str(network) for network in settings.webhook_allowed_networks),
+    )
+
+
+def list_own_tokens(provider: str, workspace_id: str) -> list[str]:
+    """The sealed tokens of the workspace's own accounts on a channel of Meta's."""
+    return account.list_sealed_tokens(workspace_id, provider) if provider in account.CHANNELS else []
+
+
+def fingerprint(settings: Settings, provider: str, workspace_id: str) -> str:
+    """Of the credentials in use, so that a pause ends when they change; tells nothing about them."""
+    pairs = [f"{name}={text}" for name, text in sorted(read_secrets(settings, provider).items())]
+    joined = "\n".join([*pairs, *list_own_tokens(provider, workspace_id)])
+    return hashlib.sha256(f"{settings.secret_key}\n{provider}\n{joined}".encode()).hexdigest()[:32]

@@ -1,0 +1,116 @@
+"""Writes a message down, whole, before it is sent: where it goes, what it says, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import mrml
+
+from providers import CHANNELS
+from rules.definition import Step
+from rules.errors import InvalidRequest
+from rules.schedule import parse_send_time
+from rules.templating import render, render_value
+from tasks.operators.reviews import get_initial_status
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.steps import direct_messages
+from tasks.steps.channels import find_address, get_channel
+
+#: What an operator reads where the real address is a secret.
+_CHANNEL_NAMES = {"slack": "Slack", "discord": "Discord"}
+
+
+def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> dict[str, Any]:
+    """Write the message down once: a retry sends the same text to the same address under the same key."""
+    message = claimed.messages.get(step.id)
+    if message is not None:
+        return message
+    facts, channel = claimed.build_facts(), get_channel(step)
+    to, body = _build_content(claimed, step, facts)
+    detail = None
+    if channel in direct_messages.CHANNELS:
+        body, detail = direct_messages.compose(step, body, facts)
+    fields = {name: render_one_line(step, name, facts) for name in ("subject", "from", "reply_to")}
+    return claimed.update_message(
+        step,
+        status=get_initial_status(step),
+        channel=channel,
+        provider=CHANNELS[channel],
+        sandbox=_is_sandbox(engine, claimed),
+        to_address=to,
+        sender=fields["from"],
+        subject=fields["subject"],
+        body=body,
+        format="html" if step.with_.get("format") in ("html", "mjml") else "text",
+        generation_ms=_find_generation_ms(claimed),
+        detail=detail,
+        send_at=_parse_send_at(claimed, step, facts),
+    )
+
+
+def render_one_line(step: Step, name: str, facts: Mapping[str, object]) -> str | None:
+    """A field of one line: what a value brings of line breaks would be a new header."""
+    source = step.with_.get(name)
+    return " ".join(render(source, facts).split()) or None if source else None
+
+
+def _build_content(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> tuple[str, str]:
+    """Where the message goes and what it says."""
+    if step.action == "notify":
+        return _CHANNEL_NAMES[step.with_["channel"]], render(step.with_["text"], facts)
+    if step.action == "call_webhook":
+        return render(step.with_["url"], facts), _build_webhook_body(claimed, step, facts)
+    address = find_address(claimed, step) or ""
+    format = step.with_.get("format")
+    body = render(step.with_["body"], facts, html=format in ("html", "mjml"))
+    if not body.strip():
+        raise InvalidRequest("The message is empty: nothing was sent. Look at the step's body.")
+    if format != "mjml":
+        return address, body
+    try:
+        return address, mrml.to_html(body).content
+    except OSError as error:
+        raise InvalidRequest(f"The body is not valid MJML: {error}") from None
+
+
+def _build_webhook_body(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> str:
+    body = step.with_.get("body")
+    if isinstance(body, str):
+        return render(body, facts)
+    if body is not None:
+        return json.dumps(render_value(body, facts))
+    event = {
+        "type": claimed.row["trigger_type"],
+        "timestamp": claimed.now().isoformat(),
+        "data": {"executionId": claimed.execution_id, "contact": claimed.contact, "payload": claimed.row["payload"]},
+    }
+    return json.dumps(event, default=str)
+
+
+def _find_generation_ms(claimed: ClaimedExecution) -> int | None:
+    """How long the newest generated text took, which this message is taken to carry."""
+    times = [
+        step["execution_time_ms"] for step in claimed.steps.values()
+        if step["action"] == "generate_message" and step["status"] == "succeeded"
+    ]  # fmt: skip
+    return times[-1] if times else None
+
+
+def _parse_send_at(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> datetime | None:
+    if step.send_at is None:
+        return None
+    text = render(step.send_at, facts).strip()
+    zone = (claimed.contact or {}).get("timezone") or claimed.row["workspace_timezone"]
+    try:
+        return parse_send_time(text, zone, claimed.now())
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f'send_at is "{text}", which is not a time such as 2026-12-24T09:00:00Z') from None
+
+
+def _is_sandbox(engine: Engine, claimed: ClaimedExecution) -> bool:
+    """What the message will say before it is sent; a missing key is reported when it is."""
+    return claimed.test or (engine.settings.sandbox == "auto" and claimed.row["demo"])

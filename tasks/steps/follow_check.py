@@ -1,0 +1,57 @@
+"""Asks whether the contact follows the Instagram account: true, false, or unknown with the reason.
+
+Only asking, so nothing is written to anybody and a cut-off call is made again. A contact without an Instagram id, one
+whom Instagram will not tell us about, and a provider that stays out of reach are all answers: unknown.
+"""
+
+from __future__ import annotations
+
+from providers import meta
+from rules.definition import Step
+from rules.errors import RateLimited, RetryableError
+from rules.retries import MAX_SLEEP_SECONDS
+from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
+from tasks.runtime.engine import Engine
+from tasks.steps.accounts import resolve_account
+from tasks.steps.direct_messages import load_sender
+from tasks.steps.pauses import rest_if_provider_paused
+
+PROVIDER = "instagram"
+
+
+def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
+    """Ask; whether the passage goes on in place."""
+    person = (claimed.contact or {}).get("instagram_id")
+    if not person:
+        return _record_answer(claimed, step, meta.FollowStatus(None, "The contact has no Instagram id."))
+    if rest_if_provider_paused(claimed, PROVIDER):
+        return False
+    sender = load_sender(engine.settings, claimed, PROVIDER)
+    account = resolve_account(
+        engine.settings, PROVIDER, claimed.row["workspace_id"], test=claimed.test, demo=claimed.row["demo"],
+        own=sender.secrets,
+    )  # fmt: skip
+    claimed.begin(step)
+    # What was sent in this passage is on record before another call may take its time.
+    yield from engine.record_intent(claimed)
+    try:
+        with claimed.track_call("follow_check", PROVIDER):
+            follow = meta.check_follow(account, person)
+    except RetryableError as error:
+        if _is_worth_waiting_for(claimed, step, error):
+            raise
+        follow = meta.FollowStatus(None, error.message)
+    claimed.state["misconfigured_since"] = None
+    return _record_answer(claimed, step, follow)
+
+
+def _is_worth_waiting_for(claimed: ClaimedExecution, step: Step, error: RetryableError) -> bool:
+    retries_left = step.retry_max - (claimed.state["attempt"] - 1)
+    must_wait = isinstance(error, RateLimited) and (error.retry_after or 0) > MAX_SLEEP_SECONDS
+    return must_wait or retries_left > 0
+
+
+def _record_answer(claimed: ClaimedExecution, step: Step, follow: meta.FollowStatus) -> bool:
+    output: dict[str, bool | str] = {"following": "unknown" if follow.following is None else follow.following}
+    claimed.succeed(step, {**output, "because": follow.reason} if follow.reason else output)
+    return True

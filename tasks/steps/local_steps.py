@@ -1,0 +1,131 @@
+"""The steps that touch nothing outside: waits, forks, and changes to our own rows, recorded with the step itself.
+
+Each answers whether the passage goes on in place.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.engine.progress import ChangeContact, CreateTask, DetectReply
+from models.ids import new_id
+from rules.conditions import evaluate
+from rules.definition import Step
+from rules.errors import InvalidRequest
+from rules.plan import choose_variant
+from rules.schedule import parse_duration
+from rules.templating import render, render_value
+from tasks.runtime.claimed_execution import ClaimedExecution, parse_time
+from tasks.runtime.engine import Engine
+from tasks.steps.follow_ups import REPLIED
+
+
+def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """A wait of a given length, as a row that says when it ends."""
+    step_row = claimed.steps.get(step.id)
+    if step_row is None or step_row["status"] != "running":
+        row = claimed.begin(step)
+        row["output"] = {"until": (claimed.now() + timedelta(seconds=parse_duration(step.with_["for"]))).isoformat()}
+        return _rest_until(claimed, row["output"]["until"], None)
+    until = step_row["output"]["until"]
+    if datetime.fromisoformat(until) > claimed.now():
+        return _rest_until(claimed, until, None)
+    claimed.succeed(step, step_row["output"])
+    return True
+
+
+def wait_until(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """A wait for an event of the contact, for as long as the time-out says."""
+    step_row = claimed.steps.get(step.id)
+    event = str(step.with_["event"])
+    if step_row is None or step_row["status"] != "running":
+        row = claimed.begin(step)
+        timeout = step.with_.get("timeout")
+        until = (claimed.now() + timedelta(seconds=parse_duration(timeout))).isoformat() if timeout else None
+        row["output"] = {"until": until}
+        return _rest_until(claimed, until, event)
+    until = step_row["output"]["until"]
+    happened = claimed.row["event_at"] is not None and claimed.row["wait_event"] == event
+    if not happened and (until is None or datetime.fromisoformat(until) > claimed.now()):
+        return _rest_until(claimed, until, event)
+    output = {"taken": "then", "event": event} if happened else {"taken": "else", "timedOut": True}
+    claimed.succeed(step, {**step_row["output"], **output})
+    return True
+
+
+def _rest_until(claimed: ClaimedExecution, until: str | None, event: str | None) -> bool:
+    if claimed.stage == "generating":
+        claimed.enter(claimed.base_stage)
+    claimed.wait("event" if event else "time", datetime.fromisoformat(until) if until else None, event)
+    since = _find_unanswered_since(claimed) if event == REPLIED else None
+    if since is not None:
+        claimed.add_effect(DetectReply(str(claimed.row["contact_id"]), since))
+    return False
+
+
+def _find_unanswered_since(claimed: ClaimedExecution) -> datetime | None:
+    """Since when an answer is one to what was sent last, which may be quicker than our record of it; None where
+    nothing was sent since the last answer."""
+    sent = [parse_time(message["sending_at"]) for message in claimed.sent_to_contact if message["sending_at"]]
+    answered = [
+        parse_time(step["finished_at"]) for step in (*claimed.earlier_steps, *claimed.steps.values())
+        if step["action"] == "wait_until" and step["finished_at"]
+    ]  # fmt: skip
+    return max(sent) if sent and max(sent) > max(answered, default=datetime.min.replace(tzinfo=UTC)) else None
+
+
+def branch(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """Take one of two ways."""
+    taken = "then" if evaluate(step.condition or "", claimed.build_facts()) else "else"
+    claimed.succeed(step, {"taken": taken})
+    return True
+
+
+def split(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """Take the way that this contact always gets."""
+    claimed.succeed(step, {"taken": choose_variant(step, str(claimed.row["contact_id"] or claimed.execution_id))})
+    return True
+
+
+def stop(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """End here."""
+    claimed.succeed(step, {})
+    return True
+
+
+def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """Tags and attributes; steps that follow see the change. A test execution changes nobody."""
+    if claimed.contact is None:
+        raise InvalidRequest("The trigger named no contact, so there is none to change.")
+    facts = claimed.build_facts()
+    add = [render(tag, facts).strip() for tag in step.with_.get("add_tags") or ()]
+    remove = [render(tag, facts).strip() for tag in step.with_.get("remove_tags") or ()]
+    attributes: dict[str, Any] = dict(render_value(step.with_.get("set") or {}, facts))  # type: ignore[call-overload]
+    tags = [tag for tag in dict.fromkeys([*claimed.contact["tags"], *add]) if tag not in remove]
+    merged = {**claimed.contact["attributes"], **attributes}
+    claimed.contact["tags"] = tags
+    claimed.contact["attributes"] = {name: item for name, item in merged.items() if item is not None}
+    if not claimed.test:
+        claimed.add_effect(ChangeContact(str(claimed.row["contact_id"]), add, remove, attributes))
+    claimed.succeed(step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
+    return True
+
+
+def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
+    """Something for a person to do. A test execution makes none."""
+    facts = claimed.build_facts()
+    due_in = step.with_.get("due_in")
+    assignee = step.with_.get("assignee")
+    task = CreateTask(
+        id=new_id(),
+        contact_id=claimed.row["contact_id"],
+        step_id=step.id,
+        title=render(step.with_["title"], facts),
+        assignee=render(assignee, facts) if assignee else None,
+        due_in_seconds=parse_duration(due_in) if due_in else None,
+    )
+    if not claimed.test:
+        claimed.add_effect(task)
+    claimed.succeed(step, {"taskId": None if claimed.test else task.id, "title": task.title})
+    return True

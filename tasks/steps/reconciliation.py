@@ -1,0 +1,90 @@
+"""Finds out what became of a message whose answer was lost (semantics, section 4).
+
+Found: it was sent, and its execution goes on. Not found: it stays held and is never resent because of that, unless its
+step says `on_unknown: resend`, and then once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dramatiq
+import structlog
+
+import metrics
+from models import message, published, workspace
+from models.database import Row, transaction
+from providers import PROVIDERS
+from providers.base import Receipt
+from rules.definition import parse
+from rules.errors import ExecutionError
+from rules.plan import find_step
+from tasks.runtime.engine import get_engine
+from tasks.runtime.notifications import notify_rows
+from tasks.steps.accounts import resolve_account
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between look-ups of one message: providers list a message a while after they took it.
+RECONCILIATION_DELAYS_SECONDS = (20.0, 60.0, 300.0)
+
+
+@dramatiq.actor(actor_name="look_up_message", queue_name="sending", max_retries=0)
+def reconcile_message(message_id: str) -> None:
+    """Ask the provider about one message of unknown outcome."""
+    with transaction():
+        message_row = message.get(message_id)
+    if message_row is None or message_row["status"] != "outcome_unknown":
+        return
+    try:
+        receipt, has_responded = _fetch_receipt(message_row), True
+    except ExecutionError as error:
+        log.info("a look-up failed", message_id=message_id, error=error.message)
+        receipt, has_responded = None, False
+    with transaction():
+        reopened = _resolve(message_row, receipt, has_responded)
+    if reopened is not None:
+        notify_rows([reopened])
+
+
+def _fetch_receipt(message_row: Row) -> Receipt | None:
+    provider = PROVIDERS[message_row["provider"]]
+    if not provider.can_reconcile:
+        return None
+    workspace_row = workspace.get(message_row["workspace_id"])
+    account = resolve_account(
+        get_engine().settings,
+        message_row["provider"],
+        message_row["workspace_id"],
+        test=message_row["test"] or message_row["sandbox"],
+        demo=bool(workspace_row and workspace_row["demo"]),
+    )
+    return provider.find_receipt(
+        account, message_row["key"], message_row["sending_at"] - timedelta(minutes=1), message_row["to_address"]
+    )
+
+
+def _resolve(message_row: Row, receipt: Receipt | None, has_responded: bool) -> Row | None:
+    if receipt is not None:
+        metrics.sends_total.labels(
+            channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
+        ).inc()
+        return message.resolve_sent(message_row["id"], receipt.provider_message_id)
+    if (
+        message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS)
+        and PROVIDERS[message_row["provider"]].can_reconcile
+    ):
+        message.record_reconciliation_attempt(message_row["id"], RECONCILIATION_DELAYS_SECONDS[message_row["look_ups"]])
+        return None
+    # A provider that could not be asked has not said that it knows nothing.
+    if has_responded and message_row["resends"] == 0 and _may_resend(message_row):
+        log.info("no trace of the message, it is sent once more", message_id=message_row["id"])
+        return message.resolve_resend(message_row["id"])
+    message.record_reconciliation_attempt(message_row["id"], None)
+    return None
+
+
+def _may_resend(message_row: Row) -> bool:
+    document = published.find_execution_definition(message_row["execution_id"])
+    step = find_step(parse(document), message_row["step_id"]) if document else None
+    return step is not None and step.on_unknown == "resend"

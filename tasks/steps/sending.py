@@ -1,0 +1,206 @@
+"""Sends one step's message: has it written down under its unique key, marks it as being sent, and only then speaks.
+
+A message found marked as being sent, by a delivery that did not send it itself, was cut off: nobody knows whether the
+provider took it, so it is never simply sent again (product, guarantee 2). Notices and webhooks are messages too, but
+not to the contact: they leave the stage as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import metrics
+from providers import PROVIDERS
+from providers.base import Account, OutgoingMessage, Receipt
+from rules.definition import Step
+from rules.eligibility import Skip, check_reachability
+from rules.errors import RateLimited, UnknownOutcome, WindowClosed
+from rules.templating import render
+from tasks.operators.reviews import find_rejection, rest_if_in_review
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
+from tasks.runtime.engine import Engine
+from tasks.steps import direct_messages, pacing
+from tasks.steps.accounts import resolve_account
+from tasks.steps.channels import find_address, get_channel, is_to_contact
+from tasks.steps.composing import prepare, render_one_line
+from tasks.steps.direct_messages import TO_COMMENT, Sender
+from tasks.steps.follow_ups import as_output, find_stop_reason
+from tasks.steps.limit_reservations import reserve_limits
+from tasks.steps.pauses import rest_if_provider_paused
+
+
+def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
+    """Send, or find out that now is not the time; whether the passage goes on in place."""
+    message = claimed.messages.get(step.id)
+    if message is not None and message["status"] == "sending":
+        raise UnknownOutcome(
+            "The process that was sending this message died before the answer came. It is held until its outcome is "
+            "known: mark it as sent, resend it or discard it."
+        )
+    sender = _load_sender(engine, claimed, step)
+    skipped = find_rejection(message) or _find_forbidding_rule(claimed, step, sender)
+    if skipped is not None:
+        return _skip(claimed, step, skipped)
+    message = prepare(engine, claimed, step)
+    if rest_if_in_review(claimed, step):
+        return False
+    if _wait_for_send_time(claimed, message) or rest_if_provider_paused(claimed, message["provider"]):
+        return False
+    account = _resolve_account(engine, claimed, message["provider"], sender)
+    limit_skip = _reserve(claimed, step)
+    if limit_skip is not None:
+        return _skip(claimed, step, limit_skip)
+    if sender is not None and pacing.wait_for_slot(engine, claimed, step, _build_page_key(claimed, step, sender)):
+        return False
+    stop_reason = find_stop_reason(claimed) if claimed.round > FIRST_ROUND else None
+    if stop_reason is not None:
+        return _skip(claimed, step, stop_reason)
+    claimed.begin(step)
+    if is_to_contact(step) and claimed.stage != "sending":
+        claimed.enter("ready_to_send")
+        claimed.enter("sending")
+    claimed.update_message(step, status="sending", sending_at=claimed.now(), sandbox=account.sandbox)
+    if sender is not None:
+        claimed.update_message(step, sender=sender.external_id)
+    yield from engine.record_intent(claimed)
+    if sender is None:
+        _call_provider(engine, claimed, step, account)
+    else:
+        _call_meta(engine, claimed, step, account, _build_page_key(claimed, step, sender))
+    return True
+
+
+def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
+    """Leave this send out, with the rule that forbids it; the way goes on."""
+    if step.id in claimed.messages:
+        claimed.update_message(step, status="discarded")
+    claimed.succeed(step, as_output(reason), status="skipped")
+    return True
+
+
+def _reserve(claimed: ClaimedExecution, step: Step) -> Skip | None:
+    """What has no place left for this message: a daily limit, or the comment that it would answer."""
+    if not is_to_contact(step):
+        return None
+    return reserve_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
+
+
+def _wait_for_send_time(claimed: ClaimedExecution, message: Mapping[str, Any]) -> bool:
+    """Leave the message ready until its time."""
+    send_at = message["send_at"]
+    at = datetime.fromisoformat(send_at) if isinstance(send_at, str) else send_at
+    if at is None or at <= claimed.now():
+        return False
+    claimed.enter("ready_to_send")
+    claimed.wait("time", at)
+    return True
+
+
+def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sender | None:
+    """As whom a direct message is sent; None for every other one."""
+    channel = get_channel(step)
+    if channel not in direct_messages.CHANNELS:
+        return None
+    return direct_messages.load_sender(engine.settings, claimed, channel)
+
+
+def _build_page_key(claimed: ClaimedExecution, step: Step, sender: Sender) -> str:
+    """The sending account, for its limits."""
+    return f"{get_channel(step)}:{sender.external_id or claimed.row['workspace_id']}"
+
+
+def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender | None) -> Skip | None:
+    """The rule that forbids this send, looked at again right before it."""
+    if not is_to_contact(step):
+        return None
+    channel, way = get_channel(step), str(step.way)
+    if claimed.contact is None:
+        return Skip("no_contact", {"words": "The trigger named no contact, so there is nobody to write to."})
+    # Whether there is a comment is Meta's rule, below.
+    address = way if way in TO_COMMENT else find_address(claimed, step)
+    refusal = check_reachability(channel, address, channel in claimed.suppressed)
+    return refusal or (direct_messages.find_refusal(claimed, channel, way, sender) if sender else None)
+
+
+def _resolve_account(engine: Engine, claimed: ClaimedExecution, provider: str, sender: Sender | None) -> Account:
+    return resolve_account(
+        engine.settings,
+        provider,
+        claimed.row["workspace_id"],
+        test=claimed.test,
+        demo=claimed.row["demo"],
+        own=sender.secrets if sender else {},
+    )
+
+
+def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account, page: str) -> None:
+    """Speak, and heed what Meta says of its limits; a window that closed on the way leaves this send out."""
+    try:
+        pacing.apply_usage(page, _call_provider(engine, claimed, step, account).detail)
+    except RateLimited as error:
+        pacing.apply_rate_limit(page, error)
+        raise
+    except WindowClosed as error:
+        claimed.enter("ready_to_send")
+        claimed.update_message(step, error_class=error.error_class, error_message=error.message)
+        _skip(claimed, step, Skip(error.error_class, {"words": error.message}))
+
+
+def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account) -> Receipt:
+    message = claimed.messages[step.id]
+    facts = claimed.build_facts() if step.with_.keys() & {"reply_to", "headers"} else {}
+    outgoing = OutgoingMessage(
+        key=message["key"],
+        to=message["to_address"],
+        body=message["body"],
+        subject=message.get("subject"),
+        format=message["format"],
+        sender=message.get("sender"),
+        reply_to=render_one_line(step, "reply_to", facts),
+        headers={name: render(text, facts) for name, text in (step.with_.get("headers") or {}).items()},
+        holds_lease=lambda: engine.leases.is_held(claimed),
+        **direct_messages.build_outgoing_fields(message),
+    )
+    with claimed.track_call("sending", message["provider"]):
+        receipt = PROVIDERS[message["provider"]].send(account, outgoing)
+    record_sent(claimed, step, receipt)
+    return receipt
+
+
+def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
+    """From the trigger to the first message, where nothing on the way was meant to wait."""
+    has_waited = (
+        claimed.test or claimed.round or any(row["action"] in ("wait", "wait_until") for row in claimed.steps.values())
+    )
+    sends = [row for row in claimed.messages.values() if row["sent_at"] and row["step_id"] != step.id]
+    if has_waited or sends or claimed.messages[step.id].get("send_at"):
+        return
+    elapsed = (claimed.now() - claimed.row["created_at"]).total_seconds()
+    metrics.trigger_to_sent_seconds.labels(channel=get_channel(step)).observe(elapsed)
+
+
+def record_sent(claimed: ClaimedExecution, step: Step, receipt: Receipt) -> None:
+    """The provider took the message."""
+    provider_message_id = receipt.provider_message_id
+    message = claimed.update_message(
+        step,
+        status="sent",
+        sent_at=claimed.now(),
+        provider_message_id=provider_message_id,
+        look_up_at=None,
+        error_class=None,
+        error_message=None,
+    )
+    claimed.accepted[message["id"]] = provider_message_id
+    output = {"messageId": message["id"], "providerMessageId": provider_message_id}
+    # A private reply that the comment had already: sent by an earlier try, or by somebody else.
+    extra = {"alreadySent": True} if receipt.detail.get("alreadySent") else {}
+    claimed.succeed(step, {**output, **extra})
+    claimed.state["misconfigured_since"] = None
+    if is_to_contact(step):
+        _measure_time_to_first(claimed, step)
+        claimed.enter("sent")
+    if not claimed.test:
+        metrics.sends_total.labels(channel=message["channel"], provider=message["provider"], outcome="sent").inc()

@@ -1,0 +1,194 @@
+"""The ledger when PostgreSQL's answer is lost: what was committed is known to be, and is written once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn, parse_dsn
+
+import settings
+from models import database
+from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER
+from models.engine.group_commit import GroupCommit
+from rules.definition import parse
+from tasks.runtime import broker
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tests.support.engine_fixtures import stop_engine
+from tests.support.factories import HELLO, Alice, counters, execution
+
+
+class DisconnectingProxy:
+    """Stands between us and PostgreSQL; told so, it swallows the next record's or claim's answer and cuts the line."""
+
+    def __init__(self, directory: Path, upstream: str) -> None:
+        self.cut_next = threading.Event()
+        self.cuts = 0
+        self._upstream = upstream
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(directory / ".s.PGSQL.5432"))
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._upstream)
+        committing = threading.Event()
+        threading.Thread(target=self._forward_responses, args=(server, client, committing), daemon=True).start()
+        with closing(client), closing(server):
+            while request := self._receive(client):
+                # Alone in its batch, a record or a claim commits itself.
+                if self.cut_next.is_set() and request.startswith(b"Q") and b"execute " in request:
+                    self.cut_next.clear()
+                    committing.set()
+                server.sendall(request)
+
+    def _forward_responses(self, server: socket.socket, client: socket.socket, committing: threading.Event) -> None:
+        while response := self._receive(server):
+            if committing.is_set():
+                self.cuts += 1
+                client.shutdown(socket.SHUT_RDWR)
+                return
+            client.sendall(response)
+
+    @staticmethod
+    def _receive(end: socket.socket) -> bytes:
+        try:
+            return end.recv(65536)
+        except OSError:
+            return b""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, database_urls: Any, clean: None) -> Iterator[DisconnectingProxy]:
+    stop_engine()
+    dsn_parameters = parse_dsn(database_urls.service)
+    new_proxy = DisconnectingProxy(tmp_path, f"{dsn_parameters['host']}/.s.PGSQL.{dsn_parameters.get('port', '5432')}")
+    database.open_pool(make_dsn(**{**dsn_parameters, "host": str(tmp_path), "port": "5432"}), "beckon_service", 8)
+    broker.set_up(settings.load())
+    yield new_proxy
+    database.db.close_all()
+    new_proxy.close()
+
+
+@pytest.fixture
+def group_commit(proxy: DisconnectingProxy) -> Iterator[GroupCommit]:
+    new_group_commit = GroupCommit("a worker on a bad line", lease_seconds=30.0)
+    yield new_group_commit
+    new_group_commit.close()
+
+
+@pytest.fixture
+def claimed(group_commit: GroupCommit) -> ClaimedExecution:
+    alice = Alice()
+    alice.automation(HELLO)
+    accepted = alice.trigger()
+    row = group_commit.claim(accepted.executions[0]["executionId"])
+    assert row is not None
+    document = database.fetch_value("select definition from workflow_versions")
+    return ClaimedExecution(row, parse(document), time.monotonic())
+
+
+def test_a_record_whose_answer_was_lost_is_known_to_be_written_and_counted_once(
+    proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
+) -> None:
+    with database.connection():
+        claimed.enter("eligible")
+        claimed.finish("succeeded", "completed")
+        proxy.cut_next.set()
+
+        assert group_commit.record(claimed.take_progress()) is True
+
+        assert proxy.cuts == 1
+        assert execution(claimed.execution_id)["status"] == "succeeded"
+        assert counters(claimed.row["workspace_id"], claimed.row["automation_id"])["succeeded"] == 1
+        assert database.fetch_value("select count(*) from stage_history where stage = 'completed'") == 1
+
+
+def test_a_worker_whose_record_was_written_unheard_still_holds_its_lease(
+    proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
+) -> None:
+    claimed.enter("eligible")
+    proxy.cut_next.set()
+    assert group_commit.record(claimed.take_progress()) is True
+    claimed.mark_recorded()
+
+    claimed.finish("succeeded", "completed")
+
+    assert group_commit.record(claimed.take_progress()) is True
+
+
+def test_a_claim_whose_answer_was_lost_is_not_given_twice(proxy: DisconnectingProxy, group_commit: GroupCommit) -> None:
+    with database.connection():
+        alice = Alice()
+        alice.automation(HELLO)
+        first, second = (alice.trigger().executions[0]["executionId"] for _ in range(2))
+        assert group_commit.claim(first) is not None
+        proxy.cut_next.set()
+
+        assert group_commit.claim(second) is None
+
+        assert (execution(second)["status"], execution(second)["deliveries"]) == ("running", 1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "claim_executions('{}'::uuid[], 'worker', 30, '{}'::uuid[])",
+        "record_progress('[]', '[]', '[]', '[]', '{}'::uuid[])",
+        "record_and_count('[]', '[]', '[]', '[]', '{}'::uuid[], true)",
+    ],
+)
+def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
+    database_urls: Any, clean: None, statement: str
+) -> None:
+    with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
+        # As when the worker began while nearly everything was at rest: its plans are kept.
+        cursor.execute("set session_replication_role = replica")
+        cursor.execute(INSERT_FINISHED_EXECUTIONS)
+        cursor.execute("analyze executions")
+        for prepare in (SET_PLANNER, CLAIM.prepare_sql, RECORD.prepare_sql, RECORD_AND_COUNT.prepare_sql):
+            cursor.execute(prepare)
+
+        cursor.execute(f"explain (format json) execute {statement}")
+        scans = [
+            plan for plan in iter_plans(cursor.fetchone()[0][0]["Plan"]) if plan.get("Relation Name") == "executions"
+        ]
+
+        conditions = [
+            str(plan.get("Index Cond", plan.get("Recheck Cond"))) for plan in scans if "Scan" in plan["Node Type"]
+        ]
+        assert conditions
+        assert all(condition.startswith("(id = ") for condition in conditions)
+
+
+INSERT_FINISHED_EXECUTIONS = """
+insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, status, stage, stage_since,
+    queue, rung_at, created_at, finished_at)
+select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'succeeded',
+    'completed', now(), 'sending', now(), now(), now() from generate_series(1, 400)
+"""
+
+
+def iter_plans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from iter_plans(child)

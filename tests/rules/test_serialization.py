@@ -1,0 +1,57 @@
+"""A definition is written as YAML that is read back as exactly the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.demo.examples import EXAMPLES
+from rules.parsing import find_line, map_lines, read
+from rules.serialization import write
+
+NASTY = [
+    "on", "yes", "null", "~", "true", "09:00", "1e3", "010", "1_000", "2026-05-04", "=", "<<", "- x", "a: b", "# no",
+    "", " lead", "trail ", "two\nlines", "trailing \nspace", "\n", "\nfirst", "tab\there", "{{ contact.first_name }}",
+    "&a *b", "“quotes”", "x" * 300, "line\u2028break", "a\n\n\nb\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_is_read_back_as_it_was(example):
+    assert read(write(example.definition)) == example.definition
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_every_text_is_read_back_as_a_text(text):
+    assert read(write({"text": text, "list": [text], "deep": {"a": [{"b": text}]}})) == {
+        "text": text, "list": [text], "deep": {"a": [{"b": text}]},
+    }  # fmt: skip
+
+
+def test_numbers_truths_and_what_stands_twice_come_back():
+    twice = {"a": [1, 2.5, 1e20, True, None, -3]}
+    assert read(write({"one": twice, "two": twice})) == {"one": twice, "two": twice}
+
+
+def test_several_lines_stand_as_they_are():
+    assert write({"body": "Hello,\n\nyours"}) == "body: |-\n  Hello,\n\n  yours\n"
+
+
+def test_a_problem_is_found_on_its_line_or_on_that_of_what_is_around_it():
+    line_numbers = map_lines("trigger: {type: a}\nsteps:\n  - id: x\n    with:\n      body: b\n")
+    paths = ("trigger.type", "steps[0].with.body", "steps[0].action", "rules", "")
+    assert [find_line(path, line_numbers) for path in paths] == [1, 5, 3, None, None]
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "a: *b", "[" * 5000, "- 1"])
+def test_what_cannot_be_read_has_no_lines_and_no_error(text):
+    assert isinstance(map_lines(text), dict)
+
+
+def test_fields_stand_in_the_order_in_which_a_person_would_write_them():
+    document = {
+        "steps": [{"id": "a", "with": {"body": "B", "subject": "S"}, "action": "send_email"}],
+        "trigger": {"type": "x"},
+    }
+    assert write(document) == (
+        "trigger:\n  type: x\nsteps:\n- id: a\n  action: send_email\n  with:\n    subject: S\n    body: B\n"
+    )

@@ -1,0 +1,95 @@
+"""Many hands in one test: work done at once, workers that die, and what must be so whatever they did."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from models.database import connection, execute, fetch_rows, fetch_value
+from models.engine.group_commit import GroupCommit
+from sandbox.server import RunningSandbox
+
+Result = TypeVar("Made")
+
+
+def run_concurrently(threads: int, work: Callable[[int], Result]) -> list[Result]:
+    """`work(0)` to `work(hands - 1)`, all begun at the same moment; their answers in that order."""
+    barrier = threading.Barrier(threads)
+
+    def run(number: int) -> Result:
+        with connection():
+            barrier.wait(10)
+            return work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))
+
+
+def claim_and_abandon(execution_id: str, owner: str = "a worker that dies") -> dict[str, Any]:
+    """Another worker claims the execution and is never heard of again; what it was given."""
+    group_commit = GroupCommit(owner, lease_seconds=30.0)
+    try:
+        claimed = group_commit.claim(execution_id)
+    finally:
+        group_commit.close()
+    assert claimed is not None, "there was nothing to claim"
+    expire_lease(execution_id)
+    return claimed
+
+
+def expire_lease(execution_id: str) -> None:
+    """As if the worker's last heartbeat lay half a minute back."""
+    execute(
+        "update executions set lease_until = beckon_now() - interval '1 second' where id = %s and status = 'running'",
+        (execution_id,),
+    )
+
+
+def count_lock_waiters() -> int:
+    """How many sessions of this test's database wait for a lock; the server has those of other tests too."""
+    return int(
+        fetch_value(
+            "select count(*) from pg_locks l join pg_stat_activity a using (pid) "
+            "where not l.granted and a.datname = current_database()"
+        )
+    )
+
+
+def count_provider_calls(sandbox: RunningSandbox, provider: str = "mailgun") -> int:
+    """How many messages the provider accepted."""
+    return len(sandbox.list_messages(provider=provider))
+
+
+def assert_consistent() -> None:
+    """What holds over the whole database at every quiet moment: counters equal rows, and nothing is stuck."""
+    wrong = fetch_rows(
+        """
+        select a.id, a.executions, a.succeeded, a.failed, a.skipped, a.cancelled, e.* from automations a
+        left join lateral (
+            select count(*) filter (where finished_at is not null) as all_rows,
+                count(*) filter (where status = 'succeeded') as succeeded_rows,
+                count(*) filter (where status = 'failed') as failed_rows,
+                count(*) filter (where status = 'skipped') as skipped_rows,
+                count(*) filter (where status = 'cancelled') as cancelled_rows
+            from executions x where x.automation_id = a.id and not x.test
+        ) e on true
+        where (a.executions, a.succeeded, a.failed, a.skipped, a.cancelled) is distinct from (
+            a.archived_executions + e.all_rows, a.archived_succeeded + e.succeeded_rows,
+            a.archived_failed + e.failed_rows, a.archived_skipped + e.skipped_rows,
+            a.archived_cancelled + e.cancelled_rows)
+        """
+    )
+    assert wrong == []
+    runs = fetch_rows(
+        "select a.id, a.total_runs, a.archived_runs, r.rows from automations a left join lateral "
+        "(select count(*) as rows from automation_runs x where x.automation_id = a.id) r on true "
+        "where a.total_runs <> a.archived_runs + r.rows"
+    )
+    assert runs == []
+    inconsistent = fetch_value(
+        "select count(*) from executions where (status = 'running') <> (lease_until is not null) "
+        "or (status in ('pending', 'waiting') and due_at is null and waiting_for not in ('event', 'review', 'pause'))"
+    )
+    assert inconsistent == 0

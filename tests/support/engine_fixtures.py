@@ -1,0 +1,94 @@
+"""An engine in the test's own process: real PostgreSQL, real Redis, real HTTP to a sandbox, dramatiq's real threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import settings as settings_module
+from models import database
+from sandbox.server import RunningSandbox, run_sandbox
+from settings import Settings
+from tasks.runtime import broker
+from tasks.runtime.engine import Engine, start
+from tests.support.waiting import eventually
+from workers.worker_process import RunningWorker as Begun
+from workers.worker_process import start_worker, stop_worker
+
+# pytest makes the fixtures below anew for each folder that imports them, but a process has one engine.
+_sandboxes: list[RunningSandbox] = []
+_engines: list[tuple[Engine, Begun]] = []
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[RunningSandbox]:
+    """The providers' stand-in for all tests of this process."""
+    if _sandboxes:
+        yield _sandboxes[0]
+        return
+    with run_sandbox() as sandbox:
+        os.environ["BECKON_SANDBOX_PORT"] = sandbox.url.rsplit(":", 1)[1]
+        _sandboxes.append(sandbox)
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandbox) -> Settings:
+    """What a worker process would be told."""
+    # An account with a token of its own speaks to Meta, and no test to the outside.
+    return replace(settings_module.load(), meta_base_url=f"{shared_sandbox.url}/v25.0")
+
+
+@pytest.fixture(scope="session")
+def _end() -> Iterator[None]:
+    yield
+    stop_engine()
+
+
+def ensure_engine(settings: Settings) -> tuple[Engine, Begun]:
+    """This process's engine and what it runs on, begun by whoever asks first."""
+    if not _engines:
+        # Each test waits until all threads have come to rest.
+        broker.LISTENER_POLL_MS = 10
+        engine = start(settings)
+        _engines.append((engine, start_worker(settings, broker.QUEUES, threads=8)))
+    return _engines[0]
+
+
+def stop_engine() -> None:
+    """Leave the work to others: an engine of this process would answer the bells that a test's own processes await."""
+    while _engines:
+        stop_worker(*_engines.pop(), drain_timeout_seconds=1.0)
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
+    """The same, with nothing sent yet and no fault set."""
+    shared_sandbox.clear()
+    return shared_sandbox
+
+
+@pytest.fixture
+def engine(_end: None, settings: Settings, clean: None, sandbox: RunningSandbox) -> Iterator[Engine]:
+    """A running engine on an empty database; the test's own thread may query too."""
+    # A test of another folder may have pointed this process elsewhere meanwhile.
+    database.open_pool(settings.database_service_url, "beckon_service", 40)
+    engine, running_worker = ensure_engine(settings)
+    with database.connection():
+        yield engine
+    _drain(running_worker)
+
+
+def _drain(running_worker: Begun) -> None:
+    """Whatever a test left to be done is not done in the next one."""
+    running_worker.worker.broker.flush_all()
+    running_worker.worker.resume()
+    eventually(running_worker.worker.work_queue.empty, timeout=20)
+    for thread in running_worker.worker.workers:
+        thread.pause()
+    for thread in running_worker.worker.workers:
+        thread.paused_event.wait(20)
+        thread.resume()

@@ -1,0 +1,157 @@
+"""Servers of one test, to be stopped, emptied, filled up and stalled; and a line to Redis that can go dead."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import redis
+
+from models import migrations
+from tests.support import servers as real
+from tests.support.waiting import eventually
+from workers import embedded
+
+
+class FaultyServers:
+    """A PostgreSQL with our schema and a Redis, each of which may go away and come back with what it had on disk."""
+
+    def __init__(self) -> None:
+        # A socket's path may have 107 bytes, and pytest's directories are long.
+        self.directory = Path(tempfile.mkdtemp(prefix="beckon-break-"))
+        self.servers = embedded.Servers(self.directory / "data", self.directory / "run", postgres_options=real.FAST)
+        self.servers.data.mkdir(mode=0o700)
+        embedded.make_cluster(self.servers)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.proxy = FaultProxy(self.directory / "line.sock", self.servers.run / "redis.sock")
+
+    @property
+    def admin_url(self) -> str:
+        return real.with_database(self.servers.database_url, "postgres")
+
+    @property
+    def redis_url(self) -> str:
+        """Redis through the line."""
+        return f"unix://{self.proxy.path}?db=0"
+
+    def prepare(self) -> None:
+        self.start_postgres()
+        self.start_redis()
+        roles = (f"create role {role} login" for role in real.ROLES)
+        real.run_sql(self.admin_url, "create database beckon", *roles)
+        migrations.migrate(self.servers.database_url)
+
+    def start_postgres(self) -> None:
+        self._start("postgres", embedded.build_postgres_command(self.servers))
+        eventually(self.postgres_answers, timeout=30)
+
+    def start_redis(self) -> None:
+        self._start("redis", embedded.build_redis_command(self.servers))
+        eventually(self._redis_answers, timeout=30)
+
+    def _start(self, name: str, command: list[str]) -> None:
+        with open(self.directory / f"{name}.log", "ab") as log:
+            self._running[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def stop_postgres(self) -> None:
+        """At once: whoever is connected is thrown out, nothing that was committed is lost."""
+        self._stop("postgres", signal.SIGINT)
+
+    def stop_redis(self) -> None:
+        self._stop("redis", signal.SIGTERM)
+
+    def _stop(self, name: str, number: int) -> None:
+        self._running[name].send_signal(number)
+        self._running.pop(name).wait(20)
+
+    def set_read_only(self, enabled: bool) -> None:
+        """What PostgreSQL is on a standby, or when an operator must stop all writing."""
+        real.run_sql(
+            self.admin_url,
+            "set default_transaction_read_only = off",
+            f"alter database beckon set default_transaction_read_only = {'on' if enabled else 'off'}",
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'beckon'",
+        )
+
+    def client(self) -> redis.Redis:
+        """Straight to Redis, past the line."""
+        return redis.Redis.from_url(self.servers.redis_url)
+
+    def postgres_answers(self) -> bool:
+        try:
+            psycopg2.connect(self.admin_url).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _redis_answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+            return False
+
+    def end(self) -> None:
+        """Stop what runs and remove its files."""
+        self.proxy.close()
+        for name in list(self._running):
+            self._stop(name, signal.SIGINT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class FaultProxy:
+    """A socket that hands on every byte to another, except while it is `stalled`: then nothing moves either way."""
+
+    def __init__(self, path: Path, upstream: Path) -> None:
+        self.path, self._upstream = path, upstream
+        self._forwarding = threading.Event()
+        self._forwarding.set()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @contextlib.contextmanager
+    def stall(self) -> Iterator[None]:
+        """Nobody is told; the connections stay open."""
+        self._forwarding.clear()
+        try:
+            yield
+        finally:
+            self._forwarding.set()
+
+    def close(self) -> None:
+        self._forwarding.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with near, socket.socket(socket.AF_UNIX) as far, contextlib.suppress(OSError):
+            far.connect(str(self._upstream))
+            back = threading.Thread(target=self._forward, args=(far, near), daemon=True)
+            back.start()
+            self._forward(near, far)
+            back.join()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._forwarding.wait()
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

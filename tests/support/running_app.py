@@ -1,0 +1,65 @@
+"""A copy of Beckon started as an operator starts it, with `beckon up`, in a home and on a port of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import settings
+
+PROGRAM = [sys.executable, "-m", "workers.command"]
+
+
+class RunningApp:
+    """A copy of Beckon with a home and a port of its own."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.home = home
+        # What the tests of this process were told is not for a copy that starts on its own.
+        prefixes = ("BECKON_", "DATABASE_", "REDIS_URL", "MAILGUN_", "META_", "SECRET_KEY", "PROMETHEUS_")
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+        self.environ.update(BECKON_HOME=str(home), BECKON_PORT=str(self.port), BECKON_WORKERS="1")
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """One command, to its end."""
+        return subprocess.run(
+            [*PROGRAM, *arguments],
+            cwd=settings.ROOT, env={**self.environ, **environ}, capture_output=True, text=True, check=False,
+            timeout=150,
+        )  # fmt: skip
+
+    def access(self) -> dict[str, object]:
+        """What access.json says."""
+        return dict(json.loads((self.home / "access.json").read_text(encoding="utf-8")))
+
+    def status(self) -> dict[str, object]:
+        """What `beckon status --json` says."""
+        return dict(json.loads(self.run("status", "--json").stdout))
+
+    def is_ready(self) -> bool:
+        """Whether /readyz is 200."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def processes(self) -> list[int]:
+        """Every live process that belongs to this home."""
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_ours(entry)]
+
+    def _is_ours(self, entry: Path) -> bool:
+        try:
+            if b"\nState:\tZ" in (entry / "status").read_bytes() or int(entry.name) == os.getpid():
+                return False
+            content = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            return False
+        return str(self.home).encode() in content

@@ -1,0 +1,150 @@
+"""Many bells answered by one call: each is still a message of its own in Redis."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from dramatiq import Worker
+
+from models.ids import new_id
+from tasks.runtime import consumer as consumer_module
+from tasks.runtime.broker import NotifyingBroker, notify, read_queue_depths
+from tasks.runtime.consumer import MAX_BATCH_SIZE, BatchingConsumer, MessageBatch
+from tasks.runtime.engine import Engine
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def broker(engine: Engine, idle: Worker) -> NotifyingBroker:
+    """The broker, with nobody listening."""
+    broker = idle.broker
+    assert isinstance(broker, NotifyingBroker)
+    broker.flush_all()
+    return broker
+
+
+@pytest.fixture
+def consumer(broker: NotifyingBroker) -> BatchingConsumer:
+    consumer = broker.consume("sending", prefetch=200, timeout=10)
+    assert isinstance(consumer, BatchingConsumer)
+    return consumer
+
+
+def consume_all(consumer: BatchingConsumer) -> list[Any]:
+    """Everything in the queue, as a worker would be given it."""
+    return list(iter(lambda: next(consumer), None))
+
+
+def count_listeners(broker: NotifyingBroker) -> int:
+    """How many connections wait in Redis for a bell of this test's database."""
+    database = str(broker.client.connection_pool.connection_kwargs["db"])
+    return sum("b" in client["flags"] and client["db"] == database for client in broker.client.client_list())
+
+
+def test_bells_that_lie_together_are_answered_together(consumer: BatchingConsumer) -> None:
+    ids = [new_id() for _ in range(MAX_BATCH_SIZE + 3)]
+    assert notify("sending", ids) == len(ids)
+    assert read_queue_depths()["sending"]["ready"] == len(ids)
+
+    first, second = consume_all(consumer)
+
+    assert (first.args, second.args) == ((ids[:MAX_BATCH_SIZE], "sending"), (ids[MAX_BATCH_SIZE:], "sending"))
+
+
+def test_who_waits_hears_a_bell_at_once(consumer: BatchingConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "LISTEN_SECONDS", 4.0)
+    execution_id, started_at = new_id(), time.monotonic()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lambda: (next(consumer), next(consumer)))
+        eventually(lambda: count_listeners(consumer.broker) == 1)
+        notify("sending", [execution_id])
+        nothing, message = waiting.result(timeout=10)
+
+    assert time.monotonic() - started_at < 4
+    assert nothing is None
+    assert message is not None
+    assert message.args == (execution_id, "sending")
+    assert (read_queue_depths()["sending"]["ready"], read_queue_depths()["sending"]["unacked"]) == (0, 1)
+
+
+def test_of_two_who_wait_one_takes_the_bell(broker: NotifyingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "LISTEN_SECONDS", 4.0)
+    consumers = [broker.consume("sending", prefetch=200, timeout=10) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(lambda consumer=consumer: (next(consumer), next(consumer))) for consumer in consumers]
+        eventually(lambda: count_listeners(broker) == 2)
+        notify("sending", [new_id()])
+
+        messages = [future.result(timeout=20)[1] for future in waiting]
+
+    assert [message is None for message in messages].count(True) == 1
+    assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 1, "dead": 0}
+
+
+def test_who_has_taken_all_that_he_may_does_not_listen(
+    broker: NotifyingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notify("sending", [new_id() for _ in range(2)])
+    consumer = broker.consume("sending", prefetch=1, timeout=10)
+    assert next(consumer) is not None
+    # There is a bell, so that Redis would answer at once, again and again.
+    monkeypatch.setattr(broker.client, "blmove", None)
+
+    assert next(consumer) is None
+
+
+def test_one_acknowledgement_removes_them_all(consumer: BatchingConsumer) -> None:
+    notify("sending", [new_id() for _ in range(5)])
+    (batch,) = consume_all(consumer)
+    assert read_queue_depths()["sending"]["unacked"] == 5
+
+    consumer.ack(batch)
+
+    assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 0}
+    assert consumer.broker.client.hlen(f"{consumer.broker.namespace}:sending.msgs") == 0
+    assert consumer.outstanding_message_count == 0
+
+
+def test_an_acknowledgement_leaves_what_another_worker_was_given_meanwhile(consumer: BatchingConsumer) -> None:
+    notify("sending", [new_id() for _ in range(2)])
+    (batch,) = consume_all(consumer)
+    client, namespace = consumer.broker.client, consumer.broker.namespace
+    message_id = batch.messages[0].options["redis_message_id"]
+    client.srem(f"{namespace}:__acks__.{consumer.broker.broker_id}.sending", message_id)
+    client.rpush(f"{namespace}:sending", message_id)
+
+    consumer.ack(batch)
+
+    assert client.hkeys(f"{namespace}:sending.msgs") == [message_id.encode()]
+
+
+def test_what_was_not_begun_goes_back_one_by_one(consumer: BatchingConsumer) -> None:
+    notify("sending", [new_id() for _ in range(5)])
+
+    consumer.requeue(consume_all(consumer))
+
+    assert read_queue_depths()["sending"] == {"ready": 5, "delayed": 0, "unacked": 0, "dead": 0}
+
+
+def test_what_is_given_up_is_kept_one_by_one(consumer: BatchingConsumer) -> None:
+    notify("sending", [new_id() for _ in range(5)])
+    (batch,) = consume_all(consumer)
+
+    consumer.nack(batch)
+
+    assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 5}
+
+
+def test_a_rescued_executions_bell_is_answered_alone(consumer: BatchingConsumer) -> None:
+    rescued, *others = [new_id() for _ in range(4)]
+    notify("sending", [rescued], rescued=True)
+    notify("sending", others)
+
+    alone, batch = consume_all(consumer)
+
+    assert not isinstance(alone, MessageBatch)
+    assert (alone.args, alone.kwargs) == ((rescued, "sending"), {"rescued": True})
+    assert batch.args == (others, "sending")

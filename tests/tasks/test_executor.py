@@ -1,0 +1,326 @@
+"""What a worker's threads take up and in which order, how many executions are claimed before a thread is free for them,
+and what becomes of those that were not begun."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from dramatiq import Worker
+
+from sandbox.server import RunningSandbox
+from tasks import executions
+from tasks.executions import PLACEHOLDER_WORKFLOW, run_claimed
+from tasks.runtime import executor as executor_module
+from tasks.runtime.broker import read_queue_depths
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
+from tasks.runtime.executor import MAX_PREFETCH_PER_THREAD, Executor
+from tasks.runtime.shutdown import release_in_flight, release_unstarted
+from tests.support.concurrency import assert_consistent, claim_and_abandon
+from tests.support.factories import HELLO, Alice, execution, stages, wait_until_finished
+from tests.support.waiting import eventually
+
+
+class Work:
+    """What the hands do here: each piece until it is let go. `announcing` are over only when they are gone on with."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.recording_intent: set[str] = set()
+        self.permits = threading.Semaphore(0)
+
+    def __call__(self, item: Any) -> bool:
+        self.begun.append(item)
+        assert self.permits.acquire(timeout=10)
+        return item not in self.recording_intent
+
+    def build_continuation(self, item: str) -> Callable[[], bool]:
+        """What is left of an announcing piece."""
+        return lambda: self(f"rest of {item}")
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def executor(work: Work) -> Iterator[Executor]:
+    instance = Executor(2, work, ignore_idle)
+    yield instance
+    instance.close()
+    work.permits.release(100)
+
+
+def start_executions(alice: Alice, count: int = 1) -> list[str]:
+    triggers = [{"contact": {"email": f"c{number}@example.com"}} for number in range(count)]
+    return [accepted.executions[0]["executionId"] for accepted in alice.triggers(triggers)]
+
+
+def ignore_idle() -> None:
+    """Wants to know when the hands are idle."""
+
+
+def build_claimed(name: str) -> ClaimedExecution:
+    return cast(ClaimedExecution, name)
+
+
+def test_slow_hands_are_promised_only_what_they_can_take(
+    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing was taken up just now, however fast this test is.
+    monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
+    assert executor.reserve(16) == 2
+    for name in ("a", "b"):
+        executor.submit(build_claimed(name))
+    eventually(lambda: len(work.begun) == 2)
+    reserved: list[int] = []
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(16)))
+    thread.start()
+
+    eventually(lambda: executor._requested)
+    assert reserved == []
+    work.permits.release()
+
+    thread.join(10)
+    assert reserved == [1]
+
+
+def test_quick_hands_are_promised_a_batch_ahead(
+    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow this test is, all of it was just now.
+    monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
+    work.permits.release(1000)
+    for _ in range(2 * MAX_PREFETCH_PER_THREAD):
+        for number in range(executor.reserve(2)):
+            executor.submit(build_claimed(str(number)))
+    eventually(lambda: len(work.begun) >= 2 * MAX_PREFETCH_PER_THREAD)
+
+    limit = 2 + 2 * MAX_PREFETCH_PER_THREAD
+    eventually(lambda: (executor._in_progress, executor._reserved) == (0, 0))
+    assert executor.reserve(100) == limit
+
+
+def test_only_quick_hands_are_worth_a_wait(executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
+    executor.reserve(2)
+    for name in ("a", "b"):
+        executor.submit(build_claimed(name))
+    eventually(lambda: len(work.begun) == 2)
+    assert not executor.is_fast
+
+    executor.reserve(1)
+    executor.submit(build_claimed("c"))
+    work.permits.release()
+
+    eventually(lambda: len(work.begun) == 3)
+    assert executor.is_fast
+    work.permits.release(2)
+    eventually(lambda: not executor.is_fast)
+
+
+def test_who_expects_something_of_the_hands_is_told_when_none_is_at_work(work: Work) -> None:
+    idle_events: list[int] = []
+    executor = Executor(2, work, on_idle=lambda: idle_events.append(len(work.begun)))
+    executor.reserve(2)
+    for name in ("a", "b"):
+        executor.submit(build_claimed(name))
+    eventually(lambda: len(work.begun) == 2)
+    work.permits.release()
+    eventually(lambda: executor._busy == 1)
+    assert idle_events == []
+
+    work.permits.release()
+
+    eventually(lambda: idle_events == [2])
+    executor.close()
+
+
+def test_a_hand_whose_passage_announces_something_takes_up_another(executor: Executor, work: Work) -> None:
+    work.recording_intent = {"a", "b"}
+    executor.reserve(2)
+    for name in ("a", "b", "c", "d"):
+        executor.submit(build_claimed(name))
+    eventually(lambda: len(work.begun) == 2)
+    work.permits.release(2)
+
+    eventually(lambda: work.begun[2:] == ["c", "d"] or work.begun[2:] == ["d", "c"])
+
+
+def test_what_was_announced_is_gone_on_with_before_anything_new_but_for_one_that_is_kept_in_store(work: Work) -> None:
+    executor, work.recording_intent = Executor(1, work, ignore_idle), {"a", "b"}
+    for name in ("a", "b", "c", "d"):
+        executor.submit(build_claimed(name))
+    work.permits.release(2)
+    eventually(lambda: work.begun == ["a", "b", "c"])
+
+    executor.resume(work.build_continuation("a"))
+    executor.resume(work.build_continuation("b"))
+    work.permits.release(4)
+
+    eventually(lambda: len(work.begun) == 6)
+    assert work.begun == ["a", "b", "c", "rest of a", "d", "rest of b"]
+    executor.close()
+
+
+def test_a_passage_keeps_its_place_until_it_is_over(
+    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
+    work.recording_intent = {"a", "b"}
+    assert executor.reserve(2) == 2
+    for name in ("a", "b"):
+        executor.submit(build_claimed(name))
+    work.permits.release(2)
+    eventually(lambda: executor._busy == 0 and len(work.begun) == 2)
+    reserved: list[int] = []
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(16)))
+    thread.start()
+    eventually(lambda: executor._requested)
+    assert reserved == []
+
+    executor.resume(work.build_continuation("a"))
+    work.permits.release()
+
+    thread.join(10)
+    assert reserved == [1]
+
+
+def test_closed_hands_go_on_with_what_was_begun_and_then_end(work: Work) -> None:
+    executor, work.recording_intent = Executor(2, work, ignore_idle), {"a"}
+    executor.reserve(1)
+    executor.submit(build_claimed("a"))
+    work.permits.release()
+    eventually(lambda: executor._busy == 0 and work.begun == ["a"])
+
+    assert executor.close() == []
+    eventually(executor._tokens.empty)
+    executor.resume(work.build_continuation("a"))
+    work.permits.release()
+
+    for thread in executor._threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert work.begun == ["a", "rest of a"]
+
+
+def test_a_rescued_execution_is_promised_a_free_hand_only(
+    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
+    for _ in range(2):
+        assert executor.reserve(1, prefetch=False) == 1
+        executor.submit(build_claimed("rescued"))
+    eventually(lambda: len(work.begun) == 2)
+    reserved: list[int] = []
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(1, prefetch=False)))
+    thread.start()
+
+    eventually(lambda: executor._requested)
+    assert reserved == []
+    work.permits.release()
+
+    thread.join(10)
+    assert reserved == [1]
+
+
+def test_places_that_are_given_back_are_there_for_others(executor: Executor) -> None:
+    assert executor.reserve(2) == 2
+    executor.release(2)
+
+    assert executor.reserve(2) == 2
+
+
+def test_closed_hands_take_nothing_and_answer_those_who_wait(executor: Executor, work: Work) -> None:
+    for name in ("a", "b"):
+        executor.reserve(1)
+        executor.submit(build_claimed(name))
+    eventually(lambda: len(work.begun) == 2)
+    executor.submit(build_claimed("not begun"))
+
+    assert executor.close() == ["not begun"]
+    assert executor.reserve(5) == 0
+    assert not executor.submit(build_claimed("late"))
+
+
+def test_what_was_claimed_and_not_begun_goes_on_elsewhere_at_once(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    idle.broker.flush_all()
+    row = engine.group_commit.claim(execution_id)
+    assert row is not None
+    claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), "sending")
+    engine.leases.hold(claimed, time.monotonic())
+
+    release_unstarted(engine, [claimed])
+
+    released = execution(execution_id)
+    assert (released["status"], released["stage"], released["queue"], released["deliveries"]) == (
+        "waiting",
+        "checking",
+        "sending",
+        0,
+    )
+    assert engine.leases.list_held() == []
+    assert read_queue_depths()["sending"]["ready"] == 1
+    idle.resume()
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert_consistent()
+
+
+def test_a_call_whose_hand_has_gone_on_meanwhile_is_not_handed_back(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}, *HELLO])
+    (execution_id,) = start_executions(alice)
+    row = engine.group_commit.claim(execution_id)
+    assert row is not None
+    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "generation")
+    # The text has come, and its hand is at a step that makes no call.
+    claimed.call, claimed.step = "generation", claimed.workflow.steps[0]
+    before = execution(execution_id)
+
+    release_in_flight(engine, claimed)
+
+    assert execution(execution_id) == before
+    assert claimed.call == "generation"
+
+
+def test_a_passage_that_waited_too_long_for_a_hand_is_begun_anew(
+    engine: Engine, idle: Worker, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    idle.broker.flush_all()
+    row = engine.group_commit.claim(execution_id)
+    assert row is not None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(executions, "MAX_CLAIM_AGE_SECONDS", 0.0)
+        run_claimed(ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), "sending"))
+
+    eventually(lambda: execution(execution_id)["status"] == "waiting")
+    eventually(lambda: read_queue_depths()["sending"]["ready"] == 1)
+    assert sandbox.list_messages(provider="mailgun") == []
+    idle.resume()
+    assert wait_until_finished(execution_id)["status"] == "succeeded"
+    assert stages(execution_id).count("checking") == 1
+
+
+def test_what_a_dead_worker_left_is_not_claimed_together_with_others(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    poisoned, innocent = start_executions(alice, 2)
+    claim_and_abandon(poisoned)
+
+    together = engine.group_commit.claim_many([poisoned, innocent])
+
+    assert [row["id"] for row in together] == [innocent]
+    alone = engine.group_commit.claim_many([poisoned])
+    assert [row["deliveries"] for row in alone] == [2]

@@ -1,0 +1,175 @@
+"""What every subcommand that looks after a running copy shares: the connection, the actor, refusals and plain output.
+
+A refusal is one line on standard error and the code 1; wrong usage is click's, with the code 2. Standard output holds
+what was asked for and nothing else, so that `--json` can be piped.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+import logs
+import settings as settings_module
+from rules.problems import Problem
+from settings import Settings
+
+if TYPE_CHECKING:
+    from models.audit import Actor
+
+#: Connections of a command: one for the work, one for what it watches.
+CONNECTIONS = 2
+
+
+class CommandError(click.ClickException):
+    """Why a command did nothing, in one line; the code is 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line as every other failure of `beckon` is printed."""
+        click.echo(f"beckon: {self.message}", err=True, file=file)
+
+
+@contextmanager
+def connect() -> Iterator[Settings]:
+    """The settings, with PostgreSQL reached as the service and bells that can be rung. What is refused inside, or
+    a server that is away, ends the command with one line."""
+    from ephemeral.connection import open_ephemeral
+    from models import database
+    from models.errors import Conflict, NotFound
+    from tasks.runtime import broker
+
+    settings = settings_module.load()
+    logs.set_up("command", "ERROR")
+    database.open_pool(settings.database_service_url, "beckon_service", CONNECTIONS)
+    open_ephemeral(settings)
+    broker.set_up(settings)
+    try:
+        yield settings
+    except (NotFound, Conflict) as refused:
+        raise CommandError(refused.message) from None
+    except database.CONNECTION_ERRORS as error:
+        raise CommandError(_format_connection_error(settings, error)) from None
+    finally:
+        database.db.close_all()
+
+
+def _format_connection_error(settings: Settings, error: BaseException) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    remedy = "start Beckon with `beckon up`" if settings.embedded_database else "look at DATABASE_URL"
+    return f"PostgreSQL does not answer ({reason}): {remedy}"
+
+
+def find_workspace_id(name: str) -> str:
+    """The id of the workspace with this slug or id."""
+    from models import workspace
+    from models.ids import is_id
+
+    row = workspace.get(name) if is_id(name) else workspace.find_by_slug(name)
+    if row is None:
+        slugs = (
+            ", ".join(workspace_row["slug"] for workspace_row in workspace.list_all())
+            or "there is none yet, start Beckon once"
+        )
+        raise CommandError(f'no workspace "{sanitize_text(name)}"; known: {slugs}')
+    return str(row["id"])
+
+
+def current_actor() -> Actor:
+    """Who uses the command, by the operating system's name, for the audit log."""
+    from models.audit import Actor
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"user {os.getuid()}"
+    return Actor("command", None, name)
+
+
+in_workspace = click.option(
+    "--workspace", "workspace", default="demo", show_default=True, help="Slug or id of the workspace."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with the API's names.")
+
+
+def to_api_name(name: str) -> str:
+    """`stage_since` as `stageSince`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+def to_api_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row under the API's names; what its values hold is left as it is."""
+    return {to_api_name(name): value for name, value in row.items()}
+
+
+def show_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, default=_to_json_value, ensure_ascii=False, indent=2))
+
+
+def _to_json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def show_table(headings: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:
+    """Print rows in columns as wide as they need; `empty` where there are none, which says what to do next."""
+    if not lines:
+        click.echo(empty)
+        return
+    texts = [[_format_cell(value) for value in line] for line in lines]
+    widths = [max(len(line[column]) for line in [list(headings), *texts]) for column in range(len(headings))]
+    for number, line in enumerate([list(headings), *texts]):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        click.secho(text, dim=number == 0)
+
+
+def _format_cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return sanitize_text(str(value))
+
+
+def format_time(moment: datetime) -> str:
+    """A moment for people, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def sanitize_text(text: str) -> str:
+    """A text of somebody else's on one line, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def format_duration(seconds: float) -> str:
+    """A length of time for people: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Problems as `path: message`, one a line."""
+    return "\n".join(f"{problem.path}: {problem.message}" if problem.path else problem.message for problem in problems)

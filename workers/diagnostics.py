@@ -1,0 +1,291 @@
+"""What `beckon doctor` looks at: every setting explained, and every part of a copy asked whether it is well.
+
+Each look is one function that answers a Check and never raises: a part that is away is a problem with its remedy, and
+the others are looked at all the same.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import peewee
+import psycopg2
+import redis
+
+import settings
+from ephemeral import heartbeats
+from ephemeral.connection import open_ephemeral
+from models import database, migrations, pause, periodic_job, workspace
+from models.checks import deployment
+from models.database import Row, acting_as
+from providers import REQUIRED_SECRETS
+from settings import Settings
+from tasks.runtime.broker import QUEUES
+from tasks.steps import accounts
+from workers import startup
+from workers.preflight import MIN_POSTGRES_VERSION, MIN_REDIS_VERSION
+
+#: Seconds that one part may take to answer.
+TIMEOUT_SECONDS = 3
+#: What stands still in a workspace without the sandbox while a provider has no key.
+BLOCKS = {
+    "mailgun": "e-mail",
+    "telnyx": "SMS",
+    "facebook": "messages on Facebook",
+    "instagram": "messages on Instagram",
+    "gemini": "texts written by Gemini",
+    "openai": "texts written by an API that speaks OpenAI's",
+    "slack": "notices to Slack",
+    "discord": "notices to Discord",
+}
+START_REMEDY = "start Beckon with `beckon up`"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part: well, worth knowing, or a problem with what to do about it."""
+
+    name: str
+    status: Literal["ok", "note", "problem"]
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class SettingDescription:
+    """One setting: its value as it may be shown, whether somebody set it, what it is for and what needs it."""
+
+    name: str
+    value: str
+    is_set: bool
+    explanation: str
+    blocks: str
+
+
+def describe_settings(config: Settings) -> list[SettingDescription]:
+    """Every setting, in the order of the documentation. Of secrets only whether they are set."""
+    needed = {variable for provider in BLOCKS for variable in REQUIRED_SECRETS[provider]}
+    return [
+        SettingDescription(
+            variable.name,
+            _format_value(variable, getattr(config, variable.attribute)),
+            variable.name in os.environ,
+            variable.explanation,
+            _list_blocked_features(variable.name) if variable.name in needed else "",
+        )
+        for variable in settings.VARIABLES
+    ]
+
+
+def _list_blocked_features(variable: str) -> str:
+    return " and ".join(feature for provider, feature in BLOCKS.items() if variable in REQUIRED_SECRETS[provider])
+
+
+def _format_value(variable: settings.Variable, value: Any) -> str:
+    if variable.secret:
+        return "set" if value else "not set"
+    if isinstance(value, tuple):
+        value = ",".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return "not set" if value in (None, "") else str(value)
+
+
+def run_checks(config: Settings) -> Iterator[Check]:
+    """Look at everything, each finding as soon as it is known."""
+    yield _check_home(config)
+    postgres_check = _check_postgres(config)
+    yield postgres_check
+    redis_check = _check_redis(config)
+    yield redis_check
+    if postgres_check.status == "ok":
+        yield _check_migrations(config)
+        yield from (_check_role(config, role, url) for role, url in _list_roles(config))
+        yield from _check_scheduler_and_pauses(config)
+    if redis_check.status == "ok":
+        yield _check_workers(config)
+    yield _check_dashboard(config)
+    yield _check_sandbox(config)
+    yield from (_check_provider(config, provider) for provider in BLOCKS)
+    yield _check_clock(config)
+
+
+def _check_home(config: Settings) -> Check:
+    if not config.home.exists():
+        return Check("home", "problem", f"{config.home} is not there", START_REMEDY)
+    if not os.access(config.home, os.W_OK):
+        return Check(
+            "home", "problem", f"{config.home} is not writable", "set BECKON_HOME to a directory that is yours"
+        )
+    return Check("home", "ok", str(config.home))
+
+
+def _format_error(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _check_postgres(config: Settings) -> Check:
+    remedy = START_REMEDY if config.embedded_database else "look at DATABASE_URL and at the server"
+    try:
+        with closing(psycopg2.connect(config.database_url, connect_timeout=TIMEOUT_SECONDS)) as connection:
+            version = connection.server_version
+    except psycopg2.Error as error:
+        return Check("postgresql", "problem", f"does not answer: {_format_error(error)}", remedy)
+    detail = f"version {version // 10_000}.{version % 10_000}{', embedded' if config.embedded_database else ''}"
+    if version < MIN_POSTGRES_VERSION:
+        return Check("postgresql", "problem", detail, "upgrade it to 16 or newer")
+    return Check("postgresql", "ok", detail)
+
+
+def _check_redis(config: Settings) -> Check:
+    remedy = START_REMEDY if config.embedded_redis else "look at REDIS_URL and at the server"
+    try:
+        with closing(redis.Redis.from_url(config.redis_url, socket_timeout=TIMEOUT_SECONDS,
+                                          socket_connect_timeout=TIMEOUT_SECONDS)) as client:  # fmt: skip
+            info = dict(client.info("server")) | dict(client.info("memory"))
+    except (redis.RedisError, OSError) as error:
+        return Check("redis", "problem", f"does not answer: {_format_error(error)}", remedy)
+    version, policy = str(info["redis_version"]), str(info.get("maxmemory_policy", "noeviction"))
+    detail = f"version {version}, {policy}{', embedded' if config.embedded_redis else ''}"
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
+        return Check("redis", "problem", detail, "upgrade it to 6.2 or newer")
+    if policy != "noeviction":
+        return Check("redis", "problem", f"{detail}: it would drop work", "set its maxmemory-policy to noeviction")
+    return Check("redis", "ok", detail)
+
+
+def _check_migrations(config: Settings) -> Check:
+    try:
+        missing = migrations.list_pending(config.database_url)
+    except (migrations.MigrationError, psycopg2.Error, peewee.PeeweeException) as error:
+        return Check("migrations", "problem", _format_error(error), "run `beckon migrate` as the database's owner")
+    if missing:
+        return Check("migrations", "problem", f"not applied: {', '.join(missing)}", "run `beckon migrate`")
+    return Check("migrations", "ok", "all applied")
+
+
+_OWN_URLS = {"beckon_app": "DATABASE_APP_URL", "beckon_service": "DATABASE_SERVICE_URL"}
+
+
+def _list_roles(config: Settings) -> tuple[tuple[database.Role, str], ...]:
+    return ("beckon_app", config.database_app_url), ("beckon_service", config.database_service_url)
+
+
+def _check_role(config: Settings, role: database.Role, url: str) -> Check:
+    """What this program's transactions are, asked in one."""
+    database.open_pool(url, role, 1)
+    try:
+        acting = deployment.fetch_acting_role()
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may make roles"
+        return Check(role, "problem", f"no transaction acts as it: {_format_error(error)}", remedy)
+    finally:
+        database.db.close_all()
+    detail = f"transactions act as {acting['acting']}, logged in as {acting['login']}"
+    detail += "" if acting["direct"] else ", through a pooler"
+    # The owner's own connection may have any login; a connection of a program's own has one that is bound as well.
+    identities = ("acting",) if url == config.database_url else ("acting", "login")
+    for identity in identities:
+        power = acting[f"{identity}_power"]
+        if power:
+            remedy = f"alter role {acting[identity]} no{power}"
+            return Check(
+                role, "problem", f"{detail}: {acting[identity]} is {power}, so row security can be passed by", remedy
+            )
+    if url == config.database_url and not is_local(config):
+        detail += ": the owner's connection, which may act as others too"
+        return Check(role, "note", detail, f"set {_OWN_URLS[role]} to a login role of its own (docs/operating.md)")
+    return Check(role, "ok", f"{detail}; row security binds it")
+
+
+def is_local(config: Settings) -> bool:
+    """Whether this copy is reached from its own machine alone."""
+    return all(_is_loopback(host) for host in (config.host, urlsplit(config.url).hostname or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
+    database.open_pool(config.database_service_url, "beckon_service", 1)
+    try:
+        leader = periodic_job.fetch_leader()
+        if leader is None:
+            yield Check("scheduler", "problem", "nobody leads, so nothing that waits goes on", START_REMEDY)
+        else:
+            yield Check("scheduler", "ok", f"led by {leader['host']}, process {leader['pid']}")
+        for workspace_row in workspace.list_all():
+            with acting_as(workspace_row["id"]):
+                pauses = pause.list_all(workspace_row["id"])
+            yield from (
+                _report_refusal(workspace_row["slug"], row) for row in pauses if row["reason"] == "configuration"
+            )
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        yield Check("scheduler", "problem", f"cannot be asked for: {_format_error(error)}", "run `beckon migrate`")
+    finally:
+        database.db.close_all()
+
+
+def _report_refusal(slug: str, row: Row) -> Check:
+    detail = f"refused for the workspace {slug}: {row['message']}"
+    return Check(row["name"], "problem", detail, "correct its credentials and restart; what waits then goes on")
+
+
+def _check_workers(config: Settings) -> Check:
+    open_ephemeral(config)
+    try:
+        alive = heartbeats.list_workers()
+    except redis.RedisError as error:
+        return Check("workers", "problem", f"cannot be asked for: {_format_error(error)}", START_REMEDY)
+    unserved = [queue for queue in QUEUES if not any(queue in worker.queues for worker in alive)]
+    if unserved:
+        return Check("workers", "problem", f"nobody serves {', '.join(unserved)}", START_REMEDY)
+    return Check("workers", "ok", f"{len(alive)} processes serve every queue")
+
+
+def _check_dashboard(config: Settings) -> Check:
+    if startup.is_ready(config):
+        return Check("dashboard", "ok", f"ready at {config.url}")
+    return Check("dashboard", "problem", f"{config.local_url}/readyz is not 200", START_REMEDY)
+
+
+def _check_sandbox(config: Settings) -> Check:
+    if config.sandbox == "off":
+        return Check("sandbox", "note", "switched off: tests and the demo cannot send")
+    try:
+        with urllib.request.urlopen(f"{config.sandbox_url}/_sandbox/messages?to=nobody", timeout=TIMEOUT_SECONDS):
+            return Check("sandbox", "ok", f"answers at {config.sandbox_url}")
+    except (OSError, urllib.error.URLError) as error:
+        return Check(
+            "sandbox", "problem", f"{config.sandbox_url} does not answer: {_format_error(error)}", START_REMEDY
+        )
+
+
+def _check_provider(config: Settings, provider: str) -> Check:
+    absent, needed = accounts.find_missing_secrets(config, provider), REQUIRED_SECRETS[provider]
+    if not absent:
+        return Check(provider, "ok", f"configured, for {BLOCKS[provider]}")
+    names = " and ".join(absent)
+    if len(absent) < len(needed):
+        return Check(provider, "problem", f"only half configured: {names} is not set", f"set {names}")
+    detail = f"not configured, which blocks {BLOCKS[provider]} outside the demo workspace and tests"
+    return Check(provider, "note", detail, f"set {names}")
+
+
+def _check_clock(config: Settings) -> Check:
+    if config.clock_offset:
+        detail = f"ahead by {config.clock_offset:g} s, for rehearsals"
+        return Check("clock", "note", detail, "start without BECKON_CLOCK_OFFSET for real work")
+    return Check("clock", "ok", "the present time")

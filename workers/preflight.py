@@ -1,0 +1,99 @@
+"""What must be true of the servers before a program starts: they answer, they fit, and the schema is this version's."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import redis
+
+from models import embedded_roles, migrations
+from settings import Settings
+from workers import generated_secrets
+from workers.home import StartupError
+
+#: Seconds that a server may take until it answers.
+CONNECT_TIMEOUT_SECONDS = 30.0
+MIN_REDIS_VERSION = (6, 2)
+MIN_POSTGRES_VERSION = 160_000
+
+
+def _build_startup_error(variable: str, embedded: bool, error: Exception) -> StartupError:
+    server = "PostgreSQL" if variable == "DATABASE_URL" else "Redis"
+    setting = f"the embedded {server}" if embedded else variable
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return StartupError(f"{setting}: {server} does not answer: {reason}")
+
+
+def _is_starting(settings: Settings, error: psycopg2.OperationalError) -> bool:
+    """Whether it may answer in a moment: ours always may; another's only while it says that it starts."""
+    return settings.embedded_database or "starting up" in str(error)
+
+
+def _connect(settings: Settings, url: str) -> Any:
+    deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
+    while True:
+        try:
+            return psycopg2.connect(url, connect_timeout=5)
+        except psycopg2.OperationalError as error:
+            if not _is_starting(settings, error) or time.monotonic() > deadline:
+                raise _build_startup_error("DATABASE_URL", settings.embedded_database, error) from None
+            time.sleep(0.05)
+
+
+def check_postgres(settings: Settings) -> None:
+    """PostgreSQL answers and is new enough. Raises CannotStart."""
+    with closing(_connect(settings, settings.database_url)) as connection:
+        version = connection.server_version
+        if version < MIN_POSTGRES_VERSION:
+            raise StartupError(f"DATABASE_URL: PostgreSQL {version // 10_000} is too old, 16 or newer is needed")
+
+
+def _read_redis_info(settings: Settings) -> dict[str, Any]:
+    deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
+    with closing(redis.Redis.from_url(settings.redis_url, socket_connect_timeout=5)) as client:
+        while True:
+            try:
+                return dict(client.info("server")) | dict(client.info("memory"))
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                loading = isinstance(error, redis.BusyLoadingError)
+                if not (settings.embedded_redis or loading) or time.monotonic() > deadline:
+                    raise _build_startup_error("REDIS_URL", settings.embedded_redis, error) from None
+                time.sleep(0.05)
+            except redis.RedisError as error:
+                raise _build_startup_error("REDIS_URL", settings.embedded_redis, error) from None
+
+
+def check_redis(settings: Settings) -> None:
+    """Redis answers, is new enough and evicts nothing. Raises CannotStart."""
+    info = _read_redis_info(settings)
+    version = str(info["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
+        raise StartupError(f"REDIS_URL: Redis {version} is too old, 6.2 or newer is needed")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise StartupError(f"REDIS_URL: Redis would drop work: its maxmemory-policy is {policy}, set it to noeviction")
+
+
+def migrate(settings: Settings) -> migrations.Upgrade:
+    """Apply the missing migrations; what they did. Raises CannotStart."""
+    check_postgres(settings)
+    try:
+        upgrade = migrations.upgrade(settings.database_url)
+    except migrations.MigrationError as error:
+        raise StartupError(f"DATABASE_URL: {' '.join(str(error).split())}") from None
+    if settings.embedded_database:
+        embedded_roles.create_owner_policies(settings.database_url)
+    return upgrade
+
+
+def prepare(settings: Settings) -> dict[str, Any]:
+    """Check both servers, migrate, make the demo workspace if it is wanted; what access.json now says."""
+    from models.demo import workspace as demo_workspace
+
+    check_redis(settings)
+    migrate(settings)
+    demo_fields = demo_workspace.ensure_demo(settings) if settings.demo else {}
+    return generated_secrets.write_access(settings, demo_fields)

@@ -1,0 +1,254 @@
+"""`beckon up` from the first check to the last stop.
+
+In order: the home and the ports, the servers, the migrations and the demo (in a process of their own, so that this
+one stays small), the programs, and the answer of `/readyz`. Then it watches, until a signal ends it. What cannot start
+raises CannotStart with one line, after everything that was started is down again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import settings
+from workers import embedded, embedded_roles, generated_secrets, home, supervision
+from workers.home import StartupError
+
+#: Seconds that all programs together may take until `/readyz` is 200.
+READY_TIMEOUT_SECONDS = 90.0
+#: Seconds after which a program that still fails at once is taken for one that cannot start.
+START_TIMEOUT_SECONDS = 8.0
+#: Seconds between two looks at the programs while everything runs.
+WATCH_INTERVAL_SECONDS = 5.0
+
+ReadyCallback = Callable[[dict[str, Any]], None]
+
+
+class StopRequested(Exception):
+    """SIGTERM, SIGINT or SIGHUP came."""
+
+
+class Start:
+    """One start of one home, and what it has to undo."""
+
+    def __init__(self, config: settings.Settings, killed_before: bool) -> None:
+        self.config = config
+        self.killed_before = killed_before
+        self._stop_requested = threading.Event()
+        self._supervisord: subprocess.Popen[bytes] | None = None
+
+    def run(self, on_ready: ReadyCallback) -> None:
+        """Start everything, call `ready` with access.json's content, return after a signal when all is down."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._request_stop)
+        try:
+            self._start(on_ready)
+            self._watch()
+        except StopRequested:
+            return
+        finally:
+            self._stop()
+
+    def _request_stop(self, _: int, __: FrameType | None) -> None:
+        self._stop_requested.set()
+
+    def _raise_if_stopping(self) -> None:
+        if self._stop_requested.is_set():
+            raise StopRequested
+
+    def _start(self, on_ready: ReadyCallback) -> None:
+        if self.killed_before:
+            home.wait_for_orphans(self.config)
+        self._claim_ports()
+        self._prepare_home()
+        self._supervisord = supervision.launch(self.config)
+        remote = supervision.Remote(self.config.run)
+        supervision.await_up(self._supervisord, remote)
+        if self.config.embedded_database:
+            remote.start("servers:postgres")
+        if self.config.embedded_redis:
+            remote.start("servers:redis")
+        access = self._prepare()
+        self._raise_if_stopping()
+        remote.start("beckon:*")
+        self._await_ready(remote)
+        on_ready(access)
+
+    def _claim_ports(self) -> None:
+        home.require_port(self.config.host, self.config.port)
+        port = home.choose_sandbox_port(self.config)
+        generated_secrets.ensure_secrets(self.config.home, sandbox_port=port)
+        self.config = dataclasses.replace(settings.load(), sandbox_port=port)
+
+    def _prepare_home(self) -> None:
+        """The sockets' directory, empty metrics, and PostgreSQL's cluster with its roles."""
+        metrics = self.config.home / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir(mode=0o700)
+        try:
+            embedded.ensure_private_directory(self.config.run)
+            if self.config.embedded_database:
+                servers = supervision.build_servers(self.config)
+                embedded.make_cluster(servers)
+                embedded_roles.set_up(servers, generated_secrets.read_database_passwords(self.config.home))
+            if self.config.embedded_redis:
+                supervision.build_servers(self.config).append_only.mkdir(mode=0o700, exist_ok=True)
+                embedded.find_redis_program()
+        except embedded.EmbeddedError as error:
+            raise StartupError(str(error)) from None
+        link = self.config.home / "run"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.config.run)
+
+    def _prepare(self) -> dict[str, Any]:
+        """Migrations, the demo and access.json, done by `beckon prepare`; access.json's content."""
+        command = [*embedded.build_parent_death_prefix("TERM"), sys.executable, "-m", "workers.command", "prepare"]
+        process = subprocess.Popen(
+            command,
+            cwd=settings.ROOT,
+            env=supervision.build_environment(self.config),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        output, errors = self._await_output(process)
+        if process.returncode != 0:
+            lines = [line for line in errors.splitlines() if line.strip()]
+            raise StartupError(lines[-1].removeprefix("beckon: ") if lines else "the database could not be prepared")
+        return dict(json.loads(output))
+
+    def _await_output(self, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """What a program of ours answered; it is ended when we are to stop."""
+        while True:
+            try:
+                return process.communicate(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                if self._stop_requested.is_set():
+                    process.terminate()
+                    process.communicate()
+                    raise StopRequested from None
+
+    def _await_ready(self, remote: supervision.Remote) -> None:
+        began = time.monotonic()
+        while not is_ready(self.config):
+            self._raise_if_stopping()
+            elapsed = time.monotonic() - began
+            failing = [program for program in remote.list_programs() if program.state in ("BACKOFF", "FATAL")]
+            if failing and elapsed > START_TIMEOUT_SECONDS:
+                raise StartupError(f"{failing[0].name} does not start: {_read_failure_reason(failing[0].log)}")
+            if elapsed > READY_TIMEOUT_SECONDS:
+                raise StartupError(f"not ready after {READY_TIMEOUT_SECONDS:.0f} s: see {self.config.home}/logs")
+            self._stop_requested.wait(0.1)
+
+    def _watch(self) -> None:
+        """Wait for a signal; meanwhile what supervisord gave up on is started again."""
+        remote = supervision.Remote(self.config.run)
+        next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
+        while not self._stop_requested.wait(0.2):
+            if self._supervisord is None or self._supervisord.poll() is not None:
+                home.wait_for_orphans(self.config)
+                raise StartupError("supervisord was killed, and everything with it; start again to go on")
+            if time.monotonic() >= next_check:
+                next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
+                _revive(remote)
+
+    def _stop(self) -> None:
+        if self._supervisord is None or not supervision.stop(self._supervisord):
+            return
+        (self.config.home / "run").unlink(missing_ok=True)
+        shutil.rmtree(self.config.run, ignore_errors=True)
+
+
+def _revive(remote: supervision.Remote) -> None:
+    with contextlib.suppress(*supervision.UNREACHABLE):
+        remote.revive()
+
+
+_EXPLANATION = re.compile(r"^(?:beckon: |[\w.]*(?:Error|Exception|Refused|FATAL)\b)")
+
+
+def _read_failure_reason(log: str) -> str:
+    """The last line of a log that says why, and where the log is."""
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    text_lines = [line.strip() for line in lines if any(letter.isalpha() for letter in line)]
+    if not text_lines:
+        return f"it wrote nothing to {log}"
+    reasons = [line for line in text_lines if _EXPLANATION.match(line)]
+    return f"{(reasons or text_lines)[-1][:300]} (log: {log})"
+
+
+def is_ready(config: settings.Settings) -> bool:
+    """Whether `GET /readyz` is 200."""
+    try:
+        with urllib.request.urlopen(f"{config.local_url}/readyz", timeout=5) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def up(config: settings.Settings, on_ready: ReadyCallback) -> None:
+    """Run Beckon in the foreground until a signal comes. Raises CannotStart."""
+    home.make(config.home)
+    with home.hold(config.home) as killed_before:
+        Start(config, killed_before).run(on_ready)
+
+
+def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Run Beckon in the background; access.json's content as soon as it is ready. Raises CannotStart."""
+    home.make(config.home)
+    read_end, write_end = os.pipe()
+    with open(config.home / "logs" / "up.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.command", "up", "--report", str(write_end)],
+            cwd=settings.ROOT,
+            env={**environ, "BECKON_HOME": str(config.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_end,),
+            start_new_session=True,
+        )
+    os.close(write_end)
+    with os.fdopen(read_end, encoding="utf-8") as reports:
+        report = reports.readline()
+    if not report:
+        raise StartupError(f"it ended before it was ready: see {config.home}/logs/up.log")
+    outcome = dict(json.loads(report))
+    if "error" in outcome:
+        process.wait()
+        raise StartupError(outcome["error"])
+    return outcome
+
+
+def down(config: settings.Settings, timeout: float = 35.0) -> bool:
+    """Stop the copy that runs on this home; False if none does. Raises CannotStart if it does not end."""
+    pid = home.find_running_pid(config.home)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    while home.find_running_pid(config.home) is not None:
+        if time.monotonic() > deadline:
+            raise StartupError(f"process {pid} does not end; `kill -9 {pid}` ends it and all it runs")
+        time.sleep(0.1)
+    return True

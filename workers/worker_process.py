@@ -1,0 +1,146 @@
+"""One worker process: dramatiq's threads for the queues of one program, with the ledger and the leases under them.
+
+A SIGTERM ends it within 25 seconds and loses nothing (semantics, section 3): no new bell is answered, generations are
+handed back at once, sends in flight get 20 seconds and are then recorded as of unknown outcome.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from dramatiq import Broker, Worker
+
+import clock
+import logs
+import settings as settings_module
+from ephemeral import heartbeats, workflow_cache
+from ephemeral.connection import ERRORS as REDIS_ERRORS
+from ephemeral.connection import open_ephemeral
+from models import database
+from settings import Settings
+from tasks.runtime import broker
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine, get_engine, start
+from tasks.runtime.shutdown import drain, release_unstarted
+
+log = structlog.get_logger(__name__)
+
+#: The queues of each program.
+PROGRAMS = {
+    "executions": ("executions", "triggers"),
+    "generation": ("generation",),
+    "sending": ("sending",),
+    "tracking": ("tracking",),
+}
+#: Queues of outside calls: their bells are answered by the hands, and few threads are enough to hear them.
+IO_QUEUES = {"generation", "sending"}
+MAX_CONSUMER_THREADS = 2
+#: How long sends in flight may take to end after a SIGTERM.
+DRAIN_TIMEOUT_SECONDS = 20.0
+#: Connections beyond one for each thread: the ledger's, the leases', the last words' and the main thread's.
+EXTRA_CONNECTIONS = 4
+
+
+def run_worker(program: str) -> None:
+    """Work on the queues of one program until SIGTERM or SIGINT."""
+    settings = settings_module.load()
+    logs.set_up(f"worker-{program}", settings.log_level)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    threads = settings.io_threads if program in ("generation", "sending") else settings.threads
+    database.open_pool(settings.database_service_url, "beckon_service", threads + EXTRA_CONNECTIONS)
+    engine = start(settings)
+    running = start_worker(settings, PROGRAMS[program], threads)
+    # What there is by now stays; looking through it again and again for garbage would find none.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
+    send_heartbeats(PROGRAMS[program], stopping)
+    stop_worker(engine, running)
+    log.info("worker stopped")
+    sys.stdout.flush()
+    # Threads inside a call that was handed back would keep the interpreter waiting.
+    os._exit(0)
+
+
+def send_heartbeats(queues: tuple[str, ...], stopping: threading.Event) -> None:
+    """Say every few seconds that this process is alive, until it is told to stop."""
+    started_at = clock.now()
+    while True:
+        try:
+            heartbeats.record(queues, started_at)
+        except REDIS_ERRORS as error:
+            log.warning("redis is away, nobody hears this worker", error=str(error))
+        if stopping.wait(heartbeats.INTERVAL_SECONDS):
+            break
+    try:
+        heartbeats.remove()
+    except REDIS_ERRORS as error:
+        log.warning("redis is away, this worker is listed a while longer", error=str(error))
+
+
+@dataclass(frozen=True)
+class RunningWorker:
+    """What `begin` started."""
+
+    worker: Worker
+    listener: workflow_cache.Listener
+
+
+def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> RunningWorker:
+    """Connect to Redis and start answering the bells of these queues."""
+    open_ephemeral(settings)
+    worker_broker = broker.set_up(settings)
+    handler = _bind_actors(worker_broker)
+    listener = workflow_cache.listen()
+    get_engine().start_executor(threads, handler)
+    consumer_threads = min(threads, MAX_CONSUMER_THREADS) if set(queues) <= IO_QUEUES else threads
+    worker = Worker(
+        worker_broker, queues=set(queues), worker_timeout=broker.LISTENER_POLL_MS, worker_threads=consumer_threads
+    )
+    worker.queue_prefetch = broker.PREFETCH
+    worker.start()
+    return RunningWorker(worker, listener)
+
+
+def _bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
+    """Let this broker's worker find every actor, whichever broker was set when its module was first imported.
+
+    The answer is what hands do with what was claimed.
+    """
+    from tasks import executions
+    from tasks.intake import callbacks, trigger_messages
+    from tasks.steps import reconciliation
+
+    for actor in (
+        executions.advance,
+        callbacks.process_event,
+        callbacks.process_events,
+        reconciliation.reconcile_message,
+        trigger_messages.receive_trigger,
+    ):
+        actor.broker = worker_broker
+        worker_broker.declare_actor(actor)
+    return executions.run_claimed
+
+
+def stop_worker(engine: Engine, running: RunningWorker, drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS) -> None:
+    """End the work in an orderly way, and the threads under it."""
+    worker = running.worker
+    for consumer in worker.consumers.values():
+        consumer.pause()
+    for thread in worker.workers:
+        thread.stop()
+    release_unstarted(engine, engine.executor.close())
+    drain(engine, drain_timeout_seconds)
+    worker.stop(timeout=1_000)
+    running.listener.stop()
+    engine.close()
