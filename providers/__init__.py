@@ -1,4 +1,4 @@
-"""SPEAKS. One module per outside service, both directions; this is the one table of channels and providers."""
+"""Clients of the outside services, one module each, both directions; this module maps channels to providers."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ PROVIDERS: dict[str, Provider] = {
     )
 }
 
-#: Every provider that writes, by name.
+#: Every text generator, by provider name.
 TEXT_GENERATORS: dict[str, Callable[[Account, Prompt], GeneratedText]] = {
     "gemini": gemini.generate,
     "openai": openai_compatible.generate,
 }
 
-#: The settings without which a provider cannot be spoken to.
+#: The settings that each provider requires.
 REQUIRED_SECRETS: dict[str, tuple[str, ...]] = {
     "mailgun": ("MAILGUN_API_KEY", "MAILGUN_DOMAIN"),
     "telnyx": ("TELNYX_API_KEY", "TELNYX_MESSAGING_PROFILE_ID"),
     "facebook": (meta.TOKEN,),
     "instagram": (meta.TOKEN,),
     "gemini": ("GEMINI_API_KEY",),
-    # By OpenAI alone: see `openai_compatible.needs_key`.
+    # Required only by OpenAI itself: see `openai_compatible.needs_key`.
     "openai": (openai_compatible.KEY,),
     "slack": ("SLACK_WEBHOOK_URL",),
     "discord": ("DISCORD_WEBHOOK_URL",),
     "webhook": (webhook.SECRET,),
 }
 
-#: Where the sandbox speaks for each provider, after its own address.
+#: The path of each provider below the sandbox's URL.
 SANDBOX_PATHS: dict[str, str] = {
     "mailgun": "",
     "telnyx": "/v2",
@@ -66,7 +66,7 @@ SANDBOX_PATHS: dict[str, str] = {
     "webhook": "",
 }
 
-#: Not secrets: the sandbox takes any, and they never leave this machine.
+#: Not secrets: the sandbox accepts any credentials, and they never leave this machine.
 _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
     "mailgun": {
         "MAILGUN_API_KEY": "sandbox",
@@ -76,7 +76,7 @@ _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
     "telnyx": {"TELNYX_API_KEY": "sandbox", "TELNYX_MESSAGING_PROFILE_ID": "00000000-0000-4000-8000-000000000000"},
     "gemini": {"GEMINI_API_KEY": "sandbox"},
     "openai": {openai_compatible.KEY: "sandbox"},
-    # The sandbox tells Meta's two channels apart by the account, as Meta does.
+    # The sandbox distinguishes Meta's two channels by the account, as Meta does.
     "facebook": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "100000000000001"},
     "instagram": {meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "17841400000000001"},
     "webhook": {webhook.SECRET: "whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3gtc2FuZGJveA=="},
@@ -84,6 +84,6 @@ _SANDBOX_SECRETS: dict[str, dict[str, str]] = {
 
 
 def build_sandbox_account(provider: str, sandbox_url: str) -> Account:
-    """The account that speaks to the sandbox at `sandbox_url` in a provider's stead, and can reach nothing else."""
+    """Build an account that uses the sandbox at `sandbox_url` instead of the provider and reaches nothing else."""
     base_url = sandbox_url.rstrip("/") + SANDBOX_PATHS[provider]
     return Account(provider, base_url, _SANDBOX_SECRETS.get(provider, {}), sandbox=True)

@@ -1,6 +1,6 @@
-"""Which provider writes a step's text, and with which model: the step says, else its model's name does, else settings.
+"""Chooses the provider and model of a step's text: by the step, else by its model's name, else by the settings.
 
-A choice is a value, made anew for each call: a retry after other settings goes to the provider that they name.
+Each call chooses again, so a retry after a change of settings uses the new provider.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from providers.openai_compatible import needs_key
 from rules.definition import Step
 from settings import Settings
 
-#: How the models of each provider begin; any other name is the default provider's.
+#: Prefixes of each provider's model names; any other name belongs to the default provider.
 _MODEL_PREFIXES = {"gemini": ("gemini", "models/gemini"), "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4")}
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A provider that writes, and its model."""
+    """A provider and its model."""
 
     provider: str
     model: str
 
 
 def find_default_provider(settings: Settings) -> str:
-    """The provider of steps that name none and none of its models: the one that is set, else what has credentials."""
+    """Return the provider for steps that name neither it nor its model: as configured, else one with credentials."""
     if settings.ai_provider:
         return settings.ai_provider
     has_openai = bool(settings.openai_api_key) or not needs_key(settings.openai_base_url)
@@ -32,7 +32,7 @@ def find_default_provider(settings: Settings) -> str:
 
 
 def choose_model(settings: Settings, step: Step) -> ModelChoice:
-    """Who writes this step's text."""
+    """Choose the provider and model for this step's text."""
     model = str(step.with_.get("model") or "")
     matching_provider = next((provider for provider, names in _MODEL_PREFIXES.items() if model.startswith(names)), None)
     provider = str(step.with_.get("provider") or matching_provider or find_default_provider(settings))
