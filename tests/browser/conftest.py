@@ -1,4 +1,4 @@
-"""A real browser before the real dashboard: Chromium, PostgreSQL and Redis, with the dashboard served from a thread.
+"""Fixtures for tests in a real browser: Chromium, PostgreSQL and Redis, with the dashboard served from a thread.
 
 The tests are skipped, with the reason, where no Chromium is installed. TEST_CHROMIUM names one elsewhere.
 """
@@ -24,10 +24,10 @@ from tests.dashboard.test_access import add_person
 
 __all__ = ["alice", "app", "charlie", "client", "config", "workspaces"]
 
-# A page refreshes every five seconds, and a machine may be busy.
+# A page refreshes every five seconds, and the machine may be busy.
 expect.set_options(timeout=20_000)
 
-#: Where distributions put it.
+#: The names of the binary in distributions.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 DESKTOP = {"width": 1440, "height": 940}
@@ -41,7 +41,7 @@ def _find_chromium() -> str | None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser; each test has a context of its own in it."""
+    """The browser; each test has its own context."""
     path = _find_chromium()
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium, or set TEST_CHROMIUM to one")
@@ -52,8 +52,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def _buffer_static_files(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """Static files are read and closed before they are sent: werkzeug's server leaves open what a browser that goes
-    away in the middle did not want any more."""
+    """Read and close static files before sending: werkzeug's server leaves them open where the browser disconnects."""
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         response = app(environ, start_response)
@@ -67,7 +66,7 @@ def _buffer_static_files(app: flask.Flask) -> Callable[[dict[str, Any], Any], It
 
 @pytest.fixture
 def address(app: flask.Flask) -> Iterator[str]:
-    """Where the dashboard is served."""
+    """The base URL of the dashboard."""
     server = make_server("127.0.0.1", 0, _buffer_static_files(app), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -79,14 +78,14 @@ def address(app: flask.Flask) -> Iterator[str]:
 
 @dataclass
 class Visitor:
-    """A person at a browser: the page they look at, and everything that it complained about."""
+    """A browser page, with the console messages and failed responses it produced."""
 
     page: Page
     address: str
     complaints: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
-        """Note every console message, every error, and every answer that is not a good one."""
+        """Record console messages, errors, and responses with a status of 400 or more."""
         self.page.on("console", self._record_console_message)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("response", self._record_failed_response)
@@ -104,7 +103,7 @@ class Visitor:
         return self.page
 
     def sign_in(self) -> None:
-        """Fill in the form, as Bob."""
+        """Sign in as Bob."""
         self.go("/automations")
         self.page.get_by_label("E-mail").fill("bob@example.com")
         self.page.get_by_label("Password").fill(PASSWORD)
@@ -119,13 +118,13 @@ class Visitor:
 
 @pytest.fixture
 def role() -> str:
-    """What Bob is in Alice's workspace."""
+    """Bob's role in Alice's workspace."""
     return "operator"
 
 
 @pytest.fixture
 def visit(chromium: Browser, address: str, alice: Producer, role: str) -> Iterator[Any]:
-    """`visit(viewport, color_scheme)`: Bob, signed in to Alice's workspace; nothing may be complained."""
+    """`visit(viewport, color_scheme)`: Bob, signed in to Alice's workspace; fails on any recorded complaint."""
     add_person(alice.workspace_id, role)
     contexts, visitors = [], []
 

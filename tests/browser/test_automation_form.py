@@ -1,4 +1,4 @@
-"""The form of an automation in a real browser: judged while it is written, published, edited."""
+"""The automation form in a real browser: validated while it is edited, published, edited again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from playwright.sync_api import expect
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.producers import Producer, definition
 
-#: One browser in one process, and time for a machine that is busy.
+#: Enough time for a busy machine.
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_an_automation_is_made_from_a_start_and_judged_while_it_is_written(visit: Any, alice: Producer) -> None:
+def test_an_automation_is_created_from_a_template_and_validated(visit: Any, alice: Producer) -> None:
     page = visit().page
     page.get_by_role("link", name="New automation").first.click()
     page.get_by_role("link", name="Welcome by e-mail").click()

@@ -1,4 +1,4 @@
-"""The contacts' pages in a real browser: found, edited where they stand, suppressed, and readable everywhere."""
+"""The contact pages in a real browser: search, edit in place, suppress, import, and fit every window."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 
-#: One browser in one process, and time for a machine that is busy.
+#: Enough time for a busy machine.
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Producer) -> None:
+def test_contacts_are_searched_with_the_keyboard_and_opened(visit: Any, alice: Producer) -> None:
     example_executions.create_contact(alice, "Ada", tags=["lead"])
     example_executions.create_contact(alice, "Grace")
     page = visit().page
     page.get_by_role("navigation", name="Main", exact=True).get_by_role("link", name="Contacts").click()
-    # With its scripts, which listen to the keyboard.
+    # Wait for the scripts, which handle the keyboard.
     page.wait_for_url(re.compile(r"/contacts$"))
     expect(page.locator("ul.rows > li")).to_have_count(2)
     page.keyboard.press("/")
@@ -36,7 +36,7 @@ def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Prod
     expect(page.locator("ul.rows > li")).to_have_count(1)
 
 
-def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> None:
+def test_a_contact_is_edited_in_place(visit: Any, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", attributes={"seats": 3})
     page = visit().go(f"/contacts/{ada}")
     page.locator("html").evaluate("element => { element.dataset.seen = 'before' }")
@@ -49,7 +49,7 @@ def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> Non
     assert alice.get(f"/api/contacts/{ada}").json["contact"]["attributes"] == {"seats": 4}
 
 
-def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
+def test_an_edit_is_discarded(visit: Any, alice: Producer) -> None:
     page = visit().go(f"/contacts/{example_executions.create_contact(alice, 'Ada')}")
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Last name").fill("Byron")
@@ -58,7 +58,7 @@ def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
     expect(page.get_by_role("link", name="Edit")).to_be_visible()
 
 
-def test_a_suppression_is_lifted_after_a_question(visit: Any, alice: Producer) -> None:
+def test_a_suppression_is_lifted_after_confirmation(visit: Any, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
     page = visit().go(f"/contacts/{ada}")
@@ -69,7 +69,7 @@ def test_a_suppression_is_lifted_after_a_question(visit: Any, alice: Producer) -
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_fits_and_names_what_can_be_used(visit: Any, alice: Producer, viewport: dict[str, int]) -> None:
+def test_every_page_fits_and_names_its_controls(visit: Any, alice: Producer, viewport: dict[str, int]) -> None:
     long = "without-a-break" * 12
     ada = example_executions.create_contact(
         alice, "Ada", last_name=long, email="ada@example.com", tags=[long[:60]] * 1, username=long,
@@ -86,7 +86,7 @@ def test_every_page_fits_and_names_what_can_be_used(visit: Any, alice: Producer,
                 expect(control).to_have_accessible_name(re.compile(r"\S"))
 
 
-def test_a_list_is_imported_after_its_preview(visit: Any, alice: Producer) -> None:
+def test_a_file_is_imported_after_its_preview(visit: Any, alice: Producer) -> None:
     page = visit().go("/contacts")
     page.get_by_role("link", name="Import CSV").first.click()
     file = {
@@ -103,7 +103,7 @@ def test_a_list_is_imported_after_its_preview(visit: Any, alice: Producer) -> No
     assert alice.get("/api/contacts?q=ada@example.com").json["contacts"][0]["attributes"] == {"plan": "pro"}
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit: Any) -> None:
+def test_a_file_that_is_too_large_is_rejected_before_the_upload(visit: Any) -> None:
     page = visit().go("/contacts/import")
     file = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"x" * (5 * 2**20 + 1)}
     page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def invite(alice: Producer, address: str, email: str = "dora@example.com") -> str:
-    """The link that the inviter sees, at the address where the dashboard is served."""
+    """The link that the inviter sees, at the test's base URL."""
     url = alice.post("/api/invitations", {"email": email, "role": "operator"}).json["invitation"]["url"]
     return str(url).replace("http://localhost", address)
 
 
 @pytest.fixture
 def stranger(chromium: Any, address: str) -> Any:
-    """Somebody who is not signed in."""
+    """A browser without a session."""
     context = chromium.new_context(viewport=PHONE, reduced_motion="reduce")
     visitor = Visitor(context.new_page(), address)
     visitor.listen()
@@ -45,7 +45,7 @@ def test_a_person_creates_an_account_by_a_link(stranger: Visitor, alice: Produce
     assert [member["name"] for member in alice.get("/api/members").json["members"]] == ["Dora"]
 
 
-def test_a_person_who_is_signed_in_accepts_by_one_button(
+def test_a_signed_in_person_accepts_with_one_click(
     visit: Any, alice: Producer, charlie: Producer, address: str
 ) -> None:
     visitor = visit()

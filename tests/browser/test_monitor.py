@@ -1,4 +1,4 @@
-"""The live monitor in a real browser: it shows what is, keeps itself live, and says when it is not."""
+"""The live monitor in a real browser: it shows the current state, stays live, and shows when it is disconnected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
-#: The document's table: stage, its name on the page.
+#: The stages and their labels.
 TABLE = {
     "queued": "Queued", "checking": "Checking", "eligible": "Eligible", "generating": "Generating",
     "ready_to_send": "Ready", "sending": "Sending", "sent": "Sent", "completed": "Completed", "failed": "Failed",
@@ -29,7 +29,7 @@ TABLE = {
 
 @pytest.fixture
 def target(alice: Producer) -> tuple[str, str]:
-    """Alice's workspace and an automation in it."""
+    """The ids of Alice's workspace and of an automation in it."""
     return alice.workspace_id, alice.create(name="Comment follow-up")["id"]
 
 
@@ -46,7 +46,7 @@ def find_live_status(page: Page) -> Any:
 
 
 def add_sample_contacts(target: tuple[str, str]) -> None:
-    """The document's people, each at their stage."""
+    """Sample contacts, one or more per stage."""
     histories.insert_execution(*target, "generating", name="John Doe", ago=8)
     jane = histories.insert_execution(*target, "ready_to_send", name="Jane Smith", ago=252,
                       **histories.build_waiting_columns(waiting_for="time", due_in=355))  # fmt: skip
@@ -89,9 +89,7 @@ def add_follow_ups(target: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("stage", TABLE)
-def test_every_stage_of_the_document_has_its_card_its_pill_and_its_icon(
-    visit: Any, target: tuple[str, str], stage: str
-) -> None:
+def test_every_stage_has_its_card_pill_and_icon(visit: Any, target: tuple[str, str], stage: str) -> None:
     histories.insert_execution(*target, stage, name="Ada Byron")
     page = visit().go(build_path(target))
     card = page.locator(f'.stage-card[data-stage="{stage}"]')
@@ -102,7 +100,7 @@ def test_every_stage_of_the_document_has_its_card_its_pill_and_its_icon(
     expect(page.locator(".stage-card strong").filter(has_text="1")).to_have_count(1)
 
 
-def test_it_shows_what_the_document_says_one_can_see(visit: Any, target: tuple[str, str]) -> None:
+def test_the_monitor_shows_the_details_of_each_contact(visit: Any, target: tuple[str, str]) -> None:
     add_follow_ups(target)
     add_sample_contacts(target)
     page = visit().go(build_path(target))
@@ -120,18 +118,18 @@ def test_it_shows_what_the_document_says_one_can_see(visit: Any, target: tuple[s
     expect(find_row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
     expect(find_row(page, "John Doe").locator(".badge")).to_be_hidden()
     expect(page.locator(".reasons li").first).to_contain_text("Outside hours")
-    # What a person has to do is said where it is seen.
+    # Rows that need an operator show what to do.
     expect(find_row(page, "Rita Read").locator(".says")).to_have_text("“Hi Rita, here is your offer”")
     expect(find_row(page, "Rita Read").locator(".next")).to_have_text("Waiting for approval")
     expect(find_row(page, "Ulf Unwell").locator(".says")).to_have_text("Network: No route to Mailgun.")
     expect(find_row(page, "Ulf Unwell").locator(".next")).to_have_text("Retry when the provider responds")
-    # Three in motion may go on; some have come to their end of late.
+    # Three active executions can move, and some finished recently, so the backlog has an estimate.
     expect(page.locator('[data-fact="backlog"]')).to_have_text(re.compile(r"^≈ \d"))
     expect(page.locator('[data-fact="backlog-text"]')).to_contain_text("at the rate of the last ")
     expect(page.get_by_text("7 sent, 3 skipped, 1 failed")).to_be_visible()
 
 
-def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, target: tuple[str, str]) -> None:
+def test_a_contact_changes_stage_and_keeps_its_node(visit: Any, target: tuple[str, str]) -> None:
     execution_id = histories.insert_execution(*target, "generating", name="John Doe")
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
@@ -145,7 +143,7 @@ def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, target: tuple[
     expect(page.locator('.stage-card[data-stage="generating"] strong')).to_have_text("0")
 
 
-def test_the_time_in_a_stage_goes_on_between_two_snapshots(visit: Any, target: tuple[str, str]) -> None:
+def test_the_time_in_a_stage_advances_between_snapshots(visit: Any, target: tuple[str, str]) -> None:
     histories.insert_execution(*target, "generating", name="John Doe", ago=100)
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
@@ -155,11 +153,11 @@ def test_the_time_in_a_stage_goes_on_between_two_snapshots(visit: Any, target: t
     )
     seen = eventually(lambda: (values := page.evaluate("() => window.seen"))[5:] and values, timeout=20)
     seconds = [int(text.split(":")[0]) * 60 + int(text.split(":")[1]) for text in seen]
-    # Snapshots alone would make it two at a time.
+    # Without the timer it would advance by two seconds per snapshot.
     assert min(current - previous for previous, current in pairwise(seconds)) == 1
 
 
-def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, target: tuple[str, str]) -> None:
+def test_the_list_is_filtered_by_stage_and_name(visit: Any, target: tuple[str, str]) -> None:
     add_sample_contacts(target)
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
@@ -177,7 +175,7 @@ def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, target: tuple
     expect(page.locator(".monitor-contacts > li")).to_have_count(1)
 
 
-def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any, target: tuple[str, str]) -> None:
+def test_without_a_script_the_page_is_a_complete_snapshot(chromium: Any, visit: Any, target: tuple[str, str]) -> None:
     add_sample_contacts(target)
     visitor = visit()
     context = chromium.new_context(java_script_enabled=False, storage_state=visitor.page.context.storage_state())
@@ -189,7 +187,7 @@ def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any
     context.close()
 
 
-def test_a_paused_view_stands_still_until_it_is_resumed(visit: Any, target: tuple[str, str]) -> None:
+def test_a_paused_view_does_not_change_until_it_is_resumed(visit: Any, target: tuple[str, str]) -> None:
     execution_id = histories.insert_execution(*target, "generating", name="John Doe")
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
@@ -203,7 +201,7 @@ def test_a_paused_view_stands_still_until_it_is_resumed(visit: Any, target: tupl
     expect(find_live_status(page)).to_have_text("Live")
 
 
-def test_the_slider_shows_where_everybody_stood(visit: Any, target: tuple[str, str]) -> None:
+def test_the_slider_replays_past_snapshots(visit: Any, target: tuple[str, str]) -> None:
     histories.insert_execution(*target, "completed", name="Ada Byron", ago=3000, each=600)
     page = visit().go(build_path(target))
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
@@ -216,38 +214,34 @@ def test_the_slider_shows_where_everybody_stood(visit: Any, target: tuple[str, s
     expect(find_live_status(page)).to_have_text("Live")
 
 
-def test_until_the_first_snapshot_comes_the_page_says_that_it_connects(visit: Any, target: tuple[str, str]) -> None:
+def test_the_page_shows_connecting_until_the_first_snapshot(visit: Any, target: tuple[str, str]) -> None:
     histories.insert_execution(*target, "generating", name="John Doe")
     visitor = visit()
     routes: list[Any] = []
     visitor.page.route("**/api/ai-automations/**", lambda route: routes.append(route))
     page = visitor.go(build_path(target))
     expect(find_live_status(page)).to_have_text("Connecting")
-    # Meanwhile it shows what the server knew when it made the page.
+    # Until then the page shows the state at rendering.
     expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Generating")
     eventually(lambda: routes or page.wait_for_timeout(20))
     routes[0].continue_()
     expect(find_live_status(page)).to_have_text("Live")
 
 
-def test_when_the_server_is_gone_the_page_says_so_and_when_it_is_back_too(
-    visit: Any, target: tuple[str, str], app: flask.Flask
-) -> None:
+def test_the_page_shows_a_lost_and_a_restored_connection(visit: Any, target: tuple[str, str], app: flask.Flask) -> None:
     visitor = visit()
     page = visitor.go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
     page.route("**/api/ai-automations/**", lambda route: route.abort())
     app.extensions["feeds"].close()
-    expect(find_live_status(page)).to_contain_text("Lost, as of ")
+    expect(find_live_status(page)).to_contain_text("Disconnected, as of ")
     app.extensions["feeds"]._closed = False
     page.unroute("**/api/ai-automations/**")
     expect(find_live_status(page)).to_have_text("Live")
     visitor.complaints[:] = [complaint for complaint in visitor.complaints if "ERR_FAILED" not in complaint]
 
 
-def test_a_stream_that_ends_in_time_begins_again_and_never_looks_lost(
-    visit: Any, target: tuple[str, str], app: flask.Flask
-) -> None:
+def test_a_planned_reconnect_is_not_shown_as_lost(visit: Any, target: tuple[str, str], app: flask.Flask) -> None:
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
     page.evaluate(
@@ -263,14 +257,14 @@ def test_a_stream_that_ends_in_time_begins_again_and_never_looks_lost(
     assert page.evaluate("() => window.seen") == []
 
 
-def test_an_automation_that_is_not_there_has_no_monitor(visit: Any, charlie: Producer) -> None:
+def test_an_unknown_automation_has_no_monitor(visit: Any, charlie: Producer) -> None:
     visitor = visit()
     page = visitor.go(build_path(("", charlie.create()["id"])))
     expect(page.get_by_text("There is no automation with that id.")).to_be_visible()
     visitor.complaints.clear()
 
 
-def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: Any, target: tuple[str, str]) -> None:
+def test_a_card_opens_the_monitor_without_active_contacts(visit: Any, target: tuple[str, str]) -> None:
     page = visit().page
     page.get_by_role("article", name="Comment follow-up").get_by_role("link", name="Monitor").click()
     page.wait_for_url("**" + build_path(target))
@@ -278,7 +272,7 @@ def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: An
     expect(page.get_by_role("heading", name="No active contacts")).to_be_visible()
 
 
-def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, target: tuple[str, str]) -> None:
+def test_a_test_trigger_opens_the_monitor(visit: Any, target: tuple[str, str]) -> None:
     page = visit().page
     page.get_by_text("Test trigger").click()
     page.keyboard.press("Escape")
@@ -293,14 +287,14 @@ def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, target: tuple[str, s
     expect(page.locator('.stage-card[data-stage="queued"] strong')).to_have_text("15")
 
 
-def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, target: tuple[str, str]) -> None:
+def test_a_test_trigger_goes_to_selected_contacts(visit: Any, target: tuple[str, str]) -> None:
     for name in ("Ada Byron", "Jane Smith", "John Doe"):
         histories.insert_contact(target[0], name)
     page = visit().go(f"/automations/{target[1]}/test")
     page.get_by_label("Jane Smith").check()
     page.get_by_label("Find a contact").fill("ada")
     page.keyboard.press("Enter")
-    # Who was chosen stays so while one looks for others.
+    # A search keeps the selected contacts.
     expect(page.get_by_label("Jane Smith")).to_be_checked()
     expect(page.get_by_label("John Doe")).to_have_count(0)
     page.get_by_label("Ada Byron").check()
@@ -313,7 +307,7 @@ def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, target: tuple[str, s
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_the_monitor_fits_and_is_quiet(
+def test_the_monitor_fits_and_logs_no_errors(
     visit: Any, target: tuple[str, str], viewport: dict[str, int], look: str, tmp_path_factory: Any
 ) -> None:
     add_follow_ups(target)

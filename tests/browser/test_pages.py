@@ -1,5 +1,4 @@
-"""The pages in a real browser. After every test the browser has complained about nothing: no console message, no error,
-nothing refused by the content security policy."""
+"""The pages in a real browser. Every test fails on console messages, errors and content security policy violations."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 
-#: One browser in one process, and time for a machine that is busy.
+#: Enough time for a busy machine.
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -24,9 +23,7 @@ def automation(alice: Producer) -> dict[str, Any]:
     return alice.create()
 
 
-def test_a_toggle_switches_an_automation_where_it_stands(
-    visit: Any, alice: Producer, automation: dict[str, Any]
-) -> None:
+def test_an_automation_is_toggled_in_place(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     page = visit().page
     switch = page.get_by_role("switch", name="Welcome")
     expect(switch).to_be_checked()
@@ -37,7 +34,7 @@ def test_a_toggle_switches_an_automation_where_it_stands(
     assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
 
 
-def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_filter_is_a_chip_and_in_the_url(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     example_executions.create_execution(alice, automation, contact_id=example_executions.create_contact(alice, "Ada"))
     example_executions.create_failed(alice, automation, contact_id=example_executions.create_contact(alice, "Grace"))
     visitor = visit()
@@ -68,7 +65,7 @@ def test_a_failed_execution_is_retried_from_its_page(visit: Any, alice: Producer
         assert fetch_value("select status from executions where id = %s", (execution_id,)) == "waiting"
 
 
-def test_all_that_match_are_retried_after_their_number_was_said(
+def test_matching_executions_are_retried_after_a_preview(
     visit: Any, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(3):
@@ -80,7 +77,7 @@ def test_all_that_match_are_retried_after_their_number_was_said(
     expect(page.get_by_text("3 executions retried.")).to_be_visible()
 
 
-def test_an_execution_in_motion_is_shown_as_it_goes_and_rests_at_its_end(
+def test_an_active_execution_refreshes_until_it_finishes(
     visit: Any, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
@@ -97,7 +94,7 @@ def test_an_execution_in_motion_is_shown_as_it_goes_and_rests_at_its_end(
     assert page.locator("#execution").get_attribute("hx-get") is None
 
 
-def test_the_summary_bar_refreshes_by_itself(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+def test_the_summary_bar_refreshes(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     page = visit().page
     failed = page.locator("#summary a").filter(has_text="Failed")
     expect(failed).to_contain_text("0")
@@ -105,7 +102,7 @@ def test_the_summary_bar_refreshes_by_itself(visit: Any, alice: Producer, automa
     expect(failed).to_contain_text("1")
 
 
-def test_the_look_follows_the_system_until_somebody_chooses(visit: Any) -> None:
+def test_the_theme_follows_the_system_until_one_is_selected(visit: Any) -> None:
     visitor = visit(color_scheme="dark")
     body = visitor.page.locator("body")
     expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
@@ -119,13 +116,13 @@ def test_the_look_follows_the_system_until_somebody_chooses(visit: Any) -> None:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_every_page_fits_and_is_quiet(
+def test_every_page_fits_and_logs_no_errors(
     visit: Any, alice: Producer, automation: dict[str, Any], viewport: dict[str, int], look: str
 ) -> None:
     long = alice.create(name="A name that goes on and on " + "without-a-break" * 8)
     execution_id = example_executions.create_unknown(alice, long)
     example_executions.create_failed(alice, automation)
-    # With something to review the bar has one number more.
+    # With a message to review the summary bar has one count more.
     example_executions.create_execution(
         alice, automation, status="waiting", stage="ready_to_send", waiting_for="review"
     )
@@ -141,14 +138,14 @@ def test_every_page_fits_and_is_quiet(
         assert (len(tops), len(set(tops))) == (8, 1), path
 
 
-def test_on_a_phone_the_places_are_at_the_bottom(visit: Any) -> None:
+def test_on_a_phone_the_navigation_is_at_the_bottom(visit: Any) -> None:
     page = visit(PHONE).page
     bottom = page.get_by_role("navigation", name="Main, bottom")
     bottom.get_by_role("link", name="Executions").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Executions")
 
 
-def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(visit: Any) -> None:
+def test_the_skip_link_is_the_first_focus(visit: Any) -> None:
     page = visit().go("/executions")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to content")
@@ -158,7 +155,7 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(visit: Any
     page.wait_for_url("**/executions#content")
 
 
-def test_everything_that_can_be_used_has_a_name(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
+def test_every_control_has_a_name(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     visitor = visit()
     for path in ("/automations", "/executions"):
         page = visitor.go(path)
@@ -167,14 +164,14 @@ def test_everything_that_can_be_used_has_a_name(visit: Any, alice: Producer, aut
                 expect(control).to_have_accessible_name(re.compile(r"\S"))
 
 
-def test_a_page_that_cannot_be_refreshed_says_so_and_recovers(visit: Any, automation: dict[str, Any]) -> None:
+def test_a_page_shows_a_failed_refresh_and_recovers(visit: Any, automation: dict[str, Any]) -> None:
     visitor = visit()
     page = visitor.go("/automations")
     page.route("**/summary", lambda route: route.abort())
     expect(page.get_by_text("This page could not be refreshed")).to_be_visible()
     page.unroute("**/summary")
     expect(page.get_by_text("This page could not be refreshed")).to_be_hidden()
-    # The browser itself says on the console that the request failed; that is what was asked of it here.
+    # The browser logs the aborted requests of this test.
     visitor.complaints[:] = [
         complaint for complaint in visitor.complaints if "ERR_FAILED" not in complaint and "fetch" not in complaint
     ]

@@ -1,4 +1,4 @@
-"""An automation's page and the settings in a real browser: nothing complained of, nothing wider than the window."""
+"""An automation's page and the settings in a real browser: no errors, nothing wider than the window."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def automation(alice: Producer) -> dict[str, Any]:
-    """One with a month of runs behind it."""
+    """An automation with a month of runs."""
     automation, now = alice.create(), clock.now()
     chance = random.Random(7)
     ada = example_executions.create_contact(alice, "Ada", last_name="Byron")
@@ -34,7 +34,7 @@ def automation(alice: Producer) -> dict[str, Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_pages_fit_the_window_in_either_look(
+def test_the_pages_fit_the_window_in_both_themes(
     visit: Any, automation: dict[str, Any], viewport: dict[str, int], scheme: str
 ) -> None:
     visitor = visit(viewport, scheme)
@@ -48,7 +48,7 @@ def test_the_pages_fit_the_window_in_either_look(
             page.screenshot(path=folder / f"{name}-{scheme}-{viewport['width']}.png", full_page=True)
 
 
-def test_a_kind_and_a_time_are_chosen_and_stand_in_the_address(visit: Any, automation: dict[str, Any]) -> None:
+def test_the_filters_of_the_runs_are_in_the_url(visit: Any, automation: dict[str, Any]) -> None:
     visitor = visit()
     page = visitor.go(f"/automations/{automation['id']}")
     expect(page.locator(".chart svg rect").first).to_be_visible()
@@ -62,7 +62,7 @@ def test_a_kind_and_a_time_are_chosen_and_stand_in_the_address(visit: Any, autom
 
 
 @pytest.mark.parametrize("role", ["owner"])
-def test_a_switch_is_turned_with_the_keyboard(visit: Any, alice: Producer) -> None:
+def test_a_switch_is_changed_with_the_keyboard(visit: Any, alice: Producer) -> None:
     page = visit().go("/settings")
     switch = page.get_by_role("switch", name="Statistics in the API")
     expect(switch).to_be_checked()

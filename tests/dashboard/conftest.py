@@ -1,4 +1,4 @@
-"""The dashboard with real servers, and the cast: Alice owns a workspace, Charlie another and must see nothing."""
+"""The dashboard with real servers. Alice owns a workspace; Charlie owns another and must see nothing of hers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 @dataclass(frozen=True)
 class Workspaces:
-    """Who is in the tests."""
+    """The workspace ids of Alice and Charlie."""
 
     alice: str
     charlie: str
@@ -28,7 +28,7 @@ class Workspaces:
 
 @pytest.fixture
 def workspaces(database_urls: Any, clean: None) -> Workspaces:
-    """Two workspaces; made as the service, because the dashboard may not."""
+    """Two workspaces, created with the service role, because the dashboard role cannot."""
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
     workspaces = Workspaces(workspace.create("alice", "Alice's shop"), workspace.create("charlie", "Charlie's shop"))
     database.db.close_all()
@@ -37,17 +37,17 @@ def workspaces(database_urls: Any, clean: None) -> Workspaces:
 
 @pytest.fixture
 def config() -> settings.Settings:
-    """The dashboard's settings; override to change them."""
+    """The dashboard's settings; override the fixture to change them."""
     return settings.load()
 
 
-#: Tests with the same settings share an app: to read its routes and templates takes longer than most of them.
+#: Tests with the same settings share an app: loading routes and templates takes longer than most tests.
 _apps: dict[settings.Settings, flask.Flask] = {}
 
 
 @pytest.fixture
 def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> Iterator[flask.Flask]:
-    """The dashboard, connected as its bound role."""
+    """The dashboard, connected as the role that RLS restricts."""
     config = replace(config, url="http://localhost")
     if config in _apps:
         _apps[config].extensions["settings"] = config
@@ -58,24 +58,24 @@ def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> It
     app.testing = False
     yield app
     disconnect(app)
-    # A feed that still reads would hand its connection to the next test.
+    # A feed that still reads would leak its connection into the next test.
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
     database.db.close_all()
 
 
 @pytest.fixture
 def client(app: flask.Flask) -> FlaskClient:
-    """A browser that is not signed in."""
+    """A browser without a session."""
     return app.test_client()
 
 
 @pytest.fixture
 def alice(client: FlaskClient, workspaces: Workspaces) -> Producer:
-    """Alice's program, with every scope."""
+    """A program with a key of Alice's workspace with all scopes."""
     return Producer(client, workspaces.alice, api_key.issue(workspaces.alice, "alice's shop").secret)
 
 
 @pytest.fixture
 def charlie(client: FlaskClient, workspaces: Workspaces) -> Producer:
-    """Charlie's program."""
+    """A program with a key of Charlie's workspace."""
     return Producer(client, workspaces.charlie, api_key.issue(workspaces.charlie, "charlie's shop").secret)

@@ -1,4 +1,4 @@
-"""Who asks in the dashboard's tests, and what they make."""
+"""Programs that call the API in the dashboard's tests."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Producer:
-    """A program with a key: its requests carry it, its answers are JSON."""
+    """A program with an API key."""
 
     client: FlaskClient
     workspace_id: str
     secret: str
 
     def request(self, method: str, path: str, **options: Any) -> TestResponse:
-        """One request with the key."""
+        """Send a request with the key."""
         headers = {"Authorization": f"Bearer {self.secret}", **options.pop("headers", {})}
         return self.client.open(path, method=method, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> TestResponse:
-        """One GET."""
+        """Send a GET request."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> TestResponse:
-        """One POST of JSON."""
+        """Send a POST request with JSON."""
         return self.request("POST", path, json={} if body is None else body, **options)
 
     def put(self, path: str, body: Any = None, **options: Any) -> TestResponse:
-        """One PUT of JSON."""
+        """Send a PUT request with JSON."""
         return self.request("PUT", path, json={} if body is None else body, **options)
 
     @property
@@ -42,7 +42,7 @@ class Producer:
         return f"/api/workspaces/{self.workspace_id}/automations"
 
     def create(self, **fields: Any) -> dict[str, Any]:
-        """A new automation."""
+        """Create an automation."""
         response = self.post(self.automations, {"name": "Welcome", "definition": definition(), **fields})
         assert response.status_code == 201, response.json
         automation: dict[str, Any] = response.json["automation"]
@@ -50,7 +50,7 @@ class Producer:
 
 
 def definition(**trigger: Any) -> dict[str, Any]:
-    """A small workflow that says hello by e-mail."""
+    """A definition with one e-mail step."""
     return {
         "trigger": {"type": "contact.created", **trigger},
         "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hello there"}}],

@@ -1,4 +1,4 @@
-"""Runs as the workers would have counted them: the dashboard's role reads them and writes none."""
+"""Records runs as the workers count them; the dashboard's role can only read runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.dashboard.producers import Producer
 def record_runs(
     producer: Producer, automation_id: str, *at: datetime, kind: str = "main_dm", contact_id: Any = None
 ) -> None:
-    """Runs of the automation at these moments, counted."""
+    """Record runs of the automation at these times."""
     with closing(psycopg2.connect(settings.load().database_url)) as owner, owner.cursor() as cursor:
         for moment in at:
             cursor.execute(

@@ -1,4 +1,4 @@
-"""The table of routes in docs/security.md, and the routes that the application has, in the same words."""
+"""The table of routes in docs/security.md, and the routes of the application in the same form."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from werkzeug.routing import Rule
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 
-#: Roles from the weakest to the strongest.
+#: Roles from the lowest to the highest.
 ROLES = ("viewer", "operator", "owner")
-#: Who may call a route that no role guards.
+#: Access of routes that require no role.
 OPEN = ("anyone", "secret address", "signature", "allowed network")
 
 _ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
@@ -26,15 +26,15 @@ _PARAMETER = re.compile(r"{([^}]+)}")
 
 @dataclass(frozen=True)
 class Route:
-    """A row of the table: who may call a route, and what another tenant gets there."""
+    """A row of the table: who may call a route, and what another tenant gets."""
 
     method: str
     path: str
-    #: The scope of an API key; `–` where no key is taken.
+    #: The required scope of an API key; `–` where keys are not accepted.
     scope: str
-    #: The lowest role of a signed-in person, or one of `OPEN`.
+    #: The lowest role of a session, or one of `OPEN`.
     role: str
-    #: `404` for another tenant's object in the path, `own` for an answer about the caller's workspace, or `–`.
+    #: `404` for another tenant's object in the path, `own` for a response about the caller's workspace, or `–`.
     other_tenant: str
 
     def __str__(self) -> str:
@@ -42,32 +42,32 @@ class Route:
 
     @property
     def is_api(self) -> bool:
-        """Whether it belongs to the API, which takes keys too."""
+        """Whether it belongs to the API, which also accepts keys."""
         return self.path.startswith("/api/")
 
     @property
     def is_guarded(self) -> bool:
-        """Whether a key or a session is needed."""
+        """Whether a key or a session is required."""
         return self.role in ROLES
 
     @property
     def parameters(self) -> list[str]:
-        """The names of the path's variable parts."""
+        """The names of the path parameters."""
         return _PARAMETER.findall(self.path)
 
     def build_address(self, values: dict[str, str]) -> str:
-        """The path with its gaps filled; of words to choose from the first."""
+        """The path with its parameters filled; the first of alternative values."""
         return _PARAMETER.sub(lambda match: match[1].split(",")[0] if "," in match[1] else values[match[1]], self.path)
 
     def build_addresses(self, values: dict[str, str]) -> list[str]:
-        """The path with its gaps filled, once for each word to choose from."""
+        """The path with its parameters filled, once for each alternative value."""
         choices = [parameter.split(",") if "," in parameter else [values[parameter]] for parameter in self.parameters]
         template = _PARAMETER.sub("{}", self.path)
         return [template.format(*parts) for parts in product(*choices)]
 
 
 def read_table() -> list[Route]:
-    """The rows of the table, as they are written."""
+    """The rows of the documented table."""
     return [Route(*(cell.strip() for cell in cells)) for cells in _ROW.findall(DOCUMENT.read_text(encoding="utf-8"))]
 
 
@@ -81,7 +81,7 @@ def read_openapi_routes(document: dict[str, Any]) -> dict[tuple[str, str], dict[
 
 
 def list_application_routes(app: flask.Flask) -> Iterator[tuple[str, str]]:
-    """Method and path of every route that the application answers, HEAD and OPTIONS apart."""
+    """Method and path of all routes of the application, without HEAD and OPTIONS."""
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             yield method, _format_path(rule)

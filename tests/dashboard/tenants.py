@@ -1,6 +1,6 @@
-"""Two workspaces with one object of every kind that a route names, and everybody who may call a route of them.
+"""Two workspaces with one object of every kind that a route names, and their callers.
 
-A new kind of id in a path needs an object here: `Tenant.objects` has one for each gap of the paths.
+A new kind of id in a path needs an object here: `Tenant.objects` has one for each path parameter.
 """
 
 from __future__ import annotations
@@ -37,38 +37,38 @@ from tests.dashboard import example_executions
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.route_table import ROLES
 
-#: What fills a gap of a path that is not an id.
+#: Values of path parameters that are not ids.
 PARAMETER_VALUES = {
     "action": "cancel", "channel": "email", "filename": "beckon.css", "kind": "provider", "name": "mailgun",
     "token": "nothing",
 }  # fmt: skip
-#: What fills the gap `name`, where it is neither a provider nor a queue.
+#: Values of the parameter `name`, where it is neither a provider nor a queue.
 NAMES_BY_RESOURCE = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}
-#: An id that nothing has.
+#: An id of no object.
 UNKNOWN_ID = "01a00000-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A program or a person: their requests carry a key, or a cookie with or without its CSRF token."""
+    """A program with a key, or a person with a cookie, with or without its CSRF token."""
 
     name: str
     client: FlaskClient
     headers: dict[str, str] = field(default_factory=dict)
     scopes: frozenset[str] = frozenset()
     role: str = ""
-    #: Whether a change carries the token of the page.
+    #: Whether requests that change something carry the CSRF token.
     has_token: bool = True
 
     def open(self, method: str, address: str, **request: Any) -> TestResponse:
-        """One request."""
+        """Send a request."""
         headers = {**self.headers, **request.pop("headers", {})}
         return self.client.open(address, method=method, headers=headers, **request)
 
 
 @dataclass
 class Tenant:
-    """A workspace, its objects by the gaps of the paths that name them, and a word that stands in each of its texts."""
+    """A workspace, its objects by path parameter, and a word that occurs in each of its texts."""
 
     name: str
     workspace_id: str
@@ -82,7 +82,7 @@ class Tenant:
 
 
 def create_tenant(name: str) -> Tenant:
-    """A workspace with one object of every kind. Needs the service's connection."""
+    """A workspace with one object of every kind. Requires the service connection."""
     workspace_id = workspace.create(name, f"{name}-canary")
     tenant = Tenant(name, workspace_id, f"{name}-canary")
     tenant.objects = {**PARAMETER_VALUES, "workspace_id": workspace_id}
@@ -160,7 +160,7 @@ def _create_run(tenant: Tenant) -> None:
 
 
 def build_parameter_values(route_path: str, objects: dict[str, str]) -> dict[str, str]:
-    """What fills the gaps of this path; `name` is an automation's id where the path says so."""
+    """The values of this path's parameters; `name` is an automation's id where the path requires one."""
     resource = route_path.removeprefix("/api").split("/")[1 if not route_path.startswith("/settings/") else 2]
     name = (
         objects["automation_id"]
@@ -179,7 +179,7 @@ def create_program(app: flask.Flask, tenant: Tenant, scopes: list[Any]) -> Calle
 
 
 def create_people(app: flask.Flask, tenant: Tenant) -> list[Caller]:
-    """A signed-in person of each role, once with the CSRF token and once without. Needs the service's connection."""
+    """A signed-in person of each role, once with the CSRF token and once without. Requires the service connection."""
     return [caller for role in ROLES for caller in _sign_in(app, tenant, role)]
 
 
@@ -200,7 +200,7 @@ def _sign_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
 
 
 def build_fingerprint_statement(connection: Any) -> str:
-    """SQL that hashes all rows of one workspace, by table; but for when keys and sessions were last used."""
+    """SQL that hashes all rows of a workspace by table, without the last-use times of keys and sessions."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select c.table_name from information_schema.columns c join information_schema.tables t "
@@ -217,14 +217,14 @@ def build_fingerprint_statement(connection: Any) -> str:
 
 
 def compute_fingerprint(connection: Any, statement: str, tenant: Tenant) -> dict[str, str]:
-    """The hash of the tenant's rows and their number, by table."""
+    """The hash and the number of the tenant's rows, by table."""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"workspace": tenant.workspace_id})
         return {name: f"{hashed} ({count} rows)" for name, hashed, count in cursor.fetchall()}
 
 
 def normalize(response: TestResponse, *ids: str) -> str:
-    """Status and body with every id, time and number that differs from request to request taken out."""
+    """Status and body without the ids, times and numbers that differ between requests."""
     text = response.text
     for own_id in ids:
         text = text.replace(own_id, "<id>")
@@ -236,19 +236,19 @@ def normalize(response: TestResponse, *ids: str) -> str:
 
 
 def connect_as_service(app: flask.Flask) -> None:
-    """Let the process reach PostgreSQL as the service, which sees every workspace."""
+    """Connect as the service role, which sees all workspaces."""
     database.db.close_all()
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
 
 
 def connect_as_app(app: flask.Flask) -> None:
-    """The same as the dashboard's role again."""
+    """Connect as the dashboard's role."""
     database.db.close_all()
     database.open_pool(app.extensions["settings"].database_app_url, "beckon_app", 24)
 
 
 def find_body_name(operation: dict[str, Any]) -> str | None:
-    """The name of the schema of an operation's body; None where it has none."""
+    """The schema name of an operation's body, or None."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     reference = content.get("schema", {}).get("$ref")
     return reference and reference.rsplit("/", 1)[1]

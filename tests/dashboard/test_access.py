@@ -1,4 +1,4 @@
-"""People at the door: signing in and out, roles, and changes that only our own pages may make."""
+"""Signing in and out, roles, and CSRF protection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Browser = FlaskClient
 
 
 def add_person(workspace_id: str, role: Any, email: str = "bob@example.com") -> None:
-    """Bob joins; made as the service, because the dashboard may not."""
+    """Add Bob with the service role, because the dashboard role cannot."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
@@ -43,7 +43,7 @@ def bob(alice: Producer, client: FlaskClient) -> Browser:
     return client
 
 
-def test_who_is_not_signed_in_is_sent_to_the_form_and_back(bob: Browser) -> None:
+def test_without_a_session_a_page_redirects_to_the_form_and_back(bob: Browser) -> None:
     sent = bob.get("/automations")
     assert (sent.status_code, sent.headers["Location"]) == (302, "/sign-in?next=/automations")
     response = sign_in(bob, next="/automations?x=1")
@@ -51,7 +51,7 @@ def test_who_is_not_signed_in_is_sent_to_the_form_and_back(bob: Browser) -> None
     assert bob.get("/automations").status_code == 200
 
 
-def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(bob: Browser) -> None:
+def test_the_session_cookie_is_http_only_and_same_site(bob: Browser) -> None:
     cookie = next(
         header for header in sign_in(bob).headers.getlist("Set-Cookie") if header.startswith("beckon_session=")
     )
@@ -60,7 +60,7 @@ def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(bob: Brow
     assert "Max-Age=1209600" in cookie
 
 
-def test_behind_https_the_cookies_are_for_https_alone(bob: Browser) -> None:
+def test_behind_https_the_cookies_are_secure(bob: Browser) -> None:
     page = bob.get("/sign-in", base_url="https://localhost")
     fields = {"email": "bob@example.com", "password": PASSWORD, "csrf_token": read_token(page.text)}
     response = bob.post("/sign-in", data=fields, base_url="https://localhost")
@@ -70,9 +70,9 @@ def test_behind_https_the_cookies_are_for_https_alone(bob: Browser) -> None:
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "////evil.example", "/\\evil.example", "/%2f/evil", ""])
-def test_nobody_is_sent_to_another_site(bob: Browser, target: str) -> None:
+def test_the_sign_in_redirects_to_no_other_site(bob: Browser, target: str) -> None:
     assert sign_in(bob, next=target).headers["Location"] == "/automations"
-    # Who is signed in already is sent on by the form itself.
+    # With a session the form redirects at once.
     assert bob.get("/sign-in", query_string={"next": target}).headers["Location"] == "/automations"
     token = read_token(bob.get("/automations").text)
     assert bob.post("/theme", data={"next": target, "csrf_token": token}).headers["Location"] == "/"
@@ -87,12 +87,12 @@ def test_a_wrong_password_and_an_unknown_email_get_the_same_answer(bob: Browser)
     assert "beckon_session" not in str(wrong.headers)
 
 
-def test_tries_are_limited(bob: Browser) -> None:
+def test_attempts_are_limited(bob: Browser) -> None:
     statuses = [sign_in(bob, password="wrong").status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429]
 
 
-def test_the_form_of_another_site_signs_nobody_in(bob: Browser) -> None:
+def test_a_form_of_another_site_is_rejected(bob: Browser) -> None:
     bob.get("/sign-in")
     fields = {"email": "bob@example.com", "password": PASSWORD}
     assert bob.post("/sign-in", data=fields).status_code == 403
@@ -101,7 +101,7 @@ def test_the_form_of_another_site_signs_nobody_in(bob: Browser) -> None:
         assert bob.post("/sign-in", data={**fields, "csrf_token": token}, headers=header).status_code == 403
 
 
-def test_a_change_by_session_needs_the_token_of_that_session(bob: Browser, alice: Producer) -> None:
+def test_a_change_by_session_requires_the_sessions_csrf_token(bob: Browser, alice: Producer) -> None:
     sign_in(bob)
     assert bob.get("/api/contacts").status_code == 200
     assert bob.post("/api/contacts", json={"firstName": "Ada"}).status_code == 403
@@ -123,7 +123,7 @@ def test_a_viewer_reads_and_changes_nothing(alice: Producer, client: FlaskClient
     assert toggled.status_code == 403
 
 
-def test_an_operator_makes_no_keys_and_an_owner_does(bob: Browser, alice: Producer) -> None:
+def test_only_an_owner_creates_keys(bob: Browser, alice: Producer) -> None:
     add_person(alice.workspace_id, "owner", "alice@example.com")
     new_key = {"name": "n", "scopes": ["read"]}
     sign_in(bob)
@@ -135,7 +135,7 @@ def test_an_operator_makes_no_keys_and_an_owner_does(bob: Browser, alice: Produc
     assert bob.post("/api/keys", json=new_key, headers=token).status_code == 201
 
 
-def test_signing_out_ends_the_session_for_good(bob: Browser) -> None:
+def test_signing_out_ends_the_session(bob: Browser) -> None:
     sign_in(bob)
     cookie = bob.get_cookie("beckon_session")
     token = read_token(bob.get("/automations").text)
@@ -146,7 +146,7 @@ def test_signing_out_ends_the_session_for_good(bob: Browser) -> None:
     assert bob.get("/api/contacts").status_code == 401
 
 
-def test_the_page_shows_the_automations_and_switches_them(bob: Browser, alice: Producer) -> None:
+def test_the_page_lists_automations_and_toggles_them(bob: Browser, alice: Producer) -> None:
     automation = alice.create(name="<b>Welcome</b>")
     sign_in(bob)
     page = bob.get("/automations").text
@@ -156,7 +156,7 @@ def test_the_page_shows_the_automations_and_switches_them(bob: Browser, alice: P
     assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
 
 
-def test_a_key_is_never_stronger_than_the_one_that_made_it(alice: Producer) -> None:
+def test_a_key_has_no_more_scopes_than_its_creator(alice: Producer) -> None:
     weak = alice.post("/api/keys", {"name": "weak", "scopes": ["admin", "read"]}).json["key"]
     maker = Producer(alice.client, alice.workspace_id, weak["secret"])
     assert maker.post("/api/keys", {"name": "n", "scopes": ["trigger"]}).status_code == 403
@@ -173,7 +173,7 @@ def test_a_keys_secret_is_shown_once_and_a_revoked_key_is_401(alice: Producer) -
     assert alice.request("DELETE", f"/api/keys/{key['id']}").status_code == 404
 
 
-def test_a_key_with_the_scope_write_does_nothing_that_only_owners_do(alice: Producer) -> None:
+def test_the_scope_write_does_not_include_admin(alice: Producer) -> None:
     key = alice.post("/api/keys", {"name": "n", "scopes": ["read", "write", "trigger", "track"]}).json["key"]
     writer = Producer(alice.client, alice.workspace_id, key["secret"])
     assert writer.post("/api/keys", {"name": "n", "scopes": ["read"]}).status_code == 403

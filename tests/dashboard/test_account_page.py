@@ -1,4 +1,4 @@
-"""A person's own account: name, password, and the way into each of their workspaces, and into no other."""
+"""The account page: name, password, and switching between the person's workspaces."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_audit_actions(producer: Producer) -> list[str]:
     return [entry["action"] for entry in producer.get("/api/audit").json["entries"]]
 
 
-def test_a_person_changes_the_own_name(bob: FlaskClient, alice: Producer) -> None:
+def test_a_person_changes_their_name(bob: FlaskClient, alice: Producer) -> None:
     assert send(bob, "/account/name", name=" Robert Byron ").status_code == 303
     assert 'value="Robert Byron"' in bob.get("/account").text
     assert alice.get("/api/members").json["members"][0]["name"] == "Robert Byron"
@@ -55,7 +55,7 @@ def test_a_person_changes_the_own_name(bob: FlaskClient, alice: Producer) -> Non
     assert alice.get("/api/members").json["members"][0]["name"] == "Robert Byron"
 
 
-def test_a_new_password_needs_the_old_one_and_ends_the_other_sessions(
+def test_a_new_password_requires_the_old_one_and_ends_other_sessions(
     bob: FlaskClient, alice: Producer, charlie: Producer, app: flask.Flask
 ) -> None:
     join(charlie.workspace_id, "viewer")
@@ -74,16 +74,16 @@ def test_a_new_password_needs_the_old_one_and_ends_the_other_sessions(
 
 
 @pytest.mark.parametrize("password", ["short", "password1234", "bob@example.com", "lamp rain " * 30])
-def test_a_password_that_cannot_be_one_is_refused(bob: FlaskClient, password: str) -> None:
+def test_an_invalid_password_is_rejected(bob: FlaskClient, password: str) -> None:
     response = send(bob, "/account/password", old=PASSWORD, new=password)
     assert response.status_code == 422
     assert not re.findall(r'<input name="(?:old|new)"[^>]*value', response.text)
     assert send(bob, "/account/password", old=PASSWORD, new=NEW_PASSWORD).status_code == 303
 
 
-def test_guesses_of_the_old_password_are_limited_with_those_of_the_sign_in(bob: FlaskClient, alice: Producer) -> None:
-    # A browser that has signed in before has five tries of its own, and then those of its address: one of five, after
-    # which four were counted beside its own.
+def test_guesses_of_the_old_password_share_the_limit_of_sign_ins(bob: FlaskClient, alice: Producer) -> None:
+    # A known browser has five attempts of its own, then those of its address: one of five, because four were counted
+    # beside its own.
     statuses = [send(bob, "/account/password", old="x", new=NEW_PASSWORD).status_code for _ in range(5)]
     assert statuses == [401] * 5
     for path, fields in (
@@ -105,7 +105,7 @@ def test_another_site_changes_nothing(bob: FlaskClient, path: str) -> None:
         assert bob.post(path, data={**fields, "csrf_token": token}, headers=headers).status_code == 403
 
 
-def test_whoever_is_not_signed_in_is_sent_to_the_form_and_a_key_counts_for_nothing(
+def test_without_a_session_the_page_redirects_and_ignores_api_keys(
     bob: FlaskClient, alice: Producer, app: flask.Flask
 ) -> None:
     keyed = {"Authorization": f"Bearer {alice.secret}"}
@@ -135,7 +135,7 @@ def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
     assert bob.get("/api/contacts").status_code == 401
 
 
-def test_a_session_that_switches_workspaces_ends_no_later(bob: FlaskClient, alice: Producer, charlie: Producer) -> None:
+def test_switching_workspaces_does_not_extend_the_session(bob: FlaskClient, alice: Producer, charlie: Producer) -> None:
     join(charlie.workspace_id, "viewer")
     first = bob.get_cookie("beckon_session")
     assert first is not None
@@ -150,7 +150,7 @@ def test_a_session_that_switches_workspaces_ends_no_later(bob: FlaskClient, alic
     assert (after.expires_at, after.workspace_id) == (before.expires_at, alice.workspace_id)
 
 
-def test_a_session_that_accepts_an_invitation_ends_no_later(bob: FlaskClient, charlie: Producer) -> None:
+def test_accepting_an_invitation_does_not_extend_the_session(bob: FlaskClient, charlie: Producer) -> None:
     response = charlie.post("/api/invitations", {"email": "another@example.com", "role": "viewer"})
     path = str(response.json["invitation"]["url"]).removeprefix("http://localhost")
     first = bob.get_cookie("beckon_session")

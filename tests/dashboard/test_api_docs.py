@@ -9,7 +9,7 @@ from dashboard.api import list_operations
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
-def test_the_table_of_routes_is_that_of_the_code() -> None:
+def test_the_documented_routes_equal_the_declared_ones() -> None:
     written = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "| `/api/" in line]
     declared = [
         f"| {operation.method} | `{operation.path}` | {operation.permission or 'none'} | {operation.summary} |"

@@ -1,4 +1,4 @@
-"""The form of an automation: starts, problems beside the text, publishing, and versions that changed meanwhile."""
+"""The automation form: templates, problems beside the text, publishing, and concurrent edits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_definition(page: str) -> str:
     return html.unescape(match[1])
 
 
-def test_every_start_can_be_published_as_the_form_shows_it(bob: Browser, alice: Producer) -> None:
+def test_every_template_can_be_published_as_shown(bob: Browser, alice: Producer) -> None:
     gallery = bob.get("/automations/new").text
     for template in TEMPLATES:
         assert validate(template.definition, automation_type=template.type) == []
@@ -51,7 +51,7 @@ def test_every_start_can_be_published_as_the_form_shows_it(bob: Browser, alice: 
         assert fetch_automation(alice, automations[template.name]["id"])["definition"] == template.definition
 
 
-def test_publishing_opens_the_automation_and_says_its_version(bob: Browser, alice: Producer) -> None:
+def test_publishing_opens_the_automation_and_shows_its_version(bob: Browser, alice: Producer) -> None:
     response = post(bob, "/automations/new", name=" Mine ", type="workflow", enabled="true", text=TEXT)
     (automation,) = list_automations(alice)
     assert response.headers["Location"] == f"/automations/{automation['id']}"
@@ -59,9 +59,7 @@ def test_publishing_opens_the_automation_and_says_its_version(bob: Browser, alic
     assert automation["enabled"] is True
 
 
-def test_a_definition_with_problems_is_shown_again_with_the_path_and_the_line_of_each(
-    bob: Browser, alice: Producer
-) -> None:
+def test_an_invalid_definition_is_shown_with_path_and_line_of_each_problem(bob: Browser, alice: Producer) -> None:
     response = post(bob, "/automations/new", name="", type="workflow", text=WRONG)
     assert response.status_code == 422
     text = read_text(response.text)
@@ -71,25 +69,25 @@ def test_a_definition_with_problems_is_shown_again_with_the_path_and_the_line_of
     assert list_automations(alice) == []
 
 
-def test_what_is_no_definition_is_refused_in_words(bob: Browser, alice: Producer) -> None:
+def test_a_text_that_is_not_a_definition_is_rejected(bob: Browser, alice: Producer) -> None:
     for text in ("", "a: [", "- 1", "{", "&a 1", "x" * 300_000, "é: \x07", "[" * 2000):
         assert post(bob, "/automations/new", name="Mine", type="workflow", text=text).status_code == 422, text[:9]
         assert post(bob, "/automations/check", type="workflow", text=text).status_code == 200, text[:9]
     assert list_automations(alice) == []
 
 
-def test_an_unknown_type_is_refused(bob: Browser, alice: Producer) -> None:
+def test_an_unknown_type_is_rejected(bob: Browser, alice: Producer) -> None:
     assert post(bob, "/automations/new", name="Mine", type="fax", text=TEXT).status_code == 422
     assert list_automations(alice) == []
 
 
-def test_the_text_is_judged_while_it_is_written(bob: Browser) -> None:
+def test_the_text_is_validated_while_it_is_edited(bob: Browser) -> None:
     assert "Ready to publish" in read_text(post(bob, "/automations/check", type="workflow", text=TEXT).text)
     page = post(bob, "/automations/check", type="workflow", text=WRONG)
     assert ("<html" in page.text, "1 problem" in page.text) == (False, True)
 
 
-def test_a_hooks_secret_address_is_shown_once_and_works(bob: Browser, alice: Producer) -> None:
+def test_a_hooks_secret_url_is_shown_once_and_works(bob: Browser, alice: Producer) -> None:
     text = TEXT.replace("lead.scored", "hook")
     page = post(bob, "/automations/new", name="Mine", type="workflow", enabled="true", text=text).text
     path = next(iter(re.findall(r"<pre>http://localhost(/api/hooks/[^<]+)</pre>", page)))
@@ -121,7 +119,7 @@ def test_an_edit_that_changes_nothing_publishes_nothing(
     assert fetch_automation(alice, automation["id"])["version"] == 1
 
 
-def test_a_version_that_somebody_else_published_is_not_overwritten_unknowingly(
+def test_a_version_published_in_the_meantime_is_not_overwritten(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     path = f"/automations/{automation['id']}/edit"
@@ -162,14 +160,14 @@ def test_a_viewer_publishes_nothing(alice: Producer, client: Browser, automation
     assert fetch_automation(alice, automation["id"])["version"] == 1
 
 
-def test_another_workspaces_automation_is_not_there(bob: Browser, charlie: Producer) -> None:
+def test_another_workspaces_automation_is_404(bob: Browser, charlie: Producer) -> None:
     theirs = f"/automations/{charlie.create()['id']}/edit"
     assert bob.get(theirs).status_code == 404
     assert post(bob, theirs, name="Mine", version="1", text=TEXT).status_code == 404
     assert bob.get("/automations/new?start=nothing").status_code == 404
 
 
-def test_what_a_definition_says_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
+def test_a_definition_is_escaped(bob: Browser, alice: Producer) -> None:
     mean = "</textarea><script>alert(1)</script>"
     response = post(bob, "/automations/new", name=mean, type="workflow", text=f"{mean}: {mean}")
     assert mean not in response.text

@@ -1,4 +1,4 @@
-"""An automation's own page and its card: what they say of runs, and the switches beside them."""
+"""An automation's page and card with their runs, and the switches in the settings."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def bob(alice: Producer, client: FlaskClient) -> Browser:
 
 @pytest.fixture
 def owner(alice: Producer, app: Any) -> Browser:
-    """An owner's browser: operators change no switches."""
+    """An owner's browser: operators cannot change switches."""
     return sign_in_as(app.test_client(), alice, "owner")
 
 
-def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: Browser, alice: Producer) -> None:
+def test_a_card_shows_its_runs_the_last_run_and_runs_per_hour(bob: Browser, alice: Producer) -> None:
     automation, now = alice.create(), clock.now()
     record_runs(
         alice, automation["id"], now - timedelta(days=3), now - timedelta(minutes=7), now - timedelta(minutes=7)
@@ -46,7 +46,7 @@ def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: 
     assert f'href="/automations/{automation["id"]}"' in page
 
 
-def test_the_page_shows_the_runs_by_kind_with_their_contacts(bob: Browser, alice: Producer) -> None:
+def test_the_page_shows_runs_by_type_with_their_contacts(bob: Browser, alice: Producer) -> None:
     automation, now = alice.create(), clock.now()
     record_runs(
         alice, automation["id"], now - timedelta(minutes=3), contact_id=example_executions.create_contact(alice, "Ada")
@@ -75,14 +75,14 @@ def test_the_history_is_paged(bob: Browser, alice: Producer) -> None:
     assert bob.get(older[1].replace("&amp;", "&")).text.count('class="run-row"') == 5 + 1
 
 
-def test_without_a_run_the_page_says_what_will_be_there(bob: Browser, alice: Producer) -> None:
+def test_without_runs_the_page_explains_runs(bob: Browser, alice: Producer) -> None:
     text = read_text(bob.get(f"/automations/{alice.create()['id']}").text)
     assert "No runs yet" in text
     assert "No runs in this period" in text
     assert "Last run Never" in text
 
 
-def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
+def test_another_workspaces_automation_is_404_and_invalid_queries_422(
     bob: Browser, alice: Producer, charlie: Producer
 ) -> None:
     mine = alice.create()["id"]
@@ -92,14 +92,14 @@ def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
         assert bob.get(f"/automations/{mine}?{query}").status_code == 422
 
 
-def test_bars_are_stacked_to_the_fullest_and_nothing_is_too_small_to_see() -> None:
+def test_bars_are_stacked_and_scaled_and_small_counts_stay_visible() -> None:
     drawn = build_bars([{"count": 1000, "kinds": {"main_dm": 999, "opening_dm": 1}}, {"count": 0, "kinds": {}}])
     assert {bar.x for bar in drawn} == {0}
     assert all(1.5 <= bar.height <= HEIGHT and bar.width < WIDTH / 2 for bar in drawn)
     assert build_bars([{"count": 0, "kinds": {}}]) == []
 
 
-def test_a_switch_is_turned_on_the_settings_page(owner: Browser, alice: Producer) -> None:
+def test_a_switch_is_changed_on_the_settings_page(owner: Browser, alice: Producer) -> None:
     page = owner.get("/settings").text
     assert page.count('aria-checked="true"') == 3
     assert post(owner, "/settings/switches/run_tracking", on="false").status_code == 303
@@ -110,7 +110,7 @@ def test_a_switch_is_turned_on_the_settings_page(owner: Browser, alice: Producer
     assert post(owner, "/settings/switches/nonsense", on="true").status_code == 404
 
 
-def test_an_operator_sees_the_switches_and_turns_none(bob: Browser, alice: Producer) -> None:
+def test_an_operator_sees_switches_and_cannot_change_them(bob: Browser, alice: Producer) -> None:
     assert "Run tracking" in read_text(bob.get("/settings").text)
     assert post(bob, "/settings/switches/run_tracking", on="false").status_code == 403
     assert alice.get("/api/settings/switches").json["runTracking"] is True
@@ -121,7 +121,7 @@ class TestLocked:
     def config(self, config: Settings) -> Settings:
         return replace(config, run_tracking=False)
 
-    def test_a_switch_that_the_environment_holds_is_shown_locked(self, owner: Browser, alice: Producer) -> None:
+    def test_a_switch_set_by_the_environment_is_shown_as_locked(self, owner: Browser, alice: Producer) -> None:
         page = owner.get("/settings").text
         assert "RUN_TRACKING in the environment turns it off" in read_text(page)
         assert re.search(r'aria-labelledby="switch-run_tracking" disabled', page)
@@ -130,7 +130,7 @@ class TestLocked:
         assert alice.get("/api/settings/switches").json["runTracking"] is False
 
 
-def test_a_viewer_sees_the_switches_and_turns_none(client: FlaskClient, alice: Producer) -> None:
+def test_a_viewer_sees_switches_and_cannot_change_them(client: FlaskClient, alice: Producer) -> None:
     viewer = sign_in_as(client, alice, "viewer")
     assert viewer.get("/settings").text.count(" disabled></button>") == 3
     assert post(viewer, "/settings/switches/run_tracking", on="false").status_code == 403

@@ -24,7 +24,7 @@ def test_a_new_automation_is_listed_with_every_field_of_the_contract(alice: Prod
     assert [version["version"] for version in automation["versions"]] == [1]
 
 
-def test_a_workflow_that_cannot_be_valid_is_not_made_and_the_place_is_named(alice: Producer) -> None:
+def test_an_invalid_workflow_is_rejected_with_the_path(alice: Producer) -> None:
     wrong = definition()
     wrong["steps"][0]["action"] = "send_fax"
     response = alice.post(alice.automations, {"name": "n", "definition": wrong})
@@ -33,7 +33,7 @@ def test_a_workflow_that_cannot_be_valid_is_not_made_and_the_place_is_named(alic
     assert alice.get(alice.automations).json["automations"] == []
 
 
-def test_a_definition_is_judged_without_being_kept(alice: Producer) -> None:
+def test_a_definition_is_validated_without_being_saved(alice: Producer) -> None:
     path = f"{alice.automations}/validate"
     assert alice.post(path, {"definition": definition()}).json == {"success": True, "valid": True, "errors": []}
     wrong = alice.post(path, {"definition": {"trigger": {"type": "a"}, "steps": [{"id": "x"}]}})
@@ -43,7 +43,7 @@ def test_a_definition_is_judged_without_being_kept(alice: Producer) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_only_another_definition_is_a_new_version(alice: Producer, method: str) -> None:
+def test_only_a_changed_definition_is_a_new_version(alice: Producer, method: str) -> None:
     automation = alice.create()
     path = f"{alice.automations}/{automation['id']}"
     same = alice.request(method, path, json={"name": "Renamed", "definition": definition()}).json["automation"]
@@ -54,7 +54,7 @@ def test_only_another_definition_is_a_new_version(alice: Producer, method: str) 
     assert (other["version"], other["triggerType"], other["enabled"]) == (2, "other", False)
 
 
-def test_a_change_that_is_refused_changes_nothing(alice: Producer) -> None:
+def test_a_rejected_change_changes_nothing(alice: Producer) -> None:
     automation = alice.create()
     path = f"{alice.automations}/{automation['id']}"
     assert alice.request("PUT", path, json={"name": "New", "definition": {}}).status_code == 422
@@ -69,7 +69,7 @@ def test_a_published_change_is_seen_by_the_next_trigger(alice: Producer) -> None
     assert alice.post("/api/triggers", trigger).json["executions"] == []
 
 
-def test_a_deleted_automation_cancels_what_is_in_flight_and_is_gone(alice: Producer) -> None:
+def test_deleting_an_automation_cancels_its_active_executions(alice: Producer) -> None:
     automation = alice.create()
     started = alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}}).json
     response = alice.request("DELETE", f"{alice.automations}/{automation['id']}")
@@ -104,7 +104,7 @@ def test_another_workspace_sees_and_changes_nothing(alice: Producer, charlie: Pr
     assert charlie.get(charlie.automations).json["automations"] == []
 
 
-def test_a_new_hook_address_ends_the_one_before(alice: Producer) -> None:
+def test_a_new_hook_url_replaces_the_previous_one(alice: Producer) -> None:
     automation = alice.create(definition=definition(type="hook"))
     path = f"{alice.automations}/{automation['id']}"
     assert alice.get(path).json["automation"]["hookUrl"] is None
@@ -113,7 +113,7 @@ def test_a_new_hook_address_ends_the_one_before(alice: Producer) -> None:
     assert alice.client.post(renewed, json={}).status_code == 202
 
 
-def test_who_changed_what_is_in_the_audit_log(alice: Producer) -> None:
+def test_changes_are_in_the_audit_log(alice: Producer) -> None:
     automation = alice.create()
     alice.request("PATCH", f"{alice.automations}/{automation['id']}", json={"enabled": False})
     entries = alice.get("/api/audit").json["entries"]
@@ -123,7 +123,7 @@ def test_who_changed_what_is_in_the_audit_log(alice: Producer) -> None:
     assert {entry["actorName"] for entry in entries} == {"alice's shop"}
 
 
-def test_a_pause_holds_and_a_resume_lets_go(alice: Producer) -> None:
+def test_an_automation_is_paused_and_resumed(alice: Producer) -> None:
     automation = alice.create()
     assert alice.post(f"/api/automations/{automation['id']}/pause").json["paused"] is True
     assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["pausedAt"] is not None
@@ -156,7 +156,7 @@ class TestWithAnAllowedNetwork:
     def config(self) -> settings.Settings:
         return replace(settings.load(), webhook_allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),))
 
-    def test_a_webhook_into_it_is_published(self, alice: Producer) -> None:
+    def test_a_webhook_into_an_allowed_network_is_published(self, alice: Producer) -> None:
         assert alice.post(f"{alice.automations}/validate", {"definition": LOCAL}).json["valid"] is True
         automation = alice.create(definition=LOCAL)
         path = f"{alice.automations}/{automation['id']}"

@@ -19,7 +19,7 @@ def load(producer: Producer, csv: str = FILE, **more: Any) -> Any:
     return producer.post("/api/contacts/import", {"csv": csv, **more})
 
 
-def test_a_preview_names_bad_rows_and_writes_nothing(alice: Producer) -> None:
+def test_a_preview_reports_invalid_rows_and_writes_nothing(alice: Producer) -> None:
     result = load(alice).json
     assert (result["imported"], result["valid"], result["attributes"]) == (0, 2, ["plan"])
     assert [(rejection["line"], rejection["field"]) for rejection in result["rejected"]] == [(3, "email"), (5, "")]
@@ -27,7 +27,7 @@ def test_a_preview_names_bad_rows_and_writes_nothing(alice: Producer) -> None:
     assert alice.get("/api/contacts").json["contacts"] == []
 
 
-def test_good_rows_are_imported_beside_bad_ones(alice: Producer) -> None:
+def test_valid_rows_are_imported_beside_invalid_ones(alice: Producer) -> None:
     assert load(alice, confirm=True).json["imported"] == 2
     contacts = {contact["externalId"]: contact for contact in alice.get("/api/contacts").json["contacts"]}
     assert contacts["c-1"]["tags"] == ["lead", "vip"]
@@ -36,13 +36,13 @@ def test_good_rows_are_imported_beside_bad_ones(alice: Producer) -> None:
     assert len(alice.get("/api/contacts").json["contacts"]) == 2
 
 
-def test_an_address_of_another_contact_is_named_with_its_line(alice: Producer) -> None:
+def test_an_address_of_another_contact_is_reported_with_its_line(alice: Producer) -> None:
     alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
     result = load(alice, confirm=True).json
     assert (result["imported"], result["rejected"][0]["line"], result["rejected"][0]["field"]) == (1, 2, "email")
 
 
-def test_a_file_that_is_no_csv_of_contacts_is_refused(alice: Producer) -> None:
+def test_a_file_without_contacts_is_rejected(alice: Producer) -> None:
     for csv in ("colour,size\nred,1", "email,email\na,b", "email,\na,b", 'email\n"broken', " "):
         response = load(alice, csv)
         assert (response.status_code, response.json["errors"][0]["path"]) == (422, "csv"), csv

@@ -1,4 +1,4 @@
-"""Contacts from a CSV file on the page: the preview, the import, and files that cannot be."""
+"""The import of contacts on the page: the preview, the import, and invalid files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def list_names(alice: Producer) -> list[str]:
     return [contact["firstName"] for contact in alice.get("/api/contacts").json["contacts"]]
 
 
-def test_a_preview_shows_good_and_bad_rows_and_writes_nothing(bob: Browser, alice: Producer) -> None:
+def test_a_preview_shows_valid_and_invalid_rows_and_writes_nothing(bob: Browser, alice: Producer) -> None:
     page = upload(bob, FILE.encode())
     assert page.status_code == 200
     text = read_text(page.text)
@@ -56,7 +56,7 @@ def test_the_import_takes_exactly_what_the_preview_showed(bob: Browser, alice: P
     assert sorted(list_names(alice)) == ["Ada", "Dan, the man"]
 
 
-def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: Producer) -> None:
+def test_a_row_rejected_by_the_database_is_reported_with_its_line(bob: Browser, alice: Producer) -> None:
     alice.post("/api/contacts", {"externalId": "z", "email": "ada@example.com"})
     response = confirm(bob, upload(bob, FILE.encode()).text)
     assert "1 contact imported" in read_text(response.text)
@@ -73,19 +73,19 @@ def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: P
         (b"email\n" + b"a@example.com\n" * 20_001, "at most 20,000 rows"),
     ],
 )
-def test_a_file_that_is_none_of_contacts_is_refused_in_words(bob: Browser, raw: bytes, words: str) -> None:
+def test_a_file_without_contacts_is_rejected_with_a_message(bob: Browser, raw: bytes, words: str) -> None:
     response = upload(bob, raw)
     assert response.status_code == 422
     assert words in response.text
 
 
-def test_a_file_that_is_too_large_is_refused_in_words(bob: Browser, alice: Producer) -> None:
+def test_a_file_that_is_too_large_is_rejected_with_a_message(bob: Browser, alice: Producer) -> None:
     response = upload(bob, b"email\n" + b"x" * (LARGE_BODY_LIMIT + 100_000))
     assert response.status_code == 413
     assert "larger than 5 MiB" in response.text
 
 
-def test_the_largest_file_that_is_taken_is_imported(bob: Browser, alice: Producer) -> None:
+def test_the_largest_allowed_file_is_imported(bob: Browser, alice: Producer) -> None:
     rows = "".join(f'c-{number},"{"x" * 1250}"\n' for number in range(4_000))
     preview = upload(bob, f"externalId,note\n{rows}".encode())
     assert "Import 4,000 contacts?" in preview.text
@@ -105,7 +105,7 @@ def test_another_site_imports_nothing(bob: Browser, alice: Producer) -> None:
     assert list_names(alice) == []
 
 
-def test_what_a_file_says_is_text_and_nothing_else(bob: Browser) -> None:
+def test_the_content_of_a_file_is_escaped(bob: Browser) -> None:
     page = upload(bob, b'externalId,"<b>x"\n"c-1","<script>alert(1)</script>"\nc-2\n').text
     assert "<script>alert" not in page
     assert "<b>x" not in page

@@ -1,4 +1,4 @@
-"""The pages of contacts: the list, a new one, one with its conversation, and who may change what."""
+"""The contact pages: the list, the form, one contact with its conversation, and permissions."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def create_task(alice: Producer, contact_id: str, execution_id: str) -> str:
     return task_id
 
 
-def test_an_empty_list_says_how_contacts_come(bob: Browser) -> None:
+def test_an_empty_list_shows_how_to_add_contacts(bob: Browser) -> None:
     page = read_text(bob.get("/contacts").text)
     assert "No contacts yet" in page
     assert "Import CSV" in page
 
 
-def test_contacts_are_found_by_the_address_with_a_chip_for_each_filter(bob: Browser, alice: Producer) -> None:
+def test_contacts_are_filtered_by_the_url_with_a_chip_per_filter(bob: Browser, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", email="ada@example.com", tags=["lead"])
     example_executions.create_contact(alice, "Grace", tags=["lead"])
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
@@ -75,7 +75,7 @@ def test_older_contacts_follow_without_gaps(bob: Browser, alice: Producer) -> No
     ]
 
 
-def test_a_new_contact_is_made_and_opened(bob: Browser, alice: Producer) -> None:
+def test_a_new_contact_is_created_and_opened(bob: Browser, alice: Producer) -> None:
     response = post(bob, "/contacts/new", firstName="Ada", email="ADA@example.com", tags="lead, vip",
                   **{"attribute-name": "seats", "attribute-value": "3"})  # fmt: skip
     assert response.status_code == 303
@@ -84,7 +84,7 @@ def test_a_new_contact_is_made_and_opened(bob: Browser, alice: Producer) -> None
     assert created["attributes"] == {"seats": 3}
 
 
-def test_a_new_contact_that_is_here_already_is_named_and_left_as_it_is(bob: Browser, alice: Producer) -> None:
+def test_an_existing_contact_is_linked_and_not_changed(bob: Browser, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     response = post(bob, "/contacts/new", email="ada@example.com", lastName="Other")
     assert response.status_code == 409
@@ -92,7 +92,7 @@ def test_a_new_contact_that_is_here_already_is_named_and_left_as_it_is(bob: Brow
     assert fetch_contact(alice, ada)["lastName"] is None
 
 
-def test_what_is_wrong_with_a_new_contact_stands_beside_its_field(bob: Browser, alice: Producer) -> None:
+def test_problems_of_a_new_contact_are_shown_beside_their_fields(bob: Browser, alice: Producer) -> None:
     response = post(bob, "/contacts/new", email="nonsense", phone="12", firstName="Ada")
     assert response.status_code == 422
     assert "must be an e-mail address" in response.text
@@ -102,7 +102,7 @@ def test_what_is_wrong_with_a_new_contact_stands_beside_its_field(bob: Browser, 
     assert alice.get("/api/contacts").json["contacts"] == []
 
 
-def test_only_what_a_person_changed_is_written(bob: Browser, alice: Producer) -> None:
+def test_only_changed_fields_are_written(bob: Browser, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", phone="+15550100", tags=["lead", "old"],
                           attributes={"plan": "pro", "seats": 3, "zip": "0123"})  # fmt: skip
     form = read_form(bob, ada)
@@ -115,7 +115,7 @@ def test_only_what_a_person_changed_is_written(bob: Browser, alice: Producer) ->
     assert updated["attributes"] == {"plan": "pro", "zip": "0123"}
 
 
-def test_a_form_that_changes_nothing_says_so_and_a_wrong_one_writes_nothing(bob: Browser, alice: Producer) -> None:
+def test_an_unchanged_form_and_an_invalid_form_write_nothing(bob: Browser, alice: Producer) -> None:
     example_executions.create_contact(alice, "Grace", email="grace@example.com")
     ada = example_executions.create_contact(
         alice, "Ada", attributes={"text": '"quoted"', "deep": {"a": [1]}, "zip": "0123"}
@@ -148,7 +148,7 @@ def test_the_conversation_shows_both_directions_in_order(
     assert "Welcome" in section
 
 
-def test_the_contacts_executions_and_its_own_time_are_on_its_page(
+def test_the_page_shows_the_contacts_executions_and_local_time(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     ada = example_executions.create_contact(alice, "Ada", timezone="Asia/Kolkata")
@@ -164,7 +164,7 @@ def find_execution_path(browser: Browser, contact_id: str) -> str:
     return re.findall(r'href="(/executions/[0-9a-f-]{36})"', browser.get(f"/contacts/{contact_id}").text)[0]
 
 
-def test_a_channel_is_suppressed_and_lifted_after_a_question(bob: Browser, alice: Producer) -> None:
+def test_a_channel_is_suppressed_and_lifted_after_confirmation(bob: Browser, alice: Producer) -> None:
     ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     path = f"/contacts/{ada}/channels/email"
     assert "Suppress E-mail for Ada?" in read_text(bob.get(path).text)
@@ -180,7 +180,7 @@ def test_a_channel_is_suppressed_and_lifted_after_a_question(bob: Browser, alice
     assert bob.get(f"/contacts/{ada}/channels/fax").status_code == 404
 
 
-def test_a_task_is_marked_as_done_and_opened_again(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_task_is_marked_as_done_and_reopened(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     ada = example_executions.create_contact(alice, "Ada")
     task_id = create_task(alice, ada, example_executions.create_execution(alice, automation, contact_id=ada))
     assert "Call Ada" in bob.get(f"/contacts/{ada}").text
@@ -192,7 +192,7 @@ def test_a_task_is_marked_as_done_and_opened_again(bob: Browser, alice: Producer
         assert post(bob, f"/contacts/{ada}/tasks/{unknown_id}").status_code == 404
 
 
-def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
+def test_deleting_asks_first_with_the_number_of_active_executions(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     ada = example_executions.create_contact(alice, "Ada")
@@ -218,7 +218,7 @@ def test_a_viewer_reads_contacts_and_changes_nothing(alice: Producer, client: Br
         assert (path, post(viewer, path, firstName="X").status_code) == (path, 403)
 
 
-def test_another_workspaces_contact_is_not_there(bob: Browser, charlie: Producer) -> None:
+def test_another_workspaces_contact_is_404(bob: Browser, charlie: Producer) -> None:
     theirs = example_executions.create_contact(charlie, "Secret", email="secret@example.com")
     assert list_names(bob) == list_names(bob, "q=secret@example.com") == []
     for path in ("", "/delete", "/channels/email"):
@@ -227,7 +227,7 @@ def test_another_workspaces_contact_is_not_there(bob: Browser, charlie: Producer
     assert bob.get("/contacts/nonsense").status_code == 404
 
 
-def test_what_contacts_wrote_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
+def test_messages_of_contacts_are_escaped(bob: Browser, alice: Producer) -> None:
     mean = "<script>alert(1)</script>"
     ada = example_executions.create_contact(alice, "Ada", last_name=mean, tags=[mean], attributes={"x": mean})
     with acting_as(alice.workspace_id):

@@ -8,7 +8,7 @@ from tests.dashboard.producers import Producer
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "Ada@Example.com", "phone": "+15550100", "tags": ["lead"]}
 
 
-def test_a_contact_is_made_once_and_changed_after(alice: Producer) -> None:
+def test_a_contact_is_created_once_and_then_updated(alice: Producer) -> None:
     created, repeated = (
         alice.post("/api/contacts", ADA),
         alice.post("/api/contacts", {"externalId": "c-1", "tags": ["x"]}),
@@ -27,7 +27,7 @@ def test_a_contact_is_read_changed_and_deleted(alice: Producer) -> None:
     assert alice.get(path).status_code == 404
 
 
-def test_what_is_wrong_is_named(alice: Producer) -> None:
+def test_invalid_fields_are_reported_by_name(alice: Producer) -> None:
     for body, path in (
         ({"email": "nonsense"}, "email"),
         ({"phone": "12"}, "phone"),
@@ -58,7 +58,7 @@ def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> N
     assert charlie.get("/api/contacts").json["contacts"] == []
 
 
-def test_deleting_a_contact_cancels_what_is_in_flight_for_it(alice: Producer) -> None:
+def test_deleting_a_contact_cancels_its_active_executions(alice: Producer) -> None:
     ada = alice.post("/api/contacts", ADA).json["contact"]["id"]
     automation = alice.create()
     pending = example_executions.create_execution(alice, automation, status="pending", stage="queued", contact_id=ada)

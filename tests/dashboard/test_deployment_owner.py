@@ -1,4 +1,4 @@
-"""Facts and rights of the deployment owner: machine names, numbers of every workspace, protection from lock-out."""
+"""Permissions of the deployment owner: machine names, counts of all workspaces, protection from lock-out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tasks.runtime.broker import QUEUES, read_queue_depths
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import read_token, sign_in
 
-#: The fields of a queue that count the messages of every workspace.
+#: The fields of a queue that count the messages of all workspaces.
 DEPTHS = ("ready", "delayed", "unacked", "dead")
 
 
 @pytest.fixture
 def run_as_service(workspaces: Any) -> Iterator[Any]:
-    """Run a function with the service's connection, which sees every workspace."""
+    """Run a function with the service connection, which sees all workspaces."""
 
     def run(work: Any) -> Any:
         environment = settings.load()
@@ -48,7 +48,7 @@ def root(alice: Producer, run_as_service: Any) -> Producer:
 
 @pytest.fixture
 def running_processes(alice: Producer, charlie: Producer, run_as_service: Any) -> None:
-    """A worker of every queue, a scheduler that leads, and Charlie's work in a queue."""
+    """A worker of every queue, a scheduler leader, and a queued message of Charlie."""
     heartbeats.record(QUEUES, clock.now())
 
     def lead() -> None:
@@ -62,9 +62,7 @@ def running_processes(alice: Producer, charlie: Producer, run_as_service: Any) -
     assert read_queue_depths()["sending"]["ready"] == 1
 
 
-def test_the_deployment_owners_key_sees_processes_and_every_workspaces_numbers(
-    running_processes: None, root: Producer
-) -> None:
+def test_the_deployment_owners_key_sees_processes_and_all_counts(running_processes: None, root: Producer) -> None:
     health = root.get("/api/health").json
     here = (socket.gethostname(), os.getpid())
     assert [(worker["host"], worker["pid"]) for worker in health["processor"]["workers"]] == [here]
@@ -88,7 +86,7 @@ def test_every_other_key_sees_null_instead(running_processes: None, alice: Produ
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/api/queues", "/summary", "/automations", "/executions", "/settings"])
-def test_no_answer_names_the_machine_to_an_ordinary_owner(
+def test_no_response_names_the_machine_to_an_ordinary_owner(
     running_processes: None, alice: Producer, client: FlaskClient, run_as_service: Any, path: str
 ) -> None:
     run_as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "owner"))
@@ -100,7 +98,7 @@ def test_no_answer_names_the_machine_to_an_ordinary_owner(
         assert f'"{name}"' not in response.text
 
 
-def test_the_first_owner_sees_it_in_a_session_too(
+def test_the_first_owner_sees_deployment_fields_in_a_session(
     running_processes: None, alice: Producer, client: FlaskClient, run_as_service: Any
 ) -> None:
     def join() -> None:
@@ -112,7 +110,7 @@ def test_the_first_owner_sees_it_in_a_session_too(
     assert client.get("/api/health").json["processor"]["workers"][0]["pid"] == os.getpid()
 
 
-def test_a_key_that_a_deployment_owner_makes_is_an_ordinary_one(running_processes: None, root: Producer) -> None:
+def test_a_key_created_by_a_deployment_owner_is_an_ordinary_one(running_processes: None, root: Producer) -> None:
     key = root.post("/api/keys", {"name": "n", "scopes": ["read", "admin"]}).json["key"]
     assert key["deploymentOwner"] is False
     other = Producer(root.client, root.workspace_id, key["secret"])
@@ -172,7 +170,7 @@ def test_an_ordinary_owner_cannot_change_the_deployment_owners_role(
     assert fetch_role(alice, deployment_owner) == role
 
 
-def test_an_ordinary_owner_is_neither_offered_nor_let_to_shut_the_deployment_owner_out_on_a_page(
+def test_the_page_protects_the_deployment_owner_from_ordinary_owners(
     alice: Producer, client: FlaskClient, deployment_owner: str
 ) -> None:
     sign_in(client, "ada@example.com")
@@ -187,7 +185,9 @@ def test_an_ordinary_owner_is_neither_offered_nor_let_to_shut_the_deployment_own
     assert fetch_role(alice, deployment_owner) == "owner"
 
 
-def test_the_deployment_owner_may_leave_on_a_page(alice: Producer, client: FlaskClient, deployment_owner: str) -> None:
+def test_the_deployment_owner_can_leave_on_the_page(
+    alice: Producer, client: FlaskClient, deployment_owner: str
+) -> None:
     sign_in(client)
     page = client.get("/settings/members").text
     fields = {"csrf_token": read_token(page), "role": "operator"}
@@ -196,14 +196,14 @@ def test_the_deployment_owner_may_leave_on_a_page(alice: Producer, client: Flask
     assert fetch_role(alice, deployment_owner) == "operator"
 
 
-def test_no_request_of_the_dashboard_can_make_a_deployment_owners_key(alice: Producer) -> None:
+def test_the_dashboard_cannot_create_a_deployment_owners_key(alice: Producer) -> None:
     before = alice.get("/api/keys").json["keys"]
     with pytest.raises(peewee.ProgrammingError, match="permission denied"):
         api_key.issue(alice.workspace_id, "mine", deployment_owner=True)
     assert alice.get("/api/keys").json["keys"] == before
 
 
-def test_a_pause_holds_the_work_of_its_own_workspace_alone(alice: Producer, charlie: Producer) -> None:
+def test_a_pause_affects_only_its_workspace(alice: Producer, charlie: Producer) -> None:
     for path in ("/api/queues/sending", "/api/providers/mailgun"):
         assert alice.post(f"{path}/pause").status_code == 200
     listed = charlie.get("/api/queues").json
@@ -213,14 +213,14 @@ def test_a_pause_holds_the_work_of_its_own_workspace_alone(alice: Producer, char
     assert len(alice.get("/api/queues").json["pauses"]) == 2
 
 
-def test_a_page_takes_a_session_and_no_key(alice: Producer, client: FlaskClient, run_as_service: Any) -> None:
+def test_a_page_accepts_a_session_and_no_key(alice: Producer, client: FlaskClient, run_as_service: Any) -> None:
     run_as_service(lambda: user.join(alice.workspace_id, user.create("bob@example.com", "Bob", PASSWORD), "viewer"))
     bearer = {"Authorization": f"Bearer {alice.secret}"}
     assert client.get("/automations", headers=bearer).status_code == 302
     sign_in(client)
     page = client.get("/automations", headers=bearer)
     assert page.status_code == 200
-    assert "viewer" in page.text
+    assert "(Viewer)" in page.text
     for header in (bearer, {"Authorization": "Basic eDp5"}):
         assert client.get("/executions", headers=header).status_code == 200
         refused = client.post("/contacts/new", data={"first_name": "Ada"}, headers=header)

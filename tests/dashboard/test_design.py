@@ -1,4 +1,4 @@
-"""The design's promises that can be measured: contrast, vendored files as they were published, icons that exist."""
+"""Measurable properties of the design: contrast, unmodified vendored files, existing icons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard.pages import labels
 STATIC = settings.ROOT / "dashboard" / "static"
 TEMPLATES = settings.ROOT / "dashboard" / "templates"
 STAGES = list(labels.STAGES)
-#: WCAG 2.2, success criterion 1.4.3: text against what it stands on.
+#: WCAG 2.2, success criterion 1.4.3: contrast of text and background.
 MIN_CONTRAST = 4.5
 
 PAIRS = [
@@ -39,7 +39,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("look", [0, 1], ids=["light", "dark"])
-def test_every_text_stands_out_from_its_ground(look: int) -> None:
+def test_every_text_has_enough_contrast(look: int) -> None:
     colours = read_tokens(look)
     weak = []
     for text, ground in PAIRS:
@@ -49,12 +49,12 @@ def test_every_text_stands_out_from_its_ground(look: int) -> None:
     assert not weak
 
 
-def test_colours_stand_in_one_file() -> None:
+def test_colours_are_defined_in_one_file() -> None:
     for sheet in ("beckon.css", "pages.css", "forms.css"):
         assert not re.findall(r"#[0-9a-f]{3,6}\b", (STATIC / sheet).read_text(encoding="utf-8"))
 
 
-def test_vendored_files_are_as_they_were_published() -> None:
+def test_vendored_files_equal_the_published_ones() -> None:
     folder = STATIC / "vendor"
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert {path.name for path in folder.iterdir()} == {*manifest, "manifest.json"}
@@ -76,11 +76,11 @@ def list_templates() -> list[Path]:
 
 
 @pytest.mark.parametrize("template", list_templates(), ids=lambda path: path.name)
-def test_no_template_has_a_script_or_a_style_of_its_own(template: Path) -> None:
+def test_no_template_has_inline_scripts_or_styles(template: Path) -> None:
     text = template.read_text(encoding="utf-8")
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)|hx-on|\|\s*safe|javascript:", text)
 
 
-def test_nothing_is_asked_from_another_host() -> None:
+def test_pages_load_nothing_from_other_hosts() -> None:
     for path in [*list_templates(), *STATIC.glob("*.css"), *STATIC.glob("*.js")]:
         assert not re.search(r"(src|href|url)[=(]\"?https?://", path.read_text(encoding="utf-8")), path.name

@@ -1,5 +1,5 @@
-"""Every page that a person can come to by links, and every form on them, as owner, operator and viewer: nothing is
-dead, nothing breaks, and nothing is offered that the role may not do."""
+"""Crawls every linked page and form as owner, operator and viewer: every link works, and every offered action is
+allowed."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _HX_POST = re.compile(r'hx-post="([^"]+)"')
 _FIELD = re.compile(r'<input\b[^>]*type="hidden"[^>]*name="(\w+)"[^>]*value="([^"]*)"')
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _DISABLED = re.compile(r"<(?:button|fieldset)\b[^>]*\bdisabled")
-#: Of addresses that differ in an id alone so many are looked at, and of a list's filters.
+#: Visits per URL pattern that differs only in an id, and per filter of a list.
 MAX_IDS, MAX_FILTERS = 2, 6
 
 
 @dataclass
 class Crawler:
-    """What one person found."""
+    """A crawl with one role."""
 
     browser: FlaskClient
     visits: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Crawler:
             queue += [urljoin(path, html.unescape(link)) for link in _LINK.findall(page)]
 
     def fetch_page(self, address: str) -> str:
-        """The page at an address of ours that was not seen; empty for every other."""
+        """The page at a URL of this site not visited before; empty for all others."""
         parts = urlsplit(address)
         kind = _ID.sub("<id>", parts.path) + ("?" if parts.query else "")
         limit = MAX_FILTERS if parts.query else MAX_IDS
@@ -74,8 +74,8 @@ class Crawler:
         return page
 
     def send_forms(self, *, last: bool) -> None:
-        """As they stood on the page, whatever comes of them: but not refused for the role, and no fault of ours. The
-        last are those after which nothing else can be sent; what another has deleted is not there any more."""
+        """Submit the forms unchanged; 403, 405, server errors and, unless `last`, 404 are failures. `last` selects the
+        forms that end the crawl; an earlier form may have deleted their object."""
         csrf_token = read_token(self.browser.get("/automations").text)
         for action, fields in sorted(self.forms.items()):
             if action.endswith(("/delete", "/sign-out")) is not last:
@@ -90,7 +90,7 @@ class Crawler:
 
 
 def create_full_workspace(client: FlaskClient) -> Producer:
-    """The demo's workspace, with an execution in every state that has a page of its own."""
+    """The demo workspace, with an execution in every state."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
@@ -134,7 +134,7 @@ def sign_in_as(app: flask.Flask, alice: Producer, role: str) -> FlaskClient:
     return browser
 
 
-def test_no_link_is_dead_and_no_action_is_offered_that_the_role_may_not_do(
+def test_every_link_works_and_every_offered_action_is_allowed(
     app: flask.Flask, workspaces: Any, client: FlaskClient
 ) -> None:
     alice = create_full_workspace(client)

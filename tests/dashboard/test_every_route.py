@@ -1,4 +1,4 @@
-"""Every route of the API: what none of them takes. Who is let in is in `test_route_access.py`."""
+"""Invalid input that every API route rejects. `test_route_access.py` tests permissions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITH_QUERY = [operation for operation in OPERATIONS if operation.query is not No
 WITH_ID = [operation for operation in GUARDED if re.search(r"{(?!workspace_id)\w+}", operation.path)]
 UNKNOWN_ID = "01a00000-0000-7000-8000-000000000000"
 
-#: A body that each route would take, as far as its shape goes.
+#: A valid body of each route, as far as its schema goes.
 BODIES: dict[str, Any] = {
     "Trigger": {"type": "a"},
     "Batch": {"triggers": [{"type": "a"}]},
@@ -63,14 +63,14 @@ def count_rows(producer: Producer) -> Any:
 
 
 @pytest.mark.parametrize("operation", WITH_ID, ids=format_operation)
-def test_an_id_that_is_none_or_is_nobodys_is_404(operation: Operation, alice: Producer) -> None:
+def test_an_invalid_or_unknown_id_is_404(operation: Operation, alice: Producer) -> None:
     for part in ("nonsense", "1", "a" * 300, "%00", UNKNOWN_ID):
         response = alice.request(operation.method, build_path(operation, alice, part), **build_request(operation))
         assert response.status_code == 404, part
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=format_operation)
-def test_bodies_that_cannot_be_right_are_refused_and_nothing_is_written(operation: Operation, alice: Producer) -> None:
+def test_invalid_bodies_are_rejected_and_nothing_is_written(operation: Operation, alice: Producer) -> None:
     before = count_rows(alice)
     path = build_path(operation, alice)
     for raw, content_type, status in (
@@ -92,7 +92,7 @@ def test_bodies_that_cannot_be_right_are_refused_and_nothing_is_written(operatio
 
 
 @pytest.mark.parametrize("operation", WITH_QUERY, ids=format_operation)
-def test_queries_that_cannot_be_right_are_refused(operation: Operation, alice: Producer) -> None:
+def test_invalid_queries_are_rejected(operation: Operation, alice: Producer) -> None:
     for query in ("surprise=1", "limit=0", "limit=x", "limit=1&limit=2", "cursor=%00", "q=%07", "from=yesterday"):
         response = alice.request(operation.method, f"{build_path(operation, alice)}?{query}")
         assert response.status_code == 422, query
@@ -100,7 +100,7 @@ def test_queries_that_cannot_be_right_are_refused(operation: Operation, alice: P
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=format_operation)
-def test_the_answer_to_the_right_person_is_never_a_server_error(operation: Operation, alice: Producer) -> None:
+def test_a_response_to_an_allowed_caller_is_never_a_server_error(operation: Operation, alice: Producer) -> None:
     response = alice.request(operation.method, build_path(operation, alice), **build_request(operation))
     assert response.status_code < 500
     assert response.headers["X-Request-Id"]

@@ -1,4 +1,4 @@
-"""The page of one execution: why it ended and what to do, and no end without a question."""
+"""The page of one execution: reasons, remedies, and confirmations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dashboard.test_pages import Browser, automation, bob, post, read_text
 
 __all__ = ["automation", "bob"]
 
-#: These end follow-ups; nothing is skipped by them.
+#: Reasons that end follow-ups and never skip an execution.
 _FOLLOW_UP_RULES = {"replied", "unsubscribed", "stopped"}
 
 
@@ -23,13 +23,13 @@ def fetch_status(alice: Producer, execution_id: str) -> str:
         return str(fetch_value("select status from executions where id = %s", (execution_id,)))
 
 
-def test_there_is_something_to_do_about_every_error_and_every_rule() -> None:
-    # What is to be done about an unknown outcome are the three buttons beside it.
+def test_every_error_and_every_rule_has_a_remedy() -> None:
+    # An unknown outcome has three buttons instead of a remedy.
     assert set(remedies.ERRORS) == set(labels.ERRORS) - {"unknown_outcome"}
     assert set(remedies.RULES) == set(labels.RULES) - _FOLLOW_UP_RULES
 
 
-def test_a_skipped_execution_says_why_what_to_do_and_where(
+def test_a_skipped_execution_shows_the_reason_and_a_remedy(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     ada = example_executions.create_contact(alice, "Ada")
@@ -42,12 +42,14 @@ def test_a_skipped_execution_says_why_what_to_do_and_where(
     assert f'<a class="button" href="/automations/{automation["id"]}">' in bob.get(f"/executions/{limited}").text
 
 
-def test_a_failed_execution_says_what_to_do(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_failed_execution_shows_a_remedy(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     page = read_text(bob.get(f"/executions/{example_executions.create_failed(alice, automation)}").text)
     assert "No route to Mailgun. Check that this machine can reach the provider" in page
 
 
-def test_an_execution_is_cancelled_after_a_question(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+def test_an_execution_is_cancelled_after_confirmation(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
     soon = clock.now() + timedelta(hours=1)
     execution_id = example_executions.create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon
@@ -60,7 +62,7 @@ def test_an_execution_is_cancelled_after_a_question(bob: Browser, alice: Produce
     assert "An operator cancelled it" in read_text(bob.get(f"/executions/{execution_id}").text)
 
 
-def test_a_message_that_may_have_left_is_sent_again_after_a_question(
+def test_a_message_of_unknown_outcome_is_resent_after_confirmation(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_unknown(alice, automation)
@@ -77,7 +79,7 @@ def test_a_message_that_may_have_left_is_sent_again_after_a_question(
     assert fetch_status(alice, execution_id) == "failed"
 
 
-def test_a_viewer_is_not_asked(alice: Producer, client: Browser, automation: dict[str, Any]) -> None:
+def test_a_viewer_is_offered_no_actions(alice: Producer, client: Browser, automation: dict[str, Any]) -> None:
     execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
     viewer = sign_in_as(client, alice, "viewer")
     assert "/cancel" not in viewer.get(f"/executions/{execution_id}").text

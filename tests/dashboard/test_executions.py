@@ -1,4 +1,4 @@
-"""Executions over HTTP: the list and its filters, one with its story, and what operators do."""
+"""Executions over HTTP: the list and its filters, the details, and operator actions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def create_contact(producer: Producer, name: str) -> str:
 
 
 def create_execution(producer: Producer, automation: dict[str, Any], **fields: Any) -> str:
-    """An execution as the engine would have left it."""
+    """Insert an execution as the engine leaves it."""
     row = {
         "id": new_id(), "workspace_id": producer.workspace_id, "automation_id": automation["id"], "version": 1,
         "version_id": new_id(), "trigger_id": new_id(), "queue": "sending", "status": "succeeded", "stage": "completed",
@@ -65,11 +65,11 @@ def list_ids(producer: Producer, query: str) -> list[str]:
 
 
 def sort_newest_first(*ids: str) -> list[str]:
-    """As the list has them; ids of one millisecond come in any order."""
+    """The ids of the list, sorted: ids of the same millisecond have no order."""
     return sorted(ids, reverse=True)
 
 
-def test_each_filter_finds_its_own(alice: Producer, automation: dict[str, Any]) -> None:
+def test_each_filter_finds_its_executions(alice: Producer, automation: dict[str, Any]) -> None:
     ada = create_contact(alice, "Ada")
     plain, mine = create_execution(alice, automation), create_execution(alice, automation, contact_id=ada)
     broken = create_failed(alice, automation)
@@ -105,12 +105,12 @@ def test_pages_follow_each_other_without_gaps(alice: Producer, automation: dict[
 
 
 @pytest.mark.parametrize("query", ["status=broken", "stage=x", "limit=201", "test=maybe", "from=2026-11-20T10:00:00"])
-def test_a_filter_that_cannot_be_is_named(alice: Producer, query: str) -> None:
+def test_an_invalid_filter_is_reported_by_name(alice: Producer, query: str) -> None:
     response = alice.get(f"/api/executions?{query}")
     assert (response.status_code, response.json["errors"][0]["path"]) == (422, query.split("=")[0])
 
 
-def test_one_tells_its_whole_story(alice: Producer, automation: dict[str, Any]) -> None:
+def test_an_execution_shows_its_stages_steps_and_messages(alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = create_failed(alice, automation)
     with acting_as(alice.workspace_id):
         for previous, stage, second in (
@@ -144,7 +144,9 @@ def test_one_tells_its_whole_story(alice: Producer, automation: dict[str, Any]) 
     assert execution["messages"] == []
 
 
-def test_a_skipped_one_says_why_and_a_waiting_one_until_when(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_skipped_execution_shows_the_reason_and_a_waiting_one_the_time(
+    alice: Producer, automation: dict[str, Any]
+) -> None:
     detail = '{"limit": 1, "measured": 1, "words": "Daily limit: 1 of 1 sent today"}'
     skipped = create_execution(
         alice, automation, status="skipped", stage="skipped", skipped_rule="daily_limit", skipped_detail=detail
@@ -157,9 +159,7 @@ def test_a_skipped_one_says_why_and_a_waiting_one_until_when(alice: Producer, au
     assert alice.get(f"/api/executions/{waiting}").json["execution"]["resumeAt"] == "2026-12-01T00:00:00Z"
 
 
-def test_follow_ups_are_shown_with_their_number_their_next_time_and_what_ended_them(
-    alice: Producer, automation: dict[str, Any]
-) -> None:
+def test_follow_ups_show_their_number_next_time_and_end_reason(alice: Producer, automation: dict[str, Any]) -> None:
     waiting = create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="follow_up", due_at="2026-12-01T00:00:00Z",
         round=1, follow_up_count=1,
@@ -193,7 +193,7 @@ def test_a_message_that_waits_for_review_is_approved_or_rejected_once(
     assert (message["status"], message["body"]) == ("pending", "Other words")
 
 
-def test_a_direct_message_says_how_it_went_and_what_was_cut(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_direct_message_shows_its_way_and_its_truncation(alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = create_execution(alice, automation)
     detail = {"way": "private_reply", "shortenedFrom": 1400, "buttons": [{"title": "Shop", "url": "https://x.test/"}]}
     example_executions.create_message(alice, automation, execution_id, channel="instagram", detail=json.dumps(detail))
@@ -206,7 +206,7 @@ def test_a_direct_message_says_how_it_went_and_what_was_cut(alice: Producer, aut
     assert (email["way"], email["shortenedFrom"], email["buttons"]) == (None, None, [])
 
 
-def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_failed_execution_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = create_failed(alice, automation)
     assert alice.post(f"/api/executions/{execution_id}/retry").status_code == 202
     done = create_execution(alice, automation)
@@ -216,7 +216,7 @@ def test_a_failed_one_is_retried_and_a_finished_one_is_not(alice: Producer, auto
         assert "succeeded" in refused.json["detail"]
 
 
-def test_in_bulk_exactly_what_the_filter_matches_is_moved(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_bulk_action_changes_exactly_what_the_filter_matches(alice: Producer, automation: dict[str, Any]) -> None:
     moved = [create_failed(alice, automation) for _ in range(3)]
     spared = create_failed(alice, automation, error_class="timeout")
     dry = alice.post("/api/executions/retry", {"errorClass": "network", "dryRun": True})
@@ -229,15 +229,13 @@ def test_in_bulk_exactly_what_the_filter_matches_is_moved(alice: Producer, autom
     assert (operation["status"], operation["done"]) == ("finished", 3)
 
 
-def test_pending_ones_are_nudged(alice: Producer, automation: dict[str, Any]) -> None:
+def test_pending_executions_are_enqueued(alice: Producer, automation: dict[str, Any]) -> None:
     alice.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
     response = alice.post("/api/executions/process-pending")
     assert (response.status_code, response.json["processed"]) == (202, 1)
 
 
-def test_another_workspaces_executions_are_not_there(
-    alice: Producer, charlie: Producer, automation: dict[str, Any]
-) -> None:
+def test_another_workspaces_executions_are_404(alice: Producer, charlie: Producer, automation: dict[str, Any]) -> None:
     execution_id = create_failed(alice, automation)
     assert charlie.get(f"/api/executions/{execution_id}").status_code == 404
     assert charlie.post(f"/api/executions/{execution_id}/retry").status_code == 404
@@ -247,7 +245,7 @@ def test_another_workspaces_executions_are_not_there(
         assert fetch_value("select status from executions where id = %s", (execution_id,)) == "failed"
 
 
-def test_numbers_leave_tests_out(alice: Producer, automation: dict[str, Any]) -> None:
+def test_counts_exclude_tests(alice: Producer, automation: dict[str, Any]) -> None:
     for ms in (100, 200, 300):
         create_execution(alice, automation, execution_time_ms=ms)
     create_failed(alice, automation, attempt=4)
@@ -260,6 +258,6 @@ def test_numbers_leave_tests_out(alice: Producer, automation: dict[str, Any]) ->
     assert (retries["attempted"], retries["exhausted"], retries["successRate"]) == (1, 1, 0.0)
 
 
-def test_filters_know_their_names_for_the_record() -> None:
+def test_filters_serialize_to_the_names_of_the_api() -> None:
     assert ExecutionFilters(status="failed", test=False).as_json() == {"status": "failed", "test": False}
     assert ExecutionFilters().build_where() == ("true", [])

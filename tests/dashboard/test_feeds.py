@@ -1,4 +1,4 @@
-"""A feed is read once a tick for all who watch it, and costs nothing when nobody does."""
+"""A feed is read once per tick for all watchers, and never without watchers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = Pace(tick=0.05, stream=2.0, ping=0.2)
 
 
 class Source:
-    """Something to be read, which counts how often it was."""
+    """A readable object that counts its readings."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -62,7 +62,7 @@ def test_a_hundred_watchers_cost_as_many_readings_as_one(feeds: Feeds, source: S
     assert feeds.watchers == 100
 
 
-def test_who_reads_slowly_gets_the_newest_frame_and_not_those_before(feeds: Feeds, source: Source) -> None:
+def test_a_slow_reader_gets_the_newest_frame_only(feeds: Feeds, source: Source) -> None:
     slow, quick = open_stream(feeds), open_stream(feeds)
     next(slow), next(quick)
     source.text = "two"
@@ -74,16 +74,16 @@ def test_who_reads_slowly_gets_the_newest_frame_and_not_those_before(feeds: Feed
     assert b"data: three" in next(slow)
 
 
-def test_when_the_last_watcher_leaves_nothing_is_read_any_more(feeds: Feeds, source: Source) -> None:
+def test_reading_stops_after_the_last_watcher_leaves(feeds: Feeds, source: Source) -> None:
     stream: Any = open_stream(feeds)
     next(stream), next(stream)
     stream.close()
     assert feeds.watchers == 0
-    # Forgotten by its own thread, with the last thing that it does.
+    # The thread of the feed removes it as its last action.
     eventually(lambda: not feeds._feeds)
 
 
-def test_a_stream_ends_by_itself_with_a_frame_so_that_none_is_missed(feeds: Feeds) -> None:
+def test_a_stream_ends_with_a_frame(feeds: Feeds) -> None:
     started = time.monotonic()
     frames = list(open_stream(feeds))
     assert len(frames) > 3
@@ -115,7 +115,7 @@ def test_all_streams_end_at_once_when_the_process_stops(feeds: Feeds) -> None:
         feeds.open("a")
 
 
-def test_while_nothing_can_be_read_a_stream_pings_and_then_goes_on(feeds: Feeds, source: Source) -> None:
+def test_a_stream_pings_while_reading_fails_and_then_continues(feeds: Feeds, source: Source) -> None:
     stream = open_stream(feeds)
     next(stream)
     source.broken = True
@@ -126,7 +126,7 @@ def test_while_nothing_can_be_read_a_stream_pings_and_then_goes_on(feeds: Feeds,
         pass
 
 
-def test_what_is_not_there_any_more_ends_its_streams(feeds: Feeds, source: Source) -> None:
+def test_a_deleted_object_ends_its_streams(feeds: Feeds, source: Source) -> None:
     stream = open_stream(feeds)
     next(stream)
     source.text = None
@@ -135,7 +135,7 @@ def test_what_is_not_there_any_more_ends_its_streams(feeds: Feeds, source: Sourc
     assert feeds.open("a") is None
 
 
-def test_a_reading_that_fails_is_the_first_watchers_to_hear(feeds: Feeds, source: Source) -> None:
+def test_the_first_watcher_gets_the_error_of_a_failed_reading(feeds: Feeds, source: Source) -> None:
     source.broken = True
     with pytest.raises(psycopg2.OperationalError):
         feeds.open("a")
@@ -143,7 +143,7 @@ def test_a_reading_that_fails_is_the_first_watchers_to_hear(feeds: Feeds, source
     assert b"data: one" in next(open_stream(feeds))
 
 
-def test_no_more_may_watch_than_were_allowed(source: Source) -> None:
+def test_the_number_of_watchers_is_limited(source: Source) -> None:
     feeds = Feeds(source.read, max_watchers=2, pace=QUICK)
     streams = [open_stream(feeds), open_stream(feeds)]
     assert all(next(stream) for stream in streams)
@@ -151,7 +151,7 @@ def test_no_more_may_watch_than_were_allowed(source: Source) -> None:
         open_stream(feeds)
 
 
-def test_a_place_taken_while_one_waited_for_the_first_reading_is_not_given_twice() -> None:
+def test_the_limit_is_checked_again_after_the_first_reading() -> None:
     waits, may_read, refused = threading.Event(), threading.Event(), threading.Event()
 
     def read(key: Any) -> str:

@@ -1,4 +1,4 @@
-"""In the dashboard's real process, a slow query, a password, a mail or a collection of garbage holds up nobody else."""
+"""In the real dashboard process, a query, a password hash, a mail or a garbage collection blocks no other request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ print(json.dumps({"estimated": estimated, "mailed": mailed, "frozen": frozen, "l
 """
 
 
-def test_queries_passwords_mail_and_garbage_of_one_request_do_not_hold_up_others(
+def test_queries_hashes_mail_and_garbage_collection_do_not_block_others(
     workspaces: Workspaces, shared_sandbox: RunningSandbox
 ) -> None:
     shared_sandbox.clear()
@@ -78,7 +78,7 @@ def test_queries_passwords_mail_and_garbage_of_one_request_do_not_hold_up_others
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["cooperative"] is True
-    # What a full collection would have to look at, beside what it is spared.
+    # The objects that a full collection scans, compared with the frozen ones.
     assert report["left"] < report["frozen"] / 100
     assert report["queries"] < 8 * 0.4 / 2
     assert report["ticks"] > 3

@@ -1,4 +1,4 @@
-"""Requests for another host than ours are refused before anything is done."""
+"""Requests for other hosts are rejected before any handler runs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def send_request(client: FlaskClient, host: str | None, path: str = "/api/contac
 
 
 @pytest.mark.parametrize("host", OURS)
-def test_our_hosts_are_answered_in_every_way_of_writing_them(client: FlaskClient, host: str) -> None:
+def test_served_hosts_are_answered_in_every_spelling(client: FlaskClient, host: str) -> None:
     assert send_request(client, host).status_code == 401
 
 
@@ -114,7 +114,7 @@ def test_no_path_is_answered_for_another_host(client: FlaskClient, path: str, me
     assert "evil.example" not in response.text
 
 
-def test_a_person_reads_a_page(client: FlaskClient) -> None:
+def test_a_browser_gets_an_error_page(client: FlaskClient) -> None:
     response = client.get("/automations", headers={"Host": "evil.example", "Accept": "text/html"})
     assert (response.status_code, response.mimetype) == (421, "text/html")
     assert "BECKON_ALLOWED_HOSTS" in response.text
@@ -141,13 +141,13 @@ def test_probes_answer_for_any_host(client: FlaskClient, path: str) -> None:
         ("localhost:80", 421),
     ],
 )
-def test_an_absolute_target_must_name_a_host_of_ours_too(client: FlaskClient, target: str, status: int) -> None:
+def test_an_absolute_request_target_must_name_a_served_host(client: FlaskClient, target: str, status: int) -> None:
     assert send_request(client, "localhost", RAW_URI=target).status_code == status
     assert send_request(client, "evil.example", RAW_URI=target).status_code == 421
 
 
 class TestBehindAProxy:
-    """The forwarded host is the one that is judged."""
+    """The forwarded host is checked."""
 
     @pytest.fixture
     def config(self, config: Settings) -> Settings:
@@ -168,15 +168,13 @@ class TestBehindAProxy:
             ("192.0.2.1", "beckon.example", "evil.example", 401),
         ],
     )
-    def test_the_forwarded_host_is_judged_where_a_trusted_proxy_sent_it(
+    def test_the_forwarded_host_of_a_trusted_proxy_is_checked(
         self, client: FlaskClient, peer: str, host: str, forwarded: str | None, status: int
     ) -> None:
         more = {} if forwarded is None else {"HTTP_X_FORWARDED_HOST": forwarded}
         assert send_request(client, host, REMOTE_ADDR=peer, **more).status_code == status
 
-    def test_a_form_of_the_forwarded_host_is_ours_and_one_of_the_proxys_own_host_is_not(
-        self, client: FlaskClient
-    ) -> None:
+    def test_a_form_must_come_from_the_forwarded_host(self, client: FlaskClient) -> None:
         for origin, text in (
             ("https://beckon.example", "has expired"),
             ("https://inner:8080", "another site"),
@@ -189,7 +187,7 @@ class TestBehindAProxy:
             assert response.status_code == 403
             assert text in response.text, origin
 
-    def test_a_host_that_nobody_trusted_forwards_makes_no_form_ours(self, client: FlaskClient) -> None:
+    def test_a_host_forwarded_by_an_untrusted_peer_is_ignored(self, client: FlaskClient) -> None:
         headers = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example", "Host": "beckon.example"}
         response = client.post("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
         assert "another site" in response.text
@@ -199,7 +197,7 @@ def load(**variables: str) -> Settings:
     return settings.load({"BECKON_ENV_FILE": "/nowhere", **variables})
 
 
-def test_the_hosts_of_the_url_and_of_this_machine_are_ours_by_default() -> None:
+def test_by_default_the_hosts_of_the_url_and_of_this_machine_are_served() -> None:
     default = {"localhost", "127.0.0.1", "[::1]"}
     assert load().served_hosts == default
     assert load(BECKON_URL="https://Beckon.Example.:8443/x").served_hosts == default | {"beckon.example"}
@@ -209,7 +207,7 @@ def test_the_hosts_of_the_url_and_of_this_machine_are_ours_by_default() -> None:
     assert load(BECKON_HOST="0.0.0.0").served_hosts == default | {"0.0.0.0"}
 
 
-def test_a_list_of_hosts_replaces_the_defaults_and_keeps_the_url_and_what_this_copy_calls_itself() -> None:
+def test_allowed_hosts_replace_the_defaults_but_not_the_url_and_internal_names() -> None:
     config = load(BECKON_ALLOWED_HOSTS="A.example, ::1 ,b.example.", BECKON_URL="https://beckon.example")
     assert config.served_hosts == {"a.example", "b.example", "[::1]", "beckon.example", "127.0.0.1"}
 
@@ -217,12 +215,12 @@ def test_a_list_of_hosts_replaces_the_defaults_and_keeps_the_url_and_what_this_c
 @pytest.mark.parametrize(
     "value", ["*", "http://a.example", "a.example:80", "a..b", "-", "a/b", "bücher.example", "[::1"]
 )
-def test_what_is_no_host_is_refused_by_name(value: str) -> None:
+def test_an_invalid_host_is_rejected_by_name(value: str) -> None:
     with pytest.raises(settings.SettingsError, match="BECKON_ALLOWED_HOSTS"):
         load(BECKON_ALLOWED_HOSTS=value)
 
 
 @pytest.mark.parametrize("value", ["proxy.example", "10.0.0.1/8", "2", "10.0.0.0/33", "*"])
-def test_what_is_no_network_of_proxies_is_refused_by_name(value: str) -> None:
+def test_an_invalid_proxy_network_is_rejected_by_name(value: str) -> None:
     with pytest.raises(settings.SettingsError, match="BECKON_TRUSTED_PROXIES"):
         load(BECKON_TRUSTED_PROXIES=value)

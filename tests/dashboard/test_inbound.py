@@ -1,4 +1,4 @@
-"""The doors of providers: a right signature is kept once, a wrong one leaves nothing."""
+"""Providers' webhooks: an event with a valid signature is stored once, an invalid one is not stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config() -> settings.Settings:
 
 
 def fetch_events() -> list[dict[str, Any]]:
-    """What stands in the table; read as the service, because the door may only write it."""
+    """The stored events, read with the service role, because the dashboard role can only write them."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
@@ -80,14 +80,14 @@ def build_received_message(event_id: str = "t-1", text: str = "STOP") -> dict[st
     }  # fmt: skip
 
 
-def test_a_signed_event_of_mailgun_is_kept_once(client: FlaskClient) -> None:
+def test_a_signed_event_of_mailgun_is_stored_once(client: FlaskClient) -> None:
     event = build_delivered_event()
     assert [client.post("/api/webhooks/mailgun", json=event).status_code for _ in range(3)] == [200] * 3
     assert [(row["provider"], row["event_id"]) for row in fetch_events()] == [("mailgun", "e-1")]
 
 
 @pytest.mark.parametrize("signed", [{"key": "another key"}, {"age": 100_000}], ids=["wrong key", "too old"])
-def test_a_bad_signature_is_403_and_leaves_nothing(client: FlaskClient, signed: dict[str, Any]) -> None:
+def test_an_invalid_signature_is_403_and_stores_nothing(client: FlaskClient, signed: dict[str, Any]) -> None:
     assert client.post("/api/webhooks/mailgun", json=build_delivered_event(**signed)).status_code == 403
     form = {"from": "ada@example.com", "Message-Id": "<1@x>", "body-plain": "hi", **signature(**signed)}
     assert client.post("/api/webhooks/mailgun/inbound", data=form).status_code == 403
@@ -96,7 +96,7 @@ def test_a_bad_signature_is_403_and_leaves_nothing(client: FlaskClient, signed: 
     assert fetch_events() == []
 
 
-def test_a_captured_signature_opens_the_door_for_no_other_event(client: FlaskClient) -> None:
+def test_a_captured_signature_is_rejected_for_another_event(client: FlaskClient) -> None:
     assert client.post("/api/webhooks/mailgun", json=build_delivered_event("e-1")).status_code == 200
     assert client.post("/api/webhooks/mailgun", json=build_delivered_event("e-2")).status_code == 403
 
@@ -117,7 +117,7 @@ def test_a_repeated_body_is_200_without_effect_and_another_body_is_403(client: F
     assert [row["event_id"] for row in fetch_events()] == ["e-1"]
 
 
-def test_a_signature_of_one_door_opens_no_other(alice: Producer, charlie: Producer) -> None:
+def test_a_signature_of_one_webhook_is_rejected_by_another(alice: Producer, charlie: Producer) -> None:
     signed = signature()
     event, form = {**build_delivered_event(), "signature": signed}, {**build_mail(), **signed}
     assert alice.client.post(EVENTS, json=event).status_code == 200
@@ -131,7 +131,7 @@ def test_a_signature_of_one_door_opens_no_other(alice: Producer, charlie: Produc
     assert len(fetch_events()) == 2
 
 
-def test_a_door_takes_only_the_form_that_mailgun_uses_there(client: FlaskClient) -> None:
+def test_a_webhook_accepts_only_the_format_that_mailgun_uses_there(client: FlaskClient) -> None:
     flat = {**build_delivered_event(), **signature()}
     assert client.post(EVENTS, json=flat).status_code == 403
     assert client.post(EVENTS, data=build_mail()).status_code == 400
@@ -141,7 +141,7 @@ def test_a_door_takes_only_the_form_that_mailgun_uses_there(client: FlaskClient)
 
 
 @pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
-def test_a_signed_field_that_is_there_twice_opens_no_door(client: FlaskClient, name: str) -> None:
+def test_a_repeated_signed_field_is_rejected(client: FlaskClient, name: str) -> None:
     form = build_mail()
     twice = [*form.items(), (name, form[name])]
     assert client.post(MAIL, data=urlencode(twice), content_type=FORM).status_code == 403
@@ -151,7 +151,7 @@ def test_a_signed_field_that_is_there_twice_opens_no_door(client: FlaskClient, n
     assert fetch_events() == []
 
 
-def test_a_retry_in_parts_has_another_boundary_and_is_the_same_body(client: FlaskClient) -> None:
+def test_a_multipart_retry_with_another_boundary_is_the_same_body(client: FlaskClient) -> None:
     form = build_mail()
     for boundary in ("first", "second"):
         kind = f"multipart/form-data; boundary={boundary}"
@@ -173,7 +173,7 @@ def encode_parts(form: dict[str, str], boundary: str) -> bytes:
     return "".join([*lines, f"--{boundary}--\r\n"]).encode()
 
 
-def test_a_token_is_consumed_also_by_what_is_of_no_concern_or_names_no_workspace(client: FlaskClient) -> None:
+def test_ignored_events_and_unknown_workspaces_consume_the_token_too(client: FlaskClient) -> None:
     unknown = {**build_delivered_event(), "event-data": {"event": "list_member_uploaded"}}
     assert client.post(EVENTS, json=unknown).status_code == 200
     assert client.post(EVENTS, json={**build_delivered_event(), "signature": unknown["signature"]}).status_code == 403
@@ -194,7 +194,7 @@ def test_a_token_and_its_event_are_stored_together_or_not_at_all(client: FlaskCl
     assert len(fetch_events()) == 1
 
 
-def test_of_many_bodies_at_once_with_one_token_one_is_kept(app: flask.Flask) -> None:
+def test_of_many_concurrent_bodies_with_one_token_one_is_stored(app: flask.Flask) -> None:
     signed = signature()
     bodies = [{**build_delivered_event(f"e-{number}"), "signature": signed} for number in range(6)]
     statuses = run_concurrently(6, lambda number: app.test_client().post(EVENTS, json=bodies[number]).status_code)
@@ -203,20 +203,18 @@ def test_of_many_bodies_at_once_with_one_token_one_is_kept(app: flask.Flask) -> 
 
 
 @pytest.mark.parametrize(("age", "status"), [(8.9 * 3600, 200), (9.1 * 3600, 403), (-240, 200), (-360, 403)])
-def test_a_signature_is_taken_for_as_long_as_mailgun_tries(client: FlaskClient, age: float, status: int) -> None:
+def test_a_signature_is_valid_for_as_long_as_mailgun_retries(client: FlaskClient, age: float, status: int) -> None:
     assert client.post(EVENTS, json=build_delivered_event(age=age)).status_code == status
     assert client.post(MAIL, data=build_mail(token="d4" * 25, age=age)).status_code == status
 
 
-def test_the_age_of_a_signature_is_real_whatever_the_clock_says(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_age_of_a_signature_ignores_the_clock_offset(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "OFFSET_SECONDS", 100_000.0)
     assert client.post(EVENTS, json=build_delivered_event()).status_code == 200
     assert client.post(EVENTS, json=build_delivered_event("e-2", token="e5" * 25, age=-100_000)).status_code == 403
 
 
-def test_mail_from_a_contact_is_kept(client: FlaskClient) -> None:
+def test_an_e_mail_from_a_contact_is_stored(client: FlaskClient) -> None:
     form = {"from": "Ada <ada@example.com>", "Message-Id": "<1@x>", "stripped-text": "Yes\x00!", **signature()}
     response = client.post("/api/webhooks/mailgun/inbound", data=form, content_type="multipart/form-data")
     assert response.status_code == 200
@@ -224,18 +222,18 @@ def test_mail_from_a_contact_is_kept(client: FlaskClient) -> None:
     assert (row["provider"], row["body"]["stripped-text"]) == ("mailgun_inbound", "Yes!")
 
 
-def test_a_text_from_a_contact_is_kept_even_with_odd_characters(client: FlaskClient) -> None:
+def test_a_text_message_with_unusual_characters_is_stored(client: FlaskClient) -> None:
     assert post_to_telnyx(client, build_received_message(text="STOP\x00\x0b")).status_code == 200
     assert fetch_events()[0]["body"]["data"]["payload"]["text"] == "STOP\x0b"
 
 
-def test_telnyx_is_heard_once_and_not_when_it_is_old(client: FlaskClient) -> None:
+def test_a_telnyx_event_is_stored_once_and_an_old_one_is_rejected(client: FlaskClient) -> None:
     assert post_to_telnyx(client, build_received_message(), age=3600).status_code == 403
     assert [post_to_telnyx(client, build_received_message()).status_code for _ in range(2)] == [200, 200]
     assert len(fetch_events()) == 1
 
 
-def test_a_workspaces_own_door_names_it(alice: Producer) -> None:
+def test_a_workspaces_own_webhook_stores_its_id(alice: Producer) -> None:
     assert post_to_telnyx(alice.client, build_received_message(), f"/{alice.workspace_id}").status_code == 200
     assert (
         post_to_telnyx(alice.client, build_received_message("t-2"), "/01a00000-0000-7000-8000-000000000000").status_code
@@ -245,13 +243,13 @@ def test_a_workspaces_own_door_names_it(alice: Producer) -> None:
     assert [str(row["workspace_id"]) for row in fetch_events()] == [alice.workspace_id]
 
 
-def test_what_is_signed_and_not_understood_is_answered_and_not_kept(client: FlaskClient) -> None:
+def test_a_signed_unknown_event_is_200_and_not_stored(client: FlaskClient) -> None:
     assert post_to_telnyx(client, {"data": {"event_type": "call.initiated"}}).status_code == 200
     assert post_to_telnyx(client, []).status_code == 200
     assert fetch_events() == []
 
 
-def test_bodies_that_are_no_json_are_400_and_too_large_ones_413(client: FlaskClient) -> None:
+def test_invalid_json_is_400_and_a_body_that_is_too_large_413(client: FlaskClient) -> None:
     assert client.post("/api/webhooks/mailgun", data=b"{").status_code == 400
     assert client.post("/api/webhooks/mailgun", data=b"[]").status_code == 400
     assert client.post("/api/webhooks/mailgun", data=b"x" * (5 * 1024 * 1024 + 1)).status_code == 413

@@ -1,4 +1,4 @@
-"""Meta's door: the handshake, the signature over the raw bytes, and a batch kept event by event, once."""
+"""Meta's webhooks: the handshake, the signature over the raw bytes, and batches stored event by event, once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IG = "17841405726653026"
 
 @pytest.fixture(autouse=True)
 def account_of_alice(alice: Producer) -> None:
-    """Whose webhooks these are: what is nobody's would be dropped by whoever reads it."""
+    """Connected accounts: the reader drops events of unknown accounts."""
     account.add(alice.workspace_id, "instagram", IG, "Alice's shop")
 
 
@@ -70,14 +70,14 @@ def test_the_handshake_is_answered_as_plain_text(client: FlaskClient, door: str)
 
 
 @DOORS
-def test_a_signed_webhook_is_kept_once_however_often_it_comes(client: FlaskClient, door: str) -> None:
+def test_a_repeated_signed_webhook_is_stored_once(client: FlaskClient, door: str) -> None:
     assert [post(client, webhook(comment(1)), door).status_code for _ in range(3)] == [200] * 3
     (row,) = fetch_events()
     assert (row["provider"], row["event_id"]) == ("instagram", f"{IG}:comment:c-1")
     assert row["body"]["entry"][0]["changes"] == [comment(1)]
 
 
-def test_a_forged_webhook_leaves_nothing_but_a_count(client: FlaskClient) -> None:
+def test_a_forged_webhook_is_only_counted(client: FlaskClient) -> None:
     before = count_refused()
     raw = json.dumps(webhook(comment(1))).encode()
     for headers in (
@@ -93,20 +93,20 @@ def test_a_forged_webhook_leaves_nothing_but_a_count(client: FlaskClient) -> Non
     assert count_refused() == before + 5
 
 
-def test_what_meta_escapes_is_verified_as_it_came(client: FlaskClient) -> None:
+def test_escaped_characters_are_verified_in_the_raw_body(client: FlaskClient) -> None:
     raw = json.dumps(webhook(comment(1, text="äöå 👍")), ensure_ascii=True).replace(": ", " : ").encode()
     assert post(client, raw).status_code == 200
     assert fetch_events()[0]["body"]["entry"][0]["changes"][0]["value"]["text"] == "äöå 👍"
 
 
 class TestOfTwoApps:
-    """Instagram's own login signs with another app's secret."""
+    """Instagram login signs with the secret of another app."""
 
     @pytest.fixture
     def config(self) -> settings.Settings:
         return replace(settings.load(), meta_app_secret=f"{SECRET}, the other app's")
 
-    def test_each_secret_opens_the_door(self, client: FlaskClient) -> None:
+    def test_each_app_secret_is_accepted(self, client: FlaskClient) -> None:
         assert post(client, webhook(comment(1))).status_code == 200
         assert post(client, webhook(comment(2)), secret="the other app's").status_code == 200
         assert post(client, webhook(comment(3)), secret=f"{SECRET}, the other app's").status_code == 403
@@ -118,16 +118,16 @@ class TestWithoutASecret:
     def config(self) -> settings.Settings:
         return replace(settings.load(), meta_app_secret="", meta_verify_token="")
 
-    def test_nobody_is_let_in(self, client: FlaskClient) -> None:
+    def test_every_webhook_is_rejected(self, client: FlaskClient) -> None:
         assert post(client, webhook(comment(1)), secret="").status_code == 403
         query = {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}
         assert client.get("/api/webhooks/instagram", query_string=query).status_code == 403
 
 
-# What is in it
+# The events
 
 
-def test_a_thousand_events_in_one_body_are_kept_each_and_answered_well_under_a_second(client: FlaskClient) -> None:
+def test_a_thousand_events_in_one_body_are_stored_quickly(client: FlaskClient) -> None:
     body = webhook(*(comment(number) for number in range(1000)))
     started = time.monotonic()
     response = post(client, body)
@@ -137,13 +137,13 @@ def test_a_thousand_events_in_one_body_are_kept_each_and_answered_well_under_a_s
     assert duration < 1.0
 
 
-def test_one_event_twice_in_a_body_is_kept_once(client: FlaskClient) -> None:
+def test_a_repeated_event_in_a_body_is_stored_once(client: FlaskClient) -> None:
     assert post(client, webhook(comment(1), comment(1), comment(2))).status_code == 200
     assert len(fetch_events()) == 2
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'"text"', b"5", b"null", b"[" * 100_000])
-def test_what_is_signed_and_no_json_object_is_400(client: FlaskClient, raw: bytes) -> None:
+def test_a_signed_body_that_is_not_json_is_400(client: FlaskClient, raw: bytes) -> None:
     response = post(client, raw)
     assert (response.status_code, response.json["success"]) == (400, False)
     assert fetch_events() == []
@@ -161,12 +161,12 @@ def test_a_body_of_more_than_five_mebibytes_is_413(client: FlaskClient) -> None:
         {"object": "instagram", "entry": [{"id": IG, "messaging": [{"sender": {"id": "1"}, "referral": {}}]}]},
     ],
 )  # fmt: skip
-def test_what_is_signed_and_of_no_concern_is_answered_and_not_kept(client: FlaskClient, body: Any) -> None:
+def test_a_signed_irrelevant_event_is_200_and_not_stored(client: FlaskClient, body: Any) -> None:
     assert post(client, body).status_code == 200
     assert fetch_events() == []
 
 
-def test_characters_and_numbers_that_no_database_keeps_are_left_out(client: FlaskClient) -> None:
+def test_characters_and_numbers_that_postgresql_rejects_are_removed(client: FlaskClient) -> None:
     odd = b'{"object":"instagram","entry":[{"id":"1","time":1e999,"changes":[{"field":"comments","value":'
     odd += b'{"id":"c","from":{"id":"2"},"text":"a\\u0000b\\ud800","n":1e999,"m":NaN}}]}]}'
     assert post(client, odd).status_code == 200

@@ -1,4 +1,4 @@
-"""The sandbox's own secrets open our doors while it is on, and to a program on this machine alone."""
+"""Webhooks accept the sandbox's secrets only while it is on, and only from this machine."""
 
 from __future__ import annotations
 
@@ -80,16 +80,14 @@ def list_sandbox_flags() -> list[bool]:
 
 @DOORS
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
-def test_the_sandbox_is_heard_from_loopback_and_its_events_are_marked(
-    client: FlaskClient, door: str, peer: str
-) -> None:
+def test_sandbox_events_from_loopback_are_accepted_and_marked(client: FlaskClient, door: str, peer: str) -> None:
     assert send_webhook(client, door, REMOTE_ADDR=peer) == 200
     assert list_sandbox_flags() == [True]
 
 
 @DOORS
 @pytest.mark.parametrize("peer", ["10.0.0.7", "203.0.113.9", "", "localhost", "::ffff:10.0.0.7", "fe80::1", "0.0.0.0"])
-def test_from_anywhere_else_the_sandboxs_secret_opens_nothing(client: FlaskClient, door: str, peer: str) -> None:
+def test_the_sandboxs_secret_is_rejected_from_other_machines(client: FlaskClient, door: str, peer: str) -> None:
     assert send_webhook(client, door, REMOTE_ADDR=peer) == 403
     assert fetch_events() == []
 
@@ -100,13 +98,13 @@ def test_from_anywhere_else_the_sandboxs_secret_opens_nothing(client: FlaskClien
     ["X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_FORWARDED_PREFIX", "X_FORWARDED", "FORWARDED",
      "VIA", "X_REAL_IP", "CF_CONNECTING_IP", "TRUE_CLIENT_IP"],
 )  # fmt: skip
-def test_what_a_proxy_passed_on_is_not_from_here(client: FlaskClient, door: str, header: str) -> None:
+def test_a_forwarded_request_is_not_from_loopback(client: FlaskClient, door: str, header: str) -> None:
     for text in ("127.0.0.1", ""):
         assert send_webhook(client, door, **{f"HTTP_{header}": text}) == 403
     assert fetch_events() == []
 
 
-def test_behind_proxy_fix_the_sockets_own_peer_decides() -> None:
+def test_behind_proxy_fix_the_socket_peer_decides() -> None:
     seen: dict[str, Any] = {}
     fixed = ProxyFix(lambda environ, _: seen.update(environ) or [])  # type: ignore[func-returns-value,arg-type,return-value]
     fixed({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, lambda *_: None)  # type: ignore[arg-type]
@@ -123,7 +121,7 @@ class TestBehindAProxyOnThisMachine:
         return replace(config, trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
 
     @DOORS
-    def test_the_sandbox_is_heard_and_what_the_proxy_passed_on_is_not(self, client: FlaskClient, door: str) -> None:
+    def test_the_sandbox_is_accepted_and_forwarded_requests_are_not(self, client: FlaskClient, door: str) -> None:
         for header in ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "VIA"):
             assert send_webhook(client, door, **{f"HTTP_{header}": "127.0.0.1"}) == 403
         assert fetch_events() == []
@@ -132,7 +130,7 @@ class TestBehindAProxyOnThisMachine:
 
 
 @DOORS
-def test_another_secret_opens_nothing(client: FlaskClient, door: str) -> None:
+def test_another_secret_is_rejected(client: FlaskClient, door: str) -> None:
     wrong = replace(SANDBOX_SECRETS, mailgun="guessed", meta="guessed")
     if door != "telnyx":
         assert send_webhook(client, door, secrets=wrong) == 403
@@ -142,7 +140,7 @@ def test_another_secret_opens_nothing(client: FlaskClient, door: str) -> None:
 
 
 @pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx"])
-def test_a_workspaces_own_door_is_no_other_way_in(alice: Producer, door: str) -> None:
+def test_a_workspaces_own_webhook_has_the_same_checks(alice: Producer, door: str) -> None:
     path = f"/{alice.workspace_id}"
     assert send_webhook(alice.client, door, path) == 200
     assert send_webhook(alice.client, door, path, REMOTE_ADDR="10.0.0.7") == 403
@@ -154,7 +152,7 @@ class TestWhileTheSandboxIsOff:
         return replace(settings.load(), sandbox="off", sandbox_secrets=SANDBOX_SECRETS)
 
     @DOORS
-    def test_nobody_is_heard(self, client: FlaskClient, door: str) -> None:
+    def test_sandbox_signatures_are_rejected(self, client: FlaskClient, door: str) -> None:
         assert send_webhook(client, door) == 403
         assert fetch_events() == []
 
@@ -166,7 +164,7 @@ class TestWithoutAnySecret:
         return replace(settings.load(), sandbox_secrets=settings.SandboxSecrets(), **nothing)  # type: ignore[arg-type]
 
     @DOORS
-    def test_an_empty_secret_opens_nothing(self, client: FlaskClient, door: str) -> None:
+    def test_an_empty_secret_is_rejected(self, client: FlaskClient, door: str) -> None:
         assert send_webhook(client, door, secrets=settings.SandboxSecrets()) == 403
         assert fetch_events() == []
 
@@ -177,7 +175,7 @@ class TestWithTheSandboxsSecretsAlone:
         return replace(settings.load(), sandbox_secrets=SANDBOX_SECRETS, **dict.fromkeys(REAL, ""))  # type: ignore[arg-type]
 
     @DOORS
-    def test_nothing_is_taken_from_outside(self, client: FlaskClient, door: str) -> None:
+    def test_sandbox_signatures_from_other_machines_are_rejected(self, client: FlaskClient, door: str) -> None:
         assert send_webhook(client, door) == 200
         assert send_webhook(client, door, REMOTE_ADDR="203.0.113.9") == 403
         assert send_webhook(client, door, HTTP_X_FORWARDED_FOR="203.0.113.9") == 403

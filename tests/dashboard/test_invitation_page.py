@@ -1,4 +1,4 @@
-"""The page of an invitation and that of a password reset: who gets in by a link, and what the link tells nobody."""
+"""The pages of invitations and password resets: who a link admits, and what it does not reveal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def invite(producer: Producer, email: str = "dora@example.com", role: str = "ope
 
 
 def send(browser: FlaskClient, path: str, way: str, **more: Any) -> Any:
-    """Fill in one of the page's forms."""
+    """Submit a form of the page."""
     fields = {"csrf_token": read_token(browser.get(path).text), **more.pop("data")}
     return browser.post(f"{path}/{way}" if way else path, data=fields, **more)
 
@@ -49,11 +49,11 @@ def is_valid_link(browser: FlaskClient, path: str) -> bool:
 
 @pytest.fixture
 def browser(app: flask.Flask, workspaces: Any) -> FlaskClient:
-    """Somebody's browser, which is not signed in."""
+    """A browser without a session."""
     return app.test_client()
 
 
-def test_the_page_says_what_the_invitation_is_for(alice: Producer, browser: FlaskClient) -> None:
+def test_the_page_shows_workspace_inviter_and_role(alice: Producer, browser: FlaskClient) -> None:
     page = browser.get(invite(alice))
     assert page.status_code == 200
     for text in ("Alice&#39;s shop", "operator", "alice&#39;s shop", "UTC", "Create account", "Sign in and accept"):
@@ -76,7 +76,7 @@ def test_a_new_person_creates_an_account_and_is_signed_in(alice: Producer, brows
     assert sign_in(browser, "dora@example.com", NEW_PASSWORD).status_code == 303
 
 
-def test_the_page_is_the_same_for_a_known_and_an_unknown_address(
+def test_the_page_is_the_same_for_existing_and_unknown_addresses(
     alice: Producer, charlie: Producer, browser: FlaskClient
 ) -> None:
     add_person(charlie.workspace_id, "owner")
@@ -88,7 +88,7 @@ def test_the_page_is_the_same_for_a_known_and_an_unknown_address(
     assert pages[0] == pages[1]
 
 
-def test_the_shown_link_creates_no_account_for_an_address_that_has_one(
+def test_the_unmailed_link_creates_no_second_account_for_an_address(
     alice: Producer, charlie: Producer, browser: FlaskClient
 ) -> None:
     add_person(charlie.workspace_id, "viewer")
@@ -134,9 +134,7 @@ def test_a_person_who_is_signed_in_accepts_an_invitation_of_another_address(
     assert browser.get("/api/contacts").status_code == 401
 
 
-def test_a_person_without_any_workspace_left_may_accept(
-    alice: Producer, charlie: Producer, browser: FlaskClient
-) -> None:
+def test_a_person_without_a_workspace_can_accept(alice: Producer, charlie: Producer, browser: FlaskClient) -> None:
     add_person(charlie.workspace_id, "viewer")
     member = charlie.get("/api/members").json["members"][0]["id"]
     charlie.request("DELETE", f"/api/members/{member}")
@@ -145,7 +143,7 @@ def test_a_person_without_any_workspace_left_may_accept(
     assert fetch_roles(alice) == {"bob@example.com": "operator"}
 
 
-def test_a_member_who_accepts_is_told_so_and_nothing_changes(alice: Producer, browser: FlaskClient) -> None:
+def test_a_member_who_accepts_again_changes_nothing(alice: Producer, browser: FlaskClient) -> None:
     add_person(alice.workspace_id, "owner")
     path = invite(alice, "alias@example.com", "viewer")
     response = send(browser, path, "sign-in", data=BOB)
@@ -155,7 +153,7 @@ def test_a_member_who_accepts_is_told_so_and_nothing_changes(alice: Producer, br
 
 
 def create_dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
-    """The path of a link that does not work, by why."""
+    """The path of an invalid link, by reason."""
     used, revoked, replaced = invite(alice, "a@example.com"), invite(alice, "b@example.com"), invite(alice)
     send(browser, used, "account", data=DORA)
     browser.delete_cookie("beckon_session")
@@ -169,7 +167,7 @@ def create_dead_links(alice: Producer, browser: FlaskClient) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_every_dead_link_is_one_page_with_the_same_words(alice: Producer, browser: FlaskClient) -> None:
+def test_every_invalid_link_gets_the_same_page(alice: Producer, browser: FlaskClient) -> None:
     responses = {}
     for why, path in create_dead_links(alice, browser).items():
         page = browser.get(path)
@@ -180,7 +178,7 @@ def test_every_dead_link_is_one_page_with_the_same_words(alice: Producer, browse
 
 
 @pytest.mark.parametrize("way", ["account", "sign-in", "accept"])
-def test_a_dead_link_accepts_nothing(alice: Producer, browser: FlaskClient, way: str) -> None:
+def test_an_invalid_link_accepts_nothing(alice: Producer, browser: FlaskClient, way: str) -> None:
     add_person(alice.workspace_id, "viewer")
     paths = create_dead_links(alice, browser)
     living = invite(alice, "living@example.com")
@@ -206,7 +204,7 @@ def test_a_dead_link_accepts_nothing(alice: Producer, browser: FlaskClient, way:
         ({"name": "a\nb"}, "one line"),
     ],
 )
-def test_a_password_or_name_that_cannot_be_is_told_and_the_link_stays(
+def test_an_invalid_password_or_name_keeps_the_link_valid(
     alice: Producer, browser: FlaskClient, fields: dict[str, str], words: str
 ) -> None:
     path = invite(alice)
@@ -232,12 +230,12 @@ def test_another_site_accepts_nothing(alice: Producer, charlie: Producer, browse
     assert fetch_roles(alice) == {}
 
 
-def test_a_form_of_a_page_without_referrer_says_no_origin(alice: Producer, browser: FlaskClient) -> None:
+def test_a_form_of_a_page_without_referrer_has_no_origin(alice: Producer, browser: FlaskClient) -> None:
     headers = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
     assert send(browser, invite(alice), "account", data=DORA, headers=headers).status_code == 303
 
 
-def test_guesses_on_the_page_are_limited_as_sign_ins_are(
+def test_guesses_on_the_page_share_the_limits_of_sign_ins(
     alice: Producer, charlie: Producer, browser: FlaskClient
 ) -> None:
     add_person(charlie.workspace_id, "viewer")
@@ -250,13 +248,13 @@ def test_guesses_on_the_page_are_limited_as_sign_ins_are(
     assert int(refused.headers["Retry-After"]) > 0
 
 
-def test_guesses_of_many_accounts_from_one_address_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
+def test_guesses_at_many_accounts_from_one_address_are_limited(alice: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
     fields = [{"email": f"{number}@example.com", "password": "x"} for number in range(6)]
     assert [send(browser, path, "sign-in", data=form).status_code for form in fields] == [401] * 5 + [429]
 
 
-def test_guesses_of_one_account_from_many_addresses_are_limited_too(alice: Producer, browser: FlaskClient) -> None:
+def test_guesses_at_one_account_from_many_addresses_are_limited(alice: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
     guess = {**BOB, "password": "x"}
     peers = [{"REMOTE_ADDR": f"192.0.2.{number}"} for number in range(6)]
@@ -264,9 +262,7 @@ def test_guesses_of_one_account_from_many_addresses_are_limited_too(alice: Produ
     assert statuses == [401] * 5 + [429]
 
 
-def test_accounts_are_created_no_faster_than_sign_ins_are_tried(
-    alice: Producer, charlie: Producer, browser: FlaskClient
-) -> None:
+def test_new_accounts_share_the_limit_of_sign_ins(alice: Producer, charlie: Producer, browser: FlaskClient) -> None:
     path = invite(alice)
     for number in range(5):
         sign_in(browser, f"{number}@example.com", "x")
@@ -276,7 +272,7 @@ def test_accounts_are_created_no_faster_than_sign_ins_are_tried(
     assert is_valid_link(browser, path)
 
 
-def test_the_token_is_in_no_log_line_and_in_no_other_address(
+def test_the_token_is_in_no_log_line_and_no_referrer(
     alice: Producer, browser: FlaskClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = invite(alice)
@@ -297,7 +293,7 @@ def test_the_token_is_in_no_log_line_and_in_no_other_address(
 
 
 def run_as_service(change: Any) -> Any:
-    """What only the service may do."""
+    """Run a function with the service role."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 2)
@@ -308,7 +304,7 @@ def run_as_service(change: Any) -> Any:
 
 
 class TestMailedLink:
-    """By the link that was mailed."""
+    """The mailed link."""
 
     @pytest.fixture
     def config(self, shared_sandbox: RunningSandbox) -> settings.Settings:
@@ -323,7 +319,7 @@ class TestMailedLink:
         (url,) = re.findall(r"http://localhost(/invitations/[\w-]{43})", json.dumps(mail["body"]))
         return str(url)
 
-    def test_the_person_takes_an_unproven_account_s_address_over(
+    def test_an_unverified_account_loses_its_address(
         self, alice: Producer, charlie: Producer, browser: FlaskClient, app: flask.Flask, shared_sandbox: RunningSandbox
     ) -> None:
         add_person(charlie.workspace_id, "owner")
@@ -339,7 +335,7 @@ class TestMailedLink:
         assert fetch_roles(alice) == {"bob@example.com": "viewer"}
         assert "The real Bob (Viewer)" in browser.get("/automations").text
 
-    def test_a_proven_account_must_sign_in(
+    def test_a_verified_account_must_sign_in(
         self, alice: Producer, charlie: Producer, browser: FlaskClient, shared_sandbox: RunningSandbox
     ) -> None:
         invite(alice)
@@ -355,7 +351,7 @@ class TestMailedLink:
 
 
 class TestPasswordReset:
-    """By the link that the command prints."""
+    """The link that the command prints."""
 
     @pytest.fixture
     def path(self, alice: Producer) -> str:
@@ -374,12 +370,12 @@ class TestPasswordReset:
         assert sign_in(browser).status_code == 401
         assert sign_in(browser, password=NEW_PASSWORD).status_code == 303
 
-    def test_a_common_password_is_refused_and_the_link_stays(self, path: str, browser: FlaskClient) -> None:
+    def test_a_common_password_is_rejected_and_the_link_stays_valid(self, path: str, browser: FlaskClient) -> None:
         for password in ("short", "password1234", "bob@example.com"):
             assert send(browser, path, "", data={"password": password}).status_code == 422
         assert is_valid_link(browser, path)
 
-    def test_another_site_and_a_dead_link_set_nothing(self, path: str, browser: FlaskClient) -> None:
+    def test_another_site_and_an_invalid_link_set_nothing(self, path: str, browser: FlaskClient) -> None:
         assert browser.post(path, data={"password": NEW_PASSWORD}).status_code == 403
         token = read_token(browser.get(path).text)
         dead = browser.post("/password-resets/x", data={"password": NEW_PASSWORD, "csrf_token": token})
@@ -396,7 +392,7 @@ class TestPasswordReset:
         assert path.rsplit("/", 1)[1] not in logged.out + logged.err
 
 
-def test_of_two_invitations_that_race_for_a_new_address_both_are_answered(
+def test_a_second_account_for_a_new_address_is_a_conflict(
     alice: Producer, charlie: Producer, browser: FlaskClient
 ) -> None:
     first, second = invite(alice), invite(charlie)

@@ -1,4 +1,4 @@
-"""Invitations over HTTP: made by whoever may give the role, told alike for known and unknown addresses, mailed."""
+"""Invitations over HTTP: permissions, the same response for existing and unknown addresses, and mail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DORA = {"email": "Dora@Example.com", "role": "operator"}
 
 
 def create_program(alice: Producer, *scopes: Any) -> Producer:
-    """A program of Alice's with these scopes alone."""
+    """A program of Alice's workspace with only these scopes."""
     return Producer(alice.client, alice.workspace_id, api_key.issue(alice.workspace_id, "weak", scopes).secret)
 
 
@@ -42,13 +42,13 @@ def invite(producer: Producer, **body: Any) -> dict[str, Any]:
 
 
 def list_statements(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The SQL that was logged, without parameters and the names of savepoints."""
+    """The logged SQL, without parameters and savepoint names."""
     logged: list[Any] = [record.msg for record in caplog.records if record.name == "peewee"]
     return [sql for sql, _ in logged if "SAVEPOINT" not in sql]
 
 
 def run_sql_as_service(sql: str, *parameters: Any) -> None:
-    """Change what the dashboard may not."""
+    """Run a function with the service role."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 2)
@@ -60,7 +60,7 @@ def run_sql_as_service(sql: str, *parameters: Any) -> None:
 
 @contextmanager
 def quoting_provider() -> Iterator[tuple[str, list[str]]]:
-    """A server that refuses every mail with the token in it; its address, and the tokens that it saw."""
+    """A server that rejects every mail and quotes its token; its URL, and the tokens it received."""
     quoted: list[str] = []
 
     class Quoting(BaseHTTPRequestHandler):
@@ -89,7 +89,7 @@ def list_audit_entries(producer: Producer) -> list[tuple[str, str]]:
     return [(entry["action"], entry["objectId"]) for entry in entries]
 
 
-def test_an_invitation_is_answered_with_its_link_once(alice: Producer) -> None:
+def test_an_invitation_returns_its_link_once(alice: Producer) -> None:
     response = alice.post("/api/invitations", DORA)
     assert response.status_code == 201
     assert (response.json["success"], response.json["mailed"]) == (True, False)
@@ -104,13 +104,13 @@ def test_an_invitation_is_answered_with_its_link_once(alice: Producer) -> None:
     assert "password" not in response.text
 
 
-def test_a_member_is_never_made_by_the_inviter(alice: Producer) -> None:
+def test_an_invitation_creates_no_member(alice: Producer) -> None:
     assert alice.post("/api/members", {**DORA, "name": "Dora"}).status_code == 405
     invite(alice)
     assert alice.get("/api/members").json["members"] == []
 
 
-def test_a_revoked_invitation_is_gone(alice: Producer, charlie: Producer) -> None:
+def test_a_revoked_invitation_is_not_listed(alice: Producer, charlie: Producer) -> None:
     path = f"/api/invitations/{invite(alice)['id']}"
     assert charlie.request("DELETE", path).status_code == 404
     assert alice.request("DELETE", path).status_code == 200
@@ -119,7 +119,7 @@ def test_a_revoked_invitation_is_gone(alice: Producer, charlie: Producer) -> Non
     assert [action for action, _ in list_audit_entries(alice)] == ["invitation.revoked", "invitation.created"]
 
 
-def test_a_workspace_sees_its_own_invitations_alone(alice: Producer, charlie: Producer) -> None:
+def test_a_workspace_sees_only_its_own_invitations(alice: Producer, charlie: Producer) -> None:
     invite(alice)
     assert charlie.get("/api/invitations").json["invitations"] == []
 
@@ -135,7 +135,9 @@ def test_a_workspace_sees_its_own_invitations_alone(alice: Producer, charlie: Pr
         (("read", "write", "trigger", "track"), "viewer", 403),
     ],
 )
-def test_nobody_gives_more_than_they_have(alice: Producer, scopes: tuple[str, ...], role: str, status: int) -> None:
+def test_an_inviter_grants_no_more_than_their_own_permissions(
+    alice: Producer, scopes: tuple[str, ...], role: str, status: int
+) -> None:
     add_person(alice.workspace_id, "viewer")
     program = create_program(alice, *scopes)
     assert program.post("/api/invitations", {**DORA, "role": role}).status_code == status
@@ -144,13 +146,13 @@ def test_nobody_gives_more_than_they_have(alice: Producer, scopes: tuple[str, ..
     assert changed_role == (200 if status == 201 else 403)
 
 
-def test_a_known_and_an_unknown_address_are_answered_alike(
+def test_existing_and_unknown_addresses_get_the_same_response(
     alice: Producer, charlie: Producer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In words, and in what is asked of the database."""
+    """The same text, and the same queries."""
     add_person(charlie.workspace_id, "owner", "known@example.com")
     responses = {}
-    # A key's first use is noted.
+    # The first use of a key is recorded.
     alice.get("/api/members")
     for email in ("known@example.com", "strange@example.com"):
         caplog.clear()
@@ -172,13 +174,13 @@ def test_a_member_of_this_workspace_is_a_conflict(alice: Producer) -> None:
 
 
 @pytest.mark.parametrize("field", [{"email": "nobody"}, {"email": "a@b@c"}, {"role": "king"}, {"role": None}])
-def test_what_is_no_address_or_role_is_refused_by_its_name(alice: Producer, field: dict[str, Any]) -> None:
+def test_an_invalid_address_or_role_is_rejected_by_field(alice: Producer, field: dict[str, Any]) -> None:
     response = alice.post("/api/invitations", {**DORA, **field})
     assert (response.status_code, response.json["errors"][0]["path"]) == (422, next(iter(field)))
     assert alice.get("/api/invitations").json["invitations"] == []
 
 
-def test_a_workspace_sends_so_many_invitations_at_once(alice: Producer, charlie: Producer) -> None:
+def test_invitations_of_a_workspace_are_limited(alice: Producer, charlie: Producer) -> None:
     for number in range(INVITATION_LIMIT.burst):
         invite(alice, email=f"{number}@example.com")
     response = alice.post("/api/invitations", DORA)
@@ -226,7 +228,7 @@ class TestMailed:
         assert mailed not in response.text
 
     @pytest.mark.parametrize("fault", ["http_500", "auth", "http_429", "reset_after"])
-    def test_an_invitation_whose_mail_fails_stands_and_says_so(
+    def test_an_invitation_stays_valid_where_its_mail_fails(
         self, alice: Producer, shared_sandbox: RunningSandbox, fault: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         shared_sandbox.add_fault("mailgun", fault, times=0, seconds=60)
@@ -235,14 +237,14 @@ class TestMailed:
         assert len(alice.get("/api/invitations").json["invitations"]) == 1
         assert "an invitation was not mailed" in capsys.readouterr().out
 
-    def test_no_try_begins_after_the_deadline(
+    def test_no_attempt_begins_after_the_deadline(
         self, alice: Producer, shared_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(task, "DEADLINE_SECONDS", -1.0)
         assert alice.post("/api/invitations", DORA).json["mailed"] is False
         assert shared_sandbox.list_messages("mailgun") == []
 
-    def test_a_provider_that_quotes_the_mail_puts_no_token_into_the_log(
+    def test_a_token_quoted_by_the_provider_is_not_logged(
         self, alice: Producer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with quoting_provider() as (url, quoted):
@@ -255,14 +257,14 @@ class TestMailed:
         assert quoted
         assert not [token for token in quoted if token in logged]
 
-    def test_a_workspace_s_name_adds_no_header(self, alice: Producer, shared_sandbox: RunningSandbox) -> None:
+    def test_a_workspace_name_cannot_add_headers(self, alice: Producer, shared_sandbox: RunningSandbox) -> None:
         run_sql_as_service("update workspaces set name = %s", "A shop\r\nBcc: eve@example.com")
         assert alice.post("/api/invitations", DORA).json["mailed"] is True
         (mail,) = shared_sandbox.list_messages("mailgun", "dora@example.com")
         assert "\n" not in mail["body"]["subject"]
 
 
-def test_the_demo_workspace_mails_to_the_sandbox(alice: Producer, shared_sandbox: RunningSandbox) -> None:
+def test_the_demo_workspace_sends_mail_to_the_sandbox(alice: Producer, shared_sandbox: RunningSandbox) -> None:
     shared_sandbox.clear()
     run_sql_as_service("update workspaces set demo = true")
     alice.client.application.extensions["settings"] = replace(

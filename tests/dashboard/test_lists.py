@@ -1,4 +1,4 @@
-"""The list of executions: every filter names exactly what it says, and words find the same in every way."""
+"""The list of executions: every filter is exact, and searches find the same with every query plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_ids(workspace_id: str, before: str | None = None, limit: int = 100, **f
 
 
 def create_in_every_state(alice: Producer) -> dict[str, dict[str, Any]]:
-    """Executions by their ids, with what they were made of."""
+    """Executions by id, with the columns they were inserted with."""
     automation, soon = alice.create(), clock.now() + timedelta(hours=1)
     waits = {"status": "waiting", "due_at": soon}
     lease = {"lease_owner": "w", "lease_until": soon}
@@ -46,7 +46,7 @@ def create_in_every_state(alice: Producer) -> dict[str, dict[str, Any]]:
     return {example_executions.create_execution(alice, automation, **state): state for state in states}
 
 
-def test_every_filter_names_exactly_what_it_says(alice: Producer) -> None:
+def test_every_filter_matches_exactly_its_executions(alice: Producer) -> None:
     states = create_in_every_state(alice)
     in_flight: Predicate = lambda state: state["status"] in ("pending", "running", "waiting")  # noqa: E731
     review: Predicate = lambda state: state.get("waiting_for") == "review"  # noqa: E731
@@ -78,7 +78,7 @@ def test_every_filter_names_exactly_what_it_says(alice: Producer) -> None:
 @pytest.mark.parametrize(
     ("newest", "few"), [(5000, 2000), (1, 2000), (1, 0)], ids=["among the newest", "by contact", "one by one"]
 )
-def test_words_find_the_same_however_they_are_looked_for(
+def test_a_search_finds_the_same_in_every_form(
     alice: Producer, charlie: Producer, monkeypatch: pytest.MonkeyPatch, newest: int, few: int
 ) -> None:
     monkeypatch.setattr(executions, "_SCAN_LIMIT", newest)
@@ -108,7 +108,7 @@ def test_words_find_the_same_however_they_are_looked_for(
     assert list_ids(mine, q="ada", limit=2) == [third, second]
     assert list_ids(mine, q="ada", limit=2, before=second) == [first]
     assert list_ids(mine, q="nobody") == list_ids(mine, q="!!") == []
-    # What is done to all that match finds them by the filters' condition alone.
+    # Bulk actions use only the condition of the filters.
     where, parameters = ExecutionFilters(q="ada", status="skipped").build_where()
     with acting_as(mine):
         assert fetch_value(f"select count(*) from executions e where {where}", parameters) == 1

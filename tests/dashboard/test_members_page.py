@@ -1,4 +1,4 @@
-"""The members of a workspace on a page, which is the owners' alone."""
+"""The members page, which only owners can open."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_invitation_is_revoked(owner: FlaskClient, alice: Producer) -> None:
         ({"email": "owner@example.com", "role": "viewer"}, 409),
     ],
 )
-def test_what_cannot_be_invited_is_told_on_the_page(
+def test_an_invalid_invitation_is_reported_on_the_page(
     owner: FlaskClient, alice: Producer, fields: dict[str, str], status: int
 ) -> None:
     response = send(owner, "/settings/invitations", **fields)
@@ -77,7 +77,7 @@ def test_what_cannot_be_invited_is_told_on_the_page(
     assert alice.get("/api/invitations").json["invitations"] == []
 
 
-def test_a_role_is_changed_and_a_member_is_removed_after_a_question(
+def test_a_role_is_changed_and_a_member_removed_after_confirmation(
     owner: FlaskClient, app: flask.Flask, alice: Producer
 ) -> None:
     viewer = sign_in_as(app, alice, "viewer")
@@ -95,7 +95,7 @@ def test_a_role_is_changed_and_a_member_is_removed_after_a_question(
         assert send(owner, f"{path}/{way}", role="viewer").status_code == 404
 
 
-def test_the_last_owner_is_told_why_they_stay_one(owner: FlaskClient, alice: Producer) -> None:
+def test_the_last_owner_cannot_be_changed_or_removed(owner: FlaskClient, alice: Producer) -> None:
     path = f"/settings/members/{fetch_ids(alice)['owner@example.com']}"
     for way in ("role", "delete"):
         assert send(owner, f"{path}/{way}", role="viewer").status_code == 303
@@ -104,7 +104,7 @@ def test_the_last_owner_is_told_why_they_stay_one(owner: FlaskClient, alice: Pro
 
 
 @pytest.mark.parametrize("role", ["operator", "viewer"])
-def test_others_see_and_change_nothing(app: flask.Flask, alice: Producer, owner: FlaskClient, role: str) -> None:
+def test_operators_and_viewers_have_no_access(app: flask.Flask, alice: Producer, owner: FlaskClient, role: str) -> None:
     send(owner, "/settings/invitations", email="dora@example.com", role="viewer")
     browser = sign_in_as(app, alice, role)
     assert PATH not in browser.get("/settings").text
@@ -124,7 +124,7 @@ def test_others_see_and_change_nothing(app: flask.Flask, alice: Producer, owner:
     assert len(alice.get("/api/invitations").json["invitations"]) == 1
 
 
-def test_a_member_of_another_workspace_is_not_there(owner: FlaskClient, alice: Producer, charlie: Producer) -> None:
+def test_a_member_of_another_workspace_is_404(owner: FlaskClient, alice: Producer, charlie: Producer) -> None:
     add_person(charlie.workspace_id, "viewer")
     stranger = charlie.get("/api/members").json["members"][0]["id"]
     assert "bob@example.com" not in owner.get(PATH).text

@@ -1,4 +1,4 @@
-"""Which model writes a workspace's texts: owners say it, everybody sees it but the key, and nobody another's."""
+"""The AI model settings: owners change them, members read them without the key, other workspaces see nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def fetch_settings(producer: Producer) -> dict[str, Any]:
     return {name: text for name, text in response.json.items() if name != "success"}
 
 
-def test_at_first_all_is_left_to_the_environment(alice: Producer) -> None:
+def test_by_default_all_fields_come_from_the_environment(alice: Producer) -> None:
     assert fetch_settings(alice) == {"provider": None, "model": None, "maxTokens": None, "temperature": None,
                                      "baseUrl": None, "hasApiKey": False}  # fmt: skip
 
 
-def test_what_is_said_is_shown_but_for_the_key(alice: Producer, charlie: Producer) -> None:
+def test_the_settings_are_readable_but_not_the_key(alice: Producer, charlie: Producer) -> None:
     response = alice.put(PATH, SETTINGS)
     assert response.status_code == 200
     assert fetch_settings(alice) == {"provider": "openai", "model": "llama", "maxTokens": 200, "temperature": 0.5,
@@ -42,14 +42,14 @@ def test_what_is_said_is_shown_but_for_the_key(alice: Producer, charlie: Produce
     assert fetch_settings(charlie)["provider"] is None
 
 
-def test_what_is_not_given_stays_and_null_clears(alice: Producer) -> None:
+def test_omitted_fields_stay_and_null_clears(alice: Producer) -> None:
     alice.put(PATH, SETTINGS)
     assert alice.put(PATH, {"model": None, "maxTokens": 300}).status_code == 200
     now = fetch_settings(alice)
     assert (now["model"], now["maxTokens"], now["hasApiKey"]) == (None, 300, True)
 
 
-def test_a_key_is_forgotten_with_the_provider_or_the_address_that_it_was_for(alice: Producer) -> None:
+def test_a_new_provider_or_base_url_deletes_the_key(alice: Producer) -> None:
     alice.put(PATH, SETTINGS)
     alice.put(PATH, {"baseUrl": "https://elsewhere.example.com"})
     assert fetch_settings(alice)["hasApiKey"] is False
@@ -76,20 +76,20 @@ def test_a_key_is_forgotten_with_the_provider_or_the_address_that_it_was_for(ali
         ({"provider": "openai", "apiKey": "with\nline"}, "apiKey"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_field(alice: Producer, wrong: dict[str, Any], path: str) -> None:
+def test_invalid_values_are_rejected_by_field(alice: Producer, wrong: dict[str, Any], path: str) -> None:
     response = alice.put(PATH, wrong)
     assert (response.status_code, response.json["errors"][0]["path"]) == (422, path)
     assert fetch_settings(alice)["provider"] is None
 
 
-def test_an_owner_says_it_on_the_page(alice: Producer, client: FlaskClient) -> None:
+def test_an_owner_changes_the_model_on_the_page(alice: Producer, client: FlaskClient) -> None:
     owner = sign_in_as(client, alice, role="owner")
     assert post(owner, "/settings/model", provider="openai", model="llama", apiKey="sk-secret").status_code == 303
     page = owner.get("/settings").text
     assert "sk-secret" not in page
     assert 'value="llama"' in page
     assert "Delete the saved key" in read_text(page)
-    # An empty key keeps what is there; the tick forgets it.
+    # An empty key keeps the saved one; the checkbox deletes it.
     post(owner, "/settings/model", provider="openai", model="llama", temperature="0.5", apiKey="")
     assert (fetch_settings(alice)["hasApiKey"], fetch_settings(alice)["temperature"]) == (True, 0.5)
     post(owner, "/settings/model", provider="openai", forgetKey="1")
@@ -98,14 +98,14 @@ def test_an_owner_says_it_on_the_page(alice: Producer, client: FlaskClient) -> N
     assert "Nothing was changed: temperature" in read_text(owner.get(refused.location).text)
 
 
-def test_an_operator_only_looks(alice: Producer, client: FlaskClient) -> None:
+def test_an_operator_cannot_change_the_model(alice: Producer, client: FlaskClient) -> None:
     operator = sign_in_as(client, alice)
     assert "Only an owner can change this" in read_text(operator.get("/settings").text)
     assert post(operator, "/settings/model", provider="openai").status_code == 403
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:11434", "localhost", "[::1]", "169.254.169.254", "2130706433"])
-def test_an_address_in_a_private_network_is_refused(alice: Producer, host: str) -> None:
+def test_a_base_url_in_a_private_network_is_rejected(alice: Producer, host: str) -> None:
     response = alice.put(PATH, {"provider": "openai", "baseUrl": f"http://{host}/v1"})
     assert response.status_code == 422
     assert [error["path"] for error in response.json["errors"]] == ["baseUrl"]

@@ -1,4 +1,4 @@
-"""The monitor over HTTP: the contract's snapshot, as JSON and as a stream, for those who may see it."""
+"""The monitor over HTTP: the contract's snapshot as JSON and as a stream, and permissions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fetch_snapshot(alice: Producer, automation: dict[str, Any], query: str = "")
 
 
 def read_frames(response: Any, count: int) -> list[dict[str, Any]]:
-    """The next events of a stream."""
+    """Read the next events of a stream."""
     events: list[dict[str, Any]] = []
     for chunk in response.iter_encoded():
         for event in chunk.decode().split("\n\n"):
@@ -52,7 +52,7 @@ def read_frames(response: Any, count: int) -> list[dict[str, Any]]:
 
 
 def find_undescribed(value: Any, schema: dict[str, Any], prefix: str = "") -> list[str]:
-    """The fields of an answer that its shape does not name."""
+    """The fields of a response that its schema does not declare."""
     if isinstance(value, list):
         return [path for item in value for path in find_undescribed(item, schema.get("items", {}), f"{prefix}[]")]
     if not isinstance(value, dict):
@@ -70,7 +70,7 @@ def test_every_field_of_a_snapshot_is_described(alice: Producer, automation: dic
     assert find_undescribed(fetch_snapshot(alice, automation), _SNAPSHOT) == []
 
 
-def test_a_snapshot_is_the_one_of_the_contract(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_snapshot_has_the_fields_of_the_contract(alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = histories.insert_execution(
         alice.workspace_id, automation["id"], "generating", name="Ada Byron", ago=8
     )
@@ -92,7 +92,7 @@ def test_a_snapshot_is_the_one_of_the_contract(alice: Producer, automation: dict
     }.items()  # fmt: skip
 
 
-def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: dict[str, Any]) -> None:
+def test_each_state_has_a_text_for_operators(alice: Producer, automation: dict[str, Any]) -> None:
     target = (alice.workspace_id, automation["id"])
     histories.insert_execution(*target, "generating", name="John")
     ready = histories.insert_execution(
@@ -131,12 +131,12 @@ def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: d
 
 
 @pytest.mark.parametrize("error_class", sorted(BY_CLASS))
-def test_whoever_failed_is_shown_with_what_to_do(error_class: str) -> None:
+def test_every_error_class_has_a_label_and_a_remedy(error_class: str) -> None:
     assert remedies.SHORT_ERRORS[error_class]
     assert labels.ERRORS[error_class]
 
 
-def test_whose_worker_fell_silent_is_not_said_to_be_worked_on(alice: Producer, automation: dict[str, Any]) -> None:
+def test_an_expired_lease_is_not_shown_as_being_processed(alice: Producer, automation: dict[str, Any]) -> None:
     target = (alice.workspace_id, automation["id"])
     histories.insert_execution(*target, "generating", name="John", lease_until=clock.now() - timedelta(seconds=1))
     histories.insert_execution(*target, "generating", name="Jane")
@@ -144,13 +144,13 @@ def test_whose_worker_fell_silent_is_not_said_to_be_worked_on(alice: Producer, a
     assert texts == {"John": "Worker lost; another worker takes over", "Jane": "AI is writing the message"}
 
 
-def test_the_numbers_are_said_as_a_result(alice: Producer, automation: dict[str, Any]) -> None:
+def test_the_totals_are_shown_as_text(alice: Producer, automation: dict[str, Any]) -> None:
     for stage in ("completed", "completed", "skipped"):
         histories.insert_execution(alice.workspace_id, automation["id"], stage)
     assert fetch_snapshot(alice, automation)["totals"]["says"] == "2 sent, 1 skipped, 0 failed"
 
 
-def test_a_past_moment_is_shown_within_six_hours(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_past_snapshot_is_available_for_six_hours(alice: Producer, automation: dict[str, Any]) -> None:
     histories.insert_execution(alice.workspace_id, automation["id"], "completed", name="Ada", ago=600, each=300)
 
     def format_ago(**ago: float) -> str:
@@ -164,7 +164,7 @@ def test_a_past_moment_is_shown_within_six_hours(alice: Producer, automation: di
         assert (response.status_code, response.json["errors"][0]["path"]) == (422, "at")
 
 
-def test_a_stream_begins_with_a_snapshot_and_cannot_be_kept_back(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_stream_begins_with_a_snapshot_and_is_not_buffered(alice: Producer, automation: dict[str, Any]) -> None:
     response = alice.get(build_path(automation))
     assert response.status_code == 200
     assert response.mimetype == "text/event-stream"
@@ -178,7 +178,7 @@ def test_a_stream_begins_with_a_snapshot_and_cannot_be_kept_back(alice: Producer
     response.close()
 
 
-def test_the_next_snapshot_comes_by_itself_and_shows_what_moved(alice: Producer, automation: dict[str, Any]) -> None:
+def test_the_next_snapshot_shows_the_new_stage(alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = histories.insert_execution(alice.workspace_id, automation["id"], "generating")
     response = alice.get(build_path(automation))
     (first,) = read_frames(response, 1)
@@ -191,13 +191,13 @@ def test_the_next_snapshot_comes_by_itself_and_shows_what_moved(alice: Producer,
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_another_tenants_automation_is_not_there(
+def test_another_tenants_automation_is_404(
     alice: Producer, charlie: Producer, automation: dict[str, Any], method: str
 ) -> None:
     assert charlie.request(method, build_path(automation)).status_code == 404
 
 
-def test_a_deleted_automation_is_not_there(alice: Producer, automation: dict[str, Any]) -> None:
+def test_a_deleted_automation_is_404(alice: Producer, automation: dict[str, Any]) -> None:
     assert alice.request("DELETE", f"{alice.automations}/{automation['id']}").status_code == 200
     assert alice.get(build_path(automation)).status_code == 404
 
@@ -211,7 +211,7 @@ def test_a_viewer_may_watch(alice: Producer, client: FlaskClient, automation: di
     response.close()
 
 
-def test_one_more_than_may_watch_is_told_when_to_come_back(
+def test_a_stream_over_the_limit_is_503_with_retry_after(
     app: flask.Flask, alice: Producer, automation: dict[str, Any]
 ) -> None:
     feeds: Feeds = app.extensions["feeds"]
@@ -226,7 +226,7 @@ def test_one_more_than_may_watch_is_told_when_to_come_back(
     app.extensions["feeds"] = feeds
 
 
-def test_tests_can_be_left_out(alice: Producer, automation: dict[str, Any]) -> None:
+def test_tests_can_be_excluded(alice: Producer, automation: dict[str, Any]) -> None:
     histories.insert_execution(alice.workspace_id, automation["id"], "generating", test=True)
     assert [contact["test"] for contact in fetch_snapshot(alice, automation)["contacts"]] == [True]
     assert fetch_snapshot(alice, automation, "?test=false")["contacts"] == []

@@ -1,4 +1,4 @@
-"""For machines that watch, and what happens when a server is away."""
+"""Probes, health and metrics, also while a server is unavailable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.dashboard.producers import Producer
 
 
 class TestWithoutRedis:
-    """Redis is away: only speed is."""
+    """Without Redis everything works, but slower."""
 
     @pytest.fixture
     def config(self, tmp_path: object) -> settings.Settings:
@@ -27,7 +27,7 @@ class TestWithoutRedis:
         assert response.status_code == 202
         assert len(response.json["executions"]) == 1
 
-    def test_it_is_ready_and_says_what_is_missing(self, alice: Producer) -> None:
+    def test_readiness_is_ok_and_health_is_degraded(self, alice: Producer) -> None:
         assert alice.client.get("/readyz").status_code == 200
         health = alice.get("/api/health").json
         assert (health["status"], health["redis"]["status"]) == ("degraded", "down")
@@ -37,13 +37,13 @@ class TestWithoutRedis:
 
 @pytest.fixture
 def no_database(alice: Producer, tmp_path: object) -> Producer:
-    """PostgreSQL went away after Alice got her key."""
+    """PostgreSQL is unavailable after Alice got her key."""
     database.db.close_all()
     database.open_pool(f"postgresql://app@/gone?host={tmp_path}", "beckon_app", 4)
     return alice
 
 
-def test_without_postgresql_nothing_is_accepted_and_the_client_is_told_when_to_come_back(no_database: Producer) -> None:
+def test_without_postgresql_triggers_are_503_with_retry_after(no_database: Producer) -> None:
     response = no_database.post("/api/triggers", {"type": "a"})
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert response.mimetype == "application/problem+json"
@@ -65,7 +65,7 @@ def test_health_has_every_part(alice: Producer) -> None:
     assert {"variable": "MAILGUN_API_KEY", "blocks": "email"} in health["configuration"]
 
 
-def test_metrics_hold_what_the_servers_know(client: FlaskClient) -> None:
+def test_metrics_include_the_gauges_of_the_servers(client: FlaskClient) -> None:
     text = client.get("/metrics").text
     for series in ('beckon_queue_messages{queue="sending",state="ready"}', 'beckon_executions{status="pending"}',
                    "beckon_postgres_up 1.0", "beckon_leader_up 0.0", "beckon_executions_due"):  # fmt: skip
@@ -76,13 +76,15 @@ def test_metrics_hold_what_the_servers_know(client: FlaskClient) -> None:
     ("address", "forwarded", "status"),
     [("127.0.0.1", None, 200), ("10.1.2.3", None, 403), ("127.0.0.1", "10.1.2.3", 403)],
 )
-def test_metrics_are_for_this_machine(client: FlaskClient, address: str, forwarded: str | None, status: int) -> None:
+def test_metrics_are_limited_to_allowed_networks(
+    client: FlaskClient, address: str, forwarded: str | None, status: int
+) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     response = client.get("/metrics", headers=headers, environ_overrides={"REMOTE_ADDR": address})
     assert response.status_code == status
 
 
-def test_too_many_triggers_with_one_key_are_429_and_others_go_on(
+def test_too_many_triggers_of_one_key_are_429_and_other_keys_work(
     app: object, alice: Producer, charlie: Producer
 ) -> None:
     alice.client.application.extensions["settings"] = replace(
@@ -95,7 +97,7 @@ def test_too_many_triggers_with_one_key_are_429_and_others_go_on(
     assert charlie.post("/api/triggers", {"type": "a"}).status_code == 202
 
 
-def test_a_mistake_of_ours_is_a_500_without_a_trace(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_a_500_without_a_stack_trace(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("a secret of ours")
 
@@ -107,6 +109,6 @@ def test_a_mistake_of_ours_is_a_500_without_a_trace(app: flask.Flask, monkeypatc
     assert "a secret of ours" not in response.text
 
 
-def test_a_start_without_a_secret_key_is_refused() -> None:
+def test_a_start_without_a_secret_key_fails() -> None:
     with pytest.raises(settings.SettingsError, match="SECRET_KEY"):
         create_app(replace(settings.load(), secret_key=""))

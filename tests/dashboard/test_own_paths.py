@@ -1,4 +1,4 @@
-"""A browser is only sent on to a path of this site."""
+"""Redirects go only to paths of this site."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard.own_paths import MAX_LENGTH, ensure_own_path
         "/contacts/100%",
     ],
 )
-def test_a_path_of_this_site_is_kept(text: str) -> None:
+def test_a_path_of_this_site_is_accepted(text: str) -> None:
     assert ensure_own_path(text, "/home") == text
 
 

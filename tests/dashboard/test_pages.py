@@ -1,4 +1,4 @@
-"""The pages for people: who may do what, what a number opens, and what the words say."""
+"""The pages: permissions, links of counts, and texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Browser = FlaskClient
 
 
 def join(workspace_id: str, role: Any, email: str) -> None:
-    """A person joins; made as the service, because the dashboard may not."""
+    """Add a person with the service role, because the dashboard role cannot."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
@@ -69,7 +69,7 @@ def automation(alice: Producer) -> dict[str, Any]:
     return alice.create()
 
 
-def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
+def test_every_count_of_the_summary_bar_links_to_its_list(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     soon = clock.now() + timedelta(hours=1)
@@ -94,13 +94,14 @@ def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
     numbers = re.findall(r'<a href="([^"]+)"[^>]*><span>([^<]+)</span><strong>(\d+)</strong>', page)
 
     assert {name: int(count) for _, name, count in numbers} == {
-        "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1, "Unknown outcome": 1,
+        "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1,
+        "Unknown outcome": 1,
     }  # fmt: skip
     for path, name, count in numbers:
         assert (name, len(list_ids(bob, html.unescape(path)))) == (name, int(count))
 
 
-def test_the_numbers_of_a_card_open_what_they_count(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+def test_the_counts_of_a_card_link_to_their_lists(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     example_executions.create_execution(alice, automation, status="pending", stage="queued")
     other = alice.create(name="Other")
     example_executions.create_execution(alice, other)
@@ -110,16 +111,16 @@ def test_the_numbers_of_a_card_open_what_they_count(bob: Browser, alice: Produce
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
 
-def test_automations_are_found_by_the_address(bob: Browser, alice: Producer) -> None:
+def test_automations_are_filtered_by_the_url(bob: Browser, alice: Producer) -> None:
     alice.create(name="Welcome")
     alice.create(name="Farewell", enabled=False)
     list_names = lambda query: re.findall(r'<article[^>]* aria-label="([^"]+)"', bob.get(f"/automations?{query}").text)  # noqa: E731
     assert list_names("q=fare&enabled=") == list_names("enabled=false") == ["Farewell"]
     assert list_names("type=workflow") == ["Farewell", "Welcome"]
-    assert "No automation matches" in bob.get("/automations?q=nothing").text
+    assert "No matching automations" in bob.get("/automations?q=nothing").text
 
 
-def test_an_empty_workspace_is_told_what_to_do_next(bob: Browser) -> None:
+def test_an_empty_workspace_shows_what_to_do_next(bob: Browser) -> None:
     assert "beckon automation import" in bob.get("/automations").text
     assert "beckon trigger" in bob.get("/executions").text
 
@@ -133,7 +134,7 @@ def test_a_test_trigger_opens_the_monitor_with_its_executions(bob: Browser, auto
         assert '<span class="badge">test</span>' in page
 
 
-def test_a_test_trigger_goes_to_chosen_contacts_and_says_who_is_not_there(
+def test_a_test_trigger_goes_to_selected_contacts_and_reports_missing_ones(
     bob: Browser, alice: Producer, charlie: Producer, automation: dict[str, Any]
 ) -> None:
     path = f"/automations/{automation['id']}/test"
@@ -156,7 +157,7 @@ def test_a_test_trigger_goes_to_chosen_contacts_and_says_who_is_not_there(
         assert post(bob, path, chosen="1", **nobody).headers["Location"] == path
 
 
-def test_the_monitor_is_a_page_without_a_script_and_nobody_elses(
+def test_the_monitor_works_without_a_script_in_its_workspace_only(
     bob: Browser, charlie: Producer, automation: dict[str, Any]
 ) -> None:
     page = bob.get(f"/automations/{automation['id']}/monitor").text
@@ -167,7 +168,7 @@ def test_the_monitor_is_a_page_without_a_script_and_nobody_elses(
     assert bob.get(f"/automations/{automation['id']}/monitor?test=maybe").status_code == 422
 
 
-def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
+def test_deleting_asks_first_with_the_number_of_active_executions(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(2):
@@ -180,7 +181,7 @@ def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
     assert bob.get(path).status_code == 404
 
 
-def test_a_bulk_action_moves_what_its_question_counted(
+def test_a_bulk_action_changes_what_its_preview_counted(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     for _ in range(2):
@@ -195,14 +196,20 @@ def test_a_bulk_action_moves_what_its_question_counted(
     assert list_ids(bob, "/executions?status=failed") == [spared]
 
 
-def test_a_failed_execution_tells_its_story_and_is_retried(
+def test_a_failed_execution_shows_its_timeline_and_is_retried(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_failed(
         alice, automation, contact_id=example_executions.create_contact(alice, "Ada")
     )
     timeline = read_text(bob.get(f"/executions/{execution_id}").text)
-    for text in ("Ada", "Queued", "Generating", "hello, attempt 1 · Network: No route to Mailgun.", "Workflow version 1"):
+    for text in (
+        "Ada",
+        "Queued",
+        "Generating",
+        "hello, attempt 1 · Network: No route to Mailgun.",
+        "Workflow version 1",
+    ):
         assert text in timeline
     assert post(bob, f"/executions/{execution_id}/retry").status_code == 303
     page = read_text(bob.get(f"/executions/{execution_id}").text)
@@ -210,7 +217,7 @@ def test_a_failed_execution_tells_its_story_and_is_retried(
     assert "Due now" in page
 
 
-def test_what_its_status_does_not_allow_is_not_offered_and_is_refused_in_words(
+def test_actions_that_the_status_forbids_are_not_offered_and_rejected(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_execution(alice, automation)
@@ -222,7 +229,7 @@ def test_what_its_status_does_not_allow_is_not_offered_and_is_refused_in_words(
     assert "Only a failed execution can be retried" in bob.get(f"/executions/{execution_id}").text
 
 
-def test_a_message_of_unknown_outcome_is_decided_on_the_page(
+def test_a_message_of_unknown_outcome_is_resolved_on_the_page(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_unknown(alice, automation)
@@ -243,7 +250,7 @@ def test_a_message_of_unknown_outcome_is_decided_on_the_page(
         ({"stage": "sent", "waiting_for": "pause"}, "Paused"),
     ],
 )
-def test_what_happens_next_is_said_in_plain_words(
+def test_the_list_shows_what_happens_next(
     bob: Browser, alice: Producer, automation: dict[str, Any], fields: dict[str, Any], text: str
 ) -> None:
     times = {
@@ -255,7 +262,7 @@ def test_what_happens_next_is_said_in_plain_words(
     assert text in read_text(bob.get("/executions").text)
 
 
-def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Producer) -> None:
+def test_follow_ups_are_shown_and_stopped_on_the_page(bob: Browser, alice: Producer) -> None:
     steps = [{"id": "hello", "action": "send_email", "with": {"subject": "x", "body": "x"}}]
     definition = {"trigger": {"type": "x"}, "rules": {"follow_ups": {"max": 3, "every": "2d"}}, "steps": steps}
     automation = alice.create(definition=definition)
@@ -279,7 +286,7 @@ def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Produc
         assert fetch_value("select due_at <= beckon_now() from executions where id = %s", (execution_id,))
 
 
-def test_a_message_is_read_changed_and_approved_on_the_page(
+def test_a_message_is_edited_and_approved_on_the_page(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_execution(
@@ -308,7 +315,7 @@ def test_a_message_is_read_changed_and_approved_on_the_page(
     assert "Only a message in review" in read_text(bob.get(again.location).text)
 
 
-def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
+def test_a_direct_message_shows_its_way_buttons_and_truncation(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id = example_executions.create_execution(alice, automation)
@@ -324,7 +331,7 @@ def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
     assert "Shortened from 1400 characters" in page
 
 
-def test_a_written_text_says_what_it_took_and_a_fallback_why(
+def test_a_generated_text_shows_its_cost_and_a_fallback_its_reason(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     execution_id, other = (
@@ -344,9 +351,7 @@ def test_a_written_text_says_what_it_took_and_a_fallback_why(
     assert f"write · fallback text, because {why}" in read_text(bob.get(f"/executions/{other}").text)
 
 
-def test_an_error_that_was_got_past_is_part_of_the_story_alone(
-    bob: Browser, alice: Producer, automation: dict[str, Any]
-) -> None:
+def test_a_past_error_is_only_in_the_timeline(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     later = clock.now() + timedelta(seconds=7210)
     example_executions.create_execution(
         alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=later, attempt=2,
@@ -361,7 +366,9 @@ def test_an_error_that_was_got_past_is_part_of_the_story_alone(
     assert "Error details" not in bob.get(f"/executions/{execution_id}").text
 
 
-def test_a_viewer_looks_and_changes_nothing(alice: Producer, client: FlaskClient, automation: dict[str, Any]) -> None:
+def test_a_viewer_reads_pages_and_changes_nothing(
+    alice: Producer, client: FlaskClient, automation: dict[str, Any]
+) -> None:
     viewer = sign_in_as(client, alice, "viewer")
     execution_id = example_executions.create_failed(alice, automation)
     for path in ("/automations", "/executions", f"/executions/{execution_id}", "/summary"):
@@ -376,9 +383,7 @@ def test_a_viewer_looks_and_changes_nothing(alice: Producer, client: FlaskClient
     assert viewer.get("/executions/all/retry").status_code == 403
 
 
-def test_what_belongs_to_another_workspace_is_not_there(
-    bob: Browser, charlie: Producer, automation: dict[str, Any]
-) -> None:
+def test_objects_of_another_workspace_are_404(bob: Browser, charlie: Producer, automation: dict[str, Any]) -> None:
     theirs = charlie.create(name="Secret plan")
     execution_id = example_executions.create_failed(charlie, theirs)
     assert "Secret plan" not in bob.get("/automations").text
@@ -393,7 +398,7 @@ def test_what_belongs_to_another_workspace_is_not_there(
         assert (path, post(bob, path).status_code) == (path, 404)
 
 
-def test_what_others_wrote_is_text_and_nothing_else(bob: Browser, alice: Producer) -> None:
+def test_stored_texts_are_escaped(bob: Browser, alice: Producer) -> None:
     mean = "<script>alert(1)</script>"
     automation = alice.create(name=mean)
     execution_id = example_executions.create_unknown(alice, automation)
@@ -414,17 +419,13 @@ def test_what_others_wrote_is_text_and_nothing_else(bob: Browser, alice: Produce
         assert "&lt;script&gt;" in page
 
 
-def test_whoever_is_not_signed_in_is_sent_to_the_form_by_a_page_and_by_its_refresh(
-    client: FlaskClient, app: Any
-) -> None:
+def test_without_a_session_pages_and_fragments_redirect_to_the_form(client: FlaskClient, app: Any) -> None:
     assert client.get("/executions?status=failed").headers["Location"] == "/sign-in?next=/executions%3Fstatus%3Dfailed"
     refresh = client.get("/summary", headers={"HX-Request": "true"})
     assert (refresh.status_code, refresh.headers["HX-Redirect"]) == (401, "/sign-in")
 
 
-def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
-    bob: Browser, alice: Producer, automation: dict[str, Any]
-) -> None:
+def test_a_refresh_returns_the_live_fragment(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     execution_id = example_executions.create_execution(alice, automation, status="pending", stage="queued")
     for path, part in (
         ("/executions?test=false", "list"),
@@ -438,7 +439,7 @@ def test_a_page_that_refreshes_itself_gets_the_part_that_changes(
 
 @pytest.mark.parametrize("role", ["viewer", "owner"])
 @pytest.mark.parametrize("value", ["true", "TRUE", "false", "", "1"])
-def test_no_page_fails_by_a_header_that_says_htmx_wants_a_part(
+def test_every_page_works_with_the_htmx_header(
     app: Any, alice: Producer, automation: dict[str, Any], role: str, value: str
 ) -> None:
     browser = sign_in_as(app.test_client(), alice, role)
@@ -459,7 +460,7 @@ def test_no_page_fails_by_a_header_that_says_htmx_wants_a_part(
         assert (page.status_code, 'id="summary"' in page.text) == (200, True)
 
 
-def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
+def test_the_theme_is_stored_in_a_cookie(bob: Browser) -> None:
     response = post(bob, "/theme", theme="dark", next="/executions")
     assert response.headers["Location"] == "/executions"
     assert '<html lang="en" data-theme="dark">' in bob.get("/executions").text
@@ -468,7 +469,7 @@ def test_the_look_is_kept_in_a_cookie(bob: Browser) -> None:
     assert bob.post("/theme", data={"theme": "dark"}).status_code == 403
 
 
-def test_too_many_tries_are_refused_in_words(client: FlaskClient, app: Any) -> None:
+def test_too_many_attempts_are_rejected_with_a_message(client: FlaskClient, app: Any) -> None:
     for _ in range(6):
         fields = {"email": "x@example.com", "password": "no", "csrf_token": read_token(client.get("/sign-in").text)}
         response = client.post("/sign-in", data=fields)
@@ -477,7 +478,7 @@ def test_too_many_tries_are_refused_in_words(client: FlaskClient, app: Any) -> N
     assert int(response.headers["Retry-After"]) > 0
 
 
-def test_a_filter_that_cannot_be_is_refused_and_an_empty_one_is_none(bob: Browser) -> None:
+def test_an_invalid_filter_is_rejected_and_an_empty_one_ignored(bob: Browser) -> None:
     assert bob.get("/executions?status=broken").status_code == 422
     assert bob.get("/executions?status=&q=&time=").status_code == 200
     assert list_ids(bob, "/executions?errorClass=nonsense") == []
@@ -490,7 +491,7 @@ def test_older_executions_follow_without_gaps(bob: Browser, alice: Producer, aut
     assert list_ids(bob, "/executions?test=false") + list_ids(bob, older) == expected
 
 
-def test_a_refusal_says_in_words_what_it_is_and_what_to_do(
+def test_an_error_page_shows_the_error_and_what_to_do(
     alice: Producer, client: FlaskClient, automation: dict[str, Any]
 ) -> None:
     viewer = sign_in_as(client, alice, "viewer")

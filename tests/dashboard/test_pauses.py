@@ -1,4 +1,4 @@
-"""What holds executions is told on every page, with what to do, and ended there by who may."""
+"""Pauses are shown on every page with what to do, and operators end them there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFUSED = "Instagram refused the request (the session has expired). Renew META_P
 
 
 def record_refusal(alice: Producer) -> None:
-    """As a worker does, whose call was refused."""
+    """Record a pause as a worker does after invalid credentials."""
     with acting_as(alice.workspace_id):
         execute(
             "insert into pauses (id, workspace_id, kind, name, reason, message, retry_at) values "
@@ -23,7 +23,7 @@ def record_refusal(alice: Producer) -> None:
         )
 
 
-def test_refused_credentials_are_told_wherever_an_operator_looks(alice: Producer, client: FlaskClient) -> None:
+def test_invalid_credentials_are_shown_on_every_page(alice: Producer, client: FlaskClient) -> None:
     bob = sign_in_as(client, alice)
     assert "is paused" not in bob.get("/automations").text
     record_refusal(alice)
@@ -42,7 +42,7 @@ def test_refused_credentials_are_told_wherever_an_operator_looks(alice: Producer
     assert post(bob, "/pauses/provider/instagram/end").status_code == 404
 
 
-def test_who_only_looks_sees_what_an_operator_holds_and_cannot_end_it(alice: Producer, client: FlaskClient) -> None:
+def test_a_viewer_sees_pauses_and_cannot_end_them(alice: Producer, client: FlaskClient) -> None:
     with acting_as(alice.workspace_id):
         pause.start("queue", "sending", alice.workspace_id)
     viewer = sign_in_as(client, alice, role="viewer")

@@ -1,4 +1,4 @@
-"""Streams end soon after the key or session that opened them, and one question serves all of them."""
+"""Streams end soon after their key or session, and one check serves all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 
 class Checks:
-    """Which grants hold, and how often that was asked."""
+    """The valid grants, and the number of checks."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -52,14 +52,14 @@ def permits(checks: Checks) -> Iterator[Permits]:
     permits.close()
 
 
-def test_a_permit_ends_when_its_grant_does_and_others_go_on(permits: Permits, checks: Checks) -> None:
+def test_a_permit_ends_with_its_grant_and_others_stay_valid(permits: Permits, checks: Checks) -> None:
     with permits.issue(GRANTS[0]) as mine, permits.issue(GRANTS[0]) as also_mine, permits.issue(GRANTS[1]) as other:
         checks.revoked = {GRANTS[0]}
         eventually(lambda: mine.is_over and also_mine.is_over)
         assert not other.is_over
 
 
-def test_one_question_serves_all_streams_and_none_is_asked_without_streams(permits: Permits, checks: Checks) -> None:
+def test_one_check_serves_all_streams_and_none_runs_without_streams(permits: Permits, checks: Checks) -> None:
     issued = [permits.issue(grant) for grant in GRANTS]
     for permit in issued:
         permit.__enter__()
@@ -74,7 +74,7 @@ def test_one_question_serves_all_streams_and_none_is_asked_without_streams(permi
 
 
 @pytest.mark.parametrize("error", [psycopg2.OperationalError("gone"), ValueError("ours")])
-def test_a_check_that_fails_ends_nothing_and_is_made_again(permits: Permits, checks: Checks, error: Exception) -> None:
+def test_a_failed_check_ends_no_stream_and_is_repeated(permits: Permits, checks: Checks, error: Exception) -> None:
     checks.error, checks.revoked = error, {GRANTS[0]}
     with permits.issue(GRANTS[0]) as permit:
         eventually(lambda: checks.count >= 2)
@@ -83,7 +83,7 @@ def test_a_check_that_fails_ends_nothing_and_is_made_again(permits: Permits, che
         eventually(lambda: permit.is_over)
 
 
-def test_a_stream_ends_with_its_permit_also_while_nothing_can_be_read(permits: Permits, checks: Checks) -> None:
+def test_a_stream_ends_with_its_permit_while_reading_fails(permits: Permits, checks: Checks) -> None:
     readable = threading.Event()
     readable.set()
 
@@ -119,7 +119,7 @@ def bob(alice: Producer, client: FlaskClient) -> FlaskClient:
 
 @pytest.fixture
 def quick_permits(app: Any) -> None:
-    """Permits that are checked all the time."""
+    """Permits that are checked continuously."""
     app.extensions["permits"] = Permits(check_seconds=0.05)
 
 
@@ -142,7 +142,7 @@ def test_the_monitor_ends_with_the_session(quick_permits: None, bob: FlaskClient
     stream = open_stream(bob, alice)
     with acting_as(alice.workspace_id):
         assert execute(change) == 1
-    # All that comes before its end: without a permit it would last a minute.
+    # Read to the end: without a permit the stream would last a minute.
     assert len(list(stream)) < 20
     assert bob.get("/api/contacts").status_code == 401
 
@@ -164,7 +164,7 @@ def test_the_monitor_ends_with_the_key_or_its_scope(
 ) -> None:
     key = api_key.issue(alice.workspace_id, "watching", ["read"])
     stream = open_stream(client, alice, Authorization=f"Bearer {key.secret}")
-    # As the owner: the dashboard's own role may change no scopes.
+    # As the database owner: the dashboard role cannot change scopes.
     real.run_sql(database_urls.owner, change)
     assert len(list(stream)) < 20
 
@@ -175,7 +175,7 @@ def test_every_role_may_watch() -> None:
 
 
 class TestActivity:
-    """What a person does keeps a session alive; what a page does by itself does not."""
+    """User activity extends a session; automatic refreshes do not."""
 
     @pytest.fixture
     def idle(self, bob: FlaskClient, alice: Producer) -> FlaskClient:
@@ -192,7 +192,7 @@ class TestActivity:
         assert idle.get(path).status_code == 200
         assert self.is_activity_recorded(alice)
 
-    def test_a_change_is_activity_also_by_a_fragment(self, idle: FlaskClient, alice: Producer) -> None:
+    def test_a_change_by_htmx_is_activity(self, idle: FlaskClient, alice: Producer) -> None:
         cookie = idle.get_cookie(session.COOKIE)
         assert cookie is not None
         token = csrf.derive_token(idle.application.extensions["settings"].secret_key, cookie.value)
@@ -201,19 +201,19 @@ class TestActivity:
         assert self.is_activity_recorded(alice)
 
     @pytest.mark.parametrize("path", ["/summary", "/executions"])
-    def test_a_page_that_refreshes_itself_is_none(self, idle: FlaskClient, alice: Producer, path: str) -> None:
+    def test_a_refreshed_fragment_is_not_activity(self, idle: FlaskClient, alice: Producer, path: str) -> None:
         assert idle.get(path, headers={"HX-Request": "true"}).status_code == 200
         assert not self.is_activity_recorded(alice)
 
-    def test_an_open_stream_is_none(self, idle: FlaskClient, alice: Producer) -> None:
+    def test_an_open_stream_is_not_activity(self, idle: FlaskClient, alice: Producer) -> None:
         open_stream(idle, alice).close()
         assert not self.is_activity_recorded(alice)
 
-    def test_a_request_that_is_refused_for_its_token_is_none(self, idle: FlaskClient, alice: Producer) -> None:
+    def test_a_request_with_an_invalid_csrf_token_is_not_activity(self, idle: FlaskClient, alice: Producer) -> None:
         assert idle.post("/api/contacts", json={}).status_code == 403
         assert not self.is_activity_recorded(alice)
 
-    def test_a_session_that_is_over_sends_to_the_form(self, idle: FlaskClient, alice: Producer) -> None:
+    def test_an_expired_session_redirects_to_the_form(self, idle: FlaskClient, alice: Producer) -> None:
         with acting_as(alice.workspace_id):
             execute("update sessions set used_at = used_at - interval '2 hours'")
         assert idle.get("/automations").headers["Location"] == "/sign-in?next=/automations"

@@ -1,4 +1,4 @@
-"""Behind trusted proxies a request has its client's address, scheme and host; from anybody else headers are ignored."""
+"""Behind trusted proxies a request has the client's address, scheme and host; headers of other peers are ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from settings import Settings
 
 PROXIES = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/24", "2001:db8:1::/64"))
 FOR, PROTO, HOST = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"
-#: Whose addresses are whose.
+#: The addresses of clients and proxies.
 PROXY, OUTER_PROXY, CLIENT, STRANGER = "10.0.0.7", "10.0.0.8", "192.0.2.1", "198.51.100.66"
 
 
@@ -24,7 +24,7 @@ def config(config: Settings) -> Settings:
 
 
 def inspect_request(app: flask.Flask, peer: str, **headers: str) -> dict[str, Any]:
-    """What a view sees of a request from this peer."""
+    """The request of this peer as a view sees it."""
     with app.test_client() as client:
         client.get(
             "/healthz",
@@ -64,7 +64,7 @@ def inspect_request(app: flask.Flask, peer: str, **headers: str) -> dict[str, An
         ("unix:", CLIENT, "unix:"),
     ],
 )
-def test_the_address_is_the_first_one_from_the_right_that_is_no_trusted_proxys(
+def test_the_client_is_the_first_untrusted_address_from_the_right(
     app: flask.Flask, peer: str, forwarded_for: str | None, address: str
 ) -> None:
     headers = {"X_Forwarded_For": forwarded_for} if forwarded_for else {}
@@ -75,13 +75,13 @@ def test_the_address_is_the_first_one_from_the_right_that_is_no_trusted_proxys(
     "value",
     ["", " ", ",", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "[", "[]", "::::", '"', '"a, b', "\x00", "ü", "<b>"],
 )
-def test_a_value_that_is_no_address_ends_the_walk_at_the_last_proxy(app: flask.Flask, value: str) -> None:
+def test_an_invalid_address_ends_the_walk_at_the_last_proxy(app: flask.Flask, value: str) -> None:
     assert inspect_request(app, PROXY, X_Forwarded_For=value)["address"] == PROXY
     assert inspect_request(app, PROXY, X_Forwarded_For=f"{CLIENT}, {value}, {OUTER_PROXY}")["address"] == OUTER_PROXY
     assert inspect_request(app, PROXY, X_Forwarded_For=f"{value}, {CLIENT}")["address"] == CLIENT
 
 
-def test_nobody_without_a_proxy_chooses_scheme_host_or_address(app: flask.Flask) -> None:
+def test_an_untrusted_peer_cannot_set_scheme_host_or_address(app: flask.Flask) -> None:
     for peer in (STRANGER, "127.0.0.1", CLIENT):
         request = inspect_request(
             app, peer, X_Forwarded_For=CLIENT, X_Forwarded_Proto="https", X_Forwarded_Host="evil.example",
@@ -107,13 +107,13 @@ def test_nobody_without_a_proxy_chooses_scheme_host_or_address(app: flask.Flask)
         (CLIENT, "ftp", "http"),
     ],
 )
-def test_the_scheme_is_what_the_outermost_trusted_proxy_says(
+def test_the_outermost_trusted_proxy_sets_the_scheme(
     app: flask.Flask, forwarded_for: str, proto: str, scheme: str
 ) -> None:
     assert inspect_request(app, PROXY, X_Forwarded_For=forwarded_for, X_Forwarded_Proto=proto)["scheme"] == scheme
 
 
-def test_the_host_is_what_the_outermost_trusted_proxy_says(app: flask.Flask) -> None:
+def test_the_outermost_trusted_proxy_sets_the_host(app: flask.Flask) -> None:
     hop = {"X_Forwarded_For": CLIENT}
     assert inspect_request(app, PROXY, **hop, X_Forwarded_Host="beckon.example:8443")["host"] == "beckon.example:8443"
     assert (
@@ -124,7 +124,7 @@ def test_the_host_is_what_the_outermost_trusted_proxy_says(app: flask.Flask) -> 
     assert inspect_request(app, PROXY, **two, X_Forwarded_Host="beckon.example, inner")["host"] == "beckon.example"
 
 
-def test_a_limit_by_address_counts_a_whole_network_of_ipv6(app: flask.Flask) -> None:
+def test_a_limit_by_address_counts_an_ipv6_network_as_one_client(app: flask.Flask) -> None:
     assert inspect_request(app, CLIENT)["network"] == CLIENT
     assert (
         inspect_request(app, "2001:db8:5::1")["network"]
@@ -134,7 +134,7 @@ def test_a_limit_by_address_counts_a_whole_network_of_ipv6(app: flask.Flask) -> 
     assert inspect_request(app, "2001:db8:5:1::1")["network"] != "2001:db8:5::/64"
 
 
-def test_a_forwarded_request_has_no_direct_peer_whoever_forwarded_it(app: flask.Flask) -> None:
+def test_a_forwarded_request_has_no_direct_peer(app: flask.Flask) -> None:
     assert str(inspect_request(app, "127.0.0.1")["direct"]) == "127.0.0.1"
     assert str(inspect_request(app, PROXY)["direct"]) == PROXY
     for header in (
@@ -145,7 +145,7 @@ def test_a_forwarded_request_has_no_direct_peer_whoever_forwarded_it(app: flask.
             assert inspect_request(app, peer, **{header: "x"})["direct"] is None, (header, peer)
 
 
-def test_metrics_are_closed_to_forwarded_requests_and_to_what_is_no_address(app: flask.Flask) -> None:
+def test_metrics_reject_forwarded_requests_and_invalid_addresses(app: flask.Flask) -> None:
     client = app.test_client()
     for headers in ({FOR: "127.0.0.1"}, {PROTO: "https"}, {HOST: "localhost"}, {"Forwarded": "for=127.0.0.1"}):
         for peer in ("127.0.0.1", PROXY):
@@ -155,7 +155,7 @@ def test_metrics_are_closed_to_forwarded_requests_and_to_what_is_no_address(app:
         assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": peer}).status_code == status, peer
 
 
-def test_cookies_are_for_https_alone_where_a_trusted_proxy_says_https(app: flask.Flask) -> None:
+def test_cookies_are_secure_where_a_trusted_proxy_sets_https(app: flask.Flask) -> None:
     def cookies(peer: str) -> str:
         headers = {FOR: CLIENT, PROTO: "https"}
         response = app.test_client().get("/sign-in", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
@@ -165,5 +165,5 @@ def test_cookies_are_for_https_alone_where_a_trusted_proxy_says_https(app: flask
     assert "Secure" not in cookies(STRANGER)
 
 
-def test_without_trusted_proxies_not_even_this_machine_is_one() -> None:
+def test_without_trusted_proxies_loopback_is_not_trusted() -> None:
     assert Settings().trusted_proxies == ()

@@ -1,9 +1,8 @@
-"""Every route of the API and every page, from the table in docs/security.md: who is let in, and what another tenant
-gets.
+"""Access to every API route and page, from the table in docs/security.md, and isolation of tenants.
 
-The routes come from the OpenAPI document and from the application's own map, so that a new one needs its row. One
-application and two workspaces serve all tests here; what is refused must leave no trace, and what is let in finds
-objects that nothing has, so that no test sees what another did.
+The routes come from the OpenAPI document and from the application's URL map, so that a new route needs a row. All tests
+share one application and two workspaces: rejected requests must change nothing, and accepted ones name missing objects,
+so that no test affects another.
 """
 
 from __future__ import annotations
@@ -43,48 +42,48 @@ ROUTES = read_table()
 GUARDED = [route for route in ROUTES if route.is_guarded]
 OTHERS_OBJECTS = [route for route in GUARDED if route.other_tenant == "404"]
 OWN_RESPONSES = [route for route in GUARDED if route.other_tenant == "own"]
-#: A bulk action only counts here: it must find the same objects as before in every test. A key gives what it has.
+#: Bulk actions only count, so that every test finds the same objects. A key grants its own scopes.
 BODIES_HERE = {**BODIES, "Bulk": {"dryRun": True}, "NewKey": {"name": "n", "scopes": ["admin"]}}
-#: What a form sends where an empty one would not reach the object.
+#: Form fields for forms that would not reach the object without them.
 FORMS = {
     "/automations/{automation_id}/test": {"sample": "1"},
-    # The right password, so that it is no failed sign-in, and a new one that is refused.
+    # The correct password, so that it is no failed sign-in, and a new one that is rejected.
     "/account/password": {"old": PASSWORD, "new": "short"},
 }
-#: What the bodies here give away; nobody gives what they lack.
+#: The permissions that the bodies grant; callers cannot grant what they lack.
 GRANTED_SCOPES = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
-#: Forms that name a workspace and find none here: each person has one alone.
+#: Forms that name a workspace and find none: each person has only one.
 _WITHOUT_OBJECT = {"/account/workspace"}
-#: Paths to which a person's own request comes last, because nothing is there afterwards.
+#: Paths whose own request comes last, because it removes the objects.
 _FINAL_SUFFIXES = ("/delete", "/sign-out")
 
 
 @dataclass
 class World:
-    """Alice's and Charlie's workspaces, and everybody who calls."""
+    """Alice's and Charlie's workspaces, and all callers."""
 
     app: flask.Flask
     connection: Any
     alice: Tenant
     charlie: Tenant
-    #: What hashes a workspace's rows.
+    #: The SQL that hashes a workspace's rows.
     statement: str
     #: The OpenAPI document, and its operations by method and path.
     document: dict[str, Any]
     operations: dict[tuple[str, str], dict[str, Any]]
-    #: Nobody in particular: no credentials, an unknown key, another scheme, a revoked key.
+    #: Callers without access: no credentials, an unknown key, another scheme, a revoked key.
     strangers: list[Caller]
     keys: list[Caller]
     people: list[Caller]
-    #: Charlie's program with every scope, and Charlie in a browser.
+    #: Charlie's program with all scopes, and Charlie in a browser.
     others: list[Caller]
 
     def state(self) -> dict[str, str]:
-        """All of Alice's rows."""
+        """The hash of Alice's rows."""
         return compute_fingerprint(self.connection, self.statement, self.alice)
 
     def build_request(self, route: Route) -> dict[str, Any]:
-        """A body that the route takes as far as its shape goes."""
+        """A body that matches the schema of the route."""
         if route.is_api:
             name = tenants.find_body_name(self.operations.get((route.method, route.path), {}))
             return {} if name is None else {"json": dict(BODIES_HERE[name])}
@@ -97,7 +96,7 @@ class World:
 
     @property
     def program(self) -> Caller:
-        """Alice's program with every scope."""
+        """Alice's program with all scopes."""
         return next(key for key in self.keys if key.scopes == set(SCOPES))
 
 
@@ -124,7 +123,7 @@ def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterato
     )  # fmt: skip
     connection.close()
     disconnect(app)
-    # A feed that still reads would hand its connection to the next test.
+    # A feed that still reads would leak its connection into the next test.
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
     database.db.close_all()
 
@@ -143,14 +142,14 @@ def _build_strangers(app: flask.Flask, alice: Tenant) -> list[Caller]:
 
 
 def _read_verdict(response: TestResponse) -> str:
-    """How a request was met: not signed in, refused, or let in (whatever it found there)."""
+    """The result of a request: not signed in, rejected, or accepted (whether or not the object exists)."""
     if response.status_code == 401 or (response.status_code == 302 and response.location.startswith("/sign-in")):
         return "not signed in"
     return "refused" if response.status_code == 403 else "let in"
 
 
 def _expected_verdict(route: Route, caller: Caller) -> str:
-    """What the table says of this caller."""
+    """The result that the table defines for this caller."""
     if caller.role:
         strong = ROLES.index(caller.role) >= ROLES.index(route.role)
         return "let in" if strong and (caller.has_token or route.method == "GET") else "refused"
@@ -170,7 +169,7 @@ def _find_errors(route: Route, caller: Caller, address: str, response: TestRespo
 
 
 def _open(caller: Caller, route: Route, address: str, **request: Any) -> TestResponse:
-    """The answer, closed: a stream is not read to its end."""
+    """Send the request and close the response, so that streams end."""
     response = caller.open(route.method, address, **request)
     if response.mimetype == "text/event-stream":
         response.close()
@@ -178,28 +177,28 @@ def _open(caller: Caller, route: Route, address: str, **request: Any) -> TestRes
 
 
 def _build_unknown_values(route: Route, tenant: Tenant) -> dict[str, str]:
-    """Values for the gaps that name nothing, in this tenant's workspace."""
+    """Parameter values of missing objects in this tenant's workspace."""
     return dict.fromkeys(route.parameters, UNKNOWN_ID) | {
         "workspace_id": tenant.workspace_id, "channel": PARAMETER_VALUES["channel"],
         "filename": PARAMETER_VALUES["filename"], "action": PARAMETER_VALUES["action"],
     }  # fmt: skip
 
 
-# The table is whole and true to the declarations.
+# The table is complete and equals the declarations.
 
 
-def test_the_table_has_every_route_and_no_other(world: World) -> None:
+def test_the_table_has_exactly_the_routes(world: World) -> None:
     written = [(route.method, route.path) for route in ROUTES]
     assert sorted(written) == sorted(set(list_application_routes(world.app)))
     assert set(world.operations) <= set(written)
 
 
-def test_every_route_under_api_is_in_the_openapi_document_but_for_webhooks(world: World) -> None:
+def test_every_api_route_but_webhooks_is_in_the_openapi_document(world: World) -> None:
     api = {(route.method, route.path) for route in ROUTES if route.is_api}
     assert {path for _, path in api - set(world.operations) if not path.startswith("/api/webhooks/")} == set()
 
 
-def test_the_table_says_the_scopes_and_roles_of_the_openapi_document(world: World) -> None:
+def test_the_table_has_the_scopes_and_roles_of_the_openapi_document(world: World) -> None:
     written = {(route.method, route.path): route for route in ROUTES}
     for key, operation in world.operations.items():
         security = {name: names for entry in operation["security"] for name, names in entry.items()}
@@ -210,7 +209,7 @@ def test_the_table_says_the_scopes_and_roles_of_the_openapi_document(world: Worl
         ), key
 
 
-def test_the_table_has_only_words_that_it_explains() -> None:
+def test_the_table_has_only_defined_values() -> None:
     assert {route.role for route in ROUTES} <= {*ROLES, *OPEN}
     assert {route.scope for route in ROUTES} <= {*SCOPES, "–"}
     assert {route.other_tenant for route in ROUTES} <= {"404", "own", "–"}
@@ -218,11 +217,11 @@ def test_the_table_has_only_words_that_it_explains() -> None:
     assert not [route for route in OWN_RESPONSES if any(parameter.endswith("_id") for parameter in route.parameters)]
 
 
-# Who is let in.
+# Permissions.
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
-def test_a_route_refuses_whom_the_table_does_not_let_in_and_changes_nothing(world: World, route: Route) -> None:
+def test_a_route_rejects_callers_that_the_table_does_not_allow(world: World, route: Route) -> None:
     before, errors = world.state(), []
     for caller in [*world.strangers, *world.keys, *world.people]:
         if _expected_verdict(route, caller) == "let in":
@@ -234,7 +233,7 @@ def test_a_route_refuses_whom_the_table_does_not_let_in_and_changes_nothing(worl
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
-def test_a_route_lets_in_whom_the_table_does(world: World, route: Route) -> None:
+def test_a_route_accepts_callers_that_the_table_allows(world: World, route: Route) -> None:
     errors = []
     callers = [caller for caller in [*world.keys, *world.people] if _expected_verdict(route, caller) == "let in"]
     assert callers
@@ -245,7 +244,7 @@ def test_a_route_lets_in_whom_the_table_does(world: World, route: Route) -> None
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.is_guarded], ids=str)
-def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, route: Route) -> None:
+def test_a_route_without_a_role_is_open_only_as_in_the_table(world: World, route: Route) -> None:
     stranger, before = world.strangers[0], world.state()
     values = dict.fromkeys(route.parameters, UNKNOWN_ID) | {
         "filename": PARAMETER_VALUES["filename"],
@@ -262,7 +261,7 @@ def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, rou
         with stranger.open(route.method, address, **request, **remote) as response:
             allowed = {
                 "anyone": {200, 302, 303, 403 if route.path == "/sign-in" else 200},
-                # The form of such a page needs the page's token first.
+                # A form of such a page needs the page's token first.
                 "secret address": {404 if route.is_api or route.method == "GET" else 403},
                 "signature": {403},
                 "allowed network": {403},
@@ -276,7 +275,7 @@ def test_a_route_without_a_role_is_open_only_as_the_table_says(world: World, rou
 
 
 @pytest.mark.parametrize("route", OTHERS_OBJECTS, ids=str)
-def test_another_tenants_object_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+def test_another_tenants_object_is_like_a_missing_one(world: World, route: Route) -> None:
     before = world.state()
     for values in _mix_values(route, world):
         for address, absent in zip(
@@ -292,7 +291,7 @@ def test_another_tenants_object_is_as_one_that_is_not_there(world: World, route:
 
 
 def _mix_values(route: Route, world: World) -> Iterator[dict[str, str]]:
-    """Alice's objects in every gap, and in each gap alone with Charlie's own in the others."""
+    """Alice's objects in all parameters, and in each single one with Charlie's objects in the others."""
     alices = tenants.build_parameter_values(route.path, world.alice.objects)
     charlies = tenants.build_parameter_values(route.path, world.charlie.objects)
     differing = [
@@ -308,12 +307,12 @@ def _replace_ids(values: dict[str, str], alice: Tenant) -> dict[str, str]:
 
 
 def _list_callers(route: Route, callers: list[Caller]) -> list[Caller]:
-    """Programs and people for the API, people alone for pages."""
+    """Programs and people for the API, only people for pages."""
     return callers if route.is_api else [caller for caller in callers if caller.role]
 
 
 @pytest.mark.parametrize("route", OWN_RESPONSES, ids=str)
-def test_an_answer_about_the_callers_workspace_has_nothing_of_another(world: World, route: Route) -> None:
+def test_a_response_has_no_data_of_another_workspace(world: World, route: Route) -> None:
     before = world.state()
     for address in route.build_addresses(
         _build_unknown_values(route, world.charlie) | {"name": PARAMETER_VALUES["name"]}
@@ -328,7 +327,7 @@ def test_an_answer_about_the_callers_workspace_has_nothing_of_another(world: Wor
 
 
 def _next_id(row_id: str) -> str:
-    """The id right after this one, which nothing has."""
+    """The next id, which no object has."""
     return str(uuid.UUID(int=uuid.UUID(row_id).int + 1))
 
 
@@ -337,7 +336,7 @@ def _encode_cursor(row_id: str) -> str:
 
 
 def _list_ids(tenant: Tenant, name: str) -> list[str]:
-    """The ids that a field of this name may carry: those of its kind, or of any kind."""
+    """The ids that a field of this name may have: of its kind, or of any kind."""
     kind = {"automationId": "automation_id", "contactId": "contact_id"}.get(name)
     return [tenant.objects[kind]] if kind else [tenant.objects[name] for name in ("execution_id", "contact_id")]
 
@@ -351,7 +350,7 @@ def _list_id_parameters(world: World, route: Route) -> list[str]:
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
-def test_an_id_of_another_tenant_in_a_query_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+def test_another_tenants_id_in_a_query_is_like_a_missing_one(world: World, route: Route) -> None:
     own = tenants.build_parameter_values(route.path, world.charlie.objects)
     for name in _list_id_parameters(world, route):
         for foreign in _list_ids(world.alice, name):
@@ -370,18 +369,18 @@ def test_an_id_of_another_tenant_in_a_query_is_as_one_that_is_not_there(world: W
 
 
 def _list_id_fields(world: World, route: Route) -> list[tuple[str, bool]]:
-    """The fields of the body that carry ids, and whether each is a list."""
+    """The id fields of the body, and whether each is a list."""
     schema = tenants.find_body_name(world.operations[(route.method, route.path)])
     if schema is None:
         return []
     properties = world.document["components"]["schemas"][schema]["properties"]
     names = [name for name in properties if name in ("ids", "q") or (name.endswith(("Id", "Ids")))]
-    # What other systems call a contact is any text, and each workspace's own.
+    # External ids are free text and separate per workspace.
     return [(name, name.endswith("ds")) for name in names if name not in ("externalId", "facebookId", "instagramId")]
 
 
 @pytest.mark.parametrize("route", [route for route in GUARDED if route.is_api and route.method != "GET"], ids=str)
-def test_an_id_of_another_tenant_in_a_body_is_as_one_that_is_not_there(world: World, route: Route) -> None:
+def test_another_tenants_id_in_a_body_is_like_a_missing_one(world: World, route: Route) -> None:
     before = world.state()
     own = tenants.build_parameter_values(route.path, world.charlie.objects)
     for name, is_list in _list_id_fields(world, route):
@@ -410,7 +409,7 @@ def test_some_routes_take_ids_in_queries_and_bodies(world: World) -> None:
     assert {"contactIds"} <= set(bodies["POST /api/automations/{automation_id}/trigger"])
 
 
-def test_an_entry_of_a_batch_cannot_name_what_is_another_tenants(world: World) -> None:
+def test_a_batch_entry_cannot_name_another_tenants_object(world: World) -> None:
     program, before = world.others[0], world.state()
     foreign = world.alice.objects
     entries = [
@@ -426,7 +425,7 @@ def test_an_entry_of_a_batch_cannot_name_what_is_another_tenants(world: World) -
     assert world.state() == before
 
 
-def test_a_form_cannot_name_what_is_another_tenants(world: World) -> None:
+def test_a_form_cannot_name_another_tenants_object(world: World) -> None:
     person, before = world.others[1], world.state()
     for action in ("retry", "cancel", "discard"):
         for name in ("automationId", "contactId", "q"):
@@ -442,7 +441,7 @@ def test_a_form_cannot_name_what_is_another_tenants(world: World) -> None:
     assert world.state() == before
 
 
-def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
+def test_another_tenants_address_is_available(world: World) -> None:
     program, canary, before = world.others[0], world.alice.canary, world.state()
     for fields in ({"externalId": canary}, {"email": f"{canary}@example.com"}):
         response = program.open("POST", "/api/contacts", json={**fields, "firstName": "Ada"})
@@ -450,7 +449,7 @@ def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
         contact = response.json["contact"]
         assert contact["id"] != world.alice.objects["contact_id"]
         assert contact["tags"] == []
-        # Alice's word must not stand in what Charlie is shown by other tests.
+        # Alice's word must not occur in responses to Charlie in other tests.
         assert program.open("DELETE", f"/api/contacts/{contact['id']}").status_code == 200
     key = {"Idempotency-Key": "order-1"}
     assert program.open("POST", "/api/triggers", json={"type": "a"}, headers=key).status_code == 202
@@ -458,9 +457,9 @@ def test_an_address_that_another_tenant_uses_is_free(world: World) -> None:
     assert world.program.open("POST", "/api/triggers", json={"type": "b"}, headers=key).status_code == 202
 
 
-# Ways around a guard.
+# Bypassing a guard.
 
-#: Ways to write a path that a proxy or a router may take for the same.
+#: Spellings of a path that a proxy or a router may treat as equal.
 PATH_VARIANTS = {
     "a slash at the end": lambda path: path + "/",
     "upper case": str.upper,
@@ -479,7 +478,7 @@ PATH_VARIANTS = {
 
 
 def _build_variant_params() -> list[Any]:
-    """Two for each route, so that each is tried with many; all of them only in the long run of the tests."""
+    """Two spellings per route, so that all occur; the long test run uses all for each route."""
     names = list(PATH_VARIANTS)
     pairs = [(route, [names[2 * turn % len(names)], names[(2 * turn + 1) % len(names)]])
              for turn, route in enumerate(GUARDED)]  # fmt: skip
@@ -488,7 +487,7 @@ def _build_variant_params() -> list[Any]:
 
 
 @pytest.mark.parametrize(("route", "names"), _build_variant_params())
-def test_no_way_of_writing_a_path_gets_around_its_guard(world: World, route: Route, names: list[str]) -> None:
+def test_no_spelling_of_a_path_bypasses_its_guard(world: World, route: Route, names: list[str]) -> None:
     stranger, before = world.strangers[0], world.state()
     path = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     for name in names:
@@ -507,7 +506,7 @@ OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
 @pytest.mark.parametrize("route", [route for route in GUARDED if route.method != "GET"], ids=str)
-def test_no_header_or_field_makes_one_method_of_another(world: World, route: Route) -> None:
+def test_no_header_or_field_overrides_the_method(world: World, route: Route) -> None:
     before = world.state()
     address = route.build_address(tenants.build_parameter_values(route.path, world.alice.objects))
     headers = dict.fromkeys(OVERRIDES, route.method)
@@ -566,16 +565,16 @@ def test_options_and_unknown_methods_do_nothing(world: World, route: Route) -> N
         "/_sandbox", "/.env", "/access.json", "/var/access.json", "/.git/config",
     ],
 )  # fmt: skip
-def test_files_outside_of_static_are_out_of_reach(world: World, path: str) -> None:
+def test_files_outside_of_static_are_not_served(world: World, path: str) -> None:
     with world.strangers[0].open("GET", "/", environ_overrides={"PATH_INFO": path}) as response:
         assert response.status_code in (404, 308)
         assert str(os.getcwd()) not in response.text
 
 
-# The second line of defence.
+# Defence in depth.
 
 
-def test_queries_name_their_workspace_so_that_another_tenant_sees_nothing_where_row_security_is_off(
+def test_without_rls_queries_still_filter_by_workspace(
     world: World,
 ) -> None:
     before, errors = world.state(), []
@@ -596,11 +595,11 @@ def test_queries_name_their_workspace_so_that_another_tenant_sees_nothing_where_
     assert world.state() == before
 
 
-# Their own requests reach the objects, so that the tests above were about something. This is the last test: it ends
-# what it reaches.
+# The callers' own requests reach the objects, which proves that the tests above name existing ones. This test is last,
+# because it removes the objects.
 
 
-def test_the_same_requests_reach_the_objects_when_they_are_the_callers_own(world: World) -> None:
+def test_the_same_requests_reach_the_callers_own_objects(world: World) -> None:
     before = world.state()
     assert not [name for name in ("executions", "messages", "contacts", "api_keys") if "(0 rows)" in before[name]]
     errors = []
@@ -608,7 +607,7 @@ def test_the_same_requests_reach_the_objects_when_they_are_the_callers_own(world
         GUARDED, key=lambda route: (route.method == "DELETE", route.path.endswith(_FINAL_SUFFIXES), -len(route.path))
     )
     for route in ordered:
-        # A program reaches Alice's objects and a person Charlie's: each ends the same objects at last.
+        # A program removes Alice's objects and a person Charlie's.
         caller, tenant = (world.program, world.alice) if route.is_api else (world.others[1], world.charlie)
         address = route.build_address(tenants.build_parameter_values(route.path, tenant.objects))
         response = _open(caller, route, address, **world.build_request(route))

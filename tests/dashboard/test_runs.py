@@ -1,4 +1,4 @@
-"""Runs over HTTP: the numbers of the list, an automation's history, and its series."""
+"""Runs over HTTP: counts in the list, an automation's history, and its series."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fetch_automation(alice: Producer) -> dict[str, Any]:
     return dict(automation)
 
 
-def test_the_list_says_how_many_runs_there_were_in_all_and_in_the_last_day(alice: Producer) -> None:
+def test_the_list_has_total_runs_and_runs_of_the_last_day(alice: Producer) -> None:
     automation, now = alice.create(), clock.now()
     record_runs(alice, automation["id"], now - timedelta(days=40), now - timedelta(hours=3), now - timedelta(minutes=1))
     listed = fetch_automation(alice)
@@ -29,7 +29,7 @@ def test_the_list_says_how_many_runs_there_were_in_all_and_in_the_last_day(alice
 
 
 def test_the_last_day_is_exact_to_the_moment(alice: Producer) -> None:
-    """Not to the hour of the clock, which is how the counters are kept."""
+    """The last 24 hours are exact, although the counters are hourly."""
     automation, now = alice.create(), clock.now()
     day = timedelta(hours=24)
     young = [now - day + timedelta(seconds=30), now - timedelta(hours=23), now - timedelta(hours=22, minutes=59)]
@@ -38,7 +38,7 @@ def test_the_last_day_is_exact_to_the_moment(alice: Producer) -> None:
     assert fetch_automation(alice)["stats"] == {"totalRuns": 6, "last24Hours": 3}
 
 
-def test_with_the_switch_off_the_list_leaves_stats_out_and_says_the_rest(alice: Producer) -> None:
+def test_with_the_switch_off_the_list_has_no_stats(alice: Producer) -> None:
     automation = alice.create()
     record_runs(alice, automation["id"], clock.now())
     assert alice.request("PUT", "/api/settings/switches", json={"statsInApi": False}).status_code == 200
@@ -53,7 +53,7 @@ def test_with_the_switch_off_the_list_leaves_stats_out_and_says_the_rest(alice: 
 def test_the_history_is_paged_newest_first_and_filtered(alice: Producer) -> None:
     automation, now = alice.create(), clock.now()
     ada = example_executions.create_contact(alice, "Ada")
-    # Three of the very same moment: the page must not lose one of them.
+    # Three runs of the same time: paging must not lose one.
     moments = [now - timedelta(minutes=5)] * 3 + [now - timedelta(days=3), now - timedelta(days=80)]
     record_runs(alice, automation["id"], *moments, contact_id=ada)
     record_runs(alice, automation["id"], now - timedelta(days=1), kind="comment_reply")
@@ -100,19 +100,19 @@ def test_a_series_has_every_hour_or_day_and_the_kinds_in_it(alice: Producer) -> 
         ("by=hour&from=2020-01-01T00:00:00Z", "from"),
     ],
 )
-def test_a_series_that_cannot_be_made_is_refused_with_the_field(alice: Producer, query: str, path: str) -> None:
+def test_an_invalid_series_is_rejected_by_field(alice: Producer, query: str, path: str) -> None:
     response = alice.get(f"/api/automations/{alice.create()['id']}/runs/series?{query}")
     assert (response.status_code, response.json["errors"][0]["path"]) == (422, path)
 
 
-def test_a_foreign_cursor_is_refused(alice: Producer) -> None:
+def test_a_foreign_cursor_is_rejected(alice: Producer) -> None:
     path = f"/api/automations/{alice.create()['id']}/runs"
     for cursor in ("x", "MjAyNi0xMS0yMA", "//////"):
         response = alice.get(f"{path}?cursor={cursor}")
         assert (response.status_code, response.json["errors"][0]["path"]) == (422, "cursor")
 
 
-def test_charlie_sees_no_run_of_alices(alice: Producer, charlie: Producer) -> None:
+def test_charlie_sees_none_of_alices_runs(alice: Producer, charlie: Producer) -> None:
     automation = alice.create()
     record_runs(alice, automation["id"], clock.now())
     for path in (f"/api/automations/{automation['id']}/runs", f"/api/automations/{automation['id']}/runs/series"):

@@ -1,4 +1,4 @@
-"""Signing in under attack: strangers neither guess without bound, nor learn who exists, nor keep anybody out."""
+"""Signing in under attack: guesses are limited, accounts cannot be enumerated, and owners are not locked out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOB, NOBODY = "bob@example.com", "nobody@example.com"
 
 
 def attempt(browser: FlaskClient, email: str = BOB, password: str = "wrong", address: str = "127.0.0.1") -> Any:
-    """One attempt from this address."""
+    """Send an attempt from this address."""
     peer = {"REMOTE_ADDR": address}
     token = read_token(browser.get("/sign-in", environ_overrides=peer).text)
     fields = {"email": email, "password": password, "csrf_token": token}
@@ -36,7 +36,7 @@ def attempt(browser: FlaskClient, email: str = BOB, password: str = "wrong", add
 
 @pytest.fixture
 def attack(app: flask.Flask) -> Any:
-    """`attack(count, email)`: failed attempts, each by a new browser from an address of its own; their statuses."""
+    """`attack(count, email)`: send failed attempts, each from a new browser and address; returns the statuses."""
     addresses = (f"10.{number // 250}.{number % 250}.1" for number in range(100_000))
 
     def begin(count: int, email: str = BOB) -> list[int]:
@@ -47,7 +47,7 @@ def attack(app: flask.Flask) -> Any:
 
 @pytest.fixture
 def bobs_browser(alice: Producer, client: FlaskClient) -> FlaskClient:
-    """Bob's browser, that has signed in before and has not now."""
+    """Bob's browser, which is known and has no session."""
     add_person(alice.workspace_id, "operator")
     assert sign_in(client).status_code == 303
     client.delete_cookie("beckon_session")
@@ -56,7 +56,7 @@ def bobs_browser(alice: Producer, client: FlaskClient) -> FlaskClient:
 
 @pytest.fixture(autouse=True)
 def steep_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest delay at once, so that no test outlasts it."""
+    """Use the longest delay from the start, so that no test outlasts it."""
     monkeypatch.setattr(sign_ins, "DELAYS", Delays((0, 0, 0, 0, 0, 30_000)))
 
 
@@ -69,11 +69,9 @@ def list_failures(workspace_id: str) -> list[dict[str, Any]]:
 
 
 class TestAnAttack:
-    """Strangers from ever new addresses fail on Bob's account."""
+    """Failed attempts on Bob's account from many addresses."""
 
-    def test_closes_the_account_to_new_browsers_for_a_bounded_time(
-        self, bobs_browser: FlaskClient, attack: Any
-    ) -> None:
+    def test_limits_new_browsers_for_a_bounded_time(self, bobs_browser: FlaskClient, attack: Any) -> None:
         assert attack(6) == [401] * 5 + [429]
         new = bobs_browser.application.test_client()
         refused = attempt(new, password=PASSWORD, address="192.0.2.1")
@@ -81,7 +79,7 @@ class TestAnAttack:
         assert 1 <= int(refused.headers["Retry-After"]) <= 30
         assert f"Try again in {refused.headers['Retry-After']} s" in refused.text
 
-    def test_keeps_nobody_out_who_has_signed_in_before(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_does_not_lock_out_known_browsers(self, bobs_browser: FlaskClient, attack: Any) -> None:
         attack(20)
         for number in range(5):
             response = attempt(bobs_browser, password=PASSWORD, address=f"192.0.2.{number}")
@@ -89,27 +87,27 @@ class TestAnAttack:
             bobs_browser.delete_cookie("beckon_session")
             attack(2)
 
-    def test_keeps_nobody_out_from_an_address_that_others_share(self, bobs_browser: FlaskClient) -> None:
+    def test_does_not_lock_out_a_shared_address(self, bobs_browser: FlaskClient) -> None:
         strangers = [attempt(bobs_browser.application.test_client()).status_code for _ in range(8)]
         assert strangers[-1] == 429
         assert attempt(bobs_browser, password=PASSWORD).status_code == 303
 
-    def test_lets_a_new_browser_in_after_its_wait_though_it_goes_on(
+    def test_lets_a_new_browser_in_after_its_wait(
         self, bobs_browser: FlaskClient, attack: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sign_ins, "DELAYS", Delays((0, 0, 0, 0, 0, 2_000)))
         attack(8)
         new = bobs_browser.application.test_client()
         assert attempt(new, password=PASSWORD, address="192.0.2.1").status_code == 429
-        # A stranger takes the very moment in which the account opens.
+        # The attacker takes the first attempt after the delay.
         eventually(lambda: attack(1) == [401])
         assert attempt(new, password=PASSWORD, address="192.0.2.2").status_code == 303
 
 
 class TestTheDeviceCookie:
-    """It is good for one account, its present password, and few guesses."""
+    """It is valid for one account and its current password, and allows few guesses."""
 
-    def test_is_out_of_reach_of_scripts_and_lasts_half_a_year(self, bobs_browser: FlaskClient) -> None:
+    def test_is_http_only_and_lasts_180_days(self, bobs_browser: FlaskClient) -> None:
         response = attempt(bobs_browser, password=PASSWORD)
         cookie = next(header for header in response.headers.getlist("Set-Cookie") if header.startswith(devices.COOKIE))
         assert "HttpOnly" in cookie
@@ -117,12 +115,12 @@ class TestTheDeviceCookie:
         assert f"Max-Age={180 * 86_400}" in cookie
         assert "Secure" not in cookie
 
-    def test_is_not_set_by_a_failure(self, bobs_browser: FlaskClient) -> None:
+    def test_is_not_set_by_a_failed_attempt(self, bobs_browser: FlaskClient) -> None:
         new = bobs_browser.application.test_client()
         attempt(new)
         assert new.get_cookie(devices.COOKIE) is None
 
-    def test_guesses_no_more_than_a_few_passwords(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_allows_only_a_few_guesses(self, bobs_browser: FlaskClient, attack: Any) -> None:
         attack(10)
         statuses = [attempt(bobs_browser, address=f"192.0.2.{number}").status_code for number in range(12)]
         assert statuses == [401] * 5 + [429] * 7
@@ -138,15 +136,13 @@ class TestTheDeviceCookie:
             statuses.append(attempt(thief, address=f"192.0.2.{number}").status_code)
         assert statuses == [401] * 5 + [429] * 3
 
-    def test_of_one_account_is_of_no_use_for_another(
-        self, bobs_browser: FlaskClient, alice: Producer, attack: Any
-    ) -> None:
+    def test_is_invalid_for_another_account(self, bobs_browser: FlaskClient, alice: Producer, attack: Any) -> None:
         add_person(alice.workspace_id, "owner", "alice@example.com")
         attack(6, "alice@example.com")
         response = attempt(bobs_browser, "alice@example.com", PASSWORD, "192.0.2.1")
         assert response.status_code == 429
 
-    def test_of_two_people_who_share_a_browser_is_good_for_both(
+    def test_is_valid_for_two_people_who_share_a_browser(
         self, bobs_browser: FlaskClient, alice: Producer, attack: Any
     ) -> None:
         add_person(alice.workspace_id, "owner", "alice@example.com")
@@ -158,12 +154,12 @@ class TestTheDeviceCookie:
         bobs_browser.delete_cookie("beckon_session")
         assert attempt(bobs_browser, "alice@example.com", PASSWORD, "192.0.2.2").status_code == 303
 
-    def test_ends_with_the_password(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_is_invalid_after_a_password_change(self, bobs_browser: FlaskClient, attack: Any) -> None:
         run_as_service(lambda: user.set_password(str(user.find_id(BOB)), "another password"))
         attack(8)
         assert attempt(bobs_browser, password="another password", address="192.0.2.1").status_code == 429
 
-    def test_ends_after_half_a_year(
+    def test_expires_after_180_days(
         self, bobs_browser: FlaskClient, attack: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         attack(8)
@@ -182,7 +178,7 @@ class TestTheDeviceCookie:
         lambda _: "\u00fc.\u00fc",
         lambda _: "0" * 4000,
     ])  # fmt: skip
-    def test_that_was_changed_is_none(self, bobs_browser: FlaskClient, attack: Any, change: Any) -> None:
+    def test_is_invalid_where_it_was_modified(self, bobs_browser: FlaskClient, attack: Any, change: Any) -> None:
         attack(8)
         cookie = bobs_browser.get_cookie(devices.COOKIE)
         assert cookie is not None
@@ -190,13 +186,13 @@ class TestTheDeviceCookie:
         forger.set_cookie(devices.COOKIE, change(cookie.value))
         assert attempt(forger, password=PASSWORD, address="192.0.2.1").status_code == 429
 
-    def test_that_another_secret_signed_is_none(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_is_invalid_where_signed_with_another_secret(self, bobs_browser: FlaskClient, attack: Any) -> None:
         app = bobs_browser.application
         attack(8)
         app.extensions["settings"] = replace(app.extensions["settings"], secret_key="another secret key " * 3)
         assert attempt(bobs_browser, password=PASSWORD, address="192.0.2.1").status_code == 429
 
-    def test_remembers_five_accounts_at_most(self, app: flask.Flask) -> None:
+    def test_names_at_most_five_accounts(self, app: flask.Flask) -> None:
         accounts = [user.UserAccount(str(number), f"{number}@example.com", "", "hash") for number in range(7)]
         value = ""
         for account in accounts:
@@ -210,7 +206,7 @@ class TestTheDeviceCookie:
 
 
 class TestOtherPages:
-    """The page of an invitation and the change of a password take and give the device cookie, and count failures."""
+    """Invitations and password changes read and set the device cookie, and count failures."""
 
     @pytest.fixture
     def invitation(self, charlie: Producer) -> str:
@@ -226,16 +222,14 @@ class TestOtherPages:
     def accept(self, browser: FlaskClient, path: str, **fields: str) -> Any:
         return self.send(browser, f"{path}/sign-in", path, **{"email": BOB, "password": PASSWORD, **fields})
 
-    def test_an_attack_keeps_nobody_from_accepting_who_has_signed_in_before(
+    def test_an_attack_does_not_keep_a_known_browser_from_accepting(
         self, bobs_browser: FlaskClient, attack: Any, invitation: str
     ) -> None:
         attack(20)
         assert self.accept(bobs_browser.application.test_client(), invitation).status_code == 429
         assert self.accept(bobs_browser, invitation).status_code == 303
 
-    def test_a_browser_that_accepts_has_signed_in_before(
-        self, bobs_browser: FlaskClient, attack: Any, invitation: str
-    ) -> None:
+    def test_a_browser_that_accepts_is_known(self, bobs_browser: FlaskClient, attack: Any, invitation: str) -> None:
         new = bobs_browser.application.test_client()
         assert self.accept(new, invitation, password="wrong").status_code == 401
         assert new.get_cookie(devices.COOKIE) is None
@@ -244,9 +238,7 @@ class TestOtherPages:
         attack(8)
         assert attempt(new, password=PASSWORD, address="192.0.2.9").status_code == 303
 
-    def test_a_browser_that_creates_an_account_has_signed_in_before(
-        self, app: flask.Flask, attack: Any, invitation: str
-    ) -> None:
+    def test_a_browser_that_creates_an_account_is_known(self, app: flask.Flask, attack: Any, invitation: str) -> None:
         new, password = app.test_client(), "unrelated lamp thursday rain"
         response = self.send(new, f"{invitation}/account", invitation, name="Dora", password=password)
         assert response.status_code == 303
@@ -254,9 +246,7 @@ class TestOtherPages:
         attack(8, "dora@example.com")
         assert attempt(new, "dora@example.com", password, "192.0.2.9").status_code == 303
 
-    def test_a_browser_that_changes_the_password_has_signed_in_with_the_new_one(
-        self, bobs_browser: FlaskClient, attack: Any
-    ) -> None:
+    def test_a_browser_that_changes_the_password_stays_known(self, bobs_browser: FlaskClient, attack: Any) -> None:
         new = "unrelated lamp thursday rain"
         assert attempt(bobs_browser, password=PASSWORD, address="192.0.2.1").status_code == 303
         attack(8)
@@ -264,16 +254,14 @@ class TestOtherPages:
         bobs_browser.delete_cookie("beckon_session")
         assert attempt(bobs_browser, password=new, address="192.0.2.9").status_code == 303
 
-    def test_a_browser_that_resets_the_password_has_signed_in_with_the_new_one(
-        self, bobs_browser: FlaskClient, attack: Any
-    ) -> None:
+    def test_a_browser_that_resets_the_password_is_known(self, bobs_browser: FlaskClient, attack: Any) -> None:
         path = f"/password-resets/{run_as_service(lambda: password_reset.issue(BOB, audit.SYSTEM))}"
         new, password = bobs_browser.application.test_client(), "unrelated lamp thursday rain"
         assert self.send(new, path, path, password=password).status_code == 200
         attack(8)
         assert attempt(new, password=password, address="192.0.2.9").status_code == 303
 
-    def test_failures_are_counted_and_written_as_those_of_the_form(
+    def test_failures_are_counted_and_recorded_as_those_of_the_sign_in_form(
         self, bobs_browser: FlaskClient, alice: Producer, invitation: str
     ) -> None:
         before = count_sign_ins("failed")
@@ -284,7 +272,7 @@ class TestOtherPages:
         assert count_sign_ins("failed") - before == 2
         assert len(list_failures(alice.workspace_id)) == 2
 
-    def test_a_password_that_changes_while_the_person_signs_in_is_no_proof_any_more(
+    def test_a_password_changed_during_the_sign_in_is_no_longer_accepted(
         self, bobs_browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         matches = user.password_matches
@@ -301,9 +289,9 @@ class TestOtherPages:
 
 
 class TestAnUnknownAccount:
-    """Nothing says whether an account exists."""
+    """No response reveals whether an account exists."""
 
-    def test_gets_the_same_answers_words_and_delays(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_gets_the_same_responses_and_delays(self, bobs_browser: FlaskClient, attack: Any) -> None:
         assert [attack(1) + attack(1, NOBODY) for _ in range(6)] == [[401, 401]] * 5 + [[429, 429]]
         pages = []
         for number, email in enumerate((BOB, NOBODY)):
@@ -332,20 +320,20 @@ class TestAnUnknownAccount:
         assert attempt(bobs_browser.application.test_client(), email).status_code == 401
         assert (len(hashed), len(written)) == (1, 1)
 
-    def test_is_limited_by_every_spelling_alike(self, app: flask.Flask) -> None:
+    def test_has_one_limit_for_all_spellings(self, app: flask.Flask) -> None:
         spellings = ["Bob@example.com", " bob@example.com", "BOB@EXAMPLE.COM", "bob@EXAMPLE.com\t", "bOb@example.com"]
         for number, email in enumerate(spellings):
             assert attempt(app.test_client(), email, address=f"192.0.2.{number}").status_code == 401
         assert attempt(app.test_client(), BOB, address="192.0.2.9").status_code == 429
 
-    def test_that_is_too_long_is_wrong_like_any_other(self, bobs_browser: FlaskClient) -> None:
+    def test_is_rejected_like_any_other_where_it_is_too_long(self, bobs_browser: FlaskClient) -> None:
         app = bobs_browser.application
         assert attempt(app.test_client(), BOB, PASSWORD + " " * 1000).status_code == 401
         assert attempt(app.test_client(), "x" * 100_000, "y" * 100_000).status_code == 401
 
 
 class TestWhatIsWritten:
-    """Failures of accounts that exist stand in the audit log of every workspace of the person, but not each of many."""
+    """Failures of existing accounts are in the audit log of the person's workspaces, with a limited number of rows."""
 
     def test_a_failure_with_its_address(self, bobs_browser: FlaskClient, alice: Producer) -> None:
         attempt(bobs_browser.application.test_client(), address="192.0.2.7")
@@ -358,7 +346,7 @@ class TestWhatIsWritten:
         newest = audit.fetch_page(alice.workspace_id, 1)[0]
         assert (newest["action"], newest["detail"]) == ("user.signed_in", {"address": "192.0.2.7"})
 
-    def test_in_every_workspace_of_the_person_and_in_no_other(
+    def test_only_in_the_persons_workspaces(
         self, bobs_browser: FlaskClient, alice: Producer, charlie: Producer
     ) -> None:
         person = run_as_service(lambda: user.find_id(BOB))
@@ -371,7 +359,7 @@ class TestWhatIsWritten:
         ]
         assert counts == [1, 1, 0]
 
-    def test_a_flood_in_a_few_rows_that_say_how_many_there_were(
+    def test_a_flood_in_a_few_rows_with_the_number_of_attempts(
         self, bobs_browser: FlaskClient, alice: Producer
     ) -> None:
         failures: SignInFailures = bobs_browser.application.extensions["sign_in_failures"]
@@ -390,9 +378,7 @@ class TestWhatIsWritten:
         bobs_browser.application.extensions["sign_in_failures"].close()
         assert len(audit.fetch_page(alice.workspace_id, 100)) == before
 
-    def test_each_attempt_counts_in_the_metric_by_what_became_of_it(
-        self, bobs_browser: FlaskClient, attack: Any
-    ) -> None:
+    def test_each_attempt_is_counted_by_its_result(self, bobs_browser: FlaskClient, attack: Any) -> None:
         before = {result: count_sign_ins(result) for result in ("succeeded", "failed", "limited")}
         attack(7)
         attack(1, NOBODY)
@@ -402,7 +388,7 @@ class TestWhatIsWritten:
 
 
 class TestBehindAProxy:
-    """Limits and the audit log have the client's address."""
+    """Limits and the audit log use the client's address."""
 
     @pytest.fixture
     def config(self, config: settings.Settings) -> settings.Settings:
@@ -414,7 +400,7 @@ class TestBehindAProxy:
         fields = {"email": BOB, "password": "wrong", "csrf_token": token}
         return browser.post("/sign-in", data=fields, headers=headers, environ_overrides=peers)
 
-    def test_each_client_has_a_limit_of_its_own(self, bobs_browser: FlaskClient, alice: Producer) -> None:
+    def test_each_client_has_its_own_limit(self, bobs_browser: FlaskClient, alice: Producer) -> None:
         app = bobs_browser.application
         app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
         statuses = [self.send_forwarded(app.test_client(), "192.0.2.1").status_code for _ in range(3)]
@@ -423,7 +409,7 @@ class TestBehindAProxy:
         rows = eventually(lambda: len(rows := list_failures(alice.workspace_id)) == 3 and rows)
         assert {row["detail"]["address"] for row in rows} == {"192.0.2.1", "192.0.2.2"}
 
-    def test_nobody_escapes_his_limit_by_claiming_addresses(self, bobs_browser: FlaskClient) -> None:
+    def test_forged_addresses_do_not_escape_the_limit(self, bobs_browser: FlaskClient) -> None:
         app = bobs_browser.application
         app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
         forged = [f"192.0.2.{number}" for number in range(4)]
@@ -435,7 +421,7 @@ class TestBehindAProxy:
             429
         ] * 2
 
-    def test_a_whole_network_of_ipv6_is_one_client(self, bobs_browser: FlaskClient) -> None:
+    def test_an_ipv6_network_is_one_client(self, bobs_browser: FlaskClient) -> None:
         app = bobs_browser.application
         app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
         statuses = [self.send_forwarded(app.test_client(), f"2001:db8::{number}").status_code for number in range(1, 5)]
@@ -443,7 +429,7 @@ class TestBehindAProxy:
 
 
 class TestWithoutRedis:
-    """The process counts for itself: it is neither open to guesses nor closed to people."""
+    """The process counts attempts itself: guesses are limited, and owners sign in."""
 
     @pytest.fixture(autouse=True)
     def redis_down(self, tmp_path: object, bobs_browser: FlaskClient) -> Iterator[None]:
@@ -452,7 +438,7 @@ class TestWithoutRedis:
         yield
         connection.open_ephemeral(config)
 
-    def test_attacks_are_limited_and_the_owner_gets_in(self, bobs_browser: FlaskClient, attack: Any) -> None:
+    def test_attacks_are_limited_and_the_owner_signs_in(self, bobs_browser: FlaskClient, attack: Any) -> None:
         assert attack(7) == [401] * 5 + [429] * 2
         assert attempt(bobs_browser, password=PASSWORD, address="192.0.2.1").status_code == 303
 
@@ -463,7 +449,7 @@ class TestWithoutRedis:
 
 
 def run_as_service(work: Any) -> Any:
-    """What the dashboard may not do."""
+    """Run a function with the service role."""
     config = settings.load()
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 4)

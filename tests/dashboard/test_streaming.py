@@ -1,4 +1,4 @@
-"""Streams of the real program: the dashboard's own process under gevent, with browsers that leave, stall and stay."""
+"""Streams of the real dashboard process under gevent, with clients that disconnect, stall and stay."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ HELLO = {
     "trigger": {"type": "contact.created"},
     "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
 }
-#: A process that stops waits for connections that are kept for later.
+#: A stopping process waits for keep-alive connections.
 ALONE = {"Connection": "close"}
 
 
 @dataclass
 class Shop:
-    """Alice's workspace before a dashboard that runs in a process of its own."""
+    """Alice's workspace and a dashboard in its own process."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -50,19 +50,19 @@ class Shop:
         return f"/api/ai-automations/{self.automation_id}/monitor"
 
     def watch(self) -> Watcher:
-        """A browser that begins to watch."""
+        """Open a stream."""
         self.watchers.append(Watcher(self))
         return self.watchers[-1]
 
     def count_streams(self) -> float:
-        """How many streams are open, as the metrics say."""
+        """The number of open streams in the metrics."""
         text = urllib3.request("GET", f"{self.url}/metrics", headers=ALONE).data.decode()
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith("beckon_sse_clients ")))
 
 
 @dataclass
 class Watcher:
-    """One connection that reads a stream by hand."""
+    """A connection that reads a raw stream."""
 
     shop: Shop
     connection: socket.socket = field(init=False)
@@ -75,7 +75,7 @@ class Watcher:
         self.connection.sendall(head.encode())
 
     def read_until(self, condition: Callable[[bytes], bool]) -> bytes:
-        """Everything heard so far, once this holds of it; or all there was, when the stream ended."""
+        """All bytes received, once the condition holds or the stream has ended."""
         while not condition(self.received):
             chunk = self.connection.recv(65_536)
             if not chunk:
@@ -84,7 +84,7 @@ class Watcher:
         return self.received
 
     def parse_snapshots(self) -> list[dict[str, Any]]:
-        """The snapshots heard whole."""
+        """The complete snapshots received."""
         return [json.loads(part.split(b"\n\n")[0]) for part in self.received.split(b"\ndata: ")[1:] if b"\n\n" in part]
 
 
@@ -98,7 +98,7 @@ def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Ite
         port = probe.getsockname()[1]
     programs = Programs(tmp_path)
     try:
-        # Where gunicorn keeps its worker's sign of life; `beckon up` makes it.
+        # The directory of gunicorn's worker heartbeat; `beckon up` creates it.
         load().run.mkdir(mode=0o700, parents=True, exist_ok=True)
         process = programs.start("dashboard", BECKON_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
@@ -123,7 +123,7 @@ def _is_up(url: str) -> bool:
 
 
 def has_snapshots(count: int) -> Callable[[bytes], bool]:
-    """Whether so many snapshots were heard whole."""
+    """Whether so many complete snapshots were received."""
     return lambda received: received.count(b"\ndata: ") >= count and received.rstrip(b"\r\n0").endswith(b"}")
 
 
@@ -139,24 +139,24 @@ def test_a_snapshot_comes_at_once_and_the_next_within_two_seconds(shop: Shop) ->
     assert [snapshot["contacts"][0]["stage"] for snapshot in watcher.parse_snapshots()] == ["generating", "generating"]
 
 
-def test_the_database_is_asked_once_a_tick_for_all_who_watch(shop: Shop) -> None:
+def test_the_database_is_queried_once_per_tick_for_all_watchers(shop: Shop) -> None:
     watchers = [shop.watch() for _ in range(30)]
     for watcher in watchers:
         watcher.read_until(has_snapshots(3))
     ids = [tuple(line for line in watcher.received.splitlines() if line.startswith(b"id: ")) for watcher in watchers]
-    # Whoever came within the first tick was handed the very same readings.
+    # Watchers that came within the first tick got the same readings.
     assert len({id for watcher_ids in ids for id in watcher_ids}) <= 5
     assert shop.count_streams() == 30
 
 
-def test_who_leaves_is_forgotten_and_then_nobody_is_asked(shop: Shop) -> None:
+def test_the_queries_stop_after_the_last_watcher_leaves(shop: Shop) -> None:
     watcher = shop.watch()
     watcher.read_until(has_snapshots(1))
     watcher.connection.close()
     eventually(lambda: shop.count_streams() == 0, timeout=10)
 
 
-def test_one_who_reads_nothing_holds_up_nobody(shop: Shop) -> None:
+def test_a_stalled_watcher_does_not_delay_others(shop: Shop) -> None:
     stalled = [shop.watch() for _ in range(5)]
     watcher = shop.watch()
     started = time.monotonic()
@@ -166,20 +166,20 @@ def test_one_who_reads_nothing_holds_up_nobody(shop: Shop) -> None:
     assert urllib3.request("GET", f"{shop.url}/healthz", headers=ALONE).status == 200
 
 
-def test_told_to_stop_the_process_ends_every_stream_at_once_and_itself_soon(shop: Shop) -> None:
+def test_on_sigterm_the_process_ends_all_streams_and_exits(shop: Shop) -> None:
     watchers = [shop.watch() for _ in range(10)]
     for watcher in watchers:
         watcher.read_until(has_snapshots(1))
     started = time.monotonic()
     shop.process.send_signal(signal.SIGTERM)
     for watcher in watchers:
-        # The chunk of no length: the stream was ended, not cut off.
+        # The final empty chunk: the stream ended properly.
         assert watcher.read_until(lambda received: received.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
     assert time.monotonic() - started < 2
     assert shop.process.wait(15) == 0
 
 
-def test_what_is_shown_moves_with_the_rows(shop: Shop) -> None:
+def test_the_stream_follows_the_rows(shop: Shop) -> None:
     execution_id = histories.insert_execution(shop.workspace_id, shop.automation_id, "queued")
     watcher = shop.watch()
     watcher.read_until(has_snapshots(1))
@@ -196,7 +196,7 @@ def test_what_is_shown_moves_with_the_rows(shop: Shop) -> None:
     )
 
 
-def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Shop) -> None:
+def test_a_stream_ends_within_five_seconds_after_its_key_is_revoked(shop: Shop) -> None:
     staying = shop.watch()
     key = api_key.issue(shop.workspace_id, "leaving", ["read"])
     leaving = Watcher(replace(shop, secret=key.secret))
@@ -205,7 +205,7 @@ def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Sho
         watcher.read_until(has_snapshots(1))
     api_key.revoke(shop.workspace_id, key.id)
     before = len(leaving.parse_snapshots())
-    # The chunk of no length: the stream was ended, not cut off, and long before its minute was over.
+    # The final empty chunk: the stream ended properly, long before its minute was over.
     assert leaving.read_until(lambda received: received.endswith(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
     assert len(leaving.parse_snapshots()) - before <= 3
     count = len(staying.parse_snapshots())
@@ -213,7 +213,7 @@ def test_a_stream_ends_within_five_seconds_of_its_key_and_others_go_on(shop: Sho
 
 
 def send_request(shop: Shop, head: str) -> tuple[int, bytes]:
-    """The status and all of the answer to a request that is written by hand."""
+    """The status and the full response to a raw request."""
     host, port = shop.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n")
@@ -221,7 +221,7 @@ def send_request(shop: Shop, head: str) -> tuple[int, bytes]:
     return int(response.split(b" ", 2)[1]), response
 
 
-def test_only_requests_for_our_hosts_reach_anything(shop: Shop) -> None:
+def test_only_requests_for_served_hosts_are_answered(shop: Shop) -> None:
     for head, statuses in (
         ("GET /sign-in HTTP/1.1\nHost: localhost\n", {200}),
         ("GET http://LOCALHOST./sign-in HTTP/1.1\nHost: 127.0.0.1\n", {200}),
@@ -241,7 +241,7 @@ def test_only_requests_for_our_hosts_reach_anything(shop: Shop) -> None:
         assert send_request(shop, head)[0] in statuses, head
 
 
-def test_nobody_on_this_machine_forges_scheme_or_path_without_being_a_trusted_proxy(shop: Shop) -> None:
+def test_a_local_peer_that_is_not_trusted_cannot_forge_scheme_or_path(shop: Shop) -> None:
     forged = "X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1\nX-Forwarded-Ssl: on\n"
     status, response = send_request(shop, f"GET /sign-in HTTP/1.1\nHost: localhost\n{forged}")
     assert status == 200

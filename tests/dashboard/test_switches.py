@@ -1,4 +1,4 @@
-"""The switches over HTTP: what turns, what the environment holds, and who sees it when."""
+"""The switches over HTTP: changes, switches locked by the environment, and propagation between processes."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ PATH = "/api/settings/switches"
 ALL_ON = {"success": True, "runTracking": True, "statsInApi": True, "executionTracking": True, "locked": []}
 
 
-def test_all_are_on_until_somebody_turns_one(alice: Producer) -> None:
+def test_all_switches_are_on_by_default(alice: Producer) -> None:
     assert alice.get(PATH).json == ALL_ON
     assert alice.request("PUT", PATH, json={"runTracking": False}).json == {**ALL_ON, "runTracking": False}
     assert alice.get(PATH).json == {**ALL_ON, "runTracking": False}
 
 
-def test_a_workspace_turns_its_own_alone(alice: Producer, charlie: Producer) -> None:
+def test_a_workspace_changes_only_its_own_switches(alice: Producer, charlie: Producer) -> None:
     alice.request("PUT", PATH, json={"statsInApi": False})
     assert charlie.get(PATH).json == ALL_ON
 
 
-def test_a_turn_is_on_the_audit_log_and_none_is_not(alice: Producer) -> None:
+def test_only_changes_are_in_the_audit_log(alice: Producer) -> None:
     alice.request("PUT", PATH, json={"runTracking": False, "statsInApi": True})
     (entry,) = audit.fetch_page(alice.workspace_id, 5)
     assert (entry["action"], entry["object_id"]) == ("switch.off", "run_tracking")
 
 
 @pytest.mark.parametrize("body", [{"runTracking": "yes"}, {"runTracking": None, "surprise": True}, {"statsInApi": 1}])
-def test_what_is_neither_on_nor_off_is_refused(alice: Producer, body: object) -> None:
+def test_a_value_that_is_not_boolean_is_rejected(alice: Producer, body: object) -> None:
     assert alice.request("PUT", PATH, json=body).status_code == 422
     assert alice.get(PATH).json == ALL_ON
 
 
-def test_another_process_sees_a_turn_within_five_seconds(alice: Producer) -> None:
+def test_another_process_sees_a_change_within_five_seconds(alice: Producer) -> None:
     assert switches.load_cached(alice.workspace_id).run_tracking
-    # As another process would: without telling this one.
+    # Write as another process does, without invalidating this one's cache.
     with acting_as(alice.workspace_id):
         execute("update workspaces set run_tracking = false where id = %s", (alice.workspace_id,))
     eventually(lambda: not switches.load_cached(alice.workspace_id).run_tracking, timeout=5)
 
 
-class TestHeldByTheEnvironment:
+class TestLockedByTheEnvironment:
     @pytest.fixture
     def config(self, config: Settings) -> Settings:
         return replace(config, stats_in_api=False)
 
-    def test_it_is_shown_locked_and_cannot_be_turned(self, alice: Producer) -> None:
+    def test_a_switch_set_by_the_environment_is_locked(self, alice: Producer) -> None:
         assert alice.get(PATH).json == {**ALL_ON, "statsInApi": False, "locked": ["statsInApi"]}
         response = alice.request("PUT", PATH, json={"statsInApi": True, "runTracking": False})
         assert (response.status_code, response.json["errors"][0]["path"]) == (409, "statsInApi")
         assert "STATS_IN_API" in response.json["detail"]
         assert alice.get(PATH).json["runTracking"] is True
 
-    def test_it_holds_for_every_workspace_whatever_their_rows_say(self, alice: Producer, config: Settings) -> None:
+    def test_the_environment_overrides_the_rows_of_all_workspaces(self, alice: Producer, config: Settings) -> None:
         alice.create()
         assert "stats" not in alice.get(alice.automations).json["automations"][0]
         assert not held.is_on(config, alice.workspace_id, "stats_in_api")

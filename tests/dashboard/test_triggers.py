@@ -1,4 +1,4 @@
-"""Triggers over HTTP: accepted once, answered the same again, refused with the field named."""
+"""Triggers over HTTP: accepted once, repeated with the same response, rejected with the invalid field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def count_triggers(producer: Producer) -> int:
         return int(fetch_value("select count(*) from triggers"))
 
 
-def test_an_accepted_trigger_starts_what_is_published_for_its_type(alice: Producer) -> None:
+def test_an_accepted_trigger_starts_the_automations_of_its_type(alice: Producer) -> None:
     automation = alice.create()
     response = alice.post("/api/triggers", {"type": "contact.created", "contact": ADA, "payload": {"n": 1}})
     assert response.status_code == 202
@@ -30,13 +30,13 @@ def test_an_accepted_trigger_starts_what_is_published_for_its_type(alice: Produc
     assert execution["contactId"] == response.json["contactId"]
 
 
-def test_a_trigger_that_nobody_wants_is_accepted_all_the_same(alice: Producer) -> None:
+def test_a_trigger_without_a_matching_automation_is_accepted(alice: Producer) -> None:
     response = alice.post("/api/triggers", {"type": "nobody.cares"})
     assert (response.status_code, response.json["executions"]) == (202, [])
     assert count_triggers(alice) == 1
 
 
-def test_a_repeated_key_answers_200_with_the_first_answer(alice: Producer) -> None:
+def test_a_repeated_key_answers_200_with_the_first_response(alice: Producer) -> None:
     alice.create()
     body = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k-1"}
     first, again = alice.post("/api/triggers", body), alice.post("/api/triggers", body)
@@ -45,7 +45,7 @@ def test_a_repeated_key_answers_200_with_the_first_answer(alice: Producer) -> No
     assert count_triggers(alice) == 1
 
 
-def test_the_key_may_stand_in_the_header(alice: Producer) -> None:
+def test_the_key_may_be_in_the_header(alice: Producer) -> None:
     header = {"Idempotency-Key": "k-1"}
     alice.post("/api/triggers", {"type": "a"}, headers=header)
     assert alice.post("/api/triggers", {"type": "a", "idempotencyKey": "k-1"}, headers=header).status_code == 200
@@ -53,7 +53,7 @@ def test_the_key_may_stand_in_the_header(alice: Producer) -> None:
     assert (differing.status_code, differing.json["errors"][0]["path"]) == (422, "idempotencyKey")
 
 
-def test_the_same_key_a_hundred_times_at_once_is_one_trigger(alice: Producer) -> None:
+def test_a_hundred_concurrent_requests_with_one_key_are_one_trigger(alice: Producer) -> None:
     alice.create()
     body = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
 
@@ -104,7 +104,7 @@ def test_a_key_belongs_to_its_workspace(alice: Producer, charlie: Producer) -> N
         ({"type": "a\n"}, "type"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_written(alice: Producer, body: Any, path: str) -> None:
+def test_invalid_fields_are_reported_and_nothing_is_written(alice: Producer, body: Any, path: str) -> None:
     response = alice.post("/api/triggers", body)
     assert response.status_code == 422
     assert response.mimetype == "application/problem+json"
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_named_and_nothing_is_written(alice: Producer, body: An
         (b'{"type":"a","payload":' + b'{"a":' * 40 + b"1" + b"}" * 41, 422),
     ],
 )
-def test_a_body_that_cannot_be_read_is_refused(alice: Producer, raw: bytes, status: int) -> None:
+def test_an_unreadable_body_is_rejected(alice: Producer, raw: bytes, status: int) -> None:
     response = alice.request("POST", "/api/triggers", data=raw, content_type="application/json")
     assert response.status_code == status
     assert count_triggers(alice) == 0
@@ -143,7 +143,7 @@ def test_another_content_type_is_415(alice: Producer) -> None:
     assert response.status_code == 415
 
 
-def test_a_body_that_is_too_large_is_413_with_and_without_its_length(alice: Producer) -> None:
+def test_a_body_that_is_too_large_is_413_with_and_without_a_length(alice: Producer) -> None:
     large = b'{"type":"a","payload":{"t":"' + b"x" * 1024 * 1024 + b'"}}'
     response = alice.request("POST", "/api/triggers", data=large, content_type="application/json")
     assert response.status_code == 413
@@ -163,7 +163,7 @@ def test_an_unknown_contact_is_404_and_a_taken_address_409(alice: Producer) -> N
     assert (taken.status_code, taken.json["errors"][0]["path"]) == (409, "contact.email")
 
 
-def test_in_a_batch_each_is_judged_by_itself(alice: Producer) -> None:
+def test_each_entry_of_a_batch_is_validated_separately(alice: Producer) -> None:
     alice.create()
     good = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
     response = alice.post("/api/triggers/batch", {"triggers": [good, {"type": 3}, good, "text", {"type": "a", "x": 1}]})
@@ -199,7 +199,7 @@ def test_a_hook_starts_its_automation_with_the_body_as_payload(alice: Producer) 
     assert alice.client.post(path, data=b"{").status_code in (400, 415)
 
 
-def test_a_test_trigger_starts_one_automation_although_it_is_off(alice: Producer) -> None:
+def test_a_test_trigger_starts_an_automation_that_is_off(alice: Producer) -> None:
     automation = alice.create(enabled=False)
     response = alice.post(f"/api/automations/{automation['id']}/trigger", {"contact": ADA})
     assert response.status_code == 202
@@ -207,7 +207,7 @@ def test_a_test_trigger_starts_one_automation_although_it_is_off(alice: Producer
     assert alice.get(f"/api/executions/{started['executionId']}").json["execution"]["test"] is True
 
 
-def test_a_test_trigger_takes_several_contacts_or_invented_ones(alice: Producer) -> None:
+def test_a_test_trigger_accepts_several_contacts_or_sample_contacts(alice: Producer) -> None:
     path = f"/api/automations/{alice.create()['id']}/trigger"
     assert len(alice.post(path, {"sample": 3}).json["executions"]) == 3
     assert len(alice.post(path, {"sample": 2.0}).json["executions"]) == 2
