@@ -17,6 +17,7 @@ from email_validator import EmailNotValidError, validate_email
 from rules import schedule
 from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
+from rules.stages import Queue
 
 #: Characters of the longest text that a step may write.
 MAX_TEXT_LENGTH = 100_000
@@ -114,7 +115,7 @@ class Action:
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     #: `generation` or `sending`: the queue of its outside call; None when it makes none.
-    queue: str | None = None
+    queue: Queue | None = None
     #: `email` or `sms` when it sends to the contact on one fixed channel.
     channel: str | None = None
     #: Its fields next to `action`, beyond those of every step.

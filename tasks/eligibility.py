@@ -43,7 +43,7 @@ def check(engine: Engine, claimed: ClaimedExecution) -> bool:
 def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
     """Nothing is sent in this round: the execution is skipped, or was a success before this follow-up."""
     if claimed.round == FIRST_ROUND:
-        claimed.state.update(skipped_rule=verdict.rule, skipped_detail=verdict.detail)
+        claimed.state.update({"skipped_rule": verdict.rule, "skipped_detail": verdict.detail})
         claimed.finish("skipped", "skipped")
     else:
         claimed.end_follow_ups(verdict.rule, verdict.detail)

@@ -10,7 +10,7 @@ everything else                          failed, at rest
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -80,10 +80,12 @@ def _as_json(error: ExecutionError) -> dict[str, str | bool | None]:
 
 def _record_error(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
     claimed.state.update(
-        error_class=error.error_class,
-        error_message=error.message,
-        error_code=error.provider_code,
-        failed_step=step.id if step else None,
+        {
+            "error_class": error.error_class,
+            "error_message": error.message,
+            "error_code": error.provider_code,
+            "failed_step": step.id if step else None,
+        }
     )
 
 
@@ -113,7 +115,7 @@ def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) 
 
 def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
     since = claimed.state["misconfigured_since"]
-    return isinstance(since, datetime) and claimed.now() - since > CONFIGURATION_TIMEOUT
+    return since is not None and claimed.now() - since > CONFIGURATION_TIMEOUT
 
 
 def _await_operator(
@@ -153,7 +155,7 @@ def _retry_later(claimed: ClaimedExecution, step: Step | None, error: ExecutionE
         claimed.state["attempt"] - 1, random_fraction=random.random(), retry_after=error.retry_after
     )
     at = claimed.now() + timedelta(seconds=delay)
-    claimed.state.update(resume_stage=claimed.stage, next_retry_at=at)
+    claimed.state.update({"resume_stage": claimed.stage, "next_retry_at": at})
     claimed.enter("failed")
     claimed.wait("retry", at)
     metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()

@@ -6,7 +6,7 @@ The text is on record from the moment it is ready; a yes may change it. A no ski
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import metrics
 from models import account, audit, message
@@ -21,7 +21,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.notifications import notify_after_commit
 
 
-def get_initial_status(step: Step) -> str:
+def get_initial_status(step: Step) -> Literal["review", "pending"]:
     """The status with which the step's message is written down."""
     return "review" if step.review else "pending"
 
@@ -33,7 +33,7 @@ def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
         return False
     if claimed.stage != "ready_to_send":
         claimed.enter("ready_to_send")
-    claimed.state["queue"] = step.queue
+    claimed.state["queue"] = step.queue or "executions"
     claimed.wait("review", None)
     return True
 

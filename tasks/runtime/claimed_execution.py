@@ -11,12 +11,12 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack, cast
 
 import metrics
-from models.database import Row
 from models.engine.group_commit import CommitFuture
-from models.engine.progress import STATE, CountRun, Effect, Progress
+from models.engine.progress import CountRun, Effect, Progress
+from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StageMove, StepRow, list_columns
 from models.ids import new_id
 from rules import stages
 from rules.definition import Step, Workflow
@@ -24,6 +24,7 @@ from rules.errors import ExecutionError, UnknownOutcome
 from rules.facts import build_contact_facts, build_facts
 from rules.plan import find_step
 from rules.runs import find_run_kind
+from rules.stages import Queue, Stage, Status, StepStatus, WaitingFor
 from settings import Settings
 
 #: The first passage; follow-ups are numbered from 1.
@@ -33,6 +34,10 @@ NOTICE_CHANNELS = frozenset({"slack", "discord", "webhook"})
 #: Stands for the contact in templates and conditions where a trigger named none.
 NO_CONTACT: Mapping[str, Any] = {"id": ""}
 
+_STATE_COLUMNS = frozenset(list_columns(ExecutionState))
+_NOT_WAITING: ExecutionState = {"due_at": None, "waiting_for": None, "wait_event": None}
+
+_RowType = TypeVar("_RowType", ExecutionState, StepRow, MessageRow)
 Result = TypeVar("Result")
 #: How a passage goes: it yields where what it announces must be on record before it goes on (`Engine.announce`).
 Continuation = Generator[None, CommitFuture, Result]
@@ -41,7 +46,9 @@ Continuation = Generator[None, CommitFuture, Result]
 class ClaimedExecution:
     """What a worker knows and has done of the execution whose lease it holds."""
 
-    def __init__(self, row: Row, workflow: Workflow, claimed_monotonic: float, queue: str = "executions") -> None:
+    def __init__(
+        self, row: ClaimedRow, workflow: Workflow, claimed_monotonic: float, queue: Queue = "executions"
+    ) -> None:
         self.row = row
         #: On which its bell was answered.
         self.queue = queue
@@ -49,17 +56,23 @@ class ClaimedExecution:
         self.execution_id: str = row["id"]
         self.test: bool = row["test"]
         self.fence: int = row["fence"]
-        self.state: dict[str, Any] = {name: row[name] for name in STATE}
+        self.state = cast(ExecutionState, {name: value for name, value in row.items() if name in _STATE_COLUMNS})
         #: Steps and messages of this round by step id; those of the rounds before it.
-        self.steps: dict[str, dict[str, Any]] = {}
-        self.messages: dict[str, dict[str, Any]] = {}
-        self.earlier_steps: list[dict[str, Any]] = []
-        self.earlier_messages: list[dict[str, Any]] = []
-        for step in sorted(row["steps"] or (), key=_read_round):
-            self._add_row(step, self.steps, self.earlier_steps)
-        for message in row["messages"] or ():
-            self._add_row(message, self.messages, self.earlier_messages)
-        self.suppressed: set[str] = set(row["suppressed"] or ())
+        self.steps: dict[str, StepRow] = {}
+        self.messages: dict[str, MessageRow] = {}
+        self.earlier_steps: list[StepRow] = []
+        self.earlier_messages: list[MessageRow] = []
+        for step in sorted(row["steps"], key=lambda step: step["round"]):
+            if step["round"] == self.round:
+                self.steps[step["step_id"]] = step
+            else:
+                self.earlier_steps.append(step)
+        for message in row["messages"]:
+            if message["round"] == self.round:
+                self.messages[message["step_id"]] = message
+            else:
+                self.earlier_messages.append(message)
+        self.suppressed = set(row["suppressed"])
         self.contact: dict[str, Any] | None = row["contact"] and build_contact_facts(row["contact"])
         #: The kind of outside call that a thread is in, for an orderly shutdown: generation, follow_check or sending.
         self.call: str | None = None
@@ -72,33 +85,27 @@ class ClaimedExecution:
         #: The day on which this round is known to hold a place under the daily limits.
         self.limit_reserved_on: date | None = None
         #: The queue that was chosen to go on, once it was.
-        self.requeued_to: str | None = None
+        self.requeued_to: Queue | None = None
         self._claimed_monotonic = claimed_monotonic
         #: What the database's clock said when our monotonic one began.
         self._began: datetime = row["claimed_at"] - timedelta(seconds=claimed_monotonic)
-        self._stages: list[dict[str, Any]] = []
-        self._changed_steps: dict[str, dict[str, Any]] = {}
-        self._changed_messages: dict[str, dict[str, Any]] = {}
+        self._stages: list[StageMove] = []
+        self._changed_steps: dict[str, StepRow] = {}
+        self._changed_messages: dict[str, MessageRow] = {}
         self._effects: list[Effect] = []
         self._run: CountRun | None = None
-
-    def _add_row(self, row: dict[str, Any], current: dict[str, dict[str, Any]], earlier: list[dict[str, Any]]) -> None:
-        if row["round"] == self.round:
-            current[row["step_id"]] = row
-        else:
-            earlier.append(row)
 
     # What is so
 
     @property
     def round(self) -> int:
         """Which going through the rules and the sends this is."""
-        return int(self.state["round"])
+        return self.state["round"]
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Stage:
         """Where it stands."""
-        return str(self.state["stage"])
+        return self.state["stage"]
 
     def now(self) -> datetime:
         """The database's present moment."""
@@ -134,13 +141,13 @@ class ClaimedExecution:
         return any(message["sent_at"] for message in self.messages.values())
 
     @property
-    def sent_to_contact(self) -> list[dict[str, Any]]:
+    def sent_to_contact(self) -> list[MessageRow]:
         """The messages to the contact that left, of every round."""
         messages = (*self.earlier_messages, *self.messages.values())
         return [message for message in messages if message["sent_at"] and message["channel"] not in NOTICE_CHANNELS]
 
     @property
-    def base_stage(self) -> str:
+    def base_stage(self) -> Stage:
         """Where it stands between two sends."""
         return "sent" if any(message["round"] == self.round for message in self.sent_to_contact) else "eligible"
 
@@ -169,27 +176,26 @@ class ClaimedExecution:
         self.steps, self.messages, self.limit_reserved_on = {}, {}, None
         self.state["round"] += 1
 
-    def enter(self, stage: str) -> None:
+    def enter(self, stage: Stage) -> None:
         """Move on to another stage, now; staying is no move."""
         if stage == self.stage:
             return
         stages.check_move(self.stage, stage)
         at = self.now()
-        since = parse_time(self.state["stage_since"])
         self._stages.append(
             {
                 "execution_id": self.execution_id,
                 "from_stage": self.stage,
-                "from_ms": max(0, int((at - since).total_seconds() * 1000)),
+                "from_ms": max(0, int((at - self.state["stage_since"]).total_seconds() * 1000)),
                 "stage": stage,
                 "entered_at": at,
             }
         )
-        self.state.update(stage=stage, stage_since=at)
+        self.state.update({"stage": stage, "stage_since": at})
 
-    def begin(self, step: Step) -> dict[str, Any]:
+    def begin(self, step: Step) -> StepRow:
         """Count an attempt of a step, before its work."""
-        row = self.steps.get(step.id) or {
+        row: StepRow = self.steps.get(step.id) or {
             "execution_id": self.execution_id,
             "step_id": step.id,
             "round": self.round,
@@ -198,18 +204,21 @@ class ClaimedExecution:
             "started_at": None,
             "failures": [],
         }
-        row.update(status="running", attempts=row["attempts"] + 1, finished_at=None, execution_time_ms=None)
-        row.update(started_at=self.now(), output=None, error=None)
+        row.update({"status": "running", "attempts": row["attempts"] + 1, "started_at": self.now()})
+        row.update({"finished_at": None, "execution_time_ms": None, "output": None, "error": None})
         self.steps[step.id] = self._changed_steps[step.id] = row
         return row
 
-    def succeed(self, step: Step, output: Mapping[str, Any], status: str = "succeeded") -> None:
+    def succeed(self, step: Step, output: Mapping[str, Any], status: StepStatus = "succeeded") -> None:
         """Finish a step with its output; `status` may be "skipped"."""
-        self._finish_step(self._ensure_started(step), status=status, output=dict(output))
+        row = self._ensure_started(step)
+        self._finish_step(row, status)
+        row["output"] = dict(output)
         if status == "succeeded":
             self._count_run(step)
         # What failed before has been overcome; the failed tries stay with their step.
-        self.state.update(error_class=None, error_message=None, error_code=None, failed_step=None, next_retry_at=None)
+        self.state.update({"error_class": None, "error_message": None, "error_code": None})
+        self.state.update({"failed_step": None, "next_retry_at": None})
 
     def _count_run(self, step: Step) -> None:
         """Note the first step that counts as a run. A test has none."""
@@ -231,25 +240,26 @@ class ClaimedExecution:
     def fail_step(self, step: Step, error: Mapping[str, Any]) -> None:
         """Note a failed attempt; the step may be tried again."""
         row = self._ensure_started(step)
-        self._finish_step(row, status="failed", error=dict(error))
+        self._finish_step(row, "failed")
+        row["error"] = dict(error)
         row["failures"] = [*row["failures"], {"at": self.now(), **error}]
 
     def undo_attempt(self, step: Step) -> None:
         """Take back the attempt: the provider asked for patience, or an operator must act first."""
         row = self._ensure_started(step)
-        row.update(status="pending", attempts=max(0, row["attempts"] - 1))
+        row.update({"status": "pending", "attempts": max(0, row["attempts"] - 1)})
 
-    def _ensure_started(self, step: Step) -> dict[str, Any]:
+    def _ensure_started(self, step: Step) -> StepRow:
         row = self.steps.get(step.id) or self.begin(step)
         self._changed_steps[step.id] = row
         return row
 
-    def _finish_step(self, row: dict[str, Any], **fields: Any) -> None:
+    def _finish_step(self, row: StepRow, status: StepStatus) -> None:
         at = self.now()
-        started = parse_time(row["started_at"])
-        row.update(finished_at=at, execution_time_ms=int((at - started).total_seconds() * 1000), **fields)
+        elapsed = at - (row["started_at"] or at)
+        row.update({"status": status, "finished_at": at, "execution_time_ms": int(elapsed.total_seconds() * 1000)})
 
-    def update_message(self, step: Step, **fields: Any) -> dict[str, Any]:
+    def update_message(self, step: Step, **fields: Unpack[MessageRow]) -> MessageRow:
         """The message of a step, made on first use and changed by `fields`."""
         at = self.now()
         row = self.messages.get(step.id)
@@ -270,7 +280,8 @@ class ClaimedExecution:
                 "sent_at": None,
                 "created_at": at,
             }
-        row.update(fields, updated_at=at)
+        row.update(fields)
+        row["updated_at"] = at
         self.messages[step.id] = self._changed_messages[step.id] = row
         return row
 
@@ -280,21 +291,19 @@ class ClaimedExecution:
 
     # How it goes on
 
-    def wait(self, waiting_for: str, until: datetime | None, event: str | None = None) -> None:
+    def wait(self, waiting_for: WaitingFor, until: datetime | None, event: str | None = None) -> None:
         """Nobody works on it until then, or until the event."""
-        self.state.update(status="waiting", waiting_for=waiting_for, due_at=until, wait_event=event)
+        self.state.update({"status": "waiting", "waiting_for": waiting_for, "due_at": until, "wait_event": event})
 
-    def requeue(self, queue: str) -> None:
+    def requeue(self, queue: Queue) -> None:
         """Leave it, due at once, to the workers of another queue, whose bell is rung after the record."""
         self.state["queue"] = self.requeued_to = queue
         self.wait("time", self.now())
 
-    def finish(self, status: str, stage: str) -> None:
+    def finish(self, status: Status, stage: Stage) -> None:
         """Come to rest."""
         self.enter(stage)
-        self.state.update(
-            status=status, finished_at=self.now(), due_at=None, waiting_for=None, wait_event=None, next_retry_at=None
-        )
+        self.state.update({"status": status, "finished_at": self.now(), "next_retry_at": None, **_NOT_WAITING})
 
     def end_follow_ups(self, rule: str, detail: Mapping[str, Any]) -> None:
         """No more follow-ups, because of this rule: what was sent before stands, and the execution has succeeded."""
@@ -305,7 +314,7 @@ class ClaimedExecution:
         """What happened since the last record, to be recorded now."""
         stages.check_status_stage(self.state["status"], self.stage)
         if self.state["status"] == "running":
-            self.state.update(due_at=None, waiting_for=None, wait_event=None)
+            self.state.update(_NOT_WAITING)
         if self._stages or any(step["status"] in ("succeeded", "skipped") for step in self._changed_steps.values()):
             # Something new is on record: this delivery is the first since.
             self.state["deliveries"] = 1
@@ -331,15 +340,6 @@ class ClaimedExecution:
         self.accepted.clear()
 
 
-def _drop_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy without what is null anyway where it is not named."""
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _read_round(row: Mapping[str, Any]) -> int:
-    return int(row["round"])
-
-
-def parse_time(at: datetime | str) -> datetime:
-    """A time of a row, which is a text where the row came as JSON."""
-    return at if isinstance(at, datetime) else datetime.fromisoformat(at)
+def _drop_nulls(row: _RowType) -> _RowType:
+    """A copy without the columns that are null: a record writes null where a column is not named."""
+    return cast(_RowType, {name: value for name, value in row.items() if value is not None})

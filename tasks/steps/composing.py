@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import mrml
 
+from models.engine.rows import MessageRow
 from providers import CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
@@ -24,7 +24,7 @@ from tasks.steps.channels import find_address, get_channel
 _CHANNEL_NAMES = {"slack": "Slack", "discord": "Discord"}
 
 
-def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> dict[str, Any]:
+def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow:
     """Write the message down once: a retry sends the same text to the same address under the same key."""
     message = claimed.messages.get(step.id)
     if message is not None:

@@ -7,11 +7,8 @@ not to the contact: they leave the stage as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
 import metrics
+from models.engine.rows import MessageRow
 from providers import PROVIDERS
 from providers.base import Account, OutgoingMessage, Receipt
 from rules.definition import Step
@@ -87,10 +84,9 @@ def _reserve(claimed: ClaimedExecution, step: Step) -> Skip | None:
     return reserve_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
 
 
-def _wait_for_send_time(claimed: ClaimedExecution, message: Mapping[str, Any]) -> bool:
+def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
     """Leave the message ready until its time."""
-    send_at = message["send_at"]
-    at = datetime.fromisoformat(send_at) if isinstance(send_at, str) else send_at
+    at = message["send_at"]
     if at is None or at <= claimed.now():
         return False
     claimed.enter("ready_to_send")
