@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from rules.channels import TEXT_PROVIDERS
+
 #: The directory that the programs are run from.
 ROOT = Path(__file__).resolve().parent
 
@@ -353,7 +355,7 @@ class Settings:
     )
     ai_provider: str = _variable(
         "BECKON_AI_PROVIDER",
-        _choice_type("gemini", "openai"),
+        _choice_type(*TEXT_PROVIDERS),
         "",
         "Writes the texts of steps that name neither a provider nor one of its models.",
         default_text="openai where only that is configured, else gemini",

@@ -11,10 +11,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from email_validator import EmailNotValidError, validate_email
 
 from rules import schedule
+from rules.channels import CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
 from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
 from rules.stages import Queue
@@ -106,6 +108,10 @@ _ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
 
 
+#: What a run is counted as (semantics, section 11).
+RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action: what the engine and the validation need to know of it."""
@@ -118,12 +124,25 @@ class Action:
     queue: Queue | None = None
     #: `email` or `sms` when it sends to the contact on one fixed channel.
     channel: str | None = None
+    #: The channel of an outside call that sends nothing to the contact.
+    call_channel: str | None = None
     #: Its fields next to `action`, beyond those of every step.
     step_fields: Mapping[str, FieldType] = field(default_factory=dict)
     required_step_fields: frozenset[str] = frozenset()
     #: Fields of its output that a later step may read; None when they depend on what was answered.
     outputs: tuple[str, ...] | None = None
     needs_one_field: bool = False
+    #: As what its first success counts as a run; None where it is none.
+    run_kind: RunKind | None = None
+    #: Whether it sends to the contact, and so ends at the stage `sent`.
+    reaches_contact: bool = False
+    #: Whether it lets time pass, and whether it holds arms.
+    is_wait: bool = False
+    is_fork: bool = False
+    #: On pages: the icon of its node, what it is about, and what its success is called.
+    icon: str = "queued"
+    subject: str = ""
+    outcome: str = "done"
 
 
 _TABLE = (
@@ -133,7 +152,7 @@ _TABLE = (
         {
             "prompt": _BODY,
             "system": _BODY,
-            "provider": Choice("provider", ("gemini", "openai")),
+            "provider": Choice("provider", TEXT_PROVIDERS),
             "model": Text(max_length=100),
             "max_tokens": Integer(1, 65_536),
             "temperature": Number(0, 2),
@@ -143,6 +162,7 @@ _TABLE = (
         queue="generation",
         step_fields=_CALL,
         outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
+        icon="generating",
     ),
     Action(
         "send_email",
@@ -158,6 +178,10 @@ _TABLE = (
         queue="sending",
         channel="email",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
+        subject="E-mail",
     ),
     Action(
         "send_sms",
@@ -167,12 +191,16 @@ _TABLE = (
         queue="sending",
         channel="sms",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
+        subject="SMS",
     ),
     Action(
         "send_message",
         "Send a direct message on Facebook or Instagram.",
         {
-            "channel": Choice("channel", ("facebook", "instagram")),
+            "channel": Choice("channel", CONVERSATION_CHANNELS),
             "body": _BODY,
             "as": Choice("kind of message", ("message", "private_reply")),
             "buttons": ListOf(_BUTTON, max_items=3),
@@ -181,23 +209,32 @@ _TABLE = (
         frozenset({"channel", "body"}),
         queue="sending",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
     ),
     Action(
         "reply_comment",
         "Answer the comment in public.",
-        {"body": _BODY, "channel": Choice("channel", ("instagram", "facebook"))},
+        {"body": _BODY, "channel": Choice("channel", CONVERSATION_CHANNELS)},
         frozenset({"body"}),
         queue="sending",
         step_fields=_MESSAGE,
+        run_kind="comment_reply",
+        reaches_contact=True,
+        icon="sending",
     ),
     Action(
         "check_follow",
         "Ask whether the contact follows the Instagram account.",
         queue="sending",
+        call_channel="instagram",
         step_fields=_CALL,
         outputs=("following", "because"),
+        run_kind="follow_check",
+        icon="checking",
     ),
-    Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"})),
+    Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"}), is_wait=True, outcome="waited"),
     Action(
         "wait_until",
         "Wait for an event of the contact: `then` when it comes, `else` after the timeout.",
@@ -205,6 +242,8 @@ _TABLE = (
         frozenset({"event", "timeout"}),
         step_fields=_ARMS,
         outputs=("taken", "event", "timedOut", "until"),
+        is_wait=True,
+        is_fork=True,
     ),
     Action(
         "branch",
@@ -212,6 +251,8 @@ _TABLE = (
         step_fields={"if": Condition(), **_ARMS},
         required_step_fields=frozenset({"if", "then"}),
         outputs=("taken",),
+        is_fork=True,
+        icon="branch",
     ),
     Action(
         "split",
@@ -219,6 +260,8 @@ _TABLE = (
         step_fields={"variants": Nested("variants")},
         required_step_fields=frozenset({"variants"}),
         outputs=("taken",),
+        is_fork=True,
+        icon="branch",
     ),
     Action(
         "update_contact",
@@ -229,12 +272,18 @@ _TABLE = (
             "set": MapOf(AnyJson(template=True), validator=check_attribute_name),
         },
         needs_one_field=True,
+        icon="contact",
+        subject="tags and attributes",
+        outcome="contact changed",
     ),
     Action(
         "create_task",
         "Give somebody of the workspace a task.",
         {"title": _LINE, "due_in": Duration(), "assignee": _LINE},
         frozenset({"title"}),
+        icon="flag",
+        subject="a task for a person",
+        outcome="task created",
     ),
     Action(
         "call_webhook",
@@ -246,17 +295,23 @@ _TABLE = (
         },
         frozenset({"url"}),
         queue="sending",
+        call_channel="webhook",
         step_fields=_EFFECT,
+        icon="sending",
+        subject="another system",
+        outcome="called",
     ),
     Action(
         "notify",
         "Tell the team on Slack or Discord.",
-        {"channel": Choice("channel", ("slack", "discord")), "text": _BODY},
+        {"channel": Choice("channel", NOTICE_CHANNELS), "text": _BODY},
         frozenset({"channel", "text"}),
         queue="sending",
         step_fields=_EFFECT,
+        icon="sending",
+        outcome="notified",
     ),
-    Action("stop", "End the execution here."),
+    Action("stop", "End the execution here.", icon="skipped", outcome="stopped here"),
 )
 
 _SELECTOR = Text(max_length=500)
@@ -273,4 +328,5 @@ _PLAYBOOK_TABLE = (
 )
 
 #: Every action by its name.
+PLAYBOOK_ACTIONS: tuple[str, ...] = tuple(action.name for action in _PLAYBOOK_TABLE)
 ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_PLAYBOOK_TABLE)}

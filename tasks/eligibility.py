@@ -11,12 +11,12 @@ import metrics
 from models.database import connection
 from models.engine import limits
 from rules import eligibility
+from rules.channels import ADDRESS_FIELDS, CONVERSATION_CHANNELS
 from rules.eligibility import Skip, Wait
 from rules.plan import find_first_send_channel, find_first_send_way
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
-from tasks.steps.channels import ADDRESS_FIELDS
 from tasks.steps.direct_messages import TO_COMMENT
 from tasks.steps.follow_ups import find_follow_up_channel, list_follow_up_steps
 from tasks.steps.limit_reservations import release_limits, reserve_cap, reserve_limits
@@ -85,7 +85,7 @@ def _find_meta_refusal(
     engine: Engine, claimed: ClaimedExecution, channel: str | None, variables: Mapping[str, object]
 ) -> Skip | None:
     """Why Meta would not take the round's first message, where nothing is waited for before it."""
-    if channel not in direct_messages.CHANNELS:
+    if channel not in CONVERSATION_CHANNELS:
         return None
     way = _find_first_way(claimed, variables, through_waits=False)
     if way is None:

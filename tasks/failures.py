@@ -16,7 +16,7 @@ import structlog
 
 import metrics
 from models.engine.progress import PauseProvider, Suppress
-from providers import PROVIDERS
+from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
 from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
@@ -135,7 +135,7 @@ def _await_operator(
 
 
 def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
-    can_look_up = provider in PROVIDERS and PROVIDERS[provider].can_reconcile
+    can_look_up = provider in SENDERS and SENDERS[provider].can_reconcile
     will_reconcile = can_look_up or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
     claimed.update_message(
         step,

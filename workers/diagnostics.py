@@ -26,7 +26,7 @@ from ephemeral.connection import open_ephemeral
 from models import database, migrations, pause, periodic_job, workspace
 from models.checks import deployment
 from models.database import Row, acting_as
-from providers import REQUIRED_SECRETS
+from providers.registry import FEATURES, PROVIDERS
 from settings import Settings
 from tasks.runtime.broker import QUEUES
 from tasks.steps import accounts
@@ -35,17 +35,6 @@ from workers.preflight import MIN_POSTGRES_VERSION, MIN_REDIS_VERSION
 
 #: Seconds that one part may take to answer.
 TIMEOUT_SECONDS = 3
-#: What stands still in a workspace without the sandbox while a provider has no key.
-BLOCKS = {
-    "mailgun": "e-mail",
-    "telnyx": "SMS",
-    "facebook": "messages on Facebook",
-    "instagram": "messages on Instagram",
-    "gemini": "texts written by Gemini",
-    "openai": "texts written by an API that speaks OpenAI's",
-    "slack": "notices to Slack",
-    "discord": "notices to Discord",
-}
 START_REMEDY = "start Beckon with `beckon up`"
 
 
@@ -72,7 +61,7 @@ class SettingDescription:
 
 def describe_settings(config: Settings) -> list[SettingDescription]:
     """Every setting, in the order of the documentation. Of secrets only whether they are set."""
-    needed = {variable for provider in BLOCKS for variable in REQUIRED_SECRETS[provider]}
+    needed = {variable for provider in FEATURES for variable in PROVIDERS[provider].required_settings}
     return [
         SettingDescription(
             variable.name,
@@ -86,7 +75,8 @@ def describe_settings(config: Settings) -> list[SettingDescription]:
 
 
 def _list_blocked_features(variable: str) -> str:
-    return " and ".join(feature for provider, feature in BLOCKS.items() if variable in REQUIRED_SECRETS[provider])
+    features = (entry.feature for entry in PROVIDERS.values() if variable in entry.required_settings)
+    return " and ".join(feature for feature in features if feature)
 
 
 def _format_value(variable: settings.Variable, value: Any) -> str:
@@ -114,7 +104,7 @@ def run_checks(config: Settings) -> Iterator[Check]:
         yield _check_workers(config)
     yield _check_dashboard(config)
     yield _check_sandbox(config)
-    yield from (_check_provider(config, provider) for provider in BLOCKS)
+    yield from (_check_provider(config, provider) for provider in FEATURES)
     yield _check_clock(config)
 
 
@@ -274,13 +264,13 @@ def _check_sandbox(config: Settings) -> Check:
 
 
 def _check_provider(config: Settings, provider: str) -> Check:
-    absent, needed = accounts.find_missing_secrets(config, provider), REQUIRED_SECRETS[provider]
+    absent, needed = accounts.find_missing_secrets(config, provider), PROVIDERS[provider].required_settings
     if not absent:
-        return Check(provider, "ok", f"configured, for {BLOCKS[provider]}")
+        return Check(provider, "ok", f"configured, for {FEATURES[provider]}")
     names = " and ".join(absent)
     if len(absent) < len(needed):
         return Check(provider, "problem", f"only half configured: {names} is not set", f"set {names}")
-    detail = f"not configured, which blocks {BLOCKS[provider]} outside the demo workspace and tests"
+    detail = f"not configured, which blocks {FEATURES[provider]} outside the demo workspace and tests"
     return Check(provider, "note", detail, f"set {names}")
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
-from rules.runs import RunKind
+from rules.actions import RunKind
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, TypedDict, cast, get_args, get_origin, get_type_hints
 
+from rules.actions import RunKind
 from rules.errors import ErrorClass
-from rules.runs import RunKind
 from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
 
 Uuid = Annotated[str, "uuid"]

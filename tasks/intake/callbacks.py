@@ -9,9 +9,7 @@ What the sandbox signed concerns messages that went to the sandbox, and people o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import dramatiq
 import structlog
@@ -30,8 +28,9 @@ from models import (
     workspace,
 )
 from models.database import Row, db, transaction
-from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback
+from providers.registry import EVENT_READERS
+from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from tasks.intake import meta_events
 from tasks.intake.callback_moves import move
 from tasks.runtime.notifications import enqueue_actor, notify_after_commit
@@ -39,18 +38,10 @@ from tasks.steps.follow_ups import REPLIED
 
 log = structlog.get_logger(__name__)
 
-#: Reads a provider's body into a callback, or None for an event that is of no concern.
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Callback | None]] = {
-    "mailgun": mailgun.read_event,
-    "mailgun_inbound": mailgun.read_inbound,
-    "telnyx": telnyx.read_event,
-    "facebook": meta_callbacks.read_event,
-    "instagram": meta_callbacks.read_event,
-}
 #: Kinds that forbid writing again, with the reason that is noted.
 SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
-#: The channel on which each provider hears contacts.
-INBOUND_CHANNELS = {"mailgun": "email", "telnyx": "sms"}
+#: The channel on which each provider reports what contacts write.
+INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
 #: No provider tells of anything as late as this (Meta, the most patient, tries for 36 hours): a callback that is older
 #: is a recorded one or bears a wrong time, and counts as of the moment it came.
 MAX_CALLBACK_AGE = timedelta(days=2)
@@ -65,7 +56,7 @@ def process_event(row_id: str) -> None:
         event = inbound_event.take(row_id)
         if event is None:
             return
-        callback = READERS[event["provider"]](event["body"])
+        callback = EVENT_READERS[event["provider"]](event["body"])
         message_row = _find_message(callback) if callback else None
         if message_row is not None and event["sandbox"] and not message_row["sandbox"]:
             inbound_event.finish(row_id, meta_events.NOT_IN_SANDBOX, None)
@@ -95,7 +86,7 @@ def process_events(*row_ids: str) -> None:
 
 def _find_message(callback: Callback) -> Row | None:
     """Our message that the callback is about, or answers; what people say to Meta's channels is about none."""
-    is_meta = callback.provider in meta_events.CHANNELS
+    is_meta = callback.provider in CONVERSATION_CHANNELS
     if is_meta and callback.kind not in meta_events.OWN_MESSAGE_KINDS:
         return None
     message_row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
@@ -107,7 +98,7 @@ def _find_message(callback: Callback) -> Row | None:
 
 
 def _read(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
-    if callback.provider in meta_events.CHANNELS:
+    if callback.provider in CONVERSATION_CHANNELS:
         at = resolve_occurred_at(callback.occurred_at, event["received_at"])
         return meta_events.read(callback, message_row, at, from_sandbox=event["sandbox"])
     return _apply(event, callback, message_row)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import metrics
-from models import account, audit, message
+from models import audit, message
 from models.audit import Actor
 from models.database import Row, acting_as
 from models.errors import Conflict, NotFound
 from models.ids import is_id
 from rules import truncation
+from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.eligibility import Skip, build_skip
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -67,7 +68,7 @@ def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
 
 def _truncate(message_row: Row, body: str) -> str:
     """What a person wrote is as long as the channel takes it, like what a template wrote."""
-    if message_row["channel"] not in account.CHANNELS:
+    if message_row["channel"] not in CONVERSATION_CHANNELS:
         return body
     detail = message_row["detail"] or {}
     return truncation.truncate(

@@ -19,6 +19,7 @@ from models.engine.progress import CountRun, Effect, Progress
 from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StageMove, StepRow, list_columns
 from models.ids import new_id
 from rules import stages
+from rules.channels import CONTACT_CHANNELS
 from rules.definition import Step, Workflow
 from rules.errors import ExecutionError, UnknownOutcome
 from rules.facts import build_contact_facts, build_facts
@@ -29,8 +30,6 @@ from settings import Settings
 
 #: The first passage; follow-ups are numbered from 1.
 FIRST_ROUND = 0
-#: Channels that tell somebody else; every other writes to the contact.
-NOTICE_CHANNELS = frozenset({"slack", "discord", "webhook"})
 #: Stands for the contact in templates and conditions where a trigger named none.
 NO_CONTACT: Mapping[str, Any] = {"id": ""}
 
@@ -144,7 +143,7 @@ class ClaimedExecution:
     def sent_to_contact(self) -> list[MessageRow]:
         """The messages to the contact that left, of every round."""
         messages = (*self.earlier_messages, *self.messages.values())
-        return [message for message in messages if message["sent_at"] and message["channel"] not in NOTICE_CHANNELS]
+        return [message for message in messages if message["sent_at"] and message["channel"] in CONTACT_CHANNELS]
 
     @property
     def base_stage(self) -> Stage:

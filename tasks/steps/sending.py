@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import metrics
 from models.engine.rows import MessageRow
-from providers import PROVIDERS
 from providers.base import Account, OutgoingMessage, Receipt
+from providers.registry import SENDERS
+from rules.actions import ACTIONS
+from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.eligibility import Skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
@@ -97,7 +99,7 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
 def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sender | None:
     """As whom a direct message is sent; None for every other one."""
     channel = get_channel(step)
-    if channel not in direct_messages.CHANNELS:
+    if channel not in CONVERSATION_CHANNELS:
         return None
     return direct_messages.load_sender(engine.settings, claimed, channel)
 
@@ -160,16 +162,14 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         **direct_messages.build_outgoing_fields(message),
     )
     with claimed.track_call("sending", message["provider"]):
-        receipt = PROVIDERS[message["provider"]].send(account, outgoing)
+        receipt = SENDERS[message["provider"]].send(account, outgoing)
     record_sent(claimed, step, receipt)
     return receipt
 
 
 def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
     """From the trigger to the first message, where nothing on the way was meant to wait."""
-    has_waited = (
-        claimed.test or claimed.round or any(row["action"] in ("wait", "wait_until") for row in claimed.steps.values())
-    )
+    has_waited = claimed.test or claimed.round or any(ACTIONS[row["action"]].is_wait for row in claimed.steps.values())
     sends = [row for row in claimed.messages.values() if row["sent_at"] and row["step_id"] != step.id]
     if has_waited or sends or claimed.messages[step.id].get("send_at"):
         return

@@ -11,8 +11,8 @@ import pytest
 from models import user
 from models.database import fetch_rows
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow, list_columns, parse_claimed_row
+from rules.actions import RunKind
 from rules.errors import BY_CLASS, ErrorClass
-from rules.runs import RunKind
 from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
 from tasks.operators.actions import Action
 
