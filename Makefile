@@ -1,4 +1,4 @@
-# Everything a fresh clone needs, with Python 3.11 or newer and pip alone; uv makes it faster where it is found.
+# Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-all test-web check bench chaos demo lock
@@ -6,58 +6,58 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-FIND_PYTHON = for one in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python3.14 python; do \
-	[ -n "$$one" ] && "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && exit; \
+FIND_PYTHON = for python in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	[ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done
 
-help: ## Show this list
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 up: $(VENV)/runtime.stamp ## Run Beckon (DETACH=1 leaves it running; BECKON_HOME, BECKON_PORT)
 	@exec $(BIN)/beckon up $(if $(filter 1 true yes,$(DETACH)),--detach)
 
-down: ## Stop it
-	@if [ -x $(BIN)/beckon ]; then exec $(BIN)/beckon down; else echo "Nothing runs here."; fi
+down: ## Stop Beckon
+	@if [ -x $(BIN)/beckon ]; then exec $(BIN)/beckon down; else echo "Beckon is not installed here."; fi
 
-demo: $(VENV)/runtime.stamp ## Show an automation at work, in a running Beckon
+demo: $(VENV)/runtime.stamp ## Show an automation at work in a running copy
 	@exec $(BIN)/beckon demo
 
-check: $(VENV)/dev.stamp ## Format, lint, types and import layers
+check: $(VENV)/dev.stamp ## Check formatting, lint, types and import layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check ## Check, then test: one case of each kind
+test: check ## Check, then run the fast tests
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow and not web" $(TESTS)
 
-test-all: check ## Check, then every test: every case, and what needs Node or Firefox
+test-all: check ## Check, then run every test, including those that need Node or Firefox
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
 
-# pytest ends with 5 where no test has the marker: that is said, and is no failure.
-test-web: $(VENV)/dev.stamp ## Test what needs Node or Firefox
+# pytest exits with 5 if no test has the marker; this is reported and is not a failure.
+test-web: $(VENV)/dev.stamp ## Run the tests that need Node or Firefox
 	@$(BIN)/python -m pytest -q -m web $(TESTS) || { code=$$?; [ $$code -eq 5 ] && echo "No test needs Node or Firefox."; }
 
-bench: $(VENV)/dev.stamp ## Measure what is claimed to be fast
-	@missed=0; for one in http_clients triggers executions pipeline monitor lists runs; do \
-	  echo "== $$one"; $(BIN)/python benchmarks/$$one.py || missed=1; \
+bench: $(VENV)/dev.stamp ## Run the benchmarks
+	@missed=0; for name in http_clients triggers executions pipeline monitor lists runs; do \
+	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || missed=1; \
 	done; exit $$missed
 
-chaos: $(VENV)/dev.stamp ## Kill workers under load and count what was lost (N=2000 executions, KILLS=10)
+chaos: $(VENV)/dev.stamp ## Kill workers under load and count losses (N=2000 executions, KILLS=10)
 	@$(BIN)/python benchmarks/chaos.py $(or $(N),2000) $(or $(KILLS),10)
 
-lock: ## Pin the dependencies anew (needs uv)
-	@for one in "requirements.lock --extra local" "requirements-dev.lock --extra local --group dev"; do \
-	  set -- $$one; file=$$1; shift; \
+lock: ## Update the pinned dependencies (needs uv)
+	@for arguments in "requirements.lock --extra local" "requirements-dev.lock --extra local --group dev"; do \
+	  set -- $$arguments; file=$$1; shift; \
 	  uv pip compile pyproject.toml "$$@" --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$file; \
 	done
 
-# The environment is made once, and filled again only when what it was filled from has changed.
+# The environment is created once, and updated only when its lock file or pyproject.toml has changed.
 $(BIN)/python:
 	@python=$$($(FIND_PYTHON)); \
 	  if [ -z "$$python" ]; then echo "Beckon needs Python 3.11 or newer (set PYTHON to it)" >&2; exit 1; fi; \
-	  echo "Making the virtual environment with $$($$python --version) …"; \
+	  echo "Creating the virtual environment with $$($$python --version) …"; \
 	  if [ -n "$(UV)" ]; then "$(UV)" venv -q --allow-existing --python "$$python" $(VENV); \
 	  else "$$python" -m venv $(VENV) || "$$python" -m venv --without-pip $(VENV); fi
 

@@ -1,7 +1,7 @@
-"""The application's idea of now: the one Python function that knows `BECKON_CLOCK_OFFSET`.
+"""The application's current time: the only Python module that applies `BECKON_CLOCK_OFFSET`.
 
-Its twin in the database is the SQL function `beckon_now()`; between processes PostgreSQL's clock decides, this one
-serves where no query is at hand. Ages of signatures never ask here: they are checked against the real time.
+The SQL function `beckon_now()` is its counterpart in the database. PostgreSQL's clock decides between processes; this
+one serves code that runs no query. Signature ages are checked against the real time, never against this clock.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ OFFSET_SECONDS = float(os.environ.get("BECKON_CLOCK_OFFSET") or 0)
 
 
 def shift(real: datetime) -> datetime:
-    """A moment of the real world, such as a provider told it, in the application's time."""
+    """Convert a real timestamp, such as one a provider reports, to the application's time."""
     return real + timedelta(seconds=OFFSET_SECONDS)
 
 
 def now() -> datetime:
-    """The application's present moment, aware, in UTC."""
+    """Return the application's current time as an aware UTC datetime."""
     return shift(datetime.now(UTC))

@@ -1,7 +1,7 @@
-"""One log line shape for every process: JSON with a time, a level, an event and the ids that go with it.
+"""One log format for every process: JSON lines with a time, a level, an event and the related ids.
 
-Ids are bound with `structlog.contextvars` where work begins (a request, an actor), so that every line written while it
-runs carries them. What is secret is cut out here, whatever the caller passed.
+Ids are bound with `structlog.contextvars` where work begins (a request, an actor), so every line written during that
+work carries them. Secrets are redacted here, whatever the caller passed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECRET_NAME = re.compile(r"(?i)(password|secret|token|api_?key|authorization|co
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]+)@")
 
 
-# Names are few: they stand in the code.
+# The cache stays small: field names come from the code.
 @functools.lru_cache(maxsize=1_000)
 def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
@@ -45,20 +45,20 @@ def _serialize(line: MutableMapping[str, Any], default: Callable[[Any], Any]) ->
 
 
 class StderrLogger:
-    """Our own lines' way to standard error, whole and at once: the library's costs several times as much."""
+    """Write each line to standard error in one call; structlog's own logger costs several times as much."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def write(self, line: str) -> None:
-        """One line."""
+        """Write one line."""
         sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = exception = write
 
 
 def set_up(program: str, level: str = "INFO") -> None:
-    """Send every log line of this process, those of libraries too, to standard error as one JSON object a line."""
+    """Send every log line of this process, including those of libraries, to standard error as one JSON object each."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,12 +1,12 @@
-"""Every metric that Beckon's processes count, declared once, and their exposition.
+"""Every metric of Beckon's processes, declared once, and their exposition.
 
-A metric is fed where the thing happens (`metrics.sends_total.labels(…).inc()`); what PostgreSQL or Redis know better,
-queue depths and ages, is asked at scrape by a collector that `exposition` is given. No label holds an id, a name that
-a user chose, a URL or a text: each has a small known set of values, made beforehand so that rates begin at 0.
+Code updates a metric where the event happens (`metrics.sends_total.labels(…).inc()`). Queue depths and ages are read
+from PostgreSQL and Redis at scrape time, by the collectors passed to `format_exposition`. No label holds an id, a
+user-defined name, a URL or free text: each has a small fixed set of values, initialized so that rates start at 0.
 
-The programs under supervisord share one directory with a file per program slot (`BECKON_SLOT`, not the process id): a
-restart goes on in the same file, so counters neither leak nor start anew. Without a slot (tests, the command line)
-the values stay in the process.
+The programs under supervisord share one directory with a file per program slot (`BECKON_SLOT`, not the process id). A
+restarted program continues in the same file, so counters neither leak nor reset. Without a slot (tests, the command
+line) values stay in the process.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 from rules.errors import ErrorClass
 from rules.runs import KINDS
 
-#: This process's place among the programs, such as `executions-0`; no underscore, it becomes part of a file name.
+#: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name.
 SLOT = os.environ.get("BECKON_SLOT", "")
 DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 SHARED = bool(SLOT and DIRECTORY)
 
-# Must come before the first metric: each takes its kind of value when it is made.
+# Must come before the first metric: each takes its value class when it is created.
 prometheus_client.values.ValueClass = (
     prometheus_client.values.MultiProcessValue(process_identifier=lambda: SLOT)  # type: ignore[no-untyped-call]
     if SHARED
     else prometheus_client.values.MutexValue
 )
 
-# When a series was made is of no use here, and would be a series more for each.
+# Creation timestamps are of no use here, and would add one series for each.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
@@ -66,14 +66,14 @@ _HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
 class _CachedSeriesMetric(MetricWrapperBase):
-    """A metric that finds a series it was asked for before at once; the library checks, sorts and locks each time."""
+    """A metric that caches its series by label values; the library checks, sorts and locks at every call."""
 
     @cached_property
     def _series(self) -> dict[tuple[object, ...], Self]:
         return {}
 
     def labels(self, *values: Any, **label_kwargs: Any) -> Self:
-        """The series of these values."""
+        """Return the series of these label values."""
         key = (*values, *label_kwargs.items())
         series = self._series.get(key)
         if series is None:
@@ -98,57 +98,60 @@ def _histogram(name: str, documentation: str, buckets: tuple[float, ...], *label
 
 
 #: result: accepted, duplicate, invalid, rate_limited, unauthorized, unknown_account (of Meta's webhooks).
-triggers_total = _counter(
-    "triggers_total", "Triggers that arrived, by way and by what became of them.", "source", "result"
-)
-executions_started_total = _counter("executions_started_total", "Executions made, by family of trigger.", "trigger")
-executions_finished_total = _counter("executions_finished_total", "Executions that came to rest.", "status")
-runs_counted_total = _counter("runs_counted_total", "Runs counted or found counted already.", "kind", "result")
-executions_tracked_total = _counter("executions_tracked_total", "Executions of playbooks that browsers sent.", "result")
-actions_total = _counter("actions_total", "Steps that ended, by action.", "type", "status")
+triggers_total = _counter("triggers_total", "Triggers received, by source and result.", "source", "result")
+executions_started_total = _counter("executions_started_total", "Executions created, by trigger family.", "trigger")
+executions_finished_total = _counter("executions_finished_total", "Executions finished, by status.", "status")
+runs_counted_total = _counter("runs_counted_total", "Runs counted, by kind and result.", "kind", "result")
+executions_tracked_total = _counter("executions_tracked_total", "Playbook executions sent by browsers.", "result")
+actions_total = _counter("actions_total", "Steps finished, by action and status.", "type", "status")
 #: outcome: sent, retryable, permanent, suppressed_duplicate, unknown.
 sends_total = _counter("sends_total", "Attempts to send, by outcome.", "channel", "provider", "outcome")
 #: kind: scheduled (reason: the error's class), manual (reason: operator), sweep (reason: due).
-retries_total = _counter("retries_total", "Retries begun, by error class.", "kind", "reason")
+retries_total = _counter("retries_total", "Retries started, by error class.", "kind", "reason")
 #: decision: yes, no, later; reason: the rule, or `none`.
-eligibility_total = _counter("eligibility_total", "Judgements of the rules.", "decision", "reason")
-#: kind: lease (its worker died), bell (its message was lost), due (its time had come unheard).
-deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep set going again.", "kind")
-quarantined_total = _counter("quarantined_total", "Executions set aside after three dead deliveries.", "reason")
-cache_requests_total = _counter("cache_requests_total", "Questions to a cache.", "cache", "result")
-ai_tokens_total = _counter("ai_tokens_total", "Tokens that generation used, by family of models.", "model", "direction")
-operator_actions_total = _counter(
-    "operator_actions_total", "What operators did, in bulk or singly.", "action", "result"
+eligibility_total = _counter(
+    "eligibility_total", "Eligibility decisions, by decision and reason.", "decision", "reason"
 )
+#: kind: lease (its worker died), bell (its notification was lost), due (it was due without a notification).
+deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep resumed, by kind.", "kind")
+quarantined_total = _counter("quarantined_total", "Executions quarantined after three dead deliveries.", "reason")
+cache_requests_total = _counter("cache_requests_total", "Cache requests, by result.", "cache", "result")
+ai_tokens_total = _counter("ai_tokens_total", "Tokens used by generation, by model family.", "model", "direction")
+operator_actions_total = _counter("operator_actions_total", "Operator actions, single and bulk.", "action", "result")
 
-#: Bells that Redis did not take; the sweep rings them.
-notifications_lost = _counter("bells_lost_total", "Messages that Redis did not take when they were sent.")
+#: Notifications that Redis did not accept; the sweep requeues them.
+notifications_lost = _counter("bells_lost_total", "Notifications that Redis did not accept.")
 rate_limits_unchecked_total = _counter(
-    "rate_limits_unchecked_total", "Requests that Redis could not be asked about; sign-ins are limited without it."
+    "rate_limits_unchecked_total",
+    "Requests whose rate limit was not checked in Redis; sign-ins are limited without it.",
 )
 
 #: result: succeeded, failed (wrong e-mail or password), limited (not tried).
-sign_ins_total = _counter("sign_ins_total", "Attempts to sign in, by outcome.", "result")
+sign_ins_total = _counter("sign_ins_total", "Sign-in attempts, by result.", "result")
 
-queue_wait_seconds = _histogram("queue_wait_seconds", "From the bell to the worker.", _WAIT_BUCKETS, "queue")
-step_duration_seconds = _histogram("step_duration_seconds", "One step's work, waits left out.", _WORK_BUCKETS, "type")
+queue_wait_seconds = _histogram(
+    "queue_wait_seconds", "Time from the notification to the worker.", _WAIT_BUCKETS, "queue"
+)
+step_duration_seconds = _histogram(
+    "step_duration_seconds", "Processing time of one step, without waits.", _WORK_BUCKETS, "type"
+)
 #: outcome: ok, retryable, permanent, unknown.
 provider_request_seconds = _histogram(
-    "provider_request_seconds", "One request to a provider.", _WORK_BUCKETS, "provider", "outcome"
+    "provider_request_seconds", "Duration of one request to a provider.", _WORK_BUCKETS, "provider", "outcome"
 )
 trigger_to_sent_seconds = _histogram(
-    "trigger_to_sent_seconds", "From the trigger to the first message, waits left out.", _SENT_BUCKETS, "channel"
+    "trigger_to_sent_seconds", "Time from the trigger to the first message, without waits.", _SENT_BUCKETS, "channel"
 )
 http_request_duration_seconds = _histogram(
-    "http_request_duration_seconds", "One HTTP request.", _HTTP_BUCKETS, "route", "method", "code_class"
+    "http_request_duration_seconds", "Duration of one HTTP request.", _HTTP_BUCKETS, "route", "method", "code_class"
 )
 
 monitor_tick_seconds = _histogram(
-    "monitor_tick_seconds", "Reading one automation's monitor, for all who watch it.", _HTTP_BUCKETS
+    "monitor_tick_seconds", "Time to read one automation's monitor for all its viewers.", _HTTP_BUCKETS
 )
 
-sse_clients = Gauge("beckon_sse_clients", "Open streams.", registry=REGISTRY, multiprocess_mode="livesum")
-build_info = Gauge("beckon_build_info", "1, with the version as a label.", ["version"], registry=REGISTRY,
+sse_clients = Gauge("beckon_sse_clients", "Open event streams.", registry=REGISTRY, multiprocess_mode="livesum")
+build_info = Gauge("beckon_build_info", "Always 1; the label is the version.", ["version"], registry=REGISTRY,
               multiprocess_mode="livemax")  # fmt: skip
 
 _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
@@ -187,7 +190,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
 
 
 def read_version() -> str:
-    """Beckon's version, or `unknown` where it is not installed."""
+    """Return Beckon's version, or `unknown` where it is not installed."""
     try:
         return version("beckon")
     except PackageNotFoundError:
@@ -195,18 +198,18 @@ def read_version() -> str:
 
 
 def _initialize_series() -> None:
-    # A gauge's file outlives the process that wrote it; what is open now is nothing yet.
+    # A gauge's file outlives its process; this process has no open streams yet.
     if not SHARED or SLOT.startswith("dashboard"):
         sse_clients.set(0)
         build_info.labels(read_version()).set(1)
-        # One process is enough: at the scrape all files are added up.
+        # One process is enough: a scrape adds up all files.
         for metric, label_sets in _LABELS:
             for values in label_sets:
                 metric.labels(*values)
 
 
 def format_exposition(*collectors: Collector) -> bytes:
-    """The text of `/metrics`: what every program counted, and what these collectors know at this moment."""
+    """Return the text of `/metrics`: the counts of every program, and the current values of these collectors."""
     if not SHARED and not collectors:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -221,7 +224,7 @@ def _build_collector() -> Collector:
 
 
 class _RegistryCollector(Collector):
-    """The metrics of one registry, for another."""
+    """Expose the metrics of one registry in another."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

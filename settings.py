@@ -1,11 +1,11 @@
-"""Every setting of Beckon, once: its variable, its type, its default, what it is for, and one frozen `Settings`.
+"""Every setting of Beckon, declared once with its variable, type, default and purpose; one frozen `Settings`.
 
-`load()` reads the environment, then a `.env` file (the environment wins), then what the first start generated and
-kept in `BECKON_HOME`. A value that cannot be right raises `SettingsError` with one line: the variable, what was
-expected and what it got; a misspelt `BECKON_` name is refused with the nearest known one. Secrets are never shown.
+`load()` reads the environment, then a `.env` file (the environment wins), then the values that the first start
+generated and stored in `BECKON_HOME`. An invalid value raises `SettingsError` with one line: the variable, the expected
+value and the one received. An unknown `BECKON_` name is rejected with the nearest known one. Secrets are never shown.
 
-`VARIABLES` is the table behind `beckon doctor` and `docs/operating.md`. Nothing here touches a server or a disk other
-than the two files it reads.
+`VARIABLES` is the table behind `beckon doctor` and `docs/operating.md`. This module contacts no server and reads only
+those two files.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rules.channels import TEXT_PROVIDERS
 
-#: The directory that the programs are run from.
+#: The directory that the programs run in.
 ROOT = Path(__file__).resolve().parent
 
-#: Set by `beckon up` for its own children; not settings, and not for people.
+#: Set by `beckon up` for its own child processes; internal, not settings.
 INTERNAL = frozenset(
     {"BECKON_ENV_FILE", "BECKON_GUARD", "BECKON_POSTGRES", "BECKON_PYTHON", "BECKON_REDIS", "BECKON_RUN", "BECKON_SLOT"}
 )
@@ -43,7 +43,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class ValueType:
-    """How a variable's text becomes a value: `read` raises ValueError on what is not `expected`."""
+    """A type of value: `read` parses a variable's text and raises ValueError if it is not `expected`."""
 
     expected: str
     read: Callable[[str], Any]
@@ -51,7 +51,7 @@ class ValueType:
 
 @dataclass(frozen=True)
 class Variable:
-    """One row of the table: an environment variable and the field of `Settings` that it fills."""
+    """One row of the table: an environment variable and the field of `Settings` that it sets."""
 
     name: str
     attribute: str
@@ -99,9 +99,9 @@ _HOST_NAME = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 
 
 def normalise_host(text: str) -> str:
-    """A host without a port as hosts are compared: lower case, no final dot, IPv6 in brackets and shortest form.
+    """Normalize a host without a port for comparison: lower case, no final dot, IPv6 in brackets and shortest form.
 
-    Raises ValueError for what is no host.
+    Raises ValueError for an invalid host.
     """
     if text.startswith("[") and text.endswith("]") and "%" not in text:
         return f"[{ipaddress.IPv6Address(text[1:-1])}]"
@@ -120,7 +120,7 @@ def _read_hosts(text: str) -> tuple[str, ...]:
 
 
 def _parse_host(url: str) -> str | None:
-    """The host that a URL names, in its normal form; None where it names none that can be compared."""
+    """Return a URL's host in its normal form; None if it has no valid host."""
     try:
         return normalise_host(_add_brackets(urlsplit(url).hostname or ""))
     except ValueError:
@@ -165,8 +165,8 @@ RATE = _integer_type(1, 1_000_000)
 def _variable(
     name: str, kind: ValueType, default: Any, explanation: str, *, default_text: str | None = None, secret: bool = False
 ) -> Any:
-    """A setting as a dataclass field that carries its row of the table; `shown` words a default that is worked out."""
-    row = {"name": name, "kind": kind, "explanation": explanation, "shown": default_text, "secret": secret}
+    """Declare a setting as a dataclass field with its row of the table; `default_text` describes a computed default."""
+    row = {"name": name, "kind": kind, "explanation": explanation, "default_text": default_text, "secret": secret}
     return field(default=default, repr=not secret, metadata=row)
 
 
@@ -179,7 +179,7 @@ _GENERATED_TEXT = "generated at the first start"
 
 @dataclass(frozen=True)
 class SandboxSecrets:
-    """What the sandbox signs its webhooks with. An empty one signs nothing and opens no door."""
+    """The keys that sign the sandbox's webhooks. Webhooks are neither signed nor accepted with an empty one."""
 
     mailgun: str = field(default="", repr=False)
     meta: str = field(default="", repr=False)
@@ -193,37 +193,37 @@ _LOOPBACK = _read_networks("127.0.0.0/8,::1/128")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What this process was told. An empty string means: not set."""
+    """The settings of one process. An empty string means: not set."""
 
     home: Path = _variable(
-        "BECKON_HOME", PATH, ROOT / "var", "Where everything of this copy is kept.", default_text="./var"
+        "BECKON_HOME", PATH, ROOT / "var", "Directory of all data of this installation.", default_text="./var"
     )
     host: str = _variable(
         "BECKON_HOST",
         TEXT,
         "127.0.0.1",
-        "Address that the dashboard listens on; the sandbox listens on 127.0.0.1 alone.",
+        "Address that the dashboard listens on; the sandbox only listens on 127.0.0.1.",
     )
     port: int = _variable("BECKON_PORT", _integer_type(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
     url: str = _variable(
         "BECKON_URL",
         HTTP,
         "",
-        "Address at which people and providers reach Beckon, where a proxy stands before it.",
+        "Public URL of Beckon for users and providers, if it is behind a proxy.",
         default_text="http://BECKON_HOST:BECKON_PORT",
     )
     trusted_proxies: Networks = _variable(
         "BECKON_TRUSTED_PROXIES",
         NETWORKS,
         (),
-        "Addresses of the reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` count.",
+        "Addresses of reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are trusted.",
         default_text="",
     )
     allowed_hosts: tuple[str, ...] = _variable(
         "BECKON_ALLOWED_HOSTS",
         HOSTS,
         (),
-        "Hosts that requests may name, besides `BECKON_URL`'s; others get 421.",
+        "Hosts that requests may name, in addition to `BECKON_URL`'s; others get 421.",
         default_text="localhost,127.0.0.1,[::1],BECKON_HOST",
     )
     workers: int = _variable(
@@ -234,44 +234,47 @@ class Settings:
         default_text="one for every two processors",
     )
     threads: int = _variable(
-        "BECKON_THREADS", _integer_type(1, 512), 8, "Threads in each process of executions and of tracking."
+        "BECKON_THREADS", _integer_type(1, 512), 8, "Threads in each process of the executions and tracking programs."
     )
     io_threads: int = _variable(
-        "BECKON_IO_THREADS", _integer_type(1, 512), 32, "Threads in each process of generation and of sending."
+        "BECKON_IO_THREADS",
+        _integer_type(1, 512),
+        32,
+        "Threads in each process of the generation and sending programs.",
     )
     watchers: int = _variable(
         "BECKON_WATCHERS",
         _integer_type(1, 4500),
         2000,
-        "Streams that may be open at once; who comes then is told to wait.",
+        "Event streams that may be open at once; further ones are rejected with a time to wait.",
     )
     lease_seconds: int = _variable(
         "BECKON_LEASE_SECONDS",
         _integer_type(3, 3600),
         30,
-        "Seconds after which a silent worker's executions go to another.",
+        "Seconds after which the lease of a dead worker expires and its executions are requeued.",
     )
     demo: bool = _variable(
-        "BECKON_DEMO", SWITCH, True, "Make the workspace `demo` at the first start.", default_text="1"
+        "BECKON_DEMO", SWITCH, True, "Create the workspace `demo` at the first start.", default_text="1"
     )
     clock_offset: float = _variable(
         "BECKON_CLOCK_OFFSET",
         SECONDS,
         0.0,
-        "Seconds by which Beckon's idea of now is ahead, for rehearsals.",
+        "Seconds that Beckon's clock is ahead of real time, for tests.",
         default_text="0",
     )
     sandbox: str = _variable(
         "BECKON_SANDBOX",
         _choice_type("auto", "off"),
         "auto",
-        "`auto`: tests, and the demo workspace for providers without a key, speak to the sandbox; `off`: none do.",
+        "`auto`: tests, and the demo workspace for providers without a key, use the sandbox; `off`: none do.",
     )
     sandbox_port: int = _variable(
         "BECKON_SANDBOX_PORT",
         _integer_type(1, 65_535),
         0,
-        "Port of the sandbox. Where the default is taken a free one is found; `access.json` has it in `sandboxUrl`.",
+        "Port of the sandbox. If the default is in use, a free port is chosen; see `sandboxUrl` in `access.json`.",
         default_text="BECKON_PORT + 10000",
     )
     metrics_networks: Networks = _variable(
@@ -282,23 +285,21 @@ class Settings:
         default_text="127.0.0.0/8,::1/128",
     )
     log_level: str = _variable(
-        "BECKON_LOG_LEVEL", _choice_type("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged."
+        "BECKON_LOG_LEVEL", _choice_type("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Minimum level of log lines."
     )
 
-    trigger_rate: int = _variable("BECKON_TRIGGER_RATE", RATE, 5_000, "Triggers a second that one key may send.")
-    trigger_burst: int = _variable("BECKON_TRIGGER_BURST", RATE, 20_000, "Triggers that one key may send at once.")
-    track_rate: int = _variable("BECKON_TRACK_RATE", RATE, 10_000, "Tracked executions a second that one key may send.")
-    track_burst: int = _variable(
-        "BECKON_TRACK_BURST", RATE, 50_000, "Tracked executions that one key may send at once."
-    )
+    trigger_rate: int = _variable("BECKON_TRIGGER_RATE", RATE, 5_000, "Triggers per second for each key.")
+    trigger_burst: int = _variable("BECKON_TRIGGER_BURST", RATE, 20_000, "Triggers at once for each key.")
+    track_rate: int = _variable("BECKON_TRACK_RATE", RATE, 10_000, "Tracked executions per second for each key.")
+    track_burst: int = _variable("BECKON_TRACK_BURST", RATE, 50_000, "Tracked executions at once for each key.")
     site_key_rate: int = _variable(
-        "BECKON_SITE_KEY_RATE", RATE, 20, "Requests a second with a site key from one address."
+        "BECKON_SITE_KEY_RATE", RATE, 20, "Requests per second with a site key from one address."
     )
-    sign_in_rate: int = _variable("BECKON_SIGN_IN_RATE", RATE, 5, "Sign-ins a minute from one address.")
+    sign_in_rate: int = _variable("BECKON_SIGN_IN_RATE", RATE, 5, "Sign-in attempts per minute from one address.")
 
     database_url: str = _secret(
-        "DATABASE_URL", "The owner's PostgreSQL (16 or newer), never through a pooler; set, the embedded server is not "
-        "started.",
+        "DATABASE_URL", "The owner's connection to PostgreSQL (16 or newer), without a pooler. If set, the embedded "
+        "server is not started.",
         default_text="the embedded server", kind=POSTGRES,
     )  # fmt: skip
     database_app_url: str = _secret(
@@ -310,8 +311,8 @@ class Settings:
         default_text="DATABASE_URL, acting as beckon_service", kind=POSTGRES,
     )  # fmt: skip
     redis_url: str = _secret(
-        "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database it names (0 where it names "
-        "none), everything else the next one. Set, the embedded server is not started.",
+        "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database of the URL (default 0), "
+        "everything else the next one. If set, the embedded server is not started.",
         default_text="the embedded server", kind=REDIS,
     )  # fmt: skip
     secret_key: str = _secret(
@@ -319,52 +320,54 @@ class Settings:
         default_text=_GENERATED_TEXT, kind=ValueType("at least 32 characters", _read_secret_key),
     )  # fmt: skip
 
-    mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Sends email with Mailgun.")
-    mailgun_domain: str = _variable("MAILGUN_DOMAIN", TEXT, "", "The domain at Mailgun that email is sent from.")
-    mailgun_from: str = _variable("MAILGUN_FROM", TEXT, "", "The sender of email that names none.")
-    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Checks Mailgun's webhooks.")
+    mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Mailgun API key, for e-mail.")
+    mailgun_domain: str = _variable("MAILGUN_DOMAIN", TEXT, "", "Mailgun domain that sends e-mail.")
+    mailgun_from: str = _variable("MAILGUN_FROM", TEXT, "", "Default sender of e-mail.")
+    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Verifies Mailgun's webhooks.")
     mailgun_base_url: str = _variable(
-        "MAILGUN_BASE_URL", HTTP, "https://api.mailgun.net", "Mailgun's API, or the EU's or another's that speaks it."
+        "MAILGUN_BASE_URL", HTTP, "https://api.mailgun.net", "Mailgun API base URL; the EU region has its own."
     )
-    telnyx_api_key: str = _secret("TELNYX_API_KEY", "Sends SMS with Telnyx.")
+    telnyx_api_key: str = _secret("TELNYX_API_KEY", "Telnyx API key, for SMS.")
     telnyx_messaging_profile_id: str = _variable(
-        "TELNYX_MESSAGING_PROFILE_ID", TEXT, "", "The messaging profile that chooses the sender."
+        "TELNYX_MESSAGING_PROFILE_ID", TEXT, "", "Telnyx messaging profile that selects the sender."
     )
-    telnyx_public_key: str = _variable("TELNYX_PUBLIC_KEY", TEXT, "", "Checks Telnyx's webhooks (Ed25519, base64).")
-    telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx's API.")
+    telnyx_public_key: str = _variable("TELNYX_PUBLIC_KEY", TEXT, "", "Verifies Telnyx's webhooks (Ed25519, base64).")
+    telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx API base URL.")
     meta_app_secret: str = _secret(
-        "META_APP_SECRET", "Checks Meta's webhooks; several apps' secrets are separated by commas."
+        "META_APP_SECRET", "Verifies Meta's webhooks; separate the secrets of several apps with commas."
     )
     meta_verify_token: str = _secret(
-        "META_VERIFY_TOKEN", "Answers Meta when a webhook is subscribed.", default_text=_GENERATED_TEXT
+        "META_VERIFY_TOKEN", "Verify token of Meta's webhook subscription.", default_text=_GENERATED_TEXT
     )
-    meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Sends with Messenger and Instagram.")
+    meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Access token for Facebook and Instagram messages.")
     meta_base_url: str = _variable(
-        "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta's Graph API, its version in it."
+        "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta Graph API base URL, with its version."
     )
     meta_page_rate: int = _variable(
-        "BECKON_META_PAGE_RATE", RATE, 40, "Direct messages and replies a second from one page or Instagram account."
+        "BECKON_META_PAGE_RATE", RATE, 40, "Direct messages and replies per second from one page or Instagram account."
     )
     meta_thread_rate: int = _variable(
-        "BECKON_META_THREAD_RATE", RATE, 60, "Direct messages a minute to one person on one of Meta's channels."
+        "BECKON_META_THREAD_RATE", RATE, 60, "Direct messages per minute to one person on one of Meta's channels."
     )
-    gemini_api_key: str = _secret("GEMINI_API_KEY", "Generates text with Gemini.")
-    gemini_model: str = _variable("GEMINI_MODEL", TEXT, "gemini-2.5-flash", "The model of steps that name none.")
+    gemini_api_key: str = _secret("GEMINI_API_KEY", "Gemini API key, for text generation.")
+    gemini_model: str = _variable("GEMINI_MODEL", TEXT, "gemini-2.5-flash", "Default Gemini model.")
     gemini_base_url: str = _variable(
-        "GEMINI_BASE_URL", HTTP, "https://generativelanguage.googleapis.com/v1beta", "Gemini's API."
+        "GEMINI_BASE_URL", HTTP, "https://generativelanguage.googleapis.com/v1beta", "Gemini API base URL."
     )
     ai_provider: str = _variable(
         "BECKON_AI_PROVIDER",
         _choice_type(*TEXT_PROVIDERS),
         "",
-        "Writes the texts of steps that name neither a provider nor one of its models.",
-        default_text="openai where only that is configured, else gemini",
+        "AI provider of steps that name neither a provider nor a model.",
+        default_text="openai if only that is configured, else gemini",
     )
-    openai_api_key: str = _secret("OPENAI_API_KEY", "Generates text with an API that speaks OpenAI's.")
-    openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Its model for steps that name none.")
-    openai_base_url: str = _variable("OPENAI_BASE_URL", HTTP, "https://api.openai.com/v1", "Where that API is.")
-    slack_webhook_url: str = _secret("SLACK_WEBHOOK_URL", "Where notices to Slack go.", kind=HTTP)
-    discord_webhook_url: str = _secret("DISCORD_WEBHOOK_URL", "Where notices to Discord go.", kind=HTTP)
+    openai_api_key: str = _secret("OPENAI_API_KEY", "API key of OpenAI or a compatible API, for text generation.")
+    openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Default OpenAI model.")
+    openai_base_url: str = _variable(
+        "OPENAI_BASE_URL", HTTP, "https://api.openai.com/v1", "API base URL of OpenAI or a compatible API."
+    )
+    slack_webhook_url: str = _secret("SLACK_WEBHOOK_URL", "Slack webhook for notices.", kind=HTTP)
+    discord_webhook_url: str = _secret("DISCORD_WEBHOOK_URL", "Discord webhook for notices.", kind=HTTP)
     webhook_allowed_networks: Networks = _variable(
         "WEBHOOK_ALLOWED_NETWORKS",
         NETWORKS,
@@ -377,46 +380,54 @@ class Settings:
         "RUN_TRACKING",
         SWITCH,
         None,
-        "Forces the switch for every workspace: count runs.",
+        "Overrides every workspace's switch: count runs.",
         default_text="each workspace's",
     )
     stats_in_api: bool | None = _variable(
-        "STATS_IN_API", SWITCH, None, "Forces the switch: numbers in the API's lists.", default_text="each workspace's"
+        "STATS_IN_API",
+        SWITCH,
+        None,
+        "Overrides every workspace's switch: statistics in the API's lists.",
+        default_text="each workspace's",
     )
     execution_tracking: bool | None = _variable(
-        "EXECUTION_TRACKING", SWITCH, None, "Forces the switch: record playbooks.", default_text="each workspace's"
+        "EXECUTION_TRACKING",
+        SWITCH,
+        None,
+        "Overrides every workspace's switch: record playbooks.",
+        default_text="each workspace's",
     )
 
-    #: Whether `beckon up` starts the servers itself. Worked out, not variables.
+    #: Whether `beckon up` starts the servers itself. Computed, not variables.
     embedded_database: bool = True
     embedded_redis: bool = True
-    #: Whether somebody asked for this port of the sandbox; else it is only where it is looked for first.
-    sandbox_port_told: bool = False
-    #: What the sandbox signs its webhooks with, generated at the first start; never a provider's own secret.
+    #: Whether the sandbox's port is set explicitly; a default port is only the first one tried.
+    sandbox_port_explicit: bool = False
+    #: The keys that sign the sandbox's webhooks, generated at the first start; never a provider's own secret.
     sandbox_secrets: SandboxSecrets = field(default=SandboxSecrets(), repr=False)
 
     @property
     def run(self) -> Path:
-        """The short directory that holds this copy's sockets: a socket's path may have 107 bytes, a home any."""
+        """The short directory of this installation's sockets: a socket's path is limited to 107 bytes."""
         return locate_run_directory(self.home)
 
     @property
     def local_url(self) -> str:
-        """Where the dashboard is reached from this machine, whatever stands before it."""
+        """The dashboard's URL on this machine, without any proxy."""
         return f"http://{_choose_connect_host(self.host)}:{self.port}"
 
     @property
     def served_hosts(self) -> frozenset[str]:
         """The hosts that requests may name, in their normal form.
 
-        `BECKON_URL`'s and the one of `local_url` are always among them: people and providers come by the first, this
-        copy's own programs by the second.
+        They always include those of `BECKON_URL`, for users and providers, and of `local_url`, for this installation's
+        own programs.
         """
         return _build_served_hosts(self.allowed_hosts, self.url, self.local_url, self.host)
 
     @property
     def meta_app_secrets(self) -> tuple[str, ...]:
-        """The secrets that Meta's webhooks may be signed with: Instagram's own login has an app of its own."""
+        """The secrets that may sign Meta's webhooks: Instagram's own login uses a separate app."""
         return tuple(secret for part in self.meta_app_secret.split(",") if (secret := part.strip()))
 
     @property
@@ -431,7 +442,7 @@ class Settings:
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox listens: on loopback, whatever the dashboard listens on."""
+        """The sandbox's URL, always on loopback."""
         return f"http://127.0.0.1:{self.sandbox_port}"
 
 
@@ -443,7 +454,7 @@ def _build_variables() -> tuple[Variable, ...]:
             attribute=field_.name,
             kind=row["kind"],
             default=field_.default,
-            default_text=str(field_.default) if row["shown"] is None else row["shown"],
+            default_text=str(field_.default) if row["default_text"] is None else row["default_text"],
             explanation=row["explanation"],
             secret=row["secret"],
         )
@@ -451,12 +462,12 @@ def _build_variables() -> tuple[Variable, ...]:
     )
 
 
-#: Every variable, in the order in which the documentation has them.
+#: Every variable, in the order of the documentation.
 VARIABLES: tuple[Variable, ...] = _build_variables()
 
 
 def locate_run_directory(home: Path) -> Path:
-    """The directory of a home's sockets: the same for every process and every user's shell."""
+    """Return the directory of a home's sockets, the same for every process and shell."""
     shared = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
     digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
     return shared / f"beckon-{os.getuid()}-{digest}"
@@ -469,7 +480,7 @@ def _build_served_hosts(allowed: tuple[str, ...], url: str, local_url: str, boun
 
 
 def _choose_connect_host(host: str) -> str:
-    """An address to connect to, for one to listen on."""
+    """Return the address to connect to for a listening address."""
     if host in ("0.0.0.0", "", "*"):
         return "127.0.0.1"
     if host == "::":
@@ -491,7 +502,7 @@ _ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a `.env` file: `NAME=value` lines, quotes around a value dropped, `#` lines left out."""
+    """Return the variables of a `.env` file: `NAME=value` lines, without quotes around a value and `#` lines."""
     if not path.is_file():
         return {}
     variables: dict[str, str] = {}
@@ -513,7 +524,7 @@ def _reject_unknown(variables: Mapping[str, str]) -> None:
         if not name.startswith("BECKON_") or name in names or name in INTERNAL:
             continue
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{name} is not a setting of Beckon; the nearest that is one is {nearest}")
+        raise SettingsError(f"{name} is not a setting of Beckon; the nearest one is {nearest}")
 
 
 def _parse_value(variable: Variable, text: str) -> Any:
@@ -525,7 +536,7 @@ def _parse_value(variable: Variable, text: str) -> Any:
 
 
 def _read_generated(home: Path) -> dict[str, Any]:
-    """What the first start of this home generated; nothing before it."""
+    """Return the values that the first start of this home generated; empty before it."""
     path = home / "kept.json"
     try:
         generated = json.loads(path.read_text(encoding="utf-8"))
@@ -537,7 +548,7 @@ def _read_generated(home: Path) -> dict[str, Any]:
 
 
 def _complete(values: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what follows from other settings and what was kept."""
+    """Add the values computed from other settings and those generated at the first start."""
     home = values["home"] = Path(values.get("home", ROOT / "var")).expanduser().resolve()
     run, generated = locate_run_directory(home), _read_generated(home)
     is_port_explicit = "sandbox_port" in values
@@ -552,15 +563,15 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
     for attribute in GENERATED_SETTINGS:
         if attribute in generated:
             values.setdefault(attribute, generated[attribute])
-    values["sandbox_port_told"] = is_port_explicit
+    values["sandbox_port_explicit"] = is_port_explicit
     port = values.get("port", 8080)
     values.setdefault("url", f"http://{_choose_connect_host(values.get('host', '127.0.0.1'))}:{port}")
     values.setdefault("sandbox_port", compute_sandbox_port(port))
     return values
 
 
-#: The role of each URL. On the embedded server each logs in by itself, with a password that the first start generates.
-#: On another server all follow DATABASE_URL, which comes last here, and act as their role in every transaction.
+#: The role of each URL. On the embedded server each role logs in with a password that the first start generates. On
+#: another server all URLs default to DATABASE_URL, which comes last here, and act as their role in every transaction.
 DATABASE_ROLES = {
     "database_app_url": "beckon_app",
     "database_service_url": "beckon_service",
@@ -573,9 +584,9 @@ def _build_embedded_url(run: Path, role: str, generated: Mapping[str, Any]) -> s
     return f"postgresql://{role}{f':{password}' if password else ''}@/beckon?host={run}"
 
 
-#: Settings that the first start generates and keeps where nobody sets them.
+#: Settings that the first start generates and stores if they are not set.
 GENERATED_SETTINGS = ("secret_key", "meta_verify_token", "sandbox_port")
-#: The sandbox's secrets by their names in kept.json, which are as old as the homes that hold them.
+#: The sandbox's secrets by their names in kept.json, unchanged for existing homes.
 SANDBOX_SECRET_NAMES = {
     "mailgun": "mailgun_webhook_signing_key",
     "meta": "meta_app_secret",
@@ -585,26 +596,26 @@ SANDBOX_SECRET_NAMES = {
 
 
 def compute_sandbox_port(port: int) -> int:
-    """Far from the dashboard's, so that copies on neighbouring ports do not meet."""
+    """Return a port far from the dashboard's, so that installations on neighbouring ports do not collide."""
     return port + 10_000 if port + 10_000 <= 65_535 else port - 10_000
 
 
 def locate_env_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The `.env` file of this process."""
+    """Return the path of this process's `.env` file."""
     return Path(environ.get("BECKON_ENV_FILE") or ROOT / ".env")
 
 
 def export_env_file() -> None:
-    """Put what `.env` says into the environment, for this process's modules and for its children."""
+    """Export the variables of `.env` to the environment, for this process's modules and its children."""
     for name, value in read_env_file(locate_env_file()).items():
         os.environ.setdefault(name, value)
 
 
 def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = None) -> Settings:
-    """The settings of this process.
+    """Return the settings of this process.
 
-    `dotenv` is the file read beside `environ`; without one, `BECKON_ENV_FILE` of the environment names it, else `.env`
-    beside the code. Raises SettingsError, one line long, for a value that cannot be used.
+    `dotenv` is the file read in addition to `environ`; without it, `BECKON_ENV_FILE` of the environment names the file,
+    else it is `.env` beside the code. Raises SettingsError, one line long, for an invalid value.
     """
     path = Path(dotenv) if dotenv is not None else locate_env_file(environ)
     variables = {**read_env_file(path), **environ}
@@ -619,5 +630,5 @@ def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = No
 
 @functools.cache
 def current() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return load()

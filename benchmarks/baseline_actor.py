@@ -1,10 +1,10 @@
-"""What somebody would write who has dramatiq and PostgreSQL and no engine: the measure that Beckon is held against.
+"""The baseline of Beckon's benchmarks: the same work with dramatiq and PostgreSQL, and without an engine.
 
-Three actors of one program. `nothing` does nothing (what the queue costs by itself). `plain` does the whole workflow in
-one function, with a row and a commit at each step. `bare` does the same without a database: the ceiling. All of them
-get dramatiq's settings that Beckon uses, without which they would be slower.
+Three actors of one program. `nothing` does nothing (the cost of the queue). `plain` runs the whole workflow in one
+function, with a row and a commit for each step. `bare` does the same without a database: the ceiling. All of them use
+Beckon's dramatiq settings; they would be slower without.
 
-What `plain` does not promise: a worker that is killed after the provider's yes sends again.
+`plain` does not prevent duplicates: a worker that is killed after the provider's response sends again.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ SANDBOX = os.environ["PLAIN_SANDBOX_URL"]
 
 @dramatiq.actor(queue_name=QUEUE)
 def nothing(number: int) -> None:
-    """The queue by itself."""
+    """Do nothing: the cost of the queue."""
 
 
 @dramatiq.actor(queue_name=QUEUE)
 def plain(run: int) -> None:
-    """Check, ask the AI, send: each step on record before the next."""
+    """Check, generate, send: each step is committed before the next."""
     connection = _get_connection()
     with connection, connection.cursor() as cursor:
         cursor.execute(
@@ -75,12 +75,12 @@ def plain(run: int) -> None:
 
 @dramatiq.actor(queue_name=QUEUE)
 def bare(number: int) -> None:
-    """The same, with nothing on record."""
+    """Generate and send without a database."""
     send(f"bare{number}@example.com", write("Ada"), str(number))
 
 
 def write(first_name: str) -> str:
-    """The AI's text."""
+    """Return the AI's text."""
     response = http.request(
         "POST", f"{SANDBOX}/v1beta/models/gemini-2.5-flash:generateContent",
         headers={"x-goog-api-key": "key"}, timeout=15.0,
@@ -90,7 +90,7 @@ def write(first_name: str) -> str:
 
 
 def send(email: str, text: str, key: str) -> str:
-    """The provider's id of the message."""
+    """Send the message. Returns the provider's id of it."""
     response = http.request(
         "POST", f"{SANDBOX}/v3/example.com/messages", headers={"Authorization": "Basic YXBpOmtleQ=="}, timeout=15.0,
         fields={"from": "hello@example.com", "to": email, "subject": "Hello", "text": text, "v:key": key},
@@ -109,7 +109,7 @@ def _record_step(cursor: Any, run: int, name: str, output: dict[str, Any]) -> No
 
 
 def work(threads: int) -> None:
-    """Answer messages until SIGTERM."""
+    """Process messages until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     worker = Worker(broker, worker_timeout=IDLE_POLL_MS, worker_threads=threads)

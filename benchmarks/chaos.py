@@ -1,15 +1,15 @@
-"""Proof by force: steady triggers while workers are killed, Redis is emptied and PostgreSQL restarted, then the books.
+"""Chaos test: steady triggers while workers are killed, Redis is flushed and PostgreSQL restarted; counts losses.
 
-A copy of Beckon in a home of its own runs as an operator runs it. Each trigger has an idempotency key and a person of
-its own; a 503 is answered by the same request again, as any producer would. When every trigger has been accepted the
-blows end, and everything must come to rest. Then the sandbox's record is held against the database:
+A complete copy of Beckon runs in a separate home. Each trigger has its own idempotency key and contact; after a 503 the
+request is retried, as any producer would do. The faults end once every trigger is accepted, and everything must settle.
+Then the messages that the sandbox received are compared with the database:
 
-    lost         accepted, and not at its end; or called sent while the provider has nothing
-    duplicated   messages beyond the first that the provider took under one key
-    unknown      held because nobody can say whether the provider took it: cut off, and not found there
-    resume       from a kill to the end of whatever was running under the killed process's lease
+    lost         accepted but not finished, or marked as sent although the provider received nothing
+    duplicated   messages beyond the first that the provider received with one key
+    unknown      outcome unknown: the send was interrupted, and the provider has no record of it
+    resume       seconds from a kill to the end of the executions that ran under the killed process's lease
 
-Run: `python benchmarks/chaos.py [triggers] [kills]`; fails when anything was lost or sent twice, or `verify` complains.
+Run: `python benchmarks/chaos.py [triggers] [kills]`. Fails if anything was lost or sent twice, or if `verify` fails.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 import psycopg2
 import redis
 import urllib3
-from measures import describe_machine, show, show_table
+from measurements import describe_machine, show, show_table
 from running_copy import Copy, run_copy
 
 DEFINITION = {
@@ -39,16 +39,16 @@ DEFINITION = {
         {"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "{{ steps.write.text }}"}},
     ],
 }
-#: Triggers in one request, and the seconds within which everything must come to rest after the last of them.
+#: Triggers in one request, and the seconds within which everything must settle after the last one.
 BATCH_SIZE, SETTLE_TIMEOUT_SECONDS = 10, 450.0
 LEASE_SECONDS = "10"
-#: Of every so many blows one empties Redis, and one restarts PostgreSQL; the others kill a worker.
+#: One of this many faults flushes Redis, one of this many restarts PostgreSQL; the others kill a worker.
 FLUSH_EVERY, RESTART_EVERY = 10, 20
 
 
 @dataclass
 class Faults:
-    """What was done to the copy, and how long the work of the killed took to end."""
+    """The injected faults, and the seconds until the executions of killed processes finished."""
 
     kills: int = 0
     flushes: int = 0
@@ -57,21 +57,21 @@ class Faults:
 
 
 class Chaos:
-    """One run."""
+    """One run of the chaos test."""
 
     def __init__(self, copy: Copy, triggers: int, kills: int, rng: random.Random) -> None:
         self.copy, self.triggers, self.kills, self.rng = copy, triggers, kills, rng
         self.faults = Faults()
         self.accepted = 0
         self.retries = 0
-        #: Executions that were running under a killed process, each with the moment of the blow.
+        #: Executions that were running under a killed process, each with the time of the kill.
         self.orphans: dict[str, float] = {}
         self.error: BaseException | None = None
 
-    # The producers
+    # Producer
 
     def trigger_all(self) -> None:
-        """Have every trigger accepted, at a pace at which the blows are spread over the whole run."""
+        """Send every trigger until it is accepted, at a rate that spreads the faults over the whole run."""
         client = urllib3.PoolManager(retries=False, timeout=30.0)
         for first in range(0, self.triggers, BATCH_SIZE):
             numbers = range(first, min(first + BATCH_SIZE, self.triggers))
@@ -98,10 +98,10 @@ class Chaos:
             self.retries += 1
             time.sleep(0.2)
 
-    # The blows
+    # Faults
 
     def inject_faults(self) -> None:
-        """Spread the blows evenly over the triggers; what goes wrong in here ends the run."""
+        """Spread the faults evenly over the triggers; an error in this thread ends the run."""
         try:
             self._inject_faults()
         except Exception as error:
@@ -148,10 +148,10 @@ class Chaos:
     def _find_program_pid(self, name: str) -> int | None:
         return self.copy.list_programs().get(name)
 
-    # The books
+    # Results
 
     def _fetch_rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a query; asked again for as long as PostgreSQL is away."""
+        """Fetch the rows of a query; retries while PostgreSQL is unreachable."""
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -168,7 +168,7 @@ class Chaos:
         return int(self._fetch_rows("select count(*) from executions where finished_at is not null")[0][0])
 
     def await_settled(self) -> float:
-        """Wait until nothing moves any more, or for as long as it may take; the seconds."""
+        """Wait until everything has settled, or for SETTLE_TIMEOUT_SECONDS. Returns the seconds waited."""
         began = time.monotonic()
         while time.monotonic() - began < SETTLE_TIMEOUT_SECONDS:
             remaining = self._fetch_rows(
@@ -181,7 +181,7 @@ class Chaos:
         return time.monotonic() - began
 
     def compare_with_sandbox(self) -> dict[str, int]:
-        """Hold the sandbox's record against the database."""
+        """Compare the messages that the sandbox received with the database."""
         response = urllib3.request("GET", f"{self.copy.access['sandboxUrl']}/_sandbox/messages?provider=mailgun")
         received = Counter(message["body"]["v:beckon_key"] for message in response.json()["messages"])
         messages = dict(self._fetch_rows("select key, status from messages"))
@@ -200,7 +200,7 @@ class Chaos:
             "lost": self.triggers - finished + len(sent - received.keys()),
             "duplicated": sum(count - 1 for count in received.values()),
             "unknown": len(unknown),
-            "unknown and taken": len(unknown & received.keys()),
+            "unknown but received": len(unknown & received.keys()),
         }
 
 
@@ -210,7 +210,7 @@ def _build_trigger(number: int) -> dict[str, Any]:
 
 
 def main(triggers: int = 2000, kills: int = 20) -> int:
-    """Strike, settle, print; 1 when a guarantee broke."""
+    """Inject faults, wait, print the result. Returns 1 if a guarantee was violated."""
     seed = int(time.time())
     with run_copy(BECKON_LEASE_SECONDS=LEASE_SECONDS, BECKON_LOG_LEVEL="WARNING") as copy:
         copy.publish_only_automation("Chaos", DEFINITION)
@@ -229,13 +229,13 @@ def main(triggers: int = 2000, kills: int = 20) -> int:
         ("", ""),
         [
             ("triggers accepted", chaos.accepted), ("kills of worker processes", faults.kills),
-            ("Redis emptied", faults.flushes), ("PostgreSQL restarted", faults.restarts),
-            ("requests asked again after a 503", chaos.retries),
-            ("lost", result["lost"]), ("duplicated", result["duplicated"]), ("unknown", result["unknown"]),
-            ("unknown, but taken by the provider", result["unknown and taken"]),
-            ("executions cut off by a kill", len(faults.resume_seconds)),
+            ("Redis flushes", faults.flushes), ("PostgreSQL restarts", faults.restarts),
+            ("requests repeated after a 503", chaos.retries),
+            ("lost", result["lost"]), ("duplicated", result["duplicated"]), ("of unknown outcome", result["unknown"]),
+            ("– of these received by the provider", result["unknown but received"]),
+            ("executions interrupted by a kill", len(faults.resume_seconds)),
             ("slowest resume, from the kill to the end", f"{max(faults.resume_seconds, default=0):.1f} s"),
-            ("to rest after the last trigger", f"{settle_seconds:.1f} s"),
+            ("settled after the last trigger", f"{settle_seconds:.1f} s"),
             ("beckon verify", "holds" if verification.returncode == 0 else "BROKEN"),
         ],
     )  # fmt: skip

@@ -1,18 +1,18 @@
-"""Executions a second: Beckon beside what its user would write without it, in one run on the same servers.
+"""Executions per second: Beckon compared with plain dramatiq actors, in one run on the same servers.
 
-Four contestants take turns, round by round, each with 2 processes of 4 threads, while the others stand still (SIGSTOP):
+Four contestants take turns, round by round, each with 2 processes of 4 threads, while the others are paused (SIGSTOP):
 
     (a)  an actor of dramatiq that does nothing
-    (b)  one actor that does the workflow, with a row and a commit at each step (`plain_actor.plain`)
-    (b') the same without a database, the ceiling (`plain_actor.bare`)
+    (b)  one actor that does the workflow, with a row and a commit for each step (`baseline_actor.plain`)
+    (b') the same without a database, the ceiling (`baseline_actor.bare`)
     (c)  Beckon: the generation and the sending program and the scheduler, from accepted triggers to completed
          executions
 
-The workflow is a check, a text from the AI and an e-mail, both from the sandbox, which answers at once and whose own
-cost is left out. Everything is filled in while the workers stand; the clock runs from their start to the last end, and
-a round is long enough (three seconds) that waking up and running dry weigh little.
-Then (b) and (c) get 20 triggers a second: how long from asking to the provider's call? Run:
-`python benchmarks/executions.py [rounds] [executions a round]`.
+The workflow is a check, a generated text and an e-mail. The sandbox answers both requests at once, and its cost is not
+counted. The work is enqueued while the workers are paused; the time runs from their start to the last finished
+execution, and a round is long enough (three seconds) that its start and end weigh little.
+Then (b) and (c) get 20 triggers a second, and the time from the trigger to the provider's call is measured.
+Run: `python benchmarks/executions.py [rounds] [executions a round]`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 import psycopg2
 import redis
 import urllib3
-from measures import (
+from measurements import (
     count_transactions_written,
     describe_machine,
     median,
@@ -57,7 +57,7 @@ DEFINITION = {
 
 @dataclass
 class Round:
-    """One contestant's turn."""
+    """The result of one round of a contestant."""
 
     executions: int
     seconds: float
@@ -68,7 +68,7 @@ class Round:
 
 @dataclass
 class Contestant:
-    """Its processes, how it is filled with work, how many executions of that work are still open."""
+    """A contestant: its processes, a function that enqueues work, and one that counts the open executions."""
 
     name: str
     processes: list[subprocess.Popen[bytes]]
@@ -90,7 +90,7 @@ class Contestant:
 
 
 class Bench:
-    """The servers, what is written to them, and how they are asked what it cost."""
+    """The servers, the contestants' work on them, and the measurement of its cost."""
 
     def __init__(self, servers: BenchmarkServers) -> None:
         self.servers = servers
@@ -106,13 +106,13 @@ class Bench:
         return self.cursor.fetchone()[0]
 
     def measure_costs(self, contestant: Contestant) -> tuple[float, int, int]:
-        """Processor seconds of all that take part, transactions written, Redis commands: each since its start."""
+        """Read the processor seconds of all processes involved, the written transactions and the Redis commands."""
         pids = [process.pid for process in contestant.processes] + [self.servers.postgres, self.servers.redis]
         processor = sum(read_processor_seconds(pid) for pid in pids)
         return processor, count_transactions_written(self.cursor), self.redis.info("stats")["total_commands_processed"]
 
     def run_round(self, contestant: Contestant, executions: int) -> Round:
-        """Fill, wake, wait until all are done."""
+        """Enqueue the work, resume the processes, and wait until all executions are done."""
         contestant.fill(executions)
         before, began = self.measure_costs(contestant), time.monotonic()
         with contestant.resume():
@@ -122,12 +122,12 @@ class Bench:
         after = self.measure_costs(contestant)
         return Round(executions, seconds, after[0] - before[0], after[1] - before[1], after[2] - before[2])
 
-    # The plain actors
+    # Baseline actors
 
     def create_plain_tables(self) -> None:
-        import plain_actor
+        import baseline_actor
 
-        self.cursor.execute(plain_actor.TABLES)
+        self.cursor.execute(baseline_actor.TABLES)
         self.cursor.execute(
             "insert into plain.people select n, 'Ada', 'plain' || n || '@example.com' from generate_series(1, 200000) n"
         )
@@ -136,21 +136,21 @@ class Bench:
         return int(self.redis.hlen("plain:plain.msgs"))
 
     def build_actor_fill(self, name: str) -> Callable[[int], None]:
-        import plain_actor
+        import baseline_actor
 
         def fill(count: int) -> None:
             for number in range(count):
-                getattr(plain_actor, name).send(number)
+                getattr(baseline_actor, name).send(number)
 
         return fill
 
     def fill_plain(self, count: int) -> None:
-        import plain_actor
+        import baseline_actor
 
         for _ in range(count):
             self.numbers += 1
             self.cursor.execute("insert into plain.runs (person) values (%s) returning id", (self.numbers,))
-            plain_actor.plain.send(self.cursor.fetchone()[0])
+            baseline_actor.plain.send(self.cursor.fetchone()[0])
 
     # Beckon
 
@@ -184,12 +184,12 @@ class Bench:
             self.accepted += len(requests)
 
     def count_open_executions(self) -> int:
-        # One row, where the executions themselves would be counted at Beckon's expense.
+        # Reads one counter row: counting the executions would add to Beckon's cost.
         return self.accepted - int(self.fetch_value("select executions from automations"))
 
 
 def main(rounds: int = 5, executions: int = 2_000) -> int:
-    """Measure, print, and answer 1 when a limit is missed."""
+    """Measure and print. Returns 1 if a limit is missed."""
     with run_servers() as servers:
         _set_environment(servers)
         subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -200,7 +200,7 @@ def main(rounds: int = 5, executions: int = 2_000) -> int:
             for number in range(rounds + 1):
                 for contestant in contestants:
                     result = bench.run_round(contestant, executions if number else executions // 3)
-                    # The first is for warming up.
+                    # The first round is the warm-up.
                     contestant.rounds += [result] * (number > 0)
                 show(
                     f"round {number}: "
@@ -241,7 +241,7 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
     bench.redis = redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"])
     bench.create_plain_tables()
     bench.create_beckon_workspace()
-    worker = [sys.executable, str(ROOT / "benchmarks" / "plain_actor.py"), str(THREADS)]
+    worker = [sys.executable, str(ROOT / "benchmarks" / "baseline_actor.py"), str(THREADS)]
     plain = [_start_program(worker, bench.servers, f"plain-{number}") for number in range(PROCESSES)]
     beckon = [
         _start_program([*BECKON, *arguments], bench.servers, arguments[-1])
@@ -253,7 +253,7 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
         Contestant("bare", plain, bench.build_actor_fill("bare"), bench.count_plain_messages),
         Contestant("beckon", beckon, bench.fill_beckon, bench.count_open_executions),
     ]
-    # Each must have begun to look for work before it may be stopped in its sleep.
+    # Each process must have started consuming before it is paused.
     for contestant in contestants:
         contestant.fill(PROCESSES * THREADS)
         while contestant.count_open():
@@ -270,7 +270,7 @@ def _start_program(command: list[str], servers: BenchmarkServers, slot: str) -> 
 
 
 def measure_latency(bench: Bench, contestant: Contestant) -> list[float]:
-    """Milliseconds from asking for an execution to the provider's call, at a steady rate."""
+    """Measure the milliseconds from the trigger to the provider's call, at a steady rate."""
     first = bench.numbers + 1
     requested_at: dict[str, float] = {}
     with contestant.resume():
@@ -295,7 +295,7 @@ def _parse_time(text: str) -> float:
 
 
 def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]]) -> int:
-    titles = {"nothing": "(a) an actor that does nothing", "plain": "(b) an actor, a commit a step",
+    titles = {"nothing": "(a) an actor that does nothing", "plain": "(b) an actor, commit per step",
              "bare": "(b') an actor, no database", "beckon": "(c) Beckon"}  # fmt: skip
     plain, beckon = contestants["plain"].rounds, contestants["beckon"].rounds
     lines = []

@@ -1,16 +1,16 @@
-"""What a request costs in processor time, by HTTP client: the reason why `providers.http_client` stands on urllib3.
+"""Processor time of a request by HTTP client: the reason why `providers.http_client` uses urllib3.
 
 Each client posts the same small JSON over kept-alive connections from one thread to the sandbox, which runs in another
-process so that its own cost is not counted. Run: `python -m benchmarks.http_clients`. Measured on two shared cores of
-a small virtual machine, CPython 3.11, as microseconds of processor time a request:
+process so that its cost is not counted. Run: `python -m benchmarks.http_clients`. Measured on two shared cores of a
+small virtual machine, CPython 3.11, in microseconds of processor time per request:
 
     http.client (bare)      64 us
     urllib3 2.8 (pooled)   161 us
     providers.http_client  179 us
-    httpx                  not installed there; where it is, it is measured as well
+    httpx                  measured only if it is installed
 
-The ratios in one run are the claim, the figures only an example: `providers.http_client` may cost at most twice what
-urllib3 does by itself, and `main` fails if it costs more.
+Only the ratios within one run count; the figures are an example. `providers.http_client` may cost at most twice as much
+as urllib3 alone, and `main` fails if it costs more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 def measure_cost_us(send: Callable[[], object], requests: int = REQUESTS) -> float:
-    """Microseconds of this process's processor time for one call, after a warm-up."""
+    """Measure the microseconds of this process's processor time for one call, after a warm-up."""
     for _ in range(100):
         send()
     began = time.process_time()
@@ -45,7 +45,7 @@ def measure_cost_us(send: Callable[[], object], requests: int = REQUESTS) -> flo
 
 
 def build_clients(url: str) -> dict[str, Callable[[], object]]:
-    """Every client that is installed, each as one request."""
+    """Build one request function for each installed client, by the client's name."""
     bare = http.client.HTTPConnection(urlsplit(url).netloc)
     pool = urllib3.PoolManager(retries=False)
     call = http_client.Call(label="benchmark", method="POST", url=url + PATH, headers=HEADERS, body=BODY, effect=True)
@@ -69,7 +69,7 @@ def build_clients(url: str) -> dict[str, Callable[[], object]]:
 
 
 def main() -> int:
-    """Measure, print, and answer 1 if `providers.http_client` costs more than twice what urllib3 does."""
+    """Measure and print. Returns 1 if `providers.http_client` costs more than twice as much as urllib3."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     program = f"from sandbox.server import serve; serve({port}, '', {{}})"

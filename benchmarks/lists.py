@@ -1,10 +1,10 @@
-"""How long a person waits for the lists: executions, contacts, one contact, and the numbers above every page.
+"""Response times of the lists: executions, contacts, one contact, and the summary above every page.
 
-Tables are filled as a month of work leaves them, with half as many contacts as executions and half again as many
-messages, and then asked as the dashboard asks: through `models.reports`, by the role that row security binds, once to
-warm up and then forty times. Beside the time that passed stands the processor's, which other work on the machine does
-not lengthen. Fails where a p95 is over 100 ms. Run: `python benchmarks/lists.py [executions]`; 2,000,000 need 6 GB on
-the disk, and some minutes until they are filled in.
+The tables are filled with a month of work, with half as many contacts as executions and half again as many messages.
+They are queried as the dashboard does: through `models.reports`, as the role under row security, once to warm up and
+then forty times. The table also has the processor time, which does not depend on other work on the machine. Fails if a
+p95 is 100 ms or more. Run: `python benchmarks/lists.py [executions]`; 2,000,000 executions need 6 GB of disk space, and
+filling them takes some minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import lists_filling
-from measures import describe_machine, percentile, read_processor_seconds, show, show_table
+from measurements import describe_machine, percentile, read_processor_seconds, show, show_table
 from own_servers import run_servers
 
 import clock
@@ -32,7 +32,7 @@ Query = Callable[[], object]
 
 
 def main(size: int) -> int:
-    """Fill, measure and print; 1 when a limit is missed."""
+    """Fill the tables, measure and print. Returns 1 if a limit is missed."""
     with run_servers() as servers:
         migrations.migrate(servers.database_url)
         began = time.monotonic()
@@ -45,7 +45,7 @@ def main(size: int) -> int:
 
 
 def measure(url: str, dataset: lists_filling.Dataset) -> int:
-    """Ask every question, and say which were answered too late."""
+    """Measure every query and print the result. Returns 1 if a query is too slow."""
     database.open_pool(url, "beckon_app", 1)
     with database.connection():
         backend = database.fetch_value("select pg_backend_pid()")
@@ -64,14 +64,14 @@ def measure(url: str, dataset: lists_filling.Dataset) -> int:
 
 
 def measure_ms(query: Query) -> float:
-    """Milliseconds of one asking."""
+    """Measure one query in milliseconds."""
     began = time.monotonic()
     query()
     return (time.monotonic() - began) * 1000
 
 
 def build_queries(dataset: lists_filling.Dataset) -> dict[str, Query]:
-    """What is asked, by its name in the table."""
+    """Build the queries by their name in the table."""
     workspace_id, now = dataset.workspace_id, clock.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -85,7 +85,7 @@ def build_queries(dataset: lists_filling.Dataset) -> dict[str, Query]:
 
     return {
         "Executions": list_executions(),
-        "Executions, from the middle on": list_executions(before=dataset.middle_execution),
+        "Executions, from the middle": list_executions(before=dataset.middle_execution),
         **{f"Executions, status={status}": list_executions(status=status) for status in
            ("pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled")},
         "Executions, status=failed, errorClass=rate_limit": list_executions(status="failed", error_class="rate_limit"),
@@ -93,40 +93,40 @@ def build_queries(dataset: lists_filling.Dataset) -> dict[str, Query]:
         **{f"Executions, stage={stage}": list_executions(stage=stage) for stage in
            ("generating", "ready_to_send", "sent", "skipped")},
         "Executions, in flight": list_executions(in_flight=True),
-        "Executions, to be reviewed": list_executions(review=True),
+        "Executions, in review": list_executions(review=True),
         "Executions, outcome unknown": list_executions(status="failed", outcome_unknown=True),
         "Executions, tests": list_executions(test=True),
-        "Executions, of a busy automation": list_executions(automation_id=dataset.busy_automation),
-        "Executions, of a busy automation, failed": list_executions(
-            automation_id=dataset.busy_automation, status="failed"),
-        "Executions, of a quiet automation": list_executions(automation_id=dataset.quiet_automation),
-        "Executions, of a quiet automation, failed": list_executions(
-            automation_id=dataset.quiet_automation, status="failed"),
-        "Executions, of a busy contact": list_executions(contact_id=dataset.busy_contact),
+        "Executions, of an active automation": list_executions(automation_id=dataset.active_automation),
+        "Executions, of an active automation, failed": list_executions(
+            automation_id=dataset.active_automation, status="failed"),
+        "Executions, of an inactive automation": list_executions(automation_id=dataset.inactive_automation),
+        "Executions, of an inactive automation, failed": list_executions(
+            automation_id=dataset.inactive_automation, status="failed"),
+        "Executions, of an active contact": list_executions(contact_id=dataset.active_contact),
         "Executions, of a day": list_executions(since=now - timedelta(days=9), until=now - timedelta(days=8)),
         "Executions, sent today": list_executions(sent_since=midnight, test=False),
         "Executions, q is an e-mail": list_executions(q=dataset.email),
         "Executions, q is a common word": list_executions(q=dataset.common_word),
-        "Executions, q is a common beginning": list_executions(q=dataset.common_word[:2]),
+        "Executions, q is a common prefix": list_executions(q=dataset.common_word[:2]),
         "Executions, q is a rare word": list_executions(q=dataset.rare_word),
-        "Executions, q is in nobody's name": list_executions(q="nobody"),
+        "Executions, q is in no name": list_executions(q="nobody"),
         "Executions, q is a common word, failed": list_executions(q=dataset.common_word, status="failed"),
         "Executions, q is an execution's id": list_executions(q=dataset.middle_execution),
-        "the numbers above every page": lambda: summary.fetch_summary(workspace_id, midnight),
+        "the summary above every page": lambda: summary.fetch_summary(workspace_id, midnight),
         "Contacts": list_contacts(),
-        "Contacts, from the middle on": list_contacts(before=dataset.middle_contact),
+        "Contacts, from the middle": list_contacts(before=dataset.middle_contact),
         "Contacts, q is an e-mail": list_contacts(q=dataset.email),
         "Contacts, q is a common word": list_contacts(q=dataset.common_word),
-        "Contacts, q is a common beginning": list_contacts(q=dataset.common_word[:2]),
+        "Contacts, q is a common prefix": list_contacts(q=dataset.common_word[:2]),
         "Contacts, q is a rare word": list_contacts(q=dataset.rare_word),
         "Contacts, q is two words": list_contacts(q=f"{dataset.common_word} {dataset.rare_word}"),
-        "Contacts, q is in nobody's name": list_contacts(q="nobody"),
+        "Contacts, q is in no name": list_contacts(q="nobody"),
         "Contacts, of a common tag": list_contacts(tag="lead"),
         "Contacts, of a rare tag": list_contacts(tag="board"),
         "Contacts, suppressed": list_contacts(suppressed="any"),
         "Contacts, suppressed on Facebook (few)": list_contacts(suppressed="facebook"),
-        "one contact: conversation": lambda: contacts.fetch_conversation(workspace_id, dataset.busy_contact, 50),
-        "one contact: executions in flight": lambda: contacts.count_in_flight(workspace_id, dataset.busy_contact),
+        "one contact: conversation": lambda: contacts.fetch_conversation(workspace_id, dataset.active_contact, 50),
+        "one contact: executions in flight": lambda: contacts.count_in_flight(workspace_id, dataset.active_contact),
         "one execution": lambda: executions.fetch_detail(workspace_id, dataset.middle_execution),
     }  # fmt: skip
 

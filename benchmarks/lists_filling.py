@@ -1,7 +1,7 @@
-"""Fills the tables that the lists read as a month of work leaves them, by a few statements inside PostgreSQL.
+"""Fills the tables of the lists with a month of work, by a few statements inside PostgreSQL.
 
-Twenty automations, the last of which hardly ever runs; of a thousand executions 930 succeeded, 20 failed, 40 were
-skipped, five cancelled, and the newest are in motion. Names, tags and suppressions occur often, seldom, or once.
+There are twenty automations, the last of which rarely runs. Of a thousand executions 930 succeeded, 20 failed, 40 were
+skipped and five cancelled; the newest are active. Names, tags and suppressions occur often, rarely, or once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAST_NAMES = (
 )
 _TABLES = ("contacts", "suppressions", "executions", "stage_history", "steps", "messages", "received_messages")
 
-#: An id as clients and workers make them: the time in front, so that ids grow with it.
+#: An id as clients and workers create it: it begins with the time, so that ids increase with it.
 _ID = """
 create function pg_temp.id_at(at timestamptz, n bigint) returns uuid language sql immutable as $$
     select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
@@ -41,7 +41,7 @@ select pg_temp.id_at(at, n), %(workspace)s, 'c-' || n,
         case when n %% 10000 = 1 then 'board' end], null),
     jsonb_build_object('plan', 'pro', 'score', n %% 100), at, at
 from (select n, now() - interval '30 days' + n * (interval '30 days' / %(contacts)s) as at
-      from generate_series(1, %(contacts)s) n) made;
+      from generate_series(1, %(contacts)s) n) generated;
 create temp table people as select row_number() over (order by id) as n, id from contacts;
 create unique index on people (n);
 insert into suppressions (workspace_id, contact_id, channel, reason)
@@ -71,11 +71,11 @@ from (select number, at, pg_temp.id_at(at, number) as id,
             when number %% 1000 < 20 then 'failed' when number %% 1000 < 60 then 'skipped'
             when number %% 1000 < 65 then 'cancelled' else 'succeeded' end as status
       from (select number, now() - interval '30 days' + number * (interval '30 days' / %(executions)s) as at
-            from generate_series(1, %(executions)s) number) made) m
+            from generate_series(1, %(executions)s) number) generated) m
 join people p on p.n = case when number %% 100 = 0 then 1000 + number / 100 %% 10 else 1 + number %% %(contacts)s end
 order by number;
 """
-#: Moves older than two days are as far from every question as partitions of their own.
+#: Stage changes older than two days are left out, except one each: no query reads their partitions.
 _MOVES = """
 insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
 select e.id, e.workspace_id, e.automation_id, e.test, m.from_stage, 400, m.stage,
@@ -101,12 +101,12 @@ from executions where status = 'succeeded' and right(id::text, 1) in ('0', '1', 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What was filled in, and what to ask for."""
+    """The ids and words of the filled tables that the queries use."""
 
     workspace_id: str
-    busy_automation: str
-    quiet_automation: str
-    busy_contact: str
+    active_automation: str
+    inactive_automation: str
+    active_contact: str
     middle_execution: str
     middle_contact: str
     email: str
@@ -115,7 +115,7 @@ class Dataset:
 
 
 def fill(url: str, executions: int) -> Dataset:
-    """Fill the tables of a migrated and empty database."""
+    """Fill the tables of a migrated, empty database."""
     database.open_pool(url, "beckon_service", 2)
     workspace_id = workspace.create("lists", "Lists")
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
@@ -140,7 +140,7 @@ def fill(url: str, executions: int) -> Dataset:
 
 
 def _drop_indexes(cursor: Any) -> list[str]:
-    """Drop what belongs to no constraint, and say how to make it again: at the end, and all of each at once."""
+    """Drop the indexes without a constraint. Returns their definitions, to build each at the end in one pass."""
     cursor.execute(
         "select i.indexrelid::regclass::text, replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') "
         "from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = any(%s::regclass[]) "
@@ -175,9 +175,9 @@ def _describe_dataset(cursor: Any, workspace_id: str) -> Dataset:
     busiest = "select automation_id from executions group by 1 order by count(*)"
     return Dataset(
         workspace_id=workspace_id,
-        busy_automation=fetch_value(f"{busiest} desc limit 1"),
-        quiet_automation=fetch_value(f"{busiest} limit 1"),
-        busy_contact=fetch_value("select contact_id from executions group by 1 order by count(*) desc limit 1"),
+        active_automation=fetch_value(f"{busiest} desc limit 1"),
+        inactive_automation=fetch_value(f"{busiest} limit 1"),
+        active_contact=fetch_value("select contact_id from executions group by 1 order by count(*) desc limit 1"),
         middle_execution=fetch_value(
             "select id from executions where created_at > now() - interval '15 days' order by id limit 1"
         ),

@@ -1,4 +1,4 @@
-"""What the benchmarks measure by: percentiles, processor time of process families, commits, Redis commands, tables."""
+"""Measurements of the benchmarks: percentiles, processor time of process trees, transactions, and output of tables."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def percentile(values: Iterable[float], fraction: float) -> float:
-    """The value below which `part` (0 to 1) of all values lie; 0 where there are none."""
+    """Return the value below which `fraction` (0 to 1) of all values lie; 0 without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else 0.0
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle value."""
+    """Return the middle value."""
     return percentile(values, 0.5)
 
 
 def read_processor_seconds(process: int) -> float:
-    """Processor time of a process, its threads and its children (those that ended and those that live); 0 if gone."""
+    """Read the processor time of a process, its threads and its children, alive or ended; 0 if the process is gone."""
     try:
         own = _read_ticks(process) / _TICK
     except OSError:
@@ -34,12 +34,12 @@ def read_processor_seconds(process: int) -> float:
 
 def _read_ticks(process: int) -> int:
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    # user, system, and both of the children that were waited for (proc(5), fields 14 to 17)
+    # user and system time, and both of the children that were waited for (proc(5), fields 14 to 17)
     return sum(int(field) for field in fields[11:15])
 
 
 def list_children(process: int) -> list[int]:
-    """The live children of a process, whichever of its threads started them."""
+    """List the live children of a process, whichever of its threads started them."""
     pids = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         try:
@@ -50,13 +50,13 @@ def list_children(process: int) -> list[int]:
 
 
 def count_transactions_written(cursor: Any) -> int:
-    """Transactions that have written anything on this server, ever: each was one commit that waited for the disk."""
+    """Count all transactions that wrote anything on this server: each was one commit that waited for the disk."""
     cursor.execute("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
     return int(cursor.fetchone()[0])
 
 
 def describe_machine() -> str:
-    """Where these figures come from, in one line."""
+    """Describe this machine in one line."""
     names = [line.split(":", 1)[1].strip() for line in _read_lines("/proc/cpuinfo") if line.startswith("model name")]
     name = names[0] if names else platform.machine()
     return f"{os.cpu_count()} cores, {name}, CPython {platform.python_version()}, {platform.system()}"
@@ -70,13 +70,13 @@ def _read_lines(path: str) -> list[str]:
 
 
 def show(text: str = "") -> None:
-    """A line for whoever watches."""
+    """Print a line."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def show_table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    """A small table that is Markdown too."""
+    """Print a small table in Markdown."""
     cells = [[str(cell) for cell in line] for line in (head, *lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     for number, line in enumerate(cells):

@@ -1,9 +1,9 @@
-"""What the live monitor costs: one snapshot over a day of a million moves, and a stream for each of many watchers.
+"""Cost of the live monitor: one snapshot over a day of a million stage changes, and streams to many watchers.
 
-The snapshot is read from a database of its own. Then a copy of Beckon runs as an operator runs it, with 120 contacts on
-their way, and a client in a process of its own opens 1, 100 and 1,000 streams of one automation. A frame's lag is from
-the moment that the snapshot is of to when a watcher has read all of it; the cost is the dashboard's processor time.
-Fails above 50 ms for a snapshot at p95, 250 ms of lag at p99, or 20 % of a core for 1,000 watchers more than for one.
+The snapshot is read from a separate database. Then a complete copy of Beckon runs with 120 active contacts, and a
+client in a separate process opens 1, 100 and 1,000 streams of one automation. A frame's lag is the time from its
+snapshot until a watcher has read the whole frame; the cost is the dashboard's processor time. Fails above 50 ms for a
+snapshot at p95, 250 ms of lag at p99, or 20 % of a core more for 1,000 watchers than for one.
 Run: `python benchmarks/monitor.py [moves]`.
 """
 
@@ -20,7 +20,7 @@ import time
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from measures import describe_machine, median, percentile, read_processor_seconds, show, show_table
+from measurements import describe_machine, median, percentile, read_processor_seconds, show, show_table
 from own_servers import run_servers
 from running_copy import Copy, run_copy
 
@@ -30,14 +30,14 @@ from models.checks import rollups
 from models.database import db, execute, fetch_rows, transaction
 from models.reports import monitor
 
-#: Stage rows of one automation within 24 hours, and its executions in motion.
+#: Stage changes of one automation within 24 hours, and its active executions.
 MOVES = 1_000_000
 ACTIVE_EXECUTIONS = 2_000
-#: Snapshots of one measurement.
+#: Snapshots per measurement.
 SNAPSHOTS = 100
 _STEPS = [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}]
 _HELLO = {"trigger": {"type": "contact.created"}, "steps": _STEPS}
-#: Watchers of one automation, for so many seconds, with so many contacts on their way.
+#: Watchers of one automation, seconds of watching, and active contacts.
 WATCHERS, SECONDS, CONTACTS = (1, 100, 1000), 20, 120
 MAX_SNAPSHOT_MS, MAX_LAG_MS, MAX_SHARE = 50.0, 250.0, 0.20
 
@@ -46,7 +46,7 @@ _WAITING = {
     "steps": [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *_STEPS],
 }
 
-#: Seven moves each, one every 0.8 seconds, spread over a day; the newest ones are still on their way.
+#: Executions spread over a day, with up to seven stage changes, one every 0.8 seconds; the newest are still active.
 _EXECUTIONS = """
     insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, status, stage,
         stage_since, queue, rung_at, due_at, waiting_for, created_at, started_at, finished_at, skipped_rule)
@@ -60,7 +60,7 @@ _EXECUTIONS = """
         select beckon_now() - interval '24 hours' * n / %(all)s - interval '10 seconds' as began,
             n <= %(moving)s as moving, n %% 3 = 0 as skipped
         from generate_series(1, %(all)s) n
-    ) made
+    ) generated
 """
 _MOVES = """
     insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
@@ -82,7 +82,7 @@ _UUID_AT = """
 
 
 def fill(moves: int) -> tuple[str, str]:
-    """A workspace with one automation whose last day had so many moves; both ids."""
+    """Create a workspace with one automation that had this many stage changes in the last day. Returns both ids."""
     workspace_id = workspace.create("busy", "A busy shop")
     publication = automation.create(
         workspace_id, name="Busy", type="workflow", definition=_HELLO, actor=SYSTEM, enabled=True
@@ -102,7 +102,7 @@ def fill(moves: int) -> tuple[str, str]:
 
 
 def measure_snapshot(database_url: str, moves: int) -> float:
-    """How long one snapshot takes, and how long after the scheduler stood still for an hour; the former's p95 in ms."""
+    """Measure one snapshot, also after the scheduler was stopped for an hour. Returns the former's p95 in ms."""
     migrations.migrate(database_url)
     database.open_pool(database_url, "beckon_service", 2)
     workspace_id, automation_id = fill(moves)
@@ -111,7 +111,7 @@ def measure_snapshot(database_url: str, moves: int) -> float:
     for name in ("first", "next"):
         began = time.perf_counter()
         rollups.run_once()
-        show(f"the {name} tally of {written:,} moves took {time.perf_counter() - began:.2f} s")
+        show(f"the {name} rollup of {written:,} stage changes took {time.perf_counter() - began:.2f} s")
     db.close_all()
     database.open_pool(database_url, None, 2)
     with database.connection():
@@ -126,14 +126,14 @@ def measure_snapshot(database_url: str, moves: int) -> float:
     show_table(
         ("snapshot, ms", "median", "p95", "longest", "PostgreSQL's processor time"),
         [(name, *(f"{figure:.1f}" for figure in figures)) for name, figures in (
-            ("tallied until half a minute ago", usual), ("tallied until an hour ago", late),
+            ("rolled up until half a minute ago", usual), ("rolled up until an hour ago", late),
         )],
     )  # fmt: skip
     return usual[1]
 
 
 def _measure_snapshots(database_url: str, workspace_id: str, automation_id: str) -> tuple[float, float, float, float]:
-    """Median, p95 and longest time of a snapshot, and PostgreSQL's processor time for one, in ms."""
+    """Measure the median, p95 and maximum time of a snapshot, and PostgreSQL's processor time for one, in ms."""
     database.open_pool(database_url, "beckon_app", 2)
     with database.connection():
         backend = database.fetch_value("select pg_backend_pid()")
@@ -148,7 +148,8 @@ def _measure_snapshots(database_url: str, workspace_id: str, automation_id: str)
 
 
 def measure_streams(copy: Copy) -> tuple[float, float]:
-    """The dashboard's cost and the frames' lag; the share of a core for the most watchers beyond one, and their lag."""
+    """Measure the dashboard's cost and the frames' lag. Returns the share of a core that the most watchers cost
+    more than one, and their lag in ms."""
     automation_id = copy.publish_only_automation("Watched", _WAITING)
     triggers = [
         {"type": "benchmark.started", "contact": {"externalId": f"w-{number}", "firstName": f"Watched {number}",
@@ -180,14 +181,14 @@ def measure_streams(copy: Copy) -> tuple[float, float]:
 
 
 def client(url: str, key: str, path: str, watchers: int) -> None:
-    """The other process: watch, say when all do, and print after the time every frame's lag in ms."""
+    """Run the client process: print a line once all streams are open, and at the end every frame's lag in ms."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, watchers + 100)), hard))
     asyncio.run(_watch_all(url, key, path, watchers))
 
 
 class Watcher(asyncio.Protocol):
-    """One stream: its frames' lags in ms and sizes in bytes, from when all have heard their first."""
+    """One stream: records its frames' lags in ms and sizes in bytes once every stream has received a frame."""
 
     def __init__(self, request: bytes, received: ReceivedFrames) -> None:
         self._request, self._received = request, received
@@ -200,7 +201,7 @@ class Watcher(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._frame += data
-        # A frame ends with an empty line, and the chunk that it travels in with one more line's end.
+        # A frame ends with an empty line, and the chunk that contains it with one more line break.
         if not data.endswith(b"\n\n\r\n") or b"data: " not in self._frame:
             return
         at = re.search(rb'"at":"([^"]+)"', self._frame)
@@ -211,7 +212,7 @@ class Watcher(asyncio.Protocol):
 
 
 class ReceivedFrames:
-    """What all watchers heard."""
+    """The frames that all watchers received."""
 
     def __init__(self, watchers: int) -> None:
         self.started = asyncio.Event()
@@ -220,7 +221,7 @@ class ReceivedFrames:
         self._missing = watchers
 
     def record(self, first: bool, at: str, size: int) -> None:
-        """A frame of this moment was read whole just now."""
+        """Record a complete frame whose snapshot was taken at `at`."""
         if self.started.is_set():
             self.lags.append(1000 * (time.time() - datetime.fromisoformat(at).timestamp()))
             self.sizes.append(size)
@@ -238,7 +239,7 @@ async def _watch_all(url: str, key: str, path: str, watchers: int) -> None:
         for _ in range(watchers)
     ]
     await received.started.wait()
-    show("begun")
+    show("started")
     await asyncio.sleep(SECONDS)
     for transport, _ in connections:
         transport.abort()
@@ -246,7 +247,7 @@ async def _watch_all(url: str, key: str, path: str, watchers: int) -> None:
 
 
 def main() -> int:
-    """Measure and print; 1 when a limit is missed."""
+    """Measure and print. Returns 1 if a limit is missed."""
     moves = int(sys.argv[1]) if len(sys.argv) > 1 else MOVES
     show(f"{describe_machine()}; load {os.getloadavg()[0]:.1f}")
     with run_servers() as servers:

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and the sandbox for one benchmark, as durable as in production, and gone afterwards."""
+"""PostgreSQL, Redis and the sandbox for one benchmark, as durable as in production, removed afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from workers import embedded
 
 @dataclass(frozen=True)
 class BenchmarkServers:
-    """Where the servers are, and their process ids."""
+    """The servers' URLs and process ids."""
 
     home: Path
     database_url: str
@@ -40,7 +40,7 @@ class BenchmarkServers:
 
 @contextlib.contextmanager
 def run_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[BenchmarkServers]:
-    """Start them, PostgreSQL with these settings on top of ours; end and remove them at the end."""
+    """Start the servers, PostgreSQL with these additional settings; stop and remove them at the end."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
     servers = embedded.Servers(data=home / "data", run=home / "run", postgres_options=postgres_options or {})
     servers.data.mkdir(mode=0o700)

@@ -1,8 +1,8 @@
-"""How well threads are used that wait for others: an AI that thinks for 50 ms and a provider that takes 20 ms.
+"""Utilisation of threads that wait for outside calls: the AI takes 50 ms and the provider 20 ms.
 
-With so few threads that they are the limit and not the processor, the generation program can write `threads / 0.05`
-texts a second. What comes out of the whole pipeline (check, text, e-mail, everything stored) is held against that, at
-several numbers of threads; at least 90 % are asked for at the first. Run: `python benchmarks/pipeline.py [threads …]`.
+With few threads, the threads and not the processor are the limit: the generation program can generate `threads / 0.05`
+texts a second. The throughput of the whole pipeline (check, text, e-mail, everything stored) is compared with that for
+several numbers of threads; the first must reach at least 90 %. Run: `python benchmarks/pipeline.py [threads …]`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from contextlib import contextmanager
 
 import psycopg2
 import urllib3
-from measures import describe_machine, show, show_table
+from measurements import describe_machine, show, show_table
 from own_servers import BenchmarkServers, run_servers
 from running_copy import BECKON, ROOT
 
 AI_SECONDS, PROVIDER_SECONDS = 0.05, 0.02
 MIN_SHARE = 0.9
-#: Seconds of work at full speed in one measurement, after as much for warming up.
+#: Seconds of work at full speed in one measurement, after one second of warm-up.
 SECONDS = 6
 
 DEFINITION = {
@@ -35,7 +35,7 @@ DEFINITION = {
 
 
 def main(*thread_counts: int) -> int:
-    """Measure, print, and answer 1 when the limit is missed."""
+    """Measure and print. Returns 1 if the limit is missed."""
     lines, shares = [], []
     with run_servers() as servers:
         _set_environment(servers)
@@ -51,9 +51,9 @@ def main(*thread_counts: int) -> int:
             shares.append(reached / possible)
             lines.append([f"{threads}", f"{possible:.0f}", f"{reached:.0f}", f"{shares[-1]:.0%}"])
     show(describe_machine())
-    show_table(("threads", "possible/s", "reached/s", "part"), lines)
+    show_table(("threads", "possible/s", "reached/s", "share"), lines)
     met = shares[0] >= MIN_SHARE
-    show(f"{'met   ' if met else 'MISSED'}  {shares[0]:.0%} of what {lines[0][0]} threads can do")
+    show(f"{'met   ' if met else 'MISSED'}  {shares[0]:.0%} of the throughput that {lines[0][0]} threads can reach")
     return int(not met)
 
 
@@ -113,7 +113,7 @@ def _run_workers(servers: BenchmarkServers, threads: int) -> Iterator[None]:
 
 
 def _measure_throughput(servers: BenchmarkServers, workspace_id: str, count: int) -> float:
-    """Between the first and the last end of so many executions, which are all accepted before the clock is read."""
+    """Measure the executions finished per second between the first and the last end of `count` executions."""
     from tasks.intake.triggers import TriggerRequest, accept
 
     before = time.time_ns()

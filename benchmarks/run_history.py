@@ -1,8 +1,8 @@
-"""Ten million runs of 90 days behind 50 automations, made in PostgreSQL itself within a minute or so.
+"""Creates a history of runs: 90 days of 50 automations, inside PostgreSQL, ten million runs in about a minute.
 
-Contacts, kinds and automations are by chance; the last day is as dense as every other. Each day is a partition, as the
-scheduler would have made it. The index is made after the rows, because that is quicker; afterwards all is as after a
-restore: counters rebuilt by `beckon runs backfill`'s own function, tables vacuumed and analyzed.
+Contacts and automations are random; the last day is as dense as every other. Each day is a partition, as the scheduler
+creates it. The index is built after the rows, because that is faster. Afterwards the state is as after a restore: the
+counters are rebuilt with the function of `beckon runs backfill`, the tables vacuumed and analyzed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ AUTOMATIONS, DAYS = 50, 90
 
 
 def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
-    """Fill a migrated database as its owner; the workspace, and its automations, newest first."""
+    """Fill a migrated database as its owner. Returns the ids of the workspace and of its automations, newest first."""
     database.open_pool(database_url, None, 2)
     workspace_id = workspace.create("benchmark", "Benchmark")
     with transaction():
@@ -32,7 +32,7 @@ def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
         fetch_rows(index.replace("ON ONLY", "ON"))
     runs.rebuild_counters()
     with database.connection(), database.db.cursor() as cursor:
-        # As it stands: bound to a role it would be in a transaction, in which nothing is vacuumed.
+        # Outside a transaction: acting as a role needs one, and VACUUM cannot run in one.
         cursor.execute("vacuum analyze automation_runs, automations")
     with transaction():
         ids = [row["id"] for row in fetch_rows("select id from automations order by id desc")]
@@ -42,15 +42,15 @@ def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
 
 def _make_days() -> None:
     fetch_rows(
-        f"do $$ declare one date; begin for n in 1..{DAYS} loop one := beckon_now()::date - n; execute format("
+        f"do $$ declare day date; begin for n in 1..{DAYS} loop day := beckon_now()::date - n; execute format("
         "'create table %%I partition of automation_runs for values from (%%L) to (%%L)', "
-        "'automation_runs_' || to_char(one, 'YYYY_MM_DD'), one::timestamptz, (one + 1)::timestamptz); "
+        "'automation_runs_' || to_char(day, 'YYYY_MM_DD'), day::timestamptz, (day + 1)::timestamptz); "
         "end loop; end $$"
     )
 
 
 def _make_runs(workspace_id: str, count: int) -> None:
-    """In the order of their times, as they would have come."""
+    """Insert the runs in the order of their times."""
     execute(
         """
         with ids as (select array_agg(id) as list from automations)

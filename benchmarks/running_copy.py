@@ -1,4 +1,4 @@
-"""A copy of Beckon for one benchmark, started as an operator starts it, in a home that is removed afterwards."""
+"""A copy of Beckon for one benchmark, started with `beckon up` in a home that is removed afterwards."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ BECKON = [sys.executable, "-m", "workers.command"]
 
 @dataclass(frozen=True)
 class Copy:
-    """A running copy: its environment, and what access.json says of it."""
+    """A running copy: its environment and the content of its access.json."""
 
     environ: dict[str, str]
     access: dict[str, Any]
 
     def run_command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`beckon` with these words, to its end."""
+        """Run `beckon` with these arguments and wait for it."""
         return _run_beckon(self.environ, *arguments, check=check)
 
     def list_programs(self) -> dict[str, int]:
-        """The process id of every program that runs."""
+        """List the process ids of the running programs by name."""
         remote = Remote(Path(self.environ["BECKON_HOME"]) / "run")
         return {program.name: program.pid for program in remote.list_programs() if program.pid}
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer of the API."""
+        """Call the API and return its JSON response."""
         response = urllib3.request(
             method, self.access["url"] + path, json=body, headers={"Authorization": f"Bearer {self.access['apiKey']}"}
         )
@@ -49,7 +49,7 @@ class Copy:
         return response.json()
 
     def publish_only_automation(self, name: str, definition: dict[str, Any]) -> str:
-        """Publish an automation and turn every other off, so that a trigger starts this one alone; its id."""
+        """Publish an automation and turn every other one off, so that triggers start only this one. Returns its id."""
         base = f"/api/workspaces/{self.access['workspaceId']}/automations"
         for automation in self.call("GET", f"{base}?limit=200")["automations"]:
             self.call("PATCH", f"{base}/{automation['id']}", {"enabled": False})
@@ -58,7 +58,7 @@ class Copy:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Find a port that is free at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -74,7 +74,7 @@ def _run_beckon(environ: dict[str, str], *arguments: str, check: bool = True) ->
 
 @contextlib.contextmanager
 def run_copy(**environ: str) -> Iterator[Copy]:
-    """Start a copy with these variables; stop it and remove its home at the end."""
+    """Start a copy with these environment variables; stop it and remove its home at the end."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("BECKON_", "DATABASE_", "REDIS_"))

@@ -1,11 +1,11 @@
-"""How long the statistics of 50 automations take with ten million runs of 90 days behind them, beside counting rows.
+"""Time of the run statistics of 50 automations with ten million runs in 90 days, compared with counting the rows.
 
-The statistics are all that the list of automations says of each: runs in all, the last one's time, and runs in the last
-24 hours, exact to the moment. They are asked for as the dashboard asks: as the role that row security binds. Beside
-them stand what they replace (a count of the day's rows), an automation's history and series, and whole answers: the
-API's list and the page, made by the dashboard in this process, without the network. And the smallest question there is,
-asked in the same way, because a busy machine is slow with everything. Fails where the statistics take 5 ms or more at
-p95, or differ from the rows. Run: `python benchmarks/runs.py [millions]`.
+The statistics are those in the list of automations: total runs, the time of the last run, and runs in the last 24
+hours, exact to the moment. They are queried as the dashboard does, as the role under row security. Also measured: the
+count of the day's rows that they replace, an automation's history and series, and complete responses (the API's list
+and the page, by the dashboard in this process, without the network). `select 1` is the reference, because a busy
+machine slows down every query. Fails if the statistics take 5 ms or more at p95, or differ from the rows.
+Run: `python benchmarks/runs.py [millions]`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from measures import describe_machine, percentile, show, show_table
+from measurements import describe_machine, percentile, show, show_table
 from own_servers import BenchmarkServers, run_servers
 from run_history import AUTOMATIONS, DAYS, create_run_history
 
 LIMIT_MS = 5.0
-#: The rows of this benchmark are made anew each time: nothing is lost with them.
+#: The rows are generated for each benchmark and need no durability.
 FAST_FILL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
 
 
 def main(millions: float) -> int:
-    """Build, ask, print; 1 when the limit is missed or an answer is wrong."""
+    """Fill, measure and print. Returns 1 if the limit is missed or a number is wrong."""
     with run_servers(postgres_options=FAST_FILL_OPTIONS) as servers:
         _set_environment(servers)
         from models import migrations
@@ -36,18 +36,18 @@ def main(millions: float) -> int:
         migrations.migrate(servers.database_url)
         began = time.monotonic()
         workspace_id, ids = create_run_history(servers.database_url, int(millions * 1_000_000))
-        show(f"{millions:g} million runs, {AUTOMATIONS} automations, {DAYS} days, made in "
+        show(f"{millions:g} million runs, {AUTOMATIONS} automations, {DAYS} days, generated in "
              f"{time.monotonic() - began:.0f} s; {describe_machine()}")  # fmt: skip
         measured = _measure_queries(workspace_id, ids)
         same = _is_exact(workspace_id, ids)
     show_table(
-        ("ms", "least", "p50", "p95", "p99"),
+        ("ms", "min", "p50", "p95", "p99"),
         [[name, *(f"{percentile(ms, part):.2f}" for part in (0, 0.5, 0.95, 0.99))] for name, ms in measured.items()],
     )
     p95 = {name: percentile(ms, 0.95) for name, ms in measured.items()}
     statistics = p95["statistics of 50 automations"]
     show(f"{p95['the same, counted from rows'] / statistics:.0f} times as fast as counting, "
-         f"{statistics / p95['select 1']:.1f} times the smallest question, "
+         f"{statistics / p95['select 1']:.1f} times select 1, "
          f"{'the same' if same else 'NOT THE SAME'} numbers; p95 is "
          f"{'under' if statistics < LIMIT_MS else 'NOT UNDER'} {LIMIT_MS:g} ms")  # fmt: skip
     return int(statistics >= LIMIT_MS or not same)
@@ -67,7 +67,7 @@ def _set_environment(servers: BenchmarkServers) -> None:
 
 
 def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]]:
-    """The times of each question in ms; the pool is left open, as the dashboard's."""
+    """Measure each query in ms; the connection pool stays open, as the dashboard's does."""
     from models.database import acting_as, fetch_value
     from models.reports import runs
 
@@ -81,7 +81,7 @@ def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]
         "select 1": (select_one, 500),
         "statistics of 50 automations": (lambda: _read_statistics(workspace_id), 500),
         "the same, counted from rows": (lambda: _count_runs(workspace_id, ids), 20),
-        "newest 50 runs of one": (lambda: runs.fetch_page(workspace_id, ids[0], limit=50), 100),
+        "newest 50 runs of one automation": (lambda: runs.fetch_page(workspace_id, ids[0], limit=50), 100),
         "the same, of one kind, from the middle": (
             lambda: runs.fetch_page(workspace_id, ids[0], limit=50, kind="main_dm", until=now - timedelta(days=45)),
             100),
@@ -97,7 +97,7 @@ def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]
 
 
 def _measure_times(query: Callable[[], object], count: int) -> list[float]:
-    """Each answer's time in ms, after a few that are not counted."""
+    """Measure `count` calls in ms, after a few for warm-up."""
     ms = []
     for number in range(count + 5):
         began = time.perf_counter()
@@ -114,7 +114,7 @@ def _now() -> Any:
 
 
 def _read_statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
-    """By automation: runs in all, the last one's time, runs in the last 24 hours. As the list asks for them."""
+    """Read the total runs, the time of the last run and the runs in the last 24 hours, by automation."""
     from models.reports import automations, runs
 
     rows = automations.fetch_page(workspace_id, limit=AUTOMATIONS)
@@ -123,7 +123,7 @@ def _read_statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
 
 
 def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
-    """The last 24 hours without our counters."""
+    """Count the runs in the last 24 hours from the rows, by automation."""
     from models.database import acting_as, fetch_rows
 
     with acting_as(workspace_id):
@@ -136,7 +136,7 @@ def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
 
 
 def _is_exact(workspace_id: str, ids: list[str]) -> bool:
-    """Whether the statistics are what the rows say, at one moment."""
+    """Whether the statistics equal the counts of the rows, at one moment."""
     from models.database import acting_as, fetch_rows
 
     with acting_as(workspace_id):
@@ -149,7 +149,7 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
 
 @contextmanager
 def _run_dashboard(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
-    """The dashboard in this process. A program that asks the API for the list, and a person who looks at the page."""
+    """Run the dashboard in this process; yields one function that requests the API's list, and one for the page."""
     import logs
     import settings as settings_module
     from dashboard import create_app, disconnect, gevent_support
@@ -157,7 +157,7 @@ def _run_dashboard(workspace_id: str) -> Iterator[tuple[Callable[[], object], Ca
     from models import api_key, database, session, user
     from models.user import Membership
 
-    # A line for each of some hundred requests would hide the table.
+    # A log line for each of some hundred requests would hide the table.
     logs.set_up("benchmark", "WARNING")
     settings = settings_module.load()
     database.open_pool(settings.database_service_url, "beckon_service", 2)

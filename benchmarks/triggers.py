@@ -1,8 +1,8 @@
-"""How long `POST /api/triggers` takes at 50 a second, beside `GET /healthz` at the same rate in the same run.
+"""Response time of `POST /api/triggers` at 50 a second, compared with `GET /healthz` at the same rate in the same run.
 
-A copy of Beckon runs as an operator runs it, with its workers, which do the work that the triggers start. A client in
-a process of its own keeps four connections open and sends at fixed moments, so that a slow answer does not spare the
-next request. An answer's time counts from the moment at which its request was due. Fails above 25 ms at p95.
+A complete copy of Beckon runs, and its workers run the executions that the triggers start. A client in a separate
+process keeps four connections open and sends at fixed times, so that a slow response does not delay the next request.
+Response times count from the time at which the request was due. Fails at 25 ms or more at p95.
 Run: `python benchmarks/triggers.py`.
 """
 
@@ -17,7 +17,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from measures import describe_machine, percentile, show, show_table
+from measurements import describe_machine, percentile, show, show_table
 from running_copy import run_copy
 
 RATE, SECONDS, WARM_UP_SECONDS = 50, 20, 5
@@ -33,7 +33,7 @@ HELLO = {
 
 
 def main() -> int:
-    """Measure and print; 1 when the limit is missed."""
+    """Measure and print. Returns 1 if the limit is missed."""
     with run_copy() as copy:
         copy.publish_only_automation("Benchmark", HELLO)
         measured = {}
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def client(url: str, key: str, name: str) -> None:
-    """The other process: send for as long as told, and print every answer's time in ms."""
+    """Run the client process: send the requests, and print every response time in ms."""
     ms: list[float] = []
     refused: list[int] = []
     began = time.monotonic() + 0.2

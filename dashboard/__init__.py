@@ -1,4 +1,4 @@
-"""SHOWS. Flask, the only HTTP door: the API for programs, the pages for people, the doors of providers' webhooks."""
+"""The Flask application, the only HTTP entry point: the API, the pages, and the providers' webhooks."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from models import database
 from settings import Settings, SettingsError
 from tasks.runtime import broker
 
-#: Connections to PostgreSQL that requests share. A request holds one only while it asks.
+#: PostgreSQL connections shared by requests. A request holds one only during a query.
 POOL_SIZE = 24
 
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
-    """The dashboard, connected as the role that row security binds. Without `settings` they are read."""
+    """The application, connected as the role that RLS restricts. Without `settings` they are loaded."""
     config = settings or settings_module.load()
     if not config.secret_key:
-        raise SettingsError("SECRET_KEY: is not set, and no first start of this home has generated one")
+        raise SettingsError(
+            "SECRET_KEY: is not set, and no first start has generated it. Set it, or start Beckon with beckon up"
+        )
     if settings is None:
         logs.set_up("dashboard", config.log_level)
     app = flask.Flask(__name__, static_url_path="/static")
@@ -57,7 +59,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
 
 
 def connect(app: flask.Flask) -> None:
-    """Let the process reach PostgreSQL and Redis as the app was told, and begin what listens to them."""
+    """Connect to PostgreSQL and Redis, and start the listeners."""
     config = app.extensions["settings"]
     gevent_support.set_up()
     database.open_pool(config.database_app_url, "beckon_app", POOL_SIZE)
@@ -71,7 +73,7 @@ def connect(app: flask.Flask) -> None:
 
 
 def disconnect(app: flask.Flask) -> None:
-    """End what `connect` began."""
+    """Stop what `connect` started."""
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
     app.extensions["permits"].close()

@@ -1,7 +1,6 @@
-"""Who asks, and what they may do: an API key with scopes, or a signed-in person with a role.
+"""Authentication and authorization: an API key with scopes, or a signed-in person with a role.
 
-Every path that is not open to all calls `caller` with the permission that it needs; no answer is made before that. The
-workspace of everything that follows is the caller's and comes from nowhere else.
+Every path that is not public first calls `require_permission`. The workspace of a request is always the caller's.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from models.session import Session
 from models.user import Role
 from settings import Settings
 
-#: What a route asks for: a key's scope, and what a role gives. `admin` is what only owners do.
+#: The permission a route requires: a scope of a key, or granted by a role. Only owners have `admin`.
 Permission = Scope
 
 COOKIE = session.COOKIE
@@ -36,7 +35,7 @@ _PERMISSIONS_BY_ROLE: dict[Role, frozenset[str]] = {
     "operator": frozenset({"read", "write", "trigger", "track"}),
     "owner": frozenset({"read", "write", "trigger", "track", "admin"}),
 }
-#: For each permission the weakest role that has it.
+#: The lowest role with each permission.
 LOWEST_ROLE: dict[Permission, str] = {
     permission: next(role for role, permissions in _PERMISSIONS_BY_ROLE.items() if permission in permissions)
     for permission in SCOPES
@@ -46,17 +45,17 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever makes the request, after they were found to be allowed to."""
+    """The authorized caller of a request."""
 
     workspace_id: str
     actor: Actor
-    #: What they may do; a key's scopes, or what follows from a role.
+    #: The scopes of a key, or the permissions of a role.
     permissions: frozenset[str]
-    #: The person's session, where the caller is one.
+    #: The session, where the caller is a person.
     session: Session | None = None
-    #: The hash of the key or of the session's token.
+    #: The hash of the key or of the session token.
     credential: bytes = field(default=b"", repr=False)
-    #: Whether the caller may look at the deployment as a whole.
+    #: Whether the caller may read data of the whole deployment.
     deployment_owner: bool = False
 
 
@@ -67,25 +66,25 @@ def current_settings() -> Settings:
 
 
 def permissions_for_role(role: Role) -> frozenset[str]:
-    """What a person with this role may do."""
+    """The permissions of a role."""
     return _PERMISSIONS_BY_ROLE[role]
 
 
 def require_permission(permission: Permission, workspace_id: str | None = None, *, is_stream: bool = False) -> Caller:
-    """The present request's caller, who has `permission`, in the workspace that the path names if it names one.
+    """The caller of the current request, who has `permission`; `workspace_id` is the workspace named by the path.
 
-    A stream is opened by a page without anybody being there, so it does not keep a session alive.
+    Pages open streams without user activity, so a stream does not extend the session.
 
-    Raises `Refusal` 401, 403, or 404 for another workspace than theirs.
+    Raises `ProblemError` 401, 403, or 404 where `workspace_id` is not the caller's.
     """
     caller = _authenticate_key() if "Authorization" in flask.request.headers else _authenticate_session(is_stream)
     return _authorize(caller, permission, workspace_id)
 
 
 def require_session_permission(permission: Permission) -> Caller:
-    """The signed-in person who makes the present request and has `permission`; a key in its header counts for nothing.
+    """The signed-in person behind the current request, who has `permission`; an API key in the header is ignored.
 
-    Raises `Refusal` 401 or 403.
+    Raises `ProblemError` 401 or 403.
     """
     return _authorize(_authenticate_session(is_stream=False), permission)
 
@@ -101,19 +100,21 @@ def _authorize(caller: Caller, permission: Permission, workspace_id: str | None 
 
 
 def ensure_may_grant(call: Caller, role: Role) -> None:
-    """Nobody gives more than they have. Raises `Refusal` 403 where the role grants what the caller lacks."""
+    """Raise `ProblemError` 403 where the role has permissions that the caller lacks."""
     missing = sorted(_PERMISSIONS_BY_ROLE[role] - call.permissions)
     if missing:
-        raise ProblemError(403, f'The role "{role}" grants what you do not have yourself: {", ".join(missing)}.')
+        raise ProblemError(
+            403, f'You cannot grant the role "{role}", because you lack its permissions: {", ".join(missing)}.'
+        )
 
 
 def may_change_member(call: Caller, member: Row) -> bool:
-    """Whether the caller, an owner, may change or remove this member: nobody but a deployment owner does one."""
+    """Whether the caller, an owner, may change or remove this member; only deployment owners may change one another."""
     return call.deployment_owner or not member["deployment_owner"]
 
 
 def ensure_may_change_member(call: Caller, member: Row) -> None:
-    """An ordinary owner cannot shut the deployment owner out. Raises `Refusal` 403."""
+    """Raise `ProblemError` 403 unless the caller may change this member: owners cannot lock out a deployment owner."""
     if not may_change_member(call, member):
         raise ProblemError(403, "Only the deployment owner can change or remove this member.")
 
@@ -121,8 +122,8 @@ def ensure_may_change_member(call: Caller, member: Row) -> None:
 def _describe_denial(permission: str, caller: Caller) -> str:
     if caller.session is not None:
         return (
-            f'As {caller.session.role} you may not do this; it needs the permission "{permission}". '
-            "An owner of the workspace can give you another role."
+            f'Your role {caller.session.role} does not have the permission "{permission}". '
+            "Ask an owner of the workspace to change your role."
         )
     return f'This key does not have the scope "{permission}".'
 
@@ -134,10 +135,10 @@ def _unauthorized(detail: str) -> ProblemError:
 def _authenticate_key() -> Caller:
     scheme, _, secret = flask.request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise _unauthorized("Send the API key as: Authorization: Bearer <key>.")
+        raise _unauthorized("The Authorization header is not valid. Send the API key as: Authorization: Bearer <key>.")
     key = api_key.find(secret.strip())
     if key is None:
-        raise _unauthorized("This API key is not known or was revoked.")
+        raise _unauthorized("This API key does not exist or was revoked.")
     hashed = api_key.digest(secret.strip())
     if _claim_use_record(hashed):
         api_key.note_use(key.workspace_id, key.id)
@@ -154,7 +155,7 @@ _use_recorded_at: dict[bytes, float] = {}
 
 
 def _claim_use_record(credential: bytes) -> bool:
-    """Whether it is to be written that a key or session is in use: at most once a minute."""
+    """Whether to record the use of a key or session: at most once a minute."""
     now = time.monotonic()
     if now - _use_recorded_at.get(credential, -60.0) < 60:
         return False
@@ -165,20 +166,20 @@ def _claim_use_record(credential: bytes) -> bool:
 
 
 def find_session() -> Session | None:
-    """The session of the present browser, if it has one."""
+    """The session of the current browser, or None."""
     token = flask.request.cookies.get(COOKIE)
     return session.find(token) if token else None
 
 
 def _is_user_activity() -> bool:
-    """Whether a person is behind the present request: pages refresh their parts by themselves, with htmx."""
+    """Whether a person caused the current request; htmx refreshes fragments without user activity."""
     return flask.request.method not in _SAFE_METHODS or flask.request.headers.get("HX-Request") != "true"
 
 
 def _authenticate_session(is_stream: bool) -> Caller:
     browser_session = find_session()
     if browser_session is None:
-        raise _unauthorized("Send an API key, or sign in.")
+        raise _unauthorized("Not authenticated. Send an API key, or sign in.")
     token = flask.request.cookies[COOKIE]
     if flask.request.method not in _SAFE_METHODS:
         csrf.check(current_settings().secret_key, token, current_settings().url)
@@ -196,26 +197,26 @@ def _authenticate_session(is_stream: bool) -> Caller:
     )
 
 
-#: Invitations of one workspace: each may send an e-mail to an address that somebody typed.
+#: Invitations per workspace: each may send an e-mail to any address.
 INVITATION_LIMIT = RateLimit("invitations", 0.1, 60)
 
 
 def consume_invitation_limit(workspace_id: str) -> None:
-    """Take one of the invitations that a workspace may make. Raises `Refusal` 429."""
+    """Consume one invitation of the workspace's limit. Raises `ProblemError` 429."""
     wait = try_take(INVITATION_LIMIT, workspace_id)
     if wait:
-        raise ProblemError(429, "Too many invitations from this workspace.", retry_after=wait)
+        raise ProblemError(429, "Too many invitations from this workspace. Try again later.", retry_after=wait)
 
 
 def redact_deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields that name the machine or count the work of every workspace: null unless the caller owns the deployment."""
+    """Fields about the machine or about all workspaces: null unless the caller is a deployment owner."""
     return dict(fields) if call.deployment_owner else dict.fromkeys(fields)
 
 
 def consume_trigger_limit(key: str, count: int) -> None:
-    """Take `count` triggers from what a key may send. Raises `Refusal` 429."""
+    """Consume `count` triggers of the limit of `key`. Raises `ProblemError` 429."""
     config = current_settings()
     wait = try_take(RateLimit("triggers", config.trigger_rate, config.trigger_burst), key, count)
     if wait:
         metrics.triggers_total.labels(source="api", result="rate_limited").inc(count)
-        raise ProblemError(429, "Too many triggers with this key.", retry_after=wait)
+        raise ProblemError(429, "Too many triggers with this key. Slow down and retry.", retry_after=wait)

@@ -1,4 +1,4 @@
-"""Reads what a request brings, strictly: its size, its JSON, its characters, and then its shape (`rules.bodies`)."""
+"""Strict parsing of requests: size, JSON, characters, then the schema (`rules.bodies`)."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ __all__ = [
     "read_query",
 ]
 
-#: Bytes that a body may have; batches and webhooks may have five times as many.
+#: Maximum bytes of a body; batches and webhooks may have five times as many.
 BODY_LIMIT = 1024 * 1024
 LARGE_BODY_LIMIT = 5 * BODY_LIMIT
 
 
 def read_bytes(limit: int) -> bytes:
-    """The body as it came. Raises `Refusal` 413 when it is longer than `limit` bytes, said or not."""
-    # A body without a length is cut at the limit in silence: one byte more tells whether there was more.
+    """The raw body. Raises `ProblemError` 413 where it is longer than `limit` bytes, whatever Content-Length says."""
+    # A body without a length is silently cut at the limit; one extra byte shows that it was longer.
     flask.request.max_content_length = limit + 1
     raw = flask.request.get_data()
     if len(raw) > limit:
-        raise ProblemError(413, f"The body may have at most {limit:,} bytes here.")
+        raise ProblemError(413, f"The body is too large. The limit of this path is {limit:,} bytes.")
     return raw
 
 
 def read_json(limit: int) -> Any:
-    """The body's JSON value. Raises `Refusal` 413, 415, 400, or 422 for characters, depth and numbers."""
+    """The body's JSON value. Raises `ProblemError` 413, 415, 400, or 422 for characters, depth and numbers."""
     raw = read_bytes(limit)
     if not raw:
-        raise ProblemError(400, "The body is empty; JSON was expected.")
+        raise ProblemError(400, "The body is empty. Send a JSON body.")
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
     try:
@@ -52,10 +52,10 @@ def read_json(limit: int) -> Any:
         raise ProblemError(400, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
         raise ProblemError(
-            400, f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+            400, f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         ) from None
     except (ValueError, RecursionError):
-        raise ProblemError(400, "The body is not JSON that can be read.") from None
+        raise ProblemError(400, "The body is not valid JSON.") from None
     problems = find_invalid_values(value)
     if problems:
         raise invalid_request(problems)
@@ -67,7 +67,7 @@ def _reject_constant(name: str) -> None:
 
 
 def read(model: type[BodyType], limit: int = BODY_LIMIT) -> BodyType:
-    """The request's body as the model has it. Raises `Refusal`."""
+    """The request body, validated by the model. Raises `ProblemError`."""
     body, problems = check(model, read_json(limit))
     if body is None:
         raise invalid_request(problems)
@@ -75,9 +75,9 @@ def read(model: type[BodyType], limit: int = BODY_LIMIT) -> BodyType:
 
 
 def read_query(model: type[BodyType]) -> BodyType:
-    """The request's query as the model has it; a name that is given twice is refused. Raises `Refusal` 422."""
+    """The query, validated by the model; a repeated name is rejected. Raises `ProblemError` 422."""
     arguments = flask.request.args
-    problems = [Problem(name, "is given more than once") for name, values in arguments.lists() if len(values) > 1]
+    problems = [Problem(name, "is present more than once") for name, values in arguments.lists() if len(values) > 1]
     for name, text in arguments.items():
         fault = check_characters(text) or (not text.isprintable() and "must be one line") or None
         if fault:

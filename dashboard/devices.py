@@ -1,8 +1,8 @@
-"""Browsers that have signed in before: a signed cookie says for which accounts, so that strangers who fail on an
-account cannot keep its owner out.
+"""Known browsers: a signed cookie names the accounts a browser has signed in to, so that failed attempts of others
+cannot lock out the owner of an account.
 
-A token is good for one account and its present password, for half a year. It proves no identity: the password is still
-needed, and each token has a limit of its own. Nothing is stored; the signature holds e-mail and password hash.
+A token is valid for one account and its current password, for 180 days. It does not replace the password, and each
+token has its own rate limit. Nothing is stored; the signature covers the e-mail and the password hash.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from models.user import UserAccount
 
 COOKIE = "beckon_device"
 LIFETIME = timedelta(days=180)
-#: Accounts that one browser may have signed in to; the one that was used longest ago is left out.
+#: Maximum accounts per browser; the least recently used is dropped.
 MAX_ACCOUNTS = 5
 
-#: Id, when it was issued (seconds), signature; all hexadecimal.
+#: Id, time of issue (Unix seconds), signature; all hexadecimal.
 _TOKEN = re.compile(r"[0-9a-f]{32}[0-9a-f]{10}[0-9a-f]{64}")
 
 
 def has_any() -> bool:
-    """Whether the present browser says that it has signed in to some account."""
+    """Whether the current browser has the cookie; its tokens are not verified."""
     return COOKIE in flask.request.cookies
 
 
 def find_device_id(account: UserAccount) -> str | None:
-    """The id of the present browser's token for this account; None where it has none that is good."""
+    """The id of the current browser's valid token for this account, or None."""
     for token in _read_tokens():
         identity = _verify_token(token, account)
         if identity is not None:
@@ -45,7 +45,7 @@ def find_device_id(account: UserAccount) -> str | None:
 
 
 def remember(response: Any, account: UserAccount) -> None:
-    """Let the browser that gets this answer have signed in to the account."""
+    """Add a token for the account to the browser's cookie."""
     others = [token for token in _read_tokens() if _verify_token(token, account) is None]
     body = f"{secrets.token_hex(16)}{int(clock.now().timestamp()):010x}"
     tokens = [body + _sign(body, account), *others][:MAX_ACCOUNTS]

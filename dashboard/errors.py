@@ -1,6 +1,6 @@
-"""Every refusal as one problem document (RFC 9457), and every page's refusal as a plain page.
+"""Errors as problem documents (RFC 9457) for the API, and as plain pages for people.
 
-What is raised below the routes is turned into an answer here and nowhere else: a stack trace stays in the log.
+Exceptions raised below the routes become responses only here. Stack traces stay in the log.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from rules.problems import Problem, join_path
 
 log = structlog.get_logger(__name__)
 
-#: After so many seconds a client may ask again when PostgreSQL is away.
+#: Seconds after which a client may retry while PostgreSQL is unavailable.
 RETRY_AFTER_SECONDS = 5
 
-#: The heading of a refusal's page, and what a person can do.
+#: The heading of an error page, and what to do.
 PAGE_TEXTS = {
-    400: ("This could not be read", "Load the page again, and do it once more."),
-    403: ("This is not allowed", ""),
-    404: ("Nothing is here", "It may have been deleted, or belong to another workspace."),
-    405: ("Not this way", "Begin again at the page that leads here."),
-    409: ("Something changed meanwhile", "Look at it again before you decide."),
-    413: ("This is too large", "Send less at once."),
-    421: ("This host is not served", "Open Beckon at the address that its operator gave you."),
-    422: ("Something is not right", "Mend what is named here, or leave it out."),
-    429: ("Too much at once", "Wait a moment, then try again."),
-    500: ("This is our fault", "Try it once more; if it happens again, report it with this number:"),
-    503: ("Not at this moment", "Nothing was done. Try again in a few seconds."),
+    400: ("Bad request", "Reload the page and try again."),
+    403: ("Not allowed", ""),
+    404: ("Page not found", "It may have been deleted, or belong to another workspace."),
+    405: ("Method not allowed", "Go back to the previous page and try again."),
+    409: ("Conflict", "It changed in the meantime. Reload the page before you try again."),
+    413: ("Request too large", "Send less data."),
+    421: ("Unknown host", "Open Beckon at its configured address."),
+    422: ("Invalid request", "Fix or remove the fields named above."),
+    429: ("Too many requests", "Wait a moment, then try again."),
+    500: ("Internal error", "Try again. If it fails again, report it with this request id:"),
+    503: ("Temporarily unavailable", "Nothing was changed. Try again in a few seconds."),
 }
 
 
 class ProblemError(Exception):
-    """An answer that is not a success: its status, words for a person, and the fields at fault."""
+    """An error response: its status, a detail for people, and the invalid fields."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class ProblemError(Exception):
 
 
 def invalid_request(problems: Sequence[Problem]) -> ProblemError:
-    """422 with the fields at fault."""
+    """422 with the invalid fields."""
     return ProblemError(422, "The request is not valid.", problems)
 
 
-def not_found(detail: str = "There is nothing here by that id.") -> ProblemError:
-    """404, for what does not exist and for what is another workspace's alike."""
+def not_found(detail: str = "There is nothing with that id.") -> ProblemError:
+    """404, both for missing objects and for objects of other workspaces."""
     return ProblemError(404, detail)
 
 
 def serialize_problems(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    """Problems as they stand in an answer."""
+    """Problems as JSON objects of a response."""
     return [{"path": problem.path, "message": problem.message} for problem in problems]
 
 
 def build_problem_response(error: ProblemError) -> flask.Response:
-    """The problem document of a refusal."""
+    """The problem document of an error."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
@@ -94,8 +94,8 @@ def build_problem_response(error: ProblemError) -> flask.Response:
 def _build_response(error: ProblemError) -> flask.Response:
     if _wants_html():
         title, remedy = PAGE_TEXTS.get(error.status, (HTTPStatus(error.status).phrase, ""))
-        number = flask.g.get("request_id", "") if error.status == 500 else ""
-        page = flask.render_template("refusal.html", refusal=error, title=title, remedy=remedy, number=number)
+        request_id = flask.g.get("request_id", "") if error.status == 500 else ""
+        page = flask.render_template("error.html", error=error, title=title, remedy=remedy, request_id=request_id)
         response = flask.make_response(page, error.status)
         response.headers.update(error.headers)
         return response
@@ -112,18 +112,20 @@ def _from_werkzeug(error: HTTPException) -> ProblemError:
     status = error.code or 500
     if isinstance(error, MethodNotAllowed):
         return ProblemError(
-            405, "This path does not take that method.", headers={"Allow": ", ".join(sorted(error.valid_methods or ()))}
+            405,
+            "This path does not support this method.",
+            headers={"Allow": ", ".join(sorted(error.valid_methods or ()))},
         )
     details = {
-        404: "There is nothing at this address.",
-        413: "The body is larger than this path takes.",
-        414: "The address is too long.",
+        404: "There is no page at this address.",
+        413: "The body is larger than this path accepts.",
+        414: "The URL is too long.",
     }
     return ProblemError(status, details.get(status, error.description or ""))
 
 
 def register(app: flask.Flask) -> None:
-    """Answer what is raised."""
+    """Register the error handlers."""
 
     @app.errorhandler(ProblemError)
     def handle_problem(error: ProblemError) -> flask.Response:
@@ -153,8 +155,10 @@ def register(app: flask.Flask) -> None:
         return _build_response(_from_werkzeug(error))
 
     def handle_connection_error(error: Exception) -> flask.Response:
-        log.error("postgresql is away", error=str(error).strip())
-        problem_error = ProblemError(503, "The database is away; nothing was done.", retry_after=RETRY_AFTER_SECONDS)
+        log.error("postgresql is unavailable", error=str(error).strip())
+        problem_error = ProblemError(
+            503, "The database is unavailable. Nothing was changed.", retry_after=RETRY_AFTER_SECONDS
+        )
         return _build_response(problem_error)
 
     for connection_error in CONNECTION_ERRORS:
@@ -163,4 +167,4 @@ def register(app: flask.Flask) -> None:
     @app.errorhandler(Exception)
     def handle_unexpected(error: Exception) -> flask.Response:
         log.error("a request failed", exc_info=error)
-        return _build_response(ProblemError(500, "Something went wrong on our side; the log has it."))
+        return _build_response(ProblemError(500, "An internal error occurred. The log has the details."))

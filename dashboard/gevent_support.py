@@ -1,8 +1,7 @@
-"""Makes blocking work cooperate with gevent, where the process runs on it; everywhere else it does nothing.
+"""Makes blocking work cooperate with gevent, where the process runs on it; elsewhere it does nothing.
 
-PostgreSQL's client waits in C, where gevent cannot see it: it is given a callback that waits in the event loop instead.
-A password's hash is a tenth of a second of pure computing: that is done in a real thread. And garbage is collected
-without a look at all that was ever imported.
+psycopg2 waits in C, outside gevent: a wait callback waits in the event loop instead. Hashing a password takes a tenth
+of a second of CPU and runs in a native thread. Garbage collection skips the objects created at startup.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ Result = TypeVar("Result")
 
 
 def is_cooperative() -> bool:
-    """Whether this process's sockets belong to gevent."""
+    """Whether gevent has patched this process's sockets."""
     return bool(monkey.is_module_patched("socket"))
 
 
 def set_up() -> None:
-    """Let queries of one request not hold up the others."""
+    """Keep the queries of one request from blocking the others."""
     if is_cooperative():
         psycopg2.extensions.set_wait_callback(_wait_for_connection)
 
@@ -45,20 +44,20 @@ def _wait_for_connection(connection: Any, timeout_seconds: float | None = None) 
 
 
 def freeze_startup_objects() -> None:
-    """Let no collection of garbage look again at what the start has made: it stands until the end, and looking at all
-    of it took 60 ms every dozen pages, in which nobody was answered."""
+    """Exclude the objects created at startup from garbage collection: they live until the process ends, and scanning
+    them blocked all requests for 60 ms every dozen pages."""
     gc.collect()
     gc.freeze()
 
 
 def call_on_sigterm(action: Callable[[], None]) -> None:
-    """Do this as soon as SIGTERM comes, before the process waits for the requests that are open."""
+    """Run `action` on SIGTERM, before the process waits for open requests."""
     if not is_cooperative():
         return
     previous_handler = signal.getsignal(signal.SIGTERM)
 
     def handle_sigterm(number: int, frame: Any) -> None:
-        # Not here: a signal's function must not wait for anybody.
+        # In its own greenlet: a signal handler must not block.
         gevent.spawn(action)
         if callable(previous_handler):
             previous_handler(number, frame)
@@ -67,7 +66,7 @@ def call_on_sigterm(action: Callable[[], None]) -> None:
 
 
 def compute(function: Callable[..., Result], *arguments: Any) -> Result:
-    """The function's answer, without holding up other requests while it computes."""
+    """The function's result, computed without blocking other requests."""
     if not is_cooperative():
         return function(*arguments)
     result: Result = gevent.get_hub().threadpool.apply(function, arguments)

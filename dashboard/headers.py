@@ -1,4 +1,4 @@
-"""What every answer tells the browser: nothing of ours runs elsewhere, and nothing foreign runs here."""
+"""Security headers of every response: no framing by other sites, and no foreign scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULT_HEADERS = {
 
 
 def register(app: flask.Flask) -> None:
-    """Set the headers on every answer; what is behind a sign-in is kept by nobody."""
+    """Set the headers on every response; all but static files are never cached."""
 
     @app.after_request
     def set_default_headers(response: flask.Response) -> flask.Response:

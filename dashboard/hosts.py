@@ -1,8 +1,7 @@
-"""Only requests for a host of ours are answered: others get 421.
+"""Rejects requests for other hosts with 421.
 
-A web page whose name was pointed at this server's address (DNS rebinding) would else read with the visitor's own
-connection, and a forged host would get into what is made of it. Probes are answered for any host, because orchestrators
-call them by an address; what they answer does not depend on it.
+This prevents DNS rebinding, where a foreign page reads through the visitor's connection, and forged hosts in generated
+URLs. Probes accept any host, because orchestrators call them by IP address; their responses do not depend on it.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 
 
 def register(app: flask.Flask) -> None:
-    """Refuse requests for other hosts before anything else looks at them."""
+    """Reject requests for other hosts before any other handler runs."""
 
     @app.before_request
-    def refuse_other_hosts() -> None:
+    def reject_other_hosts() -> None:
         if flask.request.path in HOST_EXEMPT_PATHS:
             return
         if not all(is_served(host, current_settings().served_hosts) for host in _iter_request_hosts()):
-            raise ProblemError(421, "This server does not answer for this host. BECKON_ALLOWED_HOSTS adds one.")
+            raise ProblemError(421, "This host is not allowed. Add it to BECKON_ALLOWED_HOSTS.")
 
 
 def is_served(host: str, served: frozenset[str]) -> bool:
@@ -45,7 +44,7 @@ def is_served(host: str, served: frozenset[str]) -> bool:
 
 
 def _iter_request_hosts() -> Iterator[str]:
-    """Every host that the present request names: behind a trusted proxy the forwarded one instead of its own."""
+    """The hosts that the current request names: behind a trusted proxy the forwarded one instead of its own."""
     environ = flask.request.environ
     yield environ.get("HTTP_HOST") or ""
     target = environ.get("RAW_URI") or "/"

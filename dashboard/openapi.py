@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the declarations that guard and validate the routes."""
+"""The OpenAPI 3.1 document, built from the declarations that guard and validate the routes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PROBLEM = {
 
 
 def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
-    """The whole document, for the server at `url`."""
+    """The document for the server at `url`."""
     declared = list(operations)
     models = sorted(
         {model for operation in declared for model in (operation.body, operation.query) if model is not None},
@@ -77,7 +77,7 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         "security": _build_security(operation),
     }
     if operation.permission:
-        operation_object["description"] = f"Needs the permission `{operation.permission}`."
+        operation_object["description"] = f"Requires the permission `{operation.permission}`."
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         operation_object["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -90,7 +90,7 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
 
 
 def _build_security(operation: Operation) -> list[dict[str, list[str]]]:
-    """A key's scope, or a signed-in person's lowest role; either is enough."""
+    """A key with the scope, or a session with at least the role."""
     if operation.permission is None:
         return []
     return [{"apiKey": [operation.permission]}, {"session": [LOWEST_ROLE[operation.permission]]}]
@@ -122,7 +122,7 @@ def _build_header_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 def _build_responses(operation: Operation) -> dict[str, Any]:
     fields = {"success": {"const": True}, **operation.response}
-    # Which of the fields an answer has may differ with its status.
+    # The fields of a response may differ with its status.
     success_schema: dict[str, Any] = {"type": "object", "required": ["success"], "properties": fields}
     media = (
         {"text/event-stream": {"schema": {"type": "string"}}}

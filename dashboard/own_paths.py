@@ -1,16 +1,16 @@
-"""Where a form or a link may send a browser next: a path of this site, and never another site.
+"""Prevents open redirects: a form or a link may only redirect to a path of this site.
 
-Browsers read more than `//host` as another host: `/\\host`, or a tab or line break between two slashes. Everything
-that is not plainly a path of this site is refused, also where it only stops being one by percent-decoding.
+Browsers read more than `//host` as another host: `/\\host`, or a tab or line break between two slashes. Everything that
+is not plainly a path of this site is rejected, also where only percent-decoding reveals it.
 """
 
 from __future__ import annotations
 
 from urllib.parse import unquote
 
-#: Longer paths are not ours; as part of an address they would not fit into a request line either.
+#: No path of this site is longer, and it would not fit into a request line.
 MAX_LENGTH = 2000
-#: How many times a path may be percent-encoded before it is refused.
+#: Percent-decodings after which a path is rejected.
 _MAX_DECODINGS = 5
 
 
@@ -20,7 +20,7 @@ def ensure_own_path(text: str, default: str) -> str:
 
 
 def is_own_path(text: str) -> bool:
-    """Whether a browser that is sent to `text` stays on this site."""
+    """Whether a redirect to `text` stays on this site."""
     if not text.startswith("/") or len(text) > MAX_LENGTH or not text.isprintable() or "\\" in text:
         return False
     path = text.split("?")[0].split("#")[0]

@@ -1,4 +1,4 @@
-"""For machines that watch: is the process alive, can it serve, and its metrics."""
+"""Liveness and readiness probes, and the metrics endpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ probes = flask.Blueprint("probes", __name__)
 
 @probes.get("/healthz")
 def show_liveness() -> Any:
-    """200 while the process answers."""
+    """Answer 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @probes.get("/readyz")
 def show_readiness() -> Any:
-    """200 when requests can be served: PostgreSQL answers. Redis may be away, triggers are accepted without it."""
+    """Answer 200 while PostgreSQL is available. Redis is not required: triggers are accepted without it."""
     try:
         health.is_answering()
     except CONNECTION_ERRORS:
@@ -34,11 +34,11 @@ def show_readiness() -> Any:
 
 @probes.get("/metrics")
 def show_metrics() -> Any:
-    """Prometheus's text, for this machine and the networks that are allowed."""
-    # Behind a proxy everybody comes from its address: what was forwarded is not from there.
+    """Metrics in Prometheus's text format, for the networks in BECKON_METRICS_NETWORKS."""
+    # Forwarded requests have the address of the proxy, so they are rejected.
     peer = find_direct_peer()
     if peer is None or not any(peer in network for network in current_settings().metrics_networks):
-        raise ProblemError(403, "Metrics are for the networks in BECKON_METRICS_NETWORKS.")
+        raise ProblemError(403, "This address is not in BECKON_METRICS_NETWORKS.")
     return (
         metrics.format_exposition(flask.current_app.extensions["servers_collector"]),
         200,

@@ -1,8 +1,7 @@
-"""Whom a request comes from, behind reverse proxies: `X-Forwarded-*` counts only where a trusted proxy sent it.
+"""Client addresses behind reverse proxies: `X-Forwarded-*` is used only from trusted proxies.
 
-A request whose socket belongs to a network in `BECKON_TRUSTED_PROXIES` gets its address, scheme and host from the
-headers, by werkzeug's ProxyFix; from anybody else they are ignored. Values that cannot be right are ignored too, and
-never raise.
+A request whose peer is in `BECKON_TRUSTED_PROXIES` gets its address, scheme and host from the headers, by werkzeug's
+ProxyFix; the headers of other peers are ignored. Invalid values are ignored and never raise.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Where the environment has the socket's own peer, empty for a forwarded request.
+#: The WSGI key of the socket's peer; empty for a forwarded request.
 _DIRECT_PEER = "beckon.direct_peer"
 _FOR, _PROTO, _HOST = "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"
-#: Headers that proxies add, whoever they belong to, by the names of WSGI; those of X-Forwarded-* are all among them.
+#: WSGI names of headers that proxies add, beside all of X-Forwarded-*.
 _PROXY_HEADERS = frozenset(
     f"HTTP_{name}"
     for name in (
@@ -32,17 +31,17 @@ _PROXY_HEADERS = frozenset(
         "X_ENVOY_EXTERNAL_ADDRESS", "TRUE_CLIENT_IP", "CF_CONNECTING_IP", "FASTLY_CLIENT_IP",
     )
 )  # fmt: skip
-#: Whoever has one address of IPv6 has the whole network of this size.
+#: A client with one IPv6 address controls the whole network of this size.
 _IPV6_PREFIX = 64
 
 
 def register(app: flask.Flask) -> None:
-    """Let every request of the application come from whom it really comes."""
+    """Wrap the application so that each request has its real client address."""
     app.wsgi_app = _TrustedProxies(app)  # type: ignore[method-assign]
 
 
 def find_direct_peer() -> Address | None:
-    """The address of the socket's own peer; None where a proxy forwarded the present request, trusted or not."""
+    """The address of the socket's peer; None where a proxy, trusted or not, forwarded the current request."""
     return _parse_address(flask.request.environ.get(_DIRECT_PEER, ""))
 
 
@@ -52,7 +51,7 @@ def read_client_address() -> str:
 
 
 def read_client_network() -> str:
-    """What a limit by address counts: an IPv4 address, or the network that an IPv6 address belongs to."""
+    """The key of limits by address: an IPv4 address, or the /64 network of an IPv6 address."""
     address = _parse_address(read_client_address())
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
@@ -60,7 +59,7 @@ def read_client_network() -> str:
 
 
 class _TrustedProxies:
-    """The application behind ProxyFix, which gets one value of each header: the one that our outermost proxy set."""
+    """The application behind ProxyFix, which gets only the header values that the outermost trusted proxy set."""
 
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
@@ -93,7 +92,7 @@ def _keep_trusted_values(environ: WSGIEnvironment, peer: Address, trusted: Netwo
 
 
 def _find_client(peer: Address, forwarded_for: str, trusted: Networks) -> tuple[Address, int]:
-    """The first address from the right that is not a trusted proxy's, and how many proxies stand before it."""
+    """The first address from the right that is not a trusted proxy, and the number of proxies in front of it."""
     client, hops = peer, 1
     for position, value in enumerate(reversed(forwarded_for.split(",")), start=1):
         address = _parse_forwarded_address(value)
@@ -106,7 +105,7 @@ def _find_client(peer: Address, forwarded_for: str, trusted: Networks) -> tuple[
 
 
 def _select_value(header: str, hops: int) -> str:
-    """The value that the outermost of `hops` proxies set: proxies append theirs, or replace all that was there."""
+    """The value set by the outermost of `hops` proxies: a proxy appends its value, or replaces all."""
     values = [value.strip() for value in header.split(",")]
     return values[-min(hops, len(values))]
 
@@ -122,7 +121,7 @@ def _parse_forwarded_address(value: str) -> Address | None:
 
 
 def _parse_address(text: str) -> Address | None:
-    """The address without its zone, an IPv4 address that IPv6 carries as itself; None for what is none."""
+    """The address without its zone, IPv4-mapped addresses as IPv4; None where it is not an address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

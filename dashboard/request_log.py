@@ -1,4 +1,4 @@
-"""Times each request, counts it by its route's template, and writes one log line with the ids that it touched."""
+"""Measures each request by route template, and writes one log line per request."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from models.ids import new_id
 
 log = structlog.get_logger(__name__)
 
-#: Paths that probes ask every few seconds: counted, not logged.
+#: Probe paths, requested every few seconds: measured, not logged.
 UNLOGGED_PATHS = ("/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def register(app: flask.Flask) -> None:
-    """Watch every request of the application."""
+    """Register the handlers."""
 
     @app.before_request
     def begin_request() -> None:
-        flask.g.began = time.perf_counter()
+        flask.g.started_at = time.perf_counter()
         requested_id = flask.request.headers.get("X-Request-Id", "")
         flask.g.request_id = requested_id if _REQUEST_ID.fullmatch(requested_id) else new_id()
         structlog.contextvars.bind_contextvars(request_id=flask.g.request_id)
 
     @app.after_request
     def finish_request(response: flask.Response) -> flask.Response:
-        seconds = time.perf_counter() - flask.g.get("began", time.perf_counter())
+        seconds = time.perf_counter() - flask.g.get("started_at", time.perf_counter())
         route = flask.request.url_rule.rule if flask.request.url_rule else "none"
         method = flask.request.method if flask.request.url_rule else "OTHER"
         metrics.http_request_duration_seconds.labels(
@@ -39,7 +39,7 @@ def register(app: flask.Flask) -> None:
         ).observe(seconds)
         response.headers["X-Request-Id"] = flask.g.get("request_id", "")
         if flask.request.path not in UNLOGGED_PATHS:
-            # The template, not the path: a hook's path is its secret.
+            # The template, not the path: the path of a hook contains its secret.
             log.info(
                 "request", method=method, route=route, status=response.status_code, ms=round(seconds * 1000, 1),
                 address=read_client_address(),

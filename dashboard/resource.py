@@ -1,7 +1,6 @@
-"""How an API route is written: one decorator that says who may call it, what it reads, and what it answers.
+"""The decorator of API routes: it declares the permission, the request and the response of a route.
 
-The same declaration guards the route, validates the request and makes its entry in the OpenAPI document, so that none
-of the three can differ from the others.
+One declaration guards the route, validates the request and produces the OpenAPI entry, so the three cannot differ.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ View = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Operation:
-    """One route of the API, as it was declared."""
+    """The declaration of one API route."""
 
     method: str
     path: str
     permission: Permission | None
     body: type[Body] | None
     query: type[Body] | None
-    #: What the answer holds beside `success`, as JSON Schema by field.
+    #: The fields of the response beside `success`, as JSON Schema.
     response: dict[str, Any]
     status: int
     statuses: tuple[int, ...]
     limit: int
     summary: str
     name: str
-    #: Whether it answers with Server-Sent Events instead of JSON.
+    #: Whether the response is a stream of Server-Sent Events instead of JSON.
     stream: bool = False
 
 
@@ -63,8 +62,8 @@ class Resource(flask.Blueprint):
         limit: int = BODY_LIMIT,
         stream: bool = False,
     ) -> Callable[[View], View]:
-        """Declare a route. The view gets `call: Caller` (unless it is open to all), `body` and `query` where they are
-        declared, and the path's own parts as texts; a part named `…_id` that is no id is a 404 before all else."""
+        """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
+        and the path parameters as strings. A parameter named `…_id` that is not an id answers 404."""
 
         def declare(view: View) -> View:
             summary = (view.__doc__ or "").split(".")[0].strip()

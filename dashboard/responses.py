@@ -1,4 +1,4 @@
-"""Rows as JSON: the API's names, times in RFC 3339 with `Z`, ids as strings; and pages of them with a cursor."""
+"""JSON responses: camelCase names, RFC 3339 times with `Z`, ids as strings; and cursor pagination."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def to_camel_case(name: str) -> str:
 
 
 def to_api_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row under the API's names; what its values hold is left as it is."""
+    """The row with camelCase names; values are unchanged."""
     return {to_camel_case(name): value for name, value in row.items()}
 
 
 class Json(JSONProvider):
-    """Compact JSON without a second truth: what Python's does not know is a time, an id or a number of the database."""
+    """Compact JSON that also encodes the database's times, ids and decimals."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         return json.dumps(obj, default=_encode_value, ensure_ascii=False, separators=(",", ":"))
@@ -54,17 +54,17 @@ def _encode_value(value: object) -> object:
 
 
 def success(status: int = 200, /, **fields: Any) -> tuple[flask.Response, int]:
-    """An answer with `success: true`."""
+    """A response with `success: true`."""
     return flask.jsonify({"success": True, **fields}), status
 
 
 def encode_cursor(row_id: object) -> str:
-    """An opaque cursor: ask for what comes after the row with this id."""
+    """An opaque cursor for the rows after the row with this id."""
     return base64.urlsafe_b64encode(str(row_id).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> str:
-    """What a cursor holds; empty for one that was not ours."""
+    """The content of a cursor; empty for an invalid one."""
     try:
         return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
@@ -72,17 +72,17 @@ def decode_cursor(cursor: str) -> str:
 
 
 def parse_row_cursor(cursor: str | None) -> str | None:
-    """The id in a cursor. Raises `Refusal` 422 for one that was not ours."""
+    """The id in a cursor. Raises `ProblemError` 422 for an invalid cursor."""
     if cursor is None:
         return None
     row_id = decode_cursor(cursor)
     if not is_id(row_id):
-        raise invalid_request([Problem("cursor", "is not a cursor that this list gave")])
+        raise invalid_request([Problem("cursor", "is not a cursor of this list")])
     return row_id
 
 
 def fetch_page(fetch_rows: Callable[[int], Sequence[Row]], limit: int) -> tuple[list[Row], str | None]:
-    """A page of at most `limit` rows, and the cursor of the next where there is more. `read` takes how many to read."""
+    """A page of at most `limit` rows, and the cursor of the next page or None. `fetch_rows` takes a number of rows."""
     rows = list(fetch_rows(limit + 1))
     if len(rows) <= limit:
         return rows, None

@@ -1,7 +1,7 @@
-"""What PostgreSQL and Redis know better than any process: asked at the scrape, at most every few seconds.
+"""Gauges read from PostgreSQL and Redis at the scrape, at most every five seconds.
 
-The numbers are of the whole installation and the same whichever process answers. What cannot be asked is left out, and
-`redis_up` or `postgres_up` says why.
+They describe the whole deployment and are the same in every process. Gauges of an unavailable server are left out, and
+`redis_up` or `postgres_up` is 0.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from models.database import CONNECTION_ERRORS
 from models.reports import health
 from tasks.runtime.broker import read_queue_depths
 
-#: Seconds for which an answer serves other scrapes too.
+#: Seconds for which collected gauges are reused.
 CACHE_SECONDS = 5.0
 
 
 class ServersCollector(Collector):
-    """The gauges that are read from the servers."""
+    """Collects the gauges of the servers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class ServersCollector(Collector):
         self._families: list[GaugeMetricFamily] = []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges, asked now or a moment ago."""
+        """The gauges, at most `CACHE_SECONDS` old."""
         with self._lock:
             if time.monotonic() - self._collected_at >= CACHE_SECONDS:
                 self._families = [*_collect_from_postgres(), *_collect_from_redis()]
@@ -63,19 +63,21 @@ def _collect_from_postgres() -> list[GaugeMetricFamily]:
     return [
         _build_gauge("postgres_up", "Whether PostgreSQL answers.", 1),
         executions,
-        _build_gauge("executions_due", "Executions that are due and not taken.", engine["due"]),
+        _build_gauge("executions_due", "Executions that are due and not claimed.", engine["due"]),
         _build_gauge(
-            "executions_oldest_due_seconds", "How long the first of them has been due.", engine["oldest_due_seconds"]
+            "executions_oldest_due_seconds",
+            "How long the oldest due execution has been due.",
+            engine["oldest_due_seconds"],
         ),
-        _build_gauge("leases_expired", "Executions whose worker went silent.", engine["leases_expired"]),
-        _build_gauge("leader_up", "Whether a scheduler leads.", 1 if leader else 0),
+        _build_gauge("leases_expired", "Executions whose lease has expired.", engine["leases_expired"]),
+        _build_gauge("leader_up", "Whether a scheduler is leader.", 1 if leader else 0),
         _build_sweep_family(successes),
     ]
 
 
 def _build_sweep_family(successes: dict[str, datetime]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(
-        "beckon_sweep_last_success_timestamp_seconds", "When each duty last succeeded.", labels=["sweep"]
+        "beckon_sweep_last_success_timestamp_seconds", "When each periodic job last succeeded.", labels=["sweep"]
     )
     for name, moment in successes.items():
         family.add_metric([name], moment.timestamp())
@@ -94,5 +96,5 @@ def _collect_from_redis() -> list[GaugeMetricFamily]:
         for state, count in states.items():
             messages.add_metric([queue, state], count)
     newest = max((datetime.fromisoformat(worker.last_seen).timestamp() for worker in workers), default=0.0)
-    heartbeat = _build_gauge("worker_last_heartbeat_timestamp_seconds", "When a worker was last heard.", newest)
+    heartbeat = _build_gauge("worker_last_heartbeat_timestamp_seconds", "Time of the latest worker heartbeat.", newest)
     return [_build_gauge("redis_up", "Whether Redis answers.", 1), messages, live, heartbeat]

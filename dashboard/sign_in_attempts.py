@@ -1,9 +1,8 @@
-"""One attempt to prove an account's password: whether it may be made now, and what is counted and written of it.
+"""Rate limits and records of attempts to prove an account's password.
 
-The form of the sign-in, that of an invitation and the change of a password share these limits. They are by address,
-and by account for browsers that have never signed in to it. A browser that has (`devices`) is held up by neither while
-its own limit lasts, so strangers cannot keep anybody out. A known and an unknown account get the same limits, the same
-work and the same answer.
+Sign-ins, invitations and password changes share these limits. They apply per address, and per account for browsers that
+never signed in to it. A known browser (`devices`) has only its own limit, so others cannot lock out an owner. Existing
+and unknown accounts get the same limits, the same work and the same response.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ from ephemeral import sign_ins
 from models import user
 from models.user import UserAccount
 
-#: Longer ones are nobody's.
+#: No account has longer ones.
 MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH = 320, 1000
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt with an e-mail, before the password is looked at."""
+    """An attempt with an e-mail, before the password is checked."""
 
     email: str
-    #: Seconds until it may be made; 0 for now.
+    #: Seconds until the attempt is allowed; 0 where it is allowed now.
     wait_seconds: int
     account: UserAccount | None = None
-    #: Whether the account's failures have it already.
+    #: Whether the attempt is already counted as a failure of the account.
     is_counted: bool = False
 
 
 def begin(email: str) -> Attempt:
-    """An attempt by the browser of the present request."""
-    # The database would find the same person by spellings that are different here, each with failures of its own.
+    """Begin an attempt by the browser of the current request."""
+    # The database ignores case: without this, each spelling would have its own limit.
     email = email.strip().lower()
     address_wait = take_address_attempt()
     if address_wait and not devices.has_any():
@@ -55,7 +54,7 @@ def begin(email: str) -> Attempt:
 
 
 def finish(attempt: Attempt, password: str) -> UserAccount | None:
-    """The account, where the password is right; else the failure is counted and written."""
+    """The account where the password is correct; else None, and the failure is counted and recorded."""
     account = attempt.account if len(password) <= MAX_PASSWORD_LENGTH else None
     password_hash = account.password_hash if account else None
     if not compute(user.password_matches, password_hash, password[:MAX_PASSWORD_LENGTH]) or account is None:
@@ -70,12 +69,12 @@ def finish(attempt: Attempt, password: str) -> UserAccount | None:
 
 
 def take_address_attempt() -> int:
-    """Seconds until the address of the present request may try again; 0 when it may now, and the try was counted."""
+    """Count an attempt of the current request's address: 0, or the seconds until the next attempt is allowed."""
     return sign_ins.take_for_address(read_client_network(), current_settings().sign_in_rate)
 
 
 def _read_browser_key() -> str:
-    """What tells the present browser from others."""
+    """A key that identifies the current browser."""
     return flask.request.cookies.get(COOKIE) or flask.request.cookies.get(VISITOR, "")
 
 

@@ -1,7 +1,7 @@
-"""Writes failed sign-ins into the audit log of the person's workspaces, after the answer and beside it.
+"""Writes failed sign-ins to the audit log of the person's workspaces, in a background thread.
 
-A thread of its own looks whether the account exists and writes, so that an answer's time does not tell. Of one account
-this process writes five rows, then one a minute; each says how many attempts it stands for.
+The thread looks up the account, so that the response time does not reveal whether it exists. Per account, this process
+writes up to five rows, then one a minute; each row has the number of attempts it stands for.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: Rows for one account.
+#: Rows per account.
 ROW_LIMIT = RateLimit("sign-in-rows", rate=1 / 60, burst=5)
-#: Failures that wait to be written, and accounts with attempts that no row stands for yet.
+#: Maximum failures in the queue, and maximum accounts with unwritten attempts.
 MAX_WAITING = 1_000
 
 
@@ -35,7 +35,7 @@ class Failure:
 
 
 class SignInFailures:
-    """The failures that wait to be written, and the thread that writes them."""
+    """The queue of failures, and the thread that writes them."""
 
     def __init__(self) -> None:
         self._limits = ProcessLimits()
@@ -45,7 +45,7 @@ class SignInFailures:
         self._thread: threading.Thread | None = None
 
     def add(self, email: str, address: str) -> None:
-        """Write that somebody at this address failed to sign in with this e-mail, known or not."""
+        """Record a failed attempt from this address; `email` may be unknown."""
         with self._lock:
             attempts = self._unwritten.pop(email, 0) + 1
             if self._limits.take(ROW_LIMIT, email):
@@ -59,7 +59,7 @@ class SignInFailures:
                 self._thread.start()
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until the queue is written."""
         thread = self._thread
         if thread is not None:
             thread.join()

@@ -1,1 +1,1 @@
-"""HOLDS FOR A MOMENT. Redis; a flush costs speed, never truth."""
+"""Caches and limits in Redis; a flush costs speed, never data."""

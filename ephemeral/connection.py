@@ -1,7 +1,7 @@
-"""How Redis is reached: one client for dramatiq's queues, one for everything that may be forgotten.
+"""Redis clients: one for dramatiq's queues, one for ephemeral data.
 
-They use two databases of one server, because dramatiq looks through all keys of its own when it tidies up. Both give
-up connecting quickly: a Redis that is away costs speed, and whoever asks goes on without it.
+They use two databases of one server, because dramatiq scans all keys of its own database during maintenance. Both
+connect with short timeouts: without Redis, callers continue without it and only lose speed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from settings import Settings
 
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT_SECONDS = 0.5
-#: Seconds to wait for an answer to something that may be forgotten.
+#: Seconds to wait for a response about ephemeral data.
 RESPONSE_TIMEOUT_SECONDS = 1.0
-#: Seconds to wait for an answer of a queue.
+#: Seconds to wait for a response of a queue.
 BROKER_RESPONSE_TIMEOUT_SECONDS = 5.0
 
-#: What a client raises when Redis is gone, restarting, too slow, full, or about to become another's replica.
+#: Errors of a client when Redis is down, restarting, too slow, full, or read-only as a replica.
 ERRORS = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -30,7 +30,7 @@ ERRORS = (
 
 
 class BrokerClient(redis.Redis):
-    """A client whose time-outs are connection errors, the only kind after which dramatiq connects anew."""
+    """A client that raises timeouts as connection errors, after which alone dramatiq reconnects."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
@@ -43,7 +43,7 @@ _clients: dict[str, redis.Redis] = {}
 
 
 def build_broker_client(settings: Settings) -> BrokerClient:
-    """A new client of the queues' database, for dramatiq's broker."""
+    """Return a new client of the queues' database, for dramatiq's broker."""
     pool = redis.ConnectionPool.from_url(
         settings.broker_url,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -53,7 +53,7 @@ def build_broker_client(settings: Settings) -> BrokerClient:
 
 
 def open_ephemeral(settings: Settings) -> redis.Redis:
-    """Point the process at Redis for caches, limits and heartbeats; connects with the first question."""
+    """Open the process's client for caches, limits and heartbeats; it connects at the first command."""
     client = redis.Redis.from_url(
         settings.ephemeral_url,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -65,5 +65,5 @@ def open_ephemeral(settings: Settings) -> redis.Redis:
 
 
 def get_ephemeral() -> redis.Redis:
-    """The process's client, opened before."""
+    """Return the client that `open_ephemeral` opened."""
     return _clients["ephemeral"]

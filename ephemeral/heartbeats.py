@@ -1,6 +1,6 @@
-"""Which worker processes are alive: each says so every few seconds, and is forgotten when it stops.
+"""Heartbeats of worker processes: each records one every few seconds, and expires when it stops.
 
-For people and for metrics only; whose execution is whose is decided by leases in PostgreSQL.
+For display and metrics only; leases in PostgreSQL decide which worker holds an execution.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from datetime import datetime
 import clock
 from ephemeral.connection import get_ephemeral
 
-#: A process should speak this often.
+#: Time between two heartbeats of a process.
 INTERVAL_SECONDS = 5
-#: A process that was silent for so long is not listed.
+#: A process without a heartbeat for this long is not listed.
 TTL_SECONDS = 20
-#: The set of all processes that spoke; those that went silent are taken out by whoever reads.
+#: The set of all processes; each read removes the expired ones.
 _INDEX = "workers"
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One process: where it runs, which queues it serves, and when it was started and last heard (RFC 3339)."""
+    """One process: its host, its queues, and when it started and was last seen (RFC 3339)."""
 
     host: str
     pid: int
@@ -35,7 +35,7 @@ class Worker:
 
 
 def record(queues: Sequence[str], started_at: datetime) -> None:
-    """Say that this process is alive. Raises `ephemeral.connection.ERRORS` without Redis: try again next time."""
+    """Record a heartbeat of this process. Raises `ephemeral.connection.ERRORS` without Redis; the next one retries."""
     worker = Worker(socket.gethostname(), os.getpid(), tuple(queues), started_at.isoformat(), clock.now().isoformat())
     key = _key(worker)
     pipe = get_ephemeral().pipeline(transaction=False)
@@ -45,14 +45,14 @@ def record(queues: Sequence[str], started_at: datetime) -> None:
 
 
 def remove() -> None:
-    """Say that this process ends now. Raises `ephemeral.connection.ERRORS` without Redis."""
+    """Remove this process at its end. Raises `ephemeral.connection.ERRORS` without Redis."""
     key = f"worker:{socket.gethostname()}:{os.getpid()}"
     get_ephemeral().delete(key)
     get_ephemeral().srem(_INDEX, key)
 
 
 def list_workers() -> list[Worker]:
-    """Every process that is alive, by host and pid. Raises `ephemeral.connection.ERRORS` without Redis."""
+    """Return every live process, by host and pid. Raises `ephemeral.connection.ERRORS` without Redis."""
     client = get_ephemeral()
     keys = sorted(client.smembers(_INDEX))
     if not keys:

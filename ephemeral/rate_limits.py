@@ -1,9 +1,8 @@
-"""How often somebody may ask: token buckets in Redis, shared by every process.
+"""Rate limits: token buckets in Redis, shared by every process.
 
-Each bucket holds up to `burst` tokens and gains `rate` a second; a request takes as many as it costs, all or none, in
-one script, so that any number of processes cannot take a token twice. Without Redis everybody passes: a limit protects
-the service, and a service that refuses all because it cannot count protects nothing. Sign-ins are limited without Redis
-too (`ephemeral/sign_ins.py`).
+Each bucket holds up to `burst` tokens and gains `rate` a second. A request takes its cost completely or not at all, in
+one script, so that no two processes take the same token. Without Redis every request passes, because rejecting all
+requests would protect nothing. Sign-ins are limited without Redis too (`ephemeral/sign_ins.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ephemeral.connection import ERRORS, get_ephemeral
 
 log = structlog.get_logger(__name__)
 
-# Answers the milliseconds until there would be enough tokens, 0 when they were taken. Redis's clock decides.
+# Returns the milliseconds until there are enough tokens, 0 if they were taken. Redis's clock decides.
 _TAKE = """
 local cost, rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
@@ -36,7 +35,7 @@ return wait
 
 @dataclass(frozen=True)
 class RateLimit:
-    """`name` is part of the key in Redis; `rate` is in tokens a second, `burst` in tokens."""
+    """One limit. `name` is part of the key in Redis; `rate` is in tokens a second, `burst` in tokens."""
 
     name: str
     rate: float
@@ -44,9 +43,9 @@ class RateLimit:
 
 
 def take(limit: RateLimit, subject: str, cost: int = 1) -> int:
-    """0 when `who` may go on and the cost was taken; else whole seconds after which to ask again.
+    """Take the cost for `subject`; return 0, or the whole seconds after which to try again.
 
-    A cost above the whole burst is taken as the burst, so that it passes when the bucket is full. Raises one of
+    A cost above the burst counts as the burst, so that it passes when the bucket is full. Raises one of
     `connection.ERRORS` without Redis.
     """
     script = get_ephemeral().register_script(_TAKE)
@@ -55,10 +54,10 @@ def take(limit: RateLimit, subject: str, cost: int = 1) -> int:
 
 
 def try_take(limit: RateLimit, subject: str, cost: int = 1) -> int:
-    """The same, and 0 without Redis."""
+    """Take the cost as `take` does; return 0 without Redis."""
     try:
         return take(limit, subject, cost)
     except ERRORS as error:
         metrics.rate_limits_unchecked_total.inc()
-        log.warning("redis is away, a limit was not checked", limit=limit.name, error=str(error))
+        log.warning("redis is unavailable, a rate limit was not checked", limit=limit.name, error=str(error))
         return 0

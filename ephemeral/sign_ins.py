@@ -1,7 +1,7 @@
-"""How often somebody may try to sign in: by address, by account, and by browser that has signed in before.
+"""Limits of sign-in attempts: by address, by account, and by browser that has signed in before.
 
-Redis counts for every process. While it is away each process counts for itself, as exactly: guessing a password does
-not become easier, and nobody is kept out.
+Redis counts for every process. Without Redis each process counts for itself, with the same limits: guessing a password
+does not become easier, and valid sign-ins still work.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rules.sign_in_delays import Delays, Failures, decide
 
 log = structlog.get_logger(__name__)
 
-#: Tries of one browser that has signed in before, which feels no delay: ten an hour, five at once.
+#: Attempts of one browser that has signed in before, without delays: ten an hour, five at once.
 DEVICE_LIMIT = RateLimit("sign-in-device", rate=10 / 3600, burst=5)
 DELAYS = Delays()
-#: What one process remembers while Redis is away: so many addresses, accounts or browsers.
+#: Addresses, accounts or browsers that one process stores without Redis.
 MAX_ENTRIES = 10_000
 
-# The twin of rules.sign_in_delays.decide. Redis's clock decides.
+# The same decision as rules.sign_in_delays.decide. Redis's clock decides.
 _ATTEMPT = """
 local forget, keep_turn = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
@@ -60,7 +60,7 @@ Entry = TypeVar("Entry")
 
 
 class _BoundedStore(Generic[Entry]):
-    """The newest entries by key; the oldest goes where there are too many."""
+    """The newest entries by key; the oldest is evicted above `MAX_ENTRIES`."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
@@ -77,7 +77,7 @@ class _BoundedStore(Generic[Entry]):
 
 
 class ProcessLimits:
-    """The same limits, counted in this process alone."""
+    """The same limits, counted only in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class ProcessLimits:
         self._turns: _BoundedStore[int] = _BoundedStore()
 
     def take(self, limit: RateLimit, subject: str) -> int:
-        """Seconds until there is a token, 0 when it was taken."""
+        """Take a token; return 0, or the seconds until there is one."""
         key, now_ms = f"{limit.name}:{subject}", _now_ms()
         with self._lock:
             tokens, at_ms = self._buckets.get(key) or (float(limit.burst), now_ms)
@@ -96,7 +96,7 @@ class ProcessLimits:
             return wait
 
     def attempt(self, delays: Delays, account: str, browser: str) -> int:
-        """Milliseconds until this browser may try this account."""
+        """Count an attempt; return 0, or the milliseconds until this browser may try this account."""
         key = f"{account}:{browser}"
         with self._lock:
             decision = decide(delays, self._failures.get(account), self._turns.get(key), _now_ms())
@@ -105,14 +105,14 @@ class ProcessLimits:
             return decision.wait_ms
 
     def undo_failure(self, account: str) -> None:
-        """Take one failure of the account back."""
+        """Undo one failure of the account."""
         with self._lock:
             failures = self._failures.get(account)
             if failures is not None:
                 self._failures.set(account, Failures(max(0, failures.count - 1), failures.at_ms))
 
 
-#: What this process counts while that Redis is away.
+#: The counts of this process without Redis, by client.
 _fallback_limits: WeakKeyDictionary[redis.Redis, ProcessLimits] = WeakKeyDictionary()
 
 
@@ -121,17 +121,20 @@ def _get_process_limits() -> ProcessLimits:
 
 
 def take_for_address(address: str, rate_per_minute: int) -> int:
-    """Seconds until this address may try again; 0 when it may now, and the try was counted."""
+    """Count an attempt of this address; return 0, or the seconds until it may try again."""
     return _take(RateLimit("sign-in-address", rate_per_minute / 60, rate_per_minute), address)
 
 
 def take_for_device(device: str) -> int:
-    """The same for a browser that has signed in before."""
+    """Count an attempt of a browser that has signed in before; return 0, or the seconds to wait."""
     return _take(DEVICE_LIMIT, device)
 
 
 def take_for_account(account: str, browser: str, delays: Delays) -> int:
-    """The same for a browser that has not, at this account; the try counts as a failure until `forgive`."""
+    """Count an attempt of an unknown browser at this account; return 0, or the seconds to wait.
+
+    The attempt counts as a failure until `undo_failure`.
+    """
     account, browser = _hash(account), _hash(browser)
     keys = [f"sign-in-failures:{account}", f"sign-in-turn:{account}:{browser}"]
     script = get_ephemeral().register_script(_ATTEMPT)
@@ -144,7 +147,7 @@ def take_for_account(account: str, browser: str, delays: Delays) -> int:
 
 
 def undo_failure(account: str) -> None:
-    """The try that `wait_by_account` let through was no failure."""
+    """Undo the failure that `take_for_account` counted: the attempt succeeded."""
     account = _hash(account)
     try:
         get_ephemeral().register_script(_UNDO_FAILURE)([f"sign-in-failures:{account}"])
@@ -163,11 +166,11 @@ def _take(limit: RateLimit, subject: str) -> int:
 
 def _count_unchecked(error: Exception) -> None:
     metrics.rate_limits_unchecked_total.inc()
-    log.warning("redis is away, this process counts sign-ins for itself", error=str(error))
+    log.warning("redis is unavailable, this process counts sign-ins for itself", error=str(error))
 
 
 def _hash(text: str) -> str:
-    """Texts of any length and kind as part of a key."""
+    """Hash any text for use in a key."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,9 +1,9 @@
-"""When a message may be sent: each asker books the next free slot, so that those who must wait come back one by one.
+"""Send slots: each message reserves the next free slot of its limit, so that waiting messages resume one by one.
 
-A limit lets `burst` through at once and then one each `1 / rate` seconds. Who is told to wait has a slot of its own by
-then and need not ask again, however many wait beside it. A key can also be stopped for a while, when its provider
-asked for that; slots that were booked before do not hold then. Redis forgets both with a flush, which costs a burst;
-without Redis everybody passes.
+A limit lets `burst` through at once and then one each `1 / rate` seconds. A message that must wait has its slot
+reserved and need not ask again, however many others wait. A key can also be suspended for a while, if its provider asks
+for that; earlier reservations do not apply then. A flush of Redis loses both and costs one burst; without Redis every
+message passes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ephemeral.rate_limits import RateLimit
 
 log = structlog.get_logger(__name__)
 
-# The key holds the moment, in milliseconds, up to which slots are given away. Redis's clock decides.
+# The key holds the time, in milliseconds, up to which slots are reserved. Redis's clock decides.
 _RESERVE = """
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
@@ -26,14 +26,14 @@ redis.call('SET', KEYS[1], string.format('%.3f', taken + interval), 'PX', math.c
 return math.ceil(math.max(0, taken - now - (burst - 1) * interval))
 """
 
-# The longer of two stops holds.
+# The longer of two suspensions applies.
 _SUSPEND = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
 """
 
 
 def reserve(limit: RateLimit, subject: str) -> float:
-    """Seconds until the slot that is now booked for `who`; 0.0 for at once."""
+    """Reserve a slot for `subject`; return the seconds until it, 0.0 for at once."""
     script = get_ephemeral().register_script(_RESERVE)
     try:
         return int(script([f"slots:{limit.name}:{subject}"], [1000 / limit.rate, limit.burst])) / 1000
@@ -43,7 +43,7 @@ def reserve(limit: RateLimit, subject: str) -> float:
 
 
 def suspend(name: str, subject: str, seconds: float) -> None:
-    """Let nobody through for so many seconds, or for longer where that was said before."""
+    """Suspend a subject's slots for so many seconds; a longer suspension stays."""
     if seconds <= 0:
         return
     script = get_ephemeral().register_script(_SUSPEND)
@@ -54,7 +54,7 @@ def suspend(name: str, subject: str, seconds: float) -> None:
 
 
 def read_suspension_seconds(name: str, subject: str) -> float:
-    """Seconds for which nobody is let through; 0.0 when everybody is."""
+    """Return the remaining seconds of a suspension; 0.0 without one."""
     try:
         return max(0, int(get_ephemeral().pttl(f"stopped:{name}:{subject}"))) / 1000
     except ERRORS as error:
@@ -64,4 +64,4 @@ def read_suspension_seconds(name: str, subject: str) -> float:
 
 def _count_unchecked(name: str, error: Exception) -> None:
     metrics.rate_limits_unchecked_total.inc()
-    log.warning("redis is away, a limit was not checked", limit=name, error=str(error))
+    log.warning("redis is unavailable, a send limit was not checked", limit=name, error=str(error))

@@ -1,8 +1,8 @@
-"""Published workflows by workspace and trigger type, kept in the process for up to five minutes.
+"""Published workflows by workspace and trigger type, cached in the process for up to five minutes.
 
-A publication anywhere clears them everywhere at once: `invalidate` speaks through Redis, and a thread in each process
-listens. While that thread is not connected it may have missed something, so nothing is kept and every question goes to
-PostgreSQL; when it connects it begins empty. Only speed is at stake here.
+A publication evicts them in every process at once: `invalidate` publishes through Redis, and a thread in each process
+listens. While that thread is disconnected it may miss a change, so nothing is cached and every read goes to PostgreSQL;
+after it reconnects the cache starts empty. Without Redis only speed is lost.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ephemeral.connection import ERRORS, get_ephemeral
 
 log = structlog.get_logger(__name__)
 
-#: Trigger types of workspaces that are kept at most; whoever was asked for longest ago goes first.
+#: Cached entries (workspace and trigger type) at most; the least recently used is evicted first.
 CAPACITY = 10_000
-#: An entry is not believed longer than this.
+#: Lifetime of an entry.
 TTL_SECONDS = 300.0
-#: Every process listens here; a message is the id of the workspace whose automations changed.
+#: The channel that every process listens to; a message is the id of a workspace whose automations changed.
 CHANNEL = "beckon:workflows"
 #: How long the listener waits before it tries to connect again.
 RECONNECT_SECONDS = 0.5
@@ -35,7 +35,7 @@ Key = tuple[str, str]
 
 
 class WorkflowCache:
-    """The cache of one process. It keeps nothing until `listening`."""
+    """The cache of one process. It stores nothing until `listening`."""
 
     def __init__(self, capacity: int = CAPACITY, ttl_seconds: float = TTL_SECONDS) -> None:
         self.capacity = capacity
@@ -45,11 +45,11 @@ class WorkflowCache:
         self._entries: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
         self._lock = threading.Lock()
         self._listening = False
-        #: Grows with each clearing: what was read before one is not kept after it.
+        #: Incremented by each eviction: a value read before one is not stored after it.
         self._generation = 0
 
     def get(self, key: Key, load: Callable[[], list[Any]]) -> list[Any]:
-        """What is kept under `key`, else what `load` answers."""
+        """Return the cached value of `key`, else the result of `load`."""
         with self._lock:
             generation = self._generation
             entry = self._entries.get(key)
@@ -74,14 +74,14 @@ class WorkflowCache:
                 self._entries.popitem(last=False)
 
     def evict(self, workspace_id: str) -> None:
-        """Drop what is kept of one workspace."""
+        """Evict the entries of one workspace."""
         with self._lock:
             self._generation += 1
             for key in [key for key in self._entries if key[0] == workspace_id]:
                 del self._entries[key]
 
     def set_listening(self, listening: bool) -> None:
-        """Begin empty, and keep entries from now on or no longer."""
+        """Empty the cache, and store entries from now on (True) or not (False)."""
         with self._lock:
             self._generation += 1
             self._entries.clear()
@@ -93,7 +93,7 @@ class WorkflowCache:
         return self._listening
 
     def read_stats(self) -> dict[str, float]:
-        """How full it is and how well it serves: size, capacity, hits, misses, utilization (0 to 1)."""
+        """Return size, capacity, hits, misses and utilization (0 to 1)."""
         size = len(self._entries)
         return {
             "size": size,
@@ -108,26 +108,26 @@ _cache = WorkflowCache()
 
 
 def get(workspace_id: str, trigger_type: str, load: Callable[[], list[Any]]) -> list[Any]:
-    """The published workflows that this type of trigger starts; `load` reads them where they are not kept."""
+    """Return the published workflows of this trigger type; `load` reads them if they are not cached."""
     return _cache.get((workspace_id, trigger_type), load)
 
 
 def invalidate(workspace_id: str) -> None:
-    """Forget a workspace's workflows here and in every process. Call it after the commit of the change."""
+    """Evict a workspace's workflows in every process. Call it after the commit of the change."""
     _cache.evict(workspace_id)
     try:
         get_ephemeral().publish(CHANNEL, workspace_id)
     except ERRORS as error:
-        log.warning("redis is away, other processes learn of the change when they reconnect", error=str(error))
+        log.warning("redis is unavailable, other processes see the change when they reconnect", error=str(error))
 
 
 def read_stats() -> dict[str, float]:
-    """Of this process's cache: size, capacity, hits, misses, utilization."""
+    """Return this process's cache size, capacity, hits, misses and utilization."""
     return _cache.read_stats()
 
 
 class Listener:
-    """The thread that hears of changes made elsewhere; `start` once in each process, `stop` at its end."""
+    """The thread that receives changes of other processes; `start` once in each process, `stop` at its end."""
 
     def __init__(self, client: redis.Redis, cache: WorkflowCache = _cache) -> None:
         self._client = client
@@ -136,12 +136,12 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="workflow-cache", daemon=True)
 
     def start(self) -> Listener:
-        """Begin to listen; returns at once."""
+        """Start listening; returns at once."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Listen no longer, and keep nothing."""
+        """Stop listening and empty the cache."""
         self._stopping.set()
         with contextlib.suppress(*ERRORS):
             self._client.publish(CHANNEL, "")  # wakes the thread
@@ -152,7 +152,7 @@ class Listener:
             try:
                 self._listen()
             except (*ERRORS, OSError, ValueError) as error:
-                log.warning("redis is away, workflows are read from postgresql", error=str(error))
+                log.warning("redis is unavailable, workflows are read from postgresql", error=str(error))
             finally:
                 self._cache.set_listening(False)
             self._stopping.wait(RECONNECT_SECONDS)

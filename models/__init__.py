@@ -1,1 +1,1 @@
-"""REMEMBERS. PostgreSQL through peewee; the only folder that speaks SQL, the only truth."""
+"""Stores data in PostgreSQL through peewee: the source of truth, and the only folder with SQL."""

@@ -1,7 +1,7 @@
-"""API keys: a workspace's secrets for programs. Shown once when issued, kept only as a SHA-256.
+"""API keys: a workspace's secrets for programs. Shown once when issued, stored only as a SHA-256.
 
-A secret has 256 random bits, so a fast hash is enough; looking its hash up in an index tells a guesser nothing about
-the secret, however the comparison is timed.
+A secret has 256 random bits, so a fast hash is enough; the timing of an index lookup by hash reveals nothing about the
+secret.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from models.ids import new_id
 Scope = Literal["trigger", "track", "read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-#: How much of a secret is kept readable, for a person to tell keys apart.
+#: Characters of a secret that stay readable, so that people can tell keys apart.
 _PREFIX_LENGTH = 9
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key that was presented and is valid."""
+    """A valid key."""
 
     id: str
     workspace_id: str
     name: str
     scopes: frozenset[str]
-    #: Whether it may look at the deployment as a whole.
+    #: Whether it may read deployment-wide data.
     deployment_owner: bool = False
 
 
 @dataclass(frozen=True)
 class IssuedKey:
-    """A new key with its secret, which is nowhere to be found afterwards."""
+    """A new key with its secret, which cannot be retrieved later."""
 
     id: str
     secret: str
@@ -48,7 +48,7 @@ class IssuedKey:
 def issue(
     workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES, *, deployment_owner: bool = False
 ) -> IssuedKey:
-    """A new key with these scopes. `deployment_owner` needs the service's connection: PostgreSQL refuses the
+    """Issue a key with these scopes. `deployment_owner` needs the service's connection: PostgreSQL rejects it on the
     dashboard's."""
     key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
     with acting_as(workspace_id):
@@ -63,7 +63,7 @@ def issue(
 
 
 def find(secret: str) -> ApiKey | None:
-    """The key that this secret opens, unless it was revoked."""
+    """Return the key with this secret, unless it was revoked."""
     with connection():
         row = fetch_row("select * from find_api_key(%s)", (digest(secret),))
     if row is None:
@@ -78,7 +78,7 @@ def find(secret: str) -> ApiKey | None:
 
 
 def note_use(workspace_id: str, key_id: str) -> None:
-    """Remember that a key was used: exact to the minute, so that a busy key does not write with every request."""
+    """Record that a key was used, to the minute, so that a busy key does not write with every request."""
     with acting_as(workspace_id):
         execute(
             "update api_keys set last_used_at = beckon_now() where id = %s and workspace_id = %s "
@@ -88,8 +88,8 @@ def note_use(workspace_id: str, key_id: str) -> None:
 
 
 def list_all(workspace_id: str) -> list[Row]:
-    """All keys, revoked ones too, newest first: id, name, prefix, scopes, created_at, last_used_at, revoked_at,
-    deployment_owner."""
+    """Return all keys, including revoked ones, newest first: id, name, prefix, scopes, created_at, last_used_at,
+    revoked_at, deployment_owner."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select id, name, prefix, scopes, created_at, last_used_at, revoked_at, deployment_owner from api_keys "
@@ -99,7 +99,7 @@ def list_all(workspace_id: str) -> list[Row]:
 
 
 def revoke(workspace_id: str, key_id: str) -> bool:
-    """End a key at once; False where there is no such live key."""
+    """Revoke a key at once; return False if there is no such active key."""
     with acting_as(workspace_id):
         return (
             execute(
@@ -112,5 +112,5 @@ def revoke(workspace_id: str, key_id: str) -> bool:
 
 
 def digest(secret: str) -> bytes:
-    """The hash by which a key is kept."""
+    """Return the hash under which a key is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""The audit log: every change made by hand, by whom, to what. Rows are written and read, never changed."""
+"""The audit log: every manual change, its actor and its object. Rows are inserted and read, never changed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from models.ids import new_id
 
 @dataclass(frozen=True)
 class Actor:
-    """Who makes a change: a signed-in person, a program with a key, the `beckon` command, or Beckon itself."""
+    """The author of a change: a signed-in person, a program with a key, the `beckon` command, or Beckon itself."""
 
     kind: Literal["user", "api_key", "command", "system"]
     id: str | None
     name: str
 
 
-#: Beckon's own doing, such as a first start.
+#: Beckon itself, such as at a first start.
 SYSTEM = Actor("system", None, "Beckon")
 
 
@@ -33,7 +33,7 @@ def record(
     object_id: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one line, as part of the caller's transaction: `action` such as `automation.published`."""
+    """Write one entry in the caller's transaction; `action` is a name such as `automation.published`."""
     with acting_as(workspace_id):
         execute(
             "insert into audit (id, workspace_id, actor_kind, actor_id, actor_name, action, object_kind, object_id, "
@@ -46,7 +46,7 @@ def record(
 
 
 def fetch_page(workspace_id: str, limit: int, before: str | None = None) -> list[Row]:
-    """At most `limit` lines, newest first, older than the line with id `before`."""
+    """Return at most `limit` entries, newest first, older than the entry with id `before`."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select id, actor_kind, actor_id, actor_name, action, object_kind, object_id, detail, at from audit "

@@ -1,8 +1,8 @@
-"""Automations: what an operator owns, toggles and publishes.
+"""Automations, as operators create, publish, toggle and delete them.
 
-Publishing is one transaction: a new immutable version, the pointer to it, and the next time of its clock; executions
-in flight stay on the version that they hold. Deleting is soft, so that history keeps its names. Whoever changes an
-automation here tells `ephemeral.workflow_cache` after the commit; the two are siblings and don't know each other.
+Publishing is one transaction: a new immutable version, the pointer to it, and the next scheduled time; executions in
+flight keep their version. Deletion is soft, so that history keeps its names. A caller that changes an automation
+invalidates `ephemeral.workflow_cache` after the commit; this module must not import it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from models.ids import new_id
 from rules.outbound_urls import Networks
 from rules.validation import validate
 
-_MISSING = "There is no automation by that id."
+_MISSING = "There is no automation with that id."
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What a publication made. `hook_token` is there once, when a `hook` trigger got its secret address."""
+    """The result of a publication. `hook_token` is set only when a `hook` trigger gets its secret URL."""
 
     automation_id: str
     version: int
@@ -45,9 +45,9 @@ def create(
     enabled: bool = True,
     networks: Networks = (),
 ) -> Publication:
-    """A new automation with `definition` as its version 1. Raises `InvalidDefinition`, and then there is none.
+    """Create an automation with `definition` as version 1. Raises `InvalidDefinition`, and then creates nothing.
 
-    `networks` are the private networks that its URLs may lead to.
+    `networks` are the private networks that its URLs may reach.
     """
     automation_id = new_id()
     with acting_as(workspace_id):
@@ -67,8 +67,8 @@ def publish(
     expected_version: int | None = None,
     networks: Networks = (),
 ) -> Publication:
-    """Make `definition` the next version; the draft is gone. Raises `NotThere`, `InvalidDefinition`, and `Conflict`
-    where the version is not the `expected` one any more."""
+    """Publish `definition` as the next version and delete the draft. Raises `NotFound`, `InvalidDefinition`, or
+    `Conflict` if the current version is not `expected_version`."""
     with acting_as(workspace_id):
         row = _lock(workspace_id, automation_id)
         if expected_version is not None and row["version"] != expected_version:
@@ -96,7 +96,7 @@ def publish(
 
 
 def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> None:
-    """Give it another name. Raises `NotThere`."""
+    """Rename an automation. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = _lock(workspace_id, automation_id)["name"]
         if before == name:
@@ -108,7 +108,7 @@ def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> No
 
 
 def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -> None:
-    """Switch it on or off; a clock that stood still goes on from now. Raises `NotThere`."""
+    """Turn an automation on or off; its schedule restarts from now. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = _lock(workspace_id, automation_id)
         if before["enabled"] == enabled:
@@ -121,7 +121,7 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -
 
 
 def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any] | None) -> None:
-    """Keep the one draft, valid or not, until the next publication; None throws it away. Raises `NotThere`."""
+    """Save the draft, valid or not, until the next publication; None discards it. Raises `NotFound`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
         execute(
@@ -131,7 +131,7 @@ def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any
 
 
 def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
-    """A new secret for `POST /api/hooks/{token}`; the one before stops working. Raises `NotThere`."""
+    """Issue a new token for `POST /api/hooks/{token}`; the old one stops working. Raises `NotFound`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
         audit.record(workspace_id, actor, "automation.hook_renewed", "automation", automation_id)
@@ -139,14 +139,17 @@ def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str
 
 
 def find_hook(token: str) -> tuple[str, str] | None:
-    """The workspace and the automation behind a hook's secret."""
+    """Return the workspace's and the automation's id for a hook's token, or None."""
     with connection():
         row = fetch_row("select * from find_hook(%s)", (_digest(token),))
     return None if row is None else (str(row["workspace_id"]), str(row["automation_id"]))
 
 
 def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
-    """Delete softly and, in the same transaction, call `cancel_in_flight`; its answer. Raises `NotThere`."""
+    """Delete an automation softly and call `cancel_in_flight` in the same transaction; return the latter's result.
+
+    Raises `NotFound`.
+    """
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
         execute(
@@ -161,7 +164,7 @@ def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight
 
 
 def list_versions(workspace_id: str, automation_id: str) -> list[Row]:
-    """Every published version, newest first: version, definition, published_by, published_at."""
+    """Return every published version, newest first: version, definition, published_by, published_at."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select version, definition, published_by, published_at from workflow_versions "
@@ -171,7 +174,7 @@ def list_versions(workspace_id: str, automation_id: str) -> list[Row]:
 
 
 def _lock(workspace_id: str, automation_id: str) -> Row:
-    """The automation's row, ours until the transaction ends: two publications come one after the other."""
+    """Return the automation's row, locked until the transaction ends: this serializes publications."""
     row = fetch_row(
         "select name, type, enabled, version, version_id, hook_token_hash from automations "
         "where id = %s and workspace_id = %s and deleted_at is null for update",

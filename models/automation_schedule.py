@@ -1,6 +1,6 @@
-"""When an automation that starts by the clock is due next: one row for each, moved on by the scheduler.
+"""When a scheduled automation is due next: one row each, advanced by the scheduler.
 
-A `schedule` trigger is due at the ticks of its cron line; `contact.inactive` is looked at once an hour.
+A `schedule` trigger is due at the times of its cron expression; `contact.inactive` is checked once an hour.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 from models.database import Row, execute, fetch_rows, fetch_value
 from rules.schedule import find_next_tick
 
-#: How often contacts are searched for who became inactive.
+#: How often inactive contacts are searched for.
 INACTIVE_CHECK_INTERVAL = timedelta(hours=1)
 
 
 def find_next_due(definition: Mapping[str, Any], workspace_zone: str, after: datetime) -> datetime | None:
-    """The first moment later than `after` at which the workflow starts by the clock; None when it never does so."""
+    """Return the first scheduled time later than `after`; None if the trigger has no schedule."""
     trigger = definition["trigger"]
     if trigger["type"] == "contact.inactive":
         return after + INACTIVE_CHECK_INTERVAL
@@ -28,7 +28,7 @@ def find_next_due(definition: Mapping[str, Any], workspace_zone: str, after: dat
 
 
 def renew(workspace_id: str, automation_id: str, definition: Mapping[str, Any] | None) -> None:
-    """Reckon anew from now, inside the caller's transaction; without a definition there is no next time."""
+    """Recompute the next time from now, in the caller's transaction; without a definition there is none."""
     if definition is None or (next_at := _find_next_due_from_now(workspace_id, definition)) is None:
         execute(
             "delete from automation_schedules where automation_id = %s and workspace_id = %s",
@@ -48,7 +48,7 @@ def _find_next_due_from_now(workspace_id: str, definition: Mapping[str, Any]) ->
 
 
 def fetch_due() -> tuple[datetime, list[Row]]:
-    """Now, and the automations whose time has come: automation_id, workspace_id, next_at."""
+    """Return the current time and the due automations: automation_id, workspace_id, next_at."""
     now: datetime = fetch_value("select beckon_now()")
     return now, fetch_rows(
         "select automation_id, workspace_id, next_at from automation_schedules where next_at <= %s order by next_at",
@@ -57,7 +57,7 @@ def fetch_due() -> tuple[datetime, list[Row]]:
 
 
 def advance(schedule: Row, definition: Mapping[str, Any], now: datetime) -> None:
-    """Write down the next time, unless somebody changed it meanwhile. Ticks that were missed are not made up for."""
+    """Store the next time, unless it was changed meanwhile. Missed times are not made up for."""
     zone = fetch_value("select timezone from workspaces where id = %s", (schedule["workspace_id"],))
     execute(
         "update automation_schedules set next_at = %s where automation_id = %s and next_at = %s",

@@ -1,8 +1,8 @@
-"""Contacts as people and programs keep them: one, its changes and its end.
+"""One contact: reading, changing and deleting it.
 
-Finding the contact that a trigger speaks of, and making it, is `models.contact_matching`'s; the list is
-`models.reports.contacts`'s. Fields come in normalised, under the names of the columns. Deleting is soft: history keeps
-its names, the addresses are free for others.
+`models.contact_matching` matches and creates the contacts of triggers; `models.reports.contacts` lists them. Fields
+arrive normalized, under the names of the columns. Deletion is soft: history keeps its names, and the addresses become
+free for other contacts.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ COLUMNS = """
     coalesce((select json_agg(json_build_object('channel', s.channel, 'reason', s.reason) order by s.channel)
         from suppressions s where s.workspace_id = c.workspace_id and s.contact_id = c.id), '[]') suppressed
 """
-_MISSING = "There is no contact by that id."
+_MISSING = "There is no contact with that id."
 
 
 def get(workspace_id: str, contact_id: str) -> Row | None:
-    """One contact with its channels that are `suppressed`."""
+    """Return one contact with its `suppressed` channels."""
     with acting_as(workspace_id):
         return fetch_row(
             f"select {COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
@@ -39,14 +39,14 @@ def get(workspace_id: str, contact_id: str) -> Row | None:
 
 
 def is_newly_created(contact_id: str) -> bool:
-    """Whether the present transaction made this contact: its time is then the transaction's."""
+    """Return whether the current transaction created this contact: its creation time is then the transaction's."""
     return bool(fetch_value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
-    """Replace the given fields, `tags` too; `attributes` merge, null clears.
+    """Replace these fields, including `tags`; `attributes` are merged, null clears.
 
-    Raises `NotThere`, and `Conflict` for an address that belongs to another contact.
+    Raises `NotFound`, or `Conflict` for an address that belongs to another contact.
     """
     assignments, parameters = ["updated_at = beckon_now()"], []
     for name in PLAIN_FIELDS:
@@ -58,7 +58,7 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
         parameters.append(fields["tags"] or [])
     if "attributes" in fields:
         attributes = fields["attributes"]
-        # Null for the whole clears it; null for one name takes that name out.
+        # Null for all attributes clears them; null for one attribute removes it.
         assignments.append("attributes = " + ("%s" if attributes is None else "jsonb_strip_nulls(attributes || %s)"))
         parameters.append(Json(attributes or {}))
     with acting_as(workspace_id):
@@ -76,12 +76,12 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
 
 
 def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
-    """Delete softly and, in the same transaction, call `cancel_in_flight`; its answer. Raises `NotThere`.
+    """Delete a contact softly and call `cancel_in_flight` in the same transaction; return the latter's result.
 
-    What the contact wrote to us is forgotten.
+    Deletes the messages received from the contact. Raises `NotFound`.
     """
     with acting_as(workspace_id):
-        # From here on no trigger finds the contact, so nothing new can come into flight.
+        # From here on no trigger finds the contact, so no new execution can start.
         deleted = execute(
             "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
             (contact_id, workspace_id),
@@ -95,7 +95,7 @@ def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: C
 
 
 def _build_conflict(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> Conflict:
-    """The address that is someone else's, by the name of the index that refused it."""
+    """Name the address of another contact, from the name of the violated index."""
     cause = error.orig  # type: ignore[attr-defined]  # the stubs lack it
     index = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None
     name = next((name for name in IDENTIFIERS if index == f"contacts_{name}"), "email")

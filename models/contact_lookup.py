@@ -1,4 +1,4 @@
-"""Finds who wrote to us by an address, when no message of ours is named."""
+"""Finds the contact of a received message by its address, if the callback names no sent message."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from rules.channels import ADDRESS_FIELDS
 
 
 def find_by_address(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
-    """The contact with this address: in the given workspace, else in the one that wrote to it last; with `demo_only`
-    in a demo workspace or nowhere."""
+    """Return the contact with this address: in `workspace_id` or, if None, in the workspace that last messaged it.
+
+    `demo_only` limits the search to demo workspaces.
+    """
     return fetch_row(
         f"""
         select c.id, c.workspace_id from contacts c

@@ -1,8 +1,8 @@
-"""Finds the contacts that triggers speak of, and makes or changes them: semantics, section 14.
+"""Matches the contacts of triggers, and creates or updates them: semantics, section 14.
 
-Matched by id; else external id; else email, phone, Instagram id, Facebook id, in that order. Given fields replace,
-tags are added, attributes merge, null clears. Many at once cost the same three statements as one. Runs inside the
-caller's transaction; found rows stay locked until it ends, so two triggers cannot overwrite each other's changes.
+Contacts match by id; else external id; else email, phone, Instagram id, Facebook id, in that order. Fields replace,
+tags are added, attributes are merged, null clears. A batch takes the same three statements as one contact. It runs in
+the caller's transaction; matched rows stay locked until it ends, so two triggers cannot overwrite each other's changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from models.database import Row, execute, fetch_rows
 from models.ids import is_id, new_id
 
-#: In the order in which they are tried.
+#: In the order of matching.
 IDENTIFIERS = ("external_id", "email", "phone", "instagram_id", "facebook_id")
 PLAIN_FIELDS = (*IDENTIFIERS, "first_name", "last_name", "username", "timezone")
 _COLUMNS = ("id", *PLAIN_FIELDS, "tags", "attributes")
@@ -23,7 +23,7 @@ _COLUMNS = ("id", *PLAIN_FIELDS, "tags", "attributes")
 
 @dataclass(frozen=True)
 class ContactRejection:
-    """Why a contact was not matched: 404 for an id that is not there, 409 for an address that is someone else's."""
+    """Why a contact did not match: 404 for an unknown id, 409 for an address of another contact."""
 
     status: int
     path: str
@@ -32,7 +32,7 @@ class ContactRejection:
 
 @dataclass
 class _ContactIndex:
-    """The contacts read so far, by id and by each identifier; those made on the way are in here too."""
+    """The contacts read or created so far, by id and by each identifier."""
 
     by_id: dict[str, Row] = field(default_factory=dict)
     by_identifier: dict[tuple[str, str], Row] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class _ContactIndex:
 
 
 class _ConcurrentInsert(Exception):
-    """Another transaction made one of our new contacts first: read again."""
+    """Another transaction created one of the new contacts first: read again."""
 
 
 ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
@@ -54,16 +54,16 @@ ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
 def match_or_create(
     workspace_id: str, specs: ContactSpecs, read_only_indexes: Collection[int] = ()
 ) -> list[Row | ContactRejection | None]:
-    """For each (contact id, normalised fields) the contact's row as it stands afterwards, or why not.
+    """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
-    None where a trigger names no contact. A contact that exists is left as it is at the places in `untouched`.
+    None for a trigger without a contact. Existing contacts at `read_only_indexes` stay unchanged.
     """
     for _ in range(5):
         try:
             return _match_or_create_once(workspace_id, specs, read_only_indexes)
         except _ConcurrentInsert:
             continue
-    return [ContactRejection(409, "contact", "this contact is being changed by others, try again")] * len(specs)
+    return [ContactRejection(409, "contact", "this contact is being changed by other requests; try again")] * len(specs)
 
 
 def _match_or_create_once(
@@ -111,7 +111,7 @@ def _read(specs: ContactSpecs) -> _ContactIndex:
         for name in IDENTIFIERS:
             if fields and fields.get(name):
                 texts_by_name[name].append(_normalize(name, fields[name]))
-    # Plain columns only: row security lets no index answer for lower(email). E-mails are stored in lower case.
+    # Plain columns only: under row security no index serves lower(email). E-mail addresses are stored in lower case.
     conditions, parameters = [], []
     if ids:
         conditions.append("id = any(%s::uuid[])")
@@ -123,7 +123,7 @@ def _read(specs: ContactSpecs) -> _ContactIndex:
     contacts = _ContactIndex()
     if not conditions:
         return contacts
-    # In one order for everybody, so that two batches cannot wait for each other.
+    # In one order for every process, so that two batches cannot deadlock.
     query = (
         f"select {', '.join(_COLUMNS)} from contacts where workspace_id = acting_workspace() and deleted_at is null "
         f"and ({' or '.join(conditions)}) order by id for update"
@@ -149,7 +149,7 @@ def _find(contacts: _ContactIndex, contact_id: str | None, fields: Mapping[str, 
 
 
 def _find_conflict(contacts: _ContactIndex, contact: Row, fields: Mapping[str, Any]) -> ContactRejection | None:
-    """An identifier that already belongs to another contact, named."""
+    """Return a rejection for an identifier that already belongs to another contact."""
     for name in IDENTIFIERS:
         if not fields.get(name):
             continue
@@ -172,7 +172,7 @@ def _build_contact() -> Row:
 
 
 def _apply(contact: Row, fields: Mapping[str, Any]) -> bool:
-    """Change the row in place; whether anything became different."""
+    """Change the row in place; return whether anything changed."""
     before = {name: contact[name] for name in _COLUMNS}
     for name in PLAIN_FIELDS:
         if name in fields:
@@ -192,7 +192,7 @@ def _insert(workspace_id: str, contacts: Sequence[Row]) -> None:
     if not contacts:
         return
     columns = ", ".join(_COLUMNS)
-    # By identifier, so that two batches that make the same contacts meet in one order.
+    # By identifier, so that two batches that create the same contacts lock in one order.
     inserted = execute(
         f"insert into contacts (workspace_id, last_event_at, {columns}) select %s::uuid, beckon_now(), {columns} "
         f"from {_AS_ROWS} order by {', '.join(IDENTIFIERS)} on conflict do nothing",
@@ -208,7 +208,7 @@ def _undo_insert(contacts: Sequence[Row]) -> None:
 
 
 _AS_ROWS = (
-    "json_to_recordset(%s::json) as given(id uuid, "
+    "json_to_recordset(%s::json) as input(id uuid, "
     + ", ".join(f"{name} text" for name in PLAIN_FIELDS)
     + ", tags text[], attributes jsonb)"
 )
@@ -217,15 +217,15 @@ _AS_ROWS = (
 def _update(contacts: Sequence[Row]) -> None:
     if not contacts:
         return
-    assignments = ", ".join(f"{name} = given.{name}" for name in (*PLAIN_FIELDS, "tags", "attributes"))
+    assignments = ", ".join(f"{name} = input.{name}" for name in (*PLAIN_FIELDS, "tags", "attributes"))
     execute(
-        f"update contacts c set {assignments}, updated_at = beckon_now() from {_AS_ROWS} where c.id = given.id",
+        f"update contacts c set {assignments}, updated_at = beckon_now() from {_AS_ROWS} where c.id = input.id",
         (json.dumps(contacts),),
     )
 
 
 def note_event(contact_ids: Sequence[str]) -> None:
-    """Remember that something happened to these contacts; to the hour, so that busy contacts cost no write."""
+    """Record the time of these contacts' last event, to the hour, so that busy contacts cost no write."""
     execute(
         "update contacts set last_event_at = beckon_now() where id = any(%s::uuid[]) "
         "and (last_event_at is null or last_event_at < beckon_now() - interval '1 hour')",

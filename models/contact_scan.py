@@ -1,4 +1,4 @@
-"""Reads all contacts of the acting workspace, page by page in the order of their ids, for what runs over everybody."""
+"""Reads all contacts of the acting workspace in pages, by id, for triggers that apply to every contact."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from models.database import Row, fetch_rows
 
 
 def fetch_page(last_id: str | None, limit: int, silent_between: tuple[datetime, datetime] | None = None) -> list[Row]:
-    """The next page; with `silent_between` only those whose last event lies after the first moment and not after the
-    second. Who never had an event counts from the day that they were made."""
+    """Return the next page; with `silent_between`, only contacts whose last event is after the first time and not after
+    the second. A contact without events counts from its creation."""
     return fetch_rows(
         """
         select * from contacts

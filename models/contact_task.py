@@ -1,4 +1,4 @@
-"""What the action create_task left for a person to do, by contact, and that it was done."""
+"""Contacts' tasks that the action `create_task` created, and marking them as done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.errors import NotFound
 
 
 def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
-    """At most `limit` of a contact's tasks: open ones first, by when they are due, then the newest of the others."""
+    """Return at most `limit` tasks of a contact: open ones first, by due time, then the newest done ones."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select t.id, t.execution_id, t.title, t.assignee, t.due_at, t.done_at, t.created_at, "
@@ -23,7 +23,7 @@ def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row
 
 
 def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor: Actor) -> None:
-    """Mark one of a contact's tasks as done, or as open again; what is so already stays. Raises `NotThere`."""
+    """Mark one of a contact's tasks as done or reopen it; repeating a call changes nothing. Raises `NotFound`."""
     with acting_as(workspace_id):
         updated = execute(
             "update contact_tasks set done_at = case when %s then coalesce(done_at, beckon_now()) end "
@@ -31,6 +31,6 @@ def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor:
             (done, task_id, contact_id, workspace_id),
         )
         if not updated:
-            raise NotFound("There is no task by that id.")
+            raise NotFound("There is no task with that id.")
         action = "contact.task_done" if done else "contact.task_reopened"
         audit.record(workspace_id, actor, action, "contact", contact_id, {"task": task_id})

@@ -1,7 +1,7 @@
-"""What contacts write to us: kept once under the provider's id, edited and unsent as they wish, and when it was last.
+"""Received messages: stored once per provider's id, with edits and deletions, and when a contact last wrote.
 
-Callbacks come twice, late and in any order: an edit or a deletion may be told before the message itself, and then
-stands already when the message comes.
+Callbacks arrive twice, late and in any order: an edit or a deletion may arrive before its message, and then already
+applies when the message arrives.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from datetime import datetime
 from models.database import Row, execute, fetch_row, fetch_rows
 from models.ids import new_id
 
-#: What a person says to us alone. Only these let us answer for a while: a comment and a reaction do not.
+#: Private messages. Only these open the provider's messaging window; a comment and a reaction do not.
 PRIVATE_MESSAGE_KINDS = frozenset({"message", "story_reply", "story_mention", "postback"})
-#: What answers us: a mention in somebody's own story does not.
+#: Messages that count as a reply; a mention in the contact's own story does not.
 REPLY_KINDS = PRIVATE_MESSAGE_KINDS - {"story_mention"}
-#: A mail may bring megabytes; a conversation is for reading.
+#: Characters stored of one message: an e-mail may have megabytes, and a conversation is for reading.
 MAX_TEXT_LENGTH = 20_000
 
 
@@ -30,7 +30,7 @@ def record_received(
     at: datetime,
     account_id: str | None = None,
 ) -> Row:
-    """Keep one received message; the row as it stands, which may have been edited or deleted before it came."""
+    """Store one received message; return its row, which an earlier callback may have edited or deleted."""
     row = fetch_row(
         """
         insert into received_messages as r
@@ -52,7 +52,7 @@ def record_received(
 def record_edited(
     workspace_id: str, contact_id: str, channel: str, provider_message_id: str, text: str | None, at: datetime
 ) -> None:
-    """Keep what a message was changed to, unless a later change or its deletion is on record."""
+    """Store a message's new text, unless a later edit or its deletion is recorded."""
     execute(
         """
         insert into received_messages as r
@@ -69,7 +69,7 @@ def record_edited(
 def record_deleted(
     workspace_id: str, contact_id: str, channel: str, provider_message_id: str, at: datetime, kind: str = "message"
 ) -> None:
-    """Forget the text of a message that was unsent, for good: that it was there stays on record."""
+    """Delete the text of an unsent message permanently; its row stays."""
     execute(
         """
         insert into received_messages as r
@@ -87,7 +87,7 @@ def _truncate(text: str | None) -> str | None:
 
 
 def _note(workspace_id: str, contact_id: str, channel: str, at: datetime, account_id: str | None) -> None:
-    """Remember when the contact last wrote, and to which account; an older message changes nothing."""
+    """Record when the contact last wrote, and to which account; an older message changes nothing."""
     execute(
         """
         insert into conversations as c (contact_id, channel, workspace_id, account_id, last_received_at)
@@ -101,15 +101,15 @@ def _note(workspace_id: str, contact_id: str, channel: str, at: datetime, accoun
 
 
 def fetch_last_received(contact_id: str) -> dict[str, datetime]:
-    """When the contact last wrote to us, by channel; channels on which they never did are not there."""
+    """Return when the contact last wrote, by channel; channels without messages are absent."""
     rows = fetch_rows("select channel, last_received_at from conversations where contact_id = %s", (contact_id,))
     return {row["channel"]: row["last_received_at"] for row in rows}
 
 
 def list_recent(contact_id: str, limit: int) -> list[Row]:
-    """The newest messages of both directions, oldest first: `direction` (in, out), channel, kind, text, at.
+    """Return the newest messages in both directions, oldest first: `direction` (in, out), channel, kind, text, at.
 
-    Tests are left out, and notices to the team, and what was deleted is there without its text.
+    Tests and notices to the team are excluded; deleted messages have no text.
     """
     rows = fetch_rows(
         """
@@ -127,6 +127,6 @@ def list_recent(contact_id: str, limit: int) -> list[Row]:
 
 
 def forget(contact_id: str) -> None:
-    """Remove what a contact wrote, with the contact."""
+    """Delete the messages received from a contact."""
     for table in ("received_messages", "conversations"):
         execute(f"delete from {table} where contact_id = %s", (contact_id,))

@@ -1,6 +1,6 @@
-"""Which keys and sessions are still valid, asked for many at once: open streams are held by them.
+"""Checks which keys and sessions are still valid, many at once: open streams end with their credential.
 
-A credential is known by the SHA-256 of its secret, as `api_keys` and `sessions` have it.
+A credential is identified by the SHA-256 of its secret, as in `api_keys` and `sessions`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from models.user import Role
 
 @dataclass(frozen=True)
 class Credential:
-    """A key with its scopes, or a session with the role that its person has now."""
+    """A key with its scopes, or a session with its user's current role."""
 
     workspace_id: str
     scopes: frozenset[str]
@@ -22,7 +22,7 @@ class Credential:
 
 
 def find_valid(hashes: Collection[bytes]) -> dict[bytes, Credential]:
-    """Those of these credentials that still open a workspace, by hash; one statement for all of them."""
+    """Return the valid ones of these credentials, by hash, with one statement."""
     with connection():
         rows = fetch_rows("select * from find_credentials(%s)", (list(hashes),))
     return {

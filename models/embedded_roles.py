@@ -1,8 +1,8 @@
-"""The roles of the embedded PostgreSQL: what they are made by, and what its owner may see.
+"""The roles of the embedded PostgreSQL: the statements that create them, and the owner's policies.
 
-Three roles log in: the owner `beckon`, who owns the database and everything in it, `beckon_app` and `beckon_service`.
-None is a superuser, none passes by row security, and none can become another but the owner the other two. The superuser
-that made the cluster cannot log in at all: what only it may do is done while no server runs.
+Three roles log in: the owner `beckon`, which owns the database and everything in it, `beckon_app` and `beckon_service`.
+None is a superuser or bypasses row security, and only the owner can become another role: the other two. The superuser
+that created the cluster cannot log in; statements that need it run in single-user mode, while no server runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import psycopg2
 from models.database import build_connection_parameters
 
 OWNER = "beckon"
-#: The superuser. It has another name in a cluster that was just made and in those of older versions: there it is OWNER.
+#: The superuser. In a new cluster, and in those of older versions, its name is still OWNER.
 SUPERUSER = "beckon_setup"
 
-#: PostgreSQL takes the superuser of a cluster for who made it, and neither drops nor demotes it. It can be renamed, but
-#: by another superuser alone.
+#: PostgreSQL neither drops nor demotes a cluster's bootstrap superuser. Only another superuser can rename it.
 _RENAME_SUPERUSER = f"""
 do $$
 begin
@@ -46,7 +45,7 @@ $$;
 
 _ATTRIBUTES = "login nosuperuser nobypassrls nocreatedb nocreaterole noreplication"
 
-#: A role may set its own defaults, and with them keep every later session of its login from working.
+#: A role may set its own defaults, and could thereby break every later session of its login.
 _RESET_SETTINGS = """
 do $$
 declare
@@ -64,7 +63,7 @@ end
 $$;
 """
 
-#: Everything of ours in the database that the superuser owned. PostgreSQL refuses `reassign owned` for that role.
+#: Transfers Beckon's objects from the superuser to the owner. PostgreSQL rejects `reassign owned` for that role.
 REASSIGN_OWNER = f"""
 do $$
 declare
@@ -80,7 +79,7 @@ begin
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relowner = 10 and c.relkind in ('r', 'p', 'v', 'm', 'S')
             and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-            -- A sequence of a column goes with its table, what an extension made stays with that.
+            -- A column's sequence follows its table; an extension's objects stay with the extension.
             and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
                 and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i')))
         union all
@@ -103,15 +102,15 @@ end
 $$;
 """
 
-#: What lists the databases of a cluster.
+#: Lists the databases of a cluster.
 LIST_DATABASES = "select datname from pg_database;"
 CREATE_DATABASE = f"create database {OWNER} owner {OWNER};"
 
 
 def build_setup_statements(passwords: Mapping[str, str]) -> list[str]:
-    """Statements that make the three roles log in with these passwords, and nobody else. They may be run again.
+    """Return statements that let exactly the three roles log in, with these passwords. They can be run again.
 
-    The programs' roles get their defaults back: a login can change its own password and settings.
+    They reset the settings of the programs' roles, because a login can change its own password and settings.
     """
     app_and_service = [role for role in passwords if role != OWNER]
     literals = ", ".join(f"'{role}'::regrole" for role in app_and_service)
@@ -131,7 +130,7 @@ SET_DATABASE_OWNER = f"alter database {OWNER} owner to {OWNER};"
 def create_owner_policies(url: str) -> None:
     """Give the owner behind `url` a policy on every table that row security hides from it.
 
-    The embedded server's owner is the person who runs it: `access.json` has the URL, to look at every row with.
+    The person who runs the embedded server is its owner and reads every row with the URL in `access.json`.
     """
     with (
         closing(psycopg2.connect(**build_connection_parameters(url))) as connection,

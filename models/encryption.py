@@ -1,6 +1,6 @@
-"""Secrets at rest: sealed with a key made of SECRET_KEY, so that a copy of the database alone opens nothing.
+"""Encryption of stored secrets with a key derived from SECRET_KEY, so that a copy of the database reveals none.
 
-Who changes SECRET_KEY loses what was sealed with the old one: it reads as missing, and has to be entered anew.
+After SECRET_KEY changes, secrets encrypted with the old one read as missing and must be entered again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 def encrypt(secret_key: str, text: str) -> str:
-    """The text, encrypted and signed; another token each time."""
+    """Return the text, encrypted and signed; the token differs each time."""
     return _build_fernet(secret_key).encrypt(text.encode()).decode()
 
 
 def decrypt(secret_key: str, token: str) -> str | None:
-    """What was sealed, or None where it was sealed with another key or changed since."""
+    """Return the decrypted text, or None if another key encrypted it or it was modified."""
     try:
         return _build_fernet(secret_key).decrypt(token.encode()).decode()
     except InvalidToken:
@@ -28,6 +28,6 @@ def decrypt(secret_key: str, token: str) -> str | None:
 
 @functools.lru_cache(maxsize=4)
 def _build_fernet(secret_key: str) -> Fernet:
-    # A key of its own: SECRET_KEY signs other things too, and may have any length.
+    # A derived key: SECRET_KEY also signs sessions, and may have any length.
     key = HKDF(SHA256(), 32, salt=None, info=b"beckon credentials at rest").derive(secret_key.encode())
     return Fernet(base64.urlsafe_b64encode(key))

@@ -1,6 +1,6 @@
-"""Why a change was not made, when the asker is at fault: it is not there, or it is not in the state for it.
+"""Errors of a change that the request caused: the object is missing, or its state forbids the change.
 
-The dashboard answers these as 404, 409 and 422, the `beckon` command as one line.
+The dashboard responds with 404, 409 or 422; the `beckon` command prints one line.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from rules.problems import Problem
 
 
 class NotFound(Exception):
-    """No such object in this workspace; whether another workspace has it is never said."""
+    """There is no such object in this workspace; the error never reveals whether another workspace has it."""
 
-    def __init__(self, message: str = "There is nothing here by that id.") -> None:
+    def __init__(self, message: str = "There is nothing with that id.") -> None:
         super().__init__(message)
         self.message = message
 
 
 class Conflict(Exception):
-    """The object exists, but its present state forbids the change; the message says which state. `path` names the
-    field of the request that collides, if one does."""
+    """The object's current state forbids the change; the message names the state. `path` names the conflicting field of
+    the request, if any."""
 
     def __init__(self, message: str, path: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class Conflict(Exception):
 
 
 class InvalidDefinition(Exception):
-    """A workflow that cannot be valid, and so cannot be published; `problems` say where and why."""
+    """The workflow is invalid and cannot be published; `problems` say where and why."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(f"{problem.path}: {problem.message}" for problem in problems))

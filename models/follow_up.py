@@ -1,6 +1,7 @@
-"""Follow-ups: what calls them off between two looks, and how an operator stops them.
+"""Follow-ups: the reasons that stop them, and how an operator stops them.
 
-A worker reads this when a follow-up is due and again right before it is sent, because an answer may come meanwhile.
+A worker checks these reasons when a follow-up is due and again right before it is sent, because a reply may arrive in
+between.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from models.database import Row, fetch_row, fetch_rows
 
 
 def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, since: datetime) -> Row:
-    """`stopped` (an operator's wish, or None), `suppressed` (why the channel is, or None), and `replied_at`: when a
-    message of the contact arrived after `since`, by our own clock."""
+    """Return `stopped` (an operator's reason, or None), `suppressed` (why the channel is suppressed, or None) and
+    `replied_at`: when a message of the contact arrived after `since`, by Beckon's clock."""
     row = fetch_row(
         """
         select e.follow_ups_stopped as stopped,
             (select s.reason from suppressions s where s.workspace_id = e.workspace_id and s.contact_id = %(contact)s
                 and s.channel = %(channel)s) as suppressed,
             (select min(r.created_at) from received_messages r where r.contact_id = %(contact)s
-                and r.created_at > %(since)s and r.kind = any(%(said)s)) as replied_at
+                and r.created_at > %(since)s and r.kind = any(%(kinds)s)) as replied_at
         from executions e where e.id = %(execution)s
         """,
         {
@@ -31,7 +32,7 @@ def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, 
             "contact": contact_id,
             "channel": channel,
             "since": since,
-            "said": sorted(PRIVATE_MESSAGE_KINDS),
+            "kinds": sorted(PRIVATE_MESSAGE_KINDS),
         },
     )
     assert row is not None
@@ -39,7 +40,7 @@ def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, 
 
 
 def wake(contact_id: str) -> list[Row]:
-    """Look again now at what waits for an answer of this contact: something happened; ids with queues."""
+    """Make the contact's executions due that wait for a reply, to check them again; return ids and queues."""
     return fetch_rows(
         """
         update executions set due_at = beckon_now(), rung_at = beckon_now()
@@ -51,14 +52,14 @@ def wake(contact_id: str) -> list[Row]:
 
 
 def stop(execution_id: str, reason: Mapping[str, Any]) -> Row | None:
-    """Let an execution in flight send no follow-up any more: id, queue and `ends`; None where none is to come.
+    """Stop the follow-ups of an execution in flight; return id, queue and `ends`, or None if none is to come.
 
-    Whoever works on it sees the wish before it sends the next one. What waits for an answer, a review or the time of a
-    follow-up is made due, so that it ends now; what a pause holds ends when it is let go.
+    A worker that processes it checks this before it sends the next one. An execution that waits for a reply, a review
+    or the time of a follow-up becomes due, so that it ends now; a paused one ends when the pause does.
     """
     return fetch_row(
         """
-        with wanted as materialized (
+        with target as materialized (
             select e.id, e.status = 'waiting' and e.waiting_for <> 'pause'
                 and (e.round > 0 or e.waiting_for = 'follow_up') as ends
             from executions e join workflow_versions v on v.id = e.version_id
@@ -67,10 +68,10 @@ def stop(execution_id: str, reason: Mapping[str, Any]) -> Row | None:
             for update of e
         )
         update executions e set follow_ups_stopped = %s::jsonb,
-            due_at = case when w.ends then beckon_now() else e.due_at end,
-            rung_at = case when w.ends then beckon_now() else e.rung_at end
-        from wanted w where e.id = w.id
-        returning e.id, e.queue, w.ends
+            due_at = case when t.ends then beckon_now() else e.due_at end,
+            rung_at = case when t.ends then beckon_now() else e.rung_at end
+        from target t where e.id = t.id
+        returning e.id, e.queue, t.ends
         """,
         (execution_id, json.dumps(dict(reason))),
     )

@@ -1,4 +1,4 @@
-"""Ids that grow with time (UUID version 7, RFC 9562 section 5.7), so that the newest rows are found by id alone."""
+"""Ids that grow with time (UUID version 7, RFC 9562 section 5.7), so that an index on the id finds the newest rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import clock
 
 
 def new_id() -> str:
-    """A new id: 48 bits of Unix milliseconds, 12 bits of what follows the millisecond, then 62 random bits.
+    """Return a new id: 48 bits of Unix milliseconds, 12 bits of the fraction of a millisecond, then 62 random bits.
 
-    So what one thread makes one after the other stays in that order, also within a millisecond (RFC 9562, 6.2).
+    So the ids that one thread creates stay in order, also within a millisecond (RFC 9562, 6.2).
     """
     milliseconds, rest_ns = divmod(time.time_ns() + int(clock.OFFSET_SECONDS * 1e9), 1_000_000)
     fraction = rest_ns * 4096 // 1_000_000
@@ -21,7 +21,7 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` can be an id at all; anything else is answered 404 without a query."""
+    """Return whether `text` can be an id; anything else gets 404 without a query."""
     try:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What providers told us, raw: stored once for each of their event ids before they are answered, read by an actor."""
+"""Raw provider callbacks, stored once for each event id before the response, and processed by an actor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from models.json_text import dump_json
 def store_all(
     provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool = False
 ) -> tuple[list[str], int]:
-    """Keep many callbacks, each an event id with its body, in one statement; ids of rows, and how many were new.
+    """Store many callbacks, each an event id with its body, in one statement; return row ids, and how many are new.
 
-    Which of them were new cannot be told without reading: the ids of those that were not are nobody's.
+    The statement does not report which ones are new: ids of duplicates belong to no row.
     """
     ids = [new_id() for _ in events]
     records = [
@@ -26,7 +26,7 @@ def store_all(
     with transaction():
         stored = execute(
             "insert into inbound_events (id, provider, event_id, body, sandbox) select id, %s, event_id, body, %s "
-            "from json_to_recordset(%s::json) as given(id uuid, event_id text, body jsonb) on conflict do nothing",
+            "from json_to_recordset(%s::json) as input(id uuid, event_id text, body jsonb) on conflict do nothing",
             (provider, sandbox, dump_json(records)),
         )
     return ids, stored
@@ -35,10 +35,10 @@ def store_all(
 def store(
     provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool = False
 ) -> str | None:
-    """Keep one callback; its row's id, or None when this event was told before. `sandbox`: the sandbox signed it."""
+    """Store one callback; return its row's id, or None for a duplicate event. `sandbox`: the sandbox signed it."""
     row_id = new_id()
     with transaction():
-        # Without RETURNING: the door may write these rows and not read them.
+        # Without RETURNING: the dashboard's role may insert these rows but not read them.
         stored = execute(
             "insert into inbound_events (id, provider, event_id, workspace_id, body, sandbox) "
             "values (%s, %s, %s, %s, %s, %s) "
@@ -49,14 +49,14 @@ def store(
 
 
 def take(row_id: str) -> Row | None:
-    """One callback that was not read yet, locked until the transaction ends."""
+    """Return one unprocessed callback, locked until the transaction ends."""
     return fetch_row(
         "select * from inbound_events where id = %s and processed_at is null for update skip locked", (row_id,)
     )
 
 
 def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
-    """It was read: what came of it, in a word, and whose it was."""
+    """Mark a callback as processed, with a one-word outcome and its workspace."""
     execute(
         "update inbound_events set processed_at = beckon_now(), outcome = %s, "
         "workspace_id = coalesce(workspace_id, %s) where id = %s",
@@ -65,7 +65,7 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
 
 
 def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
-    """Keep no longer what these said, only that they were told: they still change nothing when they come again."""
+    """Erase the bodies of these callbacks; their event ids stay, so duplicates still change nothing."""
     execute(
         "update inbound_events set body = '{}' where provider = %s and event_id = any(%s) and sandbox = %s",
         (provider, list(event_ids), sandbox),
@@ -73,12 +73,12 @@ def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
 
 
 def drop(row_id: str) -> None:
-    """It is nobody's: keep nothing of it."""
+    """Delete a callback that belongs to no workspace."""
     execute("delete from inbound_events where id = %s", (row_id,))
 
 
 def list_unprocessed(older_than_seconds: float, limit: int) -> list[str]:
-    """Callbacks that nobody has read for a while."""
+    """Return the ids of callbacks that are unprocessed for a while."""
     rows = fetch_rows(
         "select id from inbound_events where processed_at is null "
         "and received_at < beckon_now() - make_interval(secs => %s) order by received_at limit %s",

@@ -1,8 +1,8 @@
-"""Invitations: how a person joins a workspace. Each has two single-use links, and only their hashes are stored.
+"""Invitations to a workspace. Each has two single-use links, and only their hashes are stored.
 
-The inviter sees one link. The other is mailed, and only that one proves that whoever opens it reads the mail of the
-address. An invitation ends when it is accepted, revoked, replaced by a newer one for the same address, after 72 hours,
-or as soon as whoever made it could not make it any more.
+The inviter sees one link. The other is mailed, and only that one proves that its reader receives the address's mail. An
+invitation ends when it is accepted, revoked, replaced by a newer one for the same address, after 72 hours, or when its
+inviter loses the permission to create it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from models.user import Membership, Role
 
 Outcome = Literal["accepted", "member", "taken"]
 
-_NO_PENDING = "There is no pending invitation by that id."
+_NO_PENDING = "There is no pending invitation with that id."
 
 
 @dataclass(frozen=True)
 class IssuedInvitation:
-    """A new invitation with the tokens of its links, which are stored nowhere."""
+    """A new invitation with the tokens of its links, which are not stored."""
 
     id: str
     email: str
@@ -40,21 +40,21 @@ class IssuedInvitation:
 
 @dataclass(frozen=True)
 class Invitation:
-    """A pending invitation, as its link finds it."""
+    """A pending invitation, found by one of its links."""
 
     id: str
     workspace_id: str
     workspace_name: str
     email: str
     role: Role
-    #: Who made it: a person, a key or the command, by name.
+    #: The name of the inviter: a person, a key or the command.
     actor_name: str
     expires_at: datetime
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What became of an attempt to accept; `member` is set where it was accepted."""
+    """The outcome of an attempt to accept; `member` is set if it was accepted."""
 
     outcome: Outcome
     member: Membership | None = None
@@ -63,14 +63,14 @@ class Acceptance:
 def create(
     workspace_id: str, email: str, role: Role, actor: Actor, *, deployment_owner: bool = False
 ) -> IssuedInvitation:
-    """Invite an address, in the spelling of `rules.contacts`; an older invitation of it ends.
+    """Invite an address, normalized by `rules.contacts`; an older invitation of it ends.
 
-    Says nothing about whether the address has an account. Raises `Conflict` for a member of this workspace.
+    Does not reveal whether the address has an account. Raises `Conflict` for a member of this workspace.
     `deployment_owner` needs the service's connection.
     """
     issued_id, shown_token, mailed_token = new_id(), links.new_token(), links.new_token()
     with acting_as(workspace_id):
-        # One at a time in a workspace, so that two invitations of an address do not collide.
+        # Serialized per workspace, so that two invitations of an address do not collide.
         fetch_value("select id from workspaces where id = %s for no key update", (workspace_id,))
         _refuse_members(workspace_id, email)
         execute("delete from invitations where workspace_id = %s and not is_pending(invitations)", (workspace_id,))
@@ -98,11 +98,11 @@ def _refuse_members(workspace_id: str, email: str) -> None:
         (workspace_id, email.lower()),
     )
     if member is not None:
-        raise Conflict("This person is a member already; change their role instead.", "email")
+        raise Conflict("This person is already a member. Change their role instead.", "email")
 
 
 def list_pending(workspace_id: str) -> list[Row]:
-    """The invitations that can be accepted, newest first: id, email, role, invited_by, created_at, expires_at."""
+    """Return the pending invitations, newest first: id, email, role, invited_by, created_at, expires_at."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select id, email, role, actor_name as invited_by, created_at, expires_at from invitations i "
@@ -112,7 +112,7 @@ def list_pending(workspace_id: str) -> list[Row]:
 
 
 def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
-    """End an invitation; both of its links stop working. Raises `NotThere`."""
+    """Revoke an invitation; both of its links stop working. Raises `NotFound`."""
     with acting_as(workspace_id):
         deleted = fetch_row(
             "delete from invitations i where workspace_id = %s and id = %s and is_pending(i) returning email, role",
@@ -124,24 +124,24 @@ def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
 
 
 def find(token: str) -> Invitation | None:
-    """The pending invitation that one of its links opens."""
+    """Return the pending invitation of a link's token, or None."""
     with connection():
         columns = fetch_row("select * from find_invitation(%s)", (links.digest(token),))
     return None if columns is None else Invitation(**columns)
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
-    """Make an account a member, whatever its address; None for a dead link. A member stays what they are."""
+    """Make an account a member, whatever its address; return None for an invalid link. A member keeps their role."""
     with transaction():
         row = fetch_row("select * from accept_invitation(%s, %s)", (links.digest(token), user_id))
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=False)
 
 
 def accept_with_new_account(token: str, email: str, name: str, password_hash: str) -> Acceptance | None:
-    """Make an account for the invited address, and it a member; None for a dead link.
+    """Create an account for the invited address and make it a member; return None for an invalid link.
 
-    An address that has an account is `taken`, unless the link was mailed and that account never proved the address:
-    then it loses the address, its password and its sessions, and keeps its memberships.
+    The outcome is `taken` if the address has an account, unless the link was mailed and that account never proved the
+    address: then the account loses the address, its password and its sessions, and keeps its memberships.
     """
     user_id = new_id()
     with transaction():

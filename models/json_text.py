@@ -1,7 +1,7 @@
-"""JSON for PostgreSQL, of whatever a provider or an AI may have answered.
+"""JSON for PostgreSQL, from any response of a provider or an AI model.
 
-PostgreSQL keeps no NUL and no lone surrogates. What we accept from producers is refused for them at the door; what
-comes back from the outside world after a message was sent must be recorded all the same, so here they are left out.
+PostgreSQL stores neither NUL nor lone surrogates. The API rejects producers' requests that contain them; a provider's
+response after a message was sent must be recorded in any case, so they are removed here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 
 
 def dump_json(value: Any) -> str:
-    """`value` as JSON; moments become RFC 3339 texts."""
+    """Return `value` as JSON; datetimes become RFC 3339 strings."""
     try:
         text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
@@ -35,5 +35,5 @@ def _clean(value: Any) -> Any:
         return {_clean(name): _clean(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
-    # What no JSON can say: a number that is too large becomes infinite on the way in.
+    # JSON has no infinity or NaN: parsing turns a number that is too large into infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,6 @@
-"""Single-use links: the address holds a random token, the table only its SHA-256.
+"""Single-use links: the URL holds a random token, the table only its SHA-256.
 
-A token has 256 random bits, so a fast hash is enough; looking it up in an index tells a guesser nothing about it.
+A token has 256 random bits, so a fast hash is enough; the timing of an index lookup reveals nothing about it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ LIFETIME = timedelta(hours=72)
 
 
 def new_token() -> str:
-    """A token for a link's path."""
+    """Return a token for a link's path."""
     return secrets.token_urlsafe(32)
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a token, and what it is looked up by."""
+    """Return the hash under which a token is stored and found."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,6 +1,6 @@
-"""Members of a workspace: their role is changed and they are removed, each with a line in the audit log.
+"""Members of a workspace: changing their roles and removing them, each with an entry in the audit log.
 
-How a person becomes a member is an invitation's.
+People become members by `models.invitation`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from models.database import Row, acting_as, connection, execute, fetch_rows
 from models.errors import Conflict, NotFound
 from models.user import Role
 
-_NO_MEMBER = "There is no member by that id."
+_NO_MEMBER = "There is no member with that id."
 
 
 def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> None:
-    """Give a member another role, from their next request on.
+    """Change a member's role; it applies from their next request on.
 
-    Raises `NotThere`, or `Conflict` where the workspace would have no owner.
+    Raises `NotFound`, or `Conflict` if the workspace would have no owner.
     """
     with acting_as(workspace_id):
         member = _lock_member(workspace_id, user_id, losing_owner=role != "owner")
@@ -31,9 +31,9 @@ def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> No
 
 
 def remove(workspace_id: str, user_id: str, actor: Actor) -> None:
-    """Take a person out of a workspace and end their sessions there; they keep their account and other workspaces.
+    """Remove a member and end their sessions in the workspace; they keep their account and other workspaces.
 
-    Raises `NotThere`, or `Conflict` where the workspace would have no owner.
+    Raises `NotFound`, or `Conflict` if the workspace would have no owner.
     """
     with acting_as(workspace_id):
         member = _lock_member(workspace_id, user_id, losing_owner=True)
@@ -43,7 +43,7 @@ def remove(workspace_id: str, user_id: str, actor: Actor) -> None:
 
 
 def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
-    """The member, with every membership of the workspace locked, so that two owners cannot remove each other."""
+    """Return the member and lock every membership of the workspace, so that two owners cannot remove each other."""
     members = fetch_rows(
         "select m.user_id, u.email, m.role from memberships m join users u on u.id = m.user_id "
         "where m.workspace_id = %s order by m.user_id for update of m",
@@ -52,14 +52,14 @@ def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
     member = next((each for each in members if each["user_id"] == user_id), None)
     if member is None:
         raise NotFound(_NO_MEMBER)
-    # An account without an address cannot sign in, so it owns nothing.
+    # An account without an address cannot sign in, so it does not count as an owner.
     owners = [each["user_id"] for each in members if each["role"] == "owner" and each["email"] is not None]
     if losing_owner and owners == [user_id]:
-        raise Conflict("The last owner must stay an owner: make somebody else an owner first.")
+        raise Conflict("The last owner cannot be removed or demoted. Make another member an owner first.")
     return member
 
 
 def list_workspaces_for_session(token: str) -> list[Row]:
-    """The workspaces of the person whose session's cookie this is, by name: id, name, role."""
+    """Return the workspaces of a session token's user, by name: id, name, role."""
     with connection():
         return fetch_rows("select * from workspaces_of(%s)", (links.digest(token),))

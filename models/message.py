@@ -1,4 +1,4 @@
-"""Messages: found by what providers call them, moved on by callbacks, and resolved when their outcome was unknown.
+"""Messages: found by key or provider id, advanced by callbacks, and resolved after an unknown outcome.
 
 A status never moves backwards: a late "sent" does not undo a "delivered".
 """
@@ -18,8 +18,10 @@ ORDER = {"sending": 0, "outcome_unknown": 0, "sent": 1, "delivered": 2, "read": 
 
 
 def find(provider: str, provider_message_id: str | None, key: str | None) -> Row | None:
-    """The message that a callback speaks of, by our key or by the provider's id; locked, so that two callbacks of one
-    message come one after the other."""
+    """Find a callback's message by Beckon's key or by the provider's id, and lock it.
+
+    The lock serializes two callbacks of one message.
+    """
     if key:
         row = fetch_row("select * from messages where key = %s and provider = %s for update", (key, provider))
         if row is not None:
@@ -33,7 +35,7 @@ def find(provider: str, provider_message_id: str | None, key: str | None) -> Row
 
 
 def advance(message_id: str, status: str) -> bool:
-    """Move a message forward to a status that a callback brought; False if it was there or further already."""
+    """Move a message forward to a callback's status; return False if it was already there or further."""
     earlier_statuses = [name for name, position in ORDER.items() if position < ORDER[status]]
     return bool(
         execute(
@@ -45,8 +47,10 @@ def advance(message_id: str, status: str) -> bool:
 
 
 def advance_until(provider: str, contact_id: str, status: str, until: datetime, *, sandbox_only: bool = False) -> int:
-    """Move forward all that this contact was sent up to a moment, or what of it went to the sandbox; how many that
-    were."""
+    """Move forward all messages sent to this contact up to a moment; return how many.
+
+    `sandbox_only` limits this to messages sent to the sandbox.
+    """
     earlier_statuses = [name for name, position in ORDER.items() if 0 < position < ORDER[status]]
     return execute(
         "update messages set status = %s, updated_at = beckon_now() where contact_id = %s and provider = %s "
@@ -56,7 +60,7 @@ def advance_until(provider: str, contact_id: str, status: str, until: datetime, 
 
 
 def find_unresolved(provider: str, contact_id: str, text: str) -> Row | None:
-    """The oldest message to a contact, with just this text, of which nobody knows yet whether it was sent; locked."""
+    """Find and lock the oldest message to a contact with exactly this text and an unknown outcome."""
     return fetch_row(
         "select * from messages where contact_id = %s and provider = %s and btrim(body) = btrim(%s) and not test "
         "and status in ('outcome_unknown', 'sending') and provider_message_id is null "
@@ -66,26 +70,26 @@ def find_unresolved(provider: str, contact_id: str, text: str) -> Row | None:
 
 
 def get_for_update(message_id: str) -> Row | None:
-    """One message of the acting workspace, the caller's alone until the transaction ends."""
+    """Return one message of the acting workspace, locked until the transaction ends."""
     return fetch_row(
         "select * from messages where workspace_id = acting_workspace() and id = %s for update", (message_id,)
     )
 
 
 def get(message_id: str) -> Row | None:
-    """One message, whoever's it is."""
+    """Return one message of any workspace."""
     return fetch_row("select * from messages where id = %s", (message_id,))
 
 
 def claim_due_reconciliations(limit: int) -> list[str]:
-    """Messages of unknown outcome whose look-up is due; each is put off, so that one asker has it."""
+    """Return messages of unknown outcome whose reconciliation is due, each postponed so that one caller has it."""
     rows = fetch_rows(
         """
-        with wanted as materialized (
+        with due as materialized (
             select id from messages where look_up_at <= beckon_now() and status = 'outcome_unknown'
             order by look_up_at limit %s for update skip locked
         )
-        update messages m set look_up_at = beckon_now() + interval '5 minutes' from wanted w where m.id = w.id
+        update messages m set look_up_at = beckon_now() + interval '5 minutes' from due d where m.id = d.id
         returning m.id
         """,
         (limit,),
@@ -94,7 +98,7 @@ def claim_due_reconciliations(limit: int) -> list[str]:
 
 
 def record_reconciliation_attempt(message_id: str, next_in_seconds: float | None) -> None:
-    """A look-up found nothing: count it, and say when to look again, if at all."""
+    """Count a reconciliation attempt without a result; None for `next_in_seconds` schedules no other."""
     execute(
         "update messages set look_ups = look_ups + 1, updated_at = beckon_now(), "
         "look_up_at = beckon_now() + make_interval(secs => %s) where id = %s and status = 'outcome_unknown'",
@@ -103,7 +107,10 @@ def record_reconciliation_attempt(message_id: str, next_in_seconds: float | None
 
 
 def resolve_sent(message_id: str, provider_message_id: str | None, status: str = "sent") -> Row | None:
-    """It was sent after all: the step is done and its execution goes on; id and queue, or None if it was resolved."""
+    """Resolve a message as sent: its step succeeds and its execution continues.
+
+    Returns the execution's id and queue, or None if the message was already resolved.
+    """
     resolved = execute(
         "update messages set status = %s, provider_message_id = coalesce(%s, provider_message_id), "
         "sent_at = coalesce(sent_at, sending_at, beckon_now()), look_up_at = null, error_class = null, "
@@ -123,7 +130,7 @@ def resolve_sent(message_id: str, provider_message_id: str | None, status: str =
 
 
 def resolve_resend(message_id: str) -> Row | None:
-    """Send it again, under the same key; id and queue of its execution, or None if it was resolved."""
+    """Send a message again with the same key; return its execution's id and queue, or None if already resolved."""
     resolved = execute(
         "update messages set status = 'pending', resends = resends + 1, look_up_at = null, updated_at = beckon_now() "
         "where id = %s and status = 'outcome_unknown'",
@@ -133,30 +140,31 @@ def resolve_resend(message_id: str) -> Row | None:
 
 
 def approve(message_id: str, body: str | None) -> Row | None:
-    """Let a message that waits for review be sent, with this body if one is given; id and queue of its execution, or
-    None where that does not wait."""
+    """Approve a message in review, with `body` as its new text unless None.
+
+    Returns its execution's id and queue, or None if that does not wait.
+    """
     return _decide(message_id, "status = 'pending', body = coalesce(%(text)s, m.body)", body)
 
 
 def reject(message_id: str, reason: str) -> Row | None:
-    """Let a message that waits for review not be sent; id and queue of its execution, or None where that does not
-    wait."""
+    """Reject a message in review; return its execution's id and queue, or None if that does not wait."""
     return _decide(message_id, "status = 'discarded', error_message = %(text)s", reason)
 
 
 def _decide(message_id: str, change: str, text: str | None) -> Row | None:
-    """Change a reviewed message and make its execution due; what a pause holds goes on when that ends.
+    """Change a reviewed message and make its execution due; a paused one continues when the pause ends.
 
-    The execution must be waiting: a worker that holds it has the message in memory as it was.
+    The execution must be waiting: a worker that processes it has the old message in memory.
     """
     return fetch_row(
         f"""
-        with held as materialized (
+        with reviewed as materialized (
             select e.id from executions e join messages m on m.execution_id = e.id
             where m.id = %(message)s and m.status = 'review' and e.status = 'waiting' for update of e
         ), decided as (
-            update messages m set {change}, updated_at = beckon_now() from held
-            where m.id = %(message)s and m.execution_id = held.id and m.status = 'review'
+            update messages m set {change}, updated_at = beckon_now() from reviewed
+            where m.id = %(message)s and m.execution_id = reviewed.id and m.status = 'review'
             returning m.execution_id
         )
         update executions e set
@@ -171,10 +179,10 @@ def _decide(message_id: str, change: str, text: str | None) -> Row | None:
 
 
 def _reopen(message_id: str, stage: str) -> Row | None:
-    """Let the execution that was held for this message go on from `stage`; a notice leaves no trace in the stage."""
+    """Continue the failed execution of this message from `stage`; a notice does not change the stage."""
     return fetch_row(
         f"""
-        with wanted as materialized (
+        with target as materialized (
             select e.id, e.stage, e.stage_since from executions e join messages m on m.execution_id = e.id
             where m.id = %(message)s and e.status = 'failed' and e.error_class = 'unknown_outcome' for update of e
         ), moved as (
@@ -185,9 +193,9 @@ def _reopen(message_id: str, stage: str) -> Row | None:
                     then coalesce(e.resume_stage, 'eligible') else %(stage)s end
                     from messages m where m.id = %(message)s),
                 stage_since = beckon_now()
-            from wanted w where e.id = w.id
-            returning e.id, e.queue, e.workspace_id, e.automation_id, e.test, e.stage, w.stage as stage_before,
-                w.stage_since as since_before
+            from target t where e.id = t.id
+            returning e.id, e.queue, e.workspace_id, e.automation_id, e.test, e.stage, t.stage as stage_before,
+                t.stage_since as since_before
         ), history as ({RECORD_STAGE_HISTORY}), counted as materialized (
             select increment_automation_metrics(automation_id, 0, -1, 0, 0, null) from moved where not test
         )
@@ -198,7 +206,7 @@ def _reopen(message_id: str, stage: str) -> Row | None:
 
 
 def suppress(message: Mapping[str, Any], reason: str) -> None:
-    """Never write to this message's contact on its channel again."""
+    """Suppress this message's contact on its channel; tests suppress nobody."""
     if message["contact_id"] is None or message["test"]:
         return
     execute(
@@ -209,7 +217,7 @@ def suppress(message: Mapping[str, Any], reason: str) -> None:
 
 
 def discard(message_id: str) -> None:
-    """Give the message up, whatever became of its execution."""
+    """Discard a message of unknown outcome, whatever the state of its execution."""
     execute(
         "update messages set status = 'discarded', look_up_at = null, updated_at = beckon_now() "
         "where id = %s and status = 'outcome_unknown'",
@@ -218,7 +226,7 @@ def discard(message_id: str) -> None:
 
 
 def record_failure(message_id: str, reason: str) -> None:
-    """The provider gave up delivering what it had taken."""
+    """Record that the provider accepted a message and failed to deliver it."""
     execute(
         "update messages set status = 'failed', error_message = %s, updated_at = beckon_now() "
         "where id = %s and status in ('sent', 'sending', 'outcome_unknown')",

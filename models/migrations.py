@@ -1,9 +1,9 @@
-"""Brings a database to this version: makes the two roles, then applies what is missing of `migrations/`, in order.
+"""Upgrades a database to this version: creates the two roles, then applies the pending `migrations/` in order.
 
-Any number of processes may call `migrate` at once: an advisory lock lets one through. An applied file that was edited
-afterwards is refused, because then nobody knows what the schema is.
+Any number of processes may call `migrate` at once: an advisory lock serializes them. A file that was edited after it
+was applied is rejected, because the schema would be unknown.
 
-The owner needs neither SUPERUSER nor BYPASSRLS. It may take on the two roles and inherits neither. Row security is
+The owner needs neither SUPERUSER nor BYPASSRLS. It can act as the two roles and inherits neither. Row security is
 forced, so the owner sees no tenant's rows: a migration that changes rows does so after `set local role beckon_service`.
 """
 
@@ -26,7 +26,7 @@ import clock
 from models.database import build_connection_parameters, is_direct
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
-#: Any number, as long as nobody else on the server takes the same advisory lock.
+#: Key of the advisory lock: any number that nothing else on the server uses.
 LOCK = 7_223_016
 ROLES = ("beckon_app", "beckon_service")
 MIN_SERVER_VERSION = 160_000
@@ -34,7 +34,7 @@ MIN_SERVER_VERSION = 160_000
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What a call of `migrate` did: migrations by name, the indexes that they made, and what they said themselves."""
+    """The result of `upgrade`: the applied migrations by name, the indexes they created, and their notices."""
 
     applied: list[str]
     indexes: list[str]
@@ -42,7 +42,7 @@ class Upgrade:
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to this version; the message says why, in one line."""
+    """The database cannot be upgraded to this version; the message says why, in one line."""
 
 
 class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
@@ -64,7 +64,7 @@ def _build_run(file: Path) -> Callable[[Any, Any], None]:
         # A raw cursor: peewee's own would read a literal % as a parameter.
         cursor = database.connection().cursor()
         cursor.execute(file.read_text())
-        # What follows in its transaction is the owner's, whomever the file acted as at its end.
+        # The rest of the transaction acts as the owner, whatever role the file set.
         cursor.execute("set local role none")
 
     return run
@@ -96,7 +96,7 @@ def _open_locked(url: str) -> Iterator[tuple[Any, _Runner]]:
 
 
 def _prepare_session(database: Any) -> None:
-    """Everything below belongs to one session, the lock first of all: refused where a pooler shares sessions out."""
+    """Set the session's options; raise `MigrationError` behind a pooler, because the lock needs one session."""
     if not is_direct(database.connection()):
         raise MigrationError("its connection goes through a pooler: migrations need the owner's direct connection")
     database.execute_sql("set timezone = 'UTC'")
@@ -105,15 +105,15 @@ def _prepare_session(database: Any) -> None:
 
 
 def migrate(url: str) -> list[str]:
-    """Apply every missing migration as the owner behind `url`; the names of those applied.
+    """Apply every pending migration as the owner behind `url`; return the names of those applied.
 
-    Raises `MigrationRefused` where the roles cannot be made, the server is too old, or an applied file was changed.
+    Raises `MigrationError` if the roles cannot be created, the server is too old, or an applied file was changed.
     """
     return upgrade(url).applied
 
 
 def upgrade(url: str) -> Upgrade:
-    """The same, with all that there is to tell of it."""
+    """Apply every pending migration as `migrate` does; return the full result."""
     with _open_locked(url) as (database, runner):
         _ensure_roles(database)
         _refuse_drift(database, runner)
@@ -130,7 +130,7 @@ def upgrade(url: str) -> Upgrade:
 
 
 def _list_indexes(database: Any) -> set[str]:
-    """Those of whole tables; a partition has the same under names of its own."""
+    """Return the names of indexes of whole tables; partitions repeat them under names of their own."""
     cursor = database.execute_sql(
         "select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace "
         "and c.relkind in ('i', 'I') and not c.relispartition and c.relname !~ '_default_'"
@@ -139,12 +139,12 @@ def _list_indexes(database: Any) -> set[str]:
 
 
 def _is_ours(notice: str) -> bool:
-    """Whether a migration said it; PostgreSQL itself says what it skipped."""
+    """Return whether a migration raised the notice; PostgreSQL's own notices name what it skipped."""
     return notice.startswith("NOTICE:") and "skipping" not in notice
 
 
 def revert(url: str, target: str | None = None) -> list[str]:
-    """Undo the newest migration, or all back through `target`; the names of those undone."""
+    """Revert the newest migration, or all back through `target`; return the names of those reverted."""
     with _open_locked(url) as (database, runner):
         reverted = [str(name) for name in runner.down(target)]
         for name in reverted:
@@ -153,7 +153,7 @@ def revert(url: str, target: str | None = None) -> list[str]:
 
 
 def list_pending(url: str) -> list[str]:
-    """The names of migrations that this database has not seen."""
+    """Return the names of migrations not applied to this database."""
     with _open_locked(url) as (_, runner):
         return [migration.name for migration in runner.status() if migration.path and not migration.applied]
 
@@ -167,7 +167,7 @@ def _ensure_roles(database: Any) -> None:
         owner = database.execute_sql("select quote_ident(current_user)").fetchone()[0]
         app, service = ROLES
         raise MigrationError(
-            f"its user may not make or take on the roles {app} and {service}; as a superuser run: "
+            f"its user may not create or act as the roles {app} and {service}; as a superuser run: "
             f"create role {app} nologin; create role {service} nologin; "
             f"grant {app}, {service} to {owner} with inherit false, set true"
         ) from error
@@ -176,7 +176,7 @@ def _ensure_roles(database: Any) -> None:
 def _ensure_role(database: Any, role: str) -> None:
     existing = database.execute_sql("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
     if existing is None:
-        # Two databases of one server may get here together; the loser finds the role made.
+        # Two databases of one server may create the role at the same time.
         database.execute_sql(
             f"do $$ begin create role {role} nologin nosuperuser nobypassrls; "
             "exception when duplicate_object or unique_violation then null; end $$"
@@ -186,13 +186,13 @@ def _ensure_role(database: Any, role: str) -> None:
         "pg_has_role(%(role)s, 'member with admin option') from pg_roles where rolname = current_user",
         {"role": role},
     ).fetchone()
-    # Policies for a role hold for whoever inherits it, and then the owner would see every row.
+    # A role's policies also apply to roles that inherit it, and then the owner would see every row.
     if not may_act or (inherits and may_grant):
         database.execute_sql(f"grant {role} to current_user with inherit false, set true")
 
 
 def _transfer_functions(database: Any) -> None:
-    """Functions that were restored without their owners, or made by a migration that forgot it."""
+    """Transfer functions restored without their owners, or created by a migration that did not transfer them."""
     if database.execute_sql("select to_regproc('hand_functions_over')").fetchone()[0] is not None:
         database.execute_sql("call hand_functions_over()")
 

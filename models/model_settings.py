@@ -1,7 +1,7 @@
-"""Which model writes a workspace's texts: the fields that it sets itself; what it leaves out is the environment's.
+"""A workspace's own AI model settings; fields that it leaves out use the environment's values.
 
-The key is stored sealed and never shown. Workers read `seen`, which is at most `models.recent_reads.SEEN_AFTER_SECONDS`
-old.
+The key is stored encrypted and never shown. Workers read `load_cached`, which is at most
+`models.recent_reads.MAX_AGE_SECONDS` old.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.recent_reads import RecentReads
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a workspace says; None is left to the environment. `api_key` is sealed."""
+    """A workspace's own settings; None uses the environment's value. `api_key` is encrypted."""
 
     provider: str | None = None
     model: str | None = None
@@ -36,18 +36,18 @@ NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key"
 
 
 def load(workspace_id: str) -> ModelSettings:
-    """What the workspace says now."""
+    """Return the workspace's current settings."""
     with acting_as(workspace_id):
         row = fetch_row(f"select {', '.join(NAMES)} from model_settings where workspace_id = %s", (workspace_id,))
     return ModelSettings(**row) if row else ModelSettings()
 
 
-#: The same, from a moment ago.
+#: `load` with a short cache.
 load_cached = RecentReads(load)
 
 
 def change(workspace_id: str, changes: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
-    """Set the named fields, None clearing them; which were named is logged, the key itself never."""
+    """Set the named fields; None clears one. The audit log has the names of the fields, never the key."""
     values = dict(changes)
     if values.get("api_key"):
         values["api_key"] = encrypt(secret_key, values["api_key"])

@@ -1,4 +1,4 @@
-"""Bulk actions of operators: how many executions they would touch, and what they did."""
+"""Bulk actions of operators: how many executions each would move, and the record of what it moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg2.extras import Json
 from models.database import Row, acting_as, execute, fetch_row, fetch_value
 from models.ids import new_id
 
-#: Which executions each action can move; the same conditions as the moves themselves have.
+#: Which executions each action can move; the same conditions as in the moves themselves.
 MOVABLE = {
     "retry": "e.stage = 'failed' and e.status in ('failed', 'waiting') "
     "and e.error_class is distinct from 'unknown_outcome'",
@@ -20,12 +20,12 @@ MOVABLE = {
 
 
 def count_matching(action: str, condition: str, parameters: Sequence[Any]) -> int:
-    """How many executions the action would move."""
+    """Count the executions that the action would move."""
     return int(fetch_value(f"select count(*) from executions e where ({condition}) and {MOVABLE[action]}", parameters))
 
 
 def record(workspace_id: str, kind: str, filters: Mapping[str, Any], matched: int, done: int, actor_name: str) -> str:
-    """Note a finished bulk action; its id."""
+    """Record a finished bulk action; return its id."""
     operation_id = new_id()
     execute(
         "insert into operations (id, workspace_id, kind, filters, status, matched, done, actor_name, finished_at) "
@@ -36,7 +36,7 @@ def record(workspace_id: str, kind: str, filters: Mapping[str, Any], matched: in
 
 
 def get(workspace_id: str, operation_id: str) -> Row | None:
-    """One bulk action of the workspace."""
+    """Return one bulk action of the workspace."""
     with acting_as(workspace_id):
         return fetch_row(
             "select id, kind, filters, status, matched, done, conflicts, actor_name, created_at, finished_at "

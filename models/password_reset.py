@@ -1,4 +1,4 @@
-"""Password resets: a single-use link, printed by the command, with which a person sets a new password themselves."""
+"""Password resets: a single-use link, printed by the command, that lets a person set a new password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.errors import NotFound
 
 @dataclass(frozen=True)
 class PasswordReset:
-    """A reset that its link opens, and whose it is."""
+    """A valid password reset and its user."""
 
     user_id: str
     email: str
@@ -20,15 +20,15 @@ class PasswordReset:
 
 
 def issue(email: str, actor: Actor) -> str:
-    """The token of a new link for the person with this address; an older link of theirs ends. Raises `NotThere`.
+    """Issue a reset link for the user with this address; return its token. An older link of the user ends.
 
-    The password stays until the link is used. Needs the service's connection.
+    The old password works until the link is used. Needs the service's connection. Raises `NotFound`.
     """
     token = links.new_token()
     with transaction():
         user_id = fetch_value("select id from users where lower(email) = lower(%s)", (email,))
         if user_id is None:
-            raise NotFound("There is nobody with that e-mail.")
+            raise NotFound("There is no user with that e-mail address.")
         execute(
             "insert into password_resets (user_id, token_hash, expires_at) values (%s, %s, beckon_now() + %s) "
             "on conflict (user_id) do update set token_hash = excluded.token_hash, expires_at = excluded.expires_at",
@@ -40,14 +40,14 @@ def issue(email: str, actor: Actor) -> str:
 
 
 def find(token: str) -> PasswordReset | None:
-    """The reset that a link opens, unless it was used, replaced or is too old."""
+    """Return the reset of a link's token, unless it was used, replaced or has expired."""
     with connection():
         columns = fetch_row("select * from find_password_reset(%s)", (links.digest(token),))
     return None if columns is None else PasswordReset(**columns)
 
 
 def use(token: str, reset: PasswordReset, new_hash: str) -> bool:
-    """Set the password and end every session of the person; False where the link was used meanwhile."""
+    """Set the password and end every session of the user; return False if the link was used meanwhile."""
     actor = Actor("user", reset.user_id, reset.name or reset.email)
     with transaction():
         workspace_ids = fetch_value("select reset_password(%s, %s)", (links.digest(token), new_hash))

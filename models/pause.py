@@ -1,4 +1,4 @@
-"""Pauses: what holds an automation, or a queue or a provider for a workspace, and for how long."""
+"""Pauses of an automation, or of a workspace's queue or provider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.ids import new_id
 
 
 def start(kind: str, name: str, workspace_id: str) -> None:
-    """Hold by an operator's hand; `name` is an automation's id, a provider's or a queue's name."""
+    """Start an operator's pause; `name` is an automation's id, or a provider's or queue's name. Raises `NotFound`."""
     if kind == "automation":
         updated = execute(
             "update automations set paused_at = coalesce(paused_at, beckon_now()) "
@@ -17,7 +17,7 @@ def start(kind: str, name: str, workspace_id: str) -> None:
             (workspace_id, name),
         )
         if not updated:
-            raise NotFound("There is no automation by that id.")
+            raise NotFound("There is no automation with that id.")
         return
     execute(
         """
@@ -29,19 +29,19 @@ def start(kind: str, name: str, workspace_id: str) -> None:
 
 
 def resume(kind: str, name: str, workspace_id: str) -> list[Row]:
-    """End a pause, whoever made it; the executions that go on, with their queues."""
+    """End a pause of an operator or the system; return the executions that continue, with their queues."""
     if kind == "automation":
         execute("update automations set paused_at = null where workspace_id = %s and id = %s", (workspace_id, name))
         return execution.resume_paused("e.automation_id = %s", (name,))
     execute("delete from pauses where kind = %s and name = %s and workspace_id = %s", (kind, name, workspace_id))
     if kind == "queue":
         return execution.resume_paused("e.workspace_id = %s and e.queue = %s", (workspace_id, name))
-    # Which provider an execution waits for is not on its row; the others look again and go on waiting.
+    # An execution's row does not name the provider it waits for; the others check again and continue to wait.
     return execution.resume_paused("e.workspace_id = %s", (workspace_id,))
 
 
 def resume_after_credentials(name: str, workspace_id: str) -> list[Row]:
-    """End a provider's pause that refused credentials made, and no operator's; the executions that go on."""
+    """End a provider's pause caused by refused credentials, not an operator's; return the executions that continue."""
     deleted = execute(
         "delete from pauses where kind = 'provider' and name = %s and workspace_id = %s and reason = 'configuration'",
         (name, workspace_id),
@@ -50,7 +50,7 @@ def resume_after_credentials(name: str, workspace_id: str) -> list[Row]:
 
 
 def list_credential_pauses() -> list[Row]:
-    """The pauses that refused credentials made: workspace, provider and the credentials' fingerprint."""
+    """Return the pauses caused by refused credentials: workspace, provider and the credentials' fingerprint."""
     return fetch_rows(
         "select workspace_id, name, credentials_fingerprint from pauses where kind = 'provider' "
         "and reason = 'configuration'"
@@ -58,7 +58,7 @@ def list_credential_pauses() -> list[Row]:
 
 
 def list_all(workspace_id: str) -> list[Row]:
-    """The pauses that concern a workspace."""
+    """Return a workspace's pauses, oldest first."""
     return fetch_rows(
         "select kind, name, reason, message, retry_at, created_at from pauses "
         "where workspace_id = %s order by created_at",

@@ -1,6 +1,6 @@
-"""The scheduler's leadership and the record of its duties.
+"""The scheduler's leadership and the results of its periodic jobs.
 
-Leadership is a lock of a session, so the scheduler's connection must be direct and not through a pooler.
+Leadership is a session-level lock, so the scheduler's connection must be direct, not through a pooler.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from models.database import (
     transaction,
 )
 
-#: Of the advisory lock; any number that nobody else on the server uses.
+#: Key of the advisory lock: any number that nothing else on the server uses.
 ADVISORY_LOCK_KEY = 7_223_017
-#: How often the leader shows that it is there.
+#: How often the leader renews its row.
 HEARTBEAT_SECONDS = 2.0
 
 
 class Leader:
-    """The right to lead, for as long as its connection lives."""
+    """Leadership, held for as long as the lock's connection lives."""
 
     def __init__(self, lock_holder: Any) -> None:
         self._lock_holder = lock_holder
         self._renewed_at = 0.0
 
     def renew(self) -> bool:
-        """Whether the lock is still held: asked of the connection that holds it."""
+        """Renew the leader's row on the lock's connection; return whether the lock is still held."""
         if time.monotonic() - self._renewed_at < HEARTBEAT_SECONDS:
             return True
         try:
@@ -63,7 +63,7 @@ class Leader:
 
 @contextmanager
 def try_to_lead() -> Iterator[Leader | None]:
-    """Take the leader's lock if nobody holds it. The connection serves the lock alone, until the block ends."""
+    """Take the leader's lock if it is free, else yield None. The connection serves only the lock."""
     holder = open_dedicated_connection()
     try:
         with holder.cursor() as cursor:
@@ -75,7 +75,7 @@ def try_to_lead() -> Iterator[Leader | None]:
 
 
 def fetch_leader() -> Row | None:
-    """Who leads: host, pid, since, seen_at; None when nobody was seen for ten seconds."""
+    """Return the leader's host, pid, since and seen_at; None if it was not seen for ten seconds."""
     with connection():
         return fetch_row(
             "select host, pid, since, seen_at from leadership where seen_at > beckon_now() - interval '10 seconds'"
@@ -83,7 +83,7 @@ def fetch_leader() -> Row | None:
 
 
 def note_success(name: str, counts: Mapping[str, int]) -> None:
-    """A duty was done."""
+    """Record a successful run of a periodic job and its counts."""
     with transaction():
         execute(
             "insert into duties (name, last_succeeded_at, counts) values (%s, beckon_now(), %s) on conflict (name) "
@@ -93,7 +93,7 @@ def note_success(name: str, counts: Mapping[str, int]) -> None:
 
 
 def note_failure(name: str, error: str) -> None:
-    """A duty failed."""
+    """Record a failed run of a periodic job."""
     with transaction():
         execute(
             "insert into duties (name, last_failed_at, last_error) values (%s, beckon_now(), %s) on conflict (name) "
@@ -103,7 +103,7 @@ def note_failure(name: str, error: str) -> None:
 
 
 def fetch_last_successes() -> dict[str, datetime]:
-    """When each duty last succeeded."""
+    """Return when each periodic job last succeeded, by name."""
     with connection():
         return {row["name"]: row["last_succeeded_at"] for row in fetch_rows(
             "select name, last_succeeded_at from duties where last_succeeded_at is not null")}  # fmt: skip

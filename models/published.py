@@ -1,6 +1,6 @@
 """Published workflows as the engine reads them: the active ones of a trigger type, and one version by its id.
 
-A version never changes once published, so whoever has read one may keep it.
+A published version never changes, so it can be cached without limit.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ def _build_published(row: Row) -> PublishedWorkflow:
 
 
 def list_active(trigger_type: str) -> list[PublishedWorkflow]:
-    """The enabled automations of the acting workspace that this type of trigger starts."""
+    """Return the enabled automations of the acting workspace with this trigger type."""
     return [
         _build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s and a.enabled", (trigger_type,))
     ]
 
 
 def list_by_trigger_type(trigger_type: str) -> list[PublishedWorkflow]:
-    """The same with those that are switched off, which tests may start."""
+    """Return the automations with this trigger type, including disabled ones, which tests may start."""
     return [_build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s", (trigger_type,))]
 
 
 def find(automation_id: str) -> PublishedWorkflow | None:
-    """The published version of one automation of the acting workspace, switched on or off."""
+    """Return the published version of one automation of the acting workspace, enabled or not."""
     row = fetch_row(f"{_SELECT} and a.id = %s", (automation_id,))
     return _build_published(row) if row else None
 
 
 def find_execution_definition(execution_id: str) -> Mapping[str, Any] | None:
-    """The document that an execution runs on, or None where it is gone."""
+    """Return the definition that an execution uses, or None if it is gone."""
     row = fetch_row(
         "select v.definition from executions e join workflow_versions v on v.id = e.version_id where e.id = %s",
         (execution_id,),
@@ -65,6 +65,6 @@ def find_execution_definition(execution_id: str) -> Mapping[str, Any] | None:
 
 
 def find_definition(version_id: str) -> Mapping[str, Any] | None:
-    """The document of one version, whoever's it is: the engine asks with the id that an execution holds."""
+    """Return the definition of one version of any workspace: the engine passes the id on an execution's row."""
     row = fetch_row("select definition from workflow_versions where id = %s", (version_id,))
     return row["definition"] if row else None

@@ -1,4 +1,4 @@
-"""What a process read of a workspace a moment ago, for whoever must not ask PostgreSQL at every call."""
+"""A short cache of per-workspace reads, for callers that must not query PostgreSQL at every call."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-#: So old may an answer be; for switches five seconds are promised (semantics, section 16).
+#: Maximum age of a cached value; for switches five seconds are guaranteed (semantics, section 16).
 MAX_AGE_SECONDS = 2.0
-#: Workspaces remembered by one process.
+#: Workspaces cached by one process.
 MAX_WORKSPACES = 10_000
 
 Read = TypeVar("Read")
 
 
 class RecentReads(Generic[Read]):
-    """Answers of `read` for a workspace, each kept for `SEEN_AFTER_SECONDS`."""
+    """Results of `read` by workspace, each cached for `MAX_AGE_SECONDS`."""
 
     def __init__(self, read: Callable[[str], Read]) -> None:
         self._read = read
         self._entries: dict[str, tuple[float, Read]] = {}
 
     def __call__(self, workspace_id: str) -> Read:
-        """What `read` answered, at most a moment ago."""
+        """Return the result of `read`, at most `MAX_AGE_SECONDS` old."""
         entry = self._entries.get(workspace_id)
         if entry is not None and time.monotonic() - entry[0] < MAX_AGE_SECONDS:
             return entry[1]
@@ -33,5 +33,5 @@ class RecentReads(Generic[Read]):
         return value
 
     def forget(self, workspace_id: str) -> None:
-        """It has changed: read it again."""
+        """Drop the cached value after a change."""
         self._entries.pop(workspace_id, None)

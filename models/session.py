@@ -1,4 +1,4 @@
-"""Signed-in browsers: the cookie holds a random token, the table only its SHA-256, and a row can be ended at once."""
+"""Browser sessions: the cookie holds a random token, the table only its SHA-256; deleting the row ends the session."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.user import Membership, Role
 
 #: The cookie that holds the token.
 COOKIE = "beckon_session"
-#: How long a browser stays signed in at most; the function `session_lasts` ends it after twelve idle hours too.
+#: Maximum lifetime of a session; the function `session_lasts` also ends it after twelve idle hours.
 LIFETIME = timedelta(days=14)
 
 
 @dataclass(frozen=True)
 class Session:
-    """Who a browser belongs to, in which workspace, with the role that they have now."""
+    """A signed-in browser's user and workspace, with the user's current role."""
 
     user_id: str
     email: str
@@ -27,16 +27,16 @@ class Session:
     workspace_id: str
     role: Role
     expires_at: datetime
-    #: Whether they may look at the deployment as a whole.
+    #: Whether they may read deployment-wide data.
     deployment_owner: bool = False
 
 
 def start(member: Membership, *, password_hash: str | None = None, previous_token: str | None = None) -> str:
-    """Sign a browser in; the token for its cookie. Sessions that are long over go away with it.
+    """Start a session; return the token for its cookie. Deletes the workspace's expired sessions.
 
-    `password_hash` is that of the password that was proved. `former` is the browser's token until now: its session
-    ends, and is the proof where there is no hash. Raises `Conflict` where the password, the address or the membership
-    changed meanwhile, so that a change that ends every session misses none that is about to start.
+    `password_hash` is the hash of the verified password. `previous_token` is the browser's token until now: its session
+    ends, and is the proof if there is no hash. Raises `Conflict` if the password, the address or the membership changed
+    meanwhile, so that a change that ends every session also ends those about to start.
     """
     token = secrets.token_urlsafe(32)
     with acting_as(member.workspace_id):
@@ -57,7 +57,7 @@ def start(member: Membership, *, password_hash: str | None = None, previous_toke
 
 
 def find(token: str) -> Session | None:
-    """The session behind a cookie, unless it is over, idle for too long, or the person is no longer a member."""
+    """Return a cookie's session, unless it ended, was idle for too long, or the user is no longer a member."""
     with connection():
         row = fetch_row("select * from find_session(%s)", (digest(token),))
     if row is None:
@@ -67,7 +67,7 @@ def find(token: str) -> Session | None:
 
 
 def record_use(session: Session, token: str) -> None:
-    """Remember that the person did something: exact to the minute, so that a busy browser does not write each time."""
+    """Record that the session was used, to the minute, so that a busy browser does not write with every request."""
     with acting_as(session.workspace_id):
         execute(
             "update sessions set used_at = beckon_now() where token_hash = %s "
@@ -77,11 +77,11 @@ def record_use(session: Session, token: str) -> None:
 
 
 def end(session: Session, token: str) -> None:
-    """Sign the browser out."""
+    """End a session."""
     with acting_as(session.workspace_id):
         execute("delete from sessions where token_hash = %s", (digest(token),))
 
 
 def digest(token: str) -> bytes:
-    """The hash by which a session is kept."""
+    """Return the hash under which a session is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Site keys: public keys of the browser script. What protects a workspace is the origins that each is bound to."""
+"""Site keys: public keys of the browser script. The origins that each is bound to protect the workspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.ids import new_id
 
 @dataclass(frozen=True)
 class SiteKey:
-    """A site key and where it may be used from."""
+    """A site key and its allowed origins."""
 
     id: str
     workspace_id: str
@@ -21,7 +21,7 @@ class SiteKey:
     origins: tuple[str, ...]
 
     def allows(self, origin: str | None) -> bool:
-        """Whether a page of this `Origin` header may use the key; `http://localhost` stands for any of its ports."""
+        """Return whether a page with this `Origin` may use the key; `http://localhost` allows any of its ports."""
         if not origin:
             return False
         if origin in self.origins:
@@ -30,7 +30,7 @@ class SiteKey:
 
 
 def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
-    """A new site key for pages of these origins (`https://shop.example`, without a path)."""
+    """Issue a site key for pages of these origins (`https://shop.example`, without a path)."""
     site_key = SiteKey(new_id(), workspace_id, f"sk_{secrets.token_urlsafe(18)}", tuple(origins))
     with acting_as(workspace_id):
         execute(
@@ -41,14 +41,14 @@ def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
 
 
 def find(key: str) -> SiteKey | None:
-    """The site key, unless it was revoked."""
+    """Return the site key, unless it was revoked."""
     with connection():
         row = fetch_row("select * from find_site_key(%s)", (key,))
     return None if row is None else SiteKey(str(row["id"]), str(row["workspace_id"]), key, tuple(row["origins"]))
 
 
 def list_all(workspace_id: str) -> list[Row]:
-    """All site keys, newest first: id, name, key, origins, created_at, revoked_at."""
+    """Return all site keys, newest first: id, name, key, origins, created_at, revoked_at."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select id, name, key, origins, created_at, revoked_at from site_keys where workspace_id = %s "

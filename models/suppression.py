@@ -1,7 +1,7 @@
-"""Channels on which a contact must not be written to, as operators add and lift them.
+"""Suppressed channels of contacts, as operators add and lift them.
 
-Bounces, complaints and opt-outs add theirs where they are read (`models.message`, `models.engine.effects`). The engine
-looks before each send, so what is in flight heeds a change at its next message.
+Bounces, complaints and opt-outs add theirs where they are processed (`models.message`, `models.engine.effects`). The
+engine checks before each send, so a change affects executions in flight at their next message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rules.channels import ADDRESS_FIELDS
 
 
 def list_for_contact(workspace_id: str, contact_id: str) -> list[Row]:
-    """A contact's suppressed channels: channel, address, reason, created_at."""
+    """Return a contact's suppressed channels: channel, address, reason, created_at."""
     with acting_as(workspace_id):
         return fetch_rows(
             "select channel, address, reason, created_at from suppressions "
@@ -24,7 +24,7 @@ def list_for_contact(workspace_id: str, contact_id: str) -> list[Row]:
 
 
 def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
-    """Write to the contact on this channel no more. Raises `NotThere`, and `Conflict` where that is so already."""
+    """Suppress the contact on this channel. Raises `NotFound`, or `Conflict` if it is already suppressed."""
     with acting_as(workspace_id):
         added = execute(
             "insert into suppressions (workspace_id, contact_id, channel, address, reason) "
@@ -34,12 +34,12 @@ def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
             (channel, contact_id, workspace_id),
         )
         if not added:
-            _refuse(workspace_id, contact_id, Conflict("This channel is suppressed already.", "channel"))
+            _refuse(workspace_id, contact_id, Conflict("This channel is already suppressed.", "channel"))
         audit.record(workspace_id, actor, "contact.suppressed", "contact", contact_id, {"channel": channel})
 
 
 def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
-    """Let the contact be written to on this channel again. Raises `NotThere`, and `Conflict` where none is."""
+    """Lift a suppression of this channel. Raises `NotFound`, or `Conflict` if the channel is not suppressed."""
     with acting_as(workspace_id):
         lifted = fetch_rows(
             "delete from suppressions where workspace_id = %s and contact_id = %s and channel = %s returning reason",
@@ -55,4 +55,4 @@ def _refuse(workspace_id: str, contact_id: str, conflict: Conflict) -> None:
     query = "select true from contacts where id = %s and workspace_id = %s and deleted_at is null"
     if fetch_value(query, (contact_id, workspace_id)):
         raise conflict
-    raise NotFound("There is no contact by that id.")
+    raise NotFound("There is no contact with that id.")

@@ -1,8 +1,8 @@
-"""A workspace's switches: whether runs are counted, numbers stand in the API's lists, and playbooks are recorded.
+"""A workspace's switches: whether to count runs, show statistics in the API's lists, and record playbooks.
 
-They are columns of its row, so a change is a commit. Whoever must not ask at every call reads `seen`, which is at most
-`models.recent_reads.SEEN_AFTER_SECONDS` old in any process. What the environment forces is known in
-`tasks/operators/switches.py` alone.
+They are columns of its row. `load_cached` avoids a query at every call and is at most
+`models.recent_reads.MAX_AGE_SECONDS` old in any process. Only `tasks/operators/switches.py` applies the environment's
+overrides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.recent_reads import RecentReads
 
 @dataclass(frozen=True)
 class Switches:
-    """What a workspace says."""
+    """A workspace's own switches, before the environment's overrides."""
 
     run_tracking: bool = True
     stats_in_api: bool = True
@@ -30,7 +30,7 @@ NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 
 
 def load(workspace_id: str) -> Switches:
-    """What the workspace's row says now. Raises `NotThere`."""
+    """Return the workspace's current switches. Raises `NotFound`."""
     with acting_as(workspace_id):
         row = fetch_row(f"select {', '.join(NAMES)} from workspaces where id = %s", (workspace_id,))
     if row is None:
@@ -38,12 +38,12 @@ def load(workspace_id: str) -> Switches:
     return Switches(**row)
 
 
-#: The same, from a moment ago.
+#: `load` with a short cache.
 load_cached = RecentReads(load)
 
 
 def change(workspace_id: str, changes: Mapping[str, bool], actor: Actor) -> Switches:
-    """Turn the named switches; only what really changes is written and logged. Raises `NotThere`."""
+    """Set the named switches; only actual changes are written and audited. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = load(workspace_id)
         for name in NAMES:

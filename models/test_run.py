@@ -1,4 +1,4 @@
-"""Takes back what a test run wrote: nothing of it stays but its lines in the audit log."""
+"""Removes the data of a test run, except its entries in the audit log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from models.errors import Conflict
 
 
 def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int:
-    """Delete the automation with its test executions and all that hangs on them, and the contact; how many executions.
+    """Delete the automation, its test executions and their rows, and the contact; return the number of executions.
 
-    Raises `Conflict` where the automation has real executions: then it is no test run's.
+    Raises `Conflict` if the automation has real executions: then it does not belong to a test run.
     """
     with acting_as(workspace_id):
         executions = fetch_rows(
@@ -17,7 +17,7 @@ def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int
             (workspace_id, automation_id),
         )
         if not all(execution["test"] for execution in executions):
-            raise Conflict("This automation has real executions, so it stays.")
+            raise Conflict("This automation has real executions, so it cannot be removed as a test run.")
         ids, triggers = (
             [execution["id"] for execution in executions],
             [execution["trigger_id"] for execution in executions],

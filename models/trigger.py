@@ -1,6 +1,6 @@
-"""Writes accepted triggers with their executions, and remembers what each idempotency key was answered.
+"""Inserts accepted triggers with their executions, and stores the response of each idempotency key.
 
-All of a batch goes in by a handful of statements, inside the caller's transaction.
+A batch takes a handful of statements, inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from psycopg2.extras import Json
 
 from models.database import CONNECTION_ERRORS, execute, fetch_rows, fetch_value, unwrap_driver_error
 
-#: A key is remembered this long (product, guarantee 2).
+#: How long a key is stored (product, guarantee 2).
 KEY_LIFETIME = "24 hours"
 #: How long to wait for a request with the same key that is still being accepted (semantics, section 13).
 MAX_WAIT_SECONDS = 5
@@ -27,7 +27,7 @@ class KeyBusy(Exception):
 
 @dataclass(frozen=True)
 class KeyUse:
-    """What an idempotency key was first used for."""
+    """The first use of an idempotency key."""
 
     body_hash: bytes
     trigger_id: str
@@ -36,7 +36,7 @@ class KeyUse:
 
 @dataclass(frozen=True)
 class NewTrigger:
-    """One accepted trigger; `answer` is what a repeat of its key will be answered."""
+    """One accepted trigger; `answer` is the response to a repeated request with its key."""
 
     id: str
     type: str
@@ -50,7 +50,7 @@ class NewTrigger:
 
 @dataclass(frozen=True)
 class NewExecution:
-    """One execution to start; `queue` is where its first outside call will be made."""
+    """One execution to start; `queue` is the queue of its first provider call."""
 
     id: str
     automation_id: str
@@ -63,9 +63,9 @@ class NewExecution:
 
 
 def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
-    """Take each key (hash of the body, id of the trigger to come) that nobody used in the last 24 hours.
+    """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return those reserved.
 
-    Waits for a transaction that is taking the same key, `LONGEST_WAIT_SECONDS` at most, then raises `KeyBusy`.
+    Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, then raises `KeyBusy`.
     """
     if not keys:
         return set()
@@ -77,8 +77,8 @@ def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> se
         reserved = fetch_rows(
             f"""
             insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
-            select %s::uuid, given.key, decode(given.hash, 'hex'), given.trigger_id, beckon_now()
-            from json_to_recordset(%s::json) as given(key text, hash text, trigger_id uuid) order by given.key
+            select %s::uuid, input.key, decode(input.hash, 'hex'), input.trigger_id, beckon_now()
+            from json_to_recordset(%s::json) as input(key text, hash text, trigger_id uuid) order by input.key
             on conflict (workspace_id, key) do update
                 set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
                 where k.created_at < beckon_now() - interval '{KEY_LIFETIME}'
@@ -95,7 +95,7 @@ def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> se
 
 
 def find_uses(keys: Iterable[str]) -> dict[str, KeyUse]:
-    """What the acting workspace's keys were used for."""
+    """Return the first use of each of the acting workspace's keys."""
     rows = fetch_rows(
         "select k.key, k.body_hash, k.trigger_id, t.answer from idempotency_keys k "
         "join triggers t on t.id = k.trigger_id where k.workspace_id = acting_workspace() and k.key = any(%s)",
@@ -105,18 +105,18 @@ def find_uses(keys: Iterable[str]) -> dict[str, KeyUse]:
 
 
 def release_keys(keys: Sequence[str]) -> None:
-    """Forget keys whose triggers were refused after all."""
+    """Release keys whose triggers were rejected."""
     if keys:
         execute("delete from idempotency_keys where workspace_id = acting_workspace() and key = any(%s)", (list(keys),))
 
 
 def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
-    """Write triggers and their executions, each pending in stage queued and due at once."""
+    """Insert triggers and their executions, each pending, in stage queued and due at once."""
     execute(
         """
         insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
         select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
-        from json_to_recordset(%s::json) as given(id uuid, type text, source text, contact_id uuid, payload jsonb,
+        from json_to_recordset(%s::json) as input(id uuid, type text, source text, contact_id uuid, payload jsonb,
             test boolean, idempotency_key text, answer jsonb)
         """,
         (workspace_id, Json([vars(trigger) for trigger in triggers])),
@@ -129,7 +129,7 @@ def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequen
             queue, stage_since, rung_at, due_at, created_at)
         select id, %s::uuid, automation_id, version_id, version, trigger_id, contact_id, test, queue,
             beckon_now(), beckon_now(), beckon_now(), beckon_now()
-        from json_to_recordset(%s::json) as given(id uuid, automation_id uuid, version_id uuid, version integer,
+        from json_to_recordset(%s::json) as input(id uuid, automation_id uuid, version_id uuid, version integer,
             trigger_id uuid, contact_id uuid, test boolean, queue text)
         """,
         (workspace_id, Json([vars(execution) for execution in executions])),

@@ -1,7 +1,7 @@
-"""People who sign in: their passwords as argon2id hashes, and their role in each workspace.
+"""Users who sign in: their passwords as argon2id hashes, and their role in each workspace.
 
-Hashing and checking take about a tenth of a second of processor time each and touch no database: a server that must
-stay responsive calls `password_matches` away from its event loop.
+Hashing and checking take about a tenth of a second of CPU time each, without the database: a server that must stay
+responsive calls `password_matches` outside its event loop.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from models.ids import new_id
 Role = Literal["owner", "operator", "viewer"]
 
 _hasher = argon2.PasswordHasher()
-#: Of a password nobody has: checked when the e-mail is unknown, so that an answer's time does not tell who exists.
+#: Checked when the e-mail address is unknown, so that the response time does not reveal which accounts exist.
 _DUMMY_HASH = _hasher.hash(new_id())
 
 
 @dataclass(frozen=True)
 class Membership:
-    """A person in a workspace, as the sign-in finds them."""
+    """A user's membership of a workspace."""
 
     user_id: str
     email: str
@@ -36,7 +36,7 @@ class Membership:
 
 @dataclass(frozen=True, repr=False)
 class UserAccount:
-    """A person who can sign in, member of a workspace or not."""
+    """A user who can sign in, with or without a workspace."""
 
     user_id: str
     email: str
@@ -45,12 +45,12 @@ class UserAccount:
 
 
 def hash_password(password: str) -> str:
-    """An argon2id hash with its own salt and parameters in it."""
+    """Return an argon2id hash, which includes its salt and parameters."""
     return _hasher.hash(password)
 
 
 def password_matches(password_hash: str | None, password: str) -> bool:
-    """Whether `password` is the one behind `password_hash`; equally slow where there is none."""
+    """Return whether `password` matches `password_hash`; equally slow if there is no hash."""
     try:
         return _hasher.verify(password_hash or _DUMMY_HASH, password) and password_hash is not None
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -58,9 +58,9 @@ def password_matches(password_hash: str | None, password: str) -> bool:
 
 
 def create(email: str, name: str, password: str, *, deployment_owner: bool = False) -> str:
-    """A new person without a workspace; their id. Needs the service's or the owner's connection.
+    """Create a user without a workspace; return their id. Needs the service's or the owner's connection.
 
-    The deployment's owner counts as verified: nobody takes that address over.
+    The deployment's owner counts as verified, so that no invitation can take over the address.
     """
     user_id = new_id()
     with transaction():
@@ -73,7 +73,7 @@ def create(email: str, name: str, password: str, *, deployment_owner: bool = Fal
 
 
 def set_password(user_id: str, password: str) -> None:
-    """Change a password and end every session that was opened with the old one. Needs the service's connection."""
+    """Change a password and end every session of the user. Needs the service's connection."""
     with transaction():
         execute("update users set password_hash = %s where id = %s", (hash_password(password), user_id))
         for table in ("sessions", "password_resets"):
@@ -81,14 +81,14 @@ def set_password(user_id: str, password: str) -> None:
 
 
 def find_id(email: str) -> str | None:
-    """The person with this e-mail, in any case of letters. Needs the service's connection."""
+    """Return the id of the user with this e-mail address, in any case. Needs the service's connection."""
     with transaction():
         user_id: str | None = fetch_value("select id from users where lower(email) = lower(%s)", (email,))
         return user_id
 
 
 def join(workspace_id: str, user_id: str, role: Role) -> None:
-    """Make a person a member, or change the role of one who is."""
+    """Make a user a member, or change a member's role."""
     with acting_as(workspace_id):
         execute(
             "insert into memberships (workspace_id, user_id, role) values (%s, %s, %s) "
@@ -98,8 +98,10 @@ def join(workspace_id: str, user_id: str, role: Role) -> None:
 
 
 def list_members(workspace_id: str) -> list[Row]:
-    """The members of a workspace: id, email, name, role, created_at, verified, deployment_owner. An account whose
-    address somebody else proved to be theirs has none."""
+    """Return the members of a workspace: id, email, name, role, created_at, verified, deployment_owner.
+
+    `email` is None for an account that lost its address to a user who proved it.
+    """
     with acting_as(workspace_id):
         return fetch_rows(
             "select u.id, u.email, u.name, m.role, m.created_at, u.verified_at is not null as verified, "
@@ -110,19 +112,19 @@ def list_members(workspace_id: str) -> list[Row]:
 
 
 def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
-    """The oldest membership of the person with this e-mail, and their password's hash."""
+    """Return the oldest membership of the user with this e-mail address, and their password's hash."""
     with connection():
         row = fetch_row("select * from find_sign_in(%s) limit 1", (email,))
     return (None, None) if row is None else (_build_membership(row), row["password_hash"])
 
 
 def find_first_membership(account: UserAccount) -> Membership | None:
-    """The oldest membership of an account."""
+    """Return the oldest membership of an account."""
     return next((member for member in list_memberships(account.email) if member.user_id == account.user_id), None)
 
 
 def list_memberships(email: str) -> list[Membership]:
-    """Every membership of the person with this e-mail, the oldest first."""
+    """Return every membership of the user with this e-mail address, oldest first."""
     with connection():
         return [_build_membership(row) for row in fetch_rows("select * from find_sign_in(%s)", (email,))]
 
@@ -132,15 +134,14 @@ def _build_membership(row: Row) -> Membership:
 
 
 def find_account(email: str) -> UserAccount | None:
-    """The account with this address, in any case of letters."""
+    """Return the account with this e-mail address, in any case."""
     with connection():
         columns = fetch_row("select * from find_account(%s)", (email,))
     return None if columns is None else UserAccount(**columns)
 
 
 def rename(session_token: str, actor: Actor, name: str) -> None:
-    """Change the name of the person whose session's cookie this is. Each of their workspaces has a line in its audit
-    log."""
+    """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
         for row in fetch_rows("select * from rename_person(%s, %s)", (links.digest(session_token), name)):
             detail = {"from": row["former_name"], "to": name}
@@ -148,9 +149,9 @@ def rename(session_token: str, actor: Actor, name: str) -> None:
 
 
 def change_password(session_token: str, actor: Actor, old_hash: str, new_hash: str) -> bool:
-    """Change the password of the person whose session's cookie this is, and end their other sessions everywhere.
+    """Change the password of a session token's user, and end their other sessions in every workspace.
 
-    False where `old_hash` is not the password's any more. Each of their workspaces has a line in its audit log.
+    Returns False if `old_hash` is no longer current. Writes an entry to the audit log of each of their workspaces.
     """
     with transaction():
         workspace_ids = fetch_value(

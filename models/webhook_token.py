@@ -1,6 +1,6 @@
-"""Tokens of signatures that do not cover the body: each is consumed by the first body at one door.
+"""Tokens of webhook signatures that do not cover the body: the first body at one endpoint consumes its token.
 
-The token is consumed in the transaction that stores what it came with, so either both are durable or neither is.
+The token is consumed in the transaction that stores its callback, so either both are durable or neither is.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from typing import Literal
 
 from models.database import execute, fetch_row
 
-#: Of a token: new; consumed by this very body at this door, which is a retry; or consumed by something else.
+#: The token is new, was consumed by the same body at the same endpoint (a retry), or by another request.
 Use = Literal["first", "repeated", "refused"]
-#: Longer than any signature with a token is accepted, before or after its own time.
+#: Longer than any signature is accepted before or after its timestamp.
 KEEP_HOURS = 10
 
 
 def consume(token: str, door: str, body_hash: bytes) -> Use:
-    """Consume a token inside the caller's transaction; two requests with the same token come one after the other."""
+    """Consume a token in the caller's transaction, which serializes requests with the same token.
+
+    `door` names the endpoint.
+    """
     token_hash = hashlib.sha256(token.encode()).digest()
     is_new = execute(
         "insert into webhook_tokens (token_hash, door, body_hash) values (%s, %s, %s) on conflict do nothing",
@@ -25,13 +28,13 @@ def consume(token: str, door: str, body_hash: bytes) -> Use:
     )
     if is_new:
         return "first"
-    same = fetch_row(
+    matching = fetch_row(
         "select 1 from webhook_tokens where token_hash = %s and door = %s and body_hash = %s",
         (token_hash, door, body_hash),
     )
-    return "repeated" if same else "refused"
+    return "repeated" if matching else "refused"
 
 
 def remove_expired() -> int:
-    """Remove the tokens that no signature could bring again; how many they were."""
+    """Delete tokens that no valid signature can use again; return how many."""
     return execute("delete from webhook_tokens where received_at < now() - make_interval(hours => %s)", (KEEP_HOURS,))

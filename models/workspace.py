@@ -1,4 +1,5 @@
-"""Workspaces: the tenants. Made by a person at the machine, never over HTTP, so only the service may add one."""
+"""Workspaces, the tenants. They are created with the `beckon` command, never over HTTP, so only the service may add
+one."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ _COLUMNS = "id, slug, name, timezone, demo, created_at"
 
 
 def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -> str:
-    """A new workspace; its id. `timezone` is an IANA name. Needs the service's or the owner's connection.
+    """Create a workspace; return its id. `timezone` is an IANA name. Needs the service's or the owner's connection.
 
-    Raises `Conflict` where the slug is taken.
+    Raises `Conflict` if the slug is taken.
     """
     workspace_id = new_id()
     with transaction():
@@ -22,28 +23,28 @@ def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -
             (workspace_id, slug, name, timezone, demo),
         )
     if not inserted:
-        raise Conflict(f'The slug "{slug}" is taken by another workspace.', "slug")
+        raise Conflict(f'The slug "{slug}" is already taken by another workspace.', "slug")
     return workspace_id
 
 
 def get(workspace_id: str) -> Row | None:
-    """One workspace: id, slug, name, timezone, demo, created_at."""
+    """Return one workspace: id, slug, name, timezone, demo, created_at."""
     with acting_as(workspace_id):
         return fetch_row(f"select {_COLUMNS} from workspaces where id = %s", (workspace_id,))
 
 
 def find_by_slug(slug: str) -> Row | None:
-    """One workspace by the name that commands use. The service sees every workspace, the dashboard none this way."""
+    """Return a workspace by its slug. The service finds every workspace; the dashboard finds none this way."""
     with transaction():
         return fetch_row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
 
 
 def is_demo(workspace_id: str) -> bool:
-    """Whether it is the demo workspace, which speaks to the sandbox. The service sees every workspace."""
+    """Return whether it is the demo workspace, which sends to the sandbox. The service sees every workspace."""
     return bool(fetch_value("select demo from workspaces where id = %s", (workspace_id,)))
 
 
 def list_all() -> list[Row]:
-    """All workspaces, oldest first. The service sees them all."""
+    """Return all workspaces, oldest first. The service sees them all."""
     with transaction():
         return fetch_rows(f"select {_COLUMNS} from workspaces order by id")

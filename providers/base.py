@@ -1,8 +1,8 @@
-"""What every provider is: the account it speaks for, the message it sends, the receipt and the callback it brings back.
+"""Defines the provider interface: the account it acts for, the message it sends, its receipts and its callbacks.
 
-A provider knows one outside service in both directions and nothing else: no rows, no settings, no clock of the
-application. It gets an `Account` and answers with values or raises from the tree in `rules.errors`; the wire under it
-is `providers.http_client`, how often it tries is `providers.retries`.
+A provider serves one outside service in both directions and nothing else: no rows, no settings, no clock of the
+application. It takes an `Account` and returns values or raises from the tree in `rules.errors`. Its HTTP client is
+`providers.http_client`; its retries are in `providers.retries`.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ CallbackKind = Literal[
 
 Way = Literal["message", "private_reply", "comment_reply"]
 
-#: How much of a provider's own words an error repeats.
+#: Maximum characters of a provider's own message that an error quotes.
 QUOTE_LENGTH = 300
 
 
 class LeaseLost(Exception):
-    """The execution was no longer ours when its request was about to be written; nothing was sent.
+    """The lease was lost before the request was written; nothing was sent.
 
-    Not an `ExecutionError`: whoever holds the lease now goes on, and the loser leaves without a word.
+    This is not an `ExecutionError`: the new holder of the lease continues, and this one stops silently.
     """
 
 
 @dataclass(frozen=True, repr=False)
 class Account:
-    """Whom a provider speaks for: its address and the secrets by their settings' names (`MAILGUN_API_KEY`, …).
+    """An account at a provider: its base URL and its secrets by setting name (`MAILGUN_API_KEY`, …).
 
-    `sandbox` says that nothing may leave for the real provider: `base_url` is then the sandbox's. `allowed_networks`
-    are private networks, in CIDR form, that a webhook may reach.
+    With `sandbox`, nothing may reach the real provider: `base_url` is the sandbox's. `allowed_networks` are the private
+    networks, in CIDR form, that a webhook may reach.
     """
 
     provider: str
@@ -62,7 +62,7 @@ class Account:
     secrets: Mapping[str, str]
     sandbox: bool = False
     allowed_networks: tuple[str, ...] = ()
-    #: The address was written by a user, and must not lead into a private network.
+    #: A user entered the base URL: it must not point into a private network.
     guarded: bool = False
 
     def __repr__(self) -> str:
@@ -70,14 +70,14 @@ class Account:
         return f"Account({self.provider!r}, host={urlsplit(self.base_url).hostname!r}, sandbox={self.sandbox})"
 
     def require_secret(self, name: str) -> str:
-        """The secret called `name`; a `ConfigurationError` that says which setting to fill in when it is missing."""
+        """Return the secret `name`. Raises `ConfigurationError` that names the missing setting."""
         value = self.secrets.get(name)
         if not value:
             raise ConfigurationError(f"{name} is not set: add it in Settings, Channels, or to the environment.")
         return value
 
     def redact(self, text: str) -> str:
-        """`text` without any secret of this account in it."""
+        """Return `text` with this account's secrets masked."""
         for value in sorted(self.secrets.values(), key=len, reverse=True):
             if len(value) >= 8:
                 text = text.replace(value, "***")
@@ -86,7 +86,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Button:
-    """A button under a direct message: opens `url`, or answers us with `payload` (its title where it has none)."""
+    """A button of a direct message: opens `url`, or sends back `payload` (by default its title)."""
 
     title: str
     payload: str | None = None
@@ -97,8 +97,8 @@ class Button:
 class OutgoingMessage:
     """One message to send. `key` is our unique message key; `format` is `text` or `html`.
 
-    `way` is how a direct message goes: to a person, or to the comment that `to` names, in private or in public.
-    `still_ours` is asked immediately before each try writes its request: False raises `LeaseLost`.
+    `way` is the kind of a direct message: to a person, or as a private or public reply to the comment `to`.
+    `holds_lease` is called immediately before each attempt writes its request; False raises `LeaseLost`.
     """
 
     key: str
@@ -117,7 +117,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The provider accepted the message: its id, if it gives one, and what an operator may want to see."""
+    """The provider accepted the message: its id, if it returns one, and details for operators."""
 
     provider_message_id: str | None
     detail: Mapping[str, object] = field(default_factory=dict)
@@ -125,10 +125,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Callback:
-    """One event that a provider told us about a message or a contact.
+    """One event about a message or a contact that a provider reported.
 
-    `permanent` says that this message will not be delivered any more. `message_key` is our own key where the provider
-    carries it. `event_id` is the provider's and the same in every repetition of the event.
+    `permanent` means that this message will not be delivered. `message_key` is our own key if the provider carries it.
+    `event_id` is the provider's id, the same in every redelivery of the event.
     """
 
     provider: str
@@ -147,30 +147,30 @@ class Provider(ABC):
     """A service that sends messages."""
 
     name: ClassVar[str]
-    #: The name as people write it, for messages.
+    #: The display name, for messages.
     label: ClassVar[str]
-    #: Whether `look_up` can find out what became of a message whose answer was lost.
+    #: Whether `find_receipt` can reconcile a message whose response was lost.
     can_reconcile: ClassVar[bool] = False
-    #: How long a connection may take, and then an answer. Accept-and-queue APIs get long: a send that is given up on
-    #: is an unknown outcome, and waiting is cheaper.
+    #: Timeouts of the connection and of the response. Accept-and-queue APIs get a long one: a send that times out is an
+    #: unknown outcome, and waiting is cheaper.
     connect_seconds: float = 5.0
     read_seconds: float = 15.0
 
     @abstractmethod
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Send one message, or raise an `ExecutionError` that says what happened, or `LeaseLost`."""
+        """Send one message. Raises an `ExecutionError`, or `LeaseLost`."""
 
     def find_receipt(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:  # noqa: ARG002
-        """The receipt of the message with our `key` sent at or after `since`, or None where there is no trace of it.
+        """Return the receipt of the message with our `key` sent at or after `since`, or None if there is none.
 
-        `to` is the address it went to: with it, a provider has less to look through.
+        `to` is the recipient's address; it narrows the search.
         """
         return None
 
 
 @dataclass(frozen=True)
 class ErrorRule:
-    """A row of a provider's classification table: what a refusal means and what to do about it."""
+    """A row of a provider's error table: the error class of a rejection and its remedy."""
 
     error: type[ExecutionError]
     remedy: str
@@ -180,7 +180,7 @@ class ErrorRule:
     def build_error(
         self, label: str, provider_message: str, code: str, retry_after: float | None = None
     ) -> ExecutionError:
-        """The error of this row; `said` is the provider's own text, already without secrets."""
+        """Build the error of this row; `provider_message` is the provider's own text, already redacted."""
         quote = f" ({' '.join(provider_message.split())[:QUOTE_LENGTH]})" if provider_message.strip() else ""
         return self.error(
             f"{label} refused the request{quote}. {self.remedy}",
@@ -196,5 +196,5 @@ _STOP_WORDS = frozenset(
 
 
 def asks_to_stop(text: str | None) -> bool:
-    """Whether a contact's whole message is STOP or one of its likes, whatever its case and punctuation."""
+    """Whether a contact's whole message is STOP or an equivalent word, ignoring case and punctuation."""
     return re.sub(r"[\W_]+", "", (text or "").lower()) in _STOP_WORDS

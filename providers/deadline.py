@@ -1,7 +1,7 @@
-"""Ends a connection whose answer takes too long altogether, however busily it drips.
+"""Enforces a deadline on the whole response of a call, even if bytes keep arriving.
 
-A socket's timeout starts anew with every byte, so a receiver that sends one byte every few seconds could hold a worker
-for hours. One watching thread a process shuts such sockets down; the reader then sees the connection end.
+A socket's timeout restarts with every byte, so a receiver that sends one byte every few seconds could block a worker
+for hours. One monitor thread per process shuts such sockets down; the reader then sees the connection end.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: How often open calls are looked at, in seconds: so much later than asked may an answer be ended.
+#: Interval of the checks, in seconds: a response may exceed its deadline by this much.
 CHECK_INTERVAL_SECONDS = 0.25
 
 
 @dataclass(eq=False)
 class Deadline:
-    """A limit on one call. `socket` is known only once the call has a connection."""
+    """The deadline of one call. `socket` is set once the call has a connection."""
 
     at: float = float("inf")
     socket: socket.socket | None = field(default=None, repr=False)
     expired: bool = False
 
     def expire(self) -> None:
-        """Shut the connection down under its reader."""
+        """Shut the connection down while it is being read."""
         self.expired = True
         if self.socket is not None:
-            # The plain socket's method: TLS's own would let go of state that the reading thread still uses.
+            # The plain socket's method: TLS's own would release state that the reading thread still uses.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 class _DeadlineMonitor:
-    """The limits of one process and the thread that looks at them, which sleeps while there are none."""
+    """The deadlines of one process and the thread that checks them; it sleeps while there are none."""
 
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
@@ -58,7 +58,7 @@ class _DeadlineMonitor:
             with self._changed:
                 self._changed.wait_for(lambda: self._deadlines)
                 now = time.monotonic()
-                # Under the lock: a limit that was removed must never end a connection that is used again.
+                # Under the lock: a removed deadline must never end a connection that is in use again.
                 for deadline in [candidate for candidate in self._deadlines if candidate.at < now]:
                     deadline.expire()
                     self._deadlines.discard(deadline)
@@ -70,7 +70,7 @@ _monitors: dict[int, _DeadlineMonitor] = {}
 
 @contextlib.contextmanager
 def enforce_deadline() -> Iterator[Deadline]:
-    """A limit that holds for as long as the block lasts; set `at` (monotonic) and `socket` inside it."""
+    """Provide a deadline for the duration of the block; set `at` (monotonic) and `socket` inside it."""
     pid = os.getpid()
     monitor = _monitors.get(pid) or _monitors.setdefault(pid, _DeadlineMonitor())
     deadline = Deadline()

@@ -1,7 +1,7 @@
-"""Notices to operators through a Discord webhook. Its URL is the secret: it stands in no message or log.
+"""Sends notices to operators through a Discord webhook. Its URL is a secret: no message or log contains it.
 
-Discord bans an address that keeps making invalid requests, so a refused webhook is a `ConfigurationError` at once:
-the provider is paused rather than asked again. Page: discord.com/developers, Execute Webhook and Rate Limits.
+Discord bans an address that keeps making invalid requests, so a rejected webhook raises `ConfigurationError` at once,
+which pauses the provider instead of retrying. Page: discord.com/developers, Execute Webhook and Rate Limits.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from providers.notices import NoticeProvider, post
 from providers.untrusted import get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RateLimited
 
-#: Discord's own limit of `content`, in characters.
+#: Discord's limit of `content`, in characters.
 MAX_TEXT_LENGTH = 2000
 
-_RECONNECT = ErrorRule(ConfigurationError, "Make a new webhook in Discord and set DISCORD_WEBHOOK_URL to it.")
-_TEXT = ErrorRule(InvalidRequest, f"Correct the text of this notice; it may have {MAX_TEXT_LENGTH} characters.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
+_RECONNECT = ErrorRule(ConfigurationError, "Create a new webhook in Discord and set DISCORD_WEBHOOK_URL to its URL.")
+_TEXT = ErrorRule(InvalidRequest, f"Correct the text of this notice; it may have up to {MAX_TEXT_LENGTH} characters.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when the limit allows.")
 
 ERROR_RULES: dict[int, ErrorRule] = {
     400: _TEXT,
@@ -40,9 +40,9 @@ class Discord(NoticeProvider):
     query = "wait=true"
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Post the text, mentioning nobody; the receipt's id is the message's."""
+        """Post the text with mentions disabled; the receipt has the message's id."""
         if not 0 < len(outgoing.body.strip()) <= MAX_TEXT_LENGTH:
-            raise InvalidRequest(f"a Discord notice has between 1 and {MAX_TEXT_LENGTH} characters")
+            raise InvalidRequest(f"a Discord notice must have between 1 and {MAX_TEXT_LENGTH} characters")
         body = json.dumps({"content": outgoing.body, "allowed_mentions": {"parse": []}}).encode()
         return retries.send(lambda: _parse_receipt(post(self, account, outgoing, body)))
 
@@ -60,7 +60,7 @@ def _parse_receipt(response: responses.Response) -> Receipt:
 
 
 def classify_error(response: responses.Response) -> ExecutionError:
-    """The error for any answer but the posted message."""
+    """Return the error for any response except the posted message."""
     row = ERROR_RULES.get(response.status)
     if row is None:
         return responses.build_unexpected_status_error("Discord", response, effect=True)

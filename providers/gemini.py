@@ -1,8 +1,8 @@
-"""Text from Google's Gemini: one prompt in, one message out, or a reason why not.
+"""Generates text with Google's Gemini: one prompt in, one message or an error out.
 
-A 200 is not yet a text: prompts and answers are blocked inside one, and a thinking model may use up its whole budget
-before it writes a word. Generation has no outside effect, so it is simply asked again after whatever passes by itself.
-The key travels in a header, never in the URL. Page: ai.google.dev, generateContent.
+A 200 does not guarantee a text: it may report a blocked prompt or response, and a thinking model may use up its whole
+budget before it writes a word. Generation has no side effect, so temporary errors are retried. The key is sent in a
+header, never in the URL. Page: ai.google.dev, generateContent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
 
 LABEL = "Gemini"
-#: Where Google's days begin: a quota of a whole day is full again at midnight there.
+#: The zone of Google's days: a daily quota resets at midnight there.
 QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
 
 _KEY = ErrorRule(ConfigurationError, "Check GEMINI_API_KEY.")
-_ACCOUNT = ErrorRule(ConfigurationError, "Check the region, the billing and the rights of the Google project.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check the region, the billing and the permissions of the Google project.")
 _MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or GEMINI_MODEL.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is asked again when the quota allows.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be retried when the quota allows.")
 
-#: By HTTP status and Google's own status text; "" fits any.
+#: By HTTP status and Google's own status text; "" matches any.
 ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (400, "API_KEY_INVALID", _KEY),
     (400, "FAILED_PRECONDITION", _ACCOUNT),
@@ -40,20 +40,18 @@ ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (404, "", _MODEL),
     (413, "", _REQUEST),
     (429, "", _SLOW_DOWN),
-    (499, "", ErrorRule(ProviderUnavailable, "It is asked again by itself.")),
+    (499, "", ErrorRule(ProviderUnavailable, "It will be retried automatically.")),
 )
-#: Why an answer ended that no further asking would change.
+#: Finish reasons that a retry would not change.
 _BLOCKED_REASONS = frozenset(
     {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
 )
-
-
-#: Ends that are worth one more try, and only one.
+#: Finish reasons that allow exactly one retry.
 _INTERRUPTED_REASONS = frozenset({"OTHER", "MALFORMED_RESPONSE"})
 
 
 def generate(account: Account, prompt: Prompt) -> GeneratedText:
-    """Have a message written; raises an `ExecutionError`, `Blocked` where a safety filter said no."""
+    """Generate a message. Raises an `ExecutionError`; `Blocked` if a safety filter refused."""
     return text_generation.generate_text(LABEL, lambda current_prompt: _request_text(account, current_prompt), prompt)
 
 
@@ -86,17 +84,19 @@ def _build_payload(prompt: Prompt) -> dict[str, Any]:
 
 
 def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
-    """The text of a 200; `Blocked`, or `ProviderUnavailable` for what is worth asking again."""
+    """Return the text of a 200. Raises `Blocked`, or `ProviderUnavailable` if a retry may help."""
     block_reason = get_text(body, "promptFeedback", "blockReason")
     if block_reason:
         raise text_generation.build_blocked_error(LABEL, "the prompt", block_reason)
     candidate = get_path(body, "candidates", 0)
     reason = get_text(candidate, "finishReason")
     if reason in _BLOCKED_REASONS:
-        raise text_generation.build_blocked_error(LABEL, "its own answer", reason)
+        raise text_generation.build_blocked_error(LABEL, "its own response", reason)
     if reason is None or (reason not in ("STOP", "MAX_TOKENS") and reason not in _INTERRUPTED_REASONS):
         description = f"ended with {reason}" if reason else "was not in the documented form"
-        raise ProviderUnavailable(f"Gemini's answer {description}. It is asked again by itself.", provider_code=reason)
+        raise ProviderUnavailable(
+            f"Gemini's response {description}. It will be retried automatically.", provider_code=reason
+        )
     return GeneratedText(
         text=_join_text(candidate),
         model=get_text(body, "modelVersion") or model,
@@ -119,7 +119,7 @@ def _read_token_count(body: Mapping[str, Any], name: str) -> int:
 
 
 def classify_error(account: Account, response: responses.Response) -> ExecutionError:
-    """The error for any answer but 200, from the table above."""
+    """Return the error for any status except 200, from `ERROR_RULES`."""
     error = get_path(response.json(), "error")
     message = account.redact(get_text(error, "message") or "")
     names = {get_text(error, "status") or "", *(get_text(detail, "reason") or "" for detail in _list_details(error))}
@@ -136,7 +136,7 @@ def _list_details(error: Any) -> list[Any]:
 
 
 def _read_quota_delay(response: responses.Response, error: Any) -> float | None:
-    """Seconds until a quota is open again: of a whole day's until that day is over, whatever else is said."""
+    """Return the seconds until the quota resets; a daily quota waits for the end of the day, whatever else is sent."""
     if any(_is_daily_quota(detail) for detail in _list_details(error)):
         return _seconds_until_midnight(datetime.now(QUOTA_ZONE))
     for detail in _list_details(error):

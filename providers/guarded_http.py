@@ -1,8 +1,8 @@
-"""Requests to an address that a user wrote: never to a private network, and never to another address than was checked.
+"""Sends requests to URLs that a user entered: never to a private network, and only to an address that was checked.
 
-On every attempt the name is resolved, every address it has is judged, and the connection is made to one of those very
-addresses: a name that resolves differently a moment later (DNS rebinding) gains nothing. Connections are not pooled,
-since what one account may reach another may not.
+Every attempt resolves the name, checks all of its addresses, and connects to one of exactly these addresses, so a name
+that resolves differently a moment later (DNS rebinding) has no effect. Connections are not pooled, because accounts
+differ in the networks that they may reach.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
 
 
 def send_request(call: http_client.Call, allowed_networks: tuple[str, ...]) -> responses.Response:
-    """As `wire.exchange`, but only to a public address or one in `allowed_networks` (CIDR)."""
+    """Like `http_client.send_request`, but only to a public address or one in `allowed_networks` (CIDR)."""
     try:
         parts = parse_url(call.url)
     except LocationParseError:
         parts = parse_url("")
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise InvalidRequest(f"The address for {call.label} must begin with https:// or http:// and name a host.")
+        raise InvalidRequest(f"The address for {call.label} must begin with https:// or http:// and contain a host.")
     if parts.auth is not None:
-        raise InvalidRequest(f"The address for {call.label} holds a password: put it in a header instead.")
+        raise InvalidRequest(f"The address for {call.label} contains a password: put it in a header instead.")
     networks = tuple(ipaddress.ip_network(network, strict=False) for network in allowed_networks)
-    # Before any name is resolved: an address that no resolver takes must not pass for a name that is not there.
+    # Before any name is resolved: an address that no resolver accepts must not be reported as an unknown name.
     fault = outbound_urls.check_authority(_extract_authority(call.url), networks)
     if fault:
         raise InvalidRequest(f"The URL for {call.label} {fault}.")
@@ -66,7 +66,7 @@ def _get_tls_context() -> ssl.SSLContext:
 
 
 class _CheckedAddressMixin:
-    """Connects to an address that was judged, whatever the name says a moment later."""
+    """Connects only to checked addresses, even if the name resolves differently a moment later."""
 
     host: str
     port: int
@@ -87,7 +87,7 @@ class _CheckedAddressMixin:
             try:
                 return create_connection((address, self.port), self.timeout, socket_options=self.socket_options)
             except TimeoutError as error:
-                last_error = ConnectTimeoutError(self, "no connection in time")
+                last_error = ConnectTimeoutError(self, "connection timed out")
                 last_error.__cause__ = error
             except OSError as error:
                 last_error = NewConnectionError(self, "no connection")  # type: ignore[arg-type]
@@ -96,17 +96,17 @@ class _CheckedAddressMixin:
 
 
 class _PlainConnection(_CheckedAddressMixin, http_client.TrackedConnection):
-    """Over TCP."""
+    """A checked connection over TCP."""
 
 
 class _TLSConnection(_CheckedAddressMixin, http_client.TrackedTLSConnection):
-    """Over TLS, which checks the certificate for the name, not for the address."""
+    """A checked connection over TLS; the certificate is verified for the name, not for the address."""
 
 
 def resolve_allowed_addresses(host: str, port: int, networks: tuple[Network, ...]) -> list[str]:
-    """The addresses of `host`; `InvalidRequest` if any of them is private and in none of `networks`.
+    """Return the addresses of `host`. Raises `InvalidRequest` if any is private and in none of `networks`.
 
-    One private address among public ones is refused as well: which of them would be used is luck.
+    One private address among public ones is rejected too: which one would be used is unpredictable.
     """
     entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))

@@ -1,12 +1,12 @@
-"""The one HTTP client of a process: pooled, bounded, and exact about how far a request got.
+"""The HTTP client of a process: pooled, bounded, and exact about how far a request got.
 
-What an error means depends on the phase it strikes in. Before the first byte was written nothing can have been
-accepted: `NetworkError`, safe to try again. After it, a call without an effect is `ProviderTimeout` or
-`NetworkError`, while a send is `UnknownOutcome`: it may have been accepted, so nothing here ever sends it again.
+The meaning of an error depends on its phase. Before the first byte is written nothing can have been accepted:
+`NetworkError`, safe to retry. After it, a call without a side effect raises `ProviderTimeout` or `NetworkError`; a send
+raises `UnknownOutcome`, since it may have been accepted, and is never resent here.
 
-A pooled connection that the server has closed meanwhile would turn a healthy send into an unknown one. So a
-connection is reused only within `REUSE_SECONDS`, is looked at for a hang-up right before the write, and a write that
-fails at its first byte counts as not written. No redirects, no retries, and no more than `LARGEST_ANSWER_BYTES`.
+A pooled connection that the server has closed would turn a send into an unknown outcome. So a connection is reused
+only within `REUSE_SECONDS`, is checked for a hang-up right before the write, and a write that fails at its first byte
+counts as not written. No redirects, no retries, and at most `MAX_RESPONSE_BYTES` of a response.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from rules.errors import (
 
 #: An idle connection older than this is not reused: the shortest keep-alive in common use is 5 s (Node's).
 REUSE_SECONDS = 4.0
-#: Idle connections kept to one host; more may be open at once.
+#: Maximum idle connections per host; more may be open at once.
 CONNECTIONS_PER_HOST = 64
 
-# urllib3 warns about malformed answers, and notes each request, with the URL: for Slack and Discord the secret itself.
+# urllib3 logs malformed responses and each request with its URL, which is a secret for Slack and Discord.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `label` names the provider in messages; `effect` says that it does something outside."""
+    """One request. `label` names the provider in messages; `effect` means that the call has a side effect."""
 
     label: str
     method: str
@@ -65,7 +65,7 @@ class Call:
 
 
 class _RequestState(threading.local):
-    """How far this thread's present request has got; the connection below writes it, `exchange` reads it."""
+    """The progress of this thread's current request; `TrackedConnection` sets it, `send_request` reads it."""
 
     call: Call | None = None
     response_deadline: deadline.Deadline | None = None
@@ -80,17 +80,17 @@ Origin = tuple[str, str, int | None]
 
 
 class TrackedConnection(HTTPConnection):
-    """A connection that asks before it writes, and tells when it has written."""
+    """A connection that checks the lease before it writes, and records what it has written."""
 
     response_class = ParsedResponse  # type: ignore[assignment]
     _idle_since: float = 0.0
 
     def write(self, call: Call, target: str) -> None:
-        """Write one request, over a new connection where the old one may be gone."""
+        """Write one request, over a new connection if the old one may be closed."""
         too_old = time.monotonic() - self._idle_since > REUSE_SECONDS
         if self.sock is not None and self._idle_since and (too_old or not self.is_connected):
             self.close()
-        # The standard library's own: urllib3's adds what these requests, of bytes and without redirects, do not need.
+        # The standard library's method: urllib3's adds features that these requests (bytes, no redirects) do not need.
         self.putrequest(call.method, target)
         if call.body is not None or call.method != "GET":
             self.putheader("Content-Length", str(len(call.body or b"")))
@@ -98,11 +98,11 @@ class TrackedConnection(HTTPConnection):
             self.putheader("User-Agent", "Beckon")
         for name, value in call.headers.items():
             self.putheader(name, value)
-        # With the headers in one write.
+        # In one write with the headers.
         self.endheaders(call.body)
 
     def read_response(self) -> ParsedResponse:
-        """The answer, read to its end."""
+        """Read the whole response."""
         if _request_state.call is not None and _request_state.response_deadline is not None:
             _request_state.response_deadline.socket = self.sock
             _request_state.response_deadline.at = time.monotonic() + _request_state.call.read_seconds
@@ -125,25 +125,25 @@ class TrackedConnection(HTTPConnection):
 
 
 class TrackedTLSConnection(TrackedConnection, HTTPSConnection):
-    """The same over TLS."""
+    """A tracked connection over TLS."""
 
 
 class ConnectionPool:
-    """Idle connections by scheme, host and port: the one used last is used next, and too many are closed."""
+    """Idle connections by scheme, host and port. The last used is reused first; surplus connections are closed."""
 
     def __init__(self) -> None:
         self._idle: dict[Origin, list[TrackedConnection]] = {}
         self._tls = create_tls_context()
 
     def acquire(self, origin: Origin) -> TrackedConnection:
-        """An idle connection to this place, or a new one that has yet to connect."""
+        """Return an idle connection to this origin, or a new one that is not connected yet."""
         try:
             return self._idle[origin].pop()
         except (KeyError, IndexError):
             return self._create_connection(origin)
 
     def release(self, origin: Origin, connection: TrackedConnection) -> None:
-        """Have it used again: its answer was read to the end."""
+        """Return a connection whose response was read completely to the pool."""
         idle = self._idle.setdefault(origin, [])
         if len(idle) < CONNECTIONS_PER_HOST:
             idle.append(connection)
@@ -151,7 +151,7 @@ class ConnectionPool:
             connection.close()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close all idle connections."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
@@ -169,39 +169,39 @@ _pools: dict[int, ConnectionPool] = {}
 
 
 def get_connection_pool() -> ConnectionPool:
-    """The process's connections. A forked child gets its own: two processes must never share one."""
+    """Return the process's pool. A forked child gets its own: processes must never share a connection."""
     pid = os.getpid()
-    # Without a lock, which a fork could copy while it is held; at worst two are made and one is dropped.
+    # Without a lock, which a fork could copy while it is held; at worst two pools are created and one is dropped.
     return _pools.get(pid) or _pools.setdefault(pid, ConnectionPool())
 
 
 def create_tls_context() -> ssl.SSLContext:
-    """A context that verifies names and certificates; reading the system's authorities takes milliseconds."""
+    """Create a context that verifies names and certificates; loading the system's authorities takes milliseconds."""
     return ssl.create_default_context()
 
 
 def send_request(call: Call, connection: TrackedConnection | None = None) -> Response:
-    """Make one request and return whatever answer came, refusals included.
+    """Send one request and return the response, whatever its status.
 
-    `connection` is one that the caller made, to a checked address; it is not kept.
-    Raises `LeaseLost`, or an error of the tree as the module's docstring says.
+    `connection` is the caller's own, to a checked address; it is not pooled.
+    Raises `LeaseLost`, or an error of the tree as described in the module's docstring.
     """
     origin, target = _split_url(call)
     _request_state.call, _request_state.started, _request_state.written = call, False, False
     active_connection = connection or get_connection_pool().acquire(origin)
     try:
-        # The limit ends before the connection may be used by another thread.
+        # The deadline ends before another thread may use the connection.
         with deadline.enforce_deadline() as response_deadline:
             _request_state.response_deadline = response_deadline
             response = _build_response(_write_and_read(call, active_connection, target))
-        # Headers that were ended by force look complete to the parser.
+        # To the parser, headers that the deadline cut off look complete.
         if response_deadline.expired and not response.truncated:
             raise TimeoutError
     except BaseException as error:
         active_connection.close()
         if not isinstance(error, (HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error)):
             raise
-        # Without the cause: a library's text may hold the URL, and the URL may be a secret.
+        # Without the cause: a library's text may contain the URL, and the URL may be a secret.
         raise _translate_error(call, error) from None
     finally:
         _request_state.call = None
@@ -213,7 +213,7 @@ def send_request(call: Call, connection: TrackedConnection | None = None) -> Res
 
 
 def _split_url(call: Call) -> tuple[Origin, str]:
-    """Where the request goes, and what it asks for there."""
+    """Split the URL into the origin and the request target."""
     try:
         scheme, host, port, target = _parse_url(call.url)
     except LocationParseError:
@@ -234,7 +234,7 @@ def _write_and_read(call: Call, connection: TrackedConnection, target: str) -> P
     try:
         connection.write(call, target)
     except (BrokenPipeError, ConnectionResetError):
-        # A server may answer before it has read everything; where it did not, reading fails.
+        # A server may respond before it has read everything; if it did not, reading fails.
         if connection.sock is None:
             raise
     connection.sock.settimeout(call.read_seconds)
@@ -244,42 +244,42 @@ def _write_and_read(call: Call, connection: TrackedConnection, target: str) -> P
 def _build_response(parsed: ParsedResponse) -> Response:
     body = bytes(parsed.body)
     if parsed.headers.get("Content-Encoding") == "gzip" and not parsed.truncated:
-        # Nobody asked for it, and some send it all the same.
+        # Some servers compress although the request does not accept it.
         body = zlib.decompressobj(wbits=31).decompress(body, MAX_RESPONSE_BYTES + 1)
     too_large = len(body) > MAX_RESPONSE_BYTES
     return Response(parsed.status, parsed.headers, body[:MAX_RESPONSE_BYTES], truncated=parsed.truncated or too_large)
 
 
 def _translate_error(call: Call, error: Exception) -> ExecutionError:
-    # A certificate that is not accepted is both a ValueError and an OSError.
+    # A rejected certificate is both a ValueError and an OSError.
     if not _request_state.started and isinstance(error, ValueError) and not isinstance(error, OSError):
         return _build_malformed_error(call)
     if not _request_state.written:
         return NetworkError(
-            f"{call.label} could not be reached ({_describe_error(error)}); nothing was sent. It is tried again by "
-            "itself; if it stays so, check this machine's network and the address in Settings."
+            f"{call.label} could not be reached ({_describe_error(error)}); nothing was sent. It will be "
+            "retried automatically; if this persists, check this machine's network and the URL in Settings."
         )
     timed_out = isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
     timed_out = timed_out or (_request_state.response_deadline is not None and _request_state.response_deadline.expired)
     description = (
-        f"gave no answer within {call.read_seconds:g} s" if timed_out else "cut the connection before answering"
+        f"did not respond within {call.read_seconds:g} s" if timed_out else "closed the connection before responding"
     )
     if call.effect:
         return build_unknown_outcome(call.label, description)
     if timed_out:
-        return ProviderTimeout(f"{call.label} {description}. It is tried again by itself.")
-    return NetworkError(f"{call.label} {description}. It is tried again by itself.")
+        return ProviderTimeout(f"{call.label} {description}. It will be retried automatically.")
+    return NetworkError(f"{call.label} {description}. It will be retried automatically.")
 
 
 def _build_malformed_error(call: Call) -> ConfigurationError:
-    return ConfigurationError(f"The address or a header for {call.label} is malformed: correct it in Settings.")
+    return ConfigurationError(f"The URL or a header for {call.label} is malformed: correct it in Settings.")
 
 
 def _describe_error(error: Exception) -> str:
     if isinstance(error, NameResolutionError):
-        return "its name did not resolve"
+        return "the host name did not resolve"
     if isinstance(error, ConnectTimeoutError):
-        return "no connection in time"
+        return "the connection timed out"
     if isinstance(error, (SSLError, ssl.SSLError)):
-        return "its certificate or TLS was not accepted"
+        return "the TLS handshake or the certificate check failed"
     return "the connection was refused or broken"

@@ -1,7 +1,7 @@
-"""Email through Mailgun: sends, looks up what became of a message, and reads its callbacks and inbound mail.
+"""Sends email through Mailgun, reconciles unknown outcomes, and parses its callbacks and inbound mail.
 
-Mailgun has no idempotency key. Our message key travels in the user variable `beckon_key`, comes back with every event,
-and is what `look_up` searches the events for. Pages: documentation.mailgun.com, Messages, Events, Webhooks.
+Mailgun has no idempotency key. Our message key is the user variable `beckon_key`, which every event contains;
+`find_receipt` searches the events for it. Pages: documentation.mailgun.com, Messages, Events, Webhooks.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from rules.errors import (
     RateLimited,
 )
 
-#: Pages of 300 events that a look-up reads before it gives up.
+#: Maximum pages of 300 events that `find_receipt` reads.
 MAX_PAGES = 20
 
 _KEY = ErrorRule(ConfigurationError, "Check MAILGUN_API_KEY and that MAILGUN_BASE_URL is the region of the domain.")
 _SENDER = ErrorRule(ConfigurationError, "Verify or activate the sending domain in Mailgun, then try again.")
 _PLAN = ErrorRule(ConfigurationError, "Check the plan and the billing of the Mailgun account.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the address, the sender or the text of this step.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when the limit allows.")
 
-#: Status, a pattern of the text, and what it means; the first row that fits holds.
+#: Status, a pattern of the text, and the rule; the first matching row applies.
 ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (429, "", _SLOW_DOWN),
     (401, "", _KEY),
     (402, "", _PLAN),
     (403, "", _SENDER),
     (404, "", ErrorRule(ConfigurationError, "Check MAILGUN_DOMAIN and its region; a new domain needs a minute.", 60.0)),
-    (413, "", ErrorRule(InvalidRequest, "Shorten the message: it is larger than Mailgun takes.")),
+    (413, "", ErrorRule(InvalidRequest, "Shorten the message: it exceeds Mailgun's size limit.")),
     (400, r"not allowed to send|test purposes only|activate your Mailgun account|unverified", _SENDER),
     (400, "", _REQUEST),
 )
@@ -65,7 +65,7 @@ class Mailgun(Provider):
     can_reconcile = True
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Hand the message to Mailgun; the receipt's id is the Message-Id without angle brackets."""
+        """Send the message; the receipt's id is the Message-Id without angle brackets."""
         body, content_type = encode_multipart_formdata(_build_fields(account, outgoing))
         call = http_client.Call(
             label=self.label,
@@ -81,7 +81,7 @@ class Mailgun(Provider):
         return retries.send(lambda: _parse_receipt(account, http_client.send_request(call)))
 
     def find_receipt(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:
-        """The receipt of the message that carries `key`, from the events of `to` since then, or None."""
+        """Return the receipt of the message with `key` from the events of `to` since then, or None."""
         begin = (since - timedelta(minutes=1)).timestamp()
         query = {"begin": f"{begin:.3f}", "ascending": "yes", "limit": 300, "event": "accepted"}
         url: str | None = (
@@ -97,7 +97,7 @@ class Mailgun(Provider):
             url = _build_next_page_url(account, page)
             if url is None:
                 return None
-        raise ProviderUnavailable("Mailgun has more events than a look-up reads; look for the message in its logs.")
+        raise ProviderUnavailable("Mailgun has more events than are searched. Look for the message in its logs.")
 
 
 PROVIDER = Mailgun()
@@ -126,7 +126,7 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 def _build_fields(account: Account, outgoing: OutgoingMessage) -> list[tuple[str, str]]:
     if outgoing.format not in ("text", "html"):
-        raise InvalidRequest(f'an email is sent as text or html, not as "{outgoing.format}"')
+        raise InvalidRequest(f'an email must be text or html, not "{outgoing.format}"')
     sender = outgoing.sender or account.secrets.get("MAILGUN_FROM")
     fields = [
         ("from", sender or f"hello@{account.require_secret('MAILGUN_DOMAIN')}"),
@@ -148,15 +148,13 @@ def _parse_receipt(account: Account, response: responses.Response) -> Receipt:
     if response.status == 200:
         message_id = response.json().get("id")
         if not isinstance(message_id, str) or not message_id:
-            raise responses.build_unknown_outcome(
-                "Mailgun", "answered 200 with something that is not its receipt", "200"
-            )
+            raise responses.build_unknown_outcome("Mailgun", "answered 200 without a valid receipt", "200")
         return Receipt(strip_angle_brackets(message_id))
     raise classify_error(account, response, effect=True)
 
 
 def classify_error(account: Account, response: responses.Response, *, effect: bool) -> ExecutionError:
-    """The error for any answer but 200, from the table above."""
+    """Return the error for any status except 200, from `ERROR_RULES`."""
     message = response.json().get("message")
     message = account.redact(message if isinstance(message, str) else response.text)
     for status, pattern, row in ERROR_RULES:
@@ -168,7 +166,7 @@ def classify_error(account: Account, response: responses.Response, *, effect: bo
 
 
 def _parse_try_again(message: str) -> float | None:
-    """Seconds from `try again after 120 seconds` or `try again after Mon, 20 Dec 2021 20:33:21 UTC`."""
+    """Parse the seconds from `try again after 120 seconds` or `try again after Mon, 20 Dec 2021 20:33:21 UTC`."""
     match = re.search(r"try again after (?:(\d+(?:\.\d+)?) seconds|([^.]*?\d{2}:\d{2}:\d{2} \w+))", message)
     return responses.parse_delay_seconds(match[1] or match[2].replace("UTC", "GMT")) if match else None
 
@@ -182,14 +180,16 @@ def _fetch_events_page(account: Account, url: str | None) -> dict[str, Any]:
             raise classify_error(account, response, effect=False)
         page = response.json()
         if not isinstance(page.get("items"), list):
-            raise ProviderUnavailable("Mailgun's events were not in the documented form; it is asked again.")
+            raise ProviderUnavailable(
+                "Mailgun's events were not in the documented form. It will be retried automatically."
+            )
         return page
 
     return retries.read(fetch_page)
 
 
 def _build_next_page_url(account: Account, page: Mapping[str, Any]) -> str | None:
-    """The next page's address on our own base URL: a key must not follow a link to another host."""
+    """Return the next page's URL on our own base URL: the key must not go to another host."""
     link = urlsplit(get_text(page, "paging", "next") or "")
     if not page["items"] or not link.path:
         return None

@@ -1,7 +1,7 @@
-"""What Mailgun tells us: verifying a callback, reading its event, reading a contact's mail from an inbound route.
+"""Verifies Mailgun's callbacks and parses their events and the mail of an inbound route.
 
 Only a timestamp and a token are signed, not the body, so contents are advisory: join them only on ids that we issued.
-The names here are also those of `providers.mailgun`, which is where others import them from.
+`providers.mailgun` re-exports these names; import them from there.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from providers.base import Callback, CallbackKind, asks_to_stop
 from providers.untrusted import get_path, get_text, parse_timestamp
 
-#: The user variable that carries our message key; it comes back with every event.
+#: The user variable with our message key; every event contains it.
 KEY_VARIABLE = "beckon_key"
-#: Mailgun tries for eight hours with one signature; an older one is refused, and one from too far ahead.
+#: Mailgun retries for eight hours with one signature; older ones and ones too far in the future are rejected.
 SIGNATURE_AGE = timedelta(hours=9)
 SIGNATURE_SKEW = timedelta(minutes=5)
-#: The three fields of a signature, and their forms. Each has one length: what is signed is timestamp and token in a
-#: row, and digits must not slide from one to the other.
+#: The three fields of a signature, and their formats. Each has a fixed length: the signed text is the timestamp and the
+#: token without a separator, so digits must not move from one to the other.
 SIGNATURE_FIELDS = ("timestamp", "token", "signature")
 _SIGNATURE_PATTERNS = {
     "timestamp": re.compile(r"[1-9][0-9]{9}"),
@@ -34,15 +34,15 @@ _SIGNATURE_PATTERNS = {
 
 
 def strip_angle_brackets(message_id: str | None) -> str | None:
-    """A Message-Id without its angle brackets, as Mailgun's events carry it."""
+    """Return a Message-Id without angle brackets, as in Mailgun's events."""
     return message_id.strip().removeprefix("<").removesuffix(">") if message_id else None
 
 
 def verify(body: Mapping[str, Any], signing_keys: Sequence[str], now: datetime) -> bool:
-    """Whether a callback (JSON, `signature` an object) or an inbound form (three flat fields) bears our signature.
+    """Whether a callback (JSON, `signature` an object) or an inbound form (three flat fields) has our signature.
 
-    `now` is the real time. Only timestamp and token are signed, so a captured signature fits any body: refuse a
-    `replay_token` that came with another one. Several keys are accepted while one is being replaced.
+    `now` is the real time. Only timestamp and token are signed, so a captured signature matches any body: reject a
+    token (`read_replay_token`) that came with another body. Several keys are accepted during a rotation.
     """
     parts = _read_signature(body)
     if parts is None:
@@ -56,7 +56,7 @@ def verify(body: Mapping[str, Any], signing_keys: Sequence[str], now: datetime) 
 
 
 def read_replay_token(body: Mapping[str, Any]) -> str | None:
-    """The token of a signed body, to be remembered for as long as a signature is accepted."""
+    """Return the token of a signed body; store it for as long as a signature is accepted."""
     token = _get_signature_fields(body).get("token")
     return token if isinstance(token, str) else None
 
@@ -83,12 +83,12 @@ _KINDS: dict[str, CallbackKind] = {
     "complained": "complained",
     "rejected": "failed",
 }
-#: Failures that say nothing about the address: Mailgun gave up, or kept back what it had suppressed itself.
+#: Failures that are not about the address: Mailgun gave up, or had suppressed the address itself.
 _NON_BOUNCE_REASONS = frozenset({"old", "suppress-unsubscribe", "suppress-complaint"})
 
 
 def read_event(body: Mapping[str, Any]) -> Callback | None:
-    """The event of a webhook's body, or None for one that is not ours to follow or not in the documented form."""
+    """Parse the event of a webhook's body; None for an irrelevant event or an undocumented format."""
     event = get_path(body, "event-data")
     event_id, occurred_at = get_text(event, "id"), parse_timestamp(get_path(event, "timestamp"))
     kind = _classify_event(event)
@@ -131,9 +131,9 @@ def _read_detail(event: Any) -> Iterator[tuple[str, object]]:
 
 
 def read_inbound(form: Mapping[str, str]) -> Callback | None:
-    """A contact's mail from an inbound route, as `replied` or `unsubscribed`; None for anything else.
+    """Parse a contact's mail from an inbound route as `replied` or `unsubscribed`; None for anything else.
 
-    An automatic answer (out of office, a bounce) is not a reply. `provider_message_id` is the message that it answers.
+    An automatic reply (out of office, a bounce) is not a reply. `provider_message_id` is the message that it answers.
     """
     sender = parseaddr(_read_field(form, "from"))[1] or _read_field(form, "sender")
     occurred_at = parse_timestamp(_read_field(form, "timestamp"))

@@ -1,9 +1,9 @@
-"""Messenger and Instagram through Meta's Graph API: direct messages, the replies to a comment, and the follow check.
+"""Sends Messenger and Instagram direct messages and comment replies through Meta's Graph API, and checks follows.
 
-Meta has no idempotency key. Our message key travels in `metadata` and comes back in the echo of a direct message; what
-became of a send whose answer was lost is known from that echo alone. A private reply goes to the comment instead of
-the person, once. Its refusals are in `meta_refusals`. Pages: developers.facebook.com, Messenger Platform (Send API,
-private replies), Instagram Platform (messaging, comment moderation, user profile).
+Meta has no idempotency key. Our message key is sent in `metadata` and returned in the echo of a direct message; only
+that echo reveals the outcome of a send whose response was lost. A private reply is addressed to the comment instead
+of the person, once. Errors are in `providers.meta_errors`. Pages: developers.facebook.com, Messenger Platform (Send
+API, private replies), Instagram Platform (messaging, comment moderation, user profile).
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from providers.meta_errors import ALREADY_REPLIED, classify_error, read_error_co
 from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RetryableError
 
-#: The secret that every call bears, and the page's or Instagram account's id where messages name none.
+#: The secret of every call, and the default id of the page or Instagram account that sends.
 TOKEN = "META_PAGE_ACCESS_TOKEN"
 ACCOUNT_ID = "META_ACCOUNT_ID"
-#: A person's profile is a read that a worker should not wait for long.
+#: Short timeouts: a worker should not wait long for a profile.
 PROFILE_CONNECT_SECONDS = 3.0
 PROFILE_READ_SECONDS = 5.0
 
 
 class Graph(Provider):
-    """One of Meta's two channels; `replies_edge` is where the public replies to a comment are posted."""
+    """One of Meta's two channels; `replies_edge` is the edge for public replies to a comment."""
 
-    # A delayed error comes late by Meta's own word, and a send that is given up on is an unknown outcome.
+    # Meta documents delayed errors, and a send that times out is an unknown outcome.
     read_seconds = 20.0
     replies_edge: str
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Hand the message to Meta; the receipt's detail says how much of Meta's limits is used up."""
+        """Send the message; the receipt's detail has the usage of Meta's limits."""
         call = http_client.Call(
             label=self.label,
             method="POST",
@@ -53,13 +53,13 @@ class Graph(Provider):
         base = account.base_url.rstrip("/")
         if outgoing.way == "comment_reply":
             return f"{base}/{quote(outgoing.to, safe='')}/{self.replies_edge}"
-        # Without an id, the page that the token belongs to.
+        # Without an id, the page of the token sends.
         sender = outgoing.sender or account.secrets.get(ACCOUNT_ID) or "me"
         return f"{base}/{quote(sender, safe='')}/messages"
 
     def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
         if not outgoing.body.strip():
-            raise InvalidRequest("a direct message needs a text")
+            raise InvalidRequest("a direct message must have a text")
         if outgoing.way == "comment_reply":
             return {"message": outgoing.body}
         to = "comment_id" if outgoing.way == "private_reply" else "id"
@@ -72,9 +72,7 @@ class Graph(Provider):
             raise classify_error(account, self.label, response, effect=True)
         message_id = get_text(response.json(), "message_id") or get_text(response.json(), "id")
         if message_id is None:
-            raise responses.build_unknown_outcome(
-                self.label, "answered 200 with something that is not its receipt", "200"
-            )
+            raise responses.build_unknown_outcome(self.label, "answered 200 without a valid receipt", "200")
         limits_usage = read_usage(response)
         return Receipt(message_id, {"usagePercent": limits_usage.percent, "regainSeconds": limits_usage.regain_seconds})
 
@@ -88,7 +86,7 @@ class Facebook(Graph):
 
     def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
         body = super()._build_body(outgoing)
-        # Never MESSAGE_TAG: its one tag that opens the window for longer is for what a person wrote.
+        # Never MESSAGE_TAG: the only tag that extends the window is reserved for messages that a person writes.
         return body if outgoing.way == "comment_reply" else {**body, "messaging_type": "RESPONSE"}
 
 
@@ -133,17 +131,17 @@ def _build_button(button: Button) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class FollowStatus:
-    """Whether a person follows the account; None where Meta would not say, with its reason in `because`."""
+    """Whether a person follows the account; None if Meta does not say, with its `reason`."""
 
     following: bool | None
     reason: str | None = None
 
 
 def check_follow(account: Account, person_id: str) -> FollowStatus:
-    """Ask whether a person follows the Instagram account.
+    """Check whether a person follows the Instagram account.
 
-    Meta says so only of people who have written to the account or used its menu: anything it refuses but the token,
-    and anything it leaves out, is an answer nobody knows. Raises what passes by itself, and `ConfigurationError`.
+    Meta reports it only for people who have messaged the account or used its menu. Any rejection except of the token,
+    and any omission, results in None. Raises temporary errors and `ConfigurationError`.
     """
     call = http_client.Call(
         label=INSTAGRAM.label,
@@ -165,10 +163,10 @@ def _parse_follow_status(account: Account, response: responses.Response) -> Foll
     is_following = get_path(response.json(), "is_user_follow_business")
     if isinstance(is_following, bool):
         return FollowStatus(is_following)
-    return FollowStatus(None, "Instagram left it out of the person's profile.")
+    return FollowStatus(None, "Instagram omitted it from the person's profile.")
 
 
 def _must_raise(error: ExecutionError, response: responses.Response) -> bool:
-    """Without the person's consent Meta answers as it does for a permission that the app lacks: no reason to pause."""
+    """Without the person's consent Meta reports a missing permission of the app, which must not pause the provider."""
     is_token = isinstance(error, ConfigurationError) and (read_error_codes(response)[0] in (190, None))
     return is_token or isinstance(error, RetryableError)

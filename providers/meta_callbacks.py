@@ -1,7 +1,7 @@
-"""What Meta tells us: the handshake, the signature, and every kind of event of Instagram and Messenger, one by one.
+"""Verifies Meta's webhooks and parses every kind of event of Instagram and Messenger.
 
-A webhook brings batches of entries, each with messages, changes or, from Instagram's own login, a change of its own.
-`single_events` takes them apart into bodies of one event each, which is how they are kept; `read_event` reads one.
+A webhook carries batches of entries, each with messages, changes or, from Instagram's own login, a change of its own.
+`split_events` splits them into bodies of one event each, which is how they are stored; `read_event` parses one.
 Pages: developers.facebook.com, Webhooks (Getting Started), Messenger Platform (Webhooks), Instagram Platform
 (Webhooks, Notification Examples).
 """
@@ -20,22 +20,22 @@ from providers.base import Callback
 from providers.meta_messages import MAX_TEXT_LENGTH, read_messaging
 from providers.untrusted import get_id, get_path, get_text, parse_timestamp
 
-#: The channel of each kind of object that a webhook is about.
+#: The channel of each `object` of a webhook.
 CHANNELS = {"instagram": "instagram", "page": "facebook"}
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 
 
 def answer_challenge(query: Mapping[str, str], verify_token: str) -> str | None:
-    """What to answer to the subscription of a webhook; None where it does not know our token."""
+    """Return the response to a webhook's subscription; None if the token is wrong."""
     token = query.get("hub.verify_token", "")
     is_token_valid = bool(verify_token) and hmac.compare_digest(token.encode(), verify_token.encode())
     return query.get("hub.challenge", "") if is_token_valid and query.get("hub.mode") == "subscribe" else None
 
 
 def verify(signature: str | None, raw: bytes, app_secrets: Sequence[str]) -> bool:
-    """Whether `X-Hub-Signature-256` is that of the bytes as they came, by one of the secrets.
+    """Whether `X-Hub-Signature-256` is the signature of the raw bytes by one of the secrets.
 
-    Meta signs what it sends, escapes and all: JSON that was read and written again has another signature.
+    Meta signs the exact bytes, escapes included: JSON that was parsed and serialized again has another signature.
     """
     if signature is None or not _SIGNATURE.fullmatch(signature):
         return False
@@ -45,7 +45,7 @@ def verify(signature: str | None, raw: bytes, app_secrets: Sequence[str]) -> boo
 
 
 def split_events(body: Any) -> Iterator[dict[str, Any]]:
-    """Each event of a webhook's body, in the order of their times, as a body of its own."""
+    """Yield each event of a webhook's body as a body of its own, ordered by time."""
     events = [
         {"object": batch["object"], "entry": [{**_copy_entry_header(entry), **event}]}
         for batch in (body if isinstance(body, list) else [body])
@@ -53,7 +53,7 @@ def split_events(body: Any) -> Iterator[dict[str, Any]]:
         for entry in _list_objects(batch.get("entry"))
         for event in _iterate_entry_events(entry)
     ]
-    # Stable: what bears the same time stays in the order in which it was told.
+    # Stable: events of the same time stay in the order in which they arrived.
     yield from sorted(events, key=_read_event_time)
 
 
@@ -62,7 +62,7 @@ def _copy_entry_header(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iterate_entry_events(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The events of an entry: a change may stand in the entry itself (Instagram API with Instagram Login)."""
+    """Yield the events of an entry; a change may be in the entry itself (Instagram API with Instagram Login)."""
     own = [{"field": entry["field"], "value": entry["value"]}] if {"field", "value"} <= entry.keys() else []
     for change in itertools.chain(own, _list_objects(entry.get("changes"))):
         yield {"changes": [change]}
@@ -71,7 +71,7 @@ def _iterate_entry_events(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _list_objects(value: Any) -> list[dict[str, Any]]:
-    """A list's objects; one that stands alone is a list of one."""
+    """Return the objects of a list; a single object is a list of one."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
@@ -82,7 +82,7 @@ def _read_event_time(event: Mapping[str, Any]) -> float:
 
 
 def get_meta_timestamp(data: Any, *names: str | int) -> datetime | None:
-    """Meta's times: milliseconds since 1970 in messages, seconds elsewhere."""
+    """Parse a time of Meta's: milliseconds since 1970 in messages, seconds elsewhere."""
     number = get_path(data, *names)
     timestamp = parse_timestamp(number)
     if timestamp is not None or not _is_millis(number):
@@ -100,10 +100,10 @@ def _is_millis(number: Any) -> bool:
 
 
 def read_event(event: Mapping[str, Any]) -> Callback | None:
-    """The event of one of `single_events`, or None for one of no concern or not in a documented form.
+    """Parse one event of `split_events`; None for an irrelevant event or an undocumented format.
 
     `provider` is the channel, `address` the person's id, `detail["account"]` the id of our account. Our own comments
-    and whatever we say to ourselves is of no concern.
+    and messages to ourselves are irrelevant.
     """
     channel = CHANNELS.get(str(event.get("object")))
     entry = get_path(event, "entry", 0)
@@ -123,7 +123,7 @@ def read_event(event: Mapping[str, Any]) -> Callback | None:
 
 
 def _parse_comment(channel: str, account: str, value: Any, occurred_at: datetime, *, live: bool) -> Callback | None:
-    """A comment on Instagram: its id is `comment_id` in one documented form and `id` in the other."""
+    """Parse a comment on Instagram; its id is `comment_id` in one documented format and `id` in the other."""
     return _build_comment_callback(
         channel,
         account,
@@ -137,7 +137,7 @@ def _parse_comment(channel: str, account: str, value: Any, occurred_at: datetime
 
 
 def _parse_feed_change(channel: str, account: str, value: Any, occurred_at: datetime) -> Callback | None:
-    """A comment on a page's post: added, edited or removed. One that the page hides is still there."""
+    """Parse a comment on a page's post: added, edited or removed. A comment that the page hides still exists."""
     comment_id, verb = get_id(value, "comment_id"), get_text(value, "verb")
     created_at = get_meta_timestamp(value, "created_time") or occurred_at
     if verb == "add":

@@ -1,7 +1,7 @@
-"""What Meta's refusals mean, by code and subcode, and how much of its limits its usage headers say is used up.
+"""Classifies Meta's errors by code and subcode, and reads the usage of its limits from its headers.
 
-Meta's HTTP status and `type` tell nothing: a rate limit is a 400 or 403 of type OAuthException, and there is no
-Retry-After. Codes 1 and 2 to a send are no refusals: Meta documents that with them the message may have been sent.
+Meta's HTTP status and `type` are not significant: a rate limit is a 400 or 403 of type OAuthException, and there is no
+Retry-After. Codes 1 and 2 to a send are not rejections: Meta documents that the message may have been sent.
 Pages: developers.facebook.com, Messenger Platform and Instagram Platform, error codes; Graph API, rate limiting.
 """
 
@@ -24,28 +24,26 @@ from rules.errors import (
     WindowClosed,
 )
 
-#: The wait after a throttle that says nothing of its end. Meta counts in windows of an hour.
+#: The wait after a rate limit without a known end. Meta counts in windows of an hour.
 THROTTLE_WAIT_SECONDS = 60.0
 
 _TOKEN = ErrorRule(ConfigurationError, "Check META_PAGE_ACCESS_TOKEN: connect the account again for a new token.")
 _UNINSTALLED = ErrorRule(
-    ConfigurationError, "Check the app's permissions: the account has taken them back; connect it."
+    ConfigurationError, "Check the app's permissions: the account has revoked them; connect it again."
 )
 _PASSWORD = ErrorRule(ConfigurationError, "Check META_PAGE_ACCESS_TOKEN: the password was changed; connect it again.")
 _EXPIRED = ErrorRule(ConfigurationError, "Check META_PAGE_ACCESS_TOKEN: it has expired; connect the account again.")
-_PERMISSION = ErrorRule(ConfigurationError, "Check the app's permissions and the standing of the page or account.")
+_PERMISSION = ErrorRule(ConfigurationError, "Check the app's permissions and the status of the page or account.")
 _ACCESS = ErrorRule(ConfigurationError, "Check Instagram's settings: the owner has turned off access to messages.")
-_WINDOW = ErrorRule(WindowClosed, "The contact must write first: each message opens the window for 24 hours.")
+_WINDOW = ErrorRule(WindowClosed, "The contact must send a message first: each message opens the window for 24 hours.")
 _UNREACHABLE = ErrorRule(Blocked, "The contact cannot be reached or has blocked the account.", suppress_channel=True)
-_UNKNOWN_CONTACT = ErrorRule(InvalidRequest, "Correct the contact's id: it is not one of this page or account.")
+_UNKNOWN_CONTACT = ErrorRule(InvalidRequest, "Correct the contact's id: it does not belong to this page or account.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the text, buttons or recipient of this step.")
-_GONE = ErrorRule(
-    InvalidRequest, "What it answers is gone: the comment or post was deleted, or the app may not see it."
-)
-_ARCHIVED = ErrorRule(InvalidRequest, "The conversation is archived: take it out of the archive to write again.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when Meta's limit allows.", THROTTLE_WAIT_SECONDS)
+_GONE = ErrorRule(InvalidRequest, "The comment or post no longer exists, or the app may not see it.")
+_ARCHIVED = ErrorRule(InvalidRequest, "The conversation is archived: unarchive it to send again.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when Meta's limit allows.", THROTTLE_WAIT_SECONDS)
 
-#: By code and subcode; a None fits any, and the narrower row wins.
+#: By code and subcode; None matches any, and the more specific row wins.
 ERROR_RULES: dict[tuple[int | None, int | None], ErrorRule] = {
     **dict.fromkeys([(code, None) for code in (4, 17, 32, 613, 80001, 80002, 80006)], _SLOW_DOWN),
     **dict.fromkeys([(613, 1996), (613, 2534040)], _SLOW_DOWN),
@@ -62,14 +60,14 @@ ERROR_RULES: dict[tuple[int | None, int | None], ErrorRule] = {
     (100, 33): _GONE,
     (None, 2534001): _ARCHIVED,
 }
-#: A second private reply to one comment: the first one was sent, whether or not we ever heard so.
+#: A second private reply to a comment: the first one was sent, even if we got no response.
 ALREADY_REPLIED = (100, 2534025)
-#: "Unknown" and "temporary": a send that is answered so may have been made.
+#: "Unknown" and "temporary": the message of such a send may have been sent.
 _UNCERTAIN_CODES = frozenset({1, 2})
 
 
 def read_error_codes(response: responses.Response) -> tuple[int | None, int | None]:
-    """The code and subcode of a refusal."""
+    """Return the code and subcode of an error."""
     error = get_path(response.json(), "error")
     return _as_integer(get_path(error, "code")), _as_integer(get_path(error, "error_subcode"))
 
@@ -79,7 +77,7 @@ def _as_integer(value: Any) -> int | None:
 
 
 def classify_error(account: Account, label: str, response: responses.Response, *, effect: bool) -> ExecutionError:
-    """The error for any answer but a receipt; `effect` says that the request was a send."""
+    """Return the error for any response except a receipt; `effect` means that the request was a send."""
     code, subcode = read_error_codes(response)
     error = get_path(response.json(), "error")
     row = ERROR_RULES.get((code, subcode)) or ERROR_RULES.get((None, subcode if subcode else -1))
@@ -103,30 +101,32 @@ def _format_code(code: int | None, subcode: int | None) -> str:
 def _build_uncertain_error(label: str, code: str, effect: bool) -> ExecutionError:
     if effect:
         return responses.build_unknown_outcome(label, f"answered with error {code}", code)
-    return ProviderUnavailable(f"{label} failed with error {code}. It is tried again by itself.", provider_code=code)
+    return ProviderUnavailable(
+        f"{label} failed with error {code}. It will be retried automatically.", provider_code=code
+    )
 
 
 def _format_message(error: Any) -> str:
-    """Meta's words, and the id by which its support finds the call; short enough that the id is never cut off."""
+    """Format Meta's message with the id that its support needs; short enough that the id is never cut off."""
     message, trace = get_text(error, "message") or "", get_text(error, "fbtrace_id")
     return f"{message[: QUOTE_LENGTH - 80]}; fbtrace_id {trace}" if trace else message
 
 
 @dataclass(frozen=True)
 class Usage:
-    """How much of Meta's limits is used up, in percent, and in how many seconds they are open again, where it said."""
+    """The usage of Meta's limits in percent, and the seconds until they reset, if known."""
 
     percent: float = 0.0
     regain_seconds: float | None = None
 
 
-#: Kinds of limits that are ours; an advertiser's say nothing of messages.
+#: Types of limits that apply to messages; an advertiser's do not.
 _MESSAGING_LIMIT_TYPES = frozenset({"messenger", "instagram", "pages"})
 _PERCENT_FIELDS = ("call_count", "total_time", "total_cputime")
 
 
 def read_usage(response: responses.Response) -> Usage:
-    """What `X-App-Usage` and `X-Business-Use-Case-Usage` say; the fullest of all limits counts."""
+    """Read `X-App-Usage` and `X-Business-Use-Case-Usage`; the limit with the highest usage counts."""
     app_usage = _parse_object(response.headers.get("X-App-Usage"))
     cases = [
         case

@@ -1,7 +1,7 @@
-"""Reads one messaging event of Meta: what a person said, and what became of what we said.
+"""Parses one messaging event of Meta: a message from a person, or the status of a message of ours.
 
-Instagram's and Messenger's events have one form, with small differences: a postback on Messenger may have no id, a
-read receipt names a message on Instagram and a moment on Messenger.
+Instagram's and Messenger's events have the same format, with small differences: a postback on Messenger may have no id,
+a read receipt has a message id on Instagram and a timestamp on Messenger.
 """
 
 from __future__ import annotations
@@ -15,23 +15,21 @@ from typing import Any
 from providers.base import Callback, CallbackKind, asks_to_stop
 from providers.untrusted import get_id, get_path, get_text
 
-#: How much of what a person wrote is passed on, and how many of a message's attachments.
+#: Maximum characters of a person's text, and attachments of a message, that are passed on.
 MAX_TEXT_LENGTH = 20_000
 MAX_ATTACHMENTS = 20
-
-
-#: How often Instagram lets a message be edited.
+#: How often Instagram lets a person edit a message.
 MAX_EDITS = 5
 
 
 def list_text_event_ids(account: str, mid: str) -> list[str]:
-    """The ids of the events that bear the text of a message."""
+    """Return the ids of the events that contain the text of a message."""
     edits = [f"{account}:edit:{mid}:{number}" for number in range(1, MAX_EDITS + 1)]
     return [f"{account}:message:{mid}", *edits]
 
 
 class _MessagingEvent:
-    """One event with what all kinds need of it."""
+    """One event, with the fields that all kinds share."""
 
     def __init__(self, channel: str, account: str, event: Mapping[str, Any], at: datetime) -> None:
         self.channel, self.account, self.event, self.at = channel, account, event, at
@@ -46,7 +44,7 @@ class _MessagingEvent:
         key: str | None = None,
         **detail: object,
     ) -> Callback:
-        """The callback about the person at the other end. `event` is the same in every repetition."""
+        """Build the callback about the other person. `event` is the same in every redelivery."""
         person = self.recipient if self.sender == self.account else self.sender
         full_detail = {"account": self.account, **detail}
         return Callback(
@@ -63,12 +61,12 @@ class _MessagingEvent:
 
     @property
     def fingerprint(self) -> str:
-        """Names an event that has no id of its own."""
+        """A hash that identifies an event without an id of its own."""
         return hashlib.sha256(json.dumps(self.event, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def read_messaging(channel: str, account: str, event: Mapping[str, Any], at: datetime) -> Callback | None:
-    """The callback of one messaging event, or None where it is of no concern."""
+    """Parse one messaging event; None if it is irrelevant."""
     messaging_event = _MessagingEvent(channel, account, event, at)
     if messaging_event.sender is None or messaging_event.sender == messaging_event.recipient:
         return None
@@ -106,7 +104,7 @@ def _parse_message(event: _MessagingEvent, message: Mapping[str, Any]) -> Callba
 
 
 def _parse_echo(event: _MessagingEvent, message: Mapping[str, Any], mid: str) -> Callback:
-    """What we said, told back: by us, or by a person in the inbox, which only our key or the id tells apart."""
+    """Parse the echo of an outgoing message: ours, or a person's from the inbox; only our key or the id tells which."""
     text = get_text(message, "text") or get_text(message, "attachments", 0, "payload", "text")
     return event.build_callback("echo", f"echo:{mid}", mid, text, get_text(message, "metadata"))
 
@@ -139,7 +137,7 @@ def _parse_reaction(event: _MessagingEvent, reaction: Mapping[str, Any]) -> Call
     is_removed = get_text(reaction, "action") == "unreact"
     text = get_text(reaction, "emoji") or get_text(reaction, "reaction")
     kind: CallbackKind = "unsent" if is_removed else "reacted"
-    # A message has one reaction of a person at a time: it is kept under that name.
+    # A person has one reaction to a message at a time: it is stored under that id.
     name = f"reaction:{mid}:{event.sender}"
     at = int(event.at.timestamp() * 1000)
     return event.build_callback(kind, f"{name}:{kind}:{at}", name, text, **{"as": "reaction"})
@@ -171,7 +169,7 @@ def _parse_edit(event: _MessagingEvent, edit: Mapping[str, Any]) -> Callback | N
     return event.build_callback("edited", f"edit:{mid}:{number}", mid, get_text(edit, "text"), **{"as": "message"})
 
 
-#: By the field in which an event's own part stands.
+#: By the field that holds an event's content.
 _PARSERS = {
     "message": _parse_message,
     "postback": _parse_postback,

@@ -1,4 +1,4 @@
-"""What Slack's and Discord's webhooks have in common: one POST to an address that is itself the secret."""
+"""The common part of Slack's and Discord's webhooks: one POST to a URL that is itself the secret."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from providers.base import Account, OutgoingMessage, Provider
 
 
 class NoticeProvider(Provider):
-    """A provider whose notices must not hold a worker for long."""
+    """A provider of notices, with short timeouts so that a worker is not blocked for long."""
 
     connect_seconds = 3.0
     read_seconds = 10.0
-    #: The setting that holds the webhook's address.
+    #: The setting with the webhook's URL.
     setting: ClassVar[str]
-    #: What is added to that address.
+    #: The query that is added to that URL.
     query: ClassVar[str] = ""
 
 
 def post(provider: NoticeProvider, account: Account, outgoing: OutgoingMessage, body: bytes) -> responses.Response:
-    """Post JSON to the webhook of a notice; in the sandbox to its base URL, whatever the setting says.
+    """Post JSON to the webhook of a notice; in the sandbox to the account's base URL, regardless of the setting.
 
-    The address comes from a workspace's owner, so like any webhook it may not lead into a private network.
+    A workspace's owner enters the URL, so like any webhook it must not point into a private network.
     """
     url = account.base_url if account.sandbox else account.require_secret(provider.setting)
     call = http_client.Call(
@@ -42,5 +42,5 @@ def post(provider: NoticeProvider, account: Account, outgoing: OutgoingMessage, 
 
 
 def _add_query(url: str, query: str) -> str:
-    # A Discord address may already name a thread: ?thread_id=…
+    # A Discord URL may already contain a thread: ?thread_id=…
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url

@@ -1,7 +1,8 @@
-"""Text from an API that speaks OpenAI's chat completions: OpenAI itself, or a model of one's own behind such an API.
+"""Generates text with an API that is compatible with OpenAI's chat completions: OpenAI or a self-hosted model.
 
-A 200 is not yet a text: an answer may be filtered, refused, or cut short by its budget. The key is needed by OpenAI
-alone; a server of one's own may do without. Page: platform.openai.com, API reference, chat completions and error codes.
+A 200 does not guarantee a text: the response may be filtered, refused, or truncated by its budget. Only OpenAI itself
+requires the key; a self-hosted server may not. Page: platform.openai.com, API reference, chat completions and error
+codes.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from rules.errors import Blocked, ConfigurationError, ExecutionError, InvalidReq
 
 LABEL = "The OpenAI-compatible API"
 KEY = "OPENAI_API_KEY"
-#: The host that knows nobody without a key.
+#: The host that requires a key.
 OPENAI_HOST = "api.openai.com"
 
 _KEY = ErrorRule(ConfigurationError, "Check OPENAI_API_KEY.")
-_ACCOUNT = ErrorRule(ConfigurationError, "Check the rights and the region of the account.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check the permissions and the region of the account.")
 _QUOTA = ErrorRule(ConfigurationError, "Check the plan and the billing of the account: its quota is used up.")
 _MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or OPENAI_MODEL, and OPENAI_BASE_URL.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
 _FILTERED = ErrorRule(Blocked, "Change the prompt, or give this step a fallback.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is asked again when the limit allows.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be retried when the limit allows.")
 
-#: By HTTP status and the error's code or type; "" fits any.
+#: By HTTP status and the error's code or type; "" matches any.
 ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (400, "content_filter", _FILTERED),
     (400, "content_policy_violation", _FILTERED),
@@ -50,12 +51,12 @@ _OUTCOMES = {"stop": text_generation.COMPLETE, "length": text_generation.TRUNCAT
 
 
 def generate(account: Account, prompt: Prompt) -> GeneratedText:
-    """Have a message written; raises an `ExecutionError`, `Blocked` where a filter said no."""
+    """Generate a message. Raises an `ExecutionError`; `Blocked` if a filter refused."""
     return text_generation.generate_text(LABEL, lambda current_prompt: _request_text(account, current_prompt), prompt)
 
 
 def needs_key(base_url: str) -> bool:
-    """Whether the API at this address wants a key."""
+    """Whether the API at this URL requires a key."""
     return urlsplit(base_url).hostname == OPENAI_HOST
 
 
@@ -84,7 +85,7 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 def _build_payload(prompt: Prompt, base_url: str) -> dict[str, Any]:
     turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    # OpenAI's newer models refuse the older name, which is the one that servers of one's own know.
+    # OpenAI's newer models reject the older name, which is the only one that self-hosted servers know.
     budget = "max_completion_tokens" if needs_key(base_url) else "max_tokens"
     payload: dict[str, Any] = {
         "model": prompt.model,
@@ -95,17 +96,17 @@ def _build_payload(prompt: Prompt, base_url: str) -> dict[str, Any]:
 
 
 def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
-    """The text of a 200; `Blocked`, or `ProviderUnavailable` for what is worth asking again."""
+    """Return the text of a 200. Raises `Blocked`, or `ProviderUnavailable` if a retry may help."""
     choice = get_path(body, "choices", 0)
     message, reason = get_path(choice, "message"), get_text(choice, "finish_reason")
     if reason == "content_filter":
-        raise text_generation.build_blocked_error(LABEL, "its own answer", reason)
+        raise text_generation.build_blocked_error(LABEL, "its own response", reason)
     if refusal_text := get_text(message, "refusal"):
         raise Blocked(
             f"The model refused to write this ({refusal_text[:200]}). {_FILTERED.remedy}", provider_code="refusal"
         )
     if not isinstance(message, dict) or reason is None:
-        raise ProviderUnavailable(f"{LABEL} answered in another form than documented. It is asked again by itself.")
+        raise ProviderUnavailable(f"{LABEL} responded in an undocumented form. It will be retried automatically.")
     return GeneratedText(
         text=(get_text(message, "content") or "").strip(),
         model=get_text(body, "model") or model,
@@ -122,7 +123,7 @@ def _read_token_count(body: Mapping[str, Any], name: str) -> int:
 
 
 def classify_error(account: Account, response: responses.Response) -> ExecutionError:
-    """The error for any answer but 200, from the table above."""
+    """Return the error for any status except 200, from `ERROR_RULES`."""
     error = get_path(response.json(), "error")
     message = account.redact(get_text(error, "message") or (error if isinstance(error, str) else ""))
     names = {get_text(error, "code") or "", get_text(error, "type") or ""}

@@ -1,7 +1,7 @@
-"""Reads one HTTP answer, whole and bounded, by llhttp: Node's parser, as `httptools` brings it.
+"""Parses one HTTP response, complete and bounded, with llhttp: Node's parser, from `httptools`.
 
-It stands in for the response class of the standard library's client, which reads headers with the e-mail parser: that
-was a quarter of an outside call's processor time.
+It replaces the response class of the standard library's client, which parses headers with the e-mail parser: that was a
+quarter of an outside call's processor time.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 import httptools
 from urllib3 import HTTPHeaderDict
 
-#: More than this is not read of any answer's body.
+#: Maximum bytes of a response's body that are read.
 MAX_RESPONSE_BYTES = 1024 * 1024
-#: Nor more than this of what is beside it: headers, and the lengths of chunks.
+#: Maximum bytes besides the body: headers, and the lengths of chunks.
 MAX_OVERHEAD_BYTES = 256 * 1024
 
 _CHUNK_BYTES = 65_536
 
 
 class ParsedResponse:
-    """One answer, and what `http.client.HTTPConnection` asks of a response.
+    """One response, with the interface that `http.client.HTTPConnection` requires.
 
-    A refusal (4xx) that breaks off is still a refusal; an answer that is larger than is read is cut short as well.
+    A 4xx that breaks off is still a rejection. A response above the maximum size is truncated.
     """
 
     def __init__(self, sock: socket.socket, *_: Any, **__: Any) -> None:
         self._sock = sock
         self._parser = httptools.HttpResponseParser(self)
-        # Of what is not quite HTTP all that leaves no doubt where the answer ends: nobody else reads behind us.
+        # Accept deviations from HTTP that do not make the end of the response ambiguous: no other parser reads it.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_chunked_length=True, lenient_optional_cr_before_lf=True
         )
@@ -44,7 +44,7 @@ class ParsedResponse:
         self.will_close = True
 
     def begin(self) -> None:
-        """Read it to its end or its bound. `http.client.HTTPException` where it is none, or breaks off; `OSError`."""
+        """Read to the end or the maximum. Raises `OSError`, or `http.client.HTTPException` if it is invalid or cut."""
         try:
             self._read()
         except (OSError, http.client.HTTPException):
@@ -53,11 +53,11 @@ class ParsedResponse:
             self.truncated = True
 
     def isclosed(self) -> bool:
-        """Nothing is left to read."""
+        """Always True: `begin` reads everything."""
         return True
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: the connection closes the socket."""
 
     def _read(self) -> None:
         while not self._ended:
@@ -68,7 +68,7 @@ class ParsedResponse:
             self._received += len(chunk)
             self._feed(chunk)
             if self._received - len(self.body) > MAX_OVERHEAD_BYTES:
-                raise http.client.HTTPException("more headers than are read")
+                raise http.client.HTTPException("the headers are too large")
             if len(self.body) > MAX_RESPONSE_BYTES:
                 self.truncated = True
                 return
@@ -77,19 +77,19 @@ class ParsedResponse:
         try:
             self._parser.feed_data(chunk)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            # What follows the answer's end makes the connection useless, not the answer.
+            # Data after the end of the response makes the connection unusable, not the response.
             self.will_close = True
             if not self._ended:
                 raise http.client.HTTPException(str(error)) from None
 
     def _handle_end_of_connection(self) -> None:
         if not self.status:
-            raise http.client.RemoteDisconnected("the connection was closed without an answer")
+            raise http.client.RemoteDisconnected("the connection was closed without a response")
         has_length = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
         if has_length:
             raise http.client.IncompleteRead(bytes(self.body))
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
         if self._ended:
@@ -109,7 +109,7 @@ class ParsedResponse:
 
     def on_message_complete(self) -> None:
         if 100 <= self.status < 200:
-            # The real one is still to come.
+            # The final response follows.
             self.status = 0
             self.headers.clear()
         elif not self._ended:

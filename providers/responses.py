@@ -1,4 +1,4 @@
-"""What a provider answered, and what an answer means that its own table does not explain."""
+"""Represents a provider's response, and classifies statuses that the provider's own table does not cover."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 from rules.errors import ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited, UnknownOutcome
 
-#: The longest wait that a provider is believed.
+#: Maximum wait that is accepted from a provider, in seconds.
 MAX_WAIT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
 class Response:
-    """What came back: a status, headers (any case), and as much of the body as `providers.http_client` reads."""
+    """A status, headers (case-insensitive), and the body up to the maximum of `providers.http_client`."""
 
     status: int
     headers: Mapping[str, str] | Message = field(repr=False)
@@ -31,7 +31,7 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; `{}` where it is anything else."""
+        """Parse the body as a JSON object; `{}` if it is anything else."""
         try:
             parsed = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -40,46 +40,46 @@ class Response:
 
 
 def build_unknown_outcome(label: str, description: str, code: str | None = None) -> UnknownOutcome:
-    """The error for a send that may have been accepted."""
+    """Build the error for a send that may have been accepted."""
     return UnknownOutcome(
-        f"{label} {description}, after the message was handed over: it may have been sent. "
-        "Look there, then mark it as sent, send it again, or discard it.",
+        f"{label} {description} after the request was written: the message may have been sent. "
+        "Check its log, then mark the message as sent, send it again, or discard it.",
         provider_code=code,
     )
 
 
 def build_unexpected_status_error(label: str, response: Response, *, effect: bool) -> ExecutionError:
-    """The error for a status that no row of a provider's table explains.
+    """Build the error for a status that no row of a provider's table covers.
 
-    A 5xx to a send came after the whole request was handed over, and no provider promises that it then kept nothing.
+    A 5xx to a send follows the whole request, and no provider guarantees that it then stored nothing.
     """
     code = str(response.status)
     if response.status >= 500 and effect:
         return build_unknown_outcome(label, f"failed with status {code}", code)
     if response.status >= 500 or response.status == 408:
         return ProviderUnavailable(
-            f"{label} failed with status {code}. It is tried again by itself.", provider_code=code
+            f"{label} failed with status {code}. It will be retried automatically.", provider_code=code
         )
     if response.status < 300 and effect:
-        return build_unknown_outcome(label, f"answered {code} with something that is not its receipt", code)
+        return build_unknown_outcome(label, f"answered {code} without a valid receipt", code)
     if response.status == 429:
         return RateLimited(
             f"{label} asked us to slow down.", provider_code=code, retry_after=parse_retry_after(response)
         )
     return InvalidRequest(
         f"{label} answered with status {code}, which it does not document for this call. "
-        "Check that the base URL is the provider's own.",
+        "Check that the base URL is the provider's.",
         provider_code=code,
     )
 
 
 def parse_retry_after(response: Response, header: str = "Retry-After") -> float | None:
-    """Seconds that a header asks us to wait, from a number or an HTTP date; None where it says nothing usable."""
+    """Return the wait in seconds from a header, a number or an HTTP date; None if it is missing or invalid."""
     return parse_delay_seconds(response.headers.get(header) or "")
 
 
 def parse_delay_seconds(text: str) -> float | None:
-    """Seconds in `text`: a number, or a date as in RFC 9110 (then from the real now; a past one is 0)."""
+    """Parse seconds from a number, or from a date as in RFC 9110 (relative to the real time; a past date is 0)."""
     try:
         return _clamp_wait(float(text))
     except ValueError:

@@ -1,7 +1,7 @@
-"""How often one call is tried before its failure is told: at most three times, with growing, jittered pauses.
+"""Retries one call within a worker: at most three attempts, with exponential backoff and jitter.
 
-A read is tried again after anything that passes by itself. A send is tried again only where the provider cannot have
-accepted it. Longer waits than `LONGEST_SLEEP_SECONDS` are not slept: they are the execution's, as a row with a time.
+A read is retried after any temporary error. A send is retried only if the provider cannot have accepted it. Waits
+longer than `rules.retries.MAX_SLEEP_SECONDS` are not slept: they become a durable wait of the execution.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from tenacity.wait import wait_exponential_jitter
 from rules.errors import NetworkError, RateLimited, RetryableError
 from rules.retries import MAX_SLEEP_SECONDS
 
-#: Tries of one call, the first included.
+#: Maximum attempts of one call, the first included.
 MAX_ATTEMPTS = 3
-#: Seconds before the second try; doubled before the third.
+#: Seconds before the second attempt; doubled before the third.
 FIRST_BACKOFF_SECONDS = 0.2
-#: Up to so many seconds are added, so that many callers do not come back together.
+#: Maximum random seconds added to the delay, so that many callers do not retry at the same time.
 BACKOFF_JITTER_SECONDS = 0.3
 
 T = TypeVar("T")
 
 
 def read(call: Callable[[], T]) -> T:
-    """Make a call without an outside effect; network errors, timeouts, rate limits and 5xx are tried again."""
+    """Make a call without a side effect; network errors, timeouts, rate limits and 5xx are retried."""
     return _call_with_retries(call, _READ_POLICY)
 
 
 def send(call: Callable[[], T]) -> T:
-    """Make a call that sends; only an unreached provider and a rate limit are tried again."""
+    """Make a call that sends; only an unreachable provider and a rate limit are retried."""
     return _call_with_retries(call, _SEND_POLICY)
 
 
 def _call_with_retries(call: Callable[[], T], policy: Retrying) -> T:
-    """The first try by itself: most need no second, and a policy costs more than a small call."""
+    """Make the first attempt without the policy: most need no second, and a policy costs more than a small call."""
     try:
         return call()
     except RetryableError as error:

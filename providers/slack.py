@@ -1,4 +1,4 @@
-"""Notices to operators through a Slack incoming webhook. Its URL is the secret: it stands in no message or log."""
+"""Sends notices to operators through a Slack incoming webhook. Its URL is a secret: no message or log contains it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from providers.base import Account, ErrorRule, OutgoingMessage, Receipt
 from providers.notices import NoticeProvider, post
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RateLimited
 
-_RECONNECT = ErrorRule(ConfigurationError, "Make a new incoming webhook in Slack and set SLACK_WEBHOOK_URL to it.")
+_RECONNECT = ErrorRule(
+    ConfigurationError, "Create a new incoming webhook in Slack and set SLACK_WEBHOOK_URL to its URL."
+)
 _TEXT = ErrorRule(InvalidRequest, "Correct the text of this notice.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when the limit allows.")
 
-#: Slack's plain-text answers, and what they mean.
+#: By Slack's plain-text response.
 ERROR_RULES: dict[str, ErrorRule] = {
     **dict.fromkeys(("invalid_payload", "no_text", "too_many_attachments"), _TEXT),
     **dict.fromkeys(("action_prohibited", "posting_to_general_channel_denied", "invalid_token"), _RECONNECT),
     **dict.fromkeys(("channel_not_found", "no_service", "no_active_hooks", "no_team", "team_disabled"), _RECONNECT),
     "channel_is_archived": _RECONNECT,
 }
-#: Where the text is none of these.
+#: By status, for any other text.
 STATUS_RULES: dict[int, ErrorRule] = {400: _TEXT, 401: _RECONNECT, 403: _RECONNECT, 404: _RECONNECT, 410: _RECONNECT}
 
 
@@ -32,7 +34,7 @@ class Slack(NoticeProvider):
     setting = "SLACK_WEBHOOK_URL"
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Post the text; Slack gives no id."""
+        """Post the text; Slack returns no id."""
         body = json.dumps({"text": outgoing.body}).encode()
         return retries.send(lambda: _parse_receipt(post(self, account, outgoing, body)))
 
@@ -47,7 +49,7 @@ def _parse_receipt(response: responses.Response) -> Receipt:
 
 
 def classify_error(response: responses.Response) -> ExecutionError:
-    """The error for any answer but `ok`."""
+    """Return the error for any response except `ok`."""
     text = response.text.strip()
     if response.status == 429:
         return _SLOW_DOWN.build_error("Slack", "", "429", responses.parse_retry_after(response))

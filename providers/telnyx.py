@@ -1,7 +1,7 @@
-"""SMS through Telnyx: sends, and verifies and reads its callbacks.
+"""Sends SMS through Telnyx, and verifies and parses its callbacks.
 
-Telnyx neither takes a key of ours nor finds a message without its own id, so a lost answer stays unknown until a
-webhook tells. Its errors are told apart by `code`: the HTTP status of one and the same code varies. Pages:
+Telnyx neither accepts a key of ours nor finds a message without its own id, so the outcome of a lost response is
+unknown until a webhook arrives. Errors are classified by `code`: the HTTP status of one code varies. Pages:
 developers.telnyx.com, Messaging, and its list of API errors.
 """
 
@@ -31,23 +31,23 @@ from rules.errors import (
     RateLimited,
 )
 
-#: A callback signed longer ago, or further ahead, is refused. Telnyx names no figure; this one is the convention.
+#: A callback signed longer ago, or further ahead, is rejected. Telnyx documents no value; this one is conventional.
 SIGNATURE_AGE = timedelta(seconds=300)
 _TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
-#: 64 bytes in base64; of the last character before the padding only two bits count, and the others are zero.
+#: 64 bytes in base64; the last character before the padding has two significant bits, the others are zero.
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{85}[AQgw]==")
 
-_ACCOUNT = ErrorRule(ConfigurationError, "Check TELNYX_API_KEY and the standing and balance of the Telnyx account.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check TELNYX_API_KEY and the status and balance of the Telnyx account.")
 _SENDER = ErrorRule(ConfigurationError, "Check the sending number and the messaging profile in Telnyx.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the phone number (E.164, as in +15550100) or the text of this step.")
-_CARRIER = ErrorRule(ProviderUnavailable, "The carrier refused it for now; it is tried again later.", 300.0)
-_CONTENT = ErrorRule(Blocked, "The carrier takes the text for spam: change it before sending on.")
-_EXPIRED = ErrorRule(Expired, "It became too old to be sent; send it again by hand if it still matters.")
+_CARRIER = ErrorRule(ProviderUnavailable, "The carrier refused it temporarily; it will be retried later.", 300.0)
+_CONTENT = ErrorRule(Blocked, "The carrier treats the text as spam: change it before you send more.")
+_EXPIRED = ErrorRule(Expired, "It is too old to be sent; send it again manually if it still matters.")
 _STOPPED = ErrorRule(Blocked, "The contact opted out with STOP: no more SMS until they text START.", None, True)
-_BLOCKED = ErrorRule(Blocked, "A block rule stands between the two numbers; see the messaging profile in Telnyx.")
-_SLOW_DOWN = ErrorRule(RateLimited, "It is sent when the limit allows.")
+_BLOCKED = ErrorRule(Blocked, "A block rule applies to the two numbers; see the messaging profile in Telnyx.")
+_SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when the limit allows.")
 
-#: What each code means.
+#: By code.
 ERROR_RULES: dict[str, ErrorRule] = {
     **dict.fromkeys(("10009", "10010", "20002", "20006", "20012", "20013", "20014", "20100"), _ACCOUNT),
     **dict.fromkeys(("10011", "40011"), _SLOW_DOWN),
@@ -59,11 +59,11 @@ ERROR_RULES: dict[str, ErrorRule] = {
     **dict.fromkeys(("40005", "40014"), _EXPIRED),
     **dict.fromkeys(("40010", "40013", "40100", "40150", "40305", "40306", "40308"), _SENDER),
     **dict.fromkeys(("40311", "40312", "40313", "40314", "40315", "40321", "40329"), _SENDER),
-    "40016": ErrorRule(RateLimited, "The carrier's daily limit is used up; it is sent on a later day.", 3600.0),
+    "40016": ErrorRule(RateLimited, "The carrier's daily limit is used up; it will be sent on a later day.", 3600.0),
     "40018": ErrorRule(RateLimited, "The carrier's limit per minute is used up.", 60.0),
-    "40318": ErrorRule(RateLimited, "More than four hours of messages wait at Telnyx already.", 1800.0),
+    "40318": ErrorRule(RateLimited, "More than four hours of messages are queued at Telnyx.", 1800.0),
 }
-#: Errors by which an address shows itself unusable.
+#: Errors of an unusable address.
 _BAD_ADDRESS = frozenset({"10001", "10002", "10016", "40001", "40008", "40012", "40310"})
 
 
@@ -74,7 +74,7 @@ class Telnyx(Provider):
     label = "Telnyx"
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Hand the text to Telnyx; the receipt's detail says how long it queues and in how many parts."""
+        """Send the text; the receipt's detail has the queue time and the number of parts."""
         call = http_client.Call(
             label=self.label,
             method="POST",
@@ -97,7 +97,7 @@ PROVIDER = Telnyx()
 
 def _build_payload(account: Account, outgoing: OutgoingMessage) -> dict[str, object]:
     if not outgoing.body.strip():
-        raise InvalidRequest("an SMS needs a text")
+        raise InvalidRequest("an SMS must have a text")
     payload: dict[str, object] = {"to": outgoing.to, "text": outgoing.body, "type": "SMS"}
     if outgoing.sender:
         payload["from"] = outgoing.sender
@@ -115,16 +115,14 @@ def _parse_receipt(account: Account, response: responses.Response) -> Receipt:
     message = response.json().get("data")
     message_id = get_text(message, "id")
     if message_id is None:
-        raise responses.build_unknown_outcome(
-            "Telnyx", f"answered {response.status} with something that is not its receipt", "200"
-        )
+        raise responses.build_unknown_outcome("Telnyx", f"answered {response.status} without a valid receipt", "200")
     detail = {"parts": get_path(message, "parts"), "waitSeconds": get_path(message, "wait_seconds")}
     detail["cost"] = get_path(message, "cost", "amount")
     return Receipt(message_id, {name: value for name, value in detail.items() if value is not None})
 
 
 def classify_error(account: Account, response: responses.Response) -> ExecutionError:
-    """The error for any answer but a receipt, by the first code that the table knows."""
+    """Return the error for any response except a receipt, by its first known code."""
     errors = response.json().get("errors")
     for error in errors if isinstance(errors, list) else []:
         code, message = str(get_path(error, "code")), _format_message(error)
@@ -145,9 +143,9 @@ def _format_message(error: Any) -> str:
 
 
 def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetime) -> bool:
-    """Whether `raw` bears Telnyx's Ed25519 signature, made within `SIGNATURE_AGE` of `now`, the real time.
+    """Whether `raw` has Telnyx's Ed25519 signature from within `SIGNATURE_AGE` of `now`, the real time.
 
-    `public_key` is the account's, in base64, from Mission Control. Header names are taken in any case.
+    `public_key` is the account's, in base64, from Mission Control. Header names are case-insensitive.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     timestamp, signature = lower.get("telnyx-timestamp", ""), lower.get("telnyx-signature-ed25519", "")
@@ -166,7 +164,7 @@ def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetim
 _STATUS_KINDS: dict[str, CallbackKind] = {
     "sent": "sent",
     "delivered": "delivered",
-    # The carrier sends no receipts: not a failure, and all that will ever be known.
+    # The carrier sends no receipts: not a failure, and no further status follows.
     "delivery_unconfirmed": "sent",
     "delivery_failed": "failed",
     "sending_failed": "failed",
@@ -175,7 +173,7 @@ _STATUS_KINDS: dict[str, CallbackKind] = {
 
 
 def read_event(body: Mapping[str, Any]) -> Callback | None:
-    """The event of a webhook's body, or None for one that is not ours to follow or not in the documented form."""
+    """Parse the event of a webhook's body; None for an irrelevant event or an undocumented format."""
     event = get_path(body, "data")
     event_id, occurred_at = get_text(event, "id"), parse_timestamp(get_path(event, "occurred_at"))
     payload = get_path(event, "payload")

@@ -1,7 +1,7 @@
-"""What every provider that writes texts has in common: the prompt, the written text, and how often one is asked for.
+"""The common part of the text generators: the prompt, the generated text, and the retries.
 
-Writing has no outside effect, so whatever passes by itself is simply asked again. An answer that ran out of tokens is
-asked for once more with a larger budget, one that broke off for no reason of ours once more as it was.
+Generation has no side effect, so temporary errors are retried. A response that ran out of tokens is requested once more
+with a larger budget; one that was interrupted without a fault of ours is requested once more unchanged.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from providers import retries
 from rules.errors import Blocked, InvalidRequest
 
-#: An answer cut short by its budget is asked for once more, with this many times the tokens.
+#: A response truncated by its budget is requested once more with this many times the tokens.
 BUDGET_FACTOR = 4
-#: Thinking models take their time.
+#: Thinking models respond slowly.
 READ_SECONDS = 60.0
-#: How a text ended, whatever its provider calls it.
+#: How a text ended, independent of the provider's terms.
 TRUNCATED, INTERRUPTED, COMPLETE = "MAX_TOKENS", "OTHER", "STOP"
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to write. `max_tokens` bounds the answer, a thinking model's thoughts included."""
+    """The request for a text. `max_tokens` limits the response, a thinking model's thoughts included."""
 
     model: str
     text: str
@@ -33,9 +33,9 @@ class Prompt:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """A written message, trimmed, and what it took. Thoughts count as output tokens.
+    """A generated message, trimmed, and its token counts. Thoughts count as output tokens.
 
-    `finish_reason` is the provider's own word, `ended` one of the three above.
+    `finish_reason` is the provider's own term, `outcome` one of the three constants above.
     """
 
     text: str
@@ -47,7 +47,7 @@ class GeneratedText:
 
 
 def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt: Prompt) -> GeneratedText:
-    """Have a message written, never an empty one; raises an `ExecutionError`."""
+    """Generate a message, never an empty one. Raises an `ExecutionError`."""
     generated = retries.read(lambda: attempt(prompt))
     if generated.outcome == INTERRUPTED:
         generated = retries.read(lambda: attempt(prompt))
@@ -61,7 +61,7 @@ def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt
         )
     if generated.outcome == INTERRUPTED:
         raise InvalidRequest(
-            f"{label} broke off twice ({generated.finish_reason}). Change the prompt, or give this step a fallback.",
+            f"{label} was cut off twice ({generated.finish_reason}). Change the prompt, or give this step a fallback.",
             provider_code=generated.finish_reason,
         )
     if not generated.text:
@@ -70,7 +70,7 @@ def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt
 
 
 def build_blocked_error(label: str, subject: str, reason: str) -> Blocked:
-    """A safety filter's no."""
+    """Build the error of a safety filter's refusal."""
     return Blocked(
         f"{label}'s safety filter refused {subject} ({reason}). Change the prompt, or give this step a fallback.",
         provider_code=reason,

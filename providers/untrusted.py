@@ -1,4 +1,4 @@
-"""Reading what others sent without trusting its shape: a wrong one is None, never an exception."""
+"""Reads untrusted JSON: a value of the wrong type is None, never an exception."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECONDS = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 
 
 def get_path(data: Any, *names: str | int) -> Any:
-    """What stands at a path of keys and positions in decoded JSON, or None where the path breaks off."""
+    """Return the value at a path of keys and indexes in decoded JSON, or None if the path does not exist."""
     for name in names:
         if isinstance(name, int):
             data = data[name] if isinstance(data, list) and len(data) > name else None
@@ -20,19 +20,19 @@ def get_path(data: Any, *names: str | int) -> Any:
 
 
 def get_text(data: Any, *names: str | int) -> str | None:
-    """The non-empty text at a path, or None."""
+    """Return the non-empty string at a path, or None."""
     value = get_path(data, *names)
     return value if isinstance(value, str) and value else None
 
 
 def get_id(data: Any, *names: str | int) -> str | None:
-    """The id at a path: a text, or a whole number that became one on the way."""
+    """Return the id at a path, a string or an integer, as a string."""
     value = get_path(data, *names)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else get_text(data, *names)
 
 
 def parse_timestamp(value: Any) -> datetime | None:
-    """An aware UTC time from seconds since 1970 (a number or its plain text) or from ISO 8601 with a zone, or None."""
+    """Parse an aware UTC time from seconds since 1970 (a number or a string) or ISO 8601 with a zone; else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and not _SECONDS.fullmatch(value):

@@ -1,7 +1,7 @@
-"""Calls a customer's own endpoint, signed by Standard Webhooks 1.0.0, so that the receiver can trust and dedupe it.
+"""Calls a customer's endpoint, signed per Standard Webhooks 1.0.0, so that the receiver can verify and deduplicate.
 
-`webhook-id` is our message key, the same in every try. An explicit 5xx is, by that standard, a request to deliver
-again with the same id, so it is retried; a lost answer stays unknown. Redirects are refusals; 410 means no more.
+`webhook-id` is our message key, the same in every attempt. By that standard an explicit 5xx asks for a redelivery with
+the same id, so it is retried; a lost response is an unknown outcome. Redirects are rejections; 410 unsubscribes.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from rules.errors import (
     RateLimited,
 )
 
-#: The secret that signs, `whsec_` and base64 of at least 24 bytes.
+#: The signing secret: `whsec_` and base64 of at least 24 bytes.
 SECRET = "WEBHOOK_SIGNING_SECRET"
 
-_RETRY_LATER = ErrorRule(ProviderUnavailable, "It is tried again by itself.")
+_RETRY_LATER = ErrorRule(ProviderUnavailable, "It will be retried automatically.")
 _AUTH = ErrorRule(
     AuthRefused, "Give the receiver this workspace's signing secret, or correct the headers of this step."
 )
-_GONE = ErrorRule(InvalidRequest, "The receiver wants no more of these: remove or change the URL of this step.")
+_GONE = ErrorRule(InvalidRequest, "The receiver no longer accepts these calls: remove or change the URL of this step.")
 _MOVED = ErrorRule(InvalidRequest, "Redirects are not followed: set the URL of this step to the final one.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the URL or the body of this step.")
 
-#: By status; every other one in 300-399 is `_MOVED`, in 400-499 `_REQUEST`, from 500 `_LATER`.
+#: By status; any other 3xx is `_MOVED`, any other 4xx `_REQUEST`, any 5xx `_RETRY_LATER`.
 ERROR_RULES: dict[int, ErrorRule] = {
     401: _AUTH,
     403: _AUTH,
@@ -44,7 +44,7 @@ ERROR_RULES: dict[int, ErrorRule] = {
     408: _RETRY_LATER,
     410: _GONE,
     425: _RETRY_LATER,
-    429: ErrorRule(RateLimited, "It is sent when the receiver allows."),
+    429: ErrorRule(RateLimited, "It will be sent when the receiver allows."),
 }
 
 _RESERVED_HEADERS = re.compile(r"(?i)host|content-length|transfer-encoding|connection|webhook-.*")
@@ -57,7 +57,7 @@ class SignedWebhook(Provider):
     label = "The webhook's receiver"
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
-        """Post it; any 2xx is a receipt, without an id."""
+        """Post the body; any 2xx is a receipt, without an id."""
         return retries.send(lambda: _parse_receipt(_post_webhook(account, outgoing)))
 
 
@@ -65,7 +65,7 @@ PROVIDER = SignedWebhook()
 
 
 def _post_webhook(account: Account, outgoing: OutgoingMessage) -> responses.Response:
-    # Signed anew for each attempt: the timestamp is that of the attempt.
+    # Signed for each attempt, with the timestamp of the attempt.
     url = f"{account.base_url.rstrip('/')}/_webhook/{quote(outgoing.to, safe='')}" if account.sandbox else outgoing.to
     call = http_client.Call(
         label=SignedWebhook.label,
@@ -87,9 +87,9 @@ def _build_headers(account: Account, outgoing: OutgoingMessage) -> dict[str, str
     headers = {"Content-Type": "application/json" if _is_json(outgoing.body) else "text/plain; charset=utf-8"}
     for name, value in outgoing.headers.items():
         if _RESERVED_HEADERS.fullmatch(name):
-            raise InvalidRequest(f'a webhook sets the header "{name}" itself: remove it from this step')
+            raise InvalidRequest(f'the header "{name}" is reserved: remove it from this step')
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
-            raise InvalidRequest(f'"{name}" is not a header that can be sent: use plain characters in one line')
+            raise InvalidRequest(f'"{name}" is not a valid header: use ASCII characters in one line')
         headers = {header: text for header, text in headers.items() if header.lower() != name.lower()} | {name: value}
     return headers | build_signature_headers(
         account.require_secret(SECRET), outgoing.key, datetime.now(UTC), outgoing.body
@@ -97,11 +97,11 @@ def _build_headers(account: Account, outgoing: OutgoingMessage) -> dict[str, str
 
 
 def build_signature_headers(secret: str, key: str, at: datetime, body: str) -> dict[str, str]:
-    """The three headers of Standard Webhooks for a body; a `ConfigurationError` for a secret that cannot sign."""
+    """Build the three headers of Standard Webhooks. Raises `ConfigurationError` for an invalid secret."""
     try:
         signature = Webhook(secret).sign(key, at, body)
     except (EmptyWebhookSecretError, binascii.Error, ValueError):
-        raise ConfigurationError(f"{SECRET} cannot sign: it must be whsec_ and base64. Make a new one.") from None
+        raise ConfigurationError(f"{SECRET} is invalid: it must be whsec_ and base64. Create a new one.") from None
     return {"webhook-id": key, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
 
 
@@ -120,7 +120,7 @@ def _parse_receipt(response: responses.Response) -> Receipt:
 
 
 def classify_error(response: responses.Response) -> ExecutionError:
-    """The error for any answer but a 2xx."""
+    """Return the error for any status except 2xx."""
     row = ERROR_RULES.get(response.status)
     if row is None:
         row = _MOVED if response.status < 400 else _REQUEST if response.status < 500 else _RETRY_LATER

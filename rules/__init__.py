@@ -1,1 +1,1 @@
-"""DECIDES. Pure rules: no I/O, no clock; `now` and every fact come in as arguments."""
+"""Pure decisions: no I/O, no clock; `now` and every fact are arguments."""

@@ -1,8 +1,8 @@
-"""Every action of a step: on which queue its outside call is made, its channel, its fields, what it leaves behind.
+"""Defines every action of a step: the queue of its outside call, its channel, its fields and its outputs.
 
-One table, `ACTIONS`. `generation` and `sending` name the queue of the outside call; an action without one makes no
-outside call and is done wherever the execution stands. Fields stand under the step's `with`, except those named in
-`beside`, which stand next to `action`; `NESTED` and `SEND` fields are understood in both places.
+`ACTIONS` is the only table. `generation` and `sending` name the queue of the outside call. An action without a queue
+makes no outside call and runs where the execution is. Fields belong under the step's `with`, except `step_fields`,
+which stand beside `action`; `MOVABLE_FIELDS` are accepted in both places.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
 from rules.stages import Queue
 
-#: Characters of the longest text that a step may write.
+#: Maximum characters of a text in a step.
 MAX_TEXT_LENGTH = 100_000
 
 _ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]+)>")
@@ -34,7 +34,7 @@ def _check_url(text: str) -> str | None:
     match = re.fullmatch(r"https?://([^/?#\s]+)\S*", text, re.IGNORECASE)
     if not match:
         return "must be an http or https URL"
-    return "must not hold a user name or password" if "@" in match[1] else None
+    return "must not contain a user name or password" if "@" in match[1] else None
 
 
 def _check_sender(text: str) -> str | None:
@@ -51,26 +51,26 @@ def _check_line(text: str) -> str | None:
 
 
 def _check_header_name(name: str) -> str | None:
-    return None if _HEADER.fullmatch(name) else "is not the name of a header"
+    return None if _HEADER.fullmatch(name) else "is not a valid header name"
 
 
 def check_attribute_name(name: str) -> str | None:
-    """What is wrong with the name of a contact's attribute, or None."""
+    """Return why this cannot name a contact attribute, or None."""
     return None if _NAME.fullmatch(name) else "must be 1 to 64 letters, digits, dots, hyphens or underscores"
 
 
 def check_event_name(name: str) -> str | None:
-    """What is wrong with the name of an event, or None."""
+    """Return why this cannot name an event, or None."""
     if len(name) <= 100 and _EVENT.fullmatch(name):
         return None
-    return 'must be the name of an event such as "contact.created"'
+    return 'must be an event name such as "contact.created"'
 
 
 def _check_send_at(text: str) -> str | None:
     try:
         schedule.parse_send_time(text, "UTC", _EXAMPLE_TIME)
     except (ValueError, OverflowError):
-        return 'must be a time of day such as "09:00" or a moment such as "2026-05-04T09:00:00Z"'
+        return 'must be a time of day such as "09:00" or a timestamp such as "2026-05-04T09:00:00Z"'
     return None
 
 
@@ -83,7 +83,9 @@ _URL = Text(
     max_length=2000, template=True, validator=_check_url, keywords={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}, name="URL"
 )
 _SENDER = Text(max_length=320, template=True, validator=_check_sender, keywords={"pattern": "@"}, name="address")
-_SEND_AT = Text(max_length=200, template=True, validator=_check_send_at, keywords={"pattern": "[0-9]"}, name="moment")
+_SEND_AT = Text(
+    max_length=200, template=True, validator=_check_send_at, keywords={"pattern": "[0-9]"}, name="timestamp"
+)
 
 _BUTTON = Object(
     {"title": _LINE, "payload": _LINE, "url": _URL},
@@ -98,13 +100,13 @@ COMMON: dict[str, FieldType] = {
     "action": Text(max_length=64),
     "with": Object({}),
 }
-#: Fields of every outside call, of every call that has an effect, and of every message to the contact.
+#: Fields of every outside call, of every call with a side effect, and of every message to the contact.
 _CALL: dict[str, FieldType] = {"retry": _RETRY}
 _EFFECT: dict[str, FieldType] = {**_CALL, "on_unknown": Choice("on_unknown", ("hold", "resend"))}
 _MESSAGE: dict[str, FieldType] = {**_EFFECT, "send_at": _SEND_AT, "review": Boolean()}
 _ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 
-#: Fields that may stand under `with` as well as beside `action`; one place is enough.
+#: Fields that are accepted either under `with` or beside `action`.
 MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
 
 
@@ -114,22 +116,22 @@ RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action: what the engine and the validation need to know of it."""
+    """One action, as the engine and the validation use it."""
 
     name: str
     purpose: str
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
-    #: `generation` or `sending`: the queue of its outside call; None when it makes none.
+    #: `generation` or `sending`: the queue of its outside call; None without an outside call.
     queue: Queue | None = None
-    #: `email` or `sms` when it sends to the contact on one fixed channel.
+    #: `email` or `sms` if it sends to the contact on one fixed channel.
     channel: str | None = None
     #: The channel of an outside call that sends nothing to the contact.
     call_channel: str | None = None
-    #: Its fields next to `action`, beyond those of every step.
+    #: Fields beside `action`, in addition to `COMMON`.
     step_fields: Mapping[str, FieldType] = field(default_factory=dict)
     required_step_fields: frozenset[str] = frozenset()
-    #: Fields of its output that a later step may read; None when they depend on what was answered.
+    #: Output fields that later steps may read; None if they depend on the response.
     outputs: tuple[str, ...] | None = None
     needs_one_field: bool = False
     #: As what its first success counts as a run; None where it is none.
@@ -148,7 +150,7 @@ class Action:
 _TABLE = (
     Action(
         "generate_message",
-        "Have the AI write a text from a prompt.",
+        "Generate a text from a prompt with AI.",
         {
             "prompt": _BODY,
             "system": _BODY,
@@ -215,7 +217,7 @@ _TABLE = (
     ),
     Action(
         "reply_comment",
-        "Answer the comment in public.",
+        "Reply to the comment publicly.",
         {"body": _BODY, "channel": Choice("channel", CONVERSATION_CHANNELS)},
         frozenset({"body"}),
         queue="sending",
@@ -226,7 +228,7 @@ _TABLE = (
     ),
     Action(
         "check_follow",
-        "Ask whether the contact follows the Instagram account.",
+        "Check whether the contact follows the Instagram account.",
         queue="sending",
         call_channel="instagram",
         step_fields=_CALL,
@@ -234,10 +236,10 @@ _TABLE = (
         run_kind="follow_check",
         icon="checking",
     ),
-    Action("wait", "Wait for a while.", {"for": Duration()}, frozenset({"for"}), is_wait=True, outcome="waited"),
+    Action("wait", "Wait for a duration.", {"for": Duration()}, frozenset({"for"}), is_wait=True, outcome="waited"),
     Action(
         "wait_until",
-        "Wait for an event of the contact: `then` when it comes, `else` after the timeout.",
+        "Wait for an event of the contact: take `then` when it arrives, `else` after the timeout.",
         {"event": Text(max_length=100, validator=check_event_name), "timeout": Duration()},
         frozenset({"event", "timeout"}),
         step_fields=_ARMS,
@@ -247,7 +249,7 @@ _TABLE = (
     ),
     Action(
         "branch",
-        "Go one of two ways by a condition.",
+        "Take one of two branches by a condition.",
         step_fields={"if": Condition(), **_ARMS},
         required_step_fields=frozenset({"if", "then"}),
         outputs=("taken",),
@@ -256,7 +258,7 @@ _TABLE = (
     ),
     Action(
         "split",
-        "Go one of several ways by chance, always the same one for the same contact.",
+        "Take one of several variants at random, always the same one for the same contact.",
         step_fields={"variants": Nested("variants")},
         required_step_fields=frozenset({"variants"}),
         outputs=("taken",),
@@ -274,20 +276,20 @@ _TABLE = (
         needs_one_field=True,
         icon="contact",
         subject="tags and attributes",
-        outcome="contact changed",
+        outcome="contact updated",
     ),
     Action(
         "create_task",
-        "Give somebody of the workspace a task.",
+        "Create a task for a member of the workspace.",
         {"title": _LINE, "due_in": Duration(), "assignee": _LINE},
         frozenset({"title"}),
         icon="flag",
-        subject="a task for a person",
+        subject="task",
         outcome="task created",
     ),
     Action(
         "call_webhook",
-        "Post to a URL, signed by Standard Webhooks.",
+        "Send a POST request to a URL, signed per Standard Webhooks.",
         {
             "url": OutboundUrl(_URL),
             "body": AnyJson(template=True),
@@ -298,12 +300,12 @@ _TABLE = (
         call_channel="webhook",
         step_fields=_EFFECT,
         icon="sending",
-        subject="another system",
+        subject="webhook",
         outcome="called",
     ),
     Action(
         "notify",
-        "Tell the team on Slack or Discord.",
+        "Notify the team on Slack or Discord.",
         {"channel": Choice("channel", NOTICE_CHANNELS), "text": _BODY},
         frozenset({"channel", "text"}),
         queue="sending",
@@ -311,7 +313,7 @@ _TABLE = (
         icon="sending",
         outcome="notified",
     ),
-    Action("stop", "End the execution here.", icon="skipped", outcome="stopped here"),
+    Action("stop", "End the execution.", icon="skipped", outcome="stopped here"),
 )
 
 _SELECTOR = Text(max_length=500)
@@ -323,7 +325,7 @@ _PLAYBOOK_TABLE = (
     Action("show", "Show an element.", {"selector": _SELECTOR}),
     Action("hide", "Hide an element.", {"selector": _SELECTOR}),
     Action("insert_banner", "Insert a banner.", {"position": _LINE, "text": _LINE, "url": _URL}),
-    Action("redirect", "Go to another page.", {"url": _LINE}),
+    Action("redirect", "Redirect to another page.", {"url": _LINE}),
     Action("track_event", "Track an event.", {"name": _LINE}),
 )
 

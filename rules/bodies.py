@@ -1,7 +1,7 @@
-"""The shape of what comes from outside: strict pydantic models, and every problem named by its path, all at once.
+"""Validates bodies from HTTP and Redis with strict pydantic models, and reports every problem at once with its path.
 
-Nothing is guessed: an unknown field is refused, `"1"` is not a number. Only 1.0 is taken for 1, because some languages
-write it so. Whoever reads a body, from HTTP or from Redis, judges it here.
+Nothing is coerced: an unknown field is rejected, `"1"` is not a number. The exception is 1.0, which is accepted as 1
+because some languages serialize integers that way.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pydantic import BeforeValidator, StringConstraints
 
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path, shorten
 
-#: How deep objects and lists may stand within each other.
+#: Maximum nesting of objects and lists.
 MAX_DEPTH = 32
-#: No number may be farther from 0: more than this is not a number everywhere.
+#: Maximum absolute value: larger numbers are not representable in every language.
 MAX_NUMBER = sys.float_info.max
-#: A refusal names so many problems at most.
+#: Maximum number of problems reported for one body.
 MAX_PROBLEMS = 100
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class Body(pydantic.BaseModel):
-    """The base of everything that is read: strict, and without unknown fields."""
+    """Base model of every body: strict, no unknown fields."""
 
     model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
 
@@ -40,21 +40,21 @@ def _to_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-#: A whole number, also when it is written 1.0.
+#: A whole number; 1.0 is accepted as 1.
 WholeNumber = Annotated[int, BeforeValidator(_to_integer)]
-#: A text of one line: a name, a key, a word to search for.
+#: A string of one line: a name, a key, a search term.
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 def find_invalid_values(value: object) -> list[Problem]:
-    """What no field may hold, wherever it stands: control characters, endless nesting, numbers beyond all bounds."""
+    """Return values that no field may contain: control characters, too deep nesting, numbers out of range."""
     problems: list[Problem] = []
     _walk(value, "", 1, problems)
     return problems
 
 
 def _walk(value: object, path: str, depth: int, problems: list[Problem]) -> None:
-    """Collect what no field may hold, wherever it stands."""
+    """Append the invalid values at and below `path` to `problems`."""
     if len(problems) >= MAX_PROBLEMS:
         return
     if isinstance(value, str):
@@ -62,7 +62,7 @@ def _walk(value: object, path: str, depth: int, problems: list[Problem]) -> None
         if fault:
             problems.append(Problem(path, fault))
     elif isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-        problems.append(Problem(path, "is a number beyond what can be kept"))
+        problems.append(Problem(path, "is a number out of range"))
     elif isinstance(value, dict | list):
         _walk_within(value, path, depth, problems)
 
@@ -83,12 +83,12 @@ def _walk_within(value: dict[str, object] | list[object], path: str, depth: int,
 
 
 def format_name(name: str) -> str:
-    """A field's name as it may stand in a path."""
+    """Format a field name for a path; an unusual name is quoted."""
     return name if _PLAIN_NAME.fullmatch(name) else json.dumps(shorten(name))
 
 
 def check(model: type[BodyType], value: object, path: str = "") -> tuple[BodyType | None, list[Problem]]:
-    """`value` as the model has it, or what is wrong with it, with paths that begin at `path`."""
+    """Validate `value`: return the model instance, or None and the problems, with paths below `path`."""
     if not isinstance(value, dict):
         return None, [Problem(path, f"must be an object, not {describe_type(value)}")]
     try:
@@ -111,7 +111,7 @@ def _format_message(model: type[pydantic.BaseModel], error: Mapping[str, Any]) -
         return format_unknown("field", str(error["loc"][-1]), names)
     messages = {
         "missing": "is required",
-        "string_type": f"must be a text, not {describe_type(value)}",
+        "string_type": f"must be a string, not {describe_type(value)}",
         "bool_type": f"must be true or false, not {describe_type(value)}",
         "int_type": f"must be a whole number, not {describe_type(value)}",
         "dict_type": f"must be an object, not {describe_type(value)}",
@@ -123,7 +123,7 @@ def _format_message(model: type[pydantic.BaseModel], error: Mapping[str, Any]) -
         "greater_than_equal": f"must be at least {limits.get('ge')}",
         "less_than_equal": f"must be at most {limits.get('le')}",
         "literal_error": f"must be one of {limits.get('expected')}",
-        "string_pattern_mismatch": "holds characters that are not allowed here",
+        "string_pattern_mismatch": "contains characters that are not allowed here",
         "value_error": str(limits.get("error", "")),
     }
     return messages.get(kind) or str(error["msg"])

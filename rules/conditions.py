@@ -1,11 +1,11 @@
-"""Conditions: Liquid's boolean expressions, compiled once into plain functions.
+"""Evaluates conditions: Liquid's boolean expressions, compiled once into plain functions.
 
     contact.tags contains 'lead' and payload.amount > 100
 
-As in Liquid, `and` and `or` bind alike and read from right to left; parentheses say otherwise, `not` turns round. A
-name that is missing is nil; values of different types are never equal and never in order, so a comparison of them is
-false. A condition therefore always has an answer. Liquid parses it (with the environment of `rules/templating`); it is
-evaluated here, because Liquid's own comparison of different types raises.
+As in Liquid, `and` and `or` have the same precedence and associate from right to left; parentheses group, `not`
+negates. A missing name is nil. Values of different types are never equal and never ordered, so comparing them is
+false, and a condition always has a result. Liquid parses it (with the environment of `rules/templating`); it is
+evaluated here because Liquid's own comparison of different types raises.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from rules.errors import InvalidRequest
 from rules.templating import ENVIRONMENT, Segments, extract_segments, format_error
 
-#: Characters a condition may have, and words, signs and brackets: each may cost a few frames of Python's stack.
+#: Maximum characters and tokens of a condition: each token may cost a few frames of Python's stack.
 MAX_LENGTH = 4096
 MAX_TOKENS = 250
 
@@ -44,15 +44,15 @@ Predicate = Callable[[Mapping[str, object]], object]
 
 
 def evaluate(source: str, facts: Mapping[str, object]) -> bool:
-    """Whether the condition holds for these facts. Raises `InvalidRequest` when it is not a condition."""
+    """Whether the condition is true for these facts. Raises `InvalidRequest` if it is not a condition."""
     try:
         return is_truthy(_compile(source)(facts))
     except ValueError as error:
-        raise InvalidRequest(f"the condition {source[:200]!r} cannot be read: {error}") from None
+        raise InvalidRequest(f"the condition {source[:200]!r} is invalid: {error}") from None
 
 
 def check(source: str) -> str | None:
-    """What is wrong with the condition as a text, or None."""
+    """Return why this is not a valid condition, or None."""
     try:
         _compile(source)
     except ValueError as error:
@@ -61,12 +61,12 @@ def check(source: str) -> str | None:
 
 
 def list_variables(source: str) -> list[Segments]:
-    """The variables that a readable condition names, each as its segments: `["contact", "tags"]`."""
+    """Return the variables of a valid condition, each as its segments: `["contact", "tags"]`."""
     return list(_find_variables(source))
 
 
 def is_truthy(value: object) -> bool:
-    """Liquid's truth: everything but nil and false."""
+    """Whether Liquid treats the value as true: everything except nil and false."""
     return value is not None and value is not False
 
 
@@ -90,7 +90,7 @@ def _parse(source: str) -> Expression:
     try:
         tokens = list(tokenize(source, Token(TOKEN_EXPRESSION, source, 0, source)))
         if len(tokens) > MAX_TOKENS:
-            raise ValueError(f"has too many parts (at most {MAX_TOKENS} words and signs)")
+            raise ValueError(f"must have at most {MAX_TOKENS} tokens")
         return BooleanExpression.parse(ENVIRONMENT, TokenStream(iter(tokens))).expression
     except LiquidError as error:
         raise ValueError(format_error(error)) from None
@@ -102,7 +102,7 @@ def _find_paths(expression: Expression) -> list[Path]:
 
 
 def _build_predicate(expression: Expression) -> Predicate:
-    """The expression as a function of the facts."""
+    """Compile the expression into a function of the facts."""
     if isinstance(expression, Path):
         return _build_lookup(expression)
     if isinstance(expression, Nil):
@@ -120,7 +120,7 @@ def _build_predicate(expression: Expression) -> Predicate:
     for kind, compare in _COMPARISONS.items():
         if isinstance(expression, kind):
             return _build_comparison(compare, _build_predicate(expression.left), _build_predicate(expression.right))
-    raise ValueError(f"has a part that a condition cannot hold: {expression}")
+    raise ValueError(f"contains an unsupported expression: {expression}")
 
 
 def _build_logical(expression: LogicalAndExpression | LogicalOrExpression) -> Predicate:
@@ -147,7 +147,7 @@ def _build_lookup(path: Path) -> Predicate:
 
 
 def get_item(value: object, key: object) -> object:
-    """`value.key` as Liquid reads it (`size`, `first` and `last` included); None where there is nothing."""
+    """Return `value.key` as Liquid resolves it, including `size`, `first` and `last`; None if it is missing."""
     if isinstance(value, Mapping) and isinstance(key, str) and key in value:
         return value[key]
     if key == "size" and isinstance(value, (str, list, tuple, Mapping)):

@@ -1,7 +1,7 @@
-"""A contact's fields as the API takes them, made regular: camelCase in, snake_case out, addresses in one spelling.
+"""Normalises a contact's fields from the API: camelCase in, snake_case out, one spelling for each address.
 
-Given fields replace, null clears, absent ones stay absent (semantics, section 14); `tags` and `attributes` come back
-as given, whoever writes them adds and merges. A field with a problem is left out of the answer.
+A field with a value replaces, null clears, an absent field stays absent (semantics, section 14). `tags` and
+`attributes` are returned unmerged; the caller adds and merges them. A field with a problem is left out of the result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 class _FieldError(ValueError):
-    """What is wrong with one field; `below` is where within it."""
+    """An invalid field; `path` is the position within it."""
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class _FieldError(ValueError):
 
 
 def normalise(fields: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
-    """The contact's fields in the words of the database, and what is wrong with the others. Never raises."""
+    """Return the valid fields by column name, and the problems of the others. Never raises."""
     columns: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in fields.items():
@@ -53,15 +53,16 @@ def normalise(fields: Mapping[str, object]) -> tuple[dict[str, Any], list[Proble
 
 
 def normalise_phone(text: str) -> str:
-    """A phone number in E.164, `+15550100`. Spaces, dots, hyphens and brackets are passed over.
+    """Return a phone number in E.164, `+15550100`. Spaces, dots, hyphens and brackets are ignored.
 
-    Raises `ValueError`. The shape decides, not the numbering plan: new ranges come into use before any list has them.
+    Raises `ValueError`. Only the format is checked, not the numbering plan: new ranges come into use before any list
+    has them.
     """
     digits = re.sub(r"[\s().\-/]", "", text)
     if digits.startswith("00"):
         digits = f"+{digits[2:]}"
     if not _E164.fullmatch(digits):
-        raise ValueError('must be a phone number with its country, such as "+15550100"')
+        raise ValueError('must be a phone number with its country code, such as "+15550100"')
     try:
         number = phonenumbers.parse(digits, None)
     except phonenumbers.NumberParseException:
@@ -72,7 +73,7 @@ def normalise_phone(text: str) -> str:
 
 
 def normalise_email(text: str) -> str:
-    """An e-mail address in lower case, its domain in ASCII; nobody is asked whether it exists. Raises `ValueError`."""
+    """Return an e-mail address in lower case with an ASCII domain; it may not exist. Raises `ValueError`."""
     try:
         address = validate_email(text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
@@ -83,7 +84,7 @@ def normalise_email(text: str) -> str:
 def _text_reader(max_length: int) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise _FieldError(f"must be a text, not {describe_type(value)}")
+            raise _FieldError(f"must be a string, not {describe_type(value)}")
         fault = check_characters(value)
         if fault:
             raise _FieldError(fault)
@@ -98,7 +99,7 @@ def _text_reader(max_length: int) -> Callable[[object], str]:
 
 
 def _converted_text_reader(convert: Callable[[str], object], max_length: int) -> Callable[[object], str]:
-    """A text that `function` accepts and may rewrite."""
+    """Read a string and pass it through `convert`, which may raise `ValueError`."""
     read_text = _text_reader(max_length)
 
     def read(value: object) -> str:
@@ -152,7 +153,7 @@ def _check_json(value: object, path: str, level: int) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str) or check_characters(name):
-                raise _FieldError("has a field whose name is no plain text", path)
+                raise _FieldError("has a field name that is not plain text", path)
             _check_json(item, join_path(path, name) if path else f".{name}", level + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -165,7 +166,7 @@ def _read_zone(text: str) -> str:
     return find_zone(text).key
 
 
-#: Each field of the API: the database's name for it, and how it is read.
+#: Each API field: its column and its reader.
 _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "externalId": ("external_id", _text_reader(200)),
     "firstName": ("first_name", _text_reader(MAX_NAME_LENGTH)),
@@ -180,5 +181,5 @@ _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "attributes": ("attributes", _read_attributes),
 }
 
-#: The fields of a contact in the API's words.
+#: The API names of a contact's fields.
 FIELDS = tuple(_FIELDS)

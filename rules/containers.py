@@ -1,6 +1,6 @@
-"""Shapes made of shapes: lists, objects with known fields, objects with names of one's own, any JSON.
+"""Field types that contain others: lists, objects with fixed fields, objects with free names, any JSON.
 
-The other half of `rules/shapes`; a list of steps is only named here, `rules/validation` walks through it.
+The scalar types are in `rules/field_types`. A list of steps is only referenced here; `rules/validation` checks it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rules.problems import describe_type, format_unknown, join_path
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of at most `most` values of one shape."""
+    """A list of `min_items` to `max_items` values of one type."""
 
     item: FieldType
     max_items: int = 100
@@ -47,7 +47,7 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """An object with names of one's own; `fault` judges a name."""
+    """An object with free names; `validator` checks each name."""
 
     item: FieldType
     max_properties: int = 100
@@ -80,7 +80,7 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyJson:
-    """Any JSON value; with `template`, every text in it may have gaps."""
+    """Any JSON value; with `template`, every string in it may be a template."""
 
     template: bool = False
 
@@ -104,12 +104,12 @@ class AnyJson:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object with known fields. `at_least_one` refuses the empty one."""
+    """An object with fixed fields. `at_least_one` rejects an empty object."""
 
     fields: Mapping[str, FieldType]
     required: frozenset[str] = frozenset()
     at_least_one: bool = False
-    #: Fields of which only one may be given.
+    #: Fields of which at most one may be set.
     mutually_exclusive: tuple[str, ...] = ()
     label = "object"
 
@@ -145,7 +145,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A list of steps or variants: checked by the walk through the steps, described by reference."""
+    """A list of steps or variants: checked by `rules/validation`, described by reference."""
 
     reference: str
     label = "list of steps"

@@ -1,7 +1,7 @@
-"""A definition as values: what the engine walks through, read once from a document that was found valid.
+"""Represents a valid definition as immutable values that the engine runs.
 
-`read` turns YAML or JSON text into a document, `rules/validation` judges it, `parse` makes a `Workflow` of it. Nothing
-here checks: `parse` of a document that was not validated may raise anything.
+`read` turns YAML or JSON text into a document, `rules/validation` checks it, `parse` builds a `Workflow` from it.
+`parse` does not validate: on a document that was not validated it may raise anything.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTrigger:
-    """What starts an execution: the type, a condition on contact and payload, and the type's own fields."""
+    """The trigger of a workflow: its type, a condition on contact and payload, and the type's own fields."""
 
     type: str
     where: str | None = None
@@ -42,13 +42,13 @@ class WorkflowTrigger:
 
     @property
     def cooldown_seconds(self) -> float:
-        """How long a contact who was answered gets no second answer; 0 where there is no such time."""
+        """Seconds after a reply in which the contact gets no second one; 0 without a cooldown."""
         return parse_duration(self.with_["cooldown"]) if self.with_.get("cooldown") else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class FrequencyCap:
-    """At most `max` messages to a contact, over all automations, in any `per_seconds`."""
+    """At most `max` messages to a contact across all automations in any window of `per_seconds`."""
 
     max: int
     per_seconds: float
@@ -56,7 +56,7 @@ class FrequencyCap:
 
 @dataclass(frozen=True, slots=True)
 class FollowUps:
-    """How many more times to write to a contact who does not answer, and how far apart."""
+    """How many follow-ups a contact without a reply gets, and the interval between them."""
 
     max: int = 0
     every_seconds: float = 86_400.0
@@ -64,7 +64,7 @@ class FollowUps:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Whom an automation may write to, how much and when. None and empty mean that there is no such rule."""
+    """Whom an automation may message, how often and when. None and empty mean no rule."""
 
     tags_all: tuple[str, ...] = ()
     tags_any: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way of a split, taken in proportion to its weight."""
+    """One variant of a split, taken in proportion to its weight."""
 
     name: str
     weight: int
@@ -106,12 +106,12 @@ class Step:
 
     @property
     def queue(self) -> Queue | None:
-        """The queue of its outside call: `generation`, `sending`, or None when it makes none."""
+        """The queue of its outside call: `generation`, `sending`, or None without an outside call."""
         return ACTIONS[self.action].queue
 
     @property
     def channel(self) -> str | None:
-        """The channel on which it sends to the contact, or None when it does not."""
+        """The channel on which it sends to the contact, or None if it does not."""
         if self.action == "send_message":
             return str(self.with_["channel"])
         if self.action == "reply_comment":
@@ -120,7 +120,7 @@ class Step:
 
     @property
     def way(self) -> str | None:
-        """How it reaches the contact: as a `message`, a `private_reply` or a `comment_reply`; None when it does not."""
+        """How it reaches the contact: `message`, `private_reply` or `comment_reply`; None if it does not."""
         if self.action == "reply_comment":
             return "comment_reply"
         if self.action == "send_message":
@@ -130,7 +130,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """An automation's steps with the trigger that starts them and the rules that guard them."""
+    """An automation's trigger, rules and steps."""
 
     trigger: WorkflowTrigger
     rules: Rules
@@ -138,7 +138,7 @@ class Workflow:
 
 
 def parse(document: Mapping[str, Any]) -> Workflow:
-    """The workflow of a valid document."""
+    """Build the workflow of a valid document."""
     trigger = document["trigger"]
     return Workflow(
         trigger=WorkflowTrigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
@@ -178,12 +178,12 @@ def _parse_active_hours(document: Mapping[str, Any]) -> ActiveHours:
     )
 
 
-#: Fields of a step that have their own place in `Step`, wherever they were written.
+#: Fields with an attribute of their own in `Step`, whether under `with` or beside `action`.
 _MOVED_FIELDS = ("then", "else", "variants", "send_at", "review")
 
 
 def _parse_steps(documents: list[Mapping[str, Any]], default_channel: str) -> tuple[Step, ...]:
-    """`home` is the channel of the comments that the trigger brings."""
+    """`default_channel` is the channel of the trigger's comments."""
     return tuple(_parse_step(document, default_channel) for document in documents)
 
 

@@ -1,8 +1,8 @@
-"""Whether Meta would take a direct message now: its window of 24 hours, and what may still be said to a comment.
+"""Decides whether Meta accepts a direct message now: the 24-hour window, and the replies that a comment allows.
 
-The window opens with each message of the contact and does not open with a comment. A private reply needs no window,
-but goes only to a comment of the last seven days, and each comment takes one; a comment that is gone takes nothing.
-Asked when a round is judged and again right before the send.
+Each message of the contact opens the window; a comment does not. A private reply needs no window, but the comment
+must be at most seven days old and gets one private reply; a deleted comment gets no reply. Checked when a round is
+evaluated and again immediately before the send.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from rules.eligibility import Skip, build_skip, format_channel
 from rules.facts import format_time
 
-#: How long after the contact's last message we may write.
+#: Time after the contact's last message in which we may send.
 WINDOW = timedelta(hours=24)
-#: How long after a comment it takes a private reply.
+#: Maximum age of a comment for a private reply.
 MAX_COMMENT_AGE = timedelta(days=7)
 #: Triggers that are themselves a message of the contact.
 MESSAGE_TRIGGERS = frozenset({"instagram.message", "instagram.story_reply", "facebook.message"})
@@ -25,14 +25,14 @@ MESSAGE_TRIGGERS = frozenset({"instagram.message", "instagram.story_reply", "fac
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """The comment that a trigger brought."""
+    """The comment of a trigger's payload."""
 
     id: str
     at: datetime
 
 
 def parse_comment(payload: object, triggered_at: datetime) -> Comment | None:
-    """The comment in a trigger's payload, as `payload.comment.id`; written at `payload.comment.at`, else just then."""
+    """Read `payload.comment` of a trigger; without a valid `comment.at`, the comment's time is `triggered_at`."""
     comment = payload.get("comment") if isinstance(payload, Mapping) else None
     if (
         not isinstance(comment, Mapping)
@@ -60,19 +60,19 @@ def check_delivery(
     deleted_at: datetime | None = None,
     now: datetime,
 ) -> Skip | None:
-    """Why Meta would not take a message that goes this way now, or None; `deleted_at` is when the comment was."""
+    """Return why Meta would reject a message sent this way now, or None; `deleted_at` is the comment's deletion."""
     if way == "message":
         return _check_window(channel, last_received, now)
     if comment is None:
-        return build_skip("no_comment", way, None, "The trigger brought no comment that could be answered")
+        return build_skip("no_comment", way, None, "The trigger has no comment to reply to")
     if deleted_at is not None:
         return build_skip(
-            "comment_deleted", way, format_time(deleted_at), "The comment was deleted before it was answered"
+            "comment_deleted", way, format_time(deleted_at), "The comment was deleted before the reply was sent"
         )
     if way == "private_reply" and comment.at + MAX_COMMENT_AGE <= now:
         measured = {"commented_at": format_time(comment.at), "ended_at": format_time(comment.at + MAX_COMMENT_AGE)}
         return build_skip(
-            "comment_too_old", "7 days", measured, "The comment is older than the 7 days in which it takes a reply"
+            "comment_too_old", "7 days", measured, "The comment is older than 7 days, the limit for a private reply"
         )
     return None
 
@@ -81,18 +81,18 @@ def _check_window(channel: str, last_received: datetime | None, now: datetime) -
     name = format_channel(channel)
     if last_received is None:
         measured = {"last_received_at": None, "closed_at": None}
-        return build_skip("window_closed", "24 hours", measured, f"The contact has never written to us on {name}")
+        return build_skip("window_closed", "24 hours", measured, f"The contact has never sent a message on {name}")
     closed_at = last_received + WINDOW
     if now < closed_at:
         return None
     times = {"last_received_at": format_time(last_received), "closed_at": format_time(closed_at)}
     message = (
-        f"The contact last wrote on {name} at {format_time(last_received)}; "
+        f"The contact last sent a message on {name} at {format_time(last_received)}; "
         f"the window closed at {format_time(closed_at)}"
     )
     return build_skip("window_closed", "24 hours", times, message)
 
 
 def build_comment_answered_skip() -> Skip:
-    """The skip when the comment has had its one private reply."""
-    return build_skip("comment_answered", 1, 1, "The comment has had its private reply: Meta takes one for each")
+    """Build the skip for a comment that already has its one private reply."""
+    return build_skip("comment_answered", 1, 1, "The comment already has a private reply: Meta allows one per comment")

@@ -1,12 +1,12 @@
-"""Whether this contact may be written to now: a verdict, with the rule that failed, its limit and what was measured.
+"""Decides whether this contact may be messaged now: a verdict with the failed rule, its limit and the measured value.
 
-The order is the one of the semantics, section 6; the first failing rule wins:
+Rules are checked in the order of the semantics, section 6; the first failing rule wins:
 
     automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_deleted, comment_too_old →
     tags → where → frequency_cap → active_hours → daily_limit, contact_daily_limit
 
-Judged once per round. Everything is measured before and comes in as `Facts`; nothing is reserved here: the counts are
-a first look, and the database decides between executions that race for the last place.
+Evaluated once per round. All measurements come in as `Facts`. Nothing is reserved here: the counts are a first check,
+and the database decides between executions that race for the last limit reservation.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from rules.schedule import DAYS, ActiveHours, find_next_opening
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was measured for one round. A count that is None was not measured, because no rule asks for it."""
+    """The measurements of one round. A count of None was not measured because no rule needs it."""
 
     now: datetime
     automation_enabled: bool
-    #: Of the first message on the way ahead; None when nothing is sent, or cannot be told yet.
+    #: Of the first message ahead; None if no message is sent or the channel is not known yet.
     channel: str | None = None
     #: The contact's address on that channel.
     address: str | None = None
     suppressed: bool = False
-    #: Why its provider would not take that message now, as `rules/direct_messages` has it.
+    #: Why the provider would reject that message now (`rules/direct_messages`).
     delivery_skip: Skip | None = None
     tags: tuple[str, ...] = ()
-    #: The variables that `rules.where` sees.
+    #: The variables of `rules.where`.
     variables: Mapping[str, Any] = field(default_factory=dict)
     contact_zone: str | None = None
     workspace_zone: str = "UTC"
-    #: Other executions of this contact in this automation: in flight now, and ever (test executions left out).
+    #: Other executions of this contact in this automation: in flight, and in all (without test executions).
     in_flight: int | None = None
     entries: int | None = None
-    #: Messages to the contact over all automations within the cap's window.
+    #: Messages to the contact across all automations within the cap's window.
     messages_in_window: int | None = None
     #: Rounds reserved on the workspace's calendar day.
     sent_today: int | None = None
@@ -53,12 +53,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """Go on."""
+    """Every rule passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Do not send. `detail` has `limit`, `measured`, and `words` for an operator; all of it is JSON."""
+    """Do not send. `detail` is JSON with `limit`, `measured`, and `words` for an operator."""
 
     rule: str
     detail: dict[str, Any]
@@ -66,7 +66,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not yet: judge again at `until`."""
+    """Do not send yet: evaluate again at `until`."""
 
     until: datetime
     rule: str
@@ -77,9 +77,9 @@ Verdict = Eligible | Skip | Wait
 
 
 def evaluate(rules: Rules, facts: Facts) -> Verdict:
-    """The verdict on one round of one execution."""
+    """Return the verdict on one round of one execution."""
     if not facts.automation_enabled:
-        return build_skip("automation_off", True, False, "The automation is switched off")
+        return build_skip("automation_off", True, False, "The automation is turned off")
     for rule in (
         _check_reentry,
         _check_reachability,
@@ -96,48 +96,48 @@ def evaluate(rules: Rules, facts: Facts) -> Verdict:
 
 
 def build_skip(rule: str, limit: object, measured: object, message: str) -> Skip:
-    """A `Skip` with its detail."""
+    """Build a `Skip` with its detail."""
     return Skip(rule, {"limit": limit, "measured": measured, "words": message})
 
 
 def resolve_zone(hours: ActiveHours, contact_zone: str | None, workspace_zone: str) -> str:
-    """The zone in which active hours are read: the contact's where it has one, else the workspace's, or a fixed one."""
+    """Return the zone of the active hours: the contact's (or else the workspace's), the workspace's, or a fixed one."""
     if hours.timezone == "contact":
         return contact_zone or workspace_zone
     return workspace_zone if hours.timezone == "workspace" else hours.timezone
 
 
 def check_reachability(channel: str, address: str | None, suppressed: bool) -> Skip | None:
-    """Why the contact cannot be written to on this channel, or None. Asked again right before each send."""
+    """Return why the contact cannot be messaged on this channel, or None. Checked again right before each send."""
     name = format_channel(channel)
     if suppressed:
-        return build_skip("suppressed", channel, channel, f"The contact must not be written to by {name}")
+        return build_skip("suppressed", channel, channel, f"The contact is suppressed on {name}")
     if not address:
         return build_skip("no_address", channel, None, f"The contact has no address for {name}")
     return None
 
 
 def build_daily_limit_skip(limit: int, sent: int) -> Skip:
-    """The skip when the automation's places of today are taken."""
+    """Build the skip for an automation that has reached its daily limit."""
     return build_skip("daily_limit", limit, sent, f"Daily limit: {sent} of {limit} sent today")
 
 
 def build_contact_daily_limit_skip(limit: int, sent: int) -> Skip:
-    """The skip when the contact's places of today are taken."""
-    return build_skip("contact_daily_limit", limit, sent, f"Daily limit of this contact: {sent} of {limit} sent today")
+    """Build the skip for a contact that has reached its daily limit."""
+    return build_skip("contact_daily_limit", limit, sent, f"Daily limit per contact: {sent} of {limit} sent today")
 
 
 def build_frequency_cap_skip(cap: FrequencyCap, sent: int, pending: int = 0) -> Skip:
-    """The skip when the contact has been written to often enough, or is about to be."""
+    """Build the skip for a contact that has reached the frequency cap, pending messages included."""
     count = sent + pending
     message = f"Frequency cap: {count} of {cap.max} messages in {format_duration(cap.per_seconds)}"
     if pending:
-        message += f", {pending} of them still on {'its' if pending == 1 else 'their'} way"
+        message += f", {pending} of them pending"
     return build_skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, count, message)
 
 
 def format_channel(channel: str) -> str:
-    """A channel as people write it."""
+    """Return a channel's display name."""
     return CHANNELS[channel].noun
 
 
@@ -181,7 +181,7 @@ def _check_condition(rules: Rules, facts: Facts) -> Skip | None:
     measured = {
         _format_path(path): _read_value(path, facts.variables) for path in conditions.list_variables(rules.where)
     }
-    return build_skip("where", rules.where, measured, f"The condition does not hold: {rules.where}")
+    return build_skip("where", rules.where, measured, f"The condition is not met: {rules.where}")
 
 
 def _format_path(path: list[object]) -> str:
@@ -203,7 +203,7 @@ def _check_frequency_cap(rules: Rules, facts: Facts) -> Skip | None:
 
 
 def format_duration(duration_seconds: float) -> str:
-    """A duration in words, in the largest unit that leaves no rest: `7 days`."""
+    """Format a duration in the largest unit without a remainder: `7 days`."""
     for unit, length in (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60)):
         count, remainder = divmod(int(duration_seconds), length)
         if count and not remainder and not (unit == "week" and count == 1):

@@ -1,24 +1,24 @@
-"""Every failure of an execution, as one tree: whose fault it is, whether to try again, and what to do.
+"""Defines every failure of an execution as one tree: whose fault it is, whether to retry, and what to do.
 
     ExecutionError
-    ├── RetryableError            passes by itself: tried again, at most three times
+    ├── RetryableError            temporary: retried, at most three times
     │   ├── NetworkError          network        nothing reached the provider
     │   ├── ProviderTimeout       timeout        no answer in time, and no effect was possible
-    │   ├── RateLimited           rate_limit     asked to slow down; `retry_after` says for how long
-    │   └── ProviderUnavailable   provider_5xx   the provider failed by its own account
-    ├── PermanentError            trying again would give the same answer
+    │   ├── RateLimited           rate_limit     the provider asks to slow down, for `retry_after` seconds
+    │   └── ProviderUnavailable   provider_5xx   the provider reports a failure of its own
+    ├── PermanentError            a retry would fail the same way
     │   ├── InvalidRequest        invalid        the workflow, the contact or the text is wrong
-    │   ├── AuthRefused           auth           the receiver of a webhook refused our signature or key
-    │   ├── Blocked               blocked        a safety filter or the recipient said no
+    │   ├── AuthRefused           auth           the receiver of a webhook rejected our signature or key
+    │   ├── Blocked               blocked        a safety filter or the recipient refused
     │   ├── Expired               expired        too late to be sent
     │   ├── WindowClosed          window_closed  outside the provider's messaging window
-    │   ├── Bug                   bug            our own mistake
-    │   └── Quarantined           quarantined    three deliveries died without a step recorded
-    ├── ConfigurationError        configuration  a key is missing or refused: wait for the operator, count nothing
-    └── UnknownOutcome            unknown_outcome  the request was written and no answer came: never sent blindly again
+    │   ├── Bug                   bug            an internal error
+    │   └── Quarantined           quarantined    three deliveries crashed without a recorded step
+    ├── ConfigurationError        configuration  a key is missing or rejected: wait for an operator, count no attempt
+    └── UnknownOutcome            unknown_outcome  the request was written and no response came: not resent blindly
 
-Raised by `providers/` and by the steps; read by `tasks/`, which turns one into a move of the execution. The classes
-and what follows from each are section 5 of the semantics; no class holds a secret in its message.
+Raised by `providers/` and by the steps; `tasks/` turns each into a state change of the execution. Section 5 of the
+semantics describes the classes and their consequences. No message contains a secret.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ ErrorClass = Literal[
 
 
 class ExecutionError(Exception):
-    """A failed step. `message` is for an operator: what happened and what to do.
+    """A failed step. `message` says to an operator what happened and what to do.
 
-    `provider_code` is the provider's own code or HTTP status, if it gave one. `suppress_channel` says that the
-    contact must not be written to on this channel again.
+    `provider_code` is the provider's own code or HTTP status, if any. `suppress_channel` means that the contact must
+    not be messaged on this channel again.
     """
 
     error_class: ClassVar[ErrorClass] = "bug"
@@ -52,13 +52,13 @@ class ExecutionError(Exception):
         super().__init__(message)
         self.message = message
         self.provider_code = provider_code
-        #: Seconds the provider asked us to wait, if it said.
+        #: Seconds that the provider asks us to wait, if any.
         self.retry_after = retry_after
         self.suppress_channel = suppress_channel
 
 
 class RetryableError(ExecutionError):
-    """A fault that passes: the step is tried again later."""
+    """A temporary failure: the step is retried later."""
 
     retryable = True
 
@@ -70,25 +70,25 @@ class NetworkError(RetryableError):
 
 
 class ProviderTimeout(RetryableError):
-    """No answer in time from a call that has no outside effect."""
+    """A call without a side effect got no response in time."""
 
     error_class: ClassVar[ErrorClass] = "timeout"
 
 
 class RateLimited(RetryableError):
-    """The provider asked us to slow down. Waiting as long as it says does not use up an attempt."""
+    """The provider asked us to slow down. Waiting for the requested time does not use up an attempt."""
 
     error_class: ClassVar[ErrorClass] = "rate_limit"
 
 
 class ProviderUnavailable(RetryableError):
-    """The provider answered that it failed, before it accepted anything."""
+    """The provider reported a failure before it accepted anything."""
 
     error_class: ClassVar[ErrorClass] = "provider_5xx"
 
 
 class PermanentError(ExecutionError):
-    """A fault that the same request would meet again."""
+    """A failure that the same request would repeat."""
 
 
 class InvalidRequest(PermanentError):
@@ -98,7 +98,7 @@ class InvalidRequest(PermanentError):
 
 
 class AuthRefused(PermanentError):
-    """A webhook's receiver refused us."""
+    """The receiver of a webhook rejected our credentials."""
 
     error_class: ClassVar[ErrorClass] = "auth"
 
@@ -110,7 +110,7 @@ class Blocked(PermanentError):
 
 
 class Expired(PermanentError):
-    """The message became too old to be sent."""
+    """The message is too old to be sent."""
 
     error_class: ClassVar[ErrorClass] = "expired"
 
@@ -122,25 +122,25 @@ class WindowClosed(PermanentError):
 
 
 class Bug(PermanentError):
-    """Our own mistake; the log holds the trace."""
+    """An internal error; the log has the traceback."""
 
     error_class: ClassVar[ErrorClass] = "bug"
 
 
 class Quarantined(PermanentError):
-    """Three deliveries in a row died with nothing recorded between them."""
+    """Three deliveries in a row crashed without a recorded step between them."""
 
     error_class: ClassVar[ErrorClass] = "quarantined"
 
 
 class ConfigurationError(ExecutionError):
-    """A key is missing, refused or expired, or a sender is not verified: the operator's to mend."""
+    """A key is missing, rejected or expired, or a sender is not verified: an operator must fix it."""
 
     error_class: ClassVar[ErrorClass] = "configuration"
 
 
 class UnknownOutcome(ExecutionError):
-    """The request was written and its answer never came: it may have been sent."""
+    """The request was written and no response came: the message may have been sent."""
 
     error_class: ClassVar[ErrorClass] = "unknown_outcome"
 
@@ -150,5 +150,5 @@ def _find_leaves(cls: type[ExecutionError]) -> list[type[ExecutionError]]:
     return leaves or [cls]
 
 
-#: Every error class by its name, as it stands in `error.class`.
+#: Every error class by its name, as in `error.class`.
 BY_CLASS: dict[str, type[ExecutionError]] = {leaf.error_class: leaf for leaf in _find_leaves(ExecutionError)}

@@ -1,7 +1,7 @@
-"""The variables that templates and conditions see: `contact`, `payload`, `steps`, `automation`, `execution`, `now`.
+"""Builds the variables of templates and conditions: `contact`, `payload`, `steps`, `automation`, `execution`, `now`.
 
-Plain dicts of JSON values, made anew for each execution: a field of the contact that is empty is there and null, a key
-of `payload` or `contact.attributes` that is missing is not there (null in a condition, an error in a template).
+They are plain dicts of JSON values, built anew for each execution. An empty field of the contact is present and null; a
+missing key of `payload` or `contact.attributes` is absent (null in a condition, an error in a template).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CONTACT_COLUMNS = tuple(name for name in CONTACT if name not in ("id", "tags", 
 
 
 def build_contact_facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The variable `contact` of a contact's row, which names its columns as the variables are named."""
+    """Build the variable `contact` from a contact's row, whose columns have the variables' names."""
     contact: dict[str, Any] = {name: row.get(name) for name in _CONTACT_COLUMNS}
     contact["id"] = str(row["id"])
     contact["tags"] = list(row.get("tags") or ())
@@ -33,10 +33,10 @@ def build_facts(
     execution: Mapping[str, Any],
     now: datetime,
 ) -> dict[str, Any]:
-    """All variables of a step.
+    """Build all variables of a step.
 
-    `contact` is the row or what `contact_facts` made of it; `automation` has `id` and `name`; `execution` has `id`
-    and may have `follow_up` (0 before the first). `now` becomes a text as in the API: RFC 3339, UTC, whole seconds.
+    `contact` is the row or the result of `build_contact_facts`; `automation` has `id` and `name`; `execution` has `id`
+    and may have `follow_up` (0 before the first). `now` becomes a string as in the API: RFC 3339, UTC, whole seconds.
     """
     return {
         "contact": build_contact_facts(contact),
@@ -51,7 +51,7 @@ def build_facts(
 def build_trigger_facts(
     *, contact: Mapping[str, Any], payload: object, automation: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    """The variables of a trigger's condition, before there is an execution."""
+    """Build the variables of a trigger's condition, before an execution exists."""
     return {
         "contact": build_contact_facts(contact),
         "payload": payload if payload is not None else {},
@@ -61,5 +61,5 @@ def build_trigger_facts(
 
 
 def format_time(at: datetime) -> str:
-    """An aware moment as the API writes it: `2026-05-04T09:00:00Z`."""
+    """Format an aware time as in the API: `2026-05-04T09:00:00Z`."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

@@ -1,8 +1,8 @@
-"""The shapes of values in a definition: each checks a value, describes itself as JSON Schema, and in a word.
+"""The field types of a definition: each checks a value, renders itself as JSON Schema, and has a label for the docs.
 
-The tables of `rules/language` are made of these, so that validation, the published schema and the documentation are
-three readings of one truth. A shape reports problems and the Liquid sources it meets; it never raises. Lists and
-objects are in `rules/structures`.
+The tables of `rules/language` consist of these, so validation, the published schema and the documentation have one
+source. A field type reports problems and the Liquid sources it finds; it never raises. Lists and objects are in
+`rules/containers`.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from rules import conditions, outbound_urls, templating
 from rules.problems import Problem, describe_type, format_unknown
 from rules.schedule import parse_duration
 
-#: The pattern of a text that has a gap, in JSON Schema.
+#: JSON Schema's pattern of a string with a template tag.
 _GAP = {"pattern": r"\{[\{%]"}
 
 
 @dataclass(slots=True)
 class Report:
-    """What a walk through a document found."""
+    """The findings of one pass through a document."""
 
     problems: list[Problem] = field(default_factory=list)
-    #: Readable templates and conditions, each as (path, the variables it names).
+    #: Valid templates and conditions, each as (path, its variables).
     sources: list[tuple[str, list[templating.Segments]]] = field(default_factory=list)
-    #: Private networks that outbound URLs may lead to.
+    #: Private networks that outbound URLs may point to.
     networks: outbound_urls.Networks = ()
 
     def add(self, path: str, message: str) -> None:
-        """Report that something is wrong at `path`."""
+        """Add a problem at `path`."""
         self.problems.append(Problem(path, message))
 
 
 class FieldType(Protocol):
-    """What a value must look like."""
+    """The type of a value in a definition."""
 
     @property
     def label(self) -> str:
-        """The shape in a word or two, for the documentation."""
+        """The type in a word or two, for the documentation."""
 
     def check(self, value: object, path: str, report: Report) -> None:
-        """Report what is wrong with `value`, which stands at the path `at`."""
+        """Report the problems of `value` at `path`."""
 
     def to_json_schema(self) -> dict[str, Any]:
-        """The shape as JSON Schema 2020-12."""
+        """Return the type as JSON Schema 2020-12."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text of at least one character. With `template` it may have gaps; `fault` judges one without."""
+    """A non-empty string. With `template` it may be a template; `validator` checks a string without one."""
 
     max_length: int = 1000
     template: bool = False
     validator: Callable[[str], str | None] | None = None
-    #: JSON Schema's keywords for what `fault` judges.
+    #: JSON Schema keywords that correspond to `validator`.
     keywords: Mapping[str, Any] = field(default_factory=dict)
-    name: str = "text"
+    name: str = "string"
 
     @property
     def label(self) -> str:
@@ -65,7 +65,7 @@ class Text:
 
     def check(self, value: object, path: str, report: Report) -> None:
         if not isinstance(value, str):
-            report.add(path, f"must be a text, not {describe_type(value)}")
+            report.add(path, f"must be a string, not {describe_type(value)}")
             return
         if not value.strip():
             report.add(path, "must not be empty")
@@ -90,7 +90,7 @@ class Text:
 
 
 def check_template(source: str, path: str, report: Report) -> None:
-    """Report what is wrong with a template, or note the variables it names."""
+    """Report the problem of a template, or add its variables to `report.sources`."""
     fault = templating.check(source)
     if fault:
         report.add(path, fault)
@@ -100,7 +100,7 @@ def check_template(source: str, path: str, report: Report) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OutboundUrl:
-    """A URL that Beckon itself calls, perhaps with gaps: never one that is written out to lead to a private network."""
+    """A URL that Beckon calls, possibly a template; a literal host in a private network is rejected."""
 
     text: Text
 
@@ -124,7 +124,7 @@ class OutboundUrl:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A boolean expression of Liquid, without braces."""
+    """A boolean Liquid expression without braces."""
 
     label = "condition"
 
@@ -144,7 +144,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A number and a unit: `45s`, `10m`, `2h`, `3d`, `1w`, between one second and `longest`."""
+    """A number and a unit: `45s`, `10m`, `2h`, `3d`, `1w`, between one second and `maximum`."""
 
     maximum: str = "365d"
     label = "duration"
@@ -167,7 +167,7 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number from `least` to `most`."""
+    """A whole number from `minimum` to `maximum`."""
 
     minimum: int = 0
     maximum: int = 1_000_000_000
@@ -182,7 +182,7 @@ class Integer:
 
     def check(self, value: object, path: str, report: Report) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
-            description = "a broken number" if isinstance(value, float) else describe_type(value)
+            description = "a decimal number" if isinstance(value, float) else describe_type(value)
             report.add(path, f"must be a whole number, not {description}")
             return
         if not self.minimum <= value <= self.maximum:
@@ -194,7 +194,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number, broken or whole, from `least` to `most`."""
+    """A number, whole or decimal, from `minimum` to `maximum`."""
 
     minimum: float
     maximum: float
@@ -217,7 +217,7 @@ class Number:
 class Boolean:
     """True or false."""
 
-    label = "true or false"
+    label = "boolean"
 
     def check(self, value: object, path: str, report: Report) -> None:
         if not isinstance(value, bool):
@@ -229,7 +229,7 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words; `kind` is what they are: a channel, a format."""
+    """One of a few options; `kind` names them in messages: a channel, a format."""
 
     kind: str
     options: tuple[str, ...]
@@ -240,7 +240,7 @@ class Choice:
 
     def check(self, value: object, path: str, report: Report) -> None:
         if not isinstance(value, str):
-            report.add(path, f"must be a text, not {describe_type(value)}")
+            report.add(path, f"must be a string, not {describe_type(value)}")
             return
         if value not in self.options:
             report.add(path, format_unknown(self.kind, value, self.options))

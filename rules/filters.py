@@ -1,6 +1,6 @@
-"""Filters of the template language where Liquid's own would read a clock or grow without bound.
+"""Replaces the template filters of Liquid that would read a clock or grow without bound.
 
-All others are Liquid's. These answer as Liquid does for small values and refuse what would cost too much.
+All other filters are Liquid's. These give Liquid's results for small values and raise for values that cost too much.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from liquid.undefined import is_undefined
 
 from rules.schedule import find_zone
 
-#: Characters or items that one filter may make.
+#: Maximum characters or items of a filter's result.
 MAX_SIZE = 1_000_000
 
 
 def _check_size(size: int) -> None:
     if size > MAX_SIZE:
-        raise FilterArgumentError("this filter would make too much", token=None)
+        raise FilterArgumentError("the result of this filter is too large", token=None)
 
 
 @with_context
 @liquid_filter
 def date(value: Any, layout: str = "%Y-%m-%d", zone: str | None = None, *, context: RenderContext) -> str:
-    """A moment in a layout of strftime, in UTC or in the zone named: `{{ now | date: "%H:%M", contact.timezone }}`.
+    """Format a time with strftime, in UTC or in `zone`: `{{ now | date: "%H:%M", contact.timezone }}`.
 
-    `"now"` is the variable `now`. A text that is no moment stays as it is, as in Liquid.
+    `"now"` is the variable `now`. A string that is not a time is returned unchanged, as in Liquid.
     """
     if is_undefined(value):
         return str(value)
@@ -63,7 +63,7 @@ def _parse_time(value: object) -> datetime | None:
 
 @liquid_filter
 def as_json(value: object) -> str:
-    """The value as JSON text."""
+    """Serialize the value as JSON."""
     if is_undefined(value):
         return str(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
@@ -71,7 +71,7 @@ def as_json(value: object) -> str:
 
 @liquid_filter
 def replace(value: Any, old: Any, new: Any = "") -> Any:
-    """Every `old` in the text replaced by `new`."""
+    """Replace every `old` in the text with `new`."""
     text, part = str(value), str(old)
     _check_size(len(text) + (text.count(part) if part else len(text) + 1) * len(str(new)))
     return string.replace(value, old, new)
@@ -79,7 +79,7 @@ def replace(value: Any, old: Any, new: Any = "") -> Any:
 
 @liquid_filter
 def times(value: Any, other: Any) -> Any:
-    """The product of two numbers."""
+    """Multiply two numbers."""
     for factor in (value, other):
         if isinstance(factor, int) and factor.bit_length() > 1000:
             raise FilterArgumentError("times: this number is too large", token=None)
@@ -87,7 +87,7 @@ def times(value: Any, other: Any) -> Any:
 
 
 def _bound(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """The same filter of lists, which refuses a range (`(1..1000000000)`) of more than `LARGEST` items."""
+    """Wrap a list filter so that it rejects a range (`(1..1000000000)`) of more than `MAX_SIZE` items."""
 
     @wraps(filter_)
     def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -99,7 +99,7 @@ def _bound(filter_: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
-    """The filters that take the place of the environment's own."""
+    """Build the filters that replace the environment's own."""
     list_filters = {
         name: filter_ for name, filter_ in environment.filters.items() if filter_.__module__ == array.__name__
     }

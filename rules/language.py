@@ -1,7 +1,7 @@
-"""The tables of the workflow language outside its steps: triggers, rules, and the shape of a step and a variant.
+"""Defines the workflow language outside the actions: triggers, rules, and the objects of a step and a variant.
 
-`rules/validation` walks a document by these, `rules/schema` and the documentation are made from them. The actions
-stand in `rules/actions`, what this version cannot run yet in `rules/not_yet`.
+`rules/validation` checks documents by these tables; `rules/schema` and the documentation are built from them. Actions
+are in `rules/actions`, the parts that this version does not support in `rules/unsupported`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rules.actions import ACTIONS, COMMON, MOVABLE_FIELDS, Action, check_event_n
 from rules.containers import ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Text
 
-#: Sizes of a definition: steps in all, levels of steps within steps, bytes as JSON.
+#: Limits of a definition: total steps, levels of nested steps, bytes as JSON.
 MAX_STEPS = 100
 MAX_LEVELS = 8
 MAX_BYTES = 256 * 1024
@@ -27,7 +27,7 @@ _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def _to_validator(read: Callable[[str], object]) -> Callable[[str], str | None]:
-    """What is wrong with a text, from a function that raises `ValueError` saying so."""
+    """Turn a function that raises `ValueError` into a validator that returns its message."""
 
     def check(text: str) -> str | None:
         try:
@@ -40,10 +40,10 @@ def _to_validator(read: Callable[[str], object]) -> Callable[[str], str | None]:
 
 
 def check_step_id(name: str) -> str | None:
-    """What is wrong with a step's id, or None."""
+    """Return why this cannot be a step's id, or None."""
     if _STEP_ID.fullmatch(name):
         return None
-    return "must be letters, digits, _ and -, beginning with a letter or _, at most 64"
+    return "must have at most 64 letters, digits, _ and -, and begin with a letter or _"
 
 
 def _check_zone(text: str) -> str | None:
@@ -57,7 +57,7 @@ _TIME = Text(
     name="time",
 )
 _ZONE = Text(max_length=64, validator=_to_validator(schedule.find_zone), name="time zone")
-_CRON = Text(max_length=200, validator=_to_validator(schedule.check_cron), name="cron line")
+_CRON = Text(max_length=200, validator=_to_validator(schedule.check_cron), name="cron expression")
 _TAGS = ListOf(Text(max_length=64))
 _KEYWORDS = ListOf(Text(max_length=100))
 _LIMIT = Integer(0)
@@ -95,23 +95,23 @@ class TriggerType:
     required: frozenset[str] = frozenset()
 
 
-#: Trigger types by name; any other name of an event is a trigger too, and has no `with`.
+#: Trigger types by name. Any other event name is a trigger too, without `with`.
 TRIGGERS: dict[str, TriggerType] = {
     trigger_type.name: trigger_type
     for trigger_type in (
         TriggerType(
             "schedule",
-            "At the times of a cron line, for every contact the condition chooses.",
+            "On a cron schedule, for every contact that matches the condition.",
             {"cron": _CRON, "timezone": _ZONE, "contacts": Condition()},
             frozenset({"cron"}),
         ),
         TriggerType(
             "contact.inactive",
-            "When a contact had no event for a number of days.",
+            "When a contact has had no event for a number of days.",
             {"days": Integer(1, 365), "contacts": Condition()},
             frozenset({"days"}),
         ),
-        TriggerType("hook", "A call of the automation's secret URL."),
+        TriggerType("hook", "A request to the automation's secret URL."),
         TriggerType("manual", "The Test Trigger button or the command line."),
         *(
             TriggerType(name, "A comment.", {"posts": ListOf(Text(max_length=100)), "keywords": _KEYWORDS})
@@ -138,14 +138,14 @@ TRIGGERS: dict[str, TriggerType] = {
     )
 }
 
-#: Automation types that are started in one way, with the triggers that fit them.
+#: The allowed triggers of automation types that restrict them.
 TRIGGERS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "comment_to_dm": ("instagram.comment", "facebook.comment"),
     "story_reply": ("instagram.story_reply",),
     "dm_responder": ("instagram.message", "facebook.message"),
 }
 
-#: Names that begin like this are no free events.
+#: Event names with these prefixes are reserved.
 RESERVED_FAMILIES = ("instagram.", "facebook.")
 
 TRIGGER_FIELDS: dict[str, FieldType] = {
@@ -166,14 +166,14 @@ VARIANT = Object(
 
 
 def build_trigger_object(type_: str) -> Object:
-    """The shape of a trigger of this type."""
+    """Build the field type of a trigger of this type."""
     trigger_type = TRIGGERS.get(type_) or TriggerType(type_, "")
     required = frozenset({"type", "with"}) if trigger_type.required else frozenset({"type"})
     return Object({**TRIGGER_FIELDS, "with": Object(trigger_type.fields, trigger_type.required)}, required)
 
 
 def build_step_object(action: Action, with_fields: Collection[str] = ()) -> Object:
-    """The shape of a step with this action; `within` is its `with`, whose moved fields are not asked for twice."""
+    """Build the field type of a step with this action; movable fields in `with_fields` are not required beside it."""
     movable = {name: shape for name, shape in action.step_fields.items() if name in MOVABLE_FIELDS}
     with_ = Object({**action.fields, **movable}, action.required, action.needs_one_field)
     required = {"id", "action"} | (action.required_step_fields - (set(with_fields) & set(movable)))
@@ -184,5 +184,5 @@ def build_step_object(action: Action, with_fields: Collection[str] = ()) -> Obje
 
 _ID = Text(max_length=64, validator=check_step_id, keywords={"pattern": f"^{_STEP_ID.pattern}$"})
 
-#: The names of all actions, for the nearest one when a name is unknown.
+#: The names of all actions, for suggestions on an unknown name.
 ACTION_NAMES = tuple(ACTIONS)

@@ -1,7 +1,7 @@
-"""Whether a comment or message is what an automation's trigger asks for: its post, its keywords, or nothing else's.
+"""Decides whether a comment or message matches an automation's trigger: by post, by keyword, or as the default.
 
-A keyword is found as whole words, whatever their case and accents' spelling. In scripts that write no spaces between
-words (Chinese, Japanese, Thai, …) it is found anywhere.
+A keyword matches whole words, ignoring case and the encoding of accents. In scripts without spaces between words
+(Chinese, Japanese, Thai, …) it matches anywhere.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import TypeVar
 
 from rules.definition import WorkflowTrigger
 
-#: Beginnings of the Unicode names of letters that are written without spaces, or with particles joined on.
+#: Prefixes of the Unicode names of letters that are written without spaces, or with attached particles.
 _UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
 
 Candidate = TypeVar("Candidate")
 
 
 class Match(enum.Enum):
-    """How a trigger wants what came."""
+    """How a trigger matches a payload."""
 
     NO = "no"
-    #: Because of a keyword.
+    #: A keyword matches.
     KEYWORD = "keyword"
-    #: It names no keyword and wants every one.
+    #: The trigger has no keywords and matches every payload.
     ANY = "any"
-    #: It answers what nothing else answers.
+    #: The trigger is the default: it matches if no keyword does.
     DEFAULT = "default"
 
 
 def match(trigger: WorkflowTrigger, payload: Mapping[str, object]) -> Match:
-    """How this trigger wants this payload; one without posts and keywords wants all of its type."""
+    """Return how this trigger matches this payload; without posts and keywords it matches all of its type."""
     if not trigger.with_:
         return Match.ANY
     posts, keywords = _read_texts(trigger.with_.get("posts")), _read_texts(trigger.with_.get("keywords"))
@@ -47,14 +47,14 @@ def match(trigger: WorkflowTrigger, payload: Mapping[str, object]) -> Match:
 
 
 def choose(candidates: Sequence[tuple[Candidate, Match]], *, answered: bool) -> list[Candidate]:
-    """Those that start: default answers are for what no keyword took and nobody else waits for (`answered`)."""
+    """Return the candidates to start. Defaults start only if no keyword matches and no wait was `answered`."""
     is_taken = answered or any(result is Match.KEYWORD for _, result in candidates)
     excluded = {Match.NO, Match.DEFAULT} if is_taken else {Match.NO}
     return [candidate for candidate, result in candidates if result not in excluded]
 
 
 def contains_keyword(text: str, keyword: str) -> bool:
-    """Whether the keyword stands in the text, not as a part of a longer word."""
+    """Whether the text contains the keyword as a whole word."""
     haystack, needle = _normalise(text), _normalise(keyword).strip()
     if not needle:
         return False

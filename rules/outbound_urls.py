@@ -1,8 +1,8 @@
-"""Which URLs a user may have Beckon call: an http or https URL whose host is no private or reserved address.
+"""Decides which URLs Beckon may call for a user: http or https, and no private or reserved address as the host.
 
-A host that is an address is judged here, at publication and again before the call, in every spelling that a resolver
-or a browser reads as an address: decimal, octal, hexadecimal, short, full-width, mapped into IPv6. A name is judged by
-the addresses it resolves to, which only the call itself knows.
+A literal address is checked at publication and again before the call, in every form that a resolver or a browser reads
+as an address: decimal, octal, hexadecimal, short, full-width, mapped into IPv6. A name is checked by the addresses it
+resolves to, which are known only at the call.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
 
-#: Allows every address: for documents that were judged when they were published.
+#: Allows every address: for documents that were checked at publication.
 ALL_NETWORKS: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
-#: IPv6 ranges that carry an IPv4 address inside, and the bits below which it stands.
+#: IPv6 ranges that embed an IPv4 address, and its offset in bits.
 _EMBEDDING_NETWORKS = ((ipaddress.ip_network("64:ff9b::/96"), 0), (ipaddress.ip_network("2002::/16"), 80))
-#: What the standard library of some Python versions takes for global: protocol assignments, the old 6to4 relays, a
-#: documentation range, and the address at which Azure's machines reach their host.
+#: Ranges that the standard library of some Python versions treats as global: protocol assignments, the old 6to4 relays,
+#: a documentation range, and the address at which Azure's machines reach their host.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
 )
-#: All of IPv6 that is routed, and the prefix by which a NAT64 gateway reaches IPv4.
+#: The routed part of IPv6, and the prefix by which a NAT64 gateway reaches IPv4.
 _IPV6_PUBLIC = (ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96"))
 
 _LOOPBACK: tuple[Address, ...] = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
-#: Names whose addresses are the same on every machine that knows them.
+#: Names with the same addresses on every machine that resolves them.
 _FIXED_NAMES: dict[str, tuple[Address, ...]] = {
     **dict.fromkeys(("localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4"), _LOOPBACK),
     **dict.fromkeys(("localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"), _LOOPBACK),
@@ -40,10 +40,10 @@ _URL = re.compile(r"https?://([^/?#\s]+)\S*", re.IGNORECASE)
 _SCHEME_AND_AUTHORITY = re.compile(r"[^/?#]*?://([^/?#\s]*)")
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _GAP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-#: Stands for a gap of a template; no document may hold it.
+#: Placeholder of a template tag; no document may contain it.
 _UNKNOWN = "\x00"
 
-_NO_HOST = "must name a host that can be read"
+_NO_HOST = "must have a valid host"
 
 
 class _InvalidHost(ValueError):
@@ -51,19 +51,19 @@ class _InvalidHost(ValueError):
 
 
 def check_url(url: str, networks: Networks) -> str | None:
-    """What is wrong with a URL to call, or None; `networks` are private ones that may be reached all the same."""
+    """Return why this URL must not be called, or None; `networks` are the allowed private networks."""
     match = _URL.fullmatch(url)
     return check_authority(match[1], networks) if match else "must be an http or https URL"
 
 
 def check_template_url(source: str, networks: Networks) -> str | None:
-    """The same of a template, as far as its host is written out; the call judges the rest."""
+    """Check a template's URL as far as its host is literal; the rest is checked at the call."""
     match = _SCHEME_AND_AUTHORITY.match(_GAP.sub(_UNKNOWN, source))
     if match is None:
         return None
     authority = match[1]
     if "@" not in authority:
-        # Of an authority with a gap, the host is known where only the port has gaps.
+        # If only the port contains a tag, the host is known.
         host, colon, port = authority.rpartition(":")
         authority = host if colon and _UNKNOWN in port else authority
     if _UNKNOWN in authority and "@" not in authority:
@@ -72,13 +72,13 @@ def check_template_url(source: str, networks: Networks) -> str | None:
 
 
 def check_authority(authority: str, networks: Networks) -> str | None:
-    """What is wrong with the part of a URL between `//` and the path, or None."""
-    # As a resolver that maps characters would read it: full-width letters, digits, dots and slashes.
+    """Return what is wrong with the part of a URL between `//` and the path, or None."""
+    # Read it as a resolver that maps characters does: full-width letters, digits, dots and slashes.
     plain = unicodedata.normalize("NFKC", authority).replace("\u3002", ".").lower()
     if "@" in plain:
-        return "must not hold a user name or password"
+        return "must not contain a user name or password"
     if "%" in plain:
-        return "must not hold a percent sign in its host: write the host in plain characters, without a zone"
+        return "must not contain a percent sign in its host: write the host in plain characters, without a zone"
     match = _AUTHORITY.fullmatch(plain)
     if match is None or int(match[2] or 1) not in range(1, 65_536):
         return _NO_HOST
@@ -90,15 +90,15 @@ def check_authority(authority: str, networks: Networks) -> str | None:
 
 
 def format_private_host_error(host: str) -> str:
-    """In words for a user, that the host may not be called."""
+    """Format the message that the host must not be called."""
     return (
-        f"must not lead to {host}, which is in a private or reserved network: use a public address, or let an operator "
-        "add the network to WEBHOOK_ALLOWED_NETWORKS"
+        f"must not point to {host}, which is in a private or reserved network: use a public address, or ask an "
+        "operator to add the network to WEBHOOK_ALLOWED_NETWORKS"
     )
 
 
 def find_host_addresses(host: str) -> tuple[Address, ...]:
-    """The addresses that a host is known to have without a resolver; none for a name. Raises ValueError for neither."""
+    """Return the host's addresses that need no resolver, empty for a name. Raises ValueError for an invalid host."""
     if host.startswith("["):
         return (_parse_ipv6(host[1:-1]),)
     labels = "".join(map(_normalise_digit, host)).removesuffix(".").split(".")
@@ -151,7 +151,7 @@ def _is_number(label: str) -> bool:
 
 
 def _parse_ipv4(labels: list[str]) -> ipaddress.IPv4Address:
-    """The address of one to four numbers, as `inet_aton` reads them: the last one fills what is left."""
+    """Parse one to four numbers as `inet_aton` does: the last number fills the remaining bytes."""
     if len(labels) > 4 or not all(map(_is_number, labels)):
         raise _InvalidHost(".".join(labels))
     *first, last = map(_parse_number, labels)

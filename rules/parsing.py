@@ -1,7 +1,7 @@
-"""Reading a definition's text: YAML or JSON, of bounded size, without the surprises of either.
+"""Parses a definition's text, YAML or JSON, of bounded size.
 
-YAML is read by its 1.2 core rules: `on` and `09:00` are texts, only true, false, null and numbers are not. Aliases,
-tags and names that stand twice in one object are refused. Every fault names its line and column.
+YAML follows its 1.2 core schema: `on` and `09:00` are strings; only true, false, null and numbers are not. Aliases,
+tags and duplicate names in one object are rejected. Every error has a line and a column.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from rules.problems import join_path
 
-#: Bytes that a definition's text may have.
+#: Maximum bytes of a definition's text.
 MAX_BYTES = 256 * 1024
 
 
 class DefinitionError(ValueError):
-    """The text is no YAML or JSON document. `line` and `column` count from 1 and are 0 when nothing can be named."""
+    """The text is not a YAML or JSON document. `line` and `column` count from 1 and are 0 if unknown."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f"line {line}, column {column}: {message}" if line else message)
@@ -30,7 +30,7 @@ class DefinitionError(ValueError):
 
 
 def read(text: str) -> object:
-    """The document that `text` holds. Raises `DefinitionError`."""
+    """Parse the document in `text`. Raises `DefinitionError`."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise DefinitionError(f"the definition is larger than {MAX_BYTES // 1024} KiB")
     try:
@@ -38,11 +38,11 @@ def read(text: str) -> object:
             return _read_json_or_yaml(text)
         return _read_yaml(text)
     except RecursionError:
-        raise DefinitionError("the definition is nested too deep") from None
+        raise DefinitionError("the definition is nested too deeply") from None
 
 
 def map_lines(text: str) -> dict[str, int]:
-    """The line on which each value of the document begins, by its path; empty where the text cannot be read."""
+    """Return the first line of each value of the document by its path; empty if the text cannot be parsed."""
     lines: dict[str, int] = {}
     try:
         root = yaml.compose(text, Loader)
@@ -62,14 +62,14 @@ def map_lines(text: str) -> dict[str, int]:
 
 
 def find_line(path: str, lines: Mapping[str, int]) -> int | None:
-    """The line of what a path names, or of the nearest thing around it; `known` is what `lines` found."""
+    """Return the line of the value at `path`, or of its nearest parent; `lines` is the result of `map_lines`."""
     while path and path not in lines:
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return lines.get(path) if path else None
 
 
 def _read_json_or_yaml(text: str) -> object:
-    """JSON where it is JSON; a YAML object may begin with a brace too."""
+    """Parse JSON, or else YAML: a YAML object may begin with a brace too."""
     try:
         return json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except json.JSONDecodeError:
@@ -85,12 +85,12 @@ def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise DefinitionError(f'"{duplicate}" stands twice in one object')
+        raise DefinitionError(f'"{duplicate}" appears twice in one object')
     return mapping
 
 
 def _reject_constant(word: str) -> object:
-    raise DefinitionError(f"{word} is not a number that JSON knows")
+    raise DefinitionError(f"{word} is not a valid JSON number")
 
 
 def _read_yaml(text: str) -> object:
@@ -107,7 +107,7 @@ def _read_yaml(text: str) -> object:
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the core schema of YAML 1.2, no aliases, and no name twice."""
+    """PyYAML's safe loader with the core schema of YAML 1.2, without aliases, tags and duplicate names."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
@@ -115,9 +115,9 @@ class Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         position = (event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, yaml.AliasEvent):
-            raise DefinitionError("aliases (*) are not read here", *position)
+            raise DefinitionError("aliases (*) are not supported", *position)
         if event.tag is not None:
-            raise DefinitionError(f'the tag "{event.tag}" is not read here', *position)
+            raise DefinitionError(f'the tag "{event.tag}" is not supported', *position)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -125,9 +125,9 @@ class Loader(yaml.SafeLoader):
         for key, _ in node.value:
             position = (key.start_mark.line + 1, key.start_mark.column + 1)
             if key.tag != "tag:yaml.org,2002:str":
-                raise DefinitionError("the name of a field must be a text", *position)
+                raise DefinitionError("a field name must be a string", *position)
             if key.value in seen:
-                raise DefinitionError(f'"{key.value}" stands twice in one object', *position)
+                raise DefinitionError(f'"{key.value}" appears twice in one object', *position)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -143,7 +143,7 @@ for _tag, _pattern, _first in (
 
 
 def _construct_integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    """Decimal always: `010` is ten, as in YAML 1.2, not eight."""
+    """Read decimal digits only: `010` is ten, as in YAML 1.2, not eight."""
     if len(node.value) > 20:
         raise DefinitionError("this number is too large", node.start_mark.line + 1, node.start_mark.column + 1)
     return int(loader.construct_scalar(node))

@@ -1,8 +1,8 @@
-"""Which passwords people may set: long enough, and not among the first that anybody would guess.
+"""Decides which passwords users may set: long enough, and not easy to guess.
 
-Strength is estimated by zxcvbn from lists of common passwords, words, names, keyboard rows, repeats and dates, to which
-the person's own address and name are added. The estimate takes processor time: a server that must stay responsive asks
-`password_fault` away from its event loop.
+zxcvbn estimates the strength from lists of common passwords, words, names, keyboard rows, repeats and dates, plus the
+user's own address and name. The estimate costs processor time: a server that must stay responsive calls
+`check_password` outside its event loop.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from zxcvbn import matching, scoring
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
-#: Guesses that a password must withstand: an online attacker makes fewer (zxcvbn calls it safely unguessable).
+#: Minimum number of guesses: an online attacker makes fewer (zxcvbn calls it safely unguessable).
 MIN_GUESSES = 10**9
 
-#: The estimate is quadratic in the length, and exponential in the kinds of symbols that stand for letters (`@` for a):
+#: The estimate is quadratic in the length, and exponential in the kinds of symbols that replace letters (`@` for a):
 #: without these bounds 72 characters take seconds.
 _MAX_ESTIMATED_LENGTH = 40
 _SYMBOLS_FOR_LETTERS = "@({[<!|$+%"
@@ -25,8 +25,10 @@ _MAX_ESTIMATED_SYMBOLS = 3
 
 
 def check_password(password: str, personal: Sequence[str] = ()) -> str | None:
-    """Why this cannot be a password, in words that follow "The password", or None. `personal` holds what others know
-    of the person: the e-mail address and the name."""
+    """Return why the password is not allowed, as the end of a sentence that begins with "The password", or None.
+
+    `personal` holds the user's e-mail address and name.
+    """
     if len(password) < MIN_LENGTH:
         return f"must have at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:
@@ -37,7 +39,7 @@ def check_password(password: str, personal: Sequence[str] = ()) -> str | None:
 
 
 def _estimate_guesses(password: str, personal_words: list[str]) -> float:
-    # Not `zxcvbn.zxcvbn`: it keeps the own words in a global, where another thread's estimate would find them.
+    # Not `zxcvbn.zxcvbn`: it stores the personal words in a global, where another thread's estimate would use them.
     ranked = {**matching.RANKED_DICTIONARIES, "user_inputs": matching.build_ranked_dict(personal_words)}
     matches = matching.omnimatch(password, ranked)
     return float(scoring.most_guessable_match_sequence(password, matches)["guesses"])
@@ -50,7 +52,7 @@ def _truncate(password: str) -> str:
 
 
 def _split_words(personal: Sequence[str]) -> Iterator[str]:
-    """Each text as it is, its words, and its words without what parts them; in lower case."""
+    """Yield each text, its words, and its words joined without separators, in lower case."""
     for text in personal:
         whole = text.strip().lower()[:MAX_LENGTH]
         parts = [part for part in re.split(r"[\W_]+", whole) if len(part) > 1]

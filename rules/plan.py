@@ -1,8 +1,8 @@
-"""The way through a workflow: what comes next, given what is finished.
+"""Decides the next step of a workflow from the finished steps.
 
 `finished` maps the id of each finished step to its output. The output of a branch, a split or a `wait_until` names the
-arm that was taken: `{"taken": "then"}`, `{"taken": "else"}`, or a variant's name; the plan walks into that arm and
-then on. Nothing is remembered between calls: the same `finished` gives the same answer, in time linear in the steps.
+arm that was taken: `{"taken": "then"}`, `{"taken": "else"}`, or a variant's name; the plan continues in that arm and
+then after it. No state is kept between calls: the same `finished` gives the same result, in time linear in the steps.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from rules.errors import InvalidRequest
 
 Finished = Mapping[str, Mapping[str, object]]
 
-#: What a look ahead may find besides a queue or a channel: the list of steps ends, or the execution does.
+#: Results of a look-ahead besides a queue or a channel: the list of steps ends, the execution ends, a wait comes first.
 _FALLS_THROUGH = "falls through"
 _ENDS = "ends"
 _WAITS = "waits"
 
-#: Actions that hold arms, and those that let time pass.
+#: Actions with arms, and actions that wait.
 _FORKS = frozenset(name for name, action in ACTIONS.items() if action.is_fork)
 _WAITING = frozenset(name for name, action in ACTIONS.items() if action.is_wait)
 
 
 def find_next_step(workflow: Workflow, finished: Finished) -> Step | None:
-    """The step to do now; None when the workflow has come to its end."""
+    """Return the step to run now; None at the end of the workflow."""
     step, _ = _find_next(workflow.steps, finished)
     return step
 
 
 def _find_next(steps: tuple[Step, ...], finished: Finished) -> tuple[Step | None, bool]:
-    """The next step of a list, and whether a `stop` has ended everything."""
+    """Return the next step of a list, and whether a `stop` has ended the execution."""
     for step in steps:
         output = finished.get(step.id)
         if output is None:
@@ -50,7 +50,7 @@ def _find_next(steps: tuple[Step, ...], finished: Finished) -> tuple[Step | None
 
 
 def list_arms(step: Step) -> dict[str, tuple[Step, ...]]:
-    """The ways a step may go by name; empty for a step that goes on straight."""
+    """Return the arms of a step by name; empty for a step without arms."""
     if step.action == "split":
         return {variant.name: variant.steps for variant in step.variants}
     return {"then": step.then, "else": step.otherwise} if step.action in _FORKS else {}
@@ -61,19 +61,19 @@ def _find_taken_arm(step: Step, output: Mapping[str, object]) -> tuple[Step, ...
 
 
 def find_next_queue(workflow: Workflow, finished: Finished) -> str:
-    """The queue of the next outside call: `generation`, `sending`, or `executions` when it cannot be told.
+    """Return the queue of the next outside call: `generation`, `sending`, or `executions` if it is not determined.
 
-    It cannot where there is no such call, where a wait comes first, and where ways that are still open disagree.
+    It is not determined without such a call, if a wait comes first, and if open arms disagree.
     """
     queues = _find_first_labels(workflow.steps, finished, lambda step: step.queue, _choose_none)
     return queues.pop() if queues in ({"generation"}, {"sending"}) else "executions"
 
 
 def find_first_send_channel(workflow: Workflow, finished: Finished, facts: Mapping[str, object]) -> str | None:
-    """The channel of the first message to the contact on the way ahead, waits included.
+    """Return the channel of the first message to the contact ahead, looking past waits.
 
-    Open branches are decided by `facts` where these can decide them (a condition on a step that is not finished
-    cannot be known), splits by the contact's id. None when nothing is sent, or the ways that stay open disagree.
+    `facts` decide open branches where possible (a condition on an unfinished step is not decidable), the contact's id
+    decides splits. None if no message is sent, or if arms that stay open disagree.
     """
     return _find_first_send(workflow, finished, facts, lambda step: step.channel, through_waits=True)
 
@@ -81,7 +81,7 @@ def find_first_send_channel(workflow: Workflow, finished: Finished, facts: Mappi
 def find_first_send_way(
     workflow: Workflow, finished: Finished, facts: Mapping[str, object], *, through_waits: bool
 ) -> str | None:
-    """How that message goes (`Step.way`). Without `through_waits`, None also where a wait comes before it."""
+    """Return how that message is sent (`Step.way`). Without `through_waits`, also None if a wait comes before it."""
     return _find_first_send(workflow, finished, facts, lambda step: step.way, through_waits=through_waits)
 
 
@@ -106,7 +106,7 @@ def _choose_none(_step: Step) -> str | None:
 
 
 def _predict_arm(step: Step, finished: Finished, facts: Mapping[str, object]) -> str | None:
-    """The arm that an open fork will take, if the facts say so now."""
+    """Return the arm that an unfinished step will take, or None if the facts do not decide it yet."""
     if step.action == "split":
         contact = facts.get("contact")
         contact_id = contact.get("id") if isinstance(contact, Mapping) else None
@@ -127,7 +127,7 @@ def _find_first_labels(
     *,
     through_waits: bool = False,
 ) -> set[str]:
-    """Every label that may be met first from here on, over all the ways that are open."""
+    """Return every label that may come first from here, over all open arms."""
     labels: set[str] = set()
     for step in steps:
         output = finished.get(step.id)
@@ -160,18 +160,18 @@ def _list_open_arms(
 
 
 def choose_arm(step: Step, facts: Mapping[str, object], contact_id: str) -> str:
-    """The arm that a branch or split takes. Raises `InvalidRequest` when the step is neither."""
+    """Return the arm that a branch or split takes. Raises `InvalidRequest` for any other step."""
     if step.action == "split":
         return choose_variant(step, contact_id)
     if step.action == "branch" and step.condition is not None:
         return "then" if conditions.evaluate(step.condition, facts) else "else"
-    raise InvalidRequest(f'the step "{step.id}" ({step.action}) does not decide anything')
+    raise InvalidRequest(f'the step "{step.id}" ({step.action}) is not a branch or a split')
 
 
 def choose_variant(step: Step, contact_id: str) -> str:
-    """The variant of a split for this contact: by weight, by chance, and for ever the same.
+    """Return the variant of a split for this contact: weighted, random, and always the same.
 
-    The chance is a SHA-256 of the step's id and the contact's: two splits with different ids are independent.
+    The choice is a SHA-256 hash of the step's id and the contact's id: splits with different ids are independent.
     """
     digest = hashlib.sha256(f"{step.id}:{contact_id}".encode()).digest()
     point = int.from_bytes(digest[:8], "big") % sum(variant.weight for variant in step.variants)
@@ -179,14 +179,14 @@ def choose_variant(step: Step, contact_id: str) -> str:
         point -= variant.weight
         if point < 0:
             return variant.name
-    raise AssertionError("the weights of a split add up to more than any point")
+    raise AssertionError("the point is beyond the total weight of the split")
 
 
 def list_follow_up_steps(workflow: Workflow, finished: Finished, skipped: Collection[str] = ()) -> tuple[Step, ...]:
-    """What each follow-up does again: the last text that was written and the last message to the contact, if any left.
+    """Return the steps that each follow-up repeats: the last generated text and the last message to the contact.
 
-    None where a `stop` has ended everything. A public answer to a comment is given once, a private reply too: after it
-    comes a plain message. `skipped` steps count as not done.
+    Empty without a message, or if a `stop` has ended the execution. A public reply to a comment is never repeated; a
+    private reply is repeated as a plain message. `skipped` steps count as not done.
     """
     if _find_next(workflow.steps, finished)[1]:
         return ()
@@ -201,7 +201,7 @@ def list_follow_up_steps(workflow: Workflow, finished: Finished, skipped: Collec
 
 
 def find_last_step(workflow: Workflow, finished: Finished, *, queue: str) -> Step | None:
-    """The last finished step whose outside call is of this queue, among those that write to the contact."""
+    """Return the last finished step of this queue; of `sending`, only steps that message the contact."""
     last: Step | None = None
     stack = list(reversed(workflow.steps))
     while stack:
@@ -215,7 +215,7 @@ def find_last_step(workflow: Workflow, finished: Finished, *, queue: str) -> Ste
 
 
 def find_step(workflow: Workflow, step_id: str) -> Step | None:
-    """The step with this id, on whichever way it lies."""
+    """Return the step with this id in any arm, or None."""
     stack = list(workflow.steps)
     while stack:
         step = stack.pop()

@@ -1,6 +1,6 @@
-"""A problem in what somebody wrote: where it stands and what is wrong, in words for the one who wrote it.
+"""Describes a problem in user input: its path and a message for its author.
 
-Validation never stops at the first: it collects problems, and an empty list means valid. Nothing here raises.
+Validation collects all problems; an empty list means valid. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at `path`, e.g. `steps[2].then[0].with.channel`; the empty path is the whole document."""
+    """A problem at `path`, e.g. `steps[2].then[0].with.channel`; the empty path is the whole document."""
 
     path: str
     message: str
 
 
 def join_path(path: str, key: str) -> str:
-    """The path of field `key` of the object at `path`."""
+    """Return the path of field `key` of the object at `path`."""
     return f"{path}.{key}" if path else key
 
 
 def format_unknown(kind: str, name: str, options: Iterable[str]) -> str:
-    """`unknown channel "fax"`, with the nearest known name where one is near, else with all if they are few."""
+    """Format `unknown channel "fax"` with the nearest known name, or else with all names if they are few."""
     names = sorted(options)
     message = f'unknown {kind} "{shorten(name)}"'
     nearest = get_close_matches(name[:100], names, n=1, cutoff=0.7)
@@ -36,24 +36,24 @@ def format_unknown(kind: str, name: str, options: Iterable[str]) -> str:
 
 
 def describe_type(value: object) -> str:
-    """What a JSON value is, as people say it."""
+    """Name the type of a JSON value for a message."""
     if value is None:
         return "null"
     if isinstance(value, bool):
-        return "true or false"
-    for types, description in ((str, "a text"), ((int, float), "a number"), (dict, "an object"), (list, "a list")):
+        return "a boolean"
+    for types, description in ((str, "a string"), ((int, float), "a number"), (dict, "an object"), (list, "a list")):
         if isinstance(value, types):
             return description
     return type(value).__name__
 
 
 def shorten(text: str, max_length: int = 60) -> str:
-    """`text` cut to `longest` characters, so that a message stays one line."""
+    """Cut `text` to `max_length` characters, so that a message stays on one line."""
     return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def check_characters(text: str) -> str | None:
-    """What forbids `text`: a control character other than tab and line breaks, or half a surrogate pair."""
+    """Return why `text` is not allowed, or None: control characters other than tab and line breaks, lone surrogates."""
     if text.isprintable():
         return None
     for character in text:
@@ -61,5 +61,5 @@ def check_characters(text: str) -> str | None:
         if (code < 32 and character not in "\t\n\r") or code == 127:
             return f"must not contain control characters (found U+{code:04X})"
         if 0xD800 <= code <= 0xDFFF:
-            return "must not contain half of a surrogate pair"
+            return "must not contain a lone surrogate"
     return None

@@ -1,6 +1,6 @@
-"""What counts as a run: the first of these actions in an execution, once for a contact and automation in an hour.
+"""Decides what counts as a run: an execution's first such action, once per contact and automation per hour.
 
-The hour is kept in the database (`models/engine/runs.py`), where it is exact under racing workers.
+The hour is checked in the database (`models/engine/runs.py`), where it is exact under concurrent workers.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import get_args
 from rules.actions import ACTIONS, RunKind
 
 KINDS: tuple[RunKind, ...] = get_args(RunKind)
-#: Another run of the same contact and automation counts from this long after the last that counted.
+#: Seconds after a counted run until the next run of the same contact and automation counts.
 WINDOW_SECONDS = 3600
 
 
 def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:
-    """As which kind a step's success counts, if it is the execution's first that does; None for all other steps.
+    """Return the kind of run of a step that succeeds as the execution's first of these; None for other actions.
 
-    Notices and webhooks are not written to the contact, so they are none.
+    Notices and webhooks do not go to the contact, so they are not runs.
     """
     if action == "send_message" and with_.get("as") == "private_reply":
         return "opening_dm"
@@ -26,7 +26,10 @@ def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:
 
 
 def build_hourly_counts(current_hour: int, counts: Sequence[int], newest_hour: int | None) -> list[int]:
-    """Runs in each of 24 hours, the oldest first and the `present` one last. `hours` are the counters of an automation:
-    the newest first, which is the hour `newest` (hours since 1970; None where there was no run)."""
+    """Return the runs in each of 24 hours, the oldest first and `current_hour` last.
+
+    `counts` are an automation's counters, the newest first; `newest_hour` is the hour of the first one (hours since
+    1970; None without runs).
+    """
     offset = 0 if newest_hour is None else current_hour - newest_hour
     return [counts[index - offset] if 0 <= index - offset < len(counts) else 0 for index in reversed(range(24))]

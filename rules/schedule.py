@@ -1,7 +1,7 @@
-"""Time as the workflow language writes it: durations, cron lines, times of day and active hours.
+"""Parses and computes the times of the workflow language: durations, cron expressions, times of day, active hours.
 
-`now` always comes in as an aware moment; what goes out is aware UTC. Local time follows the tz database: a local time
-that does not exist moves forward to the end of the gap, one that exists twice counts both times.
+`now` is always an aware time; results are aware UTC. Local time follows the tz database: a nonexistent local time
+moves forward to the end of the gap, one that exists twice counts both times.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-#: Days of the week in the language's words; Monday is 0 as in `date.weekday()`.
+#: Days of the week in the language; Monday is 0 as in `date.weekday()`.
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -26,7 +26,7 @@ _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 class ActiveHours:
     """A daily window from `start` up to, but not including, `end`, on the days it *begins*.
 
-    An `end` before the `start` crosses midnight; equal ones mean the whole day round. `timezone` is `contact`,
+    An `end` before the `start` crosses midnight; equal values mean 24 hours. `timezone` is `contact`,
     `workspace` or the name of a zone.
     """
 
@@ -38,7 +38,7 @@ class ActiveHours:
 
 @lru_cache(maxsize=1024)
 def parse_duration(duration: str) -> float:
-    """Seconds in a duration such as `45s`, `10m`, `2h`, `3d`, `1w`. Raises `ValueError` for anything else."""
+    """Return the seconds in a duration like `45s`, `10m`, `2h`, `3d`, `1w`. Raises `ValueError` for anything else."""
     match = _DURATION.fullmatch(duration)
     if not match:
         raise ValueError('must be a duration such as "30s", "10m", "2h", "3d" or "1w"')
@@ -47,7 +47,7 @@ def parse_duration(duration: str) -> float:
 
 @lru_cache(maxsize=1024)
 def parse_time_of_day(text: str) -> time:
-    """A time such as `09:00`. Raises `ValueError` for anything else."""
+    """Parse a time such as `09:00`. Raises `ValueError` for anything else."""
     match = _TIME_OF_DAY.fullmatch(text)
     if not match:
         raise ValueError('must be a time of day such as "09:00"')
@@ -56,7 +56,7 @@ def parse_time_of_day(text: str) -> time:
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name such as `Europe/Rome`. Raises `ValueError` when there is none."""
+    """Return the zone of an IANA name such as `Europe/Rome`. Raises `ValueError` for an unknown name."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -65,36 +65,36 @@ def find_zone(name: str) -> ZoneInfo:
 
 def _parse_cron(cron: str, after: datetime) -> CronSim:
     if len(cron.split()) != 5:
-        raise ValueError("must be a cron line of five fields: minute hour day month weekday")
+        raise ValueError("must be a cron expression of five fields: minute hour day month weekday")
     try:
         return CronSim(cron.upper(), after)
     except CronSimError as error:
-        raise ValueError(f"is not a cron line: {str(error) or 'unreadable'}") from None
+        raise ValueError(f"is not a cron expression: {str(error) or 'invalid'}") from None
 
 
 def find_next_tick(cron: str, zone: str, after: datetime) -> datetime:
-    """The first moment later than `after` at which the cron line is due in `zone`.
+    """Return the first time after `after` at which the cron expression is due in `zone`.
 
-    Raises `ValueError` for an unreadable line or zone, and for a line that is never due (31 February).
+    Raises `ValueError` for an invalid expression or zone, and for an expression that is never due (31 February).
     """
     try:
         return next(_parse_cron(cron, after.astimezone(find_zone(zone)))).astimezone(UTC)
     except StopIteration:
-        raise ValueError("is a cron line that is never due") from None
+        raise ValueError("is a cron expression that is never due") from None
 
 
 def check_cron(cron: str) -> None:
-    """Raise `ValueError` for a cron line that is unreadable or never due."""
+    """Raise `ValueError` for a cron expression that is invalid or never due."""
     find_next_tick(cron, "UTC", datetime(2024, 1, 1, tzinfo=UTC))
 
 
 def to_local_day(now: datetime, zone: str) -> date:
-    """The calendar day in `zone` at the moment `now`."""
+    """Return the calendar day in `zone` at `now`."""
     return now.astimezone(find_zone(zone)).date()
 
 
 def is_open(hours: ActiveHours, zone: str, now: datetime) -> bool:
-    """Whether the wall clock of `zone` stands within the active hours at `now`."""
+    """Whether the local time in `zone` at `now` is within the active hours."""
     local = now.astimezone(find_zone(zone))
     clock = local.time()
     today, yesterday = local.weekday(), (local.weekday() - 1) % 7
@@ -106,10 +106,10 @@ def is_open(hours: ActiveHours, zone: str, now: datetime) -> bool:
 
 
 def find_next_opening(hours: ActiveHours, zone: str, now: datetime) -> datetime | None:
-    """None when the active hours are open at `now`, else the moment (UTC) at which they open next.
+    """Return when the active hours open next (UTC), or None if they are open at `now`.
 
-    Looks fifteen days ahead: a weekly window can fall into a DST gap once, not twice. Raises `ValueError` when no
-    day is listed.
+    Looks fifteen days ahead: a weekly window can fall into a DST gap once, not twice. Raises `ValueError` if no day is
+    listed.
     """
     if is_open(hours, zone, now):
         return None
@@ -125,7 +125,7 @@ def find_next_opening(hours: ActiveHours, zone: str, now: datetime) -> datetime 
 
 
 def _list_possible_openings(start: time, day: date, zone: ZoneInfo) -> list[datetime]:
-    """Midnight, the start in both folds, and the moment at which the clock jumps that day, if it does."""
+    """Return midnight, the start in both folds, and the offset change of that day, if any."""
     local = [datetime.combine(day, start, zone).replace(fold=fold) for fold in (0, 1)]
     moments = [moment.astimezone(UTC) for moment in (*local, datetime.combine(day, time.min, zone))]
     change = _find_offset_change(day, zone)
@@ -133,7 +133,7 @@ def _list_possible_openings(start: time, day: date, zone: ZoneInfo) -> list[date
 
 
 def _find_offset_change(day: date, zone: ZoneInfo) -> datetime | None:
-    """The moment (UTC, to the second) at which the zone's offset changes on `day`; None on most days."""
+    """Return when the zone's offset changes on `day` (UTC, to the second); None on most days."""
     early = datetime.combine(day, time.min, zone).astimezone(UTC)
     late = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
     before = early.astimezone(zone).utcoffset()
@@ -149,16 +149,18 @@ def _find_offset_change(day: date, zone: ZoneInfo) -> datetime | None:
 
 
 def parse_send_time(text: str, zone: str, now: datetime) -> datetime:
-    """When a step's `send_at` says to send: a time of day (its next coming in `zone`) or an RFC 3339 moment.
+    """Return the time of a step's `send_at`: a time of day (its next occurrence in `zone`) or an RFC 3339 timestamp.
 
-    A moment that is past is answered as it is: due. Raises `ValueError` for anything else.
+    A past timestamp is returned unchanged and is due. Raises `ValueError` for anything else.
     """
     if _TIME_OF_DAY.fullmatch(text.strip()):
         return _find_next_wall_time(parse_time_of_day(text.strip()), zone, now)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError('must be a time of day such as "09:00" or a moment such as "2026-05-04T09:00:00Z"') from None
+        raise ValueError(
+            'must be a time of day such as "09:00" or a timestamp such as "2026-05-04T09:00:00Z"'
+        ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=find_zone(zone))).astimezone(UTC)
 
 

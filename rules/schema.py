@@ -1,7 +1,7 @@
-"""The JSON Schema of a definition, for editors: made from the tables that validate, so it cannot say otherwise.
+"""Builds the JSON Schema of a definition, for editors, from the tables that validation uses.
 
-It describes what this version can run. What a schema cannot say (variables, unique ids, sizes, Liquid's syntax) only
-`rules/validation` knows: what it finds valid is valid here too, not the other way round.
+The schema covers what this version supports. A schema cannot express variables, unique ids, sizes and Liquid's syntax;
+`rules/validation` checks these. Every definition that validation accepts is valid here, not the other way round.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def build_json_schema() -> dict[str, Any]:
-    """The schema (JSON Schema 2020-12) of a workflow's definition."""
+    """Return the schema (JSON Schema 2020-12) of a workflow's definition."""
     runnable = [action for action in ACTIONS.values() if action.name not in unsupported.ACTIONS]
     return {
         "$schema": DIALECT,
@@ -45,7 +45,7 @@ def build_json_schema() -> dict[str, Any]:
 
 
 def _build_trigger_schema() -> dict[str, Any]:
-    """One of the known types with its own fields, or any other event."""
+    """Build the schema of a trigger: one of the known types with its own fields, or any other event."""
     names = [name for name in TRIGGERS if name not in unsupported.TRIGGERS]
     event = build_trigger_object("an event").to_json_schema()
     event["properties"]["type"] = {
@@ -63,7 +63,7 @@ def _build_known_trigger_schema(name: str) -> dict[str, Any]:
 
 
 def _build_step_schema(action: Action) -> dict[str, Any]:
-    """One action's step; a field that may stand in two places is required in either."""
+    """Build the schema of one action's step; a required movable field is required in either place."""
     schema = build_step_object(action).to_json_schema()
     schema["properties"]["action"] = {"const": action.name}
     with_properties = schema["properties"]["with"]["properties"]

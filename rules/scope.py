@@ -1,7 +1,7 @@
-"""Which variables a template or condition may name where it stands, as far as that can be known when publishing.
+"""Checks which variables a template or condition may use at its position, as far as this is known at publication.
 
-`payload` and `contact.attributes` are open: what they hold is known only at run time. Of `steps`, only those may be
-named that can have finished before.
+`payload` and `contact.attributes` are open: their contents are known only at run time. Of `steps`, only steps that can
+have finished before are allowed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from rules.problems import format_unknown
 from rules.templating import Segments
 
-#: Fields of a contact that every template may name; `attributes` is open below.
+#: Fields of a contact that every template may use; the contents of `attributes` are open.
 CONTACT = (
     "id",
     "external_id",
@@ -30,7 +30,7 @@ CONTACT = (
 AUTOMATION = ("id", "name")
 EXECUTION = ("id", "follow_up")
 
-#: What Liquid reads of any text or list.
+#: Properties that Liquid resolves on any string or list.
 _UNIVERSAL_KEYS = frozenset({"size", "first", "last"})
 
 _CLOSED = {"contact": CONTACT, "automation": AUTOMATION, "execution": EXECUTION}
@@ -38,21 +38,21 @@ _CLOSED = {"contact": CONTACT, "automation": AUTOMATION, "execution": EXECUTION}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names at one place: the roots, and the steps before it with the fields of their outputs (None: open)."""
+    """The variables at one position: the roots, and the previous steps with their output fields (None: open)."""
 
     roots: frozenset[str]
     steps: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
 
     def with_step(self, step: str, outputs: tuple[str, ...] | None) -> Scope:
-        """The scope behind a step."""
+        """Return the scope after a step."""
         return replace(self, steps={**self.steps, step: outputs})
 
     def with_root(self, root: str) -> Scope:
-        """The scope with one more open variable."""
+        """Return the scope with one more open variable."""
         return replace(self, roots=self.roots | {root})
 
     def check(self, variable: Segments) -> str | None:
-        """What is wrong with a variable at this place, or None."""
+        """Return why a variable is not available at this position, or None."""
         root = variable[0]
         if not isinstance(root, str) or root not in self.roots:
             return _format_unknown([root], self.roots)
@@ -95,9 +95,9 @@ def _format_unknown(variable: Segments, names: object) -> str:
     return format_unknown("variable", name, names if isinstance(names, (list, frozenset)) else [])
 
 
-#: Before the first step: the trigger's condition, and the condition of the rules.
+#: Before the first step: the condition of the trigger, and the condition of the rules.
 AT_TRIGGER = Scope(frozenset({"contact", "payload", "automation", "now"}))
 AT_RULES = Scope(frozenset({"contact", "payload", "automation", "execution", "now"}))
-#: The condition that chooses contacts for a schedule, where there is no payload yet.
+#: The condition that selects a schedule's contacts, before a payload exists.
 AT_CONTACT_SELECTION = Scope(frozenset({"contact", "automation", "now"}))
 AT_STEPS = Scope(frozenset({"contact", "payload", "steps", "automation", "execution", "now"}))

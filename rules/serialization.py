@@ -1,4 +1,4 @@
-"""Writing a definition as YAML that `rules.parsing` reads back as exactly the same document."""
+"""Serializes a definition as YAML that `rules.parsing` reads back as exactly the same document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rules.parsing import Loader
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which quotes whatever either YAML 1.1 or our reader would take for no text."""
+    """PyYAML's safe dumper; it quotes strings that YAML 1.1 or our parser would read as another type."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *Loader.yaml_implicit_resolvers.get(first, [])]
@@ -19,12 +19,12 @@ class _Dumper(yaml.SafeDumper):
     }
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        """Aliases are not read back."""
+        """Disable aliases: the parser rejects them."""
         return True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # Several lines stand as they are, where YAML can keep every character of them so.
+    # A block scalar for several lines, if YAML preserves every character in it.
     style = "|" if "\n" in text and all(line == line.rstrip() for line in text.split("\n")) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -32,7 +32,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-# A database keeps the fields of an object in an order of its own; these stand first and last for whoever reads.
+# The database does not preserve the order of an object's fields; for readability these come first and last.
 _FIRST = ("trigger", "rules", "id", "action", "type", "name", "weight", "if", "where", "subject", "prompt")
 _LAST = ("body", "with", "retry", "on_unknown", "then", "else", "variants", "steps")
 
@@ -48,5 +48,5 @@ def _sort_fields(value: Any) -> Any:
 
 
 def write(document: Mapping[str, Any]) -> str:
-    """The document as YAML, its fields in the order in which a person would write them."""
+    """Serialize the document as YAML, its fields in the order in which a person would write them."""
     return yaml.dump(_sort_fields(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

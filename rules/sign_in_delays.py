@@ -1,8 +1,8 @@
-"""How long a browser waits that guesses at an account: delays grow with failures, and fade with time.
+"""Computes the delay of a sign-in attempt: delays grow with an account's failures and decay with time.
 
-An account's first failures are free; from then on each failure closes it for a while to browsers that have never
-signed in to it. A browser that comes while it is closed gets a turn of its own: it waits out the present delay and may
-try once then, however many others have failed meanwhile. So its wait is bounded, whatever strangers do.
+An account's first failures are free. Each further failure closes the account for a while to browsers that have never
+signed in to it. A browser that arrives while the account is closed gets its own turn: it waits for the current delay
+and may then try once, however many others have failed in the meantime. So its wait is bounded, whatever others do.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Delays:
-    """How delays grow and fade, in milliseconds."""
+    """How delays grow and decay, in milliseconds."""
 
-    #: By number of failures, from none; the last one is for as many and more.
+    #: By number of failures, starting at 0; the last entry covers all higher numbers.
     after_failures_ms: tuple[int, ...] = (0, 0, 0, 0, 0, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000)
-    #: One failure is forgotten for each time that this passes without another.
+    #: One failure is removed for each interval of this length without another.
     forget_ms: int = 60_000
-    #: A turn that is not taken is kept for so long.
+    #: An unused turn is kept for this long.
     keep_turn_ms: int = 600_000
 
 
 @dataclass(frozen=True)
 class Failures:
-    """An account's failures, and when the last one was."""
+    """An account's failures, and the time of the last one."""
 
     count: int
     at_ms: int
@@ -32,16 +32,16 @@ class Failures:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a browser may try now (`wait_ms` is 0), and what to remember of the account and of the browser."""
+    """Whether a browser may try now (`wait_ms` is 0), and the state to store for the account and the browser."""
 
     wait_ms: int
     failures: Failures
-    #: When the browser's turn comes; None where it has none.
+    #: The time of the browser's turn; None without one.
     turn_ms: int | None
 
 
 def decide(delays: Delays, failures: Failures | None, turn_ms: int | None, now_ms: int) -> Decision:
-    """What becomes of a browser that wants to try. A try counts as a failure until it is known to be none."""
+    """Decide on a browser's attempt. An attempt counts as a failure until it has succeeded."""
     previous = failures or Failures(0, now_ms)
     count = max(0, previous.count - max(0, now_ms - previous.at_ms) // delays.forget_ms)
     opens_ms = previous.at_ms + delays.after_failures_ms[count]

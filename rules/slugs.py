@@ -1,4 +1,4 @@
-"""The slug of a workspace: the short name by which commands and addresses speak of it."""
+"""Checks the slug of a workspace: its short name in commands and URLs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def check_slug(text: str) -> str | None:
-    """Why this cannot be a slug, in words that follow "The slug", or None."""
+    """Return why this is not a slug, as the end of a sentence that begins with "The slug", or None."""
     if not _SLUG.fullmatch(text) or len(text) > MAX_LENGTH:
         return f"must have at most {MAX_LENGTH} lower-case letters, digits and single hyphens between them"
     try:

@@ -1,16 +1,16 @@
-"""The states of an execution: every status, every stage, which go together, and every move that is allowed.
+"""Declares the states of an execution: statuses, stages, their valid combinations, and every allowed move.
 
-Where the execution *stands* for the contact is its stage; what the engine *does* with it is its status. A row moves
-in and out of a status as follows (semantics, sections 1 and 5):
+The stage is the execution's progress for the contact; the status is what the engine does with it. A row enters and
+leaves a status as follows (semantics, sections 1 and 5):
 
     pending    in: a trigger was accepted           out: a worker claims it
-    running    in: a claim takes the lease          out: a finish, a wait, a failure, a hand-over, an operator
-    waiting    in: a wait, a window, a retry, a pause   out: its time or event comes, an operator
+    running    in: a claim takes the lease          out: an end, a wait, a failure, a requeue, an operator
+    waiting    in: a wait, a window, a retry, a pause   out: its time or event, an operator
     succeeded, skipped, cancelled                   out: never
     failed     in: not retryable, or retries are used up   out: only an operator
 
-A stage that is left and entered is one row of the stage history. Steps that send nothing keep the stage, so a
-running execution may also stand at eligible (before its first send) or at sent (between sends).
+Each move between stages is one row of the stage history. Steps that send nothing keep the stage, so a running
+execution may also be at eligible (before its first send) or at sent (between sends).
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ MessageStatus = Literal[
 STAGES: tuple[Stage, ...] = get_args(Stage)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-#: Statuses that nothing moves any more, except that an operator may retry what failed.
+#: Final statuses; only an operator may retry a failed execution.
 FINISHED = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 IN_FLIGHT = frozenset(STATUSES) - FINISHED
 
 _ACTIVE = frozenset({"checking", "eligible", "generating", "ready_to_send", "sending", "sent"})
 
-#: The stages that go with each status.
+#: The valid stages of each status.
 STAGES_BY_STATUS: dict[str, frozenset[str]] = {
     "pending": frozenset({"queued"}),
     "running": _ACTIVE,
-    # A pause or a configuration error holds an execution where it is, at any stage.
+    # A pause or a configuration error keeps an execution at its stage, whichever it is.
     "waiting": _ACTIVE | {"queued", "failed"},
     "succeeded": frozenset({"completed"}),
     "failed": frozenset({"failed"}),
@@ -58,15 +58,15 @@ _END = frozenset({"failed", "skipped"})
 #: From each stage, the stages that an execution may enter next.
 MOVES: dict[str, frozenset[str]] = {
     "queued": frozenset({"checking"}) | _END,
-    # A follow-up that the rules forbid is the end of what was sent before.
+    # A follow-up that the rules forbid completes the execution.
     "checking": frozenset({"eligible", "completed"}) | _END,
-    # Back to checking when a waited-for window opens and the rules are judged anew.
+    # Back to checking when active hours open and the rules are evaluated again.
     "eligible": frozenset({"checking", "generating", "ready_to_send", "completed"}) | _END,
     "generating": frozenset({"eligible", "sent", "ready_to_send", "completed"}) | _END,
     "ready_to_send": frozenset({"sending", "generating", "sent", "completed"}) | _END,
     "sending": frozenset({"sent", "ready_to_send"}) | _END,
     "sent": frozenset({"checking", "generating", "ready_to_send", "completed"}) | _END,
-    # A retry goes back to the stage of the step that failed.
+    # A retry returns to the stage of the failed step.
     "failed": _ACTIVE | {"skipped", "completed"},
     "completed": frozenset(),
     "skipped": frozenset(),
@@ -74,7 +74,7 @@ MOVES: dict[str, frozenset[str]] = {
 
 
 class IllegalMove(Exception):
-    """A move that the table above does not hold; nothing was changed."""
+    """A move that `MOVES` does not allow; nothing was changed."""
 
 
 def check_move(before: str, after: str) -> None:
@@ -86,4 +86,4 @@ def check_move(before: str, after: str) -> None:
 def check_status_stage(status: str, stage: str) -> None:
     """Raise `IllegalMove` unless `status` and `stage` go together."""
     if stage not in STAGES_BY_STATUS[status]:
-        raise IllegalMove(f"an execution that is {status} cannot stand at {stage}")
+        raise IllegalMove(f"an execution that is {status} cannot be at stage {stage}")

@@ -1,8 +1,8 @@
-"""Texts with gaps: Liquid templates, compiled once and rendered strictly.
+"""Renders Liquid templates, compiled once and rendered strictly.
 
-A variable that is not there fails the step with its name, unless the template says `default`; one that is known and
-null is empty. An `if` on a variable that is not there is false. No template reads a file, another template or a
-clock, and what one may cost is bounded: its size, its loops and what it writes.
+A missing variable fails the step with its name, unless the template uses `default`; a null variable renders as empty.
+An `if` on a missing variable is false. Templates cannot read a file, another template or a clock, and their cost is
+bounded: size, loops and output.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from liquid.undefined import FalsyStrictUndefined
 from rules import filters
 from rules.errors import InvalidRequest
 
-#: Characters a template may have, and bytes it may write.
+#: Maximum characters of a template, and bytes of its output.
 MAX_LENGTH = 100_000
 MAX_OUTPUT_BYTES = 1_000_000
 
-#: A variable's path: names and indexes; a list where the name itself is looked up (`payload[contact.id]`).
+#: A variable's path: names and indexes; a list if the name is itself a variable (`payload[contact.id]`).
 Segments = list[object]
 
-#: Tags that would reach for another template.
+#: Tags that load another template.
 _EXCLUDED_TAGS = ("include", "render")
 
 
 class _Missing(FalsyStrictUndefined):
-    """A variable that is not there: false in a condition, replaced by `default`, an error wherever it is written."""
+    """A missing variable: false in a condition, replaced by `default`, an error on output."""
 
     force_liquid_default = True
 
@@ -54,15 +54,15 @@ def _build_environment(escape: bool) -> Environment:
     return environment
 
 
-#: Where plain texts and conditions are read.
+#: The environment of plain texts and conditions.
 ENVIRONMENT = _build_environment(escape=False)
 _HTML_ENVIRONMENT = _build_environment(escape=True)
 
 
 def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> str:
-    """The text with its gaps filled from `facts`; with `html`, what fills a gap is escaped.
+    """Render the template with `facts`; with `html`, inserted values are escaped.
 
-    Raises `InvalidRequest` naming the unknown variable, or saying what else is wrong.
+    Raises `InvalidRequest` with the unknown variable or the other error.
     """
     if not is_template(source):
         return source
@@ -73,12 +73,12 @@ def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> s
     except LiquidError as error:
         raise InvalidRequest(f"the template cannot be rendered: {format_error(error)}") from None
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-        # A filter of the library met a value it was not made for: the template's fault, not the engine's.
+        # A filter of the library got a value that it does not support: an error of the template, not of the engine.
         raise InvalidRequest(f"the template cannot be rendered: {error}") from None
 
 
 def render_value(value: object, facts: Mapping[str, object]) -> object:
-    """A JSON value with every text in it rendered; names of fields stay as they are."""
+    """Render every string within a JSON value; field names are unchanged."""
     if isinstance(value, str):
         return render(value, facts)
     if isinstance(value, Mapping):
@@ -89,12 +89,12 @@ def render_value(value: object, facts: Mapping[str, object]) -> object:
 
 
 def is_template(source: str) -> bool:
-    """Whether the text has a gap or a tag at all."""
+    """Whether the text contains an output or a tag."""
     return "{{" in source or "{%" in source
 
 
 def check(source: str) -> str | None:
-    """What is wrong with the template as a text, or None. Unknown filters are found here, variables are not."""
+    """Return what is wrong with the template, or None. Checks syntax and filters, not variables."""
     if len(source) > MAX_LENGTH:
         return f"must have at most {MAX_LENGTH} characters"
     if not is_template(source):
@@ -105,12 +105,12 @@ def check(source: str) -> str | None:
     except LiquidError as error:
         return f"is not a Liquid template: {format_error(error)}"
     except RecursionError:
-        return "is not a Liquid template: it is nested too deep"
+        return "is not a Liquid template: it is nested too deeply"
     return f'unknown filter "{unknown[0]}"' if unknown else None
 
 
 def list_variables(source: str) -> list[Segments]:
-    """The variables from outside that a readable template names, each as its segments: `["contact", "tags"]`."""
+    """Return the global variables of a valid template, each as its segments: `["contact", "tags"]`."""
     if not is_template(source):
         return []
     variables = _compile(source, False).analyze().globals
@@ -118,13 +118,13 @@ def list_variables(source: str) -> list[Segments]:
 
 
 def extract_segments(path: object) -> Segments:
-    """The segments of one of Liquid's path expressions."""
+    """Return the segments of a Liquid path expression."""
     return [extract_segments(part) if hasattr(part, "path") else part for part in getattr(path, "path", [])]
 
 
 def format_error(error: LiquidError) -> str:
-    """A Liquid error in one line, with the line of a longer template in which it stands."""
-    message = str(error.message or "unreadable")
+    """Format a Liquid error in one line, with its line number in a template of several lines."""
+    message = str(error.message or "invalid")
     position = error.context() if error.token is not None and error.token.start_index >= 0 else None
     return f"{message} (line {position[0]})" if position and position[0] > 1 else message
 

@@ -1,7 +1,7 @@
-"""Texts made as short as a channel takes them: cut at a word, with an ellipsis, never within what reads as one sign.
+"""Truncates texts to a channel's limit: at a word, with an ellipsis, never within a grapheme.
 
-Instagram counts bytes, Messenger characters. What a person sees as one sign may be many characters (a letter with its
-accents, a family emoji, a flag, a Hangul syllable), and half of it would be another sign.
+Instagram counts bytes, Messenger characters. A grapheme may consist of many characters (a letter with its accents, a
+family emoji, a flag, a Hangul syllable), and half of it would be another grapheme.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import unicodedata
 from dataclasses import dataclass
 
 ELLIPSIS = "…"
-#: How far back from the cut a space is looked for, as a part of the whole: a text without spaces is cut where it must.
+#: Fraction of the text within which a space is searched before the cut; a text without spaces is cut within a word.
 _LOOK_BACK = 0.5
 
 _JOINER, _CARRIAGE_RETURN = "\u200d", "\r"
 _HANGUL = (("\u1100", "\u11ff"), ("\ua960", "\ua97c"), ("\uac00", "\ud7a3"), ("\ud7b0", "\ud7fb"))
-#: What follows a Hangul character within one syllable: vowels and finals; a leading consonant only after another.
+#: Characters that continue a Hangul syllable: vowels and finals; a leading consonant only after another.
 _HANGUL_FOLLOWS = (("\u1160", "\u11ff"), ("\ud7b0", "\ud7fb"))
 _HANGUL_LEADS = (("\u1100", "\u115f"), ("\ua960", "\ua97c"))
 _FLAG_LETTERS = ("\U0001f1e6", "\U0001f1ff")
@@ -25,7 +25,7 @@ _TAGS = ("\U000e0020", "\U000e007f")
 
 @dataclass(frozen=True, slots=True)
 class TextLimit:
-    """How long a text may be; None leaves a measure out."""
+    """The maximum length of a text; None means no limit in that unit."""
 
     characters: int | None = None
     bytes: int | None = None
@@ -40,7 +40,7 @@ class TextLimit:
 #: The title of a button or quick reply.
 TITLE_LIMIT = TextLimit(characters=20)
 _BUTTON_TEXT = 640
-#: By channel and way. Instagram's own comments end at 2,200 characters, Facebook's at 8,000.
+#: By channel and way. Instagram limits comments to 2,200 characters, Facebook to 8,000.
 _TEXT_LIMITS = {
     ("facebook", "message"): TextLimit(characters=2000),
     ("facebook", "private_reply"): TextLimit(characters=2000),
@@ -52,13 +52,13 @@ _TEXT_LIMITS = {
 
 
 def find_text_limit(channel: str, way: str, *, buttons: bool = False) -> TextLimit:
-    """How long the text of a direct message may be; one above buttons is shorter."""
+    """Return the limit of a direct message's text; with buttons it is shorter."""
     limit = _TEXT_LIMITS[channel, way]
     return TextLimit(_BUTTON_TEXT, limit.bytes) if buttons else limit
 
 
 def truncate(text: str, limit: TextLimit) -> str:
-    """The text if it fits, else its beginning and an ellipsis."""
+    """Return the text if it fits, else its beginning and an ellipsis."""
     if limit.can_fit(text):
         return text
     end = _find_cut(text, limit)
@@ -69,7 +69,7 @@ def truncate(text: str, limit: TextLimit) -> str:
 
 
 def _find_cut(text: str, limit: TextLimit) -> int:
-    """How many characters go before an ellipsis."""
+    """Return the number of characters that fit before an ellipsis."""
     end = len(text) if limit.characters is None else min(len(text), limit.characters - len(ELLIPSIS))
     if limit.bytes is None:
         return max(0, end)
@@ -78,7 +78,7 @@ def _find_cut(text: str, limit: TextLimit) -> int:
 
 
 def _find_word_end(text: str, end: int) -> int:
-    """Where the last whole word ends, unless that is far from the cut."""
+    """Return the end of the last whole word, or `end` if that is far from the cut."""
     if end < len(text) and text[end].isspace():
         return end
     for at in range(end, max(1, int(end * _LOOK_BACK)), -1):
@@ -88,7 +88,7 @@ def _find_word_end(text: str, end: int) -> int:
 
 
 def _is_continuation(text: str, at: int) -> bool:
-    """Whether the character at this place belongs to the sign that began before it."""
+    """Whether the character at `at` continues the grapheme before it."""
     before, char = text[at - 1], text[at : at + 1]
     if not char:
         return False

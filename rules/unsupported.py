@@ -1,6 +1,6 @@
-"""What the language knows and this version cannot run yet: refused when publishing, never silently accepted.
+"""Lists the parts of the language that this version does not support: rejected at publication, never ignored.
 
-One table, so that whoever builds one of these deletes its line here and nothing else.
+To enable a part once it is built, delete its line here.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ AUTOMATION_TYPES = frozenset({"playbook"})
 
 
 def format_message(name: str) -> str:
-    """What to say of the part of the language called `name`."""
-    return f"this version cannot run {name} yet"
+    """Format the message for an unsupported part of the language."""
+    return f"this version does not support {name} yet"

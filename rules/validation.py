@@ -1,10 +1,10 @@
-"""Whether a definition can be published: every problem with its path, in words for whoever wrote it.
+"""Validates a definition for publication: reports every problem with its path and a message for the author.
 
     steps[2].then[0].with.channel: unknown channel "fax"; known: discord, slack
 
-First what would make the walk itself unsafe (nesting, size, characters), then shapes by the tables, then what only the
-whole shows: ids, variables, sizes. `validate` never raises, whatever JSON it is given. What this version cannot run
-yet is refused by `rules/not_yet`.
+The checks run in this order: conditions that make traversal unsafe (nesting, size, characters), field types by the
+tables, and constraints on the whole document: ids, variables, sizes. `validate` never raises for any JSON value. Parts
+of the language that this version does not support are in `rules/unsupported`.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from rules.scope import Scope
 
 __all__ = ["Problem", "validate"]
 
-#: JSON levels that any document may have; steps eight levels deep with a body within stay far below.
+#: Maximum JSON levels of a document; steps eight levels deep with a nested body stay far below.
 MAX_NESTING = 64
-#: Problems that are listed; a document with more is answered with the first.
+#: Maximum number of reported problems.
 MAX_PROBLEMS = 100
 
 
 def validate(document: object, *, automation_type: str = "workflow", networks: Networks = ()) -> list[Problem]:
-    """The problems of a definition of an automation of this type; an empty list means that it can be published.
+    """Return the problems of a definition for an automation of this type; an empty list means that it can be published.
 
-    `networks` are the private networks that the URLs which Beckon calls may lead to.
+    `networks` are the private networks that outbound URLs may point to.
     """
     problems = _find_type_problems(automation_type) + _find_raw_problems(document)
     if problems or not isinstance(document, dict):
         return problems[:MAX_PROBLEMS] or [Problem("", f"must be an object, not {describe_type(document)}")]
     validator = _Validator(networks)
-    # The trigger has its own walk below, since its type decides its shape.
+    # The trigger is checked below, since its type decides its fields.
     DOCUMENT.check({**document, "trigger": {}}, "", validator.report)
     validator.check_variables(scope.AT_RULES)
     validator.check_trigger(document)
@@ -73,7 +73,7 @@ def _find_type_problems(automation_type: str) -> list[Problem]:
 
 
 def _find_raw_problems(document: object) -> list[Problem]:
-    """What forbids to look closer: no JSON, too deep, too large, characters that no database keeps."""
+    """Return the problems that prevent further checks: not JSON, too deep, too large, unstorable characters."""
     problems: list[Problem] = []
     stack: list[tuple[object, str, int]] = [(document, "", 1)]
     while stack:
@@ -86,9 +86,9 @@ def _find_raw_problems(document: object) -> list[Problem]:
         if isinstance(value, dict):
             for name, item in value.items():
                 if not isinstance(name, str):
-                    problems.append(Problem(path, "has a field whose name is not a text"))
+                    problems.append(Problem(path, "has a field name that is not a string"))
                 elif check_characters(name):
-                    problems.append(Problem(path, f"has a field whose name {check_characters(name)}"))
+                    problems.append(Problem(path, f"has an invalid field name: it {check_characters(name)}"))
                 else:
                     stack.append((item, join_path(path, name), level + 1))
         elif isinstance(value, list):
@@ -104,23 +104,23 @@ def _check_raw_value(value: object) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return "must be a finite number"
     if isinstance(value, int) and value.bit_length() > 63:
-        return "is too large a number"
+        return "is too large for an integer"
     if value is None or isinstance(value, (bool, int, float, dict, list)):
         return None
     return f"must be JSON, not {describe_type(value)}"
 
 
 class _Validator:
-    """One pass through a document: what was found so far."""
+    """One pass through a document, with the findings so far."""
 
     def __init__(self, networks: Networks) -> None:
         self.report = Report(networks=networks)
-        #: The path at which each step id was first seen.
+        #: The path of the first step with each id.
         self.ids: dict[str, str] = {}
         self.step_count = 0
 
     def check_variables(self, current_scope: Scope) -> None:
-        """Judge the variables of the sources met since the last call, which stand in the scope `where`."""
+        """Check the variables of the sources found since the last call against `current_scope`."""
         for path, variables in self.report.sources:
             faults = dict.fromkeys(fault for variable in variables if (fault := current_scope.check(variable)))
             for fault in faults:
@@ -151,14 +151,14 @@ class _Validator:
             self.report.add("trigger.type", format_unknown("trigger", type_, TRIGGERS))
 
     def check_trigger_type(self, trigger: object, automation_type: str) -> None:
-        """Whether the trigger is one that automations of this type are started by."""
+        """Report a trigger that automations of this type do not support."""
         trigger_types = TRIGGERS_OF_TYPE.get(automation_type)
         type_ = trigger.get("type") if isinstance(trigger, dict) else None
         if trigger_types and isinstance(type_, str) and type_ not in trigger_types:
-            self.report.add("trigger.type", f"must be {' or '.join(trigger_types)} in an automation of this type")
+            self.report.add("trigger.type", f"must be {' or '.join(trigger_types)} for this type of automation")
 
     def check_steps(self, steps: list[Any], path: str, current_scope: Scope, level: int) -> Scope:
-        """Walk through one list of steps; the answer is the scope behind it."""
+        """Check one list of steps; return the scope after it."""
         if level > MAX_LEVELS:
             self.report.add(path, f"is nested deeper than {MAX_LEVELS} levels of steps")
             return current_scope
@@ -192,7 +192,7 @@ class _Validator:
     def _find_action(self, step: dict[str, Any], path: str) -> Action | None:
         name = step.get("action")
         if not isinstance(name, str):
-            message = f"must be a text, not {describe_type(name)}" if "action" in step else "is required"
+            message = f"must be a string, not {describe_type(name)}" if "action" in step else "is required"
             self.report.add(join_path(path, "action"), message)
             return None
         if name not in ACTIONS:
@@ -206,7 +206,7 @@ class _Validator:
         self, step: dict[str, Any], with_fields: dict[str, Any], action: Action, path: str
     ) -> None:
         for name in sorted(MOVABLE_FIELDS & set(action.step_fields) & set(step) & set(with_fields)):
-            self.report.add(join_path(path, name), "stands here and under with; one place is enough")
+            self.report.add(join_path(path, name), "is set both here and under with: remove one")
 
     def _check_arms(
         self,
@@ -217,7 +217,7 @@ class _Validator:
         outer_scope: Scope,
         level: int,
     ) -> Scope:
-        """Walk through what a step holds. Behind it the steps of every arm may have run, within an arm its own."""
+        """Check a step's arms. After it, the steps of every arm may have run; within an arm, only that arm's steps."""
         next_scope = outer_scope
         for container, base_path in ((step, path), (with_fields, join_path(path, "with"))):
             for name in ("then", "else"):
@@ -258,11 +258,11 @@ class _Validator:
 
     def check_step_count(self) -> None:
         if self.step_count > MAX_STEPS:
-            self.report.add("steps", f"has {self.step_count} steps in all; at most {MAX_STEPS}")
+            self.report.add("steps", f"has {self.step_count} steps; at most {MAX_STEPS} are allowed")
 
 
 def _drop_null_with(trigger: dict[str, Any]) -> dict[str, Any]:
-    """The trigger without a `with` that is null: `with:` and nothing behind it, in YAML."""
+    """Return the trigger without a null `with`, which is an empty `with:` in YAML."""
     return {name: value for name, value in trigger.items() if name != "with" or value is not None}
 
 

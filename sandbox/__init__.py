@@ -1,1 +1,1 @@
-"""PRETENDS. A small HTTP server that speaks the providers' APIs, with faults on demand."""
+"""A small HTTP server that imitates the providers' APIs, with faults on demand."""

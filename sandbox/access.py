@@ -1,29 +1,29 @@
-"""Who may use the sandbox: programs on this machine, and no web page.
+"""Restricts the sandbox to programs on this machine; web pages have no access.
 
-A browser sends requests to loopback for any page that asks it to, and a name that an attacker controls may resolve to
-127.0.0.1. So the request must name the sandbox's own loopback address, must not come from another origin, and must be
-JSON where it is for scripts, which a page cannot send across origins without a preflight.
+A browser sends requests to loopback on behalf of any page, and an attacker's domain name may resolve to 127.0.0.1. So
+the Host header must be the sandbox's own loopback address, the request must not come from another origin, and requests
+to the script endpoints must be JSON, which a page cannot send across origins without a preflight.
 """
 
 from __future__ import annotations
 
 from sandbox.http import HttpResponse, Request
 
-#: Where the sandbox listens, whatever the dashboard listens on.
+#: The sandbox's address, independent of the dashboard's.
 LOOPBACK = "127.0.0.1"
 SCRIPTS = "/_sandbox"
 
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTTP_PORT = 80
-#: What a browser says of a request by the sandbox's own page, or by a person who typed the address.
+#: `Sec-Fetch-Site` of requests from the sandbox's own page, or from a typed URL.
 _OWN_SITES = ("same-origin", "none")
 
 
 def check_access(request: Request, port: int) -> HttpResponse | None:
-    """The answer to a request that the sandbox listening on `port` does not take; None where it takes it."""
+    """Return the rejection of a request to the sandbox on `port`; None if the request is allowed."""
     host = request.headers.get("host", "").lower()
     if host not in _list_hosts(port):
-        return _build_rejection(421, "the Host header must name the sandbox's own loopback address and port")
+        return _build_rejection(421, "the Host header must be the sandbox's own loopback address and port")
     origin = request.headers.get("origin")
     if origin is not None and origin.lower() != f"http://{host}":
         return _build_rejection(403, "a page of another origin may not use the sandbox")
@@ -35,7 +35,7 @@ def check_access(request: Request, port: int) -> HttpResponse | None:
 
 
 def is_for_scripts(request: Request) -> bool:
-    """Whether the path is one of the sandbox's own, not a provider's."""
+    """Whether the path is one of the sandbox's own endpoints, not a provider's."""
     return request.path == SCRIPTS or request.path.startswith(f"{SCRIPTS}/")
 
 

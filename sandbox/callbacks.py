@@ -1,4 +1,4 @@
-"""Plays a provider's callback to our own webhooks: the event in its form, signed as it signs."""
+"""Sends providers' callbacks to our own webhooks, in each provider's format and with its signature."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EVENTS = (
     "reacted", "echo",
 )  # fmt: skip
 
-#: Our doors take the sandbox's signature from a loopback address alone, also where the dashboard listens on another one
-#: of this machine's.
+#: Our webhooks accept the sandbox's signature only from a loopback address, even if the dashboard listens on another
+#: address of this machine.
 _client, _ipv6_client = (
     urllib3.PoolManager(maxsize=8, retries=False, source_address=(address, 0)) for address in ("127.0.0.1", "::1")
 )
@@ -44,9 +44,9 @@ class CallbackRequest:
 def build_event_callback(
     message: Message, params: Mapping[str, Any], webhook_secrets: Mapping[str, str], person: str
 ) -> CallbackRequest:
-    """The callback for the given `event` of a message; `ValueError` where its provider has no such event.
+    """Build the callback for the `event` of a message. Raises `ValueError` if its provider has no such event.
 
-    `person` is whom Meta would name: who got the message, or wrote the comment that it went to.
+    `person` is the person in Meta's events: the recipient of the message, or the author of the comment it replies to.
     """
     event, text = str(params.get("event") or ""), str(params.get("text") or "")
     if event not in EVENTS:
@@ -57,14 +57,14 @@ def build_event_callback(
         )
     build = {"mailgun": _build_mailgun_event, "telnyx": _build_telnyx_event}.get(message.provider)
     if build is None:
-        raise ValueError(f"{message.provider} calls nobody back")
+        raise ValueError(f"{message.provider} sends no callbacks")
     return build(message, event, text, webhook_secrets)
 
 
 def build_contact_callback(
     params: Mapping[str, Any], webhook_secrets: Mapping[str, str], commenters: dict[str, str]
 ) -> CallbackRequest:
-    """The callback for something that a person begins; who comments is kept in `commenters`, by the comment's id."""
+    """Build the callback for an event that a person initiates; adds a comment's author to `commenters` by its id."""
     channel, body = meta_events.build_contact_event(str(params.get("event") or ""), params)
     if comment := meta_events.extract_comment(body):
         commenters[comment[0]] = comment[1]
@@ -72,7 +72,7 @@ def build_contact_callback(
 
 
 def deliver(target: str, callback: CallbackRequest) -> int | None:
-    """Post it to our webhook; the status that came back, or None where nobody answered."""
+    """Post the callback to our webhook; return the response's status, or None without a response."""
     url = target.rstrip("/") + callback.path
     client = _ipv6_client if ":" in (urlsplit(target).hostname or "") else _client
     try:
@@ -192,7 +192,7 @@ def _build_telnyx_inbound_message(message: Message, text: str) -> dict[str, Any]
 def _sign_telnyx(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, str]:
     seed = webhook_secrets.get("telnyx")
     if not seed:
-        raise ValueError("no Telnyx signing seed was given to the sandbox")
+        raise ValueError("the sandbox has no Telnyx signing seed")
     timestamp = str(int(now().timestamp()))
     key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
     signature = base64.b64encode(key.sign(timestamp.encode() + b"|" + raw)).decode()

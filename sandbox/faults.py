@@ -1,4 +1,4 @@
-"""How each provider words its failures: an internal error, a rate limit, a refused key."""
+"""Builds each provider's error responses: an internal error, a rate limit, a rejected key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sandbox.http import HttpResponse
 from sandbox.meta_graph import build_meta_error
 from sandbox.provider_apis import build_gemini_error, build_openai_error, build_telnyx_error
 
-#: What `bad_json` answers: the beginning of a page that some proxy put in between.
+#: The body of `bad_json`: the beginning of an HTML page, as from a proxy.
 GARBAGE = "<html><body>It works!</bo"
 
 
 def build_server_error_response(provider: str) -> HttpResponse:
-    """A failure on the provider's side."""
+    """Build the response of an internal error."""
     bodies = {
         "telnyx": build_telnyx_error("10007", "Unexpected error"),
         "gemini": build_gemini_error(500, "INTERNAL", "An internal error has occurred."),
@@ -28,7 +28,7 @@ def build_server_error_response(provider: str) -> HttpResponse:
 
 
 def build_rate_limit_response(provider: str, seconds: float) -> HttpResponse:
-    """A request to slow down for so many seconds, said where the provider says it."""
+    """Build the response of a rate limit, with the wait where the provider puts it."""
     whole_seconds = max(1, round(seconds)) if seconds else 0
     text = "You exceeded your current quota."
     match provider:
@@ -57,14 +57,14 @@ def build_rate_limit_response(provider: str, seconds: float) -> HttpResponse:
 
 
 def _build_usage_headers(seconds: float) -> dict[str, str]:
-    """Meta's header of a limit that is used up; it names the time in minutes."""
+    """Build Meta's header of an exhausted limit; its time is in minutes."""
     case = {"type": "instagram", "call_count": 100, "total_cputime": 25, "total_time": 25}
     usage = {**case, "estimated_time_to_regain_access": math.ceil(seconds / 60)}
     return {"X-Business-Use-Case-Usage": json.dumps({"17841400000000001": [usage]})}
 
 
 def build_auth_error_response(provider: str) -> HttpResponse:
-    """A refused credential."""
+    """Build the response to rejected credentials."""
     match provider:
         case "telnyx":
             return HttpResponse(401, build_telnyx_error("10009", "Authentication failed"))
@@ -83,7 +83,7 @@ def build_auth_error_response(provider: str) -> HttpResponse:
 
 
 def build_generation_fault_response(provider: str, fault: str) -> HttpResponse:
-    """A 200 without a message: `blocked` by a safety filter, `empty`, or `cut_short` by its budget of tokens."""
+    """Build a 200 without a usable text: `blocked` by a safety filter, `empty`, or `cut_short` by its token budget."""
     text = "Hi, I wanted to" if fault == "cut_short" else ""
     if provider == "gemini":
         reason = {"blocked": "SAFETY", "cut_short": "MAX_TOKENS"}.get(fault, "STOP")
@@ -96,5 +96,5 @@ def build_generation_fault_response(provider: str, fault: str) -> HttpResponse:
 
 
 def build_meta_error_response(code: int, subcode: int | None) -> HttpResponse:
-    """A refusal of Meta's by its code."""
-    return HttpResponse(400, build_meta_error(code, f"(#{code}) Refused, as the sandbox was asked to.", subcode))
+    """Build an error response of Meta's with this code."""
+    return HttpResponse(400, build_meta_error(code, f"(#{code}) Rejected by a fault of the sandbox.", subcode))

@@ -1,4 +1,4 @@
-"""What the sandbox's models write: a plausible short message, always the same for the same prompt."""
+"""Generates the texts of the sandbox's models: a plausible short message, always the same for the same prompt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLOSINGS = (
 
 
 def extract_prompt(body: dict[str, Any]) -> str:
-    """The text of the last turn of a request, or "" where there is none in the documented form."""
+    """Return the text of a request's last turn, or "" if there is none in the documented format."""
     contents = body.get("contents")
     turn = contents[-1] if isinstance(contents, list) and contents else {}
     parts = turn.get("parts") if isinstance(turn, dict) else None
@@ -30,7 +30,7 @@ def extract_prompt(body: dict[str, Any]) -> str:
 
 
 def write_text(prompt: str) -> str:
-    """A message to whom the prompt names, about what it says after "about"."""
+    """Generate a message to the name in the prompt, about the topic after "about"."""
     digest = hashlib.sha256(prompt.encode()).digest()
     name = re.search(r"\b(?:to|for|greet)\s+([A-Z][\w'-]*)", prompt)
     about = re.search(r"\babout\s+([^.,;:!?\n]{3,60})", prompt)
@@ -40,7 +40,7 @@ def write_text(prompt: str) -> str:
 
 
 def build_gemini_response(prompt: str, model: str, response_id: str) -> dict[str, Any]:
-    """A 200 in Gemini's form."""
+    """Build the body of a 200 in Gemini's format."""
     text = write_text(prompt)
     prompt_tokens, output_tokens = len(prompt.split()), len(text.split())
     return {
@@ -56,14 +56,14 @@ def build_gemini_response(prompt: str, model: str, response_id: str) -> dict[str
 
 
 def extract_last_turn(turns: object) -> str:
-    """The text of the last of OpenAI's messages, or ""."""
+    """Return the text of the last of OpenAI's messages, or ""."""
     turn = turns[-1] if isinstance(turns, list) and turns else {}
     content = turn.get("content") if isinstance(turn, dict) else None
     return content.strip() if isinstance(content, str) else ""
 
 
 def build_openai_response(prompt: str, model: str, response_id: str) -> dict[str, Any]:
-    """A 200 in OpenAI's form."""
+    """Build the body of a 200 in OpenAI's format."""
     text = write_text(prompt)
     prompt_tokens, output_tokens = len(prompt.split()), len(text.split())
     message = {"role": "assistant", "content": text, "refusal": None}

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as small as the sandbox needs it: reads one request, writes one answer, and can break off in between.
+"""A minimal HTTP/1.1 server: reads one request, writes one response, and can break off at any point.
 
-Written by hand because the point is to misbehave: to cut a connection before or after an answer, to stall, to send
-garbage. One thread serves every connection, so that thousands of requests a second cost little.
+It is hand-written because the sandbox must misbehave: cut a connection before or after a response, stall, or send
+garbage. One thread serves all connections, so thousands of requests per second cost little.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-#: A larger request is refused.
+#: Maximum bytes of a request's body.
 MAX_BODY_BYTES = 5 * 1024 * 1024
-#: Headers that decide whether and how a request is read: one of each at most, so that all read the same.
+#: Headers that decide whether and how a request is read; they must be unique, so that the request is unambiguous.
 _SINGLE_VALUE_HEADERS = frozenset(
     {"host", "origin", "sec-fetch-site", "content-type", "content-length", "transfer-encoding"}
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"[0-9]{1,10}")
-#: A browser neither guesses another type nor gives the answer to a page of another origin.
+#: Prevent browsers from guessing another type and from passing the response to a page of another origin.
 _DEFAULT_HEADERS = ("X-Content-Type-Options: nosniff", "Cross-Origin-Resource-Policy: same-origin")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request. Header names are in lower case; `path` is as it was written, still percent-encoded."""
+    """A request. Header names are in lower case; `path` is still percent-encoded."""
 
     method: str
     path: str
@@ -44,7 +44,7 @@ class Request:
         return [unquote(part) for part in self.path.strip("/").split("/")]
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object, `{}` where it is something else."""
+        """Parse the body as a JSON object; `{}` if it is anything else."""
         try:
             parsed = json.loads(self.body or b"{}")
         except (ValueError, RecursionError):
@@ -54,14 +54,14 @@ class Request:
 
 @dataclass
 class HttpResponse:
-    """What to write back. A dict or list becomes JSON, a text plain text."""
+    """A response. A dict or list as the body becomes JSON, a string plain text."""
 
     status: int
     body: Any = ""
     headers: dict[str, str] = field(default_factory=dict)
 
     def encode(self, *, with_body: bool = True) -> bytes:
-        """The answer as it is written; without its body where the request was HEAD."""
+        """Encode the response; without the body for a HEAD request."""
         is_text = isinstance(self.body, (str, bytes))
         content = self.body if isinstance(self.body, bytes) else None
         if content is None:
@@ -80,17 +80,17 @@ class HttpResponse:
 
 
 class MalformedRequest(Exception):
-    """What came is not a request that can be read."""
+    """The received bytes are not a valid request."""
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request of a connection, or None when the other side has closed it."""
+    """Read the next request of a connection; None if the client has closed it."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     except asyncio.LimitOverrunError as error:
-        raise MalformedRequest("headers too large") from error
+        raise MalformedRequest("the headers are too large") from error
     request_line, *lines = head.decode("latin-1").split("\r\n")[:-2]
     parts = request_line.split(" ")
     if len(parts) != 3:
@@ -109,7 +109,7 @@ def _parse_headers(lines: list[str]) -> dict[str, str]:
         name, colon, value = line.partition(":")
         lower = name.lower()
         if not colon or not _HEADER_NAME.fullmatch(name) or (lower in headers and lower in _SINGLE_VALUE_HEADERS):
-            raise MalformedRequest("a header is malformed, or is there twice")
+            raise MalformedRequest("a header is malformed or duplicated")
         headers[lower] = value.strip()
     return headers
 
@@ -117,7 +117,7 @@ def _parse_headers(lines: list[str]) -> dict[str, str]:
 async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     length = headers.get("content-length") or "0"
     if not _LENGTH.fullmatch(length) or int(length) > MAX_BODY_BYTES or "transfer-encoding" in headers:
-        raise MalformedRequest("a Content-Length is needed, of at most 5 MiB")
+        raise MalformedRequest("Content-Length must be at most 5 MiB, without Transfer-Encoding")
     try:
         return await reader.readexactly(int(length))
     except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -125,7 +125,7 @@ async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> b
 
 
 def reset_connection(writer: asyncio.StreamWriter) -> None:
-    """Break the connection at once, with a reset rather than an orderly close."""
+    """Abort the connection with a reset instead of an orderly close."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

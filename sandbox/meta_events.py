@@ -1,7 +1,7 @@
-"""What Meta would tell of people, in its form: that they answer, read or react to a message, or begin something.
+"""Builds Meta's events about people: they reply to, read or react to a message, or initiate something themselves.
 
-A message that went to a comment has no person's id: who wrote the comment is known where the sandbox played it, or is
-said with `from`. An answer names the message that it answers, as Meta does.
+A message to a comment has no person's id: the comment's author is known if the sandbox played the comment, or comes
+from `from`. A reply contains the id of the message that it answers, as with Meta.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 from sandbox.store import META, Message, now
 
-#: Of a message that was accepted; the others need no message.
+#: Events of an accepted message; `CONTACT_EVENTS` need no message.
 MESSAGE_EVENTS = ("replied", "read", "delivered", "echo", "complained", "unsubscribed", "reacted")
 CONTACT_EVENTS = ("comment", "message", "story_reply", "postback")
 
 
 def build_message_event(message: Message, event: str, params: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """The webhook's body for an event of a message; `ValueError` where its provider has no such event."""
+    """Build the webhook body for an event of a message. Raises `ValueError` if its provider has no such event."""
     account = message.path.split("/")[2]
     text = str(params.get("text") or "")
     if not message.path.endswith("/messages"):
-        raise ValueError("nothing becomes of a public reply to a comment that Meta would tell")
+        raise ValueError("Meta has no events for a public reply to a comment")
     part: dict[str, Any]
     match event:
         case "replied" | "complained" | "unsubscribed":
@@ -51,12 +51,12 @@ def build_message_event(message: Message, event: str, params: Mapping[str, Any],
 
 
 def build_contact_event(event: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Channel and body of a webhook about something that a person begins; `ValueError` says what is missing."""
+    """Return channel and webhook body of an event that a person initiates. Raises `ValueError` for missing fields."""
     channel, account, person = (str(params.get(name) or "") for name in ("provider", "account", "from"))
     if event not in CONTACT_EVENTS:
         raise ValueError(f"without messageId, event must be one of {', '.join(CONTACT_EVENTS)}")
     if channel not in META or not account or not person:
-        raise ValueError("without messageId, say provider (instagram or facebook), account and from")
+        raise ValueError("without messageId, provider (instagram or facebook), account and from are required")
     text = str(params.get("text") or "")
     if event == "comment":
         return channel, _build_comment(channel, account, person, text, params)
@@ -71,7 +71,7 @@ def build_contact_event(event: str, params: Mapping[str, Any]) -> tuple[str, dic
 
 
 def extract_comment(body: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The comment that a body tells of, with the person who wrote it."""
+    """Return the id and the author's id of a body's comment, or None without a comment."""
     changes = body["entry"][0].get("changes")
     if not changes:
         return None

@@ -1,11 +1,11 @@
-"""How the sandbox speaks Meta's Graph API: direct messages, private and public replies to comments, and profiles.
+"""Imitates Meta's Graph API: direct messages, private and public replies to comments, and profiles.
 
-Messages are Instagram's where the sending account's id begins as Instagram's do, else Facebook's; public replies are
-told apart by their path. One comment takes one private reply, as with Meta. The window of 24 hours is not kept here:
-ask for the fault `refused` with Meta's code to see it closed.
+A message is Instagram's if the id of the sending account has Instagram's prefix, else Facebook's; public replies are
+distinguished by their path. A comment accepts one private reply, as with Meta. The 24-hour window is not imitated: use
+the fault `refused` with Meta's code for a closed window.
 
-Whether a person follows the account goes by the id: one that ends in an odd digit follows, one that ends in an even
-digit does not, and any other has not consented to be asked about.
+The person's id decides whether the person follows the account: an odd last digit follows, an even one does not, and
+any other character means that the person has not consented to the check.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sandbox.http import HttpResponse, Request
 from sandbox.parsed_request import ParsedRequest, build_message
 from sandbox.store import Store
 
-#: Instagram's account ids begin so; everything else is a page.
+#: Prefix of Instagram's account ids; all other ids are pages.
 _INSTAGRAM_PREFIX = "178"
 _ALREADY_REPLIED = 2534025
 _REPLIES = {"replies": "instagram", "comments": "facebook"}
 
 
 def parse_request(request: Request, store: Store) -> ParsedRequest | None:
-    """Read a request to the Graph API; None where it is none."""
+    """Parse a request to the Graph API; None if it is not one."""
     match (request.method, *request.segments):
         case ("POST", version, sender, "messages") if _is_version(version):
             return _parse_send(request, sender, store)
@@ -115,6 +115,6 @@ def _check_authorization(request: Request, provider: str, to: str, call: str = "
 
 
 def build_meta_error(code: int, text: str, subcode: int | None = None) -> dict[str, Any]:
-    """An error in Meta's form."""
+    """Build an error in Meta's format."""
     error: dict[str, Any] = {"message": text, "type": "OAuthException", "code": code, "fbtrace_id": "SANDBOX"}
     return {"error": {**error, "error_subcode": subcode} if subcode else error}

@@ -1,4 +1,4 @@
-"""A request that the sandbox has understood: what each voice makes of one, for the server to accept or to fail."""
+"""The result of parsing a request to a provider's API, which the server then accepts or fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.store import Message, now
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request understood: whose it is, whom it is for, what to answer, and what to keep when it is accepted."""
+    """A parsed request: its provider, its recipient, the response, and the message to store if it is accepted."""
 
     provider: str
     to: str
@@ -23,5 +23,5 @@ class ParsedRequest:
 def build_message(
     request: Request, provider: str, message_id: str, to: str, body: Any, key: str | None = None
 ) -> Message:
-    """What is kept of a request once it is accepted."""
+    """Build the message that is stored once the request is accepted."""
     return Message(message_id, provider, to, now(), request.path, request.headers, body, key)

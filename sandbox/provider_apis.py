@@ -1,9 +1,8 @@
-"""How each provider is spoken: which requests are its, what it takes from one, and how it accepts or refuses.
+"""Imitates the API of each provider: routes and parses its requests, and accepts or rejects them.
 
-A `Voice` reads a request into a `Heard`: a message to accept with the answer that goes with it, or a refusal. It knows
-nothing of faults or connections; `sandbox.server` plays those around it. The formats are the providers' own, as
-`providers/` speaks them, written independently of that folder so that each checks the other. Meta's is in
-`sandbox.meta_graph`.
+Each request becomes a `ParsedRequest`: a message to accept with its response, or a rejection. Faults and connections
+are handled by `sandbox.server`. The formats are the providers' own, implemented independently of `providers/` so that
+each checks the other. Meta's API is in `sandbox.meta_graph`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sandbox.store import Message, Store, now
 
 
 def parse_request(request: Request, store: Store) -> ParsedRequest | None:
-    """Find the provider whose path this is and let it read the request; None where it is no provider's."""
+    """Parse the request with the provider of its path; None if the path is no provider's."""
     path = request.segments
     match (request.method, *path):
         case ("POST", "v3", domain, "messages"):
@@ -46,13 +45,13 @@ def parse_request(request: Request, store: Store) -> ParsedRequest | None:
 
 
 def parse_form(request: Request) -> dict[str, str]:
-    """The fields of a form, multipart or urlencoded; the last of a repeated name holds."""
+    """Parse the fields of a form, multipart or urlencoded; the last value of a repeated name wins."""
     kind = request.headers.get("content-type", "")
     if not kind.startswith("multipart/form-data"):
         return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
     boundary = re.search(r'boundary="?([^";]+)', kind)
     fields = {}
-    # Split by hand: the standard library's mail parser takes a millisecond, ten times all the rest.
+    # Split manually: the standard library's mail parser takes a millisecond, ten times the rest of the request.
     for part in request.body.split(b"--" + boundary[1].encode("latin-1"))[1:-1] if boundary else ():
         head, _, content = part.partition(b"\r\n\r\n")
         name = re.search(rb'name="([^"]*)"', head)
@@ -81,7 +80,7 @@ def _parse_mailgun_send(request: Request, domain: str) -> ParsedRequest:
     return ParsedRequest("mailgun", to, HttpResponse(200, {"id": message_id, "message": "Queued. Thank you."}), message)
 
 
-#: Events on one page of the look-up.
+#: Events per page of the events endpoint.
 _PAGE_SIZE = 300
 
 
@@ -104,7 +103,7 @@ def _parse_mailgun_events(request: Request, domain: str, store: Store, page: int
 
 
 def build_accepted_event(message: Message) -> dict[str, Any]:
-    """Mailgun's event of having accepted a message."""
+    """Build Mailgun's `accepted` event of a message."""
     return {
         "event": "accepted",
         "id": base64.urlsafe_b64encode(message.id.encode()).decode()[:22],
@@ -118,7 +117,7 @@ def build_accepted_event(message: Message) -> dict[str, Any]:
 
 
 def extract_user_variables(message: Message) -> dict[str, str]:
-    """The user variables that were sent with an email."""
+    """Return the user variables of an email."""
     return {name.removeprefix("v:"): value for name, value in message.body.items() if name.startswith("v:")}
 
 
@@ -138,12 +137,12 @@ def _parse_telnyx_send(request: Request) -> ParsedRequest:
 
 
 def build_telnyx_error(code: str, title: str) -> dict[str, Any]:
-    """An error in Telnyx's form."""
+    """Build an error in Telnyx's format."""
     return {"errors": [{"code": code, "title": title}]}
 
 
 def build_telnyx_message(message: Message, status: str) -> dict[str, Any]:
-    """An outbound message in Telnyx's form."""
+    """Build an outbound message in Telnyx's format."""
     text = str(message.body.get("text", ""))
     return {
         "id": message.id,
@@ -180,7 +179,7 @@ def _parse_gemini_request(request: Request, model: str) -> ParsedRequest:
 
 
 def build_gemini_error(code: int, status: str, text: str, details: list[Any] | None = None) -> dict[str, Any]:
-    """An error in Google's form."""
+    """Build an error in Google's format."""
     return {"error": {"code": code, "message": text, "status": status, "details": details or []}}
 
 
@@ -203,7 +202,7 @@ def _parse_openai_request(request: Request) -> ParsedRequest:
 
 
 def build_openai_error(code: str, text: str) -> dict[str, Any]:
-    """An error in OpenAI's form."""
+    """Build an error in OpenAI's format."""
     return {"error": {"message": text, "type": code, "param": None, "code": code}}
 
 

@@ -1,8 +1,8 @@
-"""PRETENDS. One small server that speaks every provider's API, keeps what it accepted, and fails on demand.
+"""One server that imitates every provider's API, stores the accepted messages, and fails on demand.
 
-`serve` is the program; `running` is the same in a thread for tests. Scripts use `/_sandbox/…` as the contract says:
-`GET messages`, `POST faults`, `POST events`, and `DELETE /_sandbox`. It stores nothing on disk and accepts any
-credentials, so it listens on loopback alone and takes nothing from web pages (`sandbox.access`).
+`serve` is the program; `run_sandbox` runs it in a thread for tests. Scripts use `/_sandbox/…` as documented: `GET
+messages`, `POST faults`, `POST events`, and `DELETE /_sandbox`. It stores nothing on disk and accepts any credentials,
+so it listens only on loopback and rejects requests from web pages (`sandbox.access`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sandbox.store import Fault, Store
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that open connections get to finish when the program is told to stop.
+#: Seconds that open connections get to finish on shutdown.
 GRACE_SECONDS = 1.0
 
 
 @dataclass
 class Sandbox:
-    """The server's state: its memory, and where and with which secrets it calls our webhooks."""
+    """The server's state: its store, and the target and secrets of its callbacks to our webhooks."""
 
     webhook_target: str = ""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -53,7 +53,7 @@ class Sandbox:
                 if request.headers.get("connection", "").lower() == "close":
                     return
         except http.MalformedRequest as error:
-            writer.write(HttpResponse(400, f"not a request: {error}", {"Connection": "close"}).encode())
+            writer.write(HttpResponse(400, f"malformed request: {error}", {"Connection": "close"}).encode())
         except ConnectionError:
             return
         finally:
@@ -61,12 +61,12 @@ class Sandbox:
             writer.close()
 
     async def handle_request(self, request: Request, reader: asyncio.StreamReader) -> HttpResponse | None:
-        """The answer to one request; None breaks the connection."""
+        """Return the response to one request; None resets the connection."""
         if access.is_for_scripts(request):
             return await self.handle_script_request(request)
         parsed = parse_request(request, self.store)
         if parsed is None:
-            return HttpResponse(404, {"message": f"the sandbox knows no provider with {request.method} {request.path}"})
+            return HttpResponse(404, {"message": f"no provider of the sandbox has {request.method} {request.path}"})
         fault = self.store.take_fault(parsed.provider, parsed.to, parsed.call)
         return await self.play_fault(parsed, fault, reader) if fault else self.accept(parsed)
 
@@ -104,7 +104,7 @@ class Sandbox:
         return None
 
     async def handle_script_request(self, request: Request) -> HttpResponse:
-        """The endpoints for scripts."""
+        """Respond to the endpoints for scripts."""
         match (request.method, request.path.rstrip("/")):
             case ("GET", "/_sandbox/messages"):
                 query = request.query
@@ -123,13 +123,13 @@ class Sandbox:
                 return await self.play_event(request.json())
             case ("GET", "/_sandbox" | "/_sandbox/health"):
                 return HttpResponse(200, {"success": True, "messages": len(self.store.messages)})
-        return HttpResponse(404, {"success": False, "detail": f"no {request.method} {request.path} here"})
+        return HttpResponse(404, {"success": False, "detail": f"the sandbox has no {request.method} {request.path}"})
 
     async def play_event(self, body: Mapping[str, Any]) -> HttpResponse:
-        """Call our webhook, signed: with an event of an accepted message, or with what a person begins."""
+        """Call our webhook, signed, with an event of an accepted message or one that a person initiates."""
         message = self.store.find_message(str(body["messageId"])) if body.get("messageId") else None
         if message is None and body.get("messageId"):
-            return HttpResponse(404, {"success": False, "detail": "no message with this messageId was accepted"})
+            return HttpResponse(404, {"success": False, "detail": "no accepted message has this messageId"})
         try:
             if message is None:
                 callback = callbacks.build_contact_callback(body, self.webhook_secrets, self.store.commenters)
@@ -144,7 +144,7 @@ class Sandbox:
 
 
 async def _wait_for_disconnect(reader: asyncio.StreamReader, seconds: float) -> bool:
-    """Wait so long, or until the other side closes; True if it did."""
+    """Wait, at most `seconds`, until the client disconnects; True if it did."""
     try:
         await asyncio.wait_for(reader.read(1), seconds)
     except TimeoutError:
@@ -171,7 +171,7 @@ async def _stop_server(sandbox: Sandbox, server: asyncio.Server) -> None:
 
 
 def serve(port: int, webhook_target: str, webhook_secrets: Mapping[str, str]) -> None:
-    """Run until SIGTERM or SIGINT. `webhook_target` is the dashboard's address.
+    """Run until SIGTERM or SIGINT. `webhook_target` is the dashboard's URL.
 
     `webhook_secrets`: `mailgun` the signing key, `telnyx` the Ed25519 seed in base64, `meta` the app secret.
     """
@@ -196,15 +196,15 @@ class RunningSandbox:
     sandbox: Sandbox
 
     def list_messages(self, provider: str | None = None, to: str | None = None) -> list[dict[str, Any]]:
-        """What it accepted, oldest first, as `GET /_sandbox/messages` shows it."""
+        """Return the accepted messages, oldest first, as `GET /_sandbox/messages` does."""
         return self.sandbox.store.list_messages(provider, to)
 
     def add_fault(self, provider: str, fault: str, **more: Any) -> None:
-        """Ask for a fault: `times` (0: forever), `seconds`, `match={"to": …}`."""
+        """Add a fault: `times` (0: unlimited), `seconds`, `match={"to": …}`."""
         self.sandbox.store.faults.append(Fault.from_json({"provider": provider, "fault": fault, **more}))
 
     def clear(self) -> None:
-        """Forget messages and faults."""
+        """Delete messages and faults."""
         self.sandbox.store.clear()
 
 
@@ -214,7 +214,7 @@ def run_sandbox(
     webhook_secrets: Mapping[str, str] | None = None,
     port: int = 0,
 ) -> Iterator[RunningSandbox]:
-    """A sandbox on a free port for as long as the block lasts."""
+    """Run a sandbox in a thread for the duration of the block; port 0 is a free port."""
     sandbox = Sandbox(webhook_target, webhook_secrets or {})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)

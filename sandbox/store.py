@@ -1,4 +1,4 @@
-"""What the sandbox accepted, in order, and the faults that it has been asked to play."""
+"""Stores the accepted messages, in order, and the faults to play."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from rules.channels import CONVERSATION_CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 
-#: The oldest messages are forgotten past this many.
+#: Maximum number of stored messages; the oldest are dropped.
 MAX_MESSAGES = 50_000
-#: What those that write do besides: a safety filter's no, no text at all, a text that ran out of tokens.
+#: Additional faults of text generators: a safety filter's refusal, no text, a text that ran out of tokens.
 TEXT_GENERATOR_FAULTS = ("blocked", "empty", "cut_short")
 FAULTS = (
     "http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused",
@@ -22,7 +22,7 @@ FAULTS = (
 
 #: Meta's two channels.
 META = CONVERSATION_CHANNELS
-#: Seconds that a fault takes where it does not say; for `http_429` the wait that is asked for.
+#: Default seconds of a fault; for `http_429` the requested wait.
 DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
 
 _SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api-?key|token|secret|password).*")
@@ -30,7 +30,7 @@ _SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api-?key|token|secret
 
 @dataclass(frozen=True)
 class Message:
-    """A message that the sandbox accepted. `key` is the sender's own key, where the provider carries one."""
+    """An accepted message. `key` is the sender's own key, if the provider carries one."""
 
     id: str
     provider: str
@@ -42,7 +42,7 @@ class Message:
     key: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As scripts see it; credentials in headers are masked."""
+        """Return the message for scripts; credentials in headers are masked."""
         return {
             "id": self.id,
             "provider": self.provider,
@@ -56,7 +56,7 @@ class Message:
 
 @dataclass
 class Fault:
-    """A way to fail, for the next `left` calls that fit (0 from the start: for all). `call` is `send` or `look_up`."""
+    """A fault for the next `left` matching calls (negative: for all). `call` is `send` or `look_up`."""
 
     provider: str
     fault: str
@@ -64,13 +64,13 @@ class Fault:
     seconds: float = 0.0
     to: str | None = None
     call: str = "send"
-    #: Of `refused`: Meta's code and subcode.
+    #: For `refused`: Meta's code and subcode.
     code: int = 0
     subcode: int | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Fault:
-        """Read a posted fault; `ValueError` names what is wrong with it."""
+        """Parse a posted fault. Raises `ValueError` with the problem."""
         provider, fault, match = body.get("provider"), body.get("fault"), body.get("match") or {}
         if provider not in PROVIDER_NAMES:
             raise ValueError(f"provider must be one of {', '.join(PROVIDER_NAMES)}")
@@ -78,12 +78,12 @@ class Fault:
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}")
         times, seconds = body.get("times", 1), body.get("seconds", DEFAULT_SECONDS.get(str(fault), 0.0))
         if not isinstance(times, int) or times < 0 or not isinstance(seconds, (int, float)) or seconds < 0:
-            raise ValueError("times and seconds must be numbers, 0 or more; times 0 means forever")
+            raise ValueError("times and seconds must be numbers, 0 or more; times 0 means unlimited")
         if not isinstance(match, dict) or not {"to", "call"}.issuperset(match):
-            raise ValueError('match is an object with "to", and "call" (send or look_up)')
+            raise ValueError('match must be an object with "to", and "call" (send or look_up)')
         code, subcode = body.get("code"), body.get("subcode")
         if fault == "refused" and (provider not in META or not isinstance(code, int)):
-            raise ValueError("refused is a fault of facebook and instagram, with their code and perhaps a subcode")
+            raise ValueError("refused is a fault of facebook and instagram; it requires a code and may have a subcode")
         if fault in TEXT_GENERATOR_FAULTS and provider not in TEXT_PROVIDERS:
             raise ValueError(f"{fault} is a fault of {' and '.join(TEXT_PROVIDERS)}")
         if not isinstance(subcode, int | None):
@@ -94,19 +94,19 @@ class Fault:
 
 @dataclass
 class Store:
-    """The sandbox's whole memory."""
+    """The sandbox's state."""
 
     messages: deque[Message] = field(default_factory=lambda: deque(maxlen=MAX_MESSAGES))
     faults: list[Fault] = field(default_factory=list)
-    #: Who wrote each comment that was played.
+    #: The author of each played comment, by the comment's id.
     commenters: dict[str, str] = field(default_factory=dict)
 
     def accept(self, message: Message) -> None:
-        """Keep a message; it is there for scripts from now on."""
+        """Store a message."""
         self.messages.append(message)
 
     def list_messages(self, provider: str | None = None, to: str | None = None) -> list[dict[str, Any]]:
-        """The accepted messages, oldest first, as scripts see them."""
+        """Return the accepted messages for scripts, oldest first."""
         return [
             message.to_dict()
             for message in list(self.messages)
@@ -114,13 +114,13 @@ class Store:
         ]
 
     def find_message(self, message_id: str) -> Message | None:
-        """The newest message with this id, the provider's (with or without angle brackets) or the sender's key."""
+        """Return the newest message with this provider id (with or without angle brackets) or sender's key."""
         bare = message_id.strip("<>")
         matches = (message for message in reversed(self.messages) if bare in (message.id.strip("<>"), message.key))
         return next(matches, None)
 
     def take_fault(self, provider: str, to: str, call: str = "send") -> Fault | None:
-        """The fault to play on this call, used up by one; the oldest that fits."""
+        """Return the oldest matching fault for this call and use it once; None if none matches."""
         for fault in self.faults:
             if fault.provider == provider and fault.call == call and fault.to in (None, to):
                 fault.left -= 1
@@ -130,12 +130,12 @@ class Store:
         return None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete messages, faults and commenters."""
         self.messages.clear()
         self.faults.clear()
         self.commenters.clear()
 
 
 def now() -> datetime:
-    """The real time, as a provider would have it."""
+    """Return the real time, as a provider would."""
     return datetime.now(UTC)

@@ -1,1 +1,1 @@
-"""DOES. Dramatiq actors, one verb each, thin: load, decide, speak, remember."""
+"""Works: dramatiq actors, the execution engine, the scheduler's periodic jobs and operator actions."""

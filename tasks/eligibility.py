@@ -1,6 +1,6 @@
-"""Asks the rules whether this contact may be written to now, and takes its place under the daily limits.
+"""Checks whether the rules allow messaging this contact now, and reserves its share of the daily limits.
 
-Test executions are judged too, so that an operator sees the verdict, but take no place.
+Test executions are checked too, so that an operator sees the verdict, but reserve nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasks.steps.limit_reservations import release_limits, reserve_cap, reserve_
 
 
 def check(engine: Engine, claimed: ClaimedExecution) -> bool:
-    """Judge the round; whether the passage goes on in place."""
+    """Check the round; return whether the execution continues in place."""
     verdict = eligibility.evaluate(claimed.workflow.rules, _build_facts(engine, claimed))
     if not isinstance(verdict, Skip | Wait):
         verdict = reserve_cap(claimed) or reserve_limits(claimed) or verdict
@@ -41,7 +41,7 @@ def check(engine: Engine, claimed: ClaimedExecution) -> bool:
 
 
 def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
-    """Nothing is sent in this round: the execution is skipped, or was a success before this follow-up."""
+    """End a round that sends nothing: the execution is skipped, or succeeds where this is a follow-up."""
     if claimed.round == FIRST_ROUND:
         claimed.state.update({"skipped_rule": verdict.rule, "skipped_detail": verdict.detail})
         claimed.finish("skipped", "skipped")
@@ -62,7 +62,7 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
         now=claimed.now(),
         automation_enabled=claimed.test
         or (claimed.row["automation_enabled"] and not claimed.row["automation_deleted"]),
-        # Where the ways ahead disagree, each send looks for itself.
+        # Where the paths ahead differ in their way, each send checks for itself.
         channel=channel if way else None,
         address=way
         if way in TO_COMMENT
@@ -84,7 +84,7 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
 def _find_meta_refusal(
     engine: Engine, claimed: ClaimedExecution, channel: str | None, variables: Mapping[str, object]
 ) -> Skip | None:
-    """Why Meta would not take the round's first message, where nothing is waited for before it."""
+    """Return why Meta would refuse the round's first message, unless the round waits before it."""
     if channel not in CONVERSATION_CHANNELS:
         return None
     way = _find_first_way(claimed, variables, through_waits=False)
@@ -95,7 +95,7 @@ def _find_meta_refusal(
 
 
 def _find_first_way(claimed: ClaimedExecution, variables: Mapping[str, object], *, through_waits: bool) -> str | None:
-    """How the first message of this round goes, where that can be told."""
+    """Return the way of this round's first message, where it can be determined."""
     if claimed.round == FIRST_ROUND:
         return find_first_send_way(claimed.workflow, claimed.finished, variables, through_waits=through_waits)
     steps = list_follow_up_steps(claimed)
@@ -103,9 +103,9 @@ def _find_first_way(claimed: ClaimedExecution, variables: Mapping[str, object], 
 
 
 def _count_usage(claimed: ClaimedExecution) -> dict[str, int]:
-    """What only the database can count, where a rule asks for it."""
+    """Count what only the database knows, where a rule requires it."""
     rules, contact_id = claimed.workflow.rules, claimed.row["contact_id"]
-    # Who is written to again is in already.
+    # A follow-up is no new entry.
     is_entry = rules.reentry != "always" and claimed.round == FIRST_ROUND
     if contact_id is None or not (is_entry or rules.frequency_cap):
         return {}

@@ -1,11 +1,11 @@
-"""Takes one execution from where it stands as far as it can go now: the only place that knows the order of things.
+"""Runs one execution from its current state as far as it can go now; only this module knows the order of its parts.
 
-    the bell → claim (lease, fence, delivery counted) → held? → checking → step after step → waits, hands over or ends
+    notification → claim (lease, fence, delivery counted) → paused? → eligibility → steps → waits, is requeued or ends
 
-Whoever answers a bell does everything up to and including the next outside call of its own queue's kind, and goes on in
-place while the next call is of the same kind; otherwise it records where things stand and rings the next queue.
-Everything between two outside calls is recorded by one write. A worker whose lease was lost leaves without a word: the
-fence has already refused what it wanted to write.
+A worker runs every step up to and including the next outside call of its own queue, and continues in place while the
+following call belongs to the same queue. Otherwise it records the state and notifies the next queue. One write records
+everything between two outside calls. A worker that has lost its lease records nothing more: the fence refuses its
+writes. `tasks.runtime.claimed_execution` draws the states.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from tasks.steps.sending import send
 
 log = structlog.get_logger(__name__)
 
-#: Deliveries in a row that may die with nothing recorded between them (semantics, section 3).
+#: Consecutive deliveries that may fail without recording anything (semantics, section 3).
 MAX_DELIVERIES = 3
 
-#: A passage that waited so long for a hand is begun anew with what is so by then.
+#: A claim that waited longer than this for a thread is requeued, to be claimed again with current facts.
 MAX_CLAIM_AGE_SECONDS = 1.0
 
-#: Stands in a passage until its workflow was read.
+#: The workflow of a claimed execution until its own is loaded.
 PLACEHOLDER_WORKFLOW = Workflow(WorkflowTrigger(""), Rules(), ())
 
-#: What does each action that speaks to the outside world.
+#: The function of each action with an outside call.
 CALLS: dict[str, Callable[[Engine, ClaimedExecution, Step], Continuation[bool]]] = {
     "generate_message": generate,
     "send_email": send,
@@ -63,7 +63,7 @@ CALLS: dict[str, Callable[[Engine, ClaimedExecution, Step], Continuation[bool]]]
     "call_webhook": send,
     "notify": send,
 }
-#: And each that does not, which answers whether the passage goes on in place.
+#: The function of each local step; it returns whether the execution continues in place.
 LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
     "wait": local_steps.wait,
     "wait_until": local_steps.wait_until,
@@ -77,14 +77,16 @@ LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
 
 @dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
 def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False) -> None:
-    """Answer the bell of an execution, or of several at once: those that are there to be taken are moved on as soon as
-    a hand is free. A rescued one may have killed its worker, so it is not claimed before."""
+    """Claim the notified executions that are due, and run each as soon as a thread is free.
+
+    A rescued execution may have killed its worker, so it is not claimed before a thread is free.
+    """
     engine = get_engine()
     pending_ids = [execution_ids] if isinstance(execution_ids, str) else execution_ids
     while pending_ids:
         reserved = engine.executor.reserve(len(pending_ids), prefetch=not rescued)
         if not reserved:
-            # This process stops: another will take them up.
+            # This process stops; another one claims them.
             notify(queue, pending_ids)
             return
         _claim(engine, pending_ids[:reserved], queue)
@@ -96,7 +98,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
     try:
         requested_at = time.monotonic()
         for row in engine.group_commit.claim_many(execution_ids):
-            # Counted from the answer, so that its idea of now is never ahead of the database's.
+            # Measured from the response, so that its current time is never ahead of the database's.
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), queue)
             engine.leases.hold(claimed, requested_at)
             if engine.executor.submit(claimed):
@@ -108,8 +110,10 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
 
 
 def run_claimed(claimed: ClaimedExecution) -> bool:
-    """A hand's work: take the passage on until what it announces must be on record, or as far as it can go; whether
-    this is all that the hands have to do with it."""
+    """Run a claimed execution until it records an intent, or as far as it can go.
+
+    Returns whether the executor is finished with it.
+    """
     engine = get_engine()
     if claimed.row["status_before"] == "running":
         metrics.deliveries_rescued_total.labels(kind="lease").inc()
@@ -119,7 +123,7 @@ def run_claimed(claimed: ClaimedExecution) -> bool:
 def _run_continuation(
     engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None], intent: CommitFuture | None = None
 ) -> bool:
-    """Begin the course, or take it up where it was left until its announcement was on record."""
+    """Start the continuation, or resume it with the recorded `intent`; return whether it has finished."""
     structlog.contextvars.bind_contextvars(execution_id=claimed.execution_id, queue=claimed.queue)
     callback: Callable[[CommitFuture], None]
     try:
@@ -140,7 +144,7 @@ def _run_continuation(
 
 
 def _resume(continuation: Continuation[None], intent: CommitFuture | None) -> bool:
-    """Go on to the end, or to the next announcement."""
+    """Run to the next intent; return True where the continuation ends first."""
     try:
         if intent is None:
             next(continuation)
@@ -154,12 +158,12 @@ def _resume(continuation: Continuation[None], intent: CommitFuture | None) -> bo
 def _build_resume_callback(
     engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None]
 ) -> Callable[[CommitFuture], None]:
-    """Has a hand take the course up again when its announcement was answered."""
+    """Return a callback that resumes the continuation on a free thread once its intent is settled."""
     return lambda future: engine.executor.resume(lambda: _run_continuation(engine, claimed, continuation, future))
 
 
 def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) -> tuple[str, str] | None:
-    """The passage is on record, or the execution another's: let go of it, and say who goes on."""
+    """Release the lease once the final record is settled; return the queue and execution to notify, if any."""
     try:
         confirm(claimed, future)
     except (LeaseLost, *CONNECTION_ERRORS) as error:
@@ -172,21 +176,21 @@ def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) ->
 
 
 def _abandon(claimed: ClaimedExecution, error: Exception) -> None:
-    """Leave quietly: the execution is no longer ours, or PostgreSQL was away for too long."""
+    """Log why this process records nothing more: the lease is lost, or PostgreSQL was unavailable for too long."""
     if isinstance(error, LeaseLost):
-        log.warning("the lease was lost, leaving", execution_id=claimed.execution_id)
+        log.warning("lease lost, execution abandoned", execution_id=claimed.execution_id)
         _save_receipts(claimed)
     else:
         text = str(error).strip()
-        log.warning("postgres is away for too long, leaving", execution_id=claimed.execution_id, error=text)
+        log.warning("postgres is unreachable, execution abandoned", execution_id=claimed.execution_id, error=text)
 
 
 def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Continuation[None]:
     try:
         if claimed.row["deliveries"] > MAX_DELIVERIES:
             raise Quarantined(
-                f"The worker died {MAX_DELIVERIES} times in a row on this execution, so it is left alone."
-                " Look at the log of the time, then retry it or discard it."
+                f"The worker died {MAX_DELIVERIES} times in a row on this execution, so it is quarantined."
+                " Check the worker's log of that time, then retry or discard the execution."
             )
         should_continue = _check_admission(engine, claimed, queue)
         while should_continue:
@@ -206,18 +210,18 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
     except (LeaseLost, *CONNECTION_ERRORS):
         raise
     except Exception as error:
-        log.exception("a bug stopped an execution", execution_id=claimed.execution_id)
+        log.exception("an execution failed with a bug", execution_id=claimed.execution_id)
         fail(
             engine.settings,
             claimed,
             claimed.step,
-            Bug(f"Beckon made a mistake ({type(error).__name__}): see the log."),
+            Bug(f"Beckon failed with {type(error).__name__}: see the log, then retry the execution."),
             None,
         )
 
 
 def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
-    """Do one step, measured; whether the passage goes on in place."""
+    """Run and measure one step; return whether the execution continues in place."""
     began = time.monotonic()
     try:
         if step.action in CALLS:
@@ -234,9 +238,9 @@ def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continua
 
 
 def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> bool:
-    """Whether nothing holds it and, where a round begins, the rules allow it."""
+    """Whether the execution is not paused and, where a round begins, the rules allow it."""
     if claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS:
-        # What the claim brought with it may not be so any more.
+        # The facts of the claim may be outdated.
         claimed.requeue(queue)
         return False
     try:
@@ -246,14 +250,14 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
             return False
         return claimed.stage != "checking" or check(engine, claimed)
     except CONNECTION_ERRORS as error:
-        # Nothing has happened yet: it is begun anew when the ledger has PostgreSQL back, and no death is counted.
-        log.warning("postgres is away, beginning anew", execution_id=claimed.execution_id, error=str(error).strip())
+        # Nothing has happened yet: it starts again once PostgreSQL is back, and no failed delivery is counted.
+        log.warning("postgres is unreachable, requeued", execution_id=claimed.execution_id, error=str(error).strip())
         claimed.requeue(queue)
         return False
 
 
 def _save_receipts(claimed: ClaimedExecution) -> None:
-    """A provider took a message, but the execution had become another's: at least nobody need wonder about it."""
+    """Record messages that a provider accepted although the lease was lost, so that their outcome is known."""
     for message_id, provider_message_id in claimed.accepted.items():
         with transaction():
             reopened = message.resolve_sent(message_id, provider_message_id)
@@ -262,7 +266,7 @@ def _save_receipts(claimed: ClaimedExecution) -> None:
 
 
 def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
-    """Whether the step may be done by this worker; else leave it to the queue of its outside call."""
+    """Whether this worker may run the step; otherwise requeue it on the queue of its outside call."""
     step_queue = ACTIONS[step.action].queue
     if step_queue is None or step_queue == queue:
         return True
@@ -277,7 +281,7 @@ def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queu
 
 
 def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> None:
-    """Write the message down before the hand-over, so that an operator sees it waiting."""
+    """Compose the message before requeueing, so that an operator sees it waiting."""
     if not find_address(claimed, step) or get_channel(step) in claimed.suppressed:
         return
     prepare(engine, claimed, step)

@@ -1,10 +1,10 @@
-"""Turns a failed step into a move of its execution: product 3 "Retries" and semantics, sections 4 and 5.
+"""Turns a failed step into a transition of its execution: product 3 "Retries" and semantics, sections 4 and 5.
 
-asked to wait (rate limit with a time)   waits at the stage before the call; no attempt is used up
-retryable, retries left                  failed, with the time of the next retry
-configuration                            waits; the provider of that workspace is paused; given up after a day
-unknown outcome                          failed and held; looked up, never sent again blindly
-everything else                          failed, at rest
+rate limit with a time     waits at the stage before the call; no attempt is used up
+retryable, retries left    failed, with the time of the next retry
+configuration              waits; the provider of that workspace is paused; fails after a day
+unknown outcome            failed; reconciled with the provider, never resent without knowing
+everything else            failed
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from tasks.steps.limit_reservations import release_limits
 
 log = structlog.get_logger(__name__)
 
-#: A refused credential is tried again this often, and given up after a day (semantics, section 5).
+#: Refused credentials are retried at this interval, and the execution fails after a day (semantics, section 5).
 CONFIGURATION_RETRY_SECONDS = 3600.0
 CONFIGURATION_TIMEOUT = timedelta(hours=24)
-#: Providers need a moment before a lost message shows in their events.
+#: Delay before the first reconciliation: a provider lists a message some seconds after accepting it.
 FIRST_RECONCILIATION_SECONDS = 5.0
 
 
 def fail(
     settings: Settings, claimed: ClaimedExecution, step: Step | None, error: ExecutionError, provider: str | None
 ) -> None:
-    """Move the passage on after `error` in `step`. The caller records it."""
+    """Apply `error` in `step` to the claimed execution. The caller records it."""
     log.info(
         "step failed",
         execution_id=claimed.execution_id,
@@ -98,7 +98,7 @@ def _suppress(claimed: ClaimedExecution, step: Step) -> None:
 
 
 def _restore_stage(claimed: ClaimedExecution) -> None:
-    """To the stage from which the call is made again."""
+    """Return to the stage from which the call is repeated."""
     if claimed.stage == "sending":
         claimed.enter("ready_to_send")
     elif claimed.stage == "generating":
@@ -126,7 +126,7 @@ def _await_operator(
         claimed.update_message(step, status="pending", error_class=error.error_class, error_message=error.message)
     _restore_stage(claimed)
     if provider is not None and not claimed.test:
-        # Of the settings that the call was made with: a change that came since mends the pause.
+        # The fingerprint of the settings that the call used: a later change resolves the pause.
         credentials = fingerprint(claimed.settings or settings, provider, claimed.row["workspace_id"])
         claimed.add_effect(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
     if claimed.state["misconfigured_since"] is None:
@@ -135,8 +135,8 @@ def _await_operator(
 
 
 def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
-    can_look_up = provider in SENDERS and SENDERS[provider].can_reconcile
-    will_reconcile = can_look_up or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
+    can_reconcile = provider in SENDERS and SENDERS[provider].can_reconcile
+    will_reconcile = can_reconcile or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
     claimed.update_message(
         step,
         status="outcome_unknown",

@@ -1,7 +1,7 @@
-"""The scheduler's duties: each finds rows that need something, does it once, and says in counts what it did.
+"""The scheduler's periodic jobs: each finds rows that need something, processes them once, and returns counts.
 
-A duty knows nothing of loops and leaders (`workers/scheduler` does); it may run twice or on two machines at once and
-does no harm. What it wakes, it wakes by ringing: the row was due before, and stays due if the bell is lost.
+A job knows nothing of loops and leaders (`workers.scheduler` does), and may safely run twice or on two machines at
+once. It starts executions by notifying only: the row was due before, and stays due if the notification is lost.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tasks.steps.accounts import find_missing_secrets, fingerprint, list_own_tok
 
 log = structlog.get_logger(__name__)
 
-#: Most rows that one run of a duty takes.
+#: Maximum number of rows that one run of a job processes.
 BATCH_SIZE = 2_000
-#: A bell that was rung this long ago, without anybody coming, may be lost.
+#: A notification that has led to no claim for this long may be lost.
 NOTIFICATION_TIMEOUT_SECONDS = 15.0
 
 Counts = Mapping[str, int]
@@ -36,7 +36,7 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """Something to be done again and again: what, and every how many seconds."""
+    """A job of the scheduler: its name, its interval in seconds and its function."""
 
     name: str
     every_seconds: float
@@ -44,14 +44,14 @@ class PeriodicJob:
 
 
 def enqueue_due(settings: Settings) -> Counts:
-    """Waits, windows, send times and retries whose time has come."""
+    """Notify for elapsed waits, windows, send times and retries."""
     with transaction():
         rows = execution.mark_elapsed_waits_notified(BATCH_SIZE)
     return {"woken": notify_rows(rows)}
 
 
 def enqueue_overdue_retries(settings: Settings) -> Counts:
-    """Retryable failures whose time has come, whatever became of their bell."""
+    """Notify for every due retry, whether or not it was notified before."""
     with transaction():
         rows = execution.mark_due_notified("e.status = 'waiting' and e.waiting_for = 'retry'", (), BATCH_SIZE)
     metrics.retries_total.labels(kind="sweep", reason="due").inc(len(rows))
@@ -59,16 +59,16 @@ def enqueue_overdue_retries(settings: Settings) -> Counts:
 
 
 def rescue_expired_leases(settings: Settings) -> Counts:
-    """Executions whose worker died: whoever answers the bell takes the lease over."""
+    """Notify for executions whose worker died; the next claim takes the lease over."""
     with transaction():
         rows = execution.find_expired_leases(BATCH_SIZE)
     return {"rescued": notify_rows(rows, rescued=True)}
 
 
 def requeue_lost_notifications(settings: Settings) -> Counts:
-    """What is due although its bell was rung a while ago, as far as Redis no longer holds its bells.
+    """Notify again for due executions whose notification is old and no longer in Redis.
 
-    Under a backlog every bell is old and none is lost: then Redis holds at least as many as are due.
+    Under a backlog every notification is old and none is lost: Redis then holds at least as many as are due.
     """
     try:
         depths = read_queue_depths()
@@ -89,7 +89,7 @@ def requeue_lost_notifications(settings: Settings) -> Counts:
 
 
 def reconcile_unknown_outcomes(settings: Settings) -> Counts:
-    """Messages of unknown outcome whose look-up is due."""
+    """Enqueue the due reconciliations of messages with an unknown outcome."""
     with transaction():
         ids = message.claim_due_reconciliations(BATCH_SIZE)
     for message_id in ids:
@@ -98,7 +98,7 @@ def reconcile_unknown_outcomes(settings: Settings) -> Counts:
 
 
 def enqueue_waiting_callbacks(settings: Settings) -> Counts:
-    """Callbacks that were stored, but whose bell was lost."""
+    """Enqueue stored callbacks whose notification was lost."""
     with transaction():
         ids = inbound_event.list_unprocessed(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
     for event_id in ids:
@@ -107,7 +107,7 @@ def enqueue_waiting_callbacks(settings: Settings) -> Counts:
 
 
 def count_due_runs(settings: Settings) -> Counts:
-    """Runs that could not be counted in the record of their step."""
+    """Count runs that could not be counted in the record of their step."""
     if settings.run_tracking is False:
         return {"counted": 0, "duplicates": 0}
     tracked = runs.count_due(BATCH_SIZE)
@@ -117,7 +117,7 @@ def count_due_runs(settings: Settings) -> Counts:
 
 
 def end_resolved_pauses(settings: Settings) -> Counts:
-    """Pauses that refused credentials made, once there are other credentials; and who has not heard that one ended."""
+    """End pauses for refused credentials once these have changed, and resume what an ended pause left waiting."""
     ended = 0
     with transaction():
         pauses = pause.list_credential_pauses()
@@ -144,16 +144,16 @@ def _has_new_credentials(settings: Settings, provider: str, workspace_id: str, r
 
 
 def update_rollups(settings: Settings) -> Counts:
-    """What the monitor adds up of a day: moves and times in stages, by five minutes."""
+    """Update the monitor's five-minute rollups: moves between stages and times in them."""
     return rollups.run_once()
 
 
 def remove_expired(settings: Settings) -> Counts:
-    """Partitions ahead, and what is older than its keep removed."""
+    """Create partitions ahead and remove rows that are past their retention."""
     return retention.run_once()
 
 
-#: Every duty of the scheduler.
+#: Every job of the scheduler. Names are stored in a table and appear in metrics and the API.
 PERIODIC_JOBS = (
     PeriodicJob("due", 1.0, enqueue_due),
     PeriodicJob("leases", 10.0, rescue_expired_leases),

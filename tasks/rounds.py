@@ -1,9 +1,8 @@
-"""What follows when a round's steps are done: the end, a wait for the contact's answer, or the next follow-up.
+"""Ends a round whose steps are done: with the execution's end, a wait for a reply, or the next follow-up.
 
-An execution of which something was sent, and whose rules ask for follow-ups, waits `every` for an answer, is judged
-anew, and does its last writing and its last send again as the next round, with messages of their own (semantics,
-section 7). Nothing of this is remembered but rounds, steps and messages, so a worker that dies at any point leaves
-enough for the next one to go on.
+An execution that has sent a message and whose rules have follow-ups waits `every` for a reply. It is then checked again
+and repeats its last generation and its last send as the next round, with separate messages (semantics, section 7). The
+only state is rounds, steps and messages, so another worker can continue wherever one dies.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tasks.steps.limit_reservations import release_limits
 
 
 def find_next_step(claimed: ClaimedExecution) -> Step | None:
-    """The step to do now; None when the round has come to its end."""
+    """Return the step to run now, or None at the end of the round."""
     if claimed.round == FIRST_ROUND:
         return plan.find_next_step(claimed.workflow, claimed.finished)
     done = {step["step_id"] for step in claimed.steps.values() if step["status"] in ("succeeded", "skipped")}
@@ -30,7 +29,7 @@ def find_next_step(claimed: ClaimedExecution) -> Step | None:
 
 
 def end_round(engine: Engine, claimed: ClaimedExecution) -> bool:
-    """The round's steps are done; whether the passage goes on in place, with the next round."""
+    """End the round; return whether the execution continues in place with the next one."""
     rounds = {message["round"] for message in claimed.sent_to_contact}
     claimed.state["follow_up_count"] = len(rounds - {FIRST_ROUND})
     if claimed.round > FIRST_ROUND and claimed.round not in rounds:
@@ -45,14 +44,14 @@ def end_round(engine: Engine, claimed: ClaimedExecution) -> bool:
         claimed.end_follow_ups(stopped["rule"], stopped["detail"])
         return False
     if claimed.accepted:
-        # That the provider took the message is recorded before anything else is asked.
+        # The provider's acceptance of the message is recorded before anything else is checked.
         _await_answer(claimed, until)
         return False
     return _continue_after_silence(engine, claimed, until)
 
 
 def _continue_after_silence(engine: Engine, claimed: ClaimedExecution, until: datetime) -> bool:
-    """The next follow-up if none came before its time, and nothing else calls it off."""
+    """Begin the next follow-up, unless its time has not come or something stops it."""
     stop_reason = find_stop_reason(claimed)
     if stop_reason is not None:
         claimed.end_follow_ups(stop_reason.rule, stop_reason.detail)
@@ -68,7 +67,7 @@ def _continue_after_silence(engine: Engine, claimed: ClaimedExecution, until: da
 
 
 def end_if_stopped(claimed: ClaimedExecution) -> bool:
-    """Whether a follow-up that was begun, and of which nothing has left yet, is to be left; then it was."""
+    """Discard a begun follow-up that has sent nothing, if something stops it; return whether it was discarded."""
     if claimed.round == FIRST_ROUND or any(
         message["sent_at"] or message["status"] == "sending" for message in claimed.messages.values()
     ):
@@ -81,7 +80,7 @@ def end_if_stopped(claimed: ClaimedExecution) -> bool:
 
 
 def _find_answer_deadline(claimed: ClaimedExecution) -> datetime | None:
-    """Until when the contact has time to answer; None where no follow-ups are wanted, or there is nothing to repeat."""
+    """Return the contact's deadline for a reply, or None without follow-ups or without a send to repeat."""
     follow_ups = claimed.workflow.rules.follow_ups
     if not follow_ups.max or not claimed.sent_to_contact or not list_follow_up_steps(claimed):
         return None
@@ -99,7 +98,7 @@ def _await_answer(claimed: ClaimedExecution, until: datetime) -> None:
 
 
 def _end_unsent(claimed: ClaimedExecution) -> None:
-    """The send of this follow-up was forbidden at the last moment."""
+    """End a follow-up whose send was forbidden right before it."""
     (skipped, *_) = _list_skips(claimed)
     claimed.end_follow_ups(skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
     release_limits(claimed)
@@ -125,7 +124,7 @@ def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
 
 
 def _complete(claimed: ClaimedExecution) -> None:
-    """The plan is done: completed, or skipped if every send was forbidden and nothing left."""
+    """End the execution as completed, or as skipped if a send was forbidden and nothing was sent."""
     forbidden = _list_skips(claimed)
     if forbidden and not claimed.has_sent:
         claimed.state.update({"skipped_rule": forbidden[0]["rule"], "skipped_detail": forbidden[0]})

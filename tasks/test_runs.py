@@ -1,10 +1,9 @@
-"""The test runner: a workflow made for it goes through the real queue and the sandbox, every stage is verified, and
-all of it is taken back.
+"""Runs a temporary workflow through the real queue and the sandbox, verifies every stage, and removes it again.
 
-    workflow → trigger → each stage in order → message at the sandbox → counters untouched → cleanup
+    workflow → trigger → each stage in order → message at the sandbox → counters unchanged → cleanup
 
-Results come step by step as they happen. The workflow is switched off, so no real trigger can start it, and its
-execution is a test, so it can reach no real provider.
+Each result is yielded as it happens. The workflow is turned off, so no real trigger can start it, and its execution is
+a test, so it cannot reach a real provider.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from models.reports import automations, executions
 from settings import Settings
 from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 
-#: Seconds between two looks at the execution.
+#: Seconds between two reads of the execution.
 POLL_SECONDS = 0.05
 #: The stages that the workflow passes, in order.
 STAGES = ("queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed")
@@ -59,7 +58,7 @@ class StepResult:
 
 
 class _StepFailed(Exception):
-    """Why a step did not pass; those after it are left out, the cleanup is not."""
+    """Why a step failed; the steps after it are skipped, except the cleanup."""
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(detail)
@@ -67,7 +66,7 @@ class _StepFailed(Exception):
 
 
 def run(settings: Settings, workspace_id: str, actor: Actor, timeout_seconds: float) -> Iterator[StepResult]:
-    """Test a workspace from its trigger to its message; each step's verdict as it is reached, the last is `cleanup`."""
+    """Test a workspace from its trigger to its message; yield each step's result, `cleanup` last."""
     run_id = new_id()
     address = f"test-{run_id}@example.com"
     automation_id = contact_id = None
@@ -77,7 +76,7 @@ def run(settings: Settings, workspace_id: str, actor: Actor, timeout_seconds: fl
             workspace_id, name=f"Test run {run_id}", type="workflow", definition=WORKFLOW, actor=actor, enabled=False
         )
         automation_id = definition.automation_id
-        yield stopwatch.build_passed("workflow", "published, switched off")
+        yield stopwatch.build_passed("workflow", "published, turned off")
         accepted = _start(workspace_id, automation_id, address)
         contact_id, execution_id = accepted.contact_id, accepted.executions[0]["executionId"]
         yield stopwatch.build_passed("trigger", f"accepted, execution {execution_id}")
@@ -92,7 +91,7 @@ def run(settings: Settings, workspace_id: str, actor: Actor, timeout_seconds: fl
 
 
 class _Stopwatch:
-    """Measures each step from the end of the one before, unless it was measured better."""
+    """Measures each step from the end of the previous one, unless the step brings its own time."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
@@ -126,7 +125,7 @@ def _start(workspace_id: str, automation_id: str, address: str) -> AcceptedTrigg
 def _follow_stages(
     stopwatch: _Stopwatch, workspace_id: str, execution_id: str, timeout_seconds: float
 ) -> Iterator[StepResult]:
-    """Each stage as it is reached, in the order that they must have."""
+    """Yield each stage as it is reached, and check the order."""
     deadline = time.monotonic() + timeout_seconds
     passed = 0
     while passed < len(STAGES):
@@ -147,7 +146,7 @@ def _explain(execution: Row) -> str:
     error, skipped = execution["error"], execution["skipped_because"]
     if error:
         return f"{error['class']}: {error['message']}"
-    return f"skipped by {skipped['rule']}" if skipped else "was not to be reached now"
+    return f"skipped by {skipped['rule']}" if skipped else "reached out of order"
 
 
 def _check_received(settings: Settings, workspace_id: str, execution_id: str, address: str) -> str:
@@ -163,7 +162,7 @@ def _check_received(settings: Settings, workspace_id: str, execution_id: str, ad
         with urllib.request.urlopen(f"{settings.sandbox_url}/_sandbox/messages?{query}", timeout=5) as response:
             messages = json.load(response)["messages"]
     except (OSError, urllib.error.URLError, ValueError) as error:
-        raise _StepFailed("message", f"the sandbox cannot be asked: {error}") from None
+        raise _StepFailed("message", f"the sandbox does not respond: {error}") from None
     if len(messages) != 1:
         raise _StepFailed("message", f"the sandbox received it {len(messages)} times")
     return f"received once by the sandbox as {message['provider']}, id {message['provider_message_id']}"

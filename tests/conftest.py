@@ -1,8 +1,8 @@
-"""The ground every test stands on: real PostgreSQL and Redis, an environment of its own, and nothing left behind.
+"""Fixtures of every test: real PostgreSQL and Redis, an environment of its own, and nothing left behind.
 
-The servers start once, in the process that began the run. Each worker process of xdist has its own database (made
-from one migrated template when a test first asks for it) and its own two Redis databases. TEST_DATABASE_URL and
-TEST_REDIS_URL name servers to use instead. The environment is set before any module of the application is imported.
+The servers start once, in the first process. Each worker process of xdist has its own database (copied from one
+migrated template when a test first needs it) and its own two Redis databases. TEST_DATABASE_URL and TEST_REDIS_URL name
+external servers. The environment is set before any module of the application is imported.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from tests.support import servers as real
 from tests.support import waiting
 
-#: How the first process tells the others where the servers are.
+#: Variables with which the first process passes the servers to the others.
 DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECTORY", "TESTS_RUN"
-#: What a developer may have set for the application, and no test may see.
+#: Prefixes of the application's own variables, which no test may see.
 APPLICATION_PREFIXES = (
     "BECKON_", "MAILGUN_", "TELNYX_", "META_", "GEMINI_", "OPENAI_", "SLACK_", "DISCORD_", "WEBHOOK_", "DATABASE_",
     "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_",
 )  # fmt: skip
 
-#: A running copy, servers that break, a browser or filled tables serve all tests of such a file.
+#: Files whose tests share a running copy, faulty servers, a browser or filled tables.
 GROUPED_FILES = (
     "tests/browser/", "tests/crashes/test_outages.py", "tests/dashboard/test_route_access.py", "tests/journeys/",
     "tests/models/test_owner.py", "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py",
@@ -46,7 +46,7 @@ _running: real.TestServers | None = None
 
 @dataclass(frozen=True)
 class DatabaseUrls:
-    """One database, for its owner and for the two roles that the programs take on."""
+    """The URLs of one database, for its owner and for the two roles of the programs."""
 
     owner: str
     app: str
@@ -80,7 +80,7 @@ def _set_environment() -> None:
 
 
 def _build_role_urls(owner: str) -> dict[str, str]:
-    """The programs log in by themselves on our own server; on another one they act as their roles over the owner's."""
+    """URLs with a login per role on the tests' own server; on an external one the programs set the role instead."""
     if os.environ.get("TEST_DATABASE_URL"):
         return {}
     app, service = real.ROLES
@@ -106,7 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class GroupedFilesScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Files that share something dear stay on one worker and come first; every other test goes to whoever is free."""
+    """Runs the grouped files first, each on one worker; every other test goes to any free worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
@@ -114,12 +114,12 @@ class GroupedFilesScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupedFilesScheduling:
-    """Not by the groups of xdist 3.8: pytest 9.2 does not hear of them."""
+    """Schedule without the groups of xdist 3.8, which pytest 9.2 ignores."""
     return GroupedFilesScheduling(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers, or drop what was made on somebody else's."""
+    """Stop the servers, or drop the databases on an external server."""
     if _running is None:
         return
     if os.environ.get("TEST_DATABASE_URL"):
@@ -128,7 +128,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _make_database(url: str) -> None:
-    """Copy the migrated template, which whoever comes first makes."""
+    """Copy the migrated template, which the first process creates."""
     import settings
     from models import migrations
 
@@ -160,7 +160,7 @@ def database_urls() -> DatabaseUrls:
 
 @pytest.fixture
 def url(database_urls: DatabaseUrls) -> Iterator[str]:
-    """An empty database of the test's own, as its owner."""
+    """The owner's URL of an empty database for one test."""
     name = f"{database_urls.owner.split('?')[0].rsplit('/', 1)[1]}_own"
     drop = f'drop database if exists "{name}" with (force)'
     real.run_sql(database_urls.owner, drop, f'create database "{name}" template template0')
@@ -170,7 +170,7 @@ def url(database_urls: DatabaseUrls) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    """Redis's database for this worker process's broker; the application's other one follows it."""
+    """The Redis database of this worker process's broker; the next one is for everything else."""
     return os.environ["REDIS_URL"]
 
 
@@ -188,7 +188,7 @@ def _sweepers(database_urls: DatabaseUrls, redis_url: str) -> Iterator[tuple[Any
 
 
 def _try_empty_tables(connection: Any) -> bool:
-    """Empty every table; False where an earlier test still works and PostgreSQL chose us to yield."""
+    """Empty every table; False if an earlier test still writes and PostgreSQL chose this session as deadlock victim."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(real.EMPTY_EVERY_TABLE)
@@ -199,13 +199,13 @@ def _try_empty_tables(connection: Any) -> bool:
 
 @pytest.fixture
 def clean(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
-    """Every table but the migrations' own is empty, and so are both Redis databases."""
+    """Empty every table except the migrations' own, and both Redis databases."""
     _empty(_sweepers)
 
 
 @pytest.fixture(scope="module")
 def clean_for_module(_sweepers: tuple[Any, list[redis.Redis]]) -> None:
-    """The same, once for all tests of a module."""
+    """Empty everything, once for all tests of a module."""
     _empty(_sweepers)
 
 
@@ -218,7 +218,7 @@ def _empty(sweepers: tuple[Any, list[redis.Redis]]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def peoples_hasher() -> Any:
-    """What hashes people's passwords outside the tests; in them a hash costs a thousandth of it."""
+    """The production hasher of passwords. The tests use a hasher that costs a thousandth of it."""
     from models import user
 
     original, user._hasher = user._hasher, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -228,5 +228,5 @@ def peoples_hasher() -> Any:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """`eventually(condition, within=10.0)`: the condition's first truthy answer, or the test fails."""
+    """`eventually(condition, timeout=10.0)`: the condition's first truthy value, or the test fails."""
     return waiting.eventually

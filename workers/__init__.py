@@ -1,1 +1,1 @@
-"""RUNS. The processes of supervisord.conf and the `beckon` command."""
+"""RUNS: the processes of supervisord.conf and the `beckon` command."""

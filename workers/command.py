@@ -1,8 +1,8 @@
 """The `beckon` command: one file in `workers/commands/` for each subcommand, imported when it is called.
 
-Such a file is named after its subcommand (`process_pending.py` is `beckon process-pending`) and has the click command
-or group as `command`; what is slow to import (models, tasks, providers) it imports inside, because `--help` loads them
-all. What is wrong with the configuration or the machine ends with one line and a code that is not 0.
+The file is named after its subcommand (`pending.py` is `beckon pending`, `_` becomes `-`) and defines the click command
+or group as `command`. It imports slow modules (models, tasks, providers) inside its functions, because `--help` loads
+every file. An error in the configuration or on the machine ends the command with one line and a non-zero exit code.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from workers import commands
 from workers.embedded import EmbeddedError
 from workers.home import StartupError
 
-#: Failures whose message is the whole story.
+#: Errors whose message says everything: they are printed without a traceback.
 REPORTED_ERRORS = (SettingsError, StartupError, EmbeddedError)
 
 
 class Subcommands(click.Group):
-    """The files of `workers/commands/`, as subcommands."""
+    """Presents the files of `workers/commands/` as subcommands."""
 
     def list_commands(self, _: click.Context) -> list[str]:
         """Every subcommand's name, in order."""
@@ -40,11 +40,11 @@ class Subcommands(click.Group):
 
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 def beckon() -> None:
-    """Messaging automations: run them, trigger them, look after them."""
+    """Run, trigger and operate messaging automations."""
 
 
 def main() -> None:
-    """Run the command line and end the process."""
+    """Run the command line and exit the process."""
     try:
         export_env_file()
         beckon(prog_name="beckon")

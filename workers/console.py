@@ -1,7 +1,7 @@
-"""What every subcommand that looks after a running copy shares: the connection, the actor, refusals and plain output.
+"""Shared by the subcommands that operate a running copy: the connection, the actor, errors and plain output.
 
-A refusal is one line on standard error and the code 1; wrong usage is click's, with the code 2. Standard output holds
-what was asked for and nothing else, so that `--json` can be piped.
+An error is one line on standard error and exit code 1; click reports wrong usage with exit code 2. Standard output
+holds only the result, so that `--json` can be piped.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from settings import Settings
 if TYPE_CHECKING:
     from models.audit import Actor
 
-#: Connections of a command: one for the work, one for what it watches.
+#: Connections of a command: one for the work, one for the executions it follows.
 CONNECTIONS = 2
 
 
 class CommandError(click.ClickException):
-    """Why a command did nothing, in one line; the code is 1."""
+    """The reason why a command failed, in one line; the exit code is 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line as every other failure of `beckon` is printed."""
+        """Print the line in the format of every other error of `beckon`."""
         click.echo(f"beckon: {self.message}", err=True, file=file)
 
 
 @contextmanager
 def connect() -> Iterator[Settings]:
-    """The settings, with PostgreSQL reached as the service and bells that can be rung. What is refused inside, or
-    a server that is away, ends the command with one line."""
+    """Connect to PostgreSQL as the service role, to Redis and to the broker; yields the settings.
+
+    A NotFound or Conflict raised inside, or an unreachable server, ends the command with one line.
+    """
     from ephemeral.connection import open_ephemeral
     from models import database
     from models.errors import Conflict, NotFound
@@ -63,27 +65,26 @@ def connect() -> Iterator[Settings]:
 
 def _format_connection_error(settings: Settings, error: BaseException) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    remedy = "start Beckon with `beckon up`" if settings.embedded_database else "look at DATABASE_URL"
+    remedy = "start Beckon with `beckon up`" if settings.embedded_database else "check DATABASE_URL"
     return f"PostgreSQL does not answer ({reason}): {remedy}"
 
 
 def find_workspace_id(name: str) -> str:
-    """The id of the workspace with this slug or id."""
+    """Return the id of the workspace with this slug or id. Raises CommandError."""
     from models import workspace
     from models.ids import is_id
 
     row = workspace.get(name) if is_id(name) else workspace.find_by_slug(name)
     if row is None:
         slugs = (
-            ", ".join(workspace_row["slug"] for workspace_row in workspace.list_all())
-            or "there is none yet, start Beckon once"
+            ", ".join(workspace_row["slug"] for workspace_row in workspace.list_all()) or "none yet, start Beckon once"
         )
         raise CommandError(f'no workspace "{sanitize_text(name)}"; known: {slugs}')
     return str(row["id"])
 
 
 def current_actor() -> Actor:
-    """Who uses the command, by the operating system's name, for the audit log."""
+    """The user who runs the command, by their operating system name, for the audit log."""
     from models.audit import Actor
 
     try:
@@ -100,13 +101,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, with
 
 
 def to_api_name(name: str) -> str:
-    """`stage_since` as `stageSince`."""
+    """Convert `stage_since` to `stageSince`."""
     head, *rest = name.split("_")
     return head + "".join(word.title() for word in rest)
 
 
 def to_api_names(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row under the API's names; what its values hold is left as it is."""
+    """Convert a row's keys to the API's names; the values stay as they are."""
     return {to_api_name(name): value for name, value in row.items()}
 
 
@@ -126,7 +127,7 @@ def _to_json_value(value: object) -> object:
 
 
 def show_table(headings: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows in columns as wide as they need; `empty` where there are none, which says what to do next."""
+    """Print rows in aligned columns; without rows print `empty`, which says what to do next."""
     if not lines:
         click.echo(empty)
         return
@@ -148,17 +149,17 @@ def _format_cell(value: object) -> str:
 
 
 def format_time(moment: datetime) -> str:
-    """A moment for people, in UTC."""
+    """Format a moment for people, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def sanitize_text(text: str) -> str:
-    """A text of somebody else's on one line, without what a terminal would obey."""
+    """Put untrusted text on one line, without control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time for people: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Format a duration for people: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     if seconds < 60:
@@ -171,5 +172,5 @@ def format_duration(seconds: float) -> str:
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
-    """Problems as `path: message`, one a line."""
+    """Format problems as `path: message`, one a line."""
     return "\n".join(f"{problem.path}: {problem.message}" if problem.path else problem.message for problem in problems)

@@ -1,7 +1,7 @@
 """The session that `beckon demo` shows: fifteen people ask for a price, and for five of them it is night.
 
-Everything is a test execution, so that nothing leaves this machine and no counter moves, whatever is configured. The
-sandbox is asked to let the AI think for a moment about each of the ten, so that one can watch them go by one by one.
+Every execution is a test, so nothing leaves this machine and no counter changes, whatever is configured. The sandbox
+delays the AI's answers for the ten others step by step, so that their messages appear one by one.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ NAMES = (
     "Li Wei",
 )  # fmt: skip
 DAYTIME_COUNT = 10
-#: Around the world, so that at every moment it is day in some of them and night in others.
+#: Zones around the world: at every moment it is day in some of them and night in others.
 ZONES = (
     "Pacific/Auckland", "Australia/Sydney", "Asia/Tokyo", "Asia/Shanghai", "Asia/Kolkata", "Asia/Dubai",
     "Africa/Nairobi", "Europe/Rome", "Europe/London", "Atlantic/Azores", "America/Sao_Paulo", "America/Halifax",
     "America/New_York", "America/Denver", "America/Los_Angeles", "Pacific/Honolulu",
 )  # fmt: skip
-#: Local hours that are well inside the automation's active hours, and well outside.
+#: Local hours well inside the automation's active hours, and well outside.
 DAY_HOURS, NIGHT_HOURS = range(10, 20), (22, 23, 0, 1, 2, 3, 4, 5, 6, 7)
-#: What each of them asked.
+#: The payload of each person's question.
 QUESTION = {"message": {"id": "rehearsal", "text": "What is the price?"}}
-#: Seconds by which each text takes longer than the one before.
+#: Seconds by which each generated text takes longer than the one before.
 DELAY_STEP_SECONDS = 1.0
 
 
 def build_contacts(now: datetime) -> list[dict[str, Any]]:
-    """The fifteen, in the words of the database, each in a zone where it is now day, or for the last five night."""
+    """Build the fifteen contacts as database fields, in zones where it is now day, or night for the last five."""
     hours = {zone: now.astimezone(ZoneInfo(zone)).hour for zone in ZONES}
     day = [zone for zone in ZONES if hours[zone] in DAY_HOURS]
     night = [zone for zone in ZONES if hours[zone] in NIGHT_HOURS]
@@ -66,7 +66,7 @@ def _build_contact(number: int, name: str, zone: str) -> dict[str, Any]:
 
 
 def find_automation(workspace_id: str) -> str:
-    """The id of the automation that is shown; it is made anew where somebody deleted it."""
+    """Return the id of the demo's automation, and create the automation again if it was deleted."""
     rows = report.fetch_page(workspace_id, q=PRICE_FOLLOW_UP.name, limit=200)
     ids = [row["id"] for row in rows if row["name"] == PRICE_FOLLOW_UP.name]
     if ids:
@@ -79,7 +79,7 @@ def find_automation(workspace_id: str) -> str:
 
 
 def set_generation_delays(settings: Settings, seconds: float = DELAY_STEP_SECONDS) -> bool:
-    """Have the sandbox's AI take a little longer for each; whether the sandbox could be asked."""
+    """Make the sandbox's AI take longer for each text. Returns False if the sandbox does not answer."""
     for number in range(1, DAYTIME_COUNT + 1):
         fault = {"provider": "gemini", "fault": "slow", "times": 1, "seconds": number * seconds}
         request = urllib.request.Request(
@@ -93,7 +93,7 @@ def set_generation_delays(settings: Settings, seconds: float = DELAY_STEP_SECOND
 
 
 def start_executions(workspace_id: str, automation_id: str, contacts: Sequence[dict[str, Any]]) -> list[str]:
-    """Let each ask on Facebook, as a test; the ids of the executions."""
+    """Trigger a test of a Facebook message for each contact. Returns the ids of the executions."""
     with acting_as(workspace_id):
         matched = contact_matching.match_or_create(workspace_id, [(None, contact) for contact in contacts])
     requests = [

@@ -1,7 +1,7 @@
-"""What `beckon doctor` looks at: every setting explained, and every part of a copy asked whether it is well.
+"""The checks of `beckon doctor`: explains every setting and checks every part of a copy.
 
-Each look is one function that answers a Check and never raises: a part that is away is a problem with its remedy, and
-the others are looked at all the same.
+Each check is one function that returns a Check and never raises: an unreachable part is a problem with its remedy, and
+the other parts are still checked.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from tasks.steps import accounts
 from workers import startup
 from workers.preflight import MIN_POSTGRES_VERSION, MIN_REDIS_VERSION
 
-#: Seconds that one part may take to answer.
+#: Seconds that one part has to answer.
 TIMEOUT_SECONDS = 3
 START_REMEDY = "start Beckon with `beckon up`"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One part: well, worth knowing, or a problem with what to do about it."""
+    """The result of one check: ok, a note, or a problem with its remedy."""
 
     name: str
     status: Literal["ok", "note", "problem"]
@@ -50,7 +50,7 @@ class Check:
 
 @dataclass(frozen=True)
 class SettingDescription:
-    """One setting: its value as it may be shown, whether somebody set it, what it is for and what needs it."""
+    """One setting: its value (secrets are hidden), whether it is set, its purpose and what it blocks when not set."""
 
     name: str
     value: str
@@ -60,7 +60,7 @@ class SettingDescription:
 
 
 def describe_settings(config: Settings) -> list[SettingDescription]:
-    """Every setting, in the order of the documentation. Of secrets only whether they are set."""
+    """Describe every setting in the order of the documentation; a secret's value is only `set` or `not set`."""
     needed = {variable for provider in FEATURES for variable in PROVIDERS[provider].required_settings}
     return [
         SettingDescription(
@@ -75,8 +75,8 @@ def describe_settings(config: Settings) -> list[SettingDescription]:
 
 
 def _list_blocked_features(variable: str) -> str:
-    features = (entry.feature for entry in PROVIDERS.values() if variable in entry.required_settings)
-    return " and ".join(feature for feature in features if feature)
+    features = [entry.feature for entry in PROVIDERS.values() if entry.feature and variable in entry.required_settings]
+    return " or ".join(features).replace(" messages or ", " or ")
 
 
 def _format_value(variable: settings.Variable, value: Any) -> str:
@@ -90,7 +90,7 @@ def _format_value(variable: settings.Variable, value: Any) -> str:
 
 
 def run_checks(config: Settings) -> Iterator[Check]:
-    """Look at everything, each finding as soon as it is known."""
+    """Run every check; yields each result as soon as it is known."""
     yield _check_home(config)
     postgres_check = _check_postgres(config)
     yield postgres_check
@@ -110,11 +110,9 @@ def run_checks(config: Settings) -> Iterator[Check]:
 
 def _check_home(config: Settings) -> Check:
     if not config.home.exists():
-        return Check("home", "problem", f"{config.home} is not there", START_REMEDY)
+        return Check("home", "problem", f"{config.home} does not exist", START_REMEDY)
     if not os.access(config.home, os.W_OK):
-        return Check(
-            "home", "problem", f"{config.home} is not writable", "set BECKON_HOME to a directory that is yours"
-        )
+        return Check("home", "problem", f"{config.home} is not writable", "set BECKON_HOME to a directory that you own")
     return Check("home", "ok", str(config.home))
 
 
@@ -123,7 +121,7 @@ def _format_error(error: BaseException) -> str:
 
 
 def _check_postgres(config: Settings) -> Check:
-    remedy = START_REMEDY if config.embedded_database else "look at DATABASE_URL and at the server"
+    remedy = START_REMEDY if config.embedded_database else "check DATABASE_URL and the server"
     try:
         with closing(psycopg2.connect(config.database_url, connect_timeout=TIMEOUT_SECONDS)) as connection:
             version = connection.server_version
@@ -136,7 +134,7 @@ def _check_postgres(config: Settings) -> Check:
 
 
 def _check_redis(config: Settings) -> Check:
-    remedy = START_REMEDY if config.embedded_redis else "look at REDIS_URL and at the server"
+    remedy = START_REMEDY if config.embedded_redis else "check REDIS_URL and the server"
     try:
         with closing(redis.Redis.from_url(config.redis_url, socket_timeout=TIMEOUT_SECONDS,
                                           socket_connect_timeout=TIMEOUT_SECONDS)) as client:  # fmt: skip
@@ -148,7 +146,7 @@ def _check_redis(config: Settings) -> Check:
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
         return Check("redis", "problem", detail, "upgrade it to 6.2 or newer")
     if policy != "noeviction":
-        return Check("redis", "problem", f"{detail}: it would drop work", "set its maxmemory-policy to noeviction")
+        return Check("redis", "problem", f"{detail}: it would evict messages", "set its maxmemory-policy to noeviction")
     return Check("redis", "ok", detail)
 
 
@@ -170,34 +168,32 @@ def _list_roles(config: Settings) -> tuple[tuple[database.Role, str], ...]:
 
 
 def _check_role(config: Settings, role: database.Role, url: str) -> Check:
-    """What this program's transactions are, asked in one."""
+    """Check the role and the login of this program's transactions, from inside one."""
     database.open_pool(url, role, 1)
     try:
         acting = deployment.fetch_acting_role()
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may make roles"
-        return Check(role, "problem", f"no transaction acts as it: {_format_error(error)}", remedy)
+        remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may create roles"
+        return Check(role, "problem", f"role not usable: {_format_error(error)}", remedy)
     finally:
         database.db.close_all()
     detail = f"transactions act as {acting['acting']}, logged in as {acting['login']}"
     detail += "" if acting["direct"] else ", through a pooler"
-    # The owner's own connection may have any login; a connection of a program's own has one that is bound as well.
+    # The owner's connection may have any login; the login of a program's own connection must obey RLS too.
     identities = ("acting",) if url == config.database_url else ("acting", "login")
     for identity in identities:
         power = acting[f"{identity}_power"]
         if power:
             remedy = f"alter role {acting[identity]} no{power}"
-            return Check(
-                role, "problem", f"{detail}: {acting[identity]} is {power}, so row security can be passed by", remedy
-            )
+            return Check(role, "problem", f"{detail}: {acting[identity]} is {power}, so it bypasses RLS", remedy)
     if url == config.database_url and not is_local(config):
-        detail += ": the owner's connection, which may act as others too"
-        return Check(role, "note", detail, f"set {_OWN_URLS[role]} to a login role of its own (docs/operating.md)")
-    return Check(role, "ok", f"{detail}; row security binds it")
+        detail += ": the owner's connection, which can also act as other roles"
+        return Check(role, "note", detail, f"set {_OWN_URLS[role]} to a separate login role (docs/operating.md)")
+    return Check(role, "ok", f"{detail}; RLS enforced")
 
 
 def is_local(config: Settings) -> bool:
-    """Whether this copy is reached from its own machine alone."""
+    """Whether this copy is reachable only from its own machine."""
     return all(_is_loopback(host) for host in (config.host, urlsplit(config.url).hostname or ""))
 
 
@@ -213,9 +209,9 @@ def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
     try:
         leader = periodic_job.fetch_leader()
         if leader is None:
-            yield Check("scheduler", "problem", "nobody leads, so nothing that waits goes on", START_REMEDY)
+            yield Check("scheduler", "problem", "no leader, so waiting executions do not resume", START_REMEDY)
         else:
-            yield Check("scheduler", "ok", f"led by {leader['host']}, process {leader['pid']}")
+            yield Check("scheduler", "ok", f"leader: {leader['host']}, process {leader['pid']}")
         for workspace_row in workspace.list_all():
             with acting_as(workspace_row["id"]):
                 pauses = pause.list_all(workspace_row["id"])
@@ -223,14 +219,19 @@ def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
                 _report_refusal(workspace_row["slug"], row) for row in pauses if row["reason"] == "configuration"
             )
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        yield Check("scheduler", "problem", f"cannot be asked for: {_format_error(error)}", "run `beckon migrate`")
+        yield Check("scheduler", "problem", f"cannot be read: {_format_error(error)}", "run `beckon migrate`")
     finally:
         database.db.close_all()
 
 
 def _report_refusal(slug: str, row: Row) -> Check:
-    detail = f"refused for the workspace {slug}: {row['message']}"
-    return Check(row["name"], "problem", detail, "correct its credentials and restart; what waits then goes on")
+    detail = f"paused in the workspace {slug}: {row['message']}"
+    return Check(
+        row["name"],
+        "problem",
+        detail,
+        "correct its credentials and restart; waiting messages then continue automatically",
+    )
 
 
 def _check_workers(config: Settings) -> Check:
@@ -238,22 +239,22 @@ def _check_workers(config: Settings) -> Check:
     try:
         alive = heartbeats.list_workers()
     except redis.RedisError as error:
-        return Check("workers", "problem", f"cannot be asked for: {_format_error(error)}", START_REMEDY)
+        return Check("workers", "problem", f"cannot be read: {_format_error(error)}", START_REMEDY)
     unserved = [queue for queue in QUEUES if not any(queue in worker.queues for worker in alive)]
     if unserved:
-        return Check("workers", "problem", f"nobody serves {', '.join(unserved)}", START_REMEDY)
+        return Check("workers", "problem", f"no process serves {', '.join(unserved)}", START_REMEDY)
     return Check("workers", "ok", f"{len(alive)} processes serve every queue")
 
 
 def _check_dashboard(config: Settings) -> Check:
     if startup.is_ready(config):
         return Check("dashboard", "ok", f"ready at {config.url}")
-    return Check("dashboard", "problem", f"{config.local_url}/readyz is not 200", START_REMEDY)
+    return Check("dashboard", "problem", f"{config.local_url}/readyz does not return 200", START_REMEDY)
 
 
 def _check_sandbox(config: Settings) -> Check:
     if config.sandbox == "off":
-        return Check("sandbox", "note", "switched off: tests and the demo cannot send")
+        return Check("sandbox", "note", "off: tests and the demo cannot send")
     try:
         with urllib.request.urlopen(f"{config.sandbox_url}/_sandbox/messages?to=nobody", timeout=TIMEOUT_SECONDS):
             return Check("sandbox", "ok", f"answers at {config.sandbox_url}")
@@ -269,13 +270,13 @@ def _check_provider(config: Settings, provider: str) -> Check:
         return Check(provider, "ok", f"configured, for {FEATURES[provider]}")
     names = " and ".join(absent)
     if len(absent) < len(needed):
-        return Check(provider, "problem", f"only half configured: {names} is not set", f"set {names}")
+        return Check(provider, "problem", f"partly configured: {names} is not set", f"set {names}")
     detail = f"not configured, which blocks {FEATURES[provider]} outside the demo workspace and tests"
     return Check(provider, "note", detail, f"set {names}")
 
 
 def _check_clock(config: Settings) -> Check:
     if config.clock_offset:
-        detail = f"ahead by {config.clock_offset:g} s, for rehearsals"
-        return Check("clock", "note", detail, "start without BECKON_CLOCK_OFFSET for real work")
-    return Check("clock", "ok", "the present time")
+        detail = f"ahead by {config.clock_offset:g} s, for testing"
+        return Check("clock", "note", detail, "start without BECKON_CLOCK_OFFSET in production")
+    return Check("clock", "ok", "current time")

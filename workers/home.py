@@ -1,6 +1,6 @@
 """One home, one running copy: the checks before a start, and the lock that a running copy holds.
 
-Whatever is wrong is raised as CannotStart, one line that says what to do.
+Every failure raises StartupError with one line that says what to do.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pathlib import Path
 
 import settings
 
-#: Below this many free bytes the servers would soon stop half-way.
+#: With less free space than this, in bytes, the servers would soon fail.
 MIN_FREE_BYTES = 300 * 1024 * 1024
-#: Seconds that what a killed copy left may take to end.
+#: Seconds that the remaining programs of a killed copy may take to end.
 ORPHANS_TIMEOUT_SECONDS = 32.0
-#: Seconds that a copy without its supervisord may hold the home.
+#: Seconds that a copy whose supervisord has ended may hold the lock.
 LOCK_TIMEOUT_SECONDS = 35.0
-#: Where the sandbox listens.
+#: The address that the sandbox listens on.
 SANDBOX_HOST = "127.0.0.1"
 
 
 class StartupError(Exception):
-    """Beckon cannot start (or stop); the message is one line."""
+    """Raised when Beckon cannot start or stop; the message is one line."""
 
 
 def make(home: Path) -> None:
-    """Make the home's directories, and prove that they can be written and that there is room. Raises CannotStart."""
+    """Create the home's directories; check that they are writable and have free space. Raises StartupError."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / f".probe-{os.getpid()}"
@@ -45,7 +45,7 @@ def make(home: Path) -> None:
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
         raise StartupError(
-            f"BECKON_HOME: {free // 2**20} MB are free at {home}, {MIN_FREE_BYTES // 2**20} MB are needed"
+            f"BECKON_HOME: {free // 2**20} MB are free at {home}; {MIN_FREE_BYTES // 2**20} MB are required"
         )
 
 
@@ -54,7 +54,7 @@ def _lock_file(home: Path) -> Path:
 
 
 def find_running_pid(home: Path) -> int | None:
-    """The process id of the copy that runs on this home, or None."""
+    """Return the process id of the copy that runs on this home, or None."""
     try:
         with open(_lock_file(home), encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ def find_running_pid(home: Path) -> int | None:
 
 @contextmanager
 def hold(home: Path) -> Iterator[bool]:
-    """Hold the home while this process lives; yields whether the copy before ended uncleanly. Raises CannotStart."""
+    """Hold the home's lock; yields whether the previous copy was killed. Raises StartupError."""
     descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+", encoding="ascii") as lock:
         _acquire_lock(lock.fileno(), home)
@@ -80,7 +80,7 @@ def hold(home: Path) -> Iterator[bool]:
 
 
 def _acquire_lock(descriptor: int, home: Path) -> None:
-    """Lock, waiting some seconds for a copy whose supervisord is gone already and which is about to end."""
+    """Take the lock; wait up to LOCK_TIMEOUT_SECONDS for a copy that is ending because its supervisord has ended."""
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
@@ -99,7 +99,7 @@ def _write(descriptor: int, text: str) -> None:
 
 
 def _find_port_error(host: str, port: int) -> OSError | None:
-    """Why nothing can listen there, or None."""
+    """Return the error of listening there, or None if it works."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with closing(socket.socket(family, kind, protocol)) as probe:
@@ -112,25 +112,27 @@ def _find_port_error(host: str, port: int) -> OSError | None:
 
 
 def require_port(host: str, port: int) -> None:
-    """Raises CannotStart unless the dashboard can listen there."""
+    """Check that the dashboard can listen there. Raises StartupError."""
     error = _find_port_error(host, port)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
-        raise StartupError(f"BECKON_PORT: port {port} on {host} is taken; set BECKON_PORT to a free one")
+        raise StartupError(f"BECKON_PORT: port {port} on {host} is in use; set BECKON_PORT to a free port")
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         raise StartupError(f"BECKON_HOST: {host} is not an address of this machine")
-    raise StartupError(f"BECKON_PORT: nothing can listen on {host}, port {port}: {error.strerror}")
+    raise StartupError(f"BECKON_PORT: cannot listen on port {port} of {host}: {error.strerror}")
 
 
 def choose_sandbox_port(config: settings.Settings) -> int:
-    """The sandbox's port: the one told, or a free one if that is taken and nobody asked for it. Raises CannotStart."""
+    """Return the configured port, or a free one if it is in use and was not set explicitly. Raises StartupError."""
     ours = config.sandbox_port == config.port
     if not ours and _find_port_error(SANDBOX_HOST, config.sandbox_port) is None:
         return config.sandbox_port
-    if config.sandbox_port_told:
+    if config.sandbox_port_explicit:
         holder = "BECKON_PORT" if ours else f"another program on {SANDBOX_HOST}"
-        raise StartupError(f"BECKON_SANDBOX_PORT: port {config.sandbox_port} is taken by {holder}")
+        raise StartupError(
+            f"BECKON_SANDBOX_PORT: port {config.sandbox_port} is in use by {holder}; set it to a free port"
+        )
     with closing(socket.create_server((SANDBOX_HOST, 0))) as probe:
         return int(probe.getsockname()[1])
 
@@ -142,7 +144,7 @@ def _is_listening(path: Path) -> bool:
 
 
 def wait_for_orphans(config: settings.Settings) -> None:
-    """Wait until what a killed copy started has ended, as each program does when its supervisor is gone."""
+    """Wait until the programs of a killed copy have ended; each ends when its supervisor does."""
     sockets = [config.run / name for name in ("supervisor.sock", "redis.sock", ".s.PGSQL.5432")]
     deadline = time.monotonic() + ORPHANS_TIMEOUT_SECONDS
     while any(_is_listening(path) for path in sockets) or _find_port_error(config.host, config.port) is not None:

@@ -1,4 +1,4 @@
-"""What must be true of the servers before a program starts: they answer, they fit, and the schema is this version's."""
+"""Checks the servers before a program starts: they answer, their versions suffice, the schema is up to date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from settings import Settings
 from workers import generated_secrets
 from workers.home import StartupError
 
-#: Seconds that a server may take until it answers.
+#: Seconds that a server has to answer.
 CONNECT_TIMEOUT_SECONDS = 30.0
 MIN_REDIS_VERSION = (6, 2)
 MIN_POSTGRES_VERSION = 160_000
@@ -28,7 +28,7 @@ def _build_startup_error(variable: str, embedded: bool, error: Exception) -> Sta
 
 
 def _is_starting(settings: Settings, error: psycopg2.OperationalError) -> bool:
-    """Whether it may answer in a moment: ours always may; another's only while it says that it starts."""
+    """Whether PostgreSQL may answer soon: the embedded one always may, another one only while it reports a start."""
     return settings.embedded_database or "starting up" in str(error)
 
 
@@ -44,11 +44,13 @@ def _connect(settings: Settings, url: str) -> Any:
 
 
 def check_postgres(settings: Settings) -> None:
-    """PostgreSQL answers and is new enough. Raises CannotStart."""
+    """Check that PostgreSQL answers and is new enough. Raises StartupError."""
     with closing(_connect(settings, settings.database_url)) as connection:
         version = connection.server_version
         if version < MIN_POSTGRES_VERSION:
-            raise StartupError(f"DATABASE_URL: PostgreSQL {version // 10_000} is too old, 16 or newer is needed")
+            raise StartupError(
+                f"DATABASE_URL: PostgreSQL {version // 10_000} is too old; version 16 or newer is required"
+            )
 
 
 def _read_redis_info(settings: Settings) -> dict[str, Any]:
@@ -67,18 +69,20 @@ def _read_redis_info(settings: Settings) -> dict[str, Any]:
 
 
 def check_redis(settings: Settings) -> None:
-    """Redis answers, is new enough and evicts nothing. Raises CannotStart."""
+    """Check that Redis answers, is new enough and never evicts keys. Raises StartupError."""
     info = _read_redis_info(settings)
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
-        raise StartupError(f"REDIS_URL: Redis {version} is too old, 6.2 or newer is needed")
+        raise StartupError(f"REDIS_URL: Redis {version} is too old; version 6.2 or newer is required")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        raise StartupError(f"REDIS_URL: Redis would drop work: its maxmemory-policy is {policy}, set it to noeviction")
+        raise StartupError(
+            f"REDIS_URL: Redis would evict messages: its maxmemory-policy is {policy}, set it to noeviction"
+        )
 
 
 def migrate(settings: Settings) -> migrations.Upgrade:
-    """Apply the missing migrations; what they did. Raises CannotStart."""
+    """Apply the pending migrations and return what they did. Raises StartupError."""
     check_postgres(settings)
     try:
         upgrade = migrations.upgrade(settings.database_url)
@@ -90,7 +94,7 @@ def migrate(settings: Settings) -> migrations.Upgrade:
 
 
 def prepare(settings: Settings) -> dict[str, Any]:
-    """Check both servers, migrate, make the demo workspace if it is wanted; what access.json now says."""
+    """Check both servers, migrate, create the demo workspace if configured, and return access.json's new content."""
     from models.demo import workspace as demo_workspace
 
     check_redis(settings)

@@ -1,8 +1,8 @@
-"""The scheduler process: of any number of them one leads, and does each duty at its time; another takes over when it
-dies.
+"""The scheduler process: one of any number leads and runs each periodic job at its time; another takes over when it
+ends.
 
-Leadership is an advisory lock of PostgreSQL, held by a connection of its own: it ends with the process, whichever way
-that ends. Duties run one after the other on the leader; what a duty does is in `tasks/sweeps`.
+Leadership is an advisory lock of PostgreSQL on a separate connection, so it ends with the process, however that ends.
+The leader runs the jobs one after another; `tasks/periodic_jobs` defines them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tasks.runtime import broker
 
 log = structlog.get_logger(__name__)
 
-#: How often a process that does not lead asks whether it may.
+#: Interval at which a process that does not lead tries to become the leader.
 ELECTION_INTERVAL_SECONDS = 2.0
-#: Shortest pause between two looks at what is due.
+#: Minimum pause between two checks for due jobs.
 TICK_SECONDS = 0.2
 
 
 def run_scheduler() -> None:
-    """Lead when nobody else does, until SIGTERM or SIGINT."""
+    """Lead while no other process does, until SIGTERM or SIGINT."""
     settings = settings_module.load()
     logs.set_up("scheduler", settings.log_level)
     stopping = threading.Event()
@@ -48,13 +48,13 @@ def run_scheduler() -> None:
                     log.info("leading", pid=os.getpid())
                     lead(settings, leader, stopping)
         except CONNECTION_ERRORS as error:
-            log.warning("postgres is away, nobody leads", error=str(error).strip())
+            log.warning("postgres is unreachable, no scheduler leads", error=str(error).strip())
         stopping.wait(ELECTION_INTERVAL_SECONDS)
     log.info("scheduler stopped")
 
 
 def lead(settings: Settings, leader: periodic_job.Leader, stopping: threading.Event) -> None:
-    """Do every duty at its time for as long as the lock is held."""
+    """Run every periodic job at its time while the lock is held."""
     next_run_at = {job.name: 0.0 for job in PERIODIC_JOBS}
     while not stopping.is_set() and leader.renew():
         for job in PERIODIC_JOBS:
@@ -68,15 +68,15 @@ def lead(settings: Settings, leader: periodic_job.Leader, stopping: threading.Ev
 
 
 def run_job(job: PeriodicJob, settings: Settings) -> None:
-    """Do one duty and note how it went; a duty that fails is tried again at its next time, and the others go on."""
+    """Run one periodic job and record the result. A failed job runs again at its next time; the others continue."""
     try:
         counts = job.run_once(settings)
     except CONNECTION_ERRORS:
         raise
     except Exception as error:
-        log.exception("a duty failed", duty=job.name)
+        log.exception("periodic job failed", job=job.name)
         periodic_job.note_failure(job.name, f"{type(error).__name__}: {error}")
         return
     if any(counts.values()):
-        log.info("duty done", duty=job.name, **counts)
+        log.info("periodic job done", job=job.name, **counts)
     periodic_job.note_success(job.name, counts)

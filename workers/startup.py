@@ -1,8 +1,8 @@
-"""`beckon up` from the first check to the last stop.
+"""`beckon up`: starts, watches and stops all programs of a copy.
 
-In order: the home and the ports, the servers, the migrations and the demo (in a process of their own, so that this
-one stays small), the programs, and the answer of `/readyz`. Then it watches, until a signal ends it. What cannot start
-raises CannotStart with one line, after everything that was started is down again.
+In order: the home and the ports, the servers, the migrations and the demo (in a separate process, so that this one
+stays small), the programs, and a 200 from `/readyz`. Then it watches the programs until a signal ends it. A failed
+start stops everything that was started and raises StartupError with one line.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ import settings
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
 from workers.home import StartupError
 
-#: Seconds that all programs together may take until `/readyz` is 200.
+#: Seconds that all programs together have until `/readyz` returns 200.
 READY_TIMEOUT_SECONDS = 90.0
-#: Seconds after which a program that still fails at once is taken for one that cannot start.
+#: Seconds after which a program that keeps exiting counts as failed to start.
 START_TIMEOUT_SECONDS = 8.0
-#: Seconds between two looks at the programs while everything runs.
+#: Seconds between two checks of the programs while everything runs.
 WATCH_INTERVAL_SECONDS = 5.0
 
 ReadyCallback = Callable[[dict[str, Any]], None]
 
 
 class StopRequested(Exception):
-    """SIGTERM, SIGINT or SIGHUP came."""
+    """Raised after SIGTERM, SIGINT or SIGHUP."""
 
 
 class Start:
-    """One start of one home, and what it has to undo."""
+    """One start of one home, and its undo."""
 
     def __init__(self, config: settings.Settings, killed_before: bool) -> None:
         self.config = config
@@ -53,7 +53,7 @@ class Start:
         self._supervisord: subprocess.Popen[bytes] | None = None
 
     def run(self, on_ready: ReadyCallback) -> None:
-        """Start everything, call `ready` with access.json's content, return after a signal when all is down."""
+        """Start everything, call `on_ready` with access.json's content, and return after a signal stops it."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._request_stop)
         try:
@@ -96,7 +96,7 @@ class Start:
         self.config = dataclasses.replace(settings.load(), sandbox_port=port)
 
     def _prepare_home(self) -> None:
-        """The sockets' directory, empty metrics, and PostgreSQL's cluster with its roles."""
+        """Prepare the directory of sockets, empty metrics, and PostgreSQL's cluster with its roles."""
         metrics = self.config.home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(mode=0o700)
@@ -116,7 +116,7 @@ class Start:
         link.symlink_to(self.config.run)
 
     def _prepare(self) -> dict[str, Any]:
-        """Migrations, the demo and access.json, done by `beckon prepare`; access.json's content."""
+        """Run `beckon prepare`: migrations, the demo and access.json. Returns access.json's content."""
         command = [*embedded.build_parent_death_prefix("TERM"), sys.executable, "-m", "workers.command", "prepare"]
         process = subprocess.Popen(
             command,
@@ -131,11 +131,15 @@ class Start:
         output, errors = self._await_output(process)
         if process.returncode != 0:
             lines = [line for line in errors.splitlines() if line.strip()]
-            raise StartupError(lines[-1].removeprefix("beckon: ") if lines else "the database could not be prepared")
+            raise StartupError(
+                lines[-1].removeprefix("beckon: ")
+                if lines
+                else "the database cannot be prepared: `beckon prepare` failed without a message"
+            )
         return dict(json.loads(output))
 
     def _await_output(self, process: subprocess.Popen[str]) -> tuple[str, str]:
-        """What a program of ours answered; it is ended when we are to stop."""
+        """Wait for the process's output; terminate the process when a stop is requested."""
         while True:
             try:
                 return process.communicate(timeout=0.2)
@@ -158,13 +162,13 @@ class Start:
             self._stop_requested.wait(0.1)
 
     def _watch(self) -> None:
-        """Wait for a signal; meanwhile what supervisord gave up on is started again."""
+        """Wait for a signal; meanwhile restart programs that supervisord gave up on."""
         remote = supervision.Remote(self.config.run)
         next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
         while not self._stop_requested.wait(0.2):
             if self._supervisord is None or self._supervisord.poll() is not None:
                 home.wait_for_orphans(self.config)
-                raise StartupError("supervisord was killed, and everything with it; start again to go on")
+                raise StartupError("supervisord was killed, and all programs with it; start Beckon again")
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
                 _revive(remote)
@@ -185,20 +189,20 @@ _EXPLANATION = re.compile(r"^(?:beckon: |[\w.]*(?:Error|Exception|Refused|FATAL)
 
 
 def _read_failure_reason(log: str) -> str:
-    """The last line of a log that says why, and where the log is."""
+    """Return the last line of a log that states a reason, and the log's path."""
     try:
         lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     text_lines = [line.strip() for line in lines if any(letter.isalpha() for letter in line)]
     if not text_lines:
-        return f"it wrote nothing to {log}"
+        return f"its log {log} is empty"
     reasons = [line for line in text_lines if _EXPLANATION.match(line)]
     return f"{(reasons or text_lines)[-1][:300]} (log: {log})"
 
 
 def is_ready(config: settings.Settings) -> bool:
-    """Whether `GET /readyz` is 200."""
+    """Whether `GET /readyz` returns 200."""
     try:
         with urllib.request.urlopen(f"{config.local_url}/readyz", timeout=5) as response:
             return bool(response.status == 200)
@@ -207,14 +211,14 @@ def is_ready(config: settings.Settings) -> bool:
 
 
 def up(config: settings.Settings, on_ready: ReadyCallback) -> None:
-    """Run Beckon in the foreground until a signal comes. Raises CannotStart."""
+    """Run Beckon in the foreground until a signal stops it. Raises StartupError."""
     home.make(config.home)
     with home.hold(config.home) as killed_before:
         Start(config, killed_before).run(on_ready)
 
 
 def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Run Beckon in the background; access.json's content as soon as it is ready. Raises CannotStart."""
+    """Start Beckon in the background and return access.json's content once it is ready. Raises StartupError."""
     home.make(config.home)
     read_end, write_end = os.pipe()
     with open(config.home / "logs" / "up.log", "ab") as log:
@@ -232,7 +236,7 @@ def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[s
     with os.fdopen(read_end, encoding="utf-8") as reports:
         report = reports.readline()
     if not report:
-        raise StartupError(f"it ended before it was ready: see {config.home}/logs/up.log")
+        raise StartupError(f"Beckon ended before it was ready: see {config.home}/logs/up.log")
     outcome = dict(json.loads(report))
     if "error" in outcome:
         process.wait()
@@ -241,7 +245,7 @@ def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[s
 
 
 def down(config: settings.Settings, timeout: float = 35.0) -> bool:
-    """Stop the copy that runs on this home; False if none does. Raises CannotStart if it does not end."""
+    """Stop the copy that runs on this home. Returns False if none runs. Raises StartupError if it does not end."""
     pid = home.find_running_pid(config.home)
     if pid is None:
         return False
@@ -249,6 +253,6 @@ def down(config: settings.Settings, timeout: float = 35.0) -> bool:
     deadline = time.monotonic() + timeout
     while home.find_running_pid(config.home) is not None:
         if time.monotonic() > deadline:
-            raise StartupError(f"process {pid} does not end; `kill -9 {pid}` ends it and all it runs")
+            raise StartupError(f"process {pid} does not end; `kill -9 {pid}` ends it and its programs")
         time.sleep(0.1)
     return True

@@ -1,7 +1,7 @@
-"""supervisord as a child of ours: its environment, its start, its programs' states, its stop.
+"""supervisord as a child process: its environment, its start, its programs' states and its stop.
 
-supervisord.conf says which programs there are; here is only how they are reached. supervisord gets SIGTERM when the
-process that started it is killed, and each program when supervisord is: nothing outlives `beckon up`.
+supervisord.conf defines the programs; this module only controls them. supervisord gets SIGTERM when the process that
+started it is killed, and each program when supervisord is killed: nothing outlives `beckon up`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from settings import ROOT, Settings
 from workers import embedded
 from workers.home import StartupError
 
-#: Seconds in which everything must be down; the programs' own stopwaitsecs are below it.
+#: Seconds in which everything must stop; each program's stopwaitsecs is lower.
 STOP_TIMEOUT_SECONDS = 29.0
 
-#: What talking to supervisord raises when it is not there.
+#: The errors of a call to supervisord when it does not run.
 UNREACHABLE = (OSError, xmlrpc.client.Error, ValueError)
 
 
 @dataclass(frozen=True)
 class Program:
-    """One process as supervisord sees it; `state` is its word for it (RUNNING, BACKOFF, FATAL, …)."""
+    """One process as supervisord reports it; `state` is supervisord's state name (RUNNING, BACKOFF, FATAL, …)."""
 
     group: str
     name: str
@@ -44,12 +44,12 @@ class Program:
 
 
 def build_servers(settings: Settings) -> embedded.Servers:
-    """The embedded servers of this home."""
+    """Locate the embedded servers of this home."""
     return embedded.Servers(data=settings.home, run=settings.run)
 
 
 def build_environment(settings: Settings) -> dict[str, str]:
-    """The environment of supervisord and all its programs."""
+    """Build the environment of supervisord and its programs."""
     servers = build_servers(settings)
     none = "false"
     return {
@@ -58,7 +58,7 @@ def build_environment(settings: Settings) -> dict[str, str]:
         "BECKON_WORKERS": str(settings.workers),
         "BECKON_SANDBOX_PORT": str(settings.sandbox_port),
         "BECKON_RUN": str(settings.run),
-        # supervisord.conf gives each program the one that it needs, in place of all three.
+        # supervisord.conf passes each program only the URL that it needs, in place of all three.
         "DATABASE_APP_URL": settings.database_app_url,
         "DATABASE_SERVICE_URL": settings.database_service_url,
         "BECKON_PYTHON": sys.executable,
@@ -70,7 +70,7 @@ def build_environment(settings: Settings) -> dict[str, str]:
 
 
 def launch(settings: Settings) -> subprocess.Popen[bytes]:
-    """Start supervisord in a session of its own, with no program running yet."""
+    """Start supervisord in a separate session, with no program running yet."""
     command = [
         *embedded.build_parent_death_prefix("TERM"),
         *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")),
@@ -88,7 +88,7 @@ def launch(settings: Settings) -> subprocess.Popen[bytes]:
 
 
 class Remote:
-    """Questions and orders to the supervisord of one home."""
+    """Client of the supervisord of one home."""
 
     def __init__(self, run: Path) -> None:
         self._url = f"unix://{run}/supervisor.sock"
@@ -115,30 +115,30 @@ class Remote:
                 self._call("startProcess", name, False)
 
     def list_programs(self) -> list[Program]:
-        """Every program and how it is."""
+        """List every program with its state."""
         return [
             Program(info["group"], info["name"], info["statename"], info["pid"], info["start"], info["stdout_logfile"])
             for info in self._call("getAllProcessInfo")
         ]
 
     def revive(self) -> list[str]:
-        """Start again what supervisord has given up on; the names of those programs."""
+        """Restart the programs that supervisord gave up on. Returns their names."""
         failed = [f"{program.group}:{program.name}" for program in self.list_programs() if program.state == "FATAL"]
         self.start(*failed)
         return failed
 
 
 def await_up(process: subprocess.Popen[bytes], remote: Remote, timeout: float = 20.0) -> None:
-    """Return when supervisord answers. Raises CannotStart."""
+    """Wait until supervisord answers. Raises StartupError."""
     deadline = time.monotonic() + timeout
     while not remote.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise StartupError("supervisord does not start: its log is logs/supervisord.out in BECKON_HOME")
+            raise StartupError("supervisord does not start: see logs/supervisord.out in BECKON_HOME")
         time.sleep(0.02)
 
 
 def stop(process: subprocess.Popen[bytes]) -> bool:
-    """Stop supervisord and all it runs; whether they ended by themselves in time."""
+    """Stop supervisord and its programs. Returns False if they had to be killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

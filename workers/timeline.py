@@ -1,5 +1,5 @@
-"""An execution's story in the terminal: stage by stage with times, each step with its attempts, each message with the
-provider's id, and why it rests where it rests. The same lines whether they are shown at the end or as they happen.
+"""An execution's timeline in the terminal: each stage with its time, each step with its attempts, each message with the
+provider's id, and the reason for the current status. The lines are the same afterwards and while they happen.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from models.reports.executions import describe_error
 from rules.stages import FINISHED
 from workers.console import CommandError, format_duration, format_time, sanitize_text, to_api_names
 
-#: Seconds between two looks at executions that are followed.
+#: Seconds between two reads of a followed execution.
 POLL_INTERVAL_SECONDS = 0.2
-#: A wait that ends sooner than this is part of the passage, not a rest.
+#: An execution whose wait ends sooner than this is not settled.
 _SHORT_WAIT = timedelta(seconds=1)
 
 _COLOURS = {"completed": "green", "succeeded": "green", "sent": "green", "failed": "red", "skipped": "yellow"}
@@ -28,7 +28,7 @@ _COLOURS = {"completed": "green", "succeeded": "green", "sent": "green", "failed
 
 @dataclass(frozen=True)
 class Line:
-    """Something that happened: `key` tells it from all else that did."""
+    """One event of the timeline; `key` identifies it."""
 
     key: tuple[object, ...]
     at: datetime
@@ -37,7 +37,7 @@ class Line:
 
 
 def build_lines(detail: dict[str, Any]) -> list[Line]:
-    """What `reports.executions.detail` tells, in the order in which it happened."""
+    """Build the lines of `reports.executions.fetch_detail` in order of time."""
     entries = [*_build_stage_lines(detail), *_build_step_lines(detail), *_build_message_lines(detail)]
     return sorted(entries, key=lambda line: line.at)
 
@@ -103,7 +103,7 @@ def _parse_time(text: str | datetime) -> datetime:
 
 
 def format_conclusion(detail: dict[str, Any]) -> str:
-    """Where it rests and why, in one line."""
+    """Format the current status and its reason in one line."""
     status, stage = detail["status"], detail["stage"]
     if detail["next_retry_at"] and status == "waiting":
         return f"waiting for a retry at {format_time(detail['next_retry_at'])} UTC: {_format_error(detail)}"
@@ -133,12 +133,12 @@ def _format_error(detail: dict[str, Any]) -> str:
 
 
 def read(workspace_id: str, execution_id: str) -> dict[str, Any]:
-    """One execution with all that `lines` needs. Raises `Refused` where the workspace has none by that id."""
+    """Read one execution with everything that `build_lines` needs. Raises CommandError if there is none."""
     from models.ids import is_id
 
     detail = report.fetch_detail(workspace_id, execution_id) if is_id(execution_id) else None
     if detail is None:
-        raise CommandError("There is no execution by that id.")
+        raise CommandError("There is no execution with that id.")
     for step in detail["steps"]:
         started = step["started_at"] or detail["created_at"]
         step["finished_at_or_start"] = started + timedelta(milliseconds=step["execution_time_ms"] or 0)
@@ -146,7 +146,7 @@ def read(workspace_id: str, execution_id: str) -> dict[str, Any]:
 
 
 def as_json(detail: dict[str, Any]) -> dict[str, Any]:
-    """One execution under the API's names, as `GET /api/executions/{id}` has it."""
+    """Convert one execution to the JSON of `GET /api/executions/{id}`."""
     steps = [to_api_names({name: value for name, value in step.items() if name != "finished_at_or_start"})
              for step in detail["steps"]]  # fmt: skip
     messages = []
@@ -159,7 +159,7 @@ def as_json(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def show(detail: dict[str, Any]) -> None:
-    """Print one execution's whole story."""
+    """Print one execution's complete timeline."""
     _print_headline(detail)
     for line in build_lines(detail):
         _print_line(line)
@@ -167,7 +167,7 @@ def show(detail: dict[str, Any]) -> None:
 
 
 def _print_headline(detail: dict[str, Any]) -> None:
-    contact = sanitize_text(detail["contact_name"] or detail["contact_id"] or "nobody")
+    contact = sanitize_text(detail["contact_name"] or detail["contact_id"] or "no contact")
     test = ", a test" if detail["test"] else ""
     name = f"{sanitize_text(detail['automation_name'])} v{detail['version']}"
     click.secho(f"{name} for {contact}{test}  {detail['id']}", dim=True)
@@ -178,7 +178,7 @@ def _print_line(line: Line) -> None:
 
 
 def is_settled(detail: dict[str, Any]) -> bool:
-    """Whether nothing will move it within the next moment: it ended, or waits for a later time or for somebody."""
+    """Whether the execution has finished, or waits for a later time or an external event."""
     if detail["status"] in FINISHED:
         return True
     resumes_at = detail["resume_at"] or detail["next_retry_at"]
@@ -186,7 +186,7 @@ def is_settled(detail: dict[str, Any]) -> bool:
 
 
 def follow(workspace_id: str, execution_ids: Sequence[str], timeout_seconds: float) -> bool:
-    """Print the stories of executions as they happen, until all of them rest; whether they did within the patience."""
+    """Print the timelines of executions as they happen, until all have settled. Returns False on timeout."""
     deadline = time.monotonic() + timeout_seconds
     for execution_id in execution_ids:
         seen: set[tuple[object, ...]] = set()

@@ -1,7 +1,8 @@
-"""One worker process: dramatiq's threads for the queues of one program, with the ledger and the leases under them.
+"""One worker process: dramatiq's consumers and the executor for the queues of one program, with its group commit and
+its leases.
 
-A SIGTERM ends it within 25 seconds and loses nothing (semantics, section 3): no new bell is answered, generations are
-handed back at once, sends in flight get 20 seconds and are then recorded as of unknown outcome.
+SIGTERM ends it within 25 seconds and loses nothing (semantics, section 3): it consumes no new notification, releases
+generations at once, gives sends in flight 20 seconds and then records them with an unknown outcome.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ PROGRAMS = {
     "sending": ("sending",),
     "tracking": ("tracking",),
 }
-#: Queues of outside calls: their bells are answered by the hands, and few threads are enough to hear them.
+#: Queues of outside calls: executor threads run their executions, so few consumer threads are enough.
 IO_QUEUES = {"generation", "sending"}
 MAX_CONSUMER_THREADS = 2
-#: How long sends in flight may take to end after a SIGTERM.
+#: Seconds that sends in flight have to end after SIGTERM.
 DRAIN_TIMEOUT_SECONDS = 20.0
-#: Connections beyond one for each thread: the ledger's, the leases', the last words' and the main thread's.
+#: Connections beyond one for each thread: for the group commit, the leases, the completions and the main thread.
 EXTRA_CONNECTIONS = 4
 
 
@@ -59,7 +60,7 @@ def run_worker(program: str) -> None:
     database.open_pool(settings.database_service_url, "beckon_service", threads + EXTRA_CONNECTIONS)
     engine = start(settings)
     running = start_worker(settings, PROGRAMS[program], threads)
-    # What there is by now stays; looking through it again and again for garbage would find none.
+    # The objects loaded so far stay alive; scanning them in every collection would only cost time.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
@@ -67,36 +68,36 @@ def run_worker(program: str) -> None:
     stop_worker(engine, running)
     log.info("worker stopped")
     sys.stdout.flush()
-    # Threads inside a call that was handed back would keep the interpreter waiting.
+    # Threads in the outside call of a released execution would delay the interpreter's exit.
     os._exit(0)
 
 
 def send_heartbeats(queues: tuple[str, ...], stopping: threading.Event) -> None:
-    """Say every few seconds that this process is alive, until it is told to stop."""
+    """Record a heartbeat of this process every INTERVAL_SECONDS until `stopping` is set."""
     started_at = clock.now()
     while True:
         try:
             heartbeats.record(queues, started_at)
         except REDIS_ERRORS as error:
-            log.warning("redis is away, nobody hears this worker", error=str(error))
+            log.warning("redis is unreachable, heartbeat not recorded", error=str(error))
         if stopping.wait(heartbeats.INTERVAL_SECONDS):
             break
     try:
         heartbeats.remove()
     except REDIS_ERRORS as error:
-        log.warning("redis is away, this worker is listed a while longer", error=str(error))
+        log.warning("redis is unreachable, this worker stays listed until its heartbeat expires", error=str(error))
 
 
 @dataclass(frozen=True)
 class RunningWorker:
-    """What `begin` started."""
+    """The running parts that `start_worker` returns."""
 
     worker: Worker
     listener: workflow_cache.Listener
 
 
 def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> RunningWorker:
-    """Connect to Redis and start answering the bells of these queues."""
+    """Connect to Redis and start consuming the notifications of these queues."""
     open_ephemeral(settings)
     worker_broker = broker.set_up(settings)
     handler = _bind_actors(worker_broker)
@@ -112,9 +113,9 @@ def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> R
 
 
 def _bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
-    """Let this broker's worker find every actor, whichever broker was set when its module was first imported.
+    """Declare every actor on this broker, whichever broker was set when the actor's module was first imported.
 
-    The answer is what hands do with what was claimed.
+    Returns the handler that executor threads call with a claimed execution.
     """
     from tasks import executions
     from tasks.intake import callbacks, trigger_messages
@@ -133,7 +134,7 @@ def _bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
 
 
 def stop_worker(engine: Engine, running: RunningWorker, drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS) -> None:
-    """End the work in an orderly way, and the threads under it."""
+    """Stop consuming, release or finish the work in flight, and stop the threads."""
     worker = running.worker
     for consumer in worker.consumers.values():
         consumer.pause()

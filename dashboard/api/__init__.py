@@ -1,4 +1,4 @@
-"""The API's resources, and the document that describes them all."""
+"""The resources of the API, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ RESOURCES: tuple[Resource, ...] = (
 
 @description.api("GET", "/api/openapi.json", permission=None, response={})
 def describe() -> Any:
-    """This document."""
+    """Get this document."""
     return flask.jsonify(openapi.build_document(list_operations(), current_settings().url))
 
 
 def list_operations() -> list[Operation]:
-    """Every route of the API, as declared."""
+    """The declarations of all API routes."""
     return [operation for resource in RESOURCES for operation in resource.operations]

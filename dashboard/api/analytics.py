@@ -1,4 +1,4 @@
-"""Numbers over HTTP: how executions went, and which automations do most."""
+"""Analytics over HTTP: execution statistics, and the most active automations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TOP = schemas.array_of(
 
 
 class SummaryQuery(Body):
-    """Of which automation, and between which moments."""
+    """The automation and the period."""
 
     automation_id: Id | None = Field(None, alias="automationId")
     since: schemas.Moment | None = Field(None, alias="from")
@@ -35,7 +35,7 @@ class SummaryQuery(Body):
 
 
 class TopQuery(Body):
-    """The most by what, and how many."""
+    """The ranking and its length."""
 
     by: Literal["executions"] = "executions"
     limit: schemas.PageLimit = 10
@@ -56,9 +56,9 @@ class TopQuery(Body):
     },
 )  # fmt: skip
 def show_summary(call: Caller, query: SummaryQuery) -> Any:
-    """Show executions, success rate, times, days and stages."""
+    """Show execution counts, success rate, durations, and counts by day and stage."""
     if query.automation_id is not None and not is_id(query.automation_id):
-        raise not_found("There is no automation by that id.")
+        raise not_found("There is no automation with that id.")
     summary = report.fetch_summary(
         call.workspace_id,
         query.automation_id,

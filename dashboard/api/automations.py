@@ -1,4 +1,4 @@
-"""Automations over HTTP: list, make, change, publish, delete, and judge a definition without keeping it."""
+"""Automations over HTTP: list, create, change, publish, delete, and validate a definition without saving it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ AUTOMATION = schemas.record(
 
 
 class AutomationPage(schemas.Page):
-    """Which automations."""
+    """The filters and page of the list."""
 
     q: ShortText | None = None
     type: Type | None = None
@@ -54,7 +54,7 @@ class AutomationPage(schemas.Page):
 
 
 class NewAutomation(Body):
-    """An automation with the definition that becomes its version 1."""
+    """A new automation; its definition becomes version 1."""
 
     name: ShortText
     type: Type = "workflow"
@@ -63,7 +63,7 @@ class NewAutomation(Body):
 
 
 class AutomationUpdate(Body):
-    """What is given changes. A new definition is published as the next version."""
+    """The fields to change. A new definition is published as the next version."""
 
     name: ShortText | None = None
     enabled: bool | None = None
@@ -71,7 +71,7 @@ class AutomationUpdate(Body):
 
 
 class ValidationRequest(Body):
-    """A definition to be judged, and the type of automation that it is for."""
+    """A definition to validate, and its type of automation."""
 
     type: Type = "workflow"
     definition: Annotated[Any, Field()]
@@ -108,7 +108,7 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
     status=201,
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
-    """Make an automation and publish its first version."""
+    """Create an automation and publish its first version."""
     publication = automation.create(
         call.workspace_id,
         name=body.name,
@@ -132,8 +132,8 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     body=ValidationRequest,
     response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS},
 )
-def judge_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
-    """Judge a definition without keeping it."""
+def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
+    """Validate a definition without saving it."""
     problems = validate(
         body.definition, automation_type=body.type, networks=current_settings().webhook_allowed_networks
     )
@@ -147,12 +147,12 @@ def judge_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG
     response={"automation": AUTOMATION},
 )
 def show_automation(call: Caller, automation_id: str) -> Any:
-    """Show one automation with its published definition and its versions."""
+    """Show an automation with its published definition and its versions."""
     return success(automation=_serialize_detail(call.workspace_id, automation_id))
 
 
 def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) -> Any:
-    """Change an automation. A definition other than the published one becomes the next version."""
+    """Change an automation. A changed definition is published as the next version."""
     before = require_automation(call.workspace_id, automation_id)
     token = None
     with acting_as(call.workspace_id):
@@ -190,7 +190,7 @@ for _method in ("PUT", "PATCH"):
     response={"cancelled": schemas.COUNT},
 )
 def delete_automation(call: Caller, automation_id: str) -> Any:
-    """Delete an automation and cancel what it has in flight; its history stays."""
+    """Delete an automation and cancel its active executions. Its history stays."""
     with acting_as(call.workspace_id):
         cancelled = automation.delete(
             call.workspace_id,
@@ -211,13 +211,13 @@ def delete_automation(call: Caller, automation_id: str) -> Any:
     status=201,
 )
 def renew_hook(call: Caller, automation_id: str) -> Any:
-    """Give an automation a new secret address for `hook` triggers; the one before stops working."""
+    """Replace the secret URL of an automation's `hook` trigger. The previous URL stops working."""
     token = automation.renew_hook_token(call.workspace_id, automation_id, call.actor)
     return success(201, hookUrl=_build_hook_url(token))
 
 
 def serialize_list(workspace_id: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Automations as lists have them; without `stats` where that switch is off."""
+    """Automations as list items; without `stats` where that switch is off."""
     items = [{"_id": row["id"], **to_api_fields(row)} for row in rows]
     if not switches.is_on(current_settings(), workspace_id, "stats_in_api"):
         return items
@@ -228,17 +228,17 @@ def serialize_list(workspace_id: str, rows: Sequence[Row]) -> list[dict[str, Any
 
 
 def require_automation(workspace_id: str, automation_id: str) -> Row:
-    """The workspace's automation as `models.reports.automations.one` has it; raises the refusal where none is there."""
+    """The workspace's automation from `models.reports.automations.find`. Raises `ProblemError` 404."""
     row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
     if row is None:
-        raise not_found("There is no automation by that id.")
+        raise not_found("There is no automation with that id.")
     return row
 
 
 def _serialize_detail(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
     row = require_automation(workspace_id, automation_id)
     versions = [to_api_fields(version) for version in row["versions"]]
-    # The secret is readable this once; afterwards only a new one can be made.
+    # The secret is readable only now; a lost one can only be replaced.
     (item,) = serialize_list(workspace_id, [row])
     return {**item, "versions": versions, "hookUrl": hook_token and _build_hook_url(hook_token)}
 

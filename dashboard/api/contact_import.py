@@ -1,7 +1,7 @@
-"""Contacts from a CSV file: a preview first, then the good rows in, and the bad ones named by line and field.
+"""The import of contacts from a CSV file: a preview, then the valid rows; invalid rows are reported by line and field.
 
-The first line names the fields as the API does; a column that is none of them becomes an attribute. An empty cell says
-nothing about its field. Rows are matched like a trigger's contact.
+The first line has the API's field names; any other column becomes an attribute. An empty cell leaves its field
+unchanged. Rows are matched like the contact of a trigger.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from models.database import acting_as
 from rules.contacts import normalise
 from rules.problems import Problem
 
-# The route joins the other contacts'; whoever registers them takes them from here.
+# The route is added to `contacts`; import `contacts` from this module to register it.
 __all__ = [
     "MAX_LISTED_PROBLEMS",
     "MAX_ROWS",
@@ -37,11 +37,11 @@ __all__ = [
     "write_contacts",
 ]
 
-#: Rows of a file at most.
+#: Maximum rows of a file.
 MAX_ROWS = 20_000
-#: Rows that are written together.
+#: Rows per transaction.
 BATCH_SIZE = 500
-#: So many rows stand in a preview, and so many problems in an answer.
+#: Maximum rows in a preview, and maximum problems in a response.
 PREVIEW_ROWS, MAX_LISTED_PROBLEMS = 20, 200
 
 _FIELDS = frozenset(field_info.alias or name for name, field_info in ContactFields.model_fields.items()) - {
@@ -50,7 +50,7 @@ _FIELDS = frozenset(field_info.alias or name for name, field_info in ContactFiel
 
 
 class Import(Body):
-    """A CSV file as text. Without `confirm` nothing is written and the answer is a preview."""
+    """A CSV file as text. Without `confirm` nothing is written and the response is a preview."""
 
     csv: Annotated[str, Field(min_length=1)]
     confirm: bool = False
@@ -58,7 +58,7 @@ class Import(Body):
 
 @dataclass
 class ContactFile:
-    """What a file holds: good rows with their lines, bad rows, its columns, and those that become attributes."""
+    """A parsed file: valid rows with their lines, invalid rows, the columns, and the columns that become attributes."""
 
     header: list[str] = field(default_factory=list)
     good: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class ContactFile:
     attributes: list[str] = field(default_factory=list)
 
     def list_rejected(self) -> list[dict[str, Any]]:
-        """The bad rows by line: {"line", "field", "message"}."""
+        """The problems of invalid rows, by line: {"line", "field", "message"}."""
         return sorted(self.bad, key=lambda row: row["line"])
 
 
@@ -85,7 +85,7 @@ class ContactFile:
     limit=LARGE_BODY_LIMIT,
 )
 def import_contacts(call: Caller, body: Import) -> Any:
-    """Import contacts from CSV. Without `confirm` it is a preview."""
+    """Import contacts from CSV. Without `confirm` it only returns a preview."""
     contact_file = read_contact_file(body.csv)
     valid = len(contact_file.good)
     imported = write_contacts(call, contact_file) if body.confirm else 0
@@ -99,7 +99,7 @@ def import_contacts(call: Caller, body: Import) -> Any:
 
 
 def read_contact_file(text: str) -> ContactFile:
-    """The rows of a file, judged; nothing is written. Raises `Refusal` 422 where it is no file of contacts."""
+    """The validated rows of a file. Raises `ProblemError` 422 where the file is not a CSV file of contacts."""
     lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     contact_file = ContactFile()
     try:
@@ -124,10 +124,10 @@ def _iter_rows(lines: Any) -> Iterator[tuple[int, list[str]]]:
 def _check_header(header: list[str]) -> None:
     if not any(name in _FIELDS for name in header):
         raise invalid_request(
-            [Problem("csv", f"the first line must name fields such as {', '.join(sorted(_FIELDS)[:4])}")]
+            [Problem("csv", f"the first line must have field names such as {', '.join(sorted(_FIELDS)[:4])}")]
         )
     if "" in header or len(set(header)) < len(header):
-        raise invalid_request([Problem("csv", "every column needs a name of its own in the first line")])
+        raise invalid_request([Problem("csv", "every column needs a unique name in the first line")])
 
 
 def _validate_row(contact_file: ContactFile, line: int, header: list[str], cells: list[str]) -> None:
@@ -152,7 +152,7 @@ def _validate_row(contact_file: ContactFile, line: int, header: list[str], cells
 
 
 def write_contacts(call: Caller, contact_file: ContactFile) -> int:
-    """Write the good rows; those that the database refuses join the bad ones."""
+    """Write the valid rows and return their number; rows that the database rejects are added to the invalid ones."""
     imported = 0
     for start in range(0, len(contact_file.good), BATCH_SIZE):
         chunk = contact_file.good[start : start + BATCH_SIZE]

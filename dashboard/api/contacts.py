@@ -1,4 +1,4 @@
-"""Contacts over HTTP: list, find, make or change, suppress, and let go."""
+"""Contacts over HTTP: list, search, create, change, suppress and delete."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _Field = Annotated[str, Field(max_length=1000)] | None
 
 
 class ContactFields(Body):
-    """A contact's fields; null clears. What each may hold is judged by the rules for contacts."""
+    """The fields of a contact; null clears a field. `rules.contacts` validates the values."""
 
     external_id: _Field = Field(None, alias="externalId")
     first_name: _Field = Field(None, alias="firstName")
@@ -67,7 +67,7 @@ class ContactFields(Body):
     attributes: dict[str, Any] | None = None
 
     def normalise_fields(self) -> dict[str, Any]:
-        """The given fields under the columns' names, made regular. Raises `Refusal` 422."""
+        """The fields of the request, normalised, by column name. Raises `ProblemError` 422."""
         fields, problems = normalise(self.model_dump(by_alias=True, exclude_unset=True))
         if problems:
             raise invalid_request(problems)
@@ -75,7 +75,7 @@ class ContactFields(Body):
 
 
 class ContactPage(schemas.Page):
-    """Which contacts: `q` is an id, an address, or the beginnings of words; `suppressed` a channel, or "any"."""
+    """The filters and page: `q` is an id, an address or the beginning of a name; `suppressed` a channel or "any"."""
 
     q: ShortText | None = None
     tag: ShortText | None = None
@@ -83,7 +83,7 @@ class ContactPage(schemas.Page):
 
 
 class NewSuppression(Body):
-    """A channel on which the contact must not be written to."""
+    """The channel to suppress."""
 
     channel: Channel
 
@@ -116,10 +116,10 @@ def list_contacts(call: Caller, query: ContactPage) -> Any:
     statuses=(200, 409),
 )
 def save_contact(call: Caller, body: ContactFields) -> Any:
-    """Make a contact (201), or change the one with these addresses (200), matched as a trigger's is."""
+    """Create a contact (201) or update the one that matches (200). Contacts match as in a trigger."""
     fields = body.normalise_fields()
     if not any(fields.values()):
-        raise invalid_request([Problem("", "must name the contact by at least one field")])
+        raise invalid_request([Problem("", "must have at least one field")])
     with acting_as(call.workspace_id):
         (result,) = contact_matching.match_or_create(call.workspace_id, [(None, fields)])
         if isinstance(result, ContactRejection):
@@ -135,12 +135,12 @@ def save_contact(call: Caller, body: ContactFields) -> Any:
 
 @contacts.api("GET", "/api/contacts/{contact_id}", permission="read", response={"contact": CONTACT})
 def show_contact(call: Caller, contact_id: str) -> Any:
-    """Show one contact."""
+    """Show a contact."""
     return success(contact=_fetch_contact(call, contact_id))
 
 
 def change_contact(call: Caller, contact_id: str, body: ContactFields) -> Any:
-    """Replace the given fields of a contact; attributes merge, null clears."""
+    """Change fields of a contact. Attributes are merged; null clears a field."""
     contact.change(call.workspace_id, contact_id, body.normalise_fields(), call.actor)
     return success(contact=_fetch_contact(call, contact_id))
 
@@ -158,7 +158,7 @@ for _method in ("PUT", "PATCH"):
 
 @contacts.api("DELETE", "/api/contacts/{contact_id}", permission="write", response={"cancelled": schemas.COUNT})
 def delete_contact(call: Caller, contact_id: str) -> Any:
-    """Delete a contact and cancel what is in flight for it; its addresses are free for others, its history stays."""
+    """Delete a contact and cancel its active executions. Its addresses become available; its history stays."""
     return success(cancelled=operator_actions.delete_contact(call.workspace_id, contact_id, call.actor))
 
 
@@ -172,7 +172,7 @@ def delete_contact(call: Caller, contact_id: str) -> Any:
     statuses=(409,),
 )
 def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any:
-    """Write to a contact on one channel no more."""
+    """Suppress a contact on one channel."""
     suppression.add(call.workspace_id, contact_id, body.channel, call.actor)
     return success(201, contact=_fetch_contact(call, contact_id))
 
@@ -185,9 +185,9 @@ def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any
     statuses=(409,),
 )
 def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
-    """Let a contact be written to on one channel again."""
+    """Lift the suppression of a contact on one channel."""
     if channel not in CONTACT_CHANNELS:
-        raise not_found("There is no such channel.")
+        raise not_found("There is no channel with this name.")
     suppression.lift(call.workspace_id, contact_id, channel, call.actor)
     return success(contact=_fetch_contact(call, contact_id))
 
@@ -195,5 +195,5 @@ def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
 def _fetch_contact(call: Caller, contact_id: str) -> dict[str, Any]:
     row = contact.get(call.workspace_id, contact_id)
     if row is None:
-        raise not_found("There is no contact by that id.")
+        raise not_found("There is no contact with that id.")
     return to_api_fields(row)

@@ -1,4 +1,4 @@
-"""Executions over HTTP: the list, one with its whole story, and what operators do to one or to many."""
+"""Executions over HTTP: the list, one with its details, and the operator actions on one or many."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Status = Annotated[
 Stage = Annotated[
     str, AfterValidator(schemas.build_choice_validator(STAGES)), Field(json_schema_extra={"enum": list(STAGES)})
 ]
-#: No longer than what a template may write.
+#: As long as a rendered template may be.
 MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]
 
@@ -81,7 +81,7 @@ _MESSAGES = schemas.array_of(
 
 
 class Filters(Body):
-    """Which executions; all that are given must hold."""
+    """The filters of executions; all must match."""
 
     automation_id: Id | None = Field(None, alias="automationId")
     status: Status | None = None
@@ -95,13 +95,13 @@ class Filters(Body):
     review: schemas.QueryBool | None = None
 
     def matches_nothing(self) -> bool:
-        """Whether an id or a class cannot be any execution's."""
+        """Whether an id or an error class is invalid, so that no execution matches."""
         ids = (self.automation_id, self.contact_id)
         unknown_class = self.error_class is not None and self.error_class not in BY_CLASS
         return unknown_class or any(value is not None and not is_id(value) for value in ids)
 
     def to_filters(self) -> ExecutionFilters:
-        """The same for the reports."""
+        """The filters for the reports."""
         return ExecutionFilters(
             automation_id=self.automation_id,
             status=self.status,
@@ -117,11 +117,11 @@ class Filters(Body):
 
 
 class ExecutionPage(Filters, schemas.Page):
-    """Which page of which executions."""
+    """The filters and page of the list."""
 
 
 class Bulk(Filters):
-    """All executions that match; with `dryRun` they are only counted."""
+    """The executions to act on; with `dryRun` they are only counted."""
 
     dry_run: bool = Field(False, alias="dryRun")
 
@@ -153,10 +153,10 @@ def list_executions(call: Caller, query: ExecutionPage) -> Any:
     response={"execution": schemas.record(**LIST_FIELDS, stages=_STAGES, steps=_STEPS, messages=_MESSAGES)},
 )
 def show_execution(call: Caller, execution_id: str) -> Any:
-    """Show one execution: each stage, each step with its attempts, each message."""
+    """Show an execution with its stages, its steps with their attempts, and its messages."""
     execution = report.fetch_detail(call.workspace_id, execution_id)
     if execution is None:
-        raise not_found("There is no execution by that id.")
+        raise not_found("There is no execution with that id.")
     messages = [_serialize_message(message) for message in execution.pop("messages")]
     lists = {name: [to_api_fields(row) for row in execution.pop(name)] for name in ("stages", "steps")}
     return success(execution={**to_api_fields(execution), **lists, "messages": messages})
@@ -171,7 +171,7 @@ def _serialize_message(row: Row) -> dict[str, Any]:
     "POST", "/api/executions/{execution_id}/retry", permission="write", response={}, status=202, statuses=(409,)
 )
 def retry_execution(call: Caller, execution_id: str) -> Any:
-    """Let a failed execution go on from its failed step."""
+    """Retry a failed execution from its failed step."""
     operator_actions.retry_execution(call.workspace_id, execution_id, call.actor)
     return success(202)
 
@@ -180,7 +180,7 @@ def retry_execution(call: Caller, execution_id: str) -> Any:
     "POST", "/api/executions/{execution_id}/cancel", permission="write", response={}, status=202, statuses=(409,)
 )
 def cancel_execution(call: Caller, execution_id: str) -> Any:
-    """End an execution that is in flight."""
+    """Cancel an active execution."""
     operator_actions.cancel_execution(call.workspace_id, execution_id, call.actor)
     return success(202)
 
@@ -194,7 +194,7 @@ def cancel_execution(call: Caller, execution_id: str) -> Any:
     statuses=(409,),
 )
 def stop_follow_ups(call: Caller, execution_id: str) -> Any:
-    """Send no more follow-ups of an execution that is in flight."""
+    """Stop the follow-ups of an active execution."""
     operator_actions.stop_follow_ups(call.workspace_id, execution_id, call.actor)
     return success(202)
 
@@ -214,7 +214,7 @@ def _declare_bulk_action(action: operator_actions.Action) -> None:
         )
         return success(200 if body.dry_run else 202, **result)
 
-    act.__doc__ = f"{action.title()} every execution that matches the filters of the list."
+    act.__doc__ = f"{action.title()} all executions that match the filters."
     act.__name__ = f"{action}_matching"
     executions.api(
         "POST",
@@ -236,7 +236,7 @@ _declare_bulk_action("discard")
     "POST", "/api/executions/process-pending", permission="write", response={"processed": schemas.COUNT}, status=202
 )
 def process_pending(call: Caller) -> Any:
-    """Nudge all that is due now."""
+    """Enqueue all executions that are due now."""
     processed = operator_actions.process_pending(call.workspace_id)
     metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
     return success(202, processed=processed)
@@ -254,10 +254,10 @@ def process_pending(call: Caller) -> Any:
     },
 )  # fmt: skip
 def show_operation(call: Caller, operation_id: str) -> Any:
-    """Show what a bulk action did."""
+    """Show the result of a bulk action."""
     row = operation.get(call.workspace_id, operation_id)
     if row is None:
-        raise not_found("There is no operation by that id.")
+        raise not_found("There is no operation with that id.")
     return success(operation=to_api_fields(row))
 
 
@@ -273,12 +273,12 @@ def show_operation(call: Caller, operation_id: str) -> Any:
     },
 )  # fmt: skip
 def show_retries(call: Caller) -> Any:
-    """Show how retries went in the last 30 days."""
+    """Show retry statistics of the last 30 days."""
     return success(retries=to_api_fields(retries.fetch_statistics(call.workspace_id)))
 
 
 class Review(Body):
-    """A person's decision about a message that waits for it; `body` replaces its text."""
+    """The decision about a message that waits for review; `body` replaces its text."""
 
     decision: Literal["approve", "reject"]
     body: MessageText | None = None
@@ -294,18 +294,18 @@ class Review(Body):
     statuses=(409,),
 )
 def review_message(call: Caller, message_id: str, body: Review) -> Any:
-    """Decide about a message that waits for review: send it, with another text if one is given, or do not."""
+    """Approve or reject a message that waits for review. An approval may replace the text."""
     if body.decision == "approve":
         reviews.approve(call.workspace_id, message_id, call.actor, body.body)
     elif body.body is not None:
-        raise invalid_request([Problem("body", "may only be given to approve with it")])
+        raise invalid_request([Problem("body", 'is only allowed with the decision "approve"')])
     else:
         reviews.reject(call.workspace_id, message_id, call.actor)
     return success(202)
 
 
 class Resolution(Body):
-    """What became of a message whose outcome is unknown."""
+    """The resolution of a message of unknown outcome."""
 
     as_: Literal["sent", "resend", "discard"] = Field(alias="as")
 
@@ -320,6 +320,6 @@ class Resolution(Body):
     statuses=(409,),
 )
 def resolve_message(call: Caller, message_id: str, body: Resolution) -> Any:
-    """Decide about a message of unknown outcome: it was sent, send it again, or discard it."""
+    """Resolve a message of unknown outcome: mark it as sent, resend it, or discard it."""
     operator_actions.resolve_message(call.workspace_id, message_id, body.as_, call.actor)
     return success(202)

@@ -1,4 +1,4 @@
-"""Is it healthy: every part asked, each with a limit of its own, so that one that is away is named by the others."""
+"""The health of every component, each checked with its own timeout, so that a component that is down hides no other."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tasks.steps.model_choice import find_default_provider
 
 health = Resource("health")
 
-#: Each service of the page, with the provider behind it and what is blocked without it.
+#: The provider behind each service.
 _SERVICES = {name: CHANNELS[name].provider for name in CONTACT_CHANNELS if name not in CONVERSATION_CHANNELS}
-#: What the service "messaging" speaks through.
+#: The providers of the service "messaging".
 _MESSAGING = CONVERSATION_CHANNELS
 
 _SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT)
-#: A process's fields that name the machine.
+#: Fields of a process that identify the machine.
 _MACHINE_FIELDS = ("host", "pid")
 _PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(schemas.COUNT)}
 
@@ -70,7 +70,7 @@ _PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(sche
     },
 )  # fmt: skip
 def show_health(call: Caller) -> Any:
-    """Show how everything is."""
+    """Show the health of all components."""
     config = resolve_model_settings(current_settings(), call.workspace_id).settings
     redis_facts, workers = _check_redis()
     processor = _describe_processor(call, workers, redis_up=redis_facts["status"] == "ok")
@@ -88,7 +88,7 @@ def show_health(call: Caller) -> Any:
         processor=processor,
         pending=to_api_fields(report.count_pending(call.workspace_id)),
         recentFailures=to_api_fields(failures),
-        # The process's cache serves every workspace.
+        # The cache of the process is shared by all workspaces.
         cache=redact_deployment_fields(call, workflow_cache.read_stats()),
         services=services,
         database={"status": "ok", **to_api_fields(report.measure_database(call.workspace_id))},
@@ -98,10 +98,10 @@ def show_health(call: Caller) -> Any:
 
 
 def _check_redis() -> tuple[dict[str, Any], list[Worker]]:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     try:
         get_ephemeral().ping()
-        latency_ms = round((time.perf_counter() - began) * 1000, 2)
+        latency_ms = round((time.perf_counter() - started_at) * 1000, 2)
         return {"status": "ok", "latencyMs": latency_ms}, heartbeats.list_workers()
     except ERRORS:
         return {"status": "down", "latencyMs": None}, []
@@ -127,8 +127,8 @@ def _describe_services(
 ) -> dict[str, dict[str, str]]:
     executor = {
         "running": {"status": "ready", "detail": "Every queue has a worker."},
-        "degraded": {"status": "failing", "detail": "Not every queue has a worker, or no scheduler leads."},
-        "stopped": {"status": "failing", "detail": "No worker was heard of."},
+        "degraded": {"status": "failing", "detail": "A queue has no worker, or no scheduler is leader."},
+        "stopped": {"status": "failing", "detail": "No worker is alive."},
     }[processor]
     services = {
         name: _describe_service(config, provider, pauses, sandboxed)
@@ -140,7 +140,7 @@ def _describe_services(
 
 
 def _map_providers(config: Settings) -> dict[str, str]:
-    """The provider behind each service, which of those that write is the settings' to say."""
+    """The provider behind each service; the settings name the text generator."""
     return {**_SERVICES, "ai": find_default_provider(config)}
 
 
@@ -149,15 +149,15 @@ def _describe_service(config: Settings, provider: str, pauses: list[Row], sandbo
     if active_pause is not None and active_pause["reason"] == "configuration":
         return {
             "status": "failing",
-            "detail": f"Refused since {active_pause['created_at']:%Y-%m-%d %H:%M} UTC: {active_pause['message']}",
+            "detail": f"Failing since {active_pause['created_at']:%Y-%m-%d %H:%M} UTC: {active_pause['message']}",
         }
     if active_pause is not None:
-        return {"status": "paused", "detail": "An operator holds it."}
+        return {"status": "paused", "detail": "Paused by an operator."}
     absent = accounts.find_missing_secrets(config, provider)
     if not absent:
-        return {"status": "ready", "detail": f"Through {provider}."}
+        return {"status": "ready", "detail": f"Uses {provider}."}
     if sandboxed:
-        return {"status": "ready", "detail": "Through the sandbox: nothing leaves this machine."}
+        return {"status": "ready", "detail": "Uses the sandbox: nothing leaves this machine."}
     return {"status": "not_configured", "detail": f"{', '.join(absent)} is not set."}
 
 

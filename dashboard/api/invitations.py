@@ -1,4 +1,4 @@
-"""Invitations over HTTP: made, listed without their links, revoked."""
+"""Invitations over HTTP: create, list without links, revoke."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PENDING = {
 
 
 class NewInvitation(Body):
-    """Whom to invite, and as what."""
+    """The e-mail and the role of the invited person."""
 
     email: ShortText
     role: Literal["owner", "operator", "viewer"]
@@ -45,7 +45,7 @@ class NewInvitation(Body):
     response={"invitations": schemas.array_of(schemas.record(**_PENDING))},
 )
 def list_invitations(call: Caller) -> Any:
-    """List the pending invitations, without their links."""
+    """List pending invitations without their links."""
     return success(invitations=[to_api_fields(row) for row in invitation.list_pending(call.workspace_id)])
 
 
@@ -59,8 +59,8 @@ def list_invitations(call: Caller) -> Any:
     statuses=(409,),
 )
 def create_invitation(call: Caller, body: NewInvitation) -> Any:
-    """Invite a person; the link is in this answer and nowhere else. An older invitation of the address ends, and
-    `mailed` says whether the person got a link of their own by e-mail. Whether the address has an account is not said.
+    """Invite a person. The link is only in this response. An earlier invitation of the address is revoked. `mailed`
+    says whether the person also got a link by e-mail. The response does not show whether the address has an account.
     """
     issued, mailed = invite(call, body)
     return success(
@@ -75,13 +75,13 @@ def create_invitation(call: Caller, body: NewInvitation) -> Any:
 
 @invitations.api("DELETE", "/api/invitations/{invitation_id}", permission="admin", response={})
 def revoke_invitation(call: Caller, invitation_id: str) -> Any:
-    """Revoke an invitation; its links stop working."""
+    """Revoke an invitation. Its links stop working."""
     invitation.revoke(call.workspace_id, invitation_id, call.actor)
     return success()
 
 
 def invite(call: Caller, body: NewInvitation) -> tuple[IssuedInvitation, bool]:
-    """The new invitation, and whether it was mailed. Raises `Refusal` 403, 422 or 429, or `Conflict`."""
+    """The new invitation, and whether it was mailed. Raises `ProblemError` 403, 422 or 429, or `Conflict`."""
     ensure_may_grant(call, body.role)
     try:
         email = normalise_email(body.email)

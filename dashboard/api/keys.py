@@ -1,4 +1,4 @@
-"""API keys and the audit log over HTTP: what a program may do, and who did what."""
+"""API keys and the audit log over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEY = {
 
 
 class NewKey(Body):
-    """A key to be made."""
+    """A new key."""
 
     name: ShortText
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
@@ -34,7 +34,7 @@ class NewKey(Body):
 
 @keys.api("GET", "/api/keys", permission="admin", response={"keys": schemas.array_of(schemas.record(**_KEY))})
 def list_keys(call: Caller) -> Any:
-    """List the keys of the workspace, without their secrets."""
+    """List the keys of the workspace without their secrets."""
     return success(keys=[to_api_fields(row) for row in api_key.list_all(call.workspace_id)])
 
 
@@ -43,10 +43,10 @@ def list_keys(call: Caller) -> Any:
     status=201,
 )  # fmt: skip
 def issue_key(call: Caller, body: NewKey) -> Any:
-    """Make a key. Its secret is in this answer and nowhere else."""
+    """Create a key. Its secret is only in this response."""
     missing = sorted(set(body.scopes) - call.permissions)
     if missing:
-        raise ProblemError(403, f"A key cannot give what it does not have itself: {', '.join(missing)}.")
+        raise ProblemError(403, f"You cannot grant scopes that you do not have: {', '.join(missing)}.")
     with acting_as(call.workspace_id):
         issued = api_key.issue(call.workspace_id, body.name, body.scopes)
         audit.record(
@@ -58,17 +58,17 @@ def issue_key(call: Caller, body: NewKey) -> Any:
 
 @keys.api("DELETE", "/api/keys/{key_id}", permission="admin", response={})
 def revoke_key(call: Caller, key_id: str) -> Any:
-    """End a key at once."""
+    """Revoke a key."""
     with acting_as(call.workspace_id):
         _protect_deployment_owner(call, key_id)
         if not api_key.revoke(call.workspace_id, key_id):
-            raise not_found("There is no live key by that id.")
+            raise not_found("There is no live key with that id.")
         audit.record(call.workspace_id, call.actor, "key.revoked", "key", key_id)
     return success()
 
 
 def _protect_deployment_owner(call: Caller, key_id: str) -> None:
-    """An owner of one workspace cannot lock out who owns the deployment. Raises `Refusal` 403."""
+    """Keep workspace owners from locking out a deployment owner. Raises `ProblemError` 403."""
     protected = {str(key["id"]) for key in api_key.list_all(call.workspace_id) if key["deployment_owner"]}
     if key_id in protected and not call.deployment_owner:
         raise ProblemError(403, "Only the deployment owner can revoke this key.")
@@ -90,7 +90,7 @@ def _protect_deployment_owner(call: Caller, key_id: str) -> None:
     },
 )  # fmt: skip
 def list_audit(call: Caller, query: schemas.Page) -> Any:
-    """List what was changed by hand, newest first."""
+    """List the audit log, newest first."""
     before = parse_row_cursor(query.cursor)
     rows, cursor = fetch_page(lambda limit: audit.fetch_page(call.workspace_id, limit, before), query.limit)
     return success(entries=[to_api_fields(row) for row in rows], nextCursor=cursor)

@@ -1,4 +1,4 @@
-"""Members of the workspace over HTTP: listed, given another role, removed. They join by an invitation."""
+"""Members of the workspace over HTTP: list, change roles, remove. Members join by an invitation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEMBER = {
 
 
 class MemberUpdate(Body):
-    """The role that a member gets."""
+    """The new role of a member."""
 
     role: Literal["owner", "operator", "viewer"]
 
@@ -44,7 +44,7 @@ def list_members(call: Caller) -> Any:
     statuses=(409,),
 )
 def change_member(call: Caller, member_id: str, body: MemberUpdate) -> Any:
-    """Change the role of a member. The last owner stays one."""
+    """Change the role of a member. The last owner cannot be changed."""
     ensure_may_grant(call, body.role)
     ensure_may_change_member(call, _require_member(call, member_id))
     membership.change_role(call.workspace_id, member_id, body.role, call.actor)
@@ -53,7 +53,7 @@ def change_member(call: Caller, member_id: str, body: MemberUpdate) -> Any:
 
 @members.api("DELETE", "/api/members/{member_id}", permission="admin", response={}, statuses=(409,))
 def remove_member(call: Caller, member_id: str) -> Any:
-    """Remove a member and end their sessions here. The last owner stays."""
+    """Remove a member and end their sessions in this workspace. The last owner cannot be removed."""
     ensure_may_change_member(call, _require_member(call, member_id))
     membership.remove(call.workspace_id, member_id, call.actor)
     return success()
@@ -63,4 +63,4 @@ def _require_member(call: Caller, member_id: str) -> Row:
     for member in user.list_members(call.workspace_id):
         if member["id"] == member_id:
             return member
-    raise not_found("There is no member by that id.")
+    raise not_found("There is no member with that id.")

@@ -1,4 +1,4 @@
-"""Which model writes the workspace's texts, over HTTP: shown without its key, changed by owners."""
+"""The AI model settings of the workspace over HTTP: readable without the API key, writable by owners."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _validate_base_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must begin with https:// or http:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must be an address alone, without a password, a query or a fragment")
+        raise ValueError("must not contain a password, a query or a fragment")
     return text.rstrip("/")
 
 
 class ModelSettingsUpdate(Body):
-    """What to change: null leaves a field to the environment, what is not given stays. The key is never shown again."""
+    """The fields to change: null uses the environment's value, omitted fields stay. The key cannot be read back."""
 
     provider: TextProvider | None = None
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
@@ -56,19 +56,19 @@ class ModelSettingsUpdate(Body):
     )
 
     def to_changes(self) -> dict[str, Any]:
-        """The fields that were given, by the names of the database."""
+        """The fields of the request, by column name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 @model_settings.api("GET", "/api/settings/model", permission="read", response=_RESPONSE)
 def show_model(call: Caller) -> Any:
-    """Show which model writes the workspace's texts; null is left to the environment."""
+    """Show the AI model settings; null means the environment's value."""
     return success(**task.serialize(stored.load(call.workspace_id)))
 
 
 @model_settings.api("PUT", "/api/settings/model", permission="admin", body=ModelSettingsUpdate, response=_RESPONSE)
 def change_model(call: Caller, body: ModelSettingsUpdate) -> Any:
-    """Change it; workers follow within seconds, and what waited for credentials goes on."""
+    """Change the AI model settings. Workers apply them within seconds; executions waiting for credentials continue."""
     problems = task.find_problems(current_settings(), call.workspace_id, body.to_changes())
     if problems:
         raise invalid_request(problems)

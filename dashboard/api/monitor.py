@@ -23,9 +23,9 @@ from rules.problems import Problem
 
 monitor = Resource("monitor")
 
-#: Seconds after which somebody who found no place may ask again.
+#: Seconds after which a rejected client may retry.
 RETRY_AFTER_SECONDS = 5
-#: How far a browser's clock may be from ours.
+#: Tolerated difference between the clocks of browser and server.
 _CLOCK_SKEW = timedelta(minutes=1)
 
 _STAGE = schemas.record(
@@ -63,7 +63,7 @@ _SNAPSHOT = schemas.record(
 
 
 class MonitorQuery(Body):
-    """Which executions are asked for: tests alone, none of them, or all."""
+    """Which executions: only tests, no tests, or all."""
 
     test: QueryBool | None = None
 
@@ -77,7 +77,7 @@ class MonitorQuery(Body):
     stream=True,
 )
 def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
-    """Watch where an automation's contacts stand: a snapshot at once, then every two seconds, for a minute."""
+    """Stream the stages of an automation's contacts: a snapshot at once, then every two seconds for one minute."""
     feeds: Feeds = flask.current_app.extensions["feeds"]
     permits: Permits = flask.current_app.extensions["permits"]
     permit = permits.issue(Grant(call.credential, call.workspace_id, "read"))
@@ -85,15 +85,15 @@ def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
         stream = feeds.open((call.workspace_id, automation_id, query.test), permit)
     except Full:
         raise ProblemError(
-            503, "As many watch as may; ask again in a moment.", retry_after=RETRY_AFTER_SECONDS
+            503, "Too many open monitor streams. Retry in a few seconds.", retry_after=RETRY_AFTER_SECONDS
         ) from None
     if stream is None:
-        raise not_found("There is no automation by that id.")
+        raise not_found("There is no automation with that id.")
     return streams.build_response(stream)
 
 
 class SnapshotQuery(MonitorQuery):
-    """The same, and at which moment; now where none is given."""
+    """Which executions, and the time of the snapshot; by default now."""
 
     at: Moment | None = None
 
@@ -106,16 +106,16 @@ class SnapshotQuery(MonitorQuery):
     response={"snapshot": _SNAPSHOT},
 )
 def show_monitor(call: Caller, automation_id: str, query: SnapshotQuery) -> Any:
-    """Show where an automation's contacts stand now, or stood at a moment of the last six hours."""
+    """Show the stages of an automation's contacts, now or at a time in the last six hours."""
     key = (call.workspace_id, automation_id, query.test)
     payload = snapshot.read(key) if query.at is None else snapshot.read_at(key, _parse_recent_moment(query.at))
     if payload is None:
-        raise not_found("There is no automation by that id.")
+        raise not_found("There is no automation with that id.")
     return success(snapshot=payload)
 
 
 def _parse_recent_moment(text: str) -> datetime:
     at, now = parse_moment(text), clock.now()
     if not now - MAX_LOOKBACK - _CLOCK_SKEW <= at <= now + _CLOCK_SKEW:
-        raise invalid_request([Problem("at", "must be a moment of the last six hours")])
+        raise invalid_request([Problem("at", "must be a time in the last six hours")])
     return min(at, now)

@@ -1,4 +1,4 @@
-"""Queues and pauses over HTTP: how much waits where, and what an operator holds."""
+"""Queues and pauses over HTTP: queue depths, and pausing automations, queues and providers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES, read_queue_depths
 queues = Resource("queues")
 
 _STATES = ("ready", "delayed", "unacked", "dead")
-#: Providers that may be paused: those that send, and those that write.
+#: Providers that may be paused: channels and text generators.
 _PROVIDERS = frozenset(PROVIDERS)
 
 
@@ -47,7 +47,7 @@ _PROVIDERS = frozenset(PROVIDERS)
     },
 )  # fmt: skip
 def list_queues(call: Caller) -> Any:
-    """Show the queues, who serves them, and what is held."""
+    """Show the queues, their workers, and the active pauses."""
     try:
         depths, workers, redis_up = read_queue_depths(), heartbeats.list_workers(), True
     except (redis.RedisError, BrokerConnectionError, OSError):
@@ -59,7 +59,7 @@ def list_queues(call: Caller) -> Any:
     items = [
         {
             "name": name,
-            # A queue holds the messages of every workspace.
+            # A queue has the messages of all workspaces.
             **redact_deployment_fields(call, depths.get(name) or unknown),
             "workers": sum(name in worker.queues for worker in workers),
             "paused": name in paused_queues,

@@ -1,4 +1,4 @@
-"""An automation's runs over HTTP: its history, and how many by hour or day."""
+"""The runs of an automation over HTTP: the history, and counts by hour or day."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rules.problems import Problem
 
 runs = Resource("runs")
 
-#: The longest series, and what is shown where the caller names no beginning.
+#: The longest series, and the default length.
 MAX_SPAN = {"hour": timedelta(days=31), "day": timedelta(days=400)}
 DEFAULT_SPAN = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
 
@@ -34,7 +34,7 @@ _RUN = schemas.record(
 
 
 class RunPage(schemas.Page):
-    """Which runs."""
+    """The filters and page of the list."""
 
     kind: RunKind | None = None
     since: schemas.Moment | None = Field(None, alias="from")
@@ -42,7 +42,7 @@ class RunPage(schemas.Page):
 
 
 class SeriesQuery(Body):
-    """How the runs are counted, and between which moments."""
+    """The interval, the filters and the period of the series."""
 
     by: Literal["hour", "day"] = "day"
     kind: RunKind | None = None
@@ -75,18 +75,18 @@ def list_runs(call: Caller, automation_id: str, query: RunPage) -> Any:
     },
 )
 def show_series(call: Caller, automation_id: str, query: SeriesQuery) -> Any:
-    """Count an automation's runs by hour or day, in UTC, empty ones too."""
+    """Count an automation's runs by hour or day in UTC, including empty intervals."""
     require_automation(call.workspace_id, automation_id)
     until = schemas.parse_moment(query.until) if query.until else clock.now()
     since = schemas.parse_moment(query.since) if query.since else until - DEFAULT_SPAN[query.by]
     if until - since > MAX_SPAN[query.by]:
-        raise invalid_request([Problem("from", f"lies more than {MAX_SPAN[query.by].days} days before the end")])
+        raise invalid_request([Problem("from", f"must be at most {MAX_SPAN[query.by].days} days before the end")])
     rows = report.fetch_series(call.workspace_id, automation_id, query.by, since, until, query.kind)
     return success(series=[to_api_fields(row) for row in rows])
 
 
 def fetch_run_page(workspace_id: str, automation_id: str, query: RunPage, limit: int) -> tuple[list[Row], str | None]:
-    """A page of runs, and the cursor of the next where there is more."""
+    """A page of runs, and the cursor of the next page or None."""
     rows = report.fetch_page(
         workspace_id,
         automation_id,
@@ -103,7 +103,7 @@ def fetch_run_page(workspace_id: str, automation_id: str, query: RunPage, limit:
 
 
 def _parse_run_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    """The run that a cursor names, by its time and its id: runs that were counted late have young ids."""
+    """The time and id of the run in a cursor: runs that were counted late have newer ids than their time."""
     if cursor is None:
         return None
     at, _, run_id = decode_cursor(cursor).partition(" ")
@@ -112,5 +112,5 @@ def _parse_run_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     except ValueError:
         moment = None
     if moment is None or not is_id(run_id):
-        raise invalid_request([Problem("cursor", "is not a cursor that this list gave")])
+        raise invalid_request([Problem("cursor", "is not a cursor of this list")])
     return moment, run_id

@@ -1,4 +1,4 @@
-"""Shapes of answers, as JSON Schema for the OpenAPI document, and small bodies that several resources read."""
+"""JSON Schemas of responses for the OpenAPI document, and request types shared by several resources."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ ANY: dict[str, Any] = {}
 
 
 def nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The shape, or null."""
+    """The schema, or null."""
     return {**schema, "type": [schema["type"], "null"]} if isinstance(schema.get("type"), str) else schema
 
 
 def array_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """A list of the shape."""
+    """An array of the schema."""
     return {"type": "array", "items": schema}
 
 
 def record(**fields: dict[str, Any]) -> dict[str, Any]:
-    """An object with these fields; more may be added to an answer at any time."""
+    """An object with these fields; responses may get more fields at any time."""
     return {"type": "object", "properties": fields}
 
 
@@ -39,7 +39,7 @@ PROBLEMS = array_of(record(path=TEXT, message=TEXT))
 
 
 def build_choice_validator(choices: Collection[str]) -> Callable[[str], str]:
-    """A check for texts that are one of a few words; raises `ValueError`."""
+    """A validator for strings that must be one of `choices`; it raises `ValueError`."""
 
     def check(text: str) -> str:
         if text not in choices:
@@ -69,20 +69,20 @@ def parse_moment(text: str) -> datetime:
     except ValueError:
         raise ValueError("must be a time such as 2026-11-20T09:30:00Z") from None
     if moment.tzinfo is None:
-        raise ValueError("must name its zone, such as Z at the end")
+        raise ValueError("must have a time zone, such as Z at the end")
     if not 1970 <= moment.year < 9000:
-        raise ValueError("must be a year from 1970 on")
+        raise ValueError("must be in the year 1970 or later")
     return moment
 
 
-#: A number, a truth and a time as a query writes them.
+#: Types as query strings write them.
 QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
 Moment = Annotated[str, AfterValidator(_validate_moment)]
 PageLimit = Annotated[int, BeforeValidator(_parse_number), Field(ge=1, le=200)]
 
 
 class Page(Body):
-    """Which page of a list."""
+    """The page of a list."""
 
     limit: PageLimit = 50
     cursor: Annotated[str, Field(max_length=100)] | None = None

@@ -1,4 +1,4 @@
-"""The workspace's switches over HTTP: read, and turn those that the environment does not hold."""
+"""The workspace's switches over HTTP: read them, and change those that the environment does not set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESPONSE = {to_camel_case(name): schemas.BOOL for name in NAMES} | {"locked": s
 
 
 class SwitchesUpdate(Body):
-    """Which switches to turn, and how; what is not given stays."""
+    """The switches to change; omitted ones stay."""
 
     run_tracking: bool | None = Field(None, alias="runTracking")
     stats_in_api: bool | None = Field(None, alias="statsInApi")
@@ -29,13 +29,13 @@ class SwitchesUpdate(Body):
 
 @switches.api("GET", "/api/settings/switches", permission="read", response=_RESPONSE)
 def show_switches(call: Caller) -> Any:
-    """Show the switches, and which of them the environment holds."""
+    """Show the switches, and which of them the environment locks."""
     return _build_response(task.resolve_switches(current_settings(), call.workspace_id))
 
 
 @switches.api("PUT", "/api/settings/switches", permission="admin", body=SwitchesUpdate, response=_RESPONSE)
-def turn_switches(call: Caller, body: SwitchesUpdate) -> Any:
-    """Turn switches; every process sees it within five seconds."""
+def change_switches(call: Caller, body: SwitchesUpdate) -> Any:
+    """Change switches. Changes take effect within five seconds."""
     changes = {name: value for name in NAMES if (value := getattr(body, name)) is not None}
     return _build_response(task.change(current_settings(), call.workspace_id, changes, call.actor))
 

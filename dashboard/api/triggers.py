@@ -1,4 +1,4 @@
-"""Where producers ring: one trigger, many at once, a hook's secret address, and the Test Trigger of an automation."""
+"""Triggers over HTTP: single triggers, batches, hook URLs, and test triggers of an automation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerReque
 
 triggers = Resource("triggers")
 
-#: Entries of a batch at most.
+#: Maximum entries of a batch.
 MAX_BATCH_SIZE = 1000
 
 _STARTED = schemas.array_of(schemas.record(executionId=schemas.ID, automationId=schemas.ID))
@@ -37,13 +37,13 @@ _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Batch(Body):
-    """Many triggers; each is judged by itself."""
+    """Several triggers; each is validated separately."""
 
     triggers: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
 class TestTrigger(Body):
-    """A trigger for one automation. `contactIds` or `sample` start it for several contacts at once."""
+    """A trigger for one automation. `contactIds` or `sample` start it for several contacts."""
 
     __test__ = False
 
@@ -61,7 +61,7 @@ class TestTrigger(Body):
     "POST", "/api/triggers", permission="trigger", body=Trigger, response=ACCEPTED, status=202, statuses=(200, 409)
 )
 def accept_trigger(call: Caller, body: Trigger) -> Any:
-    """Accept a trigger. A repeat of its idempotency key answers 200 with the first answer."""
+    """Accept a trigger. A repeated idempotency key answers 200 with the first response."""
     consume_trigger_limit(_build_limit_key(call), 1)
     request = build_request(body, header_key=read_header_key())
     return _accept_single(call.workspace_id, _require_valid(request), "api")
@@ -82,7 +82,7 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
     limit=LARGE_BODY_LIMIT,
 )
 def accept_batch(call: Caller, body: Batch) -> Any:
-    """Accept up to 1,000 triggers. Those that are not valid are named and the others accepted."""
+    """Accept up to 1,000 triggers. Invalid ones are reported; the others are accepted."""
     consume_trigger_limit(_build_limit_key(call), len(body.triggers))
     parsed = [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
     valid = [(index, result) for index, result in enumerate(parsed) if isinstance(result, TriggerRequest)]
@@ -119,11 +119,10 @@ def accept_batch(call: Caller, body: Batch) -> Any:
     statuses=(200, 400, 404, 409, 413, 415, 422),
 )
 def accept_hook(token: str) -> Any:
-    """Start the automation behind a secret address. The whole body is the payload; `contact` or `contactId` in it
-    name the contact."""
+    """Start the automation of a hook URL. The body is the payload; its `contact` or `contactId` names the contact."""
     hook = automation.find_hook(token) if len(token) <= 100 else None
     if hook is None:
-        raise not_found("There is no hook at this address.")
+        raise not_found("There is no hook at this URL.")
     workspace_id, automation_id = hook
     consume_trigger_limit(f"hook:{automation_id}", 1)
     payload = bodies.read_json(bodies.BODY_LIMIT)
@@ -145,7 +144,7 @@ def accept_hook(token: str) -> Any:
     statuses=(200, 409),
 )
 def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
-    """Start one automation by hand, as a test unless told otherwise."""
+    """Start an automation manually, by default as a test."""
     consume_trigger_limit(_build_limit_key(call), 1)
     contacts = _select_contacts(body)
     if contacts is None:
@@ -158,7 +157,7 @@ def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
         problems = [
             problem for outcome in outcomes if isinstance(outcome, RejectedTrigger) for problem in outcome.problems
         ]
-        raise ProblemError(404, "None of these contacts, or not this automation, is there.", problems)
+        raise ProblemError(404, "The automation or all of these contacts do not exist.", problems)
     return success(
         202,
         triggerId=accepted[0].trigger_id,
@@ -170,15 +169,15 @@ def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
 
 
 def _select_contacts(body: TestTrigger) -> list[tuple[str | None, dict[str, Any] | None]] | None:
-    """The several contacts that are asked for; None where it is the usual one."""
+    """The contacts of `contactIds` or `sample`; None for a single contact."""
     selectors = [body.contact, body.contact_id, body.contact_ids, body.sample]
     if sum(value is not None for value in selectors) > 1:
-        raise invalid_request([Problem("contact", "give one of contact, contactId, contactIds and sample")])
+        raise invalid_request([Problem("contact", "use only one of contact, contactId, contactIds and sample")])
     several = body.contact_ids is not None or body.sample is not None
     if several and body.idempotency_key is not None:
-        raise invalid_request([Problem("idempotencyKey", "goes with one contact only")])
+        raise invalid_request([Problem("idempotencyKey", "is only allowed with a single contact")])
     if body.sample is not None and not body.test:
-        raise invalid_request([Problem("sample", "is for tests: invented contacts cannot be written to")])
+        raise invalid_request([Problem("sample", "is only allowed for tests: sample contacts cannot be messaged")])
     if body.contact_ids is not None:
         return [(contact_id, None) for contact_id in dict.fromkeys(body.contact_ids)]
     if body.sample is not None:
@@ -212,7 +211,7 @@ def _build_test_request(
 
 
 def read_header_key() -> str | None:
-    """The header `Idempotency-Key`. Raises `Refusal` 422 for one that cannot be kept."""
+    """The header `Idempotency-Key`. Raises `ProblemError` 422 for an invalid one."""
     key = flask.request.headers.get("Idempotency-Key")
     if key is not None and not _HEADER_KEY.fullmatch(key):
         raise invalid_request([Problem("Idempotency-Key", "must be 1 to 255 printable ASCII characters")])

@@ -1,4 +1,4 @@
-"""The doors of providers' webhooks: verify on the raw body, keep once, ring, answer quickly."""
+"""Providers' webhooks: verify the signature of the raw body, store the event once, enqueue it, and answer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a webhook may be the sandbox's: only while it is on, and only from a program on this machine.
+"""Decides whether a webhook may come from the sandbox: only while it is on, and only from this machine.
 
-The socket's own peer decides. What a proxy wrote into headers, and what ProxyFix made of them, does not, and a request
-that any proxy passed on is not from this machine even where the proxy is.
+The peer of the socket decides, never headers or the result of ProxyFix. A forwarded request is not from this machine,
+even where the proxy is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dashboard.proxies import find_direct_peer
 
 
 def accepts_sandbox() -> bool:
-    """Whether this request may be signed with the sandbox's own secrets."""
+    """Whether this request may be signed with the sandbox's secrets."""
     environ = flask.request.environ
     return (
         current_settings().sandbox != "off"
@@ -27,13 +27,13 @@ def accepts_sandbox() -> bool:
 
 
 def read_socket_peer(environ: Mapping[str, Any]) -> str:
-    """The address at the other end of the socket, whatever ProxyFix took from headers; empty where it is unknown."""
+    """The address of the socket's peer, ignoring ProxyFix; empty where it is unknown."""
     before_proxy_fix = environ.get("werkzeug.proxy_fix.orig")
     return str((environ if before_proxy_fix is None else before_proxy_fix).get("REMOTE_ADDR") or "")
 
 
 def is_loopback(address: str) -> bool:
-    """Whether the address is of this machine's loopback, also where IPv6 carries it."""
+    """Whether the address is a loopback address, including IPv4-mapped IPv6."""
     try:
         peer = ipaddress.ip_address(address)
     except ValueError:

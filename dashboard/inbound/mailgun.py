@@ -1,7 +1,7 @@
 """Mailgun's webhooks (JSON, signed inside) and its inbound routes (a form, signed by three of its fields).
 
-Only a timestamp and a token are signed, not the body. So a token is consumed in the transaction that stores the event:
-the same body at the same door again is a retry and changes nothing, and everything else with that token is refused.
+Only a timestamp and a token are signed, not the body. The transaction that stores the event therefore consumes the
+token: the same body at the same URL is a retry and changes nothing; any other request with that token is rejected.
 https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 """
 
@@ -30,10 +30,10 @@ mailgun_webhooks = flask.Blueprint("inbound-mailgun", __name__)
 @mailgun_webhooks.post("/api/webhooks/mailgun", defaults={"workspace_id": None})
 @mailgun_webhooks.post("/api/webhooks/mailgun/<uuid:workspace_id>")
 def receive_event(workspace_id: object) -> Any:
-    """Keep what became of a message."""
+    """Store a delivery event."""
     raw = storage.read_raw_body()
     body = _parse_body(raw)
-    # The flat form of an inbound route is not Mailgun's here.
+    # Mailgun never sends the flat form of inbound routes to this URL.
     if not isinstance(body.get("signature"), dict):
         raise storage.invalid_signature()
     from_sandbox = _verify(body)
@@ -43,7 +43,7 @@ def receive_event(workspace_id: object) -> Any:
 @mailgun_webhooks.post("/api/webhooks/mailgun/inbound", defaults={"workspace_id": None})
 @mailgun_webhooks.post("/api/webhooks/mailgun/inbound/<uuid:workspace_id>")
 def receive_mail(workspace_id: object) -> Any:
-    """Keep a contact's mail; attachments are not kept."""
+    """Store a contact's e-mail without its attachments."""
     flask.request.max_form_memory_size = LARGE_BODY_LIMIT
     raw = storage.read_raw_body()
     if any(len(flask.request.form.getlist(name)) != 1 for name in mailgun.SIGNATURE_FIELDS):
@@ -59,19 +59,19 @@ def _parse_body(raw: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ProblemError(400, "The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise ProblemError(400, "The body is not an object.")
+        raise ProblemError(400, "The body is not a JSON object.")
     return body
 
 
 def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs if name in mailgun.SIGNATURE_FIELDS]
     if len(names) != len(set(names)):
-        raise ValueError("a signed field is there twice")
+        raise ValueError("a signed field is repeated")
     return dict(pairs)
 
 
 def _hash_form(raw: bytes) -> bytes:
-    """Of an inbound form as it was received. A multipart one is hashed by its parts: each try has its own boundary."""
+    """The hash of an inbound form. A multipart form is hashed by its parts: each attempt has another boundary."""
     if flask.request.mimetype != "multipart/form-data":
         return hashlib.sha256(raw).digest()
     fields = [list(pair) for pair in flask.request.form.items(multi=True)]
@@ -83,7 +83,7 @@ def _hash_form(raw: bytes) -> bytes:
 
 
 def _verify(body: Mapping[str, Any]) -> bool:
-    """Whether the sandbox signed it, not Mailgun. Raises 403 where neither did."""
+    """True where the sandbox signed the body, False where Mailgun did. Raises 403 where neither did."""
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
     now = datetime.now(UTC)
     return storage.is_from_sandbox(

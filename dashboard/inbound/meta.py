@@ -1,4 +1,4 @@
-"""Meta's webhooks, for Instagram and for Pages: a handshake, then batches of events, signed over the raw body.
+"""Meta's webhooks for Instagram and Pages: a handshake, then batches of events, signed over the raw body.
 
 https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 """
@@ -24,16 +24,16 @@ _PATH = "/api/webhooks/<any(instagram, facebook):channel>"
 
 @meta_webhooks.get(_PATH)
 def answer_challenge(channel: str) -> Any:  # noqa: ARG001
-    """Show Meta that this address is ours, when the webhook is subscribed."""
+    """Answer the handshake that Meta sends when the webhook is subscribed."""
     challenge = meta_callbacks.answer_challenge(flask.request.args, current_settings().meta_verify_token)
     if challenge is None:
-        raise ProblemError(403, "The verify token is not right.")
+        raise ProblemError(403, "The verify token is invalid. Compare it with META_VERIFY_TOKEN.")
     return flask.Response(challenge, mimetype="text/plain")
 
 
 @meta_webhooks.post(_PATH)
 def receive_events(channel: str) -> Any:  # noqa: ARG001
-    """Keep what was said and done on any of our accounts. The body says which; the path is Meta's to choose."""
+    """Store the events of all connected accounts. The body names the account; Meta may use either path."""
     raw = storage.read_raw_body()
     signature = flask.request.headers.get("X-Hub-Signature-256")
     from_sandbox = storage.is_from_sandbox(
@@ -56,5 +56,5 @@ def _parse_json(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         raise ProblemError(400, "The body is not JSON.") from None
     if not isinstance(body, dict | list):
-        raise ProblemError(400, "The body is neither an object nor a list.")
+        raise ProblemError(400, "The body is neither a JSON object nor a list.")
     return body

@@ -1,6 +1,7 @@
-"""What every door does after the signature was right: keep the callback raw, once, and ring for it.
+"""Shared by all webhooks after the signature check: store the raw callback once and enqueue it.
 
-A provider gets 200 as soon as PostgreSQL has the callback; it is read by an actor. When Redis is away the sweep rings.
+The provider gets 200 as soon as PostgreSQL has the callback; an actor reads it later. While Redis is unavailable, the
+sweep enqueues it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from models.ids import is_id
 from models.json_text import dump_json
 from tasks.runtime.notifications import enqueue_actor
 
-#: Callbacks that one worker reads one after the other: a bell for each would take longer than to keep them.
+#: Callbacks per message, read in sequence: a message for each would take longer than storing them.
 EVENTS_PER_MESSAGE = 50
 
 log = structlog.get_logger(__name__)
@@ -34,15 +35,15 @@ def read_raw_body() -> bytes:
 
 
 def invalid_signature() -> ProblemError:
-    """403; a counter is all that remains of the request."""
+    """403, and count the request; nothing else of it is recorded."""
     metrics.triggers_total.labels(source="webhook", result="unauthorized").inc()
-    return ProblemError(403, "The signature is not right.")
+    return ProblemError(403, "The signature is invalid.")
 
 
 def is_from_sandbox(*, provider: Callable[[], bool], sandbox: Callable[[], bool]) -> bool:
-    """Whether the sandbox signed the request, not the provider: each says whether its own secret did.
+    """True where the sandbox signed the request, False where the provider did; each argument checks one signature.
 
-    Raises 403 where neither did, and where the sandbox's secret comes from where the sandbox cannot be.
+    Raises 403 where neither did, and where the sandbox's signature comes from another machine.
     """
     if provider():
         return False
@@ -52,20 +53,20 @@ def is_from_sandbox(*, provider: Callable[[], bool], sandbox: Callable[[], bool]
 
 
 def has_workspace(workspace_id: str) -> bool:
-    """Whether the workspace of a door of its own is there; ask only after the signature."""
+    """Whether the workspace in the path exists. Call it only after the signature check."""
     return is_id(workspace_id) and workspace.get(workspace_id) is not None
 
 
 def workspace_not_found() -> ProblemError:
-    """404 for the door of a workspace that is not there."""
-    return not_found("There is no workspace by that id.")
+    """404 for a webhook of a workspace that does not exist."""
+    return not_found("There is no workspace with that id.")
 
 
 def store_event(
     provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool
 ) -> None:
-    """Keep the callback and ring after the commit, unless it was kept before."""
-    # What PostgreSQL cannot keep is left out rather than refused: the provider would only send it again.
+    """Store the callback and enqueue it after the commit, unless it was stored before."""
+    # Characters that PostgreSQL cannot store are removed: after an error the provider would only send them again.
     sanitized = json.loads(dump_json({"id": event_id[:500], "body": dict(body)}))
     with transaction():
         row_id = inbound_event.store(provider, sanitized["id"], workspace_id, sanitized["body"], sandbox=sandbox)
@@ -75,7 +76,7 @@ def store_event(
 
 
 def store_events(provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool) -> None:
-    """The same for many events of one request: one statement keeps them all."""
+    """Store the events of one request in one statement, and enqueue the new ones."""
     sanitized = json.loads(dump_json([{"id": event_id[:500], "body": dict(body)} for event_id, body in events]))
     row_ids, new_count = inbound_event.store_all(
         provider, [(event["id"], event["body"]) for event in sanitized], sandbox=sandbox
@@ -89,5 +90,5 @@ def store_events(provider: str, events: Sequence[tuple[str, Mapping[str, Any]]],
 
 
 def acknowledge() -> Any:
-    """200: it is kept, or it is signed and concerns nobody here, and the provider need not send it again."""
+    """200: the event is stored, or signed and not relevant here; the provider need not send it again."""
     return success(200)

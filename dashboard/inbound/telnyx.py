@@ -1,4 +1,4 @@
-"""Telnyx's webhooks: JSON, with an Ed25519 signature over time and raw body in the headers.
+"""Telnyx's webhooks: JSON, with an Ed25519 signature over timestamp and raw body in the headers.
 
 https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
 """
@@ -22,7 +22,7 @@ telnyx_webhooks = flask.Blueprint("inbound-telnyx", __name__)
 @telnyx_webhooks.post("/api/webhooks/telnyx", defaults={"workspace_id": None})
 @telnyx_webhooks.post("/api/webhooks/telnyx/<uuid:workspace_id>")
 def receive_event(workspace_id: object) -> Any:
-    """Keep what became of a message, or what a contact wrote."""
+    """Store a delivery event or a message from a contact."""
     raw = storage.read_raw_body()
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
     headers, now = dict(flask.request.headers), datetime.now(UTC)

@@ -1,1 +1,1 @@
-"""What is shown as it happens: read once a tick for all who watch, and handed to each as a stream."""
+"""Live data: read once per tick for all watchers, and streamed to each."""

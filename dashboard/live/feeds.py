@@ -1,10 +1,10 @@
-"""Feeds: what many watch is read and written down once a tick, however many they are.
+"""Feeds: one reading and one serialization per key and tick, however many clients watch it.
 
-A feed begins with its first watcher and ends after its last. A watcher has no queue: it is handed the newest frame when
-it can take one, so that a slow one gets fewer and holds up nobody, and one that left costs nothing. Streams end after a
-minute, and within seconds when their permit is over; browsers come back by themselves.
+A feed starts with its first watcher and ends after its last. Watchers have no queue: each gets the newest frame when it
+can take one, so a slow watcher gets fewer frames and delays no other. Streams end after a minute, and within seconds
+after their permit is revoked; browsers reconnect.
 
-The feeds know nothing of what they carry: `read` answers the text for a key, or None where there is nothing any more.
+Feeds do not know their content: `read` returns the text for a key, or None where the object does not exist.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: A reading may take this part of the time at most: a slow one is done less often.
+#: The maximum share of time spent reading: slow readings run less often.
 MAX_READ_SHARE = 0.25
-#: A stream looks at its permit at least once in so many seconds.
+#: Seconds between checks of the permit by a stream.
 PERMIT_SECONDS = 1.0
-#: Browsers come back after so many milliseconds.
+#: Milliseconds after which browsers reconnect.
 RETRY_MS = 2000
 
 Read = Callable[[Any], "str | None"]
@@ -36,7 +36,7 @@ Read = Callable[[Any], "str | None"]
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds: from one frame to the next, of the longest stream, and between two signs of life."""
+    """Seconds between frames, of the longest stream, and between pings."""
 
     tick: float = 2.0
     stream: float = 60.0
@@ -44,11 +44,11 @@ class Pace:
 
 
 class Full(Exception):
-    """As many watch as may, or the process is about to stop."""
+    """The limit of watchers is reached, or the process is stopping."""
 
 
 class Frame:
-    """One reading, as it is sent; `superseded` is set when there is a newer one."""
+    """One reading, as sent; `superseded` is set once there is a newer one."""
 
     def __init__(self, text: str) -> None:
         self.read_at = time.monotonic()
@@ -58,14 +58,14 @@ class Frame:
 
 
 class Feed:
-    """What one key's watchers see; its thread lives as long as somebody watches."""
+    """The feed of one key; its thread runs while it has watchers."""
 
     def __init__(self, key: Hashable, read: Read, pace: Pace) -> None:
         self.key = key
         self.pace = pace
         self.watchers = 0
         self.frame: Frame | None = None
-        #: There is nothing to be read any more, or the process stops: streams end.
+        #: The object does not exist any more, or the process stops: streams end.
         self._is_over = False
         self.is_running = False
         self._read = read
@@ -74,22 +74,22 @@ class Feed:
         self._wake = threading.Event()
 
     def read_newest(self) -> Frame | None:
-        """The newest frame; read now where the one that is there is older than a tick."""
+        """The newest frame; read now where the last one is older than a tick."""
         with self._reading:
             if self.frame is None or time.monotonic() - self.frame.read_at > self._pause:
                 self._refresh()
             return self.frame
 
     def is_over(self) -> bool:
-        """Whether its streams are to end."""
+        """Whether its streams must end."""
         return self._is_over
 
     def is_stale(self) -> bool:
-        """Whether its newest frame serves nobody any more."""
+        """Whether its newest frame is older than a stream lasts."""
         return self.frame is not None and time.monotonic() - self.frame.read_at > self.pace.stream
 
     def run(self) -> None:
-        """Read again and again while somebody watches."""
+        """Read in a loop while there are watchers."""
         while self.watchers and not self._is_over:
             frame = self.frame
             due_at = (frame.read_at if frame else time.monotonic()) + self._pause
@@ -99,7 +99,7 @@ class Feed:
                 with self._reading:
                     self._refresh()
             except CONNECTION_ERRORS as error:
-                # No frame is the truth: a page that gets none says that it is not live.
+                # Send no frame: a page without frames shows that it is disconnected.
                 log.warning("the monitor could not be read", error=str(error).strip())
                 self._wake.wait(self.pace.tick)
             except Exception as error:
@@ -107,7 +107,7 @@ class Feed:
                 self._wake.wait(self.pace.tick)
 
     def end(self) -> None:
-        """Let every stream of this feed end at once."""
+        """End all streams of this feed at once."""
         self._is_over = True
         self._wake.set()
         if self.frame is not None:
@@ -126,7 +126,7 @@ class Feed:
 
 
 class Feeds:
-    """Every feed of this process, and how many may watch in all."""
+    """All feeds of this process, with a limit of watchers."""
 
     def __init__(self, read: Read, max_watchers: int, pace: Pace | None = None) -> None:
         self.watchers = 0
@@ -138,9 +138,9 @@ class Feeds:
         self._closed = False
 
     def open(self, key: Hashable, permit: Permit | None = None) -> Iterator[bytes] | None:
-        """A stream of this key; None where there is nothing to see. Raises `Full`, and what `read` raises.
+        """A stream of this key; None where the object does not exist. Raises `Full`, and the errors of `read`.
 
-        The stream holds the `permit` while it is open, and ends with it; without one it lasts its whole time.
+        The stream registers the `permit` while it is open and ends when it is revoked.
         """
         self._admit()
         feed = self._find_or_create(key)
@@ -152,12 +152,12 @@ class Feeds:
         if first is None or feed.is_over():
             self._forget(feed)
             return None
-        # Others came while this one waited for its first reading.
+        # Other watchers may have come during the first reading.
         self._admit()
         return self._stream(feed, first, permit)
 
     def close(self) -> None:
-        """End every stream at once, and begin no other."""
+        """End all streams and admit no more."""
         self._closed = True
         for feed in list(self._feeds.values()):
             feed.end()
@@ -171,7 +171,7 @@ class Feeds:
             existing = self._feeds.get(key)
             if existing is not None and not existing.is_over():
                 return existing
-            # A stream that was opened and never begun leaves its feed behind, until somebody opens another.
+            # A stream that was opened and never read leaves its feed behind: remove those here.
             self._feeds = {
                 other_key: other_feed
                 for other_key, other_feed in self._feeds.items()
@@ -209,7 +209,7 @@ class Feeds:
         while True:
             feed.run()
             with self._lock:
-                # Somebody may have come while the last reading was made.
+                # A watcher may have come during the last reading.
                 if feed.watchers and not feed.is_over():
                     continue
                 feed.is_running = False
@@ -223,9 +223,9 @@ class Feeds:
 
 
 def _iter_frames(feed: Feed, frame: Frame, permit: Permit | None) -> Iterator[bytes]:
-    """The frames after this one, and pings between them, until the stream's time or its permit is over.
+    """The frames after this one, with pings between them, until the stream's time ends or its permit is revoked.
 
-    A stream ends with a frame, so that whoever comes back after `RETRY_MS` has missed none.
+    A stream ends with a frame, so that a client that reconnects after `RETRY_MS` misses none.
     """
     ends_at = time.monotonic() + feed.pace.stream
     next_ping_at = time.monotonic() + feed.pace.ping

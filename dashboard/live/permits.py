@@ -1,8 +1,8 @@
-"""Whether open streams may go on: a stream ends soon after its key or session does.
+"""Permits of open streams: a stream ends within seconds after its key or session is revoked.
 
-A permit stands for the credential that opened a stream. While streams are open, one statement every two seconds asks
-for all permits of the process; a stream looks at its own permit at least once a second. While PostgreSQL cannot be
-asked, streams stay open and get nothing, because their readings come from there too.
+A permit represents the credential that opened a stream. While streams are open, one statement every two seconds checks
+all permits of the process; a stream checks its own permit at least once a second. While PostgreSQL is unavailable,
+streams stay open without data, because their readings come from PostgreSQL too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: Seconds from one check of all permits to the next.
+#: Seconds between checks of all permits.
 CHECK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a stream needs: this credential (its hash), with this permission, in this workspace."""
+    """The requirement of a stream: this credential (its hash), with this permission, in this workspace."""
 
     credential: bytes = field(repr=False)
     workspace_id: str
@@ -33,7 +33,7 @@ class Grant:
 
 
 def find_valid_grants(grants: Collection[Grant]) -> set[Grant]:
-    """Those of the grants that still hold."""
+    """The grants that are still valid."""
     valid = credential.find_valid({grant.credential for grant in grants})
     return {
         grant
@@ -45,7 +45,7 @@ def find_valid_grants(grants: Collection[Grant]) -> set[Grant]:
 
 
 class Permit:
-    """One stream's permit; valid while it is held, until a check says otherwise."""
+    """The permit of one stream; checked while the stream is open."""
 
     def __init__(self, permits: Permits, grant: Grant) -> None:
         self.grant = grant
@@ -61,7 +61,7 @@ class Permit:
 
 
 class Permits:
-    """The permits of every open stream of this process."""
+    """The permits of all open streams of this process."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Permits:
         self._thread: threading.Thread | None = None
 
     def issue(self, grant: Grant) -> Permit:
-        """A permit for one stream, which holds it while it is open."""
+        """A permit for one stream; enter it as a context manager while the stream is open."""
         return Permit(self, grant)
 
     def add(self, permit: Permit) -> None:
@@ -88,12 +88,12 @@ class Permits:
                 self._thread.start()
 
     def discard(self, permit: Permit) -> None:
-        """Do not check this permit any more."""
+        """Stop checking this permit."""
         with self._lock:
             self._open.discard(permit)
 
     def close(self) -> None:
-        """End the checks, and wait for one that is under way."""
+        """Stop the checks, and wait for a running one."""
         self._closed.set()
         thread = self._thread
         if thread is not None:

@@ -1,6 +1,6 @@
-"""A snapshot of the monitor as the API and the page have it: the contract's names, and an operator's words beside them.
+"""Monitor snapshots for the API and the page: the contract's fields, with texts for operators.
 
-Pure but for `read`: the rows are those of `models/reports/monitor`.
+`read` and `read_at` query `models/reports`; the rest is pure.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from dashboard.responses import to_camel_case
 from models.database import Row
 from models.reports import monitor, monitor_history
 
-#: Characters of a message that are shown.
+#: Characters of a message preview.
 PREVIEW_LENGTH = 140
 
-#: Where executions come to rest: these stages count what did in the last 24 hours.
+#: Final stages: they count the executions that finished in the last 24 hours.
 FINAL_STAGES = ("completed", "failed", "skipped")
 
-#: The keys of feeds: workspace, automation, and whether tests alone or none of them are asked for.
+#: The key of a feed: workspace, automation, and whether only tests, no tests (False) or all (None) are included.
 Key = tuple[str, str, bool | None]
 
 
 def read(key: Key) -> dict[str, Any] | None:
-    """The snapshot now; None where the workspace has no such automation."""
+    """The current snapshot; None where the workspace has no such automation."""
     workspace_id, automation_id, test = key
     snapshot = monitor.fetch_snapshot(workspace_id, automation_id, test=test)
     return None if snapshot is None else serialize(snapshot)
 
 
 def read_at(key: Key, at: datetime) -> dict[str, Any] | None:
-    """The snapshot as it was at a moment of the last six hours."""
+    """The snapshot at a time in the last six hours."""
     workspace_id, automation_id, test = key
     snapshot = monitor_history.fetch_snapshot(workspace_id, automation_id, at, test=test)
     return None if snapshot is None else serialize(snapshot)
 
 
 def serialize(snapshot: Row) -> dict[str, Any]:
-    """The snapshot under the API's names."""
+    """The snapshot with the API's field names."""
     at = snapshot["at"]
     return {
         "at": at,
@@ -54,7 +54,7 @@ def serialize(snapshot: Row) -> dict[str, Any]:
 
 
 def _format_totals(totals: Mapping[str, int]) -> str:
-    """What became of the executions of the last day: `10 sent, 5 skipped, 0 failed`."""
+    """The outcomes of the last 24 hours: `10 sent, 5 skipped, 0 failed`."""
     unknown = f", {totals['unknown']} unknown" if totals["unknown"] else ""
     return f"{totals['sent']} sent, {totals['skipped']} skipped, {totals['failed']} failed{unknown}"
 
@@ -62,11 +62,11 @@ def _format_totals(totals: Mapping[str, int]) -> str:
 def _build_stage(row: Row, totals: Mapping[str, int]) -> dict[str, Any]:
     average = row["average_seconds"]
     if row["stage"] in FINAL_STAGES:
-        caption = "last 24 h"
+        caption = "Last 24 h"
     elif row["stage"] == "sent":
         caption = f"{totals['sent']:,} in 24 h"
     else:
-        caption = "no average yet" if average is None else f"avg {labels.span(average)}"
+        caption = "No average yet" if average is None else f"Avg {labels.span(average)}"
     return {
         "stage": row["stage"], "title": labels.STAGES[row["stage"]], "count": row["count"],
         "averageSeconds": average, "says": caption, "trend": row["trend"],
@@ -80,10 +80,10 @@ def _build_contact(row: Row, at: datetime) -> dict[str, Any]:
     return {
         "executionId": row["execution_id"],
         "contactId": row["contact_id"],
-        "name": row["name"] or "Nobody",
+        "name": row["name"] or "No contact",
         "test": row["test"],
         "status": row["status"],
-        "inMotion": _is_in_motion(row),
+        "inMotion": _is_active(row),
         "stage": row["stage"],
         "title": _format_title(row),
         "stageSince": row["stage_since"],
@@ -100,8 +100,8 @@ def _build_contact(row: Row, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _is_in_motion(row: Row) -> bool:
-    """Whether it is not at rest. Of a past moment the status is not known: a failure may have waited for a retry."""
+def _is_active(row: Row) -> bool:
+    """Whether it is not finished. A past snapshot has no status: a failure then may have waited for a retry."""
     if row["status"] is None:
         return row["stage"] not in FINAL_STAGES
     return row["status"] in ("pending", "running", "waiting")
@@ -111,12 +111,12 @@ def _format_title(row: Row) -> str:
     if row["status"] == "cancelled":
         return "Cancelled"
     if row["status"] == "failed" and row["error_class"] == "unknown_outcome":
-        return "Unknown"
+        return "Unknown outcome"
     return labels.STAGES[row["stage"]]
 
 
 def shorten(text: str | None) -> str | None:
-    """The text on one line, cut at a word."""
+    """The text on one line, cut at a word boundary."""
     if text is None:
         return None
     line = " ".join(text.split())
@@ -126,7 +126,7 @@ def shorten(text: str | None) -> str | None:
 
 
 def _format_error(row: Row) -> str | None:
-    """What holds it, in words: what happened and what to do."""
+    """The error that stops the execution: its class and message."""
     is_stopped = row["stage"] == "failed" or row["waiting_for"] == "configuration"
     if not is_stopped or row["error_class"] is None:
         return None
@@ -140,29 +140,29 @@ def _describe_state(row: Row, error: str | None, preview: str | None) -> str:
     if error is not None:
         return error
     if row["silent"]:
-        return "Its worker fell silent; another takes it over"
+        return "Worker lost; another worker takes over"
     if row["skipped_rule"] is not None:
         rule, detail = str(row["skipped_rule"]), row["skipped_detail"] or {}
         return str(detail.get("words") or labels.RULES.get(rule, rule).capitalize())
     if row["waiting_for"] == "window":
-        return "Passed the rules, waits for its hours"
+        return "All rules passed; waiting for active hours"
     if preview is not None and row["stage"] in ("ready_to_send", "sending", "sent", "completed"):
         channel = labels.CHANNELS.get(row["channel"], row["channel"])
         return f"{channel}: “{preview}”" if row["stage"] == "sending" else f"“{preview}”"
     if row["next_check_at"] is not None:
-        return "Sent. Watches for a reply"
+        return "Sent; waiting for a reply"
     return _STAGE_TEXTS[row["stage"]]
 
 
 _STAGE_TEXTS = {
-    "queued": "Waits for a worker",
-    "checking": "Tags, limits and hours are looked at",
-    "eligible": "Passed every rule",
-    "generating": "AI writing the message",
+    "queued": "Waiting for a worker",
+    "checking": "Checking tags, limits and hours",
+    "eligible": "All rules passed",
+    "generating": "AI is writing the message",
     "ready_to_send": "Message ready",
-    "sending": "Handed to the provider",
-    "sent": "The provider took it",
-    "completed": "Done",
+    "sending": "Sending to the provider",
+    "sent": "Accepted by the provider",
+    "completed": "Completed",
     "failed": "Failed",
     "skipped": "Skipped",
 }
@@ -174,7 +174,7 @@ def _describe_next(row: Row, at: datetime) -> str:
     if row["status"] != "waiting":
         return ""
     if row["next_check_at"] is not None and row["next_check_at"] > at:
-        return f"checks again {labels.ago(row['next_check_at'], at)}"
+        return f"Next check {labels.ago(row['next_check_at'], at)}"
     execution = {
         **row, "resume_at": row["due_at"], "error": None, "skipped_because": None,
         "follow_up": {"count": row["follow_up_count"], "max": row["follow_up_max"]},
@@ -196,11 +196,11 @@ def _build_backlog(backlog: Row, stages: list[Row]) -> dict[str, Any]:
     measures = {"count": count, "aMinute": rate, "measuredSeconds": backlog["measured_seconds"], "seconds": seconds}
     contacts = "1 contact" if count == 1 else f"{count:,} contacts"
     if not count:
-        return {**measures, "title": "Nothing waits", "words": "Everybody who may go on has gone on."}
+        return {**measures, "title": "No backlog", "words": "Everything that can move has moved."}
     if seconds is None:
-        return {**measures, "title": "Not known yet", "words": f"{contacts}; none arrived in the last 10 minutes."}
+        return {**measures, "title": "Unknown", "words": f"{contacts}; none arrived in the last 10 minutes."}
     slowest, period = _describe_slowest(stages), labels.span(backlog["measured_seconds"])
-    text = f"{contacts} at the pace of the last {period} ({rate:,.3g} a minute).{slowest}"
+    text = f"{contacts} at the rate of the last {period} ({rate:,.3g} per minute).{slowest}"
     return {**measures, "title": f"≈ {labels.span(seconds)}", "words": text}
 
 

@@ -1,6 +1,4 @@
-"""A stream as an answer: Server-Sent Events on the port of everything else, with nobody between us and the browser
-keeping them back.
-"""
+"""A stream as a response of Server-Sent Events, unbuffered by proxies."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from typing import Any
 
 import flask
 
-#: Whoever takes nothing for so long has gone, whatever his system says.
+#: Seconds after which a client that reads nothing is disconnected.
 SEND_TIMEOUT_SECONDS = 20.0
-#: What the kernel keeps for one who is slow; the rest is not made for him.
+#: Bytes that the kernel buffers for a slow client; it skips the frames beyond them.
 BUFFER_BYTES = 128 * 1024
 
 
 def build_response(stream: Iterator[bytes]) -> flask.Response:
-    """The stream, as the browser's EventSource reads it."""
+    """The response for a browser's EventSource."""
     connection: socket.socket | None = flask.request.environ.get("gunicorn.socket")
     response = flask.Response(
         stream if connection is None else _iter_with_timeout(stream, connection), mimetype="text/event-stream"
@@ -29,13 +27,13 @@ def build_response(stream: Iterator[bytes]) -> flask.Response:
 
 
 def _iter_with_timeout(stream: Any, connection: socket.socket) -> Iterator[bytes]:
-    """The same, for a line on which nothing waits for ever."""
+    """The stream, with a timeout for sending on its socket."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
     connection.settimeout(SEND_TIMEOUT_SECONDS)
     try:
         yield from stream
     finally:
         stream.close()
-        # No other request comes on this line: a process that stops need not wait for one.
+        # Close the connection for reading: a stopping process need not wait for another request.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RD)

@@ -1,4 +1,4 @@
-"""A person's own account: name, password, and the workspaces that they may look into."""
+"""The account page of the signed-in person: name, password and workspaces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show() -> Any:
 
 @account_pages.post("/account/name")
 def rename() -> Any:
-    """Change the own name."""
+    """Change the name."""
     call, _ = _require_session()
     wait = sign_in_attempts.take_address_attempt()
     if wait:
@@ -39,12 +39,12 @@ def rename() -> Any:
     if fault:
         return _render_page(call, 422, name_fault=fault)
     user.rename(flask.request.cookies[COOKIE], call.actor, name)
-    return layout.redirect("/account", "Your name is changed.")
+    return layout.redirect("/account", "Name changed.")
 
 
 @account_pages.post("/account/password")
 def change_password() -> Any:
-    """Change the own password, and end every other session."""
+    """Change the password and end all other sessions."""
     call, person = _require_session()
     attempt = sign_in_attempts.begin(person.email)
     if attempt.wait_seconds:
@@ -57,15 +57,17 @@ def change_password() -> Any:
         return _render_page(call, 422, password_fault=fault)
     new_hash = compute(user.hash_password, forms.read_field("new"))
     if not user.change_password(flask.request.cookies[COOKIE], call.actor, account.password_hash, new_hash):
-        return _render_page(call, 409, password_fault="The password was changed meanwhile. Nothing was changed now.")
-    response = layout.redirect("/account", "Your password is changed. Every other session of yours has ended.")
+        return _render_page(
+            call, 409, password_fault="The password was changed elsewhere in the meantime. Nothing was changed now."
+        )
+    response = layout.redirect("/account", "Password changed. Your other sessions have ended.")
     devices.remember(response, replace(account, password_hash=new_hash))
     return response
 
 
 @account_pages.post("/account/workspace")
 def switch_workspace() -> Any:
-    """Sign in to another workspace of one's own."""
+    """Switch to another of the person's workspaces."""
     _, person = _require_session()
     workspace_id = forms.read_field("workspace")
     memberships = [
@@ -81,9 +83,9 @@ def switch_workspace() -> Any:
 
 
 def _require_session() -> tuple[Caller, Session]:
-    """The person at the browser."""
+    """The caller and their session."""
     call = layout.require_page_permission()
-    assert call.session is not None, "a page's visitor is signed in"
+    assert call.session is not None, "a page's caller has a session"
     return call, call.session
 
 
@@ -93,7 +95,7 @@ def _render_limited(call: Caller, wait: int, field: str) -> Any:
     return page
 
 
-def _render_page(call: Caller, status: int = 200, **facts: Any) -> flask.Response:
-    page = layout.render("account.html", call, **facts)
+def _render_page(call: Caller, status: int = 200, **context: Any) -> flask.Response:
+    page = layout.render("account.html", call, **context)
     page.status_code = status
     return page

@@ -1,4 +1,4 @@
-"""One automation: its numbers, its runs as a chart and as a list, and its versions."""
+"""One automation: its counts, its runs as a chart and a list, and its versions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from models.database import Row
 from models.reports import runs
 from tasks.operators import switches
 
-automation_detail_pages = flask.Blueprint("one-automation-pages", __name__)
+automation_detail_pages = flask.Blueprint("automation-detail-pages", __name__)
 
 #: Runs on one page.
 PAGE_SIZE = 30
 
 
 class RunFilterForm(RunPage):
-    """Which runs the address names, and how the chart counts them."""
+    """The filter of the runs, and the interval of the chart."""
 
     by: Literal["hour", "day"] = "day"
 
@@ -36,7 +36,7 @@ def show(automation_id: str) -> Any:
     automation = require_automation(call.workspace_id, automation_id)
     form, params = layout.parse_query(RunFilterForm)
     return layout.render(
-        "automation.html", call, automation=automation, chosen=form, **_load_runs(call, automation, form, params)
+        "automation.html", call, automation=automation, filters=form, **_load_runs(call, automation, form, params)
     )
 
 

@@ -1,7 +1,6 @@
-"""The form of an automation: a new one from a start, or the next version of one, judged while it is written.
+"""The form of an automation: a new one from a template, or the next version, validated while it is edited.
 
-Whoever edits sees which version they edit; a version that somebody else published meanwhile is never overwritten
-unknowingly.
+The form names the version that it edits. A version that another person published in the meantime is never overwritten.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ automation_form_pages = flask.Blueprint("automation-form-pages", __name__)
 
 
 class Heading(Body):
-    """What an automation is besides its definition."""
+    """The fields of an automation beside its definition."""
 
     name: ShortText
     type: Type = "workflow"
@@ -41,7 +40,7 @@ class Heading(Body):
 
 @dataclass(frozen=True)
 class Fault:
-    """A problem with the line on which it stands."""
+    """A problem and its line in the definition."""
 
     path: str
     message: str
@@ -50,14 +49,14 @@ class Fault:
 
 @automation_form_pages.get("/automations/new")
 def show_new() -> Any:
-    """The starts to choose from; with `?start=` the form, filled in with one."""
+    """The gallery of templates; with `?start=` the form, filled in from one."""
     call = layout.require_page_permission("write")
     slug = flask.request.args.get("start")
     if slug is None:
-        return layout.render("automation_starts.html", call, starts=TEMPLATES)
+        return layout.render("automation_gallery.html", call, templates=TEMPLATES)
     template = find_template(slug)
     if template is None:
-        raise not_found("There is no such start.")
+        raise not_found("No template has this name.")
     name = "" if template.slug == "empty" else template.name
     return _render_form(
         call, None, name=name, type=template.type, enabled=True, text=write(template.definition), faults=[]
@@ -66,7 +65,7 @@ def show_new() -> Any:
 
 @automation_form_pages.post("/automations/check")
 def check_definition() -> Any:
-    """What is wrong with the definition as it stands in the form now."""
+    """The problems of the definition in the form."""
     _extend_form_limit()
     call = layout.require_page_permission("write")
     form = flask.request.form
@@ -76,7 +75,7 @@ def check_definition() -> Any:
 
 @automation_form_pages.post("/automations/new")
 def create() -> Any:
-    """Make the automation and publish its version 1."""
+    """Create the automation and publish its version 1."""
     _extend_form_limit()
     call = layout.require_page_permission("write")
     form = flask.request.form
@@ -103,7 +102,7 @@ def edit(automation_id: str) -> Any:
 
 @automation_form_pages.post("/automations/<automation_id>/edit")
 def change(automation_id: str) -> Any:
-    """Publish the next version, unless there is a newer one than the form began with."""
+    """Publish the next version. Nothing is published where a newer version exists than the form edits."""
     _extend_form_limit()
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
@@ -119,13 +118,13 @@ def change(automation_id: str) -> Any:
         return _render_form(call, newer, faults=[], stale=stale, **fields), 409
     if publication is None:
         return layout.redirect(
-            f"/automations/{row['id']}", "The definition is as it was; no new version was published."
+            f"/automations/{row['id']}", "The definition has not changed. No new version was published."
         )
     return _render_published(call, publication, fields["name"].strip())
 
 
 def _write(call: Caller, row: Row, name: str, definition: Any, version: str) -> Publication | None:
-    """Rename and publish together; None where the definition is the published one."""
+    """Rename and publish in one transaction; None where the definition equals the published one."""
     base_version = int(_parse_version(version) or -1)
     with acting_as(call.workspace_id):
         publication = None
@@ -139,7 +138,7 @@ def _write(call: Caller, row: Row, name: str, definition: Any, version: str) -> 
                 networks=current_settings().webhook_allowed_networks,
             )
         automation.rename(call.workspace_id, row["id"], name, call.actor)
-    # A name is kept beside the workflow, so it goes stale with it.
+    # The cache holds the name beside the workflow.
     workflow_cache.invalidate(call.workspace_id)
     return publication
 
@@ -152,17 +151,17 @@ def _render_published(call: Caller, publication: Publication, name: str) -> Any:
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
     if publication.hook_token:
-        # Readable this once: only the secret's hash is kept.
-        address = f"{current_settings().url}/api/hooks/{publication.hook_token}"
-        return layout.render("published_hook.html", call, name=name, made=publication, address=address)
-    note = " What is in flight stays on its version." if publication.version > 1 else ""
+        # The URL is readable only now: the database has the hash of its secret.
+        url = f"{current_settings().url}/api/hooks/{publication.hook_token}"
+        return layout.render("published_hook.html", call, name=name, publication=publication, url=url)
+    note = " Active executions stay on their version." if publication.version > 1 else ""
     return layout.redirect(
-        f"/automations/{publication.automation_id}", f'Version {publication.version} of "{name}" is published.{note}'
+        f"/automations/{publication.automation_id}", f'Version {publication.version} of "{name}" published.{note}'
     )
 
 
 def _extend_form_limit() -> None:
-    # A form writes line ends and quotes with three letters each; what is too large is said by the reader, in words.
+    # Forms encode line ends and quotes in three characters each. The parser reports a text that is too large.
     flask.request.max_form_memory_size = BODY_LIMIT
 
 
@@ -177,7 +176,7 @@ def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[Fault]]:
 
 
 def _parse_definition(text: str, type_: str) -> tuple[Any, list[Fault]]:
-    """The document and what is wrong with it, each fault with its line where it has one."""
+    """The document and its faults, each with its line where it has one."""
     try:
         document = read(text)
     except DefinitionError as error:

@@ -1,4 +1,4 @@
-"""The landing page: the workspace's automations, whether each is on, what it has done, and what it does now."""
+"""The landing page: the workspace's automations with their state and counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAGE_SIZE = 48
 
 
 class AutomationFilterForm(Body):
-    """Which automations the address names."""
+    """The filters in the query."""
 
     q: ShortText | None = None
     type: Type | None = None
@@ -38,7 +38,7 @@ class AutomationFilterForm(Body):
 
 @automation_pages.get("/")
 def redirect_to_automations() -> Any:
-    """To the landing page."""
+    """Redirect to the landing page."""
     return flask.redirect("/automations")
 
 
@@ -57,29 +57,29 @@ def show() -> Any:
     older = cursor and "/automations?" + urlencode({**params, "cursor": cursor})
     filtered = bool(form.q or form.type or form.enabled is not None)
     return layout.render(
-        "automations.html", call, automations=_build_cards(call, rows), older=older, chosen=form, filtered=filtered
+        "automations.html", call, automations=_build_cards(call, rows), older=older, filters=form, filtered=filtered
     )
 
 
 def _build_cards(call: Caller, rows: list[Row]) -> list[Row]:
     ids = [row["id"] for row in rows]
-    in_motion, day = report.fetch_card_data(call.workspace_id, ids), runs.fetch_last_day(call.workspace_id, ids)
+    card_data, day = report.fetch_card_data(call.workspace_id, ids), runs.fetch_last_day(call.workspace_id, ids)
     return [
-        {**row, **in_motion[row["id"]], **day[row["id"]], "success_rate": _compute_success_rate(row)}
+        {**row, **card_data[row["id"]], **day[row["id"]], "success_rate": _compute_success_rate(row)}
         for row in rows
-        if row["id"] in in_motion and row["id"] in day
+        if row["id"] in card_data and row["id"] in day
     ]
 
 
 def _compute_success_rate(row: Row) -> float | None:
-    """Of those that succeeded or failed; None while there are none."""
+    """Succeeded out of succeeded and failed executions; None while there are none."""
     ended = row["succeeded"] + row["failed"]
     return row["succeeded"] / ended if ended else None
 
 
 @automation_pages.post("/automations/<automation_id>/toggle")
 def toggle(automation_id: str) -> Any:
-    """Switch one on or off."""
+    """Turn an automation on or off."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
     enabled = flask.request.form.get("enabled") == "true"
@@ -93,7 +93,7 @@ def toggle(automation_id: str) -> Any:
 
 @automation_pages.get("/automations/<automation_id>/delete")
 def ask_to_delete(automation_id: str) -> Any:
-    """Ask, with the number in flight."""
+    """Ask for confirmation, with the number of active executions."""
     call = layout.require_page_permission("write")
     return layout.render(
         "delete_automation.html", call, automation=require_automation(call.workspace_id, automation_id)
@@ -102,7 +102,7 @@ def ask_to_delete(automation_id: str) -> Any:
 
 @automation_pages.post("/automations/<automation_id>/delete")
 def delete(automation_id: str) -> Any:
-    """Delete one and cancel what it has in flight; say so."""
+    """Delete an automation and cancel its active executions."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
     with acting_as(call.workspace_id):
@@ -114,6 +114,6 @@ def delete(automation_id: str) -> Any:
         )
         db.after_commit(lambda: workflow_cache.invalidate(call.workspace_id))
     metrics.operator_actions_total.labels(action="delete", result="done").inc()
-    flight = f"{cancelled} executions in flight were cancelled" if cancelled != 1 else "1 execution was cancelled"
-    outcome = flight if cancelled else "nothing was in flight"
-    return layout.redirect("/automations", f'"{row["name"]}" was deleted; {outcome}. Its history stays.')
+    cancellation = f"{cancelled} active executions cancelled" if cancelled != 1 else "1 active execution cancelled"
+    outcome = cancellation if cancelled else "no active executions"
+    return layout.redirect("/automations", f'"{row["name"]}" deleted; {outcome}. Its history stays.')

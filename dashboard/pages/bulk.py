@@ -1,4 +1,5 @@
-"""Retry, cancel or discard all that a filter matches: first the number, then the deed, on exactly the same filter."""
+"""Retry, cancel or discard all executions that match a filter: a preview with the number, then the action on the same
+filter."""
 
 from __future__ import annotations
 
@@ -14,24 +15,24 @@ from tasks.operators.actions import Action
 
 bulk_pages = flask.Blueprint("bulk-pages", __name__)
 
-DONE = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
-#: What each means, before it is done.
+OUTCOMES = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
+#: What each action does, shown before it runs.
 DESCRIPTIONS = {
-    "retry": "Each goes on from its failed step; finished steps are not repeated.",
-    "cancel": "Each ends where it stands. What was sent stays sent.",
-    "discard": "Each is put away for good and cannot be retried any more.",
+    "retry": "Each resumes at its failed step. Finished steps are not repeated.",
+    "cancel": "Each ends at its current step. Messages already sent are not recalled.",
+    "discard": "Discarded executions cannot be retried.",
 }
 
 
 def _parse_action(name: str) -> Action:
-    if name not in DONE:
+    if name not in OUTCOMES:
         raise not_found()
     return cast(Action, name)
 
 
 @bulk_pages.get("/executions/all/<action>")
 def preview(action: str) -> Any:
-    """How many the action would move."""
+    """Show how many executions the action would change."""
     call = layout.require_page_permission("write")
     form = filter_forms.parse(flask.request.args)
     filters = filter_forms.build_filters(form, call)
@@ -46,25 +47,25 @@ def preview(action: str) -> Any:
         "bulk.html",
         call,
         action=_parse_action(action),
-        done=DONE[action],
-        means=DESCRIPTIONS[action],
+        outcome=OUTCOMES[action],
+        description=DESCRIPTIONS[action],
         matched=matched,
         fields=filter_forms.build_hidden_fields(filters) if filters else {},
         chips=filter_forms.build_chips(form, None),
-        back=f"/executions?{query}" if query else "/executions",
+        back_url=f"/executions?{query}" if query else "/executions",
     )
 
 
 @bulk_pages.post("/executions/all/<action>")
 def act(action: str) -> Any:
-    """Do it, and say how many were moved."""
+    """Run the action and report how many executions changed."""
     call = layout.require_page_permission("write")
     filters = filter_forms.build_filters(filter_forms.parse(flask.request.form), call)
     if filters is None:
-        raise not_found("Nothing can match this filter.")
+        raise not_found("No execution can match this filter.")
     result = operator_actions.act_on_matching(
         call.workspace_id, _parse_action(action), filters, call.actor, dry_run=False
     )
-    done = DONE[action]
-    plural = "execution was" if result[done] == 1 else "executions were"
-    return layout.redirect(layout.read_next_path("/executions"), f"{result[done]} {plural} {done}.")
+    outcome = OUTCOMES[action]
+    noun = "execution" if result[outcome] == 1 else "executions"
+    return layout.redirect(layout.read_next_path("/executions"), f"{result[outcome]} {noun} {outcome}.")

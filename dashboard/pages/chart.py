@@ -1,5 +1,4 @@
-"""A series as the bars of a small SVG, stacked by kind; pure. The page has the same numbers as a table for everybody
-who cannot see it."""
+"""A series as the bars of a small SVG, stacked by kind. Pure. The page shows the same numbers as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 from rules.runs import KINDS
 
-#: The drawing's own units; the page stretches it.
+#: Size in SVG units; the page scales it.
 WIDTH, HEIGHT = 720, 120
 _GAP = 2
 
@@ -26,7 +25,7 @@ class Bar:
 
 
 def build_bars(series: Sequence[Mapping[str, Any]]) -> list[Bar]:
-    """The bars of a series: every span is as wide, the fullest is as high as the drawing."""
+    """The bars of a series: all have the same width, the highest has the full height."""
     max_count = max((point["count"] for point in series), default=0)
     if not max_count:
         return []
@@ -38,7 +37,7 @@ def build_bars(series: Sequence[Mapping[str, Any]]) -> list[Bar]:
             height = point["kinds"].get(kind, 0) / max_count * (HEIGHT - 1)
             if not height:
                 continue
-            # What is there must be seen, however full the fullest is.
+            # A small count stays visible beside a large one.
             height = max(height, 1.5)
             top -= height
             bars.append(Bar(kind, round(index * step, 2), round(top, 2), round(step - _GAP, 2), round(height, 2)))

@@ -1,4 +1,4 @@
-"""One contact: who it is, where it may be written to, the conversation, and what automations did and left to do."""
+"""One contact: details, channels, the conversation, its tasks and its executions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tasks.operators import actions as operator_actions
 
 contact_pages = flask.Blueprint("contact-pages", __name__)
 
-#: So much of each is on the page.
+#: Rows of each list on the page.
 MAX_MESSAGES, MAX_EXECUTIONS, MAX_TASKS = 50, 10, 20
 
 
 @contact_pages.get("/contacts/<contact_id>")
 def show(contact_id: str) -> Any:
-    """The page; with `?edit` its fields are a form. htmx asks for the panel with the fields alone."""
+    """The page; with `?edit` its fields are a form. An htmx request gets only the panel with the fields."""
     call = layout.require_page_permission()
     row = _require_contact(call, contact_id)
     editing = "edit" in flask.request.args and "write" in call.permissions
@@ -44,19 +44,21 @@ def show(contact_id: str) -> Any:
 def _require_contact(call: Caller, contact_id: str) -> Row:
     row = contact.get(call.workspace_id, contact_id) if is_id(contact_id) else None
     if row is None:
-        raise not_found("There is no contact by that id.")
+        raise not_found("There is no contact with that id.")
     return {**row, "name": labels.contact(row)}
 
 
 def _build_panel(row: Row, editing: bool, texts: dict[str, str] | None = None, problems: list[Problem] | None = None,
-         was: dict[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
+         originals: dict[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     form_texts = contact_fields.build_texts(row) if texts is None else texts
     return {
         "contact": row,
         "editing": editing,
         "fields": contact_fields.FIELDS,
         "texts": form_texts,
-        "was": json.dumps(contact_fields.build_texts(row) if was is None else was, ensure_ascii=False),
+        "originals": json.dumps(
+            contact_fields.build_texts(row) if originals is None else originals, ensure_ascii=False
+        ),
         "lines": contact_fields.build_attribute_lines(form_texts),
         "problems": problems or [],
         "attribute_text": contact_fields.format_attribute,
@@ -76,7 +78,7 @@ def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.R
         channels=[(channel, row[column], suppressions.get(channel)) for channel, column in ADDRESS_FIELDS.items()],
         local=clock.now().astimezone(find_zone(row["timezone"])) if row["timezone"] else None,
         messages=report.fetch_conversation(call.workspace_id, contact_id, MAX_MESSAGES),
-        shown_messages=MAX_MESSAGES,
+        max_messages=MAX_MESSAGES,
         executions=[
             {**execution, "next": labels.describe_next(execution, clock.now())}
             for execution in execution_rows[:MAX_EXECUTIONS]
@@ -88,7 +90,7 @@ def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.R
 
 @contact_pages.post("/contacts/<contact_id>")
 def change(contact_id: str) -> Any:
-    """Write what the person changed; what is wrong is said beside its field, and nothing is written."""
+    """Save the changed fields. Where a field is invalid, nothing is saved and the form shows the problem."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
     texts, problems = contact_fields.parse_form(flask.request.form)
@@ -96,23 +98,25 @@ def change(contact_id: str) -> Any:
     fields, field_problems = normalise(contact_fields.find_changes(texts, originals, row["tags"]))
     problems += field_problems
     if problems:
-        return _render_page(call, row, True, texts=texts, problems=problems, was=originals), 422
+        return _render_page(call, row, True, texts=texts, problems=problems, originals=originals), 422
     try:
         if fields:
             contact.change(call.workspace_id, row["id"], fields, call.actor)
     except Conflict as conflict:
         problems = [Problem(conflict.path or "", conflict.message)]
-        return _render_page(call, row, True, texts=texts, problems=problems, was=originals), 409
-    return layout.redirect(f"/contacts/{row['id']}", "The changes are kept." if fields else "Nothing was changed.")
+        return _render_page(call, row, True, texts=texts, problems=problems, originals=originals), 409
+    return layout.redirect(f"/contacts/{row['id']}", "Changes saved." if fields else "No changes.")
 
 
 @contact_pages.get("/contacts/<contact_id>/channels/<any(email, sms, facebook, instagram):channel>")
 def ask_about_channel(contact_id: str, channel: str) -> Any:
-    """Ask before a channel is suppressed, or a suppression lifted."""
+    """Ask for confirmation before a channel is suppressed or a suppression is lifted."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
     suppressions = {entry["channel"]: entry for entry in suppression.list_for_contact(call.workspace_id, row["id"])}
-    return layout.render("contact_channel.html", call, contact=row, channel=channel, held=suppressions.get(channel))
+    return layout.render(
+        "contact_channel.html", call, contact=row, channel=channel, suppression=suppressions.get(channel)
+    )
 
 
 @contact_pages.post("/contacts/<contact_id>/channels/<any(email, sms, facebook, instagram):channel>")
@@ -126,25 +130,25 @@ def decide_about_channel(contact_id: str, channel: str) -> Any:
         (suppression.lift if is_lift else suppression.add)(call.workspace_id, row["id"], channel, call.actor)
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
-    done = f"{name} may be used again." if is_lift else f"Nothing is sent by {name} any more."
-    return layout.redirect(url, done)
+    notice = f"{name} suppression lifted." if is_lift else f"{name} suppressed."
+    return layout.redirect(url, notice)
 
 
 @contact_pages.post("/contacts/<contact_id>/tasks/<task_id>")
 def mark_task(contact_id: str, task_id: str) -> Any:
-    """Mark a contact task as done, or as open again."""
+    """Mark a contact task as done, or reopen it."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
     if not is_id(task_id):
-        raise not_found("There is no task by that id.")
+        raise not_found("There is no task with that id.")
     done = flask.request.form.get("done") != "false"
     contact_task.mark(call.workspace_id, row["id"], task_id, done=done, actor=call.actor)
-    return layout.redirect(f"/contacts/{row['id']}", "The task is done." if done else "The task is open again.")
+    return layout.redirect(f"/contacts/{row['id']}", "Task done." if done else "Task reopened.")
 
 
 @contact_pages.get("/contacts/<contact_id>/delete")
 def ask_to_delete(contact_id: str) -> Any:
-    """Ask, with the number in flight."""
+    """Ask for confirmation, with the number of active executions."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
     return layout.render(
@@ -154,10 +158,10 @@ def ask_to_delete(contact_id: str) -> Any:
 
 @contact_pages.post("/contacts/<contact_id>/delete")
 def delete(contact_id: str) -> Any:
-    """Delete it and cancel what is in flight for it; say so."""
+    """Delete a contact and cancel its active executions."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
     cancelled = operator_actions.delete_contact(call.workspace_id, row["id"], call.actor)
-    flight = f"{cancelled} executions in flight were cancelled" if cancelled != 1 else "1 execution was cancelled"
-    outcome = flight if cancelled else "nothing was in flight"
-    return layout.redirect("/contacts", f'"{row["name"]}" was deleted; {outcome}. The history of executions stays.')
+    cancellation = f"{cancelled} active executions cancelled" if cancelled != 1 else "1 active execution cancelled"
+    outcome = cancellation if cancelled else "no active executions"
+    return layout.redirect("/contacts", f'"{row["name"]}" deleted; {outcome}. Its executions stay in the list.')

@@ -1,7 +1,7 @@
-"""A contact's fields between a form and the rules: texts out, and what a person changed back in.
+"""Converts a contact's fields to form texts, and a submitted form to changes. Pure.
 
-A form carries what it was filled with. Only what differs from that is a change, so that whatever a trigger wrote in
-the meantime stays. Pure.
+A form carries the texts that it was filled with. Only fields that differ from them are changes, so values that a
+trigger wrote in the meantime stay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rules.problems import Problem
 
 @dataclass(frozen=True)
 class Field:
-    """One line of the form: the API's name, the column, and how it is asked for."""
+    """One field of the form: the API's name, the column, the label and the input type."""
 
     name: str
     column: str
@@ -29,19 +29,19 @@ FIELDS = (
     Field("firstName", "first_name", "First name"),
     Field("lastName", "last_name", "Last name"),
     Field("email", "email", "E-mail", "email"),
-    Field("phone", "phone", "Phone", "tel", "With its country: +15550100"),
+    Field("phone", "phone", "Phone", "tel", "With country code: +15550100"),
     Field("instagramId", "instagram_id", "Instagram id"),
     Field("facebookId", "facebook_id", "Messenger id"),
     Field("username", "username", "Username"),
-    Field("externalId", "external_id", "External id", "text", "What your own system calls this contact"),
-    Field("timezone", "timezone", "Time zone", "text", "Such as Europe/Rome; the workspace's without one"),
+    Field("externalId", "external_id", "External id", "text", "The contact's id in your own system"),
+    Field("timezone", "timezone", "Time zone", "text", "Example: Europe/Rome. Default: the workspace's time zone"),
 )
 #: Empty lines for new attributes.
 _EMPTY_LINES = 2
 
 
 def build_texts(contact: Mapping[str, Any] | None) -> dict[str, str]:
-    """A contact as the form's texts, by field; a new contact has none."""
+    """A contact as form texts by field name; empty texts for None."""
     values = contact or {}
     plain = {field.name: values.get(field.column) or "" for field in FIELDS}
     attributes = {
@@ -51,32 +51,32 @@ def build_texts(contact: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def format_attribute(value: Any) -> str:
-    """An attribute as a person writes it: a text that could be read as something else stands in quotes."""
+    """An attribute as form text; a string that would parse as another type is quoted."""
     if isinstance(value, str) and value.strip() == value and _parse_attribute(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
 def _parse_attribute(text: str) -> Any:
-    """What a person's text means: JSON where it is JSON, else the text itself."""
+    """The value of a form text: parsed as JSON where it is JSON, else the text itself."""
     try:
         return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return text
 
 
-def _reject_constant(word: str) -> Any:
-    raise ValueError(word)
+def _reject_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 def build_attribute_lines(texts: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The attributes among the texts as (name, value), with empty ones at the end for more."""
+    """The attributes among the texts as (name, value), followed by empty lines for new ones."""
     lines = [(name.removeprefix("attributes."), text) for name, text in texts.items() if name.startswith("attributes.")]
     return [*lines, *[("", "")] * _EMPTY_LINES]
 
 
 def parse_form(form: Any) -> tuple[dict[str, str], list[Problem]]:
-    """The texts that came back in a form (`getlist` has the attributes' names and values, line by line)."""
+    """The texts of a submitted form (`getlist` returns the attributes' names and values, line by line)."""
     texts = {name: form.get(name, "").strip() for name in (*(field.name for field in FIELDS), "tags")}
     problems = []
     pairs = zip(form.getlist("attribute-name"), form.getlist("attribute-value"), strict=False)
@@ -85,14 +85,14 @@ def parse_form(form: Any) -> tuple[dict[str, str], list[Problem]]:
         if not name and value:
             problems.append(Problem("attributes", f"the value “{value[:40]}” has no name"))
         elif key in texts:
-            problems.append(Problem("attributes", f"“{name}” stands there twice"))
+            problems.append(Problem("attributes", f"“{name}” is there twice"))
         elif name:
             texts[key] = value
     return texts, problems
 
 
 def find_changes(texts: Mapping[str, str], originals: Mapping[str, str], tags: Sequence[str]) -> dict[str, Any]:
-    """What differs from what the form was filled with, in the API's words. `tags` are those of the contact now."""
+    """The fields that differ from the original texts, by the API's names. `tags` are the contact's current tags."""
     changes: dict[str, Any] = {
         field.name: texts[field.name] or None for field in FIELDS if texts[field.name] != originals.get(field.name, "")
     }
@@ -118,7 +118,7 @@ def _split_tags(text: str) -> list[str]:
 
 
 def parse_originals(text: str) -> dict[str, str]:
-    """What the form says it was filled with; what cannot be read counts as empty, so that all that is there is new."""
+    """The form's original texts; empty where they cannot be parsed, so that every field counts as changed."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

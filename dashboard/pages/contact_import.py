@@ -1,6 +1,6 @@
-"""Contacts from a CSV file, by hand: a preview that writes nothing, then the import of exactly what it showed.
+"""The import of contacts from a CSV file: a preview that writes nothing, then the import of the same file.
 
-The preview's page carries the file to the import, so that nothing is kept between the two.
+The preview page carries the file to the import, so that nothing is stored between the two.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from rules.problems import Problem
 
 contact_import_pages = flask.Blueprint("contact-import-pages", __name__)
 
-#: What a form has around its file.
+#: Bytes of a form beside its file.
 _FORM_OVERHEAD_BYTES = 64 * 1024
 _COLUMNS = {field.name: field.column for field in FIELDS}
 _TOO_LARGE = (
-    f"The file is larger than {LARGE_BODY_LIMIT // 2**20} MiB. Split it, with the first line in each part, and import "
-    "the parts one after the other."
+    f"The file is larger than {LARGE_BODY_LIMIT // 2**20} MiB. Split it into parts that each have the header line, and "
+    "import them one by one."
 )
 
 
 @contact_import_pages.get("/contacts/import")
 def show_form() -> Any:
-    """The form for a file."""
+    """The upload form."""
     return _render_form(layout.require_page_permission("write"))
 
 
 @contact_import_pages.post("/contacts/import")
 def upload() -> Any:
-    """A file's preview; with `confirm` the import and what came of it."""
+    """The preview of a file; with `confirm` the import and its result."""
     _extend_upload_limit()
     call = layout.require_page_permission("write")
     try:
@@ -68,14 +68,14 @@ def _extend_upload_limit() -> None:
 
 
 def _read_text() -> str:
-    """The file's text: uploaded, or as the preview carried it, whose line ends the browser made its own."""
+    """The file's text: uploaded, or carried by the preview, where the browser has changed the line ends."""
     if "confirm" in flask.request.form:
         return flask.request.form.get("csv", "").replace("\r\n", "\n")
     uploaded = flask.request.files.get("file")
     with contextlib.closing(uploaded or io.BytesIO()) as file:
         raw: bytes = file.read()
     if not raw.strip():
-        raise ProblemError(422, problems=[Problem("csv", "Choose a file that is not empty.")])
+        raise ProblemError(422, problems=[Problem("csv", "The file is missing or empty. Choose a CSV file.")])
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -85,8 +85,8 @@ def _read_text() -> str:
 
 def _render_form(call: Caller, problems: list[str] | None = None) -> flask.Response:
     return layout.render(
-        "import_contacts.html", call, problems=problems or [], fields=[*_COLUMNS, "tags"], most_rows=MAX_ROWS,
-        most_bytes=LARGE_BODY_LIMIT, too_large=_TOO_LARGE,
+        "import_contacts.html", call, problems=problems or [], fields=[*_COLUMNS, "tags"], max_rows=MAX_ROWS,
+        max_bytes=LARGE_BODY_LIMIT, too_large=_TOO_LARGE,
     )  # fmt: skip
 
 
@@ -98,11 +98,11 @@ def _render_preview(call: Caller, text: str, contact_file: ContactFile) -> flask
     return _render(call, "import_preview.html", contact_file, csv=text, rows=rows)
 
 
-def _render(call: Caller, template: str, contact_file: ContactFile, **facts: Any) -> flask.Response:
+def _render(call: Caller, template: str, contact_file: ContactFile, **context: Any) -> flask.Response:
     rejected = contact_file.list_rejected()
     return layout.render(
-        template, call, found=contact_file, rejected=rejected[:MAX_LISTED_PROBLEMS], problems=len(rejected),
-        bad_rows=len({problem["line"] for problem in rejected}), **facts,
+        template, call, contact_file=contact_file, rejected=rejected[:MAX_LISTED_PROBLEMS], problems=len(rejected),
+        bad_rows=len({problem["line"] for problem in rejected}), **context,
     )  # fmt: skip
 
 

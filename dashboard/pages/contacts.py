@@ -1,4 +1,4 @@
-"""The list of contacts: filters in the address, one line for each, older ones by keyset; and the form for a new one."""
+"""The list of contacts, filtered by the query and paged by keyset, and the form for a new contact."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TIMES = {"today": "today", "day": "last 24 hours", "week": "last 7 days", "month
 
 
 class ContactFilterForm(Body):
-    """Which contacts the address names; `time` is when they were made."""
+    """The filters in the query; `time` is the time of creation."""
 
     q: ShortText | None = None
     tag: ShortText | None = None
@@ -56,7 +56,7 @@ def show() -> Any:
         "contacts.html",
         call,
         contacts=rows,
-        chosen=form,
+        filters=form,
         chips=_build_chips(form, params),
         times=TIMES,
         channels=_build_channel_options(),
@@ -87,7 +87,7 @@ def _build_chips(form: ContactFilterForm, params: dict[str, str]) -> list[Chip]:
         "q": form.q and f"“{form.q}”",
         "tag": form.tag and f"tag {form.tag}",
         "suppressed": form.suppressed and f"suppressed on {_build_channel_options()[form.suppressed].lower()}",
-        "time": form.time and f"new {TIMES[form.time]}",
+        "time": form.time and f"created {TIMES[form.time]}",
     }
     return [
         Chip(text, _build_address({other: value for other, value in params.items() if other != name}))
@@ -102,15 +102,15 @@ def show_form() -> Any:
     return _render_form(layout.require_page_permission("write"), contact_fields.build_texts(None), [])
 
 
-def _render_form(call: Caller, texts: dict[str, str], problems: list[Problem], other: str | None = None) -> Any:
+def _render_form(call: Caller, texts: dict[str, str], problems: list[Problem], existing_id: str | None = None) -> Any:
     return layout.render(
         "new_contact.html", call, texts=texts, fields=contact_fields.FIELDS,
-        lines=contact_fields.build_attribute_lines(texts), problems=problems, other=other,
+        lines=contact_fields.build_attribute_lines(texts), problems=problems, existing_id=existing_id,
     )  # fmt: skip
 
 
 class _ContactExists(Exception):
-    """These addresses are a contact's already; nothing was written."""
+    """An existing contact has one of these addresses; nothing was written."""
 
     def __init__(self, contact_id: str) -> None:
         super().__init__(contact_id)
@@ -119,7 +119,7 @@ class _ContactExists(Exception):
 
 @contacts_pages.post("/contacts/new")
 def create() -> Any:
-    """Make a contact; one that is there already is named and left as it is."""
+    """Create a contact. An existing contact with one of the addresses is linked and not changed."""
     call = layout.require_page_permission("write")
     texts, problems = contact_fields.parse_form(flask.request.form)
     fields, field_problems = normalise(contact_fields.find_changes(texts, {}, []))
@@ -131,11 +131,11 @@ def create() -> Any:
     try:
         result = _create(call, fields)
     except _ContactExists as existing:
-        return _render_form(call, texts, [Problem("", "A contact with one of these addresses is here already.")],
+        return _render_form(call, texts, [Problem("", "A contact with one of these addresses already exists.")],
                      existing.contact_id), 409  # fmt: skip
     if isinstance(result, ContactRejection):
         return _render_form(call, texts, [Problem(result.path.removeprefix("contact."), result.message)]), result.status
-    return layout.redirect(f"/contacts/{result}", "The contact is here. Triggers with one of its addresses find it.")
+    return layout.redirect(f"/contacts/{result}", "Contact created. Triggers with one of its addresses match it.")
 
 
 def _create(call: Caller, fields: dict[str, Any]) -> str | ContactRejection:
@@ -146,7 +146,7 @@ def _create(call: Caller, fields: dict[str, Any]) -> str | ContactRejection:
         assert saved is not None
         contact_id = str(saved["id"])
         if not contact.is_newly_created(contact_id):
-            # Leaving the transaction by an error takes back what the match changed.
+            # The error rolls back what the match changed.
             raise _ContactExists(contact_id)
         audit.record(
             call.workspace_id, call.actor, "contact.created", "contact", contact_id, {"fields": sorted(fields)}

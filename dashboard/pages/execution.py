@@ -1,4 +1,4 @@
-"""One execution: the path it took, its story in time, its messages, and what may be done to it now."""
+"""One execution: its workflow, timeline and messages, and the actions that its status allows."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ from tasks.operators import reviews
 execution_pages = flask.Blueprint("execution-pages", __name__)
 
 _IN_FLIGHT = ("pending", "running", "waiting")
-#: Seconds ahead within which a waiting execution is watched as one in motion.
+#: A waiting execution that resumes within so many seconds counts as active.
 _SOON_SECONDS = 90
-#: What cannot be taken back is asked about first: the question, what follows, and the answer.
+#: Irreversible actions ask first: the question, the consequence, the label of the button.
 _QUESTIONS = {
     "cancel": (
         "Cancel this execution?",
-        "What was sent stays sent; nothing more is sent. It ends as cancelled and cannot be resumed.",
-        "Cancel the execution",
+        "Messages already sent are not recalled; no more are sent. A cancelled execution cannot be resumed.",
+        "Cancel execution",
     ),
     "discard": (
-        "Discard this failure?",
-        "It ends as cancelled, is not tried again, and leaves the list of failures. Its story stays.",
-        "Discard",
+        "Discard this execution?",
+        "It ends as cancelled, is not retried, and leaves the list of failures. Its timeline stays.",
+        "Discard execution",
     ),
     "stop-follow-ups": (
-        "Send no more follow-ups?",
-        "What was sent stays sent. This execution ends after what it is doing now; others are not touched.",
-        "Stop the follow-ups",
+        "Stop follow-ups?",
+        "Messages already sent are not recalled. This execution ends after its current step; others are not affected.",
+        "Stop follow-ups",
     ),
 }
 _QUESTIONS_ABOUT_MESSAGES = {
     "resend": (
-        "Send the message once more?",
-        "The provider may have taken it the first time: then the contact gets it twice. Look there first.",
-        "Send it again",
+        "Resend this message?",
+        "If the provider accepted the first attempt, the contact gets it twice. Check the provider's log first.",
+        "Resend message",
     ),
     "discard": (
         "Discard the message and its execution?",
-        "It is not sent again, even if it never left; the execution ends as cancelled.",
-        "Discard both",
+        "The message is not sent again, even if it was never sent. The execution ends as cancelled.",
+        "Discard message and execution",
     ),
 }
 
 
 @execution_pages.get("/executions/<execution_id>")
 def show(execution_id: str) -> Any:
-    """The whole page, or for htmx the part that changes."""
+    """The page, or for htmx its live fragment."""
     call = layout.require_page_permission()
     execution = _require_execution(call, execution_id)
     template = "execution_live.html" if layout.is_fragment() else "execution.html"
@@ -70,14 +70,14 @@ def show(execution_id: str) -> Any:
 def _require_execution(call: Caller, execution_id: str) -> Row:
     execution = report.fetch_detail(call.workspace_id, execution_id) if is_id(execution_id) else None
     if execution is None:
-        raise not_found("There is no execution by that id.")
+        raise not_found("There is no execution with that id.")
     return execution
 
 
 def _require_execution_with_message(call: Caller, execution_id: str, message_id: str) -> Row:
     execution = _require_execution(call, execution_id)
     if message_id not in {message["id"] for message in execution["messages"]}:
-        raise not_found("There is no message by that id.")
+        raise not_found("There is no message with that id.")
     return execution
 
 
@@ -87,31 +87,33 @@ def _build_context(call: Caller, execution: Row) -> dict[str, Any]:
     return {
         "execution": execution,
         "background": background,
-        "trouble": labels.find_current_error(execution),
+        "error": labels.find_current_error(execution),
         "remedy": remedies.find_remedy(execution),
         "next": labels.describe_next(execution, now),
         "path": build_path(background.get("definition"), execution),
-        "story": timeline.build_timeline(execution),
-        "parts": timeline.build_time_shares(execution, now),
+        "timeline": timeline.build_timeline(execution),
+        "time_shares": timeline.build_time_shares(execution, now),
         "total_seconds": ((execution["finished_at"] or now) - execution["created_at"]).total_seconds(),
         "retries": sum(len(step["failures"]) for step in execution["steps"]),
-        "in_motion": _is_in_motion(execution, now),
-        "may": _actions_for_status(execution),
-        "to_review": next((message for message in execution["messages"] if message["status"] == "review"), None),
-        "unknown": next((message for message in execution["messages"] if message["status"] == "outcome_unknown"), None),
+        "is_active": _is_active(execution, now),
+        "actions": _actions_for_status(execution),
+        "review_message": next((message for message in execution["messages"] if message["status"] == "review"), None),
+        "unknown_message": next(
+            (message for message in execution["messages"] if message["status"] == "outcome_unknown"), None
+        ),
     }
 
 
-def _is_in_motion(execution: Row, now: Any) -> bool:
-    """Whether it may change within moments, so that the page looks again every two seconds."""
+def _is_active(execution: Row, now: Any) -> bool:
+    """Whether it may change soon, so that the page refreshes every two seconds."""
     if execution["status"] in ("pending", "running"):
         return True
-    at = labels.goes_on_at(execution)
+    at = labels.find_resume_time(execution)
     return bool(execution["status"] == "waiting" and at and (at - now).total_seconds() < _SOON_SECONDS)
 
 
 def _actions_for_status(execution: Row) -> set[str]:
-    """What its status allows an operator to do."""
+    """The actions that its status allows."""
     allowed = {"cancel"} if execution["status"] in _IN_FLIGHT else set()
     error = labels.find_current_error(execution)
     is_unknown = error is not None and error["class"] == "unknown_outcome"
@@ -126,7 +128,7 @@ def _actions_for_status(execution: Row) -> set[str]:
 
 @execution_pages.get("/executions/<execution_id>/<any(cancel, discard, 'stop-follow-ups'):action>")
 def ask_about_action(execution_id: str, action: str) -> Any:
-    """Ask before an execution is ended, or its follow-ups."""
+    """Ask for confirmation before an execution or its follow-ups end."""
     call = layout.require_page_permission("write")
     return _render_question(call, _require_execution(call, execution_id), _QUESTIONS[action])
 
@@ -134,13 +136,13 @@ def ask_about_action(execution_id: str, action: str) -> Any:
 def _render_question(call: Caller, execution: Row, texts: tuple[str, str, str]) -> flask.Response:
     question, consequence, button = texts
     return layout.render(
-        "ask_about_execution.html", call, execution=execution, question=question, consequence=consequence, answer=button
+        "ask_about_execution.html", call, execution=execution, question=question, consequence=consequence, button=button
     )
 
 
 @execution_pages.post("/executions/<execution_id>/<any(retry, cancel, discard, 'stop-follow-ups'):action>")
 def act(execution_id: str, action: str) -> Any:
-    """Retry, cancel or discard this one, or send no more follow-ups of it."""
+    """Retry, cancel or discard an execution, or stop its follow-ups."""
     call = layout.require_page_permission("write")
     execution = _require_execution(call, execution_id)
     url = f"/executions/{execution['id']}"
@@ -155,13 +157,13 @@ def act(execution_id: str, action: str) -> Any:
             _discard(call, execution["id"])
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
-    done = {
-        "retry": "It goes on from its failed step.",
-        "cancel": "It was cancelled.",
-        "discard": "It was discarded.",
-        "stop-follow-ups": "No more follow-ups are sent.",
+    notices = {
+        "retry": "Execution resumes at its failed step.",
+        "cancel": "Execution cancelled.",
+        "discard": "Execution discarded.",
+        "stop-follow-ups": "Follow-ups stopped.",
     }
-    return layout.redirect(url, done[action])
+    return layout.redirect(url, notices[action])
 
 
 def _discard(call: Caller, execution_id: str) -> None:
@@ -173,11 +175,11 @@ def _discard(call: Caller, execution_id: str) -> None:
 
 @execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(approve, reject):decision>")
 def review(execution_id: str, message_id: str, decision: str) -> Any:
-    """Decide about a message that waits for review; the form has its text, which may have been changed."""
+    """Approve or reject a message that waits for review; the form carries its text, which may be edited."""
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
     url = f"/executions/{execution['id']}"
-    # A form sends its lines as the network has them, not as the text had them.
+    # Forms send line ends as CRLF.
     text = flask.request.form.get("body", "").replace("\r\n", "\n")
     payload, problems = check(Review, {"decision": decision, **({"body": text} if decision == "approve" else {})})
     if payload is None:
@@ -189,13 +191,13 @@ def review(execution_id: str, message_id: str, decision: str) -> Any:
             reviews.reject(call.workspace_id, message_id, call.actor)
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
-    done = {"approve": "The message is sent.", "reject": "The message is not sent; the execution goes on without it."}
-    return layout.redirect(url, done[decision])
+    notices = {"approve": "Message approved.", "reject": "Message rejected. The execution continues without it."}
+    return layout.redirect(url, notices[decision])
 
 
 @execution_pages.get("/executions/<execution_id>/messages/<message_id>/<any(resend, discard):decision>")
 def ask_about_message(execution_id: str, message_id: str, decision: str) -> Any:
-    """Ask before a message of unknown outcome is sent once more, or given up."""
+    """Ask for confirmation before a message of unknown outcome is resent or discarded."""
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
     return _render_question(call, execution, _QUESTIONS_ABOUT_MESSAGES[decision])
@@ -203,7 +205,7 @@ def ask_about_message(execution_id: str, message_id: str, decision: str) -> Any:
 
 @execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(sent, resend, discard):decision>")
 def resolve(execution_id: str, message_id: str, decision: str) -> Any:
-    """Decide about a message whose outcome is unknown."""
+    """Resolve a message of unknown outcome."""
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
     url = f"/executions/{execution['id']}"
@@ -211,9 +213,9 @@ def resolve(execution_id: str, message_id: str, decision: str) -> Any:
         operator_actions.resolve_message(call.workspace_id, message_id, decision, call.actor)  # type: ignore[arg-type]
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
-    done = {
-        "sent": "The message counts as sent; the execution goes on with its next step.",
-        "resend": "The message is sent once more.",
-        "discard": "The message and its execution were discarded.",
+    notices = {
+        "sent": "Message marked as sent. The execution continues with its next step.",
+        "resend": "Message queued to be sent again.",
+        "discard": "Message and execution discarded.",
     }
-    return layout.redirect(url, done[decision])
+    return layout.redirect(url, notices[decision])

@@ -1,4 +1,4 @@
-"""The list of executions: filters in the address, one line for each, older ones by keyset."""
+"""The list of executions, filtered by the query and paged by keyset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.reports import automations, executions
 
 executions_pages = flask.Blueprint("executions-pages", __name__)
 
-#: Executions on one page, and automations to pick from.
+#: Executions on one page, and automations in the filter.
 PAGE_SIZE = 50
 MAX_AUTOMATIONS = 200
 
@@ -40,7 +40,7 @@ def show() -> Any:
         "executions_list.html" if layout.is_fragment() else "executions.html",
         call,
         executions=[_build_line(row) for row in rows],
-        chosen=form,
+        filters=form,
         chips=filter_forms.build_chips(form, names.get(filter_forms.find_automation_id(form) or "")),
         automations=names,
         times=filter_forms.TIMES,

@@ -1,6 +1,6 @@
-"""Which executions an address names: the filters of the API, and the few that only people use, as chips in the URL.
+"""The filters of the execution pages: those of the API and some of the pages only, shown as chips.
 
-What a page shows and what a bulk action moves come from the same `Chosen`, so that they cannot differ.
+A list and a bulk action use the same `ExecutionFilterForm`, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from models.ids import is_id
 from models.reports.filters import ExecutionFilters
 from rules.errors import BY_CLASS
 
-#: Spans of time as a person picks them, besides "today".
+#: The time filters besides "today".
 _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 TIMES = {"hour": "last hour", "today": "today", "day": "last 24 hours", "week": "last 7 days"}
 
 
 class ExecutionFilterForm(Filters):
-    """The filters of the address; `time` and `sent` are read against the workspace's clock."""
+    """The filters in the query; `time` and `sent` use the workspace's time zone."""
 
     time: Literal["hour", "today", "day", "week"] | None = None
     sent: Literal["today"] | None = None
@@ -42,14 +42,14 @@ class ExecutionFilterForm(Filters):
 
 @dataclass(frozen=True)
 class Chip:
-    """One filter that is on: its words, and the address without it."""
+    """One active filter: its text, and the URL without it."""
 
     text: str
     without: str
 
 
 def parse(values: Any) -> ExecutionFilterForm:
-    """The filters in a query or a form; empty fields are none. Raises `Refusal` 422."""
+    """The filters in a query or a form; empty fields are left out. Raises `ProblemError` 422."""
     names = {field.alias or name for name, field in ExecutionFilterForm.model_fields.items()}
     form, problems = check(ExecutionFilterForm, {name: text for name, text in values.items() if text and name in names})
     if form is None:
@@ -58,7 +58,7 @@ def parse(values: Any) -> ExecutionFilterForm:
 
 
 def build_filters(form: ExecutionFilterForm, call: Caller) -> ExecutionFilters | None:
-    """The same for the reports, its times made absolute; None where nothing can match."""
+    """The filters for the reports, with absolute times; None where no execution can match."""
     if form.matches_nothing():
         return None
     since = layout.start_of_day(call) if form.time == "today" else None
@@ -80,7 +80,7 @@ def _find_latest(first: datetime | None, second: datetime | None) -> datetime | 
 
 
 def build_hidden_fields(filters: ExecutionFilters) -> dict[str, str]:
-    """The filters as a form's hidden fields, read again by `read` as exactly the same."""
+    """The filters as hidden form fields, which `parse` reads back unchanged."""
     return {name: _format_value(value) for name, value in filters.as_json().items()}
 
 
@@ -89,7 +89,7 @@ def _format_value(value: object) -> str:
 
 
 def build_chips(form: ExecutionFilterForm, automation_name: str | None) -> list[Chip]:
-    """A chip for each filter that is on."""
+    """A chip for each active filter."""
     params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
     chips = []
     for name, text in _build_texts(form, automation_name).items():
@@ -99,10 +99,10 @@ def build_chips(form: ExecutionFilterForm, automation_name: str | None) -> list[
 
 
 def _build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[str, str]:
-    test_texts = {True: "tests only", False: "no tests"}
+    test_texts = {True: "tests only", False: "without tests"}
     outcome_texts = {True: "outcome unknown", False: "outcome known"}
-    review_texts = {True: "to review", False: "nothing to review"}
-    in_flight_texts = {True: "in motion", False: "finished"}
+    review_texts = {True: "needs approval", False: "no approval needed"}
+    in_flight_texts = {True: "active", False: "finished"}
     texts = {
         "q": form.q and f"“{form.q}”",
         "status": form.status and f"status {labels.STATUSES[form.status].lower()}",
@@ -128,5 +128,5 @@ def _format_error_class(error_class: str) -> str:
 
 
 def find_automation_id(form: ExecutionFilterForm) -> str | None:
-    """The automation of the filter, if its id is one."""
+    """The automation id in the filter, where it is a valid id."""
     return form.automation_id if form.automation_id and is_id(form.automation_id) else None

@@ -1,4 +1,4 @@
-"""What forms about a person have in common: their fields, and the words for what is wrong with them."""
+"""Shared parts of the account forms: reading fields, and messages for invalid values."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ def read_field(field: str) -> str:
 
 
 def read_person_name() -> str:
-    """The field `name`, without blanks around it."""
+    """The field `name`, without surrounding whitespace."""
     return read_field("name").strip()
 
 
 def find_name_fault(name: str) -> str | None:
-    """What is wrong with a person's name, or None."""
+    """The problem with a person's name, or None."""
     if not name:
         return "Enter a name."
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        return f"A name is one line of at most {MAX_NAME_LENGTH} characters."
+        return f"A name must be one line of at most {MAX_NAME_LENGTH} characters."
     return None
 
 
 def find_new_password_fault(password: str, email: str, name: str) -> str | None:
-    """What is wrong with a new password of this person, or None; computed without holding up other requests."""
+    """The problem with a new password, or None; computed without blocking other requests."""
     fault = compute(check_password, password, (email, name))
     return fault and f"The password {fault}."
 
 
 def format_too_many_attempts(wait_seconds: int) -> str:
-    """The words for a limit that was reached."""
+    """The message for a rate limit."""
     return f"Too many attempts. Try again in {wait_seconds} s."

@@ -1,6 +1,6 @@
-"""What a new automation can start from: one entry in one table for each, the demo's examples and a few more.
+"""The templates of new automations: the demo's examples and a few more, the most common first.
 
-An example that is added to the demo stands here by itself; those that most begin with stand first.
+An example that is added to the demo appears here without a change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.demo.examples import EXAMPLES, WELCOME
 
 @dataclass(frozen=True)
 class Template:
-    """One entry: what it is called, the type of automation, what it does in words, and its definition."""
+    """One template: name, type of automation, purpose and definition."""
 
     name: str
     type: str
@@ -25,12 +25,12 @@ class Template:
 
     @property
     def slug(self) -> str:
-        """Its name in an address."""
+        """The name in URLs."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
     def actions(self) -> list[str]:
-        """The actions of its steps in their order, each once."""
+        """The distinct actions of its steps, in order."""
         return list(dict.fromkeys(_list_actions(self.definition["steps"])))
 
 
@@ -50,7 +50,7 @@ def _list_actions(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 EMPTY = Template(
     "Empty",
     "workflow",
-    "One step to begin with; the rest is yours.",
+    "A single step to start from.",
     {
         "trigger": {"type": "contact.created"},
         "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hello!"}}],
@@ -60,7 +60,7 @@ EMPTY = Template(
 _WEBHOOK = Template(
     "Another system by webhook",
     "workflow",
-    "Starts when another system calls its secret address, writes an e-mail, and tells that system.",
+    "Starts when another system calls the webhook URL, sends an e-mail, and calls that system back.",
     {
         "trigger": {"type": "hook"},
         "steps": [
@@ -100,5 +100,5 @@ TEMPLATES = (
 
 
 def find_template(slug: str) -> Template | None:
-    """The entry with this name in an address."""
+    """The template with this slug, or None."""
     return next((template for template in TEMPLATES if template.slug == slug), None)

@@ -1,7 +1,7 @@
-"""The page of an invitation: what it is for, and the ways to accept it.
+"""The page of an invitation, and the ways to accept it.
 
-Whoever has the link may accept it with a new account for the invited address, or with any account that they sign in to.
-The page says nothing about whether the address has an account already; only an attempt to create one does.
+The holder of the link accepts with a new account for the invited address, or with any account they sign in to. The page
+does not show whether the address has an account; only an attempt to create one does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.user import UserAccount
 invitation_pages = flask.Blueprint("invitation-pages", __name__)
 secret_links.register(invitation_pages)
 
-_TAKEN = "This address has an account already. Sign in to accept the invitation."
+_TAKEN = "This address already has an account. Sign in to accept the invitation."
 
 
 @invitation_pages.get("/invitations/<token>")
@@ -76,7 +76,7 @@ def sign_in(token: str) -> Any:
 
 @invitation_pages.post("/invitations/<token>/accept")
 def accept(token: str) -> Any:
-    """Accept as whoever is signed in."""
+    """Accept as the signed-in person."""
     secret_links.check_form()
     invited, person = invitation.find(token), find_session()
     if invited is None:
@@ -90,7 +90,7 @@ def _respond(token: str, invited: Invitation, acceptance: Acceptance | None, pas
     if acceptance is None:
         return secret_links.render_dead_link()
     if acceptance.member is None:
-        fault = _TAKEN if acceptance.outcome == "taken" else f"You are a member of {invited.workspace_name} already."
+        fault = _TAKEN if acceptance.outcome == "taken" else f"You are already a member of {invited.workspace_name}."
         return _render_page(token, invited, 409, sign_in_fault=fault)
     response = flask.redirect(HOME, 303)
     member = acceptance.member
@@ -99,9 +99,9 @@ def _respond(token: str, invited: Invitation, acceptance: Acceptance | None, pas
     return response
 
 
-def _render_page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **facts: Any) -> Any:
+def _render_page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **context: Any) -> Any:
     page = secret_links.render(
-        "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=find_session(), **facts
+        "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=find_session(), **context
     )
     if wait:
         page.headers["Retry-After"] = str(wait)

@@ -1,7 +1,7 @@
-"""What stands around every page: who visits, the summary bar, the theme, and one notice about what was just done.
+"""What every page shares: the signed-in caller, the summary bar, the theme, and one notice about the last action.
 
-A page asks `visitor` first: who is not signed in is sent to the form and back. `render` gives a template what the
-frame needs; what a page says about itself it gives as facts of its own.
+A page calls `require_page_permission` first, which redirects to the sign-in form where nobody is signed in. `render`
+adds the layout's context to the page's own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from models.database import Row, acting_as
 from models.reports import summary as report
 from rules.schedule import find_zone
 
-#: Which look a browser asked for; none means what its system says.
+#: The theme that the browser selected; no cookie means the system theme.
 THEME = "beckon_theme"
-#: What the last action did, shown once.
+#: The result of the last action, shown once.
 NOTICE = "beckon_notice"
 
 _YEAR_SECONDS = 365 * 86_400
@@ -39,7 +39,7 @@ Schema = TypeVar("Schema", bound=Body)
 
 
 def require_page_permission(permission: Permission = "read") -> Caller:
-    """The signed-in visitor, who may do this. Whoever is not signed in leaves for the form."""
+    """The signed-in caller, who has `permission`. Without a session it redirects to the sign-in form."""
     if find_session() is None:
         flask.abort(_redirect_to_sign_in())
     return require_session_permission(permission)
@@ -47,7 +47,7 @@ def require_page_permission(permission: Permission = "read") -> Caller:
 
 def _redirect_to_sign_in() -> flask.Response:
     if is_fragment():
-        # A page that refreshes itself must not put the form into its middle.
+        # A fragment must not be replaced by the form: htmx navigates the whole page.
         return flask.Response(status=401, headers={"HX-Redirect": "/sign-in"})
     page = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else "/"
     response = flask.redirect(f"/sign-in?next={quote(ensure_own_path(page, '/'))}")
@@ -55,7 +55,7 @@ def _redirect_to_sign_in() -> flask.Response:
 
 
 def parse_query(schema: type[Schema]) -> tuple[Schema, dict[str, str]]:
-    """What the page's address asks for, and as it was given; empty fields are left out. Raises the refusal."""
+    """The query, parsed and as sent; empty fields are left out. Raises `ProblemError` 422."""
     params = {name: text for name, text in flask.request.args.items() if text}
     form, problems = check(schema, params)
     if form is None:
@@ -64,12 +64,12 @@ def parse_query(schema: type[Schema]) -> tuple[Schema, dict[str, str]]:
 
 
 def is_fragment() -> bool:
-    """Whether htmx asks for a part of the page."""
+    """Whether htmx requests a fragment of the page."""
     return flask.request.headers.get("HX-Request") == "true"
 
 
 def load_workspace(call: Caller) -> Row:
-    """The visitor's workspace, read once for a request."""
+    """The caller's workspace, read once per request."""
     if "workspace" not in flask.g:
         flask.g.workspace = workspace.get(call.workspace_id)
     row: Row = flask.g.workspace
@@ -82,15 +82,15 @@ def load_zone(call: Caller) -> ZoneInfo:
 
 
 def start_of_day(call: Caller) -> datetime:
-    """When the workspace's day began."""
+    """The start of today in the workspace's time zone, in UTC."""
     zone = load_zone(call)
     return datetime.combine(clock.now().astimezone(zone).date(), time.min, zone).astimezone(UTC)
 
 
-def render(template: str, call: Caller, **facts: Any) -> flask.Response:
-    """A page or a part of one, with what every template may use."""
+def render(template: str, call: Caller, **context: Any) -> flask.Response:
+    """A page or a fragment, with the context that every template has."""
     token = csrf.derive_token(current_settings().secret_key, flask.request.cookies[COOKIE])
-    context = {
+    full_context = {
         "workspace": load_workspace(call),
         "zone": load_zone(call),
         "now": clock.now(),
@@ -100,19 +100,19 @@ def render(template: str, call: Caller, **facts: Any) -> flask.Response:
         "csrf_token": token,
         "here": flask.request.full_path.rstrip("?"),
         "notice": _read_notice(),
-        "words": labels,
-        # Read by the templates that show it: a header of the request does not say which those are.
+        "labels": labels,
+        # A function: only templates that show the bar read it.
         "summary": lambda: _load_summary(call),
-        **facts,
+        **context,
     }
-    response = flask.make_response(flask.render_template(template, **context))
+    response = flask.make_response(flask.render_template(template, **full_context))
     if flask.request.cookies.get(NOTICE):
         response.delete_cookie(NOTICE)
     return response
 
 
 def _load_own_workspaces() -> list[Row]:
-    """The visitor's workspaces, read once for a request and only where a template shows them."""
+    """The caller's workspaces, read once per request and only where a template shows them."""
     if "own_workspaces" not in flask.g:
         flask.g.own_workspaces = membership.list_workspaces_for_session(flask.request.cookies[COOKIE])
     rows: list[Row] = flask.g.own_workspaces
@@ -120,18 +120,18 @@ def _load_own_workspaces() -> list[Row]:
 
 
 def _load_summary(call: Caller) -> dict[str, Any]:
-    """The numbers of the bar, how many threads there are to run executions, and what holds them."""
+    """The counts of the summary bar, the number of worker threads, and the pauses."""
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)
     return {
-        "numbers": report.fetch_summary(call.workspace_id, start_of_day(call)),
+        "counts": report.fetch_summary(call.workspace_id, start_of_day(call)),
         "threads": _count_threads(),
-        "held": pauses,
+        "pauses": pauses,
     }
 
 
 def _count_threads() -> int | None:
-    """Threads of every live worker that runs executions; None while Redis cannot say."""
+    """The threads of all live workers that run executions; None while Redis is unavailable."""
     config = current_settings()
     sizes = {"executions": config.threads, "generation": config.io_threads, "sending": config.io_threads}
     try:
@@ -141,13 +141,13 @@ def _count_threads() -> int | None:
 
 
 def read_theme() -> Literal["light", "dark", ""]:
-    """The look that this browser asked for."""
+    """The theme that the browser selected; empty for the system theme."""
     value = flask.request.cookies.get(THEME)
     return value if value in ("light", "dark") else ""  # type: ignore[return-value]
 
 
 def remember_theme(response: Any, theme: str) -> None:
-    """Keep the look for a year; anything else than light or dark follows the system again."""
+    """Store the theme for a year; any value but light and dark selects the system theme."""
     if theme in ("light", "dark"):
         set_cookie(response, THEME, theme, _YEAR_SECONDS)
     else:
@@ -155,7 +155,7 @@ def remember_theme(response: Any, theme: str) -> None:
 
 
 def redirect(path: str, notice: str = "", *, bad: bool = False) -> Any:
-    """Send the visitor to a page of ours after a change, with one notice about what it did."""
+    """Redirect to a page after a change, with a notice about the result; `bad` marks it as an error."""
     response = flask.redirect(path, 303)
     if notice:
         value = quote(("!" if bad else " ") + notice[:500])
@@ -169,10 +169,10 @@ def _read_notice() -> dict[str, Any] | None:
 
 
 def read_next_path(default: str) -> str:
-    """The path in the form's `next`, if it is one of ours."""
+    """The path in the form's `next` where it is a path of this site, else `default`."""
     return ensure_own_path(flask.request.form.get("next", ""), default)
 
 
 def format_problem(error: ProblemError) -> str:
-    """A refusal's words, for a notice."""
-    return error.detail or "That was refused."
+    """The error's detail, for a notice."""
+    return error.detail or "The request was rejected."

@@ -1,4 +1,4 @@
-"""The members of the workspace, for its owners: invite, change roles, remove."""
+"""The members of the workspace: invite, change roles, remove. For owners only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show() -> Any:
 
 @members_pages.post("/settings/invitations")
 def create_invitation() -> Any:
-    """Invite a person, and show the link this once."""
+    """Invite a person, and show the link once."""
     call = layout.require_page_permission("admin")
     email, role = forms.read_field("email").strip(), forms.read_field("role")
     try:
@@ -50,17 +50,17 @@ def create_invitation() -> Any:
 
 @members_pages.post("/settings/invitations/<invitation_id>/revoke")
 def revoke_invitation(invitation_id: str) -> Any:
-    """End an invitation."""
+    """Revoke an invitation."""
     call = layout.require_page_permission("admin")
     if not is_id(invitation_id):
         raise not_found()
     invitation.revoke(call.workspace_id, invitation_id, call.actor)
-    return layout.redirect(PATH, "The invitation is revoked.")
+    return layout.redirect(PATH, "Invitation revoked.")
 
 
 @members_pages.post("/settings/members/<member_id>/role")
 def change_role(member_id: str) -> Any:
-    """Give a member another role."""
+    """Change the role of a member."""
     call = layout.require_page_permission("admin")
     member = _require_member(call, member_id)
     ensure_may_change_member(call, member)
@@ -72,12 +72,12 @@ def change_role(member_id: str) -> Any:
         return layout.redirect(PATH, _format_fault(error), bad=True)
     except Conflict as error:
         return layout.redirect(PATH, error.message, bad=True)
-    return layout.redirect(PATH, f"{_format_name(member)} is {role} now.")
+    return layout.redirect(PATH, f"{_format_name(member)} is now {role}.")
 
 
 @members_pages.get("/settings/members/<member_id>/delete")
 def ask_to_remove(member_id: str) -> Any:
-    """Ask before a member is removed."""
+    """Ask for confirmation before a member is removed."""
     call = layout.require_page_permission("admin")
     member = _require_member(call, member_id)
     ensure_may_change_member(call, member)
@@ -94,14 +94,14 @@ def remove(member_id: str) -> Any:
         membership.remove(call.workspace_id, member["id"], call.actor)
     except Conflict as error:
         return layout.redirect(PATH, error.message, bad=True)
-    return layout.redirect(PATH, f"{_format_name(member)} is removed.")
+    return layout.redirect(PATH, f"{_format_name(member)} removed.")
 
 
-def _render_page(call: Caller, status: int = 200, **facts: Any) -> flask.Response:
+def _render_page(call: Caller, status: int = 200, **context: Any) -> flask.Response:
     pending = invitation.list_pending(call.workspace_id)
-    facts = {"may_change_member": partial(may_change_member, call), **facts}
+    context = {"may_change_member": partial(may_change_member, call), **context}
     page = layout.render(
-        "members.html", call, members=user.list_members(call.workspace_id), invitations=pending, **facts
+        "members.html", call, members=user.list_members(call.workspace_id), invitations=pending, **context
     )
     page.status_code = status
     return page
@@ -111,7 +111,7 @@ def _require_member(call: Caller, member_id: str) -> Row:
     for member in user.list_members(call.workspace_id):
         if member["id"] == member_id.lower():
             return member
-    raise not_found("There is no member by that id.")
+    raise not_found("There is no member with that id.")
 
 
 def _parse_form(form: type[Form], fields: dict[str, str]) -> Form:
@@ -126,5 +126,5 @@ def _format_name(member: Row) -> str:
 
 
 def _format_fault(error: ProblemError) -> str:
-    """A refusal's words for the form."""
+    """The error as a message for the form."""
     return "; ".join(f"{problem.path} {problem.message}" for problem in error.problems) or error.detail

@@ -1,4 +1,4 @@
-"""The live monitor as a page: whole without a script, as a snapshot; kept live by the stream where there is one."""
+"""The live monitor page: a complete snapshot without a script, kept live by the event stream with one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from models.ids import is_id
 
 monitor_pages = flask.Blueprint("monitor-pages", __name__)
 
-#: The trend of a stage is drawn on a canvas of this size.
+#: The size of a stage's trend line, in SVG units.
 TREND_WIDTH, TREND_HEIGHT = 92.0, 18.0
 
 
 class MonitorFilterForm(Body):
-    """What the address asks for: one stage, and tests alone or none of them."""
+    """The filters in the query: one stage, and only tests or no tests."""
 
     stage: str | None = None
     test: QueryBool | None = None
@@ -29,14 +29,14 @@ class MonitorFilterForm(Body):
 
 @monitor_pages.get("/automations/<automation_id>/monitor")
 def show(automation_id: str) -> Any:
-    """Where everybody stands."""
+    """The stage of each contact."""
     call = layout.require_page_permission()
     form, _ = layout.parse_query(MonitorFilterForm)
     monitor_snapshot = snapshot.read((call.workspace_id, automation_id, form.test)) if is_id(automation_id) else None
     if monitor_snapshot is None:
-        raise not_found("There is no automation by that id.")
+        raise not_found("There is no automation with that id.")
     contacts = [contact for contact in monitor_snapshot["contacts"] if form.stage in (None, contact["stage"])]
-    return layout.render("monitor.html", call, found=monitor_snapshot, listed=contacts, chosen=form)
+    return layout.render("monitor.html", call, snapshot=monitor_snapshot, listed=contacts, filters=form)
 
 
 @monitor_pages.app_template_filter("elapsed")
@@ -57,7 +57,7 @@ def format_initials(name: str) -> str:
 
 @monitor_pages.app_template_filter("trend")
 def format_trend(points: Sequence[int]) -> str:
-    """A line through the points, as SVG has it: the highest at the top, nothing at the bottom."""
+    """The points of an SVG polyline: the maximum at the top, zero at the bottom."""
     top = max([*points, 1])
     step = TREND_WIDTH / max(1, len(points) - 1)
     return " ".join(

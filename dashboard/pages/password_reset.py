@@ -1,4 +1,4 @@
-"""The page of a password reset: the person sets a new password, and every session of theirs ends."""
+"""The page of a password reset: the person sets a new password, which ends all their sessions."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ def set_password(token: str) -> Any:
     return response
 
 
-def _render_page(token: str, reset: PasswordReset, status: int = 200, **facts: Any) -> Any:
-    return secret_links.render("password_reset.html", status, reset=reset, path=f"/password-resets/{token}", **facts)
+def _render_page(token: str, reset: PasswordReset, status: int = 200, **context: Any) -> Any:
+    return secret_links.render("password_reset.html", status, reset=reset, path=f"/password-resets/{token}", **context)

@@ -1,6 +1,6 @@
-"""The workflow as the path that an execution took: what it passed, where it stands, and what lies ahead.
+"""The workflow as an execution ran through it: finished, current and upcoming steps.
 
-Pure: it walks the definition beside the steps on record.
+Pure: it walks the definition beside the recorded steps.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ State = Literal["passed", "current", "failed", "skipped", "ahead", "untaken"]
 
 @dataclass(frozen=True)
 class Node:
-    """One step of the path: its icon and colour (a stage's), its words, and the ways that lead on from it."""
+    """One step of the path: title, text, the stage whose icon and colour it has, and its arms."""
 
     title: str
-    words: str
+    text: str
     stage: str
     state: State
     arms: tuple[Arm, ...] = field(default=())
@@ -28,7 +28,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of a branch, a split or a wait for an event."""
+    """One arm of a branch, a split or a wait for an event."""
 
     name: str
     taken: bool | None
@@ -36,7 +36,7 @@ class Arm:
 
 
 def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> list[Node]:
-    """The nodes from the trigger on; empty where the definition is not there any more."""
+    """The nodes, beginning with the trigger; empty where the definition was deleted."""
     if not definition:
         return []
     steps = {step["id"]: step for step in execution["steps"] if step["round"] == 0}
@@ -53,7 +53,7 @@ def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any
 
 
 def _build_follow_ups(execution: Mapping[str, Any]) -> list[Node]:
-    """How often whoever does not answer is written to again, where that is wanted."""
+    """The follow-ups sent, where the automation has follow-ups."""
     count, max_count = execution["follow_up"]["count"], execution["follow_up"]["max"]
     if not max_count:
         return []
@@ -64,7 +64,7 @@ def _build_follow_ups(execution: Mapping[str, Any]) -> list[Node]:
         state = "passed" if has_begun else "untaken"
     elif execution["stage"] == "failed" and has_begun:
         state = "failed"
-    text = f"{count} of {max_count} sent" + (f" · {labels.why(reason)}" if reason else "")
+    text = f"{count} of {max_count} sent" + (f" · {labels.describe_reason(reason)}" if reason else "")
     return [Node("Follow-ups", text, "failed" if state == "failed" else "queued", state)]
 
 
@@ -74,7 +74,7 @@ def _build_eligibility(rules: Mapping[str, Any], execution: Mapping[str, Any]) -
     state: State = "passed" if entered & {"eligible", "generating", "ready_to_send", "sent", "completed"} else "ahead"
     text = (
         ", ".join(_format_rule(name, config) for name, config in rules.items() if name != "outside_hours")
-        or "no rules set"
+        or "No rules set"
     )
     if execution["status"] == "skipped" and reason:
         return Node("Eligible?", str((reason["detail"] or {}).get("words") or reason["rule"]), "skipped", "skipped")
@@ -91,10 +91,13 @@ def _format_rule(name: str, config: Any) -> str:
     if name == "active_hours":
         return f"{config.get('start')}–{config.get('end')}"
     if name == "frequency_cap":
-        return f"at most {config.get('max')} in {config.get('per')}"
+        return f"at most {config.get('max')} per {config.get('per')}"
     if name == "follow_ups":
         return f"{config.get('max', 0)} follow-ups"
-    plain = {"daily_limit": "daily", "contact_daily_limit": "a contact daily", "where": "if", "reentry": "re-entry"}
+    plain = {
+        "daily_limit": "daily limit", "contact_daily_limit": "daily limit per contact", "where": "if",
+        "reentry": "re-entry",
+    }  # fmt: skip
     return f"{plain.get(name, name)} {config}"
 
 
@@ -137,7 +140,7 @@ def _determine_state(row: Mapping[str, Any] | None, execution: Mapping[str, Any]
 
 
 def _was_taken(output: Mapping[str, Any], name: str, state: State) -> bool | None:
-    """Whether the way was taken; None while that is open."""
+    """Whether the arm was taken; None while that is undecided."""
     if output.get("taken") is None:
         return False if state == "untaken" else None
     return bool(output["taken"] == name)
@@ -151,10 +154,10 @@ def _list_arms(step: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]
 
 
 def _describe_step(step: Mapping[str, Any], output: Mapping[str, Any]) -> str:
-    """What a step is about, in a few words."""
+    """A short description of a step."""
     arguments = step.get("with") or {}
     if step["action"] == "generate_message":
-        model = output.get("model") or arguments.get("model") or "the workspace's model"
+        model = output.get("model") or arguments.get("model") or "workspace model"
         tokens = output.get("outputTokens")
         return f"{model}, {tokens} tokens" if tokens is not None else str(model)
     if step["action"] == "branch":

@@ -1,7 +1,7 @@
-"""What the pages behind a secret link share: they are told to nobody, and a dead link is one plain page.
+"""Shared parts of the pages behind a secret link.
 
-Their address is a secret, so the browser names it to no other page, and every link that does not work is answered with
-the same words. Their forms may be sent by a browser that is signed in, or not.
+The URL is a secret: the browser does not send it as a referrer, and all invalid links get the same page. The forms work
+with and without a session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dashboard.cookies import VISITOR, set_cookie
 
 
 def register(pages: flask.Blueprint) -> None:
-    """Keep the addresses of these pages from every other one."""
+    """Set `Referrer-Policy: no-referrer` on these pages."""
 
     @pages.after_request
     def set_referrer_policy(response: flask.Response) -> flask.Response:
@@ -26,20 +26,20 @@ def register(pages: flask.Blueprint) -> None:
 
 
 def render_dead_link() -> tuple[str, int]:
-    """The answer to a link that was used, revoked, replaced, is too old or never was."""
+    """The response to a link that was used, revoked or replaced, has expired, or never existed."""
     return flask.render_template("dead_link.html"), 404
 
 
 def check_form() -> None:
-    """Raise `Refusal` 403 unless a form of ours was sent."""
+    """Raise `ProblemError` 403 unless the form has a valid CSRF token."""
     csrf.check(current_settings().secret_key, _read_form_cookie(), current_settings().url, from_secret_page=True)
 
 
-def render(template: str, status: int = 200, **facts: Any) -> Any:
-    """A page with a form; a browser that is not signed in gets the cookie that the form belongs to."""
+def render(template: str, status: int = 200, **context: Any) -> Any:
+    """A page with a form; without a session it also sets the cookie that the CSRF token is derived from."""
     cookie = _read_form_cookie() or secrets.token_urlsafe(32)
     token = csrf.derive_token(current_settings().secret_key, cookie)
-    response = flask.make_response(flask.render_template(template, csrf_token=token, **facts), status)
+    response = flask.make_response(flask.render_template(template, csrf_token=token, **context), status)
     if find_session() is None:
         set_cookie(response, VISITOR, cookie, 3600)
     return response

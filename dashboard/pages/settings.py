@@ -1,5 +1,4 @@
-"""The settings that people turn in the dashboard: the workspace's switches, with those shown locked that the
-environment holds, and the model that writes its texts."""
+"""The settings page: the workspace's switches, where those set by the environment are locked, and the AI model."""
 
 from __future__ import annotations
 
@@ -18,22 +17,22 @@ from tasks.operators import model_settings, switches
 
 settings_pages = flask.Blueprint("settings-pages", __name__)
 
-#: Each switch in an operator's words: what it is called, what it does, and what is so while it is off.
+#: Each switch: its title, what it does, and what happens while it is off.
 SWITCHES = {
     "run_tracking": (
         "Run tracking",
         "Counts an automation's run when its first message, comment reply or follow check succeeds.",
-        "Off, everything is sent as before and nothing is counted.",
+        "While off, messages are still sent and nothing is counted.",
     ),
     "stats_in_api": (
         "Statistics in the API",
-        "Puts total runs and those of the last 24 hours into the API's list of automations.",
-        "Off, the list leaves “stats” out.",
+        "Adds total runs and runs of the last 24 hours to the API's list of automations.",
+        "While off, the list has no “stats”.",
     ),
     "execution_tracking": (
         "Execution tracking",
-        "Records what playbooks do in visitors' browsers.",
-        "Off, reports are answered and not kept.",
+        "Records playbook executions in visitors' browsers.",
+        "While off, reports are accepted and not stored.",
     ),
 }
 
@@ -44,9 +43,10 @@ def show() -> Any:
     call = layout.require_page_permission()
     current = switches.resolve_switches(current_settings(), call.workspace_id)
     rows = [
-        {"name": name, "title": title, "does": does, "off": off, "on": getattr(current.switches, name),
+        {"name": name, "title": title, "description": description, "off_description": off_description,
+         "on": getattr(current.switches, name),
          "variable": name.upper() if name in current.locked else None}
-        for name, (title, does, off) in SWITCHES.items()
+        for name, (title, description, off_description) in SWITCHES.items()
     ]  # fmt: skip
     model = model_settings.serialize(stored.load(call.workspace_id))
     return layout.render("settings.html", call, switches=rows, model=model, may_own="admin" in call.permissions)
@@ -54,7 +54,7 @@ def show() -> Any:
 
 @settings_pages.post("/settings/model")
 def change_model() -> Any:
-    """Change which model writes; an empty field is left to the environment, an empty key stays as it was."""
+    """Change the AI model; an empty field uses the environment's value, an empty key keeps the saved one."""
     call = layout.require_page_permission("admin")
     fields = {name: _read_field(name) for name in ("provider", "model", "maxTokens", "temperature", "baseUrl")}
     if flask.request.form.get("forgetKey"):
@@ -69,7 +69,7 @@ def change_model() -> Any:
         faults = "; ".join(f"{problem.path} {problem.message}" for problem in problems)
         return layout.redirect("/settings", f"Nothing was changed: {faults}.", bad=True)
     model_settings.change(current_settings(), call.workspace_id, payload.to_changes(), call.actor)
-    return layout.redirect("/settings", "The model was changed; workers follow within seconds.")
+    return layout.redirect("/settings", "Model settings saved. Changes take effect within five seconds.")
 
 
 def _read_field(name: str) -> Any:
@@ -80,7 +80,7 @@ def _read_field(name: str) -> Any:
 
 
 def _parse_number(text: str) -> Any:
-    """A number of a form; what is none is left to be refused."""
+    """A number in a form; other text is returned for the validation to reject."""
     try:
         return float(text) if "." in text else int(text)
     except ValueError:
@@ -89,7 +89,7 @@ def _parse_number(text: str) -> Any:
 
 @settings_pages.post("/settings/switches/<name>")
 def change_switch(name: str) -> Any:
-    """Turn one switch."""
+    """Turn a switch on or off."""
     call = layout.require_page_permission("admin")
     if name not in NAMES:
         flask.abort(404)
@@ -98,4 +98,4 @@ def change_switch(name: str) -> Any:
         switches.change(current_settings(), call.workspace_id, {name: on}, call.actor)
     except Conflict as error:
         return layout.redirect("/settings", error.message, bad=True)
-    return layout.redirect("/settings", f"{SWITCHES[name][0]} is {'on' if on else 'off'}.")
+    return layout.redirect("/settings", f"{SWITCHES[name][0]} turned {'on' if on else 'off'}.")

@@ -1,4 +1,4 @@
-"""What belongs to no single page: the summary bar by itself, the theme, ends of pauses, words in templates."""
+"""Routes and template filters that belong to no single page: the summary bar, the theme, and ending pauses."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import flask
 from dashboard import csrf
 from dashboard.access import COOKIE, current_settings, find_session
 from dashboard.errors import not_found
-from dashboard.pages import layout
+from dashboard.pages import labels, layout
 from models import pause
 from models.database import acting_as
 from tasks.operators import actions as operator_actions
 
-shared_pages = flask.Blueprint("around-pages", __name__)
+shared_pages = flask.Blueprint("shared-pages", __name__)
 
 
 @shared_pages.get("/summary")
 def show_summary() -> Any:
-    """The summary bar, as every page refreshes it."""
+    """The summary bar, which every page refreshes."""
     call = layout.require_page_permission()
     return layout.render("summary.html", call)
 
 
 @shared_pages.post("/pauses/<any(provider, queue):kind>/<name>/end")
 def end_pause(kind: str, name: str) -> Any:
-    """End a pause that the summary bar tells of."""
+    """End a pause that the summary bar shows."""
     call = layout.require_page_permission("write")
     with acting_as(call.workspace_id):
         pauses = {(row["kind"], row["name"]) for row in pause.list_all(call.workspace_id)}
     if (kind, name) not in pauses:
-        raise not_found("That is not held any more.")
+        raise not_found("This pause has already ended.")
     resumed = operator_actions.resume(kind, name, call.workspace_id, call.actor)
-    outcome = f"{resumed} execution{' goes' if resumed == 1 else 's go'} on" if resumed else "nothing waited for it"
-    return layout.redirect(layout.read_next_path("/executions"), f"It is tried again: {outcome}.")
+    outcome = (
+        f"{resumed} execution{' continues' if resumed == 1 else 's continue'}" if resumed else "nothing was waiting"
+    )
+    title = labels.PROVIDERS.get(name, name) if kind == "provider" else f"Queue {name}"
+    return layout.redirect(layout.read_next_path("/executions"), f"{title} resumed: {outcome}.")
 
 
 @shared_pages.post("/theme")
 def switch_theme() -> Any:
-    """Light, dark, or as the system says."""
+    """Select the light, the dark or the system theme."""
     if find_session() is not None:
         csrf.check(current_settings().secret_key, flask.request.cookies[COOKIE], current_settings().url)
     response = layout.redirect(layout.read_next_path("/"))

@@ -1,7 +1,7 @@
 """Signing in and out.
 
 A wrong password and an unknown e-mail get the same answer after the same time; attempts are limited
-(`sign_in_attempts`). A new session is a new cookie, so that nobody can have planted it before.
+(`sign_in_attempts`). Each session gets a new cookie, which prevents session fixation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def show() -> Any:
 
 @sign_in_pages.post("/sign-in")
 def sign_in() -> Any:
-    """Open a session and go where the person wanted to."""
+    """Start a session and redirect to `next`."""
     visitor = flask.request.cookies.get(VISITOR, "")
     csrf.check(current_settings().secret_key, visitor, current_settings().url)
     email, password = flask.request.form.get("email", ""), flask.request.form.get("password", "")
@@ -54,10 +54,10 @@ def sign_in() -> Any:
 
 
 def start_session(response: Any, member: Membership, account: UserAccount | None = None) -> None:
-    """Sign the browser in to the member's workspace, in place of whoever was signed in before.
+    """Sign the browser in to the member's workspace, replacing its previous session.
 
-    `account` is the one whose password the person has just proved or set; without it the present session is the proof.
-    Raises `Conflict` where that proof does not hold any more.
+    `account` is the account whose password the person has just proved or set; without it the current session is the
+    proof. Raises `Conflict` where that proof is no longer valid.
     """
     password_hash = account.password_hash if account else None
     token = session.start(member, password_hash=password_hash, previous_token=flask.request.cookies.get(COOKIE))
@@ -99,5 +99,5 @@ def _render_form(email: str = "", wrong: bool = False, wait: int = 0) -> flask.R
 
 
 def _read_next_path() -> str:
-    """Where the person wanted to go."""
+    """The path to redirect to after the sign-in."""
     return ensure_own_path(flask.request.values.get("next", ""), HOME)

@@ -1,6 +1,6 @@
-"""An execution's story in time, and its time by what it went to: the queue, the AI, the provider, waits, ourselves.
+"""An execution's timeline, and its time by activity: queue, processing, AI, provider, scheduled waits.
 
-Pure: both are made of the stages, steps and messages that the report found.
+Pure: both are computed from the stages, steps and messages of the report.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TimelineEvent:
-    """One line: when, under which stage's icon, what (a stage has a title, what happens in it has none), how long."""
+    """One line of the timeline, under the icon of `stage`; only the entry into a stage has a title."""
 
     at: datetime
     stage: str
     title: str
-    words: str
+    text: str
     ms: int | None = None
-    #: What a step gave back or why it failed, folded away.
-    folded: str = ""
+    #: The output of a step or its failure as JSON, collapsed on the page.
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class TimeShare:
-    """A share of the time: `kind` is queue, ours, ai, provider or wait; `start` and `width` are in thousandths."""
+    """A share of the time. `kind` is queue, processing, ai, provider or wait; `start` and `width` are thousandths."""
 
     kind: str
     label: str
@@ -44,7 +44,7 @@ class TimeShare:
 
 
 def build_timeline(execution: Row) -> list[TimelineEvent]:
-    """Every line of the story, in the order of time."""
+    """All lines of the timeline, in order of time."""
     stages = [_build_stage_event(index, execution) for index in range(len(execution["stages"]))]
     failures = [event for step in execution["steps"] for event in _build_failure_events(step)]
     done = [event for step in execution["steps"] for event in _build_step_events(step)]
@@ -62,18 +62,18 @@ def _build_stage_event(index: int, execution: Row) -> TimelineEvent:
 
 def _describe_stage(name: str, index: int, following: str | None, execution: Row) -> str:
     if name == "queued":
-        return "trigger accepted"
+        return "Trigger accepted"
     if name == "checking":
-        texts = {"eligible": "every rule passed", "skipped": "a rule said no", "completed": "a rule said no"}
+        texts = {"eligible": "All rules passed", "skipped": "Not eligible", "completed": "Not eligible"}
         return texts.get(following or "", "")
     if name == "eligible":
         return _describe_eligible(following, execution)
     if name == "ready_to_send":
-        return "message stored" + ("" if following or execution["waiting_for"] != "configuration" else ", not sent yet")
+        return "Message stored" + ("" if following or execution["waiting_for"] != "configuration" else ", not sent yet")
     if name == "sent":
         return _describe_sent(index, execution)
     if name == "completed" and execution["follow_up_ended_because"]:
-        return f"no more follow-ups: {labels.why(execution['follow_up_ended_because'])}"
+        return f"No more follow-ups: {labels.describe_reason(execution['follow_up_ended_because'])}"
     if name == "failed":
         return _describe_failed(following, execution)
     if name == "skipped":
@@ -84,12 +84,12 @@ def _describe_stage(name: str, index: int, following: str | None, execution: Row
 
 def _describe_eligible(following: str | None, execution: Row) -> str:
     if following == "checking" or (following is None and execution["waiting_for"] == "window"):
-        return "waits until its hours open"
-    return "nothing to send" if following == "completed" and not execution["messages"] else ""
+        return "Waiting for active hours"
+    return "Nothing to send" if following == "completed" and not execution["messages"] else ""
 
 
 def _describe_sent(index: int, execution: Row) -> str:
-    """The message whose acceptance this stage is: the n-th "sent" belongs to the n-th message that left."""
+    """The acceptance of one message: the n-th "sent" stage belongs to the n-th message sent."""
     position = sum(stage["stage"] == "sent" for stage in execution["stages"][:index])
     sent = [row for row in execution["messages"] if row["sent_at"] and row["channel"] in CONTACT_CHANNELS]
     ordered = sorted(sent, key=lambda row: row["sent_at"])
@@ -98,19 +98,19 @@ def _describe_sent(index: int, execution: Row) -> str:
     message = ordered[position]
     environment = " in the sandbox" if message["sandbox"] else ""
     provider_id = f" as {message['provider_message_id']}" if message["provider_message_id"] else ""
-    return f"accepted by {message['provider'].title()}{environment}{provider_id}"
+    return f"Accepted by {message['provider'].title()}{environment}{provider_id}"
 
 
 def _describe_failed(following: str | None, execution: Row) -> str:
     if following:
-        return {"sent": "found to have been sent after all", "skipped": "put away"}.get(following, "tried again")
+        return {"sent": "Confirmed as sent", "skipped": "Discarded"}.get(following, "Retried")
     if execution["status"] == "waiting":
-        return f"retry {min(execution['attempt'], MAX_RETRIES)} of {MAX_RETRIES} is to come"
-    return "at rest until somebody decides"
+        return f"Retry {min(execution['attempt'], MAX_RETRIES)} of {MAX_RETRIES} scheduled"
+    return "Needs a decision"
 
 
 def _build_failure_events(step: Row) -> list[TimelineEvent]:
-    """Every failed try of a step."""
+    """The failed attempts of a step."""
     return [
         TimelineEvent(
             datetime.fromisoformat(failure["at"]),
@@ -118,16 +118,16 @@ def _build_failure_events(step: Row) -> list[TimelineEvent]:
             "",
             f"{_format_step(step)}, attempt {number} · {labels.ERRORS.get(failure['class'], failure['class'])}: "
             f"{failure['message']}",
-            folded=_format_json(failure),
+            detail=_format_json(failure),
         )
         for number, failure in enumerate(step["failures"], 1)
     ]
 
 
 def _build_step_events(step: Row) -> list[TimelineEvent]:
-    """What a step came to, where no stage tells it."""
+    """The outcome of a step, where no stage shows it."""
     if ACTIONS[step["action"]].is_wait and step["status"] == "running":
-        return [TimelineEvent(step["started_at"], "queued", "", f"{_format_step(step)} · waits")]
+        return [TimelineEvent(step["started_at"], "queued", "", f"{_format_step(step)} · waiting")]
     if step["finished_at"] is None or step["status"] == "failed":
         return []
     if ACTIONS[step["action"]].reaches_contact and step["status"] == "succeeded":
@@ -171,7 +171,7 @@ def _describe_outcome(step: Row) -> str:
 
 def _describe_generation(output: Row) -> str:
     if output.get("fallback"):
-        return f"the fallback text, because {output.get('fallbackBecause') or 'the model wrote none'}"
+        return f"fallback text, because {output.get('fallbackBecause') or 'the model returned no text'}"
     facts = [output.get("model"), f"{output.get('outputTokens')} tokens", f"finish {output.get('finishReason')}"]
     return " · ".join(str(fact) for fact in facts if fact)
 
@@ -181,8 +181,8 @@ def _format_json(value: Any) -> str:
 
 
 def build_time_shares(execution: Row, now: datetime) -> list[TimeShare]:
-    """The time so far by what it went to, in the order queue, ours, AI, provider, wait; nothing of no length."""
-    seconds = dict.fromkeys(("queue", "ours", "ai", "provider", "wait"), 0.0)
+    """The time so far by activity, in the order of `_LABELS`; shares below 0.5 ms are left out."""
+    seconds = dict.fromkeys(("queue", "processing", "ai", "provider", "wait"), 0.0)
     stages = execution["stages"]
     for index, stage in enumerate(stages):
         following = stages[index + 1]["stage"] if index + 1 < len(stages) else None
@@ -198,23 +198,25 @@ def _classify(stage: str, following: str | None, execution: Row) -> str:
         return "wait"
     if following is None and execution["status"] == "waiting" and execution["waiting_for"] != "retry":
         return "wait"
-    return {"queued": "queue", "ready_to_send": "queue", "generating": "ai", "sending": "provider"}.get(stage, "ours")
+    return {"queued": "queue", "ready_to_send": "queue", "generating": "ai", "sending": "provider"}.get(
+        stage, "processing"
+    )
 
 
 def _move_waits(seconds: dict[str, float], steps: Sequence[Row]) -> None:
-    """The time of finished waits was counted as ours, because a wait keeps the stage that it finds."""
+    """Move finished waits from processing to wait: a wait does not change the stage."""
     waited = sum(
         (step["finished_at"] - step["started_at"]).total_seconds()
         for step in steps
         if ACTIONS[step["action"]].is_wait and step["finished_at"] and step["started_at"]
     )
-    moved = min(waited, seconds["ours"])
-    seconds["ours"] -= moved
+    moved = min(waited, seconds["processing"])
+    seconds["processing"] -= moved
     seconds["wait"] += moved
 
 
-_LABELS = {"queue": "queue", "ours": "ours", "ai": "AI", "provider": "provider", "wait": "deliberate wait"}
-#: Thousandths that even the shortest share is drawn with.
+_LABELS = {"queue": "queue", "processing": "processing", "ai": "AI", "provider": "provider", "wait": "scheduled wait"}
+#: The least width of a share, in thousandths.
 _MIN_WIDTH = 8.0
 
 

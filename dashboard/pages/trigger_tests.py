@@ -1,6 +1,6 @@
-"""The Test Trigger: an automation started by hand, with invented contacts or chosen ones, and watched on the monitor.
+"""Test triggers: start an automation with sample contacts or selected ones, then open the monitor.
 
-Whatever is configured, its executions are tests: they reach the sandbox alone and are counted nowhere.
+The executions are tests: whatever is configured, they only go to the sandbox and are not counted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tasks.intake.triggers import RejectedTrigger, TriggerRequest, TriggerResult
 
 trigger_test_pages = flask.Blueprint("trigger-test-pages", __name__)
 
-#: Contacts that one press of the button starts at most.
+#: Maximum number of contacts per test.
 MAX_CONTACTS = 100
-#: Contacts that are offered at once.
+#: Contacts offered at once.
 PAGE_SIZE = 30
 
 
 def _build_sample(number: int) -> dict[str, Any]:
-    """Whom a test writes to: an invented person, who can only be reached in the sandbox."""
+    """A sample contact, reachable only in the sandbox."""
     return {
         "external_id": f"sample-{number}", "first_name": "Sample", "last_name": f"Person {number}",
         "email": f"sample-{number}@example.com", "phone": f"+1555010{number:04d}", "tags": ["sample"],
@@ -37,14 +37,14 @@ def _build_sample(number: int) -> dict[str, Any]:
 
 @trigger_test_pages.get("/automations/<automation_id>/test")
 def show(automation_id: str) -> Any:
-    """Ask with whom: the newest contacts are offered first."""
+    """Offer contacts to select, the newest first."""
     call = layout.require_page_permission("trigger")
     return _render_choice(call, require_automation(call.workspace_id, automation_id), [])
 
 
 @trigger_test_pages.post("/automations/<automation_id>/test")
 def start(automation_id: str) -> Any:
-    """Start the tests and go to the monitor; or look for contacts, keeping those that are chosen."""
+    """Start the tests and redirect to the monitor; or search contacts, keeping the selected ones."""
     call = layout.require_page_permission("trigger")
     automation, form = require_automation(call.workspace_id, automation_id), flask.request.form
     contact_ids = [contact_id for contact_id in dict.fromkeys(form.getlist("contactId")) if is_id(contact_id)][
@@ -53,10 +53,10 @@ def start(automation_id: str) -> Any:
     if "find" in form:
         return _render_choice(call, automation, contact_ids)
     if "chosen" in form and not contact_ids:
-        return layout.redirect(f"/automations/{automation['id']}/test", "Choose somebody first.", bad=True)
+        return layout.redirect(f"/automations/{automation['id']}/test", "Select at least one contact.", bad=True)
     if not automation["version"]:
         return layout.redirect(
-            "/automations", f'"{automation["name"]}" is not published yet, so there is nothing to test.', bad=True
+            "/automations", f'"{automation["name"]}" is not published. Publish it before testing.', bad=True
         )
     return _redirect_started(
         automation["id"], accept(call.workspace_id, _build_requests(automation["id"], contact_ids), "test")
@@ -82,7 +82,7 @@ def _redirect_started(automation_id: str, results: Sequence[TriggerResult]) -> A
     rejections = [result for result in results if isinstance(result, RejectedTrigger)]
     message = ""
     if rejections:
-        reason = rejections[0].problems[0].message if rejections[0].problems else "it was refused"
+        reason = rejections[0].problems[0].message if rejections[0].problems else "the trigger was rejected"
         message = f"{len(rejections)} of {len(results)} did not start: {reason}."
     if len(rejections) == len(results):
         return layout.redirect(f"/automations/{automation_id}/test", message, bad=True)
@@ -91,10 +91,10 @@ def _redirect_started(automation_id: str, results: Sequence[TriggerResult]) -> A
 
 def _render_choice(call: Caller, automation: Row, contact_ids: Sequence[str]) -> Any:
     q = flask.request.form.get("q", "").strip()[:200]
-    kept = people.list_by_ids(call.workspace_id, contact_ids)
+    selected = people.list_by_ids(call.workspace_id, contact_ids)
     matching = people.fetch_page(call.workspace_id, ContactFilters(q=q or None), limit=PAGE_SIZE + 1)
     others = [row for row in matching if row["id"] not in contact_ids]
     return layout.render(
-        "trigger_test.html", call, automation=automation, kept=kept, others=others[:PAGE_SIZE], q=q,
-        more=len(others) > PAGE_SIZE, most=MAX_CONTACTS,
+        "trigger_test.html", call, automation=automation, selected=selected, others=others[:PAGE_SIZE], q=q,
+        more=len(others) > PAGE_SIZE, max_contacts=MAX_CONTACTS,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-// What the pages do beyond HTML and htmx: "/" finds, a filter applies when it is chosen, and a page that could not
-// refresh says so. Nothing here is needed to use a page.
+// Optional behaviour of all pages beyond HTML and htmx: "/" focuses the search, filters apply on change, and a page that
+// could not refresh says so.
 "use strict";
 
 document.addEventListener("keydown", (event) => {
@@ -16,7 +16,7 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
 });
 
-// An empty field is no filter: it stays out of the address.
+// Empty fields are left out of the URL.
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form.filters")) return;
   for (const field of event.target.querySelectorAll("input, select")) {
@@ -27,9 +27,9 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
 });
 
-// An open menu closes by Escape and by a press beside it.
-const closeMenus = (besides) => {
-  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== besides) menu.open = false;
+// Escape or a click outside closes an open menu.
+const closeMenus = (except) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
 };
 document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 document.addEventListener("keydown", (event) => {
@@ -39,16 +39,16 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
-// A file that is too large is refused before it is sent.
+// A file that is too large is rejected before the upload.
 document.addEventListener("change", (event) => {
   const field = event.target;
-  if (!field.matches("input[type=file][data-most-bytes]")) return;
-  const tooLarge = [...field.files].some((file) => file.size > Number(field.dataset.mostBytes));
+  if (!field.matches("input[type=file][data-max-bytes]")) return;
+  const tooLarge = [...field.files].some((file) => file.size > Number(field.dataset.maxBytes));
   field.setCustomValidity(tooLarge ? field.dataset.tooLarge : "");
   field.reportValidity();
 });
 
-const stale = () => document.documentElement.setAttribute("data-stale", "");
-document.addEventListener("htmx:error", stale);
-document.addEventListener("htmx:response:error", stale);
+const markStale = () => document.documentElement.setAttribute("data-stale", "");
+document.addEventListener("htmx:error", markStale);
+document.addEventListener("htmx:response:error", markStale);
 document.addEventListener("htmx:after:swap", () => document.documentElement.removeAttribute("data-stale"));

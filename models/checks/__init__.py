@@ -1,1 +1,1 @@
-"""What must hold of stored data, and its upkeep: invariants, verification, deployment checks, retention and rollups."""
+"""Checks and maintenance of stored data: invariants, verification, deployment checks, retention and rollups."""

@@ -1,6 +1,8 @@
-"""What a deployment is judged by. Of its connections, whom transactions act as. Of run tracking, what is recorded and
-what is due, the indexes and whether they are used, how long the statistics take, and how far back the runs reach.
-Read-only; but for the first it needs the service's connection."""
+"""Checks of a deployment: the role that transactions act as, and the state of run tracking (recorded and due runs,
+indexes and their use, the duration of the statistics, retention).
+
+Read-only. All but `fetch_acting_role` need the service's connection.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,16 @@ import time
 from models.database import Row, db, fetch_row, fetch_rows, is_direct, transaction
 from models.reports import runs
 
-#: Each index that the statistics and the counting need.
+#: The indexes that the statistics and the counting need.
 INDEXES = ("automation_runs_newest", "executions_run_due")
-#: Automations in one page of the list, about.
+#: Approximate number of automations on one page of the list.
 PAGE_SIZE = 50
 
 
 def fetch_acting_role() -> Row:
-    """Whom this process's transactions act as: `acting`, and the `login` behind it, with what each may pass by
-    (`acting_power`, `login_power`: superuser, bypassrls or null); and whether the connection is `direct`."""
+    """Return the role that this process's transactions act as (`acting`) and its `login`, with what lets each bypass
+    row security (`acting_power`, `login_power`: superuser, bypassrls or null), and whether the connection is `direct`.
+    """
     power = "case when {0}.rolsuper then 'superuser' when {0}.rolbypassrls then 'bypassrls' end as {0}_power"
     with transaction():
         row = fetch_row(
@@ -30,8 +33,8 @@ def fetch_acting_role() -> Row:
 
 
 def fetch_run_records() -> Row:
-    """`runs` in the last 24 hours, `bytes` of all runs, and what is `late`: due for over a minute,
-    with `late_seconds`."""
+    """Return `runs` in the last 24 hours, `bytes` of all runs, the number of `late` runs (due for over a minute), and
+    `late_seconds` of the oldest."""
     with transaction():
         row = fetch_row(
             """
@@ -48,8 +51,8 @@ def fetch_run_records() -> Row:
 
 
 def fetch_volume() -> Row:
-    """Of the last hour: `executions` whose step counted as a run, and those `without` one, neither their own nor that
-    of the hour before it. Workspaces whose switch was turned meanwhile are left out."""
+    """Return for the last hour: `executions` with a step that counts as a run, and those `without` a run of their own
+    or of the hour before. Workspaces whose switch changed meanwhile are excluded."""
     with transaction():
         row = fetch_row(
             """
@@ -76,8 +79,8 @@ def fetch_volume() -> Row:
 
 
 def fetch_retention_state() -> Row:
-    """`too_old`, whether a run outlived 90 days and the day that it happened in; `days_ahead` that have partitions;
-    `cleaned_seconds_ago`, when retention last succeeded, if it ever did."""
+    """Return `too_old` (whether a run is older than 90 days and the rest of its day), `days_ahead` with partitions, and
+    `cleaned_seconds_ago`: the time since retention last succeeded, or None."""
     with transaction():
         row = fetch_row(
             """
@@ -95,7 +98,7 @@ def fetch_retention_state() -> Row:
 
 
 def find_missing_indexes() -> list[str]:
-    """Which of the needed indexes are not there, or not valid."""
+    """Return the needed indexes that are missing or invalid."""
     with transaction():
         rows = fetch_rows(
             "select c.relname from pg_class c join pg_index i on i.indexrelid = c.oid "
@@ -106,8 +109,10 @@ def find_missing_indexes() -> list[str]:
 
 
 def find_scanned_tables() -> list[str]:
-    """What the statistics would read from end to end although an index could serve: tables of the plan. Small tables
-    are read so by choice, so the planner is told to prefer an index wherever there is one."""
+    """Return the run tables that the statistics' plan scans sequentially for lack of an index.
+
+    The planner scans small tables by choice, so sequential scans are disabled here.
+    """
     with transaction():
         fetch_rows("set local enable_seqscan = off")
         plan = "\n".join(next(iter(line.values())) for line in runs.explain_last_day())
@@ -116,7 +121,7 @@ def find_scanned_tables() -> list[str]:
 
 
 def measure_statistics_ms() -> float:
-    """How long the statistics take for a page of the automations with the most runs."""
+    """Measure the statistics, in milliseconds, for a page of the automations with the most runs."""
     with transaction():
         rows = fetch_rows("select id, workspace_id from automations order by total_runs desc limit %s", (PAGE_SIZE,))
     if not rows:

@@ -1,8 +1,8 @@
-"""What must be true of every row at every committed moment: the guarantees of product 2, as queries for breaches.
+"""Invariants of every committed row: the guarantees of product 2, as queries for violations.
 
-Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that answers `id` and `workspace_id` of each
-violation. They hold while everything runs, because whatever belongs together is committed together; those on time
-allow `GRACE_SECONDS`. What retention may have removed by now is left out.
+Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that returns `id` and `workspace_id` of each
+violation. They hold while everything runs, because related changes commit together; those on time allow
+`GRACE_SECONDS`. Rows that retention may have removed are excluded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
 from rules.stages import MOVES, STAGES_BY_STATUS
 
-#: So long may something be late before it is stuck (product, guarantee 3).
+#: How late something may be before it counts as stuck (product, guarantee 3).
 GRACE_SECONDS = 60
-#: Durations are cut to whole milliseconds, and are measured by the clocks of more than one process.
+#: Durations are truncated to milliseconds and measured by the clocks of more than one process.
 CLOCK_TOLERANCE_MS = 1_000
 
 _OVERDUE_BEFORE = f"beckon_now() - interval '{GRACE_SECONDS} seconds'"
@@ -28,7 +28,7 @@ _EVERYBODY = f"'{ALL_CONTACTS}'::uuid"
 
 @dataclass(frozen=True)
 class Invariant:
-    """Something that is always true; `sql` answers (id, workspace_id) of whatever makes it false."""
+    """A condition that always holds; `sql` returns (id, workspace_id) of each violation."""
 
     name: str
     promise: str
@@ -48,8 +48,8 @@ _ALLOWED_MOVES = f"""
     where (h.from_stage, h.stage) not in ({_format_pairs(MOVES)})
 """
 
-# Moves form one way from queued to the present stage when every stage is entered as often as it is left, but for the
-# first and the last. Counting needs no order, so two moves of the same microsecond confuse nothing.
+# Moves form one path from queued to the current stage if every stage is entered as often as it is left, except the
+# first and the last. Counting needs no order, so two moves in the same microsecond are no problem.
 _HISTORY_IS_A_PATH = f"""
     with ends as (
         select execution_id, from_stage as stage, 1 as balance from stage_history
@@ -107,7 +107,7 @@ _COUNTERS = """
         a.archived_cancelled + coalesce(e.cancelled, 0))
 """
 
-# What the day's hours say is compared with rows as far as both reach back.
+# Hourly counters are compared with rows for the hours that both cover.
 _RUN_COUNTERS = """
     select a.id, a.workspace_id from automations a left join (
         select automation_id, count(*) as runs, max(at) as newest from automation_runs group by automation_id
@@ -154,7 +154,7 @@ _SENDING_IS_HELD = """
     where m.status = 'sending' and e.status is distinct from 'running'
 """
 
-# An operator who marks a message as sent has no id to give; Slack and webhooks answer none.
+# A message that an operator marked as sent has no provider id; Slack and webhooks return none.
 _SENT_IS_ON_RECORD = """
     select m.id, m.workspace_id from messages m
     where m.status in ('sent', 'delivered', 'read', 'bounced', 'complained') and (m.sent_at is null or (
@@ -177,7 +177,7 @@ _FOLLOW_UPS_ARE_COUNTED = """
         or (e.status = 'succeeded' and e.follow_up_count <> m.sent))
 """
 
-# Counts of the last days; older ones are removed. Each reservation counts for everybody, and for its contact.
+# Counts of the last days; older ones are removed. Each reservation counts for all contacts and for its own.
 _LIMIT_COUNTS = f"""
     with reserved as (
         select automation_id, workspace_id, contact_id, day from limit_reservations
@@ -185,17 +185,17 @@ _LIMIT_COUNTS = f"""
         select automation_id, workspace_id, {_EVERYBODY}, day from limit_reservations
             where contact_id <> {_EVERYBODY}
     ), added as (
-        select automation_id, workspace_id, contact_id, day, count(*) as places from reserved group by 1, 2, 3, 4
+        select automation_id, workspace_id, contact_id, day, count(*) as count from reserved group by 1, 2, 3, 4
     )
     select distinct coalesce(c.automation_id, r.automation_id) as id,
         coalesce(c.workspace_id, r.workspace_id) as workspace_id
     from limit_counts c full join added r
         on (r.automation_id, r.contact_id, r.day) = (c.automation_id, c.contact_id, c.day)
-    where coalesce(c.count, 0) <> coalesce(r.places, 0)
+    where coalesce(c.count, 0) <> coalesce(r.count, 0)
         and coalesce(c.day, r.day) >= beckon_now()::date - 2
 """
 
-# A limit may have been changed during the day: the highest that any of the day's executions was under must hold.
+# A limit may change during the day: the highest limit of any of the day's executions must hold.
 _LIMITS_HOLD = f"""
     with under as (
         select r.automation_id, r.contact_id, r.day,
@@ -277,41 +277,47 @@ _TENANTS_ARE_APART = """
 
 _ANSWERS_ARE_KEPT = f"""
     select distinct t.id, t.workspace_id from triggers t
-    cross join jsonb_to_recordset(t.answer -> 'executions') as told("executionId" uuid, "automationId" uuid)
-    left join executions e on e.id = told."executionId"
+    cross join jsonb_to_recordset(t.answer -> 'executions') as answer("executionId" uuid, "automationId" uuid)
+    left join executions e on e.id = answer."executionId"
     where t.created_at > {_RETAINED_AFTER.format(test="t.test")}
-        and (e.id is null or (e.trigger_id, e.automation_id) <> (t.id, told."automationId"))
+        and (e.id is null or (e.trigger_id, e.automation_id) <> (t.id, answer."automationId"))
     union
     select distinct t.id, t.workspace_id from executions e join triggers t on t.id = e.trigger_id
     where not t.answer -> 'executions' @> jsonb_build_array(jsonb_build_object('executionId', e.id))
 """
 
 INVARIANTS = (
-    Invariant("status_and_stage", "Every execution's status and stage go together.", _STATUS_AND_STAGE),
-    Invariant("allowed_moves", "Every move of the stage history is an allowed one.", _ALLOWED_MOVES),
+    Invariant("status_and_stage", "Every execution's status allows its stage.", _STATUS_AND_STAGE),
+    Invariant("allowed_moves", "Every move in the stage history is allowed.", _ALLOWED_MOVES),
     Invariant(
-        "history_is_a_path", "Every history leads from queued to the execution's present stage.", _HISTORY_IS_A_PATH
+        "history_is_a_path",
+        "Every stage history leads from queued to the execution's current stage.",
+        _HISTORY_IS_A_PATH,
     ),
     Invariant("durations_add_up", "The times in the stages add up to the execution's age.", _DURATIONS_ADD_UP),
-    Invariant("leases_are_kept", "Nothing runs under a lease that ran out over a minute ago.", _LEASES_ARE_KEPT),
-    Invariant("due_work_is_taken", "Nothing has been due for over a minute.", _DUE_WORK_IS_TAKEN),
-    Invariant("waits_can_end", "Whatever waits has a time, an event, a review or a pause to wait for.", _WAITS_CAN_END),
-    Invariant("counters", "Every automation's counters are archived plus rows, tests left out.", _COUNTERS),
-    Invariant("run_counters", "Every automation's runs are archived plus rows, its last day too.", _RUN_COUNTERS),
-    Invariant("runs_are_apart", "A contact's runs of an automation are an hour apart.", _RUNS_ARE_AN_HOUR_APART),
-    Invariant("one_run", "An execution is counted as one run at most.", _ONE_RUN),
-    Invariant("one_message", "Each step of each round has one message, under its own key.", _ONE_MESSAGE),
-    Invariant("one_execution", "A trigger starts an automation once.", _ONE_EXECUTION),
+    Invariant("leases_are_kept", "No execution runs with a lease that expired over a minute ago.", _LEASES_ARE_KEPT),
+    Invariant("due_work_is_taken", "No execution has been due for over a minute.", _DUE_WORK_IS_TAKEN),
+    Invariant(
+        "waits_can_end", "Every waiting execution has a time, event, review or pause to wait for.", _WAITS_CAN_END
+    ),
+    Invariant("counters", "Every automation's counters equal archived counts plus rows, without tests.", _COUNTERS),
+    Invariant("run_counters", "Every automation's run counters equal archived counts plus rows.", _RUN_COUNTERS),
+    Invariant(
+        "runs_are_apart", "A contact's runs of an automation are at least an hour apart.", _RUNS_ARE_AN_HOUR_APART
+    ),
+    Invariant("one_run", "An execution counts as one run at most.", _ONE_RUN),
+    Invariant("one_message", "Each step of each round has at most one message, with its own key.", _ONE_MESSAGE),
+    Invariant("one_execution", "A trigger starts each automation at most once.", _ONE_EXECUTION),
     Invariant("sending_is_held", "A message is being sent only while its execution runs.", _SENDING_IS_HELD),
-    Invariant("sent_is_on_record", "What was sent has its time and its provider's id.", _SENT_IS_ON_RECORD),
+    Invariant("sent_is_on_record", "Every sent message has its time and its provider's id.", _SENT_IS_ON_RECORD),
     Invariant("success_is_whole", "A succeeded execution has no step that failed or is unfinished.", _SUCCESS_IS_WHOLE),
-    Invariant("follow_ups_are_counted", "Follow-ups are counted as they were sent.", _FOLLOW_UPS_ARE_COUNTED),
-    Invariant("limit_counts", "Every day's count is the number of places taken.", _LIMIT_COUNTS),
-    Invariant("limits_hold", "No day's count is above the workflow's limit.", _LIMITS_HOLD),
-    Invariant("keys_have_answers", "Every idempotency key names the trigger that it was used for.", _KEYS_HAVE_ANSWERS),
+    Invariant("follow_ups_are_counted", "The follow-up count equals the follow-ups sent.", _FOLLOW_UPS_ARE_COUNTED),
+    Invariant("limit_counts", "Every day's limit count equals its reservations.", _LIMIT_COUNTS),
+    Invariant("limits_hold", "No day's limit count exceeds the workflow's limit.", _LIMITS_HOLD),
+    Invariant("keys_have_answers", "Every idempotency key references its trigger.", _KEYS_HAVE_ANSWERS),
     Invariant("executions_have_roots", "Every execution has its trigger and its version.", _EXECUTIONS_HAVE_ROOTS),
-    Invariant("nothing_is_left_over", "No step, message or move outlives its execution.", _NOTHING_IS_LEFT_OVER),
-    Invariant("tests_stay_inside", "Tests send to the sandbox alone and take no place.", _TESTS_STAY_INSIDE),
-    Invariant("tenants_are_apart", "All of an execution belongs to one workspace.", _TENANTS_ARE_APART),
-    Invariant("answers_are_kept", "Every execution that a producer was told of is there.", _ANSWERS_ARE_KEPT),
+    Invariant("nothing_is_left_over", "Every step, message and move has its execution.", _NOTHING_IS_LEFT_OVER),
+    Invariant("tests_stay_inside", "Tests only send to the sandbox and use no limits or runs.", _TESTS_STAY_INSIDE),
+    Invariant("tenants_are_apart", "All rows of an execution belong to one workspace.", _TENANTS_ARE_APART),
+    Invariant("answers_are_kept", "Every execution in a producer's response exists.", _ANSWERS_ARE_KEPT),
 )

@@ -1,7 +1,7 @@
-"""Removes what is older than its keep, in small bites, and never anything that is still in flight.
+"""Removes rows past their retention period, in small batches, and never rows in flight.
 
-Finished executions are counted into their automation's archived columns before they go, so that a counter is always
-archived plus rows. The stage history goes by months and runs go by days: a dropped partition costs nothing.
+Finished executions are added to their automation's archived columns before deletion, so that a counter always equals
+archived counts plus rows. The stage history is dropped by month and runs by day: dropping a partition costs nothing.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from models import webhook_token
 from models.database import execute, fetch_row, fetch_value, transaction
 
-#: Real executions are kept this long, those of tests shorter (semantics, section 9).
+#: Retention of real executions; that of tests is shorter (semantics, section 9).
 KEEP_DAYS = 90
 KEEP_TEST_DAYS = 7
-#: Raw callbacks are kept for questions about deliveries.
+#: Raw callbacks are kept to answer questions about deliveries.
 KEEP_CALLBACK_DAYS = 30
-#: A comment takes a private reply for seven days; what is asked later is refused by the comment's age.
+#: A comment accepts a private reply for seven days; later ones are rejected by the comment's age.
 KEEP_PRIVATE_REPLY_DAYS = 14
-#: Executions removed by one transaction: a bite that locks nothing for long.
+#: Executions removed by one transaction, few enough to hold no lock for long.
 BATCH_SIZE = 1_000
-#: Bites in one run; the next run goes on.
+#: Batches in one run; the next run continues.
 MAX_BATCHES = 50
 
 
 def run_once() -> dict[str, int]:
-    """One round of housekeeping; what it did, counted."""
+    """Remove expired rows; return the counts by kind."""
     counts = {"executions": 0}
     with transaction():
         counts["partitions_made"] = int(fetch_value("select ensure_history_partitions(3)"))
@@ -42,7 +42,7 @@ def run_once() -> dict[str, int]:
 
 
 def _rotate_run_partitions() -> dict[str, int]:
-    """Days of runs ahead, and those behind archived and dropped; in transactions of their own, which lock much."""
+    """Create run partitions ahead, and archive and drop old ones, in separate transactions because of their locks."""
     with transaction():
         created = int(fetch_value("select ensure_run_partitions(7)"))
     with transaction():
@@ -52,7 +52,7 @@ def _rotate_run_partitions() -> dict[str, int]:
 
 
 def _remove_expired_rows() -> dict[str, int]:
-    """What guards executions for a while. A place under a limit stays as long as its execution may use it."""
+    """Remove expired auxiliary rows. A limit reservation stays as long as its execution may use it."""
     kept_days = (KEEP_CALLBACK_DAYS,)
     return {
         "keys": execute("delete from idempotency_keys where created_at < beckon_now() - interval '24 hours'"),
@@ -86,7 +86,7 @@ def _remove_expired_rows() -> dict[str, int]:
 
 
 def _remove_triggers() -> int:
-    """Triggers whose executions are gone; their answers name them, so no index is needed to find out."""
+    """Remove triggers whose executions are gone; a trigger's `answer` names its executions, so no index is needed."""
     return execute(
         """
         delete from triggers where id in (
@@ -107,7 +107,7 @@ def _remove_executions() -> int:
             select e.id, e.automation_id, e.status, e.test from executions e
             where e.finished_at < beckon_now() - make_interval(days => case when e.test then %(test)s else %(real)s end)
                 and e.finished_at < beckon_now() - make_interval(days => %(test)s)
-            order by e.finished_at limit %(bite)s for update skip locked
+            order by e.finished_at limit %(batch)s for update skip locked
         ), archived as (
             update automations a set
                 archived_executions = a.archived_executions + o.executions,
@@ -134,7 +134,7 @@ def _remove_executions() -> int:
         )
         select count(*) as removed from gone
         """,
-        {"test": KEEP_TEST_DAYS, "real": KEEP_DAYS, "bite": BATCH_SIZE},
+        {"test": KEEP_TEST_DAYS, "real": KEEP_DAYS, "batch": BATCH_SIZE},
     )
     assert row is not None
     return int(row["removed"])

@@ -1,28 +1,27 @@
-"""Tallies of the stage history: moves and times in stages by five minutes, so that a day of a million moves is added up
+"""Tallies of the stage history: moves and times in stages by five minutes, so that a day of a million moves sums up
 from a few thousand rows.
 
-The scheduler writes them from what the engine wrote anyway. Whoever reads them adds what is younger than the moment
-until which they are complete from the history itself (`models/reports/monitor`): a scheduler that stands still makes
-the monitor slower, never wrong.
+The scheduler writes them from the stage history. A reader adds the moves after the tallies' end from the history itself
+(`models.reports.monitor`): a stopped scheduler makes the monitor slower, never wrong.
 """
 
 from __future__ import annotations
 
 from models.database import execute, fetch_row, transaction
 
-#: What is younger is left to the history: its records may still be on their way to the disk.
+#: Younger moves are not tallied: their records may still be uncommitted.
 LAG_SECONDS = 30
-#: A move may be recorded this much later than it happened (the ledger waits so long for PostgreSQL): what is this young
-#: is tallied anew by every run.
+#: A move may be recorded this much later than it happened, because the group commit waits that long for PostgreSQL:
+#: every run tallies this period again.
 MAX_DELAY_SECONDS = 150
-#: Nothing older is asked for: the monitor shows 24 hours, and those of six hours ago.
+#: The monitor shows 24 hours, up to six hours back; nothing reads older tallies.
 KEEP_HOURS = 31
-#: Tallied in one transaction at most, so that a busy day after a standstill is not too long for one statement.
+#: Minutes tallied in one transaction, so that a busy day after an outage fits the statement timeout.
 SLICE_MINUTES = 60
 
 
 def run_once() -> dict[str, int]:
-    """Tally what happened since the last run; how many rows were written and removed."""
+    """Tally the moves since the last run; return how many rows were written and removed."""
     tallied, complete = 0, False
     while not complete:
         written, complete = _tally_slice()
@@ -35,9 +34,9 @@ def run_once() -> dict[str, int]:
 
 
 def _tally_slice() -> tuple[int, bool]:
-    """Tally the oldest hour that is not tallied yet; how many rows were written, and whether nothing is left."""
+    """Tally the oldest pending hour; return how many rows were written, and whether nothing is left."""
     with transaction():
-        # One at a time: two schedulers for a moment would wait for each other in a ring.
+        # Serialized: two schedulers at the same time could deadlock.
         execute("insert into tallied (until) values ('-infinity') on conflict (one) do nothing")
         bounds = fetch_row(
             """
@@ -58,8 +57,8 @@ def _tally_slice() -> tuple[int, bool]:
     return written, bool(bounds["complete"])
 
 
-#: Automation by automation, because that is how the history's index begins; and the skipped one by one (the offset
-#: keeps it so), because no plan shall read all executions for a few of them.
+#: By automation, because the history's index starts with it. Skipped executions are read one by one (`offset 0` forces
+#: it), so that no plan reads all executions for a few of them.
 _TALLY = """
     insert into stage_tallies (
         workspace_id, automation_id, at, test, from_stage, stage, rule, words, moves, from_ms, first_sent)

@@ -1,4 +1,4 @@
-"""Asks the whole database whether every invariant holds, all of them of one and the same moment."""
+"""Checks every invariant against the whole database, all in one snapshot."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from models.checks.invariants import INVARIANTS, Invariant
 from models.database import fetch_row, fetch_rows, snapshot
 
-#: Ids of violations that are named; all are counted.
+#: Violations listed by id; all are counted.
 MAX_EXAMPLES = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One invariant after the question: how many rows break it, the first of them, and how long the answer took."""
+    """The result of one invariant: the number of violations, the first ids, and the duration."""
 
     name: str
     promise: str
@@ -25,15 +25,15 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing breaks it."""
+        """Whether there is no violation."""
         return self.violations == 0
 
 
 def verify(workspace_id: str | None = None, only: Collection[str] = ()) -> Iterator[Finding]:
-    """Each invariant's finding as soon as it is known; of one workspace, or of all. `only` names those to ask.
+    """Yield each invariant's finding as it completes, for one workspace or all. `only` selects invariants by name.
 
-    Runs in one read-only snapshot that lasts until the iterator is used up, so changes made meanwhile are not seen.
-    Needs the service's connection, outside of any transaction.
+    Runs in one read-only snapshot that lasts until the iterator is exhausted, so later changes are not seen. Needs the
+    service's connection, outside of any transaction.
     """
     with snapshot():
         fetch_rows("set local statement_timeout = 0")

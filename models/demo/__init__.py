@@ -1,1 +1,1 @@
-"""The demo workspace of a first start: its contacts and its example automations."""
+"""The demo workspace that the first start creates: its contacts and its example automations."""

@@ -1,4 +1,4 @@
-"""What one automation of the demo is made of."""
+"""The parts of one demo automation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Example:
-    """One automation of the demo: its name, its definition, whether it is switched on, its type, and what it does in
-    words."""
+    """One demo automation; `purpose` is its description in the gallery."""
 
     name: str
     definition: dict[str, Any]

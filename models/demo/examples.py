@@ -1,6 +1,6 @@
-"""What the demo workspace is filled with: a dozen people, and automations that run from end to end in the sandbox.
+"""The content of the demo workspace: a dozen contacts, and automations that run completely in the sandbox.
 
-The phone numbers are from the range kept for fiction, the mail domains from those kept for examples.
+The phone numbers are from the range reserved for fiction, the e-mail domains from those reserved for examples.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WELCOME = Example(
             },
         ],
     },
-    purpose="Greets every new contact with an e-mail that an AI writes.",
+    purpose="Sends every new contact a welcome e-mail written by AI.",
 )
 
 OVERDUE_INVOICE = Example(
@@ -85,7 +85,7 @@ OVERDUE_INVOICE = Example(
             },
         ],
     },
-    purpose="Reminds of an invoice, by SMS where it is large, and has somebody call two hours later.",
+    purpose="Sends a reminder of an overdue invoice, by SMS if it is large, and creates a task two hours later.",
 )
 
 HOT_LEAD = Example(
@@ -109,7 +109,7 @@ HOT_LEAD = Example(
             },
         ],
     },
-    purpose="Tells the sales team in Slack as soon as a lead scores 80, and tags the contact.",
+    purpose="Notifies the sales team in Slack when a lead scores 80 or more, and tags the contact.",
 )
 
 PERSONAL_NOTE = Example(
@@ -127,7 +127,7 @@ PERSONAL_NOTE = Example(
             }
         ],
     },
-    purpose="An SMS that starts only when somebody presses the button.",
+    purpose="Sends an SMS when you start it manually.",
 )
 
 DAILY_OFFER = Example(
@@ -156,11 +156,11 @@ DAILY_OFFER = Example(
         ],
     },
     enabled=False,
-    purpose="An e-mail to every lead each morning, at most three a week, in their own daytime.",
+    purpose="Sends every lead an e-mail each morning, in their time zone and at most three a week.",
 )
 
-#: What `beckon demo` shows at work: an AI answers each contact in the contact's own daytime, and writes again where no
-#: answer comes, as long as Facebook's window of 24 hours is open.
+#: The automation of `beckon demo`: an AI replies to each contact during the day in the contact's time zone, and follows
+#: up if no reply comes, while Facebook's messaging window of 24 hours is open.
 PRICE_FOLLOW_UP = Example(
     "Price question follow-up",
     {
@@ -188,7 +188,7 @@ PRICE_FOLLOW_UP = Example(
         ],
     },
     type="ai_follow_up",
-    purpose="An AI answers who asks for the price on Facebook, and writes again if no answer comes.",
+    purpose="Replies with AI to questions about prices on Facebook, and follows up if no reply comes.",
 )
 
 EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, PERSONAL_NOTE, DAILY_OFFER, *MESSAGE_EXAMPLES)
@@ -210,7 +210,7 @@ def _build_contact(number: int, name: str, zone: str, tags: list[str], **attribu
     }
 
 
-#: In the words of the database, as `models.contact_matching` takes them.
+#: Under the names of the columns, as `models.contact_matching` takes them.
 CONTACTS = (
     _build_contact(101, "Ada Byron", "Europe/London", ["lead", "newsletter"], plan="pro", country="GB", score=72),
     _build_contact(102, "Grace Hopper", "America/New_York", ["customer"], plan="pro", country="US", score=91),

@@ -1,9 +1,9 @@
-"""The demo's flows of Instagram, to be used as they are or as patterns: a comment that becomes a conversation, a reply
-to a story, and answers to direct messages.
+"""The demo's Instagram automations, usable as they are or as templates: comment to DM, story reply, and responders to
+direct messages.
 
-They ask for words of their own, and what answers every message is switched off, so that they stand in the way of no
-automation that is tried beside them. Whoever commented may be written to once, privately; only their answer opens the
-conversation, and only then may Instagram be asked whether they follow.
+They have keywords of their own, and the default responder is disabled, so that they do not interfere with other
+automations. Instagram allows one private reply to a commenter; only the commenter's answer opens the conversation, and
+only then can Instagram report whether they follow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMENT_TO_DM = Example(
             {
                 "id": "thanks",
                 "action": "reply_comment",
-                "with": {"body": "Thank you! Look into your messages, we have written to you."},
+                "with": {"body": "Thank you! Check your direct messages: we have sent you one."},
             },
             _build_message_step(
                 "opening",
@@ -56,7 +56,7 @@ COMMENT_TO_DM = Example(
         ],
     },
     type="comment_to_dm",
-    purpose="Answers a comment in public and once in private; who replies gets the link.",
+    purpose="Replies to a comment publicly and once privately, and sends the link to contacts who answer.",
 )
 
 STORY_REPLY = Example(
@@ -72,7 +72,7 @@ STORY_REPLY = Example(
         ],
     },
     type="story_reply",
-    purpose="Thanks whoever answers your story with one of your words, and tags the contact.",
+    purpose="Thanks contacts who reply to your story with one of your keywords, and tags them.",
 )
 
 KEYWORD_RESPONDER = Example(
@@ -85,7 +85,7 @@ KEYWORD_RESPONDER = Example(
         "steps": [_build_message_step("link", f"Hi {_NAME}, everything about the spring collection is here: {_LINK}")],
     },
     type="dm_responder",
-    purpose="Answers a direct message that has one of your words in it, at most every ten minutes.",
+    purpose="Replies to a direct message that contains one of your keywords, at most every ten minutes.",
 )
 
 DEFAULT_RESPONDER = Example(
@@ -107,7 +107,7 @@ DEFAULT_RESPONDER = Example(
     },
     enabled=False,
     type="dm_responder",
-    purpose="Answers the messages that nothing else answers with a choice, and leaves a task for you.",
+    purpose="Replies with a choice to messages that no other automation answers, and creates a task for you.",
 )
 
 MESSAGE_EXAMPLES = (COMMENT_TO_DM, STORY_REPLY, KEYWORD_RESPONDER, DEFAULT_RESPONDER)

@@ -1,7 +1,7 @@
-"""The demo workspace of a first start: made once and whole, then left to whoever uses it.
+"""Creates the demo workspace at the first start, completely and once.
 
-Later starts change nothing in it but what `access.json` needs to be true: an API key and a password that work (they
-cannot be read back from their hashes, so a file that still has them keeps them) and a site key for the present URL.
+Later starts only repair what `access.json` needs: a working API key and password (they cannot be restored from their
+hashes, so a file that has them keeps them), and a site key for the current URL.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from settings import Settings
 
 SLUG = "demo"
 OWNER_EMAIL = "owner@demo.example"
-#: The name of the keys that stand in access.json.
+#: The name of the keys in access.json.
 KEY_NAME = "access.json"
-#: Where the browser script may run beside the dashboard's own URL: any port of it.
+#: An origin of the browser script besides the dashboard's own URL, with any port.
 LOCALHOST = "http://localhost"
-#: The demo's accounts on Meta's channels, whose ids nobody has: with the name of each and its field of access.json.
+#: The demo's accounts on Meta's channels, with made-up ids: channel, id, name and the field of access.json.
 ACCOUNTS = (
     ("instagram", "17841405726653026", "Demo shop on Instagram", "instagramId"),
     ("facebook", "101457812431751", "Demo shop on Facebook", "facebookPageId"),
@@ -31,10 +31,10 @@ ACCOUNTS = (
 
 
 def ensure_demo(settings: Settings) -> dict[str, str]:
-    """Make the demo workspace where it is missing; what `access.json` should say of it, in the contract's names.
+    """Create the demo workspace if it is missing; return its fields of `access.json`.
 
-    `apiKey` and `password` are there only when they are new. Points the process's pool at PostgreSQL as the service,
-    and closes it: a program calls this before it opens its own.
+    `apiKey` and `password` are included only if they are new. Opens the process's pool as the service and closes it:
+    a program calls this before it opens its own.
     """
     open_pool(settings.database_service_url, "beckon_service", 2)
     try:
@@ -53,7 +53,7 @@ def ensure_demo(settings: Settings) -> dict[str, str]:
 
 
 def create_demo() -> str:
-    """Make the workspace with its people and automations, which are not there yet; its id."""
+    """Create the workspace with its contacts and automations; return its id."""
     workspace_id = workspace.create(SLUG, "Demo", demo=True)
     with acting_as(workspace_id):
         contact_matching.match_or_create(workspace_id, [(None, person) for person in CONTACTS])
@@ -66,7 +66,7 @@ def create_demo() -> str:
 
 
 def _read_access_file(access_file: Path, workspace_id: str) -> dict[str, Any]:
-    """What an earlier start wrote about this same workspace; empty when it wrote nothing."""
+    """Return what an earlier start wrote about this workspace; empty if nothing."""
     try:
         access = json.loads(access_file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def _issue_missing_secrets(workspace_id: str, access: dict[str, Any]) -> dict[st
     if key is None or not is_usable or not key.deployment_owner:
         new_secrets["apiKey"] = api_key.issue(workspace_id, KEY_NAME, deployment_owner=True).secret
     user_id = user.find_id(OWNER_EMAIL)
-    # A password that was changed since stays changed, though the file has the old one.
+    # A password that was changed since stays, although the file has the old one.
     if user_id is None or not access.get("password"):
         new_secrets["password"] = secrets.token_urlsafe(12)
         if user_id is None:
@@ -93,7 +93,7 @@ def _issue_missing_secrets(workspace_id: str, access: dict[str, Any]) -> dict[st
 
 
 def connect(workspace_id: str) -> dict[str, str]:
-    """The ids of the accounts that Meta's webhooks name; made where the workspace has none of a channel."""
+    """Return the ids of the demo's accounts by field of access.json; create those of channels without an account."""
     ids_by_field = {}
     for channel, external_id, name, field in ACCOUNTS:
         row = account.find_first(workspace_id, channel)
@@ -106,7 +106,7 @@ def connect(workspace_id: str) -> dict[str, str]:
 
 
 def _ensure_site_key(workspace_id: str, url: str) -> str:
-    """A live site key that this copy's URL may use."""
+    """Return an active site key that allows this installation's URL; issue one if there is none."""
     for key in site_key.list_all(workspace_id):
         if key["revoked_at"] is None and {url, LOCALHOST} <= set(key["origins"]):
             return str(key["key"])

@@ -1,1 +1,1 @@
-"""The engine's writes: the group commit, the statements that claim and record, and what a record changes besides."""
+"""The engine's writes: group commit, the claim and record statements, and the effects of a record on other rows."""

@@ -1,16 +1,16 @@
-"""The two statements that move executions, each for many at once: claim and record.
+"""The two SQL statements that move executions, each for many at once: claim and record.
 
-Both are prepared and planned once for a connection, because planning them costs more than running them. The plan is
-made while the tables may still be empty and is kept while they grow, so it is told to go by the indexes: a scan that
-is cheap over ten rows would be run over a million. Behind a pooler, which gives every transaction another session, the
-same statements run unprepared.
+Both are prepared and planned once per connection, because planning costs more than running them. The plan is made
+while the tables may still be empty and is kept while they grow, so the planner settings force the indexes: a scan that
+is cheap over ten rows would otherwise run over a million. Behind a pooler, where each transaction may get another
+session, the same statements run unprepared.
 
-**claim** takes the lease of every wanted execution that may be taken (pending; waiting and due; where it is wanted
-alone, running under a lease that ran out), counts the delivery, raises the fence and returns all that a worker needs to
-go on, so that no further read is owed. Rows that another process is claiming at this moment are left to it.
+**claim** takes the lease of every requested execution that can be claimed: pending; waiting and due; or, if requested
+alone, running under an expired lease. It counts the delivery, raises the fence and returns everything that a worker
+needs, so no further read is necessary. It skips rows that another process is claiming.
 
-**record** writes each progress whose fence still holds, and raises the fence again: the same record written a second
-time (after a connection broke at its commit) changes nothing.
+**record** writes each progress whose fence still matches, and raises the fence. The same record written a second time
+(after the connection broke during its commit) changes nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _format_assignments(types: dict[str, str], keep: set[str], source: str) -> s
 
 
 _PLANNER_SETTINGS = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-#: For the ledger's connection alone, where it is direct; said before the first plan is made.
+#: Only for the connection of the group commit, if it is direct; runs before the first plan is made.
 SET_PLANNER = "set plan_cache_mode = force_generic_plan; " + "; ".join(
     f"set {name} = {value}" for name, value in _PLANNER_SETTINGS.items()
 )
@@ -59,11 +59,11 @@ class Statement:
 
     @property
     def prepare_sql(self) -> str:
-        """What prepares it in a session."""
+        """The SQL that prepares the statement in a session."""
         return f"prepare {self.name} ({', '.join(self.types)}) as {self.body}"
 
     def build_sql(self, prepared: bool) -> str:
-        """What runs it once, for psycopg2, with what `parameters` answers."""
+        """Return the SQL that runs the statement once, for psycopg2, with the result of `build_parameters`."""
         if prepared:
             placeholders = ", ".join(self._format_placeholder(number) for number in range(1, len(self.types) + 1))
             return f"execute {self.name}({placeholders})"
@@ -75,18 +75,18 @@ class Statement:
 
     @staticmethod
     def build_parameters(values: Sequence[Any]) -> dict[str, Any]:
-        """The values of `$1` and so on, under the names that `run` has for them."""
+        """Return the values of `$1` and so on, under the names that `build_sql` uses."""
         return {f"p{number}": value for number, value in enumerate(values, start=1)}
 
 
-#: The contact as templates and rules see it; making JSON of its whole row would cost more than the rest of the claim.
+#: The contact fields of templates and rules; JSON of the whole row would cost more than the rest of the claim.
 _CONTACT = ", ".join(f"'{name}', ct.{name}" for name in CONTACT)
 
 _CLAIM = f"""
-with wanted as materialized (
+with requested as materialized (
     select e.id, e.stage, e.stage_since, e.status, e.waiting_for
     from executions e
-    -- By cases, which no partial index can answer: looking through all that is in flight is what the planner would do.
+    -- A CASE, which no partial index can serve: otherwise the planner would scan everything in flight.
     where e.id = any($1) and case e.status
         when 'pending' then true
         when 'waiting' then e.due_at <= beckon_now()
@@ -99,17 +99,17 @@ with wanted as materialized (
         status = 'running', due_at = null, lease_owner = $2, lease_until = beckon_now() + make_interval(secs => $3),
         fence = e.fence + 1, deliveries = e.deliveries + 1, started_at = coalesce(e.started_at, beckon_now()),
         stage = case
-            when w.stage = 'queued' or (w.stage = 'eligible' and w.waiting_for = 'window') then 'checking'
-            when w.stage = 'failed' then coalesce(e.resume_stage, 'checking')
-            else w.stage end,
+            when r.stage = 'queued' or (r.stage = 'eligible' and r.waiting_for = 'window') then 'checking'
+            when r.stage = 'failed' then coalesce(e.resume_stage, 'checking')
+            else r.stage end,
         stage_since = case
-            when w.stage in ('queued', 'failed') or (w.stage = 'eligible' and w.waiting_for = 'window')
+            when r.stage in ('queued', 'failed') or (r.stage = 'eligible' and r.waiting_for = 'window')
                 then beckon_now()
-            else w.stage_since end,
-        attempt = e.attempt + (w.stage = 'failed')::integer
-    from wanted w where e.id = w.id
-    returning e.*, w.stage as stage_before, w.stage_since as stage_before_since, w.status as status_before
-), passed as (
+            else r.stage_since end,
+        attempt = e.attempt + (r.stage = 'failed')::integer
+    from requested r where e.id = r.id
+    returning e.*, r.stage as stage_before, r.stage_since as stage_before_since, r.status as status_before
+), history as (
     insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
     select c.id, c.workspace_id, c.automation_id, c.test, c.stage_before,
         greatest(0, extract(epoch from c.stage_since - c.stage_before_since) * 1000)::bigint, c.stage, c.stage_since
@@ -136,30 +136,31 @@ left join contacts ct on ct.id = c.contact_id
 CLAIM = Statement("claim_executions", ("uuid[]", "text", "double precision", "uuid[]"), _CLAIM)
 
 _RECORD = f"""
-with given as materialized (
-    -- Rows are locked in the order of their ids here, in the claim and with the leases, so that nobody waits in a ring.
+with input as materialized (
+    -- Record, claim and lease extension lock rows in the order of their ids, so that they cannot deadlock.
     select * from json_to_recordset($1)
         as x(id uuid, expected integer, run_id uuid, run_due_at timestamptz, {_format_columns(_STATE)}) order by id
 ), moved as (
     update executions e set
-        {_format_assignments(_STATE, {"due_at"}, "g")},
-        -- An operator stopped the follow-ups meanwhile: the wait for an answer is over, and due after the bell below.
-        due_at = case when g.waiting_for = 'follow_up' and e.follow_ups_stopped is not null
-            then beckon_now() + interval '1 millisecond' else g.due_at end,
+        {_format_assignments(_STATE, {"due_at"}, "i")},
+        -- If an operator stopped the follow-ups meanwhile, the wait for a reply ends: due later than rung_at below.
+        due_at = case when i.waiting_for = 'follow_up' and e.follow_ups_stopped is not null
+            then beckon_now() + interval '1 millisecond' else i.due_at end,
         fence = e.fence + 1,
-        event_at = case when g.waiting_for = 'pause' then e.event_at end,
-        lease_owner = case when g.status = 'running' then e.lease_owner end,
-        lease_until = case when g.status = 'running' then e.lease_until end,
+        event_at = case when i.waiting_for = 'pause' then e.event_at end,
+        lease_owner = case when i.status = 'running' then e.lease_owner end,
+        lease_until = case when i.status = 'running' then e.lease_until end,
         rung_at = beckon_now(),
-        run_due_at = coalesce(g.run_due_at, e.run_due_at),
-        execution_time_ms = case when g.finished_at is not null
-            then (extract(epoch from g.finished_at - e.started_at) * 1000)::bigint end
-    from given g
-    -- Running, by the table's constraint; said of the status itself, all that runs would be looked through instead.
-    where e.id = any($5) and e.id = g.id and e.fence = g.expected and e.lease_until is not null
+        run_due_at = coalesce(i.run_due_at, e.run_due_at),
+        execution_time_ms = case when i.finished_at is not null
+            then (extract(epoch from i.finished_at - e.started_at) * 1000)::bigint end
+    from input i
+    -- A lease means status 'running', by the table's constraint; a condition on the status itself would make the
+    -- planner scan everything that runs.
+    where e.id = any($5) and e.id = i.id and e.fence = i.expected and e.lease_until is not null
     returning e.id, e.workspace_id, e.automation_id, e.contact_id, e.test, e.status, e.finished_at, e.run_kind,
-        g.run_id
-), passed as (
+        i.run_id
+), history as (
     insert into stage_history (workspace_id, automation_id, test, {_format_names(_STAGE)})
     select m.workspace_id, m.automation_id, m.test, {_format_names(_STAGE, "x.")}
     from json_to_recordset($2) as x({_format_columns(_STAGE)}) join moved m on m.id = x.execution_id
@@ -175,7 +176,7 @@ with given as materialized (
     from json_to_recordset($4) as x({_format_columns(_MESSAGE)}) join moved m on m.id = x.execution_id
     on conflict (key) do update set {_format_assignments(_MESSAGE, {"id", "key", "created_at"}, "excluded")}
 ), {{count}} counted as materialized (
-    -- In one order for every process, so that two of them cannot wait for each other.
+    -- In one order for every process, so that two of them cannot deadlock.
     select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,
         o.runs, case when o.runs > 0 then beckon_now() end) from (
         select automation_id,
@@ -188,22 +189,22 @@ with given as materialized (
         group by automation_id order by automation_id
     ) o
 )
-select m.id, (select count(*) from counted), {{found}}
+select m.id, (select count(*) from counted), {{run_columns}}
 """
 
 _RECORD_TYPES = ("json", "json", "json", "json", "uuid[]")
 RECORD = Statement(
     "record_progress",
     _RECORD_TYPES,
-    _RECORD.format(count="", ran="false", found="null, null, null, null from moved m"),
+    _RECORD.format(count="", ran="false", run_columns="null, null, null, null from moved m"),
 )
-#: The same, which counts runs too; each row says which run was looked at, and whether it was counted.
+#: Also counts runs: each row returns the run that was considered, and whether it was counted.
 RECORD_AND_COUNT = Statement(
     "record_and_count",
     (*_RECORD_TYPES, "boolean"),
     _RECORD.format(
-        count=f"{COUNT.strip()},", ran="id in (select c.id from chosen c)",
-        found="w.automation_id, w.contact_id, w.run_kind, c.id is not null "
-        "from moved m left join wanted w on w.id = m.id left join chosen c on c.id = m.id",
+        count=f"{COUNT.strip()},", ran="id in (select n.id from new_runs n)",
+        run_columns="c.automation_id, c.contact_id, c.run_kind, n.id is not null "
+        "from moved m left join countable c on c.id = m.id left join new_runs n on n.id = m.id",
     ),
 )  # fmt: skip

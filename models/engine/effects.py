@@ -1,4 +1,4 @@
-"""What a recorded step changes besides its own execution: in the same commit, so that it happens exactly once."""
+"""Effects of a recorded step on other rows, applied in the same commit, so that each happens exactly once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def apply(cursor: Any, execution_id: str, effects: Sequence[Effect]) -> None:
 
 @singledispatch
 def _apply(effect: object, cursor: Any, execution_id: str) -> None:
-    raise TypeError(f"no such effect: {effect!r}")
+    raise TypeError(f"unknown effect: {effect!r}")
 
 
 @_apply.register
@@ -77,13 +77,13 @@ def _(effect: Suppress, cursor: Any, execution_id: str) -> None:
 def _(effect: ReleaseLimitReservation, cursor: Any, execution_id: str) -> None:
     cursor.execute(
         f"""
-        with given as (
+        with released as (
             delete from limit_reservations where execution_id = %s and round = %s
             returning automation_id, contact_id, day
         )
-        update limit_counts c set count = c.count - 1 from given g
-        where c.automation_id = g.automation_id and c.day = g.day
-            and c.contact_id in (g.contact_id, '{ALL_CONTACTS}')
+        update limit_counts c set count = c.count - 1 from released r
+        where c.automation_id = r.automation_id and c.day = r.day
+            and c.contact_id in (r.contact_id, '{ALL_CONTACTS}')
         """,
         (execution_id, effect.round),
     )
@@ -107,7 +107,8 @@ def _(effect: PauseProvider, cursor: Any, execution_id: str) -> None:
 
 @_apply.register
 def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
-    # Whoever takes in an answer holds the contact and wakes what waits: what did not wait yet sees the answer now.
+    # A callback that stores a reply locks the contact and wakes waiting executions. This one did not wait yet, so it
+    # takes the same lock and looks for the reply itself.
     cursor.execute("select id from contacts where id = %s for share", (effect.contact_id,))
     cursor.execute(
         """

@@ -1,12 +1,12 @@
-"""The one writer of a process: it gathers what the threads want claimed or recorded and commits it together.
+"""Group commit: one thread per process collects the claims and records of all threads and commits them together.
 
-Whoever claims or records goes on once its own part is durable; meanwhile the parts of the others that came during the
-last commit travel in the next one. So the guarantees are those of a commit for each, at a fraction of the price (one
-commit and one statement for all). The story of one execution goes on in `tasks/executions`.
+A thread that claims or records continues once its own entry is durable; entries that arrive during one commit go into
+the next. So each entry has the guarantees of its own commit at a fraction of the cost (one commit and one statement
+for all).
 
-When PostgreSQL goes away, the writer keeps trying. A record that did commit before the connection broke is refused by
-its fence the second time, and then recognised: only our own record can have raised that fence by one and left this
-state. A claim that did commit is not given again: its lease runs out and the sweep finds the execution.
+When PostgreSQL is unavailable, the thread keeps trying. The fence rejects a record that did commit before the
+connection broke, and the retry recognizes it: only this process's record can have raised that fence by one and left
+this state. A claim that did commit is not returned again: its lease expires and the sweep finds the execution.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from models.json_text import dump_json
 
 log = structlog.get_logger(__name__)
 
-#: No more than this many parts in one commit, so that nobody waits for a giant.
+#: Entries in one commit at most, so that no thread waits long for a large batch.
 MAX_BATCH_SIZE = 256
-#: How long a batch waits, in seconds, for what threads that are at work will soon have for it.
+#: Seconds that a batch waits for entries from threads that are working.
 COMMIT_DELAY_SECONDS = 0.006
-#: Seconds for which a batch is tried again while PostgreSQL is away; then its threads are told.
+#: Seconds for which a batch is retried while PostgreSQL is unavailable; then its threads get the error.
 MAX_OUTAGE_SECONDS = 120.0
 
 
 class CommitFuture:
-    """What became of one part: whoever asks waits for it; who hands in is called with it."""
+    """The outcome of one entry: `result` waits for it; a callback is called with the future."""
 
     __slots__ = ("_callback", "_error", "_settled", "_value")
 
@@ -50,14 +50,14 @@ class CommitFuture:
         self._error: Exception | None = None
 
     def result(self) -> Any:
-        """The value, or what the ledger raised."""
+        """Wait for the value and return it, or raise the error of the commit."""
         with self._settled:
             if self._error is not None:
                 raise self._error
             return self._value
 
     def settle(self, value: Any, error: Exception | None = None) -> None:
-        """Say what became of it, once."""
+        """Set the outcome, once."""
         self._value, self._error = value, error
         self._settled.release()
         if self._callback is not None:
@@ -65,7 +65,7 @@ class CommitFuture:
 
 
 class _ClaimRequest(NamedTuple):
-    """Executions that one worker wants. What a dead worker left is taken over only where it is asked for alone."""
+    """Executions that one worker requests. One with an expired lease is claimed only if it is requested alone."""
 
     ids: Sequence[str]
 
@@ -74,7 +74,7 @@ _Entry = tuple[_ClaimRequest | Progress, CommitFuture]
 
 
 class GroupCommit:
-    """Claims and records for every thread of this process, under one lease owner's name."""
+    """Claims and records executions for every thread of this process, under one lease owner's name."""
 
     def __init__(self, owner: str, lease_seconds: float, run_tracking: bool | None = None) -> None:
         self.owner = owner
@@ -82,43 +82,45 @@ class GroupCommit:
         self.commits = 0
         self.tracker = runs.Tracker(run_tracking)
         self._tracked_runs: list[runs.TrackedRun] = []
-        #: Whether threads are at work that will soon want something recorded.
+        #: Whether threads are working that will soon submit a record.
         self.expects_more: Callable[[], bool] = bool
         self._flush_requested = threading.Event()
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        #: The connection that was looked at, and whether it keeps what is prepared on it.
+        #: The connection that was checked, and whether it keeps prepared statements.
         self._checked_connection: Any = None
         self._can_prepare = False
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
     def claim(self, execution_id: str) -> ClaimedRow | None:
-        """Take the execution's lease and read all that it needs; None if it is not there to be taken."""
+        """Take the execution's lease and read everything that a worker needs; None if it cannot be claimed."""
         return next(iter(self.claim_many([execution_id])), None)
 
     def claim_many(self, execution_ids: Sequence[str]) -> list[ClaimedRow]:
-        """The same for several, those that are there to be taken.
+        """Claim several executions; return those that could be claimed.
 
-        An execution whose worker died is left where it is wanted together with others: if it killed its worker, the
-        others would be counted as having died with it again and again.
+        An execution with an expired lease is skipped if it is requested together with others: if it kills its worker,
+        the others' deliveries would be counted as dead each time.
         """
         return [parse_claimed_row(row) for row in self._submit_and_wait(_ClaimRequest(execution_ids))]
 
     def record(self, progress: Progress) -> bool:
-        """Make the progress durable; False if the lease is another's by now, and then nothing was written."""
+        """Make the progress durable; return False, with nothing written, if the lease was lost."""
         return self._submit_and_wait(progress)  # type: ignore[no-any-return]
 
     def submit(self, progress: Progress, callback: Callable[[CommitFuture], None]) -> None:
-        """The same, for a thread that need not wait: `follow` is called when the progress is durable or refused, by
-        the ledger's own thread, which it must not keep."""
+        """Record without waiting: `callback` is called when the progress is durable or rejected.
+
+        The group commit's own thread calls it, so it must not block.
+        """
         self._queue.put((progress, CommitFuture(callback)))
 
     def flush(self) -> None:
-        """Wait for nothing more: no thread is at work."""
+        """Commit without further delay: no thread is working."""
         self._flush_requested.set()
 
     def close(self) -> None:
-        """Write what was handed in, then end the thread."""
+        """Write every submitted entry, then end the thread."""
         self._queue.put(None)
         self.flush()
         self._thread.join()
@@ -131,13 +133,13 @@ class GroupCommit:
     def _run(self) -> None:
         while batch := self._gather():
             self._commit(batch)
-        # Not back to the pool: this connection is used in a way that nobody else expects.
+        # Not returned to the pool: its session settings and prepared statements are its own.
         self._disconnect()
 
     def _gather(self) -> list[_Entry]:
-        """What there is to write, with what comes within a moment from threads that are at work; nothing at the end.
+        """Return the queued entries, after a short wait for those of working threads; an empty list at the end.
 
-        A statement costs more than a part of it, so while threads are at work their next parts are worth a wait.
+        A statement costs more than one entry of it, so the next entries of working threads are worth a wait.
         """
         entry = self._queue.get()
         self._flush_requested.clear()
@@ -154,23 +156,23 @@ class GroupCommit:
         return batch
 
     def _commit(self, batch: list[_Entry]) -> None:
-        """Records first: somebody is waiting to go on with what is claimed already."""
+        """Write records first: their executions are already claimed and threads wait to continue them."""
         for group in _split_by_execution([(item, future) for item, future in batch if isinstance(item, Progress)]):
             self._settle(group, self._write_records)
         self._settle([(item, future) for item, future in batch if isinstance(item, _ClaimRequest)], self._write_claims)
-        # Once nobody waits any more.
+        # After every thread has its result.
         runs.report_runs(self._tracked_runs)
         self._tracked_runs.clear()
 
     def _settle(self, entries: Sequence[_Entry], write: Callable[[list[Any], bool], list[Any]]) -> None:
-        """Write parts of one kind in one commit, and say of each what became of it."""
+        """Write entries of one kind in one commit and settle each future."""
         if not entries:
             return
         try:
             values = self._persist([item for item, _ in entries], write)
         except Exception as error:
             if len(entries) > 1 and not isinstance(error, CONNECTION_ERRORS):
-                # One part that PostgreSQL refuses must not take the others with it.
+                # One entry that PostgreSQL rejects must not fail the others.
                 for entry in entries:
                     self._settle([entry], write)
                 return
@@ -193,12 +195,14 @@ class GroupCommit:
                 self._disconnect()
                 if time.monotonic() > deadline:
                     raise
-                log.warning("postgres is away, the ledger waits", error=str(error).strip(), parts=len(items))
+                log.warning(
+                    "postgres is unavailable, group commit retries", error=str(error).strip(), entries=len(items)
+                )
                 time.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
     def _write_records(self, records: list[Progress], is_retry: bool) -> list[bool]:
-        """Of each whether it is on record now; runs are counted with it, or marked as due where that fails."""
+        """Write the records; return for each whether it is durable. Runs are counted, or marked as due on failure."""
         connection, count_runs = self._connect(), self.tracker.should_count(records)
         try:
             moved = self._write_records_once(records, is_retry, count_runs=count_runs)
@@ -213,7 +217,7 @@ class GroupCommit:
         return [record.execution_id in moved for record in records]
 
     def _write_records_once(self, records: list[Progress], is_retry: bool, *, count_runs: bool) -> set[str]:
-        # One question to the server is a transaction by itself, and spares it two more.
+        # A single statement is its own transaction, which saves two round trips.
         needs_transaction = is_retry or any(record.effects for record in records)
         connection = self._connect()
         with connection.cursor() as cursor:
@@ -230,7 +234,7 @@ class GroupCommit:
                 if needs_transaction:
                     cursor.execute("commit")
             except Exception:
-                # Whatever it was: a half-written batch must not be committed with the next one.
+                # Whatever the error: a half-written batch must not commit with the next one.
                 if needs_transaction and not connection.closed:
                     cursor.execute("rollback")
                 raise
@@ -301,14 +305,14 @@ class GroupCommit:
             )
             names = [column.name for column in cursor.description]
             rows_by_id = {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
-        # The same execution wanted twice in one batch is given once.
+        # An execution requested twice in one batch is returned once.
         return [
             [rows_by_id.pop(execution_id) for execution_id in claim.ids if execution_id in rows_by_id]
             for claim in claims
         ]
 
     def _find_already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
-        """Records that the commit before this one made durable, although its answer was lost."""
+        """Return the records that the previous commit made durable although its response was lost."""
         expected = [
             {"id": record.execution_id, "fence": record.fence + 1, "status": record.state["status"]}
             for record in records
@@ -323,7 +327,7 @@ class GroupCommit:
 
 
 def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterator[list[tuple[Progress, CommitFuture]]]:
-    """What is written one after the other: where an execution comes twice, its fence must decide."""
+    """Split entries so that an execution occurs once in each group: between two records of it, the fence decides."""
     while entries:
         group: dict[str, tuple[Progress, CommitFuture]] = {}
         for entry in entries:
@@ -333,7 +337,7 @@ def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterato
 
 
 def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:
-    """Hold on to the executions that `owner` still has; the ids of those it lost are missing from the answer."""
+    """Extend the leases that `owner` still holds; return their ids, without those it lost."""
     cursor = db.execute_sql(
         "with ours as materialized (select id from executions where id = any(%s::uuid[]) and status = 'running' "
         "and lease_owner = %s order by id for update) "

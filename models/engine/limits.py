@@ -1,7 +1,7 @@
-"""Daily limits, counted exactly under any number of racing workers, and what the other rules need measured.
+"""Daily limits, counted exactly under any number of racing workers, and the counts that other rules need.
 
-A place under a limit is taken when the checks pass and belongs to one round of one execution: taking it a second time
-(a worker died in between) counts nothing, giving it back happens with the record that says nothing was sent.
+A limit reservation is taken when the eligibility checks pass, and belongs to one round of one execution. Taking it a
+second time (after a worker died) counts nothing. The record of a round that sent nothing releases it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ALL_CONTACTS = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class LimitReached:
-    """Which limit had no place left, and what was measured."""
+    """The limit that was reached, and the measured count."""
 
     rule: str
     limit: int
@@ -39,16 +39,16 @@ def reserve(
     daily_limit: int | None,
     contact_daily_limit: int | None,
 ) -> LimitReached | None:
-    """Take a place for this round on this day under both limits, or none of them and say which was full.
+    """Reserve this round on this day under both limits; return None, or the reached limit and take no reservation.
 
-    A place taken on another day, before a wait that crossed midnight, is given back first.
+    A reservation of another day, from before a wait that crossed midnight, is released first.
     """
     holder = contact_id or ALL_CONTACTS
     try:
         with transaction():
             if not _record_reservation(execution_id, round_number, workspace_id, automation_id, holder, day):
                 return None
-            # Everybody first, then the contact: one order for all.
+            # All contacts first, then this one: one locking order for every process.
             _increment_count(workspace_id, automation_id, ALL_CONTACTS, day, daily_limit, "daily_limit")
             if holder != ALL_CONTACTS:
                 _increment_count(workspace_id, automation_id, holder, day, contact_daily_limit, "contact_daily_limit")
@@ -85,7 +85,7 @@ def _record_reservation(
 def _increment_count(
     workspace_id: str, automation_id: str, holder: str, day: date, limit: int | None, rule: str
 ) -> None:
-    """One more, unless the limit is reached: the row's lock makes racing takers queue."""
+    """Count one more unless the limit is reached; racing workers queue at the row's lock."""
     count = fetch_value(
         """
         insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)
@@ -104,7 +104,8 @@ _COUNT_SENT_MESSAGES = """
         and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
 """
 
-# A round counts until its first message does. The row of an execution is behind its place while a follow-up begins.
+# A round counts until its first message does. While a follow-up starts, the execution's row is a round behind its
+# reservation.
 _COUNT_ROUNDS_IN_FLIGHT = """
     select count(*) from cap_places p join executions e on e.id = p.execution_id
     where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
@@ -115,28 +116,28 @@ _COUNT_ROUNDS_IN_FLIGHT = """
 
 @dataclass(frozen=True)
 class CapReached:
-    """What a frequency cap counted: messages sent, and those on their way."""
+    """The counts of a reached frequency cap: messages sent, and rounds in flight."""
 
     sent: int
     on_their_way: int
 
 
 def count_messages(contact_id: str, seconds: float) -> int:
-    """Messages sent to the contact over all automations in the last so many seconds, tests aside."""
+    """Count the messages sent to the contact by all automations in the last `seconds`, without tests."""
     return int(fetch_value(_COUNT_SENT_MESSAGES, {"contact": contact_id, "seconds": seconds}))
 
 
 def reserve_cap(
     execution_id: str, round_number: int, workspace_id: str, contact_id: str, limit: int, seconds: float
 ) -> CapReached | None:
-    """Count this round among the contact's messages from now on, or say that there were as many as there may be.
+    """Count this round among the contact's messages; return None, or the counts if the cap is reached.
 
-    Those who ask for one contact ask one after another; a round that ends without a message counts no more.
+    Requests for one contact run one after another. A round that ends without a message no longer counts.
     """
     parameters = {"contact": contact_id, "seconds": seconds, "execution": execution_id}
     with transaction():
         fetch_value("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cap {contact_id}",))
-        # One statement, so that a message that is recorded meanwhile is counted once.
+        # One statement, so that a message recorded meanwhile is counted once.
         counts = fetch_row(
             f"select ({_COUNT_SENT_MESSAGES}) as sent, ({_COUNT_ROUNDS_IN_FLIGHT}) as on_their_way", parameters
         )
@@ -152,9 +153,9 @@ def reserve_cap(
 
 
 def count_other_executions(execution_id: str, automation_id: str, contact_id: str) -> tuple[int, int]:
-    """How many other real executions of the automation the contact has: those in flight, and all.
+    """Count the contact's other executions of the automation, without tests: those in flight, and all.
 
-    Earlier ones alone count, so that of two that race one goes on.
+    Only earlier ones count, so that one of two racing executions continues.
     """
     row = fetch_row(
         """

@@ -1,6 +1,6 @@
-"""The one private reply that a comment takes: of any number of messages that want to be it, one is.
+"""The one private reply that a comment accepts: of any number of competing messages, one claims it.
 
-Its place belongs to a message's key and is never given back: a message whose answer was lost may have been sent.
+The claim belongs to a message's key and is never released: a message whose response was lost may have been sent.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from models.database import fetch_value, transaction
 
 
 def claim(workspace_id: str, channel: str, comment_id: str, message_key: str) -> bool:
-    """Whether this message is the comment's private reply, now or since an earlier try."""
+    """Claim the comment's private reply; return whether this message holds it, now or since an earlier attempt."""
     with transaction():
         holder = fetch_value(
             """

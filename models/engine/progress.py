@@ -1,7 +1,7 @@
-"""What a worker wants recorded of one execution, as values; `ledger` writes many of them at once.
+"""The progress of one execution as values; `group_commit` writes many of them at once.
 
-A Progress holds the whole changeable part of the execution's row, the stages it passed since the last record, the
-steps and messages that changed, and effects on other rows that must happen exactly when it does.
+A Progress holds all mutable columns of the execution's row, the stages entered since the last record, the changed
+steps and messages, and the effects on other rows that must commit with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ChangeContact:
 
 @dataclass(frozen=True)
 class CreateTask:
-    """Something for a person to do about a contact."""
+    """A task for a person about a contact."""
 
     id: str
     contact_id: str | None
@@ -38,7 +38,7 @@ class CreateTask:
 
 @dataclass(frozen=True)
 class Suppress:
-    """Never write to this contact on this channel again."""
+    """Suppress this contact on this channel."""
 
     contact_id: str
     channel: str
@@ -48,14 +48,14 @@ class Suppress:
 
 @dataclass(frozen=True)
 class ReleaseLimitReservation:
-    """The round sent nothing: its place under the daily limits is free again."""
+    """Release the round's reservation under the daily limits: it sent nothing."""
 
     round: int
 
 
 @dataclass(frozen=True)
 class PauseProvider:
-    """The provider of this workspace refused our credentials, or has none."""
+    """Pause this workspace's provider: it refused the credentials, or has none."""
 
     provider: str
     message: str
@@ -65,7 +65,7 @@ class PauseProvider:
 
 @dataclass(frozen=True)
 class DetectReply:
-    """The contact may have answered what was sent at `since` before the wait for it was on record."""
+    """Look for a reply that arrived after `since`, before the wait for it was recorded."""
 
     contact_id: str
     since: datetime
@@ -73,7 +73,7 @@ class DetectReply:
 
 @dataclass(frozen=True)
 class CountRun:
-    """A step succeeded that counts as a run: what it was, and when."""
+    """A succeeded step that counts as a run: its kind and time."""
 
     id: str
     kind: RunKind
@@ -85,7 +85,7 @@ Effect = ChangeContact | CreateTask | Suppress | ReleaseLimitReservation | Pause
 
 @dataclass(slots=True)
 class Progress:
-    """One record: written whole if `fence` is still the execution's, else not at all."""
+    """One record: written completely if `fence` is still the execution's, else not at all."""
 
     execution_id: str
     fence: int
@@ -94,5 +94,5 @@ class Progress:
     steps: list[StepRow] = field(default_factory=list)
     messages: list[MessageRow] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    #: Counted in the same commit or, where that cannot be, marked to be counted later (`models/run`).
+    #: Counted in the same commit or, if that fails, marked to be counted later (`models.engine.runs`).
     run: CountRun | None = None

@@ -1,1 +1,1 @@
-"""The read side: lists, details and numbers for people, each answered by few queries and none of them a write."""
+"""The read side: lists, details and statistics for the dashboard and the API, each from few queries, without writes."""

@@ -1,4 +1,4 @@
-"""How the automations do: executions over time, how long they take, and which do most. Tests are never counted."""
+"""Statistics of automations: executions over time, their durations, and the busiest automations, without tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from models.reports.filters import ExecutionFilters
 
 
 def fetch_summary(workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None) -> Row:
-    """`executions`, `by_status`, `success_rate` (0 to 1 of those succeeded or failed; None without any), `p50_ms` and
-    `p95_ms` of those finished, `by_day` (days in UTC) and `by_stage` (where they stand now)."""
+    """Return `executions`, `by_status`, `success_rate` (0 to 1 of those succeeded or failed; None without any),
+    `p50_ms` and `p95_ms` of those finished, `by_day` (days in UTC) and `by_stage` (current stages)."""
     where, arguments = ExecutionFilters(automation_id=automation_id, since=since, until=until, test=False).build_where()
     scope, parameters = f"from executions e where e.workspace_id = %s and {where}", [workspace_id, *arguments]
     with acting_as(workspace_id):
@@ -46,8 +46,8 @@ def _fetch_counts(sql: str, parameters: list[Any]) -> dict[str, int]:
 
 
 def fetch_top(workspace_id: str, limit: int) -> dict[str, list[Row]]:
-    """The automations and the playbooks with the most finished executions: id, name, executions, succeeded, failed,
-    last_executed_at."""
+    """Return the automations and the playbooks with the most finished executions: id, name, executions, succeeded,
+    failed, last_executed_at."""
     query = (
         "select id, name, type, executions, succeeded, failed, last_executed_at from automations "
         "where workspace_id = %s and deleted_at is null and (type = 'playbook') = %s order by 4 desc, id limit %s"

@@ -1,4 +1,4 @@
-"""Automations as people see them: a page of the list, and one with its definition and versions."""
+"""Automations for display: a page of the list, and one with its definition and versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fetch_page(
     type: str | None = None,
     enabled: bool | None = None,
 ) -> list[Row]:
-    """At most `limit` automations, newest first, older than the one with id `before`; `q` are words of the name."""
+    """Return at most `limit` automations, newest first, older than `before` (an id); `q` has words of the name."""
     conditions = ["a.workspace_id = %s and a.deleted_at is null"]
     parameters: list[object] = [workspace_id]
     for condition, value in (
@@ -43,7 +43,7 @@ def fetch_page(
 
 
 def find(workspace_id: str, automation_id: str) -> Row | None:
-    """One automation with `definition` (the published one), `draft` and `versions`, newest first."""
+    """Return one automation with `definition` (the published one), `draft` and `versions`, newest first."""
     with acting_as(workspace_id):
         row = fetch_row(
             f"select {_COLUMNS}, a.draft, v.definition from automations a "
@@ -65,13 +65,12 @@ def find(workspace_id: str, automation_id: str) -> Row | None:
 
 
 def fetch_card_data(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
-    """By automation what its card shows beside its counters: its `trigger` as published, and `in_flight` executions.
-    Tests are left out."""
+    """Return each automation's published `trigger` and the number of its executions `in_flight`, without tests."""
     with acting_as(workspace_id):
         rows = fetch_rows(
             """
             with flight as materialized (
-                -- One part for each status, because each has a small index of its own.
+                -- One part for each status, because each has a small index.
                 select automation_id from executions
                 where workspace_id = %(workspace)s and status = 'pending' and due_at is not null and not test
                 union all select automation_id from executions

@@ -1,4 +1,4 @@
-"""Contacts as people see them: a page of the list, and the conversation with one."""
+"""Contacts for display: a page of the list, and the conversation with one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from models.reports.search import build_prefix_query
 
 @dataclass(frozen=True)
 class ContactFilters:
-    """Every filter is optional, all that are given must hold. `q` is an id, an external id, an e-mail or a phone
-    number, or the beginnings of words of names and addresses; `suppressed` a channel, or "any"; `since` is when the
-    contact was made."""
+    """Optional filters, combined with AND. `q` is an id, an external id, an e-mail address or a phone number, or
+    prefixes of words in names and addresses; `suppressed` is a channel, or "any"; `since` is the earliest creation
+    time."""
 
     q: str | None = None
     tag: str | None = None
@@ -26,7 +26,7 @@ class ContactFilters:
 
 
 def fetch_page(workspace_id: str, filters: ContactFilters, *, limit: int, before: str | None = None) -> list[Row]:
-    """At most `limit` contacts, newest first, older than the one with id `before`."""
+    """Return at most `limit` contacts, newest first, older than the one with id `before`."""
     q = (filters.q or "").strip() or None
     parameters = {
         "q": q,
@@ -48,7 +48,7 @@ def fetch_page(workspace_id: str, filters: ContactFilters, *, limit: int, before
 
 
 def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[Row]:
-    """Those of these contacts that are there, newest first."""
+    """Return the existing ones of these contacts, newest first."""
     if not contact_ids:
         return []
     with acting_as(workspace_id):
@@ -60,9 +60,9 @@ def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[Row]:
 
 
 def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
-    """The newest messages of both directions with one contact, oldest first: `direction` (in, out), channel, kind,
-    subject, text, at, `status` and `edited` or `deleted`; of ours the execution, its automation's name, and whether it
-    went to the sandbox. Tests are left out."""
+    """Return the newest messages in both directions with one contact, oldest first, without tests: `direction` (in,
+    out), channel, kind, subject, text, at, status, `edited` and `deleted`; for sent ones the execution, its
+    automation's name, and whether it went to the sandbox."""
     with acting_as(workspace_id):
         rows = fetch_rows(
             """
@@ -86,7 +86,7 @@ def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[R
 
 
 def count_in_flight(workspace_id: str, contact_id: str) -> int:
-    """How many executions of the contact are not finished."""
+    """Count the contact's unfinished executions."""
     with acting_as(workspace_id):
         return int(
             fetch_rows(

@@ -1,4 +1,4 @@
-"""Executions as people see them: a page of the list, and one with its whole story."""
+"""Executions for display: a page of the list, and one with its stages, steps and messages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _JOINS = """
 """
 
 
-#: So many of the newest executions are looked through for words before the contacts are asked.
+#: The newest executions searched for words before the contacts are searched.
 _SCAN_LIMIT = 5000
-#: Of at most so many contacts the executions are gathered.
+#: The most matching contacts whose executions are collected and sorted.
 _MAX_CONTACTS = 2000
 _CONTACT_MATCHES = (
     "(select c.search @@ to_tsquery('simple', %s) or c.email = lower(%s) or c.phone = %s "
@@ -36,7 +36,7 @@ _CONTACT_MATCHES = (
 
 
 def fetch_page(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None = None) -> list[Row]:
-    """At most `limit` executions, newest first, older than the one with id `before`."""
+    """Return at most `limit` executions, newest first, older than the one with id `before`."""
     with acting_as(workspace_id):
         if filters.words is None:
             rows = _fetch_page(*_build_query(workspace_id, filters, before), limit)
@@ -53,7 +53,7 @@ def _build_query(workspace_id: str, filters: ExecutionFilters, before: str | Non
 
 
 def _fetch_page(query: str, parameters: list[Any], limit: int) -> list[Row]:
-    # What else is shown of an execution is looked up for those of the page alone.
+    # The joins run only for the executions of the page.
     return fetch_rows(
         f"select {_COLUMNS} from ({query} order by e.id desc limit %s) e {_JOINS} order by e.id desc",
         [*parameters, limit],
@@ -61,10 +61,10 @@ def _fetch_page(query: str, parameters: list[Any], limit: int) -> list[Row]:
 
 
 def _fetch_page_by_words(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None) -> list[Row]:
-    """A page of executions whose contacts have these words in their names and addresses.
+    """Return a page of executions whose contacts have these words in their names and addresses.
 
-    What is common is found among the newest executions. Else the contacts are asked: the executions of a few are
-    gathered and sorted; where many have the words, the rest is looked through, newest first, until the page is full.
+    Common words are found among the newest executions. Else the contacts are searched: the executions of a few are
+    collected and sorted; if many match, the executions are scanned, newest first, until the page is full.
     """
     words, q = filters.words, (filters.q or "").strip()
     query, parameters = _build_query(workspace_id, replace(filters, q=None), before)
@@ -77,14 +77,14 @@ def _fetch_page_by_words(workspace_id: str, filters: ExecutionFilters, limit: in
     )
     if len(contacts) > _MAX_CONTACTS:
         return _fetch_page(f"{query} and {_CONTACT_MATCHES}", [*parameters, words, q, q], limit)
-    # Without `offset 0` PostgreSQL might look through all executions for a page that is never full.
+    # Without `offset 0` PostgreSQL might scan all executions for a page that is never full.
     return _fetch_page(
         f"select e.* from ({query} and e.contact_id = any(%s::uuid[]) offset 0) e", [*parameters, contacts], limit
     )
 
 
 def fetch_detail(workspace_id: str, execution_id: str) -> Row | None:
-    """One execution with `stages`, `steps` and `messages`, oldest first; None where the workspace has none such."""
+    """Return one execution with `stages`, `steps` and `messages`, oldest first; None if the workspace has none."""
     with acting_as(workspace_id):
         row = fetch_row(
             f"select {_COLUMNS} from executions e {_JOINS} where e.workspace_id = %s and e.id = %s",
@@ -101,8 +101,8 @@ def fetch_detail(workspace_id: str, execution_id: str) -> Row | None:
 
 
 def fetch_background(workspace_id: str, execution_id: str) -> Row | None:
-    """What an execution began with and follows: `trigger_type`, `trigger_source`, `idempotency_key`, `payload`, the
-    `definition` of its version, and the contact's `email`, `phone` and `timezone`; None where there is none such."""
+    """Return an execution's `trigger_type`, `trigger_source`, `idempotency_key` and `payload`, the `definition` of its
+    version, and the contact's `email`, `phone` and `timezone`; None if there is no such execution."""
     with acting_as(workspace_id):
         return fetch_row(
             "select t.type trigger_type, t.source trigger_source, t.idempotency_key, t.payload, v.definition, "
@@ -114,7 +114,7 @@ def fetch_background(workspace_id: str, execution_id: str) -> Row | None:
 
 
 def _add_derived_fields(row: Row) -> Row:
-    """The row with its error, its next time, its follow-ups and the rule that skipped it put together."""
+    """Combine the columns of the error, the resume time, the follow-ups and the skip rule."""
     error_class, rule = row.pop("error_class"), row.pop("skipped_rule")
     message, code, explanation = row.pop("error_message"), row.pop("error_code"), row.pop("skipped_detail")
     due_at = row.pop("due_at")
@@ -130,7 +130,7 @@ def _add_derived_fields(row: Row) -> Row:
 
 
 def describe_error(error_class: str, message: str | None, code: str | None = None) -> dict[str, Any]:
-    """An error as people see it: class, message, the provider's code, and whether it passes by itself."""
+    """Format an error for display: class, message, the provider's code, and whether it is retried automatically."""
     error_type = BY_CLASS.get(error_class)
     return {
         "class": error_class,
@@ -141,7 +141,7 @@ def describe_error(error_class: str, message: str | None, code: str | None = Non
 
 
 def _fetch_stages(execution: Row) -> list[Row]:
-    """Each stage with when it was entered and left; the one that it stands at has not been left."""
+    """Return each stage with the times it was entered and left; the current one has no `left_at`."""
     moves = fetch_rows(
         "select stage, from_ms, entered_at from stage_history where execution_id = %s order by entered_at",
         (execution["id"],),

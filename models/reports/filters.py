@@ -1,4 +1,4 @@
-"""Which executions: the filters of the list, and exactly the same of every bulk action."""
+"""Filters of executions, the same for the list and for every bulk action."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from models.ids import is_id
 from models.reports.search import build_prefix_query
 
-#: How far the time in an id may be from the time on its row: clocks of two machines differ.
+#: How far the time in an id may differ from the time on its row, because machines' clocks differ.
 _CLOCK_SKEW = timedelta(minutes=10)
 _SENT_SINCE = (
     "e.id in (select h.execution_id from stage_history h "
     "where h.workspace_id = e.workspace_id and h.stage = 'sent' and h.entered_at >= %s)"
 )
-#: What is not finished is found by way of its automation, because that is how the index of it begins.
+#: The automation's id is in the condition because the index of unfinished executions starts with it.
 _IN_FLIGHT = (
     "e.finished_at is null and e.status in ('pending', 'running', 'waiting') "
     "and e.automation_id in (select a.id from automations a where a.workspace_id = e.workspace_id)"
@@ -28,10 +28,12 @@ _NOT_IN_REVIEW = "(e.status <> 'waiting' or e.waiting_for is distinct from 'revi
 
 @dataclass(frozen=True)
 class ExecutionFilters:
-    """Every filter is optional, all that are given must hold. `since` and `until` are when the trigger was accepted,
-    `until` itself not included; `q` is an execution's id or words of the contact's names and addresses; `sent_since` is
-    when a message of it left; `outcome_unknown` tells what is held for an unknown outcome from all else, `in_flight`
-    what is not finished from what is, `review` what waits for a person to read its message.
+    """Optional filters, combined with AND.
+
+    `since` and `until` (exclusive) bound the time the trigger was accepted; `q` is an execution's id or words in the
+    contact's names and addresses; `sent_since` is the earliest time of a sent message. `outcome_unknown`, `in_flight`
+    and `review` select executions with an unknown outcome, unfinished ones and those with a message in review, or all
+    others.
     """
 
     automation_id: str | None = None
@@ -49,7 +51,7 @@ class ExecutionFilters:
     review: bool | None = None
 
     def build_where(self) -> tuple[str, list[Any]]:
-        """A condition on `executions e` within the acting workspace, and its parameters."""
+        """Return a condition on `executions e` in the acting workspace, and its parameters."""
         conditions = self._build_flag_conditions()
         parameters: list[Any] = []
         for condition, value in self._list_value_conditions():
@@ -64,11 +66,11 @@ class ExecutionFilters:
 
     @property
     def words(self) -> str | None:
-        """What `q` asks of contacts' names and addresses, as a full text query; None where it asks nothing of them."""
+        """The full text query of `q` for contacts' names and addresses; None if `q` is an id or has no words."""
         return build_prefix_query(self.q) if self.q and not is_id(self.q) else None
 
     def _build_flag_conditions(self) -> list[str]:
-        """Conditions that need no parameter."""
+        """Return the conditions that need no parameter."""
         is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _FINAL_STAGES)
         conditions = [_IN_FLIGHT] if is_in_flight and not self.status else []
         if self.in_flight is not None:
@@ -80,10 +82,10 @@ class ExecutionFilters:
         return conditions
 
     def _list_value_conditions(self) -> list[tuple[str, Any]]:
-        # Ids grow with time: a bound on them lets the newest-first index begin and end at the right place.
+        # Ids grow with time: bounds on them limit the scan of the newest-first index.
         return [
             ("e.automation_id = %s", self.automation_id),
-            # What is pending has a time at which it is due; said, it lets the small index of what is due be used.
+            # A pending execution always has `due_at`; the condition lets the small index of due executions serve.
             ("e.status = %s and e.due_at is not null" if self.status == "pending" else "e.status = %s", self.status),
             ("e.stage = %s", self.stage),
             ("e.contact_id = %s", self.contact_id),
@@ -97,7 +99,7 @@ class ExecutionFilters:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """The filters that are given, by the API's names."""
+        """Return the filters that are set, by the API's names."""
         values = {
             "automationId": self.automation_id,
             "status": self.status,
@@ -128,6 +130,6 @@ def _build_text_condition(q: str) -> tuple[str, list[Any]]:
 
 
 def build_lowest_id(moment: datetime) -> str:
-    """The smallest id that could have been made at `moment`."""
+    """Return the smallest id that can be created at `moment`."""
     milliseconds = max(0, int(moment.astimezone(UTC).timestamp() * 1000))
     return str(uuid.UUID(int=(milliseconds & (2**48 - 1)) << 80))

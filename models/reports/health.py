@@ -1,4 +1,4 @@
-"""What the health page asks of PostgreSQL about one workspace, and what a scrape asks about all of them."""
+"""Health data from PostgreSQL: of one workspace for the health page, of all workspaces for a metrics scrape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from models.database import ReadOnlyServer, Row, acting_as, connection, fetch_row, fetch_rows, fetch_value
 from models.reports.executions import describe_error
 
-#: So many of the newest failures are shown.
+#: The most recent failures to return.
 MAX_FAILURES = 10
 
 
 def count_pending(workspace_id: str) -> Row:
-    """Executions that are due and that nobody works on: `count`, and `oldest_seconds` since the first was due."""
+    """Return the `count` of due executions not being processed, and `oldest_seconds` since the first was due."""
     with acting_as(workspace_id):
         row = fetch_row(
             "select count(*) count, coalesce(extract(epoch from beckon_now() - min(due_at)), 0)::float8 oldest_seconds "
@@ -25,7 +25,7 @@ def count_pending(workspace_id: str) -> Row:
 
 
 def fetch_recent_failures(workspace_id: str) -> Row:
-    """Failures of the `last_hour` and the `last24_hours`, tests left out, and the newest as `items`."""
+    """Count the failures of the `last_hour` and the `last24_hours`, without tests; `items` are the newest."""
     with acting_as(workspace_id):
         counts = fetch_row(
             "select count(*) filter (where finished_at > beckon_now() - interval '1 hour') last_hour, "
@@ -47,7 +47,7 @@ def fetch_recent_failures(workspace_id: str) -> Row:
 
 
 def measure_database(workspace_id: str) -> dict[str, Any]:
-    """`latency_ms` of a small question, `active_automations`, and `migration`: the newest that was applied."""
+    """Return `latency_ms` of a trivial query, `active_automations`, and `migration`: the newest applied one."""
     started = time.perf_counter()
     with connection():
         fetch_value("select 1")
@@ -65,8 +65,8 @@ def measure_database(workspace_id: str) -> dict[str, Any]:
 
 
 def fetch_engine_counts() -> Row:
-    """Of the whole installation: executions `pending`, `running` and `waiting`, how many are `due`,
-    `oldest_due_seconds`, and `leases_expired`. Only counts: no workspace can be told from them."""
+    """Return the installation's executions `pending`, `running`, `waiting` and `due`, `oldest_due_seconds`, and
+    `leases_expired`. These are totals, which reveal no workspace."""
     with connection():
         row = fetch_row("select * from engine_facts()")
     assert row is not None
@@ -74,7 +74,7 @@ def fetch_engine_counts() -> Row:
 
 
 def is_answering() -> bool:
-    """Whether PostgreSQL answers and takes writes; if not, one of `models.database`'s connection errors is raised."""
+    """Return True if PostgreSQL accepts writes; raise one of `models.database.CONNECTION_ERRORS` if not."""
     with connection():
         if fetch_value("select current_setting('transaction_read_only')") == "on":
             raise ReadOnlyServer("PostgreSQL takes no writes")

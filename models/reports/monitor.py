@@ -1,9 +1,9 @@
-"""Where every contact of one automation stands at this moment: what the live monitor shows, in one statement.
+"""The live monitor of one automation: the current stage of every contact, in one statement.
 
-One statement is one view of the database, so that the counts and the list cannot contradict each other. What is in
-motion is counted row by row; what came to rest in the last 24 hours and the averages are added up from the tallies and,
-for the last minute or two, from the stage history (`models/tally`). How it stood at a past moment is in
-`models/reports/monitor_past`. Tests are part of it unless they are left out.
+One statement sees one snapshot, so that the counts and the list cannot contradict each other. Executions in flight are
+counted row by row. Those finished in the last 24 hours and the averages come from the tallies and, for the last minute
+or two, from the stage history (`models.checks.rollups`). `models.reports.monitor_history` has past moments. Tests are
+included unless filtered.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 from models.database import Row, acting_as, fetch_row
 from rules.stages import STAGES
 
-#: Contacts of one snapshot at most; and of these, so many that failed and rest, however much else is in motion.
+#: Contacts in one snapshot at most, and the failed ones listed however many others are in flight.
 MAX_CONTACTS = 100
 MAX_FAILURES = 20
-#: The trend of a stage: so many points, each of so many minutes.
+#: The trend of a stage: the number of points, and the minutes of each.
 TREND_POINTS = 24
 TREND_MINUTES = 15
-#: The pace of the backlog is measured since its oldest contact might go on, over these seconds at least and at most.
+#: The pace of the backlog is measured since its oldest contact became due, over at least and at most these seconds.
 MIN_PACE_SECONDS, MAX_PACE_SECONDS = 10, 600
 
 _TIME_FIELDS = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
 
 
 def fetch_snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Row | None:
-    """`at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`), `contacts`
-    (at most 100, those in motion first), `totals`, `skipped` by rule, and `backlog`; None where there is no such
-    automation. `test` leaves out the tests, or all but them."""
+    """Return `at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`),
+    `contacts` (at most 100, active ones first), `totals`, `skipped` by rule, and `backlog`; None if there is no such
+    automation. `test` selects only tests (True) or excludes them (False)."""
     return run_snapshot_query(workspace_id, _SNAPSHOT, automation=automation_id, test=test)
 
 
 def run_snapshot_query(workspace_id: str, statement: str, **parameters: Any) -> Row | None:
-    """What a statement made of the parts below answers, put in order."""
+    """Run a statement built from the parts below; return its snapshot."""
     bounds = {
         "most": MAX_CONTACTS, "failures": MAX_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
         "pace_least": MIN_PACE_SECONDS, "pace_most": MAX_PACE_SECONDS,
@@ -56,7 +56,7 @@ def run_snapshot_query(workspace_id: str, statement: str, **parameters: Any) -> 
 
 
 def _build_stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
-    """The ten stages in the order of the way, with a trend for each from the oldest point to the newest."""
+    """Return the ten stages in order, each with a trend from the oldest point to the newest."""
     return [
         {
             "stage": stage,
@@ -69,7 +69,7 @@ def _build_stages(counts: Mapping[str, int], averages: Mapping[str, float], tren
 
 
 def _parse_times(contact: Row) -> Row:
-    """A contact as PostgreSQL's JSON has it, with its times as times."""
+    """Convert the times of a contact from PostgreSQL's JSON to datetimes."""
     for name in _TIME_FIELDS:
         if contact.get(name) is not None:
             contact[name] = datetime.fromisoformat(contact[name])
@@ -77,8 +77,8 @@ def _parse_times(contact: Row) -> Row:
 
 
 def _build_backlog(count: int, pace: Mapping[str, float]) -> Row:
-    """How many are on their way, how many a minute arrived of late, over how many seconds that was measured, and how
-    long the rest takes at that pace: None where nobody can tell, because nothing arrived."""
+    """Return the backlog's count, the recent rate a minute, the seconds over which it was measured, and the seconds
+    until the backlog is empty at that rate: None if nothing moved."""
     moves, seconds = (pace["moves"], pace["seconds"]) if pace["moves"] else (pace["most_moves"], MAX_PACE_SECONDS)
     per_minute = 60 * moves / seconds
     return {
@@ -89,8 +89,8 @@ def _build_backlog(count: int, pace: Mapping[str, float]) -> Row:
     }
 
 
-#: What a snapshot tells of a contact: of `bounds b`, `executions e`, `contacts c`, `workflow_versions v`, state `s`.
-#: One is silent whose worker lets its lease run out.
+#: A contact of a snapshot, from `bounds b`, `executions e`, `contacts c`, `workflow_versions v` and state `s`. It is
+#: `silent` if its worker's lease has expired.
 CONTACT = """
     jsonb_build_object(
         'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
@@ -108,8 +108,8 @@ CONTACT = """
     )
 """
 
-#: The moves of the 24 hours before `bounds.at`, tallied and not: `at`, `from_stage`, `stage`, `rule`, `words`, `moves`,
-#: `from_ms`, `first_sent`. A tally stands in the middle of its five minutes.
+#: The moves of the 24 hours before `bounds.at`, from tallies and history: `at`, `from_stage`, `stage`, `rule`, `words`,
+#: `moves`, `from_ms`, `first_sent`. A tally's time is the middle of its five minutes.
 MOVES = """
     select t.at + interval '150 seconds' as at, t.from_stage, t.stage, t.rule, t.words, t.moves, t.from_ms, t.first_sent
     from bounds b join stage_tallies t on t.at >= b.since and t.at < b.edge
@@ -126,7 +126,7 @@ MOVES = """
     ) e on true
     where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
 """
-#: How many stand where: of `flight` and `failures` row by row, of what else came to rest by its moves.
+#: The count of each stage: `flight` and `failures` by rows, other finished executions by their moves.
 STAGE_COUNTS = """
     select stage, sum(count)::integer as count from (
         select stage, count(*) as count from flight group by 1
@@ -134,7 +134,7 @@ STAGE_COUNTS = """
         union all select stage, sum(moves) from moves where stage in ('completed', 'skipped') group by 1
     ) parts group by 1
 """
-#: Those who came to rest lately, other than by a failure.
+#: The recently finished executions, without failures.
 FINISHED = """
     select h.execution_id as id, h.stage, h.entered_at as at
     from bounds b join stage_history h on h.entered_at > b.since and h.entered_at <= b.until
@@ -142,7 +142,7 @@ FINISHED = """
         and (%(test)s::boolean is null or h.test = %(test)s)
     order by 3 desc limit %(most)s
 """
-#: All of a snapshot but its contacts, of `bounds`, `moves`, `flight`, `failures` and `counted`.
+#: A snapshot without its contacts, from `bounds`, `moves`, `flight`, `failures` and `counted`.
 NUMBERS = """
     b.at,
     jsonb_build_object('id', a.id, 'name', a.name, 'enabled', a.enabled, 'version', a.version,
@@ -204,8 +204,8 @@ with bounds as materialized (
 ), rested as (
     (select id, at, true as failed from failures order by 2 desc limit %(failures)s)
     union all (select id, at, false from ({FINISHED}) r)
-), shown as materialized (
-    -- Those in motion, then the rest by when it came to rest; a failure is never crowded out.
+), listed as materialized (
+    -- Active executions, then finished ones by time; failures always have room.
     select id, place from moving
     union all select id, place from (
         select r.id, {MAX_CONTACTS} + row_number() over (order by r.at desc) as place,
@@ -213,8 +213,8 @@ with bounds as materialized (
         from rested r
     ) ranked where urgency <= %(most)s - (select count(*) from moving)
 )
-select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by shown.place)
-    from shown join executions e on e.id = shown.id
+select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by listed.place)
+    from listed join executions e on e.id = listed.id
     join automation_contact_states s on s.execution_id = e.id
     left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
 ), '[]') as contacts

@@ -1,7 +1,7 @@
-"""How the monitor stood at a past moment of the last six hours, told from the stage history.
+"""The monitor at a past moment of the last six hours, reconstructed from the stage history.
 
-Who stood where is known by the move that came next: its row says which stage was left and for how long it had lasted.
-Who has not moved since stands there still. What became of messages and errors later is left out.
+An execution's stage at that moment follows from its next move, whose row has the stage that it left and how long it
+lasted. An execution without a later move is still in that stage. Later changes of messages and errors are excluded.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 from models.database import Row
 from models.reports.monitor import CONTACT, FINISHED, MOVES, NUMBERS, STAGE_COUNTS, run_snapshot_query
 
-#: How far back one may look.
+#: How far back the monitor reaches.
 MAX_LOOKBACK = timedelta(hours=6)
 
 
 def fetch_snapshot(workspace_id: str, automation_id: str, at: datetime, *, test: bool | None = None) -> Row | None:
-    """As `models.reports.monitor.snapshot`, at the moment `at`; what waited for which time is not known any more."""
+    """Return the snapshot of `models.reports.monitor.fetch_snapshot` at the moment `at`, without due times."""
     return run_snapshot_query(workspace_id, _SNAPSHOT, automation=automation_id, test=test, at=at)
 
 
-# Times in a stage are kept in whole milliseconds, so that a stage may seem to begin one too late.
+# Durations are stored in whole milliseconds, so a stage may seem to start a millisecond late.
 _SNAPSHOT = f"""
 with bounds as materialized (
     select w.at, w.at - interval '24 hours' as since, w.at as until,
@@ -38,18 +38,18 @@ with bounds as materialized (
         where e.automation_id = %(automation)s and (%(test)s::boolean is null or e.test = %(test)s)
             and (e.status in ('pending', 'running', 'waiting') and e.finished_at is null
                 or e.status = 'failed' and e.finished_at > b.since)
-    ) found order by id, since
+    ) stays order by id, since
 ), flight as materialized (
     select id, stage, since, false as is_due, null::timestamptz as waits_since from standing where stage <> 'failed'
 ), failures as materialized (
     select s.id, s.since as at, e.error_class is not distinct from 'unknown_outcome' as unknown
     from standing s join executions e on e.id = s.id where s.stage = 'failed'
-), counted as materialized ({STAGE_COUNTS}), shown as materialized (
+), counted as materialized ({STAGE_COUNTS}), listed as materialized (
     select id, stage, since, row_number() over (order by kind, since desc, id) as place from (
         select id, stage, since, 0 as kind from flight
         union all select id, 'failed', at, 1 from failures
         union all select id, stage, at, 1 from ({FINISHED}) r
-    ) found order by kind, since desc, id limit %(most)s
+    ) entries order by kind, since desc, id limit %(most)s
 )
 select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
         'status', null, 'stage', p.stage, 'stage_since', p.since, 'due_at', null, 'waiting_for', null,
@@ -60,12 +60,12 @@ select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
         'message', case when s.written_at <= b.at then left(s.generated_message, 400) end,
         'generation_ms', case when s.written_at <= b.at then s.generation_ms end
     ) order by p.place)
-    from shown p join executions e on e.id = p.id
+    from listed p join executions e on e.id = p.id
     join lateral (
         select m.body as generated_message, m.generation_ms, m.channel, m.created_at as written_at,
             e.error_message as error, e.follow_up_count, null::timestamptz as scheduled_for,
             null::timestamptz as next_check_at
-        from (select 1) one left join messages m on m.id = (
+        from (select 1) single_row left join messages m on m.id = (
             select x.id from messages x where x.execution_id = e.id and x.created_at <= b.at
             order by x.round desc, x.id desc limit 1)
     ) s on true

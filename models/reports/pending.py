@@ -1,4 +1,4 @@
-"""What is due and waits for a worker, the longest first: across the stages, as the queue sees it."""
+"""Due executions that wait for a worker, longest first, in all stages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from models.database import Row, acting_as, fetch_rows
 
 
 def list_due(workspace_id: str, limit: int) -> list[Row]:
-    """At most `limit` executions of a workspace that are due: id, automation_name, contact_name, status, stage, queue,
+    """Return at most `limit` due executions of a workspace: id, automation_name, contact_name, status, stage, queue,
     due_at, and overdue_seconds."""
     with acting_as(workspace_id):
         return fetch_rows(

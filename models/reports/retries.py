@@ -1,4 +1,4 @@
-"""How retries go: what was tried again, and what came of it."""
+"""Statistics of retries and their outcomes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from models.database import acting_as, fetch_row, fetch_rows
 from rules.retries import MAX_RETRIES
 
-#: How far back the numbers look.
+#: The period of the statistics.
 DAYS = 30
 
-# Bound by id as well, because ids grow with time and the index of the newest begins there.
+# Real executions of the last days.
 _RECENT = """
     from executions e where e.workspace_id = %s and not e.test
         and e.created_at >= beckon_now() - make_interval(days => %s)
@@ -18,9 +18,9 @@ _RECENT = """
 
 
 def fetch_statistics(workspace_id: str) -> dict[str, Any]:
-    """Of the last 30 days' executions, tests left out: `attempted` (tried again at least once), of these `succeeded`,
-    `failed` (at rest) and `exhausted` (at rest with every retry used), `pending` (waiting for a retry),
-    `success_rate` (0 to 1 of those that ended; None when none did), and `by_error_class` the failed tries of steps."""
+    """Return statistics of the last 30 days' executions, without tests: `attempted` (retried at least once), of these
+    `succeeded`, `failed` and `exhausted` (failed with every retry used), `pending` (waiting for a retry),
+    `success_rate` (0 to 1 of those finished; None without any), and `by_error_class`, the failed attempts of steps."""
     with acting_as(workspace_id):
         counts = fetch_row(
             f"""

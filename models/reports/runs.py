@@ -1,4 +1,4 @@
-"""Runs as people see them: the last day of many automations at once, one's history, and how many by hour or day."""
+"""Runs for display: the last day of many automations at once, the history of one, and counts by hour or day."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import clock
 from models.database import Row, acting_as, fetch_rows, fetch_value
 from rules.runs import build_hourly_counts
 
-#: A page is looked for among so many days first: to plan a look at all ninety takes longer than the look.
+#: A page is first searched in these days: planning a query over all ninety partitions takes longer than running it.
 _RECENT_WINDOW, _CLOCK_SKEW = timedelta(days=7), timedelta(days=1)
 
-#: An id that no row has.
+#: An id of no row.
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 
-# Without a function in the bounds: row security would have each row of two hours read, to be compared afterwards.
+# The bounds are parameters, not function calls: under row security those would read each row of two hours.
 _LAST_DAY = """
     select a.id, a.hourly_runs, a.newest_run_hour, (
-        -- The hour that began before the last 24 did: the only one whose rows are counted.
+        -- The hour that began before the last 24 hours: the only one whose rows are counted.
         select count(*) from automation_runs r
         where r.workspace_id = %(workspace)s and r.automation_id = a.id and r.at > %(begins)s and r.at < %(first_whole)s
     ) as first_hour
@@ -27,7 +27,7 @@ _LAST_DAY = """
 
 
 def fetch_last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
-    """By automation: `last24_hours`, exactly, and `hours`, runs in each hour of the clock, the oldest of 24 first."""
+    """Return by automation the exact `last24_hours`, and `hours`: runs in each clock hour, the oldest of 24 first."""
     with acting_as(workspace_id):
         now = fetch_value("select beckon_now()")
         rows = fetch_rows(_LAST_DAY, _build_last_day_parameters(workspace_id, automation_ids, now))
@@ -40,7 +40,7 @@ def fetch_last_day(workspace_id: str, automation_ids: Sequence[str]) -> dict[str
 
 
 def explain_last_day() -> list[Row]:
-    """The plan of the same, line by line, for some workspace."""
+    """Return the query plan of `fetch_last_day`, line by line."""
     return fetch_rows(f"explain {_LAST_DAY}", _build_last_day_parameters(NIL_UUID, [NIL_UUID], clock.now()))
 
 
@@ -64,11 +64,11 @@ def fetch_page(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[Row]:
-    """At most `limit` runs, the newest first, older than the one at `before` (its time and id): `id`, `contact_id`,
-    `contact_name`, `execution_id`, `kind`, `at`. `until` itself is not included."""
+    """Return at most `limit` runs, newest first, older than `before` (its time and id): `id`, `contact_id`,
+    `contact_name`, `execution_id`, `kind`, `at`. `until` is exclusive."""
     filters: list[tuple[str, object]] = [("r.kind = %s", kind), ("r.at >= %s", since), ("r.at < %s", until)]
     if before is not None:
-        # The time once more by itself, because only that tells the planner which days it needs.
+        # The time also separately, because the planner prunes partitions only by that condition.
         filters += [("r.at <= %s", before[0]), ("(r.at, r.id) < (%s, %s)", before)]
     newest = min(moment for moment in (clock.now(), until, before and before[0]) if moment)
     recent = [("r.at >= %s", newest - _RECENT_WINDOW), ("r.at < %s", newest + _CLOCK_SKEW)]
@@ -86,15 +86,15 @@ def _fetch_page(workspace_id: str, automation_id: str, limit: int, filters: Sequ
             parameters += value if isinstance(value, tuple) else [value]
     return fetch_rows(
         f"""
-        with found as materialized (
+        with page as materialized (
             select r.id, r.contact_id, r.execution_id, r.kind, r.at from automation_runs r
             where {" and ".join(conditions)} order by r.at desc, r.id desc limit %s
         )
-        select f.*, e.id is not null as has_execution,
+        select p.*, e.id is not null as has_execution,
             coalesce(nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.username, c.email, c.phone)
                 as contact_name
-        from found f left join contacts c on c.id = f.contact_id left join executions e on e.id = f.execution_id
-        order by f.at desc, f.id desc
+        from page p left join contacts c on c.id = p.contact_id left join executions e on e.id = p.execution_id
+        order by p.at desc, p.id desc
         """,
         [*parameters, limit],
     )
@@ -103,8 +103,8 @@ def _fetch_page(workspace_id: str, automation_id: str, limit: int, filters: Sequ
 def fetch_series(
     workspace_id: str, automation_id: str, by: str, since: datetime, until: datetime, kind: str | None = None
 ) -> list[Row]:
-    """Runs in every hour or day (in UTC) from that of `since` up to `until`, empty ones too: `at`, when it began,
-    `count`, and `kinds`, how many of each that there were."""
+    """Return the runs of every hour or day (in UTC) from that of `since` up to `until`, including empty ones: `at` (its
+    start), `count`, and `kinds` (the count of each kind)."""
     with acting_as(workspace_id):
         return fetch_rows(
             """

@@ -1,4 +1,4 @@
-"""The numbers above every page: each counts exactly the executions that its filters list. Tests are in none of them."""
+"""The counts above every page: each equals the number of executions that its filters list, without tests."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ UNKNOWN = ExecutionFilters(status="failed", test=False, outcome_unknown=True)
 
 @dataclass(frozen=True)
 class Summary:
-    """How the workspace's executions stand. Skipped are those accepted since `midnight`, sent those of which a message
-    left since then; the others are all that there are."""
+    """Counts of the workspace's executions. `skipped` counts those accepted since midnight, `sent` those with a message
+    sent since midnight; the others count all."""
 
     pending: int
-    #: When the first of the pending was accepted.
+    #: When the oldest pending execution was accepted.
     oldest_at: datetime | None
     running: int
     waiting: int
-    #: When the first of the waiting goes on by itself.
+    #: When the first waiting execution resumes automatically.
     next_at: datetime | None
     sent: int
     failed: int
     failed_at: datetime | None
     skipped: int
-    #: The rule that skipped most of them.
+    #: The rule that skipped the most.
     skipped_mostly: Row | None = field(default=None)
     unknown: int = 0
-    #: Of the waiting, those with a message that a person is to read first.
+    #: Of the waiting ones, those with a message in review.
     review: int = 0
 
 
 def build_skipped_filters(midnight: datetime) -> ExecutionFilters:
-    """What the number of the skipped counts."""
+    """Return the filters of the `skipped` count."""
     return ExecutionFilters(status="skipped", test=False, since=midnight)
 
 
 def build_sent_filters(midnight: datetime) -> ExecutionFilters:
-    """What the number of the sent counts."""
+    """Return the filters of the `sent` count."""
     return ExecutionFilters(test=False, sent_since=midnight)
 
 
 def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
-    """The numbers now, for the workspace's day that began at `midnight`."""
+    """Return the current counts, for the workspace's day that began at `midnight`."""
     with acting_as(workspace_id):
         pending = _count(workspace_id, PENDING, "min(e.created_at) at")
         running = _count(workspace_id, RUNNING)

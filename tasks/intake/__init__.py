@@ -1,1 +1,1 @@
-"""Accepts what starts or moves executions: producers' triggers, schedules, and the providers' callbacks."""
+"""Accepts the inputs that start or move executions: producers' triggers, schedules, and the providers' callbacks."""

@@ -1,4 +1,4 @@
-"""Moves the message that a callback speaks of: forward only, and a message of unknown outcome is settled by it."""
+"""Moves the message that a callback is about: forward only; a callback also resolves an unknown outcome."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from models.database import Row
 from providers.base import Callback
 from tasks.runtime.notifications import notify_after_commit
 
-#: The status of the message that each kind of callback brings.
+#: The message status that each kind of callback leads to.
 STATUS = {"sent": "sent", "echo": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
           "bounced": "bounced", "complained": "complained"}  # fmt: skip
 
 
 def move(message_row: Row, callback: Callback) -> None:
-    """Take in what became of this message."""
+    """Apply a callback to its message."""
     if message_row["status"] == "outcome_unknown":
         _settle(message_row, callback)
     if callback.kind == "failed" and callback.permanent:
@@ -27,7 +27,7 @@ def move(message_row: Row, callback: Callback) -> None:
 
 
 def _settle(message_row: Row, callback: Callback) -> None:
-    """Whatever the provider tells of a message, even that it could not deliver it, it had taken it."""
+    """Resolve an unknown outcome as sent: any report about a message, even a failure, proves that it was accepted."""
     if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
         return
     reopened = message.resolve_sent(message_row["id"], callback.provider_message_id)

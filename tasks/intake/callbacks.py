@@ -1,10 +1,11 @@
-"""Reads a stored callback of a provider: moves the message on, suppresses who must not be written to, wakes who waits.
+"""Processes a provider's stored callback: moves its message, adds suppressions, and wakes executions that wait for it.
 
-Callbacks come twice, late and out of order; each is read once, a message's status only moves forward, and a callback
-for a message of unknown outcome settles it (semantics, section 4). One that is quicker than the answer to the send
-itself is put off until that answer is on record, so that the two cannot undo each other.
+Callbacks arrive twice, late and out of order. Each is processed once, a message's status only moves forward, and a
+callback for a message of unknown outcome resolves it (semantics, section 4). A callback that arrives before the answer
+to its own send is deferred until that answer is recorded, so that the two cannot undo each other.
 
-What the sandbox signed concerns messages that went to the sandbox, and people of the demo workspace alone.
+A callback that the sandbox signed applies only to messages that went to the sandbox and to the demo workspace's
+contacts.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ from tasks.steps.follow_ups import REPLIED
 
 log = structlog.get_logger(__name__)
 
-#: Kinds that forbid writing again, with the reason that is noted.
+#: Kinds that suppress the contact, with the reason that is recorded.
 SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
-#: The channel on which each provider reports what contacts write.
+#: The channel on which each provider receives messages from contacts.
 INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
-#: No provider tells of anything as late as this (Meta, the most patient, tries for 36 hours): a callback that is older
-#: is a recorded one or bears a wrong time, and counts as of the moment it came.
+#: No provider reports an event later than this: Meta retries longest, for 36 hours. An older callback is a replay or
+#: has a wrong time, so its time of receipt counts.
 MAX_CALLBACK_AGE = timedelta(days=2)
-#: How long a callback waits that came before the answer to its send.
+#: Delay of a callback that arrives before the answer to its send, in ms.
 DEFER_DELAY_MS = 500
 
 
 @dramatiq.actor(actor_name="process_event", queue_name="tracking", max_retries=0)
 def process_event(row_id: str) -> None:
-    """Read one callback, once."""
+    """Process one callback, once."""
     with transaction():
         event = inbound_event.take(row_id)
         if event is None:
@@ -69,12 +70,12 @@ def process_event(row_id: str) -> None:
             inbound_event.drop(row_id)
         else:
             inbound_event.finish(row_id, outcome, workspace_id)
-    log.info("callback read", provider=event["provider"], event_id=event["event_id"], outcome=outcome)
+    log.info("callback processed", provider=event["provider"], event_id=event["event_id"], outcome=outcome)
 
 
 @dramatiq.actor(actor_name="process_events", queue_name="tracking", max_retries=0)
 def process_events(*row_ids: str) -> None:
-    """Read callbacks that came together, in their order. One that fails keeps nobody from the others."""
+    """Process callbacks that arrived together, in their order. If one fails, the others are enqueued again."""
     for index, row_id in enumerate(row_ids):
         try:
             process_event(row_id)
@@ -85,7 +86,7 @@ def process_events(*row_ids: str) -> None:
 
 
 def _find_message(callback: Callback) -> Row | None:
-    """Our message that the callback is about, or answers; what people say to Meta's channels is about none."""
+    """Return our message that the callback is about, or answers; None for contacts' messages on Meta's channels."""
     is_meta = callback.provider in CONVERSATION_CHANNELS
     if is_meta and callback.kind not in meta_events.OWN_MESSAGE_KINDS:
         return None
@@ -108,7 +109,7 @@ def _defer(row_id: str) -> None:
     try:
         process_event.send_with_options(args=(row_id,), delay=DEFER_DELAY_MS)
     except (BrokerConnectionError, *REDIS_ERRORS) as error:
-        log.warning("redis is away, the sweep will ring", queue="tracking", error=str(error))
+        log.warning("redis is unreachable, the sweep will notify", queue="tracking", error=str(error))
 
 
 def _apply(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
@@ -120,7 +121,7 @@ def _apply(event: Row, callback: Callback, message_row: Row | None) -> tuple[str
         return "unknown message", None
     move(message_row, callback)
     if event["sandbox"] and not workspace.is_demo(message_row["workspace_id"]):
-        # A test execution's message: it concerns that test, and changes nothing of the contact.
+        # A test execution's message concerns only that test and changes nothing about the contact.
         if callback.kind == "replied" and message_row["contact_id"]:
             _wake(message_row["contact_id"], tests_only=True)
         return callback.kind, message_row["workspace_id"]
@@ -135,7 +136,7 @@ def _apply(event: Row, callback: Callback, message_row: Row | None) -> tuple[str
 
 
 def _receive_from_contact(event: Row, callback: Callback) -> tuple[str, str | None]:
-    """A contact wrote to us: found by the address, in the workspace of the path or of our last message to it."""
+    """Apply a message of a contact, found by address in the path's workspace or that of our last message to it."""
     channel = INBOUND_CHANNELS[callback.provider]
     contact = contact_lookup.find_by_address(
         channel, callback.address or "", event["workspace_id"], demo_only=event["sandbox"]
@@ -160,7 +161,7 @@ def _receive_from_contact(event: Row, callback: Callback) -> tuple[str, str | No
 
 
 def _record_received(event: Row, callback: Callback, workspace_id: str, contact_id: str) -> None:
-    """What the contact wrote is part of the conversation."""
+    """Add the contact's message to the conversation."""
     conversation.record_received(
         workspace_id,
         contact_id,
@@ -173,7 +174,7 @@ def _record_received(event: Row, callback: Callback, workspace_id: str, contact_
 
 
 def resolve_occurred_at(occurred_at: datetime, received_at: datetime) -> datetime:
-    """When it happened, in the application's time: as the provider says, if that can be."""
+    """Return when it happened, in the application's time: the provider's time where it is plausible."""
     shifted = clock.shift(occurred_at)
     return shifted if received_at - MAX_CALLBACK_AGE <= shifted <= received_at else received_at
 

@@ -1,8 +1,8 @@
-"""Reads what Meta told us: keeps the conversation, starts automations, wakes who waits, moves our messages on.
+"""Applies Meta's events: records conversations, starts automations, wakes executions and moves our messages.
 
-The account that a webhook names says whose it is. A person who wrote or commented is a contact from then on. Every
-effect is in one transaction with the event's having been read, and the trigger bears the event's id as its key, so an
-event that comes again, by whatever door, changes nothing.
+The account in a webhook determines the workspace. A person who messages or comments becomes a contact. Every effect
+commits in one transaction with the event's mark as processed, and the trigger has the event's id as its idempotency
+key. A repeated event therefore changes nothing, however it arrives.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_
 from tasks.runtime.notifications import notify_after_commit
 from tasks.steps.follow_ups import REPLIED
 
-#: What is told of our own messages; everything else is what people say and do.
+#: Kinds that report on our own messages; every other kind is something that a person says or does.
 OWN_MESSAGE_KINDS = frozenset({"echo", "read", "delivered"})
-#: What came of an event about an account that no workspace has.
+#: The outcome of an event about an account that no workspace has.
 UNKNOWN_ACCOUNT = "unknown account"
-#: What came of an event that the sandbox signed, about something that is not the sandbox's.
+#: The outcome of an event that the sandbox signed, about a message or account outside the sandbox.
 NOT_IN_SANDBOX = "not of the sandbox"
-#: The type of trigger that each kind of message is; a mention in a story asks for no answer.
+#: The trigger type of each kind of message; a mention in a story starts nothing.
 MESSAGE_TRIGGERS = {"message": "message", "postback": "message", "story_reply": "story_reply"}
 
 
 class ReadFailed(Exception):
-    """The event cannot be read just now; it stays unread, and the sweep tries again."""
+    """The event cannot be applied now. It stays unprocessed, and the sweep retries it."""
 
 
 def read(callback: Callback, message_row: Row | None, at: datetime, *, from_sandbox: bool) -> tuple[str, str | None]:
-    """Take in one event: what came of it, in a word, and whose it was. `found` is our message that it is about; `at`
-    is the application's time."""
+    """Apply one event; return its outcome and its workspace.
+
+    `message_row` is our message that it is about; `at` is in the application's time.
+    """
     workspace_id, account_id = _find_owner(callback, message_row)
     if workspace_id is None:
         metrics.triggers_total.labels(source="webhook", result="unknown_account").inc()
@@ -61,7 +63,7 @@ def read(callback: Callback, message_row: Row | None, at: datetime, *, from_sand
 
 
 def _apply_to_test(callback: Callback, workspace_id: str, message_row: Row | None) -> tuple[str, str | None]:
-    """What the sandbox says outside the demo workspace concerns the message of a test alone, and no contact."""
+    """Apply an event of the sandbox outside the demo workspace: it concerns a test's message only, and no contact."""
     related = message_row or _find_answered_message(callback)
     if related is None or not related["sandbox"] or related["workspace_id"] != workspace_id:
         return NOT_IN_SANDBOX, None
@@ -73,9 +75,9 @@ def _apply_to_test(callback: Callback, workspace_id: str, message_row: Row | Non
 
 
 def _find_owner(callback: Callback, message_row: Row | None) -> tuple[str | None, str | None]:
-    """Workspace and account that an event belongs to; (None, None) where it is nobody's here.
+    """Return the workspace and account of an event, or (None, None) where no workspace has the account.
 
-    The sandbox speaks for accounts that nobody has: there the message that the event is about says whose it is.
+    The sandbox uses accounts that no workspace has. There, the message that the event is about decides the workspace.
     """
     account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
     if account_row is not None:
@@ -85,7 +87,7 @@ def _find_owner(callback: Callback, message_row: Row | None) -> tuple[str | None
 
 
 def _move_messages(callback: Callback, workspace_id: str, message_row: Row | None, *, sandbox_only: bool) -> None:
-    """What became of our messages: of one, of several by their ids, or of all up to a moment (Messenger)."""
+    """Move our messages: one, several by their ids, or all up to a time (Messenger)."""
     if message_row is not None:
         move(message_row, callback)
     for mid in _as_list(callback.detail.get("mids")):
@@ -100,7 +102,7 @@ def _move_messages(callback: Callback, workspace_id: str, message_row: Row | Non
 
 
 def find_echoed_message(callback: Callback) -> Row | None:
-    """The message whose echo this is, where the echo bears neither our key nor an id that we know: by its text."""
+    """Find an echo's message by its text, for an echo with neither our key nor a known id."""
     account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
     if account_row is None or not callback.text:
         return None
@@ -109,7 +111,7 @@ def find_echoed_message(callback: Callback) -> Row | None:
 
 
 class _ContactEvent:
-    """What a person said or did, with the contact that the person is: locked until the transaction ends."""
+    """An event of a person, with the person's contact, which is locked until the transaction ends."""
 
     def __init__(
         self, callback: Callback, workspace_id: str, account_id: str | None, at: datetime, *, from_sandbox: bool
@@ -124,25 +126,25 @@ class _ContactEvent:
         self.message_key = (workspace_id, self.contact_id, self.channel, self.mid)
 
     def record(self, kind: str) -> Row:
-        """Make it a part of the conversation."""
+        """Add the event to the conversation."""
         return conversation.record_received(
             *self.message_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
         )
 
     def forget(self) -> None:
-        """Keep the text of an unsent message nowhere, not even raw."""
+        """Remove the text of an unsent message everywhere, including the raw event."""
         inbound_event.forget(
             self.channel, list_text_event_ids(str(self.detail["account"]), self.mid), sandbox=self.from_sandbox
         )
 
     def wake(self) -> bool:
-        """Let go on what waits for an answer of this contact; whether anything did."""
+        """Wake executions that wait for a reply of this contact; return whether there were any."""
         rows = execution.wake_for_events([(self.contact_id, REPLIED)])
         notify_after_commit(rows)
         return bool(rows)
 
     def start(self, type_: str, payload: Mapping[str, Any], *, answered: bool = False) -> None:
-        """Start what wants it: the same event again finds its key used."""
+        """Start matching automations; a repeated event finds its key used."""
         request = TriggerRequest(
             type=f"{self.channel}.{type_}",
             contact_id=self.contact_id,
@@ -222,7 +224,7 @@ def _apply_message(event: _ContactEvent) -> None:
 
 
 def _match_contact(callback: Callback, workspace_id: str) -> str:
-    """The contact that this person is, made if need be, and locked."""
+    """Return the person's contact, created if necessary, and locked."""
     assert callback.address is not None
     existing = contact_lookup.find_by_address(
         callback.provider, callback.address, workspace_id
@@ -234,12 +236,12 @@ def _match_contact(callback: Callback, workspace_id: str) -> str:
         fields["username"] = str(username)[:MAX_NAME_LENGTH]
     (contact,) = contact_matching.match_or_create(workspace_id, [(existing["id"] if existing else None, fields)])
     if contact is None or isinstance(contact, ContactRejection):
-        raise ReadFailed(contact.message if contact else "nobody was named")
+        raise ReadFailed(contact.message if contact else "the event names no person")
     return str(contact["id"])
 
 
 def _find_answered_contact(callback: Callback, workspace_id: str) -> Row | None:
-    """Whoever got the message that is answered: an id that is new to us is then another of the same person."""
+    """Return the recipient of the answered message: a new id is then another id of the same person."""
     related = _find_answered_message(callback)
     if related is None or related["workspace_id"] != workspace_id or related["contact_id"] is None:
         return None
@@ -247,13 +249,13 @@ def _find_answered_contact(callback: Callback, workspace_id: str) -> Row | None:
 
 
 def _find_answered_message(callback: Callback) -> Row | None:
-    """Our message that a person answered, where Meta names it."""
+    """Return our message that a person answered, where Meta names it."""
     answered_id = callback.detail.get("answers")
     return message.find(callback.provider, str(answered_id), None) if answered_id else None
 
 
 def _split_name(full_name: object) -> dict[str, str]:
-    """First and last name of a name as a Page shows it."""
+    """Split a full name, as a Page shows it, into first and last name."""
     first, _, last = str(full_name or "").strip().partition(" ")
     parts = {"first_name": first, "last_name": last.strip()}
     return {name: part[:MAX_NAME_LENGTH] for name, part in parts.items() if part}

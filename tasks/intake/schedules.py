@@ -1,7 +1,7 @@
-"""Starts what starts by the clock: `schedule` at each tick of its cron line, `contact.inactive` once for each silence.
+"""Starts scheduled automations: `schedule` at each tick of its cron line, `contact.inactive` once for each silence.
 
-The triggers of one tick carry idempotency keys, and the next tick is written down only when all of them are accepted:
-a scheduler that dies in the middle is followed by one that starts the rest.
+The triggers of one tick carry idempotency keys, and the next tick is stored only after all of them are accepted. If a
+scheduler dies in between, the next one starts the rest.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tasks.intake.triggers import TriggerRequest, accept
 
 log = structlog.get_logger(__name__)
 
-#: Contacts that are read and started together.
+#: Number of contacts that are read and started together.
 PAGE_SIZE = 500
 
 
 def start_due_schedules(settings: Settings) -> Mapping[str, int]:
-    """Start every automation whose time has come."""
+    """Start every automation whose schedule is due."""
     with transaction():
         now, schedules = automation_schedule.fetch_due()
     started = 0
@@ -72,12 +72,12 @@ def _accept(schedule: Row, workflow: Workflow, contacts: list[Row]) -> int:
 
 
 def _list_matching_contacts(schedule: Row, workflow: Workflow, now: datetime) -> Iterator[list[Row]]:
-    """The contacts that this tick is for, a page at a time."""
+    """Yield the contacts of this tick, a page at a time."""
     options: Mapping[str, Any] = workflow.trigger.with_
     silent_between = None
     if workflow.trigger.type == "contact.inactive":
         silence = timedelta(days=float(options["days"]))
-        # Since the look before this one: each silence is noticed once, also after an outage.
+        # From the previous check on: each silence is noticed once, also after an outage.
         silent_between = (schedule["next_at"] - INACTIVE_CHECK_INTERVAL - silence, now - silence)
     after: str | None = None
     while True:

@@ -1,6 +1,6 @@
-"""What a producer sends, by HTTP or by Redis: a trigger's shape, and how it becomes a `TriggerRequest`.
+"""Parses a producer's trigger, sent by HTTP or Redis, into a `TriggerRequest`.
 
-The contact's own fields are judged by `rules.contacts`, everything else here; problems of both come back together.
+`rules.contacts` validates the contact's fields, this module everything else; the problems of both return together.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from rules.bodies import Body
 from rules.problems import Problem
 from tasks.intake.triggers import TriggerRequest, hash_body
 
-#: Names of triggers: what an automation's definition may hold as its type.
+#: A trigger's type, as an automation's definition may name it.
 TriggerType = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-#: Bytes of JSON that a payload may have are those of the body; entries of a batch share its limit.
+#: Only the limit on the body bounds a payload's size; the entries of a batch share it.
 Payload = dict[str, Any]
 
 
 class Trigger(Body):
-    """One request to start."""
+    """One trigger in a request."""
 
     type: TriggerType
     contact: dict[str, Any] | None = None
@@ -35,7 +35,7 @@ class Trigger(Body):
 
 
 def parse_request(value: object, *, header_key: str | None = None, path: str = "") -> TriggerRequest | list[Problem]:
-    """The request in a JSON value, or everything that is wrong with it."""
+    """Return the request in a JSON value, or all of its problems."""
     trigger, problems = bodies.check(Trigger, value, path)
     if trigger is None:
         return problems + _find_contact_problems(value, path)
@@ -43,12 +43,12 @@ def parse_request(value: object, *, header_key: str | None = None, path: str = "
 
 
 def build_request(trigger: Trigger, *, header_key: str | None = None, path: str = "") -> TriggerRequest | list[Problem]:
-    """The request of a trigger whose shape is right, or what is wrong with what it holds."""
+    """Return the request of a well-formed trigger, or the problems of its values."""
     prefix = f"{path}." if path else ""
     fields, contact_problems = contacts.normalise(trigger.contact) if trigger.contact is not None else (None, [])
     problems = [Problem(f"{prefix}contact.{problem.path}", problem.message) for problem in contact_problems]
     if header_key and trigger.idempotency_key and header_key != trigger.idempotency_key:
-        problems.append(Problem(f"{prefix}idempotencyKey", "is not the same as the header Idempotency-Key"))
+        problems.append(Problem(f"{prefix}idempotencyKey", "differs from the header Idempotency-Key"))
     if problems:
         return problems
     return TriggerRequest(

@@ -1,7 +1,7 @@
-"""The trigger that a producer enqueues in Redis: queue `triggers`, actor `receive_trigger` (contract, Producers).
+"""Accepts triggers that a producer enqueues in Redis: queue `triggers`, actor `receive_trigger` (contract, Producers).
 
-It is validated like one that came by HTTP. One that is wrong is logged, counted and dropped, because nobody waits for
-an answer; one that finds PostgreSQL away, or its key in another's hands, is tried again for as long as that takes.
+They are validated like triggers by HTTP. An invalid trigger is logged, counted and dropped, because no producer waits
+for a response. While PostgreSQL is unavailable, or another request holds the key, the trigger is retried without limit.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept
 
 log = structlog.get_logger(__name__)
 
-#: Between two tries, in ms.
+#: Delay between two attempts, in ms.
 MIN_BACKOFF_MS = 1_000
 MAX_BACKOFF_MS = 60_000
 
 
 class TryAgain(Exception):
-    """It was refused for now only: another request holds its key."""
+    """The trigger was rejected temporarily: another request holds its key."""
 
 
 def _is_transient(_retries: int, error: BaseException) -> bool:
@@ -45,11 +45,11 @@ def _is_transient(_retries: int, error: BaseException) -> bool:
     max_backoff=MAX_BACKOFF_MS,
 )
 def receive_trigger(trigger: Mapping[str, Any]) -> None:
-    """Accept one trigger for the workspace that it names."""
+    """Accept one trigger for its workspace."""
     body = dict(trigger) if isinstance(trigger, Mapping) else {}
     workspace_id = body.pop("workspaceId", None)
     if not isinstance(workspace_id, str) or not is_id(workspace_id) or workspace.get(workspace_id) is None:
-        _drop("workspaceId: no such workspace")
+        _drop("workspaceId: no workspace with this id")
         return
     request = find_invalid_values(body) or parse_request(body)
     if not isinstance(request, TriggerRequest):
@@ -68,4 +68,4 @@ def _format_problems(problems: Sequence[Problem]) -> str:
 
 def _drop(reason: str) -> None:
     metrics.triggers_total.labels(source="redis", result="invalid").inc()
-    log.warning("a trigger in Redis was refused", why=reason)
+    log.warning("trigger from redis rejected", reason=reason)

@@ -1,7 +1,6 @@
-"""Accepts triggers: finds the contact, asks every automation of that type whether it wants this one, writes it all
-down in one transaction, and rings the bells after the commit.
+"""Accepts triggers: matches the contact and the automations, stores everything in one transaction, then notifies.
 
-One trigger and a thousand take the same way. A trigger that arrives by Redis takes it too, through the actor below.
+A single trigger is a batch of one. Triggers by Redis also arrive here, from `tasks.intake.trigger_messages`.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from tasks.runtime.notifications import notify_after_commit, notify_rows
 
 log = structlog.get_logger(__name__)
 
-#: How often a batch is tried that PostgreSQL chose as the victim of a deadlock.
+#: Maximum number of attempts of a batch that PostgreSQL aborts as the victim of a deadlock.
 MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class TriggerRequest:
-    """One validated request to start. `contact` holds normalised fields; a test ignores whether automations are on."""
+    """One validated trigger. `contact` holds normalised fields; a test also starts automations that are off."""
 
     type: str
     contact_id: str | None
@@ -51,13 +50,13 @@ class TriggerRequest:
     test: bool = False
     idempotency_key: str | None = None
     body_hash: bytes = b""
-    #: Somebody waits for this very message: default answers stay silent.
+    #: Whether an execution waited for this message: default replies then do not start.
     answered: bool = False
 
 
 @dataclass(frozen=True)
 class AcceptedTrigger:
-    """What the producer is answered; `executions` is a list of {"executionId", "automationId"}."""
+    """The response to the producer; `executions` is a list of {"executionId", "automationId"}."""
 
     trigger_id: str
     contact_id: str | None
@@ -67,11 +66,11 @@ class AcceptedTrigger:
 
 @dataclass(frozen=True)
 class RejectedTrigger:
-    """Why one trigger was not accepted: 404, 409 or 422, with the fields at fault."""
+    """Why a trigger was rejected: 404, 409 or 422, with the invalid fields."""
 
     status: int
     problems: list[Problem]
-    #: Seconds after which the same request may succeed, if it may.
+    #: Seconds after which the same request may succeed, or None.
     retry_after: int | None = None
 
 
@@ -79,14 +78,14 @@ TriggerResult = AcceptedTrigger | RejectedTrigger
 
 
 def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> list[TriggerResult]:
-    """Accept each request or say why not; what was accepted is durable when this returns.
+    """Accept or reject each request; accepted triggers are durable when this returns.
 
-    Raises the database's connection errors when PostgreSQL is away: then nothing was accepted.
+    Raises the database's connection errors while PostgreSQL is unavailable; nothing is accepted then.
     """
     try:
         results = _accept(workspace_id, requests, source, MAX_ATTEMPTS)
     except KeyBusy:
-        busy = Problem("idempotencyKey", "a request with this key is still being accepted, try again")
+        busy = Problem("idempotencyKey", "another request with this key is in progress: try again")
         results = [RejectedTrigger(409, [busy], retry_after=1) for _ in requests]
     _count(results, source)
     return results
@@ -102,7 +101,7 @@ def _accept(
             db.after_commit(batch.notify)
         return results
     except CONNECTION_ERRORS as error:
-        # Two batches that make the same contacts may wait for each other; PostgreSQL ends one, which tries again.
+        # Two batches that create the same contacts can deadlock; PostgreSQL aborts one, which is tried again.
         if attempts_left <= 1 or not isinstance(unwrap_driver_error(error), DeadlockDetected):
             raise
         return _accept(workspace_id, requests, source, attempts_left - 1)
@@ -115,13 +114,13 @@ def _count(results: Sequence[TriggerResult], source: str) -> None:
 
 
 class _Batch:
-    """One transaction's work, step by step."""
+    """The work of one transaction, step by step."""
 
     def __init__(self, workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> None:
         self.workspace_id = workspace_id
         self.requests = requests
         self.source = source
-        self.answers: list[TriggerResult | None] = [None] * len(requests)
+        self.results: list[TriggerResult | None] = [None] * len(requests)
         self.ids = [new_id() for _ in requests]
         self.triggers: list[NewTrigger] = []
         self.executions: list[NewExecution] = []
@@ -129,13 +128,13 @@ class _Batch:
     def accept(self) -> list[TriggerResult]:
         repeats = self._resolve_repeats()
         self._match_contacts(repeats)
-        for index in [index for index, result in enumerate(self.answers) if result is None and index not in repeats]:
+        for index in [index for index, result in enumerate(self.results) if result is None and index not in repeats]:
             self._start(index)
         for index, first in repeats.items():
-            self.answers[index] = self._build_repeat(index, first)
+            self.results[index] = self._build_repeat(index, first)
         trigger.insert(self.workspace_id, self.triggers, self.executions)
         self._wake_waiting()
-        return [result for result in self.answers if result is not None]
+        return [result for result in self.results if result is not None]
 
     def notify(self) -> None:
         families = {new.id: classify_trigger_type(new.type) for new in self.triggers}
@@ -144,7 +143,7 @@ class _Batch:
         notify_rows([{"id": started.id, "queue": started.queue} for started in self.executions])
 
     def _resolve_repeats(self) -> dict[int, int]:
-        """Answer keys that were used before; of those used twice in this batch, who waits for whom."""
+        """Resolve keys that were used before; return the later uses within this batch, with the index of the first."""
         first_of: dict[str, int] = {}
         repeats: dict[int, int] = {}
         for index, request in enumerate(self.requests):
@@ -159,12 +158,12 @@ class _Batch:
         uses = trigger.find_uses(keys.keys() - taken) if len(taken) < len(keys) else {}
         for key, index in first_of.items():
             if key not in taken:
-                self.answers[index] = _build_used_result(uses.get(key), self.requests[index])
+                self.results[index] = _build_used_result(uses.get(key), self.requests[index])
         return repeats
 
     def _build_repeat(self, index: int, first: int) -> TriggerResult:
-        """The answer to a key's second use in one batch: the first wins."""
-        result = self.answers[first]
+        """Build the result of a key's second use in one batch: the first use wins."""
+        result = self.results[first]
         if self.requests[index].body_hash != self.requests[first].body_hash:
             return _DIFFERENT_BODY
         if isinstance(result, AcceptedTrigger):
@@ -173,7 +172,7 @@ class _Batch:
         return result
 
     def _match_contacts(self, repeats: Mapping[int, int]) -> None:
-        fresh = [index for index, result in enumerate(self.answers) if result is None and index not in repeats]
+        fresh = [index for index, result in enumerate(self.results) if result is None and index not in repeats]
         contact_requests = [(self.requests[index].contact_id, self.requests[index].contact) for index in fresh]
         test_positions = {position for position, index in enumerate(fresh) if self.requests[index].test}
         self.contacts: dict[int, Row | None] = {}
@@ -181,7 +180,7 @@ class _Batch:
         matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
         for index, contact in zip(fresh, matched, strict=True):
             if isinstance(contact, ContactRejection):
-                self.answers[index] = RejectedTrigger(contact.status, [Problem(contact.path, contact.message)])
+                self.results[index] = RejectedTrigger(contact.status, [Problem(contact.path, contact.message)])
                 rejected_keys.append(self.requests[index].idempotency_key)
             else:
                 self.contacts[index] = contact
@@ -191,7 +190,8 @@ class _Batch:
         request, contact, trigger_id = self.requests[index], self.contacts[index], self.ids[index]
         candidates = self._find_candidates(request)
         if candidates is None:
-            self.answers[index] = RejectedTrigger(404, [Problem("automationId", "no such published automation here")])
+            problem = Problem("automationId", "no published automation with this id")
+            self.results[index] = RejectedTrigger(404, [problem])
             trigger.release_keys([request.idempotency_key] if request.idempotency_key else [])
             return
         contact_id = contact["id"] if contact else None
@@ -212,7 +212,7 @@ class _Batch:
                 request.idempotency_key, {"contactId": contact_id, "executions": result.executions},
             )
         )  # fmt: skip
-        self.answers[index] = result
+        self.results[index] = result
 
     def _find_candidates(self, request: TriggerRequest) -> list[tuple[PublishedWorkflow, Workflow]] | None:
         if request.automation_id is not None:
@@ -230,13 +230,13 @@ class _Batch:
     def _select_automations(
         self, request: TriggerRequest, contact: Row | None, candidates: Sequence[tuple[PublishedWorkflow, Workflow]]
     ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
-        """The automations that want it. A test asks none of them, and by hand posts and keywords are passed over."""
+        """Select the automations that match. A test skips all conditions; a manual trigger skips posts and keywords."""
         if request.test:
             return candidates
         matching = [
             (automation, workflow)
             for automation, workflow in candidates
-            if _wants(automation, workflow, request, contact)
+            if _meets_condition(automation, workflow, request, contact)
         ]
         if request.type == "manual":
             return matching
@@ -246,7 +246,7 @@ class _Batch:
     def _exclude_cooling(
         self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: Row | None
     ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
-        """Without those that have answered this contact within their cool-down."""
+        """Exclude automations that were started for this contact within their cool-down."""
         cooldowns = {automation.automation_id: workflow.trigger.cooldown_seconds for automation, workflow in candidates}
         cooldowns = {automation_id: seconds for automation_id, seconds in cooldowns.items() if seconds}
         if not cooldowns or contact is None:
@@ -257,7 +257,7 @@ class _Batch:
         ]
 
     def _wake_waiting(self) -> None:
-        """Executions that wait for exactly this event of this contact go on; the contact was heard of."""
+        """Wake executions that wait for these events of these contacts, and note the contacts' activity."""
         events = {(new.contact_id, new.type) for new in self.triggers if new.contact_id and not new.test}
         if not events or self.source == "schedule":
             return
@@ -267,7 +267,7 @@ class _Batch:
 
 
 def classify_trigger_type(trigger_type: str) -> str:
-    """The family of a trigger type: a name that a user chose never becomes a label."""
+    """Return the family of a trigger type, so that no name chosen by a user becomes a metrics label."""
     prefix = trigger_type.split(".")[0]
     if trigger_type == "contact.inactive":
         return "inactive"
@@ -279,7 +279,7 @@ _DIFFERENT_BODY = RejectedTrigger(409, [Problem("idempotencyKey", "this key was 
 
 def _build_used_result(use: KeyUse | None, request: TriggerRequest) -> TriggerResult:
     if use is None:
-        busy = Problem("idempotencyKey", "a request with this key has just ended, try again")
+        busy = Problem("idempotencyKey", "another request with this key has just ended: try again")
         return RejectedTrigger(409, [busy], retry_after=1)
     if use.body_hash != request.body_hash:
         return _DIFFERENT_BODY
@@ -290,7 +290,9 @@ def _parse_workflows(automations: Sequence[PublishedWorkflow]) -> list[tuple[Pub
     return [(automation, parse(automation.definition)) for automation in automations]
 
 
-def _wants(automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: Row | None) -> bool:
+def _meets_condition(
+    automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: Row | None
+) -> bool:
     if workflow.trigger.where is None:
         return True
     facts = build_trigger_facts(
@@ -303,6 +305,6 @@ def _wants(automation: PublishedWorkflow, workflow: Workflow, request: TriggerRe
 
 
 def hash_body(body: Mapping[str, Any]) -> bytes:
-    """Of a request without its key, so that the same key with another body is noticed."""
+    """Hash a request without its key, to detect the same key with a different body."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()

@@ -1,1 +1,1 @@
-"""What operators do: actions on executions and messages, reviews, switches, model settings, invitations, test runs."""
+"""Operator actions: on executions, messages and pauses; reviews, switches, model settings and invitations."""

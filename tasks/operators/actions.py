@@ -1,8 +1,7 @@
-"""What operators do to executions, messages and pauses: one function for each action, used by the API, the pages and
-the `beckon` command alike.
+"""Operator actions on executions, messages and pauses: one function each, for the API, the pages and `beckon`.
 
-Each runs in one transaction as its workspace, writes the audit log, and rings the bells of what it woke. What is not
-there raises `NotThere`; what is in another state raises `Conflict`, and nothing was changed.
+Each runs in one transaction as its workspace, writes the audit log, and notifies for the executions that it wakes. It
+raises `NotFound` for a missing object, and `Conflict` for one in another state; nothing changes then.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from tasks.runtime.notifications import notify_after_commit
 
 Action = Literal["retry", "cancel", "discard"]
 
-#: For how many executions one request rings.
+#: Maximum number of executions that one request notifies.
 MAX_NOTIFICATIONS = 10_000
 
 
 def _require_status(execution_id: str) -> str:
     status = execution.fetch_status(execution_id) if is_id(execution_id) else None
     if status is None:
-        raise NotFound("There is no execution by that id.")
+        raise NotFound("There is no execution with that id.")
     return status
 
 
@@ -36,7 +35,7 @@ _BY_ID = "e.workspace_id = acting_workspace() and e.id = %s"
 
 
 def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
-    """Let one failed execution go on from its failed step."""
+    """Retry one failed execution from its failed step."""
     with acting_as(workspace_id):
         status = _require_status(execution_id)
         rows = execution.retry(_BY_ID, (execution_id,))
@@ -55,24 +54,24 @@ def _explain_retry_conflict(status: str) -> str:
 
 
 def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
-    """End one execution that is in flight."""
+    """Cancel one execution in flight."""
     with acting_as(workspace_id):
         status = _require_status(execution_id)
         detail = {"words": f"Cancelled by {actor.name}.", "by": actor.name}
         if not execution.cancel(_BY_ID, (execution_id,), "cancelled", detail):
-            raise Conflict(f"Only an execution that is in flight can be cancelled; this one is {status}.")
+            raise Conflict(f"Only an execution in flight can be cancelled; this one is {status}.")
         audit.record(workspace_id, actor, "execution.cancelled", "execution", execution_id)
     metrics.operator_actions_total.labels(action="cancel", result="done").inc()
 
 
 def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
-    """Let one execution send no more follow-ups; what was sent stands."""
+    """Stop further follow-ups of one execution; messages already sent are kept."""
     reason = {"rule": "stopped", "detail": {"words": f"Stopped by {actor.name}.", "by": actor.name}}
     with acting_as(workspace_id):
         status = _require_status(execution_id)
         row = follow_up.stop(execution_id, reason)
         if row is None:
-            raise Conflict(f"No follow-up of it is to come: this execution is {status}, or its rules want none.")
+            raise Conflict(f"This execution has no upcoming follow-up: it is {status}, or its rules have none.")
         if row["ends"]:
             notify_after_commit([row])
         audit.record(workspace_id, actor, "execution.follow_ups_stopped", "execution", execution_id)
@@ -80,7 +79,7 @@ def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
 
 
 def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int:
-    """End what an automation has in flight, because it is deleted; how many."""
+    """Cancel a deleted automation's executions in flight; return how many."""
     with acting_as(workspace_id):
         detail = {"words": "The automation was deleted.", "by": actor.name}
         condition = "e.workspace_id = acting_workspace() and e.automation_id = %s"
@@ -88,7 +87,7 @@ def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int
 
 
 def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
-    """Delete a contact and end what is in flight for it; how many."""
+    """Delete a contact and cancel its executions in flight; return how many."""
     detail = {"words": "The contact was deleted.", "by": actor.name}
     condition = "e.workspace_id = acting_workspace() and e.contact_id = %s"
     cancelled = contact.delete(
@@ -104,9 +103,9 @@ def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
 def act_on_matching(
     workspace_id: str, action: Action, filters: ExecutionFilters, actor: Actor, dry_run: bool
 ) -> dict[str, Any]:
-    """Retry, cancel or discard all that the filters of the list match and whose state allows it.
+    """Retry, cancel or discard every execution that the filters match and whose state allows it.
 
-    {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named for the action.
+    Returns {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named after the action.
     """
     where, parameters = filters.build_where()
     condition = f"e.workspace_id = acting_workspace() and ({where})"
@@ -126,7 +125,8 @@ def act_on_matching(
 
 
 def _act(action: Action, condition: str, parameters: Sequence[Any], actor: Actor) -> int:
-    detail = {"words": f"Put away by {actor.name}.", "by": actor.name}
+    verb = "Cancelled" if action == "cancel" else "Discarded"
+    detail = {"words": f"{verb} by {actor.name}.", "by": actor.name}
     if action == "cancel":
         return len(execution.cancel(condition, parameters, "cancelled", detail))
     if action == "discard":
@@ -137,7 +137,7 @@ def _act(action: Action, condition: str, parameters: Sequence[Any], actor: Actor
 
 
 def process_pending(workspace_id: str) -> int:
-    """Ring for all of a workspace that is due now; how many."""
+    """Notify for a workspace's due executions; return how many."""
     with acting_as(workspace_id):
         rows = execution.mark_due_notified("e.workspace_id = acting_workspace()", (), MAX_NOTIFICATIONS)
         notify_after_commit(rows)
@@ -147,11 +147,11 @@ def process_pending(workspace_id: str) -> int:
 def resolve_message(
     workspace_id: str, message_id: str, as_: Literal["sent", "resend", "discard"], actor: Actor
 ) -> None:
-    """Decide what became of a message whose outcome is unknown."""
+    """Resolve a message of unknown outcome as `as_`."""
     with acting_as(workspace_id):
         message_row = message.get_for_update(message_id) if is_id(message_id) else None
         if message_row is None:
-            raise NotFound("There is no message by that id.")
+            raise NotFound("There is no message with that id.")
         if message_row["status"] != "outcome_unknown":
             raise Conflict(f"Only a message of unknown outcome can be resolved; this one is {message_row['status']}.")
         _resolve(message_row, as_, actor)
@@ -171,7 +171,7 @@ def _resolve(message_row: Row, as_: str, actor: Actor) -> None:
     if reopened is not None:
         notify_after_commit([reopened])
     elif as_ == "resend":
-        raise Conflict("Its execution was cancelled, so it is not sent again: mark it as sent or discard it.")
+        raise Conflict("Its execution was cancelled, so it cannot be resent: mark it as sent or discard it.")
 
 
 def set_pause(kind: str, name: str, workspace_id: str, actor: Actor) -> None:
@@ -182,7 +182,7 @@ def set_pause(kind: str, name: str, workspace_id: str, actor: Actor) -> None:
 
 
 def resume(kind: str, name: str, workspace_id: str, actor: Actor) -> int:
-    """End a pause; how many executions go on."""
+    """End a pause; return how many executions continue."""
     with acting_as(workspace_id):
         rows = pause.resume(kind, name, workspace_id)
         notify_after_commit(rows)

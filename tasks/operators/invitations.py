@@ -1,7 +1,8 @@
-"""Invites a person: writes the invitation, then mails its link where the workspace can send e-mail.
+"""Invites a person: stores the invitation, then mails its link where the workspace can send e-mail.
 
-The mailed link is another one than the inviter sees, because opening it proves the address. In the demo workspace the
-mail may go to the sandbox. An invitation whose mail fails stands: the inviter is told, and passes the other link on.
+The mailed link differs from the link that the inviter sees, because opening it proves the address. In the demo
+workspace the mail may go to the sandbox. If the mail fails, the invitation stays valid and the inviter can pass the
+other link on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tasks.steps.accounts import resolve_account
 
 log = structlog.get_logger(__name__)
 
-#: A person waits for the answer: no try begins later than this, and each gives up sooner than one of a step.
+#: A person waits for the response: no attempt begins later than this, and its timeouts are shorter than a step's.
 DEADLINE_SECONDS = 12.0
 _CONNECT_SECONDS, _READ_SECONDS = 3.0, 8.0
 
@@ -38,13 +39,13 @@ _mailer = _InvitationMailer()
 def invite(
     settings: Settings, workspace_id: str, email: str, role: Role, actor: Actor
 ) -> tuple[IssuedInvitation, bool]:
-    """The new invitation, and whether it was mailed. Raises `Conflict` for a member of the workspace."""
+    """Create an invitation; return it and whether it was mailed. Raises `Conflict` for a member of the workspace."""
     issued = invitation.create(workspace_id, email, role, actor)
     return issued, _mail(settings, workspace_id, issued, actor)
 
 
 def build_link(settings: Settings, token: str) -> str:
-    """The address of the page on which an invitation is accepted."""
+    """Build the URL of the page that accepts an invitation."""
     return f"{settings.url.rstrip('/')}/invitations/{token}"
 
 
@@ -54,7 +55,7 @@ def _mail(settings: Settings, workspace_id: str, issued: IssuedInvitation, actor
     try:
         account = resolve_account(settings, "mailgun", workspace_id, test=False, demo=workspace_row["demo"])
     except ConfigurationError:
-        # Without e-mail the inviter's link is the only one.
+        # Without e-mail, the inviter's link is the only one.
         return False
     return _send(account, _build_message(settings, workspace_row["name"], issued, actor), issued)
 
@@ -63,7 +64,7 @@ def _send(account: Account, message: OutgoingMessage, issued: IssuedInvitation) 
     try:
         _mailer.send(account, message)
     except (ExecutionError, LeaseLost) as error:
-        # A provider may quote what it was sent.
+        # A provider's error may quote the request.
         reason = str(error).replace(issued.mailed_token, "***")
         log.warning("an invitation was not mailed", invitation=issued.id, error=reason)
         return False

@@ -1,7 +1,7 @@
-"""Which model writes for a workspace: a step's own words before the workspace's, and these before the environment's.
+"""Resolves a workspace's model settings: the workspace overrides the environment, and a step overrides both.
 
-What the workspace says is laid over the settings, so that whoever asks these for a provider, a model, a key or an
-address gets the right one. A key of the environment never goes to an address that a workspace wrote.
+The workspace's values replace fields of the settings, so that every reader gets the right provider, model, key and
+base URL. A key of the environment is never sent to a base URL that a workspace has set.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from tasks.runtime.notifications import notify_after_commit
 
 @dataclass(frozen=True)
 class EffectiveModelSettings:
-    """What a workspace's texts are written with: the settings with its own words laid over them, and its defaults."""
+    """The settings for a workspace's generations: the settings with its overrides, and its defaults."""
 
     settings: Settings
     max_tokens: int | None = None
     temperature: float | None = None
-    #: Whether the address is the workspace's, and so must not lead into a private network.
+    #: Whether the workspace has set the base URL, which then must not lead into a private network.
     own_address: bool = False
 
     def guard(self, account: Account) -> Account:
-        """The account, kept from private networks where its address is the workspace's."""
+        """Return the account, guarded against private networks where the workspace has set the base URL."""
         return replace(account, guarded=True) if self.own_address and account.provider == "openai" else account
 
 
 def resolve_model_settings(settings: Settings, workspace_id: str) -> EffectiveModelSettings:
-    """As of a moment ago."""
+    """Return the workspace's effective settings; they may be cached for some seconds."""
     own = model_settings.load_cached(workspace_id)
     if own == ModelSettings():
         return EffectiveModelSettings(settings)
@@ -49,7 +49,7 @@ def resolve_model_settings(settings: Settings, workspace_id: str) -> EffectiveMo
 
 
 def _build_overrides(settings: Settings, own: ModelSettings) -> dict[str, Any]:
-    """The settings' fields that the workspace's words replace."""
+    """Build the fields of the settings that the workspace overrides."""
     provider = own.provider
     if provider is None:
         return {}
@@ -57,7 +57,7 @@ def _build_overrides(settings: Settings, own: ModelSettings) -> dict[str, Any]:
     if own.model:
         overrides[f"{provider}_model"] = own.model
     if own.base_url:
-        # Whoever wrote the address could read what is sent there.
+        # The workspace could read the environment's key at its own base URL.
         overrides.update(openai_base_url=own.base_url, openai_api_key="")
     key = decrypt(settings.secret_key, own.api_key) if own.api_key else None
     if key:
@@ -66,10 +66,9 @@ def _build_overrides(settings: Settings, own: ModelSettings) -> dict[str, Any]:
 
 
 def change(settings: Settings, workspace_id: str, changes: Mapping[str, Any], actor: Actor) -> ModelSettings:
-    """Change what a workspace says; what waited for other credentials goes on.
+    """Change a workspace's model settings; executions that wait for other credentials continue.
 
-    A key is for the provider and the address that it was given with: with another one it is forgotten, and so is a
-    model's name with another provider.
+    A key belongs to its provider and base URL: changing either removes it. Changing the provider also clears the model.
     """
     fields = {**_find_cleared_fields(model_settings.load(workspace_id), changes), **changes}
     updated = model_settings.change(workspace_id, fields, actor, settings.secret_key)
@@ -80,13 +79,13 @@ def change(settings: Settings, workspace_id: str, changes: Mapping[str, Any], ac
 
 
 def find_problems(settings: Settings, workspace_id: str, changes: Mapping[str, Any]) -> list[Problem]:
-    """What does not go together once `wanted` is so; nothing where it may be changed."""
+    """Return the problems that `changes` would cause; empty where they are allowed."""
     before = model_settings.load(workspace_id)
     merged = replace(before, **{**_find_cleared_fields(before, changes), **changes})
     if merged.provider is None and (merged.model or merged.api_key or merged.base_url):
-        return [Problem("provider", "is required with a model, a key or an address")]
+        return [Problem("provider", "is required with a model, a key or a base URL")]
     if merged.provider == "gemini" and merged.base_url:
-        return [Problem("baseUrl", "is for an OpenAI-compatible API alone")]
+        return [Problem("baseUrl", "is only for an OpenAI-compatible server")]
     base_url = changes.get("base_url")
     fault = check_url(base_url, settings.webhook_allowed_networks) if base_url else None
     return [Problem("baseUrl", fault)] if fault else []
@@ -101,7 +100,7 @@ def _find_cleared_fields(before: ModelSettings, changes: Mapping[str, Any]) -> d
 
 
 def serialize(own: ModelSettings) -> dict[str, Any]:
-    """What people and programs may see of it: whether there is a key, never which."""
+    """Serialize the settings for people and programs, with whether there is a key and never the key."""
     return {
         "provider": own.provider,
         "model": own.model,

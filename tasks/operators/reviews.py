@@ -1,6 +1,7 @@
-"""Messages that a person reads before they are sent: they wait, without a time, for a yes or a no.
+"""Reviews: messages that wait, without a time limit, for a person to approve or reject them.
 
-The text is on record from the moment it is ready; a yes may change it. A no skips the step, and the workflow goes on.
+The text is recorded as soon as it is ready, and an approval may change it. A rejection skips the step, and the workflow
+continues.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from tasks.runtime.notifications import notify_after_commit
 
 
 def get_initial_status(step: Step) -> Literal["review", "pending"]:
-    """The status with which the step's message is written down."""
+    """Return the initial status of the step's message."""
     return "review" if step.review else "pending"
 
 
 def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
-    """Leave the step's message to a person, where it wants one and none has decided yet."""
+    """Make the execution wait for a review that is still undecided; return whether it waits."""
     message_row = claimed.messages.get(step.id)
     if message_row is None or message_row["status"] != "review":
         return False
@@ -40,14 +41,14 @@ def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
 
 
 def find_rejection(message_row: Mapping[str, Any] | None) -> Skip | None:
-    """Why the step is skipped, where a person said no to its message."""
+    """Return the skip of a step whose message a person rejected."""
     if message_row is None or message_row["status"] != "discarded":
         return None
     return build_skip("rejected", None, None, message_row["error_message"])
 
 
 def approve(workspace_id: str, message_id: str, actor: Actor, body: str | None = None) -> None:
-    """Have the message sent, with another body where one is given."""
+    """Approve the message, with `body` in place of its text if it is set."""
     with acting_as(workspace_id):
         message_row = _require_in_review(message_id)
         text = None if body is None else _truncate(message_row, body)
@@ -58,7 +59,7 @@ def approve(workspace_id: str, message_id: str, actor: Actor, body: str | None =
 
 
 def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
-    """Have the message not sent; its step is skipped."""
+    """Reject the message; its step is skipped."""
     with acting_as(workspace_id):
         _require_in_review(message_id)
         notify_after_commit([_require_reopened(message.reject(message_id, f"Rejected by {actor.name}"))])
@@ -67,7 +68,7 @@ def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
 
 
 def _truncate(message_row: Row, body: str) -> str:
-    """What a person wrote is as long as the channel takes it, like what a template wrote."""
+    """Truncate an edited body to the channel's limit, like a rendered one."""
     if message_row["channel"] not in CONVERSATION_CHANNELS:
         return body
     detail = message_row["detail"] or {}
@@ -79,13 +80,13 @@ def _truncate(message_row: Row, body: str) -> str:
 def _require_in_review(message_id: str) -> Row:
     message_row = message.get_for_update(message_id) if is_id(message_id) else None
     if message_row is None:
-        raise NotFound("There is no message by that id.")
+        raise NotFound("There is no message with that id.")
     if message_row["status"] != "review":
-        raise Conflict(f"Only a message that waits for review can be decided; this one is {message_row['status']}.")
+        raise Conflict(f"Only a message in review can be approved or rejected; this one is {message_row['status']}.")
     return message_row
 
 
 def _require_reopened(row: Row | None) -> Row:
     if row is None:
-        raise Conflict("Its execution is not waiting: a worker has it, or it has ended. Try again in a moment.")
+        raise Conflict("Its execution is being processed or has ended. Try again in a moment.")
     return row

@@ -1,8 +1,8 @@
-"""The doorbell: dramatiq on Redis, its settings in this one place, and how a bell is rung.
+"""Configures dramatiq on Redis and enqueues notifications; every setting of the broker is here.
 
-A bell carries an execution's id and nothing else. Losing one costs time, never work: the sweep rings again for every
-row that is due. So a bell that cannot be rung (Redis is away) is logged, counted, and left to the sweep; and dramatiq's
-own retries are off, because attempts are counted in PostgreSQL.
+A notification carries an execution's id and nothing else. Losing one costs time, never work: the sweep notifies again
+for every row that is due. A notification that cannot be enqueued because Redis is unavailable is logged, counted and
+left to the sweep. Dramatiq's own retries are off, because attempts are counted in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ from tasks.runtime.middleware import MessageContext
 
 log = structlog.get_logger(__name__)
 
-#: The queues of outside calls (semantics, section 2), that of direct triggers, and that of callbacks.
+#: The queues of outside calls (semantics, section 2); `QUEUES` adds those of direct triggers and of callbacks.
 EXECUTION_QUEUES = ("executions", "generation", "sending")
 QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
 
-#: Messages that a worker process takes ahead, so that its threads never wait for the network.
+#: Messages that a worker process prefetches, so that its threads never wait for the network.
 PREFETCH = 200
-#: How often a thread that waits for bells looks whether it shall pause or stop, in ms; a bell wakes it at once.
+#: How often an idle consumer thread checks whether it must pause or stop, in ms; a notification wakes it at once.
 LISTENER_POLL_MS = 250
-#: Bells that one transaction of Redis takes.
+#: Maximum number of notifications in one Redis transaction.
 MAX_ENQUEUE_BATCH = 1_000
-#: After this many ms of silence dramatiq gives a process's messages to others; PostgreSQL's leases act sooner.
+#: After this many ms without a heartbeat dramatiq requeues a process's messages; PostgreSQL's leases expire sooner.
 HEARTBEAT_TIMEOUT_MS = 60_000
-#: Of a million: how often a command also looks after the dead. Dramatiq's own 0.1 % leaves them for an hour.
+#: Chance in a million that a command also runs maintenance for dead processes. With dramatiq's default of 0.1 % their
+#: messages can stay unclaimed for an hour.
 MAINTENANCE_CHANCE = 50_000
 
 
-#: What was taken from us meanwhile (we were silent for too long) is not ours to remove.
+#: Removes only messages that this process still holds: after a missed heartbeat they may belong to another process.
 ACKNOWLEDGE = """
 local namespace, queue, broker = KEYS[1], ARGV[1], ARGV[2]
 redis.call('zadd', namespace .. ':__heartbeats__', ARGV[3], broker)
@@ -61,20 +62,21 @@ end
 
 
 class NotifyingBroker(RedisBroker):
-    """Dramatiq's broker without its delayed messages, except where some are put: producers' triggers that wait for
-    PostgreSQL, and callbacks that came a moment too early.
+    """Dramatiq's broker with delay queues only where they are used: for producers' triggers that wait for PostgreSQL,
+    and for callbacks that arrive before the answer to their send is recorded.
 
-    An execution that must wait is a row. Looking for delayed bells would double the questions of every idle process.
+    An execution that must wait is a row. Polling delay queues of notifications would double the Redis commands of every
+    idle process.
     """
 
     consumer_class = BatchingConsumer
 
     def get_declared_delay_queues(self) -> set[str]:
-        """The delay queues that are looked at."""
+        """Return the delay queues that are polled."""
         return {dq_name("triggers"), dq_name("tracking")}
 
     def enqueue_all(self, queue: str, messages: Sequence[dramatiq.Message[Any]]) -> None:
-        """Put many bells into one queue in one transaction, as dramatiq puts each of its messages."""
+        """Enqueue many notifications in one transaction, with the same commands that dramatiq uses for one message."""
         key = f"{self.namespace}:{queue}"
         ids = [message.options["redis_message_id"] for message in messages]
         with self.client.pipeline() as pipeline:
@@ -85,7 +87,7 @@ class NotifyingBroker(RedisBroker):
             pipeline.execute()
 
     def acknowledge(self, queue: str, ids: Sequence[str]) -> None:
-        """Remove many messages that this process has taken, as dramatiq removes each; it shows signs of life too."""
+        """Acknowledge many messages that this process holds, and refresh its heartbeat, as dramatiq does for each."""
         arguments = [queue, self.broker_id, current_millis(), *ids]
         self._acknowledge(keys=[self.namespace], args=arguments)
 
@@ -95,7 +97,7 @@ class NotifyingBroker(RedisBroker):
 
 
 def set_up(settings: Settings) -> RedisBroker:
-    """Make this process's broker, with every queue declared. Actors are bound to it when they are imported after."""
+    """Create this process's broker and declare every queue. Import the actors afterwards: they bind to it on import."""
     broker = NotifyingBroker(  # type: ignore[no-untyped-call]
         client=build_broker_client(settings),
         middleware=[Retries(max_retries=0), MessageContext()],
@@ -109,7 +111,7 @@ def set_up(settings: Settings) -> RedisBroker:
 
 
 def notify(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -> int:
-    """Ring for each execution on the queue of its next outside call; how many bells reached Redis."""
+    """Enqueue a notification for each execution on `queue`; return how many reached Redis."""
     broker = cast(NotifyingBroker, dramatiq.get_broker())
     messages = [_build_message(queue, execution_id, rescued) for execution_id in execution_ids]
     for begin in range(0, len(messages), MAX_ENQUEUE_BATCH):
@@ -118,7 +120,10 @@ def notify(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -
         except (BrokerConnectionError, redis.RedisError, OSError) as error:
             metrics.notifications_lost.inc(len(messages) - begin)
             log.warning(
-                "redis is away, the sweep will ring", queue=queue, bells=len(messages) - begin, error=str(error)
+                "redis is unreachable, the sweep will notify",
+                queue=queue,
+                notifications=len(messages) - begin,
+                error=str(error),
             )
             return begin
     return len(messages)
@@ -137,7 +142,7 @@ def _build_message(queue: str, execution_id: str, rescued: bool) -> dramatiq.Mes
 
 
 def read_queue_depths() -> dict[str, dict[str, int]]:
-    """For each queue the messages that are ready, delayed, taken but not acknowledged, and dead."""
+    """Count the ready, delayed, unacknowledged and dead messages of each queue."""
     broker: Any = dramatiq.get_broker()
     client, namespace = broker.client, broker.namespace
     depths = {}

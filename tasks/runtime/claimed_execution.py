@@ -1,8 +1,31 @@
-"""One claimed execution in this process: the facts it was claimed with, and what has happened since the last record.
+"""One claimed execution in this process: the facts it was claimed with, and its changes since the last record.
 
-Nothing here reads or writes a database: moves pile up as values until `progress()` hands them over to be recorded,
-just before the outside world is touched and just after. Times come from the database's clock: the moment of the claim
-plus what this process's monotonic clock has counted since.
+    claimed ----------- process stops ------------------> released    shutdown.release_unstarted
+       | a thread is free
+       v
+    running <--------------------------------+
+       |                                     |
+       |--- workflow is done ----------------|----------> completed   finish; skipped where a rule forbids it
+       |--- until a time, event or decision -|----------> waiting     wait
+       |--- step fails ----------------------|----------> failed      failures.fail; waiting where a retry is due later
+       |--- next call is another queue's ----|----------> requeued    requeue
+       |                                     |
+       | the next step makes an outside call | result or error
+       v                                     |
+    intent recorded --- process stops -------|----------> requeued    shutdown.undo_intent
+       | the record is durable               |
+       v                                     |
+    outside call ----------------------------+
+       |--- process stops, no side effect --------------> released    shutdown.release_in_flight
+       |--- process stops, send not answered -----------> failed      shutdown.record_unknown_outcome
+
+A thread runs the continuation of a running execution; no thread waits while the intent is being recorded. Every state
+on the right is one final record. The row of a released or requeued execution is waiting and due at once, so that
+another claim continues it. The fence refuses every record of a claim whose lease another process has taken.
+
+Nothing here reads or writes a database: changes accumulate as values until `take_progress` returns them to be recorded,
+right before each outside call and after it. Times come from the database's clock: the time of the claim plus
+what this process's monotonic clock has counted since.
 """
 
 from __future__ import annotations
@@ -28,9 +51,9 @@ from rules.runs import find_run_kind
 from rules.stages import Queue, Stage, Status, StepStatus, WaitingFor
 from settings import Settings
 
-#: The first passage; follow-ups are numbered from 1.
+#: The round of the workflow itself; follow-ups are numbered from 1.
 FIRST_ROUND = 0
-#: Stands for the contact in templates and conditions where a trigger named none.
+#: The contact of templates and conditions where the trigger names none.
 NO_CONTACT: Mapping[str, Any] = {"id": ""}
 
 _STATE_COLUMNS = frozenset(list_columns(ExecutionState))
@@ -38,25 +61,26 @@ _NOT_WAITING: ExecutionState = {"due_at": None, "waiting_for": None, "wait_event
 
 _RowType = TypeVar("_RowType", ExecutionState, StepRow, MessageRow)
 Result = TypeVar("Result")
-#: How a passage goes: it yields where what it announces must be on record before it goes on (`Engine.announce`).
+#: The work on a claimed execution, as a generator: it yields where its intent must be durable before it continues
+#: (`Engine.record_intent`).
 Continuation = Generator[None, CommitFuture, Result]
 
 
 class ClaimedExecution:
-    """What a worker knows and has done of the execution whose lease it holds."""
+    """An execution whose lease this worker holds: its facts and its unrecorded changes."""
 
     def __init__(
         self, row: ClaimedRow, workflow: Workflow, claimed_monotonic: float, queue: Queue = "executions"
     ) -> None:
         self.row = row
-        #: On which its bell was answered.
+        #: The queue of the notification that led to the claim.
         self.queue = queue
         self.workflow = workflow
         self.execution_id: str = row["id"]
         self.test: bool = row["test"]
         self.fence: int = row["fence"]
         self.state = cast(ExecutionState, {name: value for name, value in row.items() if name in _STATE_COLUMNS})
-        #: Steps and messages of this round by step id; those of the rounds before it.
+        #: Steps and messages of this round by step id, and those of earlier rounds.
         self.steps: dict[str, StepRow] = {}
         self.messages: dict[str, MessageRow] = {}
         self.earlier_steps: list[StepRow] = []
@@ -73,20 +97,20 @@ class ClaimedExecution:
                 self.earlier_messages.append(message)
         self.suppressed = set(row["suppressed"])
         self.contact: dict[str, Any] | None = row["contact"] and build_contact_facts(row["contact"])
-        #: The kind of outside call that a thread is in, for an orderly shutdown: generation, follow_check or sending.
+        #: The kind of the outside call in progress, for an orderly shutdown: generation, follow_check or sending.
         self.call: str | None = None
-        #: The step that is being done.
+        #: The step in progress.
         self.step: Step | None = None
-        #: The settings with the workspace's words about its model laid over them, once a text was asked for.
+        #: The settings overridden by the workspace's model settings, once a text is generated.
         self.settings: Settings | None = None
-        #: Messages that providers took and that are not on record yet: their id, and the provider's.
+        #: Messages that a provider accepted and that are not recorded yet: our id to the provider's id.
         self.accepted: dict[str, str | None] = {}
-        #: The day on which this round is known to hold a place under the daily limits.
+        #: The day for which this round is known to hold a reservation under the daily limits.
         self.limit_reserved_on: date | None = None
-        #: The queue that was chosen to go on, once it was.
+        #: The queue that continues the execution, once it is requeued.
         self.requeued_to: Queue | None = None
         self._claimed_monotonic = claimed_monotonic
-        #: What the database's clock said when our monotonic one began.
+        #: The database's time at the zero of this process's monotonic clock.
         self._began: datetime = row["claimed_at"] - timedelta(seconds=claimed_monotonic)
         self._stages: list[StageMove] = []
         self._changed_steps: dict[str, StepRow] = {}
@@ -94,29 +118,29 @@ class ClaimedExecution:
         self._effects: list[Effect] = []
         self._run: CountRun | None = None
 
-    # What is so
+    # Queries
 
     @property
     def round(self) -> int:
-        """Which going through the rules and the sends this is."""
+        """The number of this round: 0 for the workflow itself, then one for each follow-up."""
         return self.state["round"]
 
     @property
     def stage(self) -> Stage:
-        """Where it stands."""
+        """The stage that the execution is at."""
         return self.state["stage"]
 
     def now(self) -> datetime:
-        """The database's present moment."""
+        """The current time of the database's clock."""
         return self._began + timedelta(seconds=time.monotonic())
 
     def age_seconds(self) -> float:
-        """How long ago it was claimed."""
+        """Seconds since the claim."""
         return time.monotonic() - self._claimed_monotonic
 
     @property
     def finished(self) -> dict[str, Mapping[str, Any]]:
-        """The newest outputs of the steps that are done, by step id: what the plan goes by, and templates see."""
+        """The newest output of each finished step, by step id, for the plan and for templates."""
         return {
             step["step_id"]: step["output"] or {}
             for step in (*self.earlier_steps, *self.steps.values())
@@ -124,7 +148,7 @@ class ClaimedExecution:
         }
 
     def build_facts(self) -> dict[str, Any]:
-        """The variables of templates and conditions."""
+        """Build the variables of templates and conditions."""
         return build_facts(
             contact=self.contact or NO_CONTACT,
             payload=self.row["payload"],
@@ -136,23 +160,23 @@ class ClaimedExecution:
 
     @property
     def has_sent(self) -> bool:
-        """Whether a message of this round has left."""
+        """Whether a message of this round was sent."""
         return any(message["sent_at"] for message in self.messages.values())
 
     @property
     def sent_to_contact(self) -> list[MessageRow]:
-        """The messages to the contact that left, of every round."""
+        """The messages that were sent to the contact, in every round."""
         messages = (*self.earlier_messages, *self.messages.values())
         return [message for message in messages if message["sent_at"] and message["channel"] in CONTACT_CHANNELS]
 
     @property
     def base_stage(self) -> Stage:
-        """Where it stands between two sends."""
+        """The stage between two sends."""
         return "sent" if any(message["round"] == self.round for message in self.sent_to_contact) else "eligible"
 
     @contextmanager
     def track_call(self, kind: str, provider: str) -> Iterator[None]:
-        """Marks the passage while its thread is inside an outside call, for an orderly shutdown; measures the call."""
+        """Mark the claimed execution as inside an outside call, for an orderly shutdown, and measure the call."""
         self.call = kind
         began, outcome = time.monotonic(), "ok"
         try:
@@ -166,17 +190,17 @@ class ClaimedExecution:
             elapsed = time.monotonic() - began
             metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
 
-    # What happens
+    # Changes
 
     def begin_round(self) -> None:
-        """Go on to the next follow-up, whose steps and messages have keys of their own."""
+        """Begin the next follow-up, whose steps and messages have their own keys."""
         self.earlier_steps.extend(self.steps.values())
         self.earlier_messages.extend(self.messages.values())
         self.steps, self.messages, self.limit_reserved_on = {}, {}, None
         self.state["round"] += 1
 
     def enter(self, stage: Stage) -> None:
-        """Move on to another stage, now; staying is no move."""
+        """Move to another stage now; nothing changes where it is the current one."""
         if stage == self.stage:
             return
         stages.check_move(self.stage, stage)
@@ -193,7 +217,7 @@ class ClaimedExecution:
         self.state.update({"stage": stage, "stage_since": at})
 
     def begin(self, step: Step) -> StepRow:
-        """Count an attempt of a step, before its work."""
+        """Start an attempt of a step and count it."""
         row: StepRow = self.steps.get(step.id) or {
             "execution_id": self.execution_id,
             "step_id": step.id,
@@ -215,12 +239,12 @@ class ClaimedExecution:
         row["output"] = dict(output)
         if status == "succeeded":
             self._count_run(step)
-        # What failed before has been overcome; the failed tries stay with their step.
+        # An earlier failure no longer holds for the execution; failed attempts stay with their step.
         self.state.update({"error_class": None, "error_message": None, "error_code": None})
         self.state.update({"failed_step": None, "next_retry_at": None})
 
     def _count_run(self, step: Step) -> None:
-        """Note the first step that counts as a run. A test has none."""
+        """Record the first step that counts as a run; a test execution has none."""
         kind = find_run_kind(step.action, step.with_)
         if kind is None or self.test or self.state["run_kind"] is not None:
             return
@@ -228,7 +252,7 @@ class ClaimedExecution:
         self._run = CountRun(new_id(), kind, self.now())
 
     def count_resolved(self) -> None:
-        """Count a step that ended while nobody held the execution: by a callback, a look-up or an operator."""
+        """Count a step that ended while no process held the execution: by a callback, reconciliation or an operator."""
         if self.test or self.state["run_kind"] is not None:
             return
         for row in self.steps.values():
@@ -237,14 +261,14 @@ class ClaimedExecution:
                 self._count_run(step)
 
     def fail_step(self, step: Step, error: Mapping[str, Any]) -> None:
-        """Note a failed attempt; the step may be tried again."""
+        """Record a failed attempt; the step may be retried."""
         row = self._ensure_started(step)
         self._finish_step(row, "failed")
         row["error"] = dict(error)
         row["failures"] = [*row["failures"], {"at": self.now(), **error}]
 
     def undo_attempt(self, step: Step) -> None:
-        """Take back the attempt: the provider asked for patience, or an operator must act first."""
+        """Take the attempt back: a rate limit, a configuration error or a shutdown uses up none."""
         row = self._ensure_started(step)
         row.update({"status": "pending", "attempts": max(0, row["attempts"] - 1)})
 
@@ -259,7 +283,7 @@ class ClaimedExecution:
         row.update({"status": status, "finished_at": at, "execution_time_ms": int(elapsed.total_seconds() * 1000)})
 
     def update_message(self, step: Step, **fields: Unpack[MessageRow]) -> MessageRow:
-        """The message of a step, made on first use and changed by `fields`."""
+        """Change the message of a step by `fields`, creating it on first use, and return it."""
         at = self.now()
         row = self.messages.get(step.id)
         if row is None:
@@ -285,37 +309,37 @@ class ClaimedExecution:
         return row
 
     def add_effect(self, effect: Effect) -> None:
-        """Change something else in the same record."""
+        """Change another row in the same record."""
         self._effects.append(effect)
 
-    # How it goes on
+    # Transitions
 
     def wait(self, waiting_for: WaitingFor, until: datetime | None, event: str | None = None) -> None:
-        """Nobody works on it until then, or until the event."""
+        """Wait until `until` or the event, whichever comes first; no process works on it meanwhile."""
         self.state.update({"status": "waiting", "waiting_for": waiting_for, "due_at": until, "wait_event": event})
 
     def requeue(self, queue: Queue) -> None:
-        """Leave it, due at once, to the workers of another queue, whose bell is rung after the record."""
+        """Make it due at once for the workers of `queue`, which are notified after the record."""
         self.state["queue"] = self.requeued_to = queue
         self.wait("time", self.now())
 
     def finish(self, status: Status, stage: Stage) -> None:
-        """Come to rest."""
+        """End the execution in a final status and stage."""
         self.enter(stage)
         self.state.update({"status": status, "finished_at": self.now(), "next_retry_at": None, **_NOT_WAITING})
 
     def end_follow_ups(self, rule: str, detail: Mapping[str, Any]) -> None:
-        """No more follow-ups, because of this rule: what was sent before stands, and the execution has succeeded."""
+        """End the follow-ups because of a rule: the execution succeeds with what was sent before."""
         self.state["follow_up_ended_because"] = {"rule": rule, "detail": dict(detail)}
         self.finish("succeeded", "completed")
 
     def take_progress(self) -> Progress:
-        """What happened since the last record, to be recorded now."""
+        """Return the changes since the last record, to be recorded now, and forget them."""
         stages.check_status_stage(self.state["status"], self.stage)
         if self.state["status"] == "running":
             self.state.update(_NOT_WAITING)
         if self._stages or any(step["status"] in ("succeeded", "skipped") for step in self._changed_steps.values()):
-            # Something new is on record: this delivery is the first since.
+            # The record makes progress, so this delivery is the first since.
             self.state["deliveries"] = 1
         if self.state["status"] != "running":
             self.state["deliveries"] = 0
@@ -334,11 +358,11 @@ class ClaimedExecution:
         return progress
 
     def mark_recorded(self) -> None:
-        """The progress is durable; the fence has moved with it."""
+        """Note that the progress is durable; the record has increased the fence."""
         self.fence += 1
         self.accepted.clear()
 
 
 def _drop_nulls(row: _RowType) -> _RowType:
-    """A copy without the columns that are null: a record writes null where a column is not named."""
+    """Copy a row without nulls: a field that is not named is recorded as null."""
     return cast(_RowType, {name: value for name, value in row.items() if value is not None})

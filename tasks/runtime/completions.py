@@ -1,9 +1,9 @@
-"""Waits for the last record of a passage, so that the thread that made it can take up other work meanwhile.
+"""Completes claimed executions after their final record is durable, so that executor threads need not wait for it.
 
-A worker's thread must wait for a record before it touches the outside world, but after the last touch nothing hangs on
-the thread any more: only that the lease is held until the record is durable, and that the next bell is rung after it,
-never before. That is done here, in the order in which the ledger commits. A process that dies in between leaves what
-one leaves that dies before its last record: an execution under a lease that runs out.
+After the last outside call two things remain: the lease is held until the record is durable, and the next
+notification is enqueued after it, never before. One thread does both, in the order in which the group commit commits.
+A process that dies in between leaves the same as one that dies before its final record: an execution whose lease
+expires.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tasks.runtime.broker import notify
 
 log = structlog.get_logger(__name__)
 
-#: What is to be done with a record's answer: it may raise what the ledger raised. It answers who goes on, if anybody
-#: does: a queue and the execution whose bell is rung there.
+#: Handles the result of a final record; it may raise what the group commit raised. Returns the queue to notify and the
+#: execution's id, or None where nothing follows.
 CompletionCallback = Callable[[CommitFuture], "tuple[str, str] | None"]
 
 
 class Completions:
-    """One thread for a process, and what it waits for."""
+    """The completion thread of a process and its queue of settled records."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[tuple[CommitFuture, CompletionCallback] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="last-words", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="completions", daemon=True)
         self._thread.start()
 
     def wrap(self, callback: CompletionCallback) -> Callable[[CommitFuture], None]:
-        """What to hand in with a record, so that `follow` is called here with its answer."""
+        """Return the callback to submit with a record, so that `callback` runs on this thread with its result."""
         return lambda future: self._queue.put((future, callback))
 
     def close(self) -> None:
-        """See to what was answered, then end the thread; the ledger is closed before."""
+        """Handle every settled record, then end the thread. Close the group commit first."""
         self._queue.put(None)
         self._thread.join()
 
@@ -53,7 +53,7 @@ class Completions:
                 notify(queue_name, execution_ids)
 
     def _drain(self) -> list[tuple[CommitFuture, CompletionCallback]]:
-        """What else the same commit answered."""
+        """Return the other queued results, usually those of the same commit."""
         items = []
         while not self._queue.empty():
             item = self._queue.get()
@@ -68,6 +68,6 @@ def _run_callback(future: CommitFuture, callback: CompletionCallback) -> tuple[s
     try:
         return callback(future)
     except Exception:
-        # The execution stays under its lease; when that has run out, the sweep has it taken up again.
-        log.exception("the last record of a passage was refused")
+        # The execution keeps its lease; once that expires, the sweep notifies again.
+        log.exception("the completion of an execution failed")
         return None

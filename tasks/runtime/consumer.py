@@ -1,10 +1,10 @@
-"""Hears many bells at once: what lies next to each other in a queue is answered, and acknowledged, by one call.
+"""Consumes notifications in batches: adjacent messages of a queue are processed, and acknowledged, by one call.
 
-In Redis every execution has a bell of its own, so that a queue's depth is a number of executions. A worker takes many
-of them ahead anyway; handing them out one by one would cost more than claiming what they ring for.
+In Redis every execution has its own notification, so that a queue's depth is a number of executions. A worker
+prefetches many of them; dispatching them one by one would cost more than claiming their executions.
 
-Who has nothing to do does not look every few milliseconds, as dramatiq's consumer does: it waits in Redis until a bell
-is rung, by moving the list's first onto its own place, which takes nothing from anybody.
+An idle consumer does not poll every few milliseconds, as dramatiq's does. It blocks in Redis until a message arrives,
+with BLMOVE of the list's head onto its own position, which removes nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
-#: Bells that one call answers at most.
+#: Maximum number of notifications in one call.
 MAX_BATCH_SIZE = 16
-#: How long an idle consumer waits in Redis at most, before it looks whether it shall pause or stop.
+#: How long an idle consumer blocks in Redis before it checks whether it must pause or stop.
 LISTEN_SECONDS = 0.2
-#: How long one that has taken all that it may waits before it looks again.
+#: How long a consumer with a full prefetch waits before it checks again.
 FULL_BACKOFF_SECONDS = 0.01
 
 
 class MessageBatch(MessageProxy):
-    """Several bells as one message, for an actor that takes a list of ids."""
+    """Several notifications as one message, for an actor that takes a list of ids."""
 
     def __init__(self, messages: Sequence[Message[Any]]) -> None:
         first = messages[0]
@@ -37,15 +37,15 @@ class MessageBatch(MessageProxy):
 
 
 def unpack_messages(message: MessageProxy) -> Sequence[Any]:
-    """The messages in Redis that this one stands for."""
+    """Return the messages in Redis that `message` stands for."""
     return message.messages if isinstance(message, MessageBatch) else [message]
 
 
 class BatchingConsumer(_RedisConsumer):
-    """Dramatiq's consumer of one queue, which gathers the bells that it has fetched."""
+    """Dramatiq's consumer of one queue, which batches the notifications that it has fetched."""
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        # Of dramatiq's own waiting nothing is left.
+        # A timeout of 0 turns off dramatiq's own wait; `_listen` replaces it.
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> MessageProxy | None:
@@ -66,7 +66,7 @@ class BatchingConsumer(_RedisConsumer):
         return first if len(messages) == 1 else MessageBatch(messages)
 
     def _listen(self) -> None:
-        """Wait until a bell may have been rung."""
+        """Wait until a message may have arrived."""
         if self.outstanding_message_count >= self.prefetch:
             time.sleep(FULL_BACKOFF_SECONDS)
             return
@@ -77,7 +77,7 @@ class BatchingConsumer(_RedisConsumer):
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def ack(self, message: MessageProxy) -> None:
-        """Done with: all that it stands for is removed from the queue."""
+        """Acknowledge every message that this one stands for."""
         messages = unpack_messages(message)
         ids = [single.options["redis_message_id"] for single in messages]
         try:
@@ -88,12 +88,12 @@ class BatchingConsumer(_RedisConsumer):
             self.queued_message_ids.difference_update(single.message_id for single in messages)
 
     def nack(self, message: MessageProxy) -> None:
-        """Given up: each goes to the dead letters by itself."""
+        """Reject: each message goes to the dead letters separately."""
         for single in unpack_messages(message):
             super().nack(single)  # type: ignore[no-untyped-call]
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Not begun: each goes back by itself."""
+        """Return unstarted messages to the queue, each separately."""
         super().requeue(  # type: ignore[no-untyped-call]
             [single for message in messages for single in unpack_messages(message)]
         )

@@ -1,4 +1,4 @@
-"""What the threads of one worker process share: settings, the ledger, the leases, and the parsed workflows."""
+"""Holds what the threads of one worker process share: settings, group commit, leases, executor and parsed workflows."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tasks.runtime.leases import Leases
 
 log = structlog.get_logger(__name__)
 
-#: Parsed versions kept in memory; a version never changes, so none of them grows stale.
+#: Maximum number of parsed versions in memory; a version never changes, so none becomes stale.
 MAX_CACHED_WORKFLOWS = 1000
 
 
 class Stopping(Exception):
-    """This process stops: what was announced has not been said, and shall be by another."""
+    """The process stops: the outside call of a recorded intent was not made, and another process must make it."""
 
 
 class Engine:
-    """One worker process's part of the engine."""
+    """The engine of one worker process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -49,7 +49,7 @@ class Engine:
         self._lock = threading.Lock()
 
     def load_workflow(self, version_id: str) -> Workflow:
-        """The parsed workflow of one version; `InvalidRequest` with the reasons if it is not valid any more."""
+        """Return the parsed workflow of a version; raise `InvalidRequest` with the reasons if it is no longer valid."""
         with self._lock:
             if version_id in self._workflows:
                 self._workflows.move_to_end(version_id)
@@ -57,8 +57,8 @@ class Engine:
         with connection():
             document = published.find_definition(version_id)
         if document is None:
-            raise InvalidRequest("The version of the workflow that this execution began with is gone.")
-        # Where its URLs lead is judged again by each call: a version outlives the list of allowed networks.
+            raise InvalidRequest("The workflow version of this execution no longer exists. Start a new execution.")
+        # Each call checks its URL again: a version outlives the list of allowed networks.
         problems = validate(document, networks=ALL_NETWORKS)
         if problems:
             reasons = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:5])
@@ -71,27 +71,27 @@ class Engine:
         return workflow
 
     def record_intent(self, claimed: ClaimedExecution) -> Continuation[None]:
-        """Have what is about to be done on record before it is done: goes on once that is durable, in whichever hand
-        is free then. `LeaseLost` if the execution is another's by now; `Stopping`."""
+        """Record what the next outside call will do before it is made; continue on any free thread once that is
+        durable. Raises `LeaseLost` where another process has claimed the execution, and `Stopping` on shutdown."""
         confirm(claimed, (yield))
         if self.executor.closed:
             raise Stopping
         self.leases.extend_if_expired(claimed)
 
     def start_executor(self, threads: int, work: Callable[[ClaimedExecution], bool]) -> None:
-        """Have so many threads work on what is claimed; `work` answers whether a passage is over."""
+        """Start `threads` threads for claimed executions; `work` returns whether it is finished with one."""
         self.executor = Executor(threads, work, self.group_commit.flush)
         self.group_commit.expects_more = lambda: self.executor.is_fast
 
     def close(self) -> None:
-        """End the threads; what was handed in is written first."""
+        """End the threads; submitted records are written first."""
         self.leases.close()
         self.group_commit.close()
         self.completions.close()
 
 
 def confirm(claimed: ClaimedExecution, future: CommitFuture) -> None:
-    """Take note that its progress is on record; `LeaseLost` if the execution is another's by now."""
+    """Note that submitted progress is durable. Raises `LeaseLost` where another process has claimed the execution."""
     if not future.result():
         raise LeaseLost(claimed.execution_id)
     claimed.mark_recorded()
@@ -101,11 +101,11 @@ _engines: list[Engine] = []
 
 
 def start(settings: Settings) -> Engine:
-    """Make this process's engine. The database's pool is open already."""
+    """Create this process's engine. Requires an open database pool."""
     _engines[:] = [Engine(settings)]
     return _engines[0]
 
 
 def get_engine() -> Engine:
-    """This process's engine."""
+    """Return this process's engine."""
     return _engines[0]

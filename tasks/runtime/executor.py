@@ -1,14 +1,14 @@
-"""The threads that work on executions, and how many executions are claimed before a thread is free for them.
+"""Runs claimed executions on threads, and limits how many are claimed before a thread is free for them.
 
-A hand stands still for outside calls alone. Where a passage announces something that must be durable first, its hand
-takes up another, and whichever hand is free goes on with it once it is on record. That comes before anything new,
-because what was announced should happen soon; but the last one is kept in store while something new can be announced,
-or the next hand would have to wait for a record.
+A thread blocks for outside calls only. Where a claimed execution records an intent that must be durable first, its
+thread starts another, and any free thread continues the first once the record is durable. Resumed work comes before new
+work, because a recorded intent should be carried out soon. The last resumable one is kept back while new work can
+record an intent, or the next thread would have to wait for a record.
 
-One statement claims many executions at about the price of one, so a worker claims a little ahead of its hands: as many
-as they took up within the last `AHEAD_SECONDS`. Where hands are quick that is a batch; where they wait for a slow
-model or provider it is none, and an execution is claimed when a hand is free for it. So what a claim brought with it
-(pauses, suppressions) is never much older than that when the work begins.
+One statement claims many executions at about the cost of one, so a worker claims slightly ahead of its threads: as many
+as they started within the last `PREFETCH_WINDOW_SECONDS`. With fast threads that is a batch. With threads that wait for
+a slow model or provider it is none, and an execution is claimed when a thread is free for it. The facts of a claim
+(pauses, suppressions) are therefore never much older than that when the work begins.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 
 log = structlog.get_logger(__name__)
 
-#: How long an execution should wait for a hand at most, once it is claimed.
+#: How long a claimed execution should wait for a thread at most.
 PREFETCH_WINDOW_SECONDS = 0.05
-#: No more than this many wait for each hand, however quick it is.
+#: Maximum number of claimed executions that wait for each thread, however fast it is.
 MAX_PREFETCH_PER_THREAD = 16
-#: So many announced passages are kept while there is a new one to announce.
+#: Number of resumable claimed executions that are kept back while a new one can record an intent.
 RESUMABLE_RESERVE = 1
 
 
 class Executor:
-    """So many threads, each doing `work` with one passage at a time; `work` answers whether the passage is over, and
-    `idle` is told when no thread has anything to do."""
+    """A pool of threads, each running `work` for one claimed execution at a time.
+
+    `work` returns whether it is finished with the execution; `on_idle` is called when no thread has anything to do.
+    """
 
     def __init__(
         self, thread_count: int, work: Callable[[ClaimedExecution], bool], on_idle: Callable[[], None]
@@ -46,36 +48,38 @@ class Executor:
         self._changed = threading.Condition(threading.Lock())
         self._submitted: deque[ClaimedExecution] = deque()
         self._resumable: deque[Callable[[], bool]] = deque()
-        #: One token for each of both, and for whatever else is to be looked at.
+        #: One token for each entry of both deques, and for each other reason to wake a thread.
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread_count = thread_count
         self._busy = 0
-        #: Passages that were taken up and are not over: in a hand, waiting for their record, or for a hand again.
+        #: Executions that were started and are not finished: on a thread, waiting for their record, or resumable.
         self._in_progress = 0
         self._reserved = 0
         self._requested: list[int] = []
         self._closed = False
         self._starts: deque[float] = deque(maxlen=thread_count * MAX_PREFETCH_PER_THREAD)
         self._threads = [
-            threading.Thread(target=self._run, name=f"hand-{index}", daemon=True) for index in range(thread_count)
+            threading.Thread(target=self._run, name=f"executor-{index}", daemon=True) for index in range(thread_count)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def is_fast(self) -> bool:
-        """Whether those that are at work will soon want something recorded: they take up passages faster than one
-        for each hand in `AHEAD_SECONDS`."""
+        """Whether the busy threads will submit records soon: they start more than one execution each within
+        `PREFETCH_WINDOW_SECONDS`."""
         return 0 < self._busy < self._count_recent_starts()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing new is to be begun."""
+        """Whether the executor starts nothing new."""
         return self._closed
 
     def reserve(self, count: int, *, prefetch: bool = True) -> int:
-        """Wait until there is room, and keep so many places (at most `wanted`) for passages that `give` brings or
-        `give_back` does not; 0 once the hands are closed."""
+        """Wait for free slots, reserve up to `count` of them, and return how many; 0 once the executor is closed.
+
+        `submit` uses a reserved slot; `release` frees those that are not needed.
+        """
         with self._changed:
             self._requested.append(count)
             self._changed.wait_for(lambda: self._closed or self._count_free(count, prefetch) > 0)
@@ -85,7 +89,7 @@ class Executor:
             return free
 
     def submit(self, claimed: ClaimedExecution) -> bool:
-        """Have a promised passage worked on; False once the hands are closed."""
+        """Start a claimed execution in a reserved slot; return False once the executor is closed."""
         with self._changed:
             if self._closed:
                 return False
@@ -94,18 +98,18 @@ class Executor:
         return True
 
     def release(self, count: int) -> None:
-        """So many promised places are not needed after all."""
+        """Free `count` reserved slots."""
         with self._changed:
             self._reserved -= count
             self._changed.notify_all()
 
     def resume(self, work: Callable[[], bool]) -> None:
-        """Have a passage taken up again that was not over; `work` answers as ever."""
+        """Continue an unfinished execution; `work` returns whether it is finished now."""
         self._resumable.append(work)
         self._tokens.put(None)
 
     def close(self) -> list[ClaimedExecution]:
-        """Take up nothing new; what was given and not begun. What was begun is gone on with."""
+        """Start nothing new and return what was submitted but not started. Started work continues."""
         with self._changed:
             self._closed = True
             unstarted = list(self._submitted)
@@ -117,11 +121,11 @@ class Executor:
     def _count_free(self, count: int, prefetch: bool) -> int:
         slots = self._thread_count - self._in_progress + (self._count_recent_starts() if prefetch else 0)
         free = slots - self._reserved
-        # A few at once rather than one by one: the next claim waits until half of the places are free.
+        # Claims come in batches rather than one by one: the next one waits until half of the slots are free.
         return min(count, free) if free >= min(count, (slots + 1) // 2) else 0
 
     def _count_recent_starts(self) -> int:
-        """How many were taken up just now."""
+        """Count the starts within the prefetch window."""
         since = time.monotonic() - PREFETCH_WINDOW_SECONDS
         return len(self._starts) - bisect(self._starts, since)
 
@@ -131,12 +135,12 @@ class Executor:
             try:
                 is_finished = work()
             except Exception:
-                # The execution stays under its lease; when that has run out, the sweep has it taken up again.
-                log.exception("a hand dropped an execution")
+                # The execution keeps its lease; once that expires, the sweep notifies again.
+                log.exception("an executor thread dropped an execution")
             self._finish(is_finished)
 
     def _next_work(self) -> Callable[[], bool] | None:
-        """What to do now; None once the hands are closed and everything is over."""
+        """Wait for the next piece of work; None once the executor is closed and everything is finished."""
         while True:
             self._tokens.get()
             with self._changed:
@@ -173,6 +177,6 @@ class Executor:
             self._tokens.put(None)
 
     def _notify_waiters(self) -> None:
-        # Waking a thread that finds no room is dear, and happened with every passage.
+        # Waking a thread that finds no free slot is expensive, and would happen with every execution.
         if self._requested and self._count_free(min(self._requested), True) > 0:
             self._changed.notify_all()

@@ -1,8 +1,8 @@
-"""Holds the leases of the executions that this process works on, and knows by its own clock when one ran out.
+"""Holds the leases of this process's executions, and detects by its own clock when one has expired.
 
-A thread extends them all in one statement, at a third of their length. Before a message is written to a socket the
-sender asks `still_ours`: it compares monotonic time with the lease's end as this process knows it, so a process that
-was stopped and woke again leaves instead of sending a second time (semantics, section 3).
+A heartbeat thread extends them all in one statement, at a third of their length. Before a message is written to a
+socket, the sender calls `Leases.is_held`, which compares monotonic time with the lease's end as this process knows it.
+A process that was suspended and resumed therefore stops instead of sending a second time (semantics, section 3).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 
 log = structlog.get_logger(__name__)
 
-#: Part of a lease that is never used for sending: the clocks' and the network's share.
+#: The end of a lease in which nothing is sent: a margin for clocks and the network.
 MARGIN_SECONDS = 1.0
 #: Longest time between two heartbeats.
 MAX_HEARTBEAT_SECONDS = 10.0
 
 
 class Leases:
-    """The executions that this process holds, with the monotonic moment at which each lease ends."""
+    """The executions that this process holds, with the monotonic time at which each lease ends."""
 
     def __init__(self, owner: str, lease_seconds: float) -> None:
         self._owner = owner
@@ -39,12 +39,12 @@ class Leases:
         self._thread.start()
 
     def hold(self, claimed: ClaimedExecution, requested_at: float) -> None:
-        """Keep the lease alive from now on. `asked_at` is monotonic time from before the claim."""
+        """Keep the lease alive from now on. `requested_at` is monotonic time from before the claim."""
         with self._lock:
             self._held[claimed.execution_id] = (claimed, requested_at + self._lease_seconds)
 
     def release(self, claimed: ClaimedExecution) -> None:
-        """Keep it alive no longer: it was recorded as left, or is another's."""
+        """Stop extending the lease: the execution is recorded as left, or another process has claimed it."""
         with self._lock:
             if self._is_newest(claimed):
                 del self._held[claimed.execution_id]
@@ -59,23 +59,25 @@ class Leases:
             self.release(claimed)
 
     def _is_newest(self, claimed: ClaimedExecution) -> bool:
-        """Whether no later claim of this same process took the execution over from a thread that had stalled."""
+        """Whether no later claim of this process has replaced `claimed`, whose thread may have stalled."""
         entry = self._held.get(claimed.execution_id)
         return entry is not None and entry[0] is claimed
 
     def is_held(self, claimed: ClaimedExecution) -> bool:
-        """Whether a send may be written now."""
+        """Whether the lease is held for long enough to write a send now."""
         with self._lock:
             return self._is_newest(claimed) and time.monotonic() < self._held[claimed.execution_id][1] - MARGIN_SECONDS
 
     def extend_if_expired(self, claimed: ClaimedExecution) -> None:
-        """Extend a lease that ran out by our clock while something was recorded, if nobody took it: a record may have
-        waited for PostgreSQL, and what it announces has not happened yet."""
+        """Extend a lease that expired by this process's clock, unless another process took it.
+
+        The record of an intent may have waited for PostgreSQL, and its outside call has not been made yet.
+        """
         if not self.is_held(claimed):
             self.extend()
 
     def list_held(self) -> list[ClaimedExecution]:
-        """The passages in progress."""
+        """Return the claimed executions in progress."""
         with self._lock:
             return [claimed for claimed, _ in self._held.values()]
 
@@ -93,7 +95,7 @@ class Leases:
                 log.warning("leases could not be extended", error=str(error).strip())
 
     def extend(self) -> None:
-        """Extend every lease that is still ours; one that is not is left to run out here as well."""
+        """Extend every lease that this process still owns; any other expires here as well."""
         with self._lock:
             ids = list(self._held)
         if not ids:

@@ -1,4 +1,4 @@
-"""What surrounds every actor and is not its work: the ids on its log lines, and how long its message waited."""
+"""Wraps every actor: binds the message's ids to its log lines and measures how long the message waited."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class MessageContext(Middleware):
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
-        """Let go of them; the thread will do other work."""
+        """Unbind the ids: the thread is reused for other messages."""
         structlog.contextvars.unbind_contextvars("message_id", "queue")
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        """The same for a message that was not processed."""
+        """Unbind the ids of a message that was not processed."""
         structlog.contextvars.unbind_contextvars("message_id", "queue")

@@ -1,4 +1,4 @@
-"""Rings for rows: what a statement woke, each on the queue that its row names, at once or after the commit."""
+"""Notifies for rows that a statement made due, each on the queue that the row names, at once or after the commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def notify_rows(rows: Sequence[Row], *, rescued: bool = False) -> int:
-    """Ring for each row (`id`, `queue`); how many bells reached Redis."""
+    """Enqueue a notification for each row (`id`, `queue`); return how many reached Redis."""
     by_queue: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         by_queue[row["queue"]].append(row["id"])
@@ -26,13 +26,13 @@ def notify_rows(rows: Sequence[Row], *, rescued: bool = False) -> int:
 
 
 def notify_after_commit(rows: Sequence[Row]) -> None:
-    """The same, once the outermost transaction of this thread is durable."""
+    """Notify for each row once the outermost transaction of this thread is durable."""
     if rows:
         db.after_commit(lambda: notify_rows(rows))
 
 
 def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
-    """Have an actor look at rows that are no executions, with one bell; where Redis is away, a sweep calls again."""
+    """Enqueue one message for an actor of rows other than executions; if Redis is unavailable, a sweep repeats it."""
     message: dramatiq.Message[None] = dramatiq.Message(
         queue_name=queue, actor_name=actor, args=row_ids, kwargs={}, options={}
     )
@@ -40,4 +40,4 @@ def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
         dramatiq.get_broker().enqueue(message)
     except (BrokerConnectionError, redis.RedisError, OSError) as error:
         metrics.notifications_lost.inc()
-        log.warning("redis is away, the sweep will ring", actor=actor, row_ids=row_ids, error=str(error))
+        log.warning("redis is unreachable, the sweep will notify", actor=actor, row_ids=row_ids, error=str(error))

@@ -1,7 +1,7 @@
-"""How a worker that was told to stop parts with what it holds: nothing is lost and nothing is sent twice.
+"""Releases what a stopping worker holds: nothing is lost and nothing is sent twice.
 
-The thread inside the call knows nothing of it: whatever it wants to record afterwards is refused, because the
-execution is no longer running under its fence.
+A thread inside an outside call is not interrupted. Its later record is refused, because the execution no longer runs
+under its fence.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.channels import find_provider
 
-#: Calls that are made again by whoever goes on: they ask and change nothing outside.
+#: Calls that change nothing outside, so that the next worker makes them again.
 WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
-#: Between two looks at what is still in flight.
+#: Seconds between two checks of what is still in flight.
 POLL_SECONDS = 0.05
 
 
 def release_unstarted(engine: Engine, claimed_executions: Sequence[ClaimedExecution]) -> None:
-    """Leave what was claimed and not begun to other processes."""
+    """Requeue executions that were claimed and not started, for other processes."""
     for claimed in claimed_executions:
         claimed.requeue(claimed.queue)
         _requeue_now(engine, claimed)
@@ -31,7 +31,7 @@ def release_unstarted(engine: Engine, claimed_executions: Sequence[ClaimedExecut
 
 
 def drain(engine: Engine, send_timeout_seconds: float) -> None:
-    """Hand back at once what has no effect, give sends so many seconds, and call the rest of unknown outcome."""
+    """Release calls without effect at once, wait `send_timeout_seconds` for sends, and record the rest as unknown."""
     deadline = time.monotonic() + send_timeout_seconds
     while claimed_executions := engine.leases.list_held():
         for claimed in claimed_executions:
@@ -44,18 +44,18 @@ def drain(engine: Engine, send_timeout_seconds: float) -> None:
         record_unknown_outcome(engine, claimed)
 
 
-#: Stands in `Passage.call` once another process may go on.
-RELEASED = "handed back"
+#: The value of `ClaimedExecution.call` once another process may continue.
+RELEASED = "released"
 
 
 def release_in_flight(engine: Engine, claimed: ClaimedExecution) -> None:
-    """Leave a call that has no effect to another process; nothing where its hand has gone on meanwhile."""
+    """Requeue an execution whose call has no effect; nothing is recorded where its thread has moved on meanwhile."""
     if undo_intent(claimed):
         _requeue_now(engine, claimed)
 
 
 def undo_intent(claimed: ClaimedExecution) -> bool:
-    """Leave the outside call that was announced to another process; False where its step makes none."""
+    """Take a recorded intent back and requeue its outside call; return False where the step makes none."""
     step = claimed.step
     if step is None or step.queue is None:
         return False
@@ -71,10 +71,10 @@ def undo_intent(claimed: ClaimedExecution) -> bool:
 
 
 def record_unknown_outcome(engine: Engine, claimed: ClaimedExecution) -> None:
-    """A send did not end in time, so nobody knows what became of it."""
+    """Record a send that did not end in time as unknown outcome."""
     if claimed.step is None or claimed.call != "sending":
         return
-    error = UnknownOutcome("Beckon was stopped while this message was being sent, before the answer came.")
+    error = UnknownOutcome("Beckon was stopped while this message was being sent, before the provider answered.")
     fail(engine.settings, claimed, claimed.step, error, find_provider(engine.settings, claimed, claimed.step))
     _record_final(engine, claimed)
 

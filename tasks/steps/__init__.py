@@ -1,1 +1,1 @@
-"""The steps of a workflow: what each action does and what surrounds a send (pauses, limits, pacing, reconciliation)."""
+"""The steps of a workflow: the function of each action, and the checks around a send (pauses, limits, pacing)."""

@@ -1,7 +1,7 @@
-"""Decides through which account an execution speaks to a provider: the workspace's real one, or the sandbox's.
+"""Chooses the account of a provider call: the workspace's real account, or the sandbox's.
 
 A test execution never reaches a real provider, whatever is configured (product, guarantee 7). The demo workspace uses
-the sandbox for providers that have no key. Everywhere else a missing key is a configuration error (semantics, 10).
+the sandbox for providers without a key. In any other workspace a missing key is a configuration error (semantics, 10).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rules.channels import CONVERSATION_CHANNELS
 from rules.errors import ConfigurationError
 from settings import Settings
 
-#: Where a missing key is to be given.
+#: Where an operator adds a missing key.
 _ENVIRONMENT = "add it to the environment and restart"
-_REMEDY = dict.fromkeys(TEXT_GENERATORS, f"give the workspace a key on the Settings page, or {_ENVIRONMENT}")
+_REMEDY = dict.fromkeys(TEXT_GENERATORS, f"add a key for the workspace on the Settings page, or {_ENVIRONMENT}")
 
 
 def derive_webhook_secret(settings: Settings, workspace_id: str) -> str:
-    """What signs a workspace's outgoing webhooks, in the form that Standard Webhooks shows secrets."""
+    """Derive the secret that signs a workspace's outgoing webhooks, in the format of Standard Webhooks."""
     derived = hmac.digest(settings.secret_key.encode(), f"outgoing webhooks of {workspace_id}".encode(), "sha256")
     return f"whsec_{base64.b64encode(derived).decode()}"
 
 
 def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> dict[str, str]:
-    """The provider's secrets that are set, by their variables' names."""
+    """Return the provider's configured secrets by variable name."""
     if provider == "webhook":
         return {webhook.SECRET: derive_webhook_secret(settings, workspace_id)}
     entry = PROVIDERS[provider]
@@ -43,7 +43,7 @@ def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> d
 
 
 def find_missing_secrets(settings: Settings, provider: str, own: Collection[str] = ()) -> list[str]:
-    """The variables that the provider needs and does not have; `own` are those that the workspace has itself."""
+    """Return the required variables that are not set; `own` are those that the workspace itself has."""
     if provider == "openai" and not needs_key(settings.openai_base_url):
         return []
     present = {*read_secrets(settings, provider), *own}
@@ -59,12 +59,12 @@ def resolve_account(
     demo: bool,
     own: Mapping[str, str] = MappingProxyType({}),
 ) -> Account:
-    """The account to use; `ConfigurationError` where there is none. The workspace's `own` secrets win."""
+    """Return the account to use; raise `ConfigurationError` if there is none. The workspace's `own` secrets win."""
     missing = find_missing_secrets(settings, provider, own)
     if settings.sandbox == "auto" and (test or (demo and missing)):
         return build_sandbox_account(provider, settings.sandbox_url)
     if test:
-        raise ConfigurationError("Tests speak to the sandbox alone, and BECKON_SANDBOX is off.")
+        raise ConfigurationError("Tests only go to the sandbox, and BECKON_SANDBOX is off. Turn it on and restart.")
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} is not set: {_REMEDY.get(provider, _ENVIRONMENT)}.")
     base_url_setting = PROVIDERS[provider].base_url_setting
@@ -77,12 +77,12 @@ def resolve_account(
 
 
 def list_own_tokens(provider: str, workspace_id: str) -> list[str]:
-    """The sealed tokens of the workspace's own accounts on a channel of Meta's."""
+    """Return the encrypted tokens of the workspace's own accounts on a channel of Meta."""
     return account.list_sealed_tokens(workspace_id, provider) if provider in CONVERSATION_CHANNELS else []
 
 
 def fingerprint(settings: Settings, provider: str, workspace_id: str) -> str:
-    """Of the credentials in use, so that a pause ends when they change; tells nothing about them."""
+    """Hash the credentials in use, so that a pause ends when they change; the hash does not reveal them."""
     pairs = [f"{name}={text}" for name, text in sorted(read_secrets(settings, provider).items())]
     joined = "\n".join([*pairs, *list_own_tokens(provider, workspace_id)])
     return hashlib.sha256(f"{settings.secret_key}\n{provider}\n{joined}".encode()).hexdigest()[:32]

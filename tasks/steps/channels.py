@@ -1,4 +1,4 @@
-"""Where a step speaks: its channel, the contact's address there, and the provider behind it."""
+"""Determines a step's channel, the contact's address on it, and its provider."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.steps.model_choice import choose_model
 
 
 def is_to_contact(step: Step) -> bool:
-    """Whether the step writes to the contact, and so moves the stage."""
+    """Whether the step messages the contact, and so moves the stage."""
     return step.channel is not None
 
 
 def get_channel(step: Step) -> str:
-    """The channel that a sending step speaks on."""
+    """Return the channel of a sending step."""
     if step.action == "notify":
         return str(step.with_["channel"])
     channel = step.channel or ACTIONS[step.action].call_channel
@@ -28,7 +28,7 @@ def get_channel(step: Step) -> str:
 
 
 def find_address(claimed: ClaimedExecution, step: Step) -> str | None:
-    """Where a message to the contact goes, or None where there is no such address or comment."""
+    """Return the address of a message to the contact, or None without such an address or comment."""
     if step.way in TO_COMMENT:
         comment = direct_messages.read_comment(claimed)
         return comment.id if comment else None
@@ -37,7 +37,7 @@ def find_address(claimed: ClaimedExecution, step: Step) -> str | None:
 
 
 def find_provider(settings: Settings, claimed: ClaimedExecution, step: Step) -> str | None:
-    """The provider of the step's outside call; None where it makes none."""
+    """Return the provider of the step's outside call, or None where it makes none."""
     if step.action == "generate_message":
         return choose_model(claimed.settings or settings, step).provider
     return CHANNELS[get_channel(step)].provider if step.queue == "sending" else None

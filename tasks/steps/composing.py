@@ -1,4 +1,4 @@
-"""Writes a message down, whole, before it is sent: where it goes, what it says, and when."""
+"""Composes and stores a message before it is sent: its address, its content and its send time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.steps.channels import find_address, get_channel
 
 
 def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow:
-    """Write the message down once: a retry sends the same text to the same address under the same key."""
+    """Compose the message once: a retry sends the same text to the same address with the same key."""
     message = claimed.messages.get(step.id)
     if message is not None:
         return message
@@ -50,13 +50,13 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
 
 
 def render_one_line(step: Step, name: str, facts: Mapping[str, object]) -> str | None:
-    """A field of one line: what a value brings of line breaks would be a new header."""
+    """Render a field without line breaks: a line break in a value could add a header."""
     source = step.with_.get(name)
     return " ".join(render(source, facts).split()) or None if source else None
 
 
 def _build_content(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> tuple[str, str]:
-    """Where the message goes and what it says."""
+    """Return the message's address and body."""
     if step.action == "notify":
         return CHANNELS[step.with_["channel"]].label, render(step.with_["text"], facts)
     if step.action == "call_webhook":
@@ -65,7 +65,7 @@ def _build_content(claimed: ClaimedExecution, step: Step, facts: Mapping[str, ob
     format = step.with_.get("format")
     body = render(step.with_["body"], facts, html=format in ("html", "mjml"))
     if not body.strip():
-        raise InvalidRequest("The message is empty: nothing was sent. Look at the step's body.")
+        raise InvalidRequest("The message is empty, so it was not sent. Check the step's body.")
     if format != "mjml":
         return address, body
     try:
@@ -89,7 +89,7 @@ def _build_webhook_body(claimed: ClaimedExecution, step: Step, facts: Mapping[st
 
 
 def _find_generation_ms(claimed: ClaimedExecution) -> int | None:
-    """How long the newest generated text took, which this message is taken to carry."""
+    """Return the duration of the newest generation, whose text this message is assumed to contain."""
     times = [
         step["execution_time_ms"] for step in claimed.steps.values()
         if step["action"] == "generate_message" and step["status"] == "succeeded"
@@ -109,5 +109,5 @@ def _parse_send_at(claimed: ClaimedExecution, step: Step, facts: Mapping[str, ob
 
 
 def _is_sandbox(engine: Engine, claimed: ClaimedExecution) -> bool:
-    """What the message will say before it is sent; a missing key is reported when it is."""
+    """Whether the message is expected to go to the sandbox; a missing key is only reported at the send."""
     return claimed.test or (engine.settings.sandbox == "auto" and claimed.row["demo"])

@@ -1,6 +1,6 @@
-"""What sending on Facebook and Instagram takes beyond other messages: a sender, Meta's window, and the comment.
+"""Provides what sends on Facebook and Instagram need beyond other messages: a sender, Meta's window, and the comment.
 
-Asked by `tasks.eligibility` for the first message of a round and by `tasks.steps.sending` right before each send.
+`tasks.eligibility` uses it for the first message of a round, `tasks.steps.sending` right before each send.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from rules.templating import render
 from settings import Settings
 from tasks.runtime.claimed_execution import ClaimedExecution
 
-#: Ways that lead to the comment of the trigger instead of the contact.
+#: Ways that reply to the trigger's comment instead of messaging the contact.
 TO_COMMENT = frozenset({"private_reply", "comment_reply"})
 
 
 @dataclass(frozen=True)
 class Sender:
-    """As whom we write: the account's id (None: the token's own) and secrets; when the contact last wrote; and when
-    the comment was deleted that the trigger brought, if it was."""
+    """The sending account's id (None: the token's own) and secrets, the time of the contact's last message, and the
+    time at which the trigger's comment was deleted, if it was."""
 
     external_id: str | None
     secrets: Mapping[str, str]
@@ -41,14 +41,14 @@ class Sender:
 
 
 def load_sender(settings: Settings, claimed: ClaimedExecution, channel: str) -> Sender:
-    """The sender for this contact on a channel."""
+    """Load the sender for this contact on a channel."""
     account_id, comment = get_text(claimed.row["payload"], "account", "id"), read_comment(claimed)
     with connection():
         row = account.fetch_sender(
             claimed.row["workspace_id"], claimed.row["contact_id"], channel, account_id, comment.id if comment else None
         )
-    sealed = row["access_token"]
-    token = decrypt(settings.secret_key, sealed) if sealed else None
+    encrypted_token = row["access_token"]
+    token = decrypt(settings.secret_key, encrypted_token) if encrypted_token else None
     last_received = row["last_received_at"]
     if last_received is None and claimed.row["trigger_type"] in MESSAGE_TRIGGERS:
         last_received = claimed.row["created_at"] if claimed.row["trigger_type"].startswith(f"{channel}.") else None
@@ -56,12 +56,12 @@ def load_sender(settings: Settings, claimed: ClaimedExecution, channel: str) -> 
 
 
 def read_comment(claimed: ClaimedExecution) -> Comment | None:
-    """The comment that the trigger brought."""
+    """Return the trigger's comment, if it has one."""
     return direct_messages.parse_comment(claimed.row["payload"], claimed.row["created_at"])
 
 
 def find_refusal(claimed: ClaimedExecution, channel: str, way: str, sender: Sender) -> Skip | None:
-    """Why Meta would not take a message now, or None."""
+    """Return why Meta would refuse a message now, or None."""
     return direct_messages.check_delivery(
         way,
         channel,
@@ -73,7 +73,7 @@ def find_refusal(claimed: ClaimedExecution, channel: str, way: str, sender: Send
 
 
 def claim_private_reply(claimed: ClaimedExecution, step: Step) -> Skip | None:
-    """Take the comment's one private reply for this step's message; the skip where another has it."""
+    """Claim the comment's only private reply for this step's message; return a skip where another message has it."""
     message = claimed.messages[step.id]
     if step.way != "private_reply" or claimed.test:
         return None
@@ -84,7 +84,7 @@ def claim_private_reply(claimed: ClaimedExecution, step: Step) -> Skip | None:
 
 
 def compose(step: Step, body: str, facts: Mapping[str, object]) -> tuple[str, dict[str, Any]]:
-    """The text as long as its channel takes it, and what else the message is made of."""
+    """Truncate the text to its channel's limit; return it and the message's other parts."""
     buttons = [_render_button(button, facts) for button in step.with_.get("buttons") or ()]
     replies = [_render_title(title, facts) for title in step.with_.get("quick_replies") or ()]
     text = truncation.truncate(
@@ -110,7 +110,7 @@ def _render_title(source: str, facts: Mapping[str, object]) -> str:
 
 
 def build_outgoing_fields(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an `Outgoing` that only direct messages have."""
+    """Build the fields of an `OutgoingMessage` that only direct messages have."""
     detail = message.get("detail") or {}
     return {
         "way": detail.get("way", OutgoingMessage.way),

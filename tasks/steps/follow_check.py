@@ -1,7 +1,7 @@
-"""Asks whether the contact follows the Instagram account: true, false, or unknown with the reason.
+"""Checks whether the contact follows the Instagram account: true, false, or unknown with the reason.
 
-Only asking, so nothing is written to anybody and a cut-off call is made again. A contact without an Instagram id, one
-whom Instagram will not tell us about, and a provider that stays out of reach are all answers: unknown.
+The check has no side effect, so an interrupted call is repeated. The result is unknown for a contact without an
+Instagram id, for one that Instagram reports nothing about, and while the provider stays unreachable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROVIDER = "instagram"
 
 
 def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
-    """Ask; whether the passage goes on in place."""
+    """Check; return whether the execution continues in place."""
     person = (claimed.contact or {}).get("instagram_id")
     if not person:
         return _record_answer(claimed, step, meta.FollowStatus(None, "The contact has no Instagram id."))
@@ -32,7 +32,7 @@ def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Conti
         own=sender.secrets,
     )  # fmt: skip
     claimed.begin(step)
-    # What was sent in this passage is on record before another call may take its time.
+    # Earlier sends of this claim are recorded before another call takes its time.
     yield from engine.record_intent(claimed)
     try:
         with claimed.track_call("follow_check", PROVIDER):

@@ -1,6 +1,6 @@
-"""What a follow-up does again, and what calls it off: an operator, an unsubscribe, an answer.
+"""Determines what a follow-up repeats, and what stops it: an operator, an unsubscribe, a reply.
 
-Asked when a follow-up is due, whenever a worker takes one up, and right before it is sent; `tasks/rounds` acts on it.
+This is checked when a follow-up is due, at each claim of one, and right before it is sent; `tasks.rounds` acts on it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from rules.eligibility import Skip, build_skip, check_reachability
 from rules.facts import format_time
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 
-#: The event that a contact's answer is, for `wait_until`.
+#: The event of a contact's reply, for `wait_until`.
 REPLIED = "contact.replied"
 
 
 def list_follow_up_steps(claimed: ClaimedExecution) -> tuple[Step, ...]:
-    """The last writing and the last send of the first round; nothing where there is nothing to follow up."""
+    """Return the last generation and the last send of the first round; empty where there is nothing to repeat."""
     first = [step for step in (*claimed.earlier_steps, *claimed.steps.values()) if step["round"] == FIRST_ROUND]
     finished = {step["step_id"]: step["output"] or {} for step in first if step["status"] in ("succeeded", "skipped")}
     skipped = {step["step_id"] for step in first if step["status"] == "skipped"}
@@ -28,13 +28,13 @@ def list_follow_up_steps(claimed: ClaimedExecution) -> tuple[Step, ...]:
 
 
 def find_follow_up_channel(claimed: ClaimedExecution) -> str | None:
-    """The channel on which a follow-up is sent."""
+    """Return the channel of a follow-up."""
     steps = list_follow_up_steps(claimed)
     return steps[-1].channel if steps else None
 
 
 def find_stop_reason(claimed: ClaimedExecution) -> Skip | None:
-    """What forbids another follow-up by now, besides the rules."""
+    """Return what stops another follow-up now, apart from the rules."""
     channel, last = find_follow_up_channel(claimed), claimed.sent_to_contact
     if channel is None or not last:
         return None
@@ -47,14 +47,14 @@ def find_stop_reason(claimed: ClaimedExecution) -> Skip | None:
         return build_skip("unsubscribed", channel, row["suppressed"], "The contact unsubscribed")
     if row["suppressed"] is not None:
         return check_reachability(channel, None, suppressed=True)
-    # A reply may also be told by a producer, as an event that leaves no message.
+    # A producer may also report a reply, as an event without a message.
     event_at = claimed.row["event_at"] if claimed.row["waiting_for"] == "follow_up" else None
     replied_at = row["replied_at"] or event_at
     if replied_at is not None:
-        return build_skip("replied", None, format_time(replied_at), "The contact answered")
+        return build_skip("replied", None, format_time(replied_at), "The contact replied")
     return None
 
 
 def as_output(skipped: Skip) -> dict[str, Any]:
-    """The output of a step that is skipped for it."""
+    """Build the output of a step that is skipped for this reason."""
     return {"skipped": {"rule": skipped.rule, **skipped.detail}}

@@ -1,6 +1,6 @@
-"""Has the AI write one step's text. Asking has no outside effect, so a cut-off call is simply made again.
+"""Generates one step's text with the model. A generation has no side effect, so an interrupted call is repeated.
 
-A blocked or empty answer fails for good, unless the step has a `fallback` text.
+A blocked or empty response is not retried: the step fails, unless it has a `fallback` text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
-    """Write the text; whether the passage goes on in place."""
+    """Generate the text; return whether the execution continues in place."""
     effective = resolve_model_settings(engine.settings, claimed.row["workspace_id"])
     model_choice = choose_model(effective.settings, step)
     claimed.settings = effective.settings
@@ -58,7 +58,7 @@ def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuat
 
 
 def _use_fallback(claimed: ClaimedExecution, step: Step, fallback: str, error: ExecutionError) -> None:
-    log.info("the fallback text is used", execution_id=claimed.execution_id, step=step.id, error=error.message)
+    log.info("fallback text used", execution_id=claimed.execution_id, step=step.id, error=error.message)
     text = render(fallback, build_prompt_facts(claimed, step))
     claimed.succeed(step, {"text": text, "fallback": True, "fallbackBecause": error.message})
 

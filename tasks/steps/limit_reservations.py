@@ -1,8 +1,8 @@
-"""A round's place under the daily limits: taken when the checks pass, looked at again before the round's first message,
-given back when the round ends without one (semantics, section 6). And its place under the contact's frequency cap.
+"""Reserves a round's share of the daily limits and of the contact's frequency cap.
 
-The second look is for a wait that crossed midnight, and for a retry of what had given its place back. The database
-decides who gets the last place; test executions take none.
+A reservation is made when the eligibility check passes, checked again before the round's first message, and released
+when the round ends without one (semantics, section 6). The second check covers a wait across midnight and a retry after
+a release. The database decides which round gets the last reservation; test executions reserve nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REASONS = {
 
 
 def reserve_limits(claimed: ClaimedExecution) -> Skip | None:
-    """Take a place on the workspace's present day, unless this round has one; the rule that says there is none."""
+    """Reserve for the workspace's current day, unless this round has done so; return the limit that is reached."""
     rules = claimed.workflow.rules
     if not _has_daily_limits(claimed) or claimed.has_sent:
         return None
@@ -44,9 +44,9 @@ def reserve_limits(claimed: ClaimedExecution) -> Skip | None:
 
 
 def reserve_cap(claimed: ClaimedExecution) -> Skip | None:
-    """Count this round among the contact's messages, where a frequency cap is wanted; the rule that forbids it.
+    """Reserve a message under the contact's frequency cap, if the rules have one; return the rule that forbids it.
 
-    Nothing gives it back: a round that is over, or has sent, is no longer counted as on its way.
+    It needs no release: a round that has ended, or has sent, is no longer counted as on its way.
     """
     cap, contact_id = claimed.workflow.rules.frequency_cap, claimed.row["contact_id"]
     if cap is None or contact_id is None or claimed.test:
@@ -58,7 +58,7 @@ def reserve_cap(claimed: ClaimedExecution) -> Skip | None:
 
 
 def release_limits(claimed: ClaimedExecution) -> None:
-    """The round comes to rest: its place is free again if nothing was sent, or can have been."""
+    """Release the round's reservation, unless a message was sent or has an unknown outcome."""
     if _has_daily_limits(claimed) and not claimed.has_sent and claimed.state["error_class"] != "unknown_outcome":
         claimed.add_effect(ReleaseLimitReservation(claimed.round))
 

@@ -1,6 +1,6 @@
-"""The steps that touch nothing outside: waits, forks, and changes to our own rows, recorded with the step itself.
+"""The local steps, which make no outside call: waits, branches, and changes to our own rows, recorded with the step.
 
-Each answers whether the passage goes on in place.
+Each returns whether the execution continues in place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tasks.steps.follow_ups import REPLIED
 
 
 def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """A wait of a given length, as a row that says when it ends."""
+    """Wait for a fixed time, as a row with the time at which it ends."""
     step_row = claimed.steps.get(step.id)
     if step_row is None or step_row["status"] != "running":
         row = claimed.begin(step)
@@ -38,7 +38,7 @@ def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
 
 
 def wait_until(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """A wait for an event of the contact, for as long as the time-out says."""
+    """Wait for an event of the contact, at most until the timeout."""
     step_row = claimed.steps.get(step.id)
     event = str(step.with_["event"])
     if step_row is None or step_row["status"] != "running":
@@ -68,8 +68,10 @@ def _rest_until(claimed: ClaimedExecution, until: datetime | None, event: str | 
 
 
 def _find_unanswered_since(claimed: ClaimedExecution) -> datetime | None:
-    """Since when an answer is one to what was sent last, which may be quicker than our record of it; None where
-    nothing was sent since the last answer."""
+    """Return the time from which a reply answers the last message; None where nothing was sent since the last reply.
+
+    A reply may arrive before our record of the send.
+    """
     sent = [message["sending_at"] for message in claimed.sent_to_contact if message["sending_at"]]
     answered = [
         step["finished_at"] for step in (*claimed.earlier_steps, *claimed.steps.values())
@@ -79,28 +81,28 @@ def _find_unanswered_since(claimed: ClaimedExecution) -> datetime | None:
 
 
 def branch(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """Take one of two ways."""
+    """Choose one of two paths by a condition."""
     taken = "then" if evaluate(step.condition or "", claimed.build_facts()) else "else"
     claimed.succeed(step, {"taken": taken})
     return True
 
 
 def split(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """Take the way that this contact always gets."""
+    """Choose the path that this contact always takes."""
     claimed.succeed(step, {"taken": choose_variant(step, str(claimed.row["contact_id"] or claimed.execution_id))})
     return True
 
 
 def stop(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """End here."""
+    """End the workflow here."""
     claimed.succeed(step, {})
     return True
 
 
 def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """Tags and attributes; steps that follow see the change. A test execution changes nobody."""
+    """Change the contact's tags and attributes; later steps see the change. A test execution only simulates it."""
     if claimed.contact is None:
-        raise InvalidRequest("The trigger named no contact, so there is none to change.")
+        raise InvalidRequest("The trigger names no contact, so there is none to change. Add a contact to the trigger.")
     facts = claimed.build_facts()
     add = [render(tag, facts).strip() for tag in step.with_.get("add_tags") or ()]
     remove = [render(tag, facts).strip() for tag in step.with_.get("remove_tags") or ()]
@@ -116,7 +118,7 @@ def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> boo
 
 
 def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
-    """Something for a person to do. A test execution makes none."""
+    """Create a task for a person. A test execution creates none."""
     facts = claimed.build_facts()
     due_in = step.with_.get("due_in")
     assignee = step.with_.get("assignee")

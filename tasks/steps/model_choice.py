@@ -1,6 +1,6 @@
-"""Which provider writes a step's text, and with which model: the step says, else its model's name does, else settings.
+"""Chooses the provider and model of a step's text: by the step, else by its model's name, else by the settings.
 
-A choice is a value, made anew for each call: a retry after other settings goes to the provider that they name.
+Each call chooses again, so a retry after a change of settings uses the new provider.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from settings import Settings
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A provider that writes, and its model."""
+    """A provider and its model."""
 
     provider: str
     model: str
 
 
 def find_default_provider(settings: Settings) -> str:
-    """The provider of steps that name none and none of its models: the one that is set, else what has credentials."""
+    """Return the provider for steps that name neither it nor its model: as configured, else one with credentials."""
     if settings.ai_provider:
         return settings.ai_provider
     has_openai = bool(settings.openai_api_key) or not needs_key(settings.openai_base_url)
@@ -30,7 +30,7 @@ def find_default_provider(settings: Settings) -> str:
 
 
 def choose_model(settings: Settings, step: Step) -> ModelChoice:
-    """Who writes this step's text."""
+    """Choose the provider and model for this step's text."""
     model = str(step.with_.get("model") or "")
     by_model = next((name for name in TEXT_GENERATORS if model.startswith(PROVIDERS[name].model_prefixes)), None)
     provider = str(step.with_.get("provider") or by_model or find_default_provider(settings))

@@ -1,8 +1,8 @@
-"""How fast direct messages go out: so many a second from one page or account, so many a minute to one person.
+"""Limits the rate of direct messages: per second from one page or account, per minute to one person.
 
-Who must wait gets a slot and comes back then: the execution waits as a row with a time, no attempt is used up and no
-worker sleeps. What Meta says of its own limits slows everybody of that page down from 80 percent on, and stops them at
-100. Test executions speak to the sandbox alone and are not held up.
+A message over the limit books a slot. Its execution waits as a row with a time: no attempt is used up and no worker
+sleeps. Meta reports its own usage limits: a page slows down from 80 percent and stops at 100. Test executions only go
+to the sandbox and are not limited.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 
 _PAGE = "meta_page"
-#: Meta's percentages from which we go slowly, and at which we stop; and the longest pause on the way.
+#: Meta's usage in percent from which a page slows down, and at which it stops; the longest delay between, in seconds.
 SLOW_FROM_PERCENT, STOP_AT_PERCENT, MAX_SLOWDOWN_SECONDS = 80.0, 100.0, 2.0
-#: How long a page that has used up its limits rests where Meta does not say.
+#: How long a page at its limit stops where Meta names no time.
 STOP_SECONDS = 300.0
 
 
 def wait_for_slot(engine: Engine, claimed: ClaimedExecution, step: Step, page: str) -> bool:
-    """Leave the message until its slot, unless that is now; `page` is the sending account."""
+    """Wait for the message's slot, unless it is now; return whether it waits. `page` is the sending account."""
     if claimed.test:
         return False
     message = claimed.messages[step.id]
@@ -43,7 +43,7 @@ def wait_for_slot(engine: Engine, claimed: ClaimedExecution, step: Step, page: s
 def _book_slot(engine: Engine, message: Mapping[str, Any], page: str) -> float:
     settings = engine.settings
     seconds = slots.reserve(RateLimit(_PAGE, settings.meta_page_rate, settings.meta_page_rate), page)
-    # A reply to a comment opens no thread, and a comment takes one private reply anyway.
+    # A reply to a comment opens no thread, and a comment allows only one private reply.
     if message["detail"]["way"] != "message":
         return seconds
     thread = f"{page}:{message['to_address']}"
@@ -66,7 +66,7 @@ def _mark_booked(claimed: ClaimedExecution, step: Step, *, booked: bool) -> None
 
 
 def apply_usage(page: str, usage: Mapping[str, Any]) -> None:
-    """Slow the page down, or stop it, by what a receipt tells of Meta's limits."""
+    """Slow the page down, or stop it, according to the usage in a receipt."""
     percent = float(usage.get("usagePercent") or 0.0)
     if percent >= STOP_AT_PERCENT:
         slots.suspend(_PAGE, page, usage.get("regainSeconds") or STOP_SECONDS)
@@ -76,5 +76,5 @@ def apply_usage(page: str, usage: Mapping[str, Any]) -> None:
 
 
 def apply_rate_limit(page: str, error: RateLimited) -> None:
-    """Meta refused one for its limits: more calls would only make it last longer."""
+    """Stop the page after Meta refused a call for its limits: more calls would only extend the stop."""
     slots.suspend(_PAGE, page, error.retry_after or 0.0)

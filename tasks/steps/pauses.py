@@ -1,6 +1,6 @@
-"""What an operator or a configuration error holds: an automation, a queue, a provider of a workspace.
+"""Checks the pauses of operators and configuration errors: of an automation, a queue, or a workspace's provider.
 
-Held executions wait where they are; `tasks.operators.actions` and the scheduler wake them.
+Paused executions wait at their stage; `tasks.operators.actions` and the scheduler wake them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 
 
 def rest_if_paused(claimed: ClaimedExecution, queue: str) -> bool:
-    """Put the passage to rest if its automation or this queue is paused."""
+    """Make the execution wait if its automation or this queue is paused; return whether it waits."""
     is_paused = claimed.row["automation_paused"] or any(
         pause["kind"] == "queue" and pause["name"] == queue for pause in claimed.row["pauses"]
     )
     if is_paused:
-        # What it waited for stays on its row: an event that came during the pause is not forgotten.
+        # The awaited event stays on the row, so that one during the pause is not lost.
         claimed.wait("pause", None, claimed.state["wait_event"])
     return bool(is_paused)
 
 
 def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
-    """Put the passage to rest if this provider of its workspace is paused. The sandbox is never paused."""
+    """Make the execution wait if its workspace's provider is paused; the sandbox never is. Return whether it waits."""
     pause = next((row for row in claimed.row["pauses"] if row["kind"] == "provider" and row["name"] == provider), None)
     if pause is None or claimed.test:
         return False

@@ -1,7 +1,7 @@
-"""What the AI is asked: the step's prompt with everything a template sees, and what was said so far.
+"""Builds the model's prompt from the step's templates and the conversation so far.
 
-The conversation is read only where the prompt names it, or a follow-up goes on with it; it is bounded, because a
-contact may write as much as they like.
+The conversation is read only where a template names it, and for follow-ups. It is bounded, because a contact's messages
+are not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rules.facts import format_time
 from rules.templating import render
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 
-#: How much of a conversation the model is shown: the newest messages, each so many characters.
+#: Bounds of the conversation in a prompt: number of newest messages, and characters of each.
 MAX_MESSAGES = 20
 MAX_TEXT_LENGTH = 1_000
 
@@ -27,7 +27,7 @@ _SENDER_LABELS = {"contact": "Contact", "us": "We"}
 
 
 def build_prompt_facts(claimed: ClaimedExecution, step: Step) -> dict[str, Any]:
-    """The variables of this step's templates: those of every step, and `conversation` where it is wanted."""
+    """Build the variables of this step's templates: those of every step, and `conversation` where it is used."""
     facts = claimed.build_facts()
     if claimed.round > FIRST_ROUND or uses_conversation(step):
         facts["conversation"] = list_conversation(claimed)
@@ -35,12 +35,12 @@ def build_prompt_facts(claimed: ClaimedExecution, step: Step) -> dict[str, Any]:
 
 
 def uses_conversation(step: Step) -> bool:
-    """Whether a template of the step may ask for the conversation."""
+    """Whether a template of the step may use the conversation."""
     return any("conversation" in str(step.with_.get(name) or "") for name in _TEMPLATES)
 
 
 def render_prompt(claimed: ClaimedExecution, step: Step, facts: Mapping[str, Any]) -> str:
-    """The prompt; a follow-up's that says nothing of the conversation itself has it appended."""
+    """Render the prompt; a follow-up's prompt that does not use the conversation has it appended."""
     text = render(step.with_["prompt"], facts)
     if claimed.round == FIRST_ROUND or uses_conversation(step):
         return text
@@ -48,13 +48,13 @@ def render_prompt(claimed: ClaimedExecution, step: Step, facts: Mapping[str, Any
 
 
 def list_conversation(claimed: ClaimedExecution) -> list[dict[str, str | None]]:
-    """What contact and we wrote to each other, newest last: `from` (contact, us), `channel`, `text` and `at`."""
+    """Return the messages between the contact and us, newest last: `from` (contact, us), `channel`, `text` and `at`."""
     contact_id = claimed.row["contact_id"]
     if contact_id is None:
         return []
     with connection():
         rows = conversation.list_recent(contact_id, MAX_MESSAGES)
-    # A test's own messages are in no conversation but its own.
+    # A test's messages are in no conversation other than the test's own.
     test_messages = claimed.sent_to_contact if claimed.test else []
     lines = [_build_line("contact" if row["direction"] == "in" else "us", row["channel"], row["text"], row["at"])
              for row in rows if row["text"]]  # fmt: skip

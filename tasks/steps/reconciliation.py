@@ -1,7 +1,7 @@
-"""Finds out what became of a message whose answer was lost (semantics, section 4).
+"""Reconciles messages of unknown outcome with their provider (semantics, section 4).
 
-Found: it was sent, and its execution goes on. Not found: it stays held and is never resent because of that, unless its
-step says `on_unknown: resend`, and then once.
+If the provider lists the message, it was sent, and its execution continues. If not, the outcome stays unknown, and the
+message is resent only where its step says `on_unknown: resend`, and only once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tasks.steps.accounts import resolve_account
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between look-ups of one message: providers list a message a while after they took it.
+#: Seconds between reconciliations of one message: providers list a message some time after accepting it.
 RECONCILIATION_DELAYS_SECONDS = (20.0, 60.0, 300.0)
 
 
 @dramatiq.actor(actor_name="look_up_message", queue_name="sending", max_retries=0)
 def reconcile_message(message_id: str) -> None:
-    """Ask the provider about one message of unknown outcome."""
+    """Reconcile one message of unknown outcome with its provider."""
     with transaction():
         message_row = message.get(message_id)
     if message_row is None or message_row["status"] != "outcome_unknown":
@@ -39,7 +39,7 @@ def reconcile_message(message_id: str) -> None:
     try:
         receipt, has_responded = _fetch_receipt(message_row), True
     except ExecutionError as error:
-        log.info("a look-up failed", message_id=message_id, error=error.message)
+        log.info("reconciliation failed", message_id=message_id, error=error.message)
         receipt, has_responded = None, False
     with transaction():
         reopened = _resolve(message_row, receipt, has_responded)
@@ -73,9 +73,9 @@ def _resolve(message_row: Row, receipt: Receipt | None, has_responded: bool) -> 
     if message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
         message.record_reconciliation_attempt(message_row["id"], RECONCILIATION_DELAYS_SECONDS[message_row["look_ups"]])
         return None
-    # A provider that could not be asked has not said that it knows nothing.
+    # A provider that did not respond has not confirmed that it lacks the message.
     if has_responded and message_row["resends"] == 0 and _may_resend(message_row):
-        log.info("no trace of the message, it is sent once more", message_id=message_row["id"])
+        log.info("message not found at the provider, resending once", message_id=message_row["id"])
         return message.resolve_resend(message_row["id"])
     message.record_reconciliation_attempt(message_row["id"], None)
     return None

@@ -1,8 +1,8 @@
-"""Sends one step's message: has it written down under its unique key, marks it as being sent, and only then speaks.
+"""Sends one step's message: stores it with its unique key, records it as being sent, and only then calls the provider.
 
-A message found marked as being sent, by a delivery that did not send it itself, was cut off: nobody knows whether the
-provider took it, so it is never simply sent again (product, guarantee 2). Notices and webhooks are messages too, but
-not to the contact: they leave the stage as it is.
+A delivery that finds a message already recorded as being sent treats it as interrupted. Whether the provider accepted
+it is unknown, so it is never simply sent again (product, guarantee 2). Notices and webhooks are messages too, but not
+to the contact: they do not change the stage.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from tasks.steps.pauses import rest_if_provider_paused
 
 
 def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
-    """Send, or find out that now is not the time; whether the passage goes on in place."""
+    """Send, skip or wait; return whether the execution continues in place."""
     message = claimed.messages.get(step.id)
     if message is not None and message["status"] == "sending":
         raise UnknownOutcome(
-            "The process that was sending this message died before the answer came. It is held until its outcome is "
-            "known: mark it as sent, resend it or discard it."
+            "The process that was sending this message died before the provider answered, so its outcome is unknown. "
+            "Mark it as sent, resend it or discard it."
         )
     sender = _load_sender(engine, claimed, step)
     skipped = find_rejection(message) or _find_forbidding_rule(claimed, step, sender)
@@ -72,7 +72,7 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
 
 
 def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
-    """Leave this send out, with the rule that forbids it; the way goes on."""
+    """Skip this send with the rule that forbids it; the workflow continues."""
     if step.id in claimed.messages:
         claimed.update_message(step, status="discarded")
     claimed.succeed(step, as_output(reason), status="skipped")
@@ -80,14 +80,14 @@ def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
 
 
 def _reserve(claimed: ClaimedExecution, step: Step) -> Skip | None:
-    """What has no place left for this message: a daily limit, or the comment that it would answer."""
+    """Reserve for this message; return the daily limit that is reached, or the comment that is already answered."""
     if not is_to_contact(step):
         return None
     return reserve_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
 
 
 def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
-    """Leave the message ready until its time."""
+    """Wait until the message's send time; return whether it waits."""
     at = message["send_at"]
     if at is None or at <= claimed.now():
         return False
@@ -97,7 +97,7 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
 
 
 def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sender | None:
-    """As whom a direct message is sent; None for every other one."""
+    """Load the sender of a direct message; None for any other message."""
     channel = get_channel(step)
     if channel not in CONVERSATION_CHANNELS:
         return None
@@ -105,18 +105,18 @@ def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sende
 
 
 def _build_page_key(claimed: ClaimedExecution, step: Step, sender: Sender) -> str:
-    """The sending account, for its limits."""
+    """Build the key of the sending account, for its limits."""
     return f"{get_channel(step)}:{sender.external_id or claimed.row['workspace_id']}"
 
 
 def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender | None) -> Skip | None:
-    """The rule that forbids this send, looked at again right before it."""
+    """Return the rule that forbids this send, checked again right before it."""
     if not is_to_contact(step):
         return None
     channel, way = get_channel(step), str(step.way)
     if claimed.contact is None:
-        return Skip("no_contact", {"words": "The trigger named no contact, so there is nobody to write to."})
-    # Whether there is a comment is Meta's rule, below.
+        return Skip("no_contact", {"words": "The trigger names no contact to message."})
+    # `direct_messages.find_refusal` below checks that the comment exists.
     address = way if way in TO_COMMENT else find_address(claimed, step)
     refusal = check_reachability(channel, address, channel in claimed.suppressed)
     return refusal or (direct_messages.find_refusal(claimed, channel, way, sender) if sender else None)
@@ -134,7 +134,7 @@ def _resolve_account(engine: Engine, claimed: ClaimedExecution, provider: str, s
 
 
 def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account, page: str) -> None:
-    """Speak, and heed what Meta says of its limits; a window that closed on the way leaves this send out."""
+    """Send and apply Meta's usage limits; a window that has closed meanwhile skips this send."""
     try:
         pacing.apply_usage(page, _call_provider(engine, claimed, step, account).detail)
     except RateLimited as error:
@@ -168,7 +168,7 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
 
 
 def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
-    """From the trigger to the first message, where nothing on the way was meant to wait."""
+    """Measure the time from the trigger to the first message, unless a wait was scheduled between."""
     has_waited = claimed.test or claimed.round or any(ACTIONS[row["action"]].is_wait for row in claimed.steps.values())
     sends = [row for row in claimed.messages.values() if row["sent_at"] and row["step_id"] != step.id]
     if has_waited or sends or claimed.messages[step.id].get("send_at"):
@@ -178,7 +178,7 @@ def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
 
 
 def record_sent(claimed: ClaimedExecution, step: Step, receipt: Receipt) -> None:
-    """The provider took the message."""
+    """Record that the provider accepted the message."""
     provider_message_id = receipt.provider_message_id
     message = claimed.update_message(
         step,
@@ -191,7 +191,7 @@ def record_sent(claimed: ClaimedExecution, step: Step, receipt: Receipt) -> None
     )
     claimed.accepted[message["id"]] = provider_message_id
     output = {"messageId": message["id"], "providerMessageId": provider_message_id}
-    # A private reply that the comment had already: sent by an earlier try, or by somebody else.
+    # A private reply that the comment already has, from an earlier attempt or another sender.
     extra = {"alreadySent": True} if receipt.detail.get("alreadySent") else {}
     claimed.succeed(step, {**output, **extra})
     claimed.state["misconfigured_since"] = None

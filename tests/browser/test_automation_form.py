@@ -18,9 +18,9 @@ def test_an_automation_is_made_from_a_start_and_judged_while_it_is_written(visit
     page = visit().page
     page.get_by_role("link", name="New automation").first.click()
     page.get_by_role("link", name="Welcome by e-mail").click()
-    problems = page.get_by_role("region", name="Nothing is wrong")
+    problems = page.get_by_role("region", name="No problems")
     expect(problems).to_be_visible()
-    text = page.get_by_label("Definition, in YAML or JSON")
+    text = page.get_by_label("Definition (YAML or JSON)")
     good = text.input_value()
     text.fill(good.replace("send_email", "send_fax"))
     expect(page.get_by_role("region", name="1 problem")).to_contain_text('unknown action "send_fax"')
@@ -37,10 +37,10 @@ def test_an_edit_from_the_card_becomes_the_next_version(visit: Any, alice: Produ
     automation = alice.create()
     page = visit().page
     page.get_by_role("link", name="Edit Welcome").click()
-    text = page.get_by_label("Definition, in YAML or JSON")
+    text = page.get_by_label("Definition (YAML or JSON)")
     text.fill(text.input_value().replace("Hello there", "Good morning"))
     page.get_by_role("button", name="Publish version 2").click()
-    expect(page.get_by_text("is published. What is in flight stays")).to_be_visible()
+    expect(page.get_by_text("published. Active executions stay")).to_be_visible()
     updated = alice.get(f"{alice.automations}/{automation['id']}").json["automation"]
     assert updated["definition"]["steps"][0]["with"]["body"] == "Good morning"
 

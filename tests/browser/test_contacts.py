@@ -22,7 +22,7 @@ def test_contacts_are_found_with_the_keyboard_and_opened(visit: Any, alice: Prod
     example_executions.create_contact(alice, "Ada", tags=["lead"])
     example_executions.create_contact(alice, "Grace")
     page = visit().page
-    page.get_by_role("navigation", name="Places", exact=True).get_by_role("link", name="Contacts").click()
+    page.get_by_role("navigation", name="Main", exact=True).get_by_role("link", name="Contacts").click()
     # With its scripts, which listen to the keyboard.
     page.wait_for_url(re.compile(r"/contacts$"))
     expect(page.locator("ul.rows > li")).to_have_count(2)
@@ -44,7 +44,7 @@ def test_a_contact_is_edited_where_it_stands(visit: Any, alice: Producer) -> Non
     page.get_by_label("Last name").fill("Byron")
     page.get_by_label("Attribute 1, value").fill("4")
     assert page.locator("html").get_attribute("data-seen") == "before"
-    page.get_by_role("button", name="Keep the changes").click()
+    page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Ada Byron")
     assert alice.get(f"/api/contacts/{ada}").json["contact"]["attributes"] == {"seats": 4}
 
@@ -53,7 +53,7 @@ def test_an_edit_is_left_without_a_change(visit: Any, alice: Producer) -> None:
     page = visit().go(f"/contacts/{example_executions.create_contact(alice, 'Ada')}")
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Last name").fill("Byron")
-    page.get_by_role("link", name="Leave as it was").click()
+    page.get_by_role("link", name="Discard changes").click()
     expect(page.get_by_label("Last name")).to_have_count(0)
     expect(page.get_by_role("link", name="Edit")).to_be_visible()
 
@@ -62,9 +62,9 @@ def test_a_suppression_is_lifted_after_a_question(visit: Any, alice: Producer) -
     ada = example_executions.create_contact(alice, "Ada", email="ada@example.com")
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
     page = visit().go(f"/contacts/{ada}")
-    page.get_by_role("link", name="Lift the suppression of E-mail").click()
-    page.get_by_role("button", name="Lift the suppression").click()
-    expect(page.get_by_text("E-mail may be used again.")).to_be_visible()
+    page.get_by_role("link", name="Lift suppression of E-mail").click()
+    page.get_by_role("button", name="Lift suppression").click()
+    expect(page.get_by_text("E-mail suppression lifted.")).to_be_visible()
     assert suppression.list_for_contact(alice.workspace_id, ada) == []
 
 
@@ -95,10 +95,10 @@ def test_a_list_is_imported_after_its_preview(visit: Any, alice: Producer) -> No
         "buffer": b"firstName,email,plan\nAda,ada@example.com,pro\nBob,x\n",
     }
     page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
-    page.get_by_role("button", name="Show a preview").click()
+    page.get_by_role("button", name="Preview import").click()
     expect(page.get_by_role("heading", name="Import 1 contact?")).to_be_visible()
     expect(page.get_by_role("cell", name="has 2 cells where the first line has 3")).to_be_visible()
-    page.get_by_role("button", name="Import 1").click()
+    page.get_by_role("button", name="Import 1 contact").click()
     expect(page.get_by_role("heading", name="1 contact imported")).to_be_visible()
     assert alice.get("/api/contacts?q=ada@example.com").json["contacts"][0]["attributes"] == {"plan": "pro"}
 
@@ -107,6 +107,6 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit: Any) -> No
     page = visit().go("/contacts/import")
     file = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"x" * (5 * 2**20 + 1)}
     page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
-    page.get_by_role("button", name="Show a preview").click()
+    page.get_by_role("button", name="Preview import").click()
     expect(page.locator("input[type=file]:invalid")).to_have_count(1)
     page.wait_for_url("**/contacts/import")

@@ -93,10 +93,10 @@ def test_an_owner_invites_changes_a_role_and_removes(
     row = page.locator("li").filter(has_text="viewer@example.com")
     row.get_by_role("combobox").select_option("operator")
     row.get_by_role("button", name="Change role").click()
-    expect(page.get_by_role("status").filter(has_text="is operator now")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="is now operator")).to_be_visible()
     row.get_by_role("link", name="Remove").click()
     page.get_by_role("button", name="Remove member").click()
-    expect(page.get_by_role("status").filter(has_text="is removed")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="removed")).to_be_visible()
     assert not visitor.has_overflow()
     assert visitor.complaints == []
     context.close()

@@ -38,7 +38,7 @@ def build_path(target: tuple[str, str], query: str = "") -> str:
 
 
 def find_row(page: Page, name: str) -> Any:
-    return page.locator(".standers > li").filter(has_text=name)
+    return page.locator(".monitor-contacts > li").filter(has_text=name)
 
 
 def find_live_status(page: Page) -> Any:
@@ -94,12 +94,12 @@ def test_every_stage_of_the_document_has_its_card_its_pill_and_its_icon(
 ) -> None:
     histories.insert_execution(*target, stage, name="Ada Byron")
     page = visit().go(build_path(target))
-    card = page.locator(f'.station[data-stage="{stage}"]')
+    card = page.locator(f'.stage-card[data-stage="{stage}"]')
     expect(card.locator("strong")).to_have_text("1")
     expect(card.locator(".title")).to_have_text(TABLE[stage])
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text(TABLE[stage])
     expect(find_row(page, "Ada Byron").locator(".pill use")).to_have_attribute("href", re.compile(f"#{stage}$"))
-    expect(page.locator(".station strong").filter(has_text="1")).to_have_count(1)
+    expect(page.locator(".stage-card strong").filter(has_text="1")).to_have_count(1)
 
 
 def test_it_shows_what_the_document_says_one_can_see(visit: Any, target: tuple[str, str]) -> None:
@@ -107,27 +107,27 @@ def test_it_shows_what_the_document_says_one_can_see(visit: Any, target: tuple[s
     add_sample_contacts(target)
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
-    expect(find_row(page, "John Doe").locator(".says")).to_have_text("AI writing the message")
+    expect(find_row(page, "John Doe").locator(".says")).to_have_text("AI is writing the message")
     expect(find_row(page, "John Doe").locator(".since")).to_have_text(re.compile(r"^0:\d\d$"))
-    expect(find_row(page, "Jane Smith").locator(".next")).to_have_text("sends in 5 m")
+    expect(find_row(page, "Jane Smith").locator(".next")).to_have_text("Sends in 5 min")
     expect(find_row(page, "Jane Smith").locator(".says")).to_contain_text("“Hi Jane, following up")
     expect(find_row(page, "Mike Johnson").locator(".wrote")).to_have_text("1,243 ms")
     expect(find_row(page, "Sarah Williams").locator(".says")).to_contain_text("Rate limit exceeded")
     expect(find_row(page, "Sarah Williams").locator(".rounds")).to_have_text("2/3")
     expect(find_row(page, "Tom Brown").locator(".rounds")).to_have_text("1/3")
-    expect(find_row(page, "Tom Brown").locator(".next")).to_contain_text("checks again in 23 h")
-    expect(find_row(page, "Lena Fischer").locator(".next")).to_have_text("opens in 42 m")
+    expect(find_row(page, "Tom Brown").locator(".next")).to_contain_text("Next check in 23 h")
+    expect(find_row(page, "Lena Fischer").locator(".next")).to_have_text("Active hours begin in 42 min")
     expect(find_row(page, "Olu Adeyemi").locator(".badge")).to_be_visible()
     expect(find_row(page, "John Doe").locator(".badge")).to_be_hidden()
     expect(page.locator(".reasons li").first).to_contain_text("Outside hours")
     # What a person has to do is said where it is seen.
     expect(find_row(page, "Rita Read").locator(".says")).to_have_text("“Hi Rita, here is your offer”")
-    expect(find_row(page, "Rita Read").locator(".next")).to_have_text("waits for a person's yes")
+    expect(find_row(page, "Rita Read").locator(".next")).to_have_text("Waiting for approval")
     expect(find_row(page, "Ulf Unwell").locator(".says")).to_have_text("Network: No route to Mailgun.")
-    expect(find_row(page, "Ulf Unwell").locator(".next")).to_have_text("retry it when the provider answers")
+    expect(find_row(page, "Ulf Unwell").locator(".next")).to_have_text("Retry when the provider responds")
     # Three in motion may go on; some have come to their end of late.
     expect(page.locator('[data-fact="backlog"]')).to_have_text(re.compile(r"^≈ \d"))
-    expect(page.locator('[data-fact="backlog-words"]')).to_contain_text("at the pace of the last ")
+    expect(page.locator('[data-fact="backlog-text"]')).to_contain_text("at the rate of the last ")
     expect(page.get_by_text("7 sent, 3 skipped, 1 failed")).to_be_visible()
 
 
@@ -142,7 +142,7 @@ def test_a_contact_moves_by_itself_and_the_node_stays(visit: Any, target: tuple[
         )
     expect(find_row(page, "John Doe").locator(".pill")).to_have_text("Ready")
     assert find_row(page, "John Doe").get_attribute("data-mark") == "same"
-    expect(page.locator('.station[data-stage="generating"] strong')).to_have_text("0")
+    expect(page.locator('.stage-card[data-stage="generating"] strong')).to_have_text("0")
 
 
 def test_the_time_in_a_stage_goes_on_between_two_snapshots(visit: Any, target: tuple[str, str]) -> None:
@@ -163,18 +163,18 @@ def test_a_click_on_a_stage_filters_and_so_does_a_name(visit: Any, target: tuple
     add_sample_contacts(target)
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
-    page.locator('.station[data-stage="ready_to_send"]').click()
-    expect(page.locator(".standers > li")).to_have_count(3)
+    page.locator('.stage-card[data-stage="ready_to_send"]').click()
+    expect(page.locator(".monitor-contacts > li")).to_have_count(3)
     expect(page).to_have_url(re.compile(r"stage=ready_to_send$"))
-    expect(page.locator('[data-fact="shown"]')).to_have_text("3 of 3 listed · Ready")
+    expect(page.locator('[data-fact="listed"]')).to_have_text("3 of 3 listed · Ready")
     page.keyboard.press("/")
     page.keyboard.type("jane")
-    expect(page.locator(".standers > li")).to_have_count(1)
-    page.locator('.station[data-stage="checking"]').click()
-    expect(page.get_by_role("heading", name="Nobody here now")).to_be_visible()
-    page.get_by_role("link", name="Every stage").click()
+    expect(page.locator(".monitor-contacts > li")).to_have_count(1)
+    page.locator('.stage-card[data-stage="checking"]').click()
+    expect(page.get_by_role("heading", name="No matching contacts")).to_be_visible()
+    page.get_by_role("link", name="All stages").click()
     expect(page).not_to_have_url(re.compile("stage="))
-    expect(page.locator(".standers > li")).to_have_count(1)
+    expect(page.locator(".monitor-contacts > li")).to_have_count(1)
 
 
 def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any, target: tuple[str, str]) -> None:
@@ -183,7 +183,7 @@ def test_without_a_script_the_page_is_a_whole_snapshot(chromium: Any, visit: Any
     context = chromium.new_context(java_script_enabled=False, storage_state=visitor.page.context.storage_state())
     page = context.new_page()
     page.goto(visitor.address + build_path(target, "?stage=ready_to_send"))
-    expect(page.locator(".standers > li")).to_have_count(3)
+    expect(page.locator(".monitor-contacts > li")).to_have_count(3)
     expect(find_live_status(page)).to_contain_text("As of ")
     expect(page.locator(".replay")).to_be_hidden()
     context.close()
@@ -209,8 +209,8 @@ def test_the_slider_shows_where_everybody_stood(visit: Any, target: tuple[str, s
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
     page.locator("#moment").fill("-65")
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Sending")
-    expect(find_live_status(page)).to_have_text("Looking back")
-    expect(page.locator("#replay-words")).to_have_text("1 h 5 m ago")
+    expect(find_live_status(page)).to_have_text("Replaying")
+    expect(page.locator("#replay-time")).to_have_text("1 h 5 min ago")
     page.locator("#moment").fill("0")
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
     expect(find_live_status(page)).to_have_text("Live")
@@ -266,7 +266,7 @@ def test_a_stream_that_ends_in_time_begins_again_and_never_looks_lost(
 def test_an_automation_that_is_not_there_has_no_monitor(visit: Any, charlie: Producer) -> None:
     visitor = visit()
     page = visitor.go(build_path(("", charlie.create()["id"])))
-    expect(page.get_by_text("There is no automation by that id.")).to_be_visible()
+    expect(page.get_by_text("There is no automation with that id.")).to_be_visible()
     visitor.complaints.clear()
 
 
@@ -275,7 +275,7 @@ def test_a_card_opens_the_monitor_which_says_when_nobody_is_on_the_way(visit: An
     page.get_by_role("article", name="Comment follow-up").get_by_role("link", name="Monitor").click()
     page.wait_for_url("**" + build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
-    expect(page.get_by_role("heading", name="Nobody is on the way")).to_be_visible()
+    expect(page.get_by_role("heading", name="No active contacts")).to_be_visible()
 
 
 def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, target: tuple[str, str]) -> None:
@@ -288,9 +288,9 @@ def test_a_test_trigger_opens_the_monitor_on_it(visit: Any, target: tuple[str, s
     page.wait_for_url("**/monitor")
     expect(find_row(page, "Sample Person 1").locator(".badge")).to_be_visible()
     page.get_by_text("Test trigger").click()
-    page.get_by_label("Invented contacts").fill("14")
+    page.get_by_label("Sample contacts").fill("14")
     page.get_by_role("button", name="Start test").click()
-    expect(page.locator('.station[data-stage="queued"] strong')).to_have_text("15")
+    expect(page.locator('.stage-card[data-stage="queued"] strong')).to_have_text("15")
 
 
 def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, target: tuple[str, str]) -> None:
@@ -306,7 +306,7 @@ def test_a_test_trigger_goes_to_chosen_contacts(visit: Any, target: tuple[str, s
     page.get_by_label("Ada Byron").check()
     page.get_by_role("button", name="Start test").first.click()
     page.wait_for_url("**/monitor")
-    expect(page.locator(".standers .badge:visible")).to_have_count(2)
+    expect(page.locator(".monitor-contacts .badge:visible")).to_have_count(2)
     for name in ("Ada Byron", "Jane Smith"):
         expect(find_row(page, name).locator(".pill")).to_have_text("Queued")
 

@@ -51,8 +51,8 @@ def test_a_filter_is_a_chip_in_the_address(visit: Any, alice: Producer, automati
     page.keyboard.type("ada")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/executions\?q=ada&status=failed$"))
-    expect(page.get_by_role("heading", name="No execution matches")).to_be_visible()
-    page.get_by_role("link", name="Take away the filter status failed").click()
+    expect(page.get_by_role("heading", name="No matching executions")).to_be_visible()
+    page.get_by_role("link", name="Remove filter: status failed").click()
     page.wait_for_url(re.compile(r"/executions\?q=ada$"))
     expect(rows).to_have_count(1)
 
@@ -63,7 +63,7 @@ def test_a_failed_execution_is_retried_from_its_page(visit: Any, alice: Producer
     page = visitor.go("/executions?status=failed")
     page.locator("ul.rows a").click()
     page.get_by_role("button", name="Retry").click()
-    expect(page.get_by_role("status").filter(has_text="goes on from its failed step")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="resumes at its failed step")).to_be_visible()
     with acting_as(alice.workspace_id):
         assert fetch_value("select status from executions where id = %s", (execution_id,)) == "waiting"
 
@@ -77,7 +77,7 @@ def test_all_that_match_are_retried_after_their_number_was_said(
     page.get_by_role("link", name="Retry …").click()
     expect(page.get_by_role("heading", name="Retry 3 executions?")).to_be_visible()
     page.get_by_role("button", name="Retry 3").click()
-    expect(page.get_by_text("3 executions were retried.")).to_be_visible()
+    expect(page.get_by_text("3 executions retried.")).to_be_visible()
 
 
 def test_an_execution_in_motion_is_shown_as_it_goes_and_rests_at_its_end(
@@ -109,11 +109,11 @@ def test_the_look_follows_the_system_until_somebody_chooses(visit: Any) -> None:
     visitor = visit(color_scheme="dark")
     body = visitor.page.locator("body")
     expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
-    visitor.page.get_by_role("button", name="Light").click()
+    visitor.page.get_by_role("button", name="Light theme").click()
     expect(body).to_have_css("background-color", "rgb(246, 247, 249)")
     visitor.go("/executions")
     expect(body).to_have_css("background-color", "rgb(246, 247, 249)")
-    visitor.page.get_by_role("button", name="As the system says").click()
+    visitor.page.get_by_role("button", name="System theme").click()
     expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
 
 
@@ -143,7 +143,7 @@ def test_every_page_fits_and_is_quiet(
 
 def test_on_a_phone_the_places_are_at_the_bottom(visit: Any) -> None:
     page = visit(PHONE).page
-    bottom = page.get_by_role("navigation", name="Places, at the bottom")
+    bottom = page.get_by_role("navigation", name="Main, bottom")
     bottom.get_by_role("link", name="Executions").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Executions")
 
@@ -151,7 +151,7 @@ def test_on_a_phone_the_places_are_at_the_bottom(visit: Any) -> None:
 def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(visit: Any) -> None:
     page = visit().go("/executions")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_have_css("outline-style", "solid")
     page.keyboard.press("Enter")

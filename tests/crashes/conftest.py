@@ -1,4 +1,4 @@
-"""The means to start processes on an empty database, for every test in this folder."""
+"""Fixtures that start processes on an empty database, for every test in this folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["sandbox", "shared_sandbox"]
 
 @pytest.fixture
 def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandbox) -> Settings:
-    """What the processes are told."""
+    """The settings of the processes."""
     return settings_module.load()
 
 
@@ -30,7 +30,7 @@ def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandb
 def programs(
     settings: Settings, clean: None, sandbox: RunningSandbox, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Programs]:
-    """An empty database, and the means to start processes on it."""
+    """A starter of processes on an empty database."""
     stop_engine()
     database.open_pool(settings.database_service_url, "beckon_service", 10)
     open_ephemeral(settings)
@@ -45,7 +45,7 @@ def programs(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
-    """Remember a failure, so that the processes' logs are shown with it."""
+    """Record a failure, so that the processes' logs are shown with it."""
     report = yield
     if report.when == "call" and report.failed:
         item.failed_here = True  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A worker whose generation kills the process for one contact: the step that no retry survives."""
+"""A worker whose generation kills the process for one contact: no retry of that step survives."""
 
 import os
 import signal

@@ -9,7 +9,7 @@ _time = time.time
 
 
 class SkewedDatetime(datetime.datetime):
-    """What this host takes for the present."""
+    """The host's wrong current time."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Nothing accepted is lost and nothing is sent twice, whatever is killed, stopped or flushed, and whenever."""
+"""Nothing accepted is lost and nothing is sent twice, whichever process is killed, stopped or flushed, at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, messa
 from tests.support.programs import LONG_LEASE, Programs
 from tests.support.waiting import eventually
 
-#: A dead worker's executions go on within 60 seconds; with the short leases of these tests within 25.
+#: A dead worker's executions continue within 60 seconds, or 25 with the short leases of these tests.
 RECOVERY_SECONDS = 25.0
 
 
@@ -36,7 +36,7 @@ def count_sent_by_recipient(sandbox: RunningSandbox, provider: str = "mailgun") 
     return Counter(message["to"] for message in sandbox.list_messages(provider=provider))
 
 
-def test_a_killed_workers_execution_goes_on_and_is_sent_once(programs: Programs, sandbox: RunningSandbox) -> None:
+def test_a_killed_workers_execution_continues_and_is_sent_once(programs: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(WRITTEN)
     sandbox.add_fault(provider="gemini", fault="slow", times=1, seconds=30)
@@ -55,7 +55,7 @@ def test_a_killed_workers_execution_goes_on_and_is_sent_once(programs: Programs,
     assert stages(result["id"]).count("sent") == 1
 
 
-def test_a_worker_killed_between_the_providers_yes_and_our_record_does_not_send_again(
+def test_a_worker_killed_between_a_send_and_its_record_does_not_resend(
     programs: Programs, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -84,7 +84,7 @@ def test_a_flushed_redis_loses_nothing(programs: Programs, sandbox: RunningSandb
     alice.automation(HELLO)
     assert len(alice.triggers(build_triggers(120))) == 120
 
-    # All that is this test's: the server holds what belongs to the tests beside it as well.
+    # Only this test's keys: the server also has those of parallel tests.
     for url in (settings.broker_url, settings.ephemeral_url):
         redis.Redis.from_url(url).flushdb()
     programs.start_workers(**LONG_LEASE)
@@ -112,9 +112,9 @@ def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(
             running[victim] = programs.start("worker", victim)
 
         eventually(lambda: all_finished(200), timeout=3 * RECOVERY_SECONDS)
-    # The monitor never showed a contact where it was not.
+    # The monitor never showed a contact at a wrong stage.
     assert (seen.mismatches, seen.samples > 10) == ([], True)
-    # What was cut off after the provider's yes is found there; what never reached it stays held, and is not resent.
+    # A send that the provider accepted is found there; one that never reached it stays unknown and is not resent.
     sent = "select count(*) = %s from messages where status = 'sent'"
     eventually(lambda: fetch_value(sent, (len(count_sent_by_recipient(sandbox)),)), timeout=2 * RECOVERY_SECONDS)
     eventually(lambda: all_finished(200), timeout=RECOVERY_SECONDS)
@@ -123,7 +123,7 @@ def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(
     assert outcomes["sent"] + outcomes["outcome_unknown"] == 200
 
 
-def test_a_step_that_kills_its_process_is_left_alone_after_three_times(
+def test_a_step_that_kills_its_process_is_quarantined_after_three_times(
     programs: Programs, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -152,7 +152,7 @@ def test_a_step_that_kills_its_process_is_left_alone_after_three_times(
         eventually(lambda o=other: execution(o)["status"] == "succeeded", timeout=RECOVERY_SECONDS)
 
 
-def test_a_worker_that_slept_past_its_lease_sends_nothing_when_it_wakes(
+def test_a_worker_suspended_past_its_lease_sends_nothing_when_it_resumes(
     programs: Programs, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -176,7 +176,7 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing_when_it_wakes(
     assert len(stages(execution(accepted)["id"])) == 8
 
 
-def test_a_worker_told_to_stop_hands_its_generation_back_at_once(programs: Programs, sandbox: RunningSandbox) -> None:
+def test_a_stopping_worker_releases_its_generation_at_once(programs: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
     sandbox.add_fault(provider="gemini", fault="slow", times=1, seconds=60)
@@ -199,7 +199,7 @@ def wait_until_waiting(accepted: object) -> dict:
     return eventually(lambda: (e := execution(accepted))["status"] == "waiting" and e)
 
 
-def test_a_worker_told_to_stop_lets_its_send_end(programs: Programs, sandbox: RunningSandbox) -> None:
+def test_a_stopping_worker_finishes_its_send(programs: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=3)

@@ -1,4 +1,4 @@
-"""Servers go away, stall, fill up and come back; workers are never restarted for it, and nothing is lost or doubled."""
+"""Servers stop, stall, fill up and return; no worker is restarted for it, and nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from workers import embedded
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Within this everything that an outage held up is done: a minute at most is promised.
+#: Everything that an outage delayed is done within this time; the guarantee is one minute.
 RECOVERY_SECONDS = 60.0
 WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "8s"}}, *HELLO]
 
@@ -52,7 +52,7 @@ def processes(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Programs]:
-    """The means to start processes on the servers that break; this process looks at the same ones."""
+    """A starter of processes on the breakable servers, which this process uses too."""
     monkeypatch.setenv("DATABASE_URL", servers.servers.database_url)
     for name, role in zip(("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), ROLES, strict=True):
         monkeypatch.setenv(name, with_user(servers.servers.database_url, role))
@@ -103,7 +103,7 @@ def are_alive(workers: dict[str, Program]) -> bool:
     return all(worker.poll() is None for worker in workers.values())
 
 
-def test_an_emptied_redis_delays_neither_what_is_queued_nor_what_waits(
+def test_an_emptied_redis_delays_no_queued_or_waiting_execution(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -113,7 +113,7 @@ def test_an_emptied_redis_delays_neither_what_is_queued_nor_what_waits(
     alice.triggers(build_triggers("q", 60))
 
     servers.client().flushall()
-    # At the pace of an operator's scheduler: within a minute is what is promised.
+    # With the default intervals of the scheduler: the guarantee is one minute.
     processes.fast_sweeps = False
     workers = processes.start_workers(**LONG_LEASE)
 
@@ -123,7 +123,7 @@ def test_an_emptied_redis_delays_neither_what_is_queued_nor_what_waits(
     assert_consistent()
 
 
-def test_while_redis_is_down_triggers_are_accepted_and_afterwards_all_are_done(
+def test_triggers_accepted_while_redis_is_down_are_all_processed_later(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -142,7 +142,7 @@ def test_while_redis_is_down_triggers_are_accepted_and_afterwards_all_are_done(
     assert are_alive(workers)
 
 
-def test_waits_and_retries_that_are_pending_when_redis_restarts_happen_at_their_time(
+def test_waits_and_retries_keep_their_time_when_redis_restarts(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -165,7 +165,7 @@ def test_waits_and_retries_that_are_pending_when_redis_restarts_happen_at_their_
     assert are_alive(workers)
 
 
-def test_a_line_to_redis_that_goes_dead_holds_no_thread_for_good(
+def test_a_dead_connection_to_redis_blocks_no_thread_permanently(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -175,7 +175,7 @@ def test_a_line_to_redis_that_goes_dead_holds_no_thread_for_good(
     eventually(lambda: sandbox.list_messages(provider="mailgun"), timeout=RECOVERY_SECONDS)
 
     with servers.proxy.stall():
-        # Ringing gives up after its time-out, and the trigger stands accepted all the same.
+        # Notifying gives up after its timeout, and the trigger is accepted nevertheless.
         assert len(alice.triggers(build_triggers("during", 20))) == 20
 
     eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
@@ -183,16 +183,14 @@ def test_a_line_to_redis_that_goes_dead_holds_no_thread_for_good(
     assert are_alive(workers)
 
 
-def test_a_redis_that_is_full_loses_nothing(
-    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
-) -> None:
+def test_a_full_redis_loses_nothing(processes: Programs, servers: FaultyServers, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
     servers.client().config_set("maxmemory", "1")
     try:
         workers = processes.start_workers(**LONG_LEASE)
-        # Each of the four has tried to say that it is alive, and gone on.
-        eventually(lambda: processes.read_logs().count("nobody hears this worker") >= 4, timeout=RECOVERY_SECONDS)
+        # Each of the four has tried to send its heartbeat, and continued.
+        eventually(lambda: processes.read_logs().count("heartbeat not recorded") >= 4, timeout=RECOVERY_SECONDS)
         assert len(alice.triggers(build_triggers("full", 20))) == 20
         assert rate_limits.try_take(rate_limits.RateLimit("tests", 1, 60), "anybody") == 0
     finally:
@@ -203,7 +201,7 @@ def test_a_redis_that_is_full_loses_nothing(
     assert are_alive(workers)
 
 
-def test_postgresql_restarted_again_and_again_leaves_exact_books(
+def test_repeated_restarts_of_postgresql_leave_exact_counts(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -222,12 +220,12 @@ def test_postgresql_restarted_again_and_again_leaves_exact_books(
     assert are_alive(workers)
     assert Counter(message["status"] for message in fetch_rows("select m.status from messages m join executions e "
         "on e.id = m.execution_id where e.workspace_id = %s", (alice.workspace_id,))) == {"sent": 200}  # fmt: skip
-    # Each person's run, whether it was counted with the send or, where that failed, afterwards.
+    # Each person's run, counted with the send or, where that failed, afterwards.
     eventually(lambda: fetch_value("select count(*) from automation_runs") == 200, timeout=RECOVERY_SECONDS)
     assert_consistent()
 
 
-def test_a_postgresql_that_takes_no_writes_is_a_503_and_recovers(
+def test_a_read_only_postgresql_is_a_503_and_recovers(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -266,10 +264,10 @@ def test_a_postgresql_that_takes_no_writes_is_a_503_and_recovers(
     eventually(lambda: count_open(alice) == 0 and all_sent_once(sandbox, 1), timeout=RECOVERY_SECONDS)
 
 
-def test_a_restart_of_all_workers_under_load_makes_no_failure(processes: Programs, sandbox: RunningSandbox) -> None:
+def test_a_restart_of_all_workers_under_load_fails_no_execution(processes: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    # So that there are sends in flight whenever a worker is told to stop.
+    # So that sends are in flight whenever a worker is stopped.
     sandbox.add_fault(provider="mailgun", fault="slow", times=60, seconds=3)
     workers = processes.start_workers(**LONG_LEASE)
     alice.triggers(build_triggers("d", 120))
@@ -292,9 +290,7 @@ def test_a_restart_of_all_workers_under_load_makes_no_failure(processes: Program
     assert fetch_value("select count(*) from stage_history where stage = 'failed'") == 0
 
 
-def test_wrong_clocks_of_the_hosts_change_neither_waits_nor_leases(
-    processes: Programs, sandbox: RunningSandbox
-) -> None:
+def test_wrong_host_clocks_change_neither_waits_nor_leases(processes: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation([WAIT_THEN_SEND[0], *WRITTEN])
     skewed = str(Path(__file__).with_name("skewed_worker.py"))
@@ -309,12 +305,12 @@ def test_wrong_clocks_of_the_hosts_change_neither_waits_nor_leases(
     assert result["status"] == "succeeded"
     wait_step = steps(result["id"])["rest"]
     assert 7.9 <= (wait_step["finished_at"] - wait_step["started_at"]).total_seconds() < 25
-    # A text that takes longer than a lease is asked for once: nobody took the other's lease for run out.
+    # A generation longer than a lease is requested once: no worker considered another's lease expired.
     assert len(sandbox.list_messages(provider="gemini")) == 1
     assert all_sent_once(sandbox, 1)
 
 
-def test_who_waits_goes_on_after_many_restarts_where_it_stood_although_its_automation_is_gone(
+def test_a_wait_survives_many_restarts_and_the_end_of_its_automation(
     processes: Programs, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()

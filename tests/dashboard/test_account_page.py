@@ -126,7 +126,7 @@ def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
     former = bob.get_cookie("beckon_session")
     response = send(bob, "/account/workspace", workspace=charlie.workspace_id)
     assert (response.status_code, response.headers["Location"]) == (303, "/automations")
-    assert "Bob, viewer" in bob.get("/automations").text
+    assert "Bob (Viewer)" in bob.get("/automations").text
     assert bob.get(charlie.automations).status_code == 200
     assert bob.get(alice.automations).status_code == 404
     assert list_audit_actions(charlie)[0] == "user.signed_in"

@@ -55,7 +55,7 @@ def test_publishing_opens_the_automation_and_says_its_version(bob: Browser, alic
     response = post(bob, "/automations/new", name=" Mine ", type="workflow", enabled="true", text=TEXT)
     (automation,) = list_automations(alice)
     assert response.headers["Location"] == f"/automations/{automation['id']}"
-    assert 'Version 1 of "Mine" is published.' in read_text(bob.get("/automations").text)
+    assert 'Version 1 of "Mine" published.' in read_text(bob.get("/automations").text)
     assert automation["enabled"] is True
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_type_is_refused(bob: Browser, alice: Producer) -> None:
 
 
 def test_the_text_is_judged_while_it_is_written(bob: Browser) -> None:
-    assert "It can be published" in read_text(post(bob, "/automations/check", type="workflow", text=TEXT).text)
+    assert "Ready to publish" in read_text(post(bob, "/automations/check", type="workflow", text=TEXT).text)
     page = post(bob, "/automations/check", type="workflow", text=WRONG)
     assert ("<html" in page.text, "1 problem" in page.text) == (False, True)
 
@@ -101,7 +101,7 @@ def test_a_hooks_secret_address_is_shown_once_and_works(bob: Browser, alice: Pro
 def test_an_edit_publishes_the_next_version(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     path = f"/automations/{automation['id']}/edit"
     page = bob.get(path).text
-    assert "version 1, published by" in read_text(page)
+    assert "Version 1, published by" in read_text(page)
     response = post(bob, path, name="Renamed", version="1", text=TEXT)
     assert response.status_code == 303
     updated = fetch_automation(alice, automation["id"])
@@ -117,7 +117,7 @@ def test_an_edit_that_changes_nothing_publishes_nothing(
 ) -> None:
     path = f"/automations/{automation['id']}/edit"
     assert post(bob, path, name="Welcome", version="1", text=read_definition(bob.get(path).text)).status_code == 303
-    assert "no new version was published" in bob.get("/automations").text
+    assert "No new version was published" in bob.get("/automations").text
     assert fetch_automation(alice, automation["id"])["version"] == 1
 
 
@@ -129,7 +129,7 @@ def test_a_version_that_somebody_else_published_is_not_overwritten_unknowingly(
     for version in ("1", "nonsense", ""):
         response = post(bob, path, name="Renamed", version=version, text=TEXT)
         assert response.status_code == 409
-        assert "Version 2 was published by" in read_text(response.text)
+        assert "published version 2" in read_text(response.text)
         assert read_definition(response.text) == TEXT
     current = fetch_automation(alice, automation["id"])
     assert (current["name"], current["version"]) == ("Welcome", 2)

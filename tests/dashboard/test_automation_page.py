@@ -41,8 +41,8 @@ def test_a_card_says_how_many_runs_there_were_when_the_last_and_each_hours(bob: 
     text = read_text(page)
     assert "Runs 3" in text
     assert "2 runs in 24 h" in text
-    assert "last run 7 m ago" in text
-    assert 'aria-label="2 runs in the last 24 hours of the clock, by hour"' in page
+    assert "Last run 7 min ago" in text
+    assert 'aria-label="2 runs in the last 24 hours, by hour"' in page
     assert f'href="/automations/{automation["id"]}"' in page
 
 
@@ -55,10 +55,10 @@ def test_the_page_shows_the_runs_by_kind_with_their_contacts(bob: Browser, alice
     path = f"/automations/{automation['id']}"
 
     text = read_text(bob.get(path).text)
-    assert "Runs 2 Runs in 24 h 1 Last run 3 m ago" in text
-    assert "Main DM Ada 3 m ago" in text
+    assert "Runs 2 Runs in 24 h 1 Last run 3 min ago" in text
+    assert "Main DM Ada 3 min ago" in text
     assert "2 in 30 days" in text
-    assert "v1 published" in text
+    assert "v1 Published" in text
     kind = bob.get(f"{path}?kind=comment_reply").text
     assert "1 in 30 days" in read_text(kind)
     assert "Ada" not in kind
@@ -77,9 +77,9 @@ def test_the_history_is_paged(bob: Browser, alice: Producer) -> None:
 
 def test_without_a_run_the_page_says_what_will_be_there(bob: Browser, alice: Producer) -> None:
     text = read_text(bob.get(f"/automations/{alice.create()['id']}").text)
-    assert "Here will be every run" in text
-    assert "No run in this time" in text
-    assert "Last run never" in text
+    assert "No runs yet" in text
+    assert "No runs in this period" in text
+    assert "Last run Never" in text
 
 
 def test_nobody_elses_automation_has_a_page_and_no_address_breaks_it(
@@ -103,10 +103,10 @@ def test_a_switch_is_turned_on_the_settings_page(owner: Browser, alice: Producer
     page = owner.get("/settings").text
     assert page.count('aria-checked="true"') == 3
     assert post(owner, "/settings/switches/run_tracking", on="false").status_code == 303
-    assert "Run tracking is off." in read_text(owner.get("/settings").text)
+    assert "Run tracking turned off." in read_text(owner.get("/settings").text)
     assert alice.get("/api/settings/switches").json["runTracking"] is False
     text = read_text(owner.get(f"/automations/{alice.create()['id']}").text)
-    assert "Run tracking is off, so nothing new is counted here" in text
+    assert "Run tracking is off: new runs are not counted" in text
     assert post(owner, "/settings/switches/nonsense", on="true").status_code == 404
 
 
@@ -123,7 +123,7 @@ class TestLocked:
 
     def test_a_switch_that_the_environment_holds_is_shown_locked(self, owner: Browser, alice: Producer) -> None:
         page = owner.get("/settings").text
-        assert "RUN_TRACKING in the environment holds it off" in read_text(page)
+        assert "RUN_TRACKING in the environment turns it off" in read_text(page)
         assert re.search(r'aria-labelledby="switch-run_tracking" disabled', page)
         post(owner, "/settings/switches/run_tracking", on="true")
         assert "RUN_TRACKING" in read_text(owner.get("/settings").text)

@@ -43,7 +43,7 @@ def test_a_preview_shows_good_and_bad_rows_and_writes_nothing(bob: Browser, alic
     page = upload(bob, FILE.encode())
     assert page.status_code == 200
     text = read_text(page.text)
-    for words in ("Import 2 contacts?", "2 rows left out", "3 email must be an e-mail address", "plan attribute",
+    for words in ("Import 2 contacts?", "2 rows skipped", "3 email must be an e-mail address", "plan attribute",
                   "ada@example.com lead, vip pro"):  # fmt: skip
         assert words in text
     assert list_names(alice) == []
@@ -52,7 +52,7 @@ def test_a_preview_shows_good_and_bad_rows_and_writes_nothing(bob: Browser, alic
 def test_the_import_takes_exactly_what_the_preview_showed(bob: Browser, alice: Producer) -> None:
     response = confirm(bob, upload(bob, b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode()).text)
     assert "2 contacts imported" in read_text(response.text)
-    assert "2 rows were left out" in read_text(response.text)
+    assert "2 rows were skipped" in read_text(response.text)
     assert sorted(list_names(alice)) == ["Ada", "Dan, the man"]
 
 
@@ -66,9 +66,9 @@ def test_what_the_database_refuses_is_named_with_its_line(bob: Browser, alice: P
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "Choose a file"),
+        (b"", "Choose a CSV file"),
         ("name\nJosé".encode("latin-1"), "not UTF-8"),
-        (b"colour,size\nred,1", "the first line must name fields"),
+        (b"colour,size\nred,1", "the first line must have field names"),
         (b'email\n"broken', "line 2"),
         (b"email\n" + b"a@example.com\n" * 20_001, "at most 20,000 rows"),
     ],

@@ -36,7 +36,7 @@ def test_a_skipped_execution_says_why_what_to_do_and_where(
     skipped = {"status": "skipped", "stage": "skipped", "contact_id": ada}
     suppressed = example_executions.create_execution(alice, automation, **skipped, skipped_rule="suppressed")
     page = bob.get(f"/executions/{suppressed}").text
-    assert "it can be lifted there. To the contact" in read_text(page)
+    assert "You can lift the suppression there. Go to contact" in read_text(page)
     assert f'<a class="button" href="/contacts/{ada}">' in page
     limited = example_executions.create_execution(alice, automation, **skipped, skipped_rule="daily_limit")
     assert f'<a class="button" href="/automations/{automation["id"]}">' in bob.get(f"/executions/{limited}").text
@@ -44,7 +44,7 @@ def test_a_skipped_execution_says_why_what_to_do_and_where(
 
 def test_a_failed_execution_says_what_to_do(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     page = read_text(bob.get(f"/executions/{example_executions.create_failed(alice, automation)}").text)
-    assert "No route to Mailgun. Look whether this machine reaches the provider" in page
+    assert "No route to Mailgun. Check that this machine can reach the provider" in page
 
 
 def test_an_execution_is_cancelled_after_a_question(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
@@ -53,11 +53,11 @@ def test_an_execution_is_cancelled_after_a_question(bob: Browser, alice: Produce
         alice, automation, status="waiting", stage="sent", waiting_for="time", due_at=soon
     )
     assert f'href="/executions/{execution_id}/cancel"' in bob.get(f"/executions/{execution_id}").text
-    assert "What was sent stays sent" in read_text(bob.get(f"/executions/{execution_id}/cancel").text)
+    assert "Messages already sent are not recalled" in read_text(bob.get(f"/executions/{execution_id}/cancel").text)
     assert fetch_status(alice, execution_id) == "waiting"
     assert post(bob, f"/executions/{execution_id}/cancel").status_code == 303
     assert fetch_status(alice, execution_id) == "cancelled"
-    assert "An operator ended it" in read_text(bob.get(f"/executions/{execution_id}").text)
+    assert "An operator cancelled it" in read_text(bob.get(f"/executions/{execution_id}").text)
 
 
 def test_a_message_that_may_have_left_is_sent_again_after_a_question(

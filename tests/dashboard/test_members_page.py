@@ -83,9 +83,9 @@ def test_a_role_is_changed_and_a_member_is_removed_after_a_question(
     viewer = sign_in_as(app, alice, "viewer")
     path = f"/settings/members/{fetch_ids(alice)['viewer@example.com']}"
     assert send(owner, f"{path}/role", role="operator").status_code == 303
-    assert "Bob, operator" in viewer.get("/automations").text
+    assert "Bob (Operator)" in viewer.get("/automations").text
     assert send(owner, f"{path}/role", role="king").status_code == 303
-    assert "Bob, operator" in viewer.get("/automations").text
+    assert "Bob (Operator)" in viewer.get("/automations").text
     assert "Remove “Bob”?" in owner.get(f"{path}/delete").text
     assert "viewer@example.com" in fetch_ids(alice)
     assert send(owner, f"{path}/delete").status_code == 303

@@ -88,7 +88,7 @@ def test_an_owner_says_it_on_the_page(alice: Producer, client: FlaskClient) -> N
     page = owner.get("/settings").text
     assert "sk-secret" not in page
     assert 'value="llama"' in page
-    assert "Forget the key" in read_text(page)
+    assert "Delete the saved key" in read_text(page)
     # An empty key keeps what is there; the tick forgets it.
     post(owner, "/settings/model", provider="openai", model="llama", temperature="0.5", apiKey="")
     assert (fetch_settings(alice)["hasApiKey"], fetch_settings(alice)["temperature"]) == (True, 0.5)
@@ -100,7 +100,7 @@ def test_an_owner_says_it_on_the_page(alice: Producer, client: FlaskClient) -> N
 
 def test_an_operator_only_looks(alice: Producer, client: FlaskClient) -> None:
     operator = sign_in_as(client, alice)
-    assert "Only an owner may change this" in read_text(operator.get("/settings").text)
+    assert "Only an owner can change this" in read_text(operator.get("/settings").text)
     assert post(operator, "/settings/model", provider="openai").status_code == 403
 
 

@@ -112,20 +112,20 @@ def test_each_state_is_told_in_an_operators_words(alice: Producer, automation: d
     )
     histories.insert_execution(*target, "skipped", name="Ines")
     contacts = {contact["name"]: contact for contact in fetch_snapshot(alice, automation)["contacts"]}
-    assert contacts["John"]["says"] == "AI writing the message"
+    assert contacts["John"]["says"] == "AI is writing the message"
     assert contacts["Jane"]["says"].startswith("“Hi Jane, following up on the pricing")
     assert contacts["Jane"]["messagePreview"].endswith("…")
     assert len(contacts["Jane"]["messagePreview"]) <= 141
     assert 300 <= contacts["Jane"]["sendsInSeconds"] <= 355
-    assert contacts["Jane"]["next"] == "sends in 5 m"
+    assert contacts["Jane"]["next"] == "Sends in 5 min"
     assert contacts["Jane"]["generationMs"] == 1243
     assert contacts["Sarah"]["error"] == contacts["Sarah"]["says"] == "Rate limit: Mailgun asks to wait."
-    assert contacts["Lena"]["next"] == "opens in 42 m"
-    assert contacts["Sarah"]["next"] == "retry it when the provider lets it through"
+    assert contacts["Lena"]["next"] == "Active hours begin in 42 min"
+    assert contacts["Sarah"]["next"] == "Retry when the rate limit allows"
     assert contacts["Ken"]["followUp"]["nextCheckAt"].endswith("Z")
     assert (contacts["Ken"]["says"], contacts["Ken"]["next"]) == (
-        "Sent. Watches for a reply",
-        "checks again in 23 h 58 m",
+        "Sent; waiting for a reply",
+        "Next check in 23 h 58 min",
     )
     assert contacts["Ines"]["says"] == "Outside the active hours"
 
@@ -141,7 +141,7 @@ def test_whose_worker_fell_silent_is_not_said_to_be_worked_on(alice: Producer, a
     histories.insert_execution(*target, "generating", name="John", lease_until=clock.now() - timedelta(seconds=1))
     histories.insert_execution(*target, "generating", name="Jane")
     texts = {contact["name"]: contact["says"] for contact in fetch_snapshot(alice, automation)["contacts"]}
-    assert texts == {"John": "Its worker fell silent; another takes it over", "Jane": "AI writing the message"}
+    assert texts == {"John": "Worker lost; another worker takes over", "Jane": "AI is writing the message"}
 
 
 def test_the_numbers_are_said_as_a_result(alice: Producer, automation: dict[str, Any]) -> None:

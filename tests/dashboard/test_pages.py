@@ -94,7 +94,7 @@ def test_every_number_of_the_bar_opens_exactly_the_list_that_it_counts(
     numbers = re.findall(r'<a href="([^"]+)"[^>]*><span>([^<]+)</span><strong>(\d+)</strong>', page)
 
     assert {name: int(count) for _, name, count in numbers} == {
-        "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1, "Unknown": 1,
+        "Pending": 1, "Running": 1, "Waiting": 2, "Sent today": 1, "Failed": 3, "Skipped today": 1, "Unknown outcome": 1,
     }  # fmt: skip
     for path, name, count in numbers:
         assert (name, len(list_ids(bob, html.unescape(path)))) == (name, int(count))
@@ -105,7 +105,7 @@ def test_the_numbers_of_a_card_open_what_they_count(bob: Browser, alice: Produce
     other = alice.create(name="Other")
     example_executions.create_execution(alice, other)
     page = bob.get("/automations").text
-    link = next(href for href in re.findall(r'<a href="([^"]+)">1 in motion', page))
+    link = next(href for href in re.findall(r'<a href="([^"]+)">1 active', page))
     (only,) = list_ids(bob, html.unescape(link))
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
@@ -160,7 +160,7 @@ def test_the_monitor_is_a_page_without_a_script_and_nobody_elses(
     bob: Browser, charlie: Producer, automation: dict[str, Any]
 ) -> None:
     page = bob.get(f"/automations/{automation['id']}/monitor").text
-    assert "Nobody is on the way" in page
+    assert "No active contacts" in page
     assert "As of " in page
     for path in (charlie.create()["id"], "nonsense"):
         assert bob.get(f"/automations/{path}/monitor").status_code == 404
@@ -173,10 +173,10 @@ def test_deleting_asks_with_the_number_in_flight_and_says_what_it_did(
     for _ in range(2):
         example_executions.create_execution(alice, automation, status="pending", stage="queued")
     path = f"/automations/{automation['id']}/delete"
-    assert "2 executions are in flight" in read_text(bob.get(path).text)
+    assert "2 active executions" in read_text(bob.get(path).text)
     assert post(bob, path).headers["Location"] == "/automations"
-    assert "2 executions in flight were cancelled" in read_text(bob.get("/automations").text)
-    assert "were cancelled" not in bob.get("/automations").text
+    assert "2 active executions cancelled" in read_text(bob.get("/automations").text)
+    assert "executions cancelled" not in bob.get("/automations").text
     assert bob.get(path).status_code == 404
 
 
@@ -191,7 +191,7 @@ def test_a_bulk_action_moves_what_its_question_counted(
     fields = {name: html.unescape(text) for name, text in re.findall(r'name="(\w+)" value="([^"]*)"', question)}
     response = bob.post("/executions/all/retry", data=fields)
     assert response.headers["Location"] == "/executions?errorClass=network&time=hour"
-    assert "2 executions were retried" in bob.get("/executions").text
+    assert "2 executions retried" in bob.get("/executions").text
     assert list_ids(bob, "/executions?status=failed") == [spared]
 
 
@@ -202,12 +202,18 @@ def test_a_failed_execution_tells_its_story_and_is_retried(
         alice, automation, contact_id=example_executions.create_contact(alice, "Ada")
     )
     timeline = read_text(bob.get(f"/executions/{execution_id}").text)
-    for text in ("Ada", "Queued", "Generating", "hello, attempt 1 · Network: No route to Mailgun.", "definition v1"):
+    for text in (
+        "Ada",
+        "Queued",
+        "Generating",
+        "hello, attempt 1 · Network: No route to Mailgun.",
+        "Workflow version 1",
+    ):
         assert text in timeline
     assert post(bob, f"/executions/{execution_id}/retry").status_code == 303
     page = read_text(bob.get(f"/executions/{execution_id}").text)
-    assert "It goes on from its failed step." in page
-    assert "due now" in page
+    assert "Execution resumes at its failed step." in page
+    assert "Due now" in page
 
 
 def test_what_its_status_does_not_allow_is_not_offered_and_is_refused_in_words(
@@ -236,11 +242,11 @@ def test_a_message_of_unknown_outcome_is_decided_on_the_page(
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"stage": "failed", "waiting_for": "retry", "next_retry_at": 200, "attempt": 2}, "retry 2 of 3 in 3 m"),
-        ({"stage": "eligible", "waiting_for": "window", "due_at": 2530}, "opens in 42 m"),
-        ({"stage": "ready_to_send", "waiting_for": "time", "due_at": 310}, "sends in 5 m"),
-        ({"stage": "sent", "waiting_for": "time", "due_at": 5410}, "goes on in 1 h 30 m"),
-        ({"stage": "sent", "waiting_for": "pause"}, "held by a pause"),
+        ({"stage": "failed", "waiting_for": "retry", "next_retry_at": 200, "attempt": 2}, "Retry 2 of 3 in 3 min"),
+        ({"stage": "eligible", "waiting_for": "window", "due_at": 2530}, "Active hours begin in 42 min"),
+        ({"stage": "ready_to_send", "waiting_for": "time", "due_at": 310}, "Sends in 5 min"),
+        ({"stage": "sent", "waiting_for": "time", "due_at": 5410}, "Continues in 1 h 30 min"),
+        ({"stage": "sent", "waiting_for": "pause"}, "Paused"),
     ],
 )
 def test_what_happens_next_is_said_in_plain_words(
@@ -265,7 +271,7 @@ def test_follow_ups_are_told_and_stopped_on_the_page(bob: Browser, alice: Produc
     )  # fmt: skip
     example_executions.create_message(alice, automation, execution_id, round=1, key=f"{execution_id}:hello:1")
     page = read_text(bob.get(f"/executions/{execution_id}").text)
-    assert "follow-up 2 of 3 unless answered, in 5 h" in page
+    assert "Follow-up 2 of 3 in 5 h unless the contact replies" in page
     assert "1 of 3 sent" in page
     assert "Follow-up 1 E-mail to ada@example.com" in page
 
@@ -305,7 +311,7 @@ def test_a_message_is_read_changed_and_approved_on_the_page(
         )
         assert fetch_value("select due_at <= beckon_now() from executions where id = %s", (execution_id,))
     again = post(bob, f"/executions/{execution_id}/messages/{message}/reject")
-    assert "waits for review" in read_text(bob.get(again.location).text)
+    assert "Only a message in review" in read_text(bob.get(again.location).text)
 
 
 def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
@@ -321,7 +327,7 @@ def test_a_direct_message_shows_its_way_its_buttons_and_what_was_cut(
 
     assert "Instagram, private reply to 178" in read_text(page)
     assert "[Send &lt;it&gt;]" in page
-    assert "shortened from 1400 characters" in page
+    assert "Shortened from 1400 characters" in page
 
 
 def test_a_written_text_says_what_it_took_and_a_fallback_why(
@@ -336,12 +342,12 @@ def test_a_written_text_says_what_it_took_and_a_fallback_why(
         execution_id,
         {"text": "Hi", "model": "gemini-2.5-flash", "inputTokens": 9, "outputTokens": 84, "finishReason": "STOP"},
     )
-    why = "Gemini's safety filter refused its own answer (SAFETY)."
+    why = "Gemini's safety filter refused its own response (SAFETY)."
     example_executions.add_generated_text(alice, other, {"text": "Hi", "fallback": True, "fallbackBecause": why})
     page = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "write · gemini-2.5-flash · 84 tokens · finish STOP" in page
     assert "1.2 s" in page
-    assert f"write · the fallback text, because {why}" in read_text(bob.get(f"/executions/{other}").text)
+    assert f"write · fallback text, because {why}" in read_text(bob.get(f"/executions/{other}").text)
 
 
 def test_an_error_that_was_got_past_is_part_of_the_story_alone(
@@ -356,9 +362,9 @@ def test_an_error_that_was_got_past_is_part_of_the_story_alone(
         alice, automation, error_class="network", error_message="No route.", execution_time_ms=2500
     )
     page = read_text(bob.get("/executions").text)
-    assert "goes on in 2 h" in page
-    assert "done in 2.5 s" in page
-    assert "What went wrong" not in bob.get(f"/executions/{execution_id}").text
+    assert "Continues in 2 h" in page
+    assert "Done in 2.5 s" in page
+    assert "Error details" not in bob.get(f"/executions/{execution_id}").text
 
 
 def test_a_viewer_looks_and_changes_nothing(alice: Producer, client: FlaskClient, automation: dict[str, Any]) -> None:
@@ -495,14 +501,14 @@ def test_a_refusal_says_in_words_what_it_is_and_what_to_do(
 ) -> None:
     viewer = sign_in_as(client, alice, "viewer")
     for path, status, text in (
-        ("/nothing", 404, "Nothing is here"),
+        ("/nothing", 404, "Page not found"),
         (f"/executions/{automation['id']}", 404, "It may have been deleted, or belong to another workspace."),
-        (f"/automations/{automation['id']}/edit", 403, "An owner of the workspace can give you another role."),
-        ("/executions?status=x", 422, "Mend what is named here, or leave it out. Without it"),
+        (f"/automations/{automation['id']}/edit", 403, "Ask an owner of the workspace to change your role."),
+        ("/executions?status=x", 422, "Fix or remove the fields named above. Clear filters"),
     ):
         response = viewer.get(path, headers={"Accept": "text/html"})
         assert response.status_code == status
         assert text in read_text(response.text)
     assert 'href="/executions"' in response.text
     old = viewer.post(f"/automations/{automation['id']}/toggle", headers={"Accept": "text/html"})
-    assert "load it again" in read_text(old.text)
+    assert "Reload the page" in read_text(old.text)

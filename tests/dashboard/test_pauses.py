@@ -25,17 +25,17 @@ def record_refusal(alice: Producer) -> None:
 
 def test_refused_credentials_are_told_wherever_an_operator_looks(alice: Producer, client: FlaskClient) -> None:
     bob = sign_in_as(client, alice)
-    assert "Nothing goes through" not in bob.get("/automations").text
+    assert "is paused" not in bob.get("/automations").text
     record_refusal(alice)
 
     for path in ("/automations", "/executions", "/summary"):
         text = read_text(bob.get(path).text)
-        assert "Nothing goes through Instagram" in text
+        assert "Instagram is paused" in text
         assert REFUSED in text
 
     response = post(bob, "/pauses/provider/instagram/end")
     assert response.status_code == 303
-    assert "It is tried again: nothing waited for it." in read_text(bob.get("/executions").text)
+    assert "Instagram resumed: nothing was waiting." in read_text(bob.get("/executions").text)
     with acting_as(alice.workspace_id):
         assert pause.list_all(alice.workspace_id) == []
         assert fetch_value("select action from audit order by id desc limit 1") == "provider.resumed"
@@ -49,6 +49,6 @@ def test_who_only_looks_sees_what_an_operator_holds_and_cannot_end_it(alice: Pro
 
     page = viewer.get("/executions").text
 
-    assert "An operator holds the queue sending" in read_text(page)
+    assert "Queue sending is paused by an operator" in read_text(page)
     assert "/pauses/" not in page
     assert post(viewer, "/pauses/queue/sending/end").status_code == 403

@@ -1,4 +1,4 @@
-"""A process that is connected to Redis."""
+"""Fixtures of a process with and without Redis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def no_redis(tmp_path: object) -> Iterator[None]:
-    """Redis is away."""
+    """Make Redis unavailable."""
     connection.open_ephemeral(settings.load({"BECKON_HOME": str(tmp_path), "REDIS_URL": f"unix://{tmp_path}/gone"}))
     yield
     connection.get_ephemeral().close()

@@ -1,4 +1,4 @@
-"""Connections: the queues' client speaks dramatiq's language, and the two databases are apart."""
+"""Connections: the broker's client raises errors that dramatiq handles, and the two databases are separate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import settings
 from ephemeral import connection
 
 
-def test_a_time_out_of_the_queues_client_is_a_connection_error(redis_url: str) -> None:
+def test_a_timeout_of_the_broker_client_is_a_connection_error(redis_url: str) -> None:
     config = settings.load()
     client = connection.build_broker_client(config)
     client.connection_pool.connection_kwargs["socket_timeout"] = 0.05
@@ -18,7 +18,7 @@ def test_a_time_out_of_the_queues_client_is_a_connection_error(redis_url: str) -
     client.close()
 
 
-def test_what_may_be_forgotten_is_not_in_the_queues_database(client: redis.Redis) -> None:
+def test_ephemeral_data_is_not_in_the_broker_s_database(client: redis.Redis) -> None:
     broker = connection.build_broker_client(settings.load())
     client.set("here", "1")
     assert broker.get("here") is None

@@ -1,4 +1,4 @@
-"""Rate limits: exact while Redis counts, open when it cannot."""
+"""Rate limits: exact with Redis, open without it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import redis
 
 from ephemeral.rate_limits import RateLimit, try_take
 
-#: So slow that a test never sees a token come back.
+#: So slow that no token returns during a test.
 SLOW = RateLimit("test", rate=0.01, burst=10)
 
 
-def test_a_burst_passes_and_the_next_is_told_when_to_come_back(client: redis.Redis) -> None:
+def test_a_burst_passes_and_the_next_request_gets_a_time_to_wait(client: redis.Redis) -> None:
     assert [try_take(SLOW, "a") for _ in range(10)] == [0] * 10
     assert 90 <= try_take(SLOW, "a") <= 100
 
 
-def test_each_has_a_bucket_of_its_own(client: redis.Redis) -> None:
+def test_each_subject_has_its_own_bucket(client: redis.Redis) -> None:
     assert try_take(SLOW, "a", cost=10) == 0
     assert try_take(SLOW, "b", cost=10) == 0
 
 
-def test_a_batch_costs_what_it_holds_and_a_refused_one_costs_nothing(client: redis.Redis) -> None:
+def test_a_batch_costs_its_size_and_a_rejected_one_costs_nothing(client: redis.Redis) -> None:
     assert try_take(SLOW, "a", cost=7) == 0
     assert try_take(SLOW, "a", cost=4) > 0
     assert try_take(SLOW, "a", cost=3) == 0
@@ -35,13 +35,13 @@ def test_a_batch_larger_than_the_burst_passes_when_the_bucket_is_full(client: re
     assert try_take(SLOW, "a") > 0
 
 
-def test_tokens_come_back_with_time(client: redis.Redis, eventually: Callable[..., Any]) -> None:
+def test_tokens_return_over_time(client: redis.Redis, eventually: Callable[..., Any]) -> None:
     quick = RateLimit("test", rate=20, burst=1)
     assert try_take(quick, "a") == 0
     eventually(lambda: try_take(quick, "a") == 0)
 
 
-def test_many_at_once_take_exactly_the_burst(client: redis.Redis) -> None:
+def test_concurrent_requests_take_exactly_the_burst(client: redis.Redis) -> None:
     passed = []
 
     def take_tokens() -> None:
@@ -55,5 +55,5 @@ def test_many_at_once_take_exactly_the_burst(client: redis.Redis) -> None:
     assert sum(passed) == 10
 
 
-def test_without_redis_everybody_passes(no_redis: None) -> None:
+def test_without_redis_every_request_passes(no_redis: None) -> None:
     assert try_take(SLOW, "a", cost=100) == 0

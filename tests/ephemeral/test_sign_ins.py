@@ -1,4 +1,4 @@
-"""Limits of sign-ins: the same whether Redis counts or, while it is away, the process."""
+"""Limits of sign-ins: the same with Redis as in a process without it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ephemeral.sign_ins import take_for_account, take_for_address, take_for_devi
 from rules.sign_in_delays import Delays
 from tests.support.waiting import eventually
 
-#: Two free failures, then a delay that a test can wait out.
+#: Two free failures, then a delay short enough for a test.
 QUICK = Delays(after_failures_ms=(0, 0, 300, 300), forget_ms=3_600_000)
 SLOW = Delays(after_failures_ms=(0, 0, 5_000, 60_000), forget_ms=3_600_000)
 
 
 @pytest.fixture(params=["client", "no_redis"], autouse=True)
 def counter_backend(request: pytest.FixtureRequest) -> Any:
-    """Redis counts, or it is away."""
+    """Run each test with and without Redis."""
     return request.getfixturevalue(request.param)
 
 
-def test_an_address_has_so_many_attempts_a_minute_and_others_have_theirs() -> None:
+def test_each_address_has_its_own_attempts_per_minute() -> None:
     assert [take_for_address("192.0.2.1", 5) for _ in range(6)] == [0] * 5 + [12]
     assert take_for_address("192.0.2.2", 5) == 0
 
@@ -33,16 +33,16 @@ def test_a_browser_that_signed_in_before_has_ten_attempts_an_hour() -> None:
     assert take_for_device("b") == 0
 
 
-def test_failures_of_all_browsers_close_the_account_to_those_that_come_then() -> None:
+def test_failures_of_all_browsers_delay_new_browsers_of_the_account() -> None:
     assert [take_for_account("ada", f"browser {number}", SLOW) for number in range(3)] == [0, 0, 5]
     assert take_for_account("bob", "browser 1", SLOW) == 0
 
 
-def test_a_browser_waits_once_and_may_try_once_while_strangers_go_on_failing() -> None:
+def test_a_browser_waits_once_and_may_try_once_while_strangers_keep_failing() -> None:
     for number in range(5):
         take_for_account("ada", f"stranger {number}", QUICK)
     assert take_for_account("ada", "owner", QUICK) == 1
-    # A stranger takes the very moment in which the account opens.
+    # A stranger's attempt comes first when the delay of the account ends.
     eventually(lambda: take_for_account("ada", "stranger 0", QUICK) == 0, timeout=5)
     assert take_for_account("ada", "owner", QUICK) == 0
     assert take_for_account("ada", "owner", QUICK) == 1
@@ -63,13 +63,13 @@ def test_a_success_is_no_failure() -> None:
     assert take_for_account("nobody", "c", SLOW) == 5
 
 
-def test_failures_fade() -> None:
+def test_failures_expire() -> None:
     fading = Delays(after_failures_ms=(0, 0, 60_000), forget_ms=50)
     assert [take_for_account("ada", f"{number}", fading) for number in range(2)] == [0, 0]
     eventually(lambda: take_for_account("ada", "new", fading) == 0 or take_for_account("ada", "newer", fading) == 0)
 
 
-def test_many_at_once_get_exactly_the_free_failures() -> None:
+def test_concurrent_attempts_get_exactly_the_free_failures() -> None:
     passed = []
 
     def attempt_sign_in(number: int) -> None:
@@ -88,7 +88,7 @@ def test_names_of_any_kind_are_counted() -> None:
         assert take_for_account(name, name, SLOW) == 0
 
 
-def test_a_process_does_not_remember_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_stores_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_ins, "MAX_ENTRIES", 3)
     bounded_store: sign_ins._BoundedStore[int] = sign_ins._BoundedStore()
     for number in range(10):

@@ -1,4 +1,4 @@
-"""Slots: a burst at once, then one after the other, each with a moment of its own."""
+"""Send slots: a burst at once, then one by one, each at its own time."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import redis
 from ephemeral import slots
 from ephemeral.rate_limits import RateLimit
 
-#: Between two slots lie a hundred seconds: what a busy machine takes meanwhile is nothing against it.
+#: A hundred seconds between two slots, so that delays of a busy machine do not matter.
 SLOT_SECONDS = 100.0
 PAGE = RateLimit("page", rate=1 / SLOT_SECONDS, burst=40)
 THREAD = RateLimit("thread", rate=1 / SLOT_SECONDS, burst=1)
 
 
 def number_slots(delays: list[float]) -> list[int]:
-    """Which slot after the burst each is, counted from 1; 0 for at once."""
+    """Return each delay's slot number after the burst, from 1; 0 for at once."""
     return [math.ceil(seconds / SLOT_SECONDS) for seconds in delays]
 
 
-def test_a_burst_goes_at_once_and_the_rest_one_after_the_other(client: redis.Redis) -> None:
+def test_a_burst_passes_at_once_and_the_rest_one_by_one(client: redis.Redis) -> None:
     delays = [slots.reserve(PAGE, "a") for _ in range(80)]
 
     assert delays[:40] == [0.0] * 40
     assert number_slots(delays[40:]) == list(range(1, 41))
 
 
-def test_who_must_wait_has_a_slot_of_its_own(client: redis.Redis) -> None:
+def test_a_waiting_message_has_its_own_slot(client: redis.Redis) -> None:
     first, second, third = (slots.reserve(THREAD, "a") for _ in range(3))
 
     assert first == 0.0
@@ -36,7 +36,7 @@ def test_who_must_wait_has_a_slot_of_its_own(client: redis.Redis) -> None:
     assert 1.5 * SLOT_SECONDS < third <= 2 * SLOT_SECONDS
 
 
-def test_threads_that_race_share_no_slot(client: redis.Redis) -> None:
+def test_racing_threads_share_no_slot(client: redis.Redis) -> None:
     delays: list[float] = []
 
     def reserve_many() -> None:
@@ -51,14 +51,14 @@ def test_threads_that_race_share_no_slot(client: redis.Redis) -> None:
     assert sorted(number_slots(delays)) == [0] * 40 + list(range(1, 121))
 
 
-def test_everybody_has_limits_of_their_own(client: redis.Redis) -> None:
+def test_each_subject_and_limit_has_its_own_slots(client: redis.Redis) -> None:
     slots.reserve(THREAD, "a")
 
     assert slots.reserve(THREAD, "b") == 0.0
     assert slots.reserve(RateLimit("other", 1, 1), "a") == 0.0
 
 
-def test_a_stop_holds_for_its_time_and_the_longer_one_wins(client: redis.Redis) -> None:
+def test_a_suspension_lasts_its_time_and_the_longer_one_wins(client: redis.Redis) -> None:
     slots.suspend("page", "a", 60)
     slots.suspend("page", "a", 5)
     slots.suspend("page", "b", 0)
@@ -71,7 +71,7 @@ def test_a_stop_holds_for_its_time_and_the_longer_one_wins(client: redis.Redis) 
     assert 75 < slots.read_suspension_seconds("page", "a") <= 90
 
 
-def test_without_redis_everybody_passes(no_redis: None) -> None:
+def test_without_redis_every_message_passes(no_redis: None) -> None:
     slots.suspend("page", "a", 60)
     assert [slots.reserve(THREAD, "a") for _ in range(3)] == [0.0] * 3
     assert slots.read_suspension_seconds("page", "a") == 0.0

@@ -1,4 +1,4 @@
-"""The workflow cache: quick while it hears of changes, out of the way while it does not."""
+"""The workflow cache: it caches only while it receives changes of other processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Eventually = Callable[..., Any]
 
 
 class LoadCounter:
-    """Counts how often PostgreSQL would have been asked."""
+    """Counts the reads from PostgreSQL."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -34,7 +34,7 @@ def cache() -> WorkflowCache:
 
 @pytest.fixture
 def connected_cache(client: redis.Redis, eventually: Eventually) -> Iterator[WorkflowCache]:
-    """A cache of another process, connected."""
+    """A connected cache of another process."""
     new_cache = WorkflowCache()
     listener = Listener(client, new_cache).start()
     eventually(lambda: new_cache.listening)
@@ -42,19 +42,19 @@ def connected_cache(client: redis.Redis, eventually: Eventually) -> Iterator[Wor
     listener.stop()
 
 
-def test_the_second_question_is_answered_from_memory(cache: WorkflowCache) -> None:
+def test_the_second_read_is_served_from_the_cache(cache: WorkflowCache) -> None:
     load = LoadCounter()
     assert cache.get(("w", "a"), load) == cache.get(("w", "a"), load) == [1]
     assert cache.read_stats() == {"size": 1, "capacity": 3, "hits": 1, "misses": 1, "utilization": 0.3333}
 
 
-def test_none_is_an_answer_that_is_kept_too(cache: WorkflowCache) -> None:
+def test_an_empty_result_is_cached_too(cache: WorkflowCache) -> None:
     cache.get(("w", "a"), list)
     cache.get(("w", "a"), list)
     assert cache.hits == 1
 
 
-def test_nothing_is_kept_longer_than_its_time() -> None:
+def test_an_entry_expires_after_its_lifetime() -> None:
     cache = WorkflowCache(ttl_seconds=0)
     cache.set_listening(True)
     load = LoadCounter()
@@ -62,7 +62,7 @@ def test_nothing_is_kept_longer_than_its_time() -> None:
     assert cache.get(("w", "a"), load) == [2]
 
 
-def test_it_never_grows_past_its_capacity_and_lets_go_of_the_least_used(cache: WorkflowCache) -> None:
+def test_the_cache_evicts_the_least_recently_used_entry_above_its_capacity(cache: WorkflowCache) -> None:
     load = LoadCounter()
     for kind in "abc":
         cache.get(("w", kind), load)
@@ -73,7 +73,7 @@ def test_it_never_grows_past_its_capacity_and_lets_go_of_the_least_used(cache: W
     assert cache.get(("w", "b"), load) == [5]
 
 
-def test_what_was_read_before_a_change_is_not_kept_after_it(cache: WorkflowCache) -> None:
+def test_a_value_read_before_a_change_is_not_cached_after_it(cache: WorkflowCache) -> None:
     def invalidate_and_load() -> list[int]:
         cache.evict("w")
         return [0]
@@ -83,15 +83,13 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(cache: WorkflowCache
     assert cache.get(("w", "a"), load) == [1]
 
 
-def test_without_a_listener_nothing_is_kept() -> None:
+def test_without_a_listener_nothing_is_cached() -> None:
     cache, load = WorkflowCache(), LoadCounter()
     cache.get(("w", "a"), load)
     assert cache.get(("w", "a"), load) == [2]
 
 
-def test_a_change_in_one_process_clears_that_workspace_in_every_other(
-    connected_cache: WorkflowCache, eventually: Eventually
-) -> None:
+def test_a_change_evicts_the_workspace_in_every_process(connected_cache: WorkflowCache, eventually: Eventually) -> None:
     load = LoadCounter()
     connected_cache.get(("w", "a"), load)
     connected_cache.get(("other", "a"), load)
@@ -105,7 +103,7 @@ def test_a_broken_connection_empties_the_cache_and_it_recovers(
     client: redis.Redis, connected_cache: WorkflowCache, eventually: Eventually
 ) -> None:
     connected_cache.get(("w", "a"), LoadCounter())
-    # Not those of other tests, which run beside this one with databases of their own on the same server.
+    # Skip those of other tests, which run at the same time with other databases of the same server.
     ours = client.connection_pool.connection_kwargs["db"]
     for subscriber in client.client_list(_type="pubsub"):
         if int(subscriber["db"]) == ours:
@@ -114,5 +112,5 @@ def test_a_broken_connection_empties_the_cache_and_it_recovers(
     eventually(lambda: connected_cache.listening)
 
 
-def test_a_change_without_redis_still_counts_here(no_redis: None) -> None:
+def test_a_change_without_redis_evicts_in_this_process(no_redis: None) -> None:
     workflow_cache.invalidate("w")

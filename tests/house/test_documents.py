@@ -1,4 +1,4 @@
-"""The documents tell the truth where it can be checked: links, file names, commands, programs, and no loose ends."""
+"""The documents agree with the code where it can be checked: links, file names, commands, programs, periodic jobs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 import pytest
 
 import settings
+from tasks.periodic_jobs import PERIODIC_JOBS
 from tasks.runtime.broker import QUEUES
 from workers.command import beckon
 from workers.worker_process import PROGRAMS
@@ -22,7 +23,7 @@ FOLDERS = (
     "benchmarks", "dashboard", "deploy", "docs", "ephemeral", "migrations", "models", "providers", "rules", "sandbox",
     "tasks", "tests", "workers",
 )  # fmt: skip
-#: Of what a person wrote; what others made (vendored scripts, locks) is theirs.
+#: Suffixes of hand-written files; vendored scripts and locks are excluded.
 SOURCE_SUFFIXES = {".py", ".sql", ".md", ".conf", ".html", ".css", ".js", ".yml", ".yaml", ".toml", ".sh"}
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -50,13 +51,13 @@ def _format_anchor(heading: str) -> str:
 
 
 def _list_code(document: Path) -> list[str]:
-    """What a reader may type: the lines of code blocks, and code within lines."""
+    """The text that a reader may type: lines of code blocks, and inline code."""
     text = _read_text(document)
     blocks = [line for block in FENCED.findall(text) for line in block.splitlines()[1:-1]]
     return blocks + QUOTED.findall(FENCED.sub("", text))
 
 
-def test_the_documents_that_a_newcomer_looks_for_are_there():
+def test_the_documents_that_a_newcomer_needs_exist():
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "security.md"} <= {
         file.name for file in DOCUMENTS
     }
@@ -77,11 +78,19 @@ def test_every_link_leads_somewhere(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_format_path)
-def test_every_file_that_is_named_is_there(document):
+def test_every_file_that_is_named_exists(document):
     named = [name for name in QUOTED.findall(FENCED.sub("", _read_text(document))) if FILE.match(name)]
     inside = [name for name in named if name.split("/")[0] in FOLDERS and "/" in name and "NNNN" not in name]
     at_the_top = [name for name in named if "/" not in name and Path(name).suffix in {".toml", ".conf", ".md"}]
     assert not [name for name in inside + at_the_top if not (ROOT / name).exists()]
+
+
+def test_every_test_that_the_documents_name_exists():
+    files = [*(ROOT / "tests").rglob("test_*.py")]
+    names = {file.stem for file in files}
+    names |= {name for file in files for name in re.findall(r"^def (test_\w+)", _read_text(file), re.MULTILINE)}
+    text = "\n".join(_read_text(document) for document in DOCUMENTS)
+    assert not set(re.findall(r"`(test_\w+)`", text)) - names
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_format_path)
@@ -102,7 +111,7 @@ def test_every_beckon_command_that_is_named_exists(document):
 
 
 def _exists(words: list[str]) -> bool:
-    """Whether the words name a subcommand: of a group, its own first word too."""
+    """Whether the words name a subcommand; of a group, its own first word too."""
     with click.Context(beckon) as context:
         command: click.Command | None = beckon
         while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z][a-z-]*", words[0]):
@@ -125,15 +134,19 @@ def test_the_architecture_names_every_program_with_its_queues():
     assert {queue for queues in PROGRAMS.values() for queue in queues} == set(QUEUES)
 
 
-def test_the_architecture_names_every_duty_of_the_scheduler_by_its_right_name():
-    source = _read_text(ROOT / "tasks" / "sweeps.py")
+def test_the_architecture_names_every_periodic_job_with_its_interval():
     text = _read_text(ROOT / "docs" / "architecture.md")
-    for job in ("ring_lost_bells", "rescue_leases", "wake_due", "process_callbacks"):
-        assert f"`{job}`" in text
-        assert f"def {job}(" in source
+    table = text.split("## Periodic jobs")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) s \| `(\w+)` \|", table, re.MULTILINE)
+    jobs = [(job.name, str(int(job.every_seconds)), job.run_once.__name__) for job in PERIODIC_JOBS]
+    assert rows == jobs
+    recovery = text.split("## Recovery")[1].split("\n## ")[0]
+    assert {
+        name for name in QUOTED.findall(recovery) if name.startswith(("enqueue_", "requeue_", "rescue_", "end_"))
+    } <= {name for _, _, name in jobs}
 
 
-def test_every_module_opens_with_what_it_promises():
+def test_every_module_has_a_docstring():
     modules = [file for file in _iter_files() if file.suffix == ".py"]
     assert len(modules) > 100
     undocumented = []
@@ -144,7 +157,7 @@ def test_every_module_opens_with_what_it_promises():
     assert not undocumented
 
 
-def test_every_migration_opens_with_what_it_is_for():
+def test_every_migration_opens_with_its_purpose():
     assert not [file.name for file in (ROOT / "migrations").glob("*.up.sql") if not _read_text(file).startswith("-- ")]
 
 

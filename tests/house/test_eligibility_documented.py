@@ -1,4 +1,4 @@
-"""The page that says why a contact was not messaged knows every rule and every class of error that the code knows."""
+"""docs/eligibility.md explains every rule and every error class of the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rules.errors import BY_CLASS
 
 ROOT = settings.ROOT
 PAGE = (ROOT / "docs" / "eligibility.md").read_text(encoding="utf-8")
-#: How the code names a rule: in the skip that it makes, and where an operator ends what is in flight.
+#: How the code names a rule: in a skip, and where an operator ends an execution in flight.
 SKIP_RULE = re.compile(r'\b(?:Skip|build_skip)\(\s*"(\w+)"')
 OPERATOR_RULE = re.compile(r'"rule": "(\w+)"|"(\w+)", detail\b')
 
@@ -36,7 +36,7 @@ def _list_first_column(heading: str) -> set[str]:
     return {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
 
 
-def test_every_rule_is_explained_and_has_words_on_the_pages() -> None:
+def test_every_rule_is_explained_and_has_a_label() -> None:
     explained = _list_first_column("It was skipped") | _list_first_column("No follow-up came")
     assert explained == _list_rules()
     assert set(labels.RULES) == _list_rules()

@@ -1,4 +1,4 @@
-"""Names of modules, classes, tables and migrations are made of the words that docs/glossary.md knows."""
+"""docs/glossary.md defines each term once, only terms that are used, and every table's noun. Names are not vague."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import settings
 
-GLOSSARY = settings.ROOT / "docs" / "glossary.md"
+ROOT = settings.ROOT
+GLOSSARY = ROOT / "docs" / "glossary.md"
 FOLDERS = ("rules", "models", "ephemeral", "providers", "sandbox", "tasks", "workers", "dashboard")
 BANNED = {"manager", "helper", "helpers", "util", "utils", "service", "handler", "data", "info"}
 
@@ -21,85 +22,77 @@ def _split_words(name: str) -> list[str]:
     return [word.lower() for word in WORD.findall(name)]
 
 
-def _list_modules() -> list[Path]:
-    inside = [file for folder in FOLDERS for file in (settings.ROOT / folder).rglob("*.py")]
-    return sorted([*inside, *settings.ROOT.glob("*.py")])
+def _read_text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def _list_files(*suffixes: str) -> list[Path]:
+    inside = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*")]
+    return sorted(file for file in [*inside, *ROOT.glob("*")] if file.suffix in suffixes and "vendor" not in file.parts)
 
 
 def _iter_names() -> Iterator[tuple[str, str]]:
-    """Each name with where it stands."""
-    for file in _list_modules():
-        where = str(file.relative_to(settings.ROOT))
+    """Each name of a module, class, migration and table, with its place."""
+    for file in _list_files(".py"):
+        where = str(file.relative_to(ROOT))
         yield file.stem, where
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(ast.parse(_read_text(file))):
             if isinstance(node, ast.ClassDef):
                 yield node.name, f"{where}:{node.lineno}"
-    for file in sorted((settings.ROOT / "migrations").glob("*.up.sql")):
+    for file in sorted((ROOT / "migrations").glob("*.up.sql")):
         yield file.name.removesuffix(".up.sql"), file.name
-        for name in CREATE_STATEMENT.findall(file.read_text(encoding="utf-8")):
-            yield name, file.name
+    for name in _list_tables():
+        yield name, "migrations"
+
+
+def _list_tables() -> set[str]:
+    files = (ROOT / "migrations").glob("*.up.sql")
+    return {name for file in files for name in CREATE_STATEMENT.findall(_read_text(file))}
 
 
 def _list_terms() -> list[str]:
     """The terms of the glossary's tables, in order; a row may define several together."""
-    cells = re.findall(r"^\| ([^|]+?) \|", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)
-    return [term.strip() for cell in cells if cell != "word" and "---" not in cell for term in cell.split(",")]
+    cells = re.findall(r"^\| ([^|]+?) \|", _read_text(GLOSSARY), re.MULTILINE)
+    return [term.strip() for cell in cells if cell != "term" and "---" not in cell for term in cell.split(",")]
 
 
-def _list_known_words() -> set[str]:
-    """Every word that may stand in a name: of a term, emphasised beside one, or in the two lists at the end."""
-    text = GLOSSARY.read_text(encoding="utf-8")
-    tables, lists = text.split("## Names from outside")
-    emphasised = re.findall(r"(?<![\w*])\*(\w[\w -]*)\*(?![\w*])", tables)
-    listed = [word for line in lists.splitlines() if not line.startswith("#") for word in re.split(r"[,. ]+", line)]
-    return {word for name in [*_list_terms(), *emphasised, *listed] for word in (name.lower(), *_split_words(name))}
+def _normalize(text: str) -> str:
+    """Small letters, with one space between the words of snake_case, CamelCase and hyphenated names."""
+    return re.sub(r"[\s_-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()
 
 
-def _iter_forms(word: str) -> Iterator[str]:
-    """The word itself, and what it may be an inflection of: the plural, and what was done or is being done."""
-    yield word
-    for ending, replacement in (
-        ("s", ""),
-        ("es", ""),
-        ("ies", "y"),
-        ("ed", ""),
-        ("ed", "e"),
-        ("ing", ""),
-        ("ing", "e"),
-    ):
-        if word.endswith(ending) and len(word) - len(ending) > 1:
-            yield word.removesuffix(ending) + replacement
+def _build_term_pattern(term: str) -> re.Pattern[str]:
+    """The term as a word of its own, or its plural."""
+    stem = re.escape(_normalize(term).removesuffix("y"))
+    ending = "(?:ys?|ies)" if term.endswith("y") else "(?:s|es)?"
+    return re.compile(rf"(?<![a-z]){stem}{ending}(?![a-z])")
 
 
-def test_every_word_of_a_name_is_in_the_glossary():
-    known_words = _list_known_words()
-    unknown = {
-        f"{word} ({name}, {where})"
-        for name, where in _iter_names()
-        for word in _split_words(name)
-        if known_words.isdisjoint(_iter_forms(word))
-    }
-    assert not unknown, "define these in docs/glossary.md, or use a word that is there"
+def _find_unused(terms: list[str]) -> set[str]:
+    documents = [file for file in (ROOT / "docs").glob("*.md") if file != GLOSSARY]
+    text = _normalize("\n".join(map(_read_text, [*_list_files(".py", ".html", ".md"), *documents])))
+    return {term for term in terms if not _build_term_pattern(term).search(text)}
 
 
-def test_no_name_holds_a_word_that_says_nothing():
+def test_no_name_has_a_vague_word():
     assert not [(name, where) for name, where in _iter_names() if BANNED.intersection(_split_words(name))]
 
 
-def test_a_word_is_defined_once():
+def test_a_term_is_defined_once():
     terms = _list_terms()
     assert len(terms) > 100
     assert not {term for term in terms if terms.count(term) > 1}
 
 
-def test_every_table_is_spoken_of():
-    """The noun that a table is about has a meaning, not only a place among the plain words."""
-    defined = {word for term in _list_terms() for word in _split_words(term)}
-    tables = {
+def test_every_term_of_the_glossary_is_used_outside_it():
+    assert not _find_unused(_list_terms())
+    assert _find_unused(["telegraph key", "step"]) == {"telegraph key"}
+
+
+def test_every_table_is_named_by_a_term_or_in_a_definition():
+    terms, text = [_build_term_pattern(term) for term in _list_terms()], _read_text(GLOSSARY)
+    assert not [
         name
-        for file in (settings.ROOT / "migrations").glob("*.up.sql")
-        for name in CREATE_STATEMENT.findall(file.read_text(encoding="utf-8"))
-    }
-    assert not {
-        name for name in tables if not any(defined.intersection(_iter_forms(word)) for word in _split_words(name))
-    }
+        for name in _list_tables()
+        if f"`{name}`" not in text and not any(term.search(_normalize(name)) for term in terms)
+    ]

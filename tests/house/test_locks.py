@@ -20,7 +20,7 @@ def test_a_lock_names_no_index_and_hashes_each_package(name):
     assert len(packages) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE))
 
 
-def test_what_runs_is_what_is_tested():
+def test_the_tested_versions_are_those_that_run():
     def list_pins(name: str) -> set[str]:
         text = (settings.ROOT / name).read_text(encoding="utf-8")
         return set(re.findall(r"^([^\s;]+==[^\s;]+)", text, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Migrations go up and down without a trace: the catalogs of PostgreSQL are compared, not our idea of them."""
+"""Migrations go up and down without a trace. The tests compare PostgreSQL's catalogs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from models import migrations
 
 UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
 
-#: Months of stage history and days of runs are made as time passes, like rows: two databases need not have the same.
+#: Partitions of stage history and runs are created as time passes, so two databases need not have the same ones.
 _APPLICATION_RELATIONS = (
     r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^(stage_history|automation_runs)_\d{4}_\d{2}'"
 )
-#: Each answers one line of text for each thing of its kind.
+#: Each query returns one line of text per object of its kind.
 CATALOG = {
     "tables": f"""
         select format('%s %s secured=%s forced=%s options=%s owner=%s', c.relkind, c.relname, c.relrowsecurity,
@@ -73,7 +73,7 @@ Catalog = dict[str, list[str]]
 
 
 def read_catalog(url: str) -> Catalog:
-    """Everything in the schema, in PostgreSQL's own words, line by line and sorted."""
+    """Everything in the schema as PostgreSQL describes it, one sorted line per object."""
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         result = {}
         for kind, sql in CATALOG.items():
@@ -84,12 +84,12 @@ def read_catalog(url: str) -> Catalog:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of migrations that the test fills, one version of Beckon after the other."""
+    """An empty folder of migrations, which the test fills."""
     monkeypatch.setattr(migrations, "FOLDER", tmp_path)
     return tmp_path
 
 
-def test_every_migration_is_numbered_once_and_has_a_way_down():
+def test_every_migration_is_numbered_once_and_reversible():
     downs = {file.name.replace(".down.sql", ".up.sql") for file in migrations.FOLDER.glob("*.down.sql")}
     numbers = [file.name.split("_")[0] for file in UPS]
     assert {file.name for file in UPS} == downs
@@ -97,7 +97,7 @@ def test_every_migration_is_numbered_once_and_has_a_way_down():
     assert all(len(number) == 4 and number.isdigit() for number in numbers)
 
 
-def test_a_migrated_schema_is_the_fresh_one(url, database_urls):
+def test_a_migrated_schema_equals_a_fresh_one(url, database_urls):
     fresh = read_catalog(database_urls.owner)
     migrations.migrate(url)
     migrations.revert(url, UPS[0].name.removesuffix(".up.sql"))
@@ -107,7 +107,7 @@ def test_a_migrated_schema_is_the_fresh_one(url, database_urls):
     assert all(migrated[kind] for kind in CATALOG.keys() - {"views", "triggers"}), "the catalog was not read"
 
 
-def test_every_migration_reverts_to_what_was_there_before_it(url, folder):
+def test_every_migration_reverts_to_the_schema_before_it(url, folder):
     before: list[Catalog] = []
     migrations.migrate(url)
     for up in UPS:
@@ -120,7 +120,7 @@ def test_every_migration_reverts_to_what_was_there_before_it(url, folder):
         assert read_catalog(url) == expected, f"{up.name} leaves something behind"
 
 
-def test_the_invitations_count_the_first_owner_alone_as_verified(url, folder):
+def test_the_invitations_migration_verifies_the_first_owner_only(url, folder):
     for up in UPS:
         if up.name < "0022":
             for file in (up, up.with_name(up.name.replace(".up.sql", ".down.sql"))):
@@ -144,13 +144,13 @@ def test_the_invitations_count_the_first_owner_alone_as_verified(url, folder):
         assert cursor.fetchone() == (1,)
 
 
-def test_a_second_migration_finds_nothing_to_do(url):
+def test_a_second_migration_changes_nothing(url):
     assert migrations.migrate(url) == [up.name.removesuffix(".up.sql") for up in UPS]
     assert migrations.migrate(url) == []
     assert migrations.list_pending(url) == []
 
 
-def test_a_migration_that_was_edited_after_it_was_applied_is_refused(url, folder):
+def test_a_migration_edited_after_it_was_applied_is_refused(url, folder):
     for file in UPS:
         shutil.copy(file, folder)
     migrations.migrate(url)

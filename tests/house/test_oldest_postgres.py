@@ -1,7 +1,7 @@
-"""Beckon runs on PostgreSQL 16 as on the one that it brings (semantics, section 18).
+"""Beckon runs on PostgreSQL 16 as on the embedded version (semantics, section 18).
 
-The schema, row security and the engine's own journeys are tested once more, in a run of their own on a server of that
-version. `TEST_POSTGRES_MAJOR=16 make test` does the same with everything.
+The tests of the schema, of row security and of the engine run again on a server of that version.
+`TEST_POSTGRES_MAJOR=16 make test` runs all tests on it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import settings
 from tests.support import servers as real
 from workers import embedded
 
-#: What speaks the most SQL, and the claims and records that everything goes through. One look with every query of the
-#: verification shows that this version takes them all; what they find is the same question on any version.
+#: The tests with the most SQL, and the claims and records that every execution uses. One test with every query of the
+#: verification shows that this version parses them all; their results do not depend on the version.
 JOURNEYS = (
-    "tests/house/test_migrations.py::test_a_migrated_schema_is_the_fresh_one",
-    "tests/house/test_migrations.py::test_every_migration_reverts_to_what_was_there_before_it",
-    "tests/house/test_oldest_postgres.py::test_the_server_is_of_the_version_that_was_asked_for",
+    "tests/house/test_migrations.py::test_a_migrated_schema_equals_a_fresh_one",
+    "tests/house/test_migrations.py::test_every_migration_reverts_to_the_schema_before_it",
+    "tests/house/test_oldest_postgres.py::test_the_server_has_the_requested_version",
     "tests/models/test_row_security.py",
-    "tests/models/test_verification.py::test_what_was_sent_and_completed_breaks_nothing",
+    "tests/models/test_verification.py::test_a_completed_execution_has_no_violation",
     "tests/tasks/test_executions.py",
 )
-#: What this run has told its own processes, and the other run must find out for itself.
+#: Variables of this run that the other run must set for itself.
 RUN_VARIABLE_PREFIXES = ("TEST", "PYTEST_", "BECKON_", "DATABASE_", "REDIS_")
 
 
-def test_the_server_is_of_the_version_that_was_asked_for(database_urls):
+def test_the_server_has_the_requested_version(database_urls):
     with closing(psycopg2.connect(database_urls.owner)) as connection:
         major = connection.server_version // 10_000
     if os.environ.get("TEST_DATABASE_URL"):

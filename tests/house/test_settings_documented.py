@@ -9,7 +9,7 @@ import settings
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*) \|$", re.MULTILINE)
 
 
-def test_the_documentation_s_table_is_the_code_s_table():
+def test_the_documented_settings_equal_the_declared_ones():
     text = (settings.ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     documented = {name: rest for name, *rest in ROW.findall(text)}
     coded = {
@@ -23,6 +23,6 @@ def test_the_documentation_s_table_is_the_code_s_table():
     assert documented == coded
 
 
-def test_every_variable_of_the_contract_s_families_fills_one_field():
+def test_every_variable_sets_a_field_of_its_own():
     attributes = [variable.attribute for variable in settings.VARIABLES]
     assert len(attributes) == len(set(attributes))

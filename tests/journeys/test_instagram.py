@@ -1,6 +1,6 @@
-"""Instagram from a signed webhook to the private reply, through a copy as an operator runs it, and what may go wrong.
+"""Instagram from a signed webhook to the private reply through a running copy, with the errors that may occur.
 
-One running copy serves the tests of this file. Each has people, posts and comments of its own.
+One running copy serves the tests of this file. Each test has its own people, posts and comments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
-#: Meta's documented sample, byte for byte, about the account that the demo workspace has.
+#: Meta's documented sample, byte for byte, about the demo workspace's account.
 RECORDED = (
     b'{"object":"instagram","entry":[{"id":"17841405726653026","time":1520622968,"changes":[{"field":"comments",'
     b'"value":{"id":"17894227972186120","from":{"id":"1570000000000001","username":"customer_one"},'
@@ -33,14 +33,14 @@ _numbers = itertools.count(1)
 
 
 class Shop:
-    """Who owns the Instagram account, and what Meta and its people do to it."""
+    """The owner of the Instagram account, and the actions of Meta and its users."""
 
     def __init__(self, app: RunningApp) -> None:
         self.access: dict[str, Any] = app.access()
         self.logs = app.home / "logs"
 
     def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
-        """The JSON answer of the API, or of the sandbox where `base` says so."""
+        """Return the JSON response of the API, or of the server at `base`."""
         request = urllib.request.Request(
             (base or self.access["url"]) + path,
             method=method,
@@ -51,11 +51,11 @@ class Shop:
             return json.loads(response.read())
 
     def sandbox(self, method: str, path: str, body: Any = None) -> Any:
-        """The same of the sandbox."""
+        """Return the JSON response of the sandbox."""
         return self.call(method, path, body, base=self.access["sandboxUrl"])
 
     def create_automation(self, post: str, steps: list[dict[str, Any]] | None = None) -> str:
-        """Whoever comments on the post gets a private reply, unless `steps` say otherwise; the automation's id."""
+        """Create an automation for comments on the post: a private reply, or `steps`. Returns its id."""
         reply = {"channel": "instagram", "as": "private_reply", "body": "Hi {{ contact.username }}!"}
         definition = {
             "trigger": {"type": "instagram.comment", "with": {"posts": [post], "keywords": ["price"]}},
@@ -69,7 +69,7 @@ class Shop:
         return f"/api/workspaces/{self.access['workspaceId']}/automations"
 
     def post_webhook(self, raw: bytes, secret: str | None = None) -> int:
-        """The status that Meta gets for these bytes."""
+        """Post the signed bytes as Meta does. Returns the status."""
         key = secret if secret is not None else self.access["webhookSecrets"]["meta"]
         signed = hmac.new(key.encode(), raw, hashlib.sha256).hexdigest()
         request = urllib.request.Request(
@@ -85,7 +85,7 @@ class Shop:
             return error.code
 
     def build_body(self, *comments: dict[str, Any]) -> bytes:
-        """A webhook about comments."""
+        """Build the body of a webhook about comments."""
         changes = [{"field": "comments", "value": value} for value in comments]
         entry = {"id": self.access["instagramId"], "time": int(time.time()), "changes": changes}
         return json.dumps({"object": "instagram", "entry": [entry]}).encode()
@@ -94,7 +94,7 @@ class Shop:
         return list(self.call("GET", f"/api/executions?automationId={automation_id}&limit=200")["executions"])
 
     def wait_until_finished(self, automation_id: str, count: int = 1) -> list[dict[str, Any]]:
-        """The automation's executions, once there are so many and all have ended."""
+        """Return the automation's executions once there are `count` and all have finished."""
 
         def fetch_when_finished() -> list[dict[str, Any]] | None:
             executions = self.executions(automation_id)
@@ -108,15 +108,15 @@ class Shop:
         return eventually(fetch_when_finished, timeout=90, interval=0.2)
 
     def runs(self, automation_id: str) -> list[str]:
-        """The kinds of its counted runs."""
+        """Return the kinds of the automation's counted runs."""
         return [run["kind"] for run in self.call("GET", f"/api/automations/{automation_id}/runs")["runs"]]
 
     def count_log_lines(self, text: str) -> int:
-        """How many lines of all logs say so."""
+        """Count the occurrences of the text in all logs."""
         return sum(path.read_text(encoding="utf-8").count(text) for path in self.logs.glob("*.log"))
 
     def list_messages(self, to: str) -> list[dict[str, Any]]:
-        """What arrived at Instagram for a person or a comment."""
+        """List the messages that Instagram received for a person or a comment."""
         return list(self.sandbox("GET", f"/_sandbox/messages?provider=instagram&to={to}")["messages"])
 
 
@@ -136,7 +136,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     eventually(lambda: not app.processes(), timeout=35)
 
 
-def test_a_recorded_webhook_ends_in_a_private_reply_and_one_run_and_again_in_nothing(shop: Shop) -> None:
+def test_a_recorded_webhook_sends_one_private_reply_however_often_it_arrives(shop: Shop) -> None:
     automation = shop.create_automation("17918195224117851")
 
     assert [shop.post_webhook(RECORDED) for _ in range(3)] == [200, 200, 200]
@@ -153,7 +153,7 @@ def test_a_recorded_webhook_ends_in_a_private_reply_and_one_run_and_again_in_not
     assert shop.count_log_lines(f"[TRACKING] Automation run tracked: {automation} (opening_dm)") == 1
 
 
-def test_fifty_comments_of_one_person_at_once_are_fifty_executions_and_one_run(shop: Shop) -> None:
+def test_fifty_concurrent_comments_of_one_person_are_fifty_executions_and_one_run(shop: Shop) -> None:
     automation = shop.create_automation("fifty")
     bodies = [shop.build_body(comment("fifty", person="157009")) for _ in range(50)]
 
@@ -162,13 +162,13 @@ def test_fifty_comments_of_one_person_at_once_are_fifty_executions_and_one_run(s
 
     ended = shop.wait_until_finished(automation, 50)
     assert {execution["status"] for execution in ended} == {"succeeded"}
-    listed = shop.call("GET", shop.automations)["automations"]
-    stats = next(item["stats"] for item in listed if item["id"] == automation)
+    automations = shop.call("GET", shop.automations)["automations"]
+    stats = next(item["stats"] for item in automations if item["id"] == automation)
     assert (stats, shop.runs(automation)) == ({"totalRuns": 1, "last24Hours": 1}, ["opening_dm"])
     assert shop.count_log_lines(f"[TRACKING] Duplicate run skipped for user {ended[0]['contactId']}") == 49
 
 
-def test_one_comment_by_two_webhooks_at_once_is_one_execution(shop: Shop) -> None:
+def test_concurrent_webhooks_about_one_comment_start_one_execution(shop: Shop) -> None:
     automation = shop.create_automation("twice")
     body = shop.build_body(comment("twice"))
 
@@ -178,7 +178,7 @@ def test_one_comment_by_two_webhooks_at_once_is_one_execution(shop: Shop) -> Non
     assert len(shop.wait_until_finished(automation)) == 1
 
 
-def test_of_a_thousand_comments_in_one_body_each_that_is_wanted_is_one_execution(shop: Shop) -> None:
+def test_each_matching_comment_of_a_thousand_in_one_body_starts_one_execution(shop: Shop) -> None:
     automation = shop.create_automation(
         "thousand", [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["x"]}}]
     )
@@ -190,13 +190,13 @@ def test_of_a_thousand_comments_in_one_body_each_that_is_wanted_is_one_execution
     assert time.monotonic() - began < 2.0
 
     def is_done() -> bool:
-        listed = shop.call("GET", f"{shop.automations}/{automation}")["automation"]
-        return bool(listed["succeeded"] == listed["executions"] == 100)
+        row = shop.call("GET", f"{shop.automations}/{automation}")["automation"]
+        return bool(row["succeeded"] == row["executions"] == 100)
 
     eventually(is_done, timeout=90, interval=0.5)
 
 
-def test_what_is_forged_malformed_or_too_large_is_refused_and_starts_nothing(shop: Shop) -> None:
+def test_forged_malformed_or_too_large_webhooks_are_refused_and_start_nothing(shop: Shop) -> None:
     automation = shop.create_automation("forged")
     body = shop.build_body(comment("forged"))
     assert shop.post_webhook(body, secret="a guess") == 403
@@ -209,7 +209,7 @@ def test_what_is_forged_malformed_or_too_large_is_refused_and_starts_nothing(sho
     assert len(shop.wait_until_finished(automation)) == 1
 
 
-def test_a_comment_that_is_gone_before_the_reply_fails_once_and_says_so(shop: Shop) -> None:
+def test_a_comment_deleted_before_the_reply_fails_once_with_its_reason(shop: Shop) -> None:
     automation = shop.create_automation("gone")
     gone = comment("gone")
     fault = {"provider": "instagram", "fault": "refused", "code": 100, "subcode": 33, "times": 0,
@@ -225,7 +225,7 @@ def test_a_comment_that_is_gone_before_the_reply_fails_once_and_says_so(shop: Sh
     assert shop.list_messages(gone["id"]) == []
 
 
-def test_a_person_who_blocks_us_is_not_written_to_again(shop: Shop) -> None:
+def test_a_person_who_blocks_us_is_not_messaged_again(shop: Shop) -> None:
     automation = shop.create_automation("blocked")
     first, second = (comment("blocked", person="157007") for _ in range(2))
     fault = {"provider": "instagram", "fault": "refused", "code": 551, "subcode": 1545041, "times": 1,
@@ -242,7 +242,7 @@ def test_a_person_who_blocks_us_is_not_written_to_again(shop: Shop) -> None:
     assert shop.list_messages(second["id"]) == []
 
 
-def test_the_demos_comment_becomes_a_conversation_that_the_sandbox_plays(shop: Shop) -> None:
+def test_the_sandbox_plays_the_conversation_after_the_demo_s_comment(shop: Shop) -> None:
     comment_event = {"provider": "instagram", "account": shop.access["instagramId"], "from": "1570001",
               "commentId": "demo-comment", "text": "the SPRING one, please"}  # fmt: skip
     assert shop.sandbox("POST", "/_sandbox/events", {"event": "comment", **comment_event})["success"] is True

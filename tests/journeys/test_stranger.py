@@ -1,6 +1,6 @@
-"""A stranger's first hour: start it, ring once, read the story, kill things, stop, and come back days later.
+"""A new user's first hour: start a copy, send a trigger, read the timeline, kill processes, stop, restart days later.
 
-One running copy serves the tests of this file, in their order: each takes up where the one before left off.
+One running copy serves the tests of this file, in their order: each continues where the previous one ended.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ WAITING_WORKFLOW = {
 
 
 class Stranger:
-    """Somebody who has the README, access.json and curl."""
+    """A new user with the README, access.json and curl."""
 
     def __init__(self, app: RunningApp) -> None:
         self.app = app
 
     def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
-        """The JSON answer of the API, or of the sandbox where `base` says so."""
+        """Return the JSON response of the API, or of the server at `base`."""
         access = self.app.access()
         request = urllib.request.Request(
             (base or str(access["url"])) + path,
@@ -51,18 +51,18 @@ class Stranger:
             return json.loads(response.read())
 
     def trigger(self, type: str = "contact.created", **contact: Any) -> str:
-        """Ring once; the execution's id."""
+        """Send one trigger. Returns the execution's id."""
         fields = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com", **contact}
         response = self.call("POST", "/api/triggers", {"type": type, "contact": fields})
         assert response["success"] is True
         return str(response["executions"][0]["executionId"])
 
     def execution(self, execution_id: str) -> dict[str, Any]:
-        """The execution's story."""
+        """Return the execution with its timeline."""
         return dict(self.call("GET", f"/api/executions/{execution_id}")["execution"])
 
     def wait_for_success(self, execution_id: str, timeout: float = 60.0) -> dict[str, Any]:
-        """The story, once it has come to its good end."""
+        """Return the execution once it has succeeded."""
 
         def fetch_when_succeeded() -> dict[str, Any] | None:
             try:
@@ -76,7 +76,7 @@ class Stranger:
         return eventually(fetch_when_succeeded, timeout=timeout, interval=0.1)
 
     def list_messages(self, to: str) -> list[dict[str, Any]]:
-        """What arrived at the provider for an address."""
+        """List the messages that the provider received for an address."""
         base = str(self.app.access()["sandboxUrl"])
         return list(self.call("GET", f"/_sandbox/messages?provider=mailgun&to={to}", base=base)["messages"])
 
@@ -92,7 +92,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
     eventually(lambda: not app.processes(), timeout=35)
 
 
-def test_the_readmes_trigger_arrives_at_the_provider_and_its_story_is_in_the_api(stranger: Stranger) -> None:
+def test_the_readme_s_trigger_reaches_the_provider_and_the_api_has_its_timeline(stranger: Stranger) -> None:
     timeline = stranger.wait_for_success(stranger.trigger())
 
     assert [stage["stage"] for stage in timeline["stages"]] == [
@@ -102,7 +102,7 @@ def test_the_readmes_trigger_arrives_at_the_provider_and_its_story_is_in_the_api
     assert message["body"]["text"] == timeline["messages"][0]["body"]
 
 
-def test_the_story_is_told_in_the_terminal(stranger: Stranger) -> None:
+def test_the_timeline_is_shown_in_the_terminal(stranger: Stranger) -> None:
     result = stranger.app.run("trigger", "contact.created", "--email", "grace@example.com", "--follow")
 
     assert result.returncode == 0, result.stderr
@@ -110,7 +110,7 @@ def test_the_story_is_told_in_the_terminal(stranger: Stranger) -> None:
         assert word in result.stdout
 
 
-def test_a_killed_worker_is_started_again_and_its_work_is_done_once(stranger: Stranger) -> None:
+def test_a_killed_worker_restarts_and_its_work_is_done_once(stranger: Stranger) -> None:
     base = str(stranger.app.access()["sandboxUrl"])
     slow = {"provider": "gemini", "fault": "slow", "times": 1, "seconds": 30}
     stranger.call("POST", "/_sandbox/faults", slow, base=base)
@@ -124,7 +124,7 @@ def test_a_killed_worker_is_started_again_and_its_work_is_done_once(stranger: St
     assert len(stranger.list_messages("kill@example.com")) == 1
 
 
-def test_redis_restarted_and_emptied_loses_nothing(stranger: Stranger) -> None:
+def test_a_restarted_and_emptied_redis_loses_nothing(stranger: Stranger) -> None:
     programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
     os.kill(next(program["pid"] for name, program in programs.items() if "redis" in name), signal.SIGKILL)
 
@@ -134,7 +134,7 @@ def test_redis_restarted_and_emptied_loses_nothing(stranger: Stranger) -> None:
     assert len(stranger.list_messages("redis@example.com")) == 1
 
 
-def test_postgresql_restarted_is_a_503_at_most_and_everything_goes_on(stranger: Stranger) -> None:
+def test_a_restart_of_postgresql_is_a_503_at_most_and_everything_continues(stranger: Stranger) -> None:
     programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
     before = stranger.trigger(externalId="c-4", email="before@example.com")
     os.kill(next(program["pid"] for name, program in programs.items() if "postgres" in name), signal.SIGINT)
@@ -164,7 +164,7 @@ def test_the_metrics_name_what_happened(stranger: Stranger) -> None:
     assert "beckon_leader_up 1" in text
 
 
-def test_a_wait_of_days_ends_after_a_restart_when_its_time_has_come(stranger: Stranger, tmp_path: Path) -> None:
+def test_a_wait_of_days_ends_after_a_restart_at_its_time(stranger: Stranger, tmp_path: Path) -> None:
     access = stranger.app.access()
     automation = {"name": "Trial", "type": "workflow", "enabled": True, "definition": WAITING_WORKFLOW}
     stranger.call("POST", f"/api/workspaces/{access['workspaceId']}/automations", automation)
@@ -181,7 +181,7 @@ def test_a_wait_of_days_ends_after_a_restart_when_its_time_has_come(stranger: St
     assert len(stranger.list_messages("patient@example.com")) == 1
 
 
-def test_after_all_this_the_whole_database_keeps_its_promises(stranger: Stranger) -> None:
+def test_after_all_this_every_invariant_holds(stranger: Stranger) -> None:
     verified = subprocess.run(
         [*PROGRAM, "verify"], cwd=settings.ROOT, env=stranger.app.environ, capture_output=True, text=True, check=False,
         timeout=60,

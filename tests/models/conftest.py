@@ -1,4 +1,4 @@
-"""The cast of the models' tests, each in a workspace: Alice owns one, Charlie another and must see nothing of hers."""
+"""Fixtures of the models' tests: Alice owns one workspace, Charlie another and must see nothing of hers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models import database, workspace
 
 @pytest.fixture
 def as_service(database_urls: Any, clean: None) -> Iterator[None]:
-    """The process is connected as the workers are."""
+    """Connect the process as the workers do."""
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
     yield
     database.db.close_all()
@@ -33,6 +33,6 @@ def charlies(as_service: None) -> str:
 
 @pytest.fixture
 def as_dashboard(alices: str, charlies: str) -> None:
-    """From here on the process is bound by row security; the workspaces were made before."""
+    """Connect the process under row security, after both workspaces were created."""
     database.db.close_all()
     database.open_pool(settings.load().database_app_url, "beckon_app", 8)

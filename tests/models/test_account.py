@@ -1,4 +1,4 @@
-"""Accounts on Meta's channels: each of one workspace, their tokens sealed."""
+"""Accounts on Meta's channels: each belongs to one workspace, and its token is encrypted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY = "a secret key of the tests, long enough"
 
 def test_an_account_belongs_to_one_workspace_of_the_whole_deployment(alices: str, charlies: str) -> None:
     account.add(alices, "instagram", "178", "Alice's shop")
-    with pytest.raises(Conflict, match="connected already"):
+    with pytest.raises(Conflict, match="already connected"):
         account.add(charlies, "instagram", "178", "Charlie's claim")
     account.add(charlies, "facebook", "178", "Another channel's id is another account")
 
@@ -22,7 +22,7 @@ def test_an_account_belongs_to_one_workspace_of_the_whole_deployment(alices: str
     assert [row["name"] for row in account.list_all(alices)] == ["Alice's shop"]
 
 
-def test_a_token_is_sealed_in_the_database_and_never_shown(alices: str) -> None:
+def test_a_token_is_encrypted_in_the_database_and_never_shown(alices: str) -> None:
     account.add(alices, "facebook", "101", "Page", access_token="EAAG-secret", secret_key=KEY)
     with transaction():
         stored = fetch_row("select access_token from accounts")["access_token"]
@@ -33,21 +33,21 @@ def test_a_token_is_sealed_in_the_database_and_never_shown(alices: str) -> None:
     assert stored not in formatted.values()
 
 
-def test_what_another_key_sealed_reads_as_missing() -> None:
+def test_a_secret_encrypted_with_another_key_reads_as_missing() -> None:
     ciphertext = encrypt(KEY, "token")
     assert decrypt("another key, which is long enough too", ciphertext) is None
     assert decrypt(KEY, ciphertext[:-4] + "AAAA") is None
     assert encrypt(KEY, "token") != ciphertext
 
 
-def test_a_disconnected_account_is_nobodys(alices: str, charlies: str) -> None:
+def test_a_disconnected_account_belongs_to_no_workspace(alices: str, charlies: str) -> None:
     account_id = account.add(alices, "instagram", "178", "Alice's shop")
     assert not account.remove(charlies, account_id)
     assert account.remove(alices, account_id)
     assert account.find_by_external_id("instagram", "178") is None
 
 
-def test_the_dashboard_sees_its_own_accounts_alone(as_dashboard: None, alices: str, charlies: str) -> None:
+def test_the_dashboard_only_sees_its_workspace_s_accounts(as_dashboard: None, alices: str, charlies: str) -> None:
     account.add(alices, "instagram", "178", "Alice's shop")
     assert account.find_by_external_id("instagram", "178") is None
     assert account.list_all(charlies) == []

@@ -1,4 +1,4 @@
-"""Automations: versions, toggles, clocks and deletion."""
+"""Automations: versions, toggles, schedules and deletion."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def fetch_next_at(workspace_id: str, automation_id: str) -> Any:
         return fetch_value("select next_at from automation_schedules where automation_id = %s", (automation_id,))
 
 
-def test_a_new_automation_has_published_its_first_version(as_dashboard: None, alices: str) -> None:
+def test_a_new_automation_has_a_published_first_version(as_dashboard: None, alices: str) -> None:
     publication = create(alices)
     assert publication.version == 1
     assert fetch_automation(alices, publication.automation_id)["trigger_type"] == "contact.created"
 
 
-def test_every_publication_is_one_version_more_and_keeps_those_before(as_dashboard: None, alices: str) -> None:
+def test_every_publication_adds_a_version_and_keeps_older_ones(as_dashboard: None, alices: str) -> None:
     publication = create(alices)
     automation.save_draft(alices, publication.automation_id, {"half": "done"})
     second = automation.publish(alices, publication.automation_id, build_definition({"type": "manual"}), SYSTEM)
@@ -55,7 +55,7 @@ def test_every_publication_is_one_version_more_and_keeps_those_before(as_dashboa
     assert (row["trigger_type"], row["draft"]) == ("manual", None)
 
 
-def test_a_hook_gets_its_secret_once_and_a_new_one_ends_the_old(as_dashboard: None, alices: str) -> None:
+def test_a_hook_token_is_returned_once_and_a_new_one_replaces_it(as_dashboard: None, alices: str) -> None:
     publication = create(alices, definition=build_definition({"type": "hook"}))
     assert publication.hook_token is not None
     assert automation.find_hook(publication.hook_token) == (alices, publication.automation_id)
@@ -66,14 +66,14 @@ def test_a_hook_gets_its_secret_once_and_a_new_one_ends_the_old(as_dashboard: No
     assert automation.find_hook(renewed) == (alices, publication.automation_id)
 
 
-def test_a_schedule_is_due_at_its_next_tick_until_it_is_published_away(as_dashboard: None, alices: str) -> None:
+def test_a_schedule_is_due_at_its_next_time_until_a_publication_removes_it(as_dashboard: None, alices: str) -> None:
     publication = create(alices, definition=build_definition({"type": "schedule", "with": {"cron": "0 9 * * *"}}))
     assert fetch_next_at(alices, publication.automation_id).hour == 9
     automation.publish(alices, publication.automation_id, build_definition(), SYSTEM)
     assert fetch_next_at(alices, publication.automation_id) is None
 
 
-def test_a_deleted_automation_is_gone_and_cancels_in_the_same_transaction(as_dashboard: None, alices: str) -> None:
+def test_deleting_an_automation_cancels_in_the_same_transaction(as_dashboard: None, alices: str) -> None:
     publication = create(alices, definition=build_definition({"type": "hook"}))
     assert publication.hook_token is not None
     assert automation.delete(alices, publication.automation_id, SYSTEM, lambda: 3) == 3
@@ -82,14 +82,14 @@ def test_a_deleted_automation_is_gone_and_cancels_in_the_same_transaction(as_das
         automation.toggle(alices, publication.automation_id, True, SYSTEM)
 
 
-def test_what_cannot_be_cancelled_is_not_deleted(as_dashboard: None, alices: str) -> None:
+def test_an_automation_is_not_deleted_if_cancelling_fails(as_dashboard: None, alices: str) -> None:
     publication = create(alices)
 
-    def refuse() -> int:
+    def fail_to_cancel() -> int:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        automation.delete(alices, publication.automation_id, SYSTEM, refuse)
+        automation.delete(alices, publication.automation_id, SYSTEM, fail_to_cancel)
     assert fetch_automation(alices, publication.automation_id)["deleted_at"] is None
 
 
@@ -102,7 +102,7 @@ def test_another_workspace_can_change_nothing(as_dashboard: None, alices: str, c
     assert automation.list_versions(charlies, publication.automation_id) == []
 
 
-def test_a_change_that_changes_nothing_is_not_written_down(as_dashboard: None, alices: str) -> None:
+def test_a_change_without_effect_is_not_audited(as_dashboard: None, alices: str) -> None:
     publication = create(alices)
     automation.toggle(alices, publication.automation_id, True, SYSTEM)
     automation.rename(alices, publication.automation_id, "Welcome", SYSTEM)
@@ -112,7 +112,7 @@ def test_a_change_that_changes_nothing_is_not_written_down(as_dashboard: None, a
         )
 
 
-def test_a_workflow_that_cannot_be_valid_is_never_published(as_dashboard: None, alices: str) -> None:
+def test_an_invalid_workflow_is_never_published(as_dashboard: None, alices: str) -> None:
     wrong = {**build_definition(), "steps": [{"id": "x", "action": "send_fax"}]}
     with pytest.raises(InvalidDefinition):
         create(alices, definition=wrong)

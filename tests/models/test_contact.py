@@ -1,4 +1,4 @@
-"""Contacts: how they are found, changed and let go."""
+"""Contacts: searching, changing, suppressing and deleting them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def ada(as_dashboard: None, alices: str) -> str:
 
 
 @pytest.mark.parametrize("q", ["ada", "BYR", "ada@example.com", "ADA@example.com", "c-1", "ada byr"])
-def test_a_contact_is_found_by_address_and_by_the_beginnings_of_words(alices: str, ada: str, q: str) -> None:
+def test_a_contact_is_found_by_address_and_by_word_prefixes(alices: str, ada: str, q: str) -> None:
     assert list_first_names(alices, q=q) == ["Ada"]
 
 
 @pytest.mark.parametrize("q", ["yron", "%", "'; drop table contacts", "& | !", "bob"])
-def test_what_does_not_begin_a_word_is_not_found(alices: str, ada: str, q: str) -> None:
+def test_text_inside_a_word_is_not_found(alices: str, ada: str, q: str) -> None:
     assert list_first_names(alices, q=q) == []
 
 
@@ -59,7 +59,7 @@ def test_pages_follow_each_other_without_gaps(as_dashboard: None, alices: str) -
     assert list_first_names(alices, before=str(first[-1]["id"])) == ["Ada"]
 
 
-def test_every_filter_that_is_given_must_hold(alices: str, ada: str) -> None:
+def test_every_filter_must_match(alices: str, ada: str) -> None:
     bob = create_contact(alices, external_id="c-2", first_name="Bob", tags=["lead", "vip"])
     suppression.add(alices, bob, "sms", SYSTEM)
     assert list_first_names(alices, tag="lead") == ["Bob", "Ada"]
@@ -82,12 +82,12 @@ def insert_newer_contacts(workspace_id: str, count: int) -> None:
         )
 
 
-def test_what_is_rare_is_found_behind_any_number_of_newer_contacts(alices: str, ada: str) -> None:
+def test_a_rare_match_is_found_behind_any_number_of_newer_contacts(alices: str, ada: str) -> None:
     insert_newer_contacts(alices, 10_050)
     assert list_first_names(alices, q="ada") == list_first_names(alices, tag="lead") == ["Ada"]
 
 
-def test_a_trigger_finds_its_contact_by_the_index_of_each_address(alices: str, ada: str) -> None:
+def test_matching_a_contact_uses_the_index_of_each_identifier(alices: str, ada: str) -> None:
     insert_newer_contacts(alices, 3_000)
     with closing(psycopg2.connect(settings.load().database_url)) as owner, owner, owner.cursor() as cursor:
         cursor.execute("analyze contacts")
@@ -101,7 +101,7 @@ def test_a_trigger_finds_its_contact_by_the_index_of_each_address(alices: str, a
     assert statistics["rows"] < 10
 
 
-def test_a_suppressed_channel_is_lifted_again_once(alices: str, charlies: str, ada: str) -> None:
+def test_a_suppression_is_lifted_once(alices: str, charlies: str, ada: str) -> None:
     suppression.add(alices, ada, "email", SYSTEM)
     (entry,) = suppression.list_for_contact(alices, ada)
     assert (entry["channel"], entry["address"], entry["reason"]) == ("email", "ada@example.com", "operator")
@@ -116,7 +116,7 @@ def test_a_suppressed_channel_is_lifted_again_once(alices: str, charlies: str, a
         suppression.lift(alices, ada, "email", SYSTEM)
 
 
-def test_given_fields_replace_attributes_merge_and_null_clears(alices: str, ada: str) -> None:
+def test_fields_replace_attributes_merge_and_null_clears(alices: str, ada: str) -> None:
     contact.change(
         alices, ada, {"last_name": None, "tags": ["customer"], "attributes": {"seats": None, "x": 1}}, SYSTEM
     )
@@ -126,7 +126,7 @@ def test_given_fields_replace_attributes_merge_and_null_clears(alices: str, ada:
     assert (updated["tags"], updated["attributes"]) == (["customer"], {"plan": "pro", "x": 1})
 
 
-def test_an_address_of_another_contact_is_refused_by_its_name(alices: str, ada: str) -> None:
+def test_a_conflict_names_the_address_of_the_other_contact(alices: str, ada: str) -> None:
     bob = create_contact(alices, external_id="c-2", first_name="Bob")
     with pytest.raises(Conflict) as error:
         contact.change(alices, bob, {"external_id": "c-1"}, SYSTEM)

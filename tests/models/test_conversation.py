@@ -1,4 +1,4 @@
-"""What contacts write to us: once, whatever the order, and gone with the contact."""
+"""Received messages: stored once in any order of arrival, and deleted with the contact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bob(alices: str) -> str:
 
 @pytest.fixture
 def record_message(alices: str, bob: str) -> Any:
-    """Bob says something on Instagram, so many minutes after noon."""
+    """Record a message of Bob's on Instagram, `minutes` after noon."""
 
     def record(mid: str, minutes: float = 0, text: str | None = "hi", kind: str = "message") -> dict[str, Any]:
         with transaction():
@@ -48,33 +48,33 @@ def fetch_last_received(bob: str) -> dict[str, datetime]:
         return conversation.fetch_last_received(bob)
 
 
-def test_a_message_that_is_told_twice_is_kept_once(record_message: Any, bob: str) -> None:
+def test_a_message_received_twice_is_stored_once(record_message: Any, bob: str) -> None:
     assert record_message("m1")["id"] == record_message("m1")["id"]
     with transaction():
         assert fetch_value("select count(*) from received_messages") == 1
 
 
-def test_when_a_contact_last_wrote_only_moves_forward(record_message: Any, bob: str) -> None:
+def test_the_last_received_time_only_moves_forward(record_message: Any, bob: str) -> None:
     for mid, minutes in (("m2", 2), ("m1", 1), ("m3", 3)):
         record_message(mid, minutes)
     assert fetch_last_received(bob) == {"instagram": NOON + timedelta(minutes=3)}
 
 
 @pytest.mark.parametrize("kind", ["comment", "reaction"])
-def test_a_comment_and_a_reaction_let_us_answer_no_longer_than_before(record_message: Any, bob: str, kind: str) -> None:
+def test_a_comment_and_a_reaction_do_not_extend_the_messaging_window(record_message: Any, bob: str, kind: str) -> None:
     record_message("m1", kind=kind)
     assert fetch_last_received(bob) == {}
 
 
 @pytest.mark.parametrize("kind", sorted(conversation.PRIVATE_MESSAGE_KINDS))
-def test_what_is_said_to_us_alone_lets_us_answer(record_message: Any, bob: str, kind: str) -> None:
+def test_a_private_message_opens_the_messaging_window(record_message: Any, bob: str, kind: str) -> None:
     record_message("m1", kind=kind)
     assert fetch_last_received(bob) == {"instagram": NOON}
 
 
 @pytest.mark.parametrize("edits", [("first", "second"), ("second", "first")])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_last_edit_stands_whatever_came_first(
+def test_the_last_edit_wins_in_any_order_of_arrival(
     record_message: Any, alices: str, bob: str, edits: Any, place: int
 ) -> None:
     operations: list[Any] = [
@@ -91,7 +91,7 @@ def test_the_last_edit_stands_whatever_came_first(
 
 
 @pytest.mark.parametrize("deleted_first", [True, False])
-def test_what_was_unsent_keeps_no_text(record_message: Any, alices: str, bob: str, deleted_first: bool) -> None:
+def test_an_unsent_message_keeps_no_text(record_message: Any, alices: str, bob: str, deleted_first: bool) -> None:
     if not deleted_first:
         record_message("m1")
     with transaction():
@@ -115,7 +115,7 @@ def _insert_sent_message(workspace_id: str, contact_id: str, body: str, minutes:
         )
 
 
-def test_the_conversation_is_both_directions_in_order_without_tests(record_message: Any, alices: str, bob: str) -> None:
+def test_a_conversation_has_both_directions_in_order_without_tests(record_message: Any, alices: str, bob: str) -> None:
     record_message("m1", 1, "price?")
     _insert_sent_message(alices, bob, "12 euros", 2)
     _insert_sent_message(alices, bob, "a test", 2.5, test=True)
@@ -128,7 +128,7 @@ def test_the_conversation_is_both_directions_in_order_without_tests(record_messa
     ]  # fmt: skip
 
 
-def test_what_a_contact_wrote_goes_with_the_contact(record_message: Any, alices: str, bob: str) -> None:
+def test_deleting_a_contact_deletes_its_received_messages(record_message: Any, alices: str, bob: str) -> None:
     record_message("m1")
     contact.delete(alices, bob, SYSTEM, lambda: 0)
     with transaction():

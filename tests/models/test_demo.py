@@ -1,4 +1,4 @@
-"""The demo workspace: there after the first start, runnable as it is, and never overwritten by a later start."""
+"""The demo workspace: created at the first start, runnable without changes, and never overwritten by a later start."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rules.validation import validate
 
 @pytest.fixture
 def config(as_service: None, tmp_path: Path) -> settings.Settings:
-    """Settings with a home of their own, in which access.json may stand."""
+    """Settings with a separate home for access.json."""
     return dataclasses.replace(settings.load(), home=tmp_path)
 
 
 @pytest.fixture
 def start(config: settings.Settings) -> Any:
-    """A start of Beckon as far as the demo goes: what access.json says after it."""
+    """Run the demo part of a start; return the data of access.json."""
     access = config.home / "access.json"
 
     def run_start() -> dict[str, str]:
@@ -48,13 +48,13 @@ def test_every_example_can_be_published(example):
 
 
 @pytest.mark.parametrize("person", CONTACTS, ids=lambda person: person["external_id"])
-def test_every_person_is_as_the_api_would_have_stored_them(person):
+def test_every_demo_contact_is_stored_as_the_api_would_store_it(person):
     assert normalise_email(person["email"]) == person["email"]
     assert normalise_phone(person["phone"]) == person["phone"]
     assert find_zone(person["timezone"])
 
 
-def test_the_first_start_makes_a_workspace_with_people_and_automations(start):
+def test_the_first_start_creates_a_workspace_with_contacts_and_automations(start):
     access_data = start()
     assert workspace.get(access_data["workspaceId"])["demo"] is True
     assert len(contacts.fetch_page(access_data["workspaceId"], ContactFilters(), limit=100)) == len(CONTACTS) == 12
@@ -62,7 +62,7 @@ def test_the_first_start_makes_a_workspace_with_people_and_automations(start):
     assert {row["name"]: row["enabled"] for row in rows} == {example.name: example.enabled for example in EXAMPLES}
 
 
-def test_access_json_says_what_opens_the_doors(start, config):
+def test_access_json_has_working_credentials(start, config):
     access_data = start()
     assert api_key.find(access_data["apiKey"]).scopes == {"trigger", "track", "read", "write", "admin"}
     member, password_hash = user.find_sign_in(access_data["email"])
@@ -80,7 +80,7 @@ def test_a_second_start_changes_nothing(start):
     assert len(api_key.list_all(first["workspaceId"])) == len(site_key.list_all(first["workspaceId"])) == 1
 
 
-def test_what_was_deleted_does_not_come_back(start):
+def test_deleted_demo_data_is_not_created_again(start):
     workspace_id = start()["workspaceId"]
     automation_id = automations.fetch_page(workspace_id, limit=1)[0]["id"]
     automation.delete(workspace_id, automation_id, SYSTEM, lambda: 0)
@@ -89,14 +89,14 @@ def test_what_was_deleted_does_not_come_back(start):
     assert len(automations.fetch_page(workspace_id, limit=100)) == len(EXAMPLES) - 1
 
 
-def test_a_password_that_its_owner_changed_stays(start):
+def test_a_password_changed_by_its_owner_stays(start):
     access_data = start()
     user.set_password(user.find_id(access_data["email"]), "chosen by the owner")
     assert start() == access_data
     assert user.password_matches(user.find_sign_in(access_data["email"])[1], "chosen by the owner")
 
 
-def test_a_lost_access_json_gets_secrets_that_work(start, config):
+def test_a_lost_access_json_gets_new_working_secrets(start, config):
     first = start()
     (config.home / "access.json").unlink()
     second = start()
@@ -121,7 +121,7 @@ def test_another_url_gets_a_site_key_of_its_own(start, config):
     assert site_key.find(access_data["siteKey"]).allows(moved.url)
 
 
-def test_meta_s_webhooks_find_the_demo_by_the_accounts_that_access_json_names(start):
+def test_meta_webhooks_find_the_demo_by_the_accounts_in_access_json(start):
     access_data = start()
     for channel, field in (("instagram", "instagramId"), ("facebook", "facebookPageId")):
         assert account.find_by_external_id(channel, access_data[field])["workspace_id"] == access_data["workspaceId"]

@@ -1,4 +1,4 @@
-"""The ledger when PostgreSQL's answer is lost: what was committed is known to be, and is written once."""
+"""Group commit when PostgreSQL's response is lost: a committed batch is recognized and not written again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tests.support.factories import HELLO, Alice, counters, execution
 
 
 class DisconnectingProxy:
-    """Stands between us and PostgreSQL; told so, it swallows the next record's or claim's answer and cuts the line."""
+    """A proxy before PostgreSQL that, with `cut_next` set, drops the next record's or claim's response and
+    disconnects."""
 
     def __init__(self, directory: Path, upstream: str) -> None:
         self.cut_next = threading.Event()
@@ -107,7 +108,7 @@ def claimed(group_commit: GroupCommit) -> ClaimedExecution:
     return ClaimedExecution(row, parse(document), time.monotonic())
 
 
-def test_a_record_whose_answer_was_lost_is_known_to_be_written_and_counted_once(
+def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(
     proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
 ) -> None:
     with database.connection():
@@ -123,7 +124,7 @@ def test_a_record_whose_answer_was_lost_is_known_to_be_written_and_counted_once(
         assert database.fetch_value("select count(*) from stage_history where stage = 'completed'") == 1
 
 
-def test_a_worker_whose_record_was_written_unheard_still_holds_its_lease(
+def test_a_worker_keeps_its_lease_after_a_record_whose_response_was_lost(
     proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
 ) -> None:
     claimed.enter("eligible")
@@ -136,7 +137,9 @@ def test_a_worker_whose_record_was_written_unheard_still_holds_its_lease(
     assert group_commit.record(claimed.take_progress()) is True
 
 
-def test_a_claim_whose_answer_was_lost_is_not_given_twice(proxy: DisconnectingProxy, group_commit: GroupCommit) -> None:
+def test_a_claim_whose_response_was_lost_is_not_returned_twice(
+    proxy: DisconnectingProxy, group_commit: GroupCommit
+) -> None:
     with database.connection():
         alice = Alice()
         alice.automation(HELLO)
@@ -157,11 +160,11 @@ def test_a_claim_whose_answer_was_lost_is_not_given_twice(proxy: DisconnectingPr
         "record_and_count('[]', '[]', '[]', '[]', '{}'::uuid[], true)",
     ],
 )
-def test_the_ledger_looks_executions_up_by_their_ids_however_many_there_are(
+def test_claim_and_record_find_executions_by_id_at_any_table_size(
     database_urls: Any, clean: None, statement: str
 ) -> None:
     with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
-        # As when the worker began while nearly everything was at rest: its plans are kept.
+        # As when the worker started while nearly every execution was finished: its plans are kept.
         cursor.execute("set session_replication_role = replica")
         cursor.execute(INSERT_FINISHED_EXECUTIONS)
         cursor.execute("analyze executions")

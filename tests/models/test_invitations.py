@@ -1,4 +1,4 @@
-"""Invitations: who becomes a member by which link, and what happens to the accounts around it."""
+"""Invitations: which link makes whom a member, and its effect on existing accounts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def by_alice(owner: str) -> Actor:
 
 @pytest.fixture
 def bob(charlies: str) -> str:
-    """Bob, who has an account because he watches Charlie's workspace; nobody proved his address."""
+    """Bob, a viewer of Charlie's workspace with an unverified address."""
     user_id = user.create(BOB, "Bob", "none of these tests knows it")
     user.join(charlies, user_id, "viewer")
     return user_id
@@ -43,7 +43,7 @@ def bob(charlies: str) -> str:
 
 @pytest.fixture
 def at_the_dashboard(alices: str, owner: str, bob: str) -> None:
-    """From here on the process is bound by row security."""
+    """Connect the process under row security."""
     database.db.close_all()
     database.open_pool(settings.load().database_app_url, "beckon_app", 8)
 
@@ -59,7 +59,7 @@ def accept_with_new_account(
 
 
 def query_as_service(sql: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Ask past row security."""
+    """Run a query without row security."""
     database.db.close_all()
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
     with transaction():
@@ -96,7 +96,7 @@ def test_only_the_hash_of_a_token_is_stored(alices: str, by_alice: Actor) -> Non
 
 @pytest.mark.usefixtures("at_the_dashboard")
 @pytest.mark.parametrize("link", ["shown_token", "mailed_token"])
-def test_a_link_works_once_and_takes_the_other_one_with_it(alices: str, by_alice: Actor, link: str) -> None:
+def test_accepting_by_one_link_invalidates_both(alices: str, by_alice: Actor, link: str) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert accept_with_new_account(getattr(issued, link)) is not None
     for token in (issued.shown_token, issued.mailed_token):
@@ -106,7 +106,7 @@ def test_a_link_works_once_and_takes_the_other_one_with_it(alices: str, by_alice
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_of_many_who_accept_at_once_one_gets_in(alices: str, charlies: str, by_alice: Actor, bob: str) -> None:
+def test_one_of_many_concurrent_acceptances_succeeds(alices: str, charlies: str, by_alice: Actor, bob: str) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     acceptances = run_concurrently(
         lambda: accept_with_new_account(issued.shown_token),
@@ -120,7 +120,7 @@ def test_of_many_who_accept_at_once_one_gets_in(alices: str, charlies: str, by_a
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_link_is_dead_after_72_hours_of_the_database_s_clock(alices: str, by_alice: Actor) -> None:
+def test_a_link_expires_after_72_hours_by_the_database_s_clock(alices: str, by_alice: Actor) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert timedelta(hours=71) < issued.expires_at - clock.now() <= timedelta(hours=72)
     query_as_service("update invitations set expires_at = beckon_now() - interval '1 second' returning id")
@@ -150,7 +150,7 @@ def test_a_member_of_this_workspace_is_not_invited_again(alices: str, charlies: 
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_workspace_sees_and_revokes_its_own_invitations_alone(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_a_workspace_only_sees_and_revokes_its_own_invitations(alices: str, charlies: str, by_alice: Actor) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert invitation.list_pending(charlies) == []
     with pytest.raises(NotFound):
@@ -162,7 +162,7 @@ def test_a_workspace_sees_and_revokes_its_own_invitations_alone(alices: str, cha
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_an_invitation_ends_when_its_maker_could_not_make_it_any_more(alices: str, owner: str, by_alice: Actor) -> None:
+def test_an_invitation_ends_when_its_inviter_loses_the_permission(alices: str, owner: str, by_alice: Actor) -> None:
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice)
     user.join(alices, owner, "operator")
     assert invitation.find(issued.shown_token) is None
@@ -176,7 +176,7 @@ def test_an_invitation_ends_when_its_maker_could_not_make_it_any_more(alices: st
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_any_account_may_accept_and_is_not_proven_by_another_address(alices: str, by_alice: Actor, bob: str) -> None:
+def test_any_account_may_accept_and_another_address_does_not_verify_it(alices: str, by_alice: Actor, bob: str) -> None:
     issued = invitation.create(alices, "dora@example.com", "operator", by_alice)
     accepted = invitation.accept(issued.mailed_token, bob, BOB, "Bob")
     assert accepted is not None
@@ -197,7 +197,7 @@ def test_only_the_mailed_link_proves_the_address(alices: str, by_alice: Actor, l
 
 @pytest.mark.usefixtures("at_the_dashboard")
 @pytest.mark.parametrize(("link", "verified"), [("shown_token", False), ("mailed_token", True)])
-def test_an_account_that_accepts_by_mail_to_its_own_address_is_proven(
+def test_accepting_by_mail_to_its_own_address_verifies_an_account(
     alices: str, by_alice: Actor, bob: str, link: str, verified: bool
 ) -> None:
     issued = invitation.create(alices, BOB, "viewer", by_alice)
@@ -206,7 +206,7 @@ def test_an_account_that_accepts_by_mail_to_its_own_address_is_proven(
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_the_shown_link_changes_nothing_about_a_person_with_an_account(
+def test_the_shown_link_changes_nothing_for_an_existing_account(
     alices: str, charlies: str, by_alice: Actor, bob: str
 ) -> None:
     before = query_as_service("select * from users where id = %s", bob)
@@ -219,7 +219,7 @@ def test_the_shown_link_changes_nothing_about_a_person_with_an_account(
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_the_mailed_link_takes_an_unproven_address_over_and_nothing_else_of_that_account(
+def test_the_mailed_link_takes_over_only_the_address_of_an_unverified_account(
     alices: str, charlies: str, by_alice: Actor, bob: str
 ) -> None:
     cookie = session.start(user.Membership(bob, BOB, "Bob", charlies, "viewer"))
@@ -240,7 +240,7 @@ def test_the_mailed_link_takes_an_unproven_address_over_and_nothing_else_of_that
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_proven_account_is_never_taken_over(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_a_verified_account_is_never_taken_over(alices: str, charlies: str, by_alice: Actor) -> None:
     first = invitation.create(charlies, "dora@example.com", "viewer", SYSTEM)
     accept_with_new_account(first.mailed_token)
     before = query_as_service("select * from users where email = 'dora@example.com'")
@@ -251,14 +251,14 @@ def test_a_proven_account_is_never_taken_over(alices: str, charlies: str, by_ali
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_member_who_accepts_stays_what_they_are(alices: str, by_alice: Actor, owner: str) -> None:
+def test_a_member_who_accepts_keeps_their_role(alices: str, by_alice: Actor, owner: str) -> None:
     issued = invitation.create(alices, "alias@example.com", "viewer", by_alice)
     assert invitation.accept(issued.shown_token, owner, ALICE, "Alice") == invitation.Acceptance("member")
     assert list_roles(alices) == {ALICE: "owner"}
     assert invitation.find(issued.shown_token) is not None
 
 
-def test_two_workspaces_may_invite_a_new_address_and_one_account_comes_of_it(
+def test_invitations_of_two_workspaces_to_one_address_create_one_account(
     alices: str, charlies: str, by_alice: Actor
 ) -> None:
     first = invitation.create(alices, "dora@example.com", "viewer", by_alice)
@@ -271,7 +271,7 @@ def test_two_workspaces_may_invite_a_new_address_and_one_account_comes_of_it(
     assert (list_roles(alices)["dora@example.com"], list_roles(charlies)["dora@example.com"]) == ("viewer", "owner")
 
 
-def test_the_deployment_owner_s_flag_is_carried_until_it_is_accepted(alices: str, by_alice: Actor) -> None:
+def test_acceptance_applies_the_deployment_owner_flag(alices: str, by_alice: Actor) -> None:
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice, deployment_owner=True)
     with transaction():
         assert fetch_value("select count(*) from users where deployment_owner") == 0
@@ -280,7 +280,7 @@ def test_the_deployment_owner_s_flag_is_carried_until_it_is_accepted(alices: str
         assert fetch_value("select email from users where deployment_owner") == "dora@example.com"
 
 
-def test_whoever_invites_again_does_not_inherit_the_deployment_owner_s_flag(alices: str, by_alice: Actor) -> None:
+def test_a_new_invitation_does_not_inherit_the_deployment_owner_flag(alices: str, by_alice: Actor) -> None:
     invitation.create(alices, "dora@example.com", "owner", by_alice, deployment_owner=True)
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice)
     accept_with_new_account(issued.shown_token)
@@ -295,7 +295,7 @@ def test_the_first_owner_s_address_is_not_taken_over(alices: str, charlies: str)
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_role_is_changed_with_a_line_in_the_log_and_the_last_owner_stays(
+def test_a_role_change_is_audited_and_the_last_owner_stays(
     alices: str, charlies: str, owner: str, by_alice: Actor, bob: str
 ) -> None:
     user.join(alices, bob, "viewer")
@@ -315,7 +315,7 @@ def test_a_role_is_changed_with_a_line_in_the_log_and_the_last_owner_stays(
 
 
 def run_concurrently(*attempts: Callable[[], Any]) -> list[Any]:
-    """What each answered, or raised, when all began together."""
+    """Run all attempts at the same time; return the result or exception of each."""
     start, results = threading.Barrier(len(attempts)), []
 
     def run(attempt: Callable[[], Any]) -> None:
@@ -335,7 +335,7 @@ def run_concurrently(*attempts: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_of_many_who_invite_an_address_at_once_the_last_one_counts(alices: str, by_alice: Actor) -> None:
+def test_the_last_of_many_concurrent_invitations_of_an_address_counts(alices: str, by_alice: Actor) -> None:
     results = run_concurrently(*[lambda: invitation.create(alices, "dora@example.com", "viewer", by_alice)] * 5)
     assert [result for result in results if isinstance(result, Exception)] == []
     assert len(results) == 5
@@ -344,7 +344,7 @@ def test_of_many_who_invite_an_address_at_once_the_last_one_counts(alices: str, 
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_two_owners_who_leave_at_once_do_not_both_leave(alices: str, owner: str, by_alice: Actor, bob: str) -> None:
+def test_two_owners_cannot_both_leave_at_once(alices: str, owner: str, by_alice: Actor, bob: str) -> None:
     user.join(alices, bob, "owner")
     results = run_concurrently(
         lambda: membership.remove(alices, owner, by_alice),
@@ -355,7 +355,7 @@ def test_two_owners_who_leave_at_once_do_not_both_leave(alices: str, owner: str,
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_an_accepted_and_a_revoked_invitation_is_one_of_the_two(alices: str, by_alice: Actor) -> None:
+def test_an_invitation_is_either_accepted_or_revoked(alices: str, by_alice: Actor) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     results = run_concurrently(
         lambda: accept_with_new_account(issued.shown_token),
@@ -366,7 +366,7 @@ def test_an_accepted_and_a_revoked_invitation_is_one_of_the_two(alices: str, by_
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_two_workspaces_invitations_of_an_address_accepted_at_once_make_one_account(
+def test_concurrent_acceptances_in_two_workspaces_create_one_account(
     alices: str, charlies: str, by_alice: Actor
 ) -> None:
     first = invitation.create(alices, "dora@example.com", "viewer", by_alice)
@@ -377,7 +377,7 @@ def test_two_workspaces_invitations_of_an_address_accepted_at_once_make_one_acco
     assert sorted(acceptance.outcome for acceptance in acceptances) == ["accepted", "taken"]
 
 
-def test_an_owner_who_cannot_sign_in_is_not_counted_as_one(alices: str, owner: str, by_alice: Actor) -> None:
+def test_an_owner_who_cannot_sign_in_does_not_count(alices: str, owner: str, by_alice: Actor) -> None:
     former = user.create("former@example.com", "Former", "none of these tests knows it")
     user.join(alices, former, "owner")
     with transaction():
@@ -388,7 +388,7 @@ def test_an_owner_who_cannot_sign_in_is_not_counted_as_one(alices: str, owner: s
     assert list_roles(alices) == {ALICE: "owner"}
 
 
-def test_expired_links_are_removed_in_time(alices: str, by_alice: Actor) -> None:
+def test_retention_removes_expired_links(alices: str, by_alice: Actor) -> None:
     from models import password_reset
     from models.checks import retention
 
@@ -414,7 +414,7 @@ def test_a_token_is_256_random_bits() -> None:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_what_an_account_invited_ends_when_it_loses_its_address(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_an_account_s_invitations_end_when_it_loses_its_address(alices: str, charlies: str, by_alice: Actor) -> None:
     issued = invitation.create(charlies, "squatter@example.com", "owner", SYSTEM)
     squatter = accept_with_new_account(issued.shown_token, "squatter@example.com", "Squatter")
     assert squatter is not None

@@ -1,4 +1,4 @@
-"""Keys, people and sessions: what opens a workspace, and what no longer does."""
+"""Keys, users and sessions: valid and invalid credentials of a workspace."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_a_secret_finds_its_key_under_row_security(as_dashboard: None, alices: s
     assert issued.secret not in repr(issued)
 
 
-def test_a_secret_is_kept_nowhere(as_service: None, alices: str) -> None:
+def test_a_key_s_secret_is_stored_nowhere(as_service: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop")
     with transaction():
         assert issued.secret not in str(fetch_rows("select * from api_keys"))
 
 
-def test_a_revoked_key_opens_nothing(as_dashboard: None, alices: str) -> None:
+def test_a_revoked_key_is_invalid(as_dashboard: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop")
     assert api_key.revoke(alices, issued.id)
     assert api_key.find(issued.secret) is None
@@ -36,7 +36,7 @@ def test_a_key_of_another_workspace_cannot_be_revoked(as_dashboard: None, alices
     assert api_key.list_all(charlies) == []
 
 
-def test_a_used_key_says_when(as_dashboard: None, alices: str) -> None:
+def test_a_key_has_the_time_of_its_last_use(as_dashboard: None, alices: str) -> None:
     issued = api_key.issue(alices, "shop")
     assert api_key.list_all(alices)[0]["last_used_at"] is None
     api_key.note_use(alices, issued.id)
@@ -88,7 +88,7 @@ def test_a_session_lasts_until_it_is_ended(alices: str) -> None:
 
 @pytest.fixture
 def token(alices: str) -> str:
-    """The token of Alice's session, who is a viewer."""
+    """The token of a session of Alice, a viewer."""
     user.join(alices, user.create("alice@example.com", "Alice", "correct horse"), "viewer")
     member, _ = user.find_sign_in("alice@example.com")
     assert member is not None
@@ -120,7 +120,7 @@ def test_a_session_ends_after_twelve_idle_hours_and_after_fourteen_days(
         assert fetch_value("select count(*) from sessions") == (0 if is_over else 1)
 
 
-def test_a_session_in_use_goes_on_and_is_written_once_a_minute(token: str, as_dashboard: None) -> None:
+def test_a_used_session_continues_and_is_updated_once_a_minute(token: str, as_dashboard: None) -> None:
     current_session = session.find(token)
     assert current_session is not None
 
@@ -137,7 +137,7 @@ def test_a_session_in_use_goes_on_and_is_written_once_a_minute(token: str, as_da
     assert fetch_used_at() > first_used_at
 
 
-def test_valid_credentials_of_many_workspaces_are_asked_for_at_once(
+def test_credentials_of_many_workspaces_are_checked_at_once(
     token: str, as_dashboard: None, alices: str, charlies: str
 ) -> None:
     key = api_key.issue(charlies, "shop", ["read", "track"])
@@ -151,12 +151,12 @@ def test_valid_credentials_of_many_workspaces_are_asked_for_at_once(
     assert credential.find_valid([]) == {}
 
 
-def test_a_password_costs_whoever_guesses_it_time_and_memory(peoples_hasher: argon2.PasswordHasher) -> None:
+def test_guessing_a_password_costs_time_and_memory(peoples_hasher: argon2.PasswordHasher) -> None:
     assert (peoples_hasher.type, peoples_hasher.time_cost) == (argon2.Type.ID, 3)
     assert peoples_hasher.memory_cost >= 64 * 1024
 
 
-def test_a_changed_role_counts_at_once_and_a_new_password_ends_sessions(alices: str) -> None:
+def test_a_role_change_applies_at_once_and_a_new_password_ends_sessions(alices: str) -> None:
     alice = user.create("alice@example.com", "Alice", "correct horse")
     user.join(alices, alice, "viewer")
     member, _ = user.find_sign_in("alice@example.com")

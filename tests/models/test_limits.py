@@ -1,4 +1,4 @@
-"""The last place under a limit goes to one of however many ask for it at once."""
+"""Racing reservations never exceed a daily limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THREADS, RESERVATIONS_PER_THREAD = 16, 10
 DAY = date(2026, 5, 4)
 
 
-def test_sixteen_threads_that_race_for_a_limit_of_100_get_100(alices: str) -> None:
+def test_sixteen_racing_threads_reserve_exactly_a_limit_of_100(alices: str) -> None:
     database.open_pool(settings.load().database_service_url, "beckon_service", THREADS + 1)
     automation_id, barrier = new_id(), Barrier(THREADS)
 

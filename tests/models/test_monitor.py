@@ -1,4 +1,4 @@
-"""The monitor's snapshot: every contact at the stage where it stands, and numbers that equal the rows."""
+"""The monitor's snapshot: every contact at its stage, and counts that equal the rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELLO = {
 
 @pytest.fixture
 def welcome(alices: str) -> str:
-    """An automation of Alice's with three follow-ups."""
+    """Alice's automation with three follow-ups."""
     publication = automation.create(
         alices, name="Welcome", type="workflow", definition=HELLO, actor=SYSTEM, enabled=True
     )
@@ -46,7 +46,7 @@ def count_by_stage(snapshot: dict[str, Any]) -> dict[str, int]:
     return {stage["stage"]: stage["count"] for stage in snapshot["stages"] if stage["count"]}
 
 
-def test_an_automation_that_nobody_entered_shows_ten_empty_stages_in_order(alices: str, welcome: str) -> None:
+def test_an_automation_without_contacts_shows_ten_empty_stages_in_order(alices: str, welcome: str) -> None:
     snapshot = load_snapshot(alices, welcome)
     assert [stage["stage"] for stage in snapshot["stages"]] == list(STAGES)
     assert count_by_stage(snapshot) == {}
@@ -60,7 +60,7 @@ def test_an_automation_that_nobody_entered_shows_ten_empty_stages_in_order(alice
 
 
 @pytest.mark.parametrize("tallied", [False, True], ids=["from the history", "from tallies"])
-def test_every_stage_counts_exactly_those_that_stand_there(alices: str, welcome: str, tallied: bool) -> None:
+def test_every_stage_counts_exactly_its_contacts(alices: str, welcome: str, tallied: bool) -> None:
     for number, stage in enumerate(STAGES, 1):
         for _ in range(number):
             histories.insert_execution(alices, welcome, stage, name=None, ago=600)
@@ -90,7 +90,7 @@ def test_a_snapshot_is_the_same_before_and_after_the_tally(alices: str, welcome:
     assert averages[0] == pytest.approx(averages[1])
 
 
-def test_a_second_tally_counts_nothing_twice_and_takes_in_what_was_recorded_late(alices: str, welcome: str) -> None:
+def test_a_second_tally_counts_nothing_twice_and_adds_late_records(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "completed", name=None, ago=60)
     rollups.run_once()
     histories.insert_execution(alices, welcome, "completed", name=None, ago=61)
@@ -100,7 +100,7 @@ def test_a_second_tally_counts_nothing_twice_and_takes_in_what_was_recorded_late
     assert (count_by_stage(snapshot), snapshot["totals"]["sent"]) == ({"completed": 2}, 2)
 
 
-def test_a_tally_after_a_standstill_takes_in_the_whole_day_an_hour_at_a_time(alices: str, welcome: str) -> None:
+def test_a_tally_after_an_outage_covers_the_day_hour_by_hour(alices: str, welcome: str) -> None:
     for hours in range(24):
         histories.insert_execution(alices, welcome, "completed", name=None, ago=300 + 3600 * hours)
     tallied = rollups.run_once()["tallied"]
@@ -114,7 +114,7 @@ def test_a_tally_after_a_standstill_takes_in_the_whole_day_an_hour_at_a_time(ali
     assert load_snapshot(alices, welcome)["totals"]["sent"] == 24
 
 
-def test_the_average_is_of_those_that_left_the_stage_in_the_last_day(alices: str, welcome: str) -> None:
+def test_the_average_covers_moves_out_of_the_stage_in_the_last_day(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "sent", ago=5, each=2.0)
     histories.insert_execution(alices, welcome, "sent", ago=5, each=4.0)
     histories.insert_execution(alices, welcome, "sent", ago=86_500, each=100.0)
@@ -123,7 +123,7 @@ def test_the_average_is_of_those_that_left_the_stage_in_the_last_day(alices: str
     assert averages["sent"] is None
 
 
-def test_what_came_to_rest_more_than_a_day_ago_is_not_shown_and_what_still_waits_is(alices: str, welcome: str) -> None:
+def test_executions_finished_over_a_day_ago_are_hidden_and_waiting_ones_shown(alices: str, welcome: str) -> None:
     for stage in ("completed", "failed", "skipped"):
         histories.insert_execution(alices, welcome, stage, ago=86_500)
     old = histories.insert_execution(
@@ -135,7 +135,7 @@ def test_what_came_to_rest_more_than_a_day_ago_is_not_shown_and_what_still_waits
     assert snapshot["totals"]["last24_hours"] == 1
 
 
-def test_a_contact_is_told_with_all_that_the_page_needs(alices: str, welcome: str) -> None:
+def test_a_contact_has_every_field_of_the_page(alices: str, welcome: str) -> None:
     execution_id = histories.insert_execution(
         alices, welcome, "ready_to_send", name="Jane Smith", ago=12,
         **histories.build_waiting_columns(waiting_for="time", due_in=300), follow_up_count=1,
@@ -151,9 +151,7 @@ def test_a_contact_is_told_with_all_that_the_page_needs(alices: str, welcome: st
     assert (contact["follow_up_count"], contact["follow_up_max"]) == (1, 3)
 
 
-def test_at_most_a_hundred_are_listed_those_in_motion_first_and_no_failure_is_crowded_out(
-    alices: str, welcome: str
-) -> None:
+def test_at_most_a_hundred_are_listed_active_first_with_room_for_failures(alices: str, welcome: str) -> None:
     for _ in range(110):
         histories.insert_execution(alices, welcome, "queued", name=None)
     running = histories.insert_execution(alices, welcome, "sending", name=None)
@@ -168,7 +166,7 @@ def test_at_most_a_hundred_are_listed_those_in_motion_first_and_no_failure_is_cr
     assert count_by_stage(snapshot) == {"queued": 110, "sending": 1, "failed": 1, "completed": 3}
 
 
-def test_what_waits_goes_by_when_it_goes_on_and_what_rests_by_when_it_came_to_rest(alices: str, welcome: str) -> None:
+def test_waiting_contacts_sort_by_due_time_and_finished_ones_by_finish_time(alices: str, welcome: str) -> None:
     names = {
         histories.insert_execution(alices, welcome, "skipped", ago=20): "skipped",
         histories.insert_execution(alices, welcome, "completed", ago=10): "completed",
@@ -184,7 +182,7 @@ def test_what_waits_goes_by_when_it_goes_on_and_what_rests_by_when_it_came_to_re
     assert listed == ["now", "soon", "tomorrow", "completed", "skipped"]
 
 
-def test_tests_are_shown_and_can_be_left_out(alices: str, welcome: str) -> None:
+def test_tests_are_included_and_can_be_excluded(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "completed", test=True)
     histories.insert_execution(alices, welcome, "completed")
     histories.insert_execution(alices, welcome, "failed", test=True)
@@ -198,7 +196,7 @@ def test_tests_are_shown_and_can_be_left_out(alices: str, welcome: str) -> None:
         assert [contact["test"] for contact in tests["contacts"]] == [True, True]
 
 
-def test_skipped_are_grouped_by_the_rule_with_its_words(alices: str, welcome: str) -> None:
+def test_skipped_contacts_are_grouped_by_rule_with_its_text(alices: str, welcome: str) -> None:
     for _ in range(3):
         histories.insert_execution(alices, welcome, "skipped", name=None)
     limit = {"skipped_rule": "daily_limit", "skipped_detail": '{"words": "Daily limit: 200 of 200 sent today"}'}
@@ -209,14 +207,14 @@ def test_skipped_are_grouped_by_the_rule_with_its_words(alices: str, welcome: st
     ]
 
 
-def test_what_is_held_for_an_unknown_outcome_is_told_apart_from_what_failed(alices: str, welcome: str) -> None:
+def test_unknown_outcomes_are_counted_apart_from_failures(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "failed", error_class="unknown_outcome")
     histories.insert_execution(alices, welcome, "failed")
     totals = load_snapshot(alices, welcome)["totals"]
     assert (totals["failed"], totals["unknown"]) == (1, 1)
 
 
-def test_the_backlog_is_estimated_from_the_pace_since_its_oldest_may_go_on(alices: str, welcome: str) -> None:
+def test_the_backlog_is_estimated_from_the_rate_since_its_oldest_became_due(alices: str, welcome: str) -> None:
     for ago, count in ((400, 20), (5, 10)):
         for _ in range(count):
             histories.insert_execution(alices, welcome, "sent", name=None, ago=ago)
@@ -239,7 +237,7 @@ def test_the_backlog_is_estimated_from_the_pace_since_its_oldest_may_go_on(alice
     assert backlog["seconds"] == pytest.approx(10, rel=0.05)
 
 
-def test_a_backlog_of_which_none_has_arrived_goes_by_the_pace_of_ten_minutes(alices: str, welcome: str) -> None:
+def test_a_backlog_without_recent_moves_uses_the_rate_of_ten_minutes(alices: str, welcome: str) -> None:
     for _ in range(20):
         histories.insert_execution(alices, welcome, "sent", name=None, ago=120)
     with acting_as(alices):
@@ -252,7 +250,7 @@ def test_a_backlog_of_which_none_has_arrived_goes_by_the_pace_of_ten_minutes(ali
     }  # fmt: skip
 
 
-def test_the_trend_has_the_newest_quarter_of_an_hour_last(alices: str, welcome: str) -> None:
+def test_the_trend_ends_with_the_newest_quarter_of_an_hour(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "completed", ago=1)
     histories.insert_execution(alices, welcome, "completed", ago=3 * 3600 + 60)
     trend = next(stage["trend"] for stage in load_snapshot(alices, welcome)["stages"] if stage["stage"] == "completed")
@@ -260,9 +258,7 @@ def test_the_trend_has_the_newest_quarter_of_an_hour_last(alices: str, welcome: 
     assert (trend[-1], trend[-13], sum(trend)) == (1, 1, 2)
 
 
-def test_charlie_is_not_shown_what_alice_has_in_motion(
-    alices: str, charlies: str, welcome: str, as_service: None
-) -> None:
+def test_charlie_cannot_see_alice_s_active_contacts(alices: str, charlies: str, welcome: str, as_service: None) -> None:
     histories.insert_execution(alices, welcome, "generating", ago=60)
     histories.insert_execution(alices, welcome, "completed", ago=60)
     rollups.run_once()
@@ -272,7 +268,7 @@ def test_charlie_is_not_shown_what_alice_has_in_motion(
 
 
 @pytest.mark.parametrize("view", ["automation_contact_states", "active_automation_contacts", "automation_live_stats"])
-def test_the_views_show_a_workspace_its_own_rows_and_the_columns_of_the_document(
+def test_the_views_show_a_workspace_only_its_rows_and_the_documented_columns(
     alices: str, charlies: str, welcome: str, as_service: None, view: str
 ) -> None:
     histories.insert_execution(alices, welcome, "generating", ago=60)
@@ -289,7 +285,7 @@ def test_the_views_show_a_workspace_its_own_rows_and_the_columns_of_the_document
         } <= set(row)  # fmt: skip
 
 
-def test_tallies_older_than_anybody_asks_for_are_removed(alices: str, welcome: str) -> None:
+def test_expired_tallies_are_removed(alices: str, welcome: str) -> None:
     histories.insert_execution(alices, welcome, "completed", ago=60)
     rollups.run_once()
     with transaction():
@@ -304,7 +300,9 @@ def load_past_snapshot(workspace_id: str, automation_id: str, seconds: float) ->
 
 
 @pytest.mark.parametrize("tallied", [False, True], ids=["from the history", "from tallies"])
-def test_at_a_past_moment_everybody_stands_where_they_stood_then(alices: str, welcome: str, tallied: bool) -> None:
+def test_a_past_moment_shows_every_contact_at_its_stage_of_that_moment(
+    alices: str, welcome: str, tallied: bool
+) -> None:
     histories.insert_execution(alices, welcome, "completed", name="Ada", ago=3000, each=600)
     histories.insert_execution(alices, welcome, "failed", name="Bob", ago=3000, each=600)
     histories.insert_execution(alices, welcome, "skipped", name="Eve", ago=5000, each=600)
@@ -325,7 +323,7 @@ def test_at_a_past_moment_everybody_stands_where_they_stood_then(alices: str, we
     assert load_past_snapshot(alices, welcome, 4500)["totals"]["active"] == 3
 
 
-def test_a_past_moment_tells_since_when_and_only_what_was_known_then(alices: str, welcome: str) -> None:
+def test_a_past_moment_shows_times_and_only_data_recorded_by_then(alices: str, welcome: str) -> None:
     execution_id = histories.insert_execution(alices, welcome, "ready_to_send", name="Ada", ago=100, each=600)
     histories.insert_message(alices, welcome, execution_id, "Hi Ada", created_at=clock.now() - timedelta(seconds=100))
     (contact,) = load_past_snapshot(alices, welcome, 400)["contacts"]

@@ -1,5 +1,5 @@
-"""An owner who is no superuser and does not pass by row security: migrations, functions, retention, verification, the
-demo, dumps and restores work all the same, whichever way the two roles came to it."""
+"""An owner that is no superuser and cannot bypass row security: migrations, functions, retention, verification, the
+demo, dumps and restores work, however it got the two roles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.engine import runs  # fmt: skip
 from tests.house.test_migrations import UPS
 from tests.support import servers as real
 
-#: How the owner may hold the two roles: what is said before, and whether it sees rows with the roles' policies.
+#: How the owner may get the two roles: the setup SQL, and whether it sees rows by the roles' policies.
 ROLE_SETUPS = {
     "makes the roles": ("alter role {owner} createrole", False),
     "was granted them as documented": (
@@ -54,7 +54,7 @@ class OwnedDatabase:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """A server of these tests' own, because roles are the whole server's: its superuser's URL."""
+    """The superuser's URL of a separate server, because roles belong to the whole server."""
     test_servers = real.TestServers()
     try:
         test_servers.start(postgres=True, valkey=False)
@@ -66,16 +66,16 @@ def server() -> Iterator[str]:
 
 
 def make_roles(server: str) -> None:
-    """Make the two roles where no owner has made them yet."""
+    """Create the two roles unless an owner has created them."""
     for name in real.ROLES:
         with suppress(psycopg2.errors.DuplicateObject):
             real.run_sql(server, f"create role {name} nologin")
 
 
-# In this order: who makes the roles comes before who is granted them.
+# In this order: the owner that creates the roles comes before those that are granted them.
 @pytest.fixture(scope="module", params=list(ROLE_SETUPS), ids=[name.replace(" ", "-") for name in ROLE_SETUPS])
 def owned_database(request: pytest.FixtureRequest, server: str) -> Iterator[OwnedDatabase]:
-    """A migrated database of such an owner, with a shop in it."""
+    """A migrated database of such an owner."""
     setup_sql, inherits = ROLE_SETUPS[request.param]
     owner = f"shop_{list(ROLE_SETUPS).index(request.param)}"
     if request.param != "makes the roles":
@@ -113,7 +113,7 @@ def query_value(url: str, sql: str) -> Any:
 
 @pytest.fixture(scope="module")
 def shop(owned_database: OwnedDatabase) -> dict[str, str]:
-    """A workspace with a key, a person and a contact."""
+    """A workspace with a key, a user and a contact."""
     database.open_pool(owned_database.url, "beckon_service", 4)
     workspace_id = workspace.create("alice", "Alice's shop")
     user_id = user.create("alice@example.com", "Alice", "a good password of hers")
@@ -126,7 +126,7 @@ def shop(owned_database: OwnedDatabase) -> dict[str, str]:
     return details
 
 
-def test_the_owner_has_no_power_and_sees_no_tenant_s_rows(owned_database, shop):
+def test_the_owner_has_no_special_power_and_sees_no_tenant_s_rows(owned_database, shop):
     assert (
         query_value(owned_database.url, "select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
         is False
@@ -147,7 +147,7 @@ def test_every_tenant_s_table_and_partition_is_secured_for_its_owner_too(owned_d
     ) is None  # fmt: skip
 
 
-def test_what_finds_whose_a_request_is_works_for_the_dashboard(owned_database, shop, as_dashboard):
+def test_the_functions_that_identify_a_request_work_for_the_dashboard(owned_database, shop, as_dashboard):
     database.open_pool(owned_database.url, "beckon_app", 4)
     opened = api_key.find(shop["key"])
     assert opened is not None
@@ -164,7 +164,7 @@ def test_what_finds_whose_a_request_is_works_for_the_dashboard(owned_database, s
         assert fetch_value("select pending from engine_facts()") == 0
 
 
-def test_retention_archives_what_it_drops_and_keeps_what_is_needed(owned_database, shop, as_service):
+def test_retention_archives_dropped_rows_and_keeps_needed_ones(owned_database, shop, as_service):
     publication = automation.create(
         shop["id"],
         name="Welcome",
@@ -193,7 +193,7 @@ def test_retention_archives_what_it_drops_and_keeps_what_is_needed(owned_databas
     assert all(finding.holds for finding in verification.verify(shop["id"], only=["run_counters"]))
 
 
-def test_a_month_of_history_goes_once_its_executions_are_gone(owned_database, shop, as_service):
+def test_a_month_of_history_is_dropped_after_its_executions(owned_database, shop, as_service):
     automation.create(
         shop["id"], name="Old", type="workflow", definition=demo_workspace.EXAMPLES[0].definition, actor=SYSTEM
     )
@@ -224,7 +224,7 @@ def test_a_month_of_history_goes_once_its_executions_are_gone(owned_database, sh
     "drop_partition('automation_runs', 'automation_runs_default')",
     "drop_partition('automation_runs', 'stage_history_default')",
 ])  # fmt: skip
-def test_partitions_are_all_that_the_owner_s_functions_make_and_drop(owned_database, as_service, call):
+def test_the_owner_s_functions_only_create_and_drop_partitions(owned_database, as_service, call):
     with pytest.raises(database.peewee.PeeweeException, match="no partition"), transaction():
         fetch_value(f"select {call}")
 
@@ -247,7 +247,7 @@ def test_the_demo_and_the_verification_act_as_the_service(owned_database, shop, 
 
 
 def _list_documented_commands() -> list[str]:
-    """The commands of the section Dump and restore: those that dump, and those that restore."""
+    """The commands of the section Dump and restore: dump first, then restore."""
     text = (settings.ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     section = text.split("### Dump and restore")[1].split("\n### ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
@@ -264,7 +264,7 @@ def _run_documented(commands: str, database_url: str, folder: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-#: What may stand in a database that is dumped: written by a login of the programs, or by the embedded server.
+#: Objects that a dumped database may have, created by a login of the programs or by the embedded server.
 EXISTING_OBJECTS = (
     "set role beckon_app; select lo_create(0)",
     "set role beckon_app; alter default privileges grant select on tables to beckon_service",
@@ -273,7 +273,7 @@ EXISTING_OBJECTS = (
 )
 
 
-def test_a_dump_as_documented_has_every_row_and_is_restored_by_the_owner(owned_database, shop, tmp_path):
+def test_a_documented_dump_has_every_row_and_the_owner_restores_it(owned_database, shop, tmp_path):
     for statement in EXISTING_OBJECTS:
         real.run_sql(owned_database.url, statement)
     dump, restore = _list_documented_commands()
@@ -299,14 +299,14 @@ def test_a_dump_as_documented_has_every_row_and_is_restored_by_the_owner(owned_d
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The migrations and what a test adds to them."""
+    """A folder of all migrations, to which a test adds its own."""
     for file in migrations.FOLDER.glob("*.sql"):
         shutil.copy(file, tmp_path)
     monkeypatch.setattr(migrations, "FOLDER", tmp_path)
     return tmp_path
 
 
-def test_a_migration_changes_rows_as_the_service_and_its_functions_are_handed_over(owned_database, shop, folder):
+def test_a_migration_changes_rows_as_the_service_and_transfers_its_functions(owned_database, shop, folder):
     (folder / "9000_all.up.sql").write_text(
         "create function find_all() returns bigint language sql security definer set search_path = public, pg_temp as "
         "'select count(*) from contacts'; set local role beckon_service; update contacts set username = 'changed'; "
@@ -327,7 +327,7 @@ def test_a_migration_changes_rows_as_the_service_and_its_functions_are_handed_ov
     assert migrations.revert(owned_database.url) == ["9000_all"]
 
 
-def test_an_owner_who_may_not_make_the_roles_is_told_what_to_run_in_one_line(server):
+def test_an_owner_who_may_not_create_the_roles_gets_the_commands_in_one_line(server):
     name = f"poor_{os.getpid()}"
     make_roles(server)
     real.run_sql(server, f"create role {name} login", f"create database {name} owner {name}")

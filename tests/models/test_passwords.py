@@ -1,4 +1,4 @@
-"""A person's own name and password: changed by themselves, by a session or by a reset's link, and by nobody else."""
+"""A user's name and password: only the user changes them, with a session or a reset link."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALICE = "alice@example.com"
 
 @pytest.fixture
 def alice(alices: str, charlies: str) -> Membership:
-    """Alice owns her workspace and watches Charlie's."""
+    """Alice, who owns her workspace and is a viewer of Charlie's."""
     user_id = user.create(ALICE, "Alice", "correct horse")
     user.join(alices, user_id, "owner")
     user.join(charlies, user_id, "viewer")
@@ -55,13 +55,13 @@ def test_a_changed_password_ends_the_other_sessions_everywhere_and_is_logged(
 
 
 def has_waiting_statement() -> bool:
-    """Whether a statement waits for another transaction of this database."""
+    """Return whether a statement waits for another transaction of this database."""
     query = "select exists (select from pg_locks where not granted)"
     return bool(fetch_value(query))
 
 
 def can_start_session(member: Membership, **proof: str) -> bool:
-    """Whether a sign-in with this proof still succeeds."""
+    """Return whether a sign-in with this proof succeeds."""
     try:
         session.start(member, **proof)
     except Conflict:
@@ -69,9 +69,7 @@ def can_start_session(member: Membership, **proof: str) -> bool:
     return True
 
 
-def test_a_sign_in_that_runs_while_the_password_changes_starts_no_session(
-    alice: Membership, as_dashboard: None
-) -> None:
+def test_a_sign_in_during_a_password_change_starts_no_session(alice: Membership, as_dashboard: None) -> None:
     password_hash = fetch_password_hash()
     current_cookie, other_cookie = (session.start(alice, password_hash=password_hash) for _ in range(2))
     assert change_password(current_cookie, alice, password_hash)
@@ -81,7 +79,7 @@ def test_a_sign_in_that_runs_while_the_password_changes_starts_no_session(
     assert can_start_session(alice, password_hash=fetch_password_hash())
 
 
-def test_a_sign_in_that_runs_while_the_address_or_membership_goes_starts_no_session(
+def test_a_sign_in_during_the_loss_of_address_or_membership_starts_no_session(
     alice: Membership, alices: str, charlies: str
 ) -> None:
     password_hash, cookie = fetch_password_hash(), session.start(alice)
@@ -110,8 +108,8 @@ def test_a_browser_that_signs_in_again_keeps_one_session(alice: Membership) -> N
     assert session.find(former) is None
 
 
-def test_a_sign_in_waits_for_a_change_of_the_password_that_is_under_way(alice: Membership) -> None:
-    """The change has ended every session already, and has not committed."""
+def test_a_sign_in_waits_for_an_uncommitted_password_change(alice: Membership) -> None:
+    """The change has ended every session, but has not committed."""
     password_hash = fetch_password_hash()
     with ThreadPoolExecutor(1) as threads:
         with transaction():
@@ -122,7 +120,7 @@ def test_a_sign_in_waits_for_a_change_of_the_password_that_is_under_way(alice: M
         assert attempt.result() is False
 
 
-def test_a_change_of_the_password_ends_a_session_that_is_about_to_start(alice: Membership) -> None:
+def test_a_password_change_ends_a_session_that_is_about_to_start(alice: Membership) -> None:
     password_hash, reset = fetch_password_hash(), password_reset.issue(ALICE, SYSTEM)
     opened = password_reset.find(reset)
     assert opened is not None
@@ -135,7 +133,7 @@ def test_a_change_of_the_password_ends_a_session_that_is_about_to_start(alice: M
     assert session.find(token) is None
 
 
-def test_an_account_without_an_address_has_no_session_however_it_came_to_be(alice: Membership) -> None:
+def test_an_account_without_an_address_has_no_session(alice: Membership) -> None:
     token = session.start(alice)
     with transaction():
         execute("update users set email = null")
@@ -143,14 +141,14 @@ def test_an_account_without_an_address_has_no_session_however_it_came_to_be(alic
     assert credential.find_valid([session.digest(token)]) == {}
 
 
-def test_a_password_that_was_changed_meanwhile_is_not_changed_again(alice: Membership) -> None:
+def test_a_password_changed_meanwhile_is_not_changed_again(alice: Membership) -> None:
     cookie, old_hash = session.start(alice), fetch_password_hash()
     assert change_password(cookie, alice, old_hash)
     assert not change_password(cookie, alice, old_hash)
     assert not change_password("no session", alice, fetch_password_hash())
 
 
-def test_a_name_is_changed_by_a_session_alone(alice: Membership) -> None:
+def test_only_a_session_of_the_user_changes_a_name(alice: Membership) -> None:
     user.rename(session.start(alice), SYSTEM, "Alice Byron")
     user.rename("no session", SYSTEM, "Mallory")
     account = user.find_account(ALICE)
@@ -185,7 +183,7 @@ def test_a_reset_link_is_stored_hashed_and_a_newer_one_replaces_it(alice: Member
         password_reset.issue("nobody@example.com", SYSTEM)
 
 
-def test_a_reset_link_is_dead_after_its_time_and_for_an_account_without_an_address(alice: Membership) -> None:
+def test_a_reset_link_expires_and_is_invalid_for_an_account_without_an_address(alice: Membership) -> None:
     link = password_reset.issue(ALICE, SYSTEM)
     reset = password_reset.find(link)
     assert reset is not None
@@ -198,7 +196,7 @@ def test_a_reset_link_is_dead_after_its_time_and_for_an_account_without_an_addre
             fetch_rows("update password_resets set expires_at = beckon_now() + interval '1 hour' returning 1")
 
 
-def test_a_session_lists_the_workspaces_of_its_person_alone(alice: Membership, alices: str, charlies: str) -> None:
+def test_a_session_lists_only_its_user_s_workspaces(alice: Membership, alices: str, charlies: str) -> None:
     cookie = session.start(alice)
     listed = {row["id"]: row["role"] for row in membership.list_workspaces_for_session(cookie)}
     assert listed == {alices: "owner", charlies: "viewer"}

@@ -1,5 +1,5 @@
-"""Nothing depends on a session: row security, the clock and the limits hold through a pooler that gives every
-transaction another one, whatever others left in it; and a connection that acts as somebody else reads nothing."""
+"""Nothing depends on session state: row security, the clock and the timeouts hold through a pooler that gives every
+transaction another session, whatever state it has; and a connection with another role reads nothing."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from tests.support.poolers import needs_pgbouncer, pooler, postgres_proxy
 COUNT_WORKSPACES = "select count(*) from workspaces"
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["options refused", "options ignored"])
+@pytest.fixture(scope="module", params=[False, True], ids=["options rejected", "options ignored"])
 def pooler_url(request: pytest.FixtureRequest, database_urls: Any) -> Iterator[str]:
-    """The owner's URL through pgbouncer, which refuses startup options or drops them."""
+    """The owner's URL through pgbouncer, which rejects startup options or drops them."""
     with pooler(database_urls.owner, ignore_startup_parameters=request.param) as url:
         yield url
 
 
 @pytest.fixture(params=["a login of its own", "the owner's"])
 def login(request: pytest.FixtureRequest) -> Any:
-    """How the programs log in: a role's URL from the owner's."""
+    """A function that builds a role's login URL from the owner's."""
     uses_own_login = request.param != "the owner's"
     return lambda url, role: real.with_user(url, role) if uses_own_login else url
 
 
 @pytest.fixture
 def pool_cleanup() -> Iterator[None]:
-    """The process's pool is closed at the end, whatever it pointed to."""
+    """Close the process's pool at the end, whatever its URL."""
     yield
     database.db.close_all()
 
 
 def _leave_behind(url: str, *statements: str) -> None:
-    """Another client says these on each of the pooler's two connections, and leaves without taking them back."""
+    """Run statements as another client on each of the pooler's two connections, without undoing them."""
     with closing(psycopg2.connect(url)) as first, closing(psycopg2.connect(url)) as second:
         for client in (first, second):
-            # Both hold one at the same time, so each has its own.
+            # Both hold a transaction at the same time, so each has its own connection.
             client.cursor().execute("begin; select 1")
         for client in (first, second):
             for statement in statements:
@@ -74,14 +74,16 @@ def test_charlie_sees_nothing_of_alice_s_through_a_pooler(pooler_url, login, ali
 
 
 @needs_pgbouncer
-def test_what_another_client_left_in_the_session_counts_for_nothing(pooler_url, login, alices, pool_cleanup):
+def test_session_settings_of_another_client_have_no_effect(pooler_url, login, alices, pool_cleanup):
     url = login(pooler_url, "beckon_app")
-    left = [f"set beckon.workspace = '{alices}'", "set beckon.clock_offset = '86400'", "set timezone = 'Asia/Tokyo'",
-            "set statement_timeout = '1h'"]  # fmt: skip
-    _leave_behind(url, *left)
+    statements = [
+        f"set beckon.workspace = '{alices}'", "set beckon.clock_offset = '86400'", "set timezone = 'Asia/Tokyo'",
+        "set statement_timeout = '1h'",
+    ]  # fmt: skip
+    _leave_behind(url, *statements)
     database.open_pool(url, "beckon_app", 4)
-    for ask in (transaction, connection):
-        with ask():
+    for scope in (transaction, connection):
+        with scope():
             assert fetch_value(COUNT_WORKSPACES) == 0
             assert fetch_value("select beckon_now() - now()") == timedelta(0)
             assert fetch_value("show timezone") == "UTC"
@@ -90,7 +92,7 @@ def test_what_another_client_left_in_the_session_counts_for_nothing(pooler_url, 
 
 @needs_pgbouncer
 @pytest.mark.parametrize(
-    "left",
+    "statements",
     [
         ("create temp table workspaces (id uuid)", "create temp table api_keys (id uuid)"),
         ("set search_path = pg_temp, pg_catalog",),
@@ -99,14 +101,16 @@ def test_what_another_client_left_in_the_session_counts_for_nothing(pooler_url, 
         ("set lock_timeout = 1",),
         ("set synchronous_commit = off",),
     ],
-    ids=lambda left: left[0],
+    ids=lambda statements: statements[0],
 )
-def test_a_setting_or_table_of_another_session_changes_no_transaction(pooler_url, login, alices, pool_cleanup, left):
+def test_settings_and_tables_of_another_session_change_no_transaction(
+    pooler_url, login, alices, pool_cleanup, statements
+):
     url = login(pooler_url, "beckon_app")
-    _leave_behind(url, *left)
+    _leave_behind(url, *statements)
     database.open_pool(url, "beckon_app", 4)
-    for ask in (transaction, connection):
-        with ask():
+    for scope in (transaction, connection):
+        with scope():
             assert fetch_value(COUNT_WORKSPACES) == 0
             assert fetch_value("show search_path") == "public, pg_temp"
             assert fetch_value("show row_security") == "on"
@@ -117,21 +121,21 @@ def test_a_setting_or_table_of_another_session_changes_no_transaction(pooler_url
         assert fetch_value(COUNT_WORKSPACES) == 1
 
 
-@pytest.mark.parametrize("set_by_the_operator", ["local", "remote_write", "remote_apply"])
-def test_a_durability_that_the_operator_set_is_kept(database_urls, pool_cleanup, set_by_the_operator):
-    options = quote(f"-c synchronous_commit={set_by_the_operator}")
+@pytest.mark.parametrize("synchronous_commit", ["local", "remote_write", "remote_apply"])
+def test_a_durability_set_by_the_operator_is_kept(database_urls, pool_cleanup, synchronous_commit):
+    options = quote(f"-c synchronous_commit={synchronous_commit}")
     database.open_pool(f"{database_urls.app}&options={options}", "beckon_app", 2)
-    for ask in (transaction, connection):
-        with ask():
-            assert fetch_value("show synchronous_commit") == set_by_the_operator
+    for scope in (transaction, connection):
+        with scope():
+            assert fetch_value("show synchronous_commit") == synchronous_commit
 
 
-@pytest.mark.parametrize("ask", [transaction, connection, snapshot])
-def test_what_a_server_or_a_url_sets_for_its_sessions_counts_for_nothing(database_urls, alices, pool_cleanup, ask):
+@pytest.mark.parametrize("scope", [transaction, connection, snapshot])
+def test_session_defaults_of_a_server_or_url_have_no_effect(database_urls, alices, pool_cleanup, scope):
     session_options = (f"-c timezone=Asia/Tokyo -c beckon.workspace={alices} "
                      "-c beckon.clock_offset=86400 -c idle_in_transaction_session_timeout=1")  # fmt: skip
     database.open_pool(f"{database_urls.app}&options={quote(session_options)}", "beckon_app", 2)
-    with ask():
+    with scope():
         assert fetch_value("show timezone") == "UTC"
         assert fetch_value("show idle_in_transaction_session_timeout") == "1min"
         assert fetch_value("select beckon_now() - now()") == timedelta(0)
@@ -139,11 +143,11 @@ def test_what_a_server_or_a_url_sets_for_its_sessions_counts_for_nothing(databas
 
 
 @needs_pgbouncer
-def test_a_role_that_another_client_left_in_the_session_does_not_act(pooler_url, alices, pool_cleanup):
+def test_a_session_role_of_another_client_does_not_act(pooler_url, alices, pool_cleanup):
     _leave_behind(pooler_url, "set role beckon_service")
     database.open_pool(pooler_url, "beckon_app", 4)
-    for ask in (transaction, connection):
-        with ask():
+    for scope in (transaction, connection):
+        with scope():
             assert fetch_value("select current_user") == "beckon_app"
             assert fetch_value(COUNT_WORKSPACES) == 0
 
@@ -152,13 +156,13 @@ def test_a_role_that_another_client_left_in_the_session_does_not_act(pooler_url,
 def test_the_clock_is_ahead_through_a_pooler(pooler_url, login, as_service, pool_cleanup, monkeypatch):
     monkeypatch.setattr(clock, "OFFSET_SECONDS", 3600.0)
     database.open_pool(login(pooler_url, "beckon_service"), "beckon_service", 4)
-    for ask in (transaction, connection, snapshot):
-        with ask():
+    for scope in (transaction, connection, snapshot):
+        with scope():
             assert fetch_value("select beckon_now() - now()") == timedelta(hours=1)
 
 
 @needs_pgbouncer
-def test_a_key_and_the_whole_database_are_looked_at_through_a_pooler(pooler_url, login, alices, pool_cleanup):
+def test_keys_and_the_verification_work_through_a_pooler(pooler_url, login, alices, pool_cleanup):
     secret = api_key.issue(alices, "key").secret
     database.open_pool(login(pooler_url, "beckon_app"), "beckon_app", 4)
     opened = api_key.find(secret)
@@ -169,7 +173,7 @@ def test_a_key_and_the_whole_database_are_looked_at_through_a_pooler(pooler_url,
 
 
 @needs_pgbouncer
-def test_the_ledger_prepares_nothing_behind_a_pooler_and_does_the_same(pooler_url, login, alices, pool_cleanup):
+def test_group_commit_works_unprepared_behind_a_pooler(pooler_url, login, alices, pool_cleanup):
     url = login(pooler_url, "beckon_service")
     database.open_pool(url, "beckon_service", 4)
     group_commit = GroupCommit("worker", 30.0)
@@ -182,14 +186,14 @@ def test_the_ledger_prepares_nothing_behind_a_pooler_and_does_the_same(pooler_ur
 
 
 @needs_pgbouncer
-def test_migrations_through_a_pooler_are_refused_in_one_line(pooler_url):
+def test_migrations_through_a_pooler_are_rejected_in_one_line(pooler_url):
     with pytest.raises(migrations.MigrationError, match="pooler: migrations need the owner's direct") as error:
         migrations.migrate(pooler_url)
     assert "\n" not in str(error.value)
 
 
 @needs_pgbouncer
-def test_a_connection_is_direct_only_where_postgresql_itself_answers(pooler_url, database_urls):
+def test_a_connection_is_direct_only_without_a_pooler(pooler_url, database_urls):
     for url, direct in ((pooler_url, False), (database_urls.owner, True)):
         with closing(psycopg2.connect(url)) as raw_connection:
             assert database.is_direct(raw_connection) is direct
@@ -197,46 +201,44 @@ def test_a_connection_is_direct_only_where_postgresql_itself_answers(pooler_url,
 
 @pytest.fixture
 def stranger(database_urls) -> Iterator[str]:
-    """The URL of a login that nobody gave a role."""
+    """The URL of a login without a role."""
     name = f"stranger_{os.getpid()}"
     real.run_sql(database_urls.owner, f"create role {name} login")
     yield real.with_user(database_urls.owner, name)
     real.run_sql(database_urls.owner, f"drop role {name}")
 
 
-def test_a_login_that_may_not_act_as_the_role_is_refused_and_reads_nothing(stranger, pool_cleanup):
+def test_a_login_that_may_not_act_as_the_role_is_rejected_and_reads_nothing(stranger, pool_cleanup):
     database.open_pool(stranger, "beckon_app", 2)
-    for ask in (transaction, connection, lambda: acting_as("00000000-0000-7000-8000-000000000000")):
-        with pytest.raises(RoleMismatch, match="beckon_app"), ask():
+    for scope in (transaction, connection, lambda: acting_as("00000000-0000-7000-8000-000000000000")):
+        with pytest.raises(RoleMismatch, match="beckon_app"), scope():
             fetch_value("select 1")
-    # The pool goes on with the connection once it may.
+    # After the grant the pool uses the same connection.
     real.run_sql(settings.load().database_url, f"grant beckon_app to {stranger.split('//')[1].split('@')[0]}")
     with transaction():
         assert fetch_value("select current_user") == "beckon_app"
 
 
-def test_an_error_of_the_statement_stays_the_statement_s(alices, as_dashboard):
+def test_a_statement_s_own_error_is_not_reported_as_the_role_s(alices, as_dashboard):
     for statement, error in (("select nothing", "does not exist"), ("truncate contacts", "permission denied")):
         with pytest.raises(database.peewee.ProgrammingError, match=error), connection():
             fetch_value(statement)
 
 
-#: A pooler that loses the role on its way: what is sent instead sets something that means nothing.
+#: Simulates a pooler that loses the role: the replacement sets an unused parameter instead.
 ROLE_REPLACEMENT = (b"set_config('role',", b"set_config('a.bc',")
 
 
 @pytest.mark.parametrize("login", ["owner", "service"])
-def test_a_connection_on_which_the_role_gets_lost_is_refused_before_it_reads(
-    database_urls, alices, pool_cleanup, login
-):
+def test_a_connection_that_loses_its_role_is_rejected_before_it_reads(database_urls, alices, pool_cleanup, login):
     with postgres_proxy(database_urls.owner, ROLE_REPLACEMENT) as proxy:
         database.open_pool(proxy.url(getattr(database_urls, login)), "beckon_app", 2)
-        for ask in (transaction, connection):
-            with pytest.raises(RoleMismatch, match="beckon"), ask():
+        for scope in (transaction, connection):
+            with pytest.raises(RoleMismatch, match="beckon"), scope():
                 fetch_value("update workspaces set name = 'read and written' returning id")
         with pytest.raises(RoleMismatch):
             api_key.find("bk_whatever")
-        # The ledger tries again for as long as it does where the server is away, so only its one message is sent.
+        # The group commit would retry as for an unavailable server, so only its one message is sent here.
         with pytest.raises(RoleMismatch), connection(), database.db.cursor() as cursor:
             database.db.execute_bound(cursor, "update workspaces set name = 'read and written'", None)
         with pytest.raises(RoleMismatch), periodic_job.try_to_lead():
@@ -246,7 +248,7 @@ def test_a_connection_on_which_the_role_gets_lost_is_refused_before_it_reads(
         assert fetch_value("select count(*) from workspaces where name = 'read and written'") == 0
 
 
-def test_what_is_bound_costs_no_round_trip(database_urls, alices, pool_cleanup):
+def test_binding_a_transaction_costs_no_round_trip(database_urls, alices, pool_cleanup):
     with postgres_proxy(database_urls.owner) as proxy:
         database.open_pool(proxy.url(database_urls.app), "beckon_app", 2)
 
@@ -261,11 +263,11 @@ def test_what_is_bound_costs_no_round_trip(database_urls, alices, pool_cleanup):
                 assert fetch_value(COUNT_WORKSPACES) == 1
 
         count_queries(query_as_alice)
-        assert count_queries(query_as_alice) == 3, "begin, the question, commit"
+        assert count_queries(query_as_alice) == 3, "begin, the query, commit"
         assert count_queries(lambda: api_key.find("bk_whatever")) == 1
 
 
-def test_the_ledger_asks_once_for_each_claim_on_a_direct_connection(database_urls, alices, pool_cleanup):
+def test_a_claim_takes_one_round_trip_on_a_direct_connection(database_urls, alices, pool_cleanup):
     with postgres_proxy(database_urls.owner) as proxy:
         database.open_pool(proxy.url(database_urls.service), "beckon_service", 2)
         group_commit = GroupCommit("worker", 30.0)
@@ -283,12 +285,12 @@ def test_a_workspace_s_id_is_data_and_not_sql(as_dashboard):
         fetch_value(COUNT_WORKSPACES)
 
 
-def test_a_snapshot_sees_one_moment_and_may_not_write(as_service):
+def test_a_snapshot_sees_one_moment_and_cannot_write(as_service):
     with snapshot():
         assert fetch_value("show transaction_isolation") == "repeatable read"
         assert fetch_value("show transaction_read_only") == "on"
 
 
-def test_a_workspace_inside_another_one_s_transaction_is_the_one_acted_as(alices, charlies, as_dashboard):
+def test_a_nested_workspace_is_the_acting_one(alices, charlies, as_dashboard):
     with acting_as(alices), acting_as(charlies):
         assert str(fetch_value("select id from workspaces")) == charlies

@@ -1,4 +1,4 @@
-"""Tenants are apart in PostgreSQL itself: what the dashboard's role may see and write, table by table.
+"""PostgreSQL itself isolates tenants: what the dashboard's role may read and write, table by table.
 
 Every table with a workspace has a row of Alice's and one of Charlie's here. A new table without one fails the first
 test.
@@ -23,17 +23,17 @@ from tests.support import servers as real
 
 ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
 
-#: What the dashboard's role may not even ask of a table, because no request needs it.
+#: Privileges that the dashboard's role lacks, because no request needs them.
 RUN_TABLES = {"automation_runs", "run_windows"}
 MAY_NOT_UPDATE = {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES
 MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES
 MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES
-#: Callbacks are written before anybody knows whose they are, and never read by the dashboard.
+#: Callbacks are stored before their workspace is known, and the dashboard never reads them.
 INSERT_ONLY = {"inbound_events"}
 
 
 def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
-    """One row for each table, in an order in which they can be written."""
+    """Build one row for each table, in the order of their references."""
 
     def build_id(name: str) -> str:
         return str(uuid.uuid5(uuid.UUID(workspace_id), name))
@@ -99,7 +99,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
 
 
 TABLES = sorted(_build_rows(ALICES))
-#: The column that names the workspace; people belong to one through their membership.
+#: The column with the workspace's id; users belong to one through their membership.
 WORKSPACE = {"workspaces": "id", "users": "id"}
 
 
@@ -118,7 +118,7 @@ def _format_condition(table: str) -> str:
 
 @pytest.fixture(scope="module")
 def seeded_url(database_urls: Any) -> Iterator[str]:
-    """A row of Alice's and one of Charlie's in every table; the owner's URL."""
+    """The owner's URL of a database with a row of Alice's and one of Charlie's in every table."""
     real.run_sql(database_urls.owner, real.EMPTY_EVERY_TABLE)
     with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
         for workspace_id in (ALICES, CHARLIES):
@@ -131,7 +131,7 @@ def seeded_url(database_urls: Any) -> Iterator[str]:
 
 @pytest.fixture
 def as_dashboard(seeded_url: str) -> Iterator[None]:
-    """The process is bound by row security."""
+    """Connect the process under row security."""
     database.open_pool(settings.load().database_app_url, "beckon_app", 2)
     yield
     database.db.close_all()
@@ -139,7 +139,7 @@ def as_dashboard(seeded_url: str) -> Iterator[None]:
 
 @pytest.fixture
 def as_service(seeded_url: str) -> Iterator[None]:
-    """The process is connected as the workers are."""
+    """Connect the process as the workers do."""
     database.open_pool(settings.load().database_service_url, "beckon_service", 2)
     yield
     database.db.close_all()
@@ -147,13 +147,13 @@ def as_service(seeded_url: str) -> Iterator[None]:
 
 @pytest.fixture
 def as_owner(seeded_url: str) -> Iterator[None]:
-    """The process is connected as the migrations are."""
+    """Connect the process as the migrations do."""
     database.open_pool(seeded_url, None, 2)
     yield
     database.db.close_all()
 
 
-def test_every_table_of_a_tenant_is_looked_at_here(as_owner):
+def test_every_tenant_table_is_tested_here(as_owner):
     with transaction():
         tables = fetch_rows(
             "select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'workspace_id' "
@@ -163,7 +163,7 @@ def test_every_table_of_a_tenant_is_looked_at_here(as_owner):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_tenant_s_table_is_secured_with_a_policy_for_either_role_and_owned_by_neither(as_owner, table):
+def test_a_tenant_table_has_a_policy_for_both_roles_and_is_owned_by_neither(as_owner, table):
     with transaction():
         secured = fetch_value(
             "select relrowsecurity and relforcerowsecurity from pg_class where oid = %s::regclass", (table,)
@@ -175,7 +175,7 @@ def test_a_tenant_s_table_is_secured_with_a_policy_for_either_role_and_owned_by_
     assert {policy["role"] for policy in policies} == {"beckon_app", "beckon_service"}
 
 
-def test_the_two_roles_can_neither_pass_by_row_security_nor_make_tables(as_owner):
+def test_the_two_roles_can_neither_bypass_row_security_nor_create_tables(as_owner):
     with transaction():
         roles = fetch_rows(
             "select rolname, rolsuper, rolbypassrls, has_schema_privilege(rolname, 'public', 'create') as may_create "
@@ -273,12 +273,12 @@ def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
         "truncate executions",
     ],
 )
-def test_what_no_request_needs_is_not_allowed_at_all(as_dashboard, statement):
+def test_the_dashboard_has_no_unneeded_privileges(as_dashboard, statement):
     with pytest.raises(peewee.ProgrammingError, match="permission denied"), acting_as(CHARLIES):
         execute(statement)
 
 
-def test_what_runs_as_the_owner_fixes_where_it_looks_and_is_not_for_everybody(as_owner):
+def test_security_definer_functions_fix_their_search_path_and_are_not_public(as_owner):
     with transaction():
         functions = fetch_rows(
             "select proname, proconfig, has_function_privilege('public', oid, 'execute') as for_everybody "
@@ -291,8 +291,8 @@ def test_what_runs_as_the_owner_fixes_where_it_looks_and_is_not_for_everybody(as
     ]
 
 
-def test_what_reads_rows_in_its_owner_s_name_is_the_service_s(as_owner):
-    """Row security is forced, so in the name of the tables' owner it would find nothing."""
+def test_security_definer_functions_that_read_rows_belong_to_the_service(as_owner):
+    """Row security is forced, so with the tables' owner they would find nothing."""
     with transaction():
         functions = fetch_rows(
             "select proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef "
@@ -329,7 +329,7 @@ def test_a_pooled_connection_forgets_the_workspace_of_a_request_that_failed(as_d
         assert fetch_value("select acting_workspace()") is None
 
 
-def test_a_token_of_a_webhook_names_no_workspace_and_is_compared_in_all(as_dashboard):
+def test_a_webhook_token_has_no_workspace_and_is_unique_in_all(as_dashboard):
     with acting_as(CHARLIES):
         assert webhook_token.consume("a token", "mailgun/", b"body") == "first"
     with acting_as(ALICES):

@@ -1,4 +1,4 @@
-"""Each invariant is true of what the application writes, and is reported as broken when somebody breaks it by hand."""
+"""Each invariant holds for the application's own data, and a manual violation of it is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def list_broken_invariants(workspace_id: str | None = None) -> set[str]:
 
 
 class World:
-    """One execution of Alice's, as it stands right after its trigger; `finish` takes it to a sent message."""
+    """One of Alice's executions, right after its trigger; `finish` completes it with a sent message."""
 
     def __init__(self, workspace_id: str, *, test: bool = False) -> None:
         self.workspace_id = workspace_id
@@ -62,7 +62,7 @@ class World:
             trigger.insert(workspace_id, [new_trigger], [new_execution])
 
     def finish(self) -> None:
-        """Claim it, reserve a place, send, complete: what a worker would record."""
+        """Claim it, reserve the limit, send and complete it, as a worker records it."""
         if not self.test:
             today = fetch_value("select beckon_now()::date")
             limits.reserve(self.execution_id, 0, self.workspace_id, self.automation_id, self.contact_id, today, 1, None)
@@ -104,7 +104,7 @@ class World:
         )  # fmt: skip
 
     def __call__(self, sql: str, **overrides: Any) -> None:
-        """Change something by hand; `%(e)s` is the execution, `%(a)s` the automation and so on."""
+        """Run SQL against its rows; `%(e)s` is the execution, `%(a)s` the automation and so on."""
         parameters = {
             "e": self.execution_id, "a": self.automation_id, "t": self.trigger_id, "m": self.message_id,
             "w": self.workspace_id, "new": new_id(), **overrides,
@@ -114,13 +114,13 @@ class World:
 
 @pytest.fixture
 def accepted_world(alices: str) -> World:
-    """A trigger that was just accepted."""
+    """A newly accepted trigger."""
     return World(alices)
 
 
 @pytest.fixture
 def completed_world(accepted_world: World) -> World:
-    """The same, sent and completed."""
+    """The accepted execution, sent and completed."""
     accepted_world.finish()
     return accepted_world
 
@@ -133,15 +133,15 @@ def completed_test_world(alices: str) -> World:
     return world
 
 
-def test_an_empty_database_breaks_nothing(as_service):
+def test_an_empty_database_has_no_violation(as_service):
     assert list_broken_invariants() == set()
 
 
-def test_what_was_just_accepted_breaks_nothing(accepted_world):
+def test_an_accepted_execution_has_no_violation(accepted_world):
     assert list_broken_invariants() == set()
 
 
-def test_what_was_sent_and_completed_breaks_nothing(completed_world, completed_test_world):
+def test_a_completed_execution_has_no_violation(completed_world, completed_test_world):
     assert list_broken_invariants() == set()
 
 
@@ -152,7 +152,7 @@ ANOTHER_RUN = (
     "at + interval '{later}' from automation_runs where automation_id = %(a)s"
 )
 
-#: By hand, to a finished execution: what breaks, and how.
+#: Manual changes of a finished execution: the invariant that each violates, and the SQL.
 VIOLATIONS: list[tuple[str, str]] = [
     ("status_and_stage", "update executions set stage = 'sent' where id = %(e)s"),
     (
@@ -202,13 +202,13 @@ VIOLATIONS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "by_hand"), VIOLATIONS, ids=lambda text: text[:60])
-def test_what_is_broken_by_hand_is_reported(completed_world, name, by_hand):
-    completed_world(by_hand)
+@pytest.mark.parametrize(("name", "sql"), VIOLATIONS, ids=lambda text: text[:60])
+def test_a_manual_violation_is_reported(completed_world, name, sql):
+    completed_world(sql)
     assert name in list_broken_invariants()
 
 
-def test_a_dead_worker_that_nobody_took_over_from_is_reported(accepted_world):
+def test_an_expired_lease_that_was_not_requeued_is_reported(accepted_world):
     accepted_world(
         "update executions set status = 'running', stage = 'checking', due_at = null, "
         f"lease_until = {OVERDUE} where id = %(e)s"
@@ -216,34 +216,34 @@ def test_a_dead_worker_that_nobody_took_over_from_is_reported(accepted_world):
     assert "leases_are_kept" in list_broken_invariants()
 
 
-def test_what_is_due_and_nobody_takes_is_reported(accepted_world):
+def test_a_due_execution_that_is_not_claimed_is_reported(accepted_world):
     accepted_world(f"update executions set due_at = {OVERDUE} where id = %(e)s")
     assert list_broken_invariants() == {"due_work_is_taken"}
 
 
 @pytest.mark.parametrize("waiting_for", ["pause", "review", "event"])
-def test_a_wait_that_nothing_can_end_is_reported(accepted_world, waiting_for):
+def test_a_wait_that_cannot_end_is_reported(accepted_world, waiting_for):
     accepted_world("update executions set status = 'waiting', waiting_for = %(why)s, due_at = null where id = %(e)s",
           why=waiting_for)  # fmt: skip
     assert "waits_can_end" in list_broken_invariants()
 
 
-def test_a_wait_for_a_pause_that_holds_is_no_violation(accepted_world):
+def test_a_wait_for_an_active_pause_is_no_violation(accepted_world):
     accepted_world("update executions set status = 'waiting', waiting_for = 'pause', due_at = null where id = %(e)s")
     accepted_world("update automations set paused_at = beckon_now() where id = %(a)s")
     assert list_broken_invariants() == set()
 
 
 @pytest.mark.parametrize(
-    "by_hand",
+    "sql",
     [
         "update messages set sandbox = false where id = %(m)s",
         "update messages set test = false where id = %(m)s",
         "update stage_history set test = false where execution_id = %(e)s",
     ],
 )
-def test_a_test_that_got_outside_is_reported(completed_test_world, by_hand):
-    completed_test_world(by_hand)
+def test_a_test_that_left_the_sandbox_is_reported(completed_test_world, sql):
+    completed_test_world(sql)
     assert list_broken_invariants() == {"tests_stay_inside"}
 
 
@@ -264,7 +264,7 @@ def test_a_message_that_an_operator_marked_as_sent_needs_no_provider_s_id(comple
     assert list_broken_invariants() == set()
 
 
-def test_what_retention_removed_is_no_violation(completed_world):
+def test_rows_removed_by_retention_are_no_violation(completed_world):
     completed_world("update executions set finished_at = finished_at - interval '100 days', "
          "created_at = created_at - interval '100 days' where id = %(e)s")  # fmt: skip
     completed_world("update triggers set created_at = created_at - interval '100 days' where id = %(t)s")
@@ -281,7 +281,7 @@ def test_a_violation_is_counted_and_named(completed_world):
     assert (finding.violations, finding.examples) == (1, [completed_world.execution_id])
 
 
-def test_of_many_violations_all_are_counted_and_ten_are_named(alices):
+def test_all_violations_are_counted_and_ten_are_listed(alices):
     for _ in range(12):
         with acting_as(alices):
             execute(
@@ -292,13 +292,13 @@ def test_of_many_violations_all_are_counted_and_ten_are_named(alices):
     assert (finding.violations, len(finding.examples)) == (12, 10)
 
 
-def test_one_workspace_can_be_asked_about_alone(completed_world, charlies):
+def test_one_workspace_can_be_verified_alone(completed_world, charlies):
     completed_world("update executions set stage = 'sent' where id = %(e)s")
     assert list_broken_invariants(charlies) == set()
     assert "status_and_stage" in list_broken_invariants(workspace.find_by_slug("alice")["id"])
 
 
-def test_the_whole_is_one_moment(completed_world):
+def test_the_verification_sees_one_snapshot(completed_world):
     findings = verification.verify()
     next(findings)
     other = database.open_dedicated_connection()

@@ -1,4 +1,4 @@
-"""What the providers' tests share: one sandbox a session, emptied for each test, and the official specs if present."""
+"""Fixtures of the provider tests: one sandbox per session, cleared for each test, and the official specs if present."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sandbox(_shared_sandbox: RunningSandbox) -> RunningSandbox:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries are a hundredth of the real ones."""
+    """Shorten the delays between attempts to a hundredth."""
     monkeypatch.setattr(retries, "FIRST_BACKOFF_SECONDS", 0.002)
     monkeypatch.setattr(retries, "BACKOFF_JITTER_SECONDS", 0.003)
 
@@ -44,13 +44,13 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def specs() -> Path:
     """The folder of the providers' own specifications and samples."""
     if not SPECS.is_dir():
-        pytest.skip(f"the providers' specifications are not at {SPECS}; TEST_SPECS names another place")
+        pytest.skip(f"the providers' specifications are not at {SPECS}; set TEST_SPECS to their folder")
     return SPECS
 
 
 @pytest.fixture(scope="session")
 def sample(specs: Path) -> Any:
-    """Reads a sample by its path, as JSON."""
+    """Read a sample by its path, as JSON."""
 
     def read(name: str) -> Any:
         return json.loads((specs / "samples" / name).read_text())
@@ -60,16 +60,16 @@ def sample(specs: Path) -> Any:
 
 @dataclass
 class ScriptedServer:
-    """A server that does to each connection, in turn, what its script says; the requests that it read are kept."""
+    """A server that runs one script per connection, in order, and records the requests."""
 
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
-    #: Set when the script of a connection has come to its end and the connection is closed.
+    #: Set when a connection's script has ended and the connection is closed.
     done: threading.Event = field(default_factory=threading.Event)
 
     def read(self, sock: socket.socket) -> bytes:
-        """Read one whole request, or what there is of it before the other side closes."""
+        """Read one whole request, or a part if the client disconnects."""
         request = b""
         while b"\r\n\r\n" not in request and (piece := sock.recv(65536)):
             request += piece
@@ -86,7 +86,7 @@ Script = Callable[[ScriptedServer, socket.socket], None]
 
 @pytest.fixture
 def scripted_server() -> Iterator[Callable[..., ScriptedServer]]:
-    """Start a server with one script for each connection that it will get."""
+    """Start a server with one script for each expected connection."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
@@ -113,7 +113,7 @@ def scripted_server() -> Iterator[Callable[..., ScriptedServer]]:
 
     yield start
     for listener in listeners:
-        # Closing alone does not wake a thread that waits in accept.
+        # `close` alone does not wake a thread that waits in `accept`.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
     for thread in threads:

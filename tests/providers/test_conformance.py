@@ -1,4 +1,4 @@
-"""What every provider promises, whoever it is: the same promises, told against the sandbox for each in turn."""
+"""The guarantees of every provider, tested against the sandbox for each."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_message_is_accepted_once_and_receipted(sandbox: RunningSandbox, name:
 
 
 @EVERY_PROVIDER
-def test_a_rate_limit_of_a_second_is_waited_out(sandbox: RunningSandbox, name: str) -> None:
+def test_a_rate_limit_of_a_second_is_slept(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "http_429", times=2, seconds=0)
 
     get_provider(name).send(build_sandbox_account(name, sandbox.url), build_message(name))
@@ -61,7 +61,7 @@ def test_a_rate_limit_of_a_second_is_waited_out(sandbox: RunningSandbox, name: s
 
 
 @EVERY_PROVIDER
-def test_a_long_rate_limit_is_told_rather_than_slept(sandbox: RunningSandbox, name: str) -> None:
+def test_a_long_rate_limit_is_raised_rather_than_slept(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "http_429", times=0, seconds=120)
 
     with pytest.raises(RateLimited) as error:
@@ -72,7 +72,7 @@ def test_a_long_rate_limit_is_told_rather_than_slept(sandbox: RunningSandbox, na
 
 
 @EVERY_PROVIDER
-def test_a_rate_limit_that_stays_is_told_after_three_tries(sandbox: RunningSandbox, name: str) -> None:
+def test_a_persistent_rate_limit_is_raised_after_three_attempts(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "http_429", times=3, seconds=0)
 
     with pytest.raises(RateLimited):
@@ -84,7 +84,7 @@ def test_a_rate_limit_that_stays_is_told_after_three_tries(sandbox: RunningSandb
 
 @EVERY_PROVIDER
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
-def test_a_connection_cut_after_the_request_is_an_unknown_outcome_and_never_a_second_send(
+def test_a_connection_cut_after_the_request_is_unknown_and_not_resent(
     sandbox: RunningSandbox, name: str, fault: str
 ) -> None:
     sandbox.add_fault(name, fault)
@@ -97,20 +97,20 @@ def test_a_connection_cut_after_the_request_is_an_unknown_outcome_and_never_a_se
 
 @EVERY_PROVIDER
 @pytest.mark.parametrize("fault", ["timeout", "slow"])
-def test_no_answer_in_time_is_an_unknown_outcome(
+def test_no_response_in_time_is_an_unknown_outcome(
     sandbox: RunningSandbox, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(get_provider(name), "read_seconds", 0.1)
     sandbox.add_fault(name, fault, seconds=20)
 
-    with pytest.raises(UnknownOutcome, match=r"no answer within 0\.1 s"):
+    with pytest.raises(UnknownOutcome, match=r"did not respond within 0\.1 s"):
         get_provider(name).send(build_sandbox_account(name, sandbox.url), build_message(name))
 
     assert len(sandbox.list_messages(name)) == (1 if fault == "slow" else 0)
 
 
 @EVERY_PROVIDER
-def test_a_slow_answer_in_time_is_a_receipt(sandbox: RunningSandbox, name: str) -> None:
+def test_a_slow_response_in_time_is_a_receipt(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "slow", seconds=0.05)
 
     get_provider(name).send(build_sandbox_account(name, sandbox.url), build_message(name))
@@ -119,9 +119,9 @@ def test_a_slow_answer_in_time_is_a_receipt(sandbox: RunningSandbox, name: str) 
 
 
 @EVERY_PROVIDER
-def test_a_failure_after_the_whole_request_is_never_sent_again_by_itself(sandbox: RunningSandbox, name: str) -> None:
+def test_a_failure_after_the_whole_request_is_never_resent(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "http_500")
-    # By its standard a webhook's receiver that answers 5xx asks for another delivery under the same id.
+    # By the standard, a webhook's receiver that responds with 5xx asks for a redelivery with the same id.
     expected = ProviderUnavailable if name == "webhook" else UnknownOutcome
 
     with pytest.raises(expected):
@@ -131,21 +131,21 @@ def test_a_failure_after_the_whole_request_is_never_sent_again_by_itself(sandbox
 
 
 @pytest.mark.parametrize("name", sorted(set(SENDERS) - {"webhook"}))
-def test_garbage_for_a_receipt_is_an_unknown_outcome(sandbox: RunningSandbox, name: str) -> None:
+def test_an_invalid_receipt_is_an_unknown_outcome(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "bad_json")
 
-    with pytest.raises(UnknownOutcome, match="not its receipt"):
+    with pytest.raises(UnknownOutcome, match="without a valid receipt"):
         get_provider(name).send(build_sandbox_account(name, sandbox.url), build_message(name))
 
 
 @EVERY_PROVIDER
-def test_a_refused_key_names_the_remedy(sandbox: RunningSandbox, name: str) -> None:
+def test_a_rejected_key_has_a_remedy(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "auth")
 
     with pytest.raises(AuthRefused if name == "webhook" else ConfigurationError) as error:
         get_provider(name).send(build_sandbox_account(name, sandbox.url), build_message(name))
 
-    assert any(word in error.value.message for word in ("Check", "Make a new", "Give the receiver"))
+    assert any(word in error.value.message for word in ("Check", "Create a new", "Give the receiver"))
 
 
 @EVERY_PROVIDER
@@ -169,7 +169,7 @@ def test_a_lost_lease_sends_nothing(sandbox: RunningSandbox, name: str) -> None:
 
 
 @EVERY_PROVIDER
-def test_the_lease_is_asked_before_every_try(sandbox: RunningSandbox, name: str) -> None:
+def test_the_lease_is_checked_before_every_attempt(sandbox: RunningSandbox, name: str) -> None:
     answers = iter([True, False])
     sandbox.add_fault(name, "http_429", times=1, seconds=0)
 
@@ -194,7 +194,7 @@ def test_a_lost_lease_leaves_the_next_send_unharmed(sandbox: RunningSandbox, nam
 
 @EVERY_PROVIDER
 @pytest.mark.parametrize("fault", ["auth", "http_500", "http_429", "reset_after", "bad_json"])
-def test_no_error_and_no_repr_holds_a_secret(sandbox: RunningSandbox, name: str, fault: str) -> None:
+def test_no_error_and_no_repr_contains_a_secret(sandbox: RunningSandbox, name: str, fault: str) -> None:
     secret = "very-secret-value-0123456789"
     account = build_sandbox_account(name, sandbox.url)
     secrets = dict.fromkeys(account.secrets, secret)

@@ -1,4 +1,4 @@
-"""Gemini: a 200 is not yet a text, and asking again is safe."""
+"""Gemini: a 200 does not guarantee a text, and a retry is safe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def generate(sandbox: RunningSandbox, prompt: Prompt = PROMPT) -> GeneratedText:
     return gemini.generate(build_sandbox_account("gemini", sandbox.url), prompt)
 
 
-def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> None:
+def test_a_prompt_becomes_a_text_with_token_counts(sandbox: RunningSandbox) -> None:
     generated = generate(sandbox)
 
     assert generated.text.startswith("Hi Ada, ")
@@ -45,7 +45,7 @@ def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> N
     assert "key=" not in kept["path"]
 
 
-def test_the_sandbox_writes_the_same_for_the_same_prompt(sandbox: RunningSandbox) -> None:
+def test_the_sandbox_generates_the_same_text_for_the_same_prompt(sandbox: RunningSandbox) -> None:
     assert generate(sandbox).text == generate(sandbox).text
 
 
@@ -70,7 +70,7 @@ def classify(status: int, body: Any) -> ExecutionError:
     ],
 )
 @pytest.mark.parametrize("wrap", [True, False])
-def test_every_refusal_has_its_meaning(status: int, name: str, expected: type[ExecutionError], wrap: bool) -> None:
+def test_every_error_has_its_class(status: int, name: str, expected: type[ExecutionError], wrap: bool) -> None:
     if not wrap and name == "FAILED_PRECONDITION":
         expected = InvalidRequest
     body = {"error": {"code": status, "message": "no", "status": name}} if wrap else ["unexpected"]
@@ -78,14 +78,14 @@ def test_every_refusal_has_its_meaning(status: int, name: str, expected: type[Ex
     assert type(classify(status, body)) is expected
 
 
-def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
+def test_the_samples_of_errors_are_classified(sample: Callable[[str], Any]) -> None:
     assert isinstance(classify(400, sample("gemini/error_400_api_key.json")), ConfigurationError)
     assert isinstance(classify(503, sample("gemini/error_503.json")), ProviderUnavailable)
     assert classify(429, sample("gemini/error_429.json")).retry_after == 53
 
 
 @pytest.mark.parametrize("more", [[], [{"retryDelay": "53s"}]])
-def test_a_used_up_day_is_not_asked_again_until_it_is_over(more: list[dict[str, str]]) -> None:
+def test_a_daily_quota_waits_for_the_end_of_the_day(more: list[dict[str, str]]) -> None:
     violations = [{"quotaId": "GenerateContentInputTokens"}, {"quotaId": "GenerateRequestsPerDayPerProject-FreeTier"}]
     error = classify(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": [*more, {"violations": violations}]}})
 
@@ -96,16 +96,16 @@ def test_a_used_up_day_is_not_asked_again_until_it_is_over(more: list[dict[str, 
 @pytest.mark.parametrize(
     ("now", "hours"), [("2026-05-04T20:00", 4), ("2026-03-08T00:30", 22.5), ("2026-11-01T00:30", 24.5)]
 )
-def test_a_day_of_quota_ends_at_midnight_also_where_the_clock_is_changed(now: str, hours: float) -> None:
+def test_a_daily_quota_ends_at_midnight_also_across_a_clock_change(now: str, hours: float) -> None:
     assert gemini._seconds_until_midnight(datetime.fromisoformat(now).replace(tzinfo=gemini.QUOTA_ZONE)) == hours * 3600
 
 
-def test_a_refusal_does_not_repeat_the_key() -> None:
+def test_an_error_does_not_contain_the_key() -> None:
     error = classify(400, {"error": {"message": "bad key hushhush-0123456789", "status": "INVALID_ARGUMENT"}})
     assert "hushhush" not in error.message
 
 
-def test_a_text_is_read_without_thoughts(sample: Callable[[str], Any]) -> None:
+def test_a_text_is_parsed_without_thoughts(sample: Callable[[str], Any]) -> None:
     body = sample("gemini/response_200_stop.json")
     body["candidates"][0]["content"]["parts"].insert(0, {"text": "let me think", "thought": True})
 
@@ -116,7 +116,7 @@ def test_a_text_is_read_without_thoughts(sample: Callable[[str], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["prompt_blocked", "candidate_safety"])
-def test_a_blocked_prompt_or_answer_is_blocked(sample: Callable[[str], Any], name: str) -> None:
+def test_a_blocked_prompt_or_response_is_blocked(sample: Callable[[str], Any], name: str) -> None:
     with pytest.raises(Blocked, match="SAFETY"):
         gemini.parse_response(sample(f"gemini/response_200_{name}.json"), "m")
 
@@ -124,18 +124,18 @@ def test_a_blocked_prompt_or_answer_is_blocked(sample: Callable[[str], Any], nam
 @pytest.mark.parametrize(
     "reason", ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"]
 )
-def test_a_reason_that_asking_again_would_not_change_is_blocked(reason: str) -> None:
+def test_a_reason_that_a_retry_would_not_change_is_blocked(reason: str) -> None:
     with pytest.raises(Blocked):
         gemini.parse_response({"candidates": [{"finishReason": reason}]}, "m")
 
 
-def test_an_unknown_reason_is_worth_asking_again() -> None:
+def test_an_unknown_reason_is_retryable() -> None:
     with pytest.raises(ProviderUnavailable):
         gemini.parse_response({"candidates": [{"finishReason": "FINISH_REASON_UNSPECIFIED"}]}, "m")
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
-def test_an_answer_that_broke_off_is_asked_for_once_more(
+def test_an_interrupted_response_is_retried_once(
     scripted_server: Callable[..., Any], sample: Callable[[str], Any], reason: str
 ) -> None:
     broken = {"candidates": [{"finishReason": reason}]}
@@ -144,10 +144,10 @@ def test_an_answer_that_broke_off_is_asked_for_once_more(
     assert gemini.generate(build_account(server), PROMPT).finish_reason == "STOP"
 
 
-def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted_server: Callable[..., Any]) -> None:
+def test_a_response_interrupted_twice_is_not_retried(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(*[respond_with({"candidates": [{"finishReason": "OTHER"}]})] * 3)
 
-    with pytest.raises(InvalidRequest, match=r"broke off twice \(OTHER\)"):
+    with pytest.raises(InvalidRequest, match=r"was cut off twice \(OTHER\)"):
         gemini.generate(build_account(server), PROMPT)
 
     assert len(server.requests) == 2
@@ -156,12 +156,12 @@ def test_an_answer_that_breaks_off_twice_is_not_asked_for_again(scripted_server:
 @pytest.mark.parametrize(
     "body", [{}, {"candidates": []}, {"candidates": 5}, {"candidates": [[]]}, {"candidates": [{"finishReason": 5}]}]
 )
-def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
+def test_a_malformed_response_is_retryable(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable, match="documented form"):
         gemini.parse_response(body, "m")
 
 
-def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(
+def test_a_truncated_response_is_retried_once_with_a_larger_budget(
     scripted_server: Callable[..., Any], sample: Callable[[str], Any]
 ) -> None:
     cut, whole = (sample(f"gemini/response_200_{name}.json") for name in ("max_tokens_empty", "stop"))
@@ -174,7 +174,7 @@ def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(
     assert [budget["maxOutputTokens"] for budget in budgets] == [256, 1024]
 
 
-def test_tokens_that_are_used_up_again_are_the_operators_to_raise(
+def test_a_response_truncated_twice_asks_the_operator_for_more_tokens(
     scripted_server: Callable[..., Any], sample: Callable[[str], Any]
 ) -> None:
     cut = sample("gemini/response_200_max_tokens_empty.json")

@@ -1,4 +1,4 @@
-"""Mailgun: what each refusal means, the look-up of a lost message, and its callbacks."""
+"""Mailgun: the class of each error, the reconciliation of a lost response, and its callbacks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KEY = "test-signing-key-not-a-secret"
 EMAIL = OutgoingMessage(key="exec-1/hello/0", to="ada@example.com", body="Hello", subject="Hi")
 
 
-def classify(status: int, said: str) -> ExecutionError:
-    body = json.dumps({"message": said}).encode()
+def classify(status: int, message: str) -> ExecutionError:
+    body = json.dumps({"message": message}).encode()
     return mailgun.classify_error(ACCOUNT, responses.Response(status, {}, body), effect=True)
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "expected"),
+    ("status", "message", "expected"),
     [
         (400, "to parameter is not a valid address. please check documentation", InvalidRequest),
         (400, "from parameter is missing", InvalidRequest),
@@ -52,14 +52,14 @@ def classify(status: int, said: str) -> ExecutionError:
         (504, "", UnknownOutcome),
     ],
 )
-def test_every_refusal_has_its_meaning(status: int, said: str, expected: type[ExecutionError]) -> None:
-    error = classify(status, said)
+def test_every_error_has_its_class(status: int, message: str, expected: type[ExecutionError]) -> None:
+    error = classify(status, message)
 
     assert type(error) is expected
     assert error.provider_code == str(status)
 
 
-def test_a_refused_key_is_plain_text_and_names_key_and_region() -> None:
+def test_a_rejected_key_is_plain_text_and_names_key_and_region() -> None:
     error = mailgun.classify_error(ACCOUNT, responses.Response(401, {}, b"Forbidden"), effect=True)
 
     assert isinstance(error, ConfigurationError)
@@ -67,20 +67,20 @@ def test_a_refused_key_is_plain_text_and_names_key_and_region() -> None:
     assert "MAILGUN_BASE_URL" in error.message
 
 
-def test_an_unknown_domain_is_asked_again_after_a_minute() -> None:
+def test_an_unknown_domain_is_retried_after_a_minute() -> None:
     assert classify(404, "Domain not found: ex.com").retry_after == 60
 
 
-def test_a_rate_limit_says_for_how_long_in_seconds_or_until_when() -> None:
+def test_a_rate_limit_has_its_wait_in_seconds_or_as_a_date() -> None:
     until = datetime.now(UTC) + timedelta(minutes=10)
-    said = f"Domain ex.com is not allowed to send: limit exceeded, try again after {until:%a, %d %b %Y %H:%M:%S} UTC"
+    message = f"Domain ex.com is not allowed to send: limit exceeded, try again after {until:%a, %d %b %Y %H:%M:%S} UTC"
 
     assert classify(429, "account-requests-per-sec limit exceeded, try again after 120 seconds").retry_after == 120
-    assert classify(429, said).retry_after == pytest.approx(600, abs=5)
+    assert classify(429, message).retry_after == pytest.approx(600, abs=5)
     assert classify(429, "limit exceeded").retry_after is None
 
 
-def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
+def test_the_samples_of_errors_are_classified(sample: Callable[[str], Any]) -> None:
     bad_to = json.dumps(sample("mailgun/send_400_bad_to.json")).encode()
     limited = json.dumps(sample("mailgun/send_429.json")).encode()
 
@@ -88,7 +88,7 @@ def test_the_samples_of_refusals_are_understood(sample: Callable[[str], Any]) ->
     assert mailgun.classify_error(ACCOUNT, responses.Response(429, {}, limited), effect=True).retry_after == 0
 
 
-def test_a_message_that_was_accepted_but_not_answered_is_found_by_our_key(sandbox: RunningSandbox) -> None:
+def test_an_accepted_message_without_a_response_is_found_by_our_key(sandbox: RunningSandbox) -> None:
     account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     sandbox.add_fault("mailgun", "reset_after")
     with pytest.raises(UnknownOutcome):
@@ -100,7 +100,7 @@ def test_a_message_that_was_accepted_but_not_answered_is_found_by_our_key(sandbo
     assert receipt.provider_message_id == sandbox.list_messages("mailgun")[0]["id"].strip("<>")
 
 
-def test_among_thousands_of_others_it_is_found_by_the_address_it_went_to(sandbox: RunningSandbox) -> None:
+def test_among_thousands_of_messages_it_is_found_by_its_recipient(sandbox: RunningSandbox) -> None:
     account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     mailgun.PROVIDER.send(account, EMAIL)
     (message,) = sandbox.sandbox.store.messages
@@ -117,7 +117,7 @@ def test_a_message_that_never_arrived_is_not_found(sandbox: RunningSandbox) -> N
     assert mailgun.PROVIDER.find_receipt(account, "exec-2/hello/0", began) is None
 
 
-def test_a_look_up_reads_on_to_the_next_pages(sandbox: RunningSandbox) -> None:
+def test_find_receipt_reads_the_next_pages(sandbox: RunningSandbox) -> None:
     account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     for n in range(301):
         mailgun.PROVIDER.send(
@@ -127,7 +127,7 @@ def test_a_look_up_reads_on_to_the_next_pages(sandbox: RunningSandbox) -> None:
     assert mailgun.PROVIDER.find_receipt(account, "exec-300", began) is not None
 
 
-def test_a_look_up_is_tried_again_after_anything_that_passes(sandbox: RunningSandbox) -> None:
+def test_find_receipt_is_retried_after_temporary_errors(sandbox: RunningSandbox) -> None:
     account, began = build_sandbox_account("mailgun", sandbox.url), datetime.now(UTC)
     mailgun.PROVIDER.send(account, EMAIL)
     for fault in ("http_500", "reset_before"):
@@ -136,7 +136,7 @@ def test_a_look_up_is_tried_again_after_anything_that_passes(sandbox: RunningSan
     assert mailgun.PROVIDER.find_receipt(account, EMAIL.key, began) is not None
 
 
-def test_a_look_up_that_stays_without_answer_is_retryable(sandbox: RunningSandbox) -> None:
+def test_find_receipt_without_a_response_is_retryable(sandbox: RunningSandbox) -> None:
     sandbox.add_fault("mailgun", "reset_before", times=0, match={"call": "look_up"})
 
     with pytest.raises(NetworkError):
@@ -195,7 +195,7 @@ WEBHOOKS = (
 
 
 @pytest.mark.parametrize(("name", "kind", "permanent"), WEBHOOKS)
-def test_a_webhook_is_verified_and_read(sample: Callable[[str], Any], name: str, kind: str, permanent: bool) -> None:
+def test_a_webhook_is_verified_and_parsed(sample: Callable[[str], Any], name: str, kind: str, permanent: bool) -> None:
     body = sample(f"mailgun/webhook_{name}.json")
     event = body["event-data"]
     signed_at = datetime.fromtimestamp(int(body["signature"]["timestamp"]), UTC)
@@ -211,11 +211,11 @@ def test_a_webhook_is_verified_and_read(sample: Callable[[str], Any], name: str,
     assert callback.occurred_at.timestamp() == pytest.approx(event["timestamp"])
 
 
-def test_a_stored_message_is_nothing_to_follow(sample: Callable[[str], Any]) -> None:
+def test_a_stored_message_is_ignored(sample: Callable[[str], Any]) -> None:
     assert mailgun.read_event(sample("mailgun/webhook_stored.json")) is None
 
 
-def test_what_mailgun_suppressed_itself_is_a_failure_that_says_so() -> None:
+def test_a_suppression_by_mailgun_is_a_failure_with_its_reason() -> None:
     event = {"id": "1", "event": "failed", "severity": "permanent", "reason": "suppress-unsubscribe", "timestamp": 1.0}
 
     callback = mailgun.read_event({"event-data": event})
@@ -225,7 +225,7 @@ def test_what_mailgun_suppressed_itself_is_a_failure_that_says_so() -> None:
     assert callback.detail["reason"] == "suppress-unsubscribe"
 
 
-def test_our_key_comes_back_with_an_event() -> None:
+def test_an_event_contains_our_key() -> None:
     event = {"id": "1", "event": "delivered", "timestamp": 1.0, "user-variables": {"beckon_key": "exec-1/hello/0"}}
 
     callback = mailgun.read_event({"event-data": event})
@@ -235,7 +235,7 @@ def test_our_key_comes_back_with_an_event() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"event-data": 1}, {"event-data": []}, {"event-data": {"event": "delivered"}}])
-def test_an_event_of_another_shape_is_nothing(body: dict[str, Any]) -> None:
+def test_a_malformed_event_is_ignored(body: dict[str, Any]) -> None:
     assert mailgun.read_event(body) is None
     assert mailgun.verify(body, [KEY], datetime.now(UTC)) is False
 
@@ -246,13 +246,13 @@ def read_signed_webhook(sample: Callable[[str], Any]) -> tuple[dict[str, Any], d
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=9, seconds=1), -timedelta(minutes=5, seconds=1)])
-def test_a_signature_of_another_time_is_refused(sample: Callable[[str], Any], late: timedelta) -> None:
+def test_a_signature_of_another_time_is_rejected(sample: Callable[[str], Any], late: timedelta) -> None:
     body, at = read_signed_webhook(sample)
     assert not mailgun.verify(body, [KEY], at + late)
 
 
 @pytest.mark.parametrize("late", [timedelta(hours=9), -timedelta(minutes=5), timedelta()])
-def test_a_signature_that_mailgun_still_tries_with_is_taken(sample: Callable[[str], Any], late: timedelta) -> None:
+def test_a_signature_that_mailgun_still_retries_with_is_accepted(sample: Callable[[str], Any], late: timedelta) -> None:
     body, at = read_signed_webhook(sample)
     assert mailgun.verify(body, [KEY], at + late)
 
@@ -277,12 +277,12 @@ def sign(timestamp: str, token: str) -> dict[str, str]:
         ("\u0661529006854", HEX), ("\uff11529006854", HEX), ("-152900685", HEX),
     ],
 )  # fmt: skip
-def test_a_signed_time_or_token_of_another_form_is_refused(timestamp: str, token: str) -> None:
+def test_a_signed_time_or_token_of_another_format_is_rejected(timestamp: str, token: str) -> None:
     assert mailgun.verify(sign("1529006854", HEX), [KEY], NOW)
     assert not mailgun.verify(sign(timestamp, token), [KEY], NOW)
 
 
-def test_digits_do_not_slide_between_time_and_token() -> None:
+def test_digits_cannot_move_between_time_and_token() -> None:
     ours = sign("1529006854", "7" + HEX[1:])
     slid = {**ours, "timestamp": "15290068547", "token": HEX[1:]}
     assert mailgun.verify(ours, [KEY], NOW)
@@ -295,7 +295,7 @@ def test_a_signature_is_lower_case_hex() -> None:
         assert not mailgun.verify({**ours, "signature": odd}, [KEY], NOW)
 
 
-def test_a_signature_by_another_key_is_refused_and_two_keys_may_be_valid(sample: Callable[[str], Any]) -> None:
+def test_another_key_is_rejected_and_two_keys_may_be_valid(sample: Callable[[str], Any]) -> None:
     body, at = read_signed_webhook(sample)
     assert not mailgun.verify(body, ["another"], at)
     assert not mailgun.verify(body, [], at)
@@ -309,13 +309,13 @@ def test_an_empty_key_verifies_nothing() -> None:
 
 @pytest.mark.parametrize("field", ["timestamp", "token", "signature"])
 @pytest.mark.parametrize("value", [None, 5, "", "nan", "ä"])
-def test_a_signature_field_of_another_shape_is_refused(sample: Callable[[str], Any], field: str, value: Any) -> None:
+def test_a_malformed_signature_field_is_rejected(sample: Callable[[str], Any], field: str, value: Any) -> None:
     body, at = read_signed_webhook(sample)
     body["signature"][field] = value
     assert not mailgun.verify(body, [KEY], at)
 
 
-def test_the_token_of_a_signature_can_be_remembered(sample: Callable[[str], Any]) -> None:
+def test_the_token_of_a_signature_is_returned(sample: Callable[[str], Any]) -> None:
     body, _ = read_signed_webhook(sample)
     assert mailgun.read_replay_token(body) == body["signature"]["token"]
     assert mailgun.read_replay_token({"token": "t", "timestamp": "1", "signature": "s"}) == "t"
@@ -337,7 +337,7 @@ REPLY = {
 }
 
 
-def test_an_answer_by_mail_names_the_message_that_it_answers() -> None:
+def test_a_reply_by_mail_has_the_id_of_the_message_it_answers() -> None:
     callback = mailgun.read_inbound(REPLY)
 
     assert callback is not None
@@ -347,7 +347,7 @@ def test_an_answer_by_mail_names_the_message_that_it_answers() -> None:
 
 
 @pytest.mark.parametrize("more", [{"stripped-text": "Stop."}, {"stripped-text": "x", "subject": "UNSUBSCRIBE"}])
-def test_a_mail_that_asks_to_stop_unsubscribes(more: dict[str, str]) -> None:
+def test_a_mail_that_says_stop_unsubscribes(more: dict[str, str]) -> None:
     callback = mailgun.read_inbound({**REPLY, **more})
     assert callback is not None
     assert callback.kind == "unsubscribed"
@@ -363,10 +363,10 @@ def test_a_mail_that_asks_to_stop_unsubscribes(more: dict[str, str]) -> None:
         {"timestamp": "soon"},
     ],
 )
-def test_an_automatic_answer_and_another_shape_are_no_reply(more: dict[str, str]) -> None:
+def test_an_automatic_or_malformed_mail_is_not_a_reply(more: dict[str, str]) -> None:
     assert mailgun.read_inbound({**REPLY, **more}) is None
 
 
 @pytest.mark.parametrize("headers", ["", "[", "5", '[["a"]]', '{"a": 1}', '[["Auto-Submitted", "no"]]'])
-def test_headers_that_cannot_be_read_do_not_lose_a_reply(headers: str) -> None:
+def test_invalid_headers_do_not_lose_a_reply(headers: str) -> None:
     assert mailgun.read_inbound({**REPLY, "message-headers": headers}) is not None

@@ -1,4 +1,4 @@
-"""Messenger and Instagram: what each code means, what a reply to a comment is, and whether a person follows."""
+"""Messenger and Instagram: the class of each code, replies to a comment, and the follow check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sandbox.server import RunningSandbox
 ACCOUNT = Account("instagram", "https://graph.facebook.com/v25.0", {"META_PAGE_ACCESS_TOKEN": "hushhush-0123456789"})
 CHANNELS = pytest.mark.parametrize("channel", ["facebook", "instagram"])
 
-#: Each row of the table: code, subcode, what it means, and whether the contact must be left alone from now on.
+#: Each row of the table: code, subcode, error class, and whether it suppresses the contact.
 ROWS: list[tuple[int, int | None, type[ExecutionError], bool]] = [
     *((code, None, RateLimited, False) for code in (4, 17, 32, 613, 80001, 80002, 80006)),
     (613, 1996, RateLimited, False),
@@ -77,7 +77,7 @@ def send(sandbox: RunningSandbox, channel: str, **more: Any) -> Receipt:
 
 @pytest.mark.parametrize(("code", "subcode", "expected", "suppresses"), ROWS)
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_every_code_has_its_meaning_whatever_its_status(
+def test_every_code_has_its_class_whatever_its_status(
     code: int, subcode: int | None, expected: type[ExecutionError], suppresses: bool, status: int
 ) -> None:
     error = classify(build_error(code, subcode), status)
@@ -92,19 +92,19 @@ def test_no_row_of_the_table_is_untested() -> None:
     assert tested == set(meta_errors.ERROR_RULES)
 
 
-def test_a_subcode_that_is_not_known_is_what_its_code_means() -> None:
+def test_an_unknown_subcode_has_the_class_of_its_code() -> None:
     assert isinstance(classify(build_error(190, 99)), ConfigurationError)
     assert isinstance(classify(build_error(10, 99)), ConfigurationError)
 
 
 @pytest.mark.parametrize(("code", "subcode"), [(1, None), (1, 1357046), (2, None), (2, 1545133)])
-def test_a_send_that_meta_answers_with_its_own_trouble_may_have_been_made(code: int, subcode: int | None) -> None:
+def test_metas_internal_error_on_a_send_is_an_unknown_outcome(code: int, subcode: int | None) -> None:
     assert isinstance(classify(build_error(code, subcode), 500), UnknownOutcome)
     assert isinstance(classify(build_error(code, subcode), 400), UnknownOutcome)
     assert isinstance(classify(build_error(code, subcode), 500, effect=False), ProviderUnavailable)
 
 
-def test_an_unknown_code_that_meta_calls_transient_is_no_refusal() -> None:
+def test_an_unknown_transient_code_is_not_a_rejection() -> None:
     assert isinstance(classify(build_error(99999, is_transient=True)), UnknownOutcome)
     assert isinstance(classify(build_error(99999)), InvalidRequest)
 
@@ -124,7 +124,7 @@ def test_an_unknown_code_that_meta_calls_transient_is_no_refusal() -> None:
         ("80002_instagram_buc", RateLimited),
     ],
 )
-def test_the_samples_of_refusals_are_understood(
+def test_the_samples_of_errors_are_classified(
     sample: Callable[[str], Any], name: str, expected: type[ExecutionError]
 ) -> None:
     error = classify(sample(f"meta/error_{name}.json"))
@@ -133,18 +133,18 @@ def test_the_samples_of_refusals_are_understood(
     assert "fbtrace_id Fz54k3GZrio" in error.message
 
 
-def test_a_long_refusal_still_names_the_call_for_metas_support() -> None:
+def test_a_long_error_still_contains_the_trace_id() -> None:
     assert "fbtrace_id Fz54k3GZrio" in classify(build_error(100, message="x" * 5000)).message
 
 
 @pytest.mark.parametrize("body", [[], {}, {"error": []}, {"error": {"code": "190"}}, {"error": {"code": True}}])
-def test_a_refusal_of_another_shape_does_no_harm(body: Any) -> None:
+def test_a_malformed_error_is_classified(body: Any) -> None:
     assert isinstance(classify(body, 401), ConfigurationError)
     assert isinstance(classify(body, 404), InvalidRequest)
     assert isinstance(classify(body, 502), UnknownOutcome)
 
 
-def test_a_throttle_lasts_as_long_as_the_usage_header_says_in_minutes(sample: Callable[[str], Any]) -> None:
+def test_a_throttle_lasts_for_the_minutes_in_the_usage_header(sample: Callable[[str], Any]) -> None:
     header = json.dumps(sample("meta/header_x_business_use_case_usage.json"))
 
     limited = classify(build_error(80002), headers={"X-Business-Use-Case-Usage": header})
@@ -153,7 +153,7 @@ def test_a_throttle_lasts_as_long_as_the_usage_header_says_in_minutes(sample: Ca
     assert limited.retry_after == 19 * 60
 
 
-def test_a_throttle_that_says_nothing_of_its_end_is_waited_out_for_a_minute() -> None:
+def test_a_throttle_without_a_known_end_waits_for_a_minute() -> None:
     assert classify(build_error(613)).retry_after == meta_errors.THROTTLE_WAIT_SECONDS
 
 
@@ -179,11 +179,11 @@ def test_a_throttle_that_says_nothing_of_its_end_is_waited_out_for_a_minute() ->
         ({"X-Business-Use-Case-Usage": '{"1":[{"type":"pages","estimated_time_to_regain_access":NaN}]}'}, 0, None),
     ],
 )
-def test_the_fullest_of_all_limits_counts(headers: dict[str, str], percent: float, regain: float | None) -> None:
+def test_the_limit_with_the_highest_usage_counts(headers: dict[str, str], percent: float, regain: float | None) -> None:
     assert meta_errors.read_usage(responses.Response(200, headers, b"{}")) == meta_errors.Usage(percent, regain)
 
 
-def test_a_receipt_tells_how_much_of_the_limits_is_used_up(scripted_server: Callable[..., Any]) -> None:
+def test_a_receipt_has_the_usage_of_the_limits(scripted_server: Callable[..., Any]) -> None:
     body = b'{"recipient_id":"1","message_id":"m1"}'
 
     def script(server: Any, sock: Any) -> None:
@@ -198,7 +198,7 @@ def test_a_receipt_tells_how_much_of_the_limits_is_used_up(scripted_server: Call
     assert receipt == Receipt("m1", {"usagePercent": 85.0, "regainSeconds": None})
 
 
-def test_a_direct_message_is_a_response_in_messenger_and_bears_our_key(sandbox: RunningSandbox) -> None:
+def test_a_direct_message_in_messenger_is_a_response_with_our_key(sandbox: RunningSandbox) -> None:
     send(sandbox, "facebook", to="6780462125377510")
 
     sent = sandbox.list_messages("facebook", "6780462125377510")[0]
@@ -211,7 +211,7 @@ def test_a_direct_message_is_a_response_in_messenger_and_bears_our_key(sandbox: 
     }
 
 
-def test_instagram_is_sent_from_the_account_that_the_message_names(sandbox: RunningSandbox) -> None:
+def test_instagram_sends_from_the_account_of_the_message(sandbox: RunningSandbox) -> None:
     send(sandbox, "instagram", sender="17841405726653026")
 
     sent = sandbox.list_messages("instagram", "1570000000000001")[0]
@@ -236,7 +236,7 @@ def test_a_private_reply_goes_to_the_comment(sandbox: RunningSandbox, channel: s
 
 
 @CHANNELS
-def test_a_second_private_reply_to_a_comment_counts_as_sent_already(sandbox: RunningSandbox, channel: str) -> None:
+def test_a_second_private_reply_to_a_comment_counts_as_sent(sandbox: RunningSandbox, channel: str) -> None:
     send(sandbox, channel, to="17894227972186120", way="private_reply")
 
     second = send(sandbox, channel, to="17894227972186120", way="private_reply")
@@ -246,7 +246,7 @@ def test_a_second_private_reply_to_a_comment_counts_as_sent_already(sandbox: Run
 
 
 @pytest.mark.parametrize(("channel", "edge"), [("facebook", "comments"), ("instagram", "replies")])
-def test_a_public_reply_stands_under_the_comment(sandbox: RunningSandbox, channel: str, edge: str) -> None:
+def test_a_public_reply_is_posted_under_the_comment(sandbox: RunningSandbox, channel: str, edge: str) -> None:
     receipt = send(sandbox, channel, to="331881159596299_1735528193537632", way="comment_reply")
 
     sent = sandbox.list_messages(channel, "331881159596299_1735528193537632")[0]
@@ -255,7 +255,7 @@ def test_a_public_reply_stands_under_the_comment(sandbox: RunningSandbox, channe
     assert receipt.provider_message_id == sent["id"]
 
 
-def test_an_id_cannot_leave_its_place_in_the_path(sandbox: RunningSandbox) -> None:
+def test_an_id_is_quoted_in_the_path(sandbox: RunningSandbox) -> None:
     send(sandbox, "instagram", to="../me?x=1", way="comment_reply")
     assert sandbox.list_messages("instagram", "../me?x=1")[0]["path"] == "/v25.0/..%2Fme%3Fx%3D1/replies"
 
@@ -280,7 +280,7 @@ def test_buttons_are_a_template_around_the_text(sandbox: RunningSandbox, channel
 
 
 @CHANNELS
-def test_quick_replies_stand_beside_the_text(sandbox: RunningSandbox, channel: str) -> None:
+def test_quick_replies_are_sent_beside_the_text(sandbox: RunningSandbox, channel: str) -> None:
     send(sandbox, channel, quick_replies=("I follow", "Not yet"))
 
     message = sandbox.list_messages(channel)[0]["body"]["message"]
@@ -308,7 +308,7 @@ def test_a_person_follows_or_does_not(sandbox: RunningSandbox, person: str, foll
     assert sandbox.list_messages() == []
 
 
-def test_of_a_person_who_has_not_written_nobody_knows(sandbox: RunningSandbox) -> None:
+def test_the_follow_status_is_unknown_without_a_message(sandbox: RunningSandbox) -> None:
     status = check_follow(sandbox, "a-commenter")
 
     assert status.following is None
@@ -316,7 +316,7 @@ def test_of_a_person_who_has_not_written_nobody_knows(sandbox: RunningSandbox) -
 
 
 @pytest.mark.parametrize(("code", "subcode"), [(10, None), (200, None), (100, 2018001), (551, None), (230, None)])
-def test_a_refused_profile_is_unknown_rather_than_a_failure(
+def test_a_rejected_profile_is_unknown_rather_than_a_failure(
     sandbox: RunningSandbox, code: int, subcode: int | None
 ) -> None:
     sandbox.add_fault("instagram", "refused", code=code, subcode=subcode, match={"call": "look_up"})
@@ -333,7 +333,7 @@ def test_a_profile_without_the_field_is_unknown(scripted_server: Callable[..., A
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before"])
-def test_a_profile_is_asked_again_up_to_three_times(sandbox: RunningSandbox, fault: str) -> None:
+def test_a_profile_is_attempted_up_to_three_times(sandbox: RunningSandbox, fault: str) -> None:
     sandbox.add_fault("instagram", fault, times=2, seconds=0, match={"call": "look_up"})
     assert check_follow(sandbox, "1570000000000001").following is True
 
@@ -347,7 +347,7 @@ def test_a_profile_is_asked_again_up_to_three_times(sandbox: RunningSandbox, fau
         ("auth", ConfigurationError),
     ],
 )
-def test_what_stays_is_told(sandbox: RunningSandbox, fault: str, expected: type[ExecutionError]) -> None:
+def test_a_permanent_fault_is_raised(sandbox: RunningSandbox, fault: str, expected: type[ExecutionError]) -> None:
     sandbox.add_fault("instagram", fault, times=0, seconds=0, match={"call": "look_up"})
     with pytest.raises(expected):
         check_follow(sandbox, "1570000000000001")
@@ -358,7 +358,7 @@ def test_what_stays_is_told(sandbox: RunningSandbox, fault: str, expected: type[
     ("code", "subcode", "expected"),
     [(10, 2018278, WindowClosed), (551, 1545041, Blocked), (190, 463, ConfigurationError)],
 )
-def test_the_sandbox_refuses_with_the_code_that_it_is_asked_for(
+def test_the_sandbox_rejects_with_the_requested_code(
     sandbox: RunningSandbox, channel: str, code: int, subcode: int, expected: type[ExecutionError]
 ) -> None:
     sandbox.add_fault(channel, "refused", code=code, subcode=subcode)

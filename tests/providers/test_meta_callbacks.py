@@ -1,4 +1,4 @@
-"""What Meta tells us: each documented kind of event is read, whatever it is wrapped in; anything else is nothing."""
+"""Meta's webhooks: each documented kind of event is parsed, in any envelope; anything else is ignored."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MID = "aWdfZAG1faXRlbToxOklHTWVzc2FnZAUlEOjE3ODQxNDA1NzI2NjUzMDI2"
 
 
 def read_callbacks(body: Any) -> list[Callback]:
-    """The callbacks of a whole body, as they are read one by one."""
+    """Return the callbacks of a whole body."""
     callbacks = [meta_callbacks.read_event(event) for event in meta_callbacks.split_events(body)]
     return [callback for callback in callbacks if callback is not None]
 
 
 def build_messaging(**event: Any) -> dict[str, Any]:
-    """A webhook about one messaging event of Instagram."""
+    """Build a webhook with one messaging event of Instagram."""
     messaging_event = {"sender": {"id": PERSON}, "recipient": {"id": IG}, "timestamp": 1569262485349, **event}
     return {"object": "instagram", "entry": [{"id": IG, "time": 1569262486134, "messaging": [messaging_event]}]}
 
@@ -30,7 +30,7 @@ def build_messaging(**event: Any) -> dict[str, Any]:
 # The handshake
 
 
-def test_the_handshake_answers_the_challenge_to_who_knows_our_token() -> None:
+def test_the_handshake_returns_the_challenge_for_our_token() -> None:
     query = {"hub.mode": "subscribe", "hub.verify_token": "ours", "hub.challenge": "1158201444"}
     assert meta_callbacks.answer_challenge(query, "ours") == "1158201444"
 
@@ -46,7 +46,7 @@ def test_the_handshake_answers_the_challenge_to_who_knows_our_token() -> None:
     ],
     ids=["another token", "another mode", "no ASCII", "no token is set", "nothing"],
 )
-def test_the_handshake_refuses_everybody_else(query: dict[str, str], token: str) -> None:
+def test_the_handshake_rejects_any_other_token(query: dict[str, str], token: str) -> None:
     assert meta_callbacks.answer_challenge(query, token) is None
 
 
@@ -66,11 +66,11 @@ def test_the_signature_is_that_of_the_raw_bytes(sample: Callable[[str], Any]) ->
 
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=", "sha1=00", "sha256=ä", "da03e5168ee0"])
-def test_anything_else_is_no_signature(signature: str | None) -> None:
+def test_anything_else_is_not_a_signature(signature: str | None) -> None:
     assert not meta_callbacks.verify(signature, b"{}", ["secret"])
 
 
-def test_without_a_secret_nothing_is_signed() -> None:
+def test_without_a_secret_no_signature_is_valid() -> None:
     empty = "sha256=b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"
     assert not meta_callbacks.verify(empty, b"", [""])
     assert not meta_callbacks.verify(empty, b"", [])
@@ -106,7 +106,7 @@ def test_without_a_secret_nothing_is_signed() -> None:
         ("ig_message_echo", "echo", "our own send", {}),
     ],
 )  # fmt: skip
-def test_a_webhook_of_instagram_is_read(
+def test_a_webhook_of_instagram_is_parsed(
     sample: Callable[[str], Any], name: str, kind: str, text: str | None, detail: dict[str, Any]
 ) -> None:
     (callback,) = read_callbacks(sample(f"meta/{name}.json"))
@@ -126,7 +126,7 @@ def test_a_webhook_of_instagram_is_read(
                                                    "parentId": f"{PAGE}_331881159596299"}),
     ],
 )  # fmt: skip
-def test_a_webhook_of_a_page_is_read(
+def test_a_webhook_of_a_page_is_parsed(
     sample: Callable[[str], Any], name: str, kind: str, text: str, detail: dict[str, Any]
 ) -> None:
     body = sample(f"meta/{name}.json")
@@ -136,7 +136,7 @@ def test_a_webhook_of_a_page_is_read(
     assert callback.detail == {"account": body["entry"][0]["id"], **detail}
 
 
-def test_the_three_forms_of_a_comment_are_one_event(sample: Callable[[str], Any]) -> None:
+def test_the_three_formats_of_a_comment_are_one_event(sample: Callable[[str], Any]) -> None:
     forms = ("changes_id", "business_login_documented", "facebook_login_documented")
     callbacks = [read_callbacks(sample(f"meta/ig_comment_{form}.json"))[0] for form in forms]
     assert {(callback.event_id, callback.provider_message_id) for callback in callbacks} == {
@@ -144,7 +144,7 @@ def test_the_three_forms_of_a_comment_are_one_event(sample: Callable[[str], Any]
     }
 
 
-def test_what_is_ours_is_told_by_our_key_and_by_its_id() -> None:
+def test_an_echo_has_our_key_and_its_id() -> None:
     (echo,) = read_callbacks(
         build_messaging(
             sender={"id": IG}, recipient={"id": PERSON},
@@ -161,17 +161,17 @@ def test_what_is_ours_is_told_by_our_key_and_by_its_id() -> None:
 
 
 @pytest.mark.parametrize("text", ["STOP", "stop.", "Unsubscribe", "stop all"])
-def test_stop_and_its_likes_unsubscribe(text: str) -> None:
+def test_stop_and_equivalent_words_unsubscribe(text: str) -> None:
     (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", "text": text}))
     assert (callback.kind, callback.text) == ("unsubscribed", text)
 
 
-def test_a_message_of_a_form_that_meta_does_not_pass_on_is_still_a_message() -> None:
+def test_a_message_of_an_unsupported_kind_is_still_a_message() -> None:
     (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", "is_unsupported": True}))
     assert (callback.kind, callback.text, callback.detail["unsupported"]) == ("replied", None, True)
 
 
-def test_messenger_s_receipts_name_messages_or_a_moment() -> None:
+def test_messengers_receipts_have_message_ids_or_a_timestamp() -> None:
     delivered, seen, all_delivered = (
         read_callbacks({**build_messaging(**event), "object": "page"})[0]
         for event in (
@@ -186,7 +186,7 @@ def test_messenger_s_receipts_name_messages_or_a_moment() -> None:
     assert (all_delivered.kind, all_delivered.detail["until"]) == ("delivered", "1458668856253")
 
 
-def test_a_reaction_and_its_end_are_of_one_name() -> None:
+def test_a_reaction_and_its_removal_have_one_id() -> None:
     put, taken = (
         read_callbacks(build_messaging(timestamp=at, reaction={"mid": MID, "action": action, "emoji": "👍"}))[0]
         for at, action in ((1569262485349, "react"), (1569262486349, "unreact"))
@@ -197,16 +197,14 @@ def test_a_reaction_and_its_end_are_of_one_name() -> None:
 
 
 @pytest.mark.parametrize(("verb", "kind"), [("add", "comment"), ("edited", "edited"), ("remove", "unsent")])
-def test_a_page_tells_of_comments_that_are_added_edited_and_removed(
-    sample: Callable[[str], Any], verb: str, kind: str
-) -> None:
+def test_a_page_reports_added_edited_and_removed_comments(sample: Callable[[str], Any], verb: str, kind: str) -> None:
     body = sample("meta/page_feed_comment.json")
     body["entry"][0]["changes"][0]["value"]["verb"] = verb
     (callback,) = read_callbacks(body)
     assert (callback.kind, callback.provider_message_id) == (kind, "331881159596299_1735528193537632")
 
 
-# What is of no concern
+# Ignored events
 
 
 @pytest.mark.parametrize(
@@ -225,18 +223,18 @@ def test_a_page_tells_of_comments_that_are_added_edited_and_removed(
         {},
     ],
 )  # fmt: skip
-def test_what_we_say_to_ourselves_and_what_names_nothing_is_of_no_concern(event: dict[str, Any]) -> None:
+def test_messages_to_ourselves_and_empty_events_are_ignored(event: dict[str, Any]) -> None:
     assert read_callbacks(build_messaging(**event)) == []
 
 
 @pytest.mark.parametrize("form", ["changes_id", "business_login_documented", "facebook_login_documented"])
-def test_our_own_comment_is_of_no_concern(sample: Callable[[str], Any], form: str) -> None:
+def test_our_own_comment_is_ignored(sample: Callable[[str], Any], form: str) -> None:
     body = json.loads(json.dumps(sample(f"meta/ig_comment_{form}.json")).replace(PERSON, IG))
     assert read_callbacks(body) == []
 
 
 @pytest.mark.parametrize("verb", ["hide", "unhide", "like", ""])
-def test_what_a_page_does_to_a_comment_is_of_no_concern(sample: Callable[[str], Any], verb: str) -> None:
+def test_moderation_of_a_comment_by_the_page_is_ignored(sample: Callable[[str], Any], verb: str) -> None:
     body = sample("meta/page_feed_comment.json")
     body["entry"][0]["changes"][0]["value"]["verb"] = verb
     assert read_callbacks(body) == []
@@ -256,14 +254,14 @@ def test_what_a_page_does_to_a_comment_is_of_no_concern(sample: Callable[[str], 
         {"object": "page", "entry": [{"id": PAGE, "changes": [{"field": "feed", "value": {"item": "post"}}]}]},
     ],
 )  # fmt: skip
-def test_a_body_of_another_form_is_nothing(body: Any) -> None:
+def test_a_malformed_body_is_ignored(body: Any) -> None:
     assert read_callbacks(body) == []
 
 
-# What it is wrapped in
+# Envelopes
 
 
-def test_a_batch_is_taken_apart_in_the_order_of_its_times() -> None:
+def test_a_batch_is_split_in_the_order_of_its_times() -> None:
     later, earlier = (
         build_messaging(timestamp=at, message={"mid": mid, "text": mid})
         for mid, at in (("later", 1569262485350), ("earlier", 1569262485349))
@@ -275,21 +273,21 @@ def test_a_batch_is_taken_apart_in_the_order_of_its_times() -> None:
     assert [callback.provider_message_id for callback in read_callbacks(both)] == ["earlier", "later", "c"]
 
 
-def test_a_list_of_one_is_as_good_as_the_one(sample: Callable[[str], Any]) -> None:
+def test_a_list_of_one_object_equals_the_object(sample: Callable[[str], Any]) -> None:
     body = sample("meta/ig_message_text.json")
     assert read_callbacks([body]) == read_callbacks(body)
     assert read_callbacks({**body, "entry": body["entry"][0]}) == read_callbacks(body)
 
 
-def test_ids_that_became_numbers_on_the_way_are_texts_again() -> None:
+def test_numeric_ids_become_strings() -> None:
     body = build_messaging(sender={"id": int(PERSON)}, message={"mid": 5, "text": "hi"})
     body["entry"][0]["id"] = int(IG)
     (callback,) = read_callbacks(body)
     assert (callback.address, callback.provider_message_id, callback.detail["account"]) == (PERSON, "5", IG)
 
 
-def test_an_event_that_was_taken_apart_can_be_read_alone(sample: Callable[[str], Any]) -> None:
-    """Each is kept by itself, and read later from what was kept."""
+def test_a_split_event_can_be_parsed_alone(sample: Callable[[str], Any]) -> None:
+    """Each event is stored on its own and parsed later."""
     for name in ("ig_comment_business_login_documented", "ig_story_reply", "page_feed_comment"):
         (single,) = meta_callbacks.split_events(sample(f"meta/{name}.json"))
         assert [meta_callbacks.read_event(json.loads(json.dumps(single)))] == read_callbacks(

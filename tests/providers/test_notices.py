@@ -1,4 +1,4 @@
-"""Slack and Discord: what each refusal of a notice means, and that their addresses stay secret."""
+"""Slack and Discord: the class of each error, and the secrecy of their URLs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HUSH = "https://discord.example.com/api/v10/webhooks/1/hushhush"
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "expected"),
+    ("status", "text", "expected"),
     [
         (400, "invalid_payload", InvalidRequest),
         (400, "no_text", InvalidRequest),
@@ -46,11 +46,11 @@ HUSH = "https://discord.example.com/api/v10/webhooks/1/hushhush"
         (302, "", InvalidRequest),
     ],
 )
-def test_every_refusal_of_slack_has_its_meaning(status: int, said: str, expected: type[ExecutionError]) -> None:
-    assert type(slack.classify_error(responses.Response(status, {}, said.encode()))) is expected
+def test_every_error_of_slack_has_its_class(status: int, text: str, expected: type[ExecutionError]) -> None:
+    assert type(slack.classify_error(responses.Response(status, {}, text.encode()))) is expected
 
 
-def test_slack_says_how_long_to_wait_in_a_header() -> None:
+def test_slack_sends_its_wait_in_a_header() -> None:
     assert slack.classify_error(responses.Response(429, {"Retry-After": "30"}, b"")).retry_after == 30
 
 
@@ -68,11 +68,11 @@ def test_slack_says_how_long_to_wait_in_a_header() -> None:
         (200, {"id": 5}, UnknownOutcome),
     ],
 )
-def test_every_refusal_of_discord_has_its_meaning(status: int, body: Any, expected: type[ExecutionError]) -> None:
+def test_every_error_of_discord_has_its_class(status: int, body: Any, expected: type[ExecutionError]) -> None:
     assert type(discord.classify_error(responses.Response(status, {}, json.dumps(body).encode()))) is expected
 
 
-def test_discord_says_how_long_to_wait_in_seconds(sample: Callable[[str], Any]) -> None:
+def test_discord_sends_its_wait_in_seconds(sample: Callable[[str], Any]) -> None:
     body = json.dumps(sample("discord/error_429.json")).encode()
 
     assert discord.classify_error(responses.Response(429, {"Retry-After": "65"}, body)).retry_after == 64.57
@@ -94,13 +94,13 @@ def test_a_discord_notice_mentions_nobody(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "  ", "x" * 2001])
-def test_a_discord_notice_of_an_impossible_length_is_not_sent(sandbox: RunningSandbox, body: str) -> None:
+def test_a_discord_notice_of_an_invalid_length_is_not_sent(sandbox: RunningSandbox, body: str) -> None:
     with pytest.raises(InvalidRequest):
         discord.PROVIDER.send(build_sandbox_account("discord", sandbox.url), OutgoingMessage(key="k", to="", body=body))
     assert sandbox.list_messages() == []
 
 
-def test_an_address_that_names_a_thread_keeps_it(scripted_server: Callable[..., Any]) -> None:
+def test_a_url_with_a_thread_keeps_it(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(
         lambda server, sock: (server.read(sock), sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")),
     )
@@ -113,7 +113,7 @@ def test_an_address_that_names_a_thread_keeps_it(scripted_server: Callable[..., 
 
 
 @pytest.mark.parametrize("script", ["silence", "garbage"])
-def test_the_address_of_a_notice_stands_in_no_error(scripted_server: Callable[..., Any], script: str) -> None:
+def test_no_error_contains_the_url_of_a_notice(scripted_server: Callable[..., Any], script: str) -> None:
     reply = b"" if script == "silence" else b"HTTP/1.1 500 \r\nbroken\r\n\r\n"
     server = scripted_server(lambda server, sock: (server.read(sock), sock.sendall(reply)))
     url = f"{server.url}/services/hushhush"

@@ -1,4 +1,4 @@
-"""An API that speaks OpenAI's chat completions: a 200 is not yet a text, and only OpenAI itself wants a key."""
+"""APIs compatible with OpenAI: a 200 does not guarantee a text, and only OpenAI itself requires a key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def build_completion(**choice: Any) -> dict[str, Any]:
     }
 
 
-def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> None:
+def test_a_prompt_becomes_a_text_with_token_counts(sandbox: RunningSandbox) -> None:
     generated = generate(sandbox)
 
     assert generated.text.startswith("Hi Ada, ")
@@ -61,7 +61,7 @@ def test_a_prompt_becomes_a_text_with_what_it_took(sandbox: RunningSandbox) -> N
     }
 
 
-def test_openai_itself_is_given_the_budget_by_its_newer_name() -> None:
+def test_openai_gets_the_budget_by_its_newer_name() -> None:
     request = openai_compatible._build_payload(Prompt("gpt-5", "Hi"), "https://api.openai.com/v1")
     assert request == {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1024}
 
@@ -92,7 +92,7 @@ def classify(status: int, body: Any, headers: dict[str, str] | None = None) -> E
 
 @pytest.mark.parametrize(("status", "code", "expected"), ROWS)
 @pytest.mark.parametrize("field", ["code", "type"])
-def test_every_refusal_has_its_meaning(status: int, code: str, expected: type[ExecutionError], field: str) -> None:
+def test_every_error_has_its_class(status: int, code: str, expected: type[ExecutionError], field: str) -> None:
     assert type(classify(status, {"error": {"message": "no", field: code or None}})) is expected
 
 
@@ -101,25 +101,25 @@ def test_no_row_of_the_table_is_untested() -> None:
 
 
 @pytest.mark.parametrize("body", [[], {}, {"error": "no such route"}, {"error": {"code": 5}}])
-def test_a_refusal_of_another_shape_does_no_harm(body: Any) -> None:
+def test_a_malformed_error_is_classified(body: Any) -> None:
     assert isinstance(classify(500, body), ProviderUnavailable)
     assert isinstance(classify(400, body), InvalidRequest)
 
 
-def test_a_rate_limit_says_for_how_long() -> None:
+def test_a_rate_limit_has_its_wait() -> None:
     assert classify(429, {"error": {"code": "rate_limit_exceeded"}}, {"Retry-After": "20"}).retry_after == 20
 
 
-def test_a_refusal_does_not_repeat_the_key() -> None:
+def test_an_error_does_not_contain_the_key() -> None:
     assert "hushhush" not in classify(401, {"error": {"message": "bad key hushhush-0123456789"}}).message
 
 
-def test_an_answer_is_read_with_what_it_took() -> None:
+def test_a_response_is_parsed_with_token_counts() -> None:
     generated = openai_compatible.parse_response(build_completion(), "asked-model")
     assert generated == GeneratedText("Hi Ada", "gpt-4.1-mini-2025", 18, 12, "stop")
 
 
-def test_a_filtered_answer_and_a_refusal_are_blocked() -> None:
+def test_a_filtered_response_and_a_refusal_are_blocked() -> None:
     with pytest.raises(Blocked, match="content_filter"):
         openai_compatible.parse_response(build_completion(finish_reason="content_filter"), "m")
     with pytest.raises(Blocked, match="I cannot"):
@@ -129,12 +129,12 @@ def test_a_filtered_answer_and_a_refusal_are_blocked() -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"choices": []}, {"choices": 5}, {"choices": [[]]}, {"choices": [{"finish_reason": "stop"}]}]
 )
-def test_an_answer_of_another_shape_is_worth_asking_again(body: dict[str, Any]) -> None:
+def test_a_malformed_response_is_retryable(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable):
         openai_compatible.parse_response(body, "m")
 
 
-def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(scripted_server: Callable[..., Any]) -> None:
+def test_a_truncated_response_is_retried_once_with_a_larger_budget(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(respond_with(build_completion(finish_reason="length")), respond_with(build_completion()))
 
     generated = openai_compatible.generate(build_account(server), PROMPT)
@@ -144,7 +144,7 @@ def test_used_up_tokens_are_asked_for_once_more_with_a_larger_budget(scripted_se
     assert budgets == [256, 1024]
 
 
-def test_tokens_that_are_used_up_again_are_the_operators_to_raise(scripted_server: Callable[..., Any]) -> None:
+def test_a_response_truncated_twice_asks_the_operator_for_more_tokens(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(*[respond_with(build_completion(finish_reason="length"))] * 2)
     with pytest.raises(InvalidRequest, match="Raise max_tokens"):
         openai_compatible.generate(build_account(server), PROMPT)
@@ -157,14 +157,14 @@ def test_an_empty_text_is_invalid(scripted_server: Callable[..., Any], content: 
         openai_compatible.generate(build_account(server), PROMPT)
 
 
-def test_an_answer_that_broke_off_is_asked_for_once_more(scripted_server: Callable[..., Any]) -> None:
+def test_an_interrupted_response_is_retried_once(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(
         respond_with(build_completion(finish_reason="tool_calls")), respond_with(build_completion())
     )
     assert openai_compatible.generate(build_account(server), PROMPT).text == "Hi Ada"
 
 
-def test_a_server_of_ones_own_needs_no_key(scripted_server: Callable[..., Any]) -> None:
+def test_a_self_hosted_server_needs_no_key(scripted_server: Callable[..., Any]) -> None:
     server = scripted_server(respond_with(build_completion()))
 
     assert openai_compatible.generate(build_account(server), PROMPT).text == "Hi Ada"
@@ -172,7 +172,7 @@ def test_a_server_of_ones_own_needs_no_key(scripted_server: Callable[..., Any]) 
     assert b"authorization" not in server.requests[0].lower()
 
 
-def test_openai_itself_does() -> None:
+def test_openai_requires_a_key() -> None:
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
         openai_compatible.generate(Account("openai", "https://api.openai.com/v1", {}), PROMPT)
 

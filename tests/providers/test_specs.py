@@ -1,4 +1,4 @@
-"""What we send is what the providers' own specifications ask for; read from their files, not from our code."""
+"""Our requests match the providers' own specifications, which are read from their files, not from our code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Validate = Callable[[str, str, Any], None]
 
 @pytest.fixture(scope="session")
 def assert_matches_spec(specs: Path) -> Validate:
-    """Validates a value against a place (a JSON pointer) in a specification."""
+    """Validate a value against a JSON pointer in a specification."""
 
     def validate(name: str, pointer: str, value: Any) -> None:
         uri = f"urn:{name}"
@@ -52,7 +52,7 @@ def test_an_email_is_mailguns_form(sandbox: RunningSandbox, assert_matches_spec:
 
     assert email["headers"]["content-type"].startswith("multipart/form-data; boundary=")
     assert email["path"] == "/v3/sandbox.example.com/messages"
-    # `to` may be repeated in the form, which the specification writes as a list.
+    # The form may repeat `to`, which is a list in the specification.
     fields = {name: [value] if name == "to" else value for name, value in email["body"].items()}
     schema = "/components/schemas/POST-v3-domain_name-messages-multipart-form-data-RequestBody"
     assert_matches_spec("mailgun-messages.openapi.json", schema, fields)
@@ -76,7 +76,7 @@ def test_an_sms_is_telnyxs_request(
         {"buttons": (Button("Shop", url="https://example.com/"),), "quick_replies": ("Yes", "No")},
     ],
 )
-def test_a_direct_message_is_what_meta_documents(
+def test_a_direct_message_matches_metas_documentation(
     sandbox: RunningSandbox, assert_matches_spec: Validate, channel: str, more: dict[str, Any]
 ) -> None:
     message = send_message(sandbox, channel, to="1570000000000001", **more)
@@ -84,7 +84,7 @@ def test_a_direct_message_is_what_meta_documents(
     assert_matches_spec("meta-messaging.handmade.openapi.json", "/components/schemas/SendRequest", message["body"])
 
 
-def test_metas_own_list_of_fields_knows_all_that_a_direct_message_has(sandbox: RunningSandbox, specs: Path) -> None:
+def test_metas_list_of_fields_has_all_fields_of_a_direct_message(sandbox: RunningSandbox, specs: Path) -> None:
     message = send_message(sandbox, "facebook", to="1570000000000001")
 
     specification = (specs / "meta-page-messages-edge.json").read_text()
@@ -99,7 +99,9 @@ def test_a_notice_is_discords_request(sandbox: RunningSandbox, assert_matches_sp
     assert_matches_spec("discord-webhooks.openapi.json", media, notice["body"])
 
 
-def test_a_notice_is_what_slack_documents(sandbox: RunningSandbox, assert_matches_spec: Validate, specs: Path) -> None:
+def test_a_notice_matches_slacks_documentation(
+    sandbox: RunningSandbox, assert_matches_spec: Validate, specs: Path
+) -> None:
     notice = send_message(sandbox, "slack")
 
     document = json.loads((specs / "slack-incoming-webhook.handmade.openapi.json").read_text())
@@ -122,7 +124,7 @@ def test_a_prompt_is_geminis_request(sandbox: RunningSandbox, assert_matches_spe
     assert_matches_spec("gemini-generate-content.openapi.json", media, sandbox.list_messages("gemini")[0]["body"])
 
 
-def test_the_sandboxs_answers_are_telnyxs_and_geminis(assert_matches_spec: Validate) -> None:
+def test_the_sandboxs_responses_are_telnyxs_and_geminis(assert_matches_spec: Validate) -> None:
     from sandbox import generated_texts, provider_apis
     from sandbox.store import Message, now
 
@@ -140,7 +142,7 @@ def test_the_sandboxs_answers_are_telnyxs_and_geminis(assert_matches_spec: Valid
     )
 
 
-def test_a_wrong_request_would_be_noticed(assert_matches_spec: Validate) -> None:
+def test_an_invalid_request_would_fail(assert_matches_spec: Validate) -> None:
     with pytest.raises(AssertionError):
         assert_matches_spec(
             "telnyx-messaging.openapi.json", "/components/schemas/CreateMessageRequest", {"text": "to is missing"}

@@ -1,4 +1,4 @@
-"""Telnyx: what each code means, and its signed callbacks."""
+"""Telnyx: the class of each error code, and its signed callbacks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def classify(body: Any, status: int = 400, headers: dict[str, str] | None = None
 
 @pytest.mark.parametrize(("code", "expected"), ROWS)
 @pytest.mark.parametrize("status", [400, 403, 422])
-def test_every_code_has_its_meaning_whatever_its_status(code: str, expected: type[ExecutionError], status: int) -> None:
+def test_every_code_has_its_class_whatever_its_status(code: str, expected: type[ExecutionError], status: int) -> None:
     error = classify({"errors": [{"code": code, "title": "No"}]}, status)
 
     assert type(error) is expected
@@ -65,7 +65,7 @@ def test_a_stop_suppresses_the_contact_on_sms(sample: Callable[[str], Any]) -> N
     assert error.suppress_channel
 
 
-def test_the_other_samples_of_refusals_are_understood(sample: Callable[[str], Any]) -> None:
+def test_the_other_samples_of_errors_are_classified(sample: Callable[[str], Any]) -> None:
     assert isinstance(classify(sample("telnyx/error_from.json")), ConfigurationError)
     assert isinstance(classify(sample("telnyx/error_auth.json"), 401), ConfigurationError)
     limited = classify(sample("telnyx/error_429.json"), 429, {"x-ratelimit-reset": "42"})
@@ -86,7 +86,7 @@ def test_the_other_samples_of_refusals_are_understood(sample: Callable[[str], An
     ],
 )
 @pytest.mark.parametrize("body", [{}, {"errors": 5}, {"errors": []}, {"errors": [7]}, {"errors": [{"code": "99999"}]}])
-def test_where_no_code_is_known_the_status_decides(status: int, expected: type[ExecutionError], body: Any) -> None:
+def test_without_a_known_code_the_status_decides(status: int, expected: type[ExecutionError], body: Any) -> None:
     assert type(classify(body, status)) is expected
 
 
@@ -94,7 +94,7 @@ def test_an_unexpected_error_after_the_request_is_an_unknown_outcome() -> None:
     assert isinstance(classify({"errors": [{"code": "10007", "title": "Unexpected error"}]}, 500), UnknownOutcome)
 
 
-def test_an_sms_says_sender_and_profile(sandbox: RunningSandbox) -> None:
+def test_an_sms_has_sender_and_profile(sandbox: RunningSandbox) -> None:
     receipt = telnyx.PROVIDER.send(
         build_sandbox_account("telnyx", sandbox.url),
         OutgoingMessage(key="k", to="+15550100", body="Hello", sender="+15550199"),
@@ -110,7 +110,7 @@ def test_an_sms_says_sender_and_profile(sandbox: RunningSandbox) -> None:
     assert receipt.detail == {"parts": 1, "waitSeconds": 0.0, "cost": "0.0000"}
 
 
-def test_an_empty_sms_is_invalid_and_one_without_any_sender_names_the_setting(sandbox: RunningSandbox) -> None:
+def test_an_empty_sms_is_invalid_and_a_missing_sender_names_the_setting(sandbox: RunningSandbox) -> None:
     with pytest.raises(InvalidRequest):
         telnyx.PROVIDER.send(
             build_sandbox_account("telnyx", sandbox.url), OutgoingMessage(key="k", to="+15550100", body=" ")
@@ -119,12 +119,12 @@ def test_an_empty_sms_is_invalid_and_one_without_any_sender_names_the_setting(sa
         telnyx.PROVIDER.send(ACCOUNT, OutgoingMessage(key="k", to="+15550100", body="Hello"))
 
 
-def test_a_message_cannot_be_looked_up() -> None:
+def test_telnyx_cannot_reconcile() -> None:
     assert not telnyx.PROVIDER.can_reconcile
     assert telnyx.PROVIDER.find_receipt(ACCOUNT, "k", datetime.now(UTC)) is None
 
 
-def test_the_official_form_of_a_signature_verifies(sample: Callable[[str], Any]) -> None:
+def test_the_official_format_of_a_signature_verifies(sample: Callable[[str], Any]) -> None:
     vector = sample("telnyx/signature_vector.json")
     at = datetime.fromtimestamp(int(vector["telnyx-timestamp"]), UTC)
     headers = {name.title(): vector[name] for name in ("telnyx-timestamp", "telnyx-signature-ed25519")}
@@ -142,7 +142,7 @@ def test_the_official_form_of_a_signature_verifies(sample: Callable[[str], Any])
     ["", "soon", "nan", "inf", "1700000000.0", "+1700000000", " 1700000000", "1_700000000", "01700000000", "17e8",
      "\u0661700000000"],
 )  # fmt: skip
-def test_a_signed_but_senseless_time_is_refused(timestamp: str) -> None:
+def test_a_signed_but_invalid_time_is_rejected(timestamp: str) -> None:
     key = Ed25519PrivateKey.generate()
     headers = {
         "telnyx-timestamp": timestamp,
@@ -152,7 +152,7 @@ def test_a_signed_but_senseless_time_is_refused(timestamp: str) -> None:
     assert not telnyx.verify(headers, b"{}", public, datetime.fromtimestamp(1_700_000_000, UTC))
 
 
-def test_a_signature_is_written_in_one_way_alone() -> None:
+def test_a_signature_has_one_encoding() -> None:
     key, at = Ed25519PrivateKey.generate(), datetime.fromtimestamp(1_700_000_000, UTC)
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     signature = base64.b64encode(key.sign(b"1700000000|{}")).decode()
@@ -178,7 +178,7 @@ def test_missing_and_malformed_parts_verify_nothing(headers: dict[str, str], pub
         ("message_received", "replied", False),
     ],
 )
-def test_a_webhook_is_read(sample: Callable[[str], Any], name: str, kind: str, permanent: bool) -> None:
+def test_a_webhook_is_parsed(sample: Callable[[str], Any], name: str, kind: str, permanent: bool) -> None:
     body = sample(f"telnyx/webhook_{name}.json")
 
     callback = telnyx.read_event(body)
@@ -202,7 +202,7 @@ def test_a_number_that_cannot_be_reached_has_bounced(sample: Callable[[str], Any
 
 
 @pytest.mark.parametrize("text", ["STOP", "stop", " Stop! ", "UNSUBSCRIBE", "Cancel", "quit.", "Opt-out", "stop all"])
-def test_stop_and_its_likes_unsubscribe(sample: Callable[[str], Any], text: str) -> None:
+def test_stop_and_equivalent_words_unsubscribe(sample: Callable[[str], Any], text: str) -> None:
     body = sample("telnyx/webhook_message_received.json")
     body["data"]["payload"]["text"] = text
 
@@ -213,7 +213,7 @@ def test_stop_and_its_likes_unsubscribe(sample: Callable[[str], Any], text: str)
 
 
 @pytest.mark.parametrize("text", ["please stop by tomorrow", "the end is near", "", "I cancel nothing"])
-def test_a_sentence_with_such_a_word_in_it_is_a_reply(sample: Callable[[str], Any], text: str) -> None:
+def test_a_sentence_that_contains_such_a_word_is_a_reply(sample: Callable[[str], Any], text: str) -> None:
     body = sample("telnyx/webhook_message_received.json")
     body["data"]["payload"]["text"] = text
 
@@ -242,5 +242,5 @@ def test_a_sentence_with_such_a_word_in_it_is_a_reply(sample: Callable[[str], An
         {"data": {"id": 1, "event_type": [], "occurred_at": None, "payload": None}},
     ],
 )
-def test_an_event_of_another_shape_is_nothing(body: dict[str, Any]) -> None:
+def test_a_malformed_event_is_ignored(body: dict[str, Any]) -> None:
     assert telnyx.read_event(body) is None

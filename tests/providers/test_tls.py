@@ -1,4 +1,4 @@
-"""Over TLS the same promises hold: the name is checked, and a connection goes to the address that was judged."""
+"""The same guarantees hold over TLS: the name is verified, and a connection goes to the checked address."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trust_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process trusts the certificate, and `NAME` is here."""
+    """Make this process trust the certificate and resolve `NAME` to this machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     guarded_http._get_tls_context.cache_clear()
     monkeypatch.setattr(http_client, "_pools", {})
@@ -90,7 +90,7 @@ def build_call(server: Any, host: str = NAME, **more: Any) -> http_client.Call:
     return http_client.Call(label="Acme", method="POST", url=url, headers={}, body=b"hi", effect=True, **more)
 
 
-def test_a_send_over_tls_is_answered(
+def test_a_send_over_tls_gets_a_receipt(
     scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
     server = scripted_server(serve_over_tls(certificate, OK))
@@ -98,7 +98,7 @@ def test_a_send_over_tls_is_answered(
     assert http_client.send_request(build_call(server)).text == "ok"
 
 
-def test_a_certificate_for_another_name_is_a_network_error_before_anything_is_written(
+def test_a_certificate_for_another_name_fails_before_anything_is_written(
     scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
     server = scripted_server(serve_over_tls(certificate, OK))
@@ -118,7 +118,7 @@ def test_an_unknown_authority_is_a_network_error(
         http_client.send_request(build_call(server))
 
 
-def test_a_webhook_over_tls_goes_to_the_judged_address_under_its_own_name(
+def test_a_webhook_over_tls_goes_to_the_checked_address_with_its_name(
     scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
     server = scripted_server(serve_over_tls(certificate, OK))
@@ -132,10 +132,10 @@ def test_a_webhook_over_tls_goes_to_the_judged_address_under_its_own_name(
     assert server.requests[0].startswith(b"POST /in?x=1 HTTP/1.1\r\nHost: hooks.example.com:")
 
 
-def test_an_answer_that_drips_over_tls_is_given_up(
+def test_a_dripping_response_over_tls_times_out(
     scripted_server: Callable[..., Any], certificate: Path, trust_certificate: None
 ) -> None:
     server = scripted_server(serve_over_tls(certificate, b"HTTP/1.1 200 OK\r\nX-Slow: ", drip=True))
 
-    with pytest.raises(UnknownOutcome, match="no answer within"):
+    with pytest.raises(UnknownOutcome, match="did not respond within"):
         http_client.send_request(build_call(server, read_seconds=0.2))

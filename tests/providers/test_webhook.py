@@ -1,4 +1,4 @@
-"""A customer's endpoint: what its status means, and the signature by which it knows us."""
+"""A customer's endpoint: the class of each status, and the signature that identifies us."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sandbox.server import RunningSandbox
         (504, ProviderUnavailable),
     ],
 )
-def test_every_status_has_its_meaning(status: int, expected: type[ExecutionError]) -> None:
+def test_every_status_has_its_class(status: int, expected: type[ExecutionError]) -> None:
     error = webhook.classify_error(responses.Response(status, {}, b"secret words of the receiver"))
 
     assert type(error) is expected
@@ -43,11 +43,11 @@ def test_every_status_has_its_meaning(status: int, expected: type[ExecutionError
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_receiver_says_how_long_to_wait(status: int) -> None:
+def test_a_receivers_retry_after_is_used(status: int) -> None:
     assert webhook.classify_error(responses.Response(status, {"Retry-After": "90"}, b"")).retry_after == 90
 
 
-def test_the_signature_is_that_of_the_standard(sample: Callable[[str], Any]) -> None:
+def test_the_signature_matches_the_standard(sample: Callable[[str], Any]) -> None:
     vector = sample("standard_webhooks/vector_v1.json")
     at = datetime.fromtimestamp(int(vector["webhook-timestamp"]), UTC)
 
@@ -56,7 +56,7 @@ def test_the_signature_is_that_of_the_standard(sample: Callable[[str], Any]) -> 
     assert headers == {name: vector[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
 
 
-def test_every_try_bears_the_same_id(sandbox: RunningSandbox) -> None:
+def test_every_attempt_has_the_same_id(sandbox: RunningSandbox) -> None:
     account = build_sandbox_account("webhook", sandbox.url)
     for _ in range(2):
         webhook.PROVIDER.send(account, OutgoingMessage(key="exec-1/call/0", to="https://example.com/in", body="{}"))
@@ -72,7 +72,7 @@ def test_every_try_bears_the_same_id(sandbox: RunningSandbox) -> None:
         ("<a/>", {"content-type": "text/xml"}, "text/xml"),
     ],
 )
-def test_the_content_type_is_the_steps_or_fits_the_body(
+def test_the_content_type_is_the_steps_or_matches_the_body(
     sandbox: RunningSandbox, body: str, headers: dict[str, str], expected: str
 ) -> None:
     call = OutgoingMessage(key="k", to="https://example.com/in", body=body, headers=headers)

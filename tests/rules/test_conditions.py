@@ -1,4 +1,4 @@
-"""Conditions always have an answer; what is no condition is refused with its reason."""
+"""A valid condition always has a result; an invalid one is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def test_a_true_condition_holds(source: str) -> None:
         "nil > 1 or nil <= 1",
     ],
 )
-def test_what_is_missing_or_of_another_type_is_never_equal_and_never_in_order(source: str) -> None:
+def test_missing_values_and_other_types_are_never_equal_or_ordered(source: str) -> None:
     assert evaluate(source, FACTS) is False
 
 
-def test_and_and_or_read_from_right_to_left_as_in_liquid() -> None:
+def test_and_and_or_associate_from_right_to_left_as_in_liquid() -> None:
     assert evaluate("false and false or true", {}) is False
     assert evaluate("(false and false) or true", {}) is True
 
@@ -83,18 +83,18 @@ def test_and_and_or_read_from_right_to_left_as_in_liquid() -> None:
         "{% a %}",
     ],
 )
-def test_what_is_no_condition_is_refused(source: str) -> None:
+def test_an_invalid_condition_is_rejected(source: str) -> None:
     assert check(source)
     with pytest.raises(InvalidRequest):
         evaluate(source, FACTS)
 
 
 @pytest.mark.parametrize("source", ["(" * 2000, "not " * 1000 + "a", "a and " * 600 + "a", "a" * 5000])
-def test_a_condition_is_bounded(source: str) -> None:
+def test_the_size_of_a_condition_is_bounded(source: str) -> None:
     assert check(source)
 
 
-def test_the_variables_of_a_condition_are_named() -> None:
+def test_the_variables_of_a_condition_are_listed() -> None:
     assert list_variables("contact.tags contains payload[contact.id] or 'x' == now") == [
         ["contact", "tags"],
         ["payload", ["contact", "id"]],
@@ -105,7 +105,7 @@ def test_the_variables_of_a_condition_are_named() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="ab.[]()'\"= <>!&|{}%0123456789-\n nottrueandorcontains", max_size=60))
-def test_any_text_either_has_an_answer_or_a_fault(source: str) -> None:
+def test_any_text_is_evaluated_or_rejected(source: str) -> None:
     if check(source) is None:
         assert evaluate(source, {"a": 1, "b": {"a": [1]}}) in (True, False)
 

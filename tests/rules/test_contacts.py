@@ -1,4 +1,4 @@
-"""A contact's fields: one spelling for each address, and a problem for each that is none."""
+"""A contact's fields: one spelling for each address, and a problem for each invalid field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rules.contacts import FIELDS, normalise
 
 
-def test_the_contracts_own_example_is_regular() -> None:
+def test_the_contracts_example_is_normalised() -> None:
     fields = {
         "externalId": "c-1",
         "firstName": "Ada",
@@ -59,7 +59,7 @@ def test_null_clears_and_absent_stays_absent() -> None:
         ("tags", ["a", " a ", "b"], ["a", "b"]),
     ],
 )
-def test_one_spelling_for_each(field: str, value: object, regular: object) -> None:
+def test_each_value_has_one_spelling(field: str, value: object, regular: object) -> None:
     result, problems = normalise({field: value})
     assert problems == []
     assert list(result.values()) == [regular]
@@ -97,7 +97,7 @@ def _build_nested(levels: int) -> Any:
         ({"frist_name": "Ada"}, "frist_name"),
     ],
 )
-def test_a_fault_is_named_and_the_field_left_out(fields: dict[str, object], path: str) -> None:
+def test_an_invalid_field_is_reported_and_left_out(fields: dict[str, object], path: str) -> None:
     regular, problems = normalise(fields)
     assert regular == {}
     assert [problem.path for problem in problems] == [path]
@@ -107,7 +107,7 @@ def test_attributes_may_be_four_levels_deep() -> None:
     assert normalise({"attributes": _build_nested(4)})[1] == []
 
 
-def test_a_misspelt_field_is_told_its_nearest_name() -> None:
+def test_a_misspelt_field_suggests_the_nearest_name() -> None:
     assert normalise({"fristName": "Ada"})[1][0].message == 'unknown field "fristName"; did you mean "firstName"?'
 
 
@@ -120,6 +120,6 @@ _ANYTHING = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([*FIELDS, "other"]), _ANYTHING, max_size=5))
-def test_any_fields_are_judged_without_an_exception_and_regular_ones_stay_so(fields: dict[str, Any]) -> None:
+def test_any_fields_normalise_without_an_exception_and_idempotently(fields: dict[str, Any]) -> None:
     regular, problems = normalise(fields)
     assert len(regular) + len({problem.path.split("[")[0].split(".")[0] for problem in problems}) == len(fields)

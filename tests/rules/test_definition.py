@@ -1,4 +1,4 @@
-"""A valid document becomes the values that the engine walks through."""
+"""A valid document is parsed into the values that the engine runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ steps:
 """
 
 
-def test_the_contracts_example_is_valid_and_becomes_values() -> None:
+def test_the_contracts_example_is_valid_and_parsed() -> None:
     document = read(CONTRACT)
     assert validate(document) == []
     assert isinstance(document, dict)
@@ -69,14 +69,14 @@ def test_the_contracts_example_is_valid_and_becomes_values() -> None:
     )
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_an_omitted_field_has_its_default() -> None:
     workflow = parse({"trigger": {"type": "x", "with": None}, "steps": [{"id": "a", "action": "stop"}]})
     assert workflow.rules == Rules()
     step = workflow.steps[0]
     assert (step.retry_max, step.on_unknown, step.send_at, step.review) == (3, "hold", None, False)
 
 
-def test_fields_with_a_place_of_their_own_are_moved_out_of_with() -> None:
+def test_movable_fields_are_moved_out_of_with() -> None:
     arm = [{"id": "b", "action": "stop"}]
     written = {"id": "a", "action": "wait_until", "with": {"event": "x", "timeout": "1d", "then": arm}}
     step = parse({"trigger": {"type": "x"}, "steps": [written]}).steps[0]
@@ -126,7 +126,7 @@ def test_a_step_knows_the_way_to_the_contact(
     ("trigger", "channel"),
     [("facebook.comment", "facebook"), ("instagram.comment", "instagram"), ("comment.made", "instagram")],
 )
-def test_a_comment_is_answered_where_it_was_made(trigger: str, channel: str) -> None:
+def test_a_comment_reply_uses_the_channel_of_the_comment(trigger: str, channel: str) -> None:
     reply = {"id": "a", "action": "reply_comment", "with": {"body": "x"}}
     fork = {"id": "b", "action": "branch", "if": "payload.a", "then": [reply | {"id": "c"}]}
     facebook_reply = {"id": "d", "action": "reply_comment", "with": {"body": "x", "channel": "facebook"}}
@@ -136,7 +136,7 @@ def test_a_comment_is_answered_where_it_was_made(trigger: str, channel: str) -> 
     assert [steps[0].channel, steps[1].then[0].channel, steps[2].channel] == [channel, channel, "facebook"]
 
 
-def test_a_workflow_does_not_change() -> None:
+def test_a_workflow_is_immutable() -> None:
     workflow = parse({"trigger": {"type": "x"}, "steps": []})
     with pytest.raises(FrozenInstanceError):
         workflow.steps = ()  # type: ignore[misc]

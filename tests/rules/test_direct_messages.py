@@ -1,4 +1,4 @@
-"""Meta's window of 24 hours, and what may still be said to a comment."""
+"""Meta's 24-hour window, and the replies that a comment allows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def check_message(way: str = "message", **overrides: Any) -> Skip | None:
         (timedelta(days=3), False),
     ],
 )
-def test_we_may_write_for_a_day_after_the_contact_did(ago: timedelta, is_open: bool) -> None:
+def test_the_window_is_open_for_a_day_after_the_contacts_message(ago: timedelta, is_open: bool) -> None:
     assert (check_message(last_received=NOW - ago) is None) is is_open
 
 
-def test_a_closed_window_says_when_the_contact_wrote_and_when_it_closed() -> None:
+def test_a_closed_window_has_the_last_message_and_closing_times() -> None:
     skip = check_message(last_received=NOW - timedelta(hours=30))
 
     assert skip is not None
@@ -46,19 +46,17 @@ def test_a_closed_window_says_when_the_contact_wrote_and_when_it_closed() -> Non
     assert json.dumps(skip.detail)
 
 
-def test_a_contact_who_never_wrote_is_not_written_to() -> None:
+def test_a_contact_who_never_messaged_us_has_no_window() -> None:
     skip = check_message(comment=Comment("178", NOW))
     assert skip is not None
     assert (skip.rule, skip.detail["measured"]["closed_at"]) == ("window_closed", None)
-    assert "never written" in skip.detail["words"]
+    assert "never sent a message" in skip.detail["words"]
 
 
 @pytest.mark.parametrize(
     ("ago", "expected"), [(timedelta(0), None), (timedelta(days=6, hours=23), None), (timedelta(days=7), "too_old")]
 )
-def test_a_private_reply_needs_no_window_but_a_comment_of_the_last_seven_days(
-    ago: timedelta, expected: str | None
-) -> None:
+def test_a_private_reply_needs_no_window_but_a_comment_of_seven_days(ago: timedelta, expected: str | None) -> None:
     skip = check_message("private_reply", comment=Comment("178", NOW - ago))
     assert (skip and skip.rule) == (expected and "comment_too_old")
 
@@ -68,7 +66,7 @@ def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
 
 
 @pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
-def test_a_comment_that_was_deleted_is_answered_in_no_way(way: str) -> None:
+def test_a_deleted_comment_gets_no_reply(way: str) -> None:
     skip = check_message(way, comment=Comment("178", NOW), deleted_at=NOW)
     assert skip is not None
     assert (skip.rule, skip.detail["measured"]) == ("comment_deleted", "2026-05-04T10:00:00Z")
@@ -97,5 +95,5 @@ def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
         ([], None),
     ],
 )
-def test_the_comment_is_the_one_that_the_trigger_brought(payload: object, expected: Comment | None) -> None:
+def test_the_comment_is_parsed_from_the_triggers_payload(payload: object, expected: Comment | None) -> None:
     assert parse_comment(payload, NOW) == expected

@@ -1,4 +1,4 @@
-"""The verdict: which rule fails first, and what an operator is told."""
+"""The verdict: which rule fails first, and the message to the operator."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_contact_that_passes_every_rule_is_eligible() -> None:
     assert evaluate(Rules(), Facts(now=NOW, automation_enabled=True)) == Eligible()
 
 
-#: Each failing fact with the rule it fails and what the operator reads, in the order of judgement.
+#: Each failing fact with its rule and the message to the operator, in the order of the checks.
 FAULTS: list[tuple[dict[str, Any], str, str]] = [
-    ({"automation_enabled": False}, "automation_off", "The automation is switched off"),
+    ({"automation_enabled": False}, "automation_off", "The automation is turned off"),
     ({"entries": 1}, "reentry", "The contact has been in this automation before"),
-    ({"suppressed": True}, "suppressed", "The contact must not be written to by e-mail"),
+    ({"suppressed": True}, "suppressed", "The contact is suppressed on e-mail"),
     ({"address": None}, "no_address", "The contact has no address for e-mail"),
     (
         {"delivery_skip": build_skip("window_closed", "24 hours", None, "The window closed")},
@@ -63,19 +63,17 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"variables": {"contact": {"attributes": {"country": "US"}}}},
         "where",
-        "The condition does not hold: contact.attributes.country != 'US'",
+        "The condition is not met: contact.attributes.country != 'US'",
     ),
     ({"messages_in_window": 2}, "frequency_cap", "Frequency cap: 2 of 2 messages in 7 days"),
     ({"now": NOW.replace(hour=22)}, "active_hours", "Outside the active hours 09:00 to 21:00 (Europe/Rome)"),
     ({"sent_today": 200}, "daily_limit", "Daily limit: 200 of 200 sent today"),
-    ({"contact_sent_today": 1}, "contact_daily_limit", "Daily limit of this contact: 1 of 1 sent today"),
+    ({"contact_sent_today": 1}, "contact_daily_limit", "Daily limit per contact: 1 of 1 sent today"),
 ]
 
 
 @pytest.mark.parametrize(("change", "rule", "words"), FAULTS)
-def test_a_failing_rule_skips_with_its_limit_and_measure_in_words(
-    change: dict[str, Any], rule: str, words: str
-) -> None:
+def test_a_failed_rule_skips_with_limit_measurement_and_message(change: dict[str, Any], rule: str, words: str) -> None:
     verdict = evaluate(build_rules(), replace(GOOD, **change))
     assert isinstance(verdict, Skip)
     assert (verdict.rule, verdict.detail["words"]) == (rule, words)
@@ -114,14 +112,14 @@ def test_active_hours_use_the_workspaces_zone_where_the_contact_has_none() -> No
         ({"none": ["lead"]}, 'The contact has the tag "lead"'),
     ],
 )
-def test_tags_say_which_one(tags: dict[str, Any], words: str) -> None:
+def test_the_message_names_the_tag(tags: dict[str, Any], words: str) -> None:
     verdict = evaluate(build_rules(tags=tags), GOOD)
     assert isinstance(verdict, Skip)
     assert verdict.detail["words"] == words
     assert verdict.detail["measured"] == ["lead"]
 
 
-def test_reentry_after_finish_asks_only_for_those_in_flight() -> None:
+def test_reentry_after_finish_counts_only_executions_in_flight() -> None:
     again = build_rules(reentry="after_finish")
     assert isinstance(evaluate(again, replace(GOOD, entries=5)), Eligible)
     verdict = evaluate(again, replace(GOOD, in_flight=1))
@@ -130,13 +128,13 @@ def test_reentry_after_finish_asks_only_for_those_in_flight() -> None:
     assert isinstance(evaluate(build_rules(reentry="always"), replace(GOOD, in_flight=1, entries=5)), Eligible)
 
 
-def test_the_condition_tells_the_values_it_saw() -> None:
+def test_a_failed_condition_has_the_values_of_its_variables() -> None:
     verdict = evaluate(build_rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
     assert isinstance(verdict, Skip)
     assert verdict.detail["measured"] == {"contact.attributes.country": "US"}
 
 
-def test_a_limit_of_nothing_lets_nobody_through() -> None:
+def test_a_limit_of_zero_skips_everybody() -> None:
     verdict = evaluate(build_rules(daily_limit=0), GOOD)
     assert isinstance(verdict, Skip)
     assert verdict.rule == "daily_limit"
@@ -146,7 +144,7 @@ def test_an_execution_that_sends_nothing_needs_no_address() -> None:
     assert isinstance(evaluate(build_rules(), replace(GOOD, channel=None, address=None)), Eligible)
 
 
-def test_reachability_can_be_asked_for_alone() -> None:
+def test_reachability_can_be_checked_alone() -> None:
     assert check_reachability("sms", "+15550100", False) is None
     verdict = check_reachability("sms", None, False)
     assert verdict is not None
@@ -164,5 +162,5 @@ def test_reachability_can_be_asked_for_alone() -> None:
         (90, "90 seconds"),
     ],
 )
-def test_a_duration_is_spoken_in_its_largest_whole_unit(length: float, words: str) -> None:
+def test_a_duration_is_formatted_in_its_largest_whole_unit(length: float, words: str) -> None:
     assert format_duration(length) == words

@@ -1,4 +1,4 @@
-"""The variables: what is known is there, though it be null; the rest is missing."""
+"""The variables: a known field is present, possibly null; an unknown one is missing."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def test_a_contact_has_every_field_of_the_language_and_no_other() -> None:
     assert build_contact_facts(ROW)["attributes"] == {}
 
 
-def test_the_roots_are_those_that_validation_knows_and_all_is_json() -> None:
+def test_the_roots_match_validation_and_all_values_are_json() -> None:
     assert set(build_variables()) == AT_STEPS.roots
     assert json.loads(json.dumps(build_variables())) == build_variables()
 
 
-def test_now_is_a_text_in_utc() -> None:
+def test_now_is_a_string_in_utc() -> None:
     assert build_variables()["now"] == "2026-05-04T10:00:00Z"
 
 
-def test_the_variables_fill_a_template() -> None:
+def test_the_variables_render_in_a_template() -> None:
     source = "{{ contact.first_name }}{{ contact.email }} {{ steps.write.text }} {{ execution.follow_up }}"
     assert render(source, build_variables()) == "Ada hi 0"
 

@@ -1,4 +1,4 @@
-"""The tables of `docs/workflow-language.md` are those of the code, row for row, and its examples are valid."""
+"""The tables of `docs/workflow-language.md` match the code row by row, and its examples are valid."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_says_what_the_code_does(name: str) -> None:
+def test_a_table_matches_the_code(name: str) -> None:
     match = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
     assert match
     assert match[1].splitlines() == TABLES[name]

@@ -27,7 +27,7 @@ def build_payload(text: str, **comment: Any) -> dict[str, Any]:
         ("repriced price", "price"),
     ],
 )  # fmt: skip
-def test_a_keyword_is_found_as_words_whatever_their_case(text: str, keyword: str) -> None:
+def test_a_keyword_matches_whole_words_in_any_case(text: str, keyword: str) -> None:
     assert contains_keyword(text, keyword)
 
 
@@ -38,7 +38,7 @@ def test_a_keyword_is_found_as_words_whatever_their_case(text: str, keyword: str
         ("pri ce", "price"),
     ],
 )  # fmt: skip
-def test_a_keyword_is_not_found_within_another_word(text: str, keyword: str) -> None:
+def test_a_keyword_does_not_match_within_another_word(text: str, keyword: str) -> None:
     assert not contains_keyword(text, keyword)
 
 
@@ -55,11 +55,11 @@ def test_a_keyword_is_not_found_within_another_word(text: str, keyword: str) -> 
         ({"default": False}, "hello", Match.ANY),
     ],
 )
-def test_a_message_is_wanted_by_its_keywords(with_: dict[str, Any], text: str, how: Match) -> None:
+def test_a_message_matches_by_its_keywords(with_: dict[str, Any], text: str, how: Match) -> None:
     assert match(build_trigger(**with_), build_payload(text)) is how
 
 
-def test_a_comment_is_wanted_on_its_posts_alone() -> None:
+def test_a_comment_matches_only_on_the_triggers_posts() -> None:
     post_trigger = build_trigger(posts=["m-1", "m-2"], keywords=["price"])
     assert match(post_trigger, build_payload("price", media_id="m-2")) is Match.KEYWORD
     assert match(post_trigger, build_payload("price", media_id=3)) is Match.NO
@@ -68,7 +68,7 @@ def test_a_comment_is_wanted_on_its_posts_alone() -> None:
 
 
 @pytest.mark.parametrize("payload", [{}, {"comment": None}, {"comment": 5}, {"message": {"text": ["price"]}}])
-def test_a_payload_of_another_form_holds_no_keyword(payload: dict[str, Any]) -> None:
+def test_a_malformed_payload_matches_no_keyword(payload: dict[str, Any]) -> None:
     assert match(build_trigger(keywords=["price"]), payload) is Match.NO
     assert match(build_trigger(posts=["m"]), payload) is Match.NO
 
@@ -76,10 +76,10 @@ def test_a_payload_of_another_form_holds_no_keyword(payload: dict[str, Any]) -> 
 CANDIDATES = [("by keyword", Match.KEYWORD), ("every", Match.ANY), ("default", Match.DEFAULT), ("other", Match.NO)]
 
 
-def test_a_default_answer_is_silent_where_a_keyword_took_it() -> None:
+def test_a_default_does_not_start_if_a_keyword_matches() -> None:
     assert choose(CANDIDATES, answered=False) == ["by keyword", "every"]
     assert choose(CANDIDATES[1:], answered=False) == ["every", "default"]
 
 
-def test_a_default_answer_is_silent_where_somebody_waits_for_it() -> None:
+def test_a_default_does_not_start_if_a_wait_was_answered() -> None:
     assert choose(CANDIDATES[1:], answered=True) == ["every"]

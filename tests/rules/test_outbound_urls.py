@@ -1,4 +1,4 @@
-"""A URL that Beckon calls leads to a public host, however a private one is written."""
+"""A URL that Beckon calls has a public host, however a private one is spelled."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_problems(*steps: Any, networks: Networks = ()) -> dict[str, str]:
 
 @pytest.mark.parametrize("host", PRIVATE)
 @pytest.mark.parametrize("rest", ["/in", ":8080", "?a=b", "#c", ""])
-def test_a_private_host_is_refused_however_it_is_written(host: str, rest: str) -> None:
+def test_a_private_host_is_rejected_in_every_spelling(host: str, rest: str) -> None:
     fault = check_url(f"http://{host}{rest}", ())
     assert fault is not None
     assert "WEBHOOK_ALLOWED_NETWORKS" in fault
@@ -55,15 +55,15 @@ def test_a_private_host_is_refused_however_it_is_written(host: str, rest: str) -
 
 
 @pytest.mark.parametrize("host", UNREADABLE)
-def test_a_host_that_cannot_be_read_is_refused(host: str) -> None:
+def test_an_invalid_host_is_rejected(host: str) -> None:
     assert check_url(f"http://{host}/in", ALL_NETWORKS) is not None
 
 
 @pytest.mark.parametrize(
     "authority", ["ada@example.com", "a:b@example.com", "example.com@127.0.0.1", "a\uff20127.0.0.1"]
 )
-def test_a_user_name_is_refused(authority: str) -> None:
-    assert check_url(f"https://{authority}/", ALL_NETWORKS) == "must not hold a user name or password"
+def test_a_user_name_is_rejected(authority: str) -> None:
+    assert check_url(f"https://{authority}/", ALL_NETWORKS) == "must not contain a user name or password"
     assert check_template_url(f"https://{authority}/{{{{ payload.path }}}}", ALL_NETWORKS) is not None
 
 
@@ -94,7 +94,7 @@ def test_every_address_is_allowed_anywhere(host: str) -> None:
         "http://2130706433?q={{ payload.q }}",
     ],
 )
-def test_a_private_host_that_a_template_writes_out_is_refused(source: str) -> None:
+def test_a_literal_private_host_of_a_template_is_rejected(source: str) -> None:
     fault = check_template_url(source, ())
     assert fault is not None
     assert "WEBHOOK_ALLOWED_NETWORKS" in fault
@@ -112,12 +112,12 @@ def test_a_private_host_that_a_template_writes_out_is_refused(source: str) -> No
         "https://example.com/{{ payload.path }}?next=http://127.0.0.1/",
     ],
 )
-def test_a_host_that_only_the_call_knows_is_left_to_it(source: str) -> None:
+def test_a_host_that_only_the_call_knows_is_not_checked(source: str) -> None:
     assert check_template_url(source, ()) is None
     assert find_problems(build_call_step(source)) == {}
 
 
-def test_a_private_url_is_named_by_its_path_wherever_it_stands() -> None:
+def test_a_private_url_is_reported_by_its_path_in_any_arm() -> None:
     bad = build_call_step("http://169.254.169.254/latest")
     fine = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
     branch = {"id": "fork", "action": "branch", "if": "contact.email == 'a'", "then": [fine], "else": [bad]}

@@ -1,4 +1,4 @@
-"""The text of a definition: YAML 1.2 or JSON, nothing that surprises."""
+"""The text of a definition: YAML 1.2 or JSON, parsed strictly."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import pytest
 from rules.definition import DefinitionError, read
 
 
-def test_yaml_reads_texts_as_texts() -> None:
+def test_yaml_reads_strings_as_strings() -> None:
     assert read("a: [x, on, yes, 09:00, 21:00, 2026-01-01, 0x1F]") == {
         "a": ["x", "on", "yes", "09:00", "21:00", "2026-01-01", "0x1F"]
     }
 
 
-def test_yaml_reads_numbers_truth_and_null() -> None:
+def test_yaml_reads_numbers_booleans_and_null() -> None:
     assert read("a: [1, -2, 010, 1.5, 1e3, true, False, null, ~]\nb:") == {
         "a": [1, -2, 10, 1.5, 1000.0, True, False, None, None],
         "b": None,
     }
 
 
-def test_json_is_read_too() -> None:
+def test_json_is_parsed_too() -> None:
     assert read(' {"a": [1, "x", null]}') == {"a": [1, "x", None]}
     assert read("{a: 1}") == {"a": 1}
 
@@ -36,7 +36,7 @@ def test_json_is_read_too() -> None:
         ("a: {1: 2}", 1, 5),
     ],
 )
-def test_a_fault_names_its_line_and_column(text: str, line: int, column: int) -> None:
+def test_an_error_has_its_line_and_column(text: str, line: int, column: int) -> None:
     with pytest.raises(DefinitionError) as caught:
         read(text)
     assert (caught.value.line, caught.value.column) == (line, column)
@@ -58,6 +58,6 @@ def test_a_fault_names_its_line_and_column(text: str, line: int, column: int) ->
         "x" * 300_000,
     ],
 )
-def test_what_is_too_large_too_deep_or_no_document_is_refused(text: str) -> None:
+def test_a_text_too_large_too_deep_or_invalid_is_rejected(text: str) -> None:
     with pytest.raises(DefinitionError):
         read(text)

@@ -1,4 +1,4 @@
-"""The way through a workflow, from what is finished alone."""
+"""The next step of a workflow, from the finished steps alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_steps_follow_in_order_until_the_end() -> None:
     assert find_next_step_id(flow, {"write": {}, "email": {}}) is None
 
 
-def test_the_plan_walks_into_the_arm_that_was_taken_and_then_on() -> None:
+def test_the_plan_follows_the_taken_arm_and_then_continues() -> None:
     flow = build_workflow(build_branch([SMS], [EMAIL]), NOTE)
     assert find_next_step_id(flow, {"fork": {"taken": "then"}}) == "sms"
     assert find_next_step_id(flow, {"fork": {"taken": "else"}}) == "email"
@@ -59,7 +59,7 @@ def test_the_plan_walks_into_the_arm_that_was_taken_and_then_on() -> None:
     assert find_next_step_id(build_workflow(build_branch([SMS], []), NOTE), {"fork": {"taken": "else"}}) == "note"
 
 
-def test_a_split_goes_the_way_of_its_variant_and_a_wait_until_the_way_of_its_event() -> None:
+def test_a_split_follows_its_variant_and_a_wait_until_its_event() -> None:
     split = {
         "id": "fork",
         "action": "split",
@@ -75,7 +75,7 @@ def test_a_split_goes_the_way_of_its_variant_and_a_wait_until_the_way_of_its_eve
     assert find_next_step_id(build_workflow(waiting), {"fork": {"taken": "else"}}) == "email"
 
 
-def test_a_finished_stop_ends_everything_wherever_it_stands() -> None:
+def test_a_finished_stop_ends_the_execution_in_any_arm() -> None:
     flow = build_workflow(build_branch([STOP, SMS], []), EMAIL)
     assert find_next_step_id(flow, {"fork": {"taken": "then"}, "stop": {}}) is None
 
@@ -99,23 +99,23 @@ def test_a_finished_stop_ends_everything_wherever_it_stands() -> None:
         ([build_branch([SMS], [])], "executions"),
     ],
 )
-def test_the_queue_is_that_of_the_next_outside_call_where_all_open_ways_agree(steps: list[Any], queue: str) -> None:
+def test_the_queue_is_that_of_the_next_call_if_all_open_arms_agree(steps: list[Any], queue: str) -> None:
     assert find_next_queue(build_workflow(*steps), {}) == queue
 
 
-def test_the_queue_follows_the_way_that_was_taken() -> None:
+def test_the_queue_follows_the_taken_arm() -> None:
     flow = build_workflow(build_branch([SMS], [WRITE]))
     assert find_next_queue(flow, {"fork": {"taken": "then"}}) == "sending"
     assert find_next_queue(flow, {"fork": {"taken": "else"}}) == "generation"
     assert find_next_queue(flow, {"fork": {"taken": "then"}, "sms": {}}) == "executions"
 
 
-def test_many_open_branches_are_looked_through_in_linear_time() -> None:
+def test_many_open_branches_are_searched_in_linear_time() -> None:
     forks = [build_branch([], []) | {"id": f"f{n}"} for n in range(99)]
     assert find_next_queue(build_workflow(*forks, EMAIL), {}) == "sending"
 
 
-def test_the_first_channel_is_found_through_writing_waiting_and_telling_the_team() -> None:
+def test_the_first_channel_is_found_past_generation_waits_and_notices() -> None:
     assert find_first_send_channel(build_workflow(WRITE, NOTE, PAUSE, EMAIL, SMS), {}, {}) == "email"
     assert find_first_send_channel(build_workflow(WRITE, EMAIL, SMS), {"write": {}, "email": {}}, {}) == "sms"
     assert find_first_send_channel(build_workflow(TAG, NOTE), {}, {}) is None
@@ -127,7 +127,7 @@ def test_the_first_channel_follows_a_branch_that_the_facts_decide() -> None:
     assert find_first_send_channel(flow, {}, {"payload": {}}) == "email"
 
 
-def test_the_first_channel_is_unknown_where_a_branch_asks_for_what_is_not_there_yet() -> None:
+def test_the_first_channel_is_unknown_if_a_branch_needs_a_later_output() -> None:
     on_text = "steps.write.text contains 'x'"
     assert find_first_send_channel(build_workflow(WRITE, build_branch([SMS], [EMAIL], on_text)), {}, {}) is None
     assert (
@@ -157,7 +157,7 @@ PUBLIC = {"id": "public", "action": "reply_comment", "with": {"body": "x"}}
         ([TAG], None, None),
     ],
 )
-def test_the_first_messages_way_is_known_with_or_without_the_waits_before_it(
+def test_the_first_messages_way_is_found_with_or_without_waits(
     steps: list[Any], before_waits: str | None, through_waits: str | None
 ) -> None:
     assert find_first_send_way(build_workflow(*steps), {}, {}, through_waits=False) == before_waits
@@ -211,7 +211,7 @@ def any_workflow(draw: st.DrawFn) -> Workflow:
 
 @settings(max_examples=200, deadline=None)
 @given(any_workflow(), st.randoms(use_true_random=False))
-def test_the_plan_names_each_step_once_and_ends(flow: Workflow, dice: Any) -> None:
+def test_the_plan_returns_each_step_once_and_ends(flow: Workflow, dice: Any) -> None:
     finished: dict[str, Any] = {}
     while step := find_next_step(flow, finished):
         assert step.id not in finished
@@ -233,7 +233,7 @@ def test_the_plan_names_each_step_once_and_ends(flow: Workflow, dice: Any) -> No
         ((EMAIL, STOP), ("email", "stop"), (), []),
     ],
 )
-def test_a_follow_up_does_the_last_writing_and_the_last_send_again(
+def test_a_follow_up_repeats_the_last_generation_and_the_last_send(
     steps: tuple[Any, ...], finished: tuple[str, ...], skipped: tuple[str, ...], again: list[str]
 ) -> None:
     follow_up = list_follow_up_steps(build_workflow(*steps), {name: {} for name in finished}, skipped)
@@ -246,7 +246,7 @@ def test_a_follow_up_of_a_private_reply_is_a_plain_message() -> None:
     assert (step.id, step.way) == ("dm", "message")
 
 
-def test_the_last_writing_and_the_last_send_are_those_of_the_way_taken() -> None:
+def test_the_last_generation_and_send_are_those_of_the_taken_arm() -> None:
     flow = build_workflow(WRITE, build_branch([SMS], [EMAIL]), NOTE)
     finished = {"write": {}, "fork": {"taken": "then"}, "sms": {}, "note": {}}
     generated, sent = (

@@ -20,7 +20,7 @@ from rules.runs import build_hourly_counts, find_run_kind
         ("send_sms", {}, "main_dm"),
     ],
 )
-def test_what_reaches_the_contact_counts(action: str, with_: dict[str, str], kind: str) -> None:
+def test_an_action_that_reaches_the_contact_counts(action: str, with_: dict[str, str], kind: str) -> None:
     assert find_run_kind(action, with_) == kind
 
 
@@ -36,11 +36,11 @@ def test_every_other_action_counts_nothing() -> None:
         ([5, 4, *[0] * 22], 1000, [*[0] * 22, 4, 5]),
         ([5, *[0] * 22, 7], 998, [*[0] * 21, 5, 0, 0]),
         ([5] * 24, 970, [0] * 24),
-        # Counted in an hour that began after the question.
+        # Counted in an hour that began after the query.
         ([9, 5, *[0] * 21, 7], 1001, [0, 7, *[0] * 21, 5]),
     ],
 )
-def test_the_hours_of_the_last_day_end_with_the_present_one(
+def test_the_hours_of_the_last_day_end_with_the_current_one(
     hours: list[int], newest: int | None, expected: list[int]
 ) -> None:
     assert build_hourly_counts(1000, hours, newest) == expected

@@ -1,4 +1,4 @@
-"""Durations, cron lines and active hours, over every oddity of local time."""
+"""Durations, cron expressions and active hours, across the irregularities of local time."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def test_a_duration_is_a_number_and_a_unit(text: str, length: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "2 h", "-2h", "1h30m", "2H", "2.5h", "٢h", "9999999999s"])
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_anything_else_is_not_a_duration(text: str) -> None:
     with pytest.raises(ValueError):
         parse_duration(text)
 
 
-def test_the_next_tick_is_later_than_the_moment_given() -> None:
+def test_the_next_tick_is_after_the_start_time() -> None:
     assert find_next_tick("0 9 * * *", "UTC", to_utc("2026-01-01T09:00", "UTC")) == to_utc("2026-01-02T09:00", "UTC")
 
 
-def test_a_cron_line_is_read_in_its_zone() -> None:
+def test_a_cron_expression_is_evaluated_in_its_zone() -> None:
     assert find_next_tick("0 9 * * mon-fri", ROME, to_utc("2026-05-02T12:00")) == to_utc("2026-05-04T09:00")
 
 
@@ -58,13 +58,13 @@ def test_a_tick_in_a_gap_of_local_time_moves_to_the_end_of_the_gap() -> None:
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "61 * * * *", "x * * * *", "0 0 31 2 *"])
-def test_an_unreadable_or_impossible_cron_line_is_refused(cron: str) -> None:
+def test_an_invalid_or_impossible_cron_expression_is_rejected(cron: str) -> None:
     with pytest.raises(ValueError):
         find_next_tick(cron, "UTC", to_utc("2026-01-01T00:00"))
 
 
 @pytest.mark.parametrize("name", ["", "Europe", "Mars/Olympus", "../etc/passwd", "/etc/passwd", "x\0y"])
-def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
+def test_an_unknown_zone_is_rejected(name: str) -> None:
     with pytest.raises(ValueError):
         find_zone(name)
 
@@ -95,7 +95,7 @@ def test_an_end_before_the_start_crosses_midnight_and_belongs_to_the_day_it_bega
     assert find_next_opening(friday_night, ROME, to_utc("2026-05-09T02:00")) == to_utc("2026-05-15T22:00")
 
 
-def test_equal_start_and_end_mean_the_whole_day_round() -> None:
+def test_equal_start_and_end_mean_24_hours() -> None:
     assert find_next_opening(build_active_hours("09:00", "09:00"), ROME, to_utc("2026-05-09T03:00")) is None
 
 
@@ -110,7 +110,7 @@ def test_a_window_that_falls_into_the_gap_opens_on_its_next_day() -> None:
     assert find_next_opening(sunday, ROME, to_utc("2026-03-28T12:00")) == to_utc("2026-04-05T02:10")
 
 
-def test_a_local_time_that_comes_twice_counts_both_times() -> None:
+def test_a_local_time_that_occurs_twice_counts_both_times() -> None:
     window = build_active_hours("02:00", "02:30")
     assert find_next_opening(window, ROME, to_utc("2026-10-25T02:10")) is None
     assert find_next_opening(window, ROME, to_utc("2026-10-25T02:40")) == to_utc("2026-10-25T02:00", fold=1)
@@ -143,17 +143,17 @@ def test_the_opening_is_the_first_open_minute(
     assert (find_next_opening(window, zone, moment) or moment) == expected
 
 
-def test_a_send_time_is_the_next_coming_of_a_time_of_day() -> None:
+def test_a_send_time_is_the_next_occurrence_of_a_time_of_day() -> None:
     assert parse_send_time("09:00", ROME, to_utc("2026-05-04T08:00")) == to_utc("2026-05-04T09:00")
     assert parse_send_time("09:00", ROME, to_utc("2026-05-04T10:00")) == to_utc("2026-05-05T09:00")
 
 
-def test_a_send_time_is_a_moment_in_the_zone_unless_it_names_its_own() -> None:
+def test_a_send_time_is_in_the_zone_unless_it_has_its_own() -> None:
     now = to_utc("2026-05-04T08:00")
     assert parse_send_time("2026-05-06T10:00:00Z", ROME, now) == datetime(2026, 5, 6, 10, tzinfo=UTC)
     assert parse_send_time("2026-05-06T10:00:00", ROME, now) == to_utc("2026-05-06T10:00")
 
 
-def test_any_other_send_time_is_refused() -> None:
+def test_any_other_send_time_is_rejected() -> None:
     with pytest.raises(ValueError):
         parse_send_time("tomorrow", ROME, to_utc("2026-05-04T08:00"))

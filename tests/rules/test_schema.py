@@ -1,4 +1,4 @@
-"""The published schema: whatever validation accepts, it accepts; and a wrong shape it refuses too."""
+"""The published schema accepts whatever validation accepts, and rejects a wrong field type too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rules.validation import validate
 
 SCHEMA = Draft202012Validator(build_json_schema())
 
-#: The fields of one valid step for each action that this version runs.
+#: The fields of one valid step for each supported action.
 STEPS: dict[str, dict[str, Any]] = {
     "generate_message": {
         "with": {"prompt": "x", "max_tokens": 10, "system": "y", "temperature": 0.7},
@@ -61,11 +61,11 @@ TRIGGERS: list[dict[str, Any]] = [
 ]
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(build_json_schema())
 
 
-def test_every_action_that_can_run_is_tried_here() -> None:
+def test_every_supported_action_is_tested_here() -> None:
     assert set(STEPS) == set(ACTIONS) - unsupported.ACTIONS
 
 
@@ -114,7 +114,7 @@ def test_a_valid_trigger_is_valid_in_the_schema(trigger: dict[str, Any]) -> None
         {"id": "a", "action": "call_webhook", "with": {"url": "ftp://x"}},
     ],
 )
-def test_a_wrong_step_is_wrong_in_both(step: dict[str, Any]) -> None:
+def test_an_invalid_step_is_rejected_by_both(step: dict[str, Any]) -> None:
     written = {"trigger": {"type": "x"}, "steps": [step]}
     assert validate(written)
     assert not SCHEMA.is_valid(written)
@@ -123,7 +123,7 @@ def test_a_wrong_step_is_wrong_in_both(step: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "trigger", [{}, {"type": "schedule"}, {"type": "page"}, {"type": "x", "with": {"a": 1}}, {"type": "a b"}]
 )
-def test_a_wrong_trigger_is_wrong_in_both(trigger: dict[str, Any]) -> None:
+def test_an_invalid_trigger_is_rejected_by_both(trigger: dict[str, Any]) -> None:
     written = {"trigger": trigger, "steps": [{"id": "a", "action": "stop"}]}
     assert validate(written)
     assert not SCHEMA.is_valid(written)

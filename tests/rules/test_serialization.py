@@ -1,4 +1,4 @@
-"""A definition is written as YAML that is read back as exactly the same."""
+"""A definition is serialized as YAML that parses back to exactly the same document."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ NASTY = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_every_example_is_read_back_as_it_was(example):
+def test_every_example_round_trips(example):
     assert read(write(example.definition)) == example.definition
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_every_text_is_read_back_as_a_text(text):
+def test_every_string_round_trips_as_a_string(text):
     assert read(write({"text": text, "list": [text], "deep": {"a": [{"b": text}]}})) == {
         "text": text, "list": [text], "deep": {"a": [{"b": text}]},
     }  # fmt: skip
 
 
-def test_numbers_truths_and_what_stands_twice_come_back():
+def test_numbers_booleans_and_repeated_values_round_trip():
     twice = {"a": [1, 2.5, 1e20, True, None, -3]}
     assert read(write({"one": twice, "two": twice})) == {"one": twice, "two": twice}
 
 
-def test_several_lines_stand_as_they_are():
+def test_several_lines_are_a_block_scalar():
     assert write({"body": "Hello,\n\nyours"}) == "body: |-\n  Hello,\n\n  yours\n"
 
 
-def test_a_problem_is_found_on_its_line_or_on_that_of_what_is_around_it():
+def test_a_problem_has_its_line_or_that_of_its_parent():
     line_numbers = map_lines("trigger: {type: a}\nsteps:\n  - id: x\n    with:\n      body: b\n")
     paths = ("trigger.type", "steps[0].with.body", "steps[0].action", "rules", "")
     assert [find_line(path, line_numbers) for path in paths] == [1, 5, 3, None, None]
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "a: *b", "[" * 5000, "- 1"])
-def test_what_cannot_be_read_has_no_lines_and_no_error(text):
+def test_an_invalid_text_has_no_lines_and_raises_nothing(text):
     assert isinstance(map_lines(text), dict)
 
 
-def test_fields_stand_in_the_order_in_which_a_person_would_write_them():
+def test_fields_are_in_the_order_in_which_a_person_writes_them():
     document = {
         "steps": [{"id": "a", "with": {"body": "B", "subject": "S"}, "action": "send_email"}],
         "trigger": {"type": "x"},

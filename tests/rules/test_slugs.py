@@ -1,4 +1,4 @@
-"""What a workspace may be called in commands."""
+"""The slugs that a workspace may have."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def test_a_slug_is_lower_case_words_with_hyphens(slug):
     "slug",
     ["", "Acme", "acme shop", "acme_shop", "-acme", "acme-", "a--b", "äcme", "acme\n", "../x", "x" * 64, "а"],
 )
-def test_anything_else_is_refused(slug):
+def test_anything_else_is_rejected(slug):
     assert "lower-case" in (check_slug(slug) or "")
 
 
 @pytest.mark.parametrize("slug", ["01a00000-0000-7000-8000-000000000000", "01a00000000070008000000000000000"])
-def test_what_looks_like_an_id_would_be_taken_for_one(slug):
+def test_a_slug_that_looks_like_an_id_is_rejected(slug):
     assert "id" in (check_slug(slug) or "")

@@ -1,4 +1,4 @@
-"""Templates are strict about names, tolerant of nulls, and cannot cost more than they may."""
+"""Templates are strict about names, tolerant of nulls, and bounded in cost."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ FACTS: dict[str, Any] = {
         ("{{ payload.text }}", "<b>"),
     ],
 )
-def test_gaps_are_filled(source: str, text: str) -> None:
+def test_variables_are_rendered(source: str, text: str) -> None:
     assert check(source) is None
     assert render(source, FACTS) == text
 
 
-def test_in_html_what_fills_a_gap_is_escaped_and_the_template_is_not() -> None:
+def test_html_escapes_inserted_values_but_not_the_template() -> None:
     assert render("<p>{{ payload.text }}</p>", FACTS, html=True) == "<p>&lt;b&gt;</p>"
 
 
@@ -77,7 +77,7 @@ def test_a_missing_variable_fails_with_its_name(source: str, name: str) -> None:
         "x" * (MAX_LENGTH + 1),
     ],
 )
-def test_what_is_no_template_is_refused(source: str) -> None:
+def test_an_invalid_template_is_rejected(source: str) -> None:
     assert check(source)
 
 
@@ -95,12 +95,12 @@ def test_what_is_no_template_is_refused(source: str) -> None:
         "{% if payload.text > 3 %}{% endif %}",
     ],
 )
-def test_what_costs_too_much_or_cannot_be_done_fails_the_step(source: str) -> None:
+def test_an_expensive_or_impossible_template_fails_the_step(source: str) -> None:
     with pytest.raises(InvalidRequest):
         render(source, FACTS)
 
 
-def test_variables_are_those_from_outside() -> None:
+def test_only_global_variables_are_listed() -> None:
     source = (
         "{% assign a = contact.id %}{% for one in payload.items %}{{ one.name }}{{ a }}{% endfor %}{{ steps.x['y'] }}"
     )
@@ -111,7 +111,7 @@ def test_variables_are_those_from_outside() -> None:
     ]
 
 
-def test_every_text_within_a_json_value_is_rendered() -> None:
+def test_every_string_within_a_json_value_is_rendered() -> None:
     value = {"a": "{{ contact.last_name }}", "b": [1, None, "{{ payload.amount }}"], "{{ c }}": True}
     assert render_value(value, FACTS) == {"a": "Byron", "b": [1, None, "3"], "{{ c }}": True}
 

@@ -1,4 +1,4 @@
-"""A text that is too long ends at a word, with an ellipsis, and with whole signs."""
+"""A text that is too long ends at a word, with an ellipsis, and with whole graphemes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ FAMILY = "👨‍👩‍👧‍👦"
 FLAGS = "🇮🇹🇩🇪🇫🇷"
 
 
-def test_a_text_that_fits_is_left_alone() -> None:
+def test_a_text_that_fits_is_unchanged() -> None:
     for text, limit in (("Hello", TextLimit(5)), ("é" * 500, TextLimit(bytes=1000)), ("Hello", TextLimit())):
         assert truncate(text, limit) == text
 
 
-def test_a_longer_one_ends_at_a_word_with_an_ellipsis() -> None:
+def test_a_longer_text_ends_at_a_word_with_an_ellipsis() -> None:
     assert truncate("Hello dear Ada, how are you?", TextLimit(12)) == "Hello dear…"
     assert truncate("Hello dear Ada, how are you?", TextLimit(11)) == "Hello dear…"
     assert truncate("Hello dear\n\nAda", TextLimit(12)) == "Hello dear…"
 
 
-def test_a_word_without_end_is_cut_where_it_must() -> None:
+def test_a_long_word_is_cut_within_the_word() -> None:
     assert truncate("a" * 50, TextLimit(10)) == "a" * 9 + ELLIPSIS
     assert truncate("ab " + "c" * 50, TextLimit(30)) == "ab " + "c" * 26 + ELLIPSIS
 
@@ -35,7 +35,7 @@ def test_bytes_are_counted_where_bytes_count(text: str, most: int) -> None:
     assert truncated.endswith(ELLIPSIS)
 
 
-def test_both_measures_hold_together() -> None:
+def test_both_limits_apply_together() -> None:
     assert len(truncate("é" * 900, TextLimit(640, 1000)).encode()) <= 1000
     assert len(truncate("a" * 900, TextLimit(640, 1000))) == 640
 
@@ -45,18 +45,18 @@ def test_both_measures_hold_together() -> None:
     [FAMILY, "🇮🇹", "👍🏽", "e\u0301\u0323", "각", "\u1100\u1161\u11a8", "\r\n", "❤️", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "न\u093f"],
     ids=ascii,
 )
-def test_a_sign_of_many_characters_is_kept_whole_or_left_out(sign: str) -> None:
+def test_a_grapheme_of_many_characters_is_kept_whole_or_left_out(sign: str) -> None:
     for limit in range(1, 60):
         kept = truncate(sign * 40, TextLimit(limit)).removesuffix(ELLIPSIS)
         assert kept.rstrip() == (sign * (len(kept) // len(sign))).rstrip()
 
 
-def test_two_flags_after_one_another_are_two_signs() -> None:
+def test_two_adjacent_flags_are_two_graphemes() -> None:
     assert truncate(FLAGS, TextLimit(5)) == "🇮🇹🇩🇪" + ELLIPSIS
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 3])
-def test_where_there_is_no_room_an_ellipsis_is_all(most: int) -> None:
+def test_without_room_only_an_ellipsis_is_left(most: int) -> None:
     assert truncate("e\u0301" * 9, TextLimit(bytes=most)) == ELLIPSIS
 
 
@@ -70,5 +70,5 @@ def test_where_there_is_no_room_an_ellipsis_is_all(most: int) -> None:
         ("facebook", "comment_reply", False, TextLimit(8000)),
     ],
 )
-def test_each_channel_and_way_has_its_room(channel: str, way: str, buttons: bool, expected: TextLimit) -> None:
+def test_each_channel_and_way_has_its_limit(channel: str, way: str, buttons: bool, expected: TextLimit) -> None:
     assert find_text_limit(channel, way, buttons=buttons) == expected

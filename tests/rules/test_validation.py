@@ -1,4 +1,4 @@
-"""What can be published, and what is said of what cannot."""
+"""Which definitions can be published, and the problems of the others."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_a_definition_is_an_object(nothing: object) -> None:
     assert find_problems(nothing)[""].startswith("must be an object")
 
 
-def test_what_is_required_is_named() -> None:
+def test_a_missing_required_field_is_reported() -> None:
     assert find_problems({}) == {"trigger": "is required", "steps": "is required"}
     assert find_problems({"trigger": {"type": "x"}, "steps": []}) == {"steps": "must have at least one step"}
 
 
-def test_a_path_leads_to_the_place() -> None:
+def test_a_problem_has_the_path_of_its_value() -> None:
     inner = build_step("notify", "inner", **{"with": {"channel": "fax", "text": "hi"}})
     fork = build_step("branch", "fork", **{"if": "true", "then": [inner]})
     assert find_problems(build_document(SMS, {**SMS, "id": "b"}, fork)) == {
@@ -58,9 +58,9 @@ def test_a_path_leads_to_the_place() -> None:
             "steps[0].action",
             'unknown action "send_emial"; did you mean "send_email"?',
         ),
-        (build_document(build_step("stop", "a b")), "steps[0].id", "must be letters"),
+        (build_document(build_step("stop", "a b")), "steps[0].id", "must have at most 64 letters"),
         (build_document(SMS, SMS), "steps[1].id", '"sms" is already the id of steps[0]'),
-        (build_document("x"), "steps[0]", "must be an object, not a text"),
+        (build_document("x"), "steps[0]", "must be an object, not a string"),
         (build_document({**SMS, "retry": {"max": 4}}), "steps[0].retry.max", "must be between 0 and 3"),
         (build_document({**SMS, "retry": {"max": True}}), "steps[0].retry.max", "must be a whole number"),
         (build_document({**SMS, "on_unknown": "drop"}), "steps[0].on_unknown", 'unknown on_unknown "drop"'),
@@ -109,7 +109,7 @@ def test_a_path_leads_to_the_place() -> None:
             "steps[0].variants",
             "between 2 and 20",
         ),
-        (build_document(rules={"daily_limit": "5"}), "rules.daily_limit", "must be a whole number, not a text"),
+        (build_document(rules={"daily_limit": "5"}), "rules.daily_limit", "must be a whole number, not a string"),
         (
             build_document(rules={"active_hours": {"start": "9:00", "end": "10:00"}}),
             "rules.active_hours.start",
@@ -120,7 +120,7 @@ def test_a_path_leads_to_the_place() -> None:
             "rules.active_hours.timezone",
             "is not a time zone",
         ),
-        (build_document(trigger={"type": "a b"}), "trigger.type", "must be the name of an event"),
+        (build_document(trigger={"type": "a b"}), "trigger.type", "must be an event name"),
         (build_document(trigger={"type": "schedule"}), "trigger.with", "is required"),
         (build_document(trigger={"type": "schedule", "with": {"cron": "x"}}), "trigger.with.cron", "cron"),
         (build_document(trigger={"type": "instagram.coment"}), "trigger.type", 'did you mean "instagram.comment"?'),
@@ -128,7 +128,7 @@ def test_a_path_leads_to_the_place() -> None:
         (build_document({**SMS, "with": {"body": "x" * 300_000}}), "", "is larger than 256 KiB"),
     ],
 )
-def test_each_fault_is_named_where_it_stands(written: object, path: str, words: str) -> None:
+def test_each_problem_is_reported_at_its_path(written: object, path: str, words: str) -> None:
     problems = find_problems(written)
     assert list(problems) == [path]
     assert words in problems[path]
@@ -146,7 +146,7 @@ def build_body_step(text: str) -> dict[str, Any]:
         "{% assign mine = automation.name %}{{ mine }}",
     ],
 )
-def test_known_variables_may_be_named(text: str) -> None:
+def test_known_variables_are_valid(text: str) -> None:
     assert validate(build_document(build_body_step(text))) == []
 
 
@@ -162,11 +162,11 @@ def test_known_variables_may_be_named(text: str) -> None:
         ("{% if automation.nmae %}{% endif %}", "automation.nmae"),
     ],
 )
-def test_a_variable_that_cannot_exist_is_refused(text: str, words: str) -> None:
+def test_a_variable_that_cannot_exist_is_rejected(text: str, words: str) -> None:
     assert words in find_problems(build_document(build_body_step(text)))["steps[0].with.body"]
 
 
-def test_a_step_sees_those_before_it_and_all_arms_behind_it_but_not_the_other_arm() -> None:
+def test_a_step_sees_previous_steps_and_their_arms_but_not_the_other_arm() -> None:
     write = build_step("generate_message", "write", **{"with": {"prompt": "x"}})
     seen = {**build_body_step("{{ steps.write.text }}"), "id": "seen"}
     other = {**build_body_step("{{ steps.seen.x }}"), "id": "other"}
@@ -184,20 +184,20 @@ def test_the_fields_of_an_output_are_known_where_the_action_fixes_them() -> None
     )
 
 
-def test_rules_and_triggers_see_no_steps_and_a_choice_of_contacts_no_payload() -> None:
+def test_rules_and_triggers_see_no_steps_and_contact_selection_no_payload() -> None:
     assert "rules.where" in find_problems(build_document(rules={"where": "steps.a.b == 1"}))
     assert "trigger.where" in find_problems(build_document(trigger={"type": "x", "where": "execution.id == 1"}))
     trigger = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "payload.x == 1"}}
     assert "trigger.with.contacts" in find_problems(build_document(trigger=trigger))
 
 
-def test_arms_and_variants_may_stand_beside_the_action_or_under_with_but_not_in_both() -> None:
+def test_arms_may_be_beside_the_action_or_under_with_but_not_both() -> None:
     arm = [{**SMS, "id": "inner"}]
     waiting = {"event": "contact.replied", "timeout": "2d"}
     assert validate(build_document(build_step("wait_until", then=arm, **{"with": waiting}))) == []
     assert validate(build_document(build_step("wait_until", **{"with": {**waiting, "then": arm}}))) == []
     twice = build_step("wait_until", then=[], **{"with": {**waiting, "then": []}})
-    assert find_problems(build_document(twice)) == {"steps[0].then": "stands here and under with; one place is enough"}
+    assert find_problems(build_document(twice)) == {"steps[0].then": "is set both here and under with: remove one"}
 
 
 def test_steps_are_at_most_a_hundred_and_eight_levels_deep() -> None:
@@ -214,7 +214,7 @@ def _build_nested(levels: int) -> dict[str, Any]:
     return inner
 
 
-def test_hostile_nesting_is_refused_before_anything_walks_it() -> None:
+def test_hostile_nesting_is_rejected_before_any_traversal() -> None:
     deep: Any = {}
     for _ in range(50_000):
         deep = {"then": [deep]}
@@ -222,22 +222,22 @@ def test_hostile_nesting_is_refused_before_anything_walks_it() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(unsupported.ACTIONS))
-def test_an_action_that_cannot_run_yet_is_refused(name: str) -> None:
+def test_an_unsupported_action_is_rejected(name: str) -> None:
     assert (
         find_problems(build_document(build_step(name)))["steps[0].action"]
-        == f'this version cannot run the action "{name}" yet'
+        == f'this version does not support the action "{name}" yet'
     )
     assert name in ACTIONS
 
 
 @pytest.mark.parametrize("name", sorted(unsupported.TRIGGERS))
-def test_a_trigger_that_cannot_run_yet_is_refused(name: str) -> None:
-    assert "cannot run the trigger" in find_problems(build_document(trigger={"type": name}))["trigger.type"]
+def test_an_unsupported_trigger_is_rejected(name: str) -> None:
+    assert "does not support the trigger" in find_problems(build_document(trigger={"type": name}))["trigger.type"]
 
 
 @pytest.mark.parametrize("name", sorted(unsupported.AUTOMATION_TYPES))
-def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
-    assert "cannot run automations" in find_problems(build_document(), automation_type=name)["type"]
+def test_an_unsupported_type_of_automation_is_rejected(name: str) -> None:
+    assert "does not support automations" in find_problems(build_document(), automation_type=name)["type"]
 
 
 @pytest.mark.parametrize(
@@ -248,24 +248,22 @@ def test_a_type_of_automation_that_cannot_run_yet_is_refused(name: str) -> None:
         ("dm_responder", ["instagram.message", "facebook.message"], "contact.created"),
     ],
 )
-def test_an_automation_of_a_messaging_type_is_started_by_its_own_trigger(
-    type_: str, fitting: list[str], other: str
-) -> None:
+def test_an_automation_of_a_messaging_type_needs_its_own_trigger(type_: str, fitting: list[str], other: str) -> None:
     for trigger in fitting:
         assert validate(build_document(trigger={"type": trigger}), automation_type=type_) == []
         assert validate(build_document(trigger={"type": trigger})) == []
     problems = find_problems(build_document(trigger={"type": other}), automation_type=type_)
-    assert problems == {"trigger.type": f"must be {' or '.join(fitting)} in an automation of this type"}
+    assert problems == {"trigger.type": f"must be {' or '.join(fitting)} for this type of automation"}
 
 
-def test_follow_ups_have_a_number_and_a_distance() -> None:
+def test_follow_ups_have_a_maximum_and_an_interval() -> None:
     assert (
         validate(build_document(rules={"follow_ups": {"max": 3, "every": "24h"}}), automation_type="ai_follow_up") == []
     )
     assert "rules.follow_ups.max" in find_problems(build_document(rules={"follow_ups": {"max": 21}}))
 
 
-def test_a_review_may_be_asked_for_any_message_to_the_contact() -> None:
+def test_any_message_to_the_contact_may_require_a_review() -> None:
     assert validate(build_document({**SMS, "review": True})) == []
     assert "steps[0].review" in find_problems(build_document({**SMS, "review": "yes"}))
 
@@ -305,13 +303,13 @@ _JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(_JSON)
-def test_any_json_is_judged_without_an_exception(value: object) -> None:
+def test_any_json_is_validated_without_an_exception(value: object) -> None:
     assert isinstance(validate(value), list)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(_WORDS, _JSON, max_size=6), _JSON, _JSON)
-def test_any_step_is_judged_without_an_exception(more: dict[str, Any], trigger: object, rules: object) -> None:
+def test_any_step_is_validated_without_an_exception(more: dict[str, Any], trigger: object, rules: object) -> None:
     for action in ("branch", "split", "wait_until", "send_email", "call_webhook", "update_contact"):
         written = {"trigger": trigger, "rules": rules, "steps": [{"id": "a", "action": action, **more}]}
         assert all(problem.message for problem in validate(written))

@@ -37,7 +37,7 @@ def get_port(sandbox: RunningSandbox) -> int:
 def send_request(
     sandbox: RunningSandbox, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """The status, headers and body for exactly these headers; a Host only where one is among them."""
+    """Return status, headers and body for exactly these headers; no Host is added."""
     connection = http.client.HTTPConnection("127.0.0.1", get_port(sandbox), timeout=10)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for name, text in {**headers, "Content-Length": str(len(body))}.items():
@@ -67,7 +67,7 @@ def test_another_host_is_421_on_every_path(sandbox: RunningSandbox, method: str,
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-def test_every_loopback_name_is_the_sandboxs_own(sandbox: RunningSandbox, name: str) -> None:
+def test_every_loopback_name_is_accepted(sandbox: RunningSandbox, name: str) -> None:
     assert send_request(sandbox, "GET", "/_sandbox/messages", {"Host": f"{name}:{get_port(sandbox)}"})[0] == 200
 
 
@@ -92,7 +92,7 @@ def test_a_page_of_another_origin_is_403_on_every_path(
     assert sandbox.sandbox.store.faults == []
 
 
-def test_the_sandboxs_own_origin_may_read(sandbox: RunningSandbox) -> None:
+def test_the_sandboxs_own_origin_has_access(sandbox: RunningSandbox) -> None:
     headers = build_headers(sandbox, Origin=sandbox.url, Sec_Fetch_Site="same-origin")
     status, response_headers, _ = send_request(sandbox, "GET", "/_sandbox/messages", headers)
     assert status == 200
@@ -109,7 +109,7 @@ def test_the_sandboxs_own_origin_may_read(sandbox: RunningSandbox) -> None:
     [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
      "text/plain; application/json", "application/json, text/plain", "application/jsonp", "application/ld+json"],
 )  # fmt: skip
-def test_what_is_not_json_is_415_for_scripts(sandbox: RunningSandbox, path: str, kind: str | None) -> None:
+def test_a_body_that_is_not_json_is_415_for_scripts(sandbox: RunningSandbox, path: str, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
     for method in ("POST", "DELETE"):
         assert send_request(sandbox, method, path, {**build_headers(sandbox), **headers}, FAULT)[0] == 415
@@ -117,12 +117,12 @@ def test_what_is_not_json_is_415_for_scripts(sandbox: RunningSandbox, path: str,
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/json;x=y"])
-def test_json_with_parameters_is_taken(sandbox: RunningSandbox, kind: str) -> None:
+def test_json_with_parameters_is_accepted(sandbox: RunningSandbox, kind: str) -> None:
     assert send_request(sandbox, "POST", "/_sandbox/faults", build_headers(sandbox, Content_Type=kind), FAULT)[0] == 201
     assert send_request(sandbox, "DELETE", "/_sandbox", build_headers(sandbox))[0] == 200
 
 
-def test_providers_take_their_forms(sandbox: RunningSandbox) -> None:
+def test_provider_endpoints_accept_their_forms(sandbox: RunningSandbox) -> None:
     headers = build_headers(sandbox, Content_Type="application/x-www-form-urlencoded", Authorization="Basic x")
     body = b"to=ada@example.com&from=b&subject=c&text=d"
     assert send_request(sandbox, "POST", "/v3/d/messages", headers, body)[0] == 200
@@ -138,7 +138,7 @@ def test_a_head_request_has_no_body(sandbox: RunningSandbox) -> None:
     assert raw.endswith(b"\r\n\r\n")
 
 
-def test_it_listens_on_loopback_alone(sandbox: RunningSandbox, other_addresses: list[str]) -> None:
+def test_it_listens_only_on_loopback(sandbox: RunningSandbox, other_addresses: list[str]) -> None:
     for address in other_addresses:
         with pytest.raises(OSError):
             socket.create_connection((address, get_port(sandbox)), timeout=2).close()
@@ -146,7 +146,7 @@ def test_it_listens_on_loopback_alone(sandbox: RunningSandbox, other_addresses: 
 
 @pytest.fixture
 def other_addresses() -> list[str]:
-    """Addresses of this machine besides 127.0.0.1."""
+    """Return addresses of this machine besides 127.0.0.1."""
     address_infos: list[Any] = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET, socket.SOCK_STREAM)
     return sorted({str(entry[4][0]) for entry in address_infos} - {"127.0.0.1"} | {"127.0.0.2"})
 
@@ -157,6 +157,6 @@ def other_addresses() -> list[str]:
     [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"1" * 5000, b'{"provider": null, "event": [], "messageId": {}}'],
     ids=["deep list", "deep object", "no text", "long number", "wrong types"],
 )
-def test_a_body_that_cannot_be_read_is_answered_as_invalid(sandbox: RunningSandbox, path: str, body: bytes) -> None:
+def test_an_invalid_body_gets_an_error_response(sandbox: RunningSandbox, path: str, body: bytes) -> None:
     headers = {**build_headers(sandbox), "Content-Type": "application/json", "Authorization": "Bearer x"}
     assert 400 <= send_request(sandbox, "POST", path, headers, body)[0] < 500

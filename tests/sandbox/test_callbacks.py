@@ -1,4 +1,4 @@
-"""The sandbox calls our webhooks as the providers do; what verifies the real ones verifies these."""
+"""The sandbox calls our webhooks as the providers do; our verification accepts its callbacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECRETS = {"mailgun": "signing-key", "telnyx": SEED, "meta": "app-secret"}
 
 @dataclass
 class WebhookLog:
-    """What our webhooks got."""
+    """The requests that our webhooks received."""
 
     status: int = 200
     calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -59,7 +59,7 @@ def serve_webhooks(webhook_log: WebhookLog) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *args: Any) -> None:
-            """Say nothing."""
+            """Disable logging."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), WebhookHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -95,7 +95,7 @@ def send(sandbox: RunningSandbox, provider: str, to: str) -> str | None:
         ("delayed", "delayed"),
     ],
 )
-def test_an_emails_event_is_signed_and_names_message_key_and_address(
+def test_an_emails_event_is_signed_and_has_id_key_and_address(
     sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
 ) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
@@ -112,7 +112,7 @@ def test_an_emails_event_is_signed_and_names_message_key_and_address(
     assert (callback.message_key, callback.address) == ("exec-1/hello/0", "ada@example.com")
 
 
-def test_an_emails_reply_comes_as_inbound_mail(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
+def test_an_emails_reply_arrives_as_inbound_mail(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
 
     play(sandbox, "replied", text="Yes please")
@@ -127,7 +127,7 @@ def test_an_emails_reply_comes_as_inbound_mail(sandbox: RunningSandbox, webhook_
 
 
 @pytest.mark.parametrize("name", ["exec-1/hello/0", None])
-def test_an_email_can_also_be_named_by_our_key_or_without_brackets(
+def test_an_email_is_found_by_our_key_or_without_brackets(
     sandbox: RunningSandbox, webhook_log: WebhookLog, name: str | None
 ) -> None:
     sent = send(sandbox, "mailgun", "ada@example.com")
@@ -138,7 +138,7 @@ def test_an_email_can_also_be_named_by_our_key_or_without_brackets(
     ("event", "kind"),
     [("delivered", "delivered"), ("bounced", "bounced"), ("replied", "replied"), ("complained", "unsubscribed")],
 )
-def test_an_smss_event_is_signed_and_understood(
+def test_the_event_of_an_sms_is_signed_and_parsed(
     sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
 ) -> None:
     sent = send(sandbox, "telnyx", "+15550100")
@@ -194,7 +194,7 @@ def read_callbacks(webhook_log: WebhookLog) -> list[Callback | None]:
 
 
 @pytest.mark.parametrize("channel", ["instagram", "facebook"])
-def test_what_a_person_begins_is_told_in_metas_form(
+def test_an_event_that_a_person_initiates_has_metas_format(
     sandbox: RunningSandbox, webhook_log: WebhookLog, channel: str
 ) -> None:
     event_fields = {"provider": channel, "account": "178", "from": "157", "text": "Hello"}
@@ -219,7 +219,7 @@ def test_what_a_person_begins_is_told_in_metas_form(
     [("replied", "replied"), ("postback", "replied"), ("reacted", "reacted"), ("read", "read"), ("echo", "echo"),
      ("unsubscribed", "unsubscribed")],
 )  # fmt: skip
-def test_who_commented_answers_the_private_reply(
+def test_the_commenter_answers_the_private_reply(
     sandbox: RunningSandbox, webhook_log: WebhookLog, event: str, kind: str
 ) -> None:
     post_event(
@@ -247,11 +247,11 @@ def test_who_commented_answers_the_private_reply(
         {},
     ],
 )
-def test_what_is_not_said_of_a_person_who_begins_is_asked_for(sandbox: RunningSandbox, body: dict[str, Any]) -> None:
+def test_a_missing_field_of_a_persons_event_is_reported(sandbox: RunningSandbox, body: dict[str, Any]) -> None:
     assert post_event(sandbox, **body)[0] == 422
 
 
-def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: RunningSandbox) -> None:
+def test_an_unknown_message_and_an_unknown_event_are_rejected(sandbox: RunningSandbox) -> None:
     send(sandbox, "slack", "")
     assert play(sandbox, "delivered", "nobody")[0] == 404
     assert play(sandbox, "delivered")[0] == 422
@@ -260,7 +260,7 @@ def test_an_unknown_message_and_an_unknown_event_are_refused(sandbox: RunningSan
     assert play(sandbox, "read")[0] == 422
 
 
-def test_a_webhook_that_refuses_or_is_not_there_is_told(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
+def test_a_webhook_that_rejects_or_is_unreachable_is_reported(sandbox: RunningSandbox, webhook_log: WebhookLog) -> None:
     send(sandbox, "mailgun", "ada@example.com")
     webhook_log.status = 403
     assert play(sandbox, "delivered") == (502, {"success": False, "status": 403})

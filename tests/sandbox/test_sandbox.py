@@ -1,4 +1,4 @@
-"""The sandbox's own contract: what scripts may ask of it, and how it fails when told to."""
+"""The sandbox's own API: its endpoints for scripts, and the faults that it plays."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def send_text(sandbox: RunningSandbox, number: str, text: str = "Hello") -> tupl
     return send_request(sandbox, "POST", "/v2/messages", body, Authorization="Bearer hushhush")
 
 
-def test_what_was_accepted_is_told_in_order_and_by_provider_and_address(sandbox: RunningSandbox) -> None:
+def test_accepted_messages_are_listed_in_order_and_filtered(sandbox: RunningSandbox) -> None:
     for number in ("+15550100", "+15550101", "+15550100"):
         send_text(sandbox, number, text=f"to {number}")
     send_request(sandbox, "POST", "/services/T0/B0/sandbox", {"text": "notice"})
@@ -70,7 +70,7 @@ def test_credentials_in_headers_are_masked(sandbox: RunningSandbox) -> None:
     assert "blue" in output
 
 
-def test_everything_is_forgotten_on_request(sandbox: RunningSandbox) -> None:
+def test_everything_is_deleted_on_request(sandbox: RunningSandbox) -> None:
     send_text(sandbox, "+15550100")
     send_request(sandbox, "POST", "/_sandbox/faults", {"provider": "telnyx", "fault": "http_500", "times": 0})
 
@@ -80,7 +80,7 @@ def test_everything_is_forgotten_on_request(sandbox: RunningSandbox) -> None:
     assert send_text(sandbox, "+15550100")[0] == 200
 
 
-def test_a_fault_is_played_so_many_times_and_only_where_it_fits(sandbox: RunningSandbox) -> None:
+def test_a_fault_is_played_the_requested_times_and_only_if_it_matches(sandbox: RunningSandbox) -> None:
     fault = {"provider": "telnyx", "fault": "http_500", "times": 2, "match": {"to": "+15550100"}}
     assert send_request(sandbox, "POST", "/_sandbox/faults", fault)[0] == 201
 
@@ -88,7 +88,7 @@ def test_a_fault_is_played_so_many_times_and_only_where_it_fits(sandbox: Running
     assert [send_text(sandbox, "+15550100")[0] for _ in range(3)] == [500, 500, 200]
 
 
-def test_times_zero_is_for_ever(sandbox: RunningSandbox) -> None:
+def test_times_zero_is_unlimited(sandbox: RunningSandbox) -> None:
     sandbox.add_fault("telnyx", "auth", times=0)
 
     assert {send_text(sandbox, "+15550100")[0] for _ in range(5)} == {401}
@@ -111,7 +111,7 @@ def test_times_zero_is_for_ever(sandbox: RunningSandbox) -> None:
         {"provider": "facebook", "fault": "refused", "code": 10, "subcode": "many"},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(sandbox: RunningSandbox, fault: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_rejected_with_the_reason(sandbox: RunningSandbox, fault: dict[str, Any]) -> None:
     status, response = send_request(sandbox, "POST", "/_sandbox/faults", fault)
 
     assert status == 422
@@ -129,7 +129,7 @@ def test_a_connection_breaks_before_or_after_accepting(sandbox: RunningSandbox, 
 
 
 @pytest.mark.parametrize(("fault", "answer"), [("slow", dict), ("bad_json", str)])
-def test_a_slow_and_a_garbled_answer_come_after_accepting(sandbox: RunningSandbox, fault: str, answer: type) -> None:
+def test_slow_and_bad_json_accept_the_message(sandbox: RunningSandbox, fault: str, answer: type) -> None:
     sandbox.add_fault("telnyx", fault, seconds=0.01)
 
     host = urlsplit(sandbox.url).netloc
@@ -176,7 +176,7 @@ def test_one_connection_serves_many_requests(sandbox: RunningSandbox) -> None:
         b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: RunningSandbox, raw: bytes) -> None:
+def test_a_malformed_request_is_rejected_without_harm(sandbox: RunningSandbox, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), timeout=10) as sock:
         sock.sendall(raw)
         assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
@@ -219,7 +219,7 @@ def test_what_is_not_a_request_is_refused_and_does_no_harm(sandbox: RunningSandb
         ("GET", "/v25.0/157?fields=is_user_follow_business", None, {"Authorization": "Bearer x"}, 200),
     ],
 )
-def test_a_wrong_request_is_refused_as_its_provider_would(
+def test_an_invalid_request_is_rejected_like_its_provider_does(
     sandbox: RunningSandbox, method: str, path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
     assert send_request(sandbox, method, path, body, **headers)[0] == status
@@ -233,7 +233,7 @@ def test_a_wrong_request_is_refused_as_its_provider_would(
         ("1906385232743851", {"id": "77"}, "facebook", "77"),
     ],
 )
-def test_metas_messages_are_told_apart_by_account(
+def test_metas_channels_are_distinguished_by_account(
     sandbox: RunningSandbox, account: str, recipient: dict[str, str], provider: str, to: str
 ) -> None:
     body = {"recipient": recipient, "message": {"text": "Hi"}}
@@ -244,7 +244,7 @@ def test_metas_messages_are_told_apart_by_account(
     assert [message["id"] for message in sandbox.list_messages(provider, to)] == [response["message_id"]]
 
 
-def test_the_oldest_messages_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_messages_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     message_store = store.Store()
     for n in range(store.MAX_MESSAGES + 1):
         message_store.accept(store.Message(str(n), "slack", "slack", store.now(), "/", {}, {}))
@@ -268,7 +268,7 @@ def test_the_program_stops_cleanly_on_sigterm() -> None:
 
 
 def open_connection(port: int) -> socket.socket:
-    """A connection to the program, made as soon as it listens, on which one request has been answered."""
+    """Connect to the program as soon as it listens, and complete one request."""
     deadline = time.monotonic() + 10
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A person who looks at the monitor all the time while workers run and die, and compares it with the executions."""
+"""Compares the monitor with the executions continuously, while workers run and die."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from models.database import connection, fetch_rows, snapshot
 from models.reports import monitor
 
-#: Often enough to see every stage, and seldom enough to leave the processor to the workers.
+#: Short enough to see every stage, long enough to leave the processor to the workers.
 SAMPLE_INTERVAL_SECONDS = 0.2
 
 
 @dataclass
 class Observations:
-    """What the looks came to: every stage that was shown, and every time that the monitor did not tell the truth."""
+    """The result of all samples: the stages that the monitor showed, and where it differed from the executions."""
 
     samples: int = 0
     stages: Counter[str] = field(default_factory=Counter)
@@ -27,7 +27,7 @@ class Observations:
 
 @contextmanager
 def watch_monitor(workspace_id: str, automation_id: str) -> Iterator[Observations]:
-    """Look again and again until the block ends."""
+    """Sample until the block ends."""
     observations, stopped = Observations(), threading.Event()
 
     def sample_until_stopped() -> None:
@@ -45,7 +45,7 @@ def watch_monitor(workspace_id: str, automation_id: str) -> Iterator[Observation
 
 
 def _sample(workspace_id: str, automation_id: str, observations: Observations) -> None:
-    # One moment for the monitor and for the truth.
+    # One snapshot for the monitor and for the executions.
     with snapshot():
         page = monitor.fetch_snapshot(workspace_id, automation_id)
         executions = fetch_rows(_EXECUTIONS_SQL, (automation_id,))
@@ -66,11 +66,11 @@ def _sample(workspace_id: str, automation_id: str, observations: Observations) -
 
 
 def _find_mismatch(contact: dict[str, Any], by_id: dict[str, Any]) -> str | None:
-    """What of one contact is not so: it is elsewhere, or never entered the stage at that time."""
+    """How the monitor differs for one contact: another stage, or one that it never entered at that time."""
     execution = by_id[contact["execution_id"]]
     reported, actual = ([row[name] for name in ("status", "stage", "stage_since")] for row in (contact, execution))
     if reported != actual:
-        return f"shown as {reported}, is {actual}"
+        return f"reported as {reported}, is {actual}"
     if contact["stage"] != "queued" and not execution["entered"]:
         return f"never entered {contact['stage']} at {contact['stage_since']}"
     return None

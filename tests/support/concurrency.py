@@ -1,4 +1,4 @@
-"""Many hands in one test: work done at once, workers that die, and what must be so whatever they did."""
+"""Concurrent threads, dying workers, and the invariants that hold after any of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from models.database import connection, execute, fetch_rows, fetch_value
 from models.engine.group_commit import GroupCommit
 from sandbox.server import RunningSandbox
 
-Result = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 def run_concurrently(threads: int, work: Callable[[int], Result]) -> list[Result]:
-    """`work(0)` to `work(hands - 1)`, all begun at the same moment; their answers in that order."""
+    """Call `work(0)` to `work(threads - 1)` at the same moment; return their results in that order."""
     barrier = threading.Barrier(threads)
 
     def run(number: int) -> Result:
@@ -28,19 +28,19 @@ def run_concurrently(threads: int, work: Callable[[int], Result]) -> list[Result
 
 
 def claim_and_abandon(execution_id: str, owner: str = "a worker that dies") -> dict[str, Any]:
-    """Another worker claims the execution and is never heard of again; what it was given."""
+    """Claim the execution as a worker that dies; return the claimed row."""
     group_commit = GroupCommit(owner, lease_seconds=30.0)
     try:
         claimed = group_commit.claim(execution_id)
     finally:
         group_commit.close()
-    assert claimed is not None, "there was nothing to claim"
+    assert claimed is not None, "the execution could not be claimed"
     expire_lease(execution_id)
     return claimed
 
 
 def expire_lease(execution_id: str) -> None:
-    """As if the worker's last heartbeat lay half a minute back."""
+    """Expire the lease, as if the worker's last heartbeat was half a minute ago."""
     execute(
         "update executions set lease_until = beckon_now() - interval '1 second' where id = %s and status = 'running'",
         (execution_id,),
@@ -48,7 +48,7 @@ def expire_lease(execution_id: str) -> None:
 
 
 def count_lock_waiters() -> int:
-    """How many sessions of this test's database wait for a lock; the server has those of other tests too."""
+    """The number of sessions that wait for a lock in this test's database; other tests use the same server."""
     return int(
         fetch_value(
             "select count(*) from pg_locks l join pg_stat_activity a using (pid) "
@@ -58,12 +58,12 @@ def count_lock_waiters() -> int:
 
 
 def count_provider_calls(sandbox: RunningSandbox, provider: str = "mailgun") -> int:
-    """How many messages the provider accepted."""
+    """The number of messages that the provider accepted."""
     return len(sandbox.list_messages(provider=provider))
 
 
 def assert_consistent() -> None:
-    """What holds over the whole database at every quiet moment: counters equal rows, and nothing is stuck."""
+    """Assert what holds over the whole database when nothing runs: counters equal rows, and nothing is stuck."""
     wrong = fetch_rows(
         """
         select a.id, a.executions, a.succeeded, a.failed, a.skipped, a.cancelled, e.* from automations a

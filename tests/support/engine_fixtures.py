@@ -1,4 +1,4 @@
-"""An engine in the test's own process: real PostgreSQL, real Redis, real HTTP to a sandbox, dramatiq's real threads."""
+"""An engine in the test's own process: real PostgreSQL, Redis, HTTP to a sandbox, and dramatiq's threads."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from settings import Settings
 from tasks.runtime import broker
 from tasks.runtime.engine import Engine, start
 from tests.support.waiting import eventually
-from workers.worker_process import RunningWorker as Begun
-from workers.worker_process import start_worker, stop_worker
+from workers.worker_process import RunningWorker, start_worker, stop_worker
 
-# pytest makes the fixtures below anew for each folder that imports them, but a process has one engine.
+# pytest creates the fixtures below again for each folder that imports them, but a process has one engine.
 _sandboxes: list[RunningSandbox] = []
-_engines: list[tuple[Engine, Begun]] = []
+_engines: list[tuple[Engine, RunningWorker]] = []
 
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[RunningSandbox]:
-    """The providers' stand-in for all tests of this process."""
+    """The sandbox for all tests of this process."""
     if _sandboxes:
         yield _sandboxes[0]
         return
@@ -37,8 +36,8 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="session")
 def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandbox) -> Settings:
-    """What a worker process would be told."""
-    # An account with a token of its own speaks to Meta, and no test to the outside.
+    """The settings of a worker process."""
+    # An account with its own token calls Meta, and no test may call the outside.
     return replace(settings_module.load(), meta_base_url=f"{shared_sandbox.url}/v25.0")
 
 
@@ -48,10 +47,10 @@ def _end() -> Iterator[None]:
     stop_engine()
 
 
-def ensure_engine(settings: Settings) -> tuple[Engine, Begun]:
-    """This process's engine and what it runs on, begun by whoever asks first."""
+def ensure_engine(settings: Settings) -> tuple[Engine, RunningWorker]:
+    """This process's engine and its worker, started on the first call."""
     if not _engines:
-        # Each test waits until all threads have come to rest.
+        # Each test waits until all threads are idle.
         broker.LISTENER_POLL_MS = 10
         engine = start(settings)
         _engines.append((engine, start_worker(settings, broker.QUEUES, threads=8)))
@@ -59,14 +58,14 @@ def ensure_engine(settings: Settings) -> tuple[Engine, Begun]:
 
 
 def stop_engine() -> None:
-    """Leave the work to others: an engine of this process would answer the bells that a test's own processes await."""
+    """Stop this process's engine, which would take the notifications that a test's own processes wait for."""
     while _engines:
         stop_worker(*_engines.pop(), drain_timeout_seconds=1.0)
 
 
 @pytest.fixture
 def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
-    """The same, with nothing sent yet and no fault set."""
+    """The shared sandbox, with no messages and no faults."""
     shared_sandbox.clear()
     return shared_sandbox
 
@@ -74,7 +73,7 @@ def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
 @pytest.fixture
 def engine(_end: None, settings: Settings, clean: None, sandbox: RunningSandbox) -> Iterator[Engine]:
     """A running engine on an empty database; the test's own thread may query too."""
-    # A test of another folder may have pointed this process elsewhere meanwhile.
+    # A test of another folder may have connected this process to another database.
     database.open_pool(settings.database_service_url, "beckon_service", 40)
     engine, running_worker = ensure_engine(settings)
     with database.connection():
@@ -82,8 +81,8 @@ def engine(_end: None, settings: Settings, clean: None, sandbox: RunningSandbox)
     _drain(running_worker)
 
 
-def _drain(running_worker: Begun) -> None:
-    """Whatever a test left to be done is not done in the next one."""
+def _drain(running_worker: RunningWorker) -> None:
+    """Remove the work that a test left, so that it does not run in the next one."""
     running_worker.worker.broker.flush_all()
     running_worker.worker.resume()
     eventually(running_worker.worker.work_queue.empty, timeout=20)

@@ -1,4 +1,4 @@
-"""Who plays in the tests and how they are made: Alice owns a workspace, Bob is written to, Charlie sees nothing."""
+"""The people of the tests and their rows: Alice owns a workspace, Bob is messaged, Charlie must see nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 HELLO: list[dict[str, Any]] = [
     {"id": "hello", "action": "send_email", "with": {"subject": "Hello {{ contact.first_name }}", "body": "Hi!"}}
 ]
-#: The AI writes, then an e-mail carries it.
+#: The AI writes a text, then an e-mail sends it.
 WRITTEN: list[dict[str, Any]] = [
     {"id": "write", "action": "generate_message", "with": {"prompt": "Write to {{ contact.first_name }}"}},
     {"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "{{ steps.write.text }}"}},
@@ -30,7 +30,7 @@ WRITTEN: list[dict[str, Any]] = [
 
 @dataclass
 class Alice:
-    """An owner with a workspace of her own; without keys she speaks to the sandbox."""
+    """An owner with her own workspace; without keys it uses the sandbox."""
 
     demo: bool = True
     timezone: str = "UTC"
@@ -50,7 +50,7 @@ class Alice:
         name: str = "Welcome",
         enabled: bool = True,
     ) -> str:
-        """A published automation; its id."""
+        """Publish an automation; return its id."""
         definition: dict[str, Any] = {
             "trigger": {"type": trigger} if isinstance(trigger, str) else dict(trigger),
             "steps": [dict(step) for step in steps],
@@ -64,13 +64,13 @@ class Alice:
         return publication.automation_id
 
     def trigger(self, type: str = "contact.created", **fields: Any) -> AcceptedTrigger:
-        """One accepted trigger about Bob."""
+        """Send one trigger about Bob, which is accepted."""
         accepted = self.triggers([{"type": type, **fields}])[0]
         assert isinstance(accepted, AcceptedTrigger), accepted
         return accepted
 
     def triggers(self, bodies: Sequence[Mapping[str, Any]], source: str = "api") -> list[Any]:
-        """Triggers about Bob, or about the contact that each names."""
+        """Send triggers about Bob, or about the contact that each names."""
         requests = []
         for body in bodies:
             fields = {"type": "contact.created", "contact": bob(), "payload": {}, "contact_id": None, **body}
@@ -82,7 +82,7 @@ class Alice:
 
 
 def bob(**fields: Any) -> dict[str, Any]:
-    """Whom we write to, in the words of the database."""
+    """The contact that is messaged, as columns."""
     return {
         "external_id": "bob",
         "first_name": "Bob",
@@ -94,7 +94,7 @@ def bob(**fields: Any) -> dict[str, Any]:
 
 
 def execution(accepted: AcceptedTrigger | str) -> dict[str, Any]:
-    """The row of the one execution that a trigger started."""
+    """The row of the only execution that a trigger started."""
     execution_id = accepted if isinstance(accepted, str) else accepted.executions[0]["executionId"]
     execution_row = fetch_row("select * from executions where id = %s", (execution_id,))
     assert execution_row is not None
@@ -102,7 +102,7 @@ def execution(accepted: AcceptedTrigger | str) -> dict[str, Any]:
 
 
 def stages(execution_id: str) -> list[str]:
-    """The stages that an execution passed, in order, from queued."""
+    """The stages of an execution, in order, from queued."""
     passed = fetch_rows(
         "select stage from stage_history where execution_id = %s order by entered_at, stage", (execution_id,)
     )
@@ -110,7 +110,7 @@ def stages(execution_id: str) -> list[str]:
 
 
 def steps(execution_id: str) -> dict[str, dict[str, Any]]:
-    """The steps of an execution by their ids."""
+    """The steps of an execution by step id."""
     return {
         step["step_id"]: step for step in fetch_rows("select * from steps where execution_id = %s", (execution_id,))
     }
@@ -132,12 +132,12 @@ def counters(workspace_id: str, automation_id: str) -> dict[str, int]:
 
 
 def wait_until_finished(accepted: AcceptedTrigger | str) -> dict[str, Any]:
-    """The execution, once nothing moves it any more."""
+    """The row of an execution, once it is finished."""
     return eventually(lambda: (execution_row := execution(accepted))["finished_at"] and execution_row)
 
 
 def wait_for_status(accepted: AcceptedTrigger | str, status: str = "waiting") -> dict[str, Any]:
-    """The execution, once it stands in this status and is not merely on its way to another queue."""
+    """The row of an execution, once it has this status and is not merely being requeued."""
 
     def fetch_when_reached() -> dict[str, Any] | None:
         execution_row = execution(accepted)
@@ -148,7 +148,7 @@ def wait_for_status(accepted: AcceptedTrigger | str, status: str = "waiting") ->
 
 
 def expire_wait(execution_id: str) -> None:
-    """Make due what waits: as if the time that it waits for had come."""
+    """Make a waiting execution due, as if its time had come."""
     execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = %s", (execution_id,))
     execute(
         "update steps set output = jsonb_set(output, '{until}', to_jsonb(beckon_now())) "

@@ -1,4 +1,4 @@
-"""Servers of one test, to be stopped, emptied, filled up and stalled; and a line to Redis that can go dead."""
+"""Servers of one test that it can stop, empty, fill up and stall, and a proxy to Redis that can stop forwarding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers import embedded
 
 
 class FaultyServers:
-    """A PostgreSQL with our schema and a Redis, each of which may go away and come back with what it had on disk."""
+    """A migrated PostgreSQL and a Redis; each can stop and start again with its data on disk."""
 
     def __init__(self) -> None:
         # A socket's path may have 107 bytes, and pytest's directories are long.
@@ -39,7 +39,7 @@ class FaultyServers:
 
     @property
     def redis_url(self) -> str:
-        """Redis through the line."""
+        """The URL of Redis through the proxy."""
         return f"unix://{self.proxy.path}?db=0"
 
     def prepare(self) -> None:
@@ -62,7 +62,7 @@ class FaultyServers:
             self._running[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def stop_postgres(self) -> None:
-        """At once: whoever is connected is thrown out, nothing that was committed is lost."""
+        """Stop at once: connections are closed, and nothing that was committed is lost."""
         self._stop("postgres", signal.SIGINT)
 
     def stop_redis(self) -> None:
@@ -73,7 +73,7 @@ class FaultyServers:
         self._running.pop(name).wait(20)
 
     def set_read_only(self, enabled: bool) -> None:
-        """What PostgreSQL is on a standby, or when an operator must stop all writing."""
+        """Refuse writes, as a standby does."""
         real.run_sql(
             self.admin_url,
             "set default_transaction_read_only = off",
@@ -82,7 +82,7 @@ class FaultyServers:
         )
 
     def client(self) -> redis.Redis:
-        """Straight to Redis, past the line."""
+        """A client of Redis without the proxy."""
         return redis.Redis.from_url(self.servers.redis_url)
 
     def postgres_answers(self) -> bool:
@@ -99,7 +99,7 @@ class FaultyServers:
             return False
 
     def end(self) -> None:
-        """Stop what runs and remove its files."""
+        """Stop the servers and remove their files."""
         self.proxy.close()
         for name in list(self._running):
             self._stop(name, signal.SIGINT)
@@ -107,7 +107,7 @@ class FaultyServers:
 
 
 class FaultProxy:
-    """A socket that hands on every byte to another, except while it is `stalled`: then nothing moves either way."""
+    """A socket that forwards every byte to another, except during `stall`: then nothing moves in either direction."""
 
     def __init__(self, path: Path, upstream: Path) -> None:
         self.path, self._upstream = path, upstream
@@ -120,7 +120,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def stall(self) -> Iterator[None]:
-        """Nobody is told; the connections stay open."""
+        """Stop forwarding during the block; the connections stay open."""
         self._forwarding.clear()
         try:
             yield

@@ -1,7 +1,7 @@
-"""Beckon's processes without the second that Python takes to read its modules: forked off one that has read them.
+"""Beckon's processes without the second that Python takes to import the modules: forks of a process that imported them.
 
-What runs is what `python -m workers.command` runs, in a process of its own that is killed, stopped and waited for like
-any other. What starts, and how, is tested with real starts: tests/workers/test_up.py and the journeys.
+A fork runs the same as `python -m workers.command`, in a process of its own that can be killed, stopped and waited for.
+Startup itself is tested with real processes: tests/workers/test_up.py and the journeys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What modules look at when they are read: too late to tell a fork.
+#: Variables that modules read at import, too early for a fork.
 READ_AT_IMPORT = ("BECKON_CLOCK_OFFSET", "BECKON_SLOT", "PROMETHEUS_MULTIPROC_DIR")
 
 _forks = multiprocessing.get_context("forkserver")
@@ -29,12 +29,12 @@ _forks.set_forkserver_preload(
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
-    """Whether a fork would be what a process with this environment is."""
+    """Whether a fork behaves like a new process with this environment."""
     return not any(environment.get(name) for name in READ_AT_IMPORT)
 
 
 class Fork:
-    """`beckon` with these words, as far as it is needed in the shape of `subprocess.Popen`."""
+    """`beckon` with these arguments, with the part of `subprocess.Popen`'s interface that the tests use."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Fork:
 def run(
     arguments: Sequence[str], environment: Mapping[str, str], stdin: str = "", timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """`beckon` with these words, to its end; a real start where a fork would not be the same."""
+    """Run `beckon` with these arguments to its end; in a new process where a fork would behave differently."""
     if not can_fork(environment):
         return subprocess.run(
             [sys.executable, "-m", "workers.command", *arguments],
@@ -105,7 +105,7 @@ def _run_command(
     stdin: str,
     setup: Callable[[], None] | None,
 ) -> None:
-    """In the fork: do first what is told, then be the process that was asked for."""
+    """In the fork: call `setup`, then run the command."""
     from workers.command import main
 
     os.chdir(ROOT)

@@ -1,4 +1,4 @@
-"""Executions as the engine would have left them at some moment: walked through stages, at times that a test chooses."""
+"""Inserts executions with a stage history, at times that a test chooses, as the engine would have left them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS = {"queued": "pending", "completed": "succeeded", "failed": "failed", "s
 
 
 def list_stages_to(stage: str) -> tuple[str, ...]:
-    """The stages on the way to one."""
+    """The stages up to and including `stage`."""
     if stage == "skipped":
         return ("queued", "checking", "skipped")
     if stage == "failed":
@@ -39,8 +39,9 @@ def insert_execution(
     test: bool = False,
     **columns: Any,
 ) -> str:
-    """An execution that entered `stage` so many seconds `ago`, having stood `each` seconds at every stage before; its
-    id. Other columns of its row may be given."""
+    """Insert an execution that entered `stage` `ago` seconds ago, after `each` seconds in every earlier stage.
+
+    Further columns of its row are keyword arguments. Returns its id."""
     passed = tuple(stages or list_stages_to(stage))
     arrived = clock.now() - timedelta(seconds=ago)
     began = arrived - timedelta(seconds=each * (len(passed) - 1))
@@ -86,14 +87,14 @@ def _build_row(
 
 
 def build_waiting_columns(**columns: Any) -> dict[str, Any]:
-    """The columns of an execution that waits: `waiting_for`, and `due_in` seconds."""
+    """The columns of a waiting execution: `waiting_for`, and `due_in` in seconds."""
     due_in = columns.pop("due_in", None)
     due_at = None if due_in is None else clock.now() + timedelta(seconds=due_in)
     return {"status": "waiting", "lease_owner": None, "lease_until": None, "due_at": due_at, **columns}
 
 
 def insert_contact(workspace_id: str, name: str) -> str:
-    """A contact by this name; its id."""
+    """Insert a contact with this name; return its id."""
     first, _, last = name.partition(" ")
     fields: Mapping[str, Any] = {"external_id": name, "first_name": first, "last_name": last}
     with acting_as(workspace_id):
@@ -103,7 +104,7 @@ def insert_contact(workspace_id: str, name: str) -> str:
 
 
 def insert_message(workspace_id: str, automation_id: str, execution_id: str, body: str, **columns: Any) -> None:
-    """The execution's message, as it stands before it is sent."""
+    """Insert the execution's message, which is not sent yet."""
     row = {
         "id": new_id(), "workspace_id": workspace_id, "execution_id": execution_id, "automation_id": automation_id,
         "step_id": "hello", "key": f"{execution_id}:hello:0", "channel": "email", "provider": "mailgun",

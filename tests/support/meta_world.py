@@ -1,4 +1,4 @@
-"""What Meta would tell us: the bodies of its webhooks about one person, and their way through door and actor."""
+"""Meta's webhooks about one person: their bodies, and how the route stores and the actor processes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 def connect(workspace_id: str) -> None:
-    """The workspace has an account on each channel."""
+    """Connect an account of the workspace on each channel."""
     account.add(workspace_id, "instagram", IG, "Shop")
     account.add(workspace_id, "facebook", PAGE, "Page")
 
@@ -25,7 +25,7 @@ def connect(workspace_id: str) -> None:
 def comment(
     text: str = "PRICE please", number: int | None = None, person: str = PERSON, **value: Any
 ) -> dict[str, Any]:
-    """Somebody comments on Instagram."""
+    """A comment on Instagram."""
     fields = {
         "id": f"comment-{number or next(_numbers)}", "from": {"id": person, "username": f"user_{person}"},
         "text": text, "media": {"id": "media-1", "media_product_type": "FEED"}, **value,
@@ -35,7 +35,7 @@ def comment(
 
 
 def page_comment(text: str = "PRICE", verb: str = "add", comment_id: str = "p_1") -> dict[str, Any]:
-    """Somebody comments on a post of the Page."""
+    """A comment on a post of the Page."""
     value = {"item": "comment", "verb": verb, "comment_id": comment_id, "post_id": "post-1", "message": text,
              "from": {"id": PERSON, "name": "Ada Byron King"}, "created_time": int(time.time())}  # fmt: skip
     return {"object": "page", "entry": [
@@ -53,13 +53,13 @@ def event(channel: str = "instagram", person: str = PERSON, age: float = 0, **fi
 
 def message_event(text: str | None, mid: str | None = None, channel: str = "instagram", person: str = PERSON,
                   age: float = 0, **message: Any) -> dict[str, Any]:  # fmt: skip
-    """A person writes to us."""
+    """A message from a person."""
     content = {"mid": mid or f"mid-{next(_numbers)}", **({"text": text} if text is not None else {}), **message}
     return event(channel, person, age, message=content)
 
 
 def echo(message: dict[str, Any], person: str = PERSON, **fields: Any) -> dict[str, Any]:
-    """Meta tells us what we said."""
+    """Meta's echo of a message that Beckon sent."""
     channel = message["channel"]
     account_id = IG if channel == "instagram" else PAGE
     body = event(channel, message={"mid": "echoed-1", "is_echo": True, **fields})
@@ -68,7 +68,7 @@ def echo(message: dict[str, Any], person: str = PERSON, **fields: Any) -> dict[s
 
 
 def store_webhook(body: dict[str, Any], *, sandbox: bool = False) -> list[str]:
-    """As the door does: each event stored once; the ids of the rows."""
+    """Store each event once, as the route does; return the ids of the new rows."""
     parsed = []
     for single in meta_callbacks.split_events(body):
         callback = meta_callbacks.read_event(single)
@@ -82,7 +82,7 @@ def store_webhook(body: dict[str, Any], *, sandbox: bool = False) -> list[str]:
 
 
 def deliver_webhooks(*bodies: dict[str, Any], sandbox: bool = False) -> str | None:
-    """Kept and read at once; the outcome of the last event, or None where it was told before."""
+    """Store and process webhooks; return the outcome of the last event, or None if it is a duplicate."""
     outcome = None
     for body in bodies:
         for row_id in store_webhook(body, sandbox=sandbox):
@@ -94,18 +94,18 @@ def deliver_webhooks(*bodies: dict[str, Any], sandbox: bool = False) -> str | No
 
 
 def contacts() -> list[dict[str, Any]]:
-    """Everybody we know."""
+    """All contacts."""
     with transaction():
         return fetch_rows("select * from contacts order by id")
 
 
 def executions() -> list[dict[str, Any]]:
-    """Everything that was started."""
+    """All executions."""
     with transaction():
         return fetch_rows("select * from executions order by id")
 
 
 def payloads() -> list[dict[str, Any]]:
-    """What the triggers brought."""
+    """The payloads of all triggers."""
     with transaction():
         return [trigger["payload"] for trigger in fetch_rows("select payload from triggers order by id")]

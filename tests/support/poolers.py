@@ -1,4 +1,4 @@
-"""A real pgbouncer before the tests' PostgreSQL, in transaction mode; a wire that counts and changes what is sent."""
+"""A pgbouncer in transaction mode before the tests' PostgreSQL, and a proxy that counts and changes queries."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.support import servers as real
 from tests.support.waiting import eventually
 from workers import embedded
 
-#: Where the Debian package has it; /usr/sbin is not on everybody's path.
+#: The Debian package installs it in /usr/sbin, which is not on every user's path.
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (Debian: pgbouncer)")
-#: What a deployment may have told it to swallow.
+#: The setting with which a deployment lets pgbouncer ignore startup parameters.
 IGNORE_STARTUP_PARAMETERS = "ignore_startup_parameters = options,extra_float_digits"
 
 
 def _with_socket(url: str, directory: Path, port: int) -> str:
-    """The same database and user, by another socket."""
+    """The same database and user through another socket."""
     return urlunsplit(urlsplit(url)._replace(query=f"host={directory}&port={port}"))
 
 
@@ -38,7 +38,7 @@ def parse_socket_path(url: str) -> Path:
 
 @contextmanager
 def pooler(url: str, *, ignore_startup_parameters: bool, users: tuple[str, ...] = ()) -> Iterator[str]:
-    """pgbouncer before the server of `url`: the same URL through it. Two connections serve everybody."""
+    """Run pgbouncer before the server of `url`; yield the URL through it. All clients share two connections."""
     assert PGBOUNCER is not None
     directory = Path(tempfile.mkdtemp(prefix="beckon-pooler-"))
     names = ("beckon", *real.ROLES, *users)
@@ -49,7 +49,7 @@ def pooler(url: str, *, ignore_startup_parameters: bool, users: tuple[str, ...] 
         f"default_pool_size = 2\nmax_client_conn = 200\nlogfile = {directory}/log\n"
         f"{IGNORE_STARTUP_PARAMETERS if ignore_startup_parameters else ''}\n"
     )
-    # It refuses to be root, as PostgreSQL does.
+    # It refuses to run as root, as PostgreSQL does.
     command = [*embedded.find_unprivileged_prefix(), PGBOUNCER, "-q", str(directory / "pgbouncer.ini")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pooler_url = _with_socket(url, directory, 6432)
@@ -63,7 +63,7 @@ def pooler(url: str, *, ignore_startup_parameters: bool, users: tuple[str, ...] 
 
 
 class PostgresProxy:
-    """A socket before PostgreSQL's: counts the questions of clients, and replaces bytes in them by as many others."""
+    """A socket before PostgreSQL's that counts the queries of clients and replaces bytes in them by as many others."""
 
     def __init__(self, upstream: Path, replace: tuple[bytes, bytes] = (b"", b"")) -> None:
         assert len(replace[0]) == len(replace[1])
@@ -76,7 +76,7 @@ class PostgresProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, url: str) -> str:
-        """The same URL by this wire."""
+        """The same URL through this proxy."""
         return _with_socket(url, self.directory, 5432)
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class PostgresProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
                 if from_client:
-                    # One simple query is one message here: none of the tests' is as long as a buffer.
+                    # One read is one simple query: no query of the tests is longer than the buffer.
                     self.queries += data[:1] == b"Q"
                     data = data.replace(*self._replace) if self._replace[0] else data
                 target.sendall(data)
@@ -110,7 +110,7 @@ class PostgresProxy:
 
 @contextmanager
 def postgres_proxy(url: str, replace: tuple[bytes, bytes] = (b"", b"")) -> Iterator[PostgresProxy]:
-    """A wire to the server of `url`, for the length of the block."""
+    """Run a proxy to the server of `url` during the block."""
     proxy = PostgresProxy(parse_socket_path(url), replace)
     try:
         yield proxy

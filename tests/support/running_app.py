@@ -1,4 +1,4 @@
-"""A copy of Beckon started as an operator starts it, with `beckon up`, in a home and on a port of its own."""
+"""A copy of Beckon started with `beckon up`, with its own home and port."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PROGRAM = [sys.executable, "-m", "workers.command"]
 
 
 class RunningApp:
-    """A copy of Beckon with a home and a port of its own."""
+    """A copy of Beckon with its own home and port."""
 
     def __init__(self, home: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.home = home
-        # What the tests of this process were told is not for a copy that starts on its own.
+        # The settings of this test process do not apply to a copy of its own.
         prefixes = ("BECKON_", "DATABASE_", "REDIS_URL", "MAILGUN_", "META_", "SECRET_KEY", "PROMETHEUS_")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
         self.environ.update(BECKON_HOME=str(home), BECKON_PORT=str(self.port), BECKON_WORKERS="1")
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """One command, to its end."""
+        """Run one command to its end."""
         return subprocess.run(
             [*PROGRAM, *arguments],
             cwd=settings.ROOT, env={**self.environ, **environ}, capture_output=True, text=True, check=False,
@@ -36,11 +36,11 @@ class RunningApp:
         )  # fmt: skip
 
     def access(self) -> dict[str, object]:
-        """What access.json says."""
+        """The content of access.json."""
         return dict(json.loads((self.home / "access.json").read_text(encoding="utf-8")))
 
     def status(self) -> dict[str, object]:
-        """What `beckon status --json` says."""
+        """The output of `beckon status --json`."""
         return dict(json.loads(self.run("status", "--json").stdout))
 
     def is_ready(self) -> bool:
@@ -52,7 +52,7 @@ class RunningApp:
             return False
 
     def processes(self) -> list[int]:
-        """Every live process that belongs to this home."""
+        """The ids of the live processes of this home."""
         return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_ours(entry)]
 
     def _is_ours(self, entry: Path) -> bool:

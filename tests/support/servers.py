@@ -1,4 +1,4 @@
-"""Real servers for one run of the tests: started once, one database for each worker process, nothing left behind."""
+"""Real servers for one run of the tests: started once, with one database per worker process, and removed at the end."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ import redis
 
 from workers import embedded
 
-#: Durability is not what these servers are for; the crash tests start their own.
+#: These servers need no durability; the crash tests start their own.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-#: Names the major version of PostgreSQL to test on, where it is not the one that Beckon brings.
+#: The variable with the major version of PostgreSQL to test on; the embedded version by default.
 MAJOR = "TEST_POSTGRES_MAJOR"
-#: Where the wheel keeps the oldest version that Beckon supports, beside its newest.
+#: The oldest supported version, and its folder in the wheel.
 OLDEST_MAJOR, OLDEST_FOLDER = "16", "pginstall"
 
 
-#: Who the programs log in as, as they do on the embedded server of a copy.
+#: The roles that the programs log in as, as on the embedded server.
 ROLES = ("beckon_app", "beckon_service")
 
 
@@ -42,7 +42,7 @@ class TestServers:
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(self, postgres: bool, valkey: bool) -> None:
-        """Start what is not given from outside, and return when it answers."""
+        """Start the servers that are not external, and return when they answer."""
         self.servers.data.mkdir(mode=0o700)
         with _use_programs(os.environ.get(MAJOR, embedded.POSTGRES_MAJOR)):
             embedded.make_cluster(self.servers)
@@ -53,7 +53,7 @@ class TestServers:
                 self._running.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
         if postgres:
             _wait(self._answers_sql)
-            # The owner stays the superuser here, because tests empty tables and look at every row with it.
+            # The owner stays the superuser here: tests use it to empty tables and to read every row.
             run_sql(
                 with_database(self.servers.database_url, "postgres"), *(f"create role {role} login" for role in ROLES)
             )
@@ -73,7 +73,7 @@ class TestServers:
     def stop(self) -> None:
         """Stop the servers and remove their files."""
         for process in self._running:
-            # PostgreSQL's fast way: on SIGTERM it would wait for whoever is still connected.
+            # Fast shutdown of PostgreSQL: on SIGTERM it would wait for open connections.
             process.send_signal(signal.SIGINT)
         for process in self._running:
             try:
@@ -85,7 +85,7 @@ class TestServers:
 
 
 def answers_sql(url: str) -> bool:
-    """Whether PostgreSQL lets us in."""
+    """Whether PostgreSQL accepts connections."""
     try:
         psycopg2.connect(url).close()
     except psycopg2.OperationalError:
@@ -94,7 +94,7 @@ def answers_sql(url: str) -> bool:
 
 
 def find_programs(major: str | None = None) -> Path:
-    """The folder of PostgreSQL's programs, of the version that is tested where none is named."""
+    """The folder of PostgreSQL's programs; of the tested version by default."""
     major = major or os.environ.get(MAJOR, embedded.POSTGRES_MAJOR)
     newest = embedded.find_postgres_programs()
     if major not in (embedded.POSTGRES_MAJOR, OLDEST_MAJOR):
@@ -104,7 +104,7 @@ def find_programs(major: str | None = None) -> Path:
 
 @contextmanager
 def _use_programs(major: str) -> Iterator[None]:
-    """Inside the block, clusters and commands are those of this major version."""
+    """Use the programs of this major version during the block."""
     original, folder = embedded.find_postgres_programs, find_programs(major)
     embedded.find_postgres_programs = lambda: folder
     try:
@@ -117,7 +117,7 @@ def _wait(is_ready: Callable[[], bool], timeout: float = 30.0) -> None:
     deadline = time.monotonic() + timeout
     while not is_ready():
         if time.monotonic() > deadline:
-            raise RuntimeError("a server of the tests does not answer")
+            raise RuntimeError(f"a test server did not answer within {timeout} s")
         time.sleep(0.02)
 
 
@@ -135,7 +135,7 @@ def with_user(url: str, name: str) -> str:
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold a lock among the worker processes."""
+    """Hold a file lock between the worker processes during the block."""
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -158,7 +158,7 @@ def database_exists(admin_url: str, name: str) -> bool:
 
 
 def drop_databases(admin_url: str, prefix: str) -> None:
-    """Remove what one run of the tests made on a server that is not its own."""
+    """Drop the databases of one test run on an external server."""
     with closing(psycopg2.connect(admin_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select datname from pg_database where datname like %s", (prefix.replace("_", r"\_") + "%",))
         names = [row[0] for row in cursor.fetchall()]
@@ -172,17 +172,17 @@ def with_redis_database(url: str, number: int) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
 
 
-#: Rows are deleted, because a truncate makes a new file for the table and for each of its indexes; what has grown large
-#: is truncated, so that no test looks through what others left. Whoever still writes is waited for. Without a
-#: superuser's right to pass by triggers and foreign keys, everything is truncated.
+#: Rows are deleted, because a truncate creates a new file for the table and for each of its indexes; large tables are
+#: truncated, so that no test scans the dead rows of others. The lock waits for open transactions. Only a superuser may
+#: disable triggers and foreign keys; without one, everything is truncated.
 EMPTY_EVERY_TABLE = """
 do $$
 declare
-    may_pass_by constant boolean := current_setting('is_superuser')::boolean;
-    small constant integer := case when may_pass_by then 131072 else 0 end;
+    is_superuser constant boolean := current_setting('is_superuser')::boolean;
+    small constant integer := case when is_superuser then 131072 else 0 end;
     filled regclass[];
     large text;
-    one regclass;
+    relation regclass;
 begin
     select array_agg(oid::regclass) into filled from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r' and pg_relation_size(oid) > 0
@@ -191,14 +191,14 @@ begin
         return;
     end if;
     execute 'lock table ' || array_to_string(filled, ', ') || ' in exclusive mode';
-    if may_pass_by then
+    if is_superuser then
         set local session_replication_role = replica;
     end if;
-    foreach one in array filled loop
-        if pg_relation_size(one) > small then
-            large := concat_ws(', ', large, one::text);
+    foreach relation in array filled loop
+        if pg_relation_size(relation) > small then
+            large := concat_ws(', ', large, relation::text);
         else
-            execute format('delete from %s', one);
+            execute format('delete from %s', relation);
         end if;
     end loop;
     if large is not null then

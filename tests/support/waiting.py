@@ -1,4 +1,4 @@
-"""Waiting in tests: for a condition with a deadline, never for a length of time."""
+"""Waits in tests: for a condition with a deadline, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-Result = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def eventually(condition: Callable[[], Result], timeout: float = 10.0, interval: float = 0.02) -> Result:
-    """The first truthy answer of `condition`, asked again until `within` seconds are over.
+    """Call `condition` every `interval` seconds until it returns a truthy value, and return that value.
 
-    Raises AssertionError with the last answer when time is up; what `condition` raises is its own.
+    Raises AssertionError with the last value after `timeout` seconds. Exceptions of `condition` propagate.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -20,5 +20,7 @@ def eventually(condition: Callable[[], Result], timeout: float = 10.0, interval:
         if result:
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {getattr(condition, '__name__', condition)}: {result!r}")
+            raise AssertionError(
+                f"not true within {timeout} s: {getattr(condition, '__name__', condition)}: {result!r}"
+            )
         time.sleep(interval)

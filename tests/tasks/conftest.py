@@ -17,7 +17,7 @@ __all__ = ["_end", "engine", "sandbox", "settings", "shared_sandbox"]
 
 @pytest.fixture
 def idle(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    """The engine's worker, answering no bell until the test calls `resume()`."""
+    """The engine's worker, consuming no notification until the test calls `resume()`."""
     worker = ensure_engine(settings)[1].worker
     # A consumer that was paused starts again after this long; dramatiq's own three seconds are for outages.
     monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.02)

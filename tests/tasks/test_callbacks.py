@@ -1,4 +1,4 @@
-"""What providers tell us afterwards: read once, forward only, whatever the order, and in one workspace alone."""
+"""Providers' callbacks: processed once, forward only, in any order, and in one workspace only."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def mail(text: str, answers: dict[str, Any]) -> dict[str, Any]:
 def deliver_callback(
     provider: str, body: dict[str, Any], workspace_id: str | None = None, *, sandbox: bool = False
 ) -> str | None:
-    """As the door does: stored, then read by the actor. The outcome, or None when it was told before."""
+    """Store a callback as the endpoint does and process it; return the outcome, or None for a duplicate."""
     event = body.get("event-data", body.get("data", body))
     stored = inbound_event.store(provider, str(event["id"]), workspace_id, body, sandbox=sandbox)
     if stored is None:
@@ -133,7 +133,7 @@ def test_duplicates_and_disorder_end_where_order_would(alice: Alice, seed: int) 
     assert fetch_value("select count(*) from inbound_events where processed_at is null") == 0
 
 
-def test_one_event_told_by_many_at_once_is_read_once(alice: Alice) -> None:
+def test_one_event_delivered_concurrently_is_processed_once(alice: Alice) -> None:
     message = send_message(alice)
     body = mailgun(message, "delivered", event_id="one")
 
@@ -142,7 +142,7 @@ def test_one_event_told_by_many_at_once_is_read_once(alice: Alice) -> None:
     assert sorted(outcomes, key=str) == [*[None] * 7, "delivered"]
 
 
-def test_a_callback_whose_bell_was_lost_is_swept(alice: Alice, settings: Settings) -> None:
+def test_a_callback_whose_notification_was_lost_is_swept(alice: Alice, settings: Settings) -> None:
     message = send_message(alice)
     stored = inbound_event.store("mailgun", "lost", None, mailgun(message, "delivered"))
     execute("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
@@ -152,7 +152,7 @@ def test_a_callback_whose_bell_was_lost_is_swept(alice: Alice, settings: Setting
     eventually(lambda: read_status(message) == "delivered")
 
 
-def test_a_callback_that_comes_before_the_answer_to_the_send_is_not_lost(
+def test_a_callback_that_precedes_the_answer_to_its_send_is_not_lost(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(HELLO)
@@ -166,12 +166,10 @@ def test_a_callback_that_comes_before_the_answer_to_the_send_is_not_lost(
     eventually(lambda: read_status(message) == "delivered")
 
 
-# What was unknown
+# Unknown outcomes
 
 
-def test_a_late_delivery_settles_an_unknown_outcome_and_the_execution_goes_on(
-    alice: Alice, sandbox: RunningSandbox
-) -> None:
+def test_a_late_delivery_resolves_an_unknown_outcome_and_resumes(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([*HELLO, {"id": "tag", "action": "update_contact", "with": {"add_tags": ["told"]}}])
     sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
     failed = wait_until_finished(alice.trigger())
@@ -185,7 +183,7 @@ def test_a_late_delivery_settles_an_unknown_outcome_and_the_execution_goes_on(
     assert_consistent()
 
 
-def test_a_failure_told_later_settles_an_unknown_outcome_too(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_failure_reported_later_resolves_an_unknown_outcome_too(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
     failed = wait_until_finished(alice.trigger())
@@ -198,7 +196,7 @@ def test_a_failure_told_later_settles_an_unknown_outcome_too(alice: Alice, sandb
     assert_consistent()
 
 
-def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_two_callbacks_that_race_to_resolve_it_both_count(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
     failed = wait_until_finished(alice.trigger())
@@ -212,7 +210,7 @@ def test_two_callbacks_that_race_to_settle_it_both_count(alice: Alice, sandbox: 
     assert_consistent()
 
 
-# Who must not be written to
+# Suppressions
 
 
 @pytest.mark.parametrize(
@@ -230,20 +228,20 @@ def test_a_bounce_a_complaint_and_an_unsubscription_suppress_the_channel(
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 
-def test_a_bounce_that_may_pass_suppresses_nobody(alice: Alice) -> None:
+def test_a_temporary_bounce_suppresses_no_contact(alice: Alice) -> None:
     message = send_message(alice)
     deliver_callback("mailgun", mailgun(message, "failed", severity="temporary"))
     assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
 
 
-def test_a_bounce_of_a_test_suppresses_nobody(alice: Alice) -> None:
+def test_a_bounce_of_a_test_suppresses_no_contact(alice: Alice) -> None:
     alice.automation(HELLO)
     (message,) = messages(wait_until_finished(alice.trigger(test=True))["id"])
     deliver_callback("mailgun", mailgun(message, "failed", **BOUNCED))
     assert fetch_rows("select 1 from suppressions") == []
 
 
-def test_telnyx_moves_and_suppresses_likewise(alice: Alice) -> None:
+def test_telnyx_callbacks_move_messages_and_suppress_contacts(alice: Alice) -> None:
     message = send_message(alice, SMS)
     assert deliver_callback("telnyx", telnyx_status(message, "delivered")) == "delivered"
     assert read_status(message) == "delivered"
@@ -254,10 +252,10 @@ def test_telnyx_moves_and_suppresses_likewise(alice: Alice) -> None:
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 
-# Who waits
+# Waiting executions
 
 
-def test_a_reply_wakes_who_waits_for_it(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_reply_wakes_the_execution_that_waits_for_it(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(SEND_THEN_WAIT_FOR_REPLY)
     waiting = wait_for_status(alice.trigger())
     assert waiting["wait_event"] == "contact.replied"
@@ -269,7 +267,7 @@ def test_a_reply_wakes_who_waits_for_it(alice: Alice, sandbox: RunningSandbox) -
     assert count_provider_calls(sandbox) == 1
 
 
-def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
+def test_another_contacts_reply_wakes_no_execution(alice: Alice) -> None:
     alice.automation(SEND_THEN_WAIT_FOR_REPLY)
     waiting = wait_for_status(alice.trigger())
 
@@ -278,10 +276,10 @@ def test_the_reply_of_somebody_else_wakes_nobody(alice: Alice) -> None:
     assert execution(waiting["id"])["event_at"] is None
 
 
-# What was said
+# Conversations
 
 
-def test_what_a_contact_texts_is_part_of_the_conversation(alice: Alice) -> None:
+def test_a_contacts_text_message_is_part_of_the_conversation(alice: Alice) -> None:
     accepted = alice.trigger()
     deliver_callback("telnyx", telnyx_received("Yes please"))
     assert fetch_row("select channel, provider_message_id, kind, text from received_messages") == {
@@ -290,7 +288,7 @@ def test_what_a_contact_texts_is_part_of_the_conversation(alice: Alice) -> None:
     assert list(conversation.fetch_last_received(str(accepted.contact_id))) == ["sms"]
 
 
-def test_a_mail_that_answers_ours_is_part_of_the_conversation(alice: Alice) -> None:
+def test_an_email_reply_is_part_of_the_conversation(alice: Alice) -> None:
     message = send_message(alice)
     deliver_callback("mailgun_inbound", mail("Thank you!", answers=message))
     recent = conversation.list_recent(message["contact_id"], 10)
@@ -305,7 +303,9 @@ def test_a_mail_that_answers_ours_is_part_of_the_conversation(alice: Alice) -> N
      (timedelta(days=3), timedelta()), (timedelta(minutes=-5), timedelta())],
     ids=["late", "as late as Meta tries", "recorded", "ahead of its time"],
 )  # fmt: skip
-def test_a_time_that_cannot_be_is_the_time_at_which_it_came(reported_ago: timedelta, counts_as_ago: timedelta) -> None:
+def test_an_implausible_time_is_replaced_by_the_time_of_receipt(
+    reported_ago: timedelta, counts_as_ago: timedelta
+) -> None:
     received_at = clock.now()
     assert resolve_occurred_at(received_at - reported_ago, received_at) == received_at - counts_as_ago
 
@@ -325,7 +325,7 @@ def test_an_event_on_another_workspaces_path_does_nothing(alice: Alice) -> None:
     assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
 
 
-def test_a_reply_on_a_workspaces_own_path_is_that_workspaces(alice: Alice) -> None:
+def test_a_reply_on_a_workspaces_path_belongs_to_that_workspace(alice: Alice) -> None:
     charlie = Alice(name="charlie")
     for each in (alice, charlie):
         each.automation(SEND_THEN_WAIT_FOR_REPLY)
@@ -338,17 +338,17 @@ def test_a_reply_on_a_workspaces_own_path_is_that_workspaces(alice: Alice) -> No
 
 
 @pytest.mark.parametrize("body", [{"id": "x"}, {"id": "x", "event-data": {"id": "x", "event": "delivered"}}])
-def test_what_cannot_be_read_is_put_aside(alice: Alice, body: dict[str, Any]) -> None:
+def test_an_unreadable_callback_is_ignored(alice: Alice, body: dict[str, Any]) -> None:
     stored = inbound_event.store("mailgun", "x", None, body)
     assert stored is not None
     process_event.fn(stored)
     assert fetch_value("select outcome from inbound_events") == "ignored"
 
 
-# What the sandbox signed
+# The sandbox's signature
 
 
-def test_the_sandbox_moves_what_was_sent_to_it(alice: Alice) -> None:
+def test_the_sandbox_moves_messages_that_were_sent_to_it(alice: Alice) -> None:
     message = send_message(alice)
     assert deliver_callback("mailgun", mailgun(message, "delivered"), sandbox=True) == "delivered"
     assert read_status(message) == "delivered"
@@ -366,7 +366,7 @@ def test_the_sandbox_moves_no_message_that_went_to_a_provider(alice: Alice, even
     assert read_status(message) == "delivered"
 
 
-def test_an_event_of_the_sandbox_keeps_no_real_one_with_its_id_from_being_read(alice: Alice) -> None:
+def test_a_sandbox_event_does_not_block_a_real_one_with_the_same_id(alice: Alice) -> None:
     message = send_message(alice)
     execute("update messages set sandbox = false where id = %s", (message["id"],))
     body = mailgun(message, "delivered", event_id="same")
@@ -375,7 +375,7 @@ def test_an_event_of_the_sandbox_keeps_no_real_one_with_its_id_from_being_read(a
 
 
 @pytest.mark.parametrize("text", ["Yes please", "STOP"])
-def test_the_sandbox_speaks_for_nobody_outside_the_demo_workspace(engine: Engine, text: str) -> None:
+def test_the_sandbox_affects_no_contact_outside_the_demo_workspace(engine: Engine, text: str) -> None:
     real = Alice(demo=False)
     real.automation([{"id": "end", "action": "stop"}])
     wait_until_finished(real.trigger())
@@ -386,7 +386,7 @@ def test_the_sandbox_speaks_for_nobody_outside_the_demo_workspace(engine: Engine
     assert deliver_callback("telnyx", telnyx_received(text)) in ("replied", "unsubscribed")
 
 
-def test_an_answer_to_a_tests_message_concerns_that_test_alone(engine: Engine) -> None:
+def test_a_reply_to_a_tests_message_concerns_only_that_test(engine: Engine) -> None:
     real = Alice(demo=False)
     real.automation([
         {"id": "hello", "action": "send_email", "with": {"subject": "Hi", "body": "Hi"}},

@@ -1,4 +1,4 @@
-"""Who holds an execution: one worker at a time, never for longer than it lives, and nothing done twice."""
+"""Claims: one worker at a time holds an execution, at most for its own lifetime, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def group_commit() -> Any:
 
 
 def start_executions(alice: Alice, count: int = 1, **fields: Any) -> list[str]:
-    """Executions of so many different contacts, as their ids."""
+    """Start executions of `count` different contacts; return their ids."""
     contacts = [{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}, **fields} for n in range(count)]
     return [accepted.executions[0]["executionId"] for accepted in alice.triggers(contacts)]
 
@@ -68,7 +68,7 @@ def claim_batch(engine: Engine, group_commit: GroupCommit, count: int = 3) -> li
     return [build_claimed(engine, row) for row in group_commit.claim_many(start_executions(alice, count))]
 
 
-def test_of_two_who_claim_at_once_one_wins(idle: Worker, group_commit: GroupCommit) -> None:
+def test_of_two_concurrent_claims_one_wins(idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -82,7 +82,7 @@ def test_of_two_who_claim_at_once_one_wins(idle: Worker, group_commit: GroupComm
         other.close()
 
 
-def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, group_commit: GroupCommit) -> None:
+def test_one_group_commit_gives_an_execution_to_one_thread(idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -95,20 +95,20 @@ def test_one_ledger_gives_an_execution_to_one_of_its_threads(idle: Worker, group
 def record_in_one_batch(
     group_commit: GroupCommit, progresses: list[Progress], monkeypatch: pytest.MonkeyPatch
 ) -> list[bool]:
-    """What a ledger answers that expects more until it has them all."""
+    """Record all of `progresses` in one batch: the group commit expects more until it has them all."""
     monkeypatch.setattr("models.engine.group_commit.COMMIT_DELAY_SECONDS", 60.0)
     group_commit.expects_more = lambda: True
     futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
     for progress in progresses:
         group_commit.submit(progress, futures.put)
         if progress is progresses[0]:
-            # The writer has it before the others come: only one that waits can put them together.
+            # The commit thread has the first before the others arrive: only by waiting can it batch them.
             eventually(group_commit._queue.empty)
     group_commit.flush()
     return [futures.get(timeout=10).result() for _ in progresses]
 
 
-def test_records_of_threads_at_work_share_a_commit(
+def test_records_of_busy_threads_share_a_commit(
     engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed_executions = claim_batch(engine, group_commit)
@@ -130,12 +130,12 @@ def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
     first = claimed.take_progress()
     claimed.enter("generating")
 
-    # As when a worker that is told to stop hands back what its hand has just ended.
+    # As when a stopping worker releases an execution that its thread has just finished.
     assert record_in_one_batch(group_commit, [first, claimed.take_progress()], monkeypatch) == [True, False]
     assert stages(claimed.execution_id) == ["queued", "checking", "eligible"]
 
 
-def test_a_record_waits_for_nothing_when_nobody_is_at_work(
+def test_a_record_does_not_wait_while_no_thread_is_busy(
     engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *_ = claim_batch(engine, group_commit)
@@ -147,7 +147,7 @@ def test_a_record_waits_for_nothing_when_nobody_is_at_work(
     assert time.monotonic() - started_at < 30
 
 
-def test_a_record_waits_no_longer_than_the_ledger_has_patience(
+def test_a_record_waits_no_longer_than_the_group_commit_allows(
     engine: Engine, idle: Worker, group_commit: GroupCommit
 ) -> None:
     first, *_ = claim_batch(engine, group_commit)
@@ -194,7 +194,7 @@ def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_
     assert_consistent()
 
 
-def test_a_bell_rung_fifty_times_sends_once(engine: Engine, sandbox: RunningSandbox, idle: Worker) -> None:
+def test_fifty_notifications_of_one_execution_send_once(engine: Engine, sandbox: RunningSandbox, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -210,9 +210,7 @@ def test_a_bell_rung_fifty_times_sends_once(engine: Engine, sandbox: RunningSand
     assert_consistent()
 
 
-def test_an_id_pushed_twice_into_the_queue_by_hand_sends_once(
-    engine: Engine, sandbox: RunningSandbox, idle: Worker
-) -> None:
+def test_an_id_pushed_twice_into_the_queue_sends_once(engine: Engine, sandbox: RunningSandbox, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -270,7 +268,7 @@ def test_a_rescue_repeats_no_finished_step(
     assert steps(execution_id)["write"]["attempts"] == 1
 
 
-def test_who_dies_between_sending_and_its_record_leaves_an_unknown_outcome_and_no_second_send(
+def test_a_death_between_a_send_and_its_record_leaves_an_unknown_outcome(
     engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
@@ -307,7 +305,7 @@ ALL_STAGES = ["queued", "checking", "eligible", "generating", "ready_to_send", "
 
 
 @pytest.mark.parametrize("stage", ["checking", "generating", "ready_to_send"])
-def test_who_dies_in_a_stage_leaves_nothing_stuck_and_a_history_that_is_true(
+def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
     engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings, group_commit: GroupCommit, stage: str
 ) -> None:
     alice = Alice()
@@ -341,7 +339,7 @@ def test_who_dies_in_a_stage_leaves_nothing_stuck_and_a_history_that_is_true(
     assert_consistent()
 
 
-def test_three_deaths_in_a_row_put_an_execution_into_quarantine_and_the_others_go_on(
+def test_three_deaths_in_a_row_quarantine_only_that_execution(
     engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
@@ -363,7 +361,9 @@ def test_three_deaths_in_a_row_put_an_execution_into_quarantine_and_the_others_g
     assert_consistent()
 
 
-def test_two_deaths_are_forgiven(engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings) -> None:
+def test_two_deaths_do_not_quarantine_an_execution(
+    engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
+) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -377,7 +377,9 @@ def test_two_deaths_are_forgiven(engine: Engine, sandbox: RunningSandbox, idle: 
     assert wait_until_finished(execution_id)["status"] == "succeeded"
 
 
-def test_an_orderly_hand_over_is_no_death(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
+def test_a_requeued_execution_does_not_count_as_a_death(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
     (execution_id,) = start_executions(alice)
@@ -389,7 +391,7 @@ def test_an_orderly_hand_over_is_no_death(engine: Engine, idle: Worker, group_co
     assert (execution(execution_id)["status"], execution(execution_id)["deliveries"]) == ("waiting", 0)
 
 
-def test_a_flushed_redis_loses_nothing_that_is_queued_or_waits(
+def test_a_flushed_redis_loses_no_queued_or_waiting_execution(
     engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice = Alice()
@@ -420,7 +422,7 @@ def test_a_flushed_redis_loses_nothing_that_is_queued_or_waits(
     assert_consistent()
 
 
-def test_a_backlog_does_not_multiply_bells(engine: Engine, idle: Worker, settings: Settings) -> None:
+def test_a_backlog_does_not_multiply_notifications(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
     start_executions(alice, 300)
@@ -434,7 +436,7 @@ def test_a_backlog_does_not_multiply_bells(engine: Engine, idle: Worker, setting
     idle.broker.flush_all()
 
 
-def test_only_the_bells_that_are_missing_are_rung_again(engine: Engine, idle: Worker, settings: Settings) -> None:
+def test_only_missing_notifications_are_enqueued_again(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
     start_executions(alice, 20)
@@ -446,7 +448,7 @@ def test_only_the_bells_that_are_missing_are_rung_again(engine: Engine, idle: Wo
     idle.broker.flush_all()
 
 
-def test_a_bell_of_a_fresh_execution_is_given_time(engine: Engine, idle: Worker, settings: Settings) -> None:
+def test_a_recent_notification_is_not_enqueued_again(engine: Engine, idle: Worker, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
     start_executions(alice)
@@ -456,7 +458,7 @@ def test_a_bell_of_a_fresh_execution_is_given_time(engine: Engine, idle: Worker,
 
 
 def end_other_sessions(settings: Settings) -> int:
-    """PostgreSQL ends every session of this database but the test's own; how many."""
+    """End every other session of this database; return how many."""
     own_pid = fetch_value("select pg_backend_pid()")
     with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
         cursor.execute(
@@ -467,7 +469,7 @@ def end_other_sessions(settings: Settings) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_executions_go_on_although_postgresql_ends_its_sessions_under_them(
+def test_executions_continue_after_postgresql_ends_their_sessions(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -482,7 +484,7 @@ def test_executions_go_on_although_postgresql_ends_its_sessions_under_them(
         periodic_jobs.enqueue_due(settings)
         return bool(fetch_value("select count(*) from executions where finished_at is null") == 0)
 
-    # Who was cut off between two records is taken over once its lease of 30 s has run out.
+    # An execution that was interrupted between two records is claimed again once its lease of 30 s expires.
     eventually(all_done, timeout=100, interval=0.1)
 
     assert interruptions == 5
@@ -497,7 +499,7 @@ def test_executions_go_on_although_postgresql_ends_its_sessions_under_them(
     assert_consistent()
 
 
-def test_a_workflow_that_is_not_valid_any_more_fails_with_its_reasons_and_touches_nothing(
+def test_a_workflow_that_is_no_longer_valid_fails_with_its_reasons(
     engine: Engine, sandbox: RunningSandbox, idle: Worker
 ) -> None:
     alice = Alice()
@@ -514,7 +516,7 @@ def test_a_workflow_that_is_not_valid_any_more_fails_with_its_reasons_and_touche
     assert counters(alice.workspace_id, automation_id)["failed"] == 1
 
 
-def test_a_thread_that_stalled_may_not_send_once_its_own_process_claimed_again(engine: Engine, idle: Worker) -> None:
+def test_a_stalled_thread_may_not_send_after_its_process_claims_again(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -529,7 +531,7 @@ def test_a_thread_that_stalled_may_not_send_once_its_own_process_claimed_again(e
             assert engine.leases.is_held(newer)
 
 
-def test_a_lease_that_ran_out_by_our_own_clock_forbids_sending(engine: Engine, idle: Worker) -> None:
+def test_a_lease_that_expired_by_the_monotonic_clock_forbids_sending(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -539,9 +541,7 @@ def test_a_lease_that_ran_out_by_our_own_clock_forbids_sending(engine: Engine, i
         assert not engine.leases.is_held(claimed)
 
 
-def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took_it(
-    engine: Engine, idle: Worker
-) -> None:
+def test_a_lease_that_expired_while_recording_is_extended_if_unclaimed(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -559,9 +559,7 @@ def test_a_lease_that_ran_out_while_its_record_waited_is_extended_if_nobody_took
     assert fetch_value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
 
 
-def test_one_bad_record_does_not_take_the_batch_with_it(
-    engine: Engine, idle: Worker, group_commit: GroupCommit
-) -> None:
+def test_one_bad_record_does_not_fail_its_batch(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
     claimed_executions = [
@@ -571,7 +569,7 @@ def test_one_bad_record_does_not_take_the_batch_with_it(
         claimed.enter("eligible")
         claimed.finish("succeeded", "completed")
         if number == 5:
-            # PostgreSQL refuses this: what is skipped must say why.
+            # PostgreSQL rejects this: a skipped execution must have a reason.
             claimed.state.update(status="skipped", stage="skipped")
 
     def record(number: int) -> bool | str:

@@ -1,4 +1,4 @@
-"""Many bells answered by one call: each is still a message of its own in Redis."""
+"""One call consumes many notifications; each remains a separate message in Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def broker(engine: Engine, idle: Worker) -> NotifyingBroker:
-    """The broker, with nobody listening."""
+    """The broker, without a running consumer."""
     broker = idle.broker
     assert isinstance(broker, NotifyingBroker)
     broker.flush_all()
@@ -34,17 +34,17 @@ def consumer(broker: NotifyingBroker) -> BatchingConsumer:
 
 
 def consume_all(consumer: BatchingConsumer) -> list[Any]:
-    """Everything in the queue, as a worker would be given it."""
+    """Everything in the queue, as a worker receives it."""
     return list(iter(lambda: next(consumer), None))
 
 
 def count_listeners(broker: NotifyingBroker) -> int:
-    """How many connections wait in Redis for a bell of this test's database."""
+    """Count the connections that block in Redis for a notification of this test's database."""
     database = str(broker.client.connection_pool.connection_kwargs["db"])
     return sum("b" in client["flags"] and client["db"] == database for client in broker.client.client_list())
 
 
-def test_bells_that_lie_together_are_answered_together(consumer: BatchingConsumer) -> None:
+def test_adjacent_notifications_are_consumed_together(consumer: BatchingConsumer) -> None:
     ids = [new_id() for _ in range(MAX_BATCH_SIZE + 3)]
     assert notify("sending", ids) == len(ids)
     assert read_queue_depths()["sending"]["ready"] == len(ids)
@@ -54,7 +54,9 @@ def test_bells_that_lie_together_are_answered_together(consumer: BatchingConsume
     assert (first.args, second.args) == ((ids[:MAX_BATCH_SIZE], "sending"), (ids[MAX_BATCH_SIZE:], "sending"))
 
 
-def test_who_waits_hears_a_bell_at_once(consumer: BatchingConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_consumer_receives_a_notification_at_once(
+    consumer: BatchingConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(consumer_module, "LISTEN_SECONDS", 4.0)
     execution_id, started_at = new_id(), time.monotonic()
     with ThreadPoolExecutor(1) as thread:
@@ -70,7 +72,9 @@ def test_who_waits_hears_a_bell_at_once(consumer: BatchingConsumer, monkeypatch:
     assert (read_queue_depths()["sending"]["ready"], read_queue_depths()["sending"]["unacked"]) == (0, 1)
 
 
-def test_of_two_who_wait_one_takes_the_bell(broker: NotifyingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_idle_consumers_one_takes_the_notification(
+    broker: NotifyingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(consumer_module, "LISTEN_SECONDS", 4.0)
     consumers = [broker.consume("sending", prefetch=200, timeout=10) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
@@ -84,19 +88,19 @@ def test_of_two_who_wait_one_takes_the_bell(broker: NotifyingBroker, monkeypatch
     assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 1, "dead": 0}
 
 
-def test_who_has_taken_all_that_he_may_does_not_listen(
+def test_a_consumer_with_a_full_prefetch_does_not_listen(
     broker: NotifyingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notify("sending", [new_id() for _ in range(2)])
     consumer = broker.consume("sending", prefetch=1, timeout=10)
     assert next(consumer) is not None
-    # There is a bell, so that Redis would answer at once, again and again.
+    # A message is queued, so Redis would answer every BLMOVE at once.
     monkeypatch.setattr(broker.client, "blmove", None)
 
     assert next(consumer) is None
 
 
-def test_one_acknowledgement_removes_them_all(consumer: BatchingConsumer) -> None:
+def test_one_acknowledgement_removes_the_whole_batch(consumer: BatchingConsumer) -> None:
     notify("sending", [new_id() for _ in range(5)])
     (batch,) = consume_all(consumer)
     assert read_queue_depths()["sending"]["unacked"] == 5
@@ -108,7 +112,7 @@ def test_one_acknowledgement_removes_them_all(consumer: BatchingConsumer) -> Non
     assert consumer.outstanding_message_count == 0
 
 
-def test_an_acknowledgement_leaves_what_another_worker_was_given_meanwhile(consumer: BatchingConsumer) -> None:
+def test_an_acknowledgement_keeps_messages_that_another_worker_now_holds(consumer: BatchingConsumer) -> None:
     notify("sending", [new_id() for _ in range(2)])
     (batch,) = consume_all(consumer)
     client, namespace = consumer.broker.client, consumer.broker.namespace
@@ -121,7 +125,7 @@ def test_an_acknowledgement_leaves_what_another_worker_was_given_meanwhile(consu
     assert client.hkeys(f"{namespace}:sending.msgs") == [message_id.encode()]
 
 
-def test_what_was_not_begun_goes_back_one_by_one(consumer: BatchingConsumer) -> None:
+def test_unstarted_messages_are_requeued_one_by_one(consumer: BatchingConsumer) -> None:
     notify("sending", [new_id() for _ in range(5)])
 
     consumer.requeue(consume_all(consumer))
@@ -129,7 +133,7 @@ def test_what_was_not_begun_goes_back_one_by_one(consumer: BatchingConsumer) -> 
     assert read_queue_depths()["sending"] == {"ready": 5, "delayed": 0, "unacked": 0, "dead": 0}
 
 
-def test_what_is_given_up_is_kept_one_by_one(consumer: BatchingConsumer) -> None:
+def test_rejected_messages_are_kept_one_by_one(consumer: BatchingConsumer) -> None:
     notify("sending", [new_id() for _ in range(5)])
     (batch,) = consume_all(consumer)
 
@@ -138,7 +142,7 @@ def test_what_is_given_up_is_kept_one_by_one(consumer: BatchingConsumer) -> None
     assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 5}
 
 
-def test_a_rescued_executions_bell_is_answered_alone(consumer: BatchingConsumer) -> None:
+def test_a_rescued_executions_notification_is_not_batched(consumer: BatchingConsumer) -> None:
     rescued, *others = [new_id() for _ in range(4)]
     notify("sending", [rescued], rescued=True)
     notify("sending", others)

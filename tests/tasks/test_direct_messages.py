@@ -1,4 +1,4 @@
-"""Facebook and Instagram: the window, the comment and its one private reply, the pace, and who follows."""
+"""Facebook and Instagram: the window, the comment and its one private reply, pacing, and the follow check."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def alice(engine: Engine) -> Alice:
 
 
 def reset_pacing() -> None:
-    """As if nothing had been sent for a while."""
+    """Reset the pacing, as if nothing had been sent recently."""
     for key in [*get_ephemeral().scan_iter("slots:*"), *get_ephemeral().scan_iter("stopped:*")]:
         get_ephemeral().delete(key)
 
 
 def ada(**fields: Any) -> dict[str, Any]:
-    """Whom we write to on Meta's channels."""
+    """The contact on Meta's channels."""
     return bob(facebook_id=FACEBOOK_ID, instagram_id=INSTAGRAM_ID, **fields)
 
 
@@ -68,7 +68,7 @@ def reply(step_id: str = "answer", **more: Any) -> dict[str, Any]:
 
 
 def record_received_messages(alice: Alice, ago: timedelta = timedelta(), **fields: Any) -> str:
-    """The contact, who wrote to us so long ago on both channels; its id."""
+    """Record the contact's last message on both channels as `ago` old; return the contact's id."""
     accepted = alice.trigger("somebody.wrote", contact=ada(**fields))
     for channel in ("facebook", "instagram"):
         conversation.record_received(
@@ -102,7 +102,7 @@ def test_a_direct_message_within_a_day_of_the_contacts_own_is_sent(
 
 
 @CHANNELS
-def test_a_closed_window_skips_and_says_when_the_contact_wrote_and_when_it_closed(
+def test_a_closed_window_skips_and_reports_both_of_its_times(
     alice: Alice, sandbox: RunningSandbox, channel: str
 ) -> None:
     record_received_messages(alice, timedelta(hours=25))
@@ -119,7 +119,7 @@ def test_a_closed_window_skips_and_says_when_the_contact_wrote_and_when_it_close
     assert stages(result["id"]) == ["queued", "checking", "skipped"]
 
 
-def test_a_contact_who_wrote_on_one_channel_has_not_written_on_the_other(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_message_on_one_channel_opens_no_window_on_the_other(alice: Alice, sandbox: RunningSandbox) -> None:
     contact_id = record_received_messages(alice)
     execute("delete from conversations where contact_id = %s and channel = 'instagram'", (contact_id,))
     alice.automation([direct(channel="instagram")])
@@ -127,7 +127,7 @@ def test_a_contact_who_wrote_on_one_channel_has_not_written_on_the_other(alice: 
     assert wait_until_finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
 
 
-def test_each_message_of_the_contact_opens_the_window_anew(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_each_message_of_the_contact_reopens_the_window(alice: Alice, sandbox: RunningSandbox) -> None:
     contact_id = record_received_messages(alice, timedelta(days=3))
     alice.automation([direct()])
     assert wait_until_finished(alice.trigger(contact=ada()))["skipped_rule"] == "window_closed"
@@ -139,7 +139,7 @@ def test_each_message_of_the_contact_opens_the_window_anew(alice: Alice, sandbox
     assert wait_until_finished(alice.trigger(contact=ada()))["status"] == "succeeded"
 
 
-def test_a_window_that_closes_during_a_wait_leaves_out_the_later_message(
+def test_a_window_that_closes_during_a_wait_skips_the_later_message(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -160,7 +160,7 @@ def test_a_window_that_closes_during_a_wait_leaves_out_the_later_message(
     assert len(sandbox.list_messages("instagram")) == 1
 
 
-def test_a_window_that_closes_between_the_check_and_the_send_skips_and_is_no_failure(
+def test_a_window_that_closes_between_check_and_send_skips_the_send(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -181,7 +181,7 @@ def test_a_window_that_closes_between_the_check_and_the_send_skips_and_is_no_fai
     assert fetch_value("select coalesce(sum(count), 0) from limit_counts where automation_id = %s", (automation,)) == 0
 
 
-def test_after_a_wait_for_the_contacts_answer_the_window_is_judged_when_it_comes(
+def test_after_a_wait_for_a_reply_the_window_is_checked_again(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     answer = {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
@@ -194,9 +194,7 @@ def test_after_a_wait_for_the_contacts_answer_the_window_is_judged_when_it_comes
     assert waiting["skipped_rule"] is None
 
 
-def test_meta_that_finds_the_window_closed_leaves_the_message_out_rather_than_failing(
-    alice: Alice, sandbox: RunningSandbox
-) -> None:
+def test_a_send_that_meta_refuses_for_its_window_is_skipped_not_failed(alice: Alice, sandbox: RunningSandbox) -> None:
     record_received_messages(alice)
     alice.automation([direct()], rules={"daily_limit": 1})
     sandbox.add_fault("instagram", "refused", code=10, subcode=2534022)
@@ -206,12 +204,12 @@ def test_meta_that_finds_the_window_closed_leaves_the_message_out_rather_than_fa
     assert (result["status"], result["skipped_rule"]) == ("skipped", "window_closed")
     assert read_message(result["id"])["status"] == "discarded"
     assert stages(result["id"])[-3:] == ["sending", "ready_to_send", "skipped"]
-    # Its place under the daily limit is free again; its moment is not what this is about.
+    # The reservation under the daily limit is released; the time of the release does not matter here.
     reset_pacing()
     assert wait_until_finished(alice.trigger(contact=ada()))["status"] == "succeeded"
 
 
-def test_who_blocked_us_is_not_written_to_on_that_channel_again(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_contact_who_blocked_us_is_not_messaged_on_that_channel(alice: Alice, sandbox: RunningSandbox) -> None:
     record_received_messages(alice)
     alice.automation([direct()])
     sandbox.add_fault("instagram", "refused", code=551, subcode=1545041)
@@ -242,7 +240,7 @@ def test_a_private_reply_needs_no_window_and_goes_to_the_comment(
 
 
 @pytest.mark.parametrize(("channel", "edge"), [("facebook", "comments"), ("instagram", "replies")])
-def test_a_public_reply_stands_under_the_comment(
+def test_a_public_reply_is_posted_under_the_comment(
     alice: Alice, sandbox: RunningSandbox, channel: str, edge: str
 ) -> None:
     alice.automation([reply(channel=channel)])
@@ -254,7 +252,7 @@ def test_a_public_reply_stands_under_the_comment(
     assert sent["body"] == {"message": "Look into your inbox!"}
 
 
-def test_a_comment_of_more_than_seven_days_takes_no_private_reply(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_comment_older_than_seven_days_takes_no_private_reply(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
     at = (clock.now() - timedelta(days=7, minutes=1)).isoformat()
 
@@ -265,7 +263,7 @@ def test_a_comment_of_more_than_seven_days_takes_no_private_reply(alice: Alice, 
 
 
 @pytest.mark.parametrize("step", [private(), reply()], ids=["private", "public"])
-def test_without_a_comment_nothing_is_answered(alice: Alice, sandbox: RunningSandbox, step: dict[str, Any]) -> None:
+def test_without_a_comment_no_reply_is_sent(alice: Alice, sandbox: RunningSandbox, step: dict[str, Any]) -> None:
     alice.automation([step])
 
     result = wait_until_finished(alice.trigger(contact=ada()))
@@ -285,9 +283,7 @@ def test_a_comment_gets_one_private_reply_from_however_many_automations(alice: A
     assert len(sandbox.list_messages("instagram")) == 1
 
 
-def test_a_private_reply_that_is_tried_again_keeps_its_comment(
-    alice: Alice, sandbox: RunningSandbox, settings: Settings
-) -> None:
+def test_a_retried_private_reply_keeps_its_comment(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     alice.automation([private()])
     sandbox.add_fault("instagram", "http_429", times=3, seconds=0)
     waiting = wait_for_status(alice.trigger(payload=COMMENT, contact=bob()))
@@ -301,7 +297,7 @@ def test_a_private_reply_that_is_tried_again_keeps_its_comment(
 
 
 @pytest.mark.parametrize("step", [private(), reply()], ids=["private", "public"])
-def test_a_comment_that_is_deleted_before_the_reply_is_skipped_without_asking_meta(
+def test_a_reply_to_a_deleted_comment_is_skipped_without_calling_meta(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, step: dict[str, Any]
 ) -> None:
     alice.automation([{"id": "pause", "action": "wait", "with": {"for": "1h"}}, step])
@@ -318,17 +314,17 @@ def test_a_comment_that_is_deleted_before_the_reply_is_skipped_without_asking_me
     assert sandbox.list_messages() == []
 
 
-def test_a_comment_that_meta_finds_gone_fails_for_good_and_says_so(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_comment_missing_at_meta_is_a_permanent_failure(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
     sandbox.add_fault("instagram", "refused", code=100, subcode=33)
 
     result = wait_until_finished(alice.trigger(payload=COMMENT, contact=bob()))
 
     assert (result["status"], result["error_class"], result["next_retry_at"]) == ("failed", "invalid", None)
-    assert "deleted" in result["error_message"]
+    assert "no longer exists" in result["error_message"]
 
 
-def test_a_private_reply_that_meta_has_already_counts_as_sent(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_private_reply_that_meta_already_has_counts_as_sent(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation([private()])
     sandbox.add_fault("instagram", "refused", code=100, subcode=2534025)
 
@@ -338,7 +334,7 @@ def test_a_private_reply_that_meta_has_already_counts_as_sent(alice: Alice, sand
     assert steps(result["id"])["opening"]["output"]["alreadySent"] is True
 
 
-def test_a_cut_off_direct_message_is_held_and_never_sent_again(
+def test_an_interrupted_direct_message_is_never_sent_again(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -352,14 +348,14 @@ def test_a_cut_off_direct_message_is_held_and_never_sent_again(
     assert (result["status"], result["error_class"]) == ("failed", "unknown_outcome")
     assert read_message(result["id"])["status"] == "outcome_unknown"
     assert len(sandbox.list_messages("instagram")) == 1
-    # By which an echo names it.
+    # The key by which an echo identifies the message.
     assert sandbox.list_messages("instagram")[0]["body"]["message"]["metadata"] == read_message(result["id"])["key"]
 
 
 @pytest.mark.parametrize(
     ("channel", "measure", "most"), [("instagram", lambda text: len(text.encode()), 1000), ("facebook", len, 2000)]
 )
-def test_a_text_is_fitted_to_its_channel_and_the_message_says_how_long_it_was(
+def test_a_text_is_truncated_and_the_message_has_the_original_length(
     alice: Alice, sandbox: RunningSandbox, channel: str, measure: Any, most: int
 ) -> None:
     record_received_messages(alice)
@@ -375,7 +371,7 @@ def test_a_text_is_fitted_to_its_channel_and_the_message_says_how_long_it_was(
     assert read_message(result["id"])["detail"]["shortenedFrom"] == len(text)
 
 
-def test_a_text_is_fitted_before_it_stands_ready_to_be_sent(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_text_is_truncated_before_it_is_ready_to_send(alice: Alice, sandbox: RunningSandbox) -> None:
     record_received_messages(alice)
     alice.automation([{**direct(body="{{ payload.text }}"), "review": True}])
 
@@ -385,7 +381,7 @@ def test_a_text_is_fitted_before_it_stands_ready_to_be_sent(alice: Alice, sandbo
     assert 970 < len(read_message(waiting["id"])["body"].encode()) <= 1000
 
 
-def test_buttons_and_quick_replies_are_rendered_and_fitted(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_buttons_and_quick_replies_are_rendered_and_truncated(alice: Alice, sandbox: RunningSandbox) -> None:
     record_received_messages(alice)
     buttons = [
         {"title": "For {{ contact.first_name }} and everybody else", "payload": "{{ contact.username }}-yes"},
@@ -403,7 +399,7 @@ def test_buttons_and_quick_replies_are_rendered_and_fitted(alice: Alice, sandbox
     assert [quick_reply["title"] for quick_reply in sent["quick_replies"]] == ["Yes, Bob"]
 
 
-def test_the_account_that_the_contact_wrote_to_answers(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_the_account_that_the_contact_messaged_replies(alice: Alice, sandbox: RunningSandbox) -> None:
     account.add(alice.workspace_id, "instagram", "17840000000000001", "First")
     second = account.add(alice.workspace_id, "instagram", "17840000000000002", "Second")
     contact_id = alice.trigger("somebody.wrote", contact=ada()).contact_id
@@ -419,7 +415,7 @@ def test_the_account_that_the_contact_wrote_to_answers(alice: Alice, sandbox: Ru
     assert read_message(result["id"])["sender"] == "17840000000000002"
 
 
-def test_the_account_that_the_trigger_names_sends_if_it_is_ours(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_the_account_that_the_trigger_names_sends_if_it_is_connected(alice: Alice, sandbox: RunningSandbox) -> None:
     charlie = Alice(name="charlie")
     account.add(charlie.workspace_id, "instagram", "17840000000000009", "Charlie's")
     account.add(alice.workspace_id, "instagram", "17840000000000001", "First")
@@ -434,7 +430,7 @@ def test_the_account_that_the_trigger_names_sends_if_it_is_ours(alice: Alice, sa
     assert paths == ["/v25.0/17840000000000002/messages", "/v25.0/17840000000000001/messages"]
 
 
-def test_two_messages_to_one_person_keep_their_distance_and_use_up_no_attempt(
+def test_two_messages_to_one_person_are_paced_and_use_up_no_attempt(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -460,11 +456,11 @@ def test_two_messages_to_one_person_keep_their_distance_and_use_up_no_attempt(
     assert "booked" not in messages(result["id"])[1]["detail"]
 
 
-def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_page_sends_no_faster_than_its_rate(alice: Alice, sandbox: RunningSandbox) -> None:
     page = "17840000000000001"
     account.add(alice.workspace_id, "instagram", page, "First")
     alice.automation([reply()])
-    # As if it had just sent what it may within ten seconds.
+    # As if the page had just sent its quota of ten seconds.
     slots.reserve(RateLimit("meta_page", 0.1, 1), f"instagram:{page}")
 
     requests = [{"payload": {"comment": {"id": f"c{n}"}}, "contact": bob(external_id=f"b{n}", email=None, phone=None)}
@@ -472,12 +468,12 @@ def test_a_page_sends_no_more_at_once_than_its_rate(alice: Alice, sandbox: Runni
     waiting = [wait_for_status(accepted) for accepted in alice.triggers(requests)]
 
     assert {(execution["waiting_for"], execution["attempt"]) for execution in waiting} == {("rate_limit", 1)}
-    # Each has a moment of its own.
+    # Each has its own slot.
     assert len({execution["due_at"] for execution in waiting}) == len(waiting)
     assert sandbox.list_messages() == []
 
 
-def test_a_throttle_of_meta_stops_the_whole_page_until_it_ends(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_rate_limit_of_meta_stops_the_whole_page_until_it_ends(alice: Alice, sandbox: RunningSandbox) -> None:
     record_received_messages(alice)
     alice.automation([direct()])
     sandbox.add_fault("instagram", "http_429", seconds=120)
@@ -511,7 +507,7 @@ def test_a_page_slows_down_from_80_percent_of_metas_limits_and_stops_at_100(engi
     assert 1130 < stopped["told"] <= 1140
 
 
-def test_an_expired_token_pauses_the_provider_and_burns_no_contact(
+def test_an_expired_token_pauses_the_provider_and_fails_no_execution(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -530,7 +526,7 @@ def test_an_expired_token_pauses_the_provider_and_burns_no_contact(
     assert sandbox.list_messages("instagram") == []
 
 
-def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
+def test_a_new_token_of_the_workspaces_account_resumes_waiting_sends(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     record_received_messages(alice)
@@ -544,7 +540,7 @@ def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
     assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 0
 
     assert account.renew(alice.workspace_id, account_id, "new-token", settings.secret_key)
-    # The refused one had its slot; the moment of the next is not what this is about.
+    # The refused send had its slot; the time of the next slot does not matter here.
     reset_pacing()
 
     assert periodic_jobs.end_resolved_pauses(settings)["ended"] == 1
@@ -554,9 +550,7 @@ def test_with_a_new_token_of_the_workspaces_own_account_what_waited_is_sent(
     assert fetch_rows("select * from pauses") == []
 
 
-def test_a_test_execution_reaches_the_sandbox_alone_and_is_held_up_by_nothing(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_a_test_execution_only_reaches_the_sandbox_and_is_never_paced(engine: Engine, sandbox: RunningSandbox) -> None:
     reset_pacing()
     alice = Alice(demo=False)
     alice.automation([private("one"), reply("two"), private("three")])
@@ -578,17 +572,17 @@ def run_follow_check(alice: Alice, **contact: Any) -> dict[str, Any]:
     return dict(steps(result["id"])["follow"]["output"])
 
 
-def test_a_follow_check_tells_who_follows(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_follow_check_reports_a_follower(alice: Alice, sandbox: RunningSandbox) -> None:
     assert run_follow_check(alice, instagram_id="1570000000000001") == {"following": True}
     assert sandbox.list_messages() == []
 
 
-def test_a_follow_check_tells_who_does_not(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_follow_check_reports_a_contact_who_does_not_follow(alice: Alice, sandbox: RunningSandbox) -> None:
     assert run_follow_check(alice, instagram_id="1570000000000002") == {"following": False}
 
 
 @pytest.mark.parametrize(("person", "because"), [("a-commenter", "consent"), (None, "no Instagram id")])
-def test_what_cannot_be_known_is_unknown_with_the_reason(
+def test_an_unanswerable_follow_check_is_unknown_with_the_reason(
     alice: Alice, sandbox: RunningSandbox, person: str | None, because: str
 ) -> None:
     output = run_follow_check(alice, instagram_id=person)
@@ -606,7 +600,7 @@ def test_a_branch_goes_by_the_follow_check(alice: Alice, sandbox: RunningSandbox
     assert [message["body"]["message"]["text"] for message in sandbox.list_messages("instagram")] == ["Here it is"]
 
 
-def test_instagram_that_stays_out_of_reach_is_tried_again_and_then_unknown(
+def test_an_unreachable_instagram_is_retried_and_then_unknown(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([{**FOLLOW, "retry": {"max": 1}}])
@@ -622,7 +616,7 @@ def test_instagram_that_stays_out_of_reach_is_tried_again_and_then_unknown(
     assert steps(result["id"])["follow"]["output"]["following"] == "unknown"
 
 
-def test_a_worker_that_stops_hands_a_follow_check_back_to_be_made_again(
+def test_a_stopping_worker_releases_a_follow_check_to_be_repeated(
     alice: Alice, engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice.automation([FOLLOW])
@@ -640,10 +634,10 @@ def test_a_worker_that_stops_hands_a_follow_check_back_to_be_made_again(
     assert steps(result["id"])["follow"]["attempts"] == 1
 
 
-def test_a_comment_leads_through_the_opening_message_and_the_follow_check_to_the_main_one(
+def test_a_comment_leads_through_opening_and_follow_check_to_the_main_message(
     alice: Alice, sandbox: RunningSandbox
 ) -> None:
-    """Instagram tells who follows only once the person has written; the answer to the opening message is that."""
+    """Instagram reports a follower only after the person has sent a message, here the reply to the opening message."""
     link, ask = direct("main", body="Here is your link"), direct("ask", body="Follow us first")
     main = {"id": "fork", "action": "branch", "if": "steps.follow.following == true", "then": [link], "else": [ask]}
     answer = {"id": "answered", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "1d"},

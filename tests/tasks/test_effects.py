@@ -1,4 +1,4 @@
-"""What a step changes besides its own execution happens exactly when it is recorded, and once."""
+"""A step's effects on other rows happen exactly when the step is recorded, and once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_tags_are_added_and_removed_and_attributes_merged(engine: Engine) -> Non
     assert (sorted(contact["tags"]), contact["attributes"]) == (["new", "vip"], {"plan": "pro", "kept": 2})
 
 
-def test_a_task_is_made_with_its_words_and_its_day(engine: Engine) -> None:
+def test_a_task_is_created_with_its_title_and_due_date(engine: Engine) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     accepted = alice.trigger(payload={"tag": "new"})
@@ -58,7 +58,7 @@ def test_many_executions_change_one_contact_without_losing_a_tag(engine: Engine)
     assert set(contact["tags"]) == {"lead", *(f"t{n}" for n in range(12))}
 
 
-def test_a_worker_that_lost_its_lease_makes_no_task_and_changes_no_contact(engine: Engine, idle: Worker) -> None:
+def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
@@ -80,7 +80,7 @@ def test_a_worker_that_lost_its_lease_makes_no_task_and_changes_no_contact(engin
     assert fetch_value("select count(*) from contact_tasks") == 0
 
 
-def test_a_record_that_is_written_twice_makes_one_task(engine: Engine, idle: Worker) -> None:
+def test_a_record_written_twice_creates_one_task(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(CHANGES)
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]

@@ -1,4 +1,4 @@
-"""Every rule that forbids a message stands on its execution: the limit, what was measured, and an operator's words."""
+"""Every rule that forbids a message is recorded on its execution: limit, measured value and a text for operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.factories import Alice, bob, wait_until_finished
 
 CUSTOMER = {"tags": ["lead", "customer"], "attributes": {"plan": "free"}}
 
-#: The rules, what is special about the contact, and: rule, limit, measured, words.
+#: The rules, the contact's fields, and the expected rule, limit, measured value and text.
 FORBIDDEN: list[tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]] = [
     ({"tags": {"all": ["vip"]}}, {}, (
         "tags", {"all": ["vip"], "any": [], "none": []}, ["lead"], 'The contact lacks the tag "vip"')),
@@ -25,13 +25,13 @@ FORBIDDEN: list[tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]] = [
         'The contact has the tag "customer"')),
     ({"where": "contact.attributes.plan == 'pro'"}, CUSTOMER, (
         "where", "contact.attributes.plan == 'pro'", {"contact.attributes.plan": "free"},
-        "The condition does not hold: contact.attributes.plan == 'pro'")),
+        "The condition is not met: contact.attributes.plan == 'pro'")),
     ({}, {"email": None}, ("no_address", "email", None, "The contact has no address for e-mail")),
     ({"frequency_cap": {"max": 0, "per": "7d"}}, {}, (
         "frequency_cap", {"max": 0, "per_seconds": 604800.0}, 0, "Frequency cap: 0 of 0 messages in 7 days")),
     ({"daily_limit": 0}, {}, ("daily_limit", 0, 0, "Daily limit: 0 of 0 sent today")),
     ({"contact_daily_limit": 0}, {}, (
-        "contact_daily_limit", 0, 0, "Daily limit of this contact: 0 of 0 sent today")),
+        "contact_daily_limit", 0, 0, "Daily limit per contact: 0 of 0 sent today")),
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def run_case(alice: Alice, number: int, contact: dict[str, Any]) -> dict[str, An
     return wait_until_finished(alice.trigger(f"case.{number}", contact={**person, **contact}))
 
 
-def test_every_rule_says_its_limit_what_was_measured_and_what_it_means(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_every_rule_reports_its_limit_its_measured_value_and_a_text(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     for number, (rules, contact, (rule, limit, measured, words)) in enumerate(FORBIDDEN):
         alice.automation(trigger=f"case.{number}", rules=rules)
@@ -50,9 +50,7 @@ def test_every_rule_says_its_limit_what_was_measured_and_what_it_means(engine: E
     assert sandbox.list_messages() == []
 
 
-def test_a_suppressed_contact_is_told_apart_from_one_without_an_address(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_a_suppressed_contact_differs_from_one_without_an_address(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(trigger="case.1")
     assert run_case(alice, 1, {})["status"] == "succeeded"
@@ -67,16 +65,14 @@ def test_a_suppressed_contact_is_told_apart_from_one_without_an_address(
     result = run_case(alice, 1, {})
 
     assert (result["skipped_rule"], result["skipped_detail"]["words"]) == (
-        "suppressed", "The contact must not be written to by e-mail",
+        "suppressed", "The contact is suppressed on e-mail",
     )  # fmt: skip
     assert len(sandbox.list_messages()) == 1
 
 
-def test_the_hours_are_those_of_the_contacts_zone_and_else_of_the_workspaces(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_active_hours_use_the_contacts_zone_else_the_workspaces(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice(timezone="Etc/GMT-6")
-    # Open where the contact is, half a day from the workspace's hours.
+    # Open in the contact's zone, half a day from the workspace's hours.
     soon = clock.now().replace(minute=0) - timedelta(hours=7)
     hours = {"start": f"{soon:%H:%M}", "end": f"{soon + timedelta(hours=2):%H:%M}", "timezone": "contact"}
     alice.automation(trigger="case.1", rules={"active_hours": hours})

@@ -1,4 +1,4 @@
-"""From an accepted trigger to a sent message: what one execution leaves on record, and where it comes to rest."""
+"""From an accepted trigger to a sent message: what one execution records, and how it ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 
 @contextmanager
 def block_recording(settings: Settings) -> Iterator[None]:
-    """Executions may be claimed, but no step of theirs gets on record."""
+    """Allow claims, but block the record of any step."""
     with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
         cursor.execute("lock table steps in exclusive mode")
         yield
@@ -55,7 +55,7 @@ def test_one_trigger_becomes_one_sent_message(engine: Engine, sandbox: RunningSa
     }  # fmt: skip
 
 
-def test_every_stage_is_on_record_in_order(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_every_stage_is_recorded_in_order(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
 
@@ -72,14 +72,14 @@ def test_every_stage_is_on_record_in_order(engine: Engine, sandbox: RunningSandb
 @pytest.mark.parametrize(
     ("workflow", "provider"), [(WRITTEN, "gemini"), (HELLO, "mailgun")], ids=["generation", "sending"]
 )
-def test_the_outside_world_is_spoken_to_only_when_that_is_on_record(
+def test_an_outside_call_is_made_only_after_its_intent_is_recorded(
     engine: Engine, sandbox: RunningSandbox, settings: Settings, workflow: list[dict[str, Any]], provider: str
 ) -> None:
     alice = Alice()
     alice.automation(workflow)
     with block_recording(settings):
         accepted = alice.trigger()
-        # No hand stands still for its record, and none has anything else to do.
+        # No thread waits for its record, and none has anything else to do.
         eventually(
             lambda: count_lock_waiters() == 1 and (engine.executor._in_progress, engine.executor._busy) == (1, 0)
         )
@@ -95,7 +95,7 @@ def test_the_outside_world_is_spoken_to_only_when_that_is_on_record(
     [(WRITTEN, "gemini", "eligible"), (HELLO, "mailgun", "ready_to_send")],
     ids=["generation", "sending"],
 )
-def test_what_was_announced_and_not_said_when_a_worker_stops_is_said_by_another(
+def test_a_recorded_intent_of_a_stopped_worker_is_carried_out_by_another(
     engine: Engine, idle: Worker, sandbox: RunningSandbox, settings: Settings, workflow: list[dict[str, Any]],
     provider: str, stage: str,
 ) -> None:  # fmt: skip

@@ -1,5 +1,5 @@
-"""What a worker's threads take up and in which order, how many executions are claimed before a thread is free for them,
-and what becomes of those that were not begun."""
+"""The executor: which work its threads start and in which order, how many executions are claimed before a thread is
+free for them, and what happens to unstarted ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.waiting import eventually
 
 
 class Work:
-    """What the hands do here: each piece until it is let go. `announcing` are over only when they are gone on with."""
+    """The threads' work: each item blocks until a permit. Items in `recording_intent` finish only when resumed."""
 
     def __init__(self) -> None:
         self.begun: list[Any] = []
@@ -39,7 +39,7 @@ class Work:
         return item not in self.recording_intent
 
     def build_continuation(self, item: str) -> Callable[[], bool]:
-        """What is left of an announcing piece."""
+        """Build the continuation of an item that recorded an intent."""
         return lambda: self(f"rest of {item}")
 
 
@@ -62,17 +62,17 @@ def start_executions(alice: Alice, count: int = 1) -> list[str]:
 
 
 def ignore_idle() -> None:
-    """Wants to know when the hands are idle."""
+    """An idle callback that does nothing."""
 
 
 def build_claimed(name: str) -> ClaimedExecution:
     return cast(ClaimedExecution, name)
 
 
-def test_slow_hands_are_promised_only_what_they_can_take(
+def test_slow_threads_reserve_only_their_free_slots(
     executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing was taken up just now, however fast this test is.
+    # No start counts as recent, however fast this test is.
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
     assert executor.reserve(16) == 2
     for name in ("a", "b"):
@@ -90,10 +90,8 @@ def test_slow_hands_are_promised_only_what_they_can_take(
     assert reserved == [1]
 
 
-def test_quick_hands_are_promised_a_batch_ahead(
-    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # However slow this test is, all of it was just now.
+def test_fast_threads_reserve_a_batch_ahead(executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every start counts as recent, however slow this test is.
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
     work.permits.release(1000)
     for _ in range(2 * MAX_PREFETCH_PER_THREAD):
@@ -106,7 +104,9 @@ def test_quick_hands_are_promised_a_batch_ahead(
     assert executor.reserve(100) == limit
 
 
-def test_only_quick_hands_are_worth_a_wait(executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_fast_threads_make_the_group_commit_wait(
+    executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
     executor.reserve(2)
     for name in ("a", "b"):
@@ -124,7 +124,7 @@ def test_only_quick_hands_are_worth_a_wait(executor: Executor, work: Work, monke
     eventually(lambda: not executor.is_fast)
 
 
-def test_who_expects_something_of_the_hands_is_told_when_none_is_at_work(work: Work) -> None:
+def test_the_idle_callback_runs_when_no_thread_is_busy(work: Work) -> None:
     idle_events: list[int] = []
     executor = Executor(2, work, on_idle=lambda: idle_events.append(len(work.begun)))
     executor.reserve(2)
@@ -141,7 +141,7 @@ def test_who_expects_something_of_the_hands_is_told_when_none_is_at_work(work: W
     executor.close()
 
 
-def test_a_hand_whose_passage_announces_something_takes_up_another(executor: Executor, work: Work) -> None:
+def test_a_thread_that_records_an_intent_starts_another_execution(executor: Executor, work: Work) -> None:
     work.recording_intent = {"a", "b"}
     executor.reserve(2)
     for name in ("a", "b", "c", "d"):
@@ -152,7 +152,7 @@ def test_a_hand_whose_passage_announces_something_takes_up_another(executor: Exe
     eventually(lambda: work.begun[2:] == ["c", "d"] or work.begun[2:] == ["d", "c"])
 
 
-def test_what_was_announced_is_gone_on_with_before_anything_new_but_for_one_that_is_kept_in_store(work: Work) -> None:
+def test_resumable_work_precedes_new_work_except_for_one_in_reserve(work: Work) -> None:
     executor, work.recording_intent = Executor(1, work, ignore_idle), {"a", "b"}
     for name in ("a", "b", "c", "d"):
         executor.submit(build_claimed(name))
@@ -168,7 +168,7 @@ def test_what_was_announced_is_gone_on_with_before_anything_new_but_for_one_that
     executor.close()
 
 
-def test_a_passage_keeps_its_place_until_it_is_over(
+def test_an_execution_keeps_its_slot_until_it_is_finished(
     executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
@@ -191,7 +191,7 @@ def test_a_passage_keeps_its_place_until_it_is_over(
     assert reserved == [1]
 
 
-def test_closed_hands_go_on_with_what_was_begun_and_then_end(work: Work) -> None:
+def test_a_closed_executor_finishes_started_work_and_then_ends(work: Work) -> None:
     executor, work.recording_intent = Executor(2, work, ignore_idle), {"a"}
     executor.reserve(1)
     executor.submit(build_claimed("a"))
@@ -209,7 +209,7 @@ def test_closed_hands_go_on_with_what_was_begun_and_then_end(work: Work) -> None
     assert work.begun == ["a", "rest of a"]
 
 
-def test_a_rescued_execution_is_promised_a_free_hand_only(
+def test_a_rescued_execution_reserves_only_a_free_thread(
     executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
@@ -229,14 +229,14 @@ def test_a_rescued_execution_is_promised_a_free_hand_only(
     assert reserved == [1]
 
 
-def test_places_that_are_given_back_are_there_for_others(executor: Executor) -> None:
+def test_released_slots_are_free_for_others(executor: Executor) -> None:
     assert executor.reserve(2) == 2
     executor.release(2)
 
     assert executor.reserve(2) == 2
 
 
-def test_closed_hands_take_nothing_and_answer_those_who_wait(executor: Executor, work: Work) -> None:
+def test_a_closed_executor_accepts_nothing_and_wakes_waiting_callers(executor: Executor, work: Work) -> None:
     for name in ("a", "b"):
         executor.reserve(1)
         executor.submit(build_claimed(name))
@@ -248,7 +248,7 @@ def test_closed_hands_take_nothing_and_answer_those_who_wait(executor: Executor,
     assert not executor.submit(build_claimed("late"))
 
 
-def test_what_was_claimed_and_not_begun_goes_on_elsewhere_at_once(engine: Engine, idle: Worker) -> None:
+def test_an_unstarted_execution_is_requeued_at_once(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
@@ -274,14 +274,14 @@ def test_what_was_claimed_and_not_begun_goes_on_elsewhere_at_once(engine: Engine
     assert_consistent()
 
 
-def test_a_call_whose_hand_has_gone_on_meanwhile_is_not_handed_back(engine: Engine, idle: Worker) -> None:
+def test_a_call_whose_thread_has_moved_on_is_not_released(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}, *HELLO])
     (execution_id,) = start_executions(alice)
     row = engine.group_commit.claim(execution_id)
     assert row is not None
     claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "generation")
-    # The text has come, and its hand is at a step that makes no call.
+    # The text is generated, and the thread is at a local step.
     claimed.call, claimed.step = "generation", claimed.workflow.steps[0]
     before = execution(execution_id)
 
@@ -291,7 +291,7 @@ def test_a_call_whose_hand_has_gone_on_meanwhile_is_not_handed_back(engine: Engi
     assert claimed.call == "generation"
 
 
-def test_a_passage_that_waited_too_long_for_a_hand_is_begun_anew(
+def test_a_claim_that_waited_too_long_for_a_thread_is_requeued(
     engine: Engine, idle: Worker, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = Alice()
@@ -313,7 +313,7 @@ def test_a_passage_that_waited_too_long_for_a_hand_is_begun_anew(
     assert stages(execution_id).count("checking") == 1
 
 
-def test_what_a_dead_worker_left_is_not_claimed_together_with_others(engine: Engine, idle: Worker) -> None:
+def test_a_dead_workers_execution_is_not_claimed_in_a_batch(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     poisoned, innocent = start_executions(alice, 2)

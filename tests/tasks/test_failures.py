@@ -1,4 +1,4 @@
-"""What a fault makes of an execution: retried, waited out, held, or at rest, each with its reason on record."""
+"""Faults: an execution is retried, waits, fails, or has an unknown outcome, each with its reason recorded."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def count_sent(sandbox: RunningSandbox) -> int:
     return len(sandbox.list_messages(provider="mailgun"))
 
 
-def test_a_throttled_send_waits_as_long_as_it_is_told_and_uses_up_no_attempt(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_a_rate_limited_send_waits_as_requested_and_uses_up_no_attempt(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="http_429", times=1, seconds=120)
@@ -47,9 +45,7 @@ def test_a_throttled_send_waits_as_long_as_it_is_told_and_uses_up_no_attempt(
     assert steps(waiting["id"])["hello"]["attempts"] == 0
 
 
-def test_a_throttled_send_is_sent_once_its_time_has_come(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
+def test_a_rate_limited_send_is_sent_at_its_time(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
     alice = Alice()
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="http_429", times=1, seconds=120)
@@ -67,7 +63,7 @@ def broken_ai(sandbox: RunningSandbox) -> None:
     sandbox.add_fault(provider="gemini", fault="http_500", times=0)
 
 
-def test_a_retryable_failure_says_when_it_is_tried_again(engine: Engine, broken_ai: None) -> None:
+def test_a_retryable_failure_has_the_time_of_its_retry(engine: Engine, broken_ai: None) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
 
@@ -79,7 +75,7 @@ def test_a_retryable_failure_says_when_it_is_tried_again(engine: Engine, broken_
     assert 40 < (waiting["next_retry_at"] - waiting["stage_since"]).total_seconds() < 80
 
 
-def test_three_retries_follow_the_first_attempt_and_then_it_rests(
+def test_an_execution_fails_after_its_first_attempt_and_three_retries(
     engine: Engine, broken_ai: None, settings: Settings
 ) -> None:
     alice = Alice()
@@ -117,7 +113,7 @@ def test_a_retry_resumes_at_the_failed_step_and_repeats_no_finished_one(
     assert len(steps(result["id"])["hello"]["failures"]) == 1
 
 
-def test_a_permanent_refusal_fails_for_good(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_permanent_error_is_not_retried(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation([{**SEND, "with": {"subject": "x", "body": "{{ payload.gone }}"}}])
 
@@ -128,7 +124,7 @@ def test_a_permanent_refusal_fails_for_good(engine: Engine, sandbox: RunningSand
     assert count_sent(sandbox) == 0
 
 
-def test_a_cut_off_send_is_held_and_not_sent_again(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_an_interrupted_send_is_not_sent_again(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
     alice = Alice()
     alice.automation([{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}])
     sandbox.add_fault(provider="telnyx", fault="reset_after", times=1)
@@ -148,7 +144,7 @@ def reconcile_now(settings: Settings) -> None:
     periodic_jobs.reconcile_unknown_outcomes(settings)
 
 
-def test_a_lost_answer_is_looked_up_and_the_execution_goes_on(
+def test_a_lost_answer_is_reconciled_and_the_execution_continues(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -168,7 +164,7 @@ def test_a_lost_answer_is_looked_up_and_the_execution_goes_on(
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 1
 
 
-def test_a_look_up_that_finds_nothing_never_resends(
+def test_a_reconciliation_that_finds_nothing_never_resends(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -187,7 +183,7 @@ def test_a_look_up_that_finds_nothing_never_resends(
     assert count_sent(sandbox) == 0
 
 
-def test_a_step_that_says_so_is_resent_once_after_the_look_up_found_nothing(
+def test_on_unknown_resend_resends_once_after_reconciliation_finds_nothing(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -206,7 +202,7 @@ def test_a_step_that_says_so_is_resent_once_after_the_look_up_found_nothing(
     assert len(sandbox.list_messages(provider="telnyx")) == 0
 
 
-def test_a_step_that_says_so_is_resent_once_although_the_provider_can_be_asked_again_and_again(
+def test_on_unknown_resend_resends_only_once_in_several_reconciliations(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -222,7 +218,7 @@ def test_a_step_that_says_so_is_resent_once_although_the_provider_can_be_asked_a
     assert len(sandbox.list_messages(provider="mailgun")) == 0
 
 
-def test_a_step_that_says_so_is_not_resent_while_nobody_could_be_asked(
+def test_on_unknown_resend_does_not_resend_while_the_provider_is_unreachable(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -240,9 +236,7 @@ def test_a_step_that_says_so_is_not_resent_while_nobody_could_be_asked(
     assert len(sandbox.list_messages(provider="mailgun")) == 1
 
 
-def test_refused_credentials_make_it_wait_and_pause_the_provider_of_that_workspace(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_refused_credentials_pause_the_provider_of_that_workspace(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="auth", times=1)
@@ -267,9 +261,7 @@ def test_a_missing_key_is_a_configuration_error_outside_the_demo(engine: Engine,
     assert count_sent(sandbox) == 0
 
 
-def test_a_configuration_error_is_given_up_after_a_day(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
+def test_a_configuration_error_fails_after_a_day(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
     alice = Alice(demo=False)
     alice.automation(HELLO)
     waiting = wait_for_status(alice.trigger())
@@ -286,7 +278,7 @@ def test_a_configuration_error_is_given_up_after_a_day(
 
 
 @pytest.mark.parametrize("fault", ["bad_json", "http_500", "reset_after"])
-def test_a_provider_that_answers_garbage_makes_a_clear_failure(
+def test_a_malformed_response_of_a_provider_is_a_clear_failure(
     engine: Engine, sandbox: RunningSandbox, fault: str, caplog: Any
 ) -> None:
     alice = Alice()
@@ -301,7 +293,7 @@ def test_a_provider_that_answers_garbage_makes_a_clear_failure(
 
 
 @pytest.mark.parametrize("host", ["[::1]", "127.0.0.1.", "2130706433", "[fe80::1%25eth0]"])
-def test_a_webhook_whose_template_leads_to_a_private_address_fails_for_good(engine: Engine, host: str) -> None:
+def test_a_webhook_whose_template_yields_a_private_address_fails(engine: Engine, host: str) -> None:
     alice = Alice()
     alice.automation([{"id": "call", "action": "call_webhook", "with": {"url": "http://{{ payload.host }}/in"}}])
 

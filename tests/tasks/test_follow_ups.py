@@ -1,4 +1,4 @@
-"""Follow-ups: whoever does not answer is written to again, n times and no more, and whoever does is left in peace."""
+"""Follow-ups: a contact who does not reply is messaged again, at most n times; a reply ends them."""
 
 from __future__ import annotations
 
@@ -58,24 +58,24 @@ def alice(engine: Engine) -> Alice:
 
 
 def wait_for_follow_up(accepted: Any) -> dict[str, Any]:
-    """The execution, once it waits for the contact's answer."""
+    """Return the execution once it waits for the contact's reply."""
     return eventually(lambda: (current := wait_for_status(accepted))["waiting_for"] == "follow_up" and current)
 
 
 def make_due(waiting: dict[str, Any]) -> None:
-    """As if a day had passed: what was done is a day older, and what waits is due."""
+    """Simulate the passing of a day: finished steps are a day older, and the wait is due."""
     execute("update steps set finished_at = finished_at - interval '1 day' where execution_id = %s", (waiting["id"],))
     execute("update executions set due_at = beckon_now(), rung_at = '2000-01-01' where id = %s", (waiting["id"],))
 
 
 def let_a_day_pass(waiting: dict[str, Any], settings: Settings) -> None:
-    """The contact is silent for a day, and the scheduler notices."""
+    """Let a day pass without a reply, and run the scheduler."""
     make_due(waiting)
     periodic_jobs.enqueue_due(settings)
 
 
 def next_round(waiting: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A day of silence later, when one more follow-up has left."""
+    """Let a day pass and wait until one more follow-up is sent."""
     let_a_day_pass(waiting, settings)
     return eventually(
         lambda: (current := execution(waiting["id"]))["follow_up_count"] > waiting["follow_up_count"]
@@ -84,7 +84,7 @@ def next_round(waiting: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def record_reply(workspace_id: str, contact_id: str, text: str = "Yes!") -> None:
-    """What the contact's answer leaves on record, without the event that it is."""
+    """Record a contact's reply without its event."""
     with transaction():
         conversation.record_received(
             workspace_id, contact_id, "email", f"in-{next(_numbers)}", kind="message", text=text, at=clock.now()
@@ -92,7 +92,7 @@ def record_reply(workspace_id: str, contact_id: str, text: str = "Yes!") -> None
 
 
 def read_ending(result: dict[str, Any]) -> tuple[str, str | None]:
-    """Status and the rule that ended the follow-ups."""
+    """Return the status and the rule that ended the follow-ups."""
     reason = result["follow_up_ended_because"]
     return result["status"], reason and reason["rule"]
 
@@ -100,7 +100,7 @@ def read_ending(result: dict[str, Any]) -> tuple[str, str | None]:
 # Rounds
 
 
-def test_a_contact_who_does_not_answer_is_written_to_again_as_often_as_wanted(
+def test_a_contact_who_does_not_reply_gets_every_follow_up(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(WRITTEN, rules=TWO_FOLLOW_UPS)
@@ -132,7 +132,7 @@ def test_without_follow_ups_it_is_completed_at_once(alice: Alice) -> None:
     assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
 
-def test_what_sent_nothing_is_not_followed_up(alice: Alice) -> None:
+def test_an_execution_that_sent_nothing_has_no_follow_up(alice: Alice) -> None:
     alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}], rules=TWO_FOLLOW_UPS)
     assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
@@ -142,7 +142,7 @@ def test_a_stop_ends_everything(alice: Alice, sandbox: RunningSandbox) -> None:
     assert read_ending(wait_until_finished(alice.trigger())) == ("succeeded", None)
 
 
-def test_a_follow_up_does_the_last_text_and_the_last_send_again_and_nothing_else(
+def test_a_follow_up_repeats_only_the_last_generation_and_the_last_send(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     template = {"subject": "No. {{ execution.follow_up }}", "body": "{{ steps.tag.addedTags | json }}"}
@@ -164,11 +164,11 @@ def test_a_follow_up_does_the_last_text_and_the_last_send_again_and_nothing_else
 
 
 def read_execution_id() -> str:
-    """The only execution there is."""
+    """Return the id of the only execution."""
     return str(fetch_value("select id from executions"))
 
 
-def test_a_bell_before_the_time_sends_nothing(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_an_early_notification_sends_nothing(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
     waiting = wait_for_follow_up(alice.trigger())
     execute("update executions set due_at = beckon_now() where id = %s", (waiting["id"],))
@@ -189,11 +189,11 @@ def test_a_test_execution_is_followed_up_in_the_sandbox(
     assert fetch_row("select 1 from limit_reservations") is None
 
 
-# What ends them
+# Ends of follow-ups
 
 
 def receive_mail(text: str = "Yes, please") -> str:
-    """Mailgun's inbound route, read by the actor."""
+    """Store and process a reply from Mailgun's inbound route."""
     token = f"mail-{next(_numbers)}"
     body = {"from": "Bob <bob@example.com>", "stripped-text": text, "timestamp": str(time.time()), "token": token}
     stored = inbound_event.store("mailgun_inbound", token, None, body)
@@ -202,7 +202,7 @@ def receive_mail(text: str = "Yes, please") -> str:
     return str(fetch_value("select outcome from inbound_events where id = %s", (stored,)))
 
 
-def test_an_answer_ends_them_at_once(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_reply_ends_them_at_once(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
     waiting = wait_for_follow_up(alice.trigger())
 
@@ -214,17 +214,17 @@ def test_an_answer_ends_them_at_once(alice: Alice, sandbox: RunningSandbox) -> N
         "completed",
         1,
     )
-    assert done["follow_up_ended_because"]["detail"]["words"] == "The contact answered"
+    assert done["follow_up_ended_because"]["detail"]["words"] == "The contact replied"
 
 
-def test_an_answer_that_a_producer_tells_of_ends_them_too(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_reply_that_a_producer_reports_ends_them_too(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
     waiting = wait_for_follow_up(alice.trigger())
     alice.trigger("contact.replied")
     assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "replied")
 
 
-def test_an_answer_whose_event_was_missed_is_found_when_the_follow_up_is_due(
+def test_a_reply_whose_event_was_missed_is_found_at_the_due_time(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
@@ -237,7 +237,7 @@ def test_an_answer_whose_event_was_missed_is_found_when_the_follow_up_is_due(
     assert count_provider_calls(sandbox) == 1
 
 
-def test_an_answer_to_an_earlier_message_does_not_end_them(alice: Alice, settings: Settings) -> None:
+def test_a_reply_to_an_earlier_message_does_not_end_them(alice: Alice, settings: Settings) -> None:
     alice.automation(
         [*HELLO, {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
                   "then": [{**HELLO[0], "id": "more"}], "else": []}],
@@ -250,7 +250,7 @@ def test_an_answer_to_an_earlier_message_does_not_end_them(alice: Alice, setting
     assert next_round(wait_for_follow_up(waiting["id"]), settings)["follow_up_count"] == 1
 
 
-def test_an_answer_that_comes_while_the_text_is_written_stops_the_send(
+def test_a_reply_during_the_generation_stops_the_send(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(WRITTEN, rules={**TWO_FOLLOW_UPS, "daily_limit": 5})
@@ -268,7 +268,7 @@ def test_an_answer_that_comes_while_the_text_is_written_stops_the_send(
     assert [check.name for check in verification.verify(alice.workspace_id) if not check.holds] == []
 
 
-def test_an_answer_between_the_workers_look_and_its_send_stops_it_right_before_the_send(
+def test_a_reply_between_the_check_and_the_send_stops_the_send(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, idle: Worker
 ) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
@@ -291,7 +291,7 @@ def test_an_answer_between_the_workers_look_and_its_send_stops_it_right_before_t
 
 
 @pytest.mark.parametrize(("reason", "rule"), [("unsubscribed", "unsubscribed"), ("bounced", "suppressed")])
-def test_a_contact_who_must_not_be_written_to_any_more_is_not(
+def test_a_suppressed_contact_gets_no_follow_up(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, reason: str, rule: str
 ) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
@@ -312,7 +312,7 @@ def test_an_unsubscribe_ends_them_at_once(alice: Alice, sandbox: RunningSandbox)
     assert read_ending(wait_until_finished(waiting["id"])) == ("succeeded", "unsubscribed")
 
 
-def test_a_rule_that_fails_by_now_ends_them_and_says_which(
+def test_a_rule_that_now_fails_ends_them_and_is_named(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(rules={**TWO_FOLLOW_UPS, "tags": {"none": ["customer"]}})
@@ -327,7 +327,7 @@ def test_a_rule_that_fails_by_now_ends_them_and_says_which(
     assert stages(done["id"])[-3:] == ["sent", "checking", "completed"]
 
 
-def test_an_automation_that_was_switched_off_follows_nobody_up(alice: Alice, settings: Settings) -> None:
+def test_an_automation_that_is_off_sends_no_follow_up(alice: Alice, settings: Settings) -> None:
     automation_id = alice.automation(rules=TWO_FOLLOW_UPS)
     waiting = wait_for_follow_up(alice.trigger())
     automation.toggle(alice.workspace_id, automation_id, False, SYSTEM)
@@ -352,7 +352,7 @@ def test_an_operator_stops_them(alice: Alice, sandbox: RunningSandbox) -> None:
         operator_actions.stop_follow_ups(Alice().workspace_id, waiting["id"], SYSTEM)
 
 
-def test_an_operator_may_stop_them_before_the_first_message_has_left(alice: Alice, idle: Worker) -> None:
+def test_an_operator_may_stop_them_before_the_first_message_is_sent(alice: Alice, idle: Worker) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
     accepted = alice.trigger()
     operator_actions.stop_follow_ups(alice.workspace_id, accepted.executions[0]["executionId"], SYSTEM)
@@ -362,9 +362,7 @@ def test_an_operator_may_stop_them_before_the_first_message_has_left(alice: Alic
     assert [message["status"] for message in messages(done["id"])] == ["sent"]
 
 
-def test_a_wish_to_stop_that_comes_while_a_message_is_sent_is_not_lost(
-    alice: Alice, sandbox: RunningSandbox, settings: Settings
-) -> None:
+def test_a_stop_during_a_send_is_not_lost(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
     sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=1.0)
     accepted = alice.trigger()
@@ -376,7 +374,7 @@ def test_a_wish_to_stop_that_comes_while_a_message_is_sent_is_not_lost(
     assert read_ending(wait_until_finished(accepted)) == ("succeeded", "stopped")
 
 
-def test_an_operator_may_stop_one_that_waits_for_its_time_or_its_retry(
+def test_an_operator_may_stop_one_that_waits_for_a_time_or_a_retry(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     at = "{% if execution.follow_up > 0 %}2099-01-01T00:00:00Z{% else %}2020-01-01T00:00:00Z{% endif %}"
@@ -396,7 +394,7 @@ def test_an_operator_may_stop_one_that_waits_for_its_time_or_its_retry(
     assert [check.name for check in verification.verify(alice.workspace_id) if not check.holds] == []
 
 
-def test_nothing_is_stopped_where_no_follow_ups_are_wanted(alice: Alice, idle: Worker) -> None:
+def test_an_execution_without_follow_ups_cannot_be_stopped(alice: Alice, idle: Worker) -> None:
     alice.automation()
     with pytest.raises(Conflict):
         operator_actions.stop_follow_ups(alice.workspace_id, alice.trigger().executions[0]["executionId"], SYSTEM)
@@ -405,7 +403,9 @@ def test_nothing_is_stopped_where_no_follow_ups_are_wanted(alice: Alice, idle: W
 # Limits
 
 
-def test_every_round_takes_a_place_of_its_own_day(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_every_round_reserves_the_limit_of_its_own_day(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
     alice.automation(rules={**TWO_FOLLOW_UPS, "daily_limit": 2})
     first = next_round(wait_for_follow_up(alice.trigger()), settings)
     assert [
@@ -431,13 +431,11 @@ def test_the_frequency_cap_counts_the_follow_ups(alice: Alice, sandbox: RunningS
     assert read_ending(wait_until_finished(first["id"])) == ("succeeded", "frequency_cap")
 
 
-def test_outside_the_hours_a_follow_up_waits_for_them(
-    alice: Alice, sandbox: RunningSandbox, settings: Settings
-) -> None:
+def test_outside_the_active_hours_a_follow_up_waits(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     far = clock.now() + timedelta(hours=12)
     hours = {"start": f"{far:%H:%M}", "end": f"{far + timedelta(minutes=1):%H:%M}", "timezone": "contact"}
     alice.automation(rules={**TWO_FOLLOW_UPS, "active_hours": hours, "outside_hours": "wait"})
-    # Where it is twelve hours later, the window is open now.
+    # In a zone twelve hours ahead, the window is open now.
     accepted = alice.trigger(contact=bob(timezone="Etc/GMT-12"))
     waiting = wait_for_follow_up(accepted)
     execute("update contacts set timezone = 'UTC'")
@@ -455,7 +453,7 @@ def test_outside_the_hours_a_follow_up_waits_for_them(
 # Crashes and races
 
 
-def test_a_worker_that_dies_between_rounds_leaves_one_follow_up_and_not_two(
+def test_a_worker_that_dies_between_rounds_leaves_one_follow_up_not_two(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, idle: Worker
 ) -> None:
     alice.automation(WRITTEN, rules={**TWO_FOLLOW_UPS, "daily_limit": 5})
@@ -475,7 +473,7 @@ def test_a_worker_that_dies_between_rounds_leaves_one_follow_up_and_not_two(
     assert fetch_value("select count(*) from limit_reservations") == 2
 
 
-def test_a_follow_up_that_was_cut_off_while_being_sent_is_held_and_goes_on_once_it_is_resolved(
+def test_an_interrupted_follow_up_continues_once_its_outcome_is_resolved(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)
@@ -492,7 +490,7 @@ def test_a_follow_up_that_was_cut_off_while_being_sent_is_held_and_goes_on_once_
     assert (again["follow_up_count"], again["round"], count_provider_calls(sandbox)) == (1, 1, 2)
 
 
-def test_a_follow_up_that_failed_goes_on_with_its_own_steps(
+def test_a_failed_follow_up_is_retried_with_its_own_steps(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(WRITTEN, rules=TWO_FOLLOW_UPS)
@@ -512,7 +510,7 @@ def test_a_follow_up_that_failed_goes_on_with_its_own_steps(
     assert [step["attempts"] for step in tries] == [2]
 
 
-def test_an_answer_that_races_the_due_time_ends_in_one_of_two_ways_and_never_in_between(
+def test_a_reply_that_races_the_due_time_either_stops_or_follows_the_send(
     engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -541,7 +539,7 @@ def test_an_answer_that_races_the_due_time_ends_in_one_of_two_ways_and_never_in_
     assert_consistent()
 
 
-def test_what_the_provider_took_is_on_record_before_anything_else_is_asked(
+def test_an_accepted_send_is_recorded_before_anything_else_is_checked(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_away(*args: Any) -> Any:
@@ -553,7 +551,7 @@ def test_what_the_provider_took_is_on_record_before_anything_else_is_asked(
     assert [message["status"] for message in messages(waiting["id"])] == ["sent"]
 
 
-def test_a_frozen_worker_that_wakes_too_late_sends_no_second_follow_up(
+def test_a_suspended_worker_that_resumes_late_sends_no_second_follow_up(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(rules=TWO_FOLLOW_UPS)

@@ -1,4 +1,4 @@
-"""Who writes a text: the step says, else its model's name does, else the settings."""
+"""The choice of a text's provider: by the step, else by its model's name, else by the settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def step(**within: Any) -> Step:
         ({"model": "llama-4"}, ModelChoice("gemini", "llama-4")),
     ],
 )
-def test_the_step_is_asked_first_then_its_models_name(
+def test_the_step_chooses_the_provider_else_its_models_name(
     settings: Settings, within: dict[str, Any], expected: ModelChoice
 ) -> None:
     assert choose_model(settings, step(**within)) == expected
@@ -49,7 +49,7 @@ def test_the_step_is_asked_first_then_its_models_name(
         ({"openai_api_key": "k", "ai_provider": "gemini"}, "gemini"),
     ],
 )
-def test_the_default_is_what_is_set_else_what_is_configured(
+def test_the_default_is_the_setting_else_the_provider_with_credentials(
     settings: Settings, overrides: dict[str, str], expected: str
 ) -> None:
     config = replace(settings, **overrides)
@@ -62,7 +62,7 @@ def test_only_openai_itself_needs_a_key(settings: Settings) -> None:
     assert accounts.find_missing_secrets(replace(settings, openai_base_url="http://localhost:11434/v1"), "openai") == []
 
 
-def test_a_text_by_the_other_provider_is_sent_like_any(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_text_by_the_other_provider_is_sent_the_same_way(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(
         [
@@ -81,7 +81,7 @@ def test_a_text_by_the_other_provider_is_sent_like_any(engine: Engine, sandbox: 
     assert sandbox.list_messages("gemini") == []
 
 
-def test_a_refused_key_pauses_the_provider_that_was_asked(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_refused_key_pauses_the_provider_that_was_called(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation([{"id": "write", "action": "generate_message", "with": {"prompt": "x", "model": "gpt-5"}}])
     sandbox.add_fault("openai", "auth")

@@ -1,5 +1,5 @@
-"""Whatever the order of deliveries, deaths, late writers, timers and operators: one lease, one accepted send at most,
-and counters that are equal to the rows."""
+"""Any order of deliveries, deaths, late records, timers and operators has one lease, at most one accepted send, and
+counters that equal the rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 
 class World:
-    """One execution, the workers around it, and what the provider took of it."""
+    """One execution, its workers, and the messages that the provider accepted."""
 
     def __init__(self, engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
         self.engine, self.sandbox, self.settings = engine, sandbox, settings
@@ -47,7 +47,7 @@ class World:
 
     def deliver(self) -> None:
         advance.fn(self.execution_id, "sending")
-        # The lease is held until the last record is durable.
+        # The lease is held until the final record is durable.
         eventually(lambda: not self.engine.leases.list_held())
 
     def time_passes(self) -> None:
@@ -75,7 +75,7 @@ class World:
         expire_lease(self.execution_id)
 
     def stall(self) -> None:
-        """A worker claims, and will want to write when its lease is over."""
+        """A worker claims and stalls; it records after its lease has expired."""
         claimed = self._claim()
         if claimed is not None:
             self.late.append(claimed)
@@ -90,7 +90,7 @@ class World:
                 assert self.others.record(claimed.take_progress()) is False
 
     def die_while_sending(self) -> None:
-        """Marked as being sent, taken by the provider, and dead before the answer was written down."""
+        """A worker records a send, the provider accepts it, and the worker dies before it records the answer."""
         claimed = self._claim()
         if claimed is None:
             return
@@ -139,7 +139,7 @@ class World:
         return row and ClaimedExecution(row, self.engine.load_workflow(row["version_id"]), time.monotonic())
 
     def assert_invariants(self) -> None:
-        """What must be so after every event."""
+        """Check the invariants after every event."""
         sent = len(self.sandbox.list_messages(provider="mailgun", to=self.address)) + self.sent_by_dead_workers
         assert sent <= 1
         assert len(messages(self.execution_id)) <= 1
@@ -151,7 +151,7 @@ EVENTS = (
     "die_while_sending", "cancel", "retry",
     "mark_sent", "discard",
 )  # fmt: skip
-#: Deliveries and time come more often than operators.
+#: Deliveries and time occur more often than operators' actions.
 LIKELY = st.lists(st.sampled_from(EVENTS + ("deliver", "time_passes", "die_while_sending") * 2), max_size=16)
 
 

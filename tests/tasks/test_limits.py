@@ -1,4 +1,4 @@
-"""Limits hold under concurrency: a daily limit of N sends N, and every place that was not used is free again."""
+"""Limits hold under concurrency: a daily limit of N sends N, and every unused reservation is released."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build_contact(number: int) -> dict[str, Any]:
 
 
 def count_reserved(automation_id: str) -> int:
-    """Places of the automation that are taken today."""
+    """Count the automation's reservations of today."""
     return int(
         fetch_value(
             "select coalesce(max(count), 0) from limit_counts where automation_id = %s and contact_id = %s",
@@ -46,7 +46,7 @@ def count_reserved(automation_id: str) -> int:
     )
 
 
-def test_of_150_that_race_for_100_places_exactly_100_are_sent(
+def test_of_150_executions_that_race_for_100_sends_exactly_100_are_sent(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -75,7 +75,7 @@ def test_a_contacts_own_limit_holds_while_fifteen_triggers_race(engine: Engine, 
     assert fetch_value("select count(*) from executions where skipped_rule = 'contact_daily_limit'") == 13
 
 
-def test_a_round_that_ends_without_sending_gives_its_place_back(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_round_that_ends_without_sending_releases_its_reservation(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     fork = {"id": "fork", "action": "branch", "if": "payload.send", "then": HELLO, "else": []}
     automation_id = alice.automation([fork], rules={"daily_limit": 1})
@@ -87,7 +87,7 @@ def test_a_round_that_ends_without_sending_gives_its_place_back(engine: Engine, 
     assert count_provider_calls(sandbox) == 1
 
 
-def test_a_failed_round_gives_its_place_back_and_a_retry_takes_one_again(
+def test_a_failed_round_releases_its_reservation_and_a_retry_reserves_again(
     engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -106,7 +106,7 @@ def test_a_failed_round_gives_its_place_back_and_a_retry_takes_one_again(
     assert_consistent()
 
 
-def test_an_unknown_outcome_keeps_its_place(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_an_unknown_outcome_keeps_its_reservation(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(rules={"daily_limit": 5})
     sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
@@ -116,7 +116,7 @@ def test_an_unknown_outcome_keeps_its_place(engine: Engine, sandbox: RunningSand
     assert count_reserved(automation_id) == 1
 
 
-def test_cancelling_what_waits_frees_the_places_of_all_of_them(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_cancelling_waiting_executions_releases_all_their_reservations(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(WAIT_THEN_SEND, rules={"daily_limit": 5, "contact_daily_limit": 3})
     for number in (1, 1, 2):
@@ -129,7 +129,7 @@ def test_cancelling_what_waits_frees_the_places_of_all_of_them(engine: Engine, s
     assert_consistent()
 
 
-def test_a_wait_over_midnight_takes_its_place_on_the_day_of_the_send(
+def test_a_wait_over_midnight_reserves_on_the_day_of_the_send(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -147,7 +147,7 @@ def test_a_wait_over_midnight_takes_its_place_on_the_day_of_the_send(
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "daily_limit"
 
 
-def test_a_day_that_is_full_when_the_wait_ends_skips_the_send(
+def test_a_limit_that_is_reached_when_the_wait_ends_skips_the_send(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice = Alice()
@@ -199,7 +199,7 @@ def test_the_frequency_cap_holds_while_two_automations_race_for_a_contact(
     assert wait_until_finished(alice.trigger(contact=build_contact(1)))["status"] == "succeeded"
 
 
-def test_a_message_on_its_way_counts_for_the_frequency_cap_until_it_is_known_not_to_come(
+def test_a_pending_message_counts_for_the_frequency_cap_until_cancelled(
     engine: Engine, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -211,13 +211,13 @@ def test_a_message_on_its_way_counts_for_the_frequency_cap_until_it_is_known_not
     result = wait_until_finished(alice.trigger("fast"))
 
     assert (result["skipped_rule"], result["skipped_detail"]["words"]) == (
-        "frequency_cap", "Frequency cap: 1 of 1 messages in 7 days, 1 of them still on its way",
+        "frequency_cap", "Frequency cap: 1 of 1 messages in 7 days, 1 of them pending",
     )  # fmt: skip
     operator_actions.cancel_execution(alice.workspace_id, waiting["id"], SYSTEM)
     assert wait_until_finished(alice.trigger("fast"))["status"] == "succeeded"
 
 
-def test_after_finish_lets_a_contact_in_once_the_first_passage_is_over(engine: Engine, settings: Settings) -> None:
+def test_after_finish_lets_a_contact_in_once_the_first_execution_has_ended(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     alice.automation(WAIT_THEN_SEND, rules={"reentry": "after_finish"})
     waiting = wait_for_status(alice.trigger())
@@ -239,7 +239,7 @@ def test_once_lets_a_contact_in_once(engine: Engine) -> None:
     assert wait_until_finished(alice.trigger(contact=build_contact(1)))["status"] == "succeeded"
 
 
-def test_of_two_that_race_into_an_automation_for_once_one_gets_in(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_of_two_that_race_into_an_automation_for_once_one_enters(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(rules={"reentry": "once"})
 
@@ -249,7 +249,7 @@ def test_of_two_that_race_into_an_automation_for_once_one_gets_in(engine: Engine
     assert count_provider_calls(sandbox) == 1
 
 
-def test_tests_take_no_place(engine: Engine, idle: Worker) -> None:
+def test_tests_reserve_no_limit(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     automation_id = alice.automation(rules={"daily_limit": 1, "contact_daily_limit": 1})
     idle.resume()

@@ -1,4 +1,4 @@
-"""What Meta tells us sets off what it should, once, in the right workspace, whatever the order."""
+"""Meta's events have the right effects, once, in the right workspace, in any order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def on(type_: str, **with_: Any) -> dict[str, Any]:
 
 
 def count_executions(*automations: str) -> list[int]:
-    """How many executions each automation has."""
+    """Count the executions of each automation."""
     return [
         sum(execution_row["automation_id"] == automation for execution_row in executions())
         for automation in automations
@@ -59,7 +59,7 @@ def count_executions(*automations: str) -> list[int]:
 
 
 def insert_message(alice: Alice, contact_id: str, **fields: Any) -> dict[str, Any]:
-    """A message of ours to the contact, as it stands in the database."""
+    """Insert a message of ours to the contact."""
     now = clock.now()
     columns = {
         "id": new_id(), "workspace_id": alice.workspace_id, "execution_id": new_id(), "automation_id": new_id(),
@@ -78,12 +78,12 @@ def read_status(message: dict[str, Any]) -> str:
 
 
 def create_contact(alice: Alice) -> str:
-    """The person as a contact who has written before."""
+    """Create a contact for the person, who has sent a message before."""
     deliver_webhooks(message_event("hello"))
     return str(contacts()[0]["id"])
 
 
-# Who it is
+# Contacts
 
 
 def test_a_commenter_becomes_a_contact_with_their_name_and_stays_one(alice: Alice) -> None:
@@ -93,7 +93,7 @@ def test_a_commenter_becomes_a_contact_with_their_name_and_stays_one(alice: Alic
     assert contact["last_event_at"] is not None
 
 
-def test_a_known_person_keeps_their_name_and_takes_on_a_new_handle(alice: Alice) -> None:
+def test_a_known_person_keeps_their_name_and_gets_a_new_username(alice: Alice) -> None:
     alice.trigger(contact=bob(instagram_id=PERSON, username="old_handle"))
     deliver_webhooks(comment())
     (contact,) = contacts()
@@ -106,17 +106,17 @@ def test_a_page_s_commenter_has_the_name_that_the_page_shows(alice: Alice) -> No
     assert (contact["facebook_id"], contact["first_name"], contact["last_name"]) == (PERSON, "Ada", "Byron King")
 
 
-def test_an_answer_to_our_message_under_a_new_id_is_the_same_person(alice: Alice) -> None:
+def test_a_reply_to_our_message_under_a_new_id_is_the_same_person(alice: Alice) -> None:
     contact_id = create_contact(alice)
     insert_message(alice, contact_id)
     deliver_webhooks(message_event("yes", person="another-id", reply_to={"mid": "ours-1"}))
     assert [contact["id"] for contact in contacts()] == [contact_id]
 
 
-# Whose it is
+# Workspaces
 
 
-def test_the_account_in_the_body_names_the_workspace(alice: Alice) -> None:
+def test_the_account_in_the_body_determines_the_workspace(alice: Alice) -> None:
     charlie = Alice(name="charlie")
     for each in (alice, charlie):
         each.automation(TAG, trigger="instagram.comment")
@@ -125,7 +125,7 @@ def test_the_account_in_the_body_names_the_workspace(alice: Alice) -> None:
     assert [contact["workspace_id"] for contact in contacts()] == [alice.workspace_id]
 
 
-def test_an_account_that_nobody_has_is_counted_and_dropped(alice: Alice) -> None:
+def test_an_event_of_an_unknown_account_is_counted_and_dropped(alice: Alice) -> None:
     counter = metrics.triggers_total.labels(source="webhook", result="unknown_account")
     before = counter._value.get()
     body = comment()
@@ -145,7 +145,7 @@ def test_a_receipt_moves_no_message_of_another_workspace(alice: Alice) -> None:
 # Comments
 
 
-def test_a_comment_starts_those_who_want_it_by_post_and_keyword(alice: Alice) -> None:
+def test_a_comment_starts_automations_by_post_and_keyword(alice: Alice) -> None:
     matching = [{"posts": ["media-1"], "keywords": ["price"]}, {}, {"keywords": ["cost", "PRICE"]}]
     non_matching = [{"posts": ["media-2"]}, {"keywords": ["pric"]}, {"posts": ["media-1"], "keywords": ["cost"]}]
     matching_ids = [alice.automation(TAG, trigger=on("instagram.comment", **with_)) for with_ in matching]
@@ -190,7 +190,7 @@ def test_a_page_s_comment_starts_its_own_trigger_and_its_removal_none(alice: Ali
     assert [message["provider_message_id"] for message in deleted] == ["p_2"]
 
 
-def test_one_comment_told_by_many_at_once_is_one_execution(alice: Alice) -> None:
+def test_one_comment_delivered_concurrently_is_one_execution(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger="instagram.comment")
     body = comment()
 
@@ -228,7 +228,7 @@ def test_a_message_starts_keyword_automations_and_only_without_one_the_default(a
     assert count_executions(price, default) == [1, 1]
 
 
-def test_a_default_answer_stays_silent_where_an_execution_waits_for_the_reply(alice: Alice) -> None:
+def test_a_default_reply_does_not_start_where_an_execution_waits(alice: Alice) -> None:
     waits = alice.automation(
         [{"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
           "then": TAG, "else": []}],
@@ -256,7 +256,7 @@ def test_a_default_answer_stays_silent_where_an_execution_waits_for_the_reply(al
     ],
     ids=["quick reply", "button", "text", "story reply"],
 )
-def test_every_answer_wakes_who_waits_for_a_reply(alice: Alice, answer: dict[str, Any]) -> None:
+def test_every_kind_of_reply_wakes_a_waiting_execution(alice: Alice, answer: dict[str, Any]) -> None:
     alice.automation(
         [{"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
           "then": TAG, "else": []}],
@@ -280,7 +280,7 @@ def test_every_answer_wakes_who_waits_for_a_reply(alice: Alice, answer: dict[str
     ],
     ids=["read", "reaction", "story mention"],
 )
-def test_what_is_no_answer_wakes_and_starts_nothing(alice: Alice, seen: dict[str, Any]) -> None:
+def test_an_event_that_is_no_reply_wakes_and_starts_nothing(alice: Alice, seen: dict[str, Any]) -> None:
     for type_ in ("instagram.message", "instagram.story_reply"):
         alice.automation(TAG, trigger=type_)
     alice.automation(
@@ -298,7 +298,7 @@ def test_what_is_no_answer_wakes_and_starts_nothing(alice: Alice, seen: dict[str
 
 
 def opening(*then: dict[str, Any]) -> list[dict[str, Any]]:
-    """A private reply, and what follows once the contact answers it."""
+    """Build a private reply and the steps after the contact's reply to it."""
     private_reply = {"channel": "instagram", "as": "private_reply", "body": "Shall we send you the link?"}
     return [
         {"id": "opening", "action": "send_message", "with": private_reply},
@@ -308,20 +308,20 @@ def opening(*then: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run_to_end(settings: Settings, execution_id: str) -> dict[str, Any]:
-    """The execution once it has ended, with the scheduler looking for what is due."""
+    """Run the scheduler until the execution has ended; return it."""
     eventually(lambda: periodic_jobs.enqueue_due(settings)["woken"] or execution(execution_id)["finished_at"])
     return wait_until_finished(execution_id)
 
 
 def begin_to_send(alice: Alice, sandbox: RunningSandbox) -> None:
-    """Instagram has the opening message, and has not yet answered us."""
+    """Start a send that Instagram has received and not yet answered."""
     alice.automation(opening(*TAG), trigger="instagram.comment")
     sandbox.add_fault("instagram", "slow", seconds=1)
     deliver_webhooks(comment())
     eventually(lambda: sandbox.list_messages("instagram"))
 
 
-def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
+def test_a_reply_that_precedes_our_record_of_the_send_is_not_lost(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     begin_to_send(alice, sandbox)
@@ -333,7 +333,7 @@ def test_an_answer_that_is_quicker_than_our_record_of_the_send_is_not_lost(
     assert contacts()[0]["tags"] == ["seen"]
 
 
-def test_an_answer_that_is_being_taken_in_while_the_wait_is_recorded_is_not_lost(
+def test_a_reply_processed_while_the_wait_is_recorded_is_not_lost(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     begin_to_send(alice, sandbox)
@@ -349,7 +349,7 @@ def test_an_answer_that_is_being_taken_in_while_the_wait_is_recorded_is_not_lost
     assert contacts()[0]["tags"] == ["seen"]
 
 
-def test_one_answer_does_not_end_two_waits_without_a_message_between_them(
+def test_one_reply_does_not_end_two_waits_without_a_message_between(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     (again,) = [{**opening(*TAG)[1], "id": "again"}]
@@ -365,7 +365,7 @@ def test_one_answer_does_not_end_two_waits_without_a_message_between_them(
     assert run_to_end(settings, waiting["id"])["status"] == "succeeded"
 
 
-def test_an_answer_ends_the_follow_ups_of_a_direct_message(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_reply_ends_the_follow_ups_of_a_direct_message(alice: Alice, sandbox: RunningSandbox) -> None:
     answer = {"id": "answer", "action": "send_message", "with": {"channel": "facebook", "body": "Can we help?"}}
     alice.automation(
         [answer], trigger=on("facebook.message", keywords=["price"]), rules={"follow_ups": {"max": 3, "every": "6h"}}
@@ -396,7 +396,7 @@ def test_a_story_reply_starts_story_automations_and_brings_the_story(alice: Alic
     assert payloads()[0]["message"]["text"] == "I love it"
 
 
-def test_within_its_cool_down_an_automation_answers_a_contact_once(alice: Alice) -> None:
+def test_within_its_cool_down_an_automation_starts_once_for_a_contact(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger=on("instagram.message", default=True, cooldown="1h"))
     deliver_webhooks(message_event("one"), message_event("two"), message_event("other", person="42"))
     assert count_executions(automation) == [2]
@@ -406,20 +406,20 @@ def test_within_its_cool_down_an_automation_answers_a_contact_once(alice: Alice)
     assert count_executions(automation) == [3]
 
 
-def test_two_messages_at_once_within_the_cool_down_get_one_answer(alice: Alice) -> None:
+def test_two_concurrent_messages_within_the_cool_down_get_one_reply(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger=on("instagram.message", default=True, cooldown="1h"))
     run_concurrently(6, lambda number: deliver_webhooks(message_event(f"message {number}")))
     assert count_executions(automation) == [1]
 
 
-def test_a_producer_s_triggers_at_once_are_answered_once_too(alice: Alice) -> None:
+def test_a_producers_concurrent_triggers_get_one_reply_too(alice: Alice) -> None:
     contact_id = str(alice.trigger().contact_id)
     automation = alice.automation(TAG, trigger=on("instagram.message", cooldown="1h"))
     run_concurrently(8, lambda _: alice.trigger("instagram.message", contact_id=contact_id))
     assert count_executions(automation) == [1]
 
 
-def test_what_was_skipped_answered_nobody_and_cools_nothing_down(alice: Alice) -> None:
+def test_a_skipped_execution_begins_no_cool_down(alice: Alice) -> None:
     automation = alice.automation(
         TAG, trigger=on("instagram.message", cooldown="1h"), rules={"where": "contact.attributes.vip == true"}
     )
@@ -432,7 +432,7 @@ def test_what_was_skipped_answered_nobody_and_cools_nothing_down(alice: Alice) -
 # The conversation
 
 
-def test_when_a_person_last_wrote_is_as_meta_tells_it_and_moves_only_forward(alice: Alice) -> None:
+def test_the_time_of_the_last_message_is_metas_and_only_moves_forward(alice: Alice) -> None:
     deliver_webhooks(message_event("new", age=60), message_event("old", age=3600), comment())
     at = conversation.fetch_last_received(contacts()[0]["id"])["instagram"]
     assert clock.now() - at == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=20))
@@ -441,7 +441,7 @@ def test_when_a_person_last_wrote_is_as_meta_tells_it_and_moves_only_forward(ali
     )
 
 
-def test_a_recorded_webhook_of_long_ago_counts_from_when_it_came(alice: Alice) -> None:
+def test_a_replayed_webhook_counts_from_its_time_of_receipt(alice: Alice) -> None:
     body = message_event("hello")
     body["entry"][0]["messaging"][0]["timestamp"] = 1569262485349
     deliver_webhooks(body)
@@ -449,7 +449,7 @@ def test_a_recorded_webhook_of_long_ago_counts_from_when_it_came(alice: Alice) -
     assert clock.now() - at < timedelta(minutes=1)
 
 
-def test_an_unsent_message_is_forgotten_and_starts_nothing_even_if_it_comes_later(alice: Alice) -> None:
+def test_an_unsent_message_is_removed_and_starts_nothing_in_any_order(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger="instagram.message")
     deliver_webhooks(event(message={"mid": "m-1", "is_deleted": True}), message_event("never mind", mid="m-1"))
     assert count_executions(automation) == [0]
@@ -462,7 +462,7 @@ def test_an_unsent_message_is_forgotten_and_starts_nothing_even_if_it_comes_late
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_edits_and_reactions_end_as_in_order_whatever_the_order(alice: Alice, seed: int) -> None:
+def test_edits_and_reactions_have_the_same_result_in_any_order(alice: Alice, seed: int) -> None:
     events = [
         message_event("first", mid="m-1", age=30),
         event(age=20, message_edit={"mid": "m-1", "text": "second", "num_edit": "1"}),
@@ -484,7 +484,7 @@ def test_stop_suppresses_the_channel_and_starts_nothing(alice: Alice) -> None:
     assert fetch_value("select text from received_messages") == "STOP"
 
 
-# What became of our messages
+# Our messages
 
 
 def test_a_read_receipt_moves_its_message(alice: Alice) -> None:
@@ -493,7 +493,7 @@ def test_a_read_receipt_moves_its_message(alice: Alice) -> None:
     assert read_status(message) == "read"
 
 
-def test_messenger_s_receipts_move_all_that_was_sent_until_then(alice: Alice) -> None:
+def test_messengers_receipts_move_every_message_up_to_their_time(alice: Alice) -> None:
     deliver_webhooks(message_event("hello", channel="facebook"))
     contact_id = contacts()[0]["id"]
     then = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -511,7 +511,7 @@ def test_messenger_s_receipts_move_all_that_was_sent_until_then(alice: Alice) ->
 
 
 @pytest.mark.parametrize("matched_by", ["our key", "our text"])
-def test_an_echo_settles_what_was_unknown_once(alice: Alice, matched_by: str) -> None:
+def test_an_echo_resolves_an_unknown_outcome_once(alice: Alice, matched_by: str) -> None:
     contact_id = create_contact(alice)
     message = insert_message(alice, contact_id, status="outcome_unknown", provider_message_id=None, sent_at=None)
     other = insert_message(alice, contact_id, status="outcome_unknown", provider_message_id=None, body="Another")
@@ -525,14 +525,14 @@ def test_an_echo_settles_what_was_unknown_once(alice: Alice, matched_by: str) ->
     assert read_status(other) == "outcome_unknown"
 
 
-def test_an_echo_of_what_a_person_wrote_in_the_inbox_settles_nothing(alice: Alice) -> None:
+def test_an_echo_of_a_message_from_the_inbox_resolves_nothing(alice: Alice) -> None:
     message = insert_message(alice, create_contact(alice), status="outcome_unknown", provider_message_id=None)
     deliver_webhooks(echo(message, text="Hi, this is Alice herself"))
     assert read_status(message) == "outcome_unknown"
 
 
-def test_an_answer_to_the_sandbox_finds_its_workspace_by_the_message(alice: Alice) -> None:
-    """The sandbox speaks for accounts that no workspace has."""
+def test_a_reply_to_the_sandbox_finds_its_workspace_by_the_message(alice: Alice) -> None:
+    """The sandbox uses accounts that no workspace has."""
     contact_id = create_contact(alice)
     insert_message(alice, contact_id)
     for sandbox, outcome in ((True, "replied"), (False, None)):
@@ -542,7 +542,7 @@ def test_an_answer_to_the_sandbox_finds_its_workspace_by_the_message(alice: Alic
         assert deliver_webhooks(body) == outcome
 
 
-def test_a_thousand_events_of_one_body_are_each_read_once(alice: Alice) -> None:
+def test_a_thousand_events_of_one_body_are_each_processed_once(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger=on("instagram.comment", keywords=["never said"]))
     body = comment(number=1, person="1")
     changes = body["entry"][0]["changes"]
@@ -554,7 +554,7 @@ def test_a_thousand_events_of_one_body_are_each_read_once(alice: Alice) -> None:
     assert count_executions(automation) == [0]
 
 
-def test_an_event_that_cannot_be_read_keeps_nobody_from_the_others(alice: Alice) -> None:
+def test_an_event_that_cannot_be_applied_does_not_block_the_others(alice: Alice) -> None:
     ids = [
         event_id for number in (1, 2, 3) for event_id in meta.store_webhook(comment(number=number, person=str(number)))
     ]
@@ -566,7 +566,7 @@ def test_an_event_that_cannot_be_read_keeps_nobody_from_the_others(alice: Alice)
     eventually(lambda: len(contacts()) == 2)
 
 
-def test_a_send_whose_answer_was_lost_goes_on_when_its_echo_comes(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_send_whose_answer_was_lost_continues_after_its_echo(alice: Alice, sandbox: RunningSandbox) -> None:
     answer = {"channel": "instagram", "body": "Here it is"}
     alice.automation(
         [{"id": "link", "action": "send_message", "with": answer}, *TAG],
@@ -591,10 +591,10 @@ def test_a_send_whose_answer_was_lost_goes_on_when_its_echo_comes(alice: Alice, 
     assert_consistent()
 
 
-# What the sandbox signed
+# The sandbox's signature
 
 
-def test_the_sandbox_plays_people_in_the_demo_workspace(alice: Alice) -> None:
+def test_the_sandbox_imitates_people_in_the_demo_workspace(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger="instagram.message")
     assert deliver_webhooks(message_event("hello"), sandbox=True) == "replied"
     assert count_executions(automation) == [1]
@@ -603,7 +603,7 @@ def test_the_sandbox_plays_people_in_the_demo_workspace(alice: Alice) -> None:
 @pytest.mark.parametrize(
     "what", [comment(), message_event("hello"), message_event("STOP"), message_event("yes", reply_to={"mid": "ours-1"})]
 )
-def test_the_sandbox_plays_nobody_elsewhere(alice: Alice, what: dict[str, Any]) -> None:
+def test_the_sandbox_imitates_no_person_in_other_workspaces(alice: Alice, what: dict[str, Any]) -> None:
     contact_id = create_contact(alice)
     insert_message(alice, contact_id, sandbox=False)
     before = fetch_value("select count(*) from received_messages")
@@ -636,7 +636,7 @@ def test_the_sandbox_moves_no_message_that_went_to_meta(alice: Alice) -> None:
 
 
 @pytest.mark.parametrize("matched_by", ["our key", "our text"])
-def test_an_echo_of_the_sandbox_settles_no_real_message(alice: Alice, matched_by: str) -> None:
+def test_an_echo_of_the_sandbox_resolves_no_real_message(alice: Alice, matched_by: str) -> None:
     message = insert_message(
         alice, create_contact(alice), status="outcome_unknown", provider_message_id=None, sent_at=None, sandbox=False
     )
@@ -645,7 +645,7 @@ def test_an_echo_of_the_sandbox_settles_no_real_message(alice: Alice, matched_by
     assert read_status(message) == "outcome_unknown"
 
 
-def test_what_the_sandbox_unsends_is_not_what_meta_told(alice: Alice) -> None:
+def test_the_sandbox_cannot_unsend_an_event_of_meta(alice: Alice) -> None:
     deliver_webhooks(message_event("kept", mid="m-1"))
     deliver_webhooks(message_event(None, mid="m-1", is_deleted=True), sandbox=True)
     assert "kept" in str(fetch_rows("select body from inbound_events where not sandbox"))

@@ -1,4 +1,4 @@
-"""What the model's faults make of an execution: nobody is burnt by what passes, and what does not says what to do."""
+"""Faults of the model: a temporary fault fails no execution, and a permanent one says what to do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def alice(engine: Engine) -> Alice:
     [("blocked", "blocked", "safety filter"), ("empty", "invalid", "without a text"),
      ("cut_short", "invalid", "Raise max_tokens")],
 )  # fmt: skip
-def test_what_the_model_will_not_write_fails_for_good_unless_there_is_a_fallback(
+def test_a_refused_generation_fails_unless_there_is_a_fallback(
     alice: Alice, sandbox: RunningSandbox, provider: str, fault: str, error_class: str, words: str
 ) -> None:
     plain, with_fallback = (
@@ -66,7 +66,7 @@ def test_what_the_model_will_not_write_fails_for_good_unless_there_is_a_fallback
     assert count_provider_calls(sandbox) == 1
 
 
-def test_a_model_that_asks_for_patience_is_asked_again_at_its_time_and_no_attempt_is_used_up(
+def test_a_rate_limited_model_is_called_again_and_no_attempt_is_used_up(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(WRITTEN)
@@ -83,7 +83,7 @@ def test_a_model_that_asks_for_patience_is_asked_again_at_its_time_and_no_attemp
     assert steps(waiting["id"])["write"]["attempts"] == 1
 
 
-def test_a_slow_model_takes_its_time_and_what_it_took_is_on_record(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_slow_models_duration_is_recorded(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(WRITTEN)
     sandbox.add_fault("gemini", "slow", seconds=0.4)
 
@@ -97,7 +97,9 @@ def test_a_slow_model_takes_its_time_and_what_it_took_is_on_record(alice: Alice,
     assert min(output["inputTokens"], output["outputTokens"]) > 0
 
 
-def test_a_refused_key_burns_nobody_and_all_go_on_once_it_is_right(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_refused_key_fails_no_execution_and_all_continue_with_a_valid_one(
+    alice: Alice, sandbox: RunningSandbox
+) -> None:
     alice.automation(WRITTEN)
     sandbox.add_fault("gemini", "auth", times=0)
     contacts = [{"external_id": f"c-{n}", "email": f"c{n}@example.com"} for n in range(4)]
@@ -119,7 +121,7 @@ def test_a_refused_key_burns_nobody_and_all_go_on_once_it_is_right(alice: Alice,
     assert count_provider_calls(sandbox) == 4
 
 
-def test_a_model_that_is_down_for_a_while_costs_a_retry_and_no_contact(
+def test_a_model_that_is_down_for_a_while_costs_only_a_retry(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation(WRITTEN)

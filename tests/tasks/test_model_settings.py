@@ -1,5 +1,5 @@
-"""Who writes a workspace's texts: a step's words before the workspace's, these before the environment's, and no key of
-the environment at an address that a workspace wrote."""
+"""A workspace's model settings: a step overrides the workspace, the workspace overrides the environment, and no key of
+the environment goes to a workspace's base URL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def alice(engine: Engine) -> Alice:
 
 
 def publish_settings(alice: Alice, settings: Settings, **changes: Any) -> ModelSettings:
-    # As if published while every network was allowed: the call judges the address again.
+    # As if published while every network was allowed: the call checks the base URL again.
     anywhere = replace(settings, webhook_allowed_networks=ALL_NETWORKS)
     assert model_settings.find_problems(anywhere, alice.workspace_id, changes) == []
     return model_settings.change(settings, alice.workspace_id, changes, SYSTEM)
@@ -39,7 +39,7 @@ def list_model_requests(sandbox: RunningSandbox, provider: str = "gemini") -> li
     return list(sandbox.list_messages(provider=provider))
 
 
-def test_the_workspaces_model_writes_where_the_step_names_none(
+def test_the_workspaces_model_is_used_where_the_step_names_none(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
@@ -50,7 +50,7 @@ def test_the_workspaces_model_writes_where_the_step_names_none(
     assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (77, 0.25)
 
 
-def test_a_steps_own_words_come_first(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_a_steps_values_take_precedence(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
     own = {**WRITTEN[0]["with"], "model": "gemini-step", "max_tokens": 11, "temperature": 0}
     alice.automation([{**WRITTEN[0], "with": own}, WRITTEN[1]])
@@ -60,7 +60,7 @@ def test_a_steps_own_words_come_first(alice: Alice, sandbox: RunningSandbox, set
     assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (11, 0)
 
 
-def test_the_workspaces_provider_writes(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_the_workspaces_provider_is_used(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     publish_settings(alice, settings, provider="openai", model="llama")
     alice.automation(WRITTEN)
     done = wait_until_finished(alice.trigger())
@@ -68,7 +68,7 @@ def test_the_workspaces_provider_writes(alice: Alice, sandbox: RunningSandbox, s
     assert (len(list_model_requests(sandbox, "openai")), len(list_model_requests(sandbox))) == (1, 0)
 
 
-def test_another_workspace_is_not_touched(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_another_workspace_is_not_affected(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     publish_settings(alice, settings, provider="openai", model="llama")
     charlie = Alice(name="charlie")
     charlie.automation(WRITTEN)
@@ -76,9 +76,7 @@ def test_another_workspace_is_not_touched(alice: Alice, sandbox: RunningSandbox,
     assert steps(done["id"])["write"]["output"]["model"] == settings.gemini_model
 
 
-def test_a_workspaces_own_key_is_used_and_the_environments_is_not_sent_to_its_address(
-    alice: Alice, settings: Settings
-) -> None:
+def test_the_environments_key_is_not_sent_to_a_workspaces_base_url(alice: Alice, settings: Settings) -> None:
     environment = replace(settings, openai_api_key="sk-environment", gemini_api_key="g-environment")
 
     def account(provider: str) -> Any:
@@ -106,7 +104,7 @@ def test_an_address_in_a_private_network_is_refused(alice: Alice, sandbox: Runni
     assert "private" in done["error_message"]
 
 
-#: An address that is refused before anything is sent to it, so that a test shows that it was tried.
+#: A base URL that is refused before anything is sent to it, which proves that the call was attempted.
 REFUSED = {"base_url": "http://127.0.0.1:9/v1", "api_key": "sk-own"}
 
 
@@ -120,7 +118,7 @@ def wait_for_key(alice: Alice, settings: Settings) -> str:
     return str(waiting["id"])
 
 
-def test_what_waited_for_a_key_goes_on_once_the_workspace_has_one(
+def test_an_execution_that_waits_for_a_key_continues_once_it_is_set(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     waiting = wait_for_key(alice, settings)
@@ -129,7 +127,7 @@ def test_what_waited_for_a_key_goes_on_once_the_workspace_has_one(
     assert fetch_value("select count(*) from pauses") == 0
 
 
-def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
+def test_a_pause_for_the_old_key_ends_even_if_it_began_after_the_change(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     waiting = wait_for_key(alice, settings)
@@ -139,7 +137,7 @@ def test_a_pause_of_the_key_before_ends_though_it_was_made_after_the_change(
     assert wait_until_finished(waiting)["error_class"] == "invalid"
 
 
-def test_a_key_that_cannot_be_opened_any_more_is_as_if_it_were_not_there(alice: Alice, settings: Settings) -> None:
+def test_a_key_that_cannot_be_decrypted_counts_as_missing(alice: Alice, settings: Settings) -> None:
     publish_settings(alice, settings, provider="gemini", api_key="g-own")
     execute("update model_settings set api_key = 'sealed with another SECRET_KEY'")
     stored.load_cached.forget(alice.workspace_id)

@@ -1,4 +1,4 @@
-"""What operators do: retry, cancel, discard, resolve, in ones and in bulk, with the books balanced all the way."""
+"""Operator actions: retry, cancel, discard and resolve, singly and in bulk, with consistent counters throughout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def alice(engine: Engine) -> Alice:
 
 
 def fail_execution(alice: Alice, sandbox: RunningSandbox, **fields: Any) -> dict[str, Any]:
-    """An execution that a bad template failed."""
+    """Return an execution that failed by a bad template."""
     alice.automation(
         [{"id": "hello", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.word }}"}}],
         trigger="bad.template",
@@ -55,7 +55,7 @@ def fail_execution(alice: Alice, sandbox: RunningSandbox, **fields: Any) -> dict
 def create_unknown_outcome(
     alice: Alice, sandbox: RunningSandbox, fault: str = "reset_after"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An execution that is held, and its message."""
+    """Return an execution with an unknown outcome, and its message."""
     alice.automation(SMS_THEN_TAG, trigger="cut.off")
     sandbox.add_fault(provider="telnyx", fault=fault, times=1)
     failed = wait_until_finished(alice.trigger("cut.off"))
@@ -70,7 +70,7 @@ def wait_until_status(execution_id: str, status: str) -> dict[str, Any]:
 # One at a time
 
 
-def test_a_retry_goes_on_at_the_failed_step_and_is_counted_once(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_retry_continues_at_the_failed_step_and_is_counted_once(alice: Alice, sandbox: RunningSandbox) -> None:
     failed = fail_execution(alice, sandbox)
     execute('update triggers set payload = \'{"word": "hi"}\'')
 
@@ -106,7 +106,9 @@ def test_twenty_retries_at_once_retry_once(alice: Alice, sandbox: RunningSandbox
 
 
 @pytest.mark.parametrize("status", ["succeeded", "skipped", "cancelled"])
-def test_what_is_over_cannot_be_retried_or_cancelled(alice: Alice, sandbox: RunningSandbox, status: str) -> None:
+def test_a_finished_execution_cannot_be_retried_or_cancelled(
+    alice: Alice, sandbox: RunningSandbox, status: str
+) -> None:
     rules = {"tags": {"all": ["nobody has this"]}} if status == "skipped" else None
     alice.automation(WAIT_THEN_SEND if status == "cancelled" else HELLO, rules=rules)
     accepted = alice.trigger()
@@ -123,7 +125,7 @@ def test_what_is_over_cannot_be_retried_or_cancelled(alice: Alice, sandbox: Runn
 
 
 @pytest.mark.parametrize("execution_id", [MISSING_ID, "no id at all"])
-def test_what_is_not_there_is_not_there(alice: Alice, execution_id: str) -> None:
+def test_a_missing_execution_is_not_found(alice: Alice, execution_id: str) -> None:
     for move in (retry_execution, cancel_execution):
         with pytest.raises(NotFound):
             move(alice.workspace_id, execution_id, SYSTEM)
@@ -131,7 +133,7 @@ def test_what_is_not_there_is_not_there(alice: Alice, execution_id: str) -> None
         resolve_message(alice.workspace_id, execution_id, "sent", SYSTEM)
 
 
-def test_another_workspaces_execution_and_message_are_not_there(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_another_workspaces_execution_and_message_are_not_found(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, message = create_unknown_outcome(alice, sandbox)
     charlie = Alice(name="charlie")
 
@@ -145,7 +147,7 @@ def test_another_workspaces_execution_and_message_are_not_there(alice: Alice, sa
     assert execution(failed["id"]) == failed
 
 
-def test_a_wait_can_be_cancelled_and_never_goes_on(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_a_cancelled_wait_never_continues(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     automation_id = alice.automation(WAIT_THEN_SEND)
     waiting = wait_for_status(alice.trigger())
 
@@ -160,7 +162,7 @@ def test_a_wait_can_be_cancelled_and_never_goes_on(alice: Alice, sandbox: Runnin
     assert count_provider_calls(sandbox) == 0
 
 
-def test_a_cancelled_executions_worker_can_write_no_more(alice: Alice, engine: Engine, idle: Worker) -> None:
+def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, engine: Engine, idle: Worker) -> None:
     import time
 
     from tasks.runtime.claimed_execution import ClaimedExecution
@@ -181,9 +183,7 @@ def test_a_cancelled_executions_worker_can_write_no_more(alice: Alice, engine: E
     assert_consistent()
 
 
-def test_a_message_in_flight_at_a_cancel_is_on_record_as_sent_when_the_provider_took_it(
-    alice: Alice, sandbox: RunningSandbox
-) -> None:
+def test_a_message_accepted_during_a_cancel_is_recorded_as_sent(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(HELLO)
     sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=1)
     execution_id = alice.trigger().executions[0]["executionId"]
@@ -201,7 +201,7 @@ def test_a_message_in_flight_at_a_cancel_is_on_record_as_sent_when_the_provider_
 # Unknown outcomes
 
 
-def test_marked_as_sent_it_goes_on_with_the_next_step(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_message_marked_as_sent_continues_with_the_next_step(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, message = create_unknown_outcome(alice, sandbox)
 
     resolve_message(alice.workspace_id, message["id"], "sent", SYSTEM)
@@ -214,7 +214,7 @@ def test_marked_as_sent_it_goes_on_with_the_next_step(alice: Alice, sandbox: Run
     assert_consistent()
 
 
-def test_resent_it_is_sent_once_more_under_the_same_key(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_resent_message_is_sent_once_more_with_the_same_key(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, message = create_unknown_outcome(alice, sandbox, "reset_before")
 
     resolve_message(alice.workspace_id, message["id"], "resend", SYSTEM)
@@ -226,7 +226,7 @@ def test_resent_it_is_sent_once_more_under_the_same_key(alice: Alice, sandbox: R
     assert_consistent()
 
 
-def test_discarded_it_is_put_away(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_discarded_message_cancels_its_execution(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, message = create_unknown_outcome(alice, sandbox)
 
     resolve_message(alice.workspace_id, message["id"], "discard", SYSTEM)
@@ -238,7 +238,7 @@ def test_discarded_it_is_put_away(alice: Alice, sandbox: RunningSandbox) -> None
     assert_consistent()
 
 
-def test_of_operators_who_resolve_at_once_one_decides(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_of_operators_who_resolve_concurrently_one_decides(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, message = create_unknown_outcome(alice, sandbox, "reset_before")
 
     def resend(_: int) -> bool:
@@ -255,7 +255,7 @@ def test_of_operators_who_resolve_at_once_one_decides(alice: Alice, sandbox: Run
 
 
 @pytest.mark.parametrize("as_", ["sent", "resend", "discard"])
-def test_what_is_known_needs_no_decision(alice: Alice, sandbox: RunningSandbox, as_: Any) -> None:
+def test_a_message_with_a_known_outcome_cannot_be_resolved(alice: Alice, sandbox: RunningSandbox, as_: Any) -> None:
     alice.automation(HELLO)
     (message,) = messages(wait_until_finished(alice.trigger())["id"])
 
@@ -263,7 +263,7 @@ def test_what_is_known_needs_no_decision(alice: Alice, sandbox: RunningSandbox, 
         resolve_message(alice.workspace_id, message["id"], as_, SYSTEM)
 
 
-def test_what_is_held_is_resolved_and_not_retried(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_an_unknown_outcome_is_resolved_and_cannot_be_retried(alice: Alice, sandbox: RunningSandbox) -> None:
     failed, _ = create_unknown_outcome(alice, sandbox)
 
     with pytest.raises(Conflict, match="may have been sent"):
@@ -302,7 +302,7 @@ def test_a_dry_run_counts_and_changes_nothing(alice: Alice, sandbox: RunningSand
     assert fetch_rows("select 1 from operations") == []
 
 
-def test_a_bulk_action_moves_what_matches_and_is_on_record(
+def test_a_bulk_action_changes_what_matches_and_is_recorded(
     alice: Alice, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     idle.resume()
@@ -340,7 +340,7 @@ def test_a_bulk_discard_uncounts_failures_and_counts_cancellations(alice: Alice,
     assert_consistent()
 
 
-def test_a_bulk_cancel_reaches_what_is_queued_runs_and_waits(
+def test_a_bulk_cancel_ends_queued_running_and_waiting_executions(
     alice: Alice, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
     alice.automation(HELLO)
@@ -358,7 +358,7 @@ def test_a_bulk_cancel_reaches_what_is_queued_runs_and_waits(
     assert_consistent()
 
 
-def test_process_pending_rings_for_all_that_is_due(alice: Alice, sandbox: RunningSandbox, idle: Worker) -> None:
+def test_process_pending_notifies_for_every_due_execution(alice: Alice, sandbox: RunningSandbox, idle: Worker) -> None:
     alice.automation(HELLO)
     alice.triggers([{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}} for n in range(25)])
     idle.broker.flush_all()
@@ -373,7 +373,7 @@ def test_process_pending_rings_for_all_that_is_due(alice: Alice, sandbox: Runnin
 # Pauses
 
 
-def test_a_paused_automation_holds_and_goes_on_when_it_is_let_go(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_paused_automation_waits_and_continues_when_it_is_resumed(alice: Alice, sandbox: RunningSandbox) -> None:
     automation_id = alice.automation(HELLO)
     operator_actions.set_pause("automation", automation_id, alice.workspace_id, SYSTEM)
     waiting = wait_for_status(alice.trigger())
@@ -385,7 +385,7 @@ def test_a_paused_automation_holds_and_goes_on_when_it_is_let_go(alice: Alice, s
 
 
 @pytest.mark.parametrize(("kind", "name"), [("queue", "sending"), ("provider", "mailgun")])
-def test_a_paused_queue_or_provider_holds_its_workspace_alone(
+def test_a_paused_queue_or_provider_affects_only_its_workspace(
     alice: Alice, sandbox: RunningSandbox, kind: str, name: str
 ) -> None:
     charlie = Alice(name="charlie")
@@ -401,21 +401,21 @@ def test_a_paused_queue_or_provider_holds_its_workspace_alone(
     assert wait_until_finished(waiting["id"])["status"] == "succeeded"
 
 
-@pytest.mark.parametrize("held_by", ["automation", "queue", "provider", "configuration"])
-def test_a_pause_that_ended_while_its_wait_was_being_recorded_holds_nobody_for_good(
-    alice: Alice, sandbox: RunningSandbox, settings: Settings, held_by: str
+@pytest.mark.parametrize("paused_by", ["automation", "queue", "provider", "configuration"])
+def test_a_pause_that_ends_while_its_wait_is_recorded_blocks_nothing(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, paused_by: str
 ) -> None:
     automation_id = alice.automation(HELLO)
-    kind = "provider" if held_by == "configuration" else held_by
+    kind = "provider" if paused_by == "configuration" else paused_by
     operator_actions.set_pause(
         kind, {"automation": automation_id, "queue": "sending"}.get(kind, "mailgun"), alice.workspace_id, SYSTEM
     )
-    if held_by == "configuration":
+    if paused_by == "configuration":
         execute("update pauses set reason = 'configuration', retry_at = beckon_now() + interval '1 hour'")
     waiting = wait_for_status(alice.trigger())
     assert periodic_jobs.end_resolved_pauses(settings)["late"] == 0
 
-    # The operator's update found nobody waiting yet.
+    # The operator's update found no waiting execution yet.
     execute("update automations set paused_at = null")
     execute("delete from pauses")
 
@@ -423,7 +423,7 @@ def test_a_pause_that_ended_while_its_wait_was_being_recorded_holds_nobody_for_g
     assert wait_until_finished(waiting["id"])["status"] == "succeeded"
 
 
-def test_an_event_that_comes_during_a_pause_is_not_forgotten(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_an_event_during_a_pause_is_not_lost(alice: Alice, sandbox: RunningSandbox) -> None:
     automation_id = alice.automation(
         [{"id": "paid", "action": "wait_until", "with": {"event": "order.paid", "timeout": "2d"},
           "then": HELLO, "else": []}]

@@ -1,4 +1,4 @@
-"""What the AI is asked: with what was said so far where it is wanted, and never with more than is meant for it."""
+"""Prompts: they contain the conversation where they use it, and never more than is intended for the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.runtime.engine import Engine
 from tests.support.factories import WRITTEN, Alice, execution, steps, wait_until_finished
 from tests.support.waiting import eventually
 
-LINES = "{% for one in conversation %}[{{ one.from }} {{ one.channel }}: {{ one.text }}]{% endfor %}"
+LINES = "{% for line in conversation %}[{{ line.from }} {{ line.channel }}: {{ line.text }}]{% endfor %}"
 CONVERSATION_STEPS = [{**WRITTEN[0], "with": {"prompt": f"Go on: {LINES}"}}, WRITTEN[1]]
 NOTE = {"id": "note", "action": "notify", "with": {"channel": "slack", "text": "for the team alone"}}
 _numbers = itertools.count(1)
@@ -30,7 +30,7 @@ def alice(engine: Engine) -> Alice:
 
 
 def list_prompts(sandbox: RunningSandbox) -> list[str]:
-    """The prompts that the AI was given."""
+    """Return the prompts that the model received."""
     return ["".join(part["text"] for content in message["body"]["contents"] for part in content["parts"])
             for message in sandbox.list_messages(provider="gemini")]  # fmt: skip
 
@@ -65,14 +65,14 @@ def test_a_prompt_that_names_the_conversation_sees_both_sides_newest_last(
     assert list_prompts(sandbox)[-1] == f"Go on: [us email: {sent_body}][contact sms: How much is it?]"
 
 
-def test_one_that_does_not_name_it_is_asked_as_it_stands(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_prompt_that_does_not_name_it_is_sent_unchanged(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(WRITTEN)
     wait_until_finished(alice.trigger())
     assert list_prompts(sandbox) == ["Write to Bob"]
 
 
 @pytest.mark.parametrize("test", [False, True], ids=["real", "test"])
-def test_a_follow_up_knows_its_number_and_what_was_said(
+def test_a_follow_up_knows_its_number_and_the_conversation(
     alice: Alice, sandbox: RunningSandbox, settings: Settings, test: bool
 ) -> None:
     alice.automation(WRITTEN, rules={"follow_ups": {"max": 2, "every": "24h"}})
@@ -98,7 +98,7 @@ def test_a_follow_up_whose_prompt_names_it_has_nothing_appended(
     assert second.startswith("No. 1: [us email: ")
 
 
-def test_what_a_contact_writes_is_cut_and_only_the_newest_is_shown(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_contacts_messages_are_truncated_and_only_the_newest_are_used(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(WRITTEN, trigger="first")
     alice.automation(CONVERSATION_STEPS, trigger="second")
     wait_until_finished(alice.trigger("first"))
@@ -111,7 +111,7 @@ def test_what_a_contact_writes_is_cut_and_only_the_newest_is_shown(alice: Alice,
     assert len(prompt) < 21_000
 
 
-def test_what_a_contact_writes_is_text_and_no_template(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_contacts_message_is_text_and_not_a_template(alice: Alice, sandbox: RunningSandbox) -> None:
     alice.automation(WRITTEN, trigger="first")
     alice.automation(CONVERSATION_STEPS, trigger="second")
     wait_until_finished(alice.trigger("first"))
@@ -121,7 +121,7 @@ def test_what_a_contact_writes_is_text_and_no_template(alice: Alice, sandbox: Ru
     assert steps(accepted.executions[0]["executionId"])["write"]["status"] == "succeeded"
 
 
-def test_only_the_writing_steps_know_the_conversation() -> None:
+def test_only_generating_steps_know_the_conversation() -> None:
     def list_problems(step: dict[str, Any]) -> list[str]:
         return [problem.message for problem in validate({"trigger": {"type": "x"}, "steps": [step]})]
 

@@ -1,4 +1,4 @@
-"""What is older than its keep goes, in bites, and neither a counter nor anything in flight is touched."""
+"""Retention removes old rows in batches and changes neither counters nor executions in flight."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELL
 
 
 def age(days: int) -> None:
-    """Everything happened so many days earlier."""
+    """Move everything `days` days into the past."""
     execute("update executions set created_at = created_at - make_interval(days => %s), "
             "finished_at = finished_at - make_interval(days => %s)", (days, days))  # fmt: skip
     execute("update triggers set created_at = created_at - make_interval(days => %s)", (days,))
@@ -35,7 +35,7 @@ def count_rows(table: str) -> int:
     return int(fetch_value(f"select count(*) from {table}"))
 
 
-def test_after_ninety_days_an_execution_goes_with_all_that_hangs_on_it(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_after_ninety_days_an_execution_is_removed_with_all_its_rows(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     for _ in range(5):
@@ -54,9 +54,7 @@ def test_after_ninety_days_an_execution_goes_with_all_that_hangs_on_it(engine: E
     assert_consistent()
 
 
-def test_a_counter_is_what_was_archived_and_what_is_there_through_every_status(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_a_counter_is_the_sum_of_archived_and_present_in_every_status(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     alice.automation(HELLO, trigger="skipped", rules={"tags": {"all": ["nobody"]}})
@@ -74,7 +72,7 @@ def test_a_counter_is_what_was_archived_and_what_is_there_through_every_status(
     assert_consistent()
 
 
-def test_what_is_in_flight_stays_however_old_it_is(engine: Engine) -> None:
+def test_an_execution_in_flight_is_kept_at_any_age(engine: Engine) -> None:
     alice = Alice()
     alice.automation(WAIT_THEN_SEND)
     waiting = wait_for_status(alice.trigger())
@@ -85,7 +83,7 @@ def test_what_is_in_flight_stays_however_old_it_is(engine: Engine) -> None:
     assert wait_for_status(waiting["id"])["waiting_for"] == "time"
 
 
-def test_tests_go_after_a_week_and_count_nowhere(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_tests_are_removed_after_a_week_and_are_not_counted(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     wait_until_finished(alice.trigger(test=True))
@@ -99,7 +97,7 @@ def test_tests_go_after_a_week_and_count_nowhere(engine: Engine, sandbox: Runnin
     assert_consistent()
 
 
-def test_what_is_younger_stays(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_younger_rows_are_kept(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     wait_until_finished(alice.trigger())
@@ -108,7 +106,7 @@ def test_what_is_younger_stays(engine: Engine, sandbox: RunningSandbox) -> None:
     assert count_rows("messages") == 1
 
 
-def test_keys_of_yesterday_go_and_todays_stay(engine: Engine) -> None:
+def test_yesterdays_keys_are_removed_and_todays_kept(engine: Engine) -> None:
     alice = Alice()
     for key in ("old", "new"):
         alice.trigger(idempotency_key=key)
@@ -117,7 +115,7 @@ def test_keys_of_yesterday_go_and_todays_stay(engine: Engine) -> None:
     assert fetch_row("select key from idempotency_keys") == {"key": "new"}
 
 
-def test_more_than_one_bite_is_taken(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_rows_are_removed_in_more_than_one_batch(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     version_id = fetch_value("select version_id from automations")
@@ -138,7 +136,7 @@ def test_more_than_one_bite_is_taken(engine: Engine, sandbox: RunningSandbox) ->
     assert_consistent()
 
 
-def test_what_contacts_wrote_goes_after_ninety_days(engine: Engine) -> None:
+def test_received_messages_are_removed_after_ninety_days(engine: Engine) -> None:
     alice = Alice()
     bob_id = str(alice.trigger().contact_id)
     for days in (89, 91):
@@ -165,7 +163,7 @@ def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engin
                 (day, day),
             )
         owner.commit()
-    # One that has no day of its own either, two on each old day, two that are young enough.
+    # One run without a partition of its own, two on each old day, and two that are recent enough.
     for days in (95, 91, 91, 100, 100, 89, 0):
         execute(
             "insert into automation_runs select gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), "
@@ -188,9 +186,7 @@ def test_days_of_runs_older_than_ninety_days_are_dropped_and_still_counted(engin
     assert_consistent()
 
 
-def test_while_somebody_reads_runs_no_day_is_dropped_and_nothing_is_archived_twice(
-    engine: Engine, settings: Settings
-) -> None:
+def test_while_runs_are_read_no_day_is_dropped_and_none_archived_twice(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     execute(
@@ -206,7 +202,7 @@ def test_while_somebody_reads_runs_no_day_is_dropped_and_nothing_is_archived_twi
     assert_consistent()
 
 
-def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_run_windows_are_removed_after_their_hour(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     wait_until_finished(alice.trigger())
@@ -217,7 +213,7 @@ def test_windows_go_when_their_hour_is_over(engine: Engine, sandbox: RunningSand
     assert count_rows("run_windows") == 0
 
 
-def test_a_comment_is_forgotten_once_it_takes_no_private_reply_anyway(engine: Engine) -> None:
+def test_a_comment_is_removed_once_it_can_take_no_private_reply(engine: Engine) -> None:
     alice = Alice()
     for comment in ("old", "new"):
         private_replies.claim(alice.workspace_id, "instagram", comment, "key")
@@ -227,7 +223,7 @@ def test_a_comment_is_forgotten_once_it_takes_no_private_reply_anyway(engine: En
     assert fetch_row("select comment_id from private_replies") == {"comment_id": "new"}
 
 
-def test_a_token_goes_when_no_signature_can_bring_it_again(engine: Engine) -> None:
+def test_a_token_is_removed_once_no_signature_can_use_it_again(engine: Engine) -> None:
     for token, hours in (("old", 10.1), ("new", 9.1)):
         webhook_token.consume(token, "mailgun/", b"body")
         execute(

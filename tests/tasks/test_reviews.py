@@ -1,4 +1,4 @@
-"""Messages that a person reads first: none leaves without a yes, and every decision is taken once."""
+"""Reviews: no message is sent without an approval, and every decision is made once."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def alice(engine: Engine) -> Alice:
 
 
 def create_message_for_review(alice: Alice, steps_: list[dict[str, Any]] = REVIEWED, **rules: Any) -> dict[str, Any]:
-    """A message that waits for a person."""
+    """Return a message that waits for its review."""
     alice.automation(steps_, rules=rules or None)
     waiting = wait_for_status(alice.trigger())
     assert (waiting["stage"], waiting["waiting_for"], waiting["due_at"]) == ("ready_to_send", "review", None)
     return messages(waiting["id"])[0]
 
 
-def test_a_message_waits_for_a_person_with_its_text_on_record(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_message_in_review_waits_with_its_text_recorded(alice: Alice, sandbox: RunningSandbox) -> None:
     message = create_message_for_review(alice)
     assert (message["status"], bool(message["body"]), count_provider_calls(sandbox)) == ("review", True, 0)
     executions = report.fetch_page(alice.workspace_id, ExecutionFilters(review=True), 10)
@@ -56,7 +56,7 @@ def test_a_message_waits_for_a_person_with_its_text_on_record(alice: Alice, sand
     assert all(check.holds for check in verification.verify(alice.workspace_id))
 
 
-def test_a_yes_sends_it_as_it_stands(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_an_approval_sends_the_message_unchanged(alice: Alice, sandbox: RunningSandbox) -> None:
     message = create_message_for_review(alice)
     reviews.approve(alice.workspace_id, message["id"], SYSTEM)
     assert wait_until_finished(message["execution_id"])["status"] == "succeeded"
@@ -67,7 +67,7 @@ def test_a_yes_sends_it_as_it_stands(alice: Alice, sandbox: RunningSandbox) -> N
     }  # fmt: skip
 
 
-def test_a_yes_with_another_text_sends_that(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_an_approval_with_another_text_sends_that_text(alice: Alice, sandbox: RunningSandbox) -> None:
     message = create_message_for_review(alice)
     reviews.approve(alice.workspace_id, message["id"], SYSTEM, "Dear Bob, come again.")
     wait_until_finished(message["execution_id"])
@@ -75,7 +75,7 @@ def test_a_yes_with_another_text_sends_that(alice: Alice, sandbox: RunningSandbo
     assert fetch_value("select detail->>'edited' from audit where object_id = %s", (message["id"],)) == "true"
 
 
-def test_a_no_skips_the_step_and_the_workflow_goes_on(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_a_rejection_skips_the_step_and_the_workflow_continues(alice: Alice, sandbox: RunningSandbox) -> None:
     tag = {"id": "tag", "action": "update_contact", "with": {"add_tags": ["spared"]}}
     message = create_message_for_review(alice, [*REVIEWED, tag], daily_limit=5)
 
@@ -90,7 +90,7 @@ def test_a_no_skips_the_step_and_the_workflow_goes_on(alice: Alice, sandbox: Run
     assert all(check.holds for check in verification.verify(alice.workspace_id))
 
 
-def test_of_many_who_decide_at_once_one_does(alice: Alice, sandbox: RunningSandbox) -> None:
+def test_of_concurrent_decisions_one_wins(alice: Alice, sandbox: RunningSandbox) -> None:
     message = create_message_for_review(alice)
 
     def decide(index: int) -> bool:
@@ -108,7 +108,7 @@ def test_of_many_who_decide_at_once_one_does(alice: Alice, sandbox: RunningSandb
     assert (status, count_provider_calls(sandbox)) in (("succeeded", 1), ("skipped", 0))
 
 
-def test_who_may_not_decide_is_told_so(alice: Alice) -> None:
+def test_an_invalid_decision_is_refused(alice: Alice) -> None:
     message = create_message_for_review(alice)
     with pytest.raises(NotFound):
         reviews.approve(Alice(name="charlie").workspace_id, message["id"], SYSTEM)
@@ -119,7 +119,7 @@ def test_who_may_not_decide_is_told_so(alice: Alice) -> None:
         reviews.approve(alice.workspace_id, message["id"], SYSTEM)
 
 
-def test_a_yes_during_a_pause_is_not_forgotten(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_an_approval_during_a_pause_is_not_lost(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     message = create_message_for_review(alice)
     automation_id = message["automation_id"]
     operator_actions.set_pause("automation", automation_id, alice.workspace_id, SYSTEM)
@@ -135,7 +135,7 @@ def test_a_yes_during_a_pause_is_not_forgotten(alice: Alice, sandbox: RunningSan
     assert count_provider_calls(sandbox) == 1
 
 
-def test_what_ends_a_pause_is_no_yes(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
+def test_the_end_of_a_pause_is_no_approval(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
     message = create_message_for_review(alice)
     operator_actions.set_pause("automation", message["automation_id"], alice.workspace_id, SYSTEM)
     execute("update executions set due_at = beckon_now(), waiting_for = 'time', rung_at = '2000-01-01'")
@@ -146,7 +146,7 @@ def test_what_ends_a_pause_is_no_yes(alice: Alice, sandbox: RunningSandbox, sett
     assert count_provider_calls(sandbox) == 0
 
 
-def test_a_worker_that_has_the_execution_is_not_decided_past(
+def test_an_execution_that_a_worker_holds_cannot_be_decided(
     alice: Alice, idle: Worker, sandbox: RunningSandbox
 ) -> None:
     alice.automation(REVIEWED)

@@ -1,5 +1,5 @@
-"""A run is counted once for a contact and automation in an hour, at the first step that counts, whatever races or
-breaks; and whatever breaks in the counting, messages go out."""
+"""A run is counted once per contact, automation and hour, at the first step that counts, under any race or failure. A
+failure of the counting stops no message."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SEND_WAIT_SEND = [*HELLO, {"id": "rest", "action": "wait", "with": {"for": "1h"}
 
 
 def totals(automation_id: str) -> tuple[int, int]:
-    """The automation's counter, and its rows."""
+    """Return the automation's counter and its number of rows."""
     return (
         int(fetch_value("select total_runs from automations where id = %s", (automation_id,))),
         int(fetch_value("select count(*) from automation_runs where automation_id = %s", (automation_id,))),
@@ -57,14 +57,14 @@ def totals(automation_id: str) -> tuple[int, int]:
 
 
 def age_window(minutes_ago: float) -> None:
-    """As if the counted run lay so far back."""
+    """Move the counted run into the past."""
     execute("update run_windows set counted_at = counted_at - make_interval(mins => %s)", (minutes_ago,))
     execute("update automation_runs set at = at - make_interval(mins => %s)", (minutes_ago,))
 
 
 @contextmanager
 def as_owner(settings: Settings) -> Iterator[Any]:
-    """Statements as the owner of the tables, each committed."""
+    """Run statements as the owner of the tables, each committed."""
     with closing(psycopg2.connect(settings.database_url)) as owner:
         owner.autocommit = True
         with owner.cursor() as cursor:
@@ -73,7 +73,7 @@ def as_owner(settings: Settings) -> Iterator[Any]:
 
 @pytest.fixture
 def restore_rights(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """The workers may not write runs, until the test gives the rights back."""
+    """Revoke the workers' right to write runs until the test restores it."""
     monkeypatch.setattr(engine_runs, "BACKOFF_SECONDS", 0.0)
     grant = "grant select, insert, update, delete on automation_runs, run_windows to beckon_service"
     with as_owner(settings) as owner:
@@ -126,7 +126,7 @@ def test_within_the_hour_it_is_the_same_run_and_the_window_stays_where_it_was(en
     assert totals(automation_id) == (2, 2)
 
 
-def test_another_contact_and_another_automation_have_runs_of_their_own(engine: Engine) -> None:
+def test_another_contact_and_another_automation_have_their_own_runs(engine: Engine) -> None:
     alice = Alice()
     first, second = alice.automation(HELLO), alice.automation(HELLO)
     alice.trigger()
@@ -138,7 +138,7 @@ def test_another_contact_and_another_automation_have_runs_of_their_own(engine: E
     eventually(lambda: totals(first) == totals(second) == (2, 2))
 
 
-def test_what_sends_nothing_to_the_contact_and_what_is_a_test_has_no_run(engine: Engine) -> None:
+def test_tests_and_executions_that_send_nothing_have_no_run(engine: Engine) -> None:
     alice = Alice()
     alice.automation([{"id": "tell", "action": "notify", "with": {"channel": "slack", "text": "Hi"}}])
     wait_until_finished(alice.trigger())
@@ -149,9 +149,7 @@ def test_what_sends_nothing_to_the_contact_and_what_is_a_test_has_no_run(engine:
     assert fetch_value("select sum(total_runs) from automations") == 0
 
 
-def test_fifty_triggers_at_once_are_fifty_executions_one_run_and_forty_nine_duplicates(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_fifty_concurrent_triggers_are_one_run_and_49_duplicates(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     with capture_logs() as logs:
@@ -178,7 +176,7 @@ def test_fifty_triggers_at_once_are_fifty_executions_one_run_and_forty_nine_dupl
 
 
 def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str) -> ClaimedExecution:
-    """Claimed by a worker, and its send is over: all that is left is the record."""
+    """Claim an execution and finish its send: only the record is left."""
     claimed_row = group_commit.claim(execution_id)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
@@ -191,9 +189,7 @@ def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str)
     return claimed
 
 
-def test_racing_processes_count_one_run_a_contact_and_do_not_wait_for_each_other_in_a_ring(
-    engine: Engine, idle: Worker
-) -> None:
+def test_racing_processes_count_one_run_per_contact_without_a_deadlock(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     automations = [alice.automation(HELLO, name=f"a{n}") for n in range(3)]
     contacts = [bob(external_id=f"b{n}", email=f"b{n}@example.com", phone=None) for n in range(3)]
@@ -250,7 +246,7 @@ def test_an_emptied_redis_moves_no_window(engine: Engine) -> None:
     assert totals(automation_id) == (1, 1)
 
 
-def test_rights_taken_from_the_tracker_stop_no_send_and_the_runs_are_counted_when_they_are_back(
+def test_revoked_rights_stop_no_send_and_the_runs_are_counted_later(
     engine: Engine, sandbox: RunningSandbox, restore_rights: Callable[[], None]
 ) -> None:
     alice = Alice()
@@ -279,7 +275,7 @@ def totals_without_rows(automation_id: str) -> int:
 
 
 @pytest.mark.parametrize("past_the_hour", [0.0, 0.000001, 1800.0, 3599.999999])
-def test_the_last_24_hours_are_exact_to_the_microsecond_in_whichever_order_runs_were_counted(
+def test_the_last_24_hours_are_exact_in_any_order_of_counting(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, past_the_hour: float
 ) -> None:
     alice = Alice()
@@ -311,15 +307,13 @@ def test_the_last_24_hours_are_exact_to_the_microsecond_in_whichever_order_runs_
     assert totals(automation_id) == (9, 9)
 
 
-def test_a_run_that_was_due_keeps_to_the_hour_of_those_counted_before_and_after_it(
-    engine: Engine, idle: Worker
-) -> None:
+def test_a_due_run_respects_the_hour_of_runs_before_and_after_it(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     ids = [alice.trigger().executions[0]["executionId"] for _ in range(5)]
     engine.group_commit.record(claim_and_send(engine.group_commit, engine, ids[0]).take_progress())
     age_window(-24 * 60)
-    # In minutes after the counted run: the first is its own, the second not, the third again the second's.
+    # In minutes after the counted run: the first is in its hour, the second is not, the third is in the second's hour.
     for execution_id, minutes in zip(ids[1:], (59, 61, 119, 122), strict=True):
         execute("update executions set status = 'cancelled', stage = 'skipped', skipped_rule = 'x', due_at = null, "
                 "run_kind = 'main_dm', finished_at = beckon_now(), "
@@ -330,7 +324,7 @@ def test_a_run_that_was_due_keeps_to_the_hour_of_those_counted_before_and_after_
     assert totals(automation_id) == (3, 3)
 
 
-def test_somebody_who_locks_the_runs_delays_no_send_by_more_than_the_trackers_patience(
+def test_a_lock_on_the_runs_delays_no_send_beyond_the_trackers_timeout(
     engine: Engine, settings: Settings, sandbox: RunningSandbox
 ) -> None:
     alice = Alice()
@@ -370,9 +364,7 @@ def test_a_message_that_an_operator_marks_as_sent_counts(engine: Engine, sandbox
     assert totals(automation_id) == (0, 0)
 
 
-def test_switched_off_everything_is_sent_and_nothing_counted_until_it_is_on_again(
-    engine: Engine, sandbox: RunningSandbox
-) -> None:
+def test_while_tracking_is_off_everything_is_sent_and_nothing_counted(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     execute("update workspaces set run_tracking = false where id = %s", (alice.workspace_id,))
@@ -386,13 +378,13 @@ def test_switched_off_everything_is_sent_and_nothing_counted_until_it_is_on_agai
 
 
 @pytest.mark.parametrize(("forced", "switch", "counted"), [(False, True, 0), (True, False, 1)])
-def test_the_environment_has_the_last_word(
+def test_the_environment_overrides_the_workspaces_switch(
     engine: Engine, idle: Worker, forced: bool, switch: bool, counted: int
 ) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
     execute("update workspaces set run_tracking = %s where id = %s", (switch, alice.workspace_id))
-    group_commit = GroupCommit("was told by its environment", 30.0, run_tracking=forced)
+    group_commit = GroupCommit("configured by its environment", 30.0, run_tracking=forced)
     claimed = claim_and_send(group_commit, engine, alice.trigger().executions[0]["executionId"])
     assert group_commit.record(claimed.take_progress())
     group_commit.close()

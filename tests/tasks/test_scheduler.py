@@ -1,4 +1,4 @@
-"""The scheduler: of any number one leads, another takes over within seconds, and one bad duty stops no other."""
+"""The scheduler: one of any number leads, another takes over within seconds, and a failing job stops no other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.runtime.engine import Engine
 from tests.support.waiting import eventually
 from workers import scheduler
 
-#: Who holds the leader's lock in this test's database; the server has those of other tests too.
+#: The holder of the leader's lock in this test's database; the server also has the locks of other tests.
 HOLDERS = """
     from pg_locks where locktype = 'advisory'
         and database = (select oid from pg_database where datname = current_database())
@@ -32,14 +32,14 @@ def test_of_two_one_leads(engine: Engine) -> None:
         assert second is None
 
 
-def test_the_next_leads_as_soon_as_the_first_lets_go(engine: Engine) -> None:
+def test_the_next_scheduler_leads_once_the_first_releases_the_lock(engine: Engine) -> None:
     with periodic_job.try_to_lead() as first:
         assert first is not None
     with periodic_job.try_to_lead() as second:
         assert second is not None
 
 
-def test_a_leader_whose_session_died_knows_it_and_another_takes_over(engine: Engine, settings: Settings) -> None:
+def test_a_leader_whose_session_died_steps_down_and_another_takes_over(engine: Engine, settings: Settings) -> None:
     with periodic_job.try_to_lead() as first:
         assert first is not None
         assert first.renew()
@@ -86,7 +86,7 @@ def schedulers(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Pr
         program.end()
 
 
-def test_when_the_leader_ends_the_other_does_the_duties_within_seconds(schedulers: tuple[Program, Program]) -> None:
+def test_when_the_leader_ends_the_other_runs_the_jobs_within_seconds(schedulers: tuple[Program, Program]) -> None:
     eventually(lambda: any(program.leads.is_set() for program in schedulers))
     first, second = sorted(schedulers, key=lambda program: not program.leads.is_set())
     assert not second.leads.is_set()
@@ -106,9 +106,9 @@ def test_the_leader_is_shown_while_it_leads(schedulers: tuple[Program, Program])
     assert periodic_job.fetch_leader() is None
 
 
-def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings: Settings) -> None:
+def test_a_failing_job_is_recorded_and_stops_no_other(engine: Engine, settings: Settings) -> None:
     def fail(_: Settings) -> dict[str, int]:
-        raise ValueError("this duty is broken")
+        raise ValueError("this job is broken")
 
     done = []
     for job in (PeriodicJob("broken", 1.0, fail), PeriodicJob("whole", 1.0, lambda _: done.append(1) or {"done": 1})):
@@ -116,7 +116,7 @@ def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings:
 
     assert done == [1]
     assert fetch_row("select last_error from duties where name = 'broken'") == {
-        "last_error": "ValueError: this duty is broken"
+        "last_error": "ValueError: this job is broken"
     }
     assert fetch_row("select counts, last_error from duties where name = 'whole'") == {
         "counts": {"done": 1},
@@ -124,13 +124,13 @@ def test_a_duty_that_fails_is_noted_and_stops_no_other(engine: Engine, settings:
     }
 
 
-def test_a_duty_that_works_again_shows_no_error(engine: Engine, settings: Settings) -> None:
+def test_a_job_that_succeeds_again_shows_no_error(engine: Engine, settings: Settings) -> None:
     periodic_job.note_failure("due", "it was broken")
     scheduler.run_job(PERIODIC_JOBS[0], settings)
     assert fetch_row("select last_error from duties where name = 'due'") == {"last_error": None}
 
 
-def test_every_duty_runs_on_an_empty_database_and_finds_nothing(engine: Engine, settings: Settings) -> None:
+def test_every_job_runs_on_an_empty_database_and_finds_nothing(engine: Engine, settings: Settings) -> None:
     for job in PERIODIC_JOBS:
         counts = job.run_once(settings)
         assert set(counts.values()) <= {0}, (job.name, counts)

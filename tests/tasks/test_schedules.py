@@ -1,4 +1,4 @@
-"""What starts by the clock: each tick once, for the contacts that it is for, also after a scheduler that died."""
+"""Schedules: each tick starts once, for its matching contacts, also after a scheduler has died."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_tick_starts_one_execution_for_each_contact_that_it_is_for(engine: Eng
     }
 
 
-def test_a_tick_starts_once_however_many_schedulers_see_it(engine: Engine, settings: Settings) -> None:
+def test_a_tick_starts_once_with_any_number_of_schedulers(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     create_contacts(alice, 5)
     alice.automation(HELLO, trigger=EVERY_MORNING)
@@ -53,9 +53,7 @@ def test_a_tick_starts_once_however_many_schedulers_see_it(engine: Engine, setti
     assert start_due_schedules(settings) == {"schedules": 0, "executions": 0}
 
 
-def test_a_scheduler_that_died_in_the_middle_is_followed_by_one_that_starts_the_rest(
-    engine: Engine, settings: Settings
-) -> None:
+def test_after_a_scheduler_dies_in_a_tick_the_next_one_starts_the_rest(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     create_contacts(alice, 2)
     alice.automation(HELLO, trigger=EVERY_MORNING)
@@ -63,7 +61,7 @@ def test_a_scheduler_that_died_in_the_middle_is_followed_by_one_that_starts_the_
     tick = fetch_row("select next_at from automation_schedules")
     assert tick is not None
     start_due_schedules(settings)
-    # As if it had died before it wrote down the next tick, and one more contact had come.
+    # As if it had died before it stored the next tick, and one more contact had been created.
     create_contacts(alice, 4)
     execute("update automation_schedules set next_at = %s", (tick["next_at"],))
 
@@ -72,7 +70,7 @@ def test_a_scheduler_that_died_in_the_middle_is_followed_by_one_that_starts_the_
     assert count_executions() == 4
 
 
-def test_the_next_tick_is_written_down_and_lies_ahead(engine: Engine, settings: Settings) -> None:
+def test_the_next_tick_is_stored_and_lies_ahead(engine: Engine, settings: Settings) -> None:
     Alice(timezone="Europe/Rome").automation(HELLO, trigger=EVERY_MORNING)
     make_due()
     start_due_schedules(settings)
@@ -84,7 +82,7 @@ def test_the_next_tick_is_written_down_and_lies_ahead(engine: Engine, settings: 
     assert schedule == {"hour": 9, "ahead": True}
 
 
-def test_an_automation_that_is_off_lets_its_ticks_pass(engine: Engine, settings: Settings) -> None:
+def test_an_automation_that_is_off_skips_its_ticks(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     create_contacts(alice, 2)
     automation_id = alice.automation(HELLO, trigger=EVERY_MORNING)
@@ -94,7 +92,7 @@ def test_an_automation_that_is_off_lets_its_ticks_pass(engine: Engine, settings:
     assert start_due_schedules(settings)["executions"] == 0
 
 
-def test_a_deleted_automation_has_no_clock(engine: Engine, settings: Settings) -> None:
+def test_a_deleted_automation_has_no_schedule(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO, trigger=EVERY_MORNING)
     automation.delete(alice.workspace_id, automation_id, SYSTEM, lambda: 0)
@@ -112,7 +110,7 @@ def test_a_silence_is_noticed_once(engine: Engine, settings: Settings) -> None:
     make_due()
 
     assert start_due_schedules(settings) == {"schedules": 1, "executions": 1}
-    # An hour later, at the next look.
+    # An hour later, at the next check.
     execute("update contacts set last_event_at = last_event_at - interval '1 hour'")
     execute("update automation_schedules set next_at = beckon_now()")
     assert start_due_schedules(settings) == {"schedules": 1, "executions": 0}

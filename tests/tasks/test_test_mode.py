@@ -1,4 +1,4 @@
-"""Guarantee 7: a test execution stays inside, whatever is configured, and leaves nothing behind but itself."""
+"""Guarantee 7: a test execution reaches no real provider, whatever is configured, and leaves only its own rows."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ EVERYTHING: list[dict[str, Any]] = [
 
 @pytest.fixture
 def real_providers() -> Iterator[RunningSandbox]:
-    """A second listening server, which stands for the real providers."""
+    """A second server, which stands for the real providers."""
     with run_sandbox() as listening:
         yield listening
 
 
 @pytest.fixture
 def configured_engine(engine: Engine, real_providers: RunningSandbox) -> Iterator[Engine]:
-    """The engine with every key set, and every address that of the server outside."""
+    """The engine with every key set and every base URL pointing to the outside server."""
     original_settings: Settings = engine.settings
     engine.settings = replace(
         original_settings,
@@ -51,7 +51,7 @@ def configured_engine(engine: Engine, real_providers: RunningSandbox) -> Iterato
     engine.settings = original_settings
 
 
-def test_a_test_execution_reaches_no_real_provider_although_all_are_configured(
+def test_a_test_reaches_no_real_provider_although_all_are_configured(
     configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
 ) -> None:
     alice = Alice(demo=False)
@@ -67,7 +67,7 @@ def test_a_test_execution_reaches_no_real_provider_although_all_are_configured(
     assert all(message["sandbox"] and message["test"] for message in messages(result["id"]))
 
 
-def test_the_server_outside_would_have_been_reached_by_a_real_execution(
+def test_a_real_execution_reaches_the_outside_server(
     configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
 ) -> None:
     alice = Alice(demo=False)
@@ -92,7 +92,7 @@ def test_without_a_sandbox_a_test_sends_nothing_at_all(
     assert fetch_rows("select 1 from pauses") == []
 
 
-def test_a_test_changes_no_contact_makes_no_task_and_moves_no_counter(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_test_changes_no_contact_creates_no_task_and_counts_nothing(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     automation_id = alice.automation(EVERYTHING)
     alice.trigger("nobody.listens")
@@ -107,7 +107,7 @@ def test_a_test_changes_no_contact_makes_no_task_and_moves_no_counter(engine: En
     assert steps(result["id"])["task"]["output"]["taskId"] is None
 
 
-def test_a_test_judges_the_rules_and_shows_the_verdict(engine: Engine) -> None:
+def test_a_test_checks_the_rules_and_shows_the_verdict(engine: Engine) -> None:
     alice = Alice()
     alice.automation(rules={"tags": {"none": ["lead"]}}, enabled=False)
 
@@ -116,7 +116,7 @@ def test_a_test_judges_the_rules_and_shows_the_verdict(engine: Engine) -> None:
     assert (result["status"], result["skipped_rule"]) == ("skipped", "tags")
 
 
-def test_later_steps_of_a_test_see_the_change_that_it_did_not_make(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_later_steps_of_a_test_see_its_simulated_change(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(
         [

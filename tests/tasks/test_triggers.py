@@ -1,4 +1,4 @@
-"""Accepting triggers: one key one effect, contacts matched as they should be, and nothing seen across tenants."""
+"""Accepting triggers: one effect per key, correct matching of contacts, and no access across tenants."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAITING = [{"id": "answer", "action": "wait_until", "with": {"event": "order.pai
 
 @pytest.fixture
 def alice(idle: Worker) -> Alice:
-    """Alice, with an automation, and nobody at work."""
+    """Alice, with an automation and an idle worker."""
     owner = Alice()
     owner.automation(HELLO)
     return owner
@@ -44,7 +44,7 @@ def read_refusal(result: Any) -> tuple[int, str]:
 # Keys
 
 
-def test_one_key_a_hundred_times_at_once_is_one_execution_and_one_answer(alice: Alice) -> None:
+def test_one_key_in_100_concurrent_requests_is_one_execution(alice: Alice) -> None:
     results = run_concurrently(30, lambda _: alice.trigger(idempotency_key="k")) + [
         alice.trigger(idempotency_key="k") for _ in range(70)
     ]
@@ -98,7 +98,7 @@ def test_within_a_batch_the_first_use_of_a_key_wins(alice: Alice) -> None:
     assert fetch_value("select first_name from contacts") == "Bob"
 
 
-def test_a_refused_second_use_does_not_free_the_firsts_key(alice: Alice) -> None:
+def test_a_rejected_second_use_does_not_release_the_firsts_key(alice: Alice) -> None:
     alice.triggers([{"contact": bob(external_id="eve", email="eve@example.com", phone=None)}])
     eve = bob(external_id="new", email="eve@example.com", phone=None)
     alice.triggers([{"idempotency_key": "k"}, {"idempotency_key": "k", "contact": eve}])
@@ -106,7 +106,7 @@ def test_a_refused_second_use_does_not_free_the_firsts_key(alice: Alice) -> None
     assert alice.trigger(idempotency_key="k").duplicate
 
 
-def test_the_key_of_a_refused_trigger_can_be_used_for_the_right_one(alice: Alice) -> None:
+def test_the_key_of_a_rejected_trigger_can_be_used_again(alice: Alice) -> None:
     (wrong,) = alice.triggers([{"idempotency_key": "k", "contact_id": "0190b6a2-0000-7000-8000-000000000000"}])
 
     assert read_refusal(wrong)[0] == 404
@@ -120,7 +120,7 @@ def test_fifty_different_triggers_of_one_contact_are_fifty_executions(alice: Ali
     assert fetch_value("select count(*) from contacts") == 1
 
 
-def test_a_thousand_at_once_are_accepted_beside_the_bad_ones(alice: Alice) -> None:
+def test_a_thousand_triggers_are_accepted_beside_invalid_ones(alice: Alice) -> None:
     alice.trigger(contact=bob(external_id="owner", email="taken@example.com", phone=None))
     batch = [
         {"contact": {"external_id": f"c-{n}", "email": "taken@example.com" if n % 100 == 0 else f"c{n}@example.com"}}
@@ -159,7 +159,7 @@ def test_a_contact_is_found_by_each_of_its_identifiers(alice: Alice, identifiers
     assert len(list_contacts(alice.workspace_id)) == 1
 
 
-def test_the_first_identifier_that_is_known_decides(alice: Alice) -> None:
+def test_the_first_identifier_that_matches_decides(alice: Alice) -> None:
     by_mail = alice.trigger(contact={"email": "a@example.com"}).contact_id
     alice.trigger(contact={"phone": "+15550777"})
 
@@ -169,7 +169,7 @@ def test_the_first_identifier_that_is_known_decides(alice: Alice) -> None:
     assert alice.trigger(contact={"email": "a@example.com", "first_name": "Ann"}).contact_id == by_mail
 
 
-def test_a_contact_without_an_external_id_is_adopted_by_the_one_that_brings_it(alice: Alice) -> None:
+def test_a_contact_without_an_external_id_gets_the_one_in_the_trigger(alice: Alice) -> None:
     contact_id = alice.trigger(contact={"email": "a@example.com"}).contact_id
 
     assert alice.trigger(contact={"external_id": "ann", "email": "a@example.com"}).contact_id == contact_id
@@ -185,7 +185,7 @@ def test_an_address_of_a_contact_with_another_external_id_is_refused_by_name(ali
     assert result.problems[0].path == "contact.email"
 
 
-def test_given_fields_replace_null_clears_tags_add_and_attributes_merge(alice: Alice) -> None:
+def test_fields_replace_null_clears_tags_add_and_attributes_merge(alice: Alice) -> None:
     alice.trigger(contact=bob(last_name="B", attributes={"plan": "pro", "seats": 3}))
 
     alice.trigger(
@@ -198,7 +198,7 @@ def test_given_fields_replace_null_clears_tags_add_and_attributes_merge(alice: A
     assert (contact["tags"], contact["attributes"]) == (["lead", "vip"], {"seats": 4})
 
 
-def test_two_that_race_to_make_a_contact_make_one(alice: Alice) -> None:
+def test_two_requests_that_race_to_create_a_contact_create_one(alice: Alice) -> None:
     results = run_concurrently(
         12, lambda n: alice.trigger(contact={"email": "race@example.com", "attributes": {f"n{n}": n}})
     )
@@ -208,7 +208,7 @@ def test_two_that_race_to_make_a_contact_make_one(alice: Alice) -> None:
     assert contact["attributes"] == {f"n{n}": n for n in range(12)}
 
 
-def test_batches_that_cross_make_and_change_the_same_contacts_without_a_deadlock(alice: Alice) -> None:
+def test_concurrent_batches_change_the_same_contacts_without_a_deadlock(alice: Alice) -> None:
     def batch(number: int) -> list[Any]:
         order = list(range(40)) if number % 2 else list(reversed(range(40)))
         # Each pair of batches names the contacts by different identifiers first.
@@ -226,9 +226,7 @@ def test_batches_that_cross_make_and_change_the_same_contacts_without_a_deadlock
     assert count_executions() == 320
 
 
-def test_a_batch_that_postgresql_chose_as_the_victim_of_a_deadlock_is_tried_again(
-    alice: Alice, settings: Settings
-) -> None:
+def test_a_batch_that_is_a_deadlock_victim_is_tried_again(alice: Alice, settings: Settings) -> None:
     insert = "insert into contacts (id, workspace_id, email) values (gen_random_uuid(), %s, %s)"
     batch = [{"contact": {"email": f"{letter}@example.com"}} for letter in "az"]
     with psycopg2.connect(settings.database_url) as other, other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
@@ -243,10 +241,10 @@ def test_a_batch_that_postgresql_chose_as_the_victim_of_a_deadlock_is_tried_agai
     assert len(list_contacts(alice.workspace_id)) == 2
 
 
-# What wants a trigger
+# Matching automations
 
 
-def test_only_the_automation_that_is_named_starts(alice: Alice) -> None:
+def test_only_the_named_automation_starts(alice: Alice) -> None:
     named = alice.automation(HELLO, name="Another")
 
     accepted = alice.trigger(automation_id=named)
@@ -254,7 +252,7 @@ def test_only_the_automation_that_is_named_starts(alice: Alice) -> None:
     assert [started["automationId"] for started in accepted.executions] == [named]
 
 
-def test_an_automation_that_is_not_there_is_a_404(alice: Alice) -> None:
+def test_a_missing_automation_is_a_404(alice: Alice) -> None:
     (result,) = alice.triggers([{"automation_id": "0190b6a2-0000-7000-8000-000000000000"}])
     assert read_refusal(result)[0] == 404
 
@@ -268,7 +266,7 @@ def test_a_condition_on_contact_and_payload_chooses(idle: Worker) -> None:
     assert len(alice.trigger(payload={"plan": "pro"}).executions) == 1
 
 
-def test_an_automation_that_is_off_starts_for_tests_alone(alice: Alice) -> None:
+def test_an_automation_that_is_off_starts_only_for_tests(alice: Alice) -> None:
     off = alice.automation(trigger={"type": "off.event", "where": "payload.never == 1"}, enabled=False)
 
     assert alice.trigger("off.event").executions == []
@@ -276,12 +274,12 @@ def test_an_automation_that_is_off_starts_for_tests_alone(alice: Alice) -> None:
     assert len(alice.trigger("off.event", test=True).executions) == 1
 
 
-def test_a_trigger_that_nobody_wants_is_accepted_with_no_executions(alice: Alice) -> None:
+def test_a_trigger_without_a_matching_automation_is_accepted(alice: Alice) -> None:
     assert alice.trigger("nobody.listens").executions == []
     assert fetch_value("select count(*) from triggers") == 1
 
 
-def test_a_test_changes_nothing_of_a_contact_that_exists(alice: Alice) -> None:
+def test_a_test_does_not_change_an_existing_contact(alice: Alice) -> None:
     alice.trigger()
     before = list_contacts(alice.workspace_id)
 
@@ -290,7 +288,7 @@ def test_a_test_changes_nothing_of_a_contact_that_exists(alice: Alice) -> None:
     assert list_contacts(alice.workspace_id) == before
 
 
-def test_switching_off_and_publishing_are_seen_by_the_next_trigger(alice: Alice) -> None:
+def test_turning_off_and_publishing_apply_to_the_next_trigger(alice: Alice) -> None:
     from ephemeral import workflow_cache
 
     first = alice.trigger().executions[0]["automationId"]
@@ -300,7 +298,7 @@ def test_switching_off_and_publishing_are_seen_by_the_next_trigger(alice: Alice)
     assert alice.trigger().executions == []
 
 
-def test_a_named_event_wakes_who_waits_for_it(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_a_named_event_wakes_the_execution_that_waits_for_it(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WAITING)
     waiting = wait_for_status(alice.trigger())
@@ -330,7 +328,7 @@ def test_two_workspaces_share_no_contact_no_key_and_no_automation(alice: Alice) 
     assert (read_refusal(by_id)[0], read_refusal(by_automation)[0]) == (404, 404)
 
 
-def test_another_workspaces_event_wakes_nobody(engine: Engine) -> None:
+def test_another_workspaces_event_wakes_no_execution(engine: Engine) -> None:
     alice, charlie = Alice(), Alice(name="charlie")
     alice.automation(WAITING)
     waiting = wait_for_status(alice.trigger())
@@ -350,9 +348,7 @@ def enqueue(worker: Worker, trigger: Any) -> None:
     worker.broker.enqueue(message)
 
 
-def test_the_contracts_message_in_redis_starts_what_the_api_would(
-    alice: Alice, idle: Worker, sandbox: RunningSandbox
-) -> None:
+def test_a_message_in_redis_starts_the_same_as_the_api(alice: Alice, idle: Worker, sandbox: RunningSandbox) -> None:
     enqueue(
         idle,
         {
@@ -396,7 +392,7 @@ def test_a_message_that_arrives_twice_starts_once(alice: Alice, idle: Worker, sa
         {"type": "contact.created", "idempotencyKey": ""},
     ],
 )
-def test_a_malformed_message_is_dropped_and_the_next_is_read(alice: Alice, idle: Worker, malformed: Any) -> None:
+def test_a_malformed_message_is_dropped_and_the_next_is_accepted(alice: Alice, idle: Worker, malformed: Any) -> None:
     if isinstance(malformed, dict):
         malformed = {"workspaceId": alice.workspace_id, **malformed}
     enqueue(idle, malformed)
@@ -407,9 +403,7 @@ def test_a_malformed_message_is_dropped_and_the_next_is_read(alice: Alice, idle:
     assert fetch_value("select count(*) from triggers") == 1
 
 
-def test_a_key_that_a_slow_request_holds_is_waited_for_and_then_refused_for_now(
-    alice: Alice, settings: Settings
-) -> None:
+def test_a_key_held_by_a_slow_request_is_rejected_temporarily(alice: Alice, settings: Settings) -> None:
     with psycopg2.connect(settings.database_url) as slow, slow.cursor() as cursor:
         _hold_key(cursor, alice)
         (result,) = alice.triggers([{"idempotency_key": "k"}])

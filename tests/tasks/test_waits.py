@@ -1,4 +1,4 @@
-"""Waits are rows: they end at their time or their event, whatever was restarted meanwhile, and forks keep their way."""
+"""Waits are rows: they end at their time or their event across restarts, and branches keep their path."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_wait_ends_at_its_time_and_no_sooner(alice: Alice, sandbox: RunningSan
     assert count_provider_calls(sandbox) == 1
 
 
-def test_a_bell_that_rings_too_early_changes_nothing(alice: Alice, idle: Worker) -> None:
+def test_an_early_notification_changes_nothing(alice: Alice, idle: Worker) -> None:
     from tasks.runtime.broker import notify
 
     alice.automation([wait("pause", "2h"), *HELLO])
@@ -86,14 +86,14 @@ def test_a_bell_that_rings_too_early_changes_nothing(alice: Alice, idle: Worker)
     assert execution(waiting["id"]) == waiting
 
 
-def test_a_wait_of_thirty_days_goes_on_after_it_and_not_from_the_beginning(
+def test_a_wait_of_thirty_days_continues_after_the_wait_step(
     alice: Alice, engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([send("first", "First"), wait("month", "30d"), send("second", "Second")])
     waiting = wait_for_status(alice.trigger())
     assert waiting["stage"] == "sent"
 
-    # Ten new processes, of which each forgets what the last had in memory.
+    # Ten new processes, each without the memory of the previous one.
     for _ in range(10):
         engine._workflows.clear()
         periodic_jobs.enqueue_due(settings)
@@ -106,7 +106,7 @@ def test_a_wait_of_thirty_days_goes_on_after_it_and_not_from_the_beginning(
     assert count_provider_calls(sandbox) == 2
 
 
-def test_a_timer_that_is_woken_again_and_again_fires_once(
+def test_a_wait_that_is_notified_repeatedly_ends_once(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([wait("pause", "2h"), *HELLO])
@@ -118,7 +118,7 @@ def test_a_timer_that_is_woken_again_and_again_fires_once(
     assert count_provider_calls(sandbox) == 1
 
 
-def test_an_event_takes_then_and_a_time_out_takes_else(alice: Alice, settings: Settings) -> None:
+def test_an_event_takes_then_and_a_timeout_takes_else(alice: Alice, settings: Settings) -> None:
     alice.automation([await_payment()])
     paid, unpaid = (
         wait_for_status(alice.trigger()),
@@ -138,14 +138,14 @@ def test_an_event_that_came_before_the_wait_began_does_not_count(alice: Alice) -
     assert wait_for_status(alice.trigger())["waiting_for"] == "event"
 
 
-def test_a_test_trigger_wakes_nobody(alice: Alice) -> None:
+def test_a_test_trigger_wakes_no_execution(alice: Alice) -> None:
     alice.automation([await_payment()])
     waiting = wait_for_status(alice.trigger())
     alice.trigger("order.paid", test=True)
     assert execution(waiting["id"]) == waiting
 
 
-def test_a_send_time_that_lies_ahead_is_waited_for_with_the_text_on_record(
+def test_a_future_send_time_is_awaited_with_the_text_recorded(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     at = (clock.now() + timedelta(days=3)).isoformat()
@@ -162,7 +162,7 @@ def test_a_send_time_that_lies_ahead_is_waited_for_with_the_text_on_record(
     assert count_provider_calls(sandbox) == 1
 
 
-def test_a_branch_goes_by_its_condition(alice: Alice) -> None:
+def test_a_branch_follows_its_condition(alice: Alice) -> None:
     alice.automation([{"id": "fork", "action": "branch", "if": "payload.n > 1",
                        "then": [send("big", "Big")], "else": [send("small", "Small")]}])  # fmt: skip
     big, small = (
@@ -172,7 +172,7 @@ def test_a_branch_goes_by_its_condition(alice: Alice) -> None:
     assert (subjects(big["id"]), subjects(small["id"])) == (["Big"], ["Small"])
 
 
-def test_a_contact_always_goes_the_same_way_through_a_split(alice: Alice) -> None:
+def test_a_contact_always_takes_the_same_path_of_a_split(alice: Alice) -> None:
     variants = [{"name": name, "weight": 1, "steps": [send(name, name)]} for name in ("a", "b")]
     alice.automation([{"id": "ab", "action": "split", "variants": variants}])
     contacts = [bob(external_id=f"c-{n}", email=f"c{n}@b.co", phone=None) for n in range(12)]
@@ -196,7 +196,7 @@ def test_a_stop_ends_the_workflow_inside_a_branch_too(alice: Alice, sandbox: Run
 
 
 def build_closed_hours() -> dict[str, Any]:
-    """Active hours that are over now: a minute that lies half a day away."""
+    """Active hours of one minute, half a day away from now."""
     far = clock.now() + timedelta(hours=12)
     return {"start": f"{far:%H:%M}", "end": f"{far + timedelta(minutes=1):%H:%M}", "timezone": "workspace"}
 
@@ -214,7 +214,7 @@ def test_outside_the_active_hours_it_waits_where_the_rules_say_so(
     assert (waiting["stage"], waiting["waiting_for"]) == ("eligible", "window")
     assert timedelta(hours=11) < waiting["due_at"] - clock.now() < timedelta(hours=13)
 
-    # The window opens: the rules are judged anew, and say that it is still shut.
+    # At the time of the window the rules are checked again, and it is still closed.
     resume(waiting, settings)
     again = wait_for_status(waiting["id"])
 
@@ -240,7 +240,7 @@ def test_a_running_workflow_stays_on_its_version_when_a_new_one_is_published(ali
     assert subjects(waiting["id"]) == ["Old"]
 
 
-def test_an_automation_that_is_switched_off_ends_what_is_not_past_checking_and_nothing_else(
+def test_turning_an_automation_off_ends_only_what_is_not_past_checking(
     alice: Alice, idle: Worker, settings: Settings
 ) -> None:
     automation_id = alice.automation([wait("pause", "1h"), *HELLO])
@@ -258,7 +258,7 @@ def test_an_automation_that_is_switched_off_ends_what_is_not_past_checking_and_n
     assert wait_until_finished(waiting["id"])["status"] == "succeeded"
 
 
-def test_a_suppression_during_a_wait_skips_the_send_and_says_so(
+def test_a_suppression_during_a_wait_skips_the_send_with_its_reason(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([*WRITTEN[:1], wait("pause", "1h"), *HELLO])
@@ -276,7 +276,7 @@ def test_a_suppression_during_a_wait_skips_the_send_and_says_so(
     assert count_provider_calls(sandbox) == 0
 
 
-def test_a_contact_that_lost_its_address_leaves_no_message_that_seems_to_be_coming(
+def test_a_contact_that_lost_its_address_leaves_no_pending_message(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([{**HELLO[0], "send_at": "{{ payload.at }}"}])

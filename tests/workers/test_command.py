@@ -1,4 +1,4 @@
-"""The `beckon` command: every subcommand explains itself, and what is wrong is one line."""
+"""The `beckon` command: every subcommand has help, and every error is one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = Subcommands().list_commands(None)  # type: ignore[arg-type]  # the conte
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_subcommand_has_help_of_its_own(name):
+def test_every_subcommand_has_its_own_help(name):
     command = Subcommands().get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     assert command.help
@@ -45,10 +45,10 @@ def test_a_wrong_setting_ends_with_one_line():
 def test_nothing_runs_in_a_new_home(tmp_path):
     result = beckon("status", "--json", BECKON_HOME=str(tmp_path))
     assert (result.returncode, json.loads(result.stdout)["running"]) == (1, False)
-    assert beckon("down", BECKON_HOME=str(tmp_path)).stdout == f"Nothing runs in {tmp_path}.\n"
+    assert beckon("down", BECKON_HOME=str(tmp_path)).stdout == f"Beckon is not running in {tmp_path}.\n"
 
 
-def test_the_dashboard_is_one_cooperative_process_on_the_told_address(tmp_path):
+def test_the_dashboard_is_one_cooperative_process_on_the_configured_address(tmp_path):
     config = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
     line = " ".join(build_gunicorn_arguments(config))
     assert "--worker-class gevent --workers 1" in line

@@ -1,4 +1,4 @@
-"""The embedded servers: private, made whole or not at all, and dead with whoever started them."""
+"""The embedded servers: private, created completely or not at all, and ended with the process that started them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_wheels_own_wrappers_are_never_imported():
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
 
 
-def test_an_interrupted_cluster_is_made_anew_and_a_whole_one_is_kept(servers):
+def test_an_interrupted_cluster_is_recreated_and_a_complete_one_kept(servers):
     (servers.data / "pg.tmp").mkdir()
     (servers.data / "pg.tmp" / "PG_VERSION").write_text("18\n")
     embedded.make_cluster(servers)
@@ -54,24 +54,24 @@ def test_an_interrupted_cluster_is_made_anew_and_a_whole_one_is_kept(servers):
 def test_a_cluster_of_another_version_is_refused(servers):
     servers.cluster.mkdir()
     (servers.cluster / "PG_VERSION").write_text("12\n")
-    with pytest.raises(embedded.EmbeddedError, match="is not PostgreSQL 18's"):
+    with pytest.raises(embedded.EmbeddedError, match="is not a cluster of PostgreSQL 18"):
         embedded.make_cluster(servers)
 
 
-def test_a_directory_of_sockets_that_others_may_enter_is_refused(tmp_path):
+def test_a_socket_directory_that_others_can_enter_is_refused(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     with pytest.raises(embedded.EmbeddedError, match="mode 0700"):
         embedded.ensure_private_directory(tmp_path / "open")
 
 
-def test_a_link_in_place_of_the_directory_of_sockets_is_refused(tmp_path):
+def test_a_link_in_place_of_the_socket_directory_is_refused(tmp_path):
     (tmp_path / "theirs").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
     with pytest.raises(embedded.EmbeddedError):
         embedded.ensure_private_directory(tmp_path / "link")
 
 
-def test_a_killed_postgres_comes_back_with_everything_that_was_committed(servers):
+def test_a_killed_postgres_restarts_with_everything_that_was_committed(servers):
     embedded.make_cluster(servers)
     url = servers.database_url.replace("/beckon?", "/postgres?")
     command = embedded.build_postgres_command(servers)
@@ -103,16 +103,16 @@ def test_a_killed_postgres_comes_back_with_everything_that_was_committed(servers
 
 
 @pytest.mark.skipif(
-    not embedded.build_parent_death_prefix("TERM"), reason="only Linux tells a program that its parent is gone"
+    not embedded.build_parent_death_prefix("TERM"), reason="only Linux signals a program when its parent ends"
 )
-def test_a_server_dies_with_whoever_started_it(servers):
+def test_a_server_ends_with_the_process_that_started_it(servers):
     servers.append_only.mkdir(parents=True)
     embedded.ensure_private_directory(servers.run)
     command = embedded.build_redis_command(servers)
     source = (
         "import subprocess, sys, time\n"
-        f"one = subprocess.Popen({command!r}, stdout=subprocess.DEVNULL)\n"
-        "print(one.pid, flush=True)\ntime.sleep(600)"
+        f"server = subprocess.Popen({command!r}, stdout=subprocess.DEVNULL)\n"
+        "print(server.pid, flush=True)\ntime.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -156,20 +156,20 @@ def load_config(tmp_path):
     return lambda **environ: settings.load({"BECKON_HOME": str(tmp_path), **environ}, dotenv=tmp_path / "none")
 
 
-def test_a_redis_that_is_not_there_is_refused_in_one_line(load_config):
+def test_an_unreachable_redis_is_one_line(load_config):
     with pytest.raises(StartupError, match="^REDIS_URL: Redis does not answer: ") as refused:
         preflight.check_redis(load_config(REDIS_URL="redis://127.0.0.1:1"))
     assert "\n" not in str(refused.value)
 
 
-def test_a_postgres_that_is_not_there_is_refused_in_one_line_without_its_password(load_config):
+def test_an_unreachable_postgres_is_one_line_without_its_password(load_config):
     with pytest.raises(StartupError, match="^DATABASE_URL: PostgreSQL does not answer: ") as refused:
         preflight.check_postgres(load_config(DATABASE_URL="postgresql://me:pass-word@127.0.0.1:1/base"))
     assert "\n" not in str(refused.value)
     assert "pass-word" not in str(refused.value)
 
 
-def test_the_tests_own_servers_are_good_enough(load_config, database_urls, redis_url):
+def test_the_tests_own_servers_pass_the_preflight(load_config, database_urls, redis_url):
     config = load_config(DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
     preflight.check_postgres(config)
     preflight.check_redis(config)

@@ -1,5 +1,5 @@
-"""The embedded PostgreSQL's roles, in a home of an older version that was started again: nothing is lost, every program
-has a login of its own, and no login can become more than it is."""
+"""The embedded PostgreSQL's roles in a home of an older version after a restart: nothing is lost, every program has its
+own login, and no login can gain privileges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 
 #: The newest migration of the version that had one superuser for everything.
 OLDER = "0021"
-#: What a person may have made beside our tables, in the database of an older version.
+#: Objects that a user may have created beside our tables in the database of an older version.
 CUSTOM_OBJECTS = """
 create type colour as enum ('red', 'green');
 create domain tall as integer check (value > 0);
@@ -46,7 +46,7 @@ insert into workspaces (id, slug, name) values (gen_random_uuid(), 'alice', 'Ali
 
 
 def _make_older_home(home: Path) -> None:
-    """A home as the version before left it: one superuser, whom everybody may be without a password."""
+    """Create a home of the previous version: one superuser, as whom anyone connects without a password."""
     home.mkdir(mode=0o700)
     (home / "kept.json").write_text(json.dumps({"secret_key": "k" * 40}), encoding="utf-8")
     (home / "kept.json").chmod(0o600)
@@ -68,7 +68,7 @@ def _make_older_home(home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """A running copy on such a home."""
+    """A running copy on a home of the previous version."""
     older = tmp_path_factory.mktemp("older")
     for file in migrations.FOLDER.glob("*.sql"):
         if file.name[:4] <= OLDER:
@@ -102,7 +102,7 @@ def query(url: str, sql: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def test_what_an_older_version_kept_is_there_and_the_owner_sees_every_row(app, config):
+def test_data_of_an_older_version_remains_and_the_owner_sees_every_row(app, config):
     owner = app.access()["databaseUrl"]
     assert owner == config.database_url
     assert {slug for (slug,) in query(owner, "select slug from workspaces")} == {"alice", "demo"}
@@ -111,7 +111,7 @@ def test_what_an_older_version_kept_is_there_and_the_owner_sees_every_row(app, c
     assert query(owner, "select extra.double(2), nextval('tickets')") == [(4, 1)]
 
 
-def test_the_owner_owns_the_database_and_everything_in_it_but_what_acts_as_the_service(config):
+def test_the_owner_owns_everything_in_the_database_except_the_service_s_functions(config):
     owners = query(
         config.database_url,
         """
@@ -130,7 +130,7 @@ def test_the_owner_owns_the_database_and_everything_in_it_but_what_acts_as_the_s
     assert [row for row in owners if row[2] != "beckon"] == []
 
 
-def test_no_login_is_a_superuser_or_passes_by_row_security(config):
+def test_no_login_is_a_superuser_or_bypasses_row_security(config):
     roles = query(
         config.database_url,
         "select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication "
@@ -146,7 +146,7 @@ def test_no_login_is_a_superuser_or_passes_by_row_security(config):
 
 @pytest.mark.parametrize("user", ["beckon", "beckon_setup", "beckon_app", "beckon_service", "postgres"])
 @pytest.mark.parametrize("password", ["", "beckon", "wrong"])
-def test_nobody_gets_in_without_the_role_s_own_password(config, user, password):
+def test_no_login_works_without_its_own_password(config, user, password):
     parts = urlsplit(config.database_url)
     url = parts._replace(netloc=f"{user}:{password}@" if password else f"{user}@").geturl()
     with pytest.raises(psycopg2.OperationalError, match="password"):
@@ -187,7 +187,7 @@ ESCAPES = (
     "set session_replication_role = replica",
     "set log_statement = 'all'",
 )
-#: What the owner may do to its own tables, and the programs may not.
+#: Statements that the owner may run on its own tables, and the programs may not.
 OWNER_ONLY = (
     "set role beckon",
     "set session authorization beckon",
@@ -230,7 +230,7 @@ def test_a_program_s_login_may_not_do_what_the_owner_may(app, config, role, stat
     _assert_refused(getattr(config, role), statement, app.home / "kept.json")
 
 
-def test_a_program_that_resets_its_role_is_what_it_was(config):
+def test_a_program_that_resets_its_role_gains_nothing(config):
     for url, other in ((config.database_app_url, "beckon_service"), (config.database_service_url, "beckon_app")):
         me = urlsplit(url).username
         with open_cursor(url) as cursor:
@@ -240,12 +240,12 @@ def test_a_program_that_resets_its_role_is_what_it_was(config):
             cursor.execute(f"set role {other}")
 
 
-def test_the_dashboard_s_login_sees_no_row_of_a_tenant_without_a_workspace(config):
+def test_the_dashboard_s_login_sees_no_tenant_s_rows_without_a_workspace(config):
     assert query(config.database_app_url, "select count(*) from workspaces") == [(0,)]
     assert query(config.database_service_url, "select count(*) from workspaces") == [(2,)]
 
 
-def test_each_program_is_told_its_own_url_and_no_other(app, config):
+def test_each_program_gets_only_its_own_url(app, config):
     passwords = {urlsplit(url).username: urlsplit(url).password for url in (
         config.database_url, config.database_app_url, config.database_service_url)}  # fmt: skip
     own = {"dashboard": "beckon_app", "sandbox": None}
@@ -265,7 +265,7 @@ def test_the_programs_are_connected_as_themselves(config):
     eventually(lambda: {("beckon_app",), ("beckon_service",)} <= logins())
 
 
-def test_no_password_is_in_a_log_or_open_to_others(app, config):
+def test_no_password_is_in_a_log_or_readable_by_others(app, config):
     for url in (config.database_url, config.database_app_url, config.database_service_url):
         password = str(urlsplit(url).password)
         assert not [log for log in (app.home / "logs").iterdir() if password in log.read_text(errors="replace")]
@@ -273,7 +273,7 @@ def test_no_password_is_in_a_log_or_open_to_others(app, config):
     assert (app.home / "postgres" / "pg_hba.conf").stat().st_mode & 0o077 == 0
 
 
-def test_every_function_that_acts_for_its_owner_is_the_service_s_but_the_two_for_partitions(config):
+def test_security_definer_functions_belong_to_the_service_except_two_for_partitions(config):
     owners = query(
         config.database_url,
         "select proname, pg_get_userbyid(proowner) from pg_proc where prosecdef "
@@ -284,7 +284,7 @@ def test_every_function_that_acts_for_its_owner_is_the_service_s_but_the_two_for
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> embedded.Servers:
-    """A cluster that was just made, without roles."""
+    """A new cluster without roles."""
     directory = tmp_path_factory.mktemp("r", numbered=True)
     directory.chmod(0o700)
     (directory / "data").mkdir(mode=0o700)
@@ -320,7 +320,7 @@ def _is_unreachable(url: str) -> bool:
 
 def test_lost_passwords_are_replaced_and_an_interrupted_setup_is_done_again(cluster):
     embedded_roles.set_up(cluster, PASSWORDS)
-    # As if the process had died before it said that it was done.
+    # As if the process had died before it wrote the marker.
     (cluster.cluster / "beckon_roles").unlink()
     embedded_roles.set_up(cluster, PASSWORDS)
     with run_postgres(cluster) as url:
@@ -341,7 +341,7 @@ LOCKS_OUT = (
 
 
 @pytest.mark.parametrize("role", ["beckon_app", "beckon_service"])
-def test_a_start_undoes_what_a_program_s_login_changed_of_itself(cluster, role):
+def test_a_start_resets_what_a_program_s_login_changed_of_itself(cluster, role):
     embedded_roles.set_up(cluster, PASSWORDS)
     with run_postgres(cluster) as owners:
         own = owners.replace("beckon:", f"{role}:", 1).format(PASSWORDS[role])
@@ -365,7 +365,7 @@ def test_a_start_keeps_what_the_owner_set_for_itself(cluster):
         assert query(url.format("owner"), "show work_mem") == [("7MB",)]
 
 
-def test_a_setup_that_postgresql_refuses_is_one_line_without_a_password(cluster):
+def test_a_failed_setup_of_roles_is_one_line_without_a_password(cluster):
     with pytest.raises(embedded.EmbeddedError) as refused:
         embedded_roles.set_up(cluster, {"beckon": "secret-word", "pg_refused": "secret-word"})
     assert re.search(r"pg_refused", str(refused.value))

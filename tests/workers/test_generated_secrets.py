@@ -1,4 +1,4 @@
-"""kept.json and access.json: private, whole, and the same from one start to the next."""
+"""kept.json and access.json: private, complete, and the same from one start to the next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load(tmp_path):
     return lambda **environ: settings.load({"BECKON_HOME": str(tmp_path), **environ}, dotenv=tmp_path / "none")
 
 
-def test_the_first_start_generates_what_is_secret_and_later_ones_keep_it(load, tmp_path):
+def test_the_first_start_generates_secrets_and_later_starts_keep_them(load, tmp_path):
     generated_secrets.ensure_secrets(tmp_path, sandbox_port=4000)
     first = load()
     generated_secrets.ensure_secrets(tmp_path, sandbox_port=4001)
@@ -64,7 +64,7 @@ REAL = {
 }  # fmt: skip
 
 
-def test_what_is_generated_is_the_sandboxs_and_opens_no_providers_door(load, tmp_path):
+def test_generated_secrets_are_the_sandbox_s_and_never_a_provider_s(load, tmp_path):
     generated_secrets.ensure_secrets(tmp_path)
     config = load()
     assert (config.mailgun_webhook_signing_key, config.meta_app_secrets, config.telnyx_public_key) == ("", (), "")
@@ -73,7 +73,7 @@ def test_what_is_generated_is_the_sandboxs_and_opens_no_providers_door(load, tmp
     assert secrets["meta"] == config.sandbox_secrets.meta
 
 
-def test_access_json_never_shows_what_was_configured(load, tmp_path):
+def test_access_json_never_shows_configured_secrets(load, tmp_path):
     generated_secrets.ensure_secrets(tmp_path)
     generated_secrets.write_access(load(), {})
     before = (tmp_path / "access.json").read_text(encoding="utf-8")
@@ -85,7 +85,7 @@ def test_access_json_never_shows_what_was_configured(load, tmp_path):
         assert json.loads(after)["webhookSecrets"][name] == json.loads(before)["webhookSecrets"][name]
 
 
-def test_the_secrets_of_an_older_home_become_the_sandboxs(load, tmp_path):
+def test_the_secrets_of_an_older_home_become_the_sandbox_s(load, tmp_path):
     generated_secrets.ensure_secrets(tmp_path)
     older = {"secret_key": "k" * 40, "mailgun_webhook_signing_key": "m", "meta_app_secret": "a",
              "meta_verify_token": "v", "telnyx_webhook_seed": "s", "telnyx_public_key": "p",
@@ -93,12 +93,12 @@ def test_the_secrets_of_an_older_home_become_the_sandboxs(load, tmp_path):
     generated_secrets.write_private(tmp_path / "kept.json", older)
     generated_secrets.ensure_secrets(tmp_path)
     now = generated_secrets.read(tmp_path / "kept.json")
-    # What this version needs besides is added, and nothing of the older home is changed.
+    # Secrets that only this version needs are added; those of the older home stay the same.
     assert {name: now[name] for name in older} == older
     assert vars(load().sandbox_secrets) == {"mailgun": "m", "meta": "a", "telnyx_seed": "s", "telnyx_public_key": "p"}
 
 
-def test_half_a_telnyx_key_is_made_anew(load, tmp_path):
+def test_half_a_telnyx_key_is_regenerated(load, tmp_path):
     generated_secrets.write_private(tmp_path / "kept.json", {"telnyx_public_key": "of another seed"})
     generated_secrets.ensure_secrets(tmp_path)
     own = load().sandbox_secrets

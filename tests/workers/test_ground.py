@@ -1,4 +1,4 @@
-"""The ground of the tests: what its fixtures promise to all the others."""
+"""The guarantees of the shared test fixtures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_settings_name_the_worker_process_s_own_servers(database_urls, redis
 
 
 @pytest.mark.parametrize("role", ["app", "service"])
-def test_each_program_s_url_takes_on_its_role(database_urls, role):
+def test_each_program_s_url_connects_as_its_role(database_urls, role):
     connection = psycopg2.connect(getattr(database_urls, role))
     with connection.cursor() as cursor:
         cursor.execute("select current_user")
@@ -37,7 +37,7 @@ def test_clean_leaves_neither_rows_nor_keys(database_urls, redis_url, request):
         cursor.execute("select count(*) from left_behind")
         assert cursor.fetchone() == (0,)
         cursor.execute("drop table left_behind")
-    # A dramatiq worker of an earlier test may still say that it lives.
+    # A dramatiq worker of an earlier test may still record its heartbeat.
     assert client.get("left") is None
     connection.close()
     client.close()

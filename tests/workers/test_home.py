@@ -1,4 +1,4 @@
-"""A home: one running copy, ports that are free, and one line for whatever is wrong."""
+"""A home: one running copy, free ports, and one line for every error."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def taken_port():
         yield listener.getsockname()[1]
 
 
-def test_a_home_is_made_for_its_owner_alone(config):
+def test_a_home_is_created_for_its_owner_only(config):
     home.make(config.home)
     assert stat.S_IMODE(config.home.stat().st_mode) == 0o700
     assert sorted(path.name for path in config.home.iterdir()) == ["logs", "metrics"]
 
 
-def test_a_home_that_cannot_be_made_is_refused_in_one_line(tmp_path):
+def test_a_home_that_cannot_be_created_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StartupError, match="^BECKON_HOME: .* is not writable"):
         home.make(tmp_path / "file" / "home")
@@ -53,7 +53,7 @@ def test_a_second_start_on_the_same_home_is_refused_while_the_first_runs(config,
         pass
 
 
-def test_a_home_knows_who_runs_on_it(config):
+def test_a_home_knows_its_running_process(config):
     home.make(config.home)
     assert home.find_running_pid(config.home) is None
     with home.hold(config.home):
@@ -66,7 +66,7 @@ def test_a_home_knows_who_runs_on_it(config):
     assert home.find_running_pid(config.home) is None
 
 
-def test_a_clean_end_is_told_from_a_killed_one(config):
+def test_a_clean_end_is_distinguished_from_a_kill(config):
     home.make(config.home)
     with home.hold(config.home) as killed:
         assert not killed
@@ -78,7 +78,7 @@ def test_a_clean_end_is_told_from_a_killed_one(config):
 
 
 def test_a_taken_port_is_refused_by_its_name(taken_port):
-    with pytest.raises(StartupError, match=f"^BECKON_PORT: port {taken_port} on 127.0.0.1 is taken"):
+    with pytest.raises(StartupError, match=f"^BECKON_PORT: port {taken_port} on 127.0.0.1 is in use"):
         home.require_port("127.0.0.1", taken_port)
 
 
@@ -87,11 +87,11 @@ def test_an_address_of_another_machine_is_refused():
         home.require_port("203.0.113.7", 8080)
 
 
-def test_the_sandbox_moves_away_from_a_taken_port_that_nobody_asked_for(config, taken_port):
+def test_the_sandbox_takes_a_free_port_if_the_default_is_in_use(config, taken_port):
     port = home.choose_sandbox_port(dataclasses.replace(config, sandbox_port=taken_port))
     assert port not in (taken_port, config.port)
 
 
-def test_the_sandbox_s_port_is_refused_when_it_was_asked_for_and_is_taken(config, taken_port):
-    with pytest.raises(StartupError, match=f"^BECKON_SANDBOX_PORT: port {taken_port} is taken"):
-        home.choose_sandbox_port(dataclasses.replace(config, sandbox_port=taken_port, sandbox_port_told=True))
+def test_an_explicitly_set_sandbox_port_that_is_in_use_is_refused(config, taken_port):
+    with pytest.raises(StartupError, match=f"^BECKON_SANDBOX_PORT: port {taken_port} is in use"):
+        home.choose_sandbox_port(dataclasses.replace(config, sandbox_port=taken_port, sandbox_port_explicit=True))

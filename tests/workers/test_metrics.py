@@ -1,4 +1,4 @@
-"""Metrics: shared by the programs through files that neither leak nor forget, and small."""
+"""Metrics: shared by the programs through files that keep the counts, do not grow, and have few series."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import settings
 
 @pytest.fixture
 def run_program(tmp_path):
-    """Run a line of Python as one program slot, and return what it prints."""
+    """Run a line of Python in one program slot and return its output."""
 
     def run(slot: str, line: str) -> str:
         environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
@@ -35,13 +35,13 @@ SHOW = "print(metrics.format_exposition().decode())"
 SENT = re.compile(r'^beckon_sends_total\{channel="email",outcome="sent",provider="mailgun"\} (.*)$', re.MULTILINE)
 
 
-def test_what_every_program_counted_is_added_up(run_program):
+def test_the_counts_of_all_programs_are_added_up(run_program):
     run_program("sending-0", SEND)
     run_program("sending-1", SEND)
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
-def test_a_restart_goes_on_counting_in_the_same_file(run_program, tmp_path):
+def test_a_restart_continues_counting_in_the_same_file(run_program, tmp_path):
     run_program("sending-0", SEND)
     before = sorted(path.name for path in tmp_path.iterdir())
     run_program("sending-0", SEND)
@@ -49,7 +49,7 @@ def test_a_restart_goes_on_counting_in_the_same_file(run_program, tmp_path):
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
-def test_streams_that_a_killed_dashboard_held_are_not_counted_after_its_restart(run_program):
+def test_streams_of_a_killed_dashboard_are_not_counted_after_its_restart(run_program):
     run_program("dashboard-0", "metrics.sse_clients.inc(7)")
     assert "beckon_sse_clients 0.0" in run_program("dashboard-0", SHOW)
 
@@ -58,7 +58,7 @@ def test_series_exist_before_anything_happens(run_program):
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["0.0"]
 
 
-def test_the_beginning_has_far_fewer_series_than_are_allowed(run_program):
+def test_a_new_copy_has_far_fewer_series_than_allowed(run_program):
     lines = [line for line in run_program("dashboard-0", SHOW).splitlines() if line and not line.startswith("#")]
     assert len(lines) < 1_200
 
@@ -68,7 +68,7 @@ def test_no_label_names_a_process(run_program):
     assert "pid=" not in run_program("dashboard-0", SHOW)
 
 
-def test_what_is_known_at_the_scrape_stands_beside_what_was_counted():
+def test_metrics_collected_at_the_scrape_appear_beside_the_counters():
     class Depth(Collector):
         def collect(self):
             yield GaugeMetricFamily("beckon_executions_due", "Due.", value=3)

@@ -1,4 +1,4 @@
-"""Settings: one frozen value from the environment, `.env` and the home, or one line that says what is wrong."""
+"""Settings: one frozen value from the environment, `.env` and the home, or one line that names the problem."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(tmp_path: Path):
     return load
 
 
-def test_without_a_word_the_defaults_hold(load):
+def test_without_configuration_the_defaults_apply(load):
     config = load()
     assert (config.host, config.port, config.threads, config.io_threads, config.lease_seconds) == (
         "127.0.0.1",
@@ -42,7 +42,7 @@ def test_the_environment_wins_over_the_file(load):
     assert (config.port, config.threads) == (9002, 4)
 
 
-def test_an_empty_variable_is_one_that_is_not_set(load):
+def test_an_empty_variable_counts_as_not_set(load):
     assert load(BECKON_PORT="", MAILGUN_API_KEY=" ").mailgun_api_key == ""
 
 
@@ -77,7 +77,7 @@ def test_a_misspelt_name_is_refused_with_the_nearest_known_one(load):
         load(BECKON_PROT="1")
 
 
-def test_a_line_of_the_file_that_is_no_setting_is_refused_with_its_number(load):
+def test_an_invalid_line_of_the_file_is_refused_with_its_number(load):
     with pytest.raises(SettingsError, match="line 2: expected NAME=value"):
         load("BECKON_PORT=1\nwhat is this\n")
 
@@ -94,7 +94,7 @@ def test_settings_do_not_change(load):
         load().port = 1
 
 
-def test_the_programs_connect_to_the_owner_s_server_unless_they_have_urls_of_their_own(load):
+def test_programs_connect_with_the_owner_s_url_unless_they_have_their_own(load):
     url = "postgresql://me:word@host/base?sslmode=require&options=-c%20jit%3Doff"
     config = load(DATABASE_URL=url)
     assert (config.database_app_url, config.database_service_url) == (url, url)
@@ -103,7 +103,7 @@ def test_the_programs_connect_to_the_owner_s_server_unless_they_have_urls_of_the
     assert (config.database_app_url, config.database_service_url) == ("postgresql://app@host/base", url)
 
 
-def test_each_url_of_the_embedded_server_has_a_login_and_a_password_of_its_own(load, tmp_path):
+def test_each_url_of_the_embedded_server_has_its_own_login_and_password(load, tmp_path):
     generated_secrets.ensure_secrets(tmp_path)
     config = load(BECKON_HOME=str(tmp_path))
     urls = (config.database_url, config.database_app_url, config.database_service_url)
@@ -122,23 +122,23 @@ def test_each_url_of_the_embedded_server_has_a_login_and_a_password_of_its_own(l
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1"),
     ],
 )
-def test_the_broker_has_the_database_that_is_named_and_the_rest_the_next(load, url, next_url):
+def test_the_broker_uses_the_configured_database_and_ephemeral_data_the_next(load, url, next_url):
     config = load(REDIS_URL=url)
     assert (config.broker_url, config.ephemeral_url) == (url, next_url)
 
 
-def test_the_embedded_servers_are_reached_through_a_path_that_a_socket_can_have(load, tmp_path):
+def test_the_embedded_servers_sockets_have_short_enough_paths(load, tmp_path):
     config = load(BECKON_HOME=str(tmp_path / ("long" * 40)))
     assert len(f"{config.run}/.s.PGSQL.5432") < 100
     assert config.embedded_database
     assert config.embedded_redis
 
 
-def test_two_homes_have_two_directories_of_sockets(load, tmp_path):
+def test_two_homes_have_two_socket_directories(load, tmp_path):
     assert load(BECKON_HOME=str(tmp_path / "a")).run != load(BECKON_HOME=str(tmp_path / "b")).run
 
 
-def test_what_the_first_start_kept_is_used_until_somebody_sets_it(load, tmp_path):
+def test_generated_values_are_used_until_the_setting_is_set(load, tmp_path):
     (tmp_path / "home").mkdir()
     generated = {
         "secret_key": "k" * 40,
@@ -150,13 +150,13 @@ def test_what_the_first_start_kept_is_used_until_somebody_sets_it(load, tmp_path
 
     config = load()
     assert (config.secret_key, config.sandbox_secrets.telnyx_seed, config.sandbox_port) == ("k" * 40, "seed", 4242)
-    assert not config.sandbox_port_told
+    assert not config.sandbox_port_explicit
 
     config = load(TELNYX_PUBLIC_KEY="theirs")
     assert (config.telnyx_public_key, config.sandbox_secrets.telnyx_public_key) == ("theirs", "public")
 
 
-def test_neighbouring_ports_have_sandboxes_that_do_not_meet(load):
+def test_copies_on_neighbouring_ports_have_different_sandbox_ports(load):
     assert {load(BECKON_PORT=str(port)).sandbox_port for port in (8080, 8081, 60_000)} == {18_080, 18_081, 50_000}
 
 

@@ -1,4 +1,4 @@
-"""`beckon up`: one command starts everything, one signal stops it, and nothing outlives its supervisor."""
+"""`beckon up`: one command starts everything, one signal stops it, and no program outlives its supervisor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def app(tmp_path: Path) -> Iterator[RunningApp]:
     eventually(lambda: not instance.processes(), timeout=35)
 
 
-def test_a_start_is_ready_when_it_returns_and_goes_on_where_it_stopped(app):
+def test_a_start_returns_when_ready_and_a_restart_continues(app):
     started = app.run("up", "--detach")
     assert started.returncode == 0, started.stderr
     assert app.is_ready()
@@ -53,7 +53,7 @@ def test_a_start_is_ready_when_it_returns_and_goes_on_where_it_stopped(app):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_foreground_and_leaves_nothing_behind(app, number):
+def test_a_signal_stops_the_foreground_and_leaves_nothing_behind(app, number):
     process = subprocess.Popen(
         [*PROGRAM, "up"], cwd=settings.ROOT, env=app.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -65,7 +65,7 @@ def test_a_signal_ends_the_foreground_and_leaves_nothing_behind(app, number):
     eventually(lambda: app.processes() == [])
 
 
-def test_whatever_is_killed_takes_all_with_it_and_the_next_start_works(app):
+def test_killing_any_supervisor_ends_everything_and_the_next_start_works(app):
     assert app.run("up", "--detach").returncode == 0
     os.kill(int((app.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
     assert app.run("up", "--detach").returncode == 0
@@ -76,7 +76,7 @@ def test_whatever_is_killed_takes_all_with_it_and_the_next_start_works(app):
     assert app.is_ready()
 
 
-def test_a_program_that_dies_is_started_again(app):
+def test_a_program_that_dies_is_restarted(app):
     assert app.run("up", "--detach").returncode == 0
 
     def pid() -> int:
@@ -90,12 +90,12 @@ def test_a_program_that_dies_is_started_again(app):
 def test_a_taken_port_is_one_line_and_nothing_is_left_running(app):
     with socket.create_server(("127.0.0.1", app.port)):
         refused = app.run("up", "--detach")
-    expected = f"beckon: BECKON_PORT: port {app.port} on 127.0.0.1 is taken; set BECKON_PORT to a free one\n"
+    expected = f"beckon: BECKON_PORT: port {app.port} on 127.0.0.1 is in use; set BECKON_PORT to a free port\n"
     assert (refused.returncode, refused.stderr) == (1, expected)
     eventually(lambda: app.processes() == [])
 
 
-def test_servers_of_one_s_own_replace_the_embedded_ones(app, database_urls, redis_url, clean):
+def test_configured_servers_replace_the_embedded_ones(app, database_urls, redis_url, clean):
     started = app.run("up", "--detach", DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
     assert started.returncode == 0, started.stderr
     stopped = {program["name"] for program in app.status()["programs"] if program["state"] == "STOPPED"}

@@ -1,4 +1,4 @@
-"""A whole copy whose dashboard, workers and scheduler reach PostgreSQL through pgbouncer in transaction mode."""
+"""A copy whose dashboard, workers and scheduler reach PostgreSQL through pgbouncer in transaction mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.timeout(240), needs_pgbouncer]
 
 @pytest.fixture
 def app(tmp_path: Path, database_urls: Any, redis_url: str, clean: None) -> Iterator[RunningApp]:
-    """Migrations go straight to the server, everything else through the pooler."""
+    """A copy whose migrations connect directly to the server and everything else through the pooler."""
     instance = RunningApp(tmp_path / "home")
     with pooler(database_urls.owner, ignore_startup_parameters=False) as url:
         instance.environ.update(

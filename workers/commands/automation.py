@@ -1,4 +1,4 @@
-"""`beckon automation`: definitions between files and the database, and the switch."""
+"""`beckon automation`: import, export and publish definitions as files, and turn automations on and off."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 @click.group()
 def command() -> None:
-    """Keep automations as files: validate, import, export and publish their definitions, and switch them.
+    """Manage automations as files: validate, import, export and publish definitions; turn automations on and off.
 
-    A definition is YAML or JSON, as docs/workflow-language.md has it. FILE may be - for standard input.
+    A definition is YAML or JSON as described in docs/workflow-language.md. FILE may be - for standard input.
     """
 
 
@@ -47,7 +47,7 @@ def _read(file: Path) -> Any:
 
 
 def _load_allowed_networks() -> Networks:
-    """The private networks that a definition's URLs may lead to."""
+    """Load the private networks that a definition's URLs may reach."""
     return settings.load().webhook_allowed_networks
 
 
@@ -63,8 +63,8 @@ def _read_valid_definition(file: Path) -> dict[str, Any]:
 
 @command.command("list")
 @in_workspace
-@click.option("--search", "q", help="Words of the name.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="At most so many.")
+@click.option("--search", "q", help="Part of the name.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Maximum number of rows.")
 @json_option
 def list_(workspace: str, q: str | None, limit: int, as_json: bool) -> None:
     """List automations, newest first."""
@@ -81,17 +81,20 @@ def list_(workspace: str, q: str | None, limit: int, as_json: bool) -> None:
         for row in rows
     ]  # fmt: skip
     headings = ("id", "name", "trigger", "", "", "executions", "succeeded", "failed")
-    show_table(headings, lines, "No automation is there. `beckon automation import FILE` makes one.")
+    show_table(headings, lines, "No automations yet. `beckon automation import FILE` creates one.")
 
 
 @command.command()
 @click.argument("file", type=_FILE)
 @json_option
 def validate(file: Path, as_json: bool) -> None:
-    """Say whether the definition in FILE can be published, and each problem by its path. The code is 1 if not."""
-    from rules.validation import validate as judge
+    """Check whether the definition in FILE can be published, and list each problem with its path.
 
-    problems = judge(_read(file), networks=_load_allowed_networks())
+    The exit code is 1 if there are problems.
+    """
+    from rules.validation import validate as find_problems
+
+    problems = find_problems(_read(file), networks=_load_allowed_networks())
     if as_json:
         errors = [{"path": problem.path, "message": problem.message} for problem in problems]
         show_json({"valid": not problems, "errors": errors})
@@ -103,11 +106,11 @@ def validate(file: Path, as_json: bool) -> None:
 @command.command("import")
 @click.argument("file", type=_FILE)
 @in_workspace
-@click.option("--name", help="What to call it; the file's name without it.")
-@click.option("--on/--off", "enabled", default=True, show_default=True, help="Whether it starts executions at once.")
+@click.option("--name", help="Name of the automation. Without it: the file's name.")
+@click.option("--on/--off", "enabled", default=True, show_default=True, help="Turn the automation on after publishing.")
 @json_option
 def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json: bool) -> None:
-    """Make a new automation of the definition in FILE, and publish it as version 1."""
+    """Create an automation from the definition in FILE and publish it as version 1."""
     definition = _read_valid_definition(file)
     automation_name = name or file.stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Imported"
     with connect() as config:
@@ -134,7 +137,10 @@ def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json
 @in_workspace
 @json_option
 def publish(automation_id: str, file: Path, workspace: str, as_json: bool) -> None:
-    """Publish the definition in FILE as the next version of the automation ID; executions in flight stay on theirs."""
+    """Publish the definition in FILE as the next version of the automation ID.
+
+    Executions in flight stay on their version.
+    """
     definition = _read_valid_definition(file)
     with connect() as config:
         from ephemeral import workflow_cache
@@ -142,7 +148,7 @@ def publish(automation_id: str, file: Path, workspace: str, as_json: bool) -> No
 
         workspace_id, row = _find_automation(workspace, automation_id)
         if row["definition"] == definition:
-            click.echo(f"Version {row['version']} is the same already.", err=True)
+            click.echo(f"Nothing to publish: version {row['version']} is identical.", err=True)
             return
         publication = automation.publish(
             workspace_id, automation_id, definition, current_actor(), networks=config.webhook_allowed_networks
@@ -158,7 +164,7 @@ def _show_publication(publication: Any, summary: str, url: str, as_json: bool) -
         return
     click.echo(f"{summary} as version {publication.version}: {publication.automation_id}")
     if hook:
-        click.echo(f"Post to this secret address, which is shown this once: {hook}")
+        click.echo(f"Webhook URL (secret, shown only once): {hook}")
 
 
 @command.command()
@@ -166,7 +172,7 @@ def _show_publication(publication: Any, summary: str, url: str, as_json: bool) -
 @in_workspace
 @json_option
 def export(automation_id: str, workspace: str, as_json: bool) -> None:
-    """Print the published definition of the automation ID, as YAML or JSON that `publish` takes back."""
+    """Print the published definition of the automation ID as YAML or JSON, in the format that `publish` reads."""
     with connect():
         _, row = _find_automation(workspace, automation_id)
     if row["definition"] is None:
@@ -184,7 +190,7 @@ def _find_automation(workspace: str, automation_id: str) -> tuple[str, dict[str,
     workspace_id = find_workspace_id(workspace)
     row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
     if row is None:
-        raise CommandError("There is no automation by that id.")
+        raise CommandError("There is no automation with that id.")
     return workspace_id, row
 
 
@@ -203,7 +209,7 @@ def _switch(workspace: str, automation_id: str, enabled: bool) -> None:
 @click.argument("automation_id", metavar="ID")
 @in_workspace
 def enable(automation_id: str, workspace: str) -> None:
-    """Switch the automation ID on: triggers start executions again."""
+    """Turn the automation ID on: triggers start executions again."""
     _switch(workspace, automation_id, True)
 
 
@@ -211,5 +217,5 @@ def enable(automation_id: str, workspace: str) -> None:
 @click.argument("automation_id", metavar="ID")
 @in_workspace
 def disable(automation_id: str, workspace: str) -> None:
-    """Switch the automation ID off: nothing new starts, what is past its checks finishes."""
+    """Turn the automation ID off: no new execution starts; executions past their checks finish."""
     _switch(workspace, automation_id, False)

@@ -1,4 +1,4 @@
-"""`beckon cancel`: end an execution that is in flight."""
+"""`beckon cancel`: cancel an execution in flight."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from workers.console import connect, current_actor, find_workspace_id, in_worksp
 @click.argument("execution_id", metavar="ID")
 @in_workspace
 def command(execution_id: str, workspace: str) -> None:
-    """End the execution ID for good, wherever it stands.
+    """Cancel the execution ID at its current stage. A cancelled execution cannot be retried.
 
-    What was sent stays sent. A message that is being sent at this moment is held as of unknown outcome.
+    Sent messages stay sent. The outcome of a message that is being sent becomes unknown.
     """
     with connect():
         from tasks.operators import actions as operator_actions

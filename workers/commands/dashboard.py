@@ -1,4 +1,4 @@
-"""`beckon dashboard`: gunicorn with one cooperative process, which holds the streams of thousands beside the API."""
+"""`beckon dashboard`: gunicorn with one cooperative process, which serves thousands of event streams and the API."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 
 import settings
 
-#: Seconds in which open requests may finish after SIGTERM.
+#: Seconds that open requests have to finish after SIGTERM.
 GRACEFUL_TIMEOUT_SECONDS = 20
-#: Enough for every connection that the process takes, and what it opens itself.
+#: Enough for every connection that the process accepts, and for the files that it opens itself.
 OPEN_FILES = 8192
 
 
 def build_gunicorn_arguments(config: settings.Settings) -> list[str]:
-    """The command line that becomes the dashboard's process."""
+    """Build the command line that replaces this process with the dashboard's."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     return [
         *(sys.executable, "-m", "gunicorn.app.wsgiapp", "dashboard:create_app()"),
@@ -25,13 +25,13 @@ def build_gunicorn_arguments(config: settings.Settings) -> list[str]:
         *("--bind", f"{host}:{config.port}", "--backlog", "2048", "--keep-alive", "30"),
         *("--graceful-timeout", str(GRACEFUL_TIMEOUT_SECONDS), "--timeout", "60", "--no-control-socket"),
         *("--worker-tmp-dir", str(config.run), "--limit-request-line", "8190", "--log-level", "warning"),
-        # Its default takes the scheme from anybody on this machine; dashboard/proxies.py decides whose word counts.
+        # gunicorn's default trusts any local client's scheme; dashboard/proxies.py decides which proxies are trusted.
         *("--forwarded-allow-ips", ""),
     ]
 
 
 def compute_open_file_limit(soft: int, hard: int) -> int:
-    """How many files may be open: a stream is one, and many systems allow a thousand unless asked."""
+    """Compute the limit of open files: a stream is one, and the default limit of many systems is about a thousand."""
     if soft == resource.RLIM_INFINITY:
         return soft
     return max(soft, OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES))

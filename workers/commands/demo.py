@@ -1,4 +1,4 @@
-"""`beckon demo`: fifteen people at once on their way through one automation."""
+"""`beckon demo`: one automation with fifteen contacts at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workers.console import CommandError, connect, find_workspace_id
 
 
 @click.command()
-@click.option("--patience", default=90.0, show_default=True, help="Seconds to follow before giving up.")
-def command(patience: float) -> None:
+@click.option("--timeout", default=90.0, show_default=True, help="Seconds to follow before giving up.")
+def command(timeout: float) -> None:
     """Show an automation at work: fifteen people ask for a price, and for five of them it is night.
 
-    They are tests in the demo workspace, so the sandbox takes the messages and no counter moves. The same can be
-    watched live in the browser, at the address that is printed first.
+    The executions are tests in the demo workspace: messages only go to the sandbox, and nothing is counted. The URL
+    that is printed first shows the same live in the browser.
     """
     with connect() as settings:
         import clock
@@ -29,6 +29,6 @@ def command(patience: float) -> None:
         execution_ids = demo_session.start_executions(
             workspace_id, automation_id, demo_session.build_contacts(clock.now())
         )
-        finished = follow.follow(workspace_id, execution_ids, patience)
-        click.echo(f"What was received: {settings.sandbox_url}/_sandbox/messages?provider=facebook")
+        finished = follow.follow(workspace_id, execution_ids, timeout)
+        click.echo(f"Messages received by the sandbox: {settings.sandbox_url}/_sandbox/messages?provider=facebook")
     sys.exit(0 if finished else 1)

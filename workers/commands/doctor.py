@@ -1,4 +1,4 @@
-"""`beckon doctor`: every setting explained, every part looked at, every problem with its remedy."""
+"""`beckon doctor`: explains every setting, checks every part, and reports each problem with its remedy."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 
 
 @click.command()
-@click.option("--settings/--no-settings", "with_settings", default=True, help="Explain every setting, too.")
-@click.option("--deployment", is_flag=True, help="Go through the checklist of run tracking instead.")
+@click.option("--settings/--no-settings", "with_settings", default=True, help="Explain every setting.")
+@click.option("--deployment", is_flag=True, help="Check the deployment of run tracking instead.")
 @json_option
 def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
-    """Say what is configured and what is wrong, and what to do about it.
+    """Check the configuration and every part of Beckon, and print a remedy for each problem.
 
-    Looks at the settings, PostgreSQL, Redis, the roles, the migrations, the programs and the providers. Of secrets it
-    says only whether they are set. The code is 1 when there is a problem.
+    Checks the settings, PostgreSQL, Redis, the roles, the migrations, the programs and the providers. Secrets are never
+    shown, only whether they are set. The exit code is 1 if there is a problem.
 
-    --deployment goes through docs/deployment.md: the API's answer, the page, run records and their volume, log lines,
-    errors, counters, duplicates, indexes, query times and retention; each passes or says what is wrong.
+    --deployment runs the checks of docs/deployment.md: the API's response, the page, run records and their volume, log
+    lines, errors, counters, duplicates, indexes, query times and retention.
     """
     from workers import deployment as checklist
     from workers import diagnostics
@@ -51,7 +51,7 @@ def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
         })  # fmt: skip
     else:
         summary = "1 problem." if len(problems) == 1 else f"{len(problems)} problems."
-        click.secho(summary if problems else "All is well.", bold=True, fg="red" if problems else "green")
+        click.secho(summary if problems else "No problems.", bold=True, fg="red" if problems else "green")
     sys.exit(1 if problems else 0)
 
 
@@ -59,8 +59,8 @@ def _show_settings(descriptions: list[Any]) -> None:
     width = max((len(description.name) for description in descriptions), default=0)
     for description in descriptions:
         blocks = f" Without it: no {description.blocks}." if description.blocks else ""
-        not_given = "" if description.is_set else "  (not given)"
-        click.echo(f"{description.name:<{width}}  {sanitize_text(description.value)}{not_given}")
+        default_mark = "" if description.is_set else "  (default)"
+        click.echo(f"{description.name:<{width}}  {sanitize_text(description.value)}{default_mark}")
         click.secho(f"{'':<{width}}    {description.explanation}{blocks}", dim=True)
     if descriptions:
         click.echo()

@@ -13,4 +13,4 @@ def command() -> None:
     """Stop Beckon cleanly, within 30 seconds."""
     config = settings.load()
     stopped = startup.down(config)
-    click.echo("Beckon has stopped." if stopped else f"Nothing runs in {config.home}.")
+    click.echo("Beckon has stopped." if stopped else f"Beckon is not running in {config.home}.")

@@ -1,4 +1,4 @@
-"""`beckon execution`: the list of executions, and one execution's story."""
+"""`beckon execution`: the list of executions, and one execution's timeline."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from workers.console import as_json as json_option
 from workers.console import connect, find_workspace_id, in_workspace, show_json, show_table, to_api_names
 from workers.filter_options import build_filters, filter_options
 
-#: The longest page, as the API's.
+#: Maximum page size, the same as the API's.
 MAX_PAGE_SIZE = 200
 
 
 @click.group()
 def command() -> None:
-    """Look at executions: one contact's passage through one workflow each."""
+    """Show executions. An execution is one run of a workflow for one contact."""
 
 
 @command.command()
@@ -24,8 +24,11 @@ def command() -> None:
 @in_workspace
 @json_option
 def show(execution_id: str, workspace: str, as_json: bool) -> None:
-    """Tell the story of one execution: each stage with its times, each step with its attempts, each message with the
-    provider's id, and why it rests where it rests."""
+    """Show the timeline of the execution ID.
+
+    It has each stage with its time, each step with its attempts, each message with the provider's id, and the reason
+    for the current status.
+    """
     with connect():
         from workers import timeline
 
@@ -36,15 +39,17 @@ def show(execution_id: str, workspace: str, as_json: bool) -> None:
 @command.command("list")
 @in_workspace
 @filter_options
-@click.option("--limit", type=click.IntRange(1, MAX_PAGE_SIZE), default=20, show_default=True, help="At most so many.")
-@click.option("--before", help="Only those older than the execution with this id: the next page.")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_PAGE_SIZE), default=20, show_default=True, help="Maximum number of rows."
+)
+@click.option("--before", help="Only executions older than this id: the next page.")
 @json_option
 def list_(workspace: str, limit: int, before: str | None, as_json: bool, **options: Any) -> None:
-    """List executions, newest first; all filters that are given must hold."""
+    """List the executions that match all filters, newest first."""
     from models.ids import is_id
 
     if before is not None and not is_id(before):
-        raise click.BadParameter("is not an id", param_hint="--before")
+        raise click.BadParameter("not an id", param_hint="--before")
     filters = build_filters(options)
     with connect():
         from models.reports import executions as report
@@ -59,7 +64,7 @@ def list_(workspace: str, limit: int, before: str | None, as_json: bool, **optio
          "test" if row["test"] else ""]
         for row in rows
     ]  # fmt: skip
-    headings = ("id", "accepted (UTC)", "automation", "contact", "status", "stage", "because", "")
-    show_table(headings, lines, "No execution matches. `beckon trigger TYPE` makes one.")
+    headings = ("id", "accepted (UTC)", "automation", "contact", "status", "stage", "reason", "")
+    show_table(headings, lines, "No executions match. `beckon trigger TYPE` starts one.")
     if len(rows) == limit:
-        click.echo(f"more: --before {rows[-1]['id']}")
+        click.echo(f"next page: --before {rows[-1]['id']}")

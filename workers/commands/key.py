@@ -1,4 +1,4 @@
-"""`beckon key`: the secrets with which programs speak to the API."""
+"""`beckon key`: API keys for programs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,25 @@ SCOPES = ("trigger", "track", "read", "write", "admin")
 
 @click.group()
 def command() -> None:
-    """Issue and revoke API keys. A key's secret is shown once; what is kept is only its hash."""
+    """Issue and revoke API keys. A key's secret is shown only once; Beckon stores its hash."""
 
 
 @command.command()
 @click.argument("name")
 @in_workspace
-@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="What it may do; all without it.")
-@click.option("--deployment-owner", is_flag=True, help="Let it see hosts, processes and all workspaces' queues.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    help="Scope of the key, repeatable. Without it: all scopes.",
+)
+@click.option(
+    "--deployment-owner", is_flag=True, help="Allow the key to see hosts, processes and the queues of all workspaces."
+)
 @json_option
 def create(name: str, workspace: str, scopes: tuple[Any, ...], deployment_owner: bool, as_json: bool) -> None:
-    """Issue a key called NAME, for a program to send as `Authorization: Bearer …`."""
+    """Issue a key called NAME. A program sends it as `Authorization: Bearer …`."""
     with connect():
         from models import api_key, audit
         from models.database import acting_as
@@ -46,14 +54,14 @@ def create(name: str, workspace: str, scopes: tuple[Any, ...], deployment_owner:
     if as_json:
         show_json({"id": key.id, "name": name, "scopes": sorted(granted), "secret": key.secret})
         return
-    click.echo(f"{key.secret}\nThis is the only time that it is shown. Its id is {key.id}.")
+    click.echo(f"{key.secret}\nThe secret is shown only once. The key's id is {key.id}.")
 
 
 @command.command("list")
 @in_workspace
 @json_option
 def list_(workspace: str, as_json: bool) -> None:
-    """List keys, newest first, revoked ones too."""
+    """List all keys, including revoked keys, newest first."""
     with connect():
         from models import api_key
 
@@ -66,14 +74,14 @@ def list_(workspace: str, as_json: bool) -> None:
         for row in rows
     ]
     headings = ("id", "name", "secret", "scopes", "last used (UTC)", "revoked (UTC)")
-    show_table(headings, lines, "No key. `beckon key create NAME` issues one.")
+    show_table(headings, lines, "No keys yet. `beckon key create NAME` issues one.")
 
 
 @command.command()
 @click.argument("key_id", metavar="ID")
 @in_workspace
 def revoke(key_id: str, workspace: str) -> None:
-    """End the key ID at once: its secret is refused from now on."""
+    """Revoke the key ID. Requests with its secret are refused immediately."""
     with connect():
         from models import api_key, audit
         from models.database import acting_as
@@ -82,6 +90,6 @@ def revoke(key_id: str, workspace: str) -> None:
         workspace_id = find_workspace_id(workspace)
         with acting_as(workspace_id):
             if not is_id(key_id) or not api_key.revoke(workspace_id, key_id):
-                raise CommandError("There is no live key by that id.")
+                raise CommandError("There is no live key with that id.")
             audit.record(workspace_id, current_actor(), "key.revoked", "key", key_id)
     click.echo("The key is revoked.")

@@ -1,4 +1,4 @@
-"""`beckon migrate`: bring the database to this version."""
+"""`beckon migrate`: upgrade the database to this version."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import settings
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(as_json: bool) -> None:
-    """Apply the migrations that the database has not seen.
+    """Apply the pending migrations.
 
-    Says which were applied, the indexes that they made, by name, and what else they did: counters that were
-    initialised, for how many automations.
+    Prints the applied migrations, the indexes that they created, and their notices, such as for how many automations
+    the counters were initialised.
     """
     from workers import preflight
 
@@ -24,5 +24,5 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps({"applied": upgrade.applied, "indexes": upgrade.indexes, "notices": upgrade.notices}))
         return
     lines = [f"applied {name}" for name in upgrade.applied]
-    lines += [f"made index {name}" for name in upgrade.indexes] + upgrade.notices
+    lines += [f"created index {name}" for name in upgrade.indexes] + upgrade.notices
     click.echo("\n".join(lines) or "The database is up to date.")

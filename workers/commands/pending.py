@@ -1,4 +1,4 @@
-"""`beckon pending`: what is due and waits for a worker."""
+"""`beckon pending`: executions that are due and wait for a worker."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from workers.console import (
 
 @click.command()
 @in_workspace
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show at most so many.")
-@click.option("--process", is_flag=True, help="Nudge all that is due, not only what is shown.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of rows.")
+@click.option("--process", is_flag=True, help="Notify the workers of all due executions, not only of those shown.")
 @json_option
 def command(workspace: str, limit: int, process: bool, as_json: bool) -> None:
-    """List executions that are due now and that nobody works on, the longest first.
+    """List executions that are due and not being processed, longest overdue first.
 
-    On a healthy system the list is short and changes with every look. --process rings for each of them again.
+    On a healthy system the list is short and changes all the time. --process enqueues a notification for each due
+    execution again.
     """
     with connect():
         from models.reports import pending
@@ -41,6 +42,6 @@ def command(workspace: str, limit: int, process: bool, as_json: bool) -> None:
          row["stage"], row["queue"]]
         for row in due
     ]  # fmt: skip
-    show_table(("id", "due for", "automation", "contact", "stage", "queue"), lines, "Nothing is due.")
+    show_table(("id", "due for", "automation", "contact", "stage", "queue"), lines, "No executions are due.")
     if processed is not None:
-        click.echo(f"{processed} nudged.")
+        click.echo(f"{processed} enqueued.")

@@ -1,4 +1,4 @@
-"""`beckon prepare`: what lies between the servers and the programs of a start; `beckon up` calls it."""
+"""`beckon prepare`: the part of a start between the servers and the programs; `beckon up` runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import settings
 
 @click.command(hidden=True)
 def command() -> None:
-    """Check the servers, migrate, make the demo, write access.json and print it."""
+    """Check the servers, migrate, create the demo workspace, write access.json and print it."""
     from workers import preflight
 
     click.echo(json.dumps(preflight.prepare(settings.load())))

@@ -1,4 +1,4 @@
-"""`beckon resolve`: decide about a message of unknown outcome."""
+"""`beckon resolve`: decide the outcome of a message whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from workers.console import connect, current_actor, find_workspace_id, in_worksp
 @click.argument("decision", type=click.Choice(["sent", "resend", "discard"]))
 @in_workspace
 def command(message_id: str, decision: Any, workspace: str) -> None:
-    """Say what became of a message whose sending was cut off.
+    """Decide the outcome of a message whose sending was interrupted.
 
-    sent: it arrived, go on with the next step. resend: it did not, send it again. discard: give it up, and its
-    execution with it. Ask the provider's own log first: nobody else can know.
+    sent: the message was sent, continue with the next step. resend: the message was not sent, send it again. discard:
+    the message is discarded and its execution cancelled. Check the provider's log first.
     """
     with connect():
         from tasks.operators import actions as operator_actions
 
         operator_actions.resolve_message(find_workspace_id(workspace), message_id, decision, current_actor())
-    messages = {"sent": "It counts as sent.", "resend": "It is sent again.", "discard": "It is given up."}
+    messages = {
+        "sent": "The message is marked as sent.",
+        "resend": "The message will be sent again.",
+        "discard": "The message is discarded.",
+    }
     click.echo(messages[decision])

@@ -1,4 +1,4 @@
-"""`beckon retry`: let failed executions go on."""
+"""`beckon retry`: retry failed executions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from workers.filter_options import build_filters, filter_options
 @click.argument("execution_id", metavar="[ID]", required=False)
 @in_workspace
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="Every failed execution of the workspace.")
-@click.option("--dry-run", is_flag=True, help="Only count what would be retried.")
+@click.option("--all", "everything", is_flag=True, help="Retry every failed execution of the workspace.")
+@click.option("--dry-run", is_flag=True, help="Only count the executions that would be retried.")
 @json_option
 def command(
     execution_id: str | None, workspace: str, everything: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    """Let the failed execution ID go on from its failed step, or all that match the filters.
+    """Retry the failed execution ID, or all failed executions that match the filters, from the failed step.
 
-    Finished steps are not repeated. A message whose outcome is unknown is not retried: `beckon resolve` decides it.
+    Finished steps are not repeated. Messages with an unknown outcome are not retried: use `beckon resolve`.
     """
     filtered = any(value is not None for value in options.values())
     if (execution_id is not None) + filtered + everything != 1:
-        raise click.UsageError("Name one execution, or say which by the filters, or --all.")
+        raise click.UsageError("Specify an execution ID, filters, or --all.")
     if execution_id is not None and dry_run:
-        raise click.UsageError("--dry-run goes with filters.")
+        raise click.UsageError("--dry-run requires filters or --all.")
     filters = build_filters(options)
     with connect():
         from tasks.operators import actions as operator_actions

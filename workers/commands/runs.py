@@ -1,4 +1,4 @@
-"""`beckon runs`: what looks after the counters of runs."""
+"""`beckon runs`: maintain the run counters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workers.console import connect, show_json
 
 @click.group()
 def command() -> None:
-    """Look after the counters of runs."""
+    """Maintain the run counters."""
 
 
 @command.command()
@@ -18,9 +18,9 @@ def command() -> None:
 def backfill(as_json: bool) -> None:
     """Rebuild every automation's run counters from its history.
 
-    A counter is what retention has archived plus the runs that are there. Safe on a living system and to repeat:
-    whoever wants to count meanwhile does so a moment later. For databases that were upgraded, restored or changed by
-    hand; `beckon verify` says whether it is needed.
+    A counter is the number of archived runs plus the runs in the table. The command is safe to repeat and on a running
+    system: runs that finish meanwhile are counted a moment later. Use it after an upgrade, a restore or manual changes
+    of the database; `beckon verify` reports whether it is needed.
     """
     with connect():
         from models.engine import runs

@@ -1,4 +1,4 @@
-"""`beckon sandbox`: the pretended providers, as supervisord.conf runs them."""
+"""`beckon sandbox`: the simulated providers, as supervisord.conf runs them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import settings
 
 @click.command()
 def command() -> None:
-    """Speak the providers' APIs on the sandbox's port until SIGTERM."""
+    """Serve the simulated provider APIs on the sandbox's port until SIGTERM."""
     config = settings.load()
     logs.set_up("sandbox", config.log_level)
     sandbox_secrets = config.sandbox_secrets
     secrets = {"mailgun": sandbox_secrets.mailgun, "telnyx": sandbox_secrets.telnyx_seed, "meta": sandbox_secrets.meta}
-    # By its name, as gunicorn is given the dashboard: the two folders do not know each other.
+    # Imported by name, as gunicorn imports the dashboard: workers and sandbox must not import each other.
     serve = importlib.import_module("sandbox.server").serve
     serve(config.sandbox_port, config.local_url, secrets)

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Wake what is due, sweep and rescue, until SIGTERM; of several only one leads."""
+    """Run the periodic jobs until SIGTERM. Of several schedulers only one leads."""
     from workers import scheduler
 
     scheduler.run_scheduler()

@@ -1,4 +1,4 @@
-"""`beckon status`: what runs on this home."""
+"""`beckon status`: the programs that run on this home."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workers import home, startup, supervision
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Show every program and whether Beckon is ready; the code is 0 when it is."""
+    """Show every program and whether Beckon is ready. The exit code is 0 if it is ready."""
     config = settings.load()
     pid = home.find_running_pid(config.home)
     ready = pid is not None and startup.is_ready(config)

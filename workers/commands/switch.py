@@ -1,4 +1,4 @@
-"""`beckon switch`: the workspace's switches, looked at and turned."""
+"""`beckon switch`: show and change the workspace's switches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NAMES = {"runTracking": "run_tracking", "statsInApi": "stats_in_api", "executio
 @in_workspace
 @json_option
 def command(name: str | None, state: str | None, workspace: str, as_json: bool) -> None:
-    """Show the switches, or turn the one called NAME on or off.
+    """Show the switches, or turn the switch NAME on or off.
 
-    runTracking: count runs. statsInApi: numbers in the API's lists. executionTracking: record playbooks. Every process
-    sees a change within five seconds. A switch that the environment holds cannot be turned here.
+    runTracking: count runs. statsInApi: return stats in the API's lists. executionTracking: record playbooks. Changes
+    take effect within five seconds. A switch that is set by the environment cannot be changed here.
     """
     if (name is None) != (state is None):
-        raise click.UsageError("name the switch and say on or off, or give neither")
+        raise click.UsageError("specify both NAME and STATE (on or off), or neither")
     with connect() as settings:
         from tasks.operators import switches
 
@@ -44,7 +44,7 @@ def _show(switch_state: Any, as_json: bool) -> None:
         show_json({**values, "locked": [to_api_name(name) for name in switch_state.locked]})
         return
     lines = [
-        [label, "on" if values[label] else "off", f"held by {name.upper()}" if name in switch_state.locked else ""]
+        [label, "on" if values[label] else "off", f"set by {name.upper()}" if name in switch_state.locked else ""]
         for label, name in _NAMES.items()
     ]
     show_table(("switch", "state", ""), lines, "")

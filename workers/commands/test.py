@@ -1,4 +1,4 @@
-"""`beckon test`: whether a message gets through, from its trigger to the sandbox."""
+"""`beckon test`: sends a test message from its trigger to the sandbox."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from workers.console import (
 
 @click.command()
 @in_workspace
-@click.option("--patience", default=30.0, show_default=True, help="Seconds to wait for all stages.")
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for all stages.")
 @json_option
-def command(workspace: str, patience: float, as_json: bool) -> None:
-    """Send one test message through the running copy, and verify every stage on its way.
+def command(workspace: str, timeout: float, as_json: bool) -> None:
+    """Send one test message through the running copy and verify every stage.
 
-    Makes a workflow and a contact for it, executes it through the real queue, asks the sandbox what it received, and
-    takes all of it back. Nothing can reach a real provider. The code is 1 when a step fails.
+    Creates a workflow and a contact, executes the workflow through the real queue, checks that the sandbox received the
+    message, and deletes everything again. Tests only go to the sandbox. The exit code is 1 if a step fails.
     """
     with connect() as settings:
         from tasks import test_runs
 
-        step_results = test_runs.run(settings, find_workspace_id(workspace), current_actor(), patience)
+        step_results = test_runs.run(settings, find_workspace_id(workspace), current_actor(), timeout)
         results = list(step_results if as_json else _show_each(step_results))
     failed = any(result.status == "failed" for result in results)
     if as_json:
@@ -45,9 +45,7 @@ def command(workspace: str, patience: float, as_json: bool) -> None:
         }
         show_json({"testRun": {**run, "cleanedUp": results[-1].name == "cleanup"}})
     else:
-        click.secho(
-            "The test failed." if failed else "A message gets through.", bold=True, fg="red" if failed else "green"
-        )
+        click.secho("The test failed." if failed else "The test passed.", bold=True, fg="red" if failed else "green")
     sys.exit(1 if failed else 0)
 
 

@@ -1,4 +1,4 @@
-"""`beckon trigger`: accept one trigger, and watch what becomes of it."""
+"""`beckon trigger`: send one trigger and follow its executions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONTACT_FIELDS = ("externalId", "email", "phone", "firstName", "lastName", "tim
 
 
 def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any]:
-    """The JSON object in the option's text, or in the file that it names after an @."""
+    """Read the JSON object in the option's text, or in the file that it names after an @. Raises BadParameter."""
     if text is None:
         return {}
     try:
@@ -47,25 +47,30 @@ def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dic
 @click.argument("type_", metavar="TYPE")
 @in_workspace
 @click.option("--email", help="The contact's e-mail address.")
-@click.option("--phone", help="The contact's phone number with its country, such as +15550100.")
+@click.option("--phone", help="The contact's phone number with country code, such as +15550100.")
 @click.option("--external-id", "externalId", help="The contact's id in your own system.")
-@click.option("--first-name", "firstName", help="What the contact is called.")
-@click.option("--last-name", "lastName", help="The contact's family name.")
-@click.option("--timezone", help="The contact's zone, such as Europe/Rome.")
-@click.option("--tag", "tags", multiple=True, help="A tag to add to the contact; may be given again.")
-@click.option("--contact-id", help="An existing contact instead.")
-@click.option("--payload", callback=read_payload, help="A JSON object, or @FILE to read it from (@- for stdin).")
+@click.option("--first-name", "firstName", help="The contact's first name.")
+@click.option("--last-name", "lastName", help="The contact's last name.")
+@click.option("--timezone", help="The contact's time zone, such as Europe/Rome.")
+@click.option("--tag", "tags", multiple=True, help="A tag to add to the contact, repeatable.")
+@click.option("--contact-id", help="Id of an existing contact, instead of the fields above.")
+@click.option("--payload", callback=read_payload, help="A JSON object, or @FILE to read it from a file (@- for stdin).")
 @click.option("--automation", "automation_id", help="Start only the automation with this id.")
-@click.option("--test", is_flag=True, help="Speak to the sandbox only, whatever is configured, and count nothing.")
-@click.option("--key", help="Idempotency key: the same one within 24 hours starts nothing new.")
-@click.option("--follow", "-f", is_flag=True, help="Show each stage, step and message as it happens, until all rests.")
-@click.option("--patience", default=60.0, show_default=True, help="Seconds to follow before giving up.")
+@click.option("--test", is_flag=True, help="Run a test: it only goes to the sandbox and is not counted.")
+@click.option("--key", help="Idempotency key: the same key within 24 hours starts no new execution.")
+@click.option(
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Show each stage, step and message as it happens, until everything has settled.",
+)
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to follow before giving up.")
 @as_json
-def command(type_: str, workspace: str, as_json: bool, follow: bool, patience: float, **options: Any) -> None:
-    """Start what waits for TYPE, such as contact.created.
+def command(type_: str, workspace: str, as_json: bool, follow: bool, timeout: float, **options: Any) -> None:
+    """Send a trigger of TYPE, such as contact.created.
 
-    The contact is found by the given fields, or made; every switched-on automation with this trigger that wants it
-    gets one execution. Nothing is sent by this command itself: workers do the rest, and --follow shows it.
+    The contact is matched by its fields, or created. Each matching automation that is on starts one execution. Workers
+    run the executions; --follow shows them.
     """
     with connect():
         from workers import timeline
@@ -76,12 +81,12 @@ def command(type_: str, workspace: str, as_json: bool, follow: bool, patience: f
         if as_json:
             show_json(to_api_names(vars(accepted)))
             return
-        duplicate_note = " (this key was used before: its first answer)" if accepted.duplicate else ""
+        duplicate_note = " (duplicate of an earlier trigger with this key)" if accepted.duplicate else ""
         click.echo(f"accepted as {accepted.trigger_id}{duplicate_note}")
         if not ids:
-            click.echo(f"No automation wanted it. See `beckon automation list --workspace {workspace}`.")
+            click.echo(f"No automation matches. See `beckon automation list --workspace {workspace}`.")
         elif follow:
-            sys.exit(0 if timeline.follow(workspace_id, ids, patience) else 1)
+            sys.exit(0 if timeline.follow(workspace_id, ids, timeout) else 1)
         else:
             click.echo("\n".join(f"execution {execution_id}" for execution_id in ids))
 
@@ -96,7 +101,7 @@ def _build_body(type_: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def accept_trigger(workspace_id: str, body: dict[str, Any], key: str | None = None) -> AcceptedTrigger:
-    """Accept a trigger, written as a producer would write it, for the workspace `found`. Raises `Refused`."""
+    """Accept a trigger in the format of the API's request body. Raises CommandError."""
     from rules.bodies import find_invalid_values
     from tasks.intake import trigger_bodies, triggers
 

@@ -1,4 +1,4 @@
-"""`beckon up`: run this copy of Beckon, in the foreground or behind."""
+"""`beckon up`: run this copy of Beckon, in the foreground or in the background."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _report(descriptor: int, content: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--detach", is_flag=True, help="Return when Beckon is ready, and leave it running.")
-@click.option("--report", type=int, hidden=True, help="Descriptor of the pipe to tell the outcome through.")
+@click.option("--detach", is_flag=True, help="Run in the background; return when Beckon is ready.")
+@click.option("--report", type=int, hidden=True, help="File descriptor of the pipe that receives the outcome.")
 def command(detach: bool, report: int | None) -> None:
-    """Start everything; Ctrl-C or SIGTERM stops it cleanly."""
+    """Start Beckon. Ctrl-C or SIGTERM stops it cleanly."""
     config = settings.load()
     if detach:
         access = startup.up_detached(config, os.environ)

@@ -1,4 +1,4 @@
-"""`beckon user`: who may sign in to a workspace, and as what. Nobody but the person ever sees or sets a password."""
+"""`beckon user`: the members of a workspace and their roles. Only the user sees or sets their password."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from workers.console import as_json as json_option
 
 @click.group()
 def command() -> None:
-    """Manage who signs in: an owner may do everything, an operator edits and triggers, a viewer watches."""
+    """Manage members. An owner may do everything, an operator edits and triggers, a viewer only reads."""
 
 
 def parse_email(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """An address in the spelling in which it is stored; for click, which names the argument that is wrong."""
+    """Normalise an e-mail address, as a callback of click. Raises BadParameter, which names the argument."""
     from rules.contacts import normalise_email
 
     try:
@@ -43,13 +43,15 @@ def parse_email(_: click.Context, __: click.Parameter, text: str | None) -> str 
     type=click.Choice(["owner", "operator", "viewer"]),
     default="viewer",
     show_default=True,
-    help="What they may do in this workspace.",
+    help="Role in the workspace.",
 )
-@click.option("--deployment-owner", is_flag=True, help="Let them see hosts, processes and all workspaces' queues.")
+@click.option(
+    "--deployment-owner", is_flag=True, help="Allow the user to see hosts, processes and the queues of all workspaces."
+)
 def add(email: str, workspace: str, role: Any, deployment_owner: bool) -> None:
-    """Invite the person with this EMAIL: print a link with which they join and set their own password.
+    """Invite EMAIL to the workspace: print a link to join and set a password.
 
-    The link works once, within 72 hours. A newer invitation of the address ends it.
+    The link works once, within 72 hours. A newer invitation of the same address invalidates it.
     """
     with connect() as settings:
         from models import invitation
@@ -82,9 +84,9 @@ def list_(workspace: str, as_json: bool) -> None:
 @command.command()
 @click.argument("email")
 def reset(email: str) -> None:
-    """Print a link with which the person with this EMAIL sets a new password.
+    """Print a link with which the user EMAIL sets a new password.
 
-    The link works once, within 72 hours. The old password and its sessions end when the new one is set.
+    The link works once, within 72 hours. The old password and its sessions stay valid until the new one is set.
     """
     with connect() as settings:
         from models import password_reset
@@ -98,7 +100,7 @@ def reset(email: str) -> None:
 @click.argument("email")
 @in_workspace
 def remove(email: str, workspace: str) -> None:
-    """Remove the person with this EMAIL from the workspace and end their sessions there."""
+    """Remove the member EMAIL from the workspace and end their sessions there."""
     with connect():
         from models import membership, user
 
@@ -107,6 +109,6 @@ def remove(email: str, workspace: str) -> None:
             row["id"] for row in user.list_members(workspace_id) if (row["email"] or "").lower() == email.lower()
         ]
         if not members:
-            raise CommandError("Nobody with that e-mail is a member here.")
+            raise CommandError("There is no member with that e-mail.")
         membership.remove(workspace_id, members[0], current_actor())
-    click.echo(f"{email} is no member any more.")
+    click.echo(f"{email} is removed from the workspace.")

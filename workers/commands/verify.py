@@ -1,4 +1,4 @@
-"""`beckon verify`: whether the guarantees hold in the whole database."""
+"""`beckon verify`: checks the invariants in the whole database."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from workers.console import connect, find_workspace_id, format_duration, show_js
 
 
 @click.command()
-@click.option("--workspace", help="Slug or id of one workspace; all of them without it.")
+@click.option("--workspace", help="Slug or id of the workspace. Without it: all workspaces.")
 @json_option
 def command(workspace: str | None, as_json: bool) -> None:
-    """Check that what must always be true is true of every row.
+    """Check the invariants of every row.
 
-    Each line is one invariant, asked of one and the same moment, so it may be run at any time on a living system. What
-    breaks one is counted and the first ids are named. The code is 1 when anything is broken.
+    Each line is one invariant. All are checked in one snapshot, so the command may run at any time on a running system.
+    Violations are counted, and the first ids are listed. The exit code is 1 if an invariant is violated.
     """
     with connect():
         from models.checks import verification
@@ -36,21 +36,25 @@ def command(workspace: str | None, as_json: bool) -> None:
             }
         )
     else:
-        verdict = f"{len(broken)} of {len(results)} invariants are broken." if broken else f"All {len(results)} hold."
+        verdict = (
+            f"{len(broken)} of {len(results)} invariants are violated."
+            if broken
+            else f"All {len(results)} invariants hold."
+        )
         click.secho(verdict, bold=True, fg="red" if broken else "green")
     sys.exit(1 if broken else 0)
 
 
 def _show_progress(findings: Iterable[Any]) -> Iterable[Any]:
-    """The findings, with a moving line under them while one is awaited in a terminal."""
+    """Yield the findings; in a terminal show a progress line while the next one is awaited."""
     if not sys.stdout.isatty():
         yield from findings
         return
     from rich.console import Console
 
-    with Console().status("looking at the first invariant …") as status:
+    with Console().status("checking the first invariant …") as status:
         for number, finding in enumerate(findings, start=1):
-            status.update(f"{number} looked at, the next one …")
+            status.update(f"{number} checked, checking the next …")
             yield finding
 
 
@@ -63,5 +67,5 @@ def _show(finding: Any) -> Any:
     more = (
         f" and {finding.violations - len(finding.examples)} more" if finding.violations > len(finding.examples) else ""
     )
-    click.echo(f"          {finding.violations} broken: {', '.join(finding.examples)}{more}")
+    click.echo(f"          {finding.violations} violations: {', '.join(finding.examples)}{more}")
     return finding

@@ -10,7 +10,7 @@ PROGRAMS = ("executions", "generation", "sending", "tracking")
 @click.command()
 @click.argument("program", type=click.Choice(PROGRAMS))
 def command(program: str) -> None:
-    """Work on the queues of PROGRAM until SIGTERM."""
+    """Process the queues of PROGRAM until SIGTERM."""
     from workers import worker_process
 
     worker_process.run_worker(program)

@@ -1,4 +1,4 @@
-"""`beckon workspace`: the tenants of this deployment."""
+"""`beckon workspace`: the workspaces of this deployment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.console import (
 )
 from workers.console import as_json as json_option
 
-#: The name of the key that a new workspace begins with.
+#: Name of a new workspace's first key.
 KEY_NAME = "First key"
 
 
@@ -30,13 +30,13 @@ def command() -> None:
 
 @command.command()
 @click.argument("slug")
-@click.option("--name", default="", help="The name on the pages; the slug without it.")
-@click.option("--owner", callback=parse_email, help="E-mail address of a first owner, who is invited.")
+@click.option("--name", default="", help="Display name. Without it: the slug.")
+@click.option("--owner", callback=parse_email, help="E-mail address of the first owner, who is invited.")
 @json_option
 def create(slug: str, name: str, owner: str | None, as_json: bool) -> None:
     """Create the workspace SLUG with an API key of all scopes, and invite its owner.
 
-    The key and the invitation's link are shown this once; Beckon stores only their hashes.
+    The key and the invitation's link are shown only once; Beckon stores only their hashes.
     """
     from rules.slugs import check_slug
 
@@ -49,14 +49,14 @@ def create(slug: str, name: str, owner: str | None, as_json: bool) -> None:
     if as_json:
         show_json({"workspaceId": created["id"], "apiKey": created["secret"], "invitationUrl": url})
         return
-    click.echo(f"Workspace {slug} is created: {created['id']}\nAPI key, shown this once: {created['secret']}")
+    click.echo(f"Workspace {slug} is created: {created['id']}\nAPI key, shown only once: {created['secret']}")
     if url:
         expires_at = format_time(created["invitation"].expires_at)
-        click.echo(f"Invitation of {owner}, works once until {expires_at} UTC: {url}")
+        click.echo(f"Invitation of {owner}, valid once, until {expires_at} UTC: {url}")
 
 
 def _create_workspace(slug: str, name: str, owner: str | None) -> dict[str, Any]:
-    """The workspace, its key and its owner's invitation, all or none."""
+    """Create the workspace, its key and its owner's invitation in one transaction."""
     from models import api_key, audit, invitation, workspace
     from models.database import transaction
 
@@ -88,4 +88,6 @@ def list_(as_json: bool) -> None:
         show_json({"workspaces": [to_api_names(row) for row in workspaces]})
         return
     lines = [[row["slug"], row["name"], row["id"], row["created_at"]] for row in workspaces]
-    show_table(("slug", "name", "id", "created (UTC)"), lines, "No workspaces yet. `beckon workspace create SLUG`")
+    show_table(
+        ("slug", "name", "id", "created (UTC)"), lines, "No workspaces yet. `beckon workspace create SLUG` creates one."
+    )

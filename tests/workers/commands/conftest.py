@@ -1,4 +1,4 @@
-"""The `beckon` command as a process of its own, beside an engine that works in the test's process."""
+"""The `beckon` command as a separate process, beside an engine that runs in the test's process."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CommandResult = subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def alice(engine: Engine) -> Alice:
-    """An owner whose workspace speaks to the sandbox."""
+    """An owner whose workspace uses the sandbox."""
     return Alice()
 
 
 @pytest.fixture
 def beckon() -> Callable[..., CommandResult]:
-    """Run `beckon` with these arguments; it must end with `code`, where that is not None."""
+    """Run `beckon` with these arguments; its exit code must be `code`, unless that is None."""
 
     def run(*arguments: str, code: int | None = 0, stdin: str = "", **environ: str) -> CommandResult:
         result = forks.run(arguments, {**os.environ, **environ}, stdin)
@@ -53,7 +53,7 @@ def alice_beckon(beckon: Callable[..., CommandResult], alice: Alice) -> Callable
 
 @pytest.fixture
 def alice_json(alice_beckon: Callable[..., CommandResult]) -> Callable[..., Any]:
-    """What `beckon` says of Alice's workspace with `--json`."""
+    """Run `beckon --json` on Alice's workspace and return the parsed output."""
 
     def run(*arguments: str, **more: Any) -> Any:
         return json.loads(alice_beckon(*arguments, "--json", **more).stdout)

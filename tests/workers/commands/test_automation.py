@@ -28,11 +28,11 @@ def test_a_file_becomes_an_automation_that_works(alice, alice_beckon, alice_json
     assert "Say hello" in alice_beckon("automation", "list").stdout
 
 
-def test_what_is_exported_can_be_published_again(alice, alice_beckon, alice_json, file, tmp_path):
+def test_an_exported_definition_can_be_published_again(alice, alice_beckon, alice_json, file, tmp_path):
     automation_id = alice.automation()
     exported = tmp_path / "exported.yaml"
     exported.write_text(alice_beckon("automation", "export", automation_id).stdout)
-    assert "is the same already" in alice_beckon("automation", "publish", automation_id, str(exported)).stderr
+    assert "is identical" in alice_beckon("automation", "publish", automation_id, str(exported)).stderr
     exported.write_text(exported.read_text().replace("Hi!", "Hello!"))
     assert alice_json("automation", "publish", automation_id, str(exported))["version"] == 2
     assert alice_json("automation", "export", automation_id)["steps"][0]["with"]["body"] == "Hello!"
@@ -46,7 +46,7 @@ def test_a_publication_reaches_the_workers_at_once(alice, alice_beckon, file):
     assert execution(alice.trigger())["version"] == 2
 
 
-def test_a_hook_s_secret_address_is_shown_once(alice_beckon, alice_json, file):
+def test_a_hook_s_secret_url_is_shown_once(alice_beckon, alice_json, file):
     file.write_text(yaml.safe_dump({**DEFINITION, "trigger": {"type": "hook"}}))
     automation = alice_json("automation", "import", str(file), "--name", "By hook")
     assert "/api/hooks/" in automation["hookUrl"]
@@ -64,7 +64,7 @@ def test_every_problem_is_named_by_its_path(beckon, tmp_path):
     assert "steps[0].with.channel" in paths
 
 
-def test_what_is_invalid_is_not_imported(alice, alice_beckon, beckon, tmp_path):
+def test_an_invalid_definition_is_not_imported(alice, alice_beckon, beckon, tmp_path):
     file = tmp_path / "wrong.yaml"
     file.write_text("steps: [")
     assert "line 1" in alice_beckon("automation", "import", str(file), code=1).stderr
@@ -73,21 +73,21 @@ def test_what_is_invalid_is_not_imported(alice, alice_beckon, beckon, tmp_path):
     assert automations.fetch_page(alice.workspace_id, limit=10) == []
 
 
-def test_a_valid_file_is_said_to_be(beckon, file):
+def test_a_valid_file_can_be_published(beckon, file):
     assert beckon("automation", "validate", str(file)).stdout == f"{file} can be published.\n"
     assert beckon("automation", "validate", "-", stdin=file.read_text()).returncode == 0
 
 
-def test_the_switch(alice, alice_beckon):
+def test_an_automation_is_turned_off_and_on(alice, alice_beckon):
     automation_id = alice.automation()
     assert alice_beckon("automation", "disable", automation_id).stdout == '"Welcome" is off.\n'
     assert alice.trigger().executions == []
     alice_beckon("automation", "enable", automation_id)
     assert len(alice.trigger().executions) == 1
-    assert "no automation by that id" in alice_beckon("automation", "disable", "nonsense", code=1).stderr
+    assert "no automation with that id" in alice_beckon("automation", "disable", "nonsense", code=1).stderr
 
 
-def test_a_webhook_into_a_private_network_is_published_where_that_is_allowed(beckon, alice_beckon, tmp_path):
+def test_a_webhook_to_a_private_network_is_published_only_where_allowed(beckon, alice_beckon, tmp_path):
     path = tmp_path / "call.yaml"
     step = {"id": "call", "action": "call_webhook", "with": {"url": "http://10.0.0.7/in"}}
     path.write_text(yaml.safe_dump({**DEFINITION, "steps": [step]}))

@@ -1,4 +1,4 @@
-"""docs/command.md describes every subcommand as the code has it, and no other."""
+"""docs/command.md describes exactly the subcommands of the code, with their help texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = settings.ROOT / "docs" / "command.md"
 
 
 def iterate_subcommands(group: click.Group, context: click.Context, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Each subcommand that is for people, with its section of the page."""
+    """Yield each public subcommand with its section of the page."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
@@ -51,13 +51,13 @@ SECTIONS = dict(iterate_subcommands(beckon, click.Context(beckon, info_name="bec
 
 
 def read_sections() -> dict[str, str]:
-    """The page's sections by their command's words."""
+    """Read the page's sections by their command."""
     parts = re.split(r"^(?=### )", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     return {re.sub(r" ?[\[A-Z{].*", "", part.split("`")[1]): part.rstrip() + "\n" for part in parts}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_a_subcommand_s_section_is_what_the_code_says(name):
+def test_a_subcommand_s_section_matches_the_code(name):
     assert read_sections().get(name) == SECTIONS[name].rstrip() + "\n"
 
 
@@ -66,5 +66,5 @@ def test_the_page_has_no_other_subcommand():
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_every_option_says_what_it_does(name):
+def test_every_option_has_a_help_text(name):
     assert "| None" not in SECTIONS[name]

@@ -1,4 +1,4 @@
-"""`beckon demo`: the document's session of fifteen, watched from the terminal, at any hour of the day."""
+"""`beckon demo`: the document's session of fifteen contacts in the terminal, at any hour of the day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers import demo_session
 
 @pytest.fixture
 def demo_output(engine, clean, beckon, sandbox, settings):
-    """What the command printed in a demo workspace that was just made."""
+    """The output of the command in a new demo workspace."""
     demo_workspace.create_demo()
     sandbox_port = sandbox.url.rsplit(":", 1)[1]
     return beckon("demo", BECKON_SANDBOX_PORT=sandbox_port).stdout
@@ -28,7 +28,7 @@ def test_ten_are_sent_one_by_one_and_five_are_asleep(demo_output, sandbox):
     assert re.search(r"/automations/[0-9a-f-]{36}/monitor", demo_output)
     assert len(re.findall(r"skipped: .*(?:hours|opens)", demo_output)) == 5
     line_stages = [line.split()[-1] for line in demo_output.splitlines()]
-    # They go by one by one: half of them are sent before the text of the last is there.
+    # They appear one by one: half of them are sent before the last text is generated.
     ready = [position for position, stage in enumerate(line_stages) if stage == "ready_to_send"]
     sent = [position for position, stage in enumerate(line_stages) if stage == "sent"]
     assert (len(ready), len(sent)) == (10, 10)
@@ -42,7 +42,7 @@ def test_each_passes_every_stage_of_the_document(demo_output):
         if row["status"] == "skipped":
             assert passed == ["queued", "checking", "skipped"]
         else:
-            # And there it waits for an answer, or for its first follow-up.
+            # There it waits for a reply or for its first follow-up.
             assert passed == [
                 "queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent",
             ]  # fmt: skip
@@ -63,6 +63,6 @@ def test_at_every_hour_ten_are_awake_and_five_asleep():
         assert all(hour in demo_session.NIGHT_HOURS for hour in local[10:])
 
 
-def test_it_says_so_when_nothing_runs(engine, clean, beckon):
+def test_without_a_sandbox_the_demo_says_so(engine, clean, beckon):
     demo_workspace.create_demo()
     assert "The sandbox at " in beckon("demo", code=1, BECKON_SANDBOX_PORT="1").stderr

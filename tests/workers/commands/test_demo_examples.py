@@ -1,4 +1,4 @@
-"""Every automation of the demo workspace does in the sandbox what it is there to show."""
+"""Every automation of the demo workspace does in the sandbox what it demonstrates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADA = CONTACTS[0]
 
 @pytest.fixture
 def trigger_for_ada(engine: Engine) -> Callable[..., AcceptedTrigger]:
-    """Let something happen to Ada, in a demo workspace that was just made."""
+    """Send triggers about Ada in a new demo workspace."""
     workspace_id = demo_workspace.create_demo()
 
     def trigger(type: str, **payload: Any) -> AcceptedTrigger:
@@ -37,7 +37,7 @@ def trigger_for_ada(engine: Engine) -> Callable[..., AcceptedTrigger]:
     return trigger
 
 
-def test_a_new_contact_gets_a_welcome_that_the_ai_wrote(trigger_for_ada, sandbox: RunningSandbox):
+def test_a_new_contact_gets_a_welcome_that_the_ai_generated(trigger_for_ada, sandbox: RunningSandbox):
     execution = wait_until_finished(trigger_for_ada("contact.created"))
     assert execution["status"] == "succeeded"
     assert messages(execution["id"])[0]["body"] == steps(execution["id"])["write"]["output"]["text"]
@@ -45,7 +45,7 @@ def test_a_new_contact_gets_a_welcome_that_the_ai_wrote(trigger_for_ada, sandbox
 
 
 @pytest.mark.parametrize(("amount", "provider", "to"), [(800, "telnyx", ADA["phone"]), (99, "mailgun", ADA["email"])])
-def test_an_overdue_invoice_is_reminded_of_and_becomes_a_task_two_hours_later(
+def test_an_overdue_invoice_sends_a_reminder_and_creates_a_task_two_hours_later(
     trigger_for_ada, sandbox: RunningSandbox, settings: Settings, amount: int, provider: str, to: str
 ):
     waiting = wait_for_status(trigger_for_ada("invoice.overdue", amount=amount))
@@ -56,25 +56,25 @@ def test_an_overdue_invoice_is_reminded_of_and_becomes_a_task_two_hours_later(
     assert str(amount) in fetch_row("select title from contact_tasks")["title"]
 
 
-def test_a_hot_lead_is_told_of_and_tagged(trigger_for_ada, sandbox: RunningSandbox):
+def test_a_hot_lead_is_reported_and_tagged(trigger_for_ada, sandbox: RunningSandbox):
     wait_until_finished(trigger_for_ada("lead.scored", score=91))
     assert len(sandbox.list_messages(provider="slack")) == 1
     assert "hot" in fetch_row("select tags from contacts where email = %s", (ADA["email"],))["tags"]
     assert trigger_for_ada("lead.scored", score=10).executions == []
 
 
-def test_a_personal_note_is_sent_by_hand(trigger_for_ada, sandbox: RunningSandbox):
+def test_a_personal_note_is_sent_manually(trigger_for_ada, sandbox: RunningSandbox):
     wait_until_finished(trigger_for_ada("manual"))
     assert len(sandbox.list_messages(provider="telnyx")) == 1
     assert all(invariant.holds for invariant in verification.verify())
 
 
-# What comes from Instagram
+# Events from Instagram
 
 
 @pytest.fixture
 def demo_workspace_id(engine: Engine) -> str:
-    """The demo workspace as Meta's webhooks find it."""
+    """The demo workspace with the accounts that Meta's webhooks name."""
     workspace_id = demo_workspace.create_demo()
     demo_workspace.connect(workspace_id)
     return workspace_id
@@ -91,14 +91,14 @@ def _list_texts(sandbox: RunningSandbox, to: str) -> list[str]:
 @pytest.mark.parametrize(
     ("person", "step", "says"), [("1001", "link", "Here it is, there"), ("1002", "link_and_ask", "Follow us")]
 )
-def test_a_comment_becomes_a_conversation_whose_end_depends_on_who_follows(
+def test_a_comment_starts_a_conversation_whose_end_depends_on_following(
     demo_workspace_id: str, sandbox: RunningSandbox, person: str, step: str, says: str
 ):
     meta.deliver_webhooks(meta.comment("Is this the SPRING collection?", number=7, person=person))
     (started,) = meta.executions()
     wait_for_status(started["id"])
     assert _list_texts(sandbox, "comment-7") == [
-        "Thank you! Look into your messages, we have written to you.",
+        "Thank you! Check your direct messages: we have sent you one.",
         f"Hi user_{person}, you like our spring collection? Shall we send you the link?",
     ]
 
@@ -113,7 +113,7 @@ def test_a_comment_becomes_a_conversation_whose_end_depends_on_who_follows(
     assert len(meta.executions()) == 1
 
 
-def test_a_story_reply_is_thanked_for(demo_workspace_id: str, sandbox: RunningSandbox):
+def test_a_story_reply_gets_a_thank_you(demo_workspace_id: str, sandbox: RunningSandbox):
     meta.deliver_webhooks(
         meta.message_event("I love it", person="1001", reply_to={"story": {"id": "s", "url": "https://cdn.example/s"}})
     )
@@ -134,7 +134,7 @@ def test_a_direct_message_with_the_keyword_is_answered_once_within_the_cool_down
     assert len(_list_texts(sandbox, "1001")) == 1
 
 
-def test_every_other_message_is_answered_once_that_is_switched_on(demo_workspace_id: str, sandbox: RunningSandbox):
+def test_every_other_message_is_answered_once_its_automation_is_on(demo_workspace_id: str, sandbox: RunningSandbox):
     meta.deliver_webhooks(meta.message_event("good morning", person="1001"))
     assert meta.executions() == []
     execute("update automations set enabled = true")

@@ -1,4 +1,4 @@
-"""`beckon doctor --deployment`: each point of the checklist passes where it is so, and says what is wrong where not."""
+"""`beckon doctor --deployment`: each check passes on a healthy deployment and reports the problem otherwise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUTOMATION = {"id": "a", "totalRuns": 1, "lastRunAt": None, "stats": {"totalRuns
 
 @pytest.fixture
 def automation_with_run(alice):
-    """An automation with a run, and a scheduler that has cleaned."""
+    """An automation with a run, after a successful retention."""
     automation_id = alice.automation(HELLO)
     wait_until_finished(alice.trigger())
     periodic_job.note_success("retention", {})
@@ -37,31 +37,31 @@ def automation_with_run(alice):
 
 @pytest.fixture
 def owner(settings):
-    """The tables' owner, each of whose statements is committed."""
+    """A cursor of the tables' owner; each statement is committed."""
     with closing(psycopg2.connect(settings.database_url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         yield cursor
 
 
 def _wait_for_quick_check(name, settings):
-    """The judgement, asked again where a busy machine was slow to come to it."""
+    """Return the check's result; repeat the check while a busy machine makes it too slow."""
     return eventually(
         lambda: (check := deployment.run_check(name, settings)) and "took" not in check.detail and check, timeout=60
     )
 
 
-def test_where_all_is_as_it_should_be_every_point_passes(automation_with_run, settings):
-    # The engine of this test logs to the test, not into the home.
+def test_every_check_passes_on_a_healthy_deployment(automation_with_run, settings):
+    # The engine of this test does not log into the home.
     checks = {name: _wait_for_quick_check(name, settings) for name in DATABASE_CHECKS if name != "log lines"}
     assert {check.status for check in checks.values()} == {"ok"}, checks
     assert checks["run records"].detail.startswith("1 in the last 24 hours")
     assert "automation_runs_newest" in checks["indexes"].detail
-    assert checks["volume"].detail.startswith("1 executions")
+    assert checks["volume"].detail.startswith("1 counted executions")
 
 
 @pytest.fixture
 def dashboard(settings, tmp_path):
-    """A dashboard's process on the test's servers; its port."""
+    """The port of a dashboard process that uses the test's servers."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     embedded.ensure_private_directory(settings.run)
@@ -82,7 +82,7 @@ def test_a_running_copy_passes_from_the_command_line(alice, automation_with_run,
     content = {"apiKey": secret, "workspaceId": alice.workspace_id, "email": "ada@example.com"}
     access.write_text(json.dumps(content), encoding="utf-8")
     try:
-        # A busy machine may take its time, which is a problem too, until it does not.
+        # On a busy machine a slow response is a problem, so repeat until it is fast.
         result = eventually(
             lambda: (
                 (attempt := beckon("doctor", "--deployment", code=None, BECKON_PORT=dashboard)).returncode == 0
@@ -93,7 +93,7 @@ def test_a_running_copy_passes_from_the_command_line(alice, automation_with_run,
     finally:
         access.unlink()
     output = result.stdout
-    # All of PostgreSQL's but the log lines, the API and the page.
+    # All checks of PostgreSQL except the log lines, plus the API and the page.
     assert output.count("  pass    ") == len(DATABASE_CHECKS) - 1 + 2, output
     assert "log lines" in output
     assert "1 automations with their stats" in output
@@ -110,43 +110,43 @@ def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(automation_with
 
 
 @pytest.mark.parametrize(
-    ("point", "by_hand", "says"),
+    ("name", "statement", "text"),
     [
-        ("counters", "update automations set total_runs = 9", "1 broken"),
-        ("counters", "update automations set hourly_runs[1] = 9", "1 broken"),
+        ("counters", "update automations set total_runs = 9", "1 violations"),
+        ("counters", "update automations set hourly_runs[1] = 9", "1 violations"),
         ("duplicates", "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, "
-         "gen_random_uuid(), kind, at - interval '59 minutes' from automation_runs", "1 broken"),
+         "gen_random_uuid(), kind, at - interval '59 minutes' from automation_runs", "1 violations"),
         ("once each", "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, "
-         "execution_id, kind, at - interval '61 minutes' from automation_runs", "1 broken"),
-        ("volume", "delete from automation_runs", "1 of 1 executions of the last hour have no run and should"),
+         "execution_id, kind, at - interval '61 minutes' from automation_runs", "1 violations"),
+        ("volume", "delete from automation_runs", "1 of 1 executions of the last hour lack their run"),
         ("run records", "update executions set run_due_at = beckon_now() - interval '2 minutes'", "1 runs could not"),
-        ("retention", "update duties set last_succeeded_at = beckon_now() - interval '3 hours'", "last done 3.0 h ago"),
-        ("retention", "delete from duties", "never done"),
+        ("retention", "update duties set last_succeeded_at = beckon_now() - interval '3 hours'", "last run 3.0 h ago"),
+        ("retention", "delete from duties", "never run"),
         ("retention", "update automation_runs set at = at - interval '93 days'", "older than 90 days"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_the_rows_is_said(automation_with_run, settings, point, by_hand, says):
-    assert execute(by_hand) == 1
-    check = deployment.run_check(point, settings)
+def test_a_problem_in_the_rows_is_reported(automation_with_run, settings, name, statement, text):
+    assert execute(statement) == 1
+    check = deployment.run_check(name, settings)
     assert check.status == "problem"
-    assert says in check.detail
+    assert text in check.detail
     assert check.remedy
 
 
-def test_where_the_switch_was_turned_meanwhile_no_run_is_missed(alice, automation_with_run, settings):
+def test_no_run_is_missing_if_the_switch_was_changed_meanwhile(alice, automation_with_run, settings):
     execute("delete from automation_runs")
     switches.change(alice.workspace_id, {"run_tracking": False}, SYSTEM)
     switches.change(alice.workspace_id, {"run_tracking": True}, SYSTEM)
-    assert deployment.run_check("volume", settings).detail.startswith("0 executions")
+    assert deployment.run_check("volume", settings).detail.startswith("0 counted executions")
 
 
-def test_an_index_that_is_not_there_is_named(automation_with_run, settings, owner):
+def test_a_missing_index_is_named(automation_with_run, settings, owner):
     owner.execute("alter index executions_run_due rename to lost")
     try:
         check = deployment.run_check("indexes", settings)
     finally:
         owner.execute("alter index lost rename to executions_run_due")
-    assert (check.status, check.detail) == ("problem", "not there, or not valid: executions_run_due")
+    assert (check.status, check.detail) == ("problem", "missing or not valid: executions_run_due")
 
 
 def test_a_plan_without_the_index_is_found_by_explain(automation_with_run, settings, owner):
@@ -160,20 +160,20 @@ def test_a_plan_without_the_index_is_found_by_explain(automation_with_run, setti
             "(workspace_id, automation_id, at desc, id desc) include (kind); commit"
         )
     assert check.status == "problem"
-    assert "is read from end to end" in check.detail
+    assert "sequential scan of automation_runs" in check.detail
 
 
-def test_a_day_without_a_partition_is_said_before_it_comes(automation_with_run, settings, owner):
+def test_a_missing_partition_is_reported_before_its_day(automation_with_run, settings, owner):
     owner.execute("select inhrelid::regclass::text from pg_inherits where inhparent = 'automation_runs'::regclass")
     today = clock.now().strftime("automation_runs_%Y_%m_%d")
     for name in [name for (name,) in owner.fetchall() if name > today and not name.endswith("default")]:
         owner.execute(f"drop table {name}")
-    assert "no partition is there for tomorrow" in deployment.run_check("retention", settings).detail
+    assert "there is no partition for tomorrow" in deployment.run_check("retention", settings).detail
     owner.execute("select ensure_run_partitions(7)")
     assert deployment.run_check("retention", settings).status == "ok"
 
 
-def test_slow_statistics_are_said(automation_with_run, settings, monkeypatch):
+def test_slow_statistics_are_a_problem(automation_with_run, settings, monkeypatch):
     monkeypatch.setattr(deployment, "SLOW_MS", 0.0)
     assert deployment.run_check("query times", settings).status == "problem"
     assert check_api_response(settings, [AUTOMATION], 1.0).status == "problem"
@@ -190,7 +190,7 @@ def test_a_database_without_the_migration_is_a_problem_and_no_traceback(automati
 
 
 @pytest.mark.parametrize(
-    ("listed", "status"),
+    ("automations", "status"),
     [
         ([], "ok"),
         ([AUTOMATION], "ok"),
@@ -200,8 +200,8 @@ def test_a_database_without_the_migration_is_a_problem_and_no_traceback(automati
         ([{name: AUTOMATION[name] for name in ("id", "totalRuns", "lastRunAt")}], "note"),
     ],
 )
-def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
-    assert check_api_response(settings, listed, 10.0).status == status
+def test_the_api_s_response_is_checked_by_its_shape(settings, automations, status):
+    assert check_api_response(settings, automations, 10.0).status == status
 
 
 @pytest.mark.parametrize(
@@ -213,25 +213,27 @@ def test_the_apis_answer_is_judged_by_its_shape(settings, listed, status):
         ('<article class="panel card"><svg class="spark">', "problem"),
     ],
 )
-def test_the_page_is_judged_by_its_cards(html, status):
+def test_the_page_is_checked_by_its_cards(html, status):
     assert check_page_html(html).status == status
 
 
-def test_switched_off_is_a_note_and_names_who_holds_it(automation_with_run, settings):
+def test_tracking_that_is_off_is_a_note_that_names_the_setting(automation_with_run, settings):
     off = replace(settings, run_tracking=False, stats_in_api=False)
-    for point in ("run records", "volume"):
-        assert "RUN_TRACKING" in deployment.run_check(point, off).detail
+    for name in ("run records", "volume"):
+        assert "RUN_TRACKING" in deployment.run_check(name, off).detail
     assert "STATS_IN_API" in check_api_response(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
 
 
-def test_the_logs_are_read_for_what_was_tracked_and_what_failed(settings, tmp_path):
+def test_the_logs_show_tracked_runs_and_tracking_failures(settings, tmp_path):
     config = replace(settings, home=tmp_path)
     log = tmp_path / "logs" / "sending-0.log"
     log.parent.mkdir()
     tracked = {"event": "[TRACKING] Automation run tracked: a (main_dm)", "level": "info"}
-    again = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}
+    duplicate = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}
     now = clock.now().isoformat()
-    log.write_text('half a line [TRACKING]"}\n' + "\n".join(json.dumps(entry) for entry in (tracked, again, again)))
+    log.write_text(
+        'half a line [TRACKING]"}\n' + "\n".join(json.dumps(entry) for entry in (tracked, duplicate, duplicate))
+    )
     assert check_tracking(config, 1).detail == "1 runs and 2 duplicates in the newest logs"
 
     failed = {"event": "[TRACKING] Runs cannot be counted now", "level": "warning", "error": "denied", "timestamp": now}

@@ -1,4 +1,4 @@
-"""`beckon doctor`: what is wrong is named with its remedy, and no secret is ever shown."""
+"""`beckon doctor`: each problem is named with its remedy, and no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.diagnostics import START_REMEDY
 
 @pytest.fixture
 def run_doctor(database_urls, redis_url, clean, beckon):
-    """What the doctor finds, by name, where nothing but the two servers runs."""
+    """Run `beckon doctor` while only the two servers run; returns its checks by name."""
 
     def run(**environ):
         nowhere = {"BECKON_PORT": "1", "BECKON_SANDBOX_PORT": "2"}
@@ -31,16 +31,16 @@ def run_doctor(database_urls, redis_url, clean, beckon):
     return run
 
 
-def test_what_runs_is_well_and_what_does_not_run_has_its_remedy(run_doctor):
+def test_running_parts_are_ok_and_stopped_parts_have_a_remedy(run_doctor):
     checks = run_doctor()
     for name in ("home", "postgresql", "redis", "migrations", "beckon_app", "beckon_service", "clock"):
         assert checks[name]["status"] == "ok", checks[name]
     for name in ("workers", "scheduler", "dashboard", "sandbox"):
         assert (checks[name]["status"], checks[name]["remedy"]) == ("problem", START_REMEDY)
-    assert "nobody serves executions, generation, sending, triggers, tracking" in checks["workers"]["detail"]
+    assert "no process serves executions, generation, sending, triggers, tracking" in checks["workers"]["detail"]
 
 
-def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(run_doctor):
+def test_unreachable_servers_are_named_and_the_rest_is_still_checked(run_doctor):
     checks = run_doctor(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", REDIS_URL="redis://127.0.0.1:1")
     assert checks["postgresql"]["status"] == checks["redis"]["status"] == "problem"
     assert "DATABASE_URL" in checks["postgresql"]["remedy"]
@@ -49,7 +49,7 @@ def test_servers_that_are_away_are_named_and_the_rest_is_looked_at_all_the_same(
 
 @pytest.fixture
 def evicting_redis():
-    """A server of its own: the policy is the whole server's, and other tests work on the shared one."""
+    """A separate server: the policy applies to the whole server, and other tests use the shared one."""
     own = TestServers()
     try:
         own.start(postgres=False, valkey=True)
@@ -60,14 +60,14 @@ def evicting_redis():
         own.stop()
 
 
-def test_a_redis_that_evicts_and_a_database_that_was_never_migrated_are_problems(run_doctor, evicting_redis):
+def test_an_evicting_redis_and_an_unmigrated_database_are_problems(run_doctor, evicting_redis):
     never_migrated = with_database(os.environ["DATABASE_URL"], "postgres")
     checks = run_doctor(DATABASE_URL=never_migrated, REDIS_URL=evicting_redis)
     assert "set its maxmemory-policy to noeviction" in checks["redis"]["remedy"]
     assert "0001_tenants" in checks["migrations"]["detail"]
 
 
-def test_half_a_configuration_is_a_problem_and_none_is_a_note(run_doctor):
+def test_a_partial_configuration_is_a_problem_and_none_is_a_note(run_doctor):
     checks = run_doctor(TELNYX_API_KEY="KEY", BECKON_CLOCK_OFFSET="3600")
     assert (checks["telnyx"]["status"], checks["telnyx"]["remedy"]) == ("problem", "set TELNYX_MESSAGING_PROFILE_ID")
     assert (checks["mailgun"]["status"], checks["mailgun"]["remedy"]) == (
@@ -98,7 +98,7 @@ def test_refused_credentials_are_a_problem(alice, beckon):
     assert report["ok"] is False
 
 
-def test_people_read_settings_problems_and_remedies(alice, beckon):
+def test_the_text_output_has_settings_problems_and_remedies(alice, beckon):
     output = beckon("doctor", MAILGUN_API_KEY="very secret", code=1).stdout
     assert "MAILGUN_API_KEY" in output
     assert "Without it: no e-mail." in output
@@ -125,7 +125,7 @@ ROLES = ("beckon_app", "beckon_service")
         ({"BECKON_URL": "https://beckon.example.com"}, "note"),
     ],
 )
-def test_the_owner_s_url_alone_is_noted_where_others_reach_this_copy(run_doctor, where, status):
+def test_a_reachable_copy_with_only_the_owner_s_url_is_noted(run_doctor, where, status):
     checks = run_doctor(**OWNERS_ALONE, **where)
     for role, variable in zip(ROLES, ("DATABASE_APP_URL", "DATABASE_SERVICE_URL"), strict=True):
         assert checks[role]["status"] == status, checks[role]
@@ -133,16 +133,16 @@ def test_the_owner_s_url_alone_is_noted_where_others_reach_this_copy(run_doctor,
         assert (variable in checks[role]["remedy"]) is (status == "note")
 
 
-def test_a_role_says_what_it_is_and_not_what_it_should_be(run_doctor):
+def test_a_role_s_check_shows_the_actual_role_and_login(run_doctor):
     checks = run_doctor(BECKON_HOST="0.0.0.0")
     for role in ROLES:
         assert checks[role]["status"] == "ok"
-        assert checks[role]["detail"] == f"transactions act as {role}, logged in as {role}; row security binds it"
+        assert checks[role]["detail"] == f"transactions act as {role}, logged in as {role}; RLS enforced"
 
 
 @pytest.fixture
 def own_database():
-    """A migrated database on a server whose roles a test may change: the owner's URL."""
+    """The owner's URL of a migrated database on a server whose roles a test may change."""
     own = TestServers()
     try:
         own.start(postgres=True, valkey=False)
@@ -153,7 +153,7 @@ def own_database():
         own.stop()
 
 
-def test_a_program_s_role_or_login_with_more_power_than_row_security_is_a_problem(run_doctor, own_database):
+def test_a_program_s_role_or_login_that_bypasses_row_security_is_a_problem(run_doctor, own_database):
     run_sql(own_database, "create role app_login superuser login", "grant beckon_app to app_login")
     run_sql(own_database, "create role service_login bypassrls login", "grant beckon_service to service_login")
     checks = run_doctor(

@@ -1,4 +1,4 @@
-"""`beckon migrate` on a database from before runs were counted: what it says, and that repeating does no harm."""
+"""`beckon migrate` on a database of a version without run tracking: its report, and that repeating is safe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HISTORY = (
 
 @pytest.fixture
 def old_url(url, monkeypatch):
-    """A database of a version that counted no runs, with history in it; the command's from now on."""
+    """A database of a version that counted no runs, with history; the command uses it."""
     migrations.migrate(url)
     migrations.revert(url, RUNS)
     real.run_sql(url, *HISTORY)
@@ -43,17 +43,17 @@ def read_counters(url):
         return cursor.fetchall()
 
 
-def test_an_older_database_is_told_what_was_initialised_and_made_and_repeating_changes_nothing(old_url, beckon):
+def test_an_older_database_is_migrated_with_a_report_and_repeating_changes_nothing(old_url, beckon):
     lines = beckon("migrate").stdout.splitlines()
 
     assert lines[:2] == [f"applied {RUNS}", f"applied {LATER}"]
-    assert {"made index automation_runs_newest", "made index executions_run_due"} <= set(lines)
+    assert {"created index automation_runs_newest", "created index executions_run_due"} <= set(lines)
     assert "run counters of 3 automations initialised" in lines
     never_ran = [("A1", 10, 0, None, 0), ("A2", 0, 0, None, 0), ("A3", 0, 0, None, 0)]
     assert read_counters(old_url) == never_ran
     assert migrations.upgrade(old_url) == migrations.Upgrade([], [], [])
 
-    # Seven runs since, of which the counters know nothing: as after a restore, or when somebody wrote by hand.
+    # Seven runs that the counters lack, as after a restore or a manual change.
     real.run_sql(
         old_url,
         "insert into automation_runs select gen_random_uuid(), workspace_id, automation_id, contact_id, id, 'main_dm', "
@@ -64,5 +64,5 @@ def test_an_older_database_is_told_what_was_initialised_and_made_and_repeating_c
         assert beckon("runs", "backfill").stdout == "Run counters of 3 automations rebuilt.\n"
         assert [(name, total) for name, _, total, *_ in read_counters(old_url)] == [("A1", 9), ("A2", 0), ("A3", 0)]
     assert read_counters(old_url)[0][3] is not None
-    # Other invariants miss the triggers that this history never had.
+    # Other invariants are violated because this history has no triggers.
     assert "  ok      run_counters" in beckon("verify", code=1).stdout

@@ -1,4 +1,4 @@
-"""What operators do from the terminal: the same moves as the API's, by the same rules, on the audit log."""
+"""Operator actions from the terminal: the same actions as the API's, with the same rules and audit log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]
 
 @pytest.fixture
 def failed_execution(alice):
-    """An execution that failed for good."""
+    """An execution that failed permanently."""
     alice.automation(FAILING)
     return wait_until_finished(alice.trigger())
 
@@ -46,13 +46,13 @@ def test_failures_of_a_class_are_counted_first_and_then_retried(failed_execution
     assert alice_beckon("retry", "--error-class", "timeout").stdout == "0 retried.\n"
 
 
-def test_a_retry_of_everything_must_be_said(failed_execution, alice_beckon):
+def test_a_retry_of_everything_must_be_explicit(failed_execution, alice_beckon):
     assert "or --all" in alice_beckon("retry", code=2).stderr
     assert "or --all" in alice_beckon("retry", failed_execution["id"], "--all", code=2).stderr
     assert alice_beckon("retry", "--all").stdout == "1 retried.\n"
 
 
-def test_what_did_not_fail_is_not_retried(alice, alice_beckon):
+def test_only_a_failed_execution_is_retried(alice, alice_beckon):
     alice.automation(HELLO)
     sent = wait_until_finished(alice.trigger())
     refused = alice_beckon("retry", sent["id"], code=1)
@@ -65,29 +65,29 @@ def test_an_execution_in_flight_is_cancelled_once(alice, alice_beckon):
     alice_beckon("cancel", waiting["id"])
     assert execution(waiting["id"])["status"] == "cancelled"
     assert "this one is cancelled" in alice_beckon("cancel", waiting["id"], code=1).stderr
-    assert "There is no execution by that id." in alice_beckon("cancel", "nonsense", code=1).stderr
+    assert "There is no execution with that id." in alice_beckon("cancel", "nonsense", code=1).stderr
 
 
 @pytest.mark.parametrize(
     ("decision", "status", "received"),
     [("sent", "succeeded", 1), ("resend", "succeeded", 2), ("discard", "cancelled", 1)],
 )
-def test_a_message_of_unknown_outcome_is_decided(unknown_message, alice_beckon, sandbox, decision, status, received):
+def test_a_message_of_unknown_outcome_is_resolved(unknown_message, alice_beckon, sandbox, decision, status, received):
     alice_beckon("resolve", unknown_message["id"], decision)
     assert eventually(lambda: execution(unknown_message["execution_id"])["status"] == status)
     assert len(sandbox.list_messages(provider="telnyx")) == received
     assert "unknown outcome" in alice_beckon("resolve", unknown_message["id"], decision, code=1).stderr
 
 
-def test_what_is_due_is_listed_longest_first_and_nudged(alice, alice_beckon, alice_json):
+def test_due_executions_are_listed_longest_first_and_enqueued(alice, alice_beckon, alice_json):
     alice.automation(WAITING)
     first, second = wait_for_status(alice.trigger()), wait_for_status(alice.trigger())
-    assert alice_beckon("pending").stdout == "Nothing is due.\n"
+    assert alice_beckon("pending").stdout == "No executions are due.\n"
     for seconds, row in ((100, second), (50, first)):
         execute("update executions set due_at = beckon_now() - make_interval(secs => %s) where id = %s",
                 (seconds, row["id"]))  # fmt: skip
-    listed = alice_json("pending")
-    assert [entry["id"] for entry in listed["pending"]] == [second["id"], first["id"]]
+    report = alice_json("pending")
+    assert [entry["id"] for entry in report["pending"]] == [second["id"], first["id"]]
     assert "1 min 4" in alice_beckon("pending").stdout
-    assert alice_beckon("pending", "--process").stdout.endswith("2 nudged.\n")
+    assert alice_beckon("pending", "--process").stdout.endswith("2 enqueued.\n")
     assert eventually(lambda: alice_json("pending")["pending"] == [])

@@ -1,4 +1,4 @@
-"""`beckon user`, `beckon key` and `beckon workspace`: who and what may come in."""
+"""`beckon user`, `beckon key` and `beckon workspace`: who and what has access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find_token(output: str, path: str) -> str:
 
 
 def join(output: str, email: str = "dora@example.com") -> str:
-    """Dora accepts the link that was printed; her id."""
+    """Let Dora accept the printed link. Returns her id."""
     accepted = invitation.accept_with_new_account(
         find_token(output, "invitations"), email, "Dora", user.hash_password(PASSWORD)
     )
@@ -28,26 +28,26 @@ def join(output: str, email: str = "dora@example.com") -> str:
     return accepted.member.user_id
 
 
-def test_a_person_is_added_by_a_link_and_never_by_a_password(alice, alice_beckon):
+def test_a_user_is_added_by_a_link_and_never_by_a_password(alice, alice_beckon):
     output = alice_beckon("user", "add", "Dora@Example.com", "--role", "operator").stdout
     assert "password" not in output.lower()
     assert user.find_account("dora@example.com") is None
     assert user.list_members(alice.workspace_id) == []
     join(output)
-    assert [(each["email"], each["role"]) for each in user.list_members(alice.workspace_id)] == [
+    assert [(member["email"], member["role"]) for member in user.list_members(alice.workspace_id)] == [
         ("dora@example.com", "operator")
     ]
     assert audit.fetch_page(alice.workspace_id, 2)[1]["action"] == "invitation.created"
 
 
-def test_a_member_and_what_is_no_address_are_refused(alice_beckon):
+def test_an_existing_member_and_an_invalid_address_are_refused(alice_beckon):
     join(alice_beckon("user", "add", "dora@example.com").stdout)
-    assert "member already" in alice_beckon("user", "add", "DORA@example.com", "--role", "owner", code=1).stderr
+    assert "already a member" in alice_beckon("user", "add", "DORA@example.com", "--role", "owner", code=1).stderr
     assert "EMAIL" in alice_beckon("user", "add", "dora", code=2).stderr
 
 
 @pytest.mark.parametrize("flags", [(), ("--deployment-owner",)])
-def test_the_deployment_owner_s_flag_is_given_by_the_command_alone(alice_beckon, alice_json, flags):
+def test_only_the_command_sets_the_deployment_owner_s_flag(alice_beckon, alice_json, flags):
     join(alice_beckon("user", "add", "dora@example.com", "--role", "owner", *flags).stdout)
     key = api_key.find(alice_json("key", "create", "Shop", *flags)["secret"])
     assert key is not None
@@ -55,7 +55,7 @@ def test_the_deployment_owner_s_flag_is_given_by_the_command_alone(alice_beckon,
         assert fetch_value("select deployment_owner from users") is key.deployment_owner is bool(flags)
 
 
-def test_a_person_sets_a_new_password_by_a_link_themselves(alice_beckon, beckon):
+def test_a_user_sets_a_new_password_through_a_link(alice_beckon, beckon):
     user_id = join(alice_beckon("user", "add", "dora@example.com").stdout)
     member, old_hash = user.find_sign_in("dora@example.com")
     assert member is not None
@@ -67,7 +67,7 @@ def test_a_person_sets_a_new_password_by_a_link_themselves(alice_beckon, beckon)
     assert reset.user_id == user_id
     assert password_reset.use(token, reset, user.hash_password("another one of hers"))
     assert session.find(cookie) is None
-    assert "nobody with that e-mail" in beckon("user", "reset", "eve@example.com", code=1).stderr
+    assert "no user with that e-mail" in beckon("user", "reset", "eve@example.com", code=1).stderr
 
 
 def test_no_subcommand_sets_or_shows_a_password(beckon):
@@ -83,15 +83,15 @@ def test_a_member_is_removed_with_their_sessions_but_never_the_last_owner(alice,
     assert "owner@example.com" in alice_beckon("user", "list").stdout
     assert audit.fetch_page(alice.workspace_id, 1)[0]["action"] == "member.removed"
     assert "last owner" in alice_beckon("user", "remove", "owner@example.com", code=1).stderr
-    assert "Nobody with that e-mail" in alice_beckon("user", "remove", "dora@example.com", code=1).stderr
+    assert "no member with that e-mail" in alice_beckon("user", "remove", "dora@example.com", code=1).stderr
 
 
 def test_a_key_is_shown_once_and_revoked(alice, alice_beckon, alice_json):
     issued = alice_json("key", "create", "Shop", "--scope", "trigger")
     assert api_key.find(issued["secret"]).scopes == {"trigger"}
-    listed = alice_beckon("key", "list").stdout
-    assert "Shop" in listed
-    assert issued["secret"] not in listed
+    output = alice_beckon("key", "list").stdout
+    assert "Shop" in output
+    assert issued["secret"] not in output
     alice_beckon("key", "revoke", issued["id"])
     assert api_key.find(issued["secret"]) is None
     assert "no live key" in alice_beckon("key", "revoke", issued["id"], code=1).stderr
@@ -108,11 +108,11 @@ def test_a_workspace_is_created_with_a_key_and_an_invitation_of_its_owner(alice,
     assert key.deployment_owner is False
     assert workspace.get(created["workspaceId"])["name"] == "Acme Inc."
     join(created["invitationUrl"])
-    assert [(each["email"], each["role"]) for each in user.list_members(created["workspaceId"])] == [
+    assert [(member["email"], member["role"]) for member in user.list_members(created["workspaceId"])] == [
         ("dora@example.com", "owner")
     ]
-    listed = json.loads(beckon("workspace", "list", "--json").stdout)["workspaces"]
-    assert [each["slug"] for each in listed][-1] == "acme"
+    workspaces = json.loads(beckon("workspace", "list", "--json").stdout)["workspaces"]
+    assert [row["slug"] for row in workspaces][-1] == "acme"
     assert "Acme Inc." in beckon("workspace", "list").stdout
 
 
@@ -127,7 +127,7 @@ def test_a_workspace_without_an_owner_has_no_invitation(alice, beckon):
 
 
 @pytest.mark.parametrize("slug", ["acme", "Acme", "a b", "-x", "01a00000-0000-7000-8000-000000000000"])
-def test_a_slug_that_is_taken_or_none_is_one_clear_line_and_creates_nothing(alice, beckon, slug):
+def test_a_taken_or_invalid_slug_is_one_clear_line_and_creates_nothing(alice, beckon, slug):
     beckon("workspace", "create", "acme")
     before = len(workspace.list_all())
     refused = beckon("workspace", "create", "--json", "--", slug, code=1)

@@ -1,4 +1,4 @@
-"""Switches from the terminal, and the counters that are rebuilt there."""
+"""`beckon switch` and `beckon runs backfill`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from models.database import execute, fetch_row
 from tests.support.factories import HELLO, wait_until_finished
 
 
-def test_switches_are_shown_and_turned(alice, alice_beckon, alice_json):
+def test_switches_are_shown_and_changed(alice, alice_beckon, alice_json):
     assert alice_json("switch") == {"runTracking": True, "statsInApi": True, "executionTracking": True, "locked": []}
     assert alice_json("switch", "runTracking", "off")["runTracking"] is False
     assert "runTracking        off" in alice_beckon("switch").stdout
     assert audit.fetch_page(alice.workspace_id, 1)[0]["action"] == "switch.off"
 
 
-def test_a_switch_that_the_environment_holds_is_said_to_be_held_and_not_turned(alice_beckon):
+def test_a_switch_that_the_environment_sets_is_marked_and_cannot_be_changed(alice_beckon):
     output = alice_beckon("switch", RUN_TRACKING="0").stdout
-    assert "runTracking        off    held by RUN_TRACKING" in output
+    assert "runTracking        off    set by RUN_TRACKING" in output
     assert "RUN_TRACKING" in alice_beckon("switch", "runTracking", "on", code=1, RUN_TRACKING="0").stderr
 
 
@@ -26,7 +26,7 @@ def test_a_name_without_a_state_is_wrong_usage(alice_beckon):
     assert "on or off" in alice_beckon("switch", "runTracking", code=2).stderr
 
 
-def test_backfill_rebuilds_the_counters_from_what_is_there_and_what_was_archived(alice, beckon):
+def test_backfill_rebuilds_the_counters_from_the_rows_and_the_archived_runs(alice, beckon):
     automation_id = alice.automation(HELLO)
     wait_until_finished(alice.trigger())
     counters = "select total_runs, last_run_at, hourly_runs, newest_run_hour from automations where id = %s"

@@ -1,4 +1,4 @@
-"""`beckon trigger` and `beckon execution`: start something, and read its story."""
+"""`beckon trigger` and `beckon execution`: start an execution and read its timeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_trigger_becomes_a_message(alice, alice_json, sandbox):
     assert [message["to"] for message in sandbox.list_messages(provider="mailgun")] == ["ada@example.com"]
 
 
-def test_following_shows_the_story_as_it_happens(alice, alice_beckon):
+def test_following_shows_the_timeline_as_it_happens(alice, alice_beckon):
     alice.automation(WRITTEN)
     output = alice_beckon("trigger", "contact.created", *ADA, "--follow").stdout
     order = ["stage queued", "stage checking", "stage eligible", "stage generating", "step write (generate_message)",
@@ -38,17 +38,17 @@ def test_following_ends_where_the_execution_waits(alice, alice_beckon):
     assert re.search(r"waiting at eligible for time until 20\d\d-", output)
 
 
-def test_a_failure_is_told_with_its_reason(alice, alice_beckon):
+def test_a_failure_is_shown_with_its_reason(alice, alice_beckon):
     alice.automation([{"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.gone }}"}}])
     output = alice_beckon("trigger", "contact.created", *ADA, "-f").stdout
     assert "step x (send_email) failed, attempt 1: invalid" in output
     assert "failed: invalid: " in output
 
 
-def test_nobody_at_work_ends_the_following_with_a_hint(alice, alice_beckon):
+def test_following_without_a_worker_times_out_with_a_hint(alice, alice_beckon):
     alice.automation()
     result = alice_beckon(
-        "trigger", "contact.created", *ADA, "-f", "--patience", "0", REDIS_URL="redis://127.0.0.1:1", code=1
+        "trigger", "contact.created", *ADA, "-f", "--timeout", "0", REDIS_URL="redis://127.0.0.1:1", code=1
     )
     assert "is a worker running?" in result.stdout
 
@@ -66,7 +66,7 @@ def test_the_same_key_with_another_body_is_refused(alice, alice_beckon):
     assert refused.stderr == "beckon: idempotencyKey: this key was already used with another body\n"
 
 
-def test_a_test_starts_even_what_is_switched_off(alice, alice_json):
+def test_a_test_starts_even_an_automation_that_is_off(alice, alice_json):
     automation_id = alice.automation(enabled=False)
     (started,) = alice_json("trigger", "manual", *ADA, "--automation", automation_id, "--test")["executions"]
     assert execution(started["executionId"])["test"] is True
@@ -79,8 +79,8 @@ def test_an_existing_contact_can_be_named(alice, alice_json):
     assert alice_json("trigger", "contact.created", "--contact-id", contact["id"])["contactId"] == contact["id"]
 
 
-def test_what_nobody_wants_says_where_to_look(alice_beckon):
-    assert "No automation wanted it" in alice_beckon("trigger", "nothing.like.it", *ADA).stdout
+def test_a_trigger_without_a_match_says_where_to_look(alice_beckon):
+    assert "No automation matches" in alice_beckon("trigger", "nothing.like.it", *ADA).stdout
 
 
 def test_a_payload_may_come_from_a_file(alice, alice_json, tmp_path):
@@ -104,14 +104,14 @@ def test_an_unknown_workspace_is_refused_with_the_known_ones(alice, beckon):
     assert refused.stderr.startswith('beckon: no workspace "nowhere"; known: alice-')
 
 
-def test_a_database_that_is_away_is_one_line(beckon):
+def test_an_unreachable_database_is_one_line(beckon):
     away = "postgresql://nobody@127.0.0.1:1/none"
     refused = beckon("trigger", "contact.created", DATABASE_SERVICE_URL=away, code=1)
     assert refused.stderr.startswith("beckon: PostgreSQL does not answer (")
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_story_can_be_read_later_for_people_and_for_programs(alice, alice_beckon, alice_json):
+def test_a_timeline_can_be_read_later_by_people_and_by_programs(alice, alice_beckon, alice_json):
     alice.automation(WRITTEN)
     row = wait_until_finished(alice.trigger())
     output = alice_beckon("execution", "show", row["id"]).stdout
@@ -125,8 +125,10 @@ def test_a_story_can_be_read_later_for_people_and_for_programs(alice, alice_beck
     assert {step["id"]: step["status"] for step in timeline["steps"]} == {"write": "succeeded", "hello": "succeeded"}
 
 
-def test_what_is_not_there_is_one_line(alice_beckon):
-    assert alice_beckon("execution", "show", "nonsense", code=1).stderr == "beckon: There is no execution by that id.\n"
+def test_an_unknown_execution_is_one_line(alice_beckon):
+    assert (
+        alice_beckon("execution", "show", "nonsense", code=1).stderr == "beckon: There is no execution with that id.\n"
+    )
 
 
 def test_the_list_is_filtered_as_the_api_filters(alice, alice_json, alice_beckon):
@@ -136,5 +138,5 @@ def test_the_list_is_filtered_as_the_api_filters(alice, alice_json, alice_beckon
     assert alice_json("execution", "list", "--status", "failed")["executions"] == []
     assert alice_json("execution", "list", "--search", "bob", "--stage", "completed")["executions"]
     assert "Bob" in alice_beckon("execution", "list").stdout
-    assert "No execution matches" in alice_beckon("execution", "list", "--test").stdout
+    assert "No executions match" in alice_beckon("execution", "list", "--test").stdout
     assert "known: " in alice_beckon("execution", "list", "--error-class", "sadness", code=2).stderr

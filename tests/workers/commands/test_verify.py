@@ -1,4 +1,4 @@
-"""`beckon verify`: after real executions nothing is broken, and what is broken is shown."""
+"""`beckon verify`: every invariant holds after real executions, and violations are shown."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_nothing_is_broken_after_executions_of_every_kind(alice, beckon, alice_j
         wait_until_finished(execution["executionId"])
     wait_for_status(alice.trigger("other"))
     output = beckon("verify").stdout
-    assert re.search(r"All \d+ hold\.", output)
+    assert re.search(r"All \d+ invariants hold\.", output)
     assert "BROKEN" not in output
     assert alice_json("verify")["ok"] is True
 
 
-def test_what_is_broken_is_named_and_the_code_is_1(alice, beckon):
+def test_a_violation_is_named_and_the_exit_code_is_1(alice, beckon):
     alice.automation()
     execution = wait_until_finished(alice.trigger())
     execute("update executions set stage = 'sent' where id = %s", (execution["id"],))

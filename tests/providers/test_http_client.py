@@ -1,4 +1,4 @@
-"""How far a request got decides what its failure means, and no answer can hurt the one who asked."""
+"""The phase of a request decides the meaning of its failure, and no response can harm the caller."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_connection_is_reused(scripted_server: Start) -> None:
     assert server.connections == 1
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_not_used_for_a_send(scripted_server: Start) -> None:
+def test_a_connection_that_the_server_closed_is_not_reused(scripted_server: Start) -> None:
     server = scripted_server(respond_with(OK), respond_with(OK))
     http_client.send_request(build_call(server))
     assert server.done.wait(5)
@@ -71,7 +71,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_for_a_send(sc
     assert server.connections == 2
 
 
-def test_a_connection_that_was_idle_too_long_is_not_used_for_a_send(
+def test_a_connection_that_was_idle_too_long_is_not_reused(
     scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_client, "REUSE_SECONDS", 0.0)
@@ -83,7 +83,7 @@ def test_a_connection_that_was_idle_too_long_is_not_used_for_a_send(
     assert server.connections == 2
 
 
-def test_a_reused_connection_that_breaks_after_the_write_is_not_written_to_again(scripted_server: Start) -> None:
+def test_a_reused_connection_that_breaks_after_the_write_is_not_resent(scripted_server: Start) -> None:
     def swallow(server: Server, sock: socket.socket) -> None:
         server.read(sock)
 
@@ -99,18 +99,18 @@ def test_a_reused_connection_that_breaks_after_the_write_is_not_written_to_again
 def test_a_call_without_an_effect_that_breaks_is_a_network_error(scripted_server: Start) -> None:
     server = scripted_server(lambda server, sock: server.read(sock))
 
-    with pytest.raises(NetworkError, match="cut the connection"):
+    with pytest.raises(NetworkError, match="closed the connection"):
         http_client.send_request(build_call(server, effect=False))
 
 
-def test_a_call_without_an_effect_that_gets_no_answer_is_a_timeout(scripted_server: Start) -> None:
+def test_a_call_without_an_effect_and_without_a_response_is_a_timeout(scripted_server: Start) -> None:
     server = scripted_server(lambda server, sock: (server.read(sock), sock.recv(1)))
 
     with pytest.raises(ProviderTimeout):
         http_client.send_request(build_call(server, effect=False, read_seconds=0.1))
 
 
-def test_a_refusal_whose_text_is_cut_short_is_still_a_refusal(scripted_server: Start) -> None:
+def test_a_truncated_rejection_is_still_a_rejection(scripted_server: Start) -> None:
     server = scripted_server(respond_with(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\nno such"))
 
     response = http_client.send_request(build_call(server))
@@ -118,14 +118,14 @@ def test_a_refusal_whose_text_is_cut_short_is_still_a_refusal(scripted_server: S
     assert (response.status, response.text) == (400, "no such")
 
 
-def test_an_acceptance_whose_text_is_cut_short_is_an_unknown_outcome(scripted_server: Start) -> None:
+def test_a_truncated_acceptance_is_an_unknown_outcome(scripted_server: Start) -> None:
     server = scripted_server(respond_with(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id":'))
 
     with pytest.raises(UnknownOutcome):
         http_client.send_request(build_call(server))
 
 
-def test_an_answer_is_read_up_to_its_bound(scripted_server: Start) -> None:
+def test_a_response_is_read_up_to_the_maximum(scripted_server: Start) -> None:
     huge = http_client.MAX_RESPONSE_BYTES * 3
     server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % huge + b"x" * huge))
 
@@ -137,7 +137,7 @@ def test_an_answer_is_read_up_to_its_bound(scripted_server: Start) -> None:
 
 
 def build_endless_sender(data: bytes) -> Callable[[Server, socket.socket], None]:
-    """Sends this without an end, until nobody reads any more."""
+    """Send this endlessly until the client disconnects."""
 
     def pour(_: Server, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -147,7 +147,7 @@ def build_endless_sender(data: bytes) -> Callable[[Server, socket.socket], None]
     return pour
 
 
-def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted_server: Start) -> None:
+def test_an_endless_response_is_read_up_to_the_maximum(scripted_server: Start) -> None:
     server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\n\r\n", then=build_endless_sender(b"x" * 65536)))
 
     response = http_client.send_request(build_call(server))
@@ -165,19 +165,17 @@ def test_an_answer_without_an_end_is_read_up_to_its_bound(scripted_server: Start
     ],
     ids=["headers", "a header", "trailers", "chunks"],
 )
-def test_what_comes_beside_the_body_without_an_end_is_given_up(
-    scripted_server: Start, begun: bytes, more: bytes
-) -> None:
+def test_endless_data_besides_the_body_ends_the_call(scripted_server: Start, begun: bytes, more: bytes) -> None:
     server = scripted_server(respond_with(begun, then=build_endless_sender(more)))
 
-    with pytest.raises(UnknownOutcome, match="cut the connection"):
+    with pytest.raises(UnknownOutcome, match="closed the connection"):
         http_client.send_request(build_call(server))
 
 
 @pytest.mark.parametrize(
     "begun", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 "]
 )
-def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted_server: Start, begun: bytes) -> None:
+def test_an_endlessly_dripping_response_times_out(scripted_server: Start, begun: bytes) -> None:
     def drip(server: Server, sock: socket.socket) -> None:
         sock.settimeout(0.02)
         while True:
@@ -190,13 +188,13 @@ def test_an_answer_that_drips_for_ever_is_given_up_wherever_it_drips(scripted_se
     server = scripted_server(respond_with(begun, then=drip))
     started_at = time.monotonic()
 
-    with pytest.raises(UnknownOutcome, match="no answer within"):
+    with pytest.raises(UnknownOutcome, match="did not respond within"):
         http_client.send_request(build_call(server, read_seconds=0.2))
 
     assert time.monotonic() - started_at < 2
 
 
-def test_a_reset_that_came_before_the_first_byte_was_written_is_safe_to_try_again(
+def test_a_reset_before_the_first_byte_is_safe_to_retry(
     scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reset(server: Server, sock: socket.socket) -> None:
@@ -205,14 +203,14 @@ def test_a_reset_that_came_before_the_first_byte_was_written_is_safe_to_try_agai
     server = scripted_server(respond_with(OK, then=reset))
     http_client.send_request(build_call(server))
     assert server.done.wait(5)
-    # As if the reset had come between the look at the connection and the write.
+    # As if the reset had come between the check of the connection and the write.
     monkeypatch.setattr(HTTPConnection, "is_connected", True)
 
     with pytest.raises(NetworkError, match="nothing was sent"):
         http_client.send_request(build_call(server))
 
 
-def test_an_answer_that_is_compressed_without_being_asked_is_read(scripted_server: Start) -> None:
+def test_an_unrequested_compressed_response_is_read(scripted_server: Start) -> None:
     packed = gzip.compress(b'{"id": "1"}')
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     server = scripted_server(respond_with(head.encode() + packed))
@@ -220,7 +218,7 @@ def test_an_answer_that_is_compressed_without_being_asked_is_read(scripted_serve
     assert http_client.send_request(build_call(server)).json() == {"id": "1"}
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(scripted_server: Start) -> None:
+def test_a_redirect_is_returned_and_not_followed(scripted_server: Start) -> None:
     server = scripted_server(respond_with(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
 
     assert http_client.send_request(build_call(server)).status == 302
@@ -228,7 +226,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(scripted_server: Start) -> 
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x00\xff\x00\xff\r\n\r\n", b"SSH-2.0-x\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted_server: Start, garbage: bytes) -> None:
+def test_a_response_that_is_not_http_is_an_unknown_outcome(scripted_server: Start, garbage: bytes) -> None:
     server = scripted_server(respond_with(garbage))
 
     with pytest.raises(UnknownOutcome):
@@ -248,7 +246,7 @@ def test_an_answer_that_is_not_http_is_an_unknown_outcome(scripted_server: Start
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok and more",
     ],
 )
-def test_an_answer_may_come_in_every_way_that_http_knows(scripted_server: Start, answer: bytes) -> None:
+def test_a_response_may_use_any_framing_of_http(scripted_server: Start, answer: bytes) -> None:
     server = scripted_server(respond_with(answer))
 
     assert http_client.send_request(build_call(server)).text == "ok"
@@ -262,22 +260,20 @@ def test_an_answer_may_come_in_every_way_that_http_knows(scripted_server: Start,
         OK + b"HTTP/1.1 200 OK\r\n",
     ],
 )
-def test_a_connection_that_cannot_serve_again_is_not_kept(scripted_server: Start, first: bytes) -> None:
+def test_a_connection_that_cannot_be_reused_is_not_pooled(scripted_server: Start, first: bytes) -> None:
     server = scripted_server(respond_with(first, then=lambda _, sock: sock.recv(1)), respond_with(OK))
 
     assert [http_client.send_request(build_call(server)).text for _ in range(2)] == ["ok", "ok"]
     assert server.connections == 2
 
 
-def test_a_header_that_comes_twice_is_read_as_one_list(scripted_server: Start) -> None:
+def test_a_repeated_header_is_joined_into_a_list(scripted_server: Start) -> None:
     server = scripted_server(respond_with(b"HTTP/1.1 429 No\r\nx-limit: 1\r\nX-Limit: 2\r\nContent-Length: 0\r\n\r\n"))
 
     assert http_client.send_request(build_call(server)).headers.get("X-LIMIT") == "1, 2"
 
 
-def test_a_malformed_answer_does_not_put_the_address_into_the_log(
-    scripted_server: Start, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_malformed_response_does_not_log_the_url(scripted_server: Start, caplog: pytest.LogCaptureFixture) -> None:
     server = scripted_server(respond_with(b"HTTP/1.1 200 OK\r\nbroken header\r\nContent-Length: 2\r\n\r\nok"))
     caplog.set_level(logging.WARNING)
 
@@ -288,12 +284,12 @@ def test_a_malformed_answer_does_not_put_the_address_into_the_log(
 
 
 @pytest.mark.parametrize("url", ["nowhere", "http://", "http://[::1/x", "http://exa mple.com/"])
-def test_a_malformed_address_is_the_operators_to_mend(url: str) -> None:
+def test_a_malformed_url_is_a_configuration_error(url: str) -> None:
     with pytest.raises((ConfigurationError, NetworkError)):
         http_client.send_request(http_client.Call(label="Acme", method="GET", url=url, headers={}))
 
 
-def test_a_header_of_two_lines_is_refused_before_anything_is_written(scripted_server: Start) -> None:
+def test_a_header_of_two_lines_is_rejected_before_anything_is_written(scripted_server: Start) -> None:
     server = scripted_server(respond_with(OK))
 
     with pytest.raises(ConfigurationError, match="malformed"):
@@ -303,7 +299,7 @@ def test_a_header_of_two_lines_is_refused_before_anything_is_written(scripted_se
     assert server.requests == []
 
 
-def test_tls_with_a_stranger_is_a_network_error(scripted_server: Start) -> None:
+def test_a_failed_tls_handshake_is_a_network_error(scripted_server: Start) -> None:
     server = scripted_server(lambda _, sock: (sock.recv(65536), sock.sendall(b"not TLS at all")))
     url = server.url.replace("http://", "https://")
 
@@ -311,7 +307,7 @@ def test_tls_with_a_stranger_is_a_network_error(scripted_server: Start) -> None:
         http_client.send_request(http_client.Call(label="Acme", method="POST", url=url, headers={}, effect=True))
 
 
-def test_a_forked_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_process_has_its_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = http_client.get_connection_pool()
     monkeypatch.setattr(os, "getpid", lambda: -1)
     try:
@@ -332,7 +328,7 @@ def test_a_forked_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatc
         (418, False, InvalidRequest),
     ],
 )
-def test_a_status_that_nobody_documents(status: int, effect: bool, expected: type[Exception]) -> None:
+def test_an_undocumented_status_is_classified(status: int, effect: bool, expected: type[Exception]) -> None:
     assert (
         type(responses.build_unexpected_status_error("Acme", responses.Response(status, {}, b""), effect=effect))
         is expected
@@ -352,11 +348,11 @@ def test_a_status_that_nobody_documents(status: int, effect: bool, expected: typ
         ("Mon, 20 Dec 2021 20:33:21 GMT", 0.0),
     ],
 )
-def test_a_wait_is_read_from_a_number_or_a_date(text: str, seconds: float | None) -> None:
+def test_a_wait_is_parsed_from_a_number_or_a_date(text: str, seconds: float | None) -> None:
     assert responses.parse_delay_seconds(text) == seconds
 
 
-def test_each_thread_is_asked_about_its_own_lease(sandbox: RunningSandbox) -> None:
+def test_each_thread_checks_its_own_lease(sandbox: RunningSandbox) -> None:
     account = build_sandbox_account("telnyx", sandbox.url)
 
     def send(n: int) -> bool:

@@ -1,4 +1,4 @@
-"""What every provider of texts does with faults: asking again is safe, and what stays is told."""
+"""Faults of the text generators: temporary errors are retried, permanent ones are raised."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def generate_text(sandbox: RunningSandbox, provider: str) -> GeneratedText:
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "reset_before", "reset_after", "bad_json"])
-def test_what_passes_by_itself_is_asked_again_up_to_three_times(
-    sandbox: RunningSandbox, provider: str, fault: str
-) -> None:
+def test_a_temporary_error_is_attempted_up_to_three_times(sandbox: RunningSandbox, provider: str, fault: str) -> None:
     sandbox.add_fault(provider, fault, times=2, seconds=0)
     assert generate_text(sandbox, provider).text
 
@@ -44,13 +42,15 @@ def test_what_passes_by_itself_is_asked_again_up_to_three_times(
         ("auth", ConfigurationError),
     ],
 )
-def test_what_stays_is_told(sandbox: RunningSandbox, provider: str, fault: str, expected: type[ExecutionError]) -> None:
+def test_a_permanent_fault_is_raised(
+    sandbox: RunningSandbox, provider: str, fault: str, expected: type[ExecutionError]
+) -> None:
     sandbox.add_fault(provider, fault, times=0, seconds=0)
     with pytest.raises(expected):
         generate_text(sandbox, provider)
 
 
-def test_no_answer_in_time_is_a_timeout(
+def test_no_response_in_time_is_a_timeout(
     sandbox: RunningSandbox, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_generation, "READ_SECONDS", 0.05)
@@ -59,7 +59,7 @@ def test_no_answer_in_time_is_a_timeout(
         generate_text(sandbox, provider)
 
 
-def test_a_long_wait_is_told_rather_than_slept(sandbox: RunningSandbox, provider: str) -> None:
+def test_a_long_wait_is_raised_rather_than_slept(sandbox: RunningSandbox, provider: str) -> None:
     sandbox.add_fault(provider, "http_429", times=1, seconds=53)
     with pytest.raises(RateLimited) as error:
         generate_text(sandbox, provider)
