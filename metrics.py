@@ -16,13 +16,18 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
+from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
+from rules.errors import ErrorClass
+from rules.runs import KINDS
 
 #: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name.
 SLOT = os.environ.get("BECKON_SLOT", "")
@@ -44,21 +49,11 @@ REGISTRY = CollectorRegistry()
 QUEUES = ("triggers", "executions", "generation", "sending", "tracking")
 #: Families of triggers: a user's own event names are all `event`.
 TRIGGER_FAMILIES = ("event", "manual", "hook", "schedule", "inactive", "instagram", "facebook", "page")
-ERROR_CLASSES = (
-    "network", "timeout", "rate_limit", "provider_5xx", "auth", "invalid", "blocked", "expired", "window_closed",
-    "bug", "quarantined", "configuration", "unknown_outcome",
-)  # fmt: skip
-ACTIONS = (
-    "generate_message", "send_email", "send_sms", "send_message", "reply_comment", "check_follow", "call_webhook",
-    "notify", "update_contact", "create_task", "wait", "wait_until", "branch", "split", "stop",
-)  # fmt: skip
+ERROR_CLASSES = get_args(ErrorClass)
+#: The actions that workers do.
+WORKFLOW_ACTIONS = tuple(name for name in ACTIONS if name not in PLAYBOOK_ACTIONS)
 #: Each channel with the provider that serves it.
-ROUTES = (
-    ("email", "mailgun"), ("sms", "telnyx"), ("instagram", "instagram"), ("facebook", "facebook"),
-    ("slack", "slack"), ("discord", "discord"), ("webhook", "webhook"),
-)  # fmt: skip
-PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "openai", "slack", "discord", "webhook")
-RUN_KINDS = ("comment_reply", "opening_dm", "follow_check", "main_dm")
+ROUTES = tuple((channel.name, channel.provider) for channel in CHANNELS.values())
 RULES = (
     "automation_off", "suppressed", "no_address", "tags", "where", "frequency_cap", "active_hours", "daily_limit",
     "contact_daily_limit", "reentry", "cancelled", "window_closed", "no_comment", "comment_too_old",
@@ -166,9 +161,9 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     )),
     (executions_started_total, product(TRIGGER_FAMILIES)),
     (executions_finished_total, product(("succeeded", "failed", "skipped", "cancelled"))),
-    (runs_counted_total, product(RUN_KINDS, ("counted", "duplicate", "failed"))),
+    (runs_counted_total, product(KINDS, ("counted", "duplicate", "failed"))),
     (executions_tracked_total, product(("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"))),
-    (actions_total, product(ACTIONS, ("succeeded", "failed", "skipped"))),
+    (actions_total, product(WORKFLOW_ACTIONS, ("succeeded", "failed", "skipped"))),
     (sends_total, (
         (*route, outcome)
         for route, outcome in product(ROUTES, ("sent", "retryable", "permanent", "suppressed_duplicate", "unknown"))
@@ -178,7 +173,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (deliveries_rescued_total, product(("lease", "bell", "due"))),
     (quarantined_total, product(("deliveries",))),
     (cache_requests_total, product(("workflows",), ("hit", "miss"))),
-    (ai_tokens_total, product(("gemini", "openai"), ("input", "output"))),
+    (ai_tokens_total, product(TEXT_PROVIDERS, ("input", "output"))),
     (operator_actions_total, product(
         (
             "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "review",
@@ -188,9 +183,9 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     )),
     (sign_ins_total, product(("succeeded", "failed", "limited"))),
     (queue_wait_seconds, product(QUEUES)),
-    (step_duration_seconds, product(ACTIONS)),
-    (provider_request_seconds, product(PROVIDERS, ("ok", "retryable", "permanent", "unknown"))),
-    (trigger_to_sent_seconds, product([channel for channel, _ in ROUTES])),
+    (step_duration_seconds, product(WORKFLOW_ACTIONS)),
+    (provider_request_seconds, product(PROVIDER_NAMES, ("ok", "retryable", "permanent", "unknown"))),
+    (trigger_to_sent_seconds, product(CHANNELS)),
 )  # fmt: skip
 
 

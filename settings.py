@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from rules.channels import TEXT_PROVIDERS
+
 #: The directory that the programs run in.
 ROOT = Path(__file__).resolve().parent
 
@@ -354,7 +356,7 @@ class Settings:
     )
     ai_provider: str = _variable(
         "BECKON_AI_PROVIDER",
-        _choice_type("gemini", "openai"),
+        _choice_type(*TEXT_PROVIDERS),
         "",
         "AI provider of steps that name neither a provider nor a model.",
         default_text="openai if only that is configured, else gemini",

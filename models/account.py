@@ -14,8 +14,6 @@ from models.encryption import encrypt
 from models.errors import Conflict
 from models.ids import new_id
 
-#: The channels that have accounts.
-CHANNELS = ("facebook", "instagram")
 _COLUMNS = "id, workspace_id, channel, external_id, name, access_token, created_at"
 
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from models.database import Row, fetch_row
-
-_COLUMN = {
-    "email": "c.email",
-    "sms": "c.phone",
-    "facebook": "c.facebook_id",
-    "instagram": "c.instagram_id",
-}
+from rules.channels import ADDRESS_FIELDS
 
 
 def find_by_address(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
@@ -20,7 +14,7 @@ def find_by_address(channel: str, address: str, workspace_id: str | None, *, dem
     return fetch_row(
         f"""
         select c.id, c.workspace_id from contacts c
-        where {_COLUMN[channel]} = lower(%(address)s) and c.deleted_at is null
+        where c.{ADDRESS_FIELDS[channel]} = lower(%(address)s) and c.deleted_at is null
             and (%(workspace)s::uuid is null or c.workspace_id = %(workspace)s)
             and (not %(demo_only)s or exists (select 1 from workspaces w where w.id = c.workspace_id and w.demo))
         order by (select max(m.sent_at) from messages m where m.contact_id = c.id) desc nulls last limit 1

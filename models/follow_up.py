@@ -15,7 +15,7 @@ from models.conversation import PRIVATE_MESSAGE_KINDS
 from models.database import Row, fetch_row, fetch_rows
 
 
-def fetch_stop_reasons(execution_id: str, contact_id: str, channel: str, since: datetime) -> Row:
+def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, since: datetime) -> Row:
     """Return `stopped` (an operator's reason, or None), `suppressed` (why the channel is suppressed, or None) and
     `replied_at`: when a message of the contact arrived after `since`, by Beckon's clock."""
     row = fetch_row(

@@ -10,10 +10,7 @@ from models import audit
 from models.audit import Actor
 from models.database import Row, acting_as, execute, fetch_rows, fetch_value
 from models.errors import Conflict, NotFound
-
-#: The channels that reach a contact; the others reach operators and systems.
-CHANNELS = ("email", "sms", "facebook", "instagram")
-_ADDRESS = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
+from rules.channels import ADDRESS_FIELDS
 
 
 def list_for_contact(workspace_id: str, contact_id: str) -> list[Row]:
@@ -31,7 +28,7 @@ def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
     with acting_as(workspace_id):
         added = execute(
             "insert into suppressions (workspace_id, contact_id, channel, address, reason) "
-            f"select workspace_id, id, %s, {_ADDRESS[channel]}, 'operator' from contacts "
+            f"select workspace_id, id, %s, {ADDRESS_FIELDS[channel]}, 'operator' from contacts "
             "where id = %s and workspace_id = %s and deleted_at is null "
             "on conflict (workspace_id, contact_id, channel) do nothing",
             (channel, contact_id, workspace_id),

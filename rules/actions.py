@@ -11,12 +11,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from email_validator import EmailNotValidError, validate_email
 
 from rules import schedule
+from rules.channels import CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
 from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
+from rules.stages import Queue
 
 #: Maximum characters of a text in a step.
 MAX_TEXT_LENGTH = 100_000
@@ -107,6 +110,10 @@ _ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
 
 
+#: What a run is counted as (semantics, section 11).
+RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action, as the engine and the validation use it."""
@@ -116,15 +123,28 @@ class Action:
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     #: `generation` or `sending`: the queue of its outside call; None without an outside call.
-    queue: str | None = None
+    queue: Queue | None = None
     #: `email` or `sms` if it sends to the contact on one fixed channel.
     channel: str | None = None
+    #: The channel of an outside call that sends nothing to the contact.
+    call_channel: str | None = None
     #: Fields beside `action`, in addition to `COMMON`.
     step_fields: Mapping[str, FieldType] = field(default_factory=dict)
     required_step_fields: frozenset[str] = frozenset()
     #: Output fields that later steps may read; None if they depend on the response.
     outputs: tuple[str, ...] | None = None
     needs_one_field: bool = False
+    #: As what its first success counts as a run; None where it is none.
+    run_kind: RunKind | None = None
+    #: Whether it sends to the contact, and so ends at the stage `sent`.
+    reaches_contact: bool = False
+    #: Whether it lets time pass, and whether it holds arms.
+    is_wait: bool = False
+    is_fork: bool = False
+    #: On pages: the icon of its node, what it is about, and what its success is called.
+    icon: str = "queued"
+    subject: str = ""
+    outcome: str = "done"
 
 
 _TABLE = (
@@ -134,7 +154,7 @@ _TABLE = (
         {
             "prompt": _BODY,
             "system": _BODY,
-            "provider": Choice("provider", ("gemini", "openai")),
+            "provider": Choice("provider", TEXT_PROVIDERS),
             "model": Text(max_length=100),
             "max_tokens": Integer(1, 65_536),
             "temperature": Number(0, 2),
@@ -144,6 +164,7 @@ _TABLE = (
         queue="generation",
         step_fields=_CALL,
         outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
+        icon="generating",
     ),
     Action(
         "send_email",
@@ -159,6 +180,10 @@ _TABLE = (
         queue="sending",
         channel="email",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
+        subject="E-mail",
     ),
     Action(
         "send_sms",
@@ -168,12 +193,16 @@ _TABLE = (
         queue="sending",
         channel="sms",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
+        subject="SMS",
     ),
     Action(
         "send_message",
         "Send a direct message on Facebook or Instagram.",
         {
-            "channel": Choice("channel", ("facebook", "instagram")),
+            "channel": Choice("channel", CONVERSATION_CHANNELS),
             "body": _BODY,
             "as": Choice("kind of message", ("message", "private_reply")),
             "buttons": ListOf(_BUTTON, max_items=3),
@@ -182,23 +211,32 @@ _TABLE = (
         frozenset({"channel", "body"}),
         queue="sending",
         step_fields=_MESSAGE,
+        run_kind="main_dm",
+        reaches_contact=True,
+        icon="sending",
     ),
     Action(
         "reply_comment",
         "Reply to the comment publicly.",
-        {"body": _BODY, "channel": Choice("channel", ("instagram", "facebook"))},
+        {"body": _BODY, "channel": Choice("channel", CONVERSATION_CHANNELS)},
         frozenset({"body"}),
         queue="sending",
         step_fields=_MESSAGE,
+        run_kind="comment_reply",
+        reaches_contact=True,
+        icon="sending",
     ),
     Action(
         "check_follow",
         "Check whether the contact follows the Instagram account.",
         queue="sending",
+        call_channel="instagram",
         step_fields=_CALL,
         outputs=("following", "because"),
+        run_kind="follow_check",
+        icon="checking",
     ),
-    Action("wait", "Wait for a duration.", {"for": Duration()}, frozenset({"for"})),
+    Action("wait", "Wait for a duration.", {"for": Duration()}, frozenset({"for"}), is_wait=True, outcome="waited"),
     Action(
         "wait_until",
         "Wait for an event of the contact: take `then` when it arrives, `else` after the timeout.",
@@ -206,6 +244,8 @@ _TABLE = (
         frozenset({"event", "timeout"}),
         step_fields=_ARMS,
         outputs=("taken", "event", "timedOut", "until"),
+        is_wait=True,
+        is_fork=True,
     ),
     Action(
         "branch",
@@ -213,6 +253,8 @@ _TABLE = (
         step_fields={"if": Condition(), **_ARMS},
         required_step_fields=frozenset({"if", "then"}),
         outputs=("taken",),
+        is_fork=True,
+        icon="branch",
     ),
     Action(
         "split",
@@ -220,6 +262,8 @@ _TABLE = (
         step_fields={"variants": Nested("variants")},
         required_step_fields=frozenset({"variants"}),
         outputs=("taken",),
+        is_fork=True,
+        icon="branch",
     ),
     Action(
         "update_contact",
@@ -230,12 +274,18 @@ _TABLE = (
             "set": MapOf(AnyJson(template=True), validator=check_attribute_name),
         },
         needs_one_field=True,
+        icon="contact",
+        subject="tags and attributes",
+        outcome="contact updated",
     ),
     Action(
         "create_task",
         "Create a task for a member of the workspace.",
         {"title": _LINE, "due_in": Duration(), "assignee": _LINE},
         frozenset({"title"}),
+        icon="flag",
+        subject="task",
+        outcome="task created",
     ),
     Action(
         "call_webhook",
@@ -247,17 +297,23 @@ _TABLE = (
         },
         frozenset({"url"}),
         queue="sending",
+        call_channel="webhook",
         step_fields=_EFFECT,
+        icon="sending",
+        subject="webhook",
+        outcome="called",
     ),
     Action(
         "notify",
         "Notify the team on Slack or Discord.",
-        {"channel": Choice("channel", ("slack", "discord")), "text": _BODY},
+        {"channel": Choice("channel", NOTICE_CHANNELS), "text": _BODY},
         frozenset({"channel", "text"}),
         queue="sending",
         step_fields=_EFFECT,
+        icon="sending",
+        outcome="notified",
     ),
-    Action("stop", "End the execution."),
+    Action("stop", "End the execution.", icon="skipped", outcome="stopped here"),
 )
 
 _SELECTOR = Text(max_length=500)
@@ -274,4 +330,5 @@ _PLAYBOOK_TABLE = (
 )
 
 #: Every action by its name.
+PLAYBOOK_ACTIONS: tuple[str, ...] = tuple(action.name for action in _PLAYBOOK_TABLE)
 ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_PLAYBOOK_TABLE)}

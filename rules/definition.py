@@ -14,6 +14,7 @@ from rules.actions import ACTIONS, Action
 from rules.parsing import DefinitionError, read
 from rules.retries import MAX_RETRIES
 from rules.schedule import DAYS, ActiveHours, parse_duration, parse_time_of_day
+from rules.stages import Queue
 
 __all__ = [
     "ACTIONS",
@@ -104,7 +105,7 @@ class Step:
     review: bool = False
 
     @property
-    def queue(self) -> str | None:
+    def queue(self) -> Queue | None:
         """The queue of its outside call: `generation`, `sending`, or None without an outside call."""
         return ACTIONS[self.action].queue
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from rules import conditions
+from rules.channels import CHANNELS
 from rules.definition import FrequencyCap, Rules
 from rules.facts import format_time
 from rules.schedule import DAYS, ActiveHours, find_next_opening
@@ -135,12 +136,9 @@ def build_frequency_cap_skip(cap: FrequencyCap, sent: int, pending: int = 0) -> 
     return build_skip("frequency_cap", {"max": cap.max, "per_seconds": cap.per_seconds}, count, message)
 
 
-_CHANNEL_LABELS = {"email": "e-mail", "sms": "SMS", "facebook": "Facebook", "instagram": "Instagram"}
-
-
 def format_channel(channel: str) -> str:
     """Return a channel's display name."""
-    return _CHANNEL_LABELS.get(channel, channel)
+    return CHANNELS[channel].noun
 
 
 def _check_reentry(rules: Rules, facts: Facts) -> Skip | None:

@@ -23,7 +23,12 @@ semantics describes the classes and their consequences. No message contains a se
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+ErrorClass = Literal[
+    "network", "timeout", "rate_limit", "provider_5xx", "invalid", "auth", "blocked", "expired", "window_closed", "bug",
+    "quarantined", "configuration", "unknown_outcome",
+]  # fmt: skip
 
 
 class ExecutionError(Exception):
@@ -33,7 +38,7 @@ class ExecutionError(Exception):
     not be messaged on this channel again.
     """
 
-    error_class: ClassVar[str] = "bug"
+    error_class: ClassVar[ErrorClass] = "bug"
     retryable: ClassVar[bool] = False
 
     def __init__(
@@ -61,25 +66,25 @@ class RetryableError(ExecutionError):
 class NetworkError(RetryableError):
     """The provider could not be reached; nothing was written to it."""
 
-    error_class = "network"
+    error_class: ClassVar[ErrorClass] = "network"
 
 
 class ProviderTimeout(RetryableError):
     """A call without a side effect got no response in time."""
 
-    error_class = "timeout"
+    error_class: ClassVar[ErrorClass] = "timeout"
 
 
 class RateLimited(RetryableError):
     """The provider asked us to slow down. Waiting for the requested time does not use up an attempt."""
 
-    error_class = "rate_limit"
+    error_class: ClassVar[ErrorClass] = "rate_limit"
 
 
 class ProviderUnavailable(RetryableError):
     """The provider reported a failure before it accepted anything."""
 
-    error_class = "provider_5xx"
+    error_class: ClassVar[ErrorClass] = "provider_5xx"
 
 
 class PermanentError(ExecutionError):
@@ -89,55 +94,55 @@ class PermanentError(ExecutionError):
 class InvalidRequest(PermanentError):
     """The request, the workflow or the contact's address is wrong."""
 
-    error_class = "invalid"
+    error_class: ClassVar[ErrorClass] = "invalid"
 
 
 class AuthRefused(PermanentError):
     """The receiver of a webhook rejected our credentials."""
 
-    error_class = "auth"
+    error_class: ClassVar[ErrorClass] = "auth"
 
 
 class Blocked(PermanentError):
     """A safety filter, the carrier or the recipient refused the message."""
 
-    error_class = "blocked"
+    error_class: ClassVar[ErrorClass] = "blocked"
 
 
 class Expired(PermanentError):
     """The message is too old to be sent."""
 
-    error_class = "expired"
+    error_class: ClassVar[ErrorClass] = "expired"
 
 
 class WindowClosed(PermanentError):
     """The provider's messaging window for this contact is closed."""
 
-    error_class = "window_closed"
+    error_class: ClassVar[ErrorClass] = "window_closed"
 
 
 class Bug(PermanentError):
     """An internal error; the log has the traceback."""
 
-    error_class = "bug"
+    error_class: ClassVar[ErrorClass] = "bug"
 
 
 class Quarantined(PermanentError):
     """Three deliveries in a row crashed without a recorded step between them."""
 
-    error_class = "quarantined"
+    error_class: ClassVar[ErrorClass] = "quarantined"
 
 
 class ConfigurationError(ExecutionError):
     """A key is missing, rejected or expired, or a sender is not verified: an operator must fix it."""
 
-    error_class = "configuration"
+    error_class: ClassVar[ErrorClass] = "configuration"
 
 
 class UnknownOutcome(ExecutionError):
     """The request was written and no response came: the message may have been sent."""
 
-    error_class = "unknown_outcome"
+    error_class: ClassVar[ErrorClass] = "unknown_outcome"
 
 
 def _find_leaves(cls: type[ExecutionError]) -> list[type[ExecutionError]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from rules import conditions
+from rules.actions import ACTIONS
 from rules.definition import Step, Workflow
 from rules.errors import InvalidRequest
 
@@ -23,8 +24,8 @@ _ENDS = "ends"
 _WAITS = "waits"
 
 #: Actions with arms, and actions that wait.
-_FORKS = frozenset({"branch", "split", "wait_until"})
-_WAITING = frozenset({"wait", "wait_until"})
+_FORKS = frozenset(name for name, action in ACTIONS.items() if action.is_fork)
+_WAITING = frozenset(name for name, action in ACTIONS.items() if action.is_wait)
 
 
 def find_next_step(workflow: Workflow, finished: Finished) -> Step | None:

@@ -6,22 +6,13 @@ The hour is checked in the database (`models/engine/runs.py`), where it is exact
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import get_args
 
-RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
+from rules.actions import ACTIONS, RunKind
 
-#: Every kind of run (semantics, section 11).
-KINDS: tuple[RunKind, ...] = ("comment_reply", "opening_dm", "follow_check", "main_dm")
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
 #: Seconds after a counted run until the next run of the same contact and automation counts.
 WINDOW_SECONDS = 3600
-
-_KIND_BY_ACTION: dict[str, RunKind] = {
-    "reply_comment": "comment_reply",
-    "check_follow": "follow_check",
-    "send_message": "main_dm",
-    "send_email": "main_dm",
-    "send_sms": "main_dm",
-}
 
 
 def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:
@@ -31,7 +22,7 @@ def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:
     """
     if action == "send_message" and with_.get("as") == "private_reply":
         return "opening_dm"
-    return _KIND_BY_ACTION.get(action)
+    return ACTIONS[action].run_kind if action in ACTIONS else None
 
 
 def build_hourly_counts(current_hour: int, counts: Sequence[int], newest_hour: int | None) -> list[int]:

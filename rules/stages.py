@@ -15,19 +15,25 @@ execution may also be at eligible (before its first send) or at sent (between se
 
 from __future__ import annotations
 
-STAGES = (
-    "queued",
-    "checking",
-    "eligible",
-    "generating",
-    "ready_to_send",
-    "sending",
-    "sent",
-    "completed",
-    "failed",
-    "skipped",
-)
-STATUSES = ("pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled")
+from typing import Literal, get_args
+
+Stage = Literal[
+    "queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed", "failed", "skipped"
+]  # fmt: skip
+Status = Literal["pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled"]
+#: The queue of an execution's next outside call; `executions` where there is none.
+Queue = Literal["executions", "generation", "sending"]
+WaitingFor = Literal[
+    "time", "window", "event", "follow_up", "retry", "rate_limit", "review", "pause", "configuration"
+]  # fmt: skip
+StepStatus = Literal["pending", "running", "succeeded", "failed", "skipped"]
+MessageStatus = Literal[
+    "pending", "review", "sending", "sent", "delivered", "read", "bounced", "complained", "failed", "outcome_unknown",
+    "discarded",
+]  # fmt: skip
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 #: Final statuses; only an operator may retry a failed execution.
 FINISHED = frozenset({"succeeded", "failed", "skipped", "cancelled"})

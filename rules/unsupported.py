@@ -5,20 +5,10 @@ To enable a part once it is built, delete its line here.
 
 from __future__ import annotations
 
+from rules.actions import PLAYBOOK_ACTIONS
+
 #: Actions by name.
-ACTIONS = frozenset(
-    {
-        "replace_text",
-        "replace_image",
-        "set_attribute",
-        "set_style",
-        "show",
-        "hide",
-        "insert_banner",
-        "redirect",
-        "track_event",
-    }
-)
+ACTIONS = frozenset(PLAYBOOK_ACTIONS)
 
 #: Trigger types by name.
 TRIGGERS = frozenset({"page"})

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from rules.channels import CONVERSATION_CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
+
 #: Maximum number of stored messages; the oldest are dropped.
 MAX_MESSAGES = 50_000
 #: Additional faults of text generators: a safety filter's refusal, no text, a text that ran out of tokens.
@@ -17,10 +19,9 @@ FAULTS = (
     "http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused",
     *TEXT_GENERATOR_FAULTS,
 )  # fmt: skip
-PROVIDERS = ("mailgun", "telnyx", "facebook", "instagram", "gemini", "openai", "slack", "discord", "webhook")
+
 #: Meta's two channels.
-META = ("facebook", "instagram")
-TEXT_GENERATORS = ("gemini", "openai")
+META = CONVERSATION_CHANNELS
 #: Default seconds of a fault; for `http_429` the requested wait.
 DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
 
@@ -71,8 +72,8 @@ class Fault:
     def from_json(cls, body: Mapping[str, Any]) -> Fault:
         """Parse a posted fault. Raises `ValueError` with the problem."""
         provider, fault, match = body.get("provider"), body.get("fault"), body.get("match") or {}
-        if provider not in PROVIDERS:
-            raise ValueError(f"provider must be one of {', '.join(PROVIDERS)}")
+        if provider not in PROVIDER_NAMES:
+            raise ValueError(f"provider must be one of {', '.join(PROVIDER_NAMES)}")
         if fault not in FAULTS:
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}")
         times, seconds = body.get("times", 1), body.get("seconds", DEFAULT_SECONDS.get(str(fault), 0.0))
@@ -83,8 +84,8 @@ class Fault:
         code, subcode = body.get("code"), body.get("subcode")
         if fault == "refused" and (provider not in META or not isinstance(code, int)):
             raise ValueError("refused is a fault of facebook and instagram; it requires a code and may have a subcode")
-        if fault in TEXT_GENERATOR_FAULTS and provider not in TEXT_GENERATORS:
-            raise ValueError(f"{fault} is a fault of {' and '.join(TEXT_GENERATORS)}")
+        if fault in TEXT_GENERATOR_FAULTS and provider not in TEXT_PROVIDERS:
+            raise ValueError(f"{fault} is a fault of {' and '.join(TEXT_PROVIDERS)}")
         if not isinstance(subcode, int | None):
             raise ValueError("subcode must be a number")
         left, to, call = times or -1, match.get("to"), match.get("call", "send")

@@ -11,12 +11,12 @@ import metrics
 from models.database import connection
 from models.engine import limits
 from rules import eligibility
+from rules.channels import ADDRESS_FIELDS, CONVERSATION_CHANNELS
 from rules.eligibility import Skip, Wait
 from rules.plan import find_first_send_channel, find_first_send_way
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
-from tasks.steps.channels import ADDRESS_FIELDS
 from tasks.steps.direct_messages import TO_COMMENT
 from tasks.steps.follow_ups import find_follow_up_channel, list_follow_up_steps
 from tasks.steps.limit_reservations import release_limits, reserve_cap, reserve_limits
@@ -43,7 +43,7 @@ def check(engine: Engine, claimed: ClaimedExecution) -> bool:
 def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
     """End a round that sends nothing: the execution is skipped, or succeeds where this is a follow-up."""
     if claimed.round == FIRST_ROUND:
-        claimed.state.update(skipped_rule=verdict.rule, skipped_detail=verdict.detail)
+        claimed.state.update({"skipped_rule": verdict.rule, "skipped_detail": verdict.detail})
         claimed.finish("skipped", "skipped")
     else:
         claimed.end_follow_ups(verdict.rule, verdict.detail)
@@ -85,7 +85,7 @@ def _find_meta_refusal(
     engine: Engine, claimed: ClaimedExecution, channel: str | None, variables: Mapping[str, object]
 ) -> Skip | None:
     """Return why Meta would refuse the round's first message, unless the round waits before it."""
-    if channel not in direct_messages.CHANNELS:
+    if channel not in CONVERSATION_CHANNELS:
         return None
     way = _find_first_way(claimed, variables, through_waits=False)
     if way is None:

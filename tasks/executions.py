@@ -23,6 +23,7 @@ from models.engine.group_commit import CommitFuture
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
 from rules.errors import Bug, ExecutionError, Quarantined
+from rules.stages import Queue
 from tasks.eligibility import check
 from tasks.failures import fail
 from tasks.operators.reviews import rest_if_in_review
@@ -75,7 +76,7 @@ LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
 
 
 @dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
-def advance(execution_ids: str | list[str], queue: str, rescued: bool = False) -> None:
+def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False) -> None:
     """Claim the notified executions that are due, and run each as soon as a thread is free.
 
     A rescued execution may have killed its worker, so it is not claimed before a thread is free.
@@ -92,7 +93,7 @@ def advance(execution_ids: str | list[str], queue: str, rescued: bool = False) -
         pending_ids = pending_ids[reserved:]
 
 
-def _claim(engine: Engine, execution_ids: list[str], queue: str) -> None:
+def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
     reserved = len(execution_ids)
     try:
         requested_at = time.monotonic()
@@ -184,7 +185,7 @@ def _abandon(claimed: ClaimedExecution, error: Exception) -> None:
         log.warning("postgres is unreachable, execution abandoned", execution_id=claimed.execution_id, error=text)
 
 
-def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: str) -> Continuation[None]:
+def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Continuation[None]:
     try:
         if claimed.row["deliveries"] > MAX_DELIVERIES:
             raise Quarantined(
@@ -236,7 +237,7 @@ def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continua
     return should_continue
 
 
-def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: str) -> bool:
+def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> bool:
     """Whether the execution is not paused and, where a round begins, the rules allow it."""
     if claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS:
         # The facts of the claim may be outdated.
@@ -264,7 +265,7 @@ def _save_receipts(claimed: ClaimedExecution) -> None:
             notify_rows([reopened])
 
 
-def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: str) -> bool:
+def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
     """Whether this worker may run the step; otherwise requeue it on the queue of its outside call."""
     step_queue = ACTIONS[step.action].queue
     if step_queue is None or step_queue == queue:

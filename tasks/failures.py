@@ -10,13 +10,13 @@ everything else            failed
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
 import metrics
 from models.engine.progress import PauseProvider, Suppress
-from providers import PROVIDERS
+from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
 from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
@@ -80,10 +80,12 @@ def _as_json(error: ExecutionError) -> dict[str, str | bool | None]:
 
 def _record_error(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
     claimed.state.update(
-        error_class=error.error_class,
-        error_message=error.message,
-        error_code=error.provider_code,
-        failed_step=step.id if step else None,
+        {
+            "error_class": error.error_class,
+            "error_message": error.message,
+            "error_code": error.provider_code,
+            "failed_step": step.id if step else None,
+        }
     )
 
 
@@ -113,7 +115,7 @@ def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) 
 
 def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
     since = claimed.state["misconfigured_since"]
-    return isinstance(since, datetime) and claimed.now() - since > CONFIGURATION_TIMEOUT
+    return since is not None and claimed.now() - since > CONFIGURATION_TIMEOUT
 
 
 def _await_operator(
@@ -133,7 +135,7 @@ def _await_operator(
 
 
 def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
-    can_reconcile = provider in PROVIDERS and PROVIDERS[provider].can_reconcile
+    can_reconcile = provider in SENDERS and SENDERS[provider].can_reconcile
     will_reconcile = can_reconcile or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
     claimed.update_message(
         step,
@@ -153,7 +155,7 @@ def _retry_later(claimed: ClaimedExecution, step: Step | None, error: ExecutionE
         claimed.state["attempt"] - 1, random_fraction=random.random(), retry_after=error.retry_after
     )
     at = claimed.now() + timedelta(seconds=delay)
-    claimed.state.update(resume_stage=claimed.stage, next_retry_at=at)
+    claimed.state.update({"resume_stage": claimed.stage, "next_retry_at": at})
     claimed.enter("failed")
     claimed.wait("retry", at)
     metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()

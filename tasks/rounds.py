@@ -8,12 +8,13 @@ only state is rounds, steps and messages, so another worker can continue whereve
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from rules import plan
 from rules.definition import Step
 from rules.eligibility import Skip
 from tasks.eligibility import check
-from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, parse_time
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.follow_ups import REPLIED, as_output, find_stop_reason, list_follow_up_steps
 from tasks.steps.limit_reservations import release_limits
@@ -83,22 +84,31 @@ def _find_answer_deadline(claimed: ClaimedExecution) -> datetime | None:
     follow_ups = claimed.workflow.rules.follow_ups
     if not follow_ups.max or not claimed.sent_to_contact or not list_follow_up_steps(claimed):
         return None
-    finish_times = [parse_time(step["finished_at"]) for step in (*claimed.earlier_steps, *claimed.steps.values())]
-    return max(finish_times) + timedelta(seconds=follow_ups.every_seconds)
+    steps = (*claimed.earlier_steps, *claimed.steps.values())
+    finished_at = max(step["finished_at"] for step in steps if step["finished_at"])
+    return finished_at + timedelta(seconds=follow_ups.every_seconds)
 
 
 def _await_answer(claimed: ClaimedExecution, until: datetime) -> None:
     is_last = claimed.round >= claimed.workflow.rules.follow_ups.max
-    claimed.state["queue"] = "executions" if is_last else list_follow_up_steps(claimed)[0].queue
+    queue = None if is_last else list_follow_up_steps(claimed)[0].queue
+    claimed.state["queue"] = queue or "executions"
     claimed.enter("sent")
     claimed.wait("follow_up", until, REPLIED)
 
 
 def _end_unsent(claimed: ClaimedExecution) -> None:
     """End a follow-up whose send was forbidden right before it."""
-    (skipped, *_) = [step["output"]["skipped"] for step in claimed.steps.values() if step["status"] == "skipped"]
+    (skipped, *_) = _list_skips(claimed)
     claimed.end_follow_ups(skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
     release_limits(claimed)
+
+
+def _list_skips(claimed: ClaimedExecution) -> list[dict[str, Any]]:
+    """Why steps of this round were skipped: rule and detail, in their order."""
+    return [
+        step["output"]["skipped"] for step in claimed.steps.values() if step["status"] == "skipped" and step["output"]
+    ]
 
 
 def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
@@ -115,9 +125,9 @@ def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
 
 def _complete(claimed: ClaimedExecution) -> None:
     """End the execution as completed, or as skipped if a send was forbidden and nothing was sent."""
-    forbidden = [step["output"]["skipped"] for step in claimed.steps.values() if step["status"] == "skipped"]
+    forbidden = _list_skips(claimed)
     if forbidden and not claimed.has_sent:
-        claimed.state.update(skipped_rule=forbidden[0]["rule"], skipped_detail=forbidden[0])
+        claimed.state.update({"skipped_rule": forbidden[0]["rule"], "skipped_detail": forbidden[0]})
         claimed.finish("skipped", "skipped")
     else:
         claimed.finish("succeeded", "completed")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dashboard.access import Caller
 from dashboard.api import schemas
@@ -17,6 +17,7 @@ from models.contact_matching import ContactRejection
 from models.database import acting_as
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
+from rules.channels import CONTACT_CHANNELS
 from rules.contacts import normalise
 from rules.problems import Problem
 from tasks.operators import actions as operator_actions
@@ -24,7 +25,18 @@ from tasks.operators import actions as operator_actions
 contacts = Resource("contacts")
 
 #: The channels of `models.suppression`.
-Channel = Literal["email", "sms", "facebook", "instagram"]
+Channel = Annotated[
+    str,
+    AfterValidator(schemas.build_choice_validator(CONTACT_CHANNELS)),
+    Field(json_schema_extra={"enum": list(CONTACT_CHANNELS)}),
+]
+
+_SUPPRESSED_CHOICES = (*CONTACT_CHANNELS, "any")
+SuppressedFilter = Annotated[
+    str,
+    AfterValidator(schemas.build_choice_validator(_SUPPRESSED_CHOICES)),
+    Field(json_schema_extra={"enum": list(_SUPPRESSED_CHOICES)}),
+]
 
 CONTACT = schemas.record(
     id=schemas.ID, externalId=schemas.nullable(schemas.TEXT), firstName=schemas.nullable(schemas.TEXT),
@@ -67,7 +79,7 @@ class ContactPage(schemas.Page):
 
     q: ShortText | None = None
     tag: ShortText | None = None
-    suppressed: Channel | Literal["any"] | None = None
+    suppressed: SuppressedFilter | None = None
 
 
 class NewSuppression(Body):
@@ -174,7 +186,7 @@ def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any
 )
 def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
     """Lift the suppression of a contact on one channel."""
-    if channel not in suppression.CHANNELS:
+    if channel not in CONTACT_CHANNELS:
         raise not_found("There is no channel with this name.")
     suppression.lift(call.workspace_id, contact_id, channel, call.actor)
     return success(contact=_fetch_contact(call, contact_id))

@@ -16,6 +16,7 @@ from ephemeral.heartbeats import Worker
 from models import pause, periodic_job, workspace
 from models.database import Row, acting_as
 from models.reports import health as report
+from rules.channels import CHANNELS, CONTACT_CHANNELS, CONVERSATION_CHANNELS
 from settings import Settings
 from tasks.operators.model_settings import resolve_model_settings
 from tasks.runtime.broker import QUEUES
@@ -25,9 +26,9 @@ from tasks.steps.model_choice import find_default_provider
 health = Resource("health")
 
 #: The provider behind each service.
-_SERVICES = {"email": "mailgun", "sms": "telnyx"}
+_SERVICES = {name: CHANNELS[name].provider for name in CONTACT_CHANNELS if name not in CONVERSATION_CHANNELS}
 #: The providers of the service "messaging".
-_MESSAGING = ("facebook", "instagram")
+_MESSAGING = CONVERSATION_CHANNELS
 
 _SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT)
 #: Fields of a process that identify the machine.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -14,9 +14,16 @@ from dashboard.errors import invalid_request
 from dashboard.resource import Resource
 from dashboard.responses import success
 from models import model_settings as stored
+from rules.channels import TEXT_PROVIDERS
 from tasks.operators import model_settings as task
 
 model_settings = Resource("model-settings")
+
+TextProvider = Annotated[
+    str,
+    AfterValidator(schemas.build_choice_validator(TEXT_PROVIDERS)),
+    Field(json_schema_extra={"enum": list(TEXT_PROVIDERS)}),
+]
 
 _RESPONSE = {
     "provider": schemas.nullable(schemas.TEXT), "model": schemas.nullable(schemas.TEXT),
@@ -37,7 +44,7 @@ def _validate_base_url(text: str) -> str:
 class ModelSettingsUpdate(Body):
     """The fields to change: null uses the environment's value, omitted fields stay. The key cannot be read back."""
 
-    provider: Literal["gemini", "openai"] | None = None
+    provider: TextProvider | None = None
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = Field(None, alias="maxTokens")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

@@ -17,7 +17,7 @@ from models import pause
 from models.database import acting_as
 from models.ids import is_id
 from models.reports import automations
-from providers import PROVIDERS, TEXT_GENERATORS
+from providers.registry import PROVIDERS
 from tasks.operators import actions as operator_actions
 from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES, read_queue_depths
 
@@ -25,7 +25,7 @@ queues = Resource("queues")
 
 _STATES = ("ready", "delayed", "unacked", "dead")
 #: Providers that may be paused: channels and text generators.
-_PROVIDERS = frozenset({*PROVIDERS, *TEXT_GENERATORS})
+_PROVIDERS = frozenset(PROVIDERS)
 
 
 @queues.api(

@@ -18,8 +18,8 @@ from dashboard.responses import decode_cursor, encode_cursor, success, to_api_fi
 from models.database import Row
 from models.ids import is_id
 from models.reports import runs as report
+from rules.actions import RunKind
 from rules.problems import Problem
-from rules.runs import RunKind
 
 runs = Resource("runs")
 

@@ -18,6 +18,7 @@ from models.ids import is_id
 from models.reports import contacts as report
 from models.reports import executions
 from models.reports.filters import ExecutionFilters
+from rules.channels import ADDRESS_FIELDS
 from rules.contacts import normalise
 from rules.problems import Problem
 from rules.schedule import find_zone
@@ -27,7 +28,6 @@ contact_pages = flask.Blueprint("contact-pages", __name__)
 
 #: Rows of each list on the page.
 MAX_MESSAGES, MAX_EXECUTIONS, MAX_TASKS = 50, 10, 20
-_ADDRESSES = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
 
 
 @contact_pages.get("/contacts/<contact_id>")
@@ -75,7 +75,7 @@ def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.R
         "contact.html",
         call,
         **_build_panel(row, editing, **panel),
-        channels=[(channel, row[column], suppressions.get(channel)) for channel, column in _ADDRESSES.items()],
+        channels=[(channel, row[column], suppressions.get(channel)) for channel, column in ADDRESS_FIELDS.items()],
         local=clock.now().astimezone(find_zone(row["timezone"])) if row["timezone"] else None,
         messages=report.fetch_conversation(call.workspace_id, contact_id, MAX_MESSAGES),
         max_messages=MAX_MESSAGES,

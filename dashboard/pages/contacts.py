@@ -20,6 +20,7 @@ from models.contact_matching import ContactRejection
 from models.database import acting_as
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
+from rules.channels import CONTACT_CHANNELS
 from rules.contacts import normalise
 from rules.problems import Problem
 
@@ -73,7 +74,7 @@ def _compute_since(form: ContactFilterForm, call: Caller) -> Any:
 def _build_channel_options() -> dict[str, str]:
     return {
         "any": "Any channel",
-        **{channel: labels.CHANNELS[channel] for channel in ("email", "sms", "facebook", "instagram")},
+        **{channel: labels.CHANNELS[channel] for channel in CONTACT_CHANNELS},
     }
 
 

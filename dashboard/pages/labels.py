@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from providers import registry
+from rules import channels
 from rules.retries import MAX_RETRIES
 
 #: The label of each stage. Its icon and colour have the stage's name.
@@ -51,14 +53,8 @@ TYPES = {
 RUNS = {
     "comment_reply": "Comment reply", "opening_dm": "Opening DM", "follow_check": "Follow check", "main_dm": "Main DM",
 }  # fmt: skip
-CHANNELS = {
-    "email": "E-mail", "sms": "SMS", "facebook": "Messenger", "instagram": "Instagram", "slack": "Slack",
-    "discord": "Discord", "webhook": "Webhook",
-}  # fmt: skip
-PROVIDERS = {
-    "mailgun": "Mailgun", "telnyx": "Telnyx", "facebook": "Facebook", "instagram": "Instagram", "gemini": "Gemini",
-    "openai": "OpenAI", "slack": "Slack", "discord": "Discord", "webhook": "Webhooks",
-}  # fmt: skip
+CHANNELS = {channel.name: channel.label for channel in channels.CHANNELS.values()}
+PROVIDERS = {entry.name: entry.label for entry in registry.PROVIDERS.values()}
 
 SUPPRESSED = {
     "bounced": "bounced", "complained": "reported as spam", "unsubscribed": "unsubscribed", "blocked": "blocked",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dashboard.pages import labels
+from rules.actions import ACTIONS
 
 State = Literal["passed", "current", "failed", "skipped", "ahead", "untaken"]
 
@@ -32,15 +33,6 @@ class Arm:
     name: str
     taken: bool | None
     nodes: tuple[Node, ...]
-
-
-#: The stage whose icon and colour an action has.
-_STAGE_OF_ACTION = {
-    "generate_message": "generating", "send_email": "sending", "send_sms": "sending", "send_message": "sending",
-    "reply_comment": "sending", "notify": "sending", "call_webhook": "sending", "wait": "queued",
-    "wait_until": "queued", "branch": "branch", "split": "branch", "check_follow": "checking",
-    "update_contact": "contact", "create_task": "flag", "stop": "skipped",
-}  # fmt: skip
 
 
 def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> list[Node]:
@@ -132,7 +124,7 @@ def _build_node(
         )
         for name, inner in _list_arms(step).items()
     )
-    action_stage = _STAGE_OF_ACTION.get(step["action"], "queued")
+    action_stage = ACTIONS[step["action"]].icon if step["action"] in ACTIONS else "queued"
     stage = {"failed": "failed", "skipped": "skipped"}.get(state, action_stage)
     return Node(f"{step['id']} · {step['action']}", _describe_step(step, output), stage, state, arms)
 
@@ -170,16 +162,9 @@ def _describe_step(step: Mapping[str, Any], output: Mapping[str, Any]) -> str:
         return f"{model}, {tokens} tokens" if tokens is not None else str(model)
     if step["action"] == "branch":
         return f"if {step.get('if') or arguments.get('if', '')}"
-    channel = labels.CHANNELS.get(str(arguments.get("channel", "")), "")
-    texts = {
-        "wait": f"for {arguments.get('for', '')}",
-        "wait_until": f"until {arguments.get('event', '')}",
-        "send_email": "E-mail",
-        "send_sms": "SMS",
-        "notify": channel,
-        "send_message": channel,
-        "create_task": "task",
-        "update_contact": "tags and attributes",
-        "call_webhook": "webhook",
-    }
-    return texts.get(step["action"], "")
+    if step["action"] == "wait":
+        return f"for {arguments.get('for', '')}"
+    if step["action"] == "wait_until":
+        return f"until {arguments.get('event', '')}"
+    subject = ACTIONS[step["action"]].subject if step["action"] in ACTIONS else ""
+    return subject or labels.CHANNELS.get(str(arguments.get("channel", "")), "")

@@ -6,23 +6,17 @@ Pure: both are computed from the stages, steps and messages of the report.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from dashboard.pages import labels
+from rules.actions import ACTIONS
+from rules.channels import CONTACT_CHANNELS
 from rules.retries import MAX_RETRIES
 
 Row = Mapping[str, Any]
-
-_GENERATING, _WAITING = ("generate_message",), ("wait", "wait_until")
-#: Steps whose success the stage "sent" already shows.
-_COVERED_BY_SENT = ("send_email", "send_sms", "send_message", "reply_comment")
-#: Steps whose outside call sends a message.
-_SENDING = (*_COVERED_BY_SENT, "notify", "call_webhook")
-#: Channels that do not reach the contact.
-_INTERNAL_CHANNELS = ("slack", "discord", "webhook")
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ def _describe_eligible(following: str | None, execution: Row) -> str:
 def _describe_sent(index: int, execution: Row) -> str:
     """The acceptance of one message: the n-th "sent" stage belongs to the n-th message sent."""
     position = sum(stage["stage"] == "sent" for stage in execution["stages"][:index])
-    sent = [row for row in execution["messages"] if row["sent_at"] and row["channel"] not in _INTERNAL_CHANNELS]
+    sent = [row for row in execution["messages"] if row["sent_at"] and row["channel"] in CONTACT_CHANNELS]
     ordered = sorted(sent, key=lambda row: row["sent_at"])
     if position >= len(ordered):
         return ""
@@ -120,7 +114,7 @@ def _build_failure_events(step: Row) -> list[TimelineEvent]:
     return [
         TimelineEvent(
             datetime.fromisoformat(failure["at"]),
-            "generating" if step["action"] in _GENERATING else "sending" if step["action"] in _SENDING else "failed",
+            _find_icon(step["action"], ("generating", "sending"), "failed"),
             "",
             f"{_format_step(step)}, attempt {number} · {labels.ERRORS.get(failure['class'], failure['class'])}: "
             f"{failure['message']}",
@@ -132,14 +126,13 @@ def _build_failure_events(step: Row) -> list[TimelineEvent]:
 
 def _build_step_events(step: Row) -> list[TimelineEvent]:
     """The outcome of a step, where no stage shows it."""
-    if step["action"] in _WAITING and step["status"] == "running":
+    if ACTIONS[step["action"]].is_wait and step["status"] == "running":
         return [TimelineEvent(step["started_at"], "queued", "", f"{_format_step(step)} · waiting")]
     if step["finished_at"] is None or step["status"] == "failed":
         return []
-    if step["action"] in _COVERED_BY_SENT and step["status"] == "succeeded":
+    if ACTIONS[step["action"]].reaches_contact and step["status"] == "succeeded":
         return []
-    stage = {"generate_message": "generating", "wait": "queued", "wait_until": "queued", "notify": "sending",
-             "call_webhook": "sending"}.get(step["action"], "eligible")  # fmt: skip
+    stage = _find_icon(step["action"], ("generating", "sending", "queued"), "eligible")
     stage = "skipped" if step["status"] == "skipped" else stage
     ms = step["execution_time_ms"]
     return [
@@ -152,6 +145,12 @@ def _build_step_events(step: Row) -> list[TimelineEvent]:
             _format_json(step["output"]),
         )
     ]
+
+
+def _find_icon(action: str, icons: Collection[str], default: str) -> str:
+    """The action's icon where it is one of these."""
+    icon = ACTIONS[action].icon
+    return icon if icon in icons else default
 
 
 def _format_step(step: Row) -> str:
@@ -167,9 +166,7 @@ def _describe_outcome(step: Row) -> str:
         return attempts + _describe_generation(output)
     if "taken" in output:
         return f"took “{output['taken']}”"
-    texts = {"wait": "waited", "notify": "notified", "update_contact": "contact updated", "create_task": "task created",
-            "call_webhook": "called", "stop": "stopped here"}  # fmt: skip
-    return attempts + texts.get(step["action"], "done")
+    return attempts + ACTIONS[step["action"]].outcome
 
 
 def _describe_generation(output: Row) -> str:
@@ -211,7 +208,7 @@ def _move_waits(seconds: dict[str, float], steps: Sequence[Row]) -> None:
     waited = sum(
         (step["finished_at"] - step["started_at"]).total_seconds()
         for step in steps
-        if step["action"] in _WAITING and step["finished_at"] and step["started_at"]
+        if ACTIONS[step["action"]].is_wait and step["finished_at"] and step["started_at"]
     )
     moved = min(waited, seconds["processing"])
     seconds["processing"] -= moved

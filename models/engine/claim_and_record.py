@@ -20,9 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.engine.progress import MESSAGE, STAGE, STATE, STEP
+from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow, list_columns
 from models.engine.runs import COUNT
 from rules.scope import CONTACT
+
+_STATE, _STEP = list_columns(ExecutionState), list_columns(StepRow)
+_MESSAGE, _STAGE = list_columns(MessageRow), list_columns(StageMove)
 
 
 def _format_columns(types: dict[str, str]) -> str:
@@ -136,10 +139,10 @@ _RECORD = f"""
 with input as materialized (
     -- Record, claim and lease extension lock rows in the order of their ids, so that they cannot deadlock.
     select * from json_to_recordset($1)
-        as x(id uuid, expected integer, run_id uuid, run_due_at timestamptz, {_format_columns(STATE)}) order by id
+        as x(id uuid, expected integer, run_id uuid, run_due_at timestamptz, {_format_columns(_STATE)}) order by id
 ), moved as (
     update executions e set
-        {_format_assignments(STATE, {"due_at"}, "i")},
+        {_format_assignments(_STATE, {"due_at"}, "i")},
         -- If an operator stopped the follow-ups meanwhile, the wait for a reply ends: due later than rung_at below.
         due_at = case when i.waiting_for = 'follow_up' and e.follow_ups_stopped is not null
             then beckon_now() + interval '1 millisecond' else i.due_at end,
@@ -158,20 +161,20 @@ with input as materialized (
     returning e.id, e.workspace_id, e.automation_id, e.contact_id, e.test, e.status, e.finished_at, e.run_kind,
         i.run_id
 ), history as (
-    insert into stage_history (workspace_id, automation_id, test, {_format_names(STAGE)})
-    select m.workspace_id, m.automation_id, m.test, {_format_names(STAGE, "x.")}
-    from json_to_recordset($2) as x({_format_columns(STAGE)}) join moved m on m.id = x.execution_id
+    insert into stage_history (workspace_id, automation_id, test, {_format_names(_STAGE)})
+    select m.workspace_id, m.automation_id, m.test, {_format_names(_STAGE, "x.")}
+    from json_to_recordset($2) as x({_format_columns(_STAGE)}) join moved m on m.id = x.execution_id
 ), stepped as (
-    insert into steps (workspace_id, {_format_names(STEP)})
-    select m.workspace_id, {_format_names(STEP, "x.")}
-    from json_to_recordset($3) as x({_format_columns(STEP)}) join moved m on m.id = x.execution_id
+    insert into steps (workspace_id, {_format_names(_STEP)})
+    select m.workspace_id, {_format_names(_STEP, "x.")}
+    from json_to_recordset($3) as x({_format_columns(_STEP)}) join moved m on m.id = x.execution_id
     on conflict (execution_id, step_id, round) do update
-        set {_format_assignments(STEP, {"execution_id", "step_id", "round"}, "excluded")}
+        set {_format_assignments(_STEP, {"execution_id", "step_id", "round"}, "excluded")}
 ), written as (
-    insert into messages (workspace_id, {_format_names(MESSAGE)})
-    select m.workspace_id, {_format_names(MESSAGE, "x.")}
-    from json_to_recordset($4) as x({_format_columns(MESSAGE)}) join moved m on m.id = x.execution_id
-    on conflict (key) do update set {_format_assignments(MESSAGE, {"id", "key", "created_at"}, "excluded")}
+    insert into messages (workspace_id, {_format_names(_MESSAGE)})
+    select m.workspace_id, {_format_names(_MESSAGE, "x.")}
+    from json_to_recordset($4) as x({_format_columns(_MESSAGE)}) join moved m on m.id = x.execution_id
+    on conflict (key) do update set {_format_assignments(_MESSAGE, {"id", "key", "created_at"}, "excluded")}
 ), {{count}} counted as materialized (
     -- In one order for every process, so that two of them cannot deadlock.
     select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,

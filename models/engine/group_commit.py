@@ -24,6 +24,7 @@ from models.database import CONNECTION_ERRORS, Row, db, is_direct
 from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.progress import Progress
+from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.json_text import dump_json
 
 log = structlog.get_logger(__name__)
@@ -91,17 +92,17 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
-    def claim(self, execution_id: str) -> Row | None:
+    def claim(self, execution_id: str) -> ClaimedRow | None:
         """Take the execution's lease and read everything that a worker needs; None if it cannot be claimed."""
         return next(iter(self.claim_many([execution_id])), None)
 
-    def claim_many(self, execution_ids: Sequence[str]) -> list[Row]:
+    def claim_many(self, execution_ids: Sequence[str]) -> list[ClaimedRow]:
         """Claim several executions; return those that could be claimed.
 
         An execution with an expired lease is skipped if it is requested together with others: if it kills its worker,
         the others' deliveries would be counted as dead each time.
         """
-        return self._submit_and_wait(_ClaimRequest(execution_ids))  # type: ignore[no-any-return]
+        return [parse_claimed_row(row) for row in self._submit_and_wait(_ClaimRequest(execution_ids))]
 
     def record(self, progress: Progress) -> bool:
         """Make the progress durable; return False, with nothing written, if the lease was lost."""

@@ -10,88 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-#: Columns of `executions` that a record replaces, with their types.
-STATE = {
-    "status": "text",
-    "stage": "text",
-    "stage_since": "timestamptz",
-    "queue": "text",
-    "due_at": "timestamptz",
-    "waiting_for": "text",
-    "wait_event": "text",
-    "deliveries": "integer",
-    "attempt": "integer",
-    "resume_stage": "text",
-    "failed_step": "text",
-    "error_class": "text",
-    "error_message": "text",
-    "error_code": "text",
-    "next_retry_at": "timestamptz",
-    "misconfigured_since": "timestamptz",
-    "skipped_rule": "text",
-    "skipped_detail": "jsonb",
-    "round": "integer",
-    "follow_up_count": "integer",
-    "follow_up_ended_because": "jsonb",
-    "run_kind": "text",
-    "finished_at": "timestamptz",
-}
-
-STEP = {
-    "execution_id": "uuid",
-    "step_id": "text",
-    "round": "integer",
-    "action": "text",
-    "status": "text",
-    "attempts": "integer",
-    "started_at": "timestamptz",
-    "finished_at": "timestamptz",
-    "execution_time_ms": "bigint",
-    "output": "jsonb",
-    "error": "jsonb",
-    "failures": "jsonb",
-}
-
-MESSAGE = {
-    "id": "uuid",
-    "execution_id": "uuid",
-    "automation_id": "uuid",
-    "contact_id": "uuid",
-    "step_id": "text",
-    "round": "integer",
-    "key": "text",
-    "channel": "text",
-    "provider": "text",
-    "sandbox": "boolean",
-    "test": "boolean",
-    "to_address": "text",
-    "sender": "text",
-    "subject": "text",
-    "body": "text",
-    "format": "text",
-    "status": "text",
-    "provider_message_id": "text",
-    "generation_ms": "bigint",
-    "look_ups": "integer",
-    "look_up_at": "timestamptz",
-    "resends": "integer",
-    "error_class": "text",
-    "error_message": "text",
-    "detail": "jsonb",
-    "send_at": "timestamptz",
-    "sending_at": "timestamptz",
-    "sent_at": "timestamptz",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-}
-
-STAGE = {
-    "execution_id": "uuid",
-    "from_stage": "text",
-    "from_ms": "bigint",
-    "stage": "text",
-    "entered_at": "timestamptz",
-}
+from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
+from rules.actions import RunKind
 
 
 @dataclass(frozen=True)
@@ -156,7 +76,7 @@ class CountRun:
     """A succeeded step that counts as a run: its kind and time."""
 
     id: str
-    kind: str
+    kind: RunKind
     at: datetime
 
 
@@ -169,10 +89,10 @@ class Progress:
 
     execution_id: str
     fence: int
-    state: dict[str, Any]
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    state: ExecutionState
+    stages: list[StageMove] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    messages: list[MessageRow] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     #: Counted in the same commit or, if that fails, marked to be counted later (`models.engine.runs`).
     run: CountRun | None = None

@@ -10,9 +10,7 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import dramatiq
 import structlog
@@ -31,8 +29,9 @@ from models import (
     workspace,
 )
 from models.database import Row, db, transaction
-from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback
+from providers.registry import EVENT_READERS
+from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from tasks.intake import meta_events
 from tasks.intake.callback_moves import move
 from tasks.runtime.notifications import enqueue_actor, notify_after_commit
@@ -40,18 +39,10 @@ from tasks.steps.follow_ups import REPLIED
 
 log = structlog.get_logger(__name__)
 
-#: Parses a provider's body into a callback, or None for an irrelevant event.
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Callback | None]] = {
-    "mailgun": mailgun.read_event,
-    "mailgun_inbound": mailgun.read_inbound,
-    "telnyx": telnyx.read_event,
-    "facebook": meta_callbacks.read_event,
-    "instagram": meta_callbacks.read_event,
-}
 #: Kinds that suppress the contact, with the reason that is recorded.
 SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
 #: The channel on which each provider receives messages from contacts.
-INBOUND_CHANNELS = {"mailgun": "email", "telnyx": "sms"}
+INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
 #: No provider reports an event later than this: Meta retries longest, for 36 hours. An older callback is a replay or
 #: has a wrong time, so its time of receipt counts.
 MAX_CALLBACK_AGE = timedelta(days=2)
@@ -66,7 +57,7 @@ def process_event(row_id: str) -> None:
         event = inbound_event.take(row_id)
         if event is None:
             return
-        callback = READERS[event["provider"]](event["body"])
+        callback = EVENT_READERS[event["provider"]](event["body"])
         message_row = _find_message(callback) if callback else None
         if message_row is not None and event["sandbox"] and not message_row["sandbox"]:
             inbound_event.finish(row_id, meta_events.NOT_IN_SANDBOX, None)
@@ -96,7 +87,7 @@ def process_events(*row_ids: str) -> None:
 
 def _find_message(callback: Callback) -> Row | None:
     """Return our message that the callback is about, or answers; None for contacts' messages on Meta's channels."""
-    is_meta = callback.provider in meta_events.CHANNELS
+    is_meta = callback.provider in CONVERSATION_CHANNELS
     if is_meta and callback.kind not in meta_events.OWN_MESSAGE_KINDS:
         return None
     message_row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
@@ -108,7 +99,7 @@ def _find_message(callback: Callback) -> Row | None:
 
 
 def _read(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
-    if callback.provider in meta_events.CHANNELS:
+    if callback.provider in CONVERSATION_CHANNELS:
         at = resolve_occurred_at(callback.occurred_at, event["received_at"])
         return meta_events.read(callback, message_row, at, from_sandbox=event["sandbox"])
     return _apply(event, callback, message_row)

@@ -19,6 +19,7 @@ from models.database import Row, acting_as
 from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.meta_messages import list_text_event_ids
+from rules.channels import ADDRESS_FIELDS
 from rules.contacts import MAX_NAME_LENGTH
 from rules.facts import format_time
 from tasks.intake.callback_moves import STATUS, move
@@ -26,10 +27,6 @@ from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_
 from tasks.runtime.notifications import notify_after_commit
 from tasks.steps.follow_ups import REPLIED
 
-#: Meta's two channels.
-CHANNELS = frozenset({"facebook", "instagram"})
-#: The contact's column for the person's id on a channel.
-CONTACT_ID_FIELDS = {"facebook": "facebook_id", "instagram": "instagram_id"}
 #: Kinds that report on our own messages; every other kind is something that a person says or does.
 OWN_MESSAGE_KINDS = frozenset({"echo", "read", "delivered"})
 #: The outcome of an event about an account that no workspace has.
@@ -234,7 +231,7 @@ def _match_contact(callback: Callback, workspace_id: str) -> str:
     ) or _find_answered_contact(callback, workspace_id)
     fields: dict[str, Any] = {}
     if existing is None:
-        fields = {CONTACT_ID_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
+        fields = {ADDRESS_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
     if username := callback.detail.get("username"):
         fields["username"] = str(username)[:MAX_NAME_LENGTH]
     (contact,) = contact_matching.match_or_create(workspace_id, [(existing["id"] if existing else None, fields)])

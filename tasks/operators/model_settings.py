@@ -16,6 +16,7 @@ from models.database import acting_as
 from models.encryption import decrypt
 from models.model_settings import ModelSettings
 from providers.base import Account
+from rules.channels import TEXT_PROVIDERS
 from rules.outbound_urls import check_url
 from rules.problems import Problem
 from settings import Settings
@@ -72,7 +73,7 @@ def change(settings: Settings, workspace_id: str, changes: Mapping[str, Any], ac
     fields = {**_find_cleared_fields(model_settings.load(workspace_id), changes), **changes}
     updated = model_settings.change(workspace_id, fields, actor, settings.secret_key)
     with acting_as(workspace_id):
-        for provider in ("gemini", "openai"):
+        for provider in TEXT_PROVIDERS:
             notify_after_commit(pause.resume_after_credentials(provider, workspace_id))
     return updated
 

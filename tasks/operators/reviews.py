@@ -7,22 +7,23 @@ continues.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import metrics
-from models import account, audit, message
+from models import audit, message
 from models.audit import Actor
 from models.database import Row, acting_as
 from models.errors import Conflict, NotFound
 from models.ids import is_id
 from rules import truncation
+from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.eligibility import Skip, build_skip
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.notifications import notify_after_commit
 
 
-def get_initial_status(step: Step) -> str:
+def get_initial_status(step: Step) -> Literal["review", "pending"]:
     """Return the initial status of the step's message."""
     return "review" if step.review else "pending"
 
@@ -34,7 +35,7 @@ def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
         return False
     if claimed.stage != "ready_to_send":
         claimed.enter("ready_to_send")
-    claimed.state["queue"] = step.queue
+    claimed.state["queue"] = step.queue or "executions"
     claimed.wait("review", None)
     return True
 
@@ -68,7 +69,7 @@ def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
 
 def _truncate(message_row: Row, body: str) -> str:
     """Truncate an edited body to the channel's limit, like a rendered one."""
-    if message_row["channel"] not in account.CHANNELS:
+    if message_row["channel"] not in CONVERSATION_CHANNELS:
         return body
     detail = message_row["detail"] or {}
     return truncation.truncate(

@@ -34,28 +34,32 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack, cast
 
 import metrics
-from models.database import Row
 from models.engine.group_commit import CommitFuture
-from models.engine.progress import STATE, CountRun, Effect, Progress
+from models.engine.progress import CountRun, Effect, Progress
+from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StageMove, StepRow, list_columns
 from models.ids import new_id
 from rules import stages
+from rules.channels import CONTACT_CHANNELS
 from rules.definition import Step, Workflow
 from rules.errors import ExecutionError, UnknownOutcome
 from rules.facts import build_contact_facts, build_facts
 from rules.plan import find_step
 from rules.runs import find_run_kind
+from rules.stages import Queue, Stage, Status, StepStatus, WaitingFor
 from settings import Settings
 
 #: The round of the workflow itself; follow-ups are numbered from 1.
 FIRST_ROUND = 0
-#: Channels whose messages do not go to the contact.
-NOTICE_CHANNELS = frozenset({"slack", "discord", "webhook"})
 #: The contact of templates and conditions where the trigger names none.
 NO_CONTACT: Mapping[str, Any] = {"id": ""}
 
+_STATE_COLUMNS = frozenset(list_columns(ExecutionState))
+_NOT_WAITING: ExecutionState = {"due_at": None, "waiting_for": None, "wait_event": None}
+
+_RowType = TypeVar("_RowType", ExecutionState, StepRow, MessageRow)
 Result = TypeVar("Result")
 #: The work on a claimed execution, as a generator: it yields where its intent must be durable before it continues
 #: (`Engine.record_intent`).
@@ -65,7 +69,9 @@ Continuation = Generator[None, CommitFuture, Result]
 class ClaimedExecution:
     """An execution whose lease this worker holds: its facts and its unrecorded changes."""
 
-    def __init__(self, row: Row, workflow: Workflow, claimed_monotonic: float, queue: str = "executions") -> None:
+    def __init__(
+        self, row: ClaimedRow, workflow: Workflow, claimed_monotonic: float, queue: Queue = "executions"
+    ) -> None:
         self.row = row
         #: The queue of the notification that led to the claim.
         self.queue = queue
@@ -73,17 +79,23 @@ class ClaimedExecution:
         self.execution_id: str = row["id"]
         self.test: bool = row["test"]
         self.fence: int = row["fence"]
-        self.state: dict[str, Any] = {name: row[name] for name in STATE}
+        self.state = cast(ExecutionState, {name: value for name, value in row.items() if name in _STATE_COLUMNS})
         #: Steps and messages of this round by step id, and those of earlier rounds.
-        self.steps: dict[str, dict[str, Any]] = {}
-        self.messages: dict[str, dict[str, Any]] = {}
-        self.earlier_steps: list[dict[str, Any]] = []
-        self.earlier_messages: list[dict[str, Any]] = []
-        for step in sorted(row["steps"] or (), key=_read_round):
-            self._add_row(step, self.steps, self.earlier_steps)
-        for message in row["messages"] or ():
-            self._add_row(message, self.messages, self.earlier_messages)
-        self.suppressed: set[str] = set(row["suppressed"] or ())
+        self.steps: dict[str, StepRow] = {}
+        self.messages: dict[str, MessageRow] = {}
+        self.earlier_steps: list[StepRow] = []
+        self.earlier_messages: list[MessageRow] = []
+        for step in sorted(row["steps"], key=lambda step: step["round"]):
+            if step["round"] == self.round:
+                self.steps[step["step_id"]] = step
+            else:
+                self.earlier_steps.append(step)
+        for message in row["messages"]:
+            if message["round"] == self.round:
+                self.messages[message["step_id"]] = message
+            else:
+                self.earlier_messages.append(message)
+        self.suppressed = set(row["suppressed"])
         self.contact: dict[str, Any] | None = row["contact"] and build_contact_facts(row["contact"])
         #: The kind of the outside call in progress, for an orderly shutdown: generation, follow_check or sending.
         self.call: str | None = None
@@ -96,33 +108,27 @@ class ClaimedExecution:
         #: The day for which this round is known to hold a reservation under the daily limits.
         self.limit_reserved_on: date | None = None
         #: The queue that continues the execution, once it is requeued.
-        self.requeued_to: str | None = None
+        self.requeued_to: Queue | None = None
         self._claimed_monotonic = claimed_monotonic
         #: The database's time at the zero of this process's monotonic clock.
         self._began: datetime = row["claimed_at"] - timedelta(seconds=claimed_monotonic)
-        self._stages: list[dict[str, Any]] = []
-        self._changed_steps: dict[str, dict[str, Any]] = {}
-        self._changed_messages: dict[str, dict[str, Any]] = {}
+        self._stages: list[StageMove] = []
+        self._changed_steps: dict[str, StepRow] = {}
+        self._changed_messages: dict[str, MessageRow] = {}
         self._effects: list[Effect] = []
         self._run: CountRun | None = None
-
-    def _add_row(self, row: dict[str, Any], current: dict[str, dict[str, Any]], earlier: list[dict[str, Any]]) -> None:
-        if row["round"] == self.round:
-            current[row["step_id"]] = row
-        else:
-            earlier.append(row)
 
     # Queries
 
     @property
     def round(self) -> int:
         """The number of this round: 0 for the workflow itself, then one for each follow-up."""
-        return int(self.state["round"])
+        return self.state["round"]
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Stage:
         """The stage that the execution is at."""
-        return str(self.state["stage"])
+        return self.state["stage"]
 
     def now(self) -> datetime:
         """The current time of the database's clock."""
@@ -158,13 +164,13 @@ class ClaimedExecution:
         return any(message["sent_at"] for message in self.messages.values())
 
     @property
-    def sent_to_contact(self) -> list[dict[str, Any]]:
+    def sent_to_contact(self) -> list[MessageRow]:
         """The messages that were sent to the contact, in every round."""
         messages = (*self.earlier_messages, *self.messages.values())
-        return [message for message in messages if message["sent_at"] and message["channel"] not in NOTICE_CHANNELS]
+        return [message for message in messages if message["sent_at"] and message["channel"] in CONTACT_CHANNELS]
 
     @property
-    def base_stage(self) -> str:
+    def base_stage(self) -> Stage:
         """The stage between two sends."""
         return "sent" if any(message["round"] == self.round for message in self.sent_to_contact) else "eligible"
 
@@ -193,27 +199,26 @@ class ClaimedExecution:
         self.steps, self.messages, self.limit_reserved_on = {}, {}, None
         self.state["round"] += 1
 
-    def enter(self, stage: str) -> None:
+    def enter(self, stage: Stage) -> None:
         """Move to another stage now; nothing changes where it is the current one."""
         if stage == self.stage:
             return
         stages.check_move(self.stage, stage)
         at = self.now()
-        since = parse_time(self.state["stage_since"])
         self._stages.append(
             {
                 "execution_id": self.execution_id,
                 "from_stage": self.stage,
-                "from_ms": max(0, int((at - since).total_seconds() * 1000)),
+                "from_ms": max(0, int((at - self.state["stage_since"]).total_seconds() * 1000)),
                 "stage": stage,
                 "entered_at": at,
             }
         )
-        self.state.update(stage=stage, stage_since=at)
+        self.state.update({"stage": stage, "stage_since": at})
 
-    def begin(self, step: Step) -> dict[str, Any]:
+    def begin(self, step: Step) -> StepRow:
         """Start an attempt of a step and count it."""
-        row = self.steps.get(step.id) or {
+        row: StepRow = self.steps.get(step.id) or {
             "execution_id": self.execution_id,
             "step_id": step.id,
             "round": self.round,
@@ -222,18 +227,21 @@ class ClaimedExecution:
             "started_at": None,
             "failures": [],
         }
-        row.update(status="running", attempts=row["attempts"] + 1, finished_at=None, execution_time_ms=None)
-        row.update(started_at=self.now(), output=None, error=None)
+        row.update({"status": "running", "attempts": row["attempts"] + 1, "started_at": self.now()})
+        row.update({"finished_at": None, "execution_time_ms": None, "output": None, "error": None})
         self.steps[step.id] = self._changed_steps[step.id] = row
         return row
 
-    def succeed(self, step: Step, output: Mapping[str, Any], status: str = "succeeded") -> None:
+    def succeed(self, step: Step, output: Mapping[str, Any], status: StepStatus = "succeeded") -> None:
         """Finish a step with its output; `status` may be "skipped"."""
-        self._finish_step(self._ensure_started(step), status=status, output=dict(output))
+        row = self._ensure_started(step)
+        self._finish_step(row, status)
+        row["output"] = dict(output)
         if status == "succeeded":
             self._count_run(step)
         # An earlier failure no longer holds for the execution; failed attempts stay with their step.
-        self.state.update(error_class=None, error_message=None, error_code=None, failed_step=None, next_retry_at=None)
+        self.state.update({"error_class": None, "error_message": None, "error_code": None})
+        self.state.update({"failed_step": None, "next_retry_at": None})
 
     def _count_run(self, step: Step) -> None:
         """Record the first step that counts as a run; a test execution has none."""
@@ -255,25 +263,26 @@ class ClaimedExecution:
     def fail_step(self, step: Step, error: Mapping[str, Any]) -> None:
         """Record a failed attempt; the step may be retried."""
         row = self._ensure_started(step)
-        self._finish_step(row, status="failed", error=dict(error))
+        self._finish_step(row, "failed")
+        row["error"] = dict(error)
         row["failures"] = [*row["failures"], {"at": self.now(), **error}]
 
     def undo_attempt(self, step: Step) -> None:
         """Take the attempt back: a rate limit, a configuration error or a shutdown uses up none."""
         row = self._ensure_started(step)
-        row.update(status="pending", attempts=max(0, row["attempts"] - 1))
+        row.update({"status": "pending", "attempts": max(0, row["attempts"] - 1)})
 
-    def _ensure_started(self, step: Step) -> dict[str, Any]:
+    def _ensure_started(self, step: Step) -> StepRow:
         row = self.steps.get(step.id) or self.begin(step)
         self._changed_steps[step.id] = row
         return row
 
-    def _finish_step(self, row: dict[str, Any], **fields: Any) -> None:
+    def _finish_step(self, row: StepRow, status: StepStatus) -> None:
         at = self.now()
-        started = parse_time(row["started_at"])
-        row.update(finished_at=at, execution_time_ms=int((at - started).total_seconds() * 1000), **fields)
+        elapsed = at - (row["started_at"] or at)
+        row.update({"status": status, "finished_at": at, "execution_time_ms": int(elapsed.total_seconds() * 1000)})
 
-    def update_message(self, step: Step, **fields: Any) -> dict[str, Any]:
+    def update_message(self, step: Step, **fields: Unpack[MessageRow]) -> MessageRow:
         """Change the message of a step by `fields`, creating it on first use, and return it."""
         at = self.now()
         row = self.messages.get(step.id)
@@ -294,7 +303,8 @@ class ClaimedExecution:
                 "sent_at": None,
                 "created_at": at,
             }
-        row.update(fields, updated_at=at)
+        row.update(fields)
+        row["updated_at"] = at
         self.messages[step.id] = self._changed_messages[step.id] = row
         return row
 
@@ -304,21 +314,19 @@ class ClaimedExecution:
 
     # Transitions
 
-    def wait(self, waiting_for: str, until: datetime | None, event: str | None = None) -> None:
+    def wait(self, waiting_for: WaitingFor, until: datetime | None, event: str | None = None) -> None:
         """Wait until `until` or the event, whichever comes first; no process works on it meanwhile."""
-        self.state.update(status="waiting", waiting_for=waiting_for, due_at=until, wait_event=event)
+        self.state.update({"status": "waiting", "waiting_for": waiting_for, "due_at": until, "wait_event": event})
 
-    def requeue(self, queue: str) -> None:
+    def requeue(self, queue: Queue) -> None:
         """Make it due at once for the workers of `queue`, which are notified after the record."""
         self.state["queue"] = self.requeued_to = queue
         self.wait("time", self.now())
 
-    def finish(self, status: str, stage: str) -> None:
+    def finish(self, status: Status, stage: Stage) -> None:
         """End the execution in a final status and stage."""
         self.enter(stage)
-        self.state.update(
-            status=status, finished_at=self.now(), due_at=None, waiting_for=None, wait_event=None, next_retry_at=None
-        )
+        self.state.update({"status": status, "finished_at": self.now(), "next_retry_at": None, **_NOT_WAITING})
 
     def end_follow_ups(self, rule: str, detail: Mapping[str, Any]) -> None:
         """End the follow-ups because of a rule: the execution succeeds with what was sent before."""
@@ -329,7 +337,7 @@ class ClaimedExecution:
         """Return the changes since the last record, to be recorded now, and forget them."""
         stages.check_status_stage(self.state["status"], self.stage)
         if self.state["status"] == "running":
-            self.state.update(due_at=None, waiting_for=None, wait_event=None)
+            self.state.update(_NOT_WAITING)
         if self._stages or any(step["status"] in ("succeeded", "skipped") for step in self._changed_steps.values()):
             # The record makes progress, so this delivery is the first since.
             self.state["deliveries"] = 1
@@ -355,15 +363,6 @@ class ClaimedExecution:
         self.accepted.clear()
 
 
-def _drop_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_nulls(row: _RowType) -> _RowType:
     """Copy a row without nulls: a field that is not named is recorded as null."""
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _read_round(row: Mapping[str, Any]) -> int:
-    return int(row["round"])
-
-
-def parse_time(at: datetime | str) -> datetime:
-    """Parse a row's time, which is text where the row came as JSON."""
-    return at if isinstance(at, datetime) else datetime.fromisoformat(at)
+    return cast(_RowType, {name: value for name, value in row.items() if value is not None})

@@ -13,27 +13,17 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from models import account
-from providers import REQUIRED_SECRETS, build_sandbox_account, webhook
+from providers import webhook
 from providers.base import Account
 from providers.openai_compatible import needs_key
+from providers.registry import PROVIDERS, TEXT_GENERATORS, build_sandbox_account
+from rules.channels import CONVERSATION_CHANNELS
 from rules.errors import ConfigurationError
 from settings import Settings
 
-#: The setting of each provider's base URL. A notice's URL is its secret; a webhook's URL comes from the step.
-_BASE_URLS = {
-    "mailgun": "mailgun_base_url",
-    "telnyx": "telnyx_base_url",
-    "facebook": "meta_base_url",
-    "instagram": "meta_base_url",
-    "gemini": "gemini_base_url",
-    "openai": "openai_base_url",
-    "slack": "slack_webhook_url",
-    "discord": "discord_webhook_url",
-}
 #: Where an operator adds a missing key.
 _ENVIRONMENT = "add it to the environment and restart"
-_REMEDY = dict.fromkeys(("gemini", "openai"), f"add a key for the workspace on the Settings page, or {_ENVIRONMENT}")
-_MORE_SECRETS = {"mailgun": ("MAILGUN_FROM",), "telnyx": ("TELNYX_MESSAGING_PROFILE_ID",)}
+_REMEDY = dict.fromkeys(TEXT_GENERATORS, f"add a key for the workspace on the Settings page, or {_ENVIRONMENT}")
 
 
 def derive_webhook_secret(settings: Settings, workspace_id: str) -> str:
@@ -46,7 +36,8 @@ def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> d
     """Return the provider's configured secrets by variable name."""
     if provider == "webhook":
         return {webhook.SECRET: derive_webhook_secret(settings, workspace_id)}
-    names = (*REQUIRED_SECRETS.get(provider, ()), *_MORE_SECRETS.get(provider, ()))
+    entry = PROVIDERS[provider]
+    names = (*entry.required_settings, *entry.optional_settings)
     values = {name: str(getattr(settings, name.lower()) or "") for name in names}
     return {name: text for name, text in values.items() if text}
 
@@ -56,7 +47,7 @@ def find_missing_secrets(settings: Settings, provider: str, own: Collection[str]
     if provider == "openai" and not needs_key(settings.openai_base_url):
         return []
     present = {*read_secrets(settings, provider), *own}
-    return [name for name in REQUIRED_SECRETS.get(provider, ()) if name not in present]
+    return [name for name in PROVIDERS[provider].required_settings if name not in present]
 
 
 def resolve_account(
@@ -76,7 +67,7 @@ def resolve_account(
         raise ConfigurationError("Tests only go to the sandbox, and BECKON_SANDBOX is off. Turn it on and restart.")
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} is not set: {_REMEDY.get(provider, _ENVIRONMENT)}.")
-    base_url_setting = _BASE_URLS.get(provider)
+    base_url_setting = PROVIDERS[provider].base_url_setting
     return Account(
         provider=provider,
         base_url=str(getattr(settings, base_url_setting)) if base_url_setting else "",
@@ -87,7 +78,7 @@ def resolve_account(
 
 def list_own_tokens(provider: str, workspace_id: str) -> list[str]:
     """Return the encrypted tokens of the workspace's own accounts on a channel of Meta."""
-    return account.list_sealed_tokens(workspace_id, provider) if provider in account.CHANNELS else []
+    return account.list_sealed_tokens(workspace_id, provider) if provider in CONVERSATION_CHANNELS else []
 
 
 def fingerprint(settings: Settings, provider: str, workspace_id: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from providers import CHANNELS
+from rules.actions import ACTIONS
+from rules.channels import ADDRESS_FIELDS, CHANNELS
 from rules.definition import Step
 from settings import Settings
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.steps import direct_messages
 from tasks.steps.direct_messages import TO_COMMENT
 from tasks.steps.model_choice import choose_model
-
-#: The contact's field with its address on each channel.
-ADDRESS_FIELDS = {"email": "email", "sms": "phone", "facebook": "facebook_id", "instagram": "instagram_id"}
 
 
 def is_to_contact(step: Step) -> bool:
@@ -23,7 +21,10 @@ def get_channel(step: Step) -> str:
     """Return the channel of a sending step."""
     if step.action == "notify":
         return str(step.with_["channel"])
-    return step.channel or {"call_webhook": "webhook", "check_follow": "instagram"}[step.action]
+    channel = step.channel or ACTIONS[step.action].call_channel
+    if channel is None:
+        raise ValueError(f"{step.action} uses no channel")
+    return channel
 
 
 def find_address(claimed: ClaimedExecution, step: Step) -> str | None:
@@ -39,4 +40,4 @@ def find_provider(settings: Settings, claimed: ClaimedExecution, step: Step) -> 
     """Return the provider of the step's outside call, or None where it makes none."""
     if step.action == "generate_message":
         return choose_model(claimed.settings or settings, step).provider
-    return CHANNELS[get_channel(step)] if step.queue == "sending" else None
+    return CHANNELS[get_channel(step)].provider if step.queue == "sending" else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import mrml
 
-from providers import CHANNELS
+from models.engine.rows import MessageRow
+from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
 from rules.schedule import parse_send_time
@@ -20,11 +20,8 @@ from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
 from tasks.steps.channels import find_address, get_channel
 
-#: The displayed address of channels whose real address is a secret.
-_CHANNEL_NAMES = {"slack": "Slack", "discord": "Discord"}
 
-
-def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> dict[str, Any]:
+def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow:
     """Compose the message once: a retry sends the same text to the same address with the same key."""
     message = claimed.messages.get(step.id)
     if message is not None:
@@ -32,14 +29,14 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> dict[str, 
     facts, channel = claimed.build_facts(), get_channel(step)
     to, body = _build_content(claimed, step, facts)
     detail = None
-    if channel in direct_messages.CHANNELS:
+    if channel in CONVERSATION_CHANNELS:
         body, detail = direct_messages.compose(step, body, facts)
     fields = {name: render_one_line(step, name, facts) for name in ("subject", "from", "reply_to")}
     return claimed.update_message(
         step,
         status=get_initial_status(step),
         channel=channel,
-        provider=CHANNELS[channel],
+        provider=CHANNELS[channel].provider,
         sandbox=_is_sandbox(engine, claimed),
         to_address=to,
         sender=fields["from"],
@@ -61,7 +58,7 @@ def render_one_line(step: Step, name: str, facts: Mapping[str, object]) -> str |
 def _build_content(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> tuple[str, str]:
     """Return the message's address and body."""
     if step.action == "notify":
-        return _CHANNEL_NAMES[step.with_["channel"]], render(step.with_["text"], facts)
+        return CHANNELS[step.with_["channel"]].label, render(step.with_["text"], facts)
     if step.action == "call_webhook":
         return render(step.with_["url"], facts), _build_webhook_body(claimed, step, facts)
     address = find_address(claimed, step) or ""

@@ -25,7 +25,6 @@ from rules.templating import render
 from settings import Settings
 from tasks.runtime.claimed_execution import ClaimedExecution
 
-CHANNELS = account.CHANNELS
 #: Ways that reply to the trigger's comment instead of messaging the contact.
 TO_COMMENT = frozenset({"private_reply", "comment_reply"})
 

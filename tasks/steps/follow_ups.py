@@ -13,7 +13,7 @@ from rules import plan
 from rules.definition import Step
 from rules.eligibility import Skip, build_skip, check_reachability
 from rules.facts import format_time
-from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, parse_time
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 
 #: The event of a contact's reply, for `wait_until`.
 REPLIED = "contact.replied"
@@ -38,7 +38,7 @@ def find_stop_reason(claimed: ClaimedExecution) -> Skip | None:
     channel, last = find_follow_up_channel(claimed), claimed.sent_to_contact
     if channel is None or not last:
         return None
-    since = max(parse_time(message["sending_at"]) for message in last)
+    since = max(message["sending_at"] for message in last if message["sending_at"])
     with connection():
         row = follow_up.fetch_stop_reasons(claimed.execution_id, claimed.row["contact_id"], channel, since)
     if row["stopped"] is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 
 import metrics
-from providers import TEXT_GENERATORS
+from providers.registry import TEXT_GENERATORS
 from providers.text_generation import GeneratedText, Prompt
 from rules.definition import Step
 from rules.errors import Blocked, ExecutionError, InvalidRequest

@@ -16,7 +16,7 @@ from rules.errors import InvalidRequest
 from rules.plan import choose_variant
 from rules.schedule import parse_duration
 from rules.templating import render, render_value
-from tasks.runtime.claimed_execution import ClaimedExecution, parse_time
+from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.follow_ups import REPLIED
 
@@ -26,12 +26,14 @@ def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     step_row = claimed.steps.get(step.id)
     if step_row is None or step_row["status"] != "running":
         row = claimed.begin(step)
-        row["output"] = {"until": (claimed.now() + timedelta(seconds=parse_duration(step.with_["for"]))).isoformat()}
-        return _rest_until(claimed, row["output"]["until"], None)
-    until = step_row["output"]["until"]
-    if datetime.fromisoformat(until) > claimed.now():
+        until = claimed.now() + timedelta(seconds=parse_duration(step.with_["for"]))
+        row["output"] = {"until": until.isoformat()}
         return _rest_until(claimed, until, None)
-    claimed.succeed(step, step_row["output"])
+    output = step_row["output"] or {}
+    until = datetime.fromisoformat(output["until"])
+    if until > claimed.now():
+        return _rest_until(claimed, until, None)
+    claimed.succeed(step, output)
     return True
 
 
@@ -42,22 +44,23 @@ def wait_until(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     if step_row is None or step_row["status"] != "running":
         row = claimed.begin(step)
         timeout = step.with_.get("timeout")
-        until = (claimed.now() + timedelta(seconds=parse_duration(timeout))).isoformat() if timeout else None
-        row["output"] = {"until": until}
+        until = claimed.now() + timedelta(seconds=parse_duration(timeout)) if timeout else None
+        row["output"] = {"until": until and until.isoformat()}
         return _rest_until(claimed, until, event)
-    until = step_row["output"]["until"]
+    begun = step_row["output"] or {}
+    until = datetime.fromisoformat(begun["until"]) if begun.get("until") else None
     happened = claimed.row["event_at"] is not None and claimed.row["wait_event"] == event
-    if not happened and (until is None or datetime.fromisoformat(until) > claimed.now()):
+    if not happened and (until is None or until > claimed.now()):
         return _rest_until(claimed, until, event)
     output = {"taken": "then", "event": event} if happened else {"taken": "else", "timedOut": True}
-    claimed.succeed(step, {**step_row["output"], **output})
+    claimed.succeed(step, {**begun, **output})
     return True
 
 
-def _rest_until(claimed: ClaimedExecution, until: str | None, event: str | None) -> bool:
+def _rest_until(claimed: ClaimedExecution, until: datetime | None, event: str | None) -> bool:
     if claimed.stage == "generating":
         claimed.enter(claimed.base_stage)
-    claimed.wait("event" if event else "time", datetime.fromisoformat(until) if until else None, event)
+    claimed.wait("event" if event else "time", until, event)
     since = _find_unanswered_since(claimed) if event == REPLIED else None
     if since is not None:
         claimed.add_effect(DetectReply(str(claimed.row["contact_id"]), since))
@@ -69,9 +72,9 @@ def _find_unanswered_since(claimed: ClaimedExecution) -> datetime | None:
 
     A reply may arrive before our record of the send.
     """
-    sent = [parse_time(message["sending_at"]) for message in claimed.sent_to_contact if message["sending_at"]]
+    sent = [message["sending_at"] for message in claimed.sent_to_contact if message["sending_at"]]
     answered = [
-        parse_time(step["finished_at"]) for step in (*claimed.earlier_steps, *claimed.steps.values())
+        step["finished_at"] for step in (*claimed.earlier_steps, *claimed.steps.values())
         if step["action"] == "wait_until" and step["finished_at"]
     ]  # fmt: skip
     return max(sent) if sent and max(sent) > max(answered, default=datetime.min.replace(tzinfo=UTC)) else None

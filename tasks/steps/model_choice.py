@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from providers.openai_compatible import needs_key
+from providers.registry import PROVIDERS, TEXT_GENERATORS
 from rules.definition import Step
 from settings import Settings
-
-#: Prefixes of each provider's model names; any other name belongs to the default provider.
-_MODEL_PREFIXES = {"gemini": ("gemini", "models/gemini"), "openai": ("gpt-", "chatgpt-", "o1", "o3", "o4")}
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,6 @@ def find_default_provider(settings: Settings) -> str:
 def choose_model(settings: Settings, step: Step) -> ModelChoice:
     """Choose the provider and model for this step's text."""
     model = str(step.with_.get("model") or "")
-    matching_provider = next((provider for provider, names in _MODEL_PREFIXES.items() if model.startswith(names)), None)
-    provider = str(step.with_.get("provider") or matching_provider or find_default_provider(settings))
+    by_model = next((name for name in TEXT_GENERATORS if model.startswith(PROVIDERS[name].model_prefixes)), None)
+    provider = str(step.with_.get("provider") or by_model or find_default_provider(settings))
     return ModelChoice(provider, model or str(getattr(settings, f"{provider}_model")))

@@ -60,7 +60,8 @@ def _wait(claimed: ClaimedExecution, step: Step, seconds: float, *, booked: bool
 
 
 def _mark_booked(claimed: ClaimedExecution, step: Step, *, booked: bool) -> None:
-    detail = {name: value for name, value in claimed.messages[step.id]["detail"].items() if name != "booked"}
+    current = claimed.messages[step.id]["detail"] or {}
+    detail = {name: value for name, value in current.items() if name != "booked"}
     claimed.update_message(step, detail={**detail, "booked": True} if booked else detail)
 
 

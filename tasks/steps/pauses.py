@@ -5,15 +5,13 @@ Paused executions wait at their stage; `tasks.operators.actions` and the schedul
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from tasks.runtime.claimed_execution import ClaimedExecution
 
 
 def rest_if_paused(claimed: ClaimedExecution, queue: str) -> bool:
     """Make the execution wait if its automation or this queue is paused; return whether it waits."""
     is_paused = claimed.row["automation_paused"] or any(
-        pause["kind"] == "queue" and pause["name"] == queue for pause in claimed.row["pauses"] or ()
+        pause["kind"] == "queue" and pause["name"] == queue for pause in claimed.row["pauses"]
     )
     if is_paused:
         # The awaited event stays on the row, so that one during the pause is not lost.
@@ -23,16 +21,14 @@ def rest_if_paused(claimed: ClaimedExecution, queue: str) -> bool:
 
 def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
     """Make the execution wait if its workspace's provider is paused; the sandbox never is. Return whether it waits."""
-    pause = next(
-        (row for row in claimed.row["pauses"] or () if row["kind"] == "provider" and row["name"] == provider), None
-    )
+    pause = next((row for row in claimed.row["pauses"] if row["kind"] == "provider" and row["name"] == provider), None)
     if pause is None or claimed.test:
         return False
     if pause["reason"] == "operator":
         claimed.wait("pause", None)
         return True
-    retry_at = datetime.fromisoformat(pause["retry_at"])
-    if retry_at <= claimed.now():
+    retry_at = pause["retry_at"]
+    if retry_at is None or retry_at <= claimed.now():
         return False
     if claimed.state["misconfigured_since"] is None:
         claimed.state["misconfigured_since"] = claimed.now()

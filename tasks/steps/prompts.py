@@ -16,7 +16,7 @@ from models.database import connection
 from rules.definition import Step
 from rules.facts import format_time
 from rules.templating import render
-from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, parse_time
+from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 
 #: Bounds of the conversation in a prompt: number of newest messages, and characters of each.
 MAX_MESSAGES = 20
@@ -58,10 +58,7 @@ def list_conversation(claimed: ClaimedExecution) -> list[dict[str, str | None]]:
     test_messages = claimed.sent_to_contact if claimed.test else []
     lines = [_build_line("contact" if row["direction"] == "in" else "us", row["channel"], row["text"], row["at"])
              for row in rows if row["text"]]  # fmt: skip
-    lines += [
-        _build_line("us", message["channel"], message["body"], parse_time(message["sent_at"]))
-        for message in test_messages
-    ]
+    lines += [_build_line("us", message["channel"], message["body"], message["sent_at"]) for message in test_messages]
     return sorted(lines, key=lambda line: str(line["at"]))[-MAX_MESSAGES:]
 
 

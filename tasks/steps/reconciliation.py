@@ -14,8 +14,8 @@ import structlog
 import metrics
 from models import message, published, workspace
 from models.database import Row, transaction
-from providers import PROVIDERS
 from providers.base import Receipt
+from providers.registry import SENDERS
 from rules.definition import parse
 from rules.errors import ExecutionError
 from rules.plan import find_step
@@ -48,7 +48,7 @@ def reconcile_message(message_id: str) -> None:
 
 
 def _fetch_receipt(message_row: Row) -> Receipt | None:
-    provider = PROVIDERS[message_row["provider"]]
+    provider = SENDERS[message_row["provider"]]
     if not provider.can_reconcile:
         return None
     workspace_row = workspace.get(message_row["workspace_id"])
@@ -70,10 +70,7 @@ def _resolve(message_row: Row, receipt: Receipt | None, has_responded: bool) -> 
             channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
         ).inc()
         return message.resolve_sent(message_row["id"], receipt.provider_message_id)
-    if (
-        message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS)
-        and PROVIDERS[message_row["provider"]].can_reconcile
-    ):
+    if message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
         message.record_reconciliation_attempt(message_row["id"], RECONCILIATION_DELAYS_SECONDS[message_row["look_ups"]])
         return None
     # A provider that did not respond has not confirmed that it lacks the message.

@@ -7,13 +7,12 @@ to the contact: they do not change the stage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
 import metrics
-from providers import PROVIDERS
+from models.engine.rows import MessageRow
 from providers.base import Account, OutgoingMessage, Receipt
+from providers.registry import SENDERS
+from rules.actions import ACTIONS
+from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.eligibility import Skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
@@ -87,10 +86,9 @@ def _reserve(claimed: ClaimedExecution, step: Step) -> Skip | None:
     return reserve_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
 
 
-def _wait_for_send_time(claimed: ClaimedExecution, message: Mapping[str, Any]) -> bool:
+def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
     """Wait until the message's send time; return whether it waits."""
-    send_at = message["send_at"]
-    at = datetime.fromisoformat(send_at) if isinstance(send_at, str) else send_at
+    at = message["send_at"]
     if at is None or at <= claimed.now():
         return False
     claimed.enter("ready_to_send")
@@ -101,7 +99,7 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: Mapping[str, Any]) -
 def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sender | None:
     """Load the sender of a direct message; None for any other message."""
     channel = get_channel(step)
-    if channel not in direct_messages.CHANNELS:
+    if channel not in CONVERSATION_CHANNELS:
         return None
     return direct_messages.load_sender(engine.settings, claimed, channel)
 
@@ -164,16 +162,14 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         **direct_messages.build_outgoing_fields(message),
     )
     with claimed.track_call("sending", message["provider"]):
-        receipt = PROVIDERS[message["provider"]].send(account, outgoing)
+        receipt = SENDERS[message["provider"]].send(account, outgoing)
     record_sent(claimed, step, receipt)
     return receipt
 
 
 def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
     """Measure the time from the trigger to the first message, unless a wait was scheduled between."""
-    has_waited = (
-        claimed.test or claimed.round or any(row["action"] in ("wait", "wait_until") for row in claimed.steps.values())
-    )
+    has_waited = claimed.test or claimed.round or any(ACTIONS[row["action"]].is_wait for row in claimed.steps.values())
     sends = [row for row in claimed.messages.values() if row["sent_at"] and row["step_id"] != step.id]
     if has_waited or sends or claimed.messages[step.id].get("send_at"):
         return

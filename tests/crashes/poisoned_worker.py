@@ -9,7 +9,7 @@ from providers.base import Account
 from providers.text_generation import GeneratedText, Prompt
 from workers.worker_process import run_worker
 
-_generate = providers.TEXT_GENERATORS["gemini"]
+_generate = providers.registry.TEXT_GENERATORS["gemini"]
 
 
 def _generate_or_die(account: Account, prompt: Prompt) -> GeneratedText:
@@ -18,5 +18,5 @@ def _generate_or_die(account: Account, prompt: Prompt) -> GeneratedText:
     return _generate(account, prompt)
 
 
-providers.TEXT_GENERATORS["gemini"] = _generate_or_die
+providers.registry.TEXT_GENERATORS["gemini"] = _generate_or_die
 run_worker(sys.argv[1])

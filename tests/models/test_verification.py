@@ -13,7 +13,8 @@ from models.checks.invariants import INVARIANTS
 from models.database import ReadOnlyServer, acting_as, execute, fetch_value
 from models.engine import limits
 from models.engine.group_commit import GroupCommit
-from models.engine.progress import STATE, CountRun, Progress
+from models.engine.progress import CountRun, Progress
+from models.engine.rows import ExecutionState, list_columns
 from models.ids import new_id
 from models.trigger import NewExecution, NewTrigger
 
@@ -76,7 +77,7 @@ class World:
     def _build_progress(self, row: dict[str, Any]) -> Progress:
         at = row["claimed_at"]
         stages = ["checking", "eligible", "ready_to_send", "sending", "sent", "completed"]
-        state = {name: row[name] for name in STATE}
+        state = {name: row[name] for name in list_columns(ExecutionState)}
         run = None if self.test else CountRun(new_id(), "main_dm", at)
         state.update(run_kind=run and run.kind)
         state.update(status="succeeded", stage="completed", stage_since=at, finished_at=at, due_at=None)

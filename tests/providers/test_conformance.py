@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
-from providers import CHANNELS, PROVIDERS, REQUIRED_SECRETS, SANDBOX_PATHS, build_sandbox_account
 from providers.base import Account, LeaseLost, OutgoingMessage, Provider
+from providers.registry import PROVIDERS, SENDERS, build_sandbox_account
+from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 from rules.errors import (
     AuthRefused,
     ConfigurationError,
@@ -28,11 +29,11 @@ ADDRESSES = {
     "discord": "discord",
     "webhook": "https://hooks.example.com/in?x=1",
 }
-EVERY_PROVIDER = pytest.mark.parametrize("name", sorted(PROVIDERS))
+EVERY_PROVIDER = pytest.mark.parametrize("name", sorted(SENDERS))
 
 
 def get_provider(name: str) -> Provider:
-    return PROVIDERS[name]
+    return SENDERS[name]
 
 
 def build_message(name: str, **more: object) -> OutgoingMessage:
@@ -129,7 +130,7 @@ def test_a_failure_after_the_whole_request_is_never_resent(sandbox: RunningSandb
     assert sandbox.list_messages(name) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(PROVIDERS) - {"webhook"}))
+@pytest.mark.parametrize("name", sorted(set(SENDERS) - {"webhook"}))
 def test_an_invalid_receipt_is_an_unknown_outcome(sandbox: RunningSandbox, name: str) -> None:
     sandbox.add_fault(name, "bad_json")
 
@@ -217,11 +218,16 @@ def test_no_error_and_no_repr_contains_a_secret(sandbox: RunningSandbox, name: s
 def test_a_missing_setting_is_named(name: str) -> None:
     bare = Account(name, "https://api.example.com", {})
 
-    with pytest.raises(ConfigurationError, match="|".join(REQUIRED_SECRETS[name])):
+    with pytest.raises(ConfigurationError, match="|".join(PROVIDERS[name].required_settings)):
         get_provider(name).send(bare, build_message(name))
 
 
-def test_every_channel_has_a_provider_and_every_provider_a_sandbox_path() -> None:
-    assert set(CHANNELS.values()) == set(PROVIDERS)
-    assert set(PROVIDERS) < set(SANDBOX_PATHS)
-    assert all(provider.name == name for name, provider in PROVIDERS.items())
+def test_every_channel_has_a_provider_that_sends() -> None:
+    assert {channel.provider for channel in CHANNELS.values()} == set(SENDERS)
+    assert set(PROVIDERS) == set(PROVIDER_NAMES)
+    assert all(provider.name == name for name, provider in SENDERS.items())
+
+
+def test_every_provider_sends_or_generates() -> None:
+    assert {name for name, entry in PROVIDERS.items() if entry.generate} == set(TEXT_PROVIDERS)
+    assert all(entry.sender or entry.generate for entry in PROVIDERS.values())

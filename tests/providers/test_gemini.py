@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from providers import build_sandbox_account, gemini, responses
+from providers import gemini, responses
 from providers.base import Account
+from providers.registry import build_sandbox_account
 from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     Blocked,

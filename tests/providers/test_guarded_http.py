@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from providers import PROVIDERS, guarded_http
+from providers import guarded_http
 from providers.base import Account, OutgoingMessage
+from providers.registry import SENDERS
 from rules.errors import ConfigurationError, InvalidRequest, NetworkError
 from sandbox.server import RunningSandbox
 
@@ -50,7 +51,7 @@ def build_account(*networks: str) -> Account:
 
 def call_webhook(account: Account, url: str, body: str = '{"n": 1}', **more: object) -> None:
     message = OutgoingMessage(key="exec-1/call/0", to=url, body=body, **more)  # type: ignore[arg-type]
-    PROVIDERS["webhook"].send(account, message)
+    SENDERS["webhook"].send(account, message)
 
 
 @pytest.mark.parametrize(
@@ -192,14 +193,14 @@ def test_a_notice_does_not_go_to_a_private_address_either(name: str, setting: st
     account = Account(name, "", {setting: "http://127.0.0.1:9/services/hushhush"})
 
     with pytest.raises(InvalidRequest) as error:
-        PROVIDERS[name].send(account, OutgoingMessage(key="k", to="", body="hello"))
+        SENDERS[name].send(account, OutgoingMessage(key="k", to="", body="hello"))
     assert "hushhush" not in str(error.value)
 
 
 def test_a_sandbox_account_never_reaches_the_real_url(sandbox: RunningSandbox) -> None:
     account = Account("slack", sandbox.url + "/services/T0/B0/sandbox", {"SLACK_WEBHOOK_URL": URL}, sandbox=True)
 
-    PROVIDERS["slack"].send(account, OutgoingMessage(key="k", to="", body="hello"))
+    SENDERS["slack"].send(account, OutgoingMessage(key="k", to="", body="hello"))
 
     assert len(sandbox.list_messages("slack")) == 1
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from urllib3.connection import HTTPConnection
 
-from providers import build_sandbox_account, http_client, responses, telnyx
+from providers import http_client, responses, telnyx
 from providers.base import LeaseLost, OutgoingMessage
+from providers.registry import build_sandbox_account
 from rules.errors import (
     ConfigurationError,
     InvalidRequest,

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from providers import build_sandbox_account, mailgun, responses
+from providers import mailgun, responses
 from providers.base import Account, OutgoingMessage
+from providers.registry import build_sandbox_account
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, NetworkError, RateLimited, UnknownOutcome
 from sandbox.server import RunningSandbox
 

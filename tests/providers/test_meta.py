@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import PROVIDERS, build_sandbox_account, meta, meta_errors, responses
+from providers import meta, meta_errors, responses
 from providers.base import Account, Button, OutgoingMessage, Receipt
+from providers.registry import SENDERS, build_sandbox_account
 from rules.errors import (
     Blocked,
     ConfigurationError,
@@ -71,7 +72,7 @@ def build_error(code: int, subcode: int | None = None, **more: Any) -> dict[str,
 
 def send(sandbox: RunningSandbox, channel: str, **more: Any) -> Receipt:
     fields = {"key": "exec-1/hello/0", "to": "1570000000000001", "body": "Hello Ada", **more}
-    return PROVIDERS[channel].send(build_sandbox_account(channel, sandbox.url), OutgoingMessage(**fields))
+    return SENDERS[channel].send(build_sandbox_account(channel, sandbox.url), OutgoingMessage(**fields))
 
 
 @pytest.mark.parametrize(("code", "subcode", "expected", "suppresses"), ROWS)

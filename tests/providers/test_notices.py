@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import build_sandbox_account, discord, responses, slack
+from providers import discord, responses, slack
 from providers.base import Account, OutgoingMessage
+from providers.registry import build_sandbox_account
 from rules.errors import (
     ConfigurationError,
     ExecutionError,

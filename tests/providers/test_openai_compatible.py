@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import build_sandbox_account, openai_compatible, responses
+from providers import openai_compatible, responses
 from providers.base import Account
+from providers.registry import build_sandbox_account
 from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     Blocked,

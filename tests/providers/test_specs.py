@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from providers import PROVIDERS, build_sandbox_account, gemini
+from providers import gemini
 from providers.base import Button, OutgoingMessage
+from providers.registry import SENDERS, build_sandbox_account
 from providers.text_generation import Prompt
 from sandbox.server import RunningSandbox
 
@@ -39,7 +40,7 @@ def assert_matches_spec(specs: Path) -> Validate:
 
 def send_message(sandbox: RunningSandbox, name: str, **more: Any) -> dict[str, Any]:
     fields = {"key": "exec-1/hello/0", "to": "+15550100", "body": "Hello Ada", **more}
-    PROVIDERS[name].send(build_sandbox_account(name, sandbox.url), OutgoingMessage(**fields))
+    SENDERS[name].send(build_sandbox_account(name, sandbox.url), OutgoingMessage(**fields))
     return sandbox.list_messages(name)[0]
 
 

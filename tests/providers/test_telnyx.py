@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import build_sandbox_account, responses, telnyx
+from providers import responses, telnyx
 from providers.base import Account, OutgoingMessage
+from providers.registry import build_sandbox_account
 from rules.errors import (
     Blocked,
     ConfigurationError,

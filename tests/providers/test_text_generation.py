@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers import TEXT_GENERATORS, build_sandbox_account, text_generation
+from providers import text_generation
+from providers.registry import TEXT_GENERATORS, build_sandbox_account
 from providers.text_generation import GeneratedText, Prompt
 from rules.errors import (
     ConfigurationError,

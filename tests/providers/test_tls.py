@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from providers import PROVIDERS, guarded_http, http_client
+from providers import guarded_http, http_client
 from providers.base import Account, OutgoingMessage
+from providers.registry import SENDERS
 from rules.errors import NetworkError, UnknownOutcome
 
 NAME = "hooks.example.com"
@@ -125,7 +126,7 @@ def test_a_webhook_over_tls_goes_to_the_checked_address_with_its_name(
     account = Account("webhook", "", secrets, allowed_networks=("127.0.0.0/8",))
     url = f"HTTPS://{NAME}:{server.url.rpartition(':')[2]}/in?x=1#part"
 
-    receipt = PROVIDERS["webhook"].send(account, OutgoingMessage(key="k", to=url, body="{}"))
+    receipt = SENDERS["webhook"].send(account, OutgoingMessage(key="k", to=url, body="{}"))
 
     assert receipt.detail == {"status": 200}
     assert server.requests[0].startswith(b"POST /in?x=1 HTTP/1.1\r\nHost: hooks.example.com:")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import build_sandbox_account, responses, webhook
+from providers import responses, webhook
 from providers.base import OutgoingMessage
+from providers.registry import build_sandbox_account
 from rules.errors import AuthRefused, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
 from sandbox.server import RunningSandbox
 

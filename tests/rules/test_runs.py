@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules.actions import ACTIONS
-from rules.runs import KINDS, build_hourly_counts, find_run_kind
+from rules.runs import build_hourly_counts, find_run_kind
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,6 @@ def test_an_action_that_reaches_the_contact_counts(action: str, with_: dict[str,
 def test_every_other_action_counts_nothing() -> None:
     counting = {name for name in ACTIONS if find_run_kind(name, {})}
     assert counting <= {"reply_comment", "check_follow", "send_message", "send_email", "send_sms"}
-
-
-def test_the_kinds_are_those_of_the_metrics() -> None:
-    import metrics
-
-    assert metrics.RUN_KINDS == KINDS
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import pytest
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import PROVIDERS, build_sandbox_account, mailgun, meta_callbacks, telnyx
+from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback, OutgoingMessage
+from providers.registry import SENDERS, build_sandbox_account
 from sandbox.server import RunningSandbox, run_sandbox
 
 SEED = base64.b64encode(b"7" * 32).decode()
@@ -79,7 +80,7 @@ def play(
 
 def send(sandbox: RunningSandbox, provider: str, to: str) -> str | None:
     message = OutgoingMessage(key="exec-1/hello/0", to=to, body="Hello", subject="Hi")
-    return PROVIDERS[provider].send(build_sandbox_account(provider, sandbox.url), message).provider_message_id
+    return SENDERS[provider].send(build_sandbox_account(provider, sandbox.url), message).provider_message_id
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_the_commenter_answers_the_private_reply(
         sandbox, event="comment", provider="instagram", account="178", **{"from": "157"}, commentId="c-1", text="Hi"
     )
     sent = OutgoingMessage(key="exec-1/hello/0", to="c-1", body="Hello", way="private_reply", sender="178")
-    message_id = PROVIDERS["instagram"].send(build_sandbox_account("instagram", sandbox.url), sent).provider_message_id
+    message_id = SENDERS["instagram"].send(build_sandbox_account("instagram", sandbox.url), sent).provider_message_id
 
     assert play(sandbox, event, message_id)[0] == 200
 

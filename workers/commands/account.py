@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from rules.channels import CONVERSATION_CHANNELS
 from workers.console import (
     CommandError,
     connect,
@@ -18,8 +19,6 @@ from workers.console import (
 )
 from workers.console import as_json as json_option
 
-CHANNELS = ("facebook", "instagram")
-
 
 @click.group()
 def command() -> None:
@@ -27,7 +26,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("channel", type=click.Choice(CHANNELS), metavar="CHANNEL")
+@click.argument("channel", type=click.Choice(CONVERSATION_CHANNELS), metavar="CHANNEL")
 @click.argument("external_id", metavar="ID")
 @in_workspace
 @click.option("--name", default="", help="Display name.")
