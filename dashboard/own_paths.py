@@ -1,7 +1,7 @@
 """Prevents open redirects: a form or a link may only redirect to a path of this site.
 
-Browsers read more than `//host` as another host: `/\\host`, or a tab or line break between two slashes. Everything that
-is not plainly a path of this site is rejected, also where only percent-decoding reveals it.
+Browsers treat other forms besides `//host` as another host: `/\\host`, or a tab or line break between two slashes.
+Everything that is not plainly a path of this site is rejected, also where only percent-decoding reveals it.
 """
 
 from __future__ import annotations

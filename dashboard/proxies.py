@@ -51,7 +51,7 @@ def read_client_address() -> str:
 
 
 def read_client_network() -> str:
-    """The key of limits by address: an IPv4 address, or the /64 network of an IPv6 address."""
+    """The rate-limit key for a client address: an IPv4 address, or the /64 network of an IPv6 address."""
     address = _parse_address(read_client_address())
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))

@@ -30,7 +30,7 @@ ERRORS = (
 
 
 class BrokerClient(redis.Redis):
-    """A client that raises timeouts as connection errors, after which alone dramatiq reconnects."""
+    """A client that raises timeouts as connection errors: dramatiq reconnects only after those."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:

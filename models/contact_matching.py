@@ -1,4 +1,4 @@
-"""Matches the contacts of triggers, and creates or updates them: semantics, section 14.
+"""Matches the contacts of triggers, and creates or updates them.
 
 Contacts match by id; else external id; else email, phone, Instagram id, Facebook id, in that order. Fields replace,
 tags are added, attributes are merged, null clears. A batch takes the same three statements as one contact. It runs in

@@ -6,9 +6,7 @@ A status never moves backwards: a late "sent" does not undo a "delivered".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from models.database import Row, execute, fetch_row, fetch_rows
 from models.execution import RECORD_STAGE_HISTORY
@@ -142,13 +140,13 @@ def resolve_resend(message_id: str) -> Row | None:
 def approve(message_id: str, body: str | None) -> Row | None:
     """Approve a message in review, with `body` as its new text unless None.
 
-    Returns its execution's id and queue, or None if that does not wait.
+    Returns its execution's id and queue, or None if the execution is not waiting.
     """
     return _decide(message_id, "status = 'pending', body = coalesce(%(text)s, m.body)", body)
 
 
 def reject(message_id: str, reason: str) -> Row | None:
-    """Reject a message in review; return its execution's id and queue, or None if that does not wait."""
+    """Reject a message in review; return its execution's id and queue, or None if the execution is not waiting."""
     return _decide(message_id, "status = 'discarded', error_message = %(text)s", reason)
 
 
@@ -202,17 +200,6 @@ def _reopen(message_id: str, stage: str) -> Row | None:
         select id, queue, (select count(*) from counted) from moved
         """,
         {"message": message_id, "stage": stage},
-    )
-
-
-def suppress(message: Mapping[str, Any], reason: str) -> None:
-    """Suppress this message's contact on its channel; tests suppress nobody."""
-    if message["contact_id"] is None or message["test"]:
-        return
-    execute(
-        "insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s) "
-        "on conflict (workspace_id, contact_id, channel) do nothing",
-        (message["workspace_id"], message["contact_id"], message["channel"], message["to_address"], reason),
     )
 
 

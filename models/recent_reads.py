@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-#: Maximum age of a cached value; for switches five seconds are guaranteed (semantics, section 16).
+#: Maximum age of a cached value; for switches five seconds are guaranteed.
 MAX_AGE_SECONDS = 2.0
 #: Workspaces cached by one process.
 MAX_WORKSPACES = 10_000

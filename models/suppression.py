@@ -1,10 +1,13 @@
-"""Suppressed channels of contacts, as operators add and lift them.
+"""Suppressed channels of contacts: added, lifted and listed.
 
-Bounces, complaints and opt-outs add theirs where they are processed (`models.message`, `models.engine.effects`). The
+Every suppression is inserted here: by operators, for bounces, complaints and opt-outs, and as an effect of a step. The
 engine checks before each send, so a change affects executions in flight at their next message.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from models import audit
 from models.audit import Actor
@@ -36,6 +39,31 @@ def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
         if not added:
             _refuse(workspace_id, contact_id, Conflict("This channel is already suppressed.", "channel"))
         audit.record(workspace_id, actor, "contact.suppressed", "contact", contact_id, {"channel": channel})
+
+
+def add_for_message(message: Mapping[str, Any], reason: str) -> None:
+    """Suppress the contact of a message on its channel; a test suppresses nobody."""
+    if message["contact_id"] is None or message["test"]:
+        return
+    execute(
+        "insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s) "
+        "on conflict (workspace_id, contact_id, channel) do nothing",
+        (message["workspace_id"], message["contact_id"], message["channel"], message["to_address"], reason),
+    )
+
+
+def add_for_execution(
+    cursor: Any, execution_id: str, contact_id: str, channel: str, address: str | None, reason: str
+) -> None:
+    """Suppress the contact of an execution with the caller's cursor, inside the caller's transaction."""
+    cursor.execute(
+        """
+        insert into suppressions (workspace_id, contact_id, channel, address, reason)
+        select workspace_id, %s, %s, %s, %s from executions where id = %s
+        on conflict (workspace_id, contact_id, channel) do nothing
+        """,
+        (contact_id, channel, address, reason, execution_id),
+    )
 
 
 def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:

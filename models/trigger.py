@@ -15,9 +15,9 @@ from psycopg2.extras import Json
 
 from models.database import CONNECTION_ERRORS, execute, fetch_rows, fetch_value, unwrap_driver_error
 
-#: How long a key is stored (product, guarantee 2).
+#: How long a key is stored.
 KEY_LIFETIME = "24 hours"
-#: How long to wait for a request with the same key that is still being accepted (semantics, section 13).
+#: How long to wait for a request with the same key that is still being accepted.
 MAX_WAIT_SECONDS = 5
 
 

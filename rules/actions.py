@@ -110,7 +110,7 @@ _ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
 
 
-#: What a run is counted as (semantics, section 11).
+#: What a run is counted as.
 RunKind = Literal["comment_reply", "opening_dm", "follow_check", "main_dm"]
 
 

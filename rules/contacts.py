@@ -1,6 +1,6 @@
 """Normalises a contact's fields from the API: camelCase in, snake_case out, one spelling for each address.
 
-A field with a value replaces, null clears, an absent field stays absent (semantics, section 14). `tags` and
+A field with a value replaces, null clears, an absent field stays absent. `tags` and
 `attributes` are returned unmerged; the caller adds and merges them. A field with a problem is left out of the result.
 """
 

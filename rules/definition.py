@@ -31,6 +31,9 @@ __all__ = [
     "read",
 ]
 
+#: The event of a contact's reply, for `wait_until`.
+REPLIED = "contact.replied"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTrigger:

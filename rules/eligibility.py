@@ -1,6 +1,6 @@
 """Decides whether this contact may be messaged now: a verdict with the failed rule, its limit and the measured value.
 
-Rules are checked in the order of the semantics, section 6; the first failing rule wins:
+Rules are checked in this order; the first failing rule wins:
 
     automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_deleted, comment_too_old →
     tags → where → frequency_cap → active_hours → daily_limit, contact_daily_limit

@@ -1,7 +1,7 @@
 """Declares the states of an execution: statuses, stages, their valid combinations, and every allowed move.
 
 The stage is the execution's progress for the contact; the status is what the engine does with it. A row enters and
-leaves a status as follows (semantics, sections 1 and 5):
+leaves a status as follows:
 
     pending    in: a trigger was accepted           out: a worker claims it
     running    in: a claim takes the lease          out: an end, a wait, a failure, a requeue, an operator

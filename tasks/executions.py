@@ -25,9 +25,9 @@ from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
 from rules.errors import Bug, ExecutionError, Quarantined
 from rules.stages import Queue
 from tasks.eligibility import check
-from tasks.failures import fail
+from tasks.failures import handle_failure
 from tasks.operators.reviews import rest_if_in_review
-from tasks.rounds import end_if_stopped, end_round, find_next_step
+from tasks.rounds import end_if_stopped, end_round, find_next_step_of_round
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine, Stopping, confirm, get_engine
@@ -43,7 +43,7 @@ from tasks.steps.sending import send
 
 log = structlog.get_logger(__name__)
 
-#: Consecutive deliveries that may fail without recording anything (semantics, section 3).
+#: Consecutive deliveries that may fail without recording anything.
 MAX_DELIVERIES = 3
 
 #: A claim that waited longer than this for a thread is requeued, to be claimed again with current facts.
@@ -194,7 +194,7 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
             )
         should_continue = _check_admission(engine, claimed, queue)
         while should_continue:
-            claimed.step = step = find_next_step(claimed)
+            claimed.step = step = find_next_step_of_round(claimed)
             if step is None:
                 should_continue = end_round(engine, claimed)
             else:
@@ -205,13 +205,15 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
         undo_intent(claimed)
     except ExecutionError as error:
         step = claimed.step
-        fail(engine.settings, claimed, step, error, find_provider(engine.settings, claimed, step) if step else None)
+        handle_failure(
+            engine.settings, claimed, step, error, find_provider(engine.settings, claimed, step) if step else None
+        )
         _count_failure(claimed, step, error)
     except (LeaseLost, *CONNECTION_ERRORS):
         raise
     except Exception as error:
         log.exception("an execution failed with a bug", execution_id=claimed.execution_id)
-        fail(
+        handle_failure(
             engine.settings,
             claimed,
             claimed.step,
@@ -245,7 +247,7 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
         return False
     try:
         claimed.workflow = engine.load_workflow(claimed.row["version_id"])
-        claimed.count_resolved()
+        claimed.count_run_of_resolved_step()
         if rest_if_paused(claimed, queue) or end_if_stopped(claimed):
             return False
         return claimed.stage != "checking" or check(engine, claimed)

@@ -1,9 +1,9 @@
-"""Turns a failed step into a transition of its execution: product 3 "Retries" and semantics, sections 4 and 5.
+"""Turns a failed step into a transition of its execution.
 
 rate limit with a time     waits at the stage before the call; no attempt is used up
 retryable, retries left    failed, with the time of the next retry
 configuration              waits; the provider of that workspace is paused; fails after a day
-unknown outcome            failed; reconciled with the provider, never resent without knowing
+unknown outcome            failed; reconciled with the provider, never resent while its outcome is unknown
 everything else            failed
 """
 
@@ -27,14 +27,14 @@ from tasks.steps.limit_reservations import release_limits
 
 log = structlog.get_logger(__name__)
 
-#: Refused credentials are retried at this interval, and the execution fails after a day (semantics, section 5).
+#: Refused credentials are retried at this interval, and the execution fails after a day.
 CONFIGURATION_RETRY_SECONDS = 3600.0
 CONFIGURATION_TIMEOUT = timedelta(hours=24)
 #: Delay before the first reconciliation: a provider lists a message some seconds after accepting it.
 FIRST_RECONCILIATION_SECONDS = 5.0
 
 
-def fail(
+def handle_failure(
     settings: Settings, claimed: ClaimedExecution, step: Step | None, error: ExecutionError, provider: str | None
 ) -> None:
     """Apply `error` in `step` to the claimed execution. The caller records it."""
@@ -53,7 +53,7 @@ def fail(
         _wait_for_rate_limit(claimed, step, error.retry_after or 0)
         return
     if step is not None and isinstance(error, ConfigurationError) and not _is_configuration_overdue(claimed):
-        _await_operator(settings, claimed, step, error, provider)
+        _pause_for_configuration(settings, claimed, step, error, provider)
         return
     if step is not None:
         claimed.fail_step(step, _as_json(error))
@@ -118,7 +118,7 @@ def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
     return since is not None and claimed.now() - since > CONFIGURATION_TIMEOUT
 
 
-def _await_operator(
+def _pause_for_configuration(
     settings: Settings, claimed: ClaimedExecution, step: Step, error: ConfigurationError, provider: str | None
 ) -> None:
     claimed.undo_attempt(step)

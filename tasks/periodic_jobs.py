@@ -1,6 +1,6 @@
 """The scheduler's periodic jobs: each finds rows that need something, processes them once, and returns counts.
 
-A job knows nothing of loops and leaders (`workers.scheduler` does), and may safely run twice or on two machines at
+A job neither loops nor elects a leader (`workers.scheduler` does), and may safely run twice or on two machines at
 once. It starts executions by notifying only: the row was due before, and stays due if the notification is lost.
 """
 

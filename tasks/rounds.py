@@ -1,7 +1,7 @@
 """Ends a round whose steps are done: with the execution's end, a wait for a reply, or the next follow-up.
 
 An execution that has sent a message and whose rules have follow-ups waits `every` for a reply. It is then checked again
-and repeats its last generation and its last send as the next round, with separate messages (semantics, section 7). The
+and repeats its last generation and its last send as the next round, with separate messages. The
 only state is rounds, steps and messages, so another worker can continue wherever one dies.
 """
 
@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rules import plan
-from rules.definition import Step
+from rules.definition import REPLIED, Step
 from rules.eligibility import Skip
 from tasks.eligibility import check
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
-from tasks.steps.follow_ups import REPLIED, as_output, find_stop_reason, list_follow_up_steps
+from tasks.steps.follow_ups import as_output, find_stop_reason, list_follow_up_steps
 from tasks.steps.limit_reservations import release_limits
 
 
-def find_next_step(claimed: ClaimedExecution) -> Step | None:
+def find_next_step_of_round(claimed: ClaimedExecution) -> Step | None:
     """Return the step to run now, or None at the end of the round."""
     if claimed.round == FIRST_ROUND:
         return plan.find_next_step(claimed.workflow, claimed.finished)

@@ -134,7 +134,7 @@ def _report_missing_stats(settings: Settings) -> Check:
 
 
 def _note_tracking_off(name: str, settings: Settings) -> Check | None:
-    """Return the note for a check that is void while no run is counted; None while runs are counted."""
+    """Return a note that the check does not apply while run counting is off; None while runs are counted."""
     if switches.read_forced(settings).get("run_tracking") is not False:
         return None
     return Check(name, "note", "RUN_TRACKING is 0, so no run is counted", "unset it and restart")

@@ -53,6 +53,6 @@ def _format_reason(detail: dict[str, Any], stage: str) -> str:
 
 
 def format_result(finished: Sequence[dict[str, Any]]) -> str:
-    """Format the totals as the source document does: "10 sent, 5 skipped, 0 failed"."""
+    """Format the totals: "10 sent, 5 skipped, 0 failed"."""
     counts = Counter(detail["status"] if detail["status"] in ("skipped", "failed") else "sent" for detail in finished)
     return f"{counts['sent']} sent, {counts['skipped']} skipped, {counts['failed']} failed"

@@ -1,7 +1,7 @@
 """One worker process: dramatiq's consumers and the executor for the queues of one program, with its group commit and
 its leases.
 
-SIGTERM ends it within 25 seconds and loses nothing (semantics, section 3): it consumes no new notification, releases
+SIGTERM ends it within 25 seconds and loses nothing: it consumes no new notification, releases
 generations at once, gives sends in flight 20 seconds and then records them with an unknown outcome.
 """
 
@@ -64,7 +64,7 @@ def run_worker(program: str) -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
-    send_heartbeats(PROGRAMS[program], stopping)
+    run_until_stopped(PROGRAMS[program], stopping)
     stop_worker(engine, running)
     log.info("worker stopped")
     sys.stdout.flush()
@@ -72,7 +72,7 @@ def run_worker(program: str) -> None:
     os._exit(0)
 
 
-def send_heartbeats(queues: tuple[str, ...], stopping: threading.Event) -> None:
+def run_until_stopped(queues: tuple[str, ...], stopping: threading.Event) -> None:
     """Record a heartbeat of this process every INTERVAL_SECONDS until `stopping` is set."""
     started_at = clock.now()
     while True:

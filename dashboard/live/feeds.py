@@ -36,7 +36,7 @@ Read = Callable[[Any], "str | None"]
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds between frames, of the longest stream, and between pings."""
+    """Timing in seconds: frame interval, maximum stream length, ping interval."""
 
     tick: float = 2.0
     stream: float = 60.0

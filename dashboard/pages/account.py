@@ -35,7 +35,7 @@ def rename() -> Any:
     if wait:
         return _render_limited(call, wait, "name_fault")
     name = forms.read_person_name()
-    fault = forms.find_name_fault(name)
+    fault = forms.find_name_error(name)
     if fault:
         return _render_page(call, 422, name_fault=fault)
     user.rename(flask.request.cookies[COOKIE], call.actor, name)
@@ -52,7 +52,7 @@ def change_password() -> Any:
     account = sign_in_attempts.finish(attempt, forms.read_field("old"))
     if account is None:
         return _render_page(call, 401, password_fault="The current password is wrong.")
-    fault = forms.find_new_password_fault(forms.read_field("new"), account.email, account.name)
+    fault = forms.find_new_password_error(forms.read_field("new"), account.email, account.name)
     if fault:
         return _render_page(call, 422, password_fault=fault)
     new_hash = compute(user.hash_password, forms.read_field("new"))

@@ -39,7 +39,7 @@ class Heading(Body):
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """A problem and its line in the definition."""
 
     path: str
@@ -169,23 +169,27 @@ def _read_text() -> str:
     return flask.request.form.get("text", "").replace("\r\n", "\n")
 
 
-def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[Fault]]:
+def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[FieldError]]:
     _, problems = check(Heading, {"name": name.strip(), "type": type_})
     definition, faults = _parse_definition(text, type_)
-    return definition, [Fault(problem.path, problem.message) for problem in problems if problem.path == "name"] + faults
+    return definition, [
+        FieldError(problem.path, problem.message) for problem in problems if problem.path == "name"
+    ] + faults
 
 
-def _parse_definition(text: str, type_: str) -> tuple[Any, list[Fault]]:
+def _parse_definition(text: str, type_: str) -> tuple[Any, list[FieldError]]:
     """The document and its faults, each with its line where it has one."""
     try:
         document = read(text)
     except DefinitionError as error:
-        return None, [Fault("", str(error))]
+        return None, [FieldError("", str(error))]
     problems: list[Problem] = validate(
         document, automation_type=type_, networks=current_settings().webhook_allowed_networks
     )
     line_index = map_lines(text) if problems else {}
-    return document, [Fault(problem.path, problem.message, find_line(problem.path, line_index)) for problem in problems]
+    return document, [
+        FieldError(problem.path, problem.message, find_line(problem.path, line_index)) for problem in problems
+    ]
 
 
 def _render_form(call: Caller, row: Row | None, **fields: Any) -> flask.Response:

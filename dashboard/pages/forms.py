@@ -21,7 +21,7 @@ def read_person_name() -> str:
     return read_field("name").strip()
 
 
-def find_name_fault(name: str) -> str | None:
+def find_name_error(name: str) -> str | None:
     """The problem with a person's name, or None."""
     if not name:
         return "Enter a name."
@@ -30,7 +30,7 @@ def find_name_fault(name: str) -> str | None:
     return None
 
 
-def find_new_password_fault(password: str, email: str, name: str) -> str | None:
+def find_new_password_error(password: str, email: str, name: str) -> str | None:
     """The problem with a new password, or None; computed without blocking other requests."""
     fault = compute(check_password, password, (email, name))
     return fault and f"The password {fault}."

@@ -40,7 +40,7 @@ def create_account(token: str) -> Any:
     if invited is None:
         return secret_links.render_dead_link()
     name, password = forms.read_person_name(), forms.read_field("password")
-    fault = forms.find_name_fault(name) or forms.find_new_password_fault(password, invited.email, name)
+    fault = forms.find_name_error(name) or forms.find_new_password_error(password, invited.email, name)
     if fault:
         return _render_page(token, invited, 422, account_fault=fault, name=name)
     wait = sign_in_attempts.take_address_attempt()

@@ -42,7 +42,7 @@ def create_invitation() -> Any:
     except Conflict as error:
         return _render_page(call, 409, fault=error.message, email=email, role=role)
     except ProblemError as error:
-        page = _render_page(call, error.status, fault=_format_fault(error), email=email, role=role)
+        page = _render_page(call, error.status, fault=_format_error(error), email=email, role=role)
         page.headers.update(error.headers)
         return page
     return _render_page(call, 201, issued=issued, url=build_link(current_settings(), issued.shown_token), mailed=mailed)
@@ -69,7 +69,7 @@ def change_role(member_id: str) -> Any:
         ensure_may_grant(call, role)
         membership.change_role(call.workspace_id, member["id"], role, call.actor)
     except ProblemError as error:
-        return layout.redirect(PATH, _format_fault(error), bad=True)
+        return layout.redirect(PATH, _format_error(error), bad=True)
     except Conflict as error:
         return layout.redirect(PATH, error.message, bad=True)
     return layout.redirect(PATH, f"{_format_name(member)} is now {role}.")
@@ -125,6 +125,6 @@ def _format_name(member: Row) -> str:
     return str(member["name"] or member["email"])
 
 
-def _format_fault(error: ProblemError) -> str:
+def _format_error(error: ProblemError) -> str:
     """The error as a message for the form."""
     return "; ".join(f"{problem.path} {problem.message}" for problem in error.problems) or error.detail

@@ -32,7 +32,7 @@ def set_password(token: str) -> Any:
     if reset is None:
         return secret_links.render_dead_link()
     password = forms.read_field("password")
-    fault = forms.find_new_password_fault(password, reset.email, reset.name)
+    fault = forms.find_new_password_error(password, reset.email, reset.name)
     if fault:
         return _render_page(token, reset, 422, fault=fault)
     wait = sign_in_attempts.take_address_attempt()

@@ -1,4 +1,4 @@
-"""Invariants of every committed row: the guarantees of product 2, as queries for violations.
+"""Invariants of every committed row: what Beckon guarantees, as queries for violations.
 
 Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that returns `id` and `workspace_id` of each
 violation. They hold while everything runs, because related changes commit together; those on time allow
@@ -13,7 +13,7 @@ from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
 from rules.stages import MOVES, STAGES_BY_STATUS
 
-#: How late something may be before it counts as stuck (product, guarantee 3).
+#: How late something may be before it counts as stuck.
 GRACE_SECONDS = 60
 #: Durations are truncated to milliseconds and measured by the clocks of more than one process.
 CLOCK_TOLERANCE_MS = 1_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from models import webhook_token
 from models.database import execute, fetch_row, fetch_value, transaction
 
-#: Retention of real executions; that of tests is shorter (semantics, section 9).
+#: Retention of real executions; that of tests is shorter.
 KEEP_DAYS = 90
 KEEP_TEST_DAYS = 7
 #: Raw callbacks are kept to answer questions about deliveries.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
+from models import suppression
 from models.conversation import REPLY_KINDS
 from models.engine.limits import ALL_CONTACTS
 from models.engine.progress import (
@@ -63,13 +64,8 @@ def _(effect: CreateTask, cursor: Any, execution_id: str) -> None:
 
 @_apply.register
 def _(effect: Suppress, cursor: Any, execution_id: str) -> None:
-    cursor.execute(
-        """
-        insert into suppressions (workspace_id, contact_id, channel, address, reason)
-        select workspace_id, %s, %s, %s, %s from executions where id = %s
-        on conflict (workspace_id, contact_id, channel) do nothing
-        """,
-        (effect.contact_id, effect.channel, effect.address, effect.reason, execution_id),
+    suppression.add_for_execution(
+        cursor, execution_id, effect.contact_id, effect.channel, effect.address, effect.reason
     )
 
 

@@ -29,7 +29,7 @@ class _LimitExceeded(Exception):
         self.reached = reached
 
 
-def reserve(
+def reserve_daily_limit(
     execution_id: str,
     round_number: int,
     workspace_id: str,
@@ -85,7 +85,7 @@ def _record_reservation(
 def _increment_count(
     workspace_id: str, automation_id: str, holder: str, day: date, limit: int | None, rule: str
 ) -> None:
-    """Count one more unless the limit is reached; racing workers queue at the row's lock."""
+    """Increment the count unless the limit is reached; concurrent workers wait for the row lock."""
     count = fetch_value(
         """
         insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)

@@ -1,6 +1,6 @@
 """The rows of an execution, typed: what a claim returns and what a record writes.
 
-Each column of a record stands once, here: its Python type for the code, its SQL type for the statements of
+Each column of a record is declared once, here: its Python type for the code, its SQL type for the statements of
 `models.engine.claim_and_record`, which derive their column lists from these classes. Rows that PostgreSQL hands over as
 JSON get their times parsed once, by `parse_claimed_row`.
 """
@@ -125,7 +125,7 @@ class PauseRow(TypedDict):
 
 
 class ClaimedRow(ExecutionState):
-    """What a claim returns: the execution, and all that a worker needs to know of its surroundings."""
+    """What a claim returns: the execution with its automation, contact, pauses, steps and messages."""
 
     id: str
     workspace_id: str

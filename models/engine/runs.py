@@ -1,9 +1,9 @@
 """Counts runs: one per contact, automation and hour, in the commit of the record whose step counts.
 
-Racing workers queue at the row of `run_windows`, by PostgreSQL's clock. `run_windows`, `automation_runs` and the
-automation's counters change together or not at all. If that fails (permissions, a lock, a full disk), the group commit
-writes the same record without counting and marks the run as due on its execution; `count_due` counts it later. So
-nothing here can stop a message (product, guarantee 5).
+A lock on the `run_windows` row serializes concurrent workers; times are PostgreSQL's. `run_windows`, `automation_runs`
+and the automation's counters change together or not at all. If that fails (permissions, a lock, a full disk), the group
+commit writes the same record without counting and marks the run as due on its execution; `count_due` counts it later.
+So nothing here can stop a message.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Tracker:
         self._backoff_until = 0.0
 
     def report_due(self, records: Sequence[Progress]) -> None:
-        """Count the runs that were marked as due in the metrics."""
+        """Increment the metric for runs that will be counted later."""
         for run in filter(None, map(self._get_run, records)):
             metrics.runs_counted_total.labels(kind=run.kind, result="failed").inc()
 

@@ -12,10 +12,10 @@ STATUS = {"sent": "sent", "echo": "sent", "delivered": "delivered", "read": "rea
           "bounced": "bounced", "complained": "complained"}  # fmt: skip
 
 
-def move(message_row: Row, callback: Callback) -> None:
+def update_message_status(message_row: Row, callback: Callback) -> None:
     """Apply a callback to its message."""
     if message_row["status"] == "outcome_unknown":
-        _settle(message_row, callback)
+        _resolve_unknown_outcome(message_row, callback)
     if callback.kind == "failed" and callback.permanent:
         message.record_failure(
             message_row["id"], str(callback.detail.get("reason") or callback.text or "not delivered")
@@ -26,7 +26,7 @@ def move(message_row: Row, callback: Callback) -> None:
         message.advance(message_row["id"], status)
 
 
-def _settle(message_row: Row, callback: Callback) -> None:
+def _resolve_unknown_outcome(message_row: Row, callback: Callback) -> None:
     """Resolve an unknown outcome as sent: any report about a message, even a failure, proves that it was accepted."""
     if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
         return

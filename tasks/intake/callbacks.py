@@ -1,7 +1,7 @@
 """Processes a provider's stored callback: moves its message, adds suppressions, and wakes executions that wait for it.
 
 Callbacks arrive twice, late and out of order. Each is processed once, a message's status only moves forward, and a
-callback for a message of unknown outcome resolves it (semantics, section 4). A callback that arrives before the answer
+callback for a message of unknown outcome resolves it. A callback that arrives before the answer
 to its own send is deferred until that answer is recorded, so that the two cannot undo each other.
 
 A callback that the sandbox signed applies only to messages that went to the sandbox and to the demo workspace's
@@ -26,16 +26,17 @@ from models import (
     follow_up,
     inbound_event,
     message,
+    suppression,
     workspace,
 )
 from models.database import Row, db, transaction
 from providers.base import Callback
 from providers.registry import EVENT_READERS
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
+from rules.definition import REPLIED
 from tasks.intake import meta_events
-from tasks.intake.callback_moves import move
+from tasks.intake.callback_moves import update_message_status
 from tasks.runtime.notifications import enqueue_actor, notify_after_commit
-from tasks.steps.follow_ups import REPLIED
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def process_event(row_id: str) -> None:
         if message_row is not None and message_row["status"] == "sending":
             db.after_commit(lambda: _defer(row_id))
             return
-        outcome, workspace_id = _read(event, callback, message_row) if callback else ("ignored", None)
+        outcome, workspace_id = _dispatch(event, callback, message_row) if callback else ("ignored", None)
         if outcome == meta_events.UNKNOWN_ACCOUNT:
             inbound_event.drop(row_id)
         else:
@@ -98,11 +99,11 @@ def _find_message(callback: Callback) -> Row | None:
     )
 
 
-def _read(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
+def _dispatch(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
     if callback.provider in CONVERSATION_CHANNELS:
         at = resolve_occurred_at(callback.occurred_at, event["received_at"])
         return meta_events.read(callback, message_row, at, from_sandbox=event["sandbox"])
-    return _apply(event, callback, message_row)
+    return _apply_delivery_event(event, callback, message_row)
 
 
 def _defer(row_id: str) -> None:
@@ -112,21 +113,21 @@ def _defer(row_id: str) -> None:
         log.warning("redis is unreachable, the sweep will notify", queue="tracking", error=str(error))
 
 
-def _apply(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
+def _apply_delivery_event(event: Row, callback: Callback, message_row: Row | None) -> tuple[str, str | None]:
     if message_row is not None and event["workspace_id"] not in (None, message_row["workspace_id"]):
         return "another workspace's message", None
     if callback.kind in ("replied", "unsubscribed") and message_row is None:
         return _receive_from_contact(event, callback)
     if message_row is None:
         return "unknown message", None
-    move(message_row, callback)
+    update_message_status(message_row, callback)
     if event["sandbox"] and not workspace.is_demo(message_row["workspace_id"]):
         # A test execution's message concerns only that test and changes nothing about the contact.
         if callback.kind == "replied" and message_row["contact_id"]:
             _wake(message_row["contact_id"], tests_only=True)
         return callback.kind, message_row["workspace_id"]
     if callback.kind in SUPPRESSION_REASONS and (callback.kind != "bounced" or callback.permanent):
-        message.suppress(message_row, SUPPRESSION_REASONS[callback.kind])
+        suppression.add_for_message(message_row, SUPPRESSION_REASONS[callback.kind])
         if message_row["contact_id"]:
             notify_after_commit(follow_up.wake(message_row["contact_id"]))
     if callback.kind == "replied" and message_row["contact_id"]:
@@ -144,7 +145,7 @@ def _receive_from_contact(event: Row, callback: Callback) -> tuple[str, str | No
     if contact is None:
         return "unknown sender", None
     if callback.kind == "unsubscribed":
-        message.suppress(
+        suppression.add_for_message(
             {
                 "contact_id": contact["id"],
                 "test": False,

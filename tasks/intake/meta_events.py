@@ -13,7 +13,17 @@ from typing import Any
 
 import clock
 import metrics
-from models import account, contact_lookup, contact_matching, conversation, execution, inbound_event, message, workspace
+from models import (
+    account,
+    contact_lookup,
+    contact_matching,
+    conversation,
+    execution,
+    inbound_event,
+    message,
+    suppression,
+    workspace,
+)
 from models.contact_matching import ContactRejection
 from models.database import Row, acting_as
 from providers.base import Callback
@@ -21,11 +31,11 @@ from providers.meta_callbacks import get_meta_timestamp
 from providers.meta_messages import list_text_event_ids
 from rules.channels import ADDRESS_FIELDS
 from rules.contacts import MAX_NAME_LENGTH
+from rules.definition import REPLIED
 from rules.facts import format_time
-from tasks.intake.callback_moves import STATUS, move
+from tasks.intake.callback_moves import STATUS, update_message_status
 from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_body
 from tasks.runtime.notifications import notify_after_commit
-from tasks.steps.follow_ups import REPLIED
 
 #: Kinds that report on our own messages; every other kind is something that a person says or does.
 OWN_MESSAGE_KINDS = frozenset({"echo", "read", "delivered"})
@@ -68,7 +78,7 @@ def _apply_to_test(callback: Callback, workspace_id: str, message_row: Row | Non
     if related is None or not related["sandbox"] or related["workspace_id"] != workspace_id:
         return NOT_IN_SANDBOX, None
     if message_row is not None:
-        move(message_row, callback)
+        update_message_status(message_row, callback)
     elif related["contact_id"] and callback.kind in ("replied", "unsubscribed"):
         notify_after_commit(execution.wake_for_events([(related["contact_id"], REPLIED)], tests_only=True))
     return callback.kind, workspace_id
@@ -89,11 +99,11 @@ def _find_owner(callback: Callback, message_row: Row | None) -> tuple[str | None
 def _move_messages(callback: Callback, workspace_id: str, message_row: Row | None, *, sandbox_only: bool) -> None:
     """Move our messages: one, several by their ids, or all up to a time (Messenger)."""
     if message_row is not None:
-        move(message_row, callback)
+        update_message_status(message_row, callback)
     for mid in _as_list(callback.detail.get("mids")):
         other = message.find(callback.provider, mid, None)
         if other is not None and other["workspace_id"] == workspace_id and (other["sandbox"] or not sandbox_only):
-            move(other, callback)
+            update_message_status(other, callback)
     until = get_meta_timestamp(callback.detail, "until")
     person = contact_lookup.find_by_address(callback.provider, callback.address or "", workspace_id)
     if until is not None and person is not None:
@@ -180,7 +190,7 @@ def _apply_contact_event(event: _ContactEvent) -> None:
 def _unsubscribe(event: _ContactEvent) -> None:
     event.record(event.kind)
     to = {"workspace_id": event.workspace_id, "contact_id": event.contact_id, "test": False, "channel": event.channel}
-    message.suppress({**to, "to_address": event.callback.address}, "unsubscribed")
+    suppression.add_for_message({**to, "to_address": event.callback.address}, "unsubscribed")
     event.wake()
 
 

@@ -1,4 +1,4 @@
-"""Starts scheduled automations: `schedule` at each tick of its cron line, `contact.inactive` once for each silence.
+"""Starts scheduled automations: `schedule` by its cron expression, `contact.inactive` once per period of inactivity.
 
 The triggers of one tick carry idempotency keys, and the next tick is stored only after all of them are accepted. If a
 scheduler dies in between, the next one starts the rest.

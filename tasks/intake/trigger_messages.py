@@ -1,4 +1,4 @@
-"""Accepts triggers that a producer enqueues in Redis: queue `triggers`, actor `receive_trigger` (contract, Producers).
+"""Accepts triggers that a producer enqueues in Redis: queue `triggers`, actor `receive_trigger`.
 
 They are validated like triggers by HTTP. An invalid trigger is logged, counted and dropped, because no producer waits
 for a response. While PostgreSQL is unavailable, or another request holds the key, the trigger is retried without limit.

@@ -28,7 +28,7 @@ from tasks.runtime.middleware import MessageContext
 
 log = structlog.get_logger(__name__)
 
-#: The queues of outside calls (semantics, section 2); `QUEUES` adds those of direct triggers and of callbacks.
+#: The queues of outside calls; `QUEUES` adds those of direct triggers and of callbacks.
 EXECUTION_QUEUES = ("executions", "generation", "sending")
 QUEUES = (*EXECUTION_QUEUES, "triggers", "tracking")
 

@@ -251,7 +251,7 @@ class ClaimedExecution:
         self.state["run_kind"] = kind
         self._run = CountRun(new_id(), kind, self.now())
 
-    def count_resolved(self) -> None:
+    def count_run_of_resolved_step(self) -> None:
         """Count a step that ended while no process held the execution: by a callback, reconciliation or an operator."""
         if self.test or self.state["run_kind"] is not None:
             return

@@ -2,7 +2,7 @@
 
 A heartbeat thread extends them all in one statement, at a third of their length. Before a message is written to a
 socket, the sender calls `Leases.is_held`, which compares monotonic time with the lease's end as this process knows it.
-A process that was suspended and resumed therefore stops instead of sending a second time (semantics, section 3).
+A process that was suspended and resumed therefore stops instead of sending a second time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Leases:
             self._held[claimed.execution_id] = (claimed, requested_at + self._lease_seconds)
 
     def release(self, claimed: ClaimedExecution) -> None:
-        """Stop extending the lease: the execution is recorded as left, or another process has claimed it."""
+        """Stop extending the lease: its final state is recorded, or another process has claimed it."""
         with self._lock:
             if self._is_newest(claimed):
                 del self._held[claimed.execution_id]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from rules.errors import UnknownOutcome
-from tasks.failures import fail
+from tasks.failures import handle_failure
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -75,7 +75,7 @@ def record_unknown_outcome(engine: Engine, claimed: ClaimedExecution) -> None:
     if claimed.step is None or claimed.call != "sending":
         return
     error = UnknownOutcome("Beckon was stopped while this message was being sent, before the provider answered.")
-    fail(engine.settings, claimed, claimed.step, error, find_provider(engine.settings, claimed, claimed.step))
+    handle_failure(engine.settings, claimed, claimed.step, error, find_provider(engine.settings, claimed, claimed.step))
     _record_final(engine, claimed)
 
 

@@ -1,7 +1,7 @@
 """Chooses the account of a provider call: the workspace's real account, or the sandbox's.
 
-A test execution never reaches a real provider, whatever is configured (product, guarantee 7). The demo workspace uses
-the sandbox for providers without a key. In any other workspace a missing key is a configuration error (semantics, 10).
+A test execution never reaches a real provider, whatever is configured. The demo workspace uses
+the sandbox for providers without a key. In any other workspace a missing key is a configuration error.
 """
 
 from __future__ import annotations

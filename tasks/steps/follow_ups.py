@@ -15,9 +15,6 @@ from rules.eligibility import Skip, build_skip, check_reachability
 from rules.facts import format_time
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 
-#: The event of a contact's reply, for `wait_until`.
-REPLIED = "contact.replied"
-
 
 def list_follow_up_steps(claimed: ClaimedExecution) -> tuple[Step, ...]:
     """Return the last generation and the last send of the first round; empty where there is nothing to repeat."""

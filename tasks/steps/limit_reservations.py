@@ -1,7 +1,7 @@
 """Reserves a round's share of the daily limits and of the contact's frequency cap.
 
 A reservation is made when the eligibility check passes, checked again before the round's first message, and released
-when the round ends without one (semantics, section 6). The second check covers a wait across midnight and a retry after
+when the round ends without one. The second check covers a wait across midnight and a retry after
 a release. The database decides which round gets the last reservation; test executions reserve nothing.
 """
 
@@ -27,7 +27,7 @@ def reserve_limits(claimed: ClaimedExecution) -> Skip | None:
     day = schedule.to_local_day(claimed.now(), claimed.row["workspace_timezone"])
     if claimed.limit_reserved_on == day:
         return None
-    reached = limits.reserve(
+    reached = limits.reserve_daily_limit(
         claimed.execution_id,
         claimed.round,
         claimed.row["workspace_id"],

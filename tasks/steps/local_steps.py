@@ -11,14 +11,13 @@ from typing import Any
 from models.engine.progress import ChangeContact, CreateTask, DetectReply
 from models.ids import new_id
 from rules.conditions import evaluate
-from rules.definition import Step
+from rules.definition import REPLIED, Step
 from rules.errors import InvalidRequest
 from rules.plan import choose_variant
 from rules.schedule import parse_duration
 from rules.templating import render, render_value
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
-from tasks.steps.follow_ups import REPLIED
 
 
 def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:

@@ -1,4 +1,4 @@
-"""Reconciles messages of unknown outcome with their provider (semantics, section 4).
+"""Reconciles messages of unknown outcome with their provider.
 
 If the provider lists the message, it was sent, and its execution continues. If not, the outcome stays unknown, and the
 message is resent only where its step says `on_unknown: resend`, and only once.

@@ -1,7 +1,7 @@
 """Sends one step's message: stores it with its unique key, records it as being sent, and only then calls the provider.
 
 A delivery that finds a message already recorded as being sent treats it as interrupted. Whether the provider accepted
-it is unknown, so it is never simply sent again (product, guarantee 2). Notices and webhooks are messages too, but not
+it is unknown, so it is never simply sent again. Notices and webhooks are messages too, but not
 to the contact: they do not change the stage.
 """
 

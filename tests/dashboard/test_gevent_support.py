@@ -53,7 +53,7 @@ def ticks_during(work):
     answer = work()
     return answer, ticks - before
 
-estimated = ticks_during(lambda: forms.find_new_password_fault(
+estimated = ticks_during(lambda: forms.find_new_password_error(
     "0123456789|!$abcdefghijk" * 8, "bob@example.com", "Bob"))
 mailed = ticks_during(lambda: invitations.invite(
     app.extensions["settings"], os.environ["WORKSPACE"], "dora@example.com", "viewer", SYSTEM)[1])

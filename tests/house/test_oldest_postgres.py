@@ -1,4 +1,4 @@
-"""Beckon runs on PostgreSQL 16 as on the embedded version (semantics, section 18).
+"""Beckon runs on PostgreSQL 16 as on the embedded version.
 
 The tests of the schema, of row security and of the engine run again on a server of that version.
 `TEST_POSTGRES_MAJOR=16 make test` runs all tests on it.

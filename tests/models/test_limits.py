@@ -24,7 +24,7 @@ def test_sixteen_racing_threads_reserve_exactly_a_limit_of_100(alices: str) -> N
         with connection():
             barrier.wait(30)
             return [
-                limits.reserve(
+                limits.reserve_daily_limit(
                     new_id(), 0, alices, automation_id, new_id(), DAY, daily_limit=100, contact_daily_limit=1
                 )
                 for _ in range(RESERVATIONS_PER_THREAD)

@@ -65,7 +65,9 @@ class World:
         """Claim it, reserve the limit, send and complete it, as a worker records it."""
         if not self.test:
             today = fetch_value("select beckon_now()::date")
-            limits.reserve(self.execution_id, 0, self.workspace_id, self.automation_id, self.contact_id, today, 1, None)
+            limits.reserve_daily_limit(
+                self.execution_id, 0, self.workspace_id, self.automation_id, self.contact_id, today, 1, None
+            )
         group_commit = GroupCommit("worker", 30)
         try:
             row = group_commit.claim(self.execution_id)

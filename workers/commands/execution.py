@@ -16,7 +16,7 @@ MAX_PAGE_SIZE = 200
 
 @click.group()
 def command() -> None:
-    """Show executions. An execution is one run of a workflow for one contact."""
+    """Show executions. An execution processes one workflow version for one contact."""
 
 
 @command.command()

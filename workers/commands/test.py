@@ -33,7 +33,7 @@ def command(workspace: str, timeout: float, as_json: bool) -> None:
     message, and deletes everything again. Tests only go to the sandbox. The exit code is 1 if a step fails.
     """
     with connect() as settings:
-        from tasks import test_runs
+        from tasks.operators import test_runs
 
         step_results = test_runs.run(settings, find_workspace_id(workspace), current_actor(), timeout)
         results = list(step_results if as_json else _show_each(step_results))

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from models.database import fetch_rows
-from tasks.test_runs import STAGES
+from tasks.operators.test_runs import STAGES
 
 TABLES = (
     "automations",
