@@ -114,8 +114,15 @@ def test_the_theme_follows_the_system_until_one_is_selected(visit: Any) -> None:
     expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("look", "viewport"),
+    [
+        pytest.param("light", DESKTOP, id="light-desktop"),
+        pytest.param("dark", PHONE, id="dark-phone"),
+        pytest.param("dark", DESKTOP, id="dark-desktop", marks=pytest.mark.slow),
+        pytest.param("light", PHONE, id="light-phone", marks=pytest.mark.slow),
+    ],
+)
 def test_every_page_fits_and_logs_no_errors(
     visit: Any, alice: Producer, automation: dict[str, Any], viewport: dict[str, int], look: str
 ) -> None:

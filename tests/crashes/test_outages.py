@@ -142,6 +142,7 @@ def test_triggers_accepted_while_redis_is_down_are_all_processed_later(
     assert are_alive(workers)
 
 
+@pytest.mark.slow
 def test_waits_and_retries_keep_their_time_when_redis_restarts(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
@@ -264,6 +265,7 @@ def test_a_read_only_postgresql_is_a_503_and_recovers(
     eventually(lambda: count_open(alice) == 0 and all_sent_once(sandbox, 1), timeout=RECOVERY_SECONDS)
 
 
+@pytest.mark.slow
 def test_a_restart_of_all_workers_under_load_fails_no_execution(processes: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(WRITTEN)

@@ -52,7 +52,7 @@ def test_a_start_returns_when_ready_and_a_restart_continues(app):
     assert app.access() == first
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_the_foreground_and_leaves_nothing_behind(app, number):
     process = subprocess.Popen(
         [*PROGRAM, "up"], cwd=settings.ROOT, env=app.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

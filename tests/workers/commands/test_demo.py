@@ -36,6 +36,7 @@ def test_ten_are_sent_one_by_one_and_five_are_asleep(demo_output, sandbox):
     assert len(sandbox.list_messages(provider="facebook")) == 10
 
 
+@pytest.mark.slow
 def test_each_passes_every_stage_of_the_document(demo_output):
     for row in fetch_rows("select id, status from executions"):
         passed = stages(row["id"])
@@ -48,6 +49,7 @@ def test_each_passes_every_stage_of_the_document(demo_output):
             ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_leaves_no_trace_in_any_counter(demo_output):
     workspace_row = workspace.find_by_slug("demo")
     assert workspace_row is not None
