@@ -112,7 +112,7 @@ retries_total = _counter("retries_total", "Retries started, by error class.", "k
 eligibility_total = _counter(
     "eligibility_total", "Eligibility decisions, by decision and reason.", "decision", "reason"
 )
-#: kind: lease (its worker died), bell (its notification was lost), due (it was due without a notification).
+#: kind: lease (its worker died), notification (it was lost), due (it was due without a notification).
 deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep resumed, by kind.", "kind")
 quarantined_total = _counter("quarantined_total", "Executions quarantined after three dead deliveries.", "reason")
 cache_requests_total = _counter("cache_requests_total", "Cache requests, by result.", "cache", "result")
@@ -120,7 +120,9 @@ ai_tokens_total = _counter("ai_tokens_total", "Tokens used by generation, by mod
 operator_actions_total = _counter("operator_actions_total", "Operator actions, single and bulk.", "action", "result")
 
 #: Notifications that Redis did not accept; the sweep requeues them.
-notifications_lost = _counter("bells_lost_total", "Notifications that Redis did not accept.")
+notifications_lost_total = _counter("notifications_lost_total", "Notifications that Redis did not accept.")
+#: The former name, for dashboards and alerts of the previous version; the next version removes it.
+_former_notifications_lost_total = _counter("bells_lost_total", "Deprecated: use beckon_notifications_lost_total.")
 rate_limits_unchecked_total = _counter(
     "rate_limits_unchecked_total",
     "Requests whose rate limit was not checked in Redis; sign-ins are limited without it.",
@@ -170,7 +172,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     )),
     (retries_total, (("manual", "operator"), ("sweep", "due"), *product(("scheduled",), ERROR_CLASSES))),
     (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
-    (deliveries_rescued_total, product(("lease", "bell", "due"))),
+    (deliveries_rescued_total, product(("lease", "notification", "due"))),
     (quarantined_total, product(("deliveries",))),
     (cache_requests_total, product(("workflows",), ("hit", "miss"))),
     (ai_tokens_total, product(TEXT_PROVIDERS, ("input", "output"))),
@@ -187,6 +189,12 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (provider_request_seconds, product(PROVIDER_NAMES, ("ok", "retryable", "permanent", "unknown"))),
     (trigger_to_sent_seconds, product(CHANNELS)),
 )  # fmt: skip
+
+
+def count_lost_notifications(count: int) -> None:
+    """Count notifications that Redis did not accept, under both names of the metric."""
+    notifications_lost_total.inc(count)
+    _former_notifications_lost_total.inc(count)
 
 
 def read_version() -> str:

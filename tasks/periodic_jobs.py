@@ -84,7 +84,7 @@ def requeue_lost_notifications(settings: Settings) -> Counts:
         with transaction():
             rows = execution.mark_lost_notifications(NOTIFICATION_TIMEOUT_SECONDS, queue, min(lost, BATCH_SIZE))
         notified += notify_rows(rows)
-        metrics.deliveries_rescued_total.labels(kind="bell").inc(len(rows))
+        metrics.deliveries_rescued_total.labels(kind="notification").inc(len(rows))
     return {"rung": notified}
 
 

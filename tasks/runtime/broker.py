@@ -118,7 +118,7 @@ def notify(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -
         try:
             broker.enqueue_all(queue, messages[begin : begin + MAX_ENQUEUE_BATCH])
         except (BrokerConnectionError, redis.RedisError, OSError) as error:
-            metrics.notifications_lost.inc(len(messages) - begin)
+            metrics.count_lost_notifications(len(messages) - begin)
             log.warning(
                 "redis is unreachable, the sweep will notify",
                 queue=queue,

@@ -39,5 +39,5 @@ def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
     try:
         dramatiq.get_broker().enqueue(message)
     except (BrokerConnectionError, redis.RedisError, OSError) as error:
-        metrics.notifications_lost.inc()
+        metrics.count_lost_notifications(1)
         log.warning("redis is unreachable, the sweep will notify", actor=actor, row_ids=row_ids, error=str(error))

@@ -76,3 +76,11 @@ def test_metrics_collected_at_the_scrape_appear_beside_the_counters():
     text = metrics.format_exposition(Depth()).decode()
     assert "beckon_executions_due 3.0" in text
     assert "beckon_sends_total" in text
+
+
+def test_lost_notifications_are_counted_under_the_former_name_too(run_program):
+    exposition = run_program(
+        "sending-0", "metrics.count_lost_notifications(3); print(metrics.format_exposition().decode())"
+    )
+    assert "beckon_notifications_lost_total 3.0" in exposition
+    assert "beckon_bells_lost_total 3.0" in exposition
