@@ -17,9 +17,7 @@ import dramatiq
 import structlog
 
 import metrics
-from models import message
-from models.database import CONNECTION_ERRORS, transaction
-from models.engine.group_commit import CommitFuture
+from models.database import CONNECTION_ERRORS
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
 from rules.errors import Bug, ExecutionError, Quarantined
@@ -30,8 +28,8 @@ from tasks.operators.reviews import rest_if_in_review
 from tasks.rounds import end_if_stopped, end_round, find_next_step_of_round
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
-from tasks.runtime.engine import Engine, Stopping, confirm, get_engine
-from tasks.runtime.notifications import notify_rows
+from tasks.runtime.continuations import run_continuation
+from tasks.runtime.engine import Engine, Stopping, get_engine
 from tasks.runtime.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
@@ -117,72 +115,7 @@ def run_claimed(claimed: ClaimedExecution) -> bool:
     engine = get_engine()
     if claimed.row["status_before"] == "running":
         metrics.deliveries_rescued_total.labels(kind="lease").inc()
-    return _run_continuation(engine, claimed, _run_steps(engine, claimed, claimed.queue))
-
-
-def _run_continuation(
-    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None], intent: CommitFuture | None = None
-) -> bool:
-    """Start the continuation, or resume it with the recorded `intent`; return whether it has finished."""
-    structlog.contextvars.bind_contextvars(execution_id=claimed.execution_id, queue=claimed.queue)
-    callback: Callable[[CommitFuture], None]
-    try:
-        is_finished = _resume(continuation, intent)
-        if is_finished:
-            callback = engine.completions.wrap(lambda future: _release(engine, claimed, future))
-        else:
-            callback = _build_resume_callback(engine, claimed, continuation)
-        engine.group_commit.submit(claimed.take_progress(), callback)
-        return is_finished
-    except (LeaseLost, *CONNECTION_ERRORS) as error:
-        engine.leases.release(claimed)
-        _abandon(claimed, error)
-        return True
-    except BaseException:
-        engine.leases.release(claimed)
-        raise
-
-
-def _resume(continuation: Continuation[None], intent: CommitFuture | None) -> bool:
-    """Run to the next intent; return True where the continuation ends first."""
-    try:
-        if intent is None:
-            next(continuation)
-        else:
-            continuation.send(intent)
-    except StopIteration:
-        return True
-    return False
-
-
-def _build_resume_callback(
-    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None]
-) -> Callable[[CommitFuture], None]:
-    """Return a callback that resumes the continuation on a free thread once its intent is settled."""
-    return lambda future: engine.executor.resume(lambda: _run_continuation(engine, claimed, continuation, future))
-
-
-def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) -> tuple[str, str] | None:
-    """Release the lease once the final record is settled; return the queue and execution to notify, if any."""
-    try:
-        confirm(claimed, future)
-    except (LeaseLost, *CONNECTION_ERRORS) as error:
-        _abandon(claimed, error)
-        return None
-    finally:
-        engine.leases.release(claimed)
-    _count_finished(claimed)
-    return (claimed.requeued_to, claimed.execution_id) if claimed.requeued_to is not None else None
-
-
-def _abandon(claimed: ClaimedExecution, error: Exception) -> None:
-    """Log why this process records nothing more: the lease is lost, or PostgreSQL was unavailable for too long."""
-    if isinstance(error, LeaseLost):
-        log.warning("lease lost, execution abandoned", execution_id=claimed.execution_id)
-        _save_receipts(claimed)
-    else:
-        text = str(error).strip()
-        log.warning("postgres is unreachable, execution abandoned", execution_id=claimed.execution_id, error=text)
+    return run_continuation(engine, claimed, _run_steps(engine, claimed, claimed.queue))
 
 
 def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Continuation[None]:
@@ -258,15 +191,6 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
         return False
 
 
-def _save_receipts(claimed: ClaimedExecution) -> None:
-    """Record messages that a provider accepted although the lease was lost, so that their outcome is known."""
-    for message_id, provider_message_id in claimed.accepted.items():
-        with transaction():
-            reopened = message.resolve_sent(message_id, provider_message_id)
-        if reopened is not None:
-            notify_rows([reopened])
-
-
 def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
     """Whether this worker may run the step; otherwise requeue it on the queue of its outside call."""
     step_queue = ACTIONS[step.action].queue
@@ -288,11 +212,6 @@ def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> N
         return
     prepare(engine, claimed, step)
     claimed.enter("ready_to_send")
-
-
-def _count_finished(claimed: ClaimedExecution) -> None:
-    if claimed.state["finished_at"] is not None and not claimed.test:
-        metrics.executions_finished_total.labels(status=claimed.state["status"]).inc()
 
 
 def _count_failure(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:

@@ -7,7 +7,7 @@
        |                                     |
        |--- workflow is done ----------------|----------> completed   finish; skipped where a rule forbids it
        |--- until a time, event or decision -|----------> waiting     wait
-       |--- step fails ----------------------|----------> failed      failures.fail; waiting where a retry is due later
+       |--- step fails ----------------------|----------> failed      handle_failure; waiting if a retry is due
        |--- next call is another queue's ----|----------> requeued    requeue
        |                                     |
        | the next step makes an outside call | result or error

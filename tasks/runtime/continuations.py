@@ -1,0 +1,102 @@
+"""Runs the continuation of a claimed execution: from intent to intent, and to the release of its lease.
+
+A continuation is a generator (`tasks.executions` defines it) that yields where its intent must be durable before it
+continues. No thread waits for that: the group commit's callback resumes it on a free thread. When it ends, the lease
+is released once the final record is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+import metrics
+from models import message
+from models.database import CONNECTION_ERRORS, transaction
+from models.engine.group_commit import CommitFuture
+from providers.base import LeaseLost
+from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
+from tasks.runtime.engine import Engine, confirm
+from tasks.runtime.notifications import notify_rows
+
+log = structlog.get_logger(__name__)
+
+
+def run_continuation(
+    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None], intent: CommitFuture | None = None
+) -> bool:
+    """Start the continuation, or resume it with the recorded `intent`; return whether it has finished."""
+    structlog.contextvars.bind_contextvars(execution_id=claimed.execution_id, queue=claimed.queue)
+    callback: Callable[[CommitFuture], None]
+    try:
+        is_finished = _resume(continuation, intent)
+        if is_finished:
+            callback = engine.completions.wrap(lambda future: _release(engine, claimed, future))
+        else:
+            callback = _build_resume_callback(engine, claimed, continuation)
+        engine.group_commit.submit(claimed.take_progress(), callback)
+        return is_finished
+    except (LeaseLost, *CONNECTION_ERRORS) as error:
+        engine.leases.release(claimed)
+        _abandon(claimed, error)
+        return True
+    except BaseException:
+        engine.leases.release(claimed)
+        raise
+
+
+def _resume(continuation: Continuation[None], intent: CommitFuture | None) -> bool:
+    """Run to the next intent; return True where the continuation ends first."""
+    try:
+        if intent is None:
+            next(continuation)
+        else:
+            continuation.send(intent)
+    except StopIteration:
+        return True
+    return False
+
+
+def _build_resume_callback(
+    engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None]
+) -> Callable[[CommitFuture], None]:
+    """Return a callback that resumes the continuation on a free thread once its intent is settled."""
+    return lambda future: engine.executor.resume(lambda: run_continuation(engine, claimed, continuation, future))
+
+
+def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) -> tuple[str, str] | None:
+    """Release the lease once the final record is settled; return the queue and execution to notify, if any."""
+    try:
+        confirm(claimed, future)
+    except (LeaseLost, *CONNECTION_ERRORS) as error:
+        _abandon(claimed, error)
+        return None
+    finally:
+        engine.leases.release(claimed)
+    _count_finished(claimed)
+    return (claimed.requeued_to, claimed.execution_id) if claimed.requeued_to is not None else None
+
+
+def _abandon(claimed: ClaimedExecution, error: Exception) -> None:
+    """Log why this process records nothing more: the lease is lost, or PostgreSQL was unavailable for too long."""
+    if isinstance(error, LeaseLost):
+        log.warning("lease lost, execution abandoned", execution_id=claimed.execution_id)
+        _save_receipts(claimed)
+    else:
+        text = str(error).strip()
+        log.warning("postgres is unreachable, execution abandoned", execution_id=claimed.execution_id, error=text)
+
+
+def _save_receipts(claimed: ClaimedExecution) -> None:
+    """Record messages that a provider accepted although the lease was lost, so that their outcome is known."""
+    for message_id, provider_message_id in claimed.accepted.items():
+        with transaction():
+            reopened = message.resolve_sent(message_id, provider_message_id)
+        if reopened is not None:
+            notify_rows([reopened])
+
+
+def _count_finished(claimed: ClaimedExecution) -> None:
+    if claimed.state["finished_at"] is not None and not claimed.test:
+        metrics.executions_finished_total.labels(status=claimed.state["status"]).inc()
