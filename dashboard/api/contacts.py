@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from dashboard.access import Caller
 from dashboard.api import schemas
@@ -24,19 +24,8 @@ from tasks.operators import actions as operator_actions
 
 contacts = Resource("contacts")
 
-#: The channels of `models.suppression`.
-Channel = Annotated[
-    str,
-    AfterValidator(schemas.build_choice_validator(CONTACT_CHANNELS)),
-    Field(json_schema_extra={"enum": list(CONTACT_CHANNELS)}),
-]
-
-_SUPPRESSED_CHOICES = (*CONTACT_CHANNELS, "any")
-SuppressedFilter = Annotated[
-    str,
-    AfterValidator(schemas.build_choice_validator(_SUPPRESSED_CHOICES)),
-    Field(json_schema_extra={"enum": list(_SUPPRESSED_CHOICES)}),
-]
+Channel = Annotated[str, schemas.Choice(CONTACT_CHANNELS)]
+SuppressedFilter = Annotated[str, schemas.Choice((*CONTACT_CHANNELS, "any"))]
 
 CONTACT = schemas.record(
     id=schemas.ID, externalId=schemas.nullable(schemas.TEXT), firstName=schemas.nullable(schemas.TEXT),

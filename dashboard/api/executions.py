@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 import metrics
 from dashboard.access import Caller
@@ -28,12 +28,8 @@ from tasks.operators import reviews
 
 executions = Resource("executions")
 
-Status = Annotated[
-    str, AfterValidator(schemas.build_choice_validator(STATUSES)), Field(json_schema_extra={"enum": list(STATUSES)})
-]
-Stage = Annotated[
-    str, AfterValidator(schemas.build_choice_validator(STAGES)), Field(json_schema_extra={"enum": list(STAGES)})
-]
+Status = Annotated[str, schemas.Choice(STATUSES)]
+Stage = Annotated[str, schemas.Choice(STAGES)]
 #: As long as a rendered template may be.
 MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]

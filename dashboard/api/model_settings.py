@@ -19,11 +19,7 @@ from tasks.operators import model_settings as task
 
 model_settings = Resource("model-settings")
 
-TextProvider = Annotated[
-    str,
-    AfterValidator(schemas.build_choice_validator(TEXT_PROVIDERS)),
-    Field(json_schema_extra={"enum": list(TEXT_PROVIDERS)}),
-]
+TextProvider = Annotated[str, schemas.Choice(TEXT_PROVIDERS)]
 
 _RESPONSE = {
     "provider": schemas.nullable(schemas.TEXT), "model": schemas.nullable(schemas.TEXT),

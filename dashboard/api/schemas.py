@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from dashboard.bodies import Body
 from rules.problems import format_unknown
@@ -38,15 +39,22 @@ def record(**fields: dict[str, Any]) -> dict[str, Any]:
 PROBLEMS = array_of(record(path=TEXT, message=TEXT))
 
 
-def build_choice_validator(choices: Collection[str]) -> Callable[[str], str]:
-    """A validator for strings that must be one of `choices`; it raises `ValueError`."""
+@dataclass(frozen=True)
+class Choice:
+    """Annotates a string that must be one of `values`, for the validation and for the JSON Schema."""
 
-    def check(text: str) -> str:
-        if text not in choices:
-            raise ValueError(format_unknown("value", text, choices))
+    values: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.values)}
+
+    def _check(self, text: str) -> str:
+        if text not in self.values:
+            raise ValueError(format_unknown("value", text, self.values))
         return text
-
-    return check
 
 
 def _parse_number(text: object) -> object:
