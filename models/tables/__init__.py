@@ -1,0 +1,34 @@
+"""The tables, as peewee models: one class for each, with its columns, keys, indexes and closed lists of values.
+
+The migrations create the schema; these classes describe it for the queries, and a test compares the two catalogs. They
+stand apart from the modules that change rows, because a query joins tables of many modules.
+"""
+
+from models.tables.automations import Automation, AutomationSchedule, WorkflowVersion
+from models.tables.contacts import Account, Contact, ContactTask, Conversation, ReceivedMessage, Suppression
+from models.tables.executions import Execution, IdempotencyKey, Message, PrivateReply, StageHistory, Step, Trigger
+from models.tables.fields import Table
+from models.tables.inbound import InboundEvent, WebhookToken
+from models.tables.limits import CapReservation, LimitCount, LimitReservation
+from models.tables.people import Invitation, Membership, PasswordReset, Session, User
+from models.tables.scheduler import Leadership, PeriodicJob, SchemaHash
+from models.tables.statistics import AutomationRun, RunWindow, StageTally, TallyProgress
+from models.tables.workspaces import ApiKey, AuditEntry, ModelSettings, Operation, Pause, SiteKey, Workspace
+
+__all__ = [
+    "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
+    "CapReservation", "Contact", "ContactTask", "Conversation", "Execution", "IdempotencyKey", "InboundEvent",
+    "Invitation", "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "ModelSettings",
+    "Operation", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow",
+    "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table", "TallyProgress",
+    "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
+]  # fmt: skip
+
+#: Every table, each after the tables that it refers to.
+TABLES: tuple[type[Table], ...] = (
+    Workspace, ModelSettings, ApiKey, SiteKey, AuditEntry, Operation, Pause, User, Membership, Session, Invitation,
+    PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask, Suppression, Automation,
+    WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message, StageHistory, PrivateReply,
+    CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress, InboundEvent,
+    WebhookToken, PeriodicJob, Leadership, SchemaHash,
+)  # fmt: skip

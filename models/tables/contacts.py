@@ -1,0 +1,163 @@
+"""Contacts: their channels, what they wrote, and where they must not be messaged."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import peewee
+from peewee import SQL
+
+from models.tables.fields import (
+    NOW,
+    EnumField,
+    IdField,
+    JsonField,
+    SearchField,
+    Table,
+    TextField,
+    TextListField,
+    TimeField,
+    index,
+    reference,
+    unique_index,
+)
+from models.tables.workspaces import Workspace
+from rules.channels import CONVERSATION_CHANNELS
+
+ReceivedKind = Literal["message", "story_reply", "story_mention", "comment", "postback", "reaction"]
+SuppressionReason = Literal["bounced", "complained", "unsubscribed", "blocked", "operator"]
+
+
+class Contact(Table):
+    """A person that automations may message. An address belongs to one contact of a workspace; deletion is soft."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    external_id = TextField(null=True)
+    first_name = TextField(null=True)
+    last_name = TextField(null=True)
+    username = TextField(null=True)
+    email = TextField(null=True)
+    phone = TextField(null=True)
+    facebook_id = TextField(null=True)
+    instagram_id = TextField(null=True)
+    timezone = TextField(null=True)
+    tags = TextListField(default_sql="'{}'")
+    attributes = JsonField(default_sql="'{}'")
+    last_event_at = TimeField(null=True)
+    created_at = TimeField(default_sql=NOW)
+    updated_at = TimeField(default_sql=NOW)
+    deleted_at = TimeField(null=True)
+    search = SearchField(
+        "to_tsvector('simple', coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' "
+        "|| coalesce(username, '') || ' ' || coalesce(email, '') || ' ' || coalesce(external_id, ''))"
+    )
+
+    class Meta:
+        table_name = "contacts"
+        indexes = (
+            index("contacts_newest on contacts (workspace_id, id desc)", where="deleted_at is null"),
+            index("contacts_search on contacts using gin (search)"),
+            index("contacts_tags on contacts using gin (tags)", where="deleted_at is null"),
+            unique_index("contacts_email on contacts (workspace_id, email)", where="deleted_at is null"),
+            unique_index("contacts_external_id on contacts (workspace_id, external_id)", where="deleted_at is null"),
+            unique_index("contacts_facebook_id on contacts (workspace_id, facebook_id)", where="deleted_at is null"),
+            unique_index("contacts_instagram_id on contacts (workspace_id, instagram_id)", where="deleted_at is null"),
+            unique_index("contacts_phone on contacts (workspace_id, phone)", where="deleted_at is null"),
+        )
+
+
+class Account(Table):
+    """A workspace's account on Facebook or Instagram. `access_token` is encrypted."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    channel = EnumField(CONVERSATION_CHANNELS)
+    external_id = TextField()
+    name = TextField(default_sql="''")
+    access_token = TextField(null=True)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "accounts"
+        constraints = (SQL("unique (channel, external_id)"),)
+        indexes = (index("accounts_workspace on accounts (workspace_id, channel, id)"),)
+
+
+class Conversation(Table):
+    """When a contact last wrote on a channel, and to which account: the start of Meta's messaging window."""
+
+    contact_id = reference(Contact)
+    channel = TextField()
+    workspace_id = reference(Workspace)
+    account_id = reference(Account, on_delete="set null", null=True)
+    last_received_at = TimeField()
+
+    class Meta:
+        table_name = "conversations"
+        primary_key = peewee.CompositeKey("contact_id", "channel", "workspace_id")
+        indexes = (
+            index("conversations_account on conversations (account_id)"),
+            index("conversations_workspace on conversations (workspace_id)"),
+        )
+
+
+class ReceivedMessage(Table):
+    """A message or reaction from a contact, once per id of the provider."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    contact_id = reference(Contact)
+    channel = TextField()
+    provider_message_id = TextField()
+    kind = EnumField(ReceivedKind)
+    text = TextField(null=True)
+    at = TimeField()
+    edited_at = TimeField(null=True)
+    deleted_at = TimeField(null=True)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "received_messages"
+        constraints = (SQL("unique (workspace_id, channel, provider_message_id)"),)
+        indexes = (
+            index("received_messages_at on received_messages (at)"),
+            index("received_messages_contact on received_messages (contact_id, at desc)"),
+        )
+
+
+class ContactTask(Table):
+    """A task for the workspace's people, created by a step."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    contact_id = reference(Contact, null=True)
+    execution_id = IdField()
+    step_id = TextField()
+    title = TextField()
+    assignee = TextField(null=True)
+    due_at = TimeField(null=True)
+    done_at = TimeField(null=True)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "contact_tasks"
+        indexes = (
+            index("contact_tasks_contact on contact_tasks (contact_id)"),
+            index("contact_tasks_workspace on contact_tasks (workspace_id, id desc)"),
+        )
+
+
+class Suppression(Table):
+    """A contact must not be messaged on a channel."""
+
+    workspace_id = reference(Workspace)
+    contact_id = reference(Contact)
+    channel = TextField()
+    address = TextField(null=True)
+    reason = EnumField(SuppressionReason)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "suppressions"
+        primary_key = peewee.CompositeKey("workspace_id", "contact_id", "channel")

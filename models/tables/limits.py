@@ -1,0 +1,54 @@
+"""Reservations and counts of daily limits and of the frequency cap."""
+
+from __future__ import annotations
+
+import peewee
+from peewee import Check
+
+from models.tables.fields import NOW, DateField, IdField, IntegerField, Table, TimeField, index
+
+
+class CapReservation(Table):
+    """A place within a contact's frequency cap, reserved by an execution that may message it."""
+
+    execution_id = IdField()
+    round = IntegerField()
+    workspace_id = IdField()
+    contact_id = IdField()
+    taken_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "cap_places"
+        primary_key = peewee.CompositeKey("execution_id", "round")
+        indexes = (index("cap_places_contact on cap_places (contact_id)"),)
+
+
+class LimitCount(Table):
+    """How many executions of an automation a contact had on a day."""
+
+    workspace_id = IdField()
+    automation_id = IdField()
+    contact_id = IdField()
+    day = DateField()
+    count = IntegerField()
+
+    class Meta:
+        table_name = "limit_counts"
+        primary_key = peewee.CompositeKey("automation_id", "contact_id", "day")
+        constraints = (Check("(count >= 0)", "limit_counts_count_check"),)
+
+
+class LimitReservation(Table):
+    """A place within an automation's daily limit, reserved by an execution."""
+
+    execution_id = IdField()
+    round = IntegerField()
+    workspace_id = IdField()
+    automation_id = IdField()
+    contact_id = IdField()
+    day = DateField()
+
+    class Meta:
+        table_name = "limit_reservations"
+        primary_key = peewee.CompositeKey("execution_id", "round")
+        indexes = (index("limit_reservations_day on limit_reservations (day)"),)

@@ -1,0 +1,45 @@
+"""Periodic jobs, the leading scheduler, and the applied migrations."""
+
+from __future__ import annotations
+
+from peewee import Check
+
+from models.tables.fields import BooleanField, IntegerField, JsonField, Table, TextField, TimeField
+
+
+class PeriodicJob(Table):
+    """When a periodic job last succeeded and last failed."""
+
+    name = TextField(primary_key=True)
+    last_succeeded_at = TimeField(null=True)
+    last_failed_at = TimeField(null=True)
+    last_error = TextField(null=True)
+    counts = JsonField(default_sql="'{}'")
+
+    class Meta:
+        table_name = "duties"
+
+
+class Leadership(Table):
+    """Which scheduler leads; one row."""
+
+    #: The only value, so that there is one row.
+    single = BooleanField(column_name="one", primary_key=True, default_sql="true")
+    host = TextField()
+    pid = IntegerField()
+    since = TimeField()
+    seen_at = TimeField()
+
+    class Meta:
+        table_name = "leadership"
+        constraints = (Check("one", "leadership_one_check"),)
+
+
+class SchemaHash(Table):
+    """The hash of an applied migration, by which an edited file is noticed."""
+
+    name = TextField(primary_key=True)
+    sha256 = TextField()
+
+    class Meta:
+        table_name = "schema_hashes"

@@ -1,0 +1,91 @@
+"""Runs, and the tallies behind the monitor."""
+
+from __future__ import annotations
+
+import peewee
+from peewee import Check
+
+from models.tables.automations import Automation
+from models.tables.fields import (
+    BigIntegerField,
+    BooleanField,
+    EnumField,
+    IdField,
+    IntegerField,
+    Table,
+    TextField,
+    TimeField,
+    index,
+    reference,
+)
+from models.tables.workspaces import Workspace
+from rules.actions import RunKind
+
+
+class AutomationRun(Table):
+    """A run: what an automation did for a contact, as its page counts it."""
+
+    id = IdField()
+    workspace_id = IdField()
+    automation_id = IdField()
+    contact_id = IdField()
+    execution_id = IdField()
+    kind = EnumField(RunKind)
+    at = TimeField()
+
+    class Meta:
+        table_name = "automation_runs"
+        primary_key = False
+        table_settings = "partition by range (at)"
+        indexes = (
+            index(
+                "automation_runs_newest on automation_runs (workspace_id, automation_id, at desc, id desc)",
+                include="kind",
+            ),
+        )
+
+
+class RunWindow(Table):
+    """When a contact's last run of an automation was counted: once per hour."""
+
+    automation_id = IdField()
+    contact_id = IdField()
+    workspace_id = IdField()
+    counted_at = TimeField()
+
+    class Meta:
+        table_name = "run_windows"
+        primary_key = peewee.CompositeKey("automation_id", "contact_id")
+
+
+class StageTally(Table):
+    """How often a move between two stages happened in an interval of time, for the monitor."""
+
+    workspace_id = reference(Workspace)
+    automation_id = reference(Automation)
+    at = TimeField()
+    test = BooleanField()
+    from_stage = TextField()
+    stage = TextField()
+    rule = TextField()
+    words = TextField(null=True)
+    moves = IntegerField()
+    from_ms = BigIntegerField()
+    first_sent = IntegerField()
+
+    class Meta:
+        table_name = "stage_tallies"
+        primary_key = peewee.CompositeKey("automation_id", "at", "test", "from_stage", "stage", "rule")
+        indexes = (index("stage_tallies_workspace on stage_tallies (workspace_id)"),)
+
+
+class TallyProgress(Table):
+    """Up to when the stage history is tallied; one row."""
+
+    #: The only value, so that there is one row.
+    single = BooleanField(column_name="one", primary_key=True, default_sql="true")
+    until = TimeField()
+
+    class Meta:
+        table_name = "tallied"
+        constraints = (Check("one", "tallied_one_check"),)

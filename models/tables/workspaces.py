@@ -1,0 +1,160 @@
+"""Workspaces, and what is set and recorded for each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from peewee import SQL, Check
+
+from models.tables.fields import (
+    NOW,
+    BooleanField,
+    BytesField,
+    EnumField,
+    FloatField,
+    IdField,
+    IntegerField,
+    JsonField,
+    Table,
+    TextField,
+    TextListField,
+    TimeField,
+    index,
+    reference,
+    unique,
+)
+from rules.channels import TEXT_PROVIDERS
+
+ActorKind = Literal["user", "api_key", "command", "system"]
+OperationKind = Literal["retry", "cancel", "discard"]
+OperationStatus = Literal["running", "finished"]
+PauseKind = Literal["provider", "queue"]
+PauseReason = Literal["operator", "configuration"]
+
+
+class Workspace(Table):
+    """A tenant: everything below it belongs to exactly one workspace. The three switches are its operators'."""
+
+    id = IdField(primary_key=True)
+    slug = TextField(**unique())
+    name = TextField()
+    timezone = TextField(default_sql="'UTC'")
+    demo = BooleanField(default_sql="false")
+    created_at = TimeField(default_sql=NOW)
+    run_tracking = BooleanField(default_sql="true")
+    stats_in_api = BooleanField(default_sql="true")
+    execution_tracking = BooleanField(default_sql="true")
+
+    class Meta:
+        table_name = "workspaces"
+
+
+class ModelSettings(Table):
+    """A workspace's own choice of the AI model; the environment decides a null column. `api_key` is encrypted."""
+
+    workspace_id = reference(Workspace, primary_key=True)
+    provider = EnumField(TEXT_PROVIDERS, null=True)
+    model = TextField(null=True)
+    max_tokens = IntegerField(null=True)
+    temperature = FloatField(null=True)
+    base_url = TextField(null=True)
+    api_key = TextField(null=True)
+    updated_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "model_settings"
+
+
+class ApiKey(Table):
+    """A secret for programs, stored as its SHA-256 with a readable prefix."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    name = TextField()
+    prefix = TextField()
+    secret_hash = BytesField(**unique())
+    scopes = TextListField()
+    created_at = TimeField(default_sql=NOW)
+    last_used_at = TimeField(null=True)
+    revoked_at = TimeField(null=True)
+    deployment_owner = BooleanField(default_sql="false")
+
+    class Meta:
+        table_name = "api_keys"
+        constraints = (
+            Check("(scopes <@ ARRAY['trigger', 'track', 'read', 'write', 'admin'])", "api_keys_scopes_check"),
+        )
+        indexes = (index("api_keys_workspace on api_keys (workspace_id, id)"),)
+
+
+class SiteKey(Table):
+    """A public key of the browser script, valid on the listed origins."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    name = TextField()
+    key = TextField(**unique())
+    origins = TextListField()
+    created_at = TimeField(default_sql=NOW)
+    revoked_at = TimeField(null=True)
+
+    class Meta:
+        table_name = "site_keys"
+        indexes = (index("site_keys_workspace on site_keys (workspace_id, id)"),)
+
+
+class AuditEntry(Table):
+    """A change that a person, a program or the system made: by whom, what, and on which object."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    actor_kind = EnumField(ActorKind)
+    actor_id = IdField(null=True)
+    actor_name = TextField()
+    action = TextField()
+    object_kind = TextField()
+    object_id = TextField()
+    detail = JsonField(default_sql="'{}'")
+    at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "audit"
+        indexes = (index("audit_workspace on audit (workspace_id, id desc)"),)
+
+
+class Operation(Table):
+    """A bulk action of an operator: the filters it was given, how many executions matched, and how far it is."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    kind = EnumField(OperationKind)
+    filters = JsonField()
+    status = EnumField(OperationStatus)
+    matched = IntegerField()
+    done = IntegerField(default_sql="0")
+    conflicts = JsonField(default_sql="'[]'")
+    actor_name = TextField()
+    created_at = TimeField(default_sql=NOW)
+    finished_at = TimeField(null=True)
+
+    class Meta:
+        table_name = "operations"
+        indexes = (index("operations_workspace on operations (workspace_id, id desc)"),)
+
+
+class Pause(Table):
+    """A pause of one of a workspace's providers or queues. Automations carry their own, `paused_at`."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    kind = EnumField(PauseKind)
+    name = TextField()
+    reason = EnumField(PauseReason)
+    message = TextField(default_sql="''")
+    credentials_fingerprint = TextField(null=True)
+    retry_at = TimeField(null=True)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "pauses"
+        constraints = (SQL("unique (workspace_id, kind, name)"),)

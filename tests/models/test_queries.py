@@ -1,0 +1,66 @@
+"""Queries return typed rows, and refuse a type that does not describe them."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import pytest
+
+from models.database import acting_as
+from models.queries import count, execute, exists, fetch, fetch_first, fetch_value, fetch_values, is_any
+from models.tables import Contact, Workspace
+
+
+class NameRow(TypedDict):
+    id: str
+    name: str
+
+
+def test_rows_of_an_expression_and_of_sql_are_the_same(alices):
+    query = Workspace.select(Workspace.id, Workspace.name)
+    assert fetch(NameRow, query) == [{"id": alices, "name": "Alice's shop"}]
+    assert fetch(NameRow, "select id, name from workspaces where id = %s", (alices,)) == fetch(NameRow, query)
+    assert fetch_first(NameRow, query.where(Workspace.slug == "nobody")) is None
+
+
+@pytest.mark.parametrize("columns", ["id", "id, name, slug", "id, slug", "id, id"])
+def test_a_type_that_does_not_describe_the_rows_is_refused(alices, columns):
+    with pytest.raises(TypeError, match="NameRow has id, name"):
+        fetch(NameRow, f"select {columns} from workspaces")
+
+
+def test_values_and_counts(alices):
+    slugs = Workspace.select(Workspace.slug)
+    assert fetch_value(slugs) == "alice"
+    assert fetch_values(slugs) == ["alice"]
+    assert fetch_value(slugs.where(Workspace.slug == "nobody")) is None
+    assert execute(Workspace.update(name="Shop").where(Workspace.id == alices)) == 1
+    assert (
+        count(slugs),
+        count(slugs.where(is_any(Workspace.id, []))),
+        count(slugs.where(is_any(Workspace.id, [alices]))),
+    ) == (1, 0, 1)
+    assert (exists(slugs), exists(slugs.where(Workspace.slug == "nobody"))) == (True, False)
+
+
+def test_every_type_of_a_column_survives(alices):
+    values = {
+        "id": "00000000-0000-7000-8000-000000000001",
+        "workspace_id": alices,
+        "tags": ["vip", "a, b", 'q"'],
+        "attributes": {"plan": "pro", "n": [1, None], "text": "100 % ü"},
+        "email": "o'hara@example.com",
+    }
+    with acting_as(alices):
+        execute(Contact.insert(**values))
+        assert fetch_value(Contact.select(Contact.tags)) == values["tags"]
+        assert fetch_value(Contact.select(Contact.attributes)) == values["attributes"]
+        execute(Contact.update(attributes=Contact.attributes.concat({"plan": "free"})))
+        assert fetch_value(Contact.select(Contact.attributes))["plan"] == "free"
+        assert fetch_value(Contact.select(Contact.created_at)).tzinfo is not None
+
+
+def test_an_insertion_returns_nothing_unless_asked(alices):
+    statement = Workspace.insert(id="00000000-0000-7000-8000-000000000002", slug="bob", name="Bob")
+    assert "RETURNING" not in statement.sql()[0]
+    assert fetch_value(statement.returning(Workspace.slug)) == "bob"
