@@ -14,6 +14,7 @@ from rules import eligibility
 from rules.channels import ADDRESS_FIELDS, CONVERSATION_CHANNELS
 from rules.eligibility import Skip, Wait
 from rules.plan import find_first_send_channel, find_first_send_way
+from tasks.runtime import moves
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
@@ -31,10 +32,10 @@ def check(engine: Engine, claimed: ClaimedExecution) -> bool:
         metrics.eligibility_total.labels(decision="no", reason=verdict.rule).inc()
         _end_round(claimed, verdict)
         return False
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     if isinstance(verdict, Wait):
         metrics.eligibility_total.labels(decision="later", reason=verdict.rule).inc()
-        claimed.wait("window", verdict.until)
+        moves.wait(claimed, "window", verdict.until)
         return False
     metrics.eligibility_total.labels(decision="yes", reason="none").inc()
     return True
@@ -44,9 +45,9 @@ def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
     """End a round that sends nothing: the execution is skipped, or succeeds where this is a follow-up."""
     if claimed.round == FIRST_ROUND:
         claimed.state.update({"skipped_rule": verdict.rule, "skipped_detail": verdict.detail})
-        claimed.finish("skipped", "skipped")
+        moves.finish(claimed, "skipped", "skipped")
     else:
-        claimed.end_follow_ups(verdict.rule, verdict.detail)
+        moves.end_follow_ups(claimed, verdict.rule, verdict.detail)
     release_limits(claimed)
 
 

@@ -5,7 +5,7 @@
 A worker runs every step up to and including the next outside call of its own queue, and continues in place while the
 following call belongs to the same queue. Otherwise it records the state and notifies the next queue. One write records
 everything between two outside calls. A worker that has lost its lease records nothing more: the fence refuses its
-writes. `tasks.runtime.claimed_execution` draws the states.
+writes. `tasks.runtime.moves` draws the states.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tasks.eligibility import check
 from tasks.failures import handle_failure
 from tasks.operators.reviews import rest_if_in_review
 from tasks.rounds import end_if_stopped, end_round, find_next_step_of_round
+from tasks.runtime import moves, step_rows
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
@@ -176,18 +177,18 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
     """Whether the execution is not paused and, where a round begins, the rules allow it."""
     if claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS:
         # The facts of the claim may be outdated.
-        claimed.requeue(queue)
+        moves.requeue(claimed, queue)
         return False
     try:
         claimed.workflow = engine.load_workflow(claimed.row["version_id"])
-        claimed.count_run_of_resolved_step()
+        step_rows.count_run_of_resolved_step(claimed)
         if rest_if_paused(claimed, queue) or end_if_stopped(claimed):
             return False
         return claimed.stage != "checking" or check(engine, claimed)
     except CONNECTION_ERRORS as error:
         # Nothing has happened yet: it starts again once PostgreSQL is back, and no failed delivery is counted.
         log.warning("postgres is unreachable, requeued", execution_id=claimed.execution_id, error=str(error).strip())
-        claimed.requeue(queue)
+        moves.requeue(claimed, queue)
         return False
 
 
@@ -201,8 +202,8 @@ def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queu
         if rest_if_in_review(claimed, step):
             return False
     if claimed.stage == "generating":
-        claimed.enter(claimed.base_stage)
-    claimed.requeue(step_queue)
+        moves.enter(claimed, claimed.base_stage)
+    moves.requeue(claimed, step_queue)
     return False
 
 
@@ -211,7 +212,7 @@ def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> N
     if not find_address(claimed, step) or get_channel(step) in claimed.suppressed:
         return
     prepare(engine, claimed, step)
-    claimed.enter("ready_to_send")
+    moves.enter(claimed, "ready_to_send")
 
 
 def _count_failure(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:

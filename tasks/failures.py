@@ -21,6 +21,7 @@ from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
 from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
 from settings import Settings
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.steps.accounts import fingerprint
 from tasks.steps.limit_reservations import release_limits
@@ -56,7 +57,7 @@ def handle_failure(
         _pause_for_configuration(settings, claimed, step, error, provider)
         return
     if step is not None:
-        claimed.fail_step(step, _as_json(error))
+        step_rows.fail(claimed, step, _as_json(error))
     if isinstance(error, UnknownOutcome) and step is not None:
         _record_unknown_outcome(claimed, step, error, provider)
         return
@@ -65,7 +66,7 @@ def handle_failure(
         _retry_later(claimed, step, error)
         return
     if step is not None and step.id in claimed.messages:
-        claimed.update_message(step, status="failed", error_class=error.error_class, error_message=error.message)
+        message_rows.update(claimed, step, status="failed", error_class=error.error_class, error_message=error.message)
     _finish_failed(claimed)
 
 
@@ -100,17 +101,17 @@ def _suppress(claimed: ClaimedExecution, step: Step) -> None:
 def _restore_stage(claimed: ClaimedExecution) -> None:
     """Return to the stage from which the call is repeated."""
     if claimed.stage == "sending":
-        claimed.enter("ready_to_send")
+        moves.enter(claimed, "ready_to_send")
     elif claimed.stage == "generating":
-        claimed.enter(claimed.base_stage)
+        moves.enter(claimed, claimed.base_stage)
 
 
 def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) -> None:
-    claimed.undo_attempt(step)
+    step_rows.undo_attempt(claimed, step)
     if step.id in claimed.messages:
-        claimed.update_message(step, status="pending")
+        message_rows.update(claimed, step, status="pending")
     _restore_stage(claimed)
-    claimed.wait("rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
+    moves.wait(claimed, "rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
 
 
 def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
@@ -121,9 +122,9 @@ def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
 def _pause_for_configuration(
     settings: Settings, claimed: ClaimedExecution, step: Step, error: ConfigurationError, provider: str | None
 ) -> None:
-    claimed.undo_attempt(step)
+    step_rows.undo_attempt(claimed, step)
     if step.id in claimed.messages:
-        claimed.update_message(step, status="pending", error_class=error.error_class, error_message=error.message)
+        message_rows.update(claimed, step, status="pending", error_class=error.error_class, error_message=error.message)
     _restore_stage(claimed)
     if provider is not None and not claimed.test:
         # The fingerprint of the settings that the call used: a later change resolves the pause.
@@ -131,13 +132,14 @@ def _pause_for_configuration(
         claimed.add_effect(PauseProvider(provider, error.message, credentials, CONFIGURATION_RETRY_SECONDS))
     if claimed.state["misconfigured_since"] is None:
         claimed.state["misconfigured_since"] = claimed.now()
-    claimed.wait("configuration", claimed.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))
+    moves.wait(claimed, "configuration", claimed.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))
 
 
 def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
     can_reconcile = provider in SENDERS and SENDERS[provider].can_reconcile
     will_reconcile = can_reconcile or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
-    claimed.update_message(
+    message_rows.update(
+        claimed,
         step,
         status="outcome_unknown",
         look_up_at=claimed.now() + timedelta(seconds=FIRST_RECONCILIATION_SECONDS) if will_reconcile else None,
@@ -150,19 +152,19 @@ def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: Unknow
 
 def _retry_later(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
     if step is not None and step.id in claimed.messages:
-        claimed.update_message(step, status="pending", error_class=error.error_class, error_message=error.message)
+        message_rows.update(claimed, step, status="pending", error_class=error.error_class, error_message=error.message)
     delay = compute_delay_seconds(
         claimed.state["attempt"] - 1, random_fraction=random.random(), retry_after=error.retry_after
     )
     at = claimed.now() + timedelta(seconds=delay)
     claimed.state.update({"resume_stage": claimed.stage, "next_retry_at": at})
-    claimed.enter("failed")
-    claimed.wait("retry", at)
+    moves.enter(claimed, "failed")
+    moves.wait(claimed, "retry", at)
     metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()
 
 
 def _finish_failed(claimed: ClaimedExecution) -> None:
     if claimed.stage != "failed":
         claimed.state["resume_stage"] = claimed.stage
-    claimed.finish("failed", "failed")
+    moves.finish(claimed, "failed", "failed")
     release_limits(claimed)

@@ -14,6 +14,7 @@ from rules import plan
 from rules.definition import REPLIED, Step
 from rules.eligibility import Skip
 from tasks.eligibility import check
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.follow_ups import as_output, find_stop_reason, list_follow_up_steps
@@ -41,7 +42,7 @@ def end_round(engine: Engine, claimed: ClaimedExecution) -> bool:
         return False
     stopped = claimed.row["follow_ups_stopped"]
     if stopped is not None:
-        claimed.end_follow_ups(stopped["rule"], stopped["detail"])
+        moves.end_follow_ups(claimed, stopped["rule"], stopped["detail"])
         return False
     if claimed.accepted:
         # The provider's acceptance of the message is recorded before anything else is checked.
@@ -54,12 +55,12 @@ def _continue_after_silence(engine: Engine, claimed: ClaimedExecution, until: da
     """Begin the next follow-up, unless its time has not come or something stops it."""
     stop_reason = find_stop_reason(claimed)
     if stop_reason is not None:
-        claimed.end_follow_ups(stop_reason.rule, stop_reason.detail)
+        moves.end_follow_ups(claimed, stop_reason.rule, stop_reason.detail)
     elif until > claimed.now():
         _await_answer(claimed, until)
     elif claimed.round < claimed.workflow.rules.follow_ups.max:
-        claimed.begin_round()
-        claimed.enter("checking")
+        moves.begin_round(claimed)
+        moves.enter(claimed, "checking")
         return check(engine, claimed)
     else:
         _complete(claimed)
@@ -93,14 +94,14 @@ def _await_answer(claimed: ClaimedExecution, until: datetime) -> None:
     is_last = claimed.round >= claimed.workflow.rules.follow_ups.max
     queue = None if is_last else list_follow_up_steps(claimed)[0].queue
     claimed.state["queue"] = queue or "executions"
-    claimed.enter("sent")
-    claimed.wait("follow_up", until, REPLIED)
+    moves.enter(claimed, "sent")
+    moves.wait(claimed, "follow_up", until, REPLIED)
 
 
 def _end_unsent(claimed: ClaimedExecution) -> None:
     """End a follow-up whose send was forbidden right before it."""
     (skipped, *_) = _list_skips(claimed)
-    claimed.end_follow_ups(skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
+    moves.end_follow_ups(claimed, skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
     release_limits(claimed)
 
 
@@ -114,12 +115,12 @@ def _list_skips(claimed: ClaimedExecution) -> list[dict[str, Any]]:
 def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
     for step in list_follow_up_steps(claimed):
         if step.id in claimed.messages:
-            claimed.update_message(step, status="discarded")
+            message_rows.update(claimed, step, status="discarded")
         if step.id in claimed.steps and claimed.steps[step.id]["status"] != "succeeded":
-            claimed.succeed(step, as_output(stop_reason), status="skipped")
+            step_rows.succeed(claimed, step, as_output(stop_reason), status="skipped")
     if claimed.stage == "sending":
-        claimed.enter("ready_to_send")
-    claimed.end_follow_ups(stop_reason.rule, stop_reason.detail)
+        moves.enter(claimed, "ready_to_send")
+    moves.end_follow_ups(claimed, stop_reason.rule, stop_reason.detail)
     release_limits(claimed)
 
 
@@ -128,7 +129,7 @@ def _complete(claimed: ClaimedExecution) -> None:
     forbidden = _list_skips(claimed)
     if forbidden and not claimed.has_sent:
         claimed.state.update({"skipped_rule": forbidden[0]["rule"], "skipped_detail": forbidden[0]})
-        claimed.finish("skipped", "skipped")
+        moves.finish(claimed, "skipped", "skipped")
     else:
-        claimed.finish("succeeded", "completed")
+        moves.finish(claimed, "succeeded", "completed")
     release_limits(claimed)

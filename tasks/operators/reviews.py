@@ -19,6 +19,7 @@ from rules import truncation
 from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.eligibility import Skip, build_skip
+from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.notifications import notify_after_commit
 
@@ -34,9 +35,9 @@ def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
     if message_row is None or message_row["status"] != "review":
         return False
     if claimed.stage != "ready_to_send":
-        claimed.enter("ready_to_send")
+        moves.enter(claimed, "ready_to_send")
     claimed.state["queue"] = step.queue or "executions"
-    claimed.wait("review", None)
+    moves.wait(claimed, "review", None)
     return True
 
 

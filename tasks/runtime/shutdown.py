@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rules.errors import UnknownOutcome
 from tasks.failures import handle_failure
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -25,7 +26,7 @@ POLL_SECONDS = 0.05
 def release_unstarted(engine: Engine, claimed_executions: Sequence[ClaimedExecution]) -> None:
     """Requeue executions that were claimed and not started, for other processes."""
     for claimed in claimed_executions:
-        claimed.requeue(claimed.queue)
+        moves.requeue(claimed, claimed.queue)
         _requeue_now(engine, claimed)
         engine.leases.release(claimed)
 
@@ -59,14 +60,14 @@ def undo_intent(claimed: ClaimedExecution) -> bool:
     step = claimed.step
     if step is None or step.queue is None:
         return False
-    claimed.undo_attempt(step)
+    step_rows.undo_attempt(claimed, step)
     if step.id in claimed.messages:
-        claimed.update_message(step, status="pending", sending_at=None)
+        message_rows.update(claimed, step, status="pending", sending_at=None)
     if claimed.stage == "generating":
-        claimed.enter(claimed.base_stage)
+        moves.enter(claimed, claimed.base_stage)
     elif claimed.stage == "sending":
-        claimed.enter("ready_to_send")
-    claimed.requeue(step.queue)
+        moves.enter(claimed, "ready_to_send")
+    moves.requeue(claimed, step.queue)
     return True
 
 

@@ -15,6 +15,7 @@ from rules.errors import InvalidRequest
 from rules.schedule import parse_send_time
 from rules.templating import render, render_value
 from tasks.operators.reviews import get_initial_status
+from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
@@ -32,7 +33,8 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
     if channel in CONVERSATION_CHANNELS:
         body, detail = direct_messages.compose(step, body, facts)
     fields = {name: render_one_line(step, name, facts) for name in ("subject", "from", "reply_to")}
-    return claimed.update_message(
+    return message_rows.update(
+        claimed,
         step,
         status=get_initial_status(step),
         channel=channel,

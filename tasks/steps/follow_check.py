@@ -10,8 +10,10 @@ from providers import meta
 from rules.definition import Step
 from rules.errors import RateLimited, RetryableError
 from rules.retries import MAX_SLEEP_SECONDS
+from tasks.runtime import step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
+from tasks.runtime.outside_calls import track_call
 from tasks.steps.accounts import resolve_account
 from tasks.steps.direct_messages import load_sender
 from tasks.steps.pauses import rest_if_provider_paused
@@ -31,11 +33,11 @@ def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Conti
         engine.settings, PROVIDER, claimed.row["workspace_id"], test=claimed.test, demo=claimed.row["demo"],
         own=sender.secrets,
     )  # fmt: skip
-    claimed.begin(step)
+    step_rows.begin(claimed, step)
     # Earlier sends of this claim are recorded before another call takes its time.
     yield from engine.record_intent(claimed)
     try:
-        with claimed.track_call("follow_check", PROVIDER):
+        with track_call(claimed, "follow_check", PROVIDER):
             follow = meta.check_follow(account, person)
     except RetryableError as error:
         if _is_worth_waiting_for(claimed, step, error):
@@ -53,5 +55,5 @@ def _is_worth_waiting_for(claimed: ClaimedExecution, step: Step, error: Retryabl
 
 def _record_answer(claimed: ClaimedExecution, step: Step, follow: meta.FollowStatus) -> bool:
     output: dict[str, bool | str] = {"following": "unknown" if follow.following is None else follow.following}
-    claimed.succeed(step, {**output, "because": follow.reason} if follow.reason else output)
+    step_rows.succeed(claimed, step, {**output, "because": follow.reason} if follow.reason else output)
     return True

@@ -14,8 +14,10 @@ from rules.definition import Step
 from rules.errors import Blocked, ExecutionError, InvalidRequest
 from rules.templating import render
 from tasks.operators.model_settings import EffectiveModelSettings, resolve_model_settings
+from tasks.runtime import moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
+from tasks.runtime.outside_calls import track_call
 from tasks.steps.accounts import resolve_account
 from tasks.steps.model_choice import choose_model
 from tasks.steps.pauses import rest_if_provider_paused
@@ -41,11 +43,11 @@ def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuat
             demo=claimed.row["demo"],
         )
     )
-    claimed.begin(step)
-    claimed.enter("generating")
+    step_rows.begin(claimed, step)
+    moves.enter(claimed, "generating")
     yield from engine.record_intent(claimed)
     try:
-        with claimed.track_call("generation", model_choice.provider):
+        with track_call(claimed, "generation", model_choice.provider):
             result = TEXT_GENERATORS[model_choice.provider](account, prompt)
     except (Blocked, InvalidRequest) as error:
         fallback = step.with_.get("fallback")
@@ -60,12 +62,13 @@ def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuat
 def _use_fallback(claimed: ClaimedExecution, step: Step, fallback: str, error: ExecutionError) -> None:
     log.info("fallback text used", execution_id=claimed.execution_id, step=step.id, error=error.message)
     text = render(fallback, build_prompt_facts(claimed, step))
-    claimed.succeed(step, {"text": text, "fallback": True, "fallbackBecause": error.message})
+    step_rows.succeed(claimed, step, {"text": text, "fallback": True, "fallbackBecause": error.message})
 
 
 def _record_text(claimed: ClaimedExecution, step: Step, provider: str, result: GeneratedText) -> None:
     claimed.state["misconfigured_since"] = None
-    claimed.succeed(
+    step_rows.succeed(
+        claimed,
         step,
         {
             "text": result.text,

@@ -16,6 +16,7 @@ from rules.errors import InvalidRequest
 from rules.plan import choose_variant
 from rules.schedule import parse_duration
 from rules.templating import render, render_value
+from tasks.runtime import moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 
@@ -24,7 +25,7 @@ def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     """Wait for a fixed time, as a row with the time at which it ends."""
     step_row = claimed.steps.get(step.id)
     if step_row is None or step_row["status"] != "running":
-        row = claimed.begin(step)
+        row = step_rows.begin(claimed, step)
         until = claimed.now() + timedelta(seconds=parse_duration(step.with_["for"]))
         row["output"] = {"until": until.isoformat()}
         return _rest_until(claimed, until, None)
@@ -32,7 +33,7 @@ def wait(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     until = datetime.fromisoformat(output["until"])
     if until > claimed.now():
         return _rest_until(claimed, until, None)
-    claimed.succeed(step, output)
+    step_rows.succeed(claimed, step, output)
     return True
 
 
@@ -41,7 +42,7 @@ def wait_until(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     step_row = claimed.steps.get(step.id)
     event = str(step.with_["event"])
     if step_row is None or step_row["status"] != "running":
-        row = claimed.begin(step)
+        row = step_rows.begin(claimed, step)
         timeout = step.with_.get("timeout")
         until = claimed.now() + timedelta(seconds=parse_duration(timeout)) if timeout else None
         row["output"] = {"until": until and until.isoformat()}
@@ -52,14 +53,14 @@ def wait_until(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     if not happened and (until is None or until > claimed.now()):
         return _rest_until(claimed, until, event)
     output = {"taken": "then", "event": event} if happened else {"taken": "else", "timedOut": True}
-    claimed.succeed(step, {**begun, **output})
+    step_rows.succeed(claimed, step, {**begun, **output})
     return True
 
 
 def _rest_until(claimed: ClaimedExecution, until: datetime | None, event: str | None) -> bool:
     if claimed.stage == "generating":
-        claimed.enter(claimed.base_stage)
-    claimed.wait("event" if event else "time", until, event)
+        moves.enter(claimed, claimed.base_stage)
+    moves.wait(claimed, "event" if event else "time", until, event)
     since = _find_unanswered_since(claimed) if event == REPLIED else None
     if since is not None:
         claimed.add_effect(DetectReply(str(claimed.row["contact_id"]), since))
@@ -82,19 +83,20 @@ def _find_unanswered_since(claimed: ClaimedExecution) -> datetime | None:
 def branch(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     """Choose one of two paths by a condition."""
     taken = "then" if evaluate(step.condition or "", claimed.build_facts()) else "else"
-    claimed.succeed(step, {"taken": taken})
+    step_rows.succeed(claimed, step, {"taken": taken})
     return True
 
 
 def split(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     """Choose the path that this contact always takes."""
-    claimed.succeed(step, {"taken": choose_variant(step, str(claimed.row["contact_id"] or claimed.execution_id))})
+    taken = choose_variant(step, str(claimed.row["contact_id"] or claimed.execution_id))
+    step_rows.succeed(claimed, step, {"taken": taken})
     return True
 
 
 def stop(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     """End the workflow here."""
-    claimed.succeed(step, {})
+    step_rows.succeed(claimed, step, {})
     return True
 
 
@@ -112,7 +114,7 @@ def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> boo
     claimed.contact["attributes"] = {name: item for name, item in merged.items() if item is not None}
     if not claimed.test:
         claimed.add_effect(ChangeContact(str(claimed.row["contact_id"]), add, remove, attributes))
-    claimed.succeed(step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
+    step_rows.succeed(claimed, step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
     return True
 
 
@@ -131,5 +133,5 @@ def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     )
     if not claimed.test:
         claimed.add_effect(task)
-    claimed.succeed(step, {"taskId": None if claimed.test else task.id, "title": task.title})
+    step_rows.succeed(claimed, step, {"taskId": None if claimed.test else task.id, "title": task.title})
     return True

@@ -15,6 +15,7 @@ from ephemeral import slots
 from ephemeral.rate_limits import RateLimit
 from rules.definition import Step
 from rules.errors import RateLimited
+from tasks.runtime import message_rows, moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 
@@ -53,16 +54,16 @@ def _book_slot(engine: Engine, message: Mapping[str, Any], page: str) -> float:
 def _wait(claimed: ClaimedExecution, step: Step, seconds: float, *, booked: bool) -> bool:
     at = claimed.now() + timedelta(seconds=seconds)
     _mark_booked(claimed, step, booked=booked)
-    claimed.update_message(step, send_at=at)
-    claimed.enter("ready_to_send")
-    claimed.wait("rate_limit", at)
+    message_rows.update(claimed, step, send_at=at)
+    moves.enter(claimed, "ready_to_send")
+    moves.wait(claimed, "rate_limit", at)
     return True
 
 
 def _mark_booked(claimed: ClaimedExecution, step: Step, *, booked: bool) -> None:
     current = claimed.messages[step.id]["detail"] or {}
     detail = {name: value for name, value in current.items() if name != "booked"}
-    claimed.update_message(step, detail={**detail, "booked": True} if booked else detail)
+    message_rows.update(claimed, step, detail={**detail, "booked": True} if booked else detail)
 
 
 def apply_usage(page: str, usage: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ Paused executions wait at their stage; `tasks.operators.actions` and the schedul
 
 from __future__ import annotations
 
+from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 
 
@@ -15,7 +16,7 @@ def rest_if_paused(claimed: ClaimedExecution, queue: str) -> bool:
     )
     if is_paused:
         # The awaited event stays on the row, so that one during the pause is not lost.
-        claimed.wait("pause", None, claimed.state["wait_event"])
+        moves.wait(claimed, "pause", None, claimed.state["wait_event"])
     return bool(is_paused)
 
 
@@ -25,12 +26,12 @@ def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
     if pause is None or claimed.test:
         return False
     if pause["reason"] == "operator":
-        claimed.wait("pause", None)
+        moves.wait(claimed, "pause", None)
         return True
     retry_at = pause["retry_at"]
     if retry_at is None or retry_at <= claimed.now():
         return False
     if claimed.state["misconfigured_since"] is None:
         claimed.state["misconfigured_since"] = claimed.now()
-    claimed.wait("configuration", retry_at)
+    moves.wait(claimed, "configuration", retry_at)
     return True

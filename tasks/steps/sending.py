@@ -18,8 +18,10 @@ from rules.eligibility import Skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
 from rules.templating import render
 from tasks.operators.reviews import find_rejection, rest_if_in_review
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
+from tasks.runtime.outside_calls import track_call
 from tasks.steps import direct_messages, pacing
 from tasks.steps.accounts import resolve_account
 from tasks.steps.channels import find_address, get_channel, is_to_contact
@@ -56,13 +58,13 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     stop_reason = find_stop_reason(claimed) if claimed.round > FIRST_ROUND else None
     if stop_reason is not None:
         return _skip(claimed, step, stop_reason)
-    claimed.begin(step)
+    step_rows.begin(claimed, step)
     if is_to_contact(step) and claimed.stage != "sending":
-        claimed.enter("ready_to_send")
-        claimed.enter("sending")
-    claimed.update_message(step, status="sending", sending_at=claimed.now(), sandbox=account.sandbox)
+        moves.enter(claimed, "ready_to_send")
+        moves.enter(claimed, "sending")
+    message_rows.update(claimed, step, status="sending", sending_at=claimed.now(), sandbox=account.sandbox)
     if sender is not None:
-        claimed.update_message(step, sender=sender.external_id)
+        message_rows.update(claimed, step, sender=sender.external_id)
     yield from engine.record_intent(claimed)
     if sender is None:
         _call_provider(engine, claimed, step, account)
@@ -74,8 +76,8 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
 def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
     """Skip this send with the rule that forbids it; the workflow continues."""
     if step.id in claimed.messages:
-        claimed.update_message(step, status="discarded")
-    claimed.succeed(step, as_output(reason), status="skipped")
+        message_rows.update(claimed, step, status="discarded")
+    step_rows.succeed(claimed, step, as_output(reason), status="skipped")
     return True
 
 
@@ -91,8 +93,8 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
     at = message["send_at"]
     if at is None or at <= claimed.now():
         return False
-    claimed.enter("ready_to_send")
-    claimed.wait("time", at)
+    moves.enter(claimed, "ready_to_send")
+    moves.wait(claimed, "time", at)
     return True
 
 
@@ -141,8 +143,8 @@ def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: A
         pacing.apply_rate_limit(page, error)
         raise
     except WindowClosed as error:
-        claimed.enter("ready_to_send")
-        claimed.update_message(step, error_class=error.error_class, error_message=error.message)
+        moves.enter(claimed, "ready_to_send")
+        message_rows.update(claimed, step, error_class=error.error_class, error_message=error.message)
         _skip(claimed, step, Skip(error.error_class, {"words": error.message}))
 
 
@@ -161,7 +163,7 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         holds_lease=lambda: engine.leases.is_held(claimed),
         **direct_messages.build_outgoing_fields(message),
     )
-    with claimed.track_call("sending", message["provider"]):
+    with track_call(claimed, "sending", message["provider"]):
         receipt = SENDERS[message["provider"]].send(account, outgoing)
     record_sent(claimed, step, receipt)
     return receipt
@@ -180,7 +182,8 @@ def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:
 def record_sent(claimed: ClaimedExecution, step: Step, receipt: Receipt) -> None:
     """Record that the provider accepted the message."""
     provider_message_id = receipt.provider_message_id
-    message = claimed.update_message(
+    message = message_rows.update(
+        claimed,
         step,
         status="sent",
         sent_at=claimed.now(),
@@ -193,10 +196,10 @@ def record_sent(claimed: ClaimedExecution, step: Step, receipt: Receipt) -> None
     output = {"messageId": message["id"], "providerMessageId": provider_message_id}
     # A private reply that the comment already has, from an earlier attempt or another sender.
     extra = {"alreadySent": True} if receipt.detail.get("alreadySent") else {}
-    claimed.succeed(step, {**output, **extra})
+    step_rows.succeed(claimed, step, {**output, **extra})
     claimed.state["misconfigured_since"] = None
     if is_to_contact(step):
         _measure_time_to_first(claimed, step)
-        claimed.enter("sent")
+        moves.enter(claimed, "sent")
     if not claimed.test:
         metrics.sends_total.labels(channel=message["channel"], provider=message["provider"], outcome="sent").inc()

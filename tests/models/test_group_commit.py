@@ -19,7 +19,7 @@ from models import database
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER
 from models.engine.group_commit import GroupCommit
 from rules.definition import parse
-from tasks.runtime import broker
+from tasks.runtime import broker, moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tests.support.engine_fixtures import stop_engine
 from tests.support.factories import HELLO, Alice, counters, execution
@@ -112,8 +112,8 @@ def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(
     proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
 ) -> None:
     with database.connection():
-        claimed.enter("eligible")
-        claimed.finish("succeeded", "completed")
+        moves.enter(claimed, "eligible")
+        moves.finish(claimed, "succeeded", "completed")
         proxy.cut_next.set()
 
         assert group_commit.record(claimed.take_progress()) is True
@@ -127,12 +127,12 @@ def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(
 def test_a_worker_keeps_its_lease_after_a_record_whose_response_was_lost(
     proxy: DisconnectingProxy, group_commit: GroupCommit, claimed: ClaimedExecution
 ) -> None:
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     proxy.cut_next.set()
     assert group_commit.record(claimed.take_progress()) is True
     claimed.mark_recorded()
 
-    claimed.finish("succeeded", "completed")
+    moves.finish(claimed, "succeeded", "completed")
 
     assert group_commit.record(claimed.take_progress()) is True
 

@@ -18,6 +18,7 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.eligibility import check
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -126,9 +127,9 @@ def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
     engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed, *_ = claim_batch(engine, group_commit)
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     first = claimed.take_progress()
-    claimed.enter("generating")
+    moves.enter(claimed, "generating")
 
     # As when a stopping worker releases an execution that its thread has just finished.
     assert record_in_one_batch(group_commit, [first, claimed.take_progress()], monkeypatch) == [True, False]
@@ -165,13 +166,13 @@ def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit
     assert engine.group_commit.claim(execution_id) is not None
     before = execution(execution_id)
 
-    late.enter("eligible")
-    late.begin(late.workflow.steps[0])
-    late.succeed(late.workflow.steps[0], {})
-    late.update_message(
-        late.workflow.steps[1], channel="email", provider="mailgun", sandbox=True, to_address="x", body="x"
+    moves.enter(late, "eligible")
+    step_rows.begin(late, late.workflow.steps[0])
+    step_rows.succeed(late, late.workflow.steps[0], {})
+    message_rows.update(
+        late, late.workflow.steps[1], channel="email", provider="mailgun", sandbox=True, to_address="x", body="x"
     )
-    late.finish("succeeded", "completed")
+    moves.finish(late, "succeeded", "completed")
 
     assert group_commit.record(late.take_progress()) is False
     assert execution(execution_id) == before
@@ -185,8 +186,8 @@ def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_
     automation_id = alice.automation(TAGGED)
     (execution_id,) = start_executions(alice)
     claimed = build_claimed(engine, group_commit.claim(execution_id))
-    claimed.enter("eligible")
-    claimed.finish("succeeded", "completed")
+    moves.enter(claimed, "eligible")
+    moves.finish(claimed, "succeeded", "completed")
     progress = claimed.take_progress()
 
     assert [group_commit.record(progress), group_commit.record(progress)] == [True, False]
@@ -251,10 +252,10 @@ def test_a_rescue_repeats_no_finished_step(
     group_commit = GroupCommit("wrote the text, then died", 30.0)
     claimed = build_claimed(engine, group_commit.claim(execution_id))
     step = claimed.workflow.steps[0]
-    claimed.enter("eligible")
-    claimed.begin(step)
-    claimed.enter("generating")
-    claimed.succeed(step, {"text": "Written before the crash"})
+    moves.enter(claimed, "eligible")
+    step_rows.begin(claimed, step)
+    moves.enter(claimed, "generating")
+    step_rows.succeed(claimed, step, {"text": "Written before the crash"})
     assert group_commit.record(claimed.take_progress())
     group_commit.close()
     expire_lease(execution_id)
@@ -279,14 +280,14 @@ def test_a_death_between_a_send_and_its_record_leaves_an_unknown_outcome(
     group_commit = GroupCommit("died while sending", 30.0)
     claimed = build_claimed(engine, group_commit.claim(execution_id))
     step = claimed.workflow.steps[0]
-    claimed.enter("eligible")
-    claimed.enter("ready_to_send")
-    claimed.begin(step)
-    claimed.update_message(
-        step, channel="sms", provider="telnyx", sandbox=True, to_address="+15550123", body="Hi", status="sending",
-        sending_at=claimed.now(),
+    moves.enter(claimed, "eligible")
+    moves.enter(claimed, "ready_to_send")
+    step_rows.begin(claimed, step)
+    message_rows.update(
+        claimed, step, channel="sms", provider="telnyx", sandbox=True, to_address="+15550123", body="Hi",
+        status="sending", sending_at=claimed.now(),
     )  # fmt: skip
-    claimed.enter("sending")
+    moves.enter(claimed, "sending")
     assert group_commit.record(claimed.take_progress())
     group_commit.close()
     expire_lease(execution_id)
@@ -316,13 +317,13 @@ def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
     write, send = claimed.workflow.steps
     if stage != "checking":
         assert check(engine, claimed)
-        claimed.begin(write)
-        claimed.enter("generating")
+        step_rows.begin(claimed, write)
+        moves.enter(claimed, "generating")
     if stage == "ready_to_send":
-        claimed.succeed(write, {"text": "Written before the crash"})
+        step_rows.succeed(claimed, write, {"text": "Written before the crash"})
         prepare(engine, claimed, send)
-        claimed.enter("ready_to_send")
-        claimed.requeue("sending")
+        moves.enter(claimed, "ready_to_send")
+        moves.requeue(claimed, "sending")
     assert group_commit.record(claimed.take_progress())
     if stage == "ready_to_send":
         assert group_commit.claim(execution_id)
@@ -385,7 +386,7 @@ def test_a_requeued_execution_does_not_count_as_a_death(
     (execution_id,) = start_executions(alice)
     for _ in range(5):
         claimed = build_claimed(engine, group_commit.claim(execution_id))
-        claimed.requeue("generation")
+        moves.requeue(claimed, "generation")
         assert group_commit.record(claimed.take_progress())
 
     assert (execution(execution_id)["status"], execution(execution_id)["deliveries"]) == ("waiting", 0)
@@ -566,8 +567,8 @@ def test_one_bad_record_does_not_fail_its_batch(engine: Engine, idle: Worker, gr
         build_claimed(engine, group_commit.claim(execution_id)) for execution_id in start_executions(alice, 12)
     ]
     for number, claimed in enumerate(claimed_executions):
-        claimed.enter("eligible")
-        claimed.finish("succeeded", "completed")
+        moves.enter(claimed, "eligible")
+        moves.finish(claimed, "succeeded", "completed")
         if number == 5:
             # PostgreSQL rejects this: a skipped execution must have a reason.
             claimed.state.update(status="skipped", stage="skipped")

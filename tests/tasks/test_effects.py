@@ -9,6 +9,7 @@ from dramatiq import Worker
 
 from models.database import fetch_row, fetch_rows, fetch_value
 from models.engine.group_commit import GroupCommit
+from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.local_steps import create_task, update_contact
@@ -70,7 +71,7 @@ def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Eng
     expire_lease(execution_id)
     assert engine.group_commit.claim(execution_id) is not None
 
-    late.enter("eligible")
+    moves.enter(late, "eligible")
     update_contact(engine, late, late.workflow.steps[0])
     create_task(engine, late, late.workflow.steps[1])
 
@@ -87,7 +88,7 @@ def test_a_record_written_twice_creates_one_task(engine: Engine, idle: Worker) -
     claimed_row = engine.group_commit.claim(execution_id)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     create_task(engine, claimed, claimed.workflow.steps[1])
     progress = claimed.take_progress()
 

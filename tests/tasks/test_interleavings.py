@@ -22,6 +22,7 @@ from settings import Settings
 from tasks import periodic_jobs
 from tasks.executions import advance
 from tasks.operators import actions as operator_actions
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, expire_lease
@@ -85,7 +86,7 @@ class World:
         while self.late:
             claimed = self.late.pop()
             claimed.state.update(error_class="bug", error_message="written by a worker that had lost its lease")
-            claimed.finish("failed", "failed")
+            moves.finish(claimed, "failed", "failed")
             if execution(self.execution_id)["fence"] != claimed.fence:
                 assert self.others.record(claimed.take_progress()) is False
 
@@ -96,15 +97,15 @@ class World:
             return
         step = claimed.workflow.steps[0]
         if claimed.stage == "checking":
-            claimed.enter("eligible")
+            moves.enter(claimed, "eligible")
         message = claimed.messages.get(step.id)
         if step.id not in claimed.finished and (message is None or message["status"] == "pending"):
             if claimed.stage != "sending":
-                claimed.enter("ready_to_send")
-                claimed.enter("sending")
-            claimed.begin(step)
-            claimed.update_message(
-                step, channel="email", provider="mailgun", sandbox=True, to_address=self.address, body="Hi",
+                moves.enter(claimed, "ready_to_send")
+                moves.enter(claimed, "sending")
+            step_rows.begin(claimed, step)
+            message_rows.update(
+                claimed, step, channel="email", provider="mailgun", sandbox=True, to_address=self.address, body="Hi",
                 status="sending", sending_at=claimed.now(),
             )  # fmt: skip
             if self.others.record(claimed.take_progress()):

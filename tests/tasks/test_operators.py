@@ -16,6 +16,7 @@ from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators import actions as operator_actions
 from tasks.operators.actions import act_on_matching, cancel_execution, process_pending, resolve_message, retry_execution
+from tasks.runtime import moves
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, claim_and_abandon, count_provider_calls, run_concurrently
 from tests.support.factories import (
@@ -174,8 +175,8 @@ def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, en
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
 
     cancel_execution(alice.workspace_id, execution_id, SYSTEM)
-    claimed.enter("eligible")
-    claimed.finish("succeeded", "completed")
+    moves.enter(claimed, "eligible")
+    moves.finish(claimed, "succeeded", "completed")
 
     assert engine.group_commit.record(claimed.take_progress()) is False
     assert execution(execution_id)["status"] == "cancelled"

@@ -28,6 +28,7 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators.actions import resolve_message
+from tasks.runtime import moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import count_provider_calls, expire_lease
@@ -181,11 +182,11 @@ def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     for stage in ("eligible", "ready_to_send", "sending", "sent"):
-        claimed.enter(stage)
+        moves.enter(claimed, stage)
     step = claimed.workflow.steps[0]
-    claimed.begin(step)
-    claimed.succeed(step, {})
-    claimed.finish("succeeded", "completed")
+    step_rows.begin(claimed, step)
+    step_rows.succeed(claimed, step, {})
+    moves.finish(claimed, "succeeded", "completed")
     return claimed
 
 
