@@ -40,7 +40,7 @@ class ProviderEntry:
     #: How the names of its models begin.
     model_prefixes: tuple[str, ...] = ()
     #: How its events are read, by the source under which they are stored.
-    event_readers: Mapping[str, ReadEvent] = field(default_factory=dict)
+    event_sources: Mapping[str, ReadEvent] = field(default_factory=dict)
 
 
 _TABLE = (
@@ -58,7 +58,7 @@ _TABLE = (
             "MAILGUN_FROM": "Beckon sandbox <hello@sandbox.example.com>",
         },
         sender=mailgun.PROVIDER,
-        event_readers={"mailgun": mailgun.read_event, "mailgun_inbound": mailgun.read_inbound},
+        event_sources={"mailgun": mailgun.read_event, "mailgun_inbound": mailgun.read_inbound},
     ),
     ProviderEntry(
         "telnyx",
@@ -72,7 +72,7 @@ _TABLE = (
             "TELNYX_MESSAGING_PROFILE_ID": "00000000-0000-4000-8000-000000000000",
         },
         sender=telnyx.PROVIDER,
-        event_readers={"telnyx": telnyx.read_event},
+        event_sources={"telnyx": telnyx.read_event},
     ),
     # The sandbox tells Meta's two channels apart by the account, as Meta does.
     ProviderEntry(
@@ -84,7 +84,7 @@ _TABLE = (
         base_url_setting="meta_base_url",
         sandbox_secrets={meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "100000000000001"},
         sender=meta.FACEBOOK,
-        event_readers={"facebook": meta_callbacks.read_event},
+        event_sources={"facebook": meta_callbacks.read_event},
     ),
     ProviderEntry(
         "instagram",
@@ -95,7 +95,7 @@ _TABLE = (
         base_url_setting="meta_base_url",
         sandbox_secrets={meta.TOKEN: "sandbox", meta.ACCOUNT_ID: "17841400000000001"},
         sender=meta.INSTAGRAM,
-        event_readers={"instagram": meta_callbacks.read_event},
+        event_sources={"instagram": meta_callbacks.read_event},
     ),
     ProviderEntry(
         "gemini",
@@ -152,9 +152,6 @@ _TABLE = (
 PROVIDERS: dict[str, ProviderEntry] = {entry.name: entry for entry in _TABLE}
 SENDERS: dict[str, Provider] = {entry.name: entry.sender for entry in _TABLE if entry.sender}
 TEXT_GENERATORS: dict[str, Generate] = {entry.name: entry.generate for entry in _TABLE if entry.generate}
-EVENT_READERS: dict[str, ReadEvent] = {
-    source: read for entry in _TABLE for source, read in entry.event_readers.items()
-}  # fmt: skip
 #: What a workspace outside the sandbox cannot do while a provider has no credentials.
 FEATURES: dict[str, str] = {entry.name: entry.feature for entry in _TABLE if entry.feature}
 

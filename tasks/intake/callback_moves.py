@@ -1,10 +1,14 @@
-"""Moves the message that a callback is about: forward only; a callback also resolves an unknown outcome."""
+"""The moves that callbacks of every provider cause: a message's status moves forward only, and executions wake.
+
+A callback also resolves the unknown outcome of its message.
+"""
 
 from __future__ import annotations
 
-from models import message
+from models import execution, message
 from models.database import Row
 from providers.base import Callback
+from rules.definition import REPLIED
 from tasks.runtime.notifications import notify_after_commit
 
 #: The message status that each kind of callback leads to.
@@ -33,3 +37,10 @@ def _resolve_unknown_outcome(message_row: Row, callback: Callback) -> None:
     reopened = message.resolve_sent(message_row["id"], callback.provider_message_id)
     if reopened is not None:
         notify_after_commit([reopened])
+
+
+def wake_for_reply(contact_id: str, *, tests_only: bool = False) -> bool:
+    """Wake executions that wait for a reply of this contact; return whether there were any."""
+    rows = execution.wake_for_events([(contact_id, REPLIED)], tests_only=tests_only)
+    notify_after_commit(rows)
+    return bool(rows)

@@ -51,7 +51,7 @@ from models import suppression
 from rules import schema, validation
 from rules.actions import ACTIONS
 from sandbox import store
-from tasks.intake import callbacks
+from tasks.intake import delivery_events
 from tasks.steps import channels
 from workers.commands import account
 
@@ -65,7 +65,7 @@ print(json.dumps({
     "send_message": "pigeon" in definition_schema,
     "actions of the schema": '"wave"' in definition_schema,
     "API: suppressions": "pigeon" in json.dumps(NewSuppression.model_json_schema()),
-    "inbound": callbacks.INBOUND_CHANNELS.get("dovecote") == "pigeon",
+    "inbound": delivery_events.INBOUND_CHANNELS.get("dovecote") == "pigeon",
     "sandbox": "dovecote" in store.PROVIDER_NAMES,
     "accounts": "pigeon" in account.CONVERSATION_CHANNELS,
 }))

@@ -1,0 +1,106 @@
+"""Applies the events of e-mail and SMS: delivery reports on our messages, replies and unsubscribes.
+
+A delivery report moves its message and may suppress the contact. A reply joins the conversation and wakes executions
+that wait for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models import contact_lookup, contact_matching, conversation, follow_up, message, suppression, workspace
+from models.database import Row
+from providers.base import Callback
+from providers.registry import ReadEvent
+from rules.channels import CHANNELS
+from tasks.intake.callback_moves import update_message_status, wake_for_reply
+from tasks.intake.event_readers import OTHER_WORKSPACE, Outcome, ReceivedEvent
+from tasks.runtime.notifications import notify_after_commit
+
+#: Kinds that suppress the contact, with the reason that is recorded.
+SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+#: The channel on which each provider receives messages from contacts.
+INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
+
+
+@dataclass(frozen=True)
+class DeliveryEventReader:
+    """The events of a provider of e-mail or SMS."""
+
+    read: ReadEvent
+
+    def message_of(self, callback: Callback) -> Row | None:
+        """Find and lock our message that the callback is about, or answers."""
+        return message.find(callback.provider, callback.provider_message_id, callback.message_key)
+
+    def apply(self, event: ReceivedEvent) -> Outcome:
+        """Apply an event about our message, or a message of a contact."""
+        if event.message is None:
+            is_from_contact = event.callback.kind in ("replied", "unsubscribed")
+            return _receive_from_contact(event) if is_from_contact else Outcome("unknown message")
+        if event.workspace_id not in (None, event.message["workspace_id"]):
+            return Outcome(OTHER_WORKSPACE)
+        update_message_status(event.message, event.callback)
+        if event.from_sandbox and not workspace.is_demo(event.message["workspace_id"]):
+            _apply_to_test(event.callback, event.message)
+        else:
+            _apply_to_contact(event, event.message)
+        return Outcome(event.callback.kind, event.message["workspace_id"])
+
+
+def _apply_to_test(callback: Callback, message_row: Row) -> None:
+    """Wake the test: a test execution's message concerns only that test and changes nothing about the contact."""
+    if callback.kind == "replied" and message_row["contact_id"]:
+        wake_for_reply(message_row["contact_id"], tests_only=True)
+
+
+def _apply_to_contact(event: ReceivedEvent, message_row: Row) -> None:
+    """Apply what the event says about the message's contact: an address that bounces, a complaint, a reply."""
+    callback, contact_id = event.callback, message_row["contact_id"]
+    if callback.kind in SUPPRESSION_REASONS and (callback.kind != "bounced" or callback.permanent):
+        suppression.add_for_message(message_row, SUPPRESSION_REASONS[callback.kind])
+        if contact_id:
+            notify_after_commit(follow_up.wake(contact_id))
+    if callback.kind == "replied" and contact_id:
+        _record_received(event, message_row["workspace_id"], contact_id)
+        wake_for_reply(contact_id)
+
+
+def _receive_from_contact(event: ReceivedEvent) -> Outcome:
+    """Apply a message of a contact, found by address in the path's workspace or that of our last message to it."""
+    callback = event.callback
+    channel = INBOUND_CHANNELS[callback.provider]
+    contact = contact_lookup.find_by_address(
+        channel, callback.address or "", event.workspace_id, demo_only=event.from_sandbox
+    )
+    if contact is None:
+        return Outcome("unknown sender")
+    if callback.kind == "unsubscribed":
+        suppression.add_for_message(
+            {
+                "contact_id": contact["id"],
+                "test": False,
+                "workspace_id": contact["workspace_id"],
+                "channel": channel,
+                "to_address": callback.address,
+            },
+            "unsubscribed",
+        )
+    contact_matching.note_event([contact["id"]])
+    _record_received(event, contact["workspace_id"], contact["id"])
+    wake_for_reply(contact["id"])
+    return Outcome(callback.kind, contact["workspace_id"])
+
+
+def _record_received(event: ReceivedEvent, workspace_id: str, contact_id: str) -> None:
+    """Add the contact's message to the conversation."""
+    callback = event.callback
+    conversation.record_received(
+        workspace_id,
+        contact_id,
+        INBOUND_CHANNELS[callback.provider],
+        str(callback.detail.get("messageId") or callback.event_id),
+        kind="message",
+        text=callback.text,
+        at=event.at,
+    )

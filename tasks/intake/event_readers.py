@@ -1,0 +1,59 @@
+"""Defines what `callbacks` asks of each provider's events: a reader that reads, names our message, and applies.
+
+A reader answers and never calls back. Whether an event is taken, deferred, finished or dropped is decided by
+`callbacks` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from models.database import Row
+from providers.base import Callback
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """One stored event as a callback, with our message that it is about."""
+
+    callback: Callback
+    #: Our message, locked until the transaction ends; None for any other event.
+    message: Row | None
+    #: When it happened, in the application's time.
+    at: datetime
+    #: The workspace in the path of the webhook, if any.
+    workspace_id: str | None
+    #: Whether the sandbox signed it.
+    from_sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome that is recorded with an event, and the event's workspace."""
+
+    text: str
+    workspace_id: str | None = None
+    #: False for an event of nobody: it is deleted.
+    is_kept: bool = True
+
+
+#: The sandbox signed an event about a message or account outside the sandbox.
+NOT_IN_SANDBOX = "not of the sandbox"
+#: The event is about a message of another workspace than its path or account.
+OTHER_WORKSPACE = "another workspace's message"
+
+
+class EventReader(Protocol):
+    """The events of one provider."""
+
+    def read(self, body: Mapping[str, Any], /) -> Callback | None:
+        """Read a stored body; None for an event that changes nothing."""
+
+    def message_of(self, callback: Callback) -> Row | None:
+        """Find and lock our message that the callback is about."""
+
+    def apply(self, event: ReceivedEvent) -> Outcome:
+        """Apply the event to messages, contacts and executions, in the caller's transaction."""

@@ -1,0 +1,137 @@
+"""Applies what a person says or does on Facebook or Instagram: comments, direct messages, reactions, edits, deletions.
+
+A person who messages or comments becomes a contact. The trigger of an automation has the event's id as its idempotency
+key, so a repeated event starts nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models import contact_matching, conversation, inbound_event, suppression
+from models.database import Row
+from providers.meta_messages import list_text_event_ids
+from rules.facts import format_time
+from tasks.intake.callback_moves import wake_for_reply
+from tasks.intake.event_readers import ReceivedEvent
+from tasks.intake.meta_contacts import ApplyFailed, match_contact
+from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_body
+
+#: The trigger type of each kind of message; a mention in a story starts nothing.
+MESSAGE_TRIGGERS = {"message": "message", "postback": "message", "story_reply": "story_reply"}
+
+
+def apply_contact_event(received: ReceivedEvent, workspace_id: str, account_id: str | None) -> None:
+    """Apply an event of a person to the conversation, the person's contact and the automations that it starts.
+
+    Raises `ApplyFailed` where it cannot be applied now.
+    """
+    event = _ContactEvent(received, workspace_id, account_id)
+    contact_matching.note_event([event.contact_id])
+    match event.callback.kind:
+        case "edited":
+            conversation.record_edited(*event.message_key, event.callback.text, event.at)
+        case "unsent":
+            conversation.record_deleted(*event.message_key, event.at, event.kind)
+            event.forget()
+        case "reacted":
+            event.record("reaction")
+        case "unsubscribed":
+            _unsubscribe(event)
+        case "comment":
+            _apply_comment(event)
+        case _:
+            _apply_message(event)
+
+
+class _ContactEvent:
+    """An event of a person, with the person's contact, which is locked until the transaction ends."""
+
+    def __init__(self, event: ReceivedEvent, workspace_id: str, account_id: str | None) -> None:
+        callback = event.callback
+        self.callback, self.at, self.from_sandbox = callback, event.at, event.from_sandbox
+        self.workspace_id, self.account_id = workspace_id, account_id
+        assert callback.provider_message_id is not None
+        self.mid = callback.provider_message_id
+        self.channel, self.detail = callback.provider, callback.detail
+        self.kind = str(callback.detail.get("as", callback.kind))
+        self.contact_id = match_contact(callback, workspace_id)
+        self.message_key = (workspace_id, self.contact_id, self.channel, self.mid)
+
+    def record(self, kind: str) -> Row:
+        """Add the event to the conversation."""
+        return conversation.record_received(
+            *self.message_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
+        )
+
+    def forget(self) -> None:
+        """Remove the text of an unsent message everywhere, including the raw event."""
+        inbound_event.forget(
+            self.channel, list_text_event_ids(str(self.detail["account"]), self.mid), sandbox=self.from_sandbox
+        )
+
+    def start(self, type_: str, payload: Mapping[str, Any], *, answered: bool = False) -> None:
+        """Start matching automations; a repeated event finds its key used."""
+        request = TriggerRequest(
+            type=f"{self.channel}.{type_}",
+            contact_id=self.contact_id,
+            contact=None,
+            payload={**payload, "account": {"id": self.detail["account"]}},
+            idempotency_key=self.callback.event_id,
+            body_hash=hash_body({"event": self.callback.event_id}),
+            answered=answered,
+        )
+        (result,) = accept(self.workspace_id, [request], "webhook")
+        if isinstance(result, RejectedTrigger):
+            raise ApplyFailed("; ".join(problem.message for problem in result.problems))
+
+
+def _unsubscribe(event: _ContactEvent) -> None:
+    event.record(event.kind)
+    to = {"workspace_id": event.workspace_id, "contact_id": event.contact_id, "test": False, "channel": event.channel}
+    suppression.add_for_message({**to, "to_address": event.callback.address}, "unsubscribed")
+    wake_for_reply(event.contact_id)
+
+
+def _apply_comment(event: _ContactEvent) -> None:
+    row = event.record("comment")
+    if row["deleted_at"] is not None:
+        return
+    comment = {
+        "id": event.mid,
+        "text": row["text"] or "",
+        "media_id": event.detail.get("mediaId"),
+        "parent_id": event.detail.get("parentId"),
+        "from": {
+            "id": event.callback.address,
+            "username": event.detail.get("username") or event.detail.get("name"),
+        },
+        "live": bool(event.detail.get("live")),
+        "at": format_time(event.at),
+    }
+    event.start("comment", {"comment": comment})
+
+
+def _apply_message(event: _ContactEvent) -> None:
+    row = event.record(event.kind)
+    if row["deleted_at"] is not None:
+        event.forget()
+        return
+    if event.kind not in MESSAGE_TRIGGERS:
+        return
+    message_payload = {
+        "id": event.mid,
+        "text": row["text"] or "",
+        "payload": event.detail.get("payload"),
+        "attachments": event.detail.get("attachments", []),
+        "at": format_time(event.at),
+    }
+    payload: dict[str, Any] = {"message": message_payload}
+    if event.kind == "story_reply":
+        payload["story"] = {"id": None, "url": None, **_as_mapping(event.detail.get("story"))}
+    event.start(MESSAGE_TRIGGERS[event.kind], payload, answered=wake_for_reply(event.contact_id))
+
+
+def _as_mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

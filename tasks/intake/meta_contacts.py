@@ -1,0 +1,54 @@
+"""Matches a person on Facebook or Instagram to a contact: by the id of an event, or by the message that it answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models import contact_lookup, contact_matching, message
+from models.contact_matching import ContactRejection
+from models.database import Row
+from providers.base import Callback
+from rules.channels import ADDRESS_FIELDS
+from rules.contacts import MAX_NAME_LENGTH
+
+
+class ApplyFailed(Exception):
+    """The event cannot be applied now. It stays unprocessed, and the sweep retries it."""
+
+
+def match_contact(callback: Callback, workspace_id: str) -> str:
+    """Return the person's contact, created if necessary, and locked."""
+    assert callback.address is not None
+    existing = contact_lookup.find_by_address(
+        callback.provider, callback.address, workspace_id
+    ) or _find_answered_contact(callback, workspace_id)
+    fields: dict[str, Any] = {}
+    if existing is None:
+        fields = {ADDRESS_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
+    if username := callback.detail.get("username"):
+        fields["username"] = str(username)[:MAX_NAME_LENGTH]
+    (contact,) = contact_matching.match_or_create(workspace_id, [(existing["id"] if existing else None, fields)])
+    if contact is None or isinstance(contact, ContactRejection):
+        raise ApplyFailed(contact.message if contact else "the event names no person")
+    return str(contact["id"])
+
+
+def _find_answered_contact(callback: Callback, workspace_id: str) -> Row | None:
+    """Return the recipient of the answered message: a new id is then another id of the same person."""
+    related = find_answered_message(callback)
+    if related is None or related["workspace_id"] != workspace_id or related["contact_id"] is None:
+        return None
+    return {"id": related["contact_id"]}
+
+
+def find_answered_message(callback: Callback) -> Row | None:
+    """Return our message that a person answered, where Meta names it."""
+    answered_id = callback.detail.get("answers")
+    return message.find(callback.provider, str(answered_id), None) if answered_id else None
+
+
+def _split_name(full_name: object) -> dict[str, str]:
+    """Split a full name, as a Page shows it, into first and last name."""
+    first, _, last = str(full_name or "").strip().partition(" ")
+    parts = {"first_name": first, "last_name": last.strip()}
+    return {name: part[:MAX_NAME_LENGTH] for name, part in parts.items() if part}
