@@ -1,7 +1,11 @@
 """Upgrades a database to this version: creates the two roles, then applies the pending `migrations/` in order.
 
+Programs of the earlier version run on with every *pre* migration: `NNNN_pre_name.up.sql`, and files with neither
+prefix. A *post* migration (`NNNN_post_name.up.sql`) removes what only they need, so it is applied once they have ended.
+
 Any number of processes may call `migrate` at once: an advisory lock serializes them. A file that was edited after it
-was applied is rejected, because the schema would be unknown.
+was applied is rejected, because the schema would be unknown. Each migration, with its row in the history, is one
+transaction.
 
 The owner needs neither SUPERUSER nor BYPASSRLS. It can act as the two roles and inherits neither. Row security is
 forced, so the owner sees no tenant's rows: a migration that changes rows does so after `set local role beckon_service`.
@@ -10,6 +14,8 @@ forced, so the owner sees no tenant's rows: a migration that changes rows does s
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +30,7 @@ from playhouse.pool import PooledPostgresqlDatabase
 
 import clock
 from models.database import build_connection_parameters, is_direct
+from models.migration_losses import list_losses
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 #: Key of the advisory lock: any number that nothing else on the server uses.
@@ -34,15 +41,25 @@ MIN_SERVER_VERSION = 160_000
 
 @dataclass(frozen=True)
 class Upgrade:
-    """The result of `upgrade`: the applied migrations by name, the indexes they created, and their notices."""
+    """The result of `upgrade`: the applied migrations by name, the indexes they created, their notices, and the
+    migrations that remain pending."""
 
     applied: list[str]
     indexes: list[str]
     notices: list[str]
+    pending: list[str]
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """A migration that would be reverted, and the data that this removes, such as `table contacts`."""
+
+    name: str
+    losses: list[str]
 
 
 class MigrationError(Exception):
-    """The database cannot be upgraded to this version; the message says why, in one line."""
+    """The database cannot be changed to this version or back; the message says why, in one line."""
 
 
 class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
@@ -51,23 +68,36 @@ class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
     __slots__ = ()
 
     def load(self) -> types.ModuleType:
-        up = Path(self.path)
-        down = up.with_name(up.name.replace(".up.sql", ".down.sql"))
         module = types.ModuleType(self.name)
-        module.up = _build_run(up)  # type: ignore[attr-defined]
-        module.down = _build_run(down)  # type: ignore[attr-defined]
+        module.up = _build_run(Path(self.path), _INSERT_HASH, (self.name, _digest(self)))  # type: ignore[attr-defined]
+        module.down = _build_run(_locate_down(self), _DELETE_HASH, (self.name,))  # type: ignore[attr-defined]
         return module
 
 
-def _build_run(file: Path) -> Callable[[Any, Any], None]:
+_INSERT_HASH = "insert into schema_hashes values (%s, %s) on conflict do nothing"
+_DELETE_HASH = "delete from schema_hashes where name = %s"
+
+
+def _build_run(file: Path, record: str, parameters: tuple[str, ...]) -> Callable[[Any, Any], None]:
     def run(_: Any, database: Any) -> None:
         # A raw cursor: peewee's own would read a literal % as a parameter.
         cursor = database.connection().cursor()
         cursor.execute(file.read_text())
         # The rest of the transaction acts as the owner, whatever role the file set.
         cursor.execute("set local role none")
+        cursor.execute(record, parameters)
 
     return run
+
+
+def _locate_down(migration: Migration) -> Path:
+    up = Path(migration.path)
+    return up.with_name(up.name.replace(".up.sql", ".down.sql"))
+
+
+def is_post(name: str) -> bool:
+    """Return whether this migration is applied only after all programs of the earlier version have ended."""
+    return re.match(r"\d+_post_", name) is not None
 
 
 class _Runner(Runner):  # type: ignore[misc]
@@ -112,21 +142,28 @@ def migrate(url: str) -> list[str]:
     return upgrade(url).applied
 
 
-def upgrade(url: str) -> Upgrade:
-    """Apply every pending migration as `migrate` does; return the full result."""
+def upgrade(url: str, *, pre_only: bool = False) -> Upgrade:
+    """Apply every pending migration as `migrate` does, or with `pre_only` those before the first post migration."""
     with _open_locked(url) as (database, runner):
         _ensure_roles(database)
         _refuse_drift(database, runner)
         indexes_before = _list_indexes(database)
         database.connection().notices.clear()
         try:
-            applied = [str(name) for name in runner.up()]
+            applied = _apply_pre(runner) if pre_only else [str(name) for name in runner.up()]
         except (peewee.PeeweeException, psycopg2.Error) as error:
             raise MigrationError(f"a migration failed and was rolled back: {error}".strip()) from error
         _record_hashes(database, runner)
         _transfer_functions(database)
         notices = [notice.partition(":")[2].strip() for notice in database.connection().notices if _is_ours(notice)]
-        return Upgrade(applied, sorted(_list_indexes(database) - indexes_before), notices)
+        indexes = sorted(_list_indexes(database) - indexes_before)
+        return Upgrade(applied, indexes, notices, _list_pending(runner))
+
+
+def _apply_pre(runner: _Runner) -> list[str]:
+    """Apply the pending migrations before the first pending post migration."""
+    names = list(itertools.takewhile(lambda name: not is_post(name), _list_pending(runner)))
+    return [str(name) for name in runner.up(names[-1])] if names else []
 
 
 def _list_indexes(database: Any) -> set[str]:
@@ -143,19 +180,60 @@ def _is_ours(notice: str) -> bool:
     return notice.startswith("NOTICE:") and "skipping" not in notice
 
 
+def plan_reversal(url: str, version: str | None = None) -> list[Reversal]:
+    """Return the migrations to revert, newest first: those after `version` (a number or a name), or the newest one.
+
+    Raises `MigrationError` if no applied migration has this number or name, or if a file to be reverted is missing.
+    """
+    with _open_locked(url) as (_, runner):
+        rows = [row for row in runner.status() if row.applied]
+        kept = len(rows) - 1 if version is None else _find_version(runner, rows, version) + 1
+        return [_plan_row(row) for row in reversed(rows[max(kept, 0) :])]
+
+
+def _find_version(runner: _Runner, rows: list[Migration], version: str) -> int:
+    """Return the position of this version among the applied migrations."""
+    for position, row in enumerate(rows):
+        if version in (row.name, row.name.split("_")[0]):
+            return position
+    if any(version in (name, name.split("_")[0]) for name in _list_pending(runner)):
+        raise MigrationError(f'the migration "{version}" is not applied to this database')
+    newest = f"the newest applied one is {rows[-1].name}" if rows else "none is applied"
+    raise MigrationError(f'there is no migration "{version}"; {newest}')
+
+
+def _plan_row(row: Migration) -> Reversal:
+    if row.path is None:
+        raise MigrationError(f"migration {row.name} is of another version of Beckon: revert it with that version")
+    return Reversal(row.name, list_losses(_locate_down(row).read_text()))
+
+
 def revert(url: str, target: str | None = None) -> list[str]:
-    """Revert the newest migration, or all back through `target`; return the names of those reverted."""
-    with _open_locked(url) as (database, runner):
-        reverted = [str(name) for name in runner.down(target)]
-        for name in reverted:
-            database.execute_sql("delete from schema_hashes where name = %s", (name,))
-        return reverted
+    """Revert the newest migration, or all back through `target`; return the names of those reverted.
+
+    Raises `MigrationError` if a down file fails. Those before it stay reverted, because each is its own transaction.
+    """
+    with _open_locked(url) as (_, runner):
+        applied_before = set(runner.applied())
+        try:
+            return [str(name) for name in runner.down(target)]
+        except (peewee.PeeweeException, psycopg2.Error) as error:
+            newest = [row.name for row in runner.status() if row.applied][-1]
+            reverted = sorted(applied_before - set(runner.applied()), reverse=True)
+            before_it = f" (reverted before it: {', '.join(reverted)})" if reverted else ""
+            raise MigrationError(
+                f"migration {newest} could not be reverted and is unchanged{before_it}: {error}"
+            ) from error
 
 
 def list_pending(url: str) -> list[str]:
     """Return the names of migrations not applied to this database."""
     with _open_locked(url) as (_, runner):
-        return [migration.name for migration in runner.status() if migration.path and not migration.applied]
+        return _list_pending(runner)
+
+
+def _list_pending(runner: _Runner) -> list[str]:
+    return [row.name for row in runner.status() if row.path and not row.applied]
 
 
 def _ensure_roles(database: Any) -> None:
@@ -210,7 +288,7 @@ def _refuse_drift(database: Any, runner: _Runner) -> None:
 
 
 def _record_hashes(database: Any, runner: _Runner) -> None:
-    for migration in runner.migrations():
-        database.execute_sql(
-            "insert into schema_hashes values (%s, %s) on conflict do nothing", (migration.name, _digest(migration))
-        )
+    """Record the hashes of migrations that were applied before hashes were recorded with them."""
+    for row in runner.status():
+        if row.path and row.applied:
+            database.execute_sql(_INSERT_HASH, (row.name, _digest(row)))

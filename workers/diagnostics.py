@@ -155,6 +155,9 @@ def _check_migrations(config: Settings) -> Check:
         missing = migrations.list_pending(config.database_url)
     except (migrations.MigrationError, psycopg2.Error, peewee.PeeweeException) as error:
         return Check("migrations", "problem", _format_error(error), "run `beckon migrate` as the database's owner")
+    if missing and migrations.is_post(missing[0]):
+        remedy = "run `beckon migrate` once all programs of the earlier version have ended"
+        return Check("migrations", "note", f"not applied: {', '.join(missing)}", remedy)
     if missing:
         return Check("migrations", "problem", f"not applied: {', '.join(missing)}", "run `beckon migrate`")
     return Check("migrations", "ok", "all applied")

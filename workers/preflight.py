@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
@@ -81,16 +82,35 @@ def check_redis(settings: Settings) -> None:
         )
 
 
-def migrate(settings: Settings) -> migrations.Upgrade:
-    """Apply the pending migrations and return what they did. Raises StartupError."""
-    check_postgres(settings)
+@contextmanager
+def _reporting_migration_errors() -> Iterator[None]:
     try:
-        upgrade = migrations.upgrade(settings.database_url)
+        yield
     except migrations.MigrationError as error:
         raise StartupError(f"DATABASE_URL: {' '.join(str(error).split())}") from None
+
+
+def migrate(settings: Settings, *, pre_only: bool = False) -> migrations.Upgrade:
+    """Apply the pending migrations (`pre_only`: up to the first post migration). Raises StartupError."""
+    check_postgres(settings)
+    with _reporting_migration_errors():
+        upgrade = migrations.upgrade(settings.database_url, pre_only=pre_only)
     if settings.embedded_database:
         embedded_roles.create_owner_policies(settings.database_url)
     return upgrade
+
+
+def plan_reversal(settings: Settings, version: str | None) -> list[migrations.Reversal]:
+    """Return the migrations after `version`, or the newest one, to be reverted. Raises StartupError."""
+    check_postgres(settings)
+    with _reporting_migration_errors():
+        return migrations.plan_reversal(settings.database_url, version)
+
+
+def revert(settings: Settings, target: str) -> list[str]:
+    """Revert all migrations back through `target`; return their names. Raises StartupError."""
+    with _reporting_migration_errors():
+        return migrations.revert(settings.database_url, target)
 
 
 def prepare(settings: Settings) -> dict[str, Any]:

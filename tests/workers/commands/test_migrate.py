@@ -1,7 +1,9 @@
-"""`beckon migrate` on a database of a version without run tracking: its report, and that repeating is safe."""
+"""`beckon migrate` on a database of a version without run tracking: its report, and that repeating is safe; and the way
+back with `--down`."""
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 
 import psycopg2
@@ -30,10 +32,22 @@ def old_url(url, monkeypatch):
     migrations.migrate(url)
     migrations.revert(url, RUNS)
     real.run_sql(url, *HISTORY)
+    use_database(url, monkeypatch)
+    return url
+
+
+def use_database(url, monkeypatch):
+    """Let the command use this database; with the owner's URL alone it acts as the service in it too."""
     monkeypatch.setenv("DATABASE_URL", url)
-    # With the owner's URL alone the command acts as the service in the same database.
     for name in ("DATABASE_APP_URL", "DATABASE_SERVICE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def migrated_url(url, monkeypatch):
+    """A database of this version; the command uses it."""
+    migrations.migrate(url)
+    use_database(url, monkeypatch)
     return url
 
 
@@ -51,7 +65,7 @@ def test_an_older_database_is_migrated_with_a_report_and_repeating_changes_nothi
     assert "run counters of 3 automations initialised" in lines
     never_ran = [("A1", 10, 0, None, 0), ("A2", 0, 0, None, 0), ("A3", 0, 0, None, 0)]
     assert read_counters(old_url) == never_ran
-    assert migrations.upgrade(old_url) == migrations.Upgrade([], [], [])
+    assert migrations.upgrade(old_url) == migrations.Upgrade([], [], [], [])
 
     # Seven runs that the counters lack, as after a restore or a manual change.
     real.run_sql(
@@ -66,3 +80,46 @@ def test_an_older_database_is_migrated_with_a_report_and_repeating_changes_nothi
     assert read_counters(old_url)[0][3] is not None
     # Other invariants are violated because this history has no triggers.
     assert "  ok      run_counters" in beckon("verify", code=1).stdout
+
+
+NEWEST_FIRST = sorted((file.name.removesuffix(".up.sql") for file in migrations.FOLDER.glob("*.up.sql")), reverse=True)
+BEFORE_A_TABLE, ITS_TABLE = "0026", "table webhook_tokens"
+
+
+def test_down_reverts_the_newest_migration_and_says_so(migrated_url, beckon):
+    assert beckon("migrate", "--down", "--yes").stdout == f"reverted {NEWEST_FIRST[0]}\n"
+    assert migrations.list_pending(migrated_url) == NEWEST_FIRST[:1]
+    assert f"applied {NEWEST_FIRST[0]}" in beckon("migrate").stdout
+
+
+def test_down_to_a_version_keeps_that_version(migrated_url, beckon):
+    later = [name for name in NEWEST_FIRST if name > "0029_started_sessions"]
+    assert json.loads(beckon("migrate", "--down", "0029", "--yes", "--json").stdout) == {"reverted": later}
+    assert migrations.list_pending(migrated_url) == later[::-1]
+    assert beckon("migrate", "--down", "0029_started_sessions").stdout == "There is nothing to revert.\n"
+
+
+@pytest.mark.parametrize("answer", ["", "n\n"], ids=["no answer", "no"])
+def test_down_reverts_nothing_unless_the_loss_of_data_is_confirmed(migrated_url, beckon, answer):
+    refused = beckon("migrate", "--down", BEFORE_A_TABLE, code=1, stdin=answer)
+    assert ITS_TABLE in refused.stderr
+    assert refused.stderr.splitlines()[-1].endswith("nothing was reverted; confirm the loss of data, or use --yes")
+    assert migrations.list_pending(migrated_url) == []
+
+
+def test_down_loses_data_after_a_confirmation(migrated_url, beckon):
+    assert "reverted 0027_webhook_tokens" in beckon("migrate", "--down", BEFORE_A_TABLE, stdin="y\n").stdout
+    assert "0027_webhook_tokens" in migrations.list_pending(migrated_url)
+
+
+def test_down_to_an_unknown_version_is_refused_by_name(migrated_url, beckon):
+    refused = beckon("migrate", "--down", "0099", "--yes", code=1)
+    assert refused.stderr == (
+        f'beckon: DATABASE_URL: there is no migration "0099"; the newest applied one is {NEWEST_FIRST[0]}\n'
+    )
+    assert migrations.list_pending(migrated_url) == []
+
+
+@pytest.mark.parametrize("options", [("--pre", "--down"), ("--yes",)])
+def test_options_that_contradict_each_other_are_refused(beckon, options):
+    assert "Usage: beckon migrate" in beckon("migrate", *options, code=2).stderr
