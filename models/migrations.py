@@ -271,8 +271,8 @@ def _ensure_role(database: Any, role: str) -> None:
 
 def _transfer_functions(database: Any) -> None:
     """Transfer functions restored without their owners, or created by a migration that did not transfer them."""
-    if database.execute_sql("select to_regproc('hand_functions_over')").fetchone()[0] is not None:
-        database.execute_sql("call hand_functions_over()")
+    if database.execute_sql("select to_regproc('transfer_function_ownership')").fetchone()[0] is not None:
+        database.execute_sql("call transfer_function_ownership()")
 
 
 def _digest(migration: Migration) -> str:

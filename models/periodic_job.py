@@ -86,8 +86,11 @@ def note_success(name: str, counts: Mapping[str, int]) -> None:
     """Record a successful run of a periodic job and its counts."""
     with transaction():
         execute(
-            "insert into duties (name, last_succeeded_at, counts) values (%s, beckon_now(), %s) on conflict (name) "
-            "do update set last_succeeded_at = excluded.last_succeeded_at, counts = excluded.counts, last_error = null",
+            """
+            insert into periodic_jobs (name, last_succeeded_at, counts) values (%s, beckon_now(), %s)
+            on conflict (name) do update set last_succeeded_at = excluded.last_succeeded_at, counts = excluded.counts,
+                last_error = null
+            """,
             (name, Json(dict(counts))),
         )
 
@@ -96,8 +99,10 @@ def note_failure(name: str, error: str) -> None:
     """Record a failed run of a periodic job."""
     with transaction():
         execute(
-            "insert into duties (name, last_failed_at, last_error) values (%s, beckon_now(), %s) on conflict (name) "
-            "do update set last_failed_at = excluded.last_failed_at, last_error = excluded.last_error",
+            """
+            insert into periodic_jobs (name, last_failed_at, last_error) values (%s, beckon_now(), %s)
+            on conflict (name) do update set last_failed_at = excluded.last_failed_at, last_error = excluded.last_error
+            """,
             (name, error),
         )
 
@@ -106,4 +111,4 @@ def fetch_last_successes() -> dict[str, datetime]:
     """Return when each periodic job last succeeded, by name."""
     with connection():
         return {row["name"]: row["last_succeeded_at"] for row in fetch_rows(
-            "select name, last_succeeded_at from duties where last_succeeded_at is not null")}  # fmt: skip
+            "select name, last_succeeded_at from periodic_jobs where last_succeeded_at is not null")}  # fmt: skip

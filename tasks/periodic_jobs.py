@@ -157,13 +157,13 @@ def remove_expired(settings: Settings) -> Counts:
 PERIODIC_JOBS = (
     PeriodicJob("due", 1.0, enqueue_due),
     PeriodicJob("leases", 10.0, rescue_expired_leases),
-    PeriodicJob("bells", 10.0, requeue_lost_notifications),
-    PeriodicJob("look_ups", 5.0, reconcile_unknown_outcomes),
+    PeriodicJob("notifications", 10.0, requeue_lost_notifications),
+    PeriodicJob("reconciliations", 5.0, reconcile_unknown_outcomes),
     PeriodicJob("callbacks", 10.0, enqueue_waiting_callbacks),
     PeriodicJob("schedules", 1.0, start_due_schedules),
     PeriodicJob("runs", 5.0, count_due_runs),
     PeriodicJob("pauses", 10.0, end_resolved_pauses),
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
-    PeriodicJob("tallies", 30.0, update_rollups),
+    PeriodicJob("rollups", 30.0, update_rollups),
     PeriodicJob("retention", 3600.0, remove_expired),
 )

@@ -89,7 +89,7 @@ def fetch_retention_state() -> Row:
                     where i.inhparent = 'automation_runs'::regclass
                     and c.relname > 'automation_runs_' || to_char(beckon_now(), 'YYYY_MM_DD')
                     and c.relname <> 'automation_runs_default') as days_ahead,
-                (select extract(epoch from beckon_now() - last_succeeded_at)::float8 from duties
+                (select extract(epoch from beckon_now() - last_succeeded_at)::float8 from periodic_jobs
                     where name = 'retention') as cleaned_seconds_ago
             """
         )

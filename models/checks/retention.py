@@ -78,8 +78,8 @@ def _remove_expired_rows() -> dict[str, int]:
             "delete from limit_reservations r where day < beckon_now()::date - 2 and not exists "
             "(select 1 from executions e where e.id = r.execution_id and e.finished_at is null)"
         ),
-        "cap_places": execute(
-            "delete from cap_places p where taken_at < beckon_now() - interval '2 days' and not exists "
+        "cap_reservations": execute(
+            "delete from cap_reservations p where taken_at < beckon_now() - interval '2 days' and not exists "
             "(select 1 from executions e where e.id = p.execution_id and e.finished_at is null)"
         ),
     }

@@ -107,7 +107,7 @@ _COUNT_SENT_MESSAGES = """
 # A round counts until its first message does. While a follow-up starts, the execution's row is a round behind its
 # reservation.
 _COUNT_ROUNDS_IN_FLIGHT = """
-    select count(*) from cap_places p join executions e on e.id = p.execution_id
+    select count(*) from cap_reservations p join executions e on e.id = p.execution_id
     where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
         and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
             and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
@@ -145,7 +145,7 @@ def reserve_cap(
         if counts["sent"] + counts["on_their_way"] >= limit:
             return CapReached(**counts)
         execute(
-            "insert into cap_places (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s) "
+            "insert into cap_reservations (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s) "
             "on conflict (execution_id, round) do update set taken_at = excluded.taken_at",
             (execution_id, round_number, workspace_id, contact_id),
         )

@@ -15,6 +15,9 @@ FOLDERS = ("rules", "models", "ephemeral", "providers", "sandbox", "tasks", "wor
 BANNED = {"manager", "helper", "helpers", "util", "utils", "service", "handler", "data", "info"}
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+RENAMED_TABLE = re.compile(r"^alter table (\w+) rename to", re.MULTILINE)
+NEW_TABLE_NAME = re.compile(r"^alter table \w+ rename to (\w+)", re.MULTILINE)
+DROPPED_VIEWS = re.compile(r"^drop view ([\w, ]+);", re.MULTILINE)
 CREATE_STATEMENT = re.compile(r"create (?:table|view|materialized view)(?: if not exists)? (\w+)")
 
 
@@ -46,8 +49,12 @@ def _iter_names() -> Iterator[tuple[str, str]]:
 
 
 def _list_tables() -> set[str]:
-    files = (ROOT / "migrations").glob("*.up.sql")
-    return {name for file in files for name in CREATE_STATEMENT.findall(_read_text(file))}
+    """The tables and views after all migrations, without those that a migration renames or drops."""
+    text = "\n".join(_read_text(file) for file in sorted((ROOT / "migrations").glob("*.up.sql")))
+    gone = set(RENAMED_TABLE.findall(text)) | {
+        name.strip() for names in DROPPED_VIEWS.findall(text) for name in names.split(",")
+    }
+    return (set(CREATE_STATEMENT.findall(text)) | set(NEW_TABLE_NAME.findall(text))) - gone
 
 
 def _list_terms() -> list[str]:

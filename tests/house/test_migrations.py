@@ -89,6 +89,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+#: Names of before migration 0034.
+OLD_NAMES = ("duties", "cap_places", "hand_functions_over")
+
+
+def test_nothing_in_a_migrated_schema_has_an_old_name(database_urls):
+    catalog = read_catalog(database_urls.owner)
+    lines = [line for kind in catalog for line in catalog[kind]]
+    assert not [line for line in lines if any(name in line for name in OLD_NAMES)]
+
+
 def test_every_migration_is_numbered_once_and_reversible():
     downs = {file.name.replace(".down.sql", ".up.sql") for file in migrations.FOLDER.glob("*.down.sql")}
     numbers = [file.name.split("_")[0] for file in UPS]

@@ -65,7 +65,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "private_replies": {"channel": "instagram", "comment_id": build_id("comment"), "message_key": "k", **workspace},
         "received_messages": {"id": build_id("received"), "contact_id": build_id("contacts"), "channel": "sms",
                               "provider_message_id": "in-1", "kind": "message", "at": now, **workspace},
-        "cap_places": {"round": 0, "contact_id": build_id("contacts"), **execution},
+        "cap_reservations": {"round": 0, "contact_id": build_id("contacts"), **execution},
         "model_settings": {"provider": "gemini", **workspace},
         "suppressions": {"contact_id": build_id("contacts"), "channel": "email", "reason": "bounced", **workspace},
         "contact_tasks": {"id": build_id("task"), "step_id": "call", "title": "Call", **execution},
@@ -255,7 +255,7 @@ def test_charlie_cannot_write_a_row_into_alice_s_workspace(as_dashboard, table):
         *(f"select * from {table}" for table in sorted(INSERT_ONLY)),
         "select create_partition('stage_history', 'stage_history_1900_01', '1900-01-01', '1900-02-01')",
         "select drop_partition('stage_history', 'stage_history_1900_01')",
-        "call hand_functions_over()",
+        "call transfer_function_ownership()",
         "call secure_partition('contacts')",
         "select * from stage_history_default",
         "select * from automation_runs_default",
@@ -298,7 +298,7 @@ def test_security_definer_functions_that_read_rows_belong_to_the_service(as_owne
             "select proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef "
             "and proowner <> 'beckon_service'::regrole order by 1"
         )
-    remedy = "end the migration with `call hand_functions_over()`"
+    remedy = "end the migration with `call transfer_function_ownership()`"
     assert [row["proname"] for row in functions] == ["create_partition", "drop_partition"], remedy
 
 

@@ -94,8 +94,8 @@ def test_when_the_leader_ends_the_other_runs_the_jobs_within_seconds(schedulers:
     first.end()
 
     eventually(second.leads.is_set)
-    execute("delete from duties")
-    eventually(lambda: fetch_row("select 1 from duties where name = 'due' and last_succeeded_at is not null"))
+    execute("delete from periodic_jobs")
+    eventually(lambda: fetch_row("select 1 from periodic_jobs where name = 'due' and last_succeeded_at is not null"))
     assert time.monotonic() - ended_at < 30
 
 
@@ -115,10 +115,10 @@ def test_a_failing_job_is_recorded_and_stops_no_other(engine: Engine, settings: 
         scheduler.run_job(job, settings)
 
     assert done == [1]
-    assert fetch_row("select last_error from duties where name = 'broken'") == {
+    assert fetch_row("select last_error from periodic_jobs where name = 'broken'") == {
         "last_error": "ValueError: this job is broken"
     }
-    assert fetch_row("select counts, last_error from duties where name = 'whole'") == {
+    assert fetch_row("select counts, last_error from periodic_jobs where name = 'whole'") == {
         "counts": {"done": 1},
         "last_error": None,
     }
@@ -127,11 +127,11 @@ def test_a_failing_job_is_recorded_and_stops_no_other(engine: Engine, settings: 
 def test_a_job_that_succeeds_again_shows_no_error(engine: Engine, settings: Settings) -> None:
     periodic_job.note_failure("due", "it was broken")
     scheduler.run_job(PERIODIC_JOBS[0], settings)
-    assert fetch_row("select last_error from duties where name = 'due'") == {"last_error": None}
+    assert fetch_row("select last_error from periodic_jobs where name = 'due'") == {"last_error": None}
 
 
 def test_every_job_runs_on_an_empty_database_and_finds_nothing(engine: Engine, settings: Settings) -> None:
     for job in PERIODIC_JOBS:
         counts = job.run_once(settings)
         assert set(counts.values()) <= {0}, (job.name, counts)
-    assert database.fetch_value("select count(*) from duties") == 0
+    assert database.fetch_value("select count(*) from periodic_jobs") == 0

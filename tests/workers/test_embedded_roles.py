@@ -202,7 +202,7 @@ OWNER_ONLY = (
     "alter function find_api_key(bytea) owner to beckon",
     "alter function create_partition(text, text, timestamptz, timestamptz) owner to {me}",
     "create or replace function beckon_now() returns timestamptz language sql as 'select now()'",
-    "call hand_functions_over()",
+    "call transfer_function_ownership()",
     "select * from schema_hashes for update",
     "truncate contacts",
     "grant beckon_service to beckon_app",

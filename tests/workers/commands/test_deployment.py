@@ -120,8 +120,9 @@ def test_where_nothing_runs_the_api_is_a_problem_with_its_remedy(automation_with
          "execution_id, kind, at - interval '61 minutes' from automation_runs", "1 violations"),
         ("volume", "delete from automation_runs", "1 of 1 executions of the last hour lack their run"),
         ("run records", "update executions set run_due_at = beckon_now() - interval '2 minutes'", "1 runs could not"),
-        ("retention", "update duties set last_succeeded_at = beckon_now() - interval '3 hours'", "last run 3.0 h ago"),
-        ("retention", "delete from duties", "never run"),
+        ("retention", "update periodic_jobs set last_succeeded_at = beckon_now() - interval '3 hours'",
+         "last run 3.0 h ago"),
+        ("retention", "delete from periodic_jobs", "never run"),
         ("retention", "update automation_runs set at = at - interval '93 days'", "older than 90 days"),
     ],
 )  # fmt: skip

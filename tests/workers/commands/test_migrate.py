@@ -123,3 +123,27 @@ def test_down_to_an_unknown_version_is_refused_by_name(migrated_url, beckon):
 @pytest.mark.parametrize("options", [("--pre", "--down"), ("--yes",)])
 def test_options_that_contradict_each_other_are_refused(beckon, options):
     assert "Usage: beckon migrate" in beckon("migrate", *options, code=2).stderr
+
+
+@pytest.fixture
+def earlier_url(migrated_url):
+    """A database of the version before the newest post migration; the command uses it."""
+    migrations.revert(migrated_url, "0033_pre_standard_names")
+    return migrated_url
+
+
+def test_pre_leaves_the_post_migrations_until_the_old_programs_have_ended(earlier_url, beckon):
+    lines = beckon("migrate", "--pre").stdout.splitlines()
+    assert lines[0] == "applied 0033_pre_standard_names"
+    assert lines[-1] == "Run `beckon migrate` once all programs of the earlier version have ended."
+    assert "pending 0034_post_standard_names" in lines
+    again = json.loads(beckon("migrate", "--pre", "--json").stdout)
+    assert (again["applied"], again["pending"][0]) == ([], "0034_post_standard_names")
+
+    doctor = json.loads(beckon("doctor", "--json", code=None).stdout)
+    (check,) = [check for check in doctor["checks"] if check["name"] == "migrations"]
+    assert check["status"] == "note"
+    assert check["detail"].startswith("not applied: 0034_post_standard_names")
+
+    assert "applied 0034_post_standard_names" in beckon("migrate").stdout.splitlines()
+    assert beckon("migrate", "--pre").stdout == "The database is up to date.\n"
