@@ -1,5 +1,5 @@
 -- Two tables, three periodic jobs and a procedure get the standard names that the code uses. Programs of the earlier
--- version use the old names until 0034: of the tables by views, which they read and write like tables.
+-- version use the old names: of the tables by views, which they read and write like tables.
 
 alter table duties rename to periodic_jobs;
 alter table cap_places rename to cap_reservations;

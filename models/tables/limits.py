@@ -18,9 +18,9 @@ class CapReservation(Table):
     taken_at = TimeField(default_sql=NOW)
 
     class Meta:
-        table_name = "cap_places"
+        table_name = "cap_reservations"
         primary_key = peewee.CompositeKey("execution_id", "round")
-        indexes = (index("cap_places_contact on cap_places (contact_id)"),)
+        indexes = (index("cap_reservations_contact on cap_reservations (contact_id)"),)
 
 
 class LimitCount(Table):

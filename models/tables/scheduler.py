@@ -17,7 +17,7 @@ class PeriodicJob(Table):
     counts = JsonField(default_sql="'{}'")
 
     class Meta:
-        table_name = "duties"
+        table_name = "periodic_jobs"
 
 
 class Leadership(Table):
