@@ -4,15 +4,19 @@ A process opens the pool once, as one of the two bound roles or as the owner (on
 and writes a tenant's rows only inside `acting_as`; outside of it row security hides every row. Code that must run after
 a commit is registered with `db.after_commit`, which waits for the outermost transaction.
 
-Nothing depends on startup options or session state, because a connection pooler drops both. The first statement of
-every transaction sets the role, the workspace and all other settings for that transaction only. It is sent with BEGIN,
-or with the statement itself outside of a transaction, so it costs no round trip.
+Nothing depends on startup options, because a connection pooler drops them. The first statement of every transaction
+sets the role and the workspace for that transaction only. It is sent with BEGIN, or with the statement itself outside
+of a transaction, so it costs no round trip. All other settings are part of it as well, except on a connection that
+reaches PostgreSQL without a pooler: there they are set once, with a mark, which every first statement checks. A
+connection without its mark is one of a pooler, and gets all settings with every transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
@@ -55,10 +59,14 @@ class RoleMismatch(peewee.OperationalError):
     """
 
 
-def _build_first_statement(role: Role | None, workspace: str, last_column: str) -> str:
-    """Build the statement that sets everything for one transaction. `workspace` and `last_column` are SQL."""
-    settings = {
-        "beckon.workspace": workspace,
+#: The mark of a session whose settings were made by this process.
+_SESSION = secrets.token_hex(8)
+_HAS_MARK = f"coalesce(current_setting('beckon.session', true), '') = '{_SESSION}'"
+
+
+def _build_settings() -> dict[str, str]:
+    """Build the settings of every transaction, as SQL."""
+    return {
         "beckon.clock_offset": f"'{clock.OFFSET_SECONDS}'",
         # Without this, a temporary table left by another client of a pooler would hide ours.
         "search_path": "'public, pg_temp'",
@@ -71,10 +79,19 @@ def _build_first_statement(role: Role | None, workspace: str, last_column: str) 
         "lock_timeout": "'0'",
         "idle_in_transaction_session_timeout": "'60000'",
     }
-    if role is not None:
-        # First, so that the columns after it are computed as this role.
-        settings = {"role": f"'{role}'", **settings}
-    columns = [f"set_config('{name}', {value}, true)" for name, value in settings.items()]
+
+
+class _Connection(psycopg2.extensions.connection):
+    """A connection that knows whether its session keeps the settings of every transaction."""
+
+    has_settings = False
+
+
+def _build_first_statement(role: Role | None, workspace: str, last_column: str, settings: Mapping[str, str]) -> str:
+    """Build the statement that binds one transaction, with these settings. `workspace` and `last_column` are SQL."""
+    # The role is first, so that the columns after it are computed as this role.
+    values = {**({"role": f"'{role}'"} if role else {}), "beckon.workspace": workspace, **settings}
+    columns = [f"set_config('{name}', {value}, true)" for name, value in values.items()]
     return f"select {', '.join([*columns, last_column])}"
 
 
@@ -85,29 +102,96 @@ def _build_role_check(role: Role | None) -> str:
     return f"case current_user when '{role}' then 0 else ('acts as ' || current_user || ', not {role}')::integer end"
 
 
+_LOST_SETTINGS = "the session has lost its settings"
+#: A column that makes PostgreSQL reject the rest of the same message unless the session has its settings. The user is
+#: in it because the planner would evaluate a constant, whichever branch holds.
+_SESSION_CHECK = f"case when {_HAS_MARK} then 0 else ('{_LOST_SETTINGS}: ' || current_user)::integer end"
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """The statements that bind a transaction: the first after BEGIN, which returns the acting role, and what precedes a
+    statement that is a transaction of its own."""
+
+    first: str
+    prefix: str
+
+
+def _build_bindings(role: Role | None) -> dict[bool, _Binding]:
+    """Build the bindings, by whether the connection has the settings."""
+    bindings = {}
+    for has_settings in (False, True):
+        settings = {} if has_settings else _build_settings()
+        checks = [_build_role_check(role), *([_SESSION_CHECK] if has_settings else [])]
+        first = _build_first_statement(role, "''", ", ".join(checks), settings)
+        bindings[has_settings] = _Binding(
+            _build_first_statement(role, "%s", f"{_HAS_MARK}, current_user", settings),
+            f"set transaction {_ISOLATION}; {first}",
+        )
+    return bindings
+
+
+def is_direct(connection: Any) -> bool:
+    """Return whether this psycopg2 connection reaches PostgreSQL without a pooler. A pooler reports a process id of its
+    own; behind one, the session must hold no state."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_backend_pid()")
+        return bool(cursor.fetchone()[0] == connection.info.backend_pid)
+
+
+def set_up_session(connection: _Connection) -> None:
+    """Make the connection commit each message, and set every transaction's settings once unless a pooler is between."""
+    connection.autocommit = True
+    if not is_direct(connection):
+        return
+    settings = {**_build_settings(), "beckon.session": f"'{_SESSION}'"}
+    columns = [f"set_config('{name}', {value}, false)" for name, value in settings.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(f"select {', '.join(columns)}")
+    connection.has_settings = True
+
+
+class _Adapter(peewee.Psycopg2Adapter):
+    """Peewee's connector, which opens connections of our class and sets up their sessions."""
+
+    def connect(self, db: Any, **params: Any) -> _Connection:
+        """Open a connection."""
+        options = {**params, "connection_factory": _Connection}
+        connection: _Connection = super().connect(db, **options)  # type: ignore[no-untyped-call]
+        set_up_session(connection)
+        return connection
+
+
 class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     """Peewee's pool, which binds every transaction to the process's role in its first statement and treats a read-only
     server as unavailable."""
 
+    psycopg2_adapter = _Adapter
+
     def act_as(self, role: Role | None) -> None:
         """Bind every later transaction to `role`; None, for the owner, binds to no role."""
         self._role = role
-        self._first_statement = _build_first_statement(role, "%s", "current_user")
-        first = _build_first_statement(role, "''", _build_role_check(role))
-        self._prefix = f"set transaction {_ISOLATION}; {first}"
+        self._bindings = _build_bindings(role)
 
     def begin(self, workspace_id: str = "", mode: str = _ISOLATION) -> None:
         """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode.
 
         Raises RoleMismatch if another role would act.
         """
+        connection = self.connection()
         try:
-            acting_role = super().execute_sql(f"begin {mode}; {self._first_statement}", (workspace_id,)).fetchone()[-1]
+            first = self._bindings[connection.has_settings].first
+            has_mark, acting_role = super().execute_sql(f"begin {mode}; {first}", (workspace_id,)).fetchone()[-2:]
         except peewee.PeeweeException as error:
             self._roll_back_if_open()
             if isinstance(error, peewee.ProgrammingError | peewee.DataError):
                 raise RoleMismatch(f"PostgreSQL refuses the role {self._role}: {error}") from error
             raise
+        if connection.has_settings and not has_mark:
+            self._roll_back_if_open()
+            connection.has_settings = False
+            self.begin(workspace_id, mode)
+            return
         if self._role not in (None, acting_role):
             self._roll_back_if_open()
             raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
@@ -116,31 +200,42 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         if not self.connection().closed:
             self.rollback()
 
-    def build_bound_sql(self, sql: str) -> str:
-        """Return `sql` as a bound transaction of its own, sent as one message."""
-        return f"{self._prefix}; {sql}"
-
     def execute_bound(self, cursor: Any, sql: str, parameters: Any) -> None:
-        """Run `build_bound_sql(sql)` with psycopg2's own cursor and errors. Raises RoleMismatch as `begin` does."""
+        """Run `sql` as a bound transaction of its own, in one message, with psycopg2's own cursor and errors.
+
+        Raises RoleMismatch as `begin` does.
+        """
         try:
-            cursor.execute(self.build_bound_sql(sql), parameters)
+            self._run_bound(cursor.connection, lambda bound_sql: cursor.execute(bound_sql, parameters), sql)
         except (psycopg2.ProgrammingError, psycopg2.DataError):
             self._check_role()
             raise
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run one statement; outside of a transaction, in one of its own."""
-        is_standalone = not self.in_transaction()
+        execute = super().execute_sql
         try:
-            return super().execute_sql(self.build_bound_sql(sql) if is_standalone else sql, params)
+            if self.in_transaction():
+                return execute(sql, params)
+            try:
+                return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
+            except (peewee.ProgrammingError, peewee.DataError):
+                self._check_role()
+                raise
         except peewee.InternalError as error:
             if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
                 raise ReadOnlyServer(str(error)) from error
             raise
-        except (peewee.ProgrammingError, peewee.DataError):
-            if is_standalone:
-                self._check_role()
-            raise
+
+    def _run_bound(self, connection: _Connection, run: Callable[[str], Any], sql: str) -> Any:
+        try:
+            return run(f"{self._bindings[connection.has_settings].prefix}; {sql}")
+        except (psycopg2.DataError, peewee.DataError) as error:
+            if _LOST_SETTINGS not in str(error):
+                raise
+            # The check precedes the statement, which did not run.
+            connection.has_settings = False
+            return run(f"{self._bindings[False].prefix}; {sql}")
 
     def _check_role(self) -> None:
         """Raise RoleMismatch if the previous error came from the role and not from the statement."""
@@ -161,14 +256,6 @@ def build_connection_parameters(url: str) -> dict[str, Any]:
     return parameters
 
 
-def is_direct(connection: Any) -> bool:
-    """Return whether this psycopg2 connection reaches PostgreSQL without a pooler. A pooler reports a process id of its
-    own; behind one, the session must hold no state."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_backend_pid()")
-        return bool(cursor.fetchone()[0] == connection.info.backend_pid)
-
-
 def open_pool(url: str, role: Role | None, size: int) -> None:
     """Open the process's pool: at most `size` connections, each closed after five idle minutes."""
     parameters = build_connection_parameters(url)
@@ -187,8 +274,8 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
 def open_dedicated_connection() -> Any:
     """Open a connection outside the pool, for session state. The caller closes it, and runs each statement as a
     transaction with `db.execute_bound`."""
-    dedicated = psycopg2.connect(**_parameters)
-    dedicated.autocommit = True
+    dedicated: _Connection = psycopg2.connect(**_parameters, connection_factory=_Connection)
+    set_up_session(dedicated)
     return dedicated
 
 

@@ -294,3 +294,33 @@ def test_a_snapshot_sees_one_moment_and_cannot_write(as_service):
 def test_a_nested_workspace_is_the_acting_one(alices, charlies, as_dashboard):
     with acting_as(alices), acting_as(charlies):
         assert str(fetch_value("select id from workspaces")) == charlies
+
+
+@pytest.mark.parametrize("scope", [transaction, connection], ids=["transaction", "statement"])
+def test_a_direct_connection_that_loses_its_settings_gets_them_with_each_transaction(
+    database_urls, alices, pool_cleanup, scope
+):
+    database.open_pool(database_urls.app, "beckon_app", 1)
+    with connection(), database.db.cursor() as cursor:
+        assert database.db.connection().has_settings
+        # As behind a pooler that passes the server's process id on.
+        cursor.execute("discard all")
+        cursor.execute("set timezone = 'Asia/Tokyo'; create temp table workspaces (id uuid)")
+    with scope():
+        assert fetch_value(COUNT_WORKSPACES) == 0
+        assert fetch_value("show timezone") == "UTC"
+        assert fetch_value("select current_user") == "beckon_app"
+    with connection():
+        assert not database.db.connection().has_settings
+    with acting_as(alices):
+        assert fetch_value("update workspaces set name = 'once' returning name") == "once"
+
+
+def test_a_direct_connection_keeps_the_settings(database_urls, pool_cleanup):
+    database.open_pool(database_urls.app, "beckon_app", 1)
+    with connection():
+        for _ in range(2):
+            assert fetch_value("show search_path") == "public, pg_temp"
+            assert fetch_value("show statement_timeout") == "30s"
+            assert fetch_value("select current_setting('beckon.workspace')") == ""
+        assert database.db.connection().has_settings
