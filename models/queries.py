@@ -62,6 +62,11 @@ def count(query: peewee.ModelSelect[Any]) -> int:
     return int(fetch_value(query.select(peewee.fn.count(peewee.SQL("*")))))
 
 
+def call(function: Any) -> peewee.Query:
+    """Build the query of a call's rows, `select * from function(...)`: `call(fn.find_session(digest))`."""
+    return peewee.Select([function], [peewee.SQL("*")]).bind(db)
+
+
 def now() -> Any:
     """Build the current time of the database, as the application counts it."""
     return peewee.fn.beckon_now()

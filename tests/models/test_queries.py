@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import TypedDict
 
 import pytest
+from peewee import fn
 
+from models import site_key
 from models.database import acting_as
-from models.queries import count, execute, exists, fetch, fetch_first, fetch_value, fetch_values, is_any
-from models.tables import Contact, Workspace
+from models.queries import call, count, execute, exists, fetch, fetch_first, fetch_value, fetch_values, is_any
+from models.tables import Contact, SiteKey, Workspace
 
 
 class NameRow(TypedDict):
     id: str
     name: str
+
+
+class OriginsRow(TypedDict):
+    id: str
+    workspace_id: str
+    origins: list[str]
 
 
 def test_rows_of_an_expression_and_of_sql_are_the_same(alices):
@@ -41,6 +49,13 @@ def test_values_and_counts(alices):
         count(slugs.where(is_any(Workspace.id, [alices]))),
     ) == (1, 0, 1)
     assert (exists(slugs), exists(slugs.where(Workspace.slug == "nobody"))) == (True, False)
+
+
+def test_a_function_returns_rows_or_a_value(alices):
+    site_key.issue(alices, "Shop", ["https://shop.example"])
+    key = fetch_value(SiteKey.select(SiteKey.key))
+    assert [row["origins"] for row in fetch(OriginsRow, call(fn.find_site_key(key)))] == [["https://shop.example"]]
+    assert fetch_value(call(fn.lower("A"))) == "a"
 
 
 def test_every_type_of_a_column_survives(alices):
