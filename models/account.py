@@ -5,16 +5,56 @@ Every webhook names the account's Meta id; only that id tells which workspace th
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 import peewee
 
-from models.database import Row, acting_as, execute, fetch_row, fetch_rows, transaction
+from models.database import acting_as, transaction
 from models.encryption import encrypt
 from models.errors import Conflict
 from models.ids import new_id
+from models.queries import execute, fetch, fetch_first
+from models.tables import Account
 
-_COLUMNS = "id, workspace_id, channel, external_id, name, access_token, created_at"
+
+class AccountRow(TypedDict):
+    """An account; its token is encrypted."""
+
+    id: str
+    workspace_id: str
+    channel: str
+    external_id: str
+    name: str
+    access_token: str | None
+    created_at: datetime
+
+
+class SenderRow(TypedDict):
+    """The account that sends to a contact, null without one; when the contact last wrote; and when the comment being
+    answered was deleted."""
+
+    external_id: str | None
+    access_token: str | None
+    last_received_at: datetime | None
+    comment_deleted_at: datetime | None
+
+
+# Written by hand: it returns a row even without an account or a conversation, by lateral joins to a row of nothing.
+_FETCH_SENDER = """
+    select a.external_id, a.access_token, c.last_received_at, r.deleted_at as comment_deleted_at
+    from (select 1) as single_row
+    left join conversations c
+        on c.contact_id = %(contact)s and c.channel = %(channel)s and c.workspace_id = %(workspace)s
+    left join received_messages r
+        on r.workspace_id = %(workspace)s and r.channel = %(channel)s and r.provider_message_id = %(comment)s
+    left join lateral (
+        select external_id, access_token from accounts
+        where workspace_id = %(workspace)s and channel = %(channel)s
+        order by external_id is not distinct from %(preferred)s desc, id is not distinct from c.account_id desc, id
+        limit 1
+    ) a on true
+    """
 
 
 def add(
@@ -35,36 +75,34 @@ def add(
     with acting_as(workspace_id):
         try:
             execute(
-                "insert into accounts (id, workspace_id, channel, external_id, name, access_token) "
-                "values (%s, %s, %s, %s, %s, %s)",
-                (account_id, workspace_id, channel, external_id, name, encrypted),
-            )
+                Account.insert(
+                    id=account_id, workspace_id=workspace_id, channel=channel, external_id=external_id, name=name,
+                    access_token=encrypted,
+                )
+            )  # fmt: skip
         except peewee.IntegrityError as error:
             raise Conflict(f"the {channel} account {external_id} is already connected", "id") from error
     return account_id
 
 
-def list_all(workspace_id: str) -> list[Row]:
+def list_all(workspace_id: str) -> list[AccountRow]:
     """Return the workspace's accounts, oldest first."""
     with acting_as(workspace_id):
-        return fetch_rows(f"select {_COLUMNS} from accounts where workspace_id = %s order by id", (workspace_id,))
+        return fetch(AccountRow, Account.select().where(Account.workspace_id == workspace_id).order_by(Account.id))
 
 
-def find_first(workspace_id: str, channel: str) -> Row | None:
+def find_first(workspace_id: str, channel: str) -> AccountRow | None:
     """Return the account of a channel that was connected first, or None."""
+    query = Account.select().where(Account.workspace_id == workspace_id, Account.channel == channel)
     with acting_as(workspace_id):
-        return fetch_row(
-            f"select {_COLUMNS} from accounts where workspace_id = %s and channel = %s order by id limit 1",
-            (workspace_id, channel),
-        )
+        return fetch_first(AccountRow, query.order_by(Account.id).limit(1))
 
 
-def find_by_external_id(channel: str, external_id: str) -> Row | None:
+def find_by_external_id(channel: str, external_id: str) -> AccountRow | None:
     """Find a webhook's account. The service finds every workspace's; the dashboard finds none this way."""
+    query = Account.select().where(Account.channel == channel, Account.external_id == external_id)
     with transaction():
-        return fetch_row(
-            f"select {_COLUMNS} from accounts where channel = %s and external_id = %s", (channel, external_id)
-        )
+        return fetch_first(AccountRow, query)
 
 
 def fetch_sender(
@@ -73,28 +111,12 @@ def fetch_sender(
     channel: str,
     preferred_external_id: str | None,
     comment_id: str | None = None,
-) -> Row:
-    """Return the account that sends to a contact: external_id and access_token, with `last_received_at` (when the
-    contact last wrote) and `comment_deleted_at` (when the comment being answered was deleted).
-
-    The account with `preferred_external_id`, else the one that the contact wrote to, else the first; nulls if there is
-    none.
-    """
-    row = fetch_row(
-        """
-        select a.external_id, a.access_token, c.last_received_at, r.deleted_at as comment_deleted_at
-        from (select 1) as single_row
-        left join conversations c
-            on c.contact_id = %(contact)s and c.channel = %(channel)s and c.workspace_id = %(workspace)s
-        left join received_messages r
-            on r.workspace_id = %(workspace)s and r.channel = %(channel)s and r.provider_message_id = %(comment)s
-        left join lateral (
-            select external_id, access_token from accounts
-            where workspace_id = %(workspace)s and channel = %(channel)s
-            order by external_id is not distinct from %(preferred)s desc, id is not distinct from c.account_id desc, id
-            limit 1
-        ) a on true
-        """,
+) -> SenderRow:
+    """Return the account that sends to a contact: the one with `preferred_external_id`, else the one that the contact
+    wrote to, else the first; nulls if there is none."""
+    row = fetch_first(
+        SenderRow,
+        _FETCH_SENDER,
         {
             "workspace": workspace_id,
             "contact": contact_id,
@@ -125,8 +147,9 @@ def renew(workspace_id: str, account_id: str, access_token: str | None, secret_k
     with acting_as(workspace_id):
         return bool(
             execute(
-                "update accounts set access_token = %s where workspace_id = %s and id = %s",
-                (encrypted, workspace_id, account_id),
+                Account.update(access_token=encrypted).where(
+                    Account.workspace_id == workspace_id, Account.id == account_id
+                )
             )
         )
 
@@ -134,10 +157,10 @@ def renew(workspace_id: str, account_id: str, access_token: str | None, secret_k
 def remove(workspace_id: str, account_id: str) -> bool:
     """Disconnect an account: its webhooks are dropped from now on. Returns False if there is none with that id."""
     with acting_as(workspace_id):
-        return bool(execute("delete from accounts where workspace_id = %s and id = %s", (workspace_id, account_id)))
+        return bool(execute(Account.delete().where(Account.workspace_id == workspace_id, Account.id == account_id)))
 
 
-def format_account(account: Row) -> dict[str, Any]:
+def format_account(account: AccountRow) -> dict[str, Any]:
     """Format the account for the API: whether it has a token, never the token."""
     return {
         "id": account["id"],
