@@ -10,10 +10,15 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
+from datetime import datetime, timedelta
+from typing import Literal, TypedDict, get_args
 
-from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
+from peewee import fn
+
+from models import tables
+from models.database import acting_as, connection
 from models.ids import new_id
+from models.queries import call, execute, fetch, fetch_first, now
 
 Scope = Literal["trigger", "track", "read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -45,6 +50,27 @@ class IssuedKey:
         return f"IssuedKey(id={self.id!r})"
 
 
+class ApiKeyRow(TypedDict):
+    """A key as lists show it, without its secret; `prefix` is the beginning of it."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    deployment_owner: bool
+
+
+class _ValidKeyRow(TypedDict):
+    id: str
+    workspace_id: str
+    name: str
+    scopes: list[Scope]
+    deployment_owner: bool
+
+
 def issue(
     workspace_id: str, name: str, scopes: Collection[Scope] = SCOPES, *, deployment_owner: bool = False
 ) -> IssuedKey:
@@ -53,62 +79,50 @@ def issue(
     key = IssuedKey(new_id(), f"bk_{secrets.token_urlsafe(32)}")
     with acting_as(workspace_id):
         execute(
-            "insert into api_keys (id, workspace_id, name, prefix, secret_hash, scopes) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            (key.id, workspace_id, name, key.secret[:_PREFIX_LENGTH], digest(key.secret), sorted(set(scopes))),
-        )
+            tables.ApiKey.insert(
+                id=key.id, workspace_id=workspace_id, name=name, prefix=key.secret[:_PREFIX_LENGTH],
+                secret_hash=digest(key.secret), scopes=sorted(set(scopes)),
+            )
+        )  # fmt: skip
         if deployment_owner:
-            execute("update api_keys set deployment_owner = true where id = %s", (key.id,))
+            execute(tables.ApiKey.update(deployment_owner=True).where(tables.ApiKey.id == key.id))
     return key
 
 
 def find(secret: str) -> ApiKey | None:
     """Return the key with this secret, unless it was revoked."""
     with connection():
-        row = fetch_row("select * from find_api_key(%s)", (digest(secret),))
+        row = fetch_first(_ValidKeyRow, call(fn.find_api_key(digest(secret))))
     if row is None:
         return None
-    return ApiKey(
-        str(row["id"]),
-        str(row["workspace_id"]),
-        row["name"],
-        frozenset(row["scopes"]),
-        row["deployment_owner"],
-    )
+    return ApiKey(row["id"], row["workspace_id"], row["name"], frozenset(row["scopes"]), row["deployment_owner"])
 
 
 def note_use(workspace_id: str, key_id: str) -> None:
     """Record that a key was used, to the minute, so that a busy key does not write with every request."""
+    key = tables.ApiKey
+    is_stale = key.last_used_at.is_null() | (key.last_used_at < now() - timedelta(minutes=1))
     with acting_as(workspace_id):
-        execute(
-            "update api_keys set last_used_at = beckon_now() where id = %s and workspace_id = %s "
-            "and (last_used_at is null or last_used_at < beckon_now() - interval '1 minute')",
-            (key_id, workspace_id),
-        )
+        execute(key.update(last_used_at=now()).where(key.id == key_id, key.workspace_id == workspace_id, is_stale))
 
 
-def list_all(workspace_id: str) -> list[Row]:
-    """Return all keys, including revoked ones, newest first: id, name, prefix, scopes, created_at, last_used_at,
-    revoked_at, deployment_owner."""
+def list_all(workspace_id: str) -> list[ApiKeyRow]:
+    """Return all keys, including revoked ones, newest first."""
+    key = tables.ApiKey
+    query = key.select(
+        key.id, key.name, key.prefix, key.scopes, key.created_at, key.last_used_at, key.revoked_at,
+        key.deployment_owner,
+    )  # fmt: skip
     with acting_as(workspace_id):
-        return fetch_rows(
-            "select id, name, prefix, scopes, created_at, last_used_at, revoked_at, deployment_owner from api_keys "
-            "where workspace_id = %s order by id desc",
-            (workspace_id,),
-        )
+        return fetch(ApiKeyRow, query.where(key.workspace_id == workspace_id).order_by(key.id.desc()))
 
 
 def revoke(workspace_id: str, key_id: str) -> bool:
     """Revoke a key at once; return False if there is no such active key."""
+    key = tables.ApiKey
+    is_active = (key.id == key_id) & (key.workspace_id == workspace_id) & key.revoked_at.is_null()
     with acting_as(workspace_id):
-        return (
-            execute(
-                "update api_keys set revoked_at = beckon_now() where id = %s and workspace_id = %s "
-                "and revoked_at is null",
-                (key_id, workspace_id),
-            )
-            == 1
-        )
+        return execute(key.update(revoked_at=now()).where(is_active)) == 1
 
 
 def digest(secret: str) -> bytes:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
 from urllib.parse import urlsplit
 
-from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
+from peewee import fn
+
+from models import tables
+from models.database import acting_as, connection
 from models.ids import new_id
+from models.queries import call, execute, fetch, fetch_first
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,31 @@ class SiteKey:
         return "http://localhost" in self.origins and _strip_port(origin) == "http://localhost"
 
 
+class SiteKeyRow(TypedDict):
+    """A site key as lists show it."""
+
+    id: str
+    name: str
+    key: str
+    origins: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class _ValidKeyRow(TypedDict):
+    id: str
+    workspace_id: str
+    origins: list[str]
+
+
 def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
     """Issue a site key for pages of these origins (`https://shop.example`, without a path)."""
     site_key = SiteKey(new_id(), workspace_id, f"sk_{secrets.token_urlsafe(18)}", tuple(origins))
     with acting_as(workspace_id):
         execute(
-            "insert into site_keys (id, workspace_id, name, key, origins) values (%s, %s, %s, %s, %s)",
-            (site_key.id, workspace_id, name, site_key.key, list(origins)),
+            tables.SiteKey.insert(
+                id=site_key.id, workspace_id=workspace_id, name=name, key=site_key.key, origins=list(origins)
+            )
         )
     return site_key
 
@@ -43,18 +67,16 @@ def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
 def find(key: str) -> SiteKey | None:
     """Return the site key, unless it was revoked."""
     with connection():
-        row = fetch_row("select * from find_site_key(%s)", (key,))
-    return None if row is None else SiteKey(str(row["id"]), str(row["workspace_id"]), key, tuple(row["origins"]))
+        row = fetch_first(_ValidKeyRow, call(fn.find_site_key(key)))
+    return None if row is None else SiteKey(row["id"], row["workspace_id"], key, tuple(row["origins"]))
 
 
-def list_all(workspace_id: str) -> list[Row]:
-    """Return all site keys, newest first: id, name, key, origins, created_at, revoked_at."""
+def list_all(workspace_id: str) -> list[SiteKeyRow]:
+    """Return all site keys, newest first."""
+    key = tables.SiteKey
+    query = key.select(key.id, key.name, key.key, key.origins, key.created_at, key.revoked_at)
     with acting_as(workspace_id):
-        return fetch_rows(
-            "select id, name, key, origins, created_at, revoked_at from site_keys where workspace_id = %s "
-            "order by id desc",
-            (workspace_id,),
-        )
+        return fetch(SiteKeyRow, query.where(key.workspace_id == workspace_id).order_by(key.id.desc()))
 
 
 def _strip_port(origin: str) -> str:

@@ -52,7 +52,7 @@ def issue_key(call: Caller, body: NewKey) -> Any:
         audit.record(
             call.workspace_id, call.actor, "key.issued", "key", issued.id, {"name": body.name, "scopes": body.scopes}
         )
-    (row,) = [key for key in api_key.list_all(call.workspace_id) if str(key["id"]) == issued.id]
+    (row,) = [key for key in api_key.list_all(call.workspace_id) if key["id"] == issued.id]
     return success(201, key={**to_api_fields(row), "secret": issued.secret})
 
 
@@ -69,7 +69,7 @@ def revoke_key(call: Caller, key_id: str) -> Any:
 
 def _protect_deployment_owner(call: Caller, key_id: str) -> None:
     """Keep workspace owners from locking out a deployment owner. Raises `ProblemError` 403."""
-    protected = {str(key["id"]) for key in api_key.list_all(call.workspace_id) if key["deployment_owner"]}
+    protected = {key["id"] for key in api_key.list_all(call.workspace_id) if key["deployment_owner"]}
     if key_id in protected and not call.deployment_owner:
         raise ProblemError(403, "Only the deployment owner can revoke this key.")
 

@@ -109,5 +109,5 @@ def _ensure_site_key(workspace_id: str, url: str) -> str:
     """Return an active site key that allows this installation's URL; issue one if there is none."""
     for key in site_key.list_all(workspace_id):
         if key["revoked_at"] is None and {url, LOCALHOST} <= set(key["origins"]):
-            return str(key["key"])
+            return key["key"]
     return site_key.issue(workspace_id, KEY_NAME, [url, LOCALHOST]).key
