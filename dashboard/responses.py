@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 from flask.json.provider import JSONProvider
 
 from dashboard.errors import invalid_request
-from models.database import Row
 from models.ids import is_id
 from rules.problems import Problem
+
+#: A row of a list.
+ListRow = TypeVar("ListRow", bound=Mapping[str, Any])
 
 
 @lru_cache(maxsize=1024)
@@ -81,7 +83,7 @@ def parse_row_cursor(cursor: str | None) -> str | None:
     return row_id
 
 
-def fetch_page(fetch_rows: Callable[[int], Sequence[Row]], limit: int) -> tuple[list[Row], str | None]:
+def fetch_page(fetch_rows: Callable[[int], Sequence[ListRow]], limit: int) -> tuple[list[ListRow], str | None]:
     """A page of at most `limit` rows, and the cursor of the next page or None. `fetch_rows` takes a number of rows."""
     rows = list(fetch_rows(limit + 1))
     if len(rows) <= limit:
