@@ -3,11 +3,29 @@ one."""
 
 from __future__ import annotations
 
-from models.database import Row, acting_as, execute, fetch_row, fetch_rows, fetch_value, transaction
+from datetime import datetime
+from typing import TypedDict
+
+from models.database import acting_as, transaction
 from models.errors import Conflict
 from models.ids import new_id
+from models.queries import execute, fetch, fetch_first, fetch_value
+from models.tables import Workspace
 
-_COLUMNS = "id, slug, name, timezone, demo, created_at"
+_COLUMNS = (
+    Workspace.id, Workspace.slug, Workspace.name, Workspace.timezone, Workspace.demo, Workspace.created_at,
+)  # fmt: skip
+
+
+class WorkspaceRow(TypedDict):
+    """A workspace."""
+
+    id: str
+    slug: str
+    name: str
+    timezone: str
+    demo: bool
+    created_at: datetime
 
 
 def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -> str:
@@ -18,33 +36,33 @@ def create(slug: str, name: str, *, timezone: str = "UTC", demo: bool = False) -
     workspace_id = new_id()
     with transaction():
         inserted = execute(
-            "insert into workspaces (id, slug, name, timezone, demo) values (%s, %s, %s, %s, %s) "
-            "on conflict (slug) do nothing",
-            (workspace_id, slug, name, timezone, demo),
+            Workspace.insert(id=workspace_id, slug=slug, name=name, timezone=timezone, demo=demo).on_conflict(
+                action="ignore", conflict_target=[Workspace.slug]
+            )
         )
     if not inserted:
         raise Conflict(f'The slug "{slug}" is already taken by another workspace.', "slug")
     return workspace_id
 
 
-def get(workspace_id: str) -> Row | None:
-    """Return one workspace: id, slug, name, timezone, demo, created_at."""
+def get(workspace_id: str) -> WorkspaceRow | None:
+    """Return one workspace."""
     with acting_as(workspace_id):
-        return fetch_row(f"select {_COLUMNS} from workspaces where id = %s", (workspace_id,))
+        return fetch_first(WorkspaceRow, Workspace.select(*_COLUMNS).where(Workspace.id == workspace_id))
 
 
-def find_by_slug(slug: str) -> Row | None:
+def find_by_slug(slug: str) -> WorkspaceRow | None:
     """Return a workspace by its slug. The service finds every workspace; the dashboard finds none this way."""
     with transaction():
-        return fetch_row(f"select {_COLUMNS} from workspaces where slug = %s", (slug,))
+        return fetch_first(WorkspaceRow, Workspace.select(*_COLUMNS).where(Workspace.slug == slug))
 
 
 def is_demo(workspace_id: str) -> bool:
     """Return whether it is the demo workspace, which sends to the sandbox. The service sees every workspace."""
-    return bool(fetch_value("select demo from workspaces where id = %s", (workspace_id,)))
+    return bool(fetch_value(Workspace.select(Workspace.demo).where(Workspace.id == workspace_id)))
 
 
-def list_all() -> list[Row]:
+def list_all() -> list[WorkspaceRow]:
     """Return all workspaces, oldest first. The service sees them all."""
     with transaction():
-        return fetch_rows(f"select {_COLUMNS} from workspaces order by id")
+        return fetch(WorkspaceRow, Workspace.select(*_COLUMNS).order_by(Workspace.id))
