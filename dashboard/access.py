@@ -20,9 +20,9 @@ from ephemeral.rate_limits import RateLimit, try_take
 from models import api_key, session
 from models.api_key import SCOPES, Scope
 from models.audit import Actor
-from models.database import Row
 from models.session import Session
-from models.user import Role
+from models.tables.people import Role
+from models.user import MemberRow
 from settings import Settings
 
 #: The permission a route requires: a scope of a key, or granted by a role. Only owners have `admin`.
@@ -108,12 +108,12 @@ def ensure_may_grant(call: Caller, role: Role) -> None:
         )
 
 
-def may_change_member(call: Caller, member: Row) -> bool:
+def may_change_member(call: Caller, member: MemberRow) -> bool:
     """Whether the caller, an owner, may change or remove this member; only deployment owners may change one another."""
     return call.deployment_owner or not member["deployment_owner"]
 
 
-def ensure_may_change_member(call: Caller, member: Row) -> None:
+def ensure_may_change_member(call: Caller, member: MemberRow) -> None:
     """Raise `ProblemError` 403 unless the caller may change this member: owners cannot lock out a deployment owner."""
     if not may_change_member(call, member):
         raise ProblemError(403, "Only the deployment owner can change or remove this member.")

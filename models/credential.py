@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypedDict
 
-from models.database import connection, fetch_rows
-from models.user import Role
+from peewee import Value, fn
+
+from models.database import connection
+from models.queries import call, fetch
+from models.tables.people import Role
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,19 @@ class Credential:
     role: Role | None
 
 
+class _ValidRow(TypedDict):
+    hash: memoryview
+    workspace_id: str
+    #: Of a key.
+    scopes: list[str] | None
+    #: Of a session's user.
+    role: Role | None
+
+
 def find_valid(hashes: Collection[bytes]) -> dict[bytes, Credential]:
     """Return the valid ones of these credentials, by hash, with one statement."""
     with connection():
-        rows = fetch_rows("select * from find_credentials(%s)", (list(hashes),))
+        rows = fetch(_ValidRow, call(fn.find_credentials(Value(list(hashes), unpack=False))))
     return {
-        bytes(row["hash"]): Credential(str(row["workspace_id"]), frozenset(row["scopes"] or ()), row["role"])
-        for row in rows
+        bytes(row["hash"]): Credential(row["workspace_id"], frozenset(row["scopes"] or ()), row["role"]) for row in rows
     }

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
-from models import audit, links
+from peewee import fn
+
+from models import audit, links, tables
 from models.audit import Actor
-from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import acting_as, connection, transaction
 from models.errors import Conflict, NotFound
 from models.ids import new_id
-from models.user import Membership, Role
+from models.queries import call, execute, exists, fetch, fetch_first, fetch_value, now
+from models.tables import User, Workspace
+from models.tables.people import Role
+from models.user import Membership
 
 Outcome = Literal["accepted", "member", "taken"]
 
@@ -60,6 +65,41 @@ class Acceptance:
     member: Membership | None = None
 
 
+class PendingInvitationRow(TypedDict):
+    """A pending invitation as lists show it; `invited_by` is the inviter's name."""
+
+    id: str
+    email: str
+    role: Role
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class _InvitationRow(TypedDict):
+    id: str
+    workspace_id: str
+    workspace_name: str
+    email: str
+    role: Role
+    actor_name: str
+    expires_at: datetime
+
+
+class _RevokedRow(TypedDict):
+    email: str
+    role: Role
+
+
+class _AcceptanceRow(TypedDict):
+    """Only an accepted invitation has a workspace and a role."""
+
+    outcome: Outcome
+    invitation_id: str
+    workspace_id: str
+    role: Role
+
+
 def create(
     workspace_id: str, email: str, role: Role, actor: Actor, *, deployment_owner: bool = False
 ) -> IssuedInvitation:
@@ -68,55 +108,72 @@ def create(
     Does not reveal whether the address has an account. Raises `Conflict` for a member of this workspace.
     `deployment_owner` needs the service's connection.
     """
+    invitation = tables.Invitation
     issued_id, shown_token, mailed_token = new_id(), links.new_token(), links.new_token()
     with acting_as(workspace_id):
         # Serialized per workspace, so that two invitations of an address do not collide.
-        fetch_value("select id from workspaces where id = %s for no key update", (workspace_id,))
+        _lock_workspace(workspace_id)
         _refuse_members(workspace_id, email)
-        execute("delete from invitations where workspace_id = %s and not is_pending(invitations)", (workspace_id,))
-        replaced = execute("delete from invitations where workspace_id = %s and email = %s", (workspace_id, email))
+        is_replaced = _end_former(workspace_id, email)
         expires_at = fetch_value(
-            "insert into invitations (id, workspace_id, email, role, shown_hash, mailed_hash, actor_kind, actor_id, "
-            "actor_name, expires_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, beckon_now() + %s) "
-            "returning expires_at",
-            (
-                issued_id, workspace_id, email, role, links.digest(shown_token), links.digest(mailed_token),
-                actor.kind, actor.id, actor.name, links.LIFETIME,
-            ),
+            invitation.insert(
+                id=issued_id, workspace_id=workspace_id, email=email, role=role, shown_hash=links.digest(shown_token),
+                mailed_hash=links.digest(mailed_token), actor_kind=actor.kind, actor_id=actor.id,
+                actor_name=actor.name, expires_at=now() + links.LIFETIME,
+            ).returning(invitation.expires_at)
         )  # fmt: skip
         if deployment_owner:
-            execute("update invitations set deployment_owner = true where id = %s", (issued_id,))
-        detail = {"email": email, "role": role, "replaced": replaced == 1}
+            execute(invitation.update(deployment_owner=True).where(invitation.id == issued_id))
+        detail = {"email": email, "role": role, "replaced": is_replaced}
         audit.record(workspace_id, actor, "invitation.created", "invitation", issued_id, detail)
     return IssuedInvitation(issued_id, email, role, expires_at, shown_token, mailed_token)
 
 
+def _lock_workspace(workspace_id: str) -> None:
+    lock = Workspace.select(Workspace.id).where(Workspace.id == workspace_id)
+    # The stubs know no other lock than FOR UPDATE, which would wait for every insertion into the workspace.
+    fetch_value(lock.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]
+
+
 def _refuse_members(workspace_id: str, email: str) -> None:
-    member = fetch_value(
-        "select u.id from memberships m join users u on u.id = m.user_id "
-        "where m.workspace_id = %s and lower(u.email) = %s",
-        (workspace_id, email.lower()),
-    )
-    if member is not None:
+    member = tables.Membership
+    members = member.select(User.id).join(User, on=User.id == member.user_id).where(member.workspace_id == workspace_id)
+    if exists(members.where(fn.lower(User.email) == email.lower())):
         raise Conflict("This person is already a member. Change their role instead.", "email")
 
 
-def list_pending(workspace_id: str) -> list[Row]:
-    """Return the pending invitations, newest first: id, email, role, invited_by, created_at, expires_at."""
+def _end_former(workspace_id: str, email: str) -> bool:
+    """Delete the workspace's invitations that ended, and the address's pending one; return whether there was one."""
+    invitation = tables.Invitation
+    of_workspace = invitation.workspace_id == workspace_id
+    execute(invitation.delete().where(of_workspace, ~_is_pending()))
+    return execute(invitation.delete().where(of_workspace, invitation.email == email)) == 1
+
+
+def _is_pending() -> Any:
+    return fn.is_pending(tables.Invitation)
+
+
+def list_pending(workspace_id: str) -> list[PendingInvitationRow]:
+    """Return the pending invitations, newest first."""
+    invitation = tables.Invitation
+    query = invitation.select(
+        invitation.id, invitation.email, invitation.role, invitation.actor_name.alias("invited_by"),
+        invitation.created_at, invitation.expires_at,
+    ).where(invitation.workspace_id == workspace_id, _is_pending())  # fmt: skip
     with acting_as(workspace_id):
-        return fetch_rows(
-            "select id, email, role, actor_name as invited_by, created_at, expires_at from invitations i "
-            "where workspace_id = %s and is_pending(i) order by id desc",
-            (workspace_id,),
-        )
+        return fetch(PendingInvitationRow, query.order_by(invitation.id.desc()))
 
 
 def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
     """Revoke an invitation; both of its links stop working. Raises `NotFound`."""
+    invitation = tables.Invitation
     with acting_as(workspace_id):
-        deleted = fetch_row(
-            "delete from invitations i where workspace_id = %s and id = %s and is_pending(i) returning email, role",
-            (workspace_id, invitation_id),
+        deleted = fetch_first(
+            _RevokedRow,
+            invitation.delete()
+            .where(invitation.workspace_id == workspace_id, invitation.id == invitation_id, _is_pending())
+            .returning(invitation.email, invitation.role),
         )
         if deleted is None:
             raise NotFound(_NO_PENDING)
@@ -126,14 +183,14 @@ def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
 def find(token: str) -> Invitation | None:
     """Return the pending invitation of a link's token, or None."""
     with connection():
-        columns = fetch_row("select * from find_invitation(%s)", (links.digest(token),))
-    return None if columns is None else Invitation(**columns)
+        row = fetch_first(_InvitationRow, call(fn.find_invitation(links.digest(token))))
+    return None if row is None else Invitation(**row)
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
     """Make an account a member, whatever its address; return None for an invalid link. A member keeps their role."""
     with transaction():
-        row = fetch_row("select * from accept_invitation(%s, %s)", (links.digest(token), user_id))
+        row = fetch_first(_AcceptanceRow, call(fn.accept_invitation(links.digest(token), user_id)))
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=False)
 
 
@@ -145,13 +202,13 @@ def accept_with_new_account(token: str, email: str, name: str, password_hash: st
     """
     user_id = new_id()
     with transaction():
-        row = fetch_row(
-            "select * from create_invited_account(%s, %s, %s, %s)", (links.digest(token), user_id, name, password_hash)
+        row = fetch_first(
+            _AcceptanceRow, call(fn.create_invited_account(links.digest(token), user_id, name, password_hash))
         )
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=True)
 
 
-def _record_acceptance(row: Row | None, person: Membership, *, new_account: bool) -> Acceptance | None:
+def _record_acceptance(row: _AcceptanceRow | None, person: Membership, *, new_account: bool) -> Acceptance | None:
     if row is None:
         return None
     if row["outcome"] != "accepted":

@@ -5,13 +5,33 @@ People become members by `models.invitation`.
 
 from __future__ import annotations
 
+from typing import TypedDict
+
+from peewee import fn
+
 from models import audit, links
 from models.audit import Actor
-from models.database import Row, acting_as, connection, execute, fetch_rows
+from models.database import acting_as, connection
 from models.errors import Conflict, NotFound
-from models.user import Role
+from models.queries import call, execute, fetch
+from models.tables import Membership, Session, User
+from models.tables.people import Role
 
 _NO_MEMBER = "There is no member with that id."
+
+
+class OwnWorkspaceRow(TypedDict):
+    """A workspace of a person, with their role in it."""
+
+    id: str
+    name: str
+    role: Role
+
+
+class _MemberRow(TypedDict):
+    user_id: str
+    email: str | None
+    role: Role
 
 
 def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> None:
@@ -24,7 +44,7 @@ def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> No
         if member["role"] == role:
             return
         execute(
-            "update memberships set role = %s where workspace_id = %s and user_id = %s", (role, workspace_id, user_id)
+            Membership.update(role=role).where(Membership.workspace_id == workspace_id, Membership.user_id == user_id)
         )
         detail = {"email": member["email"], "from": member["role"], "to": role}
         audit.record(workspace_id, actor, "member.role_changed", "user", user_id, detail)
@@ -37,18 +57,20 @@ def remove(workspace_id: str, user_id: str, actor: Actor) -> None:
     """
     with acting_as(workspace_id):
         member = _lock_member(workspace_id, user_id, losing_owner=True)
-        for table in ("sessions", "memberships"):
-            execute(f"delete from {table} where workspace_id = %s and user_id = %s", (workspace_id, user_id))
+        execute(Session.delete().where(Session.workspace_id == workspace_id, Session.user_id == user_id))
+        execute(Membership.delete().where(Membership.workspace_id == workspace_id, Membership.user_id == user_id))
         audit.record(workspace_id, actor, "member.removed", "user", user_id, {"email": member["email"]})
 
 
-def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
+def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> _MemberRow:
     """Return the member and lock every membership of the workspace, so that two owners cannot remove each other."""
-    members = fetch_rows(
-        "select m.user_id, u.email, m.role from memberships m join users u on u.id = m.user_id "
-        "where m.workspace_id = %s order by m.user_id for update of m",
-        (workspace_id,),
+    query = (
+        Membership.select(Membership.user_id, User.email, Membership.role)
+        .join(User, on=User.id == Membership.user_id)
+        .where(Membership.workspace_id == workspace_id)
+        .order_by(Membership.user_id)
     )
+    members = fetch(_MemberRow, query.for_update(of=Membership))
     member = next((each for each in members if each["user_id"] == user_id), None)
     if member is None:
         raise NotFound(_NO_MEMBER)
@@ -59,7 +81,7 @@ def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> Row:
     return member
 
 
-def list_workspaces_for_session(token: str) -> list[Row]:
-    """Return the workspaces of a session token's user, by name: id, name, role."""
+def list_workspaces_for_session(token: str) -> list[OwnWorkspaceRow]:
+    """Return the workspaces of a session token's user, by name."""
     with connection():
-        return fetch_rows("select * from workspaces_of(%s)", (links.digest(token),))
+        return fetch(OwnWorkspaceRow, call(fn.workspaces_of(links.digest(token))))

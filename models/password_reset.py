@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
-from models import audit, links
+from peewee import fn
+
+from models import audit, links, tables, user
 from models.audit import Actor
-from models.database import connection, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import connection, transaction
 from models.errors import NotFound
+from models.queries import call, execute, fetch_first, fetch_value, fetch_values, now
+from models.tables import Membership
 
 
 @dataclass(frozen=True)
 class PasswordReset:
     """A valid password reset and its user."""
 
+    user_id: str
+    email: str
+    name: str
+
+
+class _ResetRow(TypedDict):
     user_id: str
     email: str
     name: str
@@ -26,31 +37,38 @@ def issue(email: str, actor: Actor) -> str:
     """
     token = links.new_token()
     with transaction():
-        user_id = fetch_value("select id from users where lower(email) = lower(%s)", (email,))
+        user_id = user.find_id(email)
         if user_id is None:
             raise NotFound("There is no user with that e-mail address.")
-        execute(
-            "insert into password_resets (user_id, token_hash, expires_at) values (%s, %s, beckon_now() + %s) "
-            "on conflict (user_id) do update set token_hash = excluded.token_hash, expires_at = excluded.expires_at",
-            (user_id, links.digest(token), links.LIFETIME),
-        )
-        for membership in fetch_rows("select workspace_id from memberships where user_id = %s", (user_id,)):
-            audit.record(membership["workspace_id"], actor, "user.reset_issued", "user", user_id)
+        _replace(user_id, token)
+        for workspace_id in fetch_values(
+            Membership.select(Membership.workspace_id).where(Membership.user_id == user_id)
+        ):
+            audit.record(workspace_id, actor, "user.reset_issued", "user", user_id)
     return token
+
+
+def _replace(user_id: str, token: str) -> None:
+    reset = tables.PasswordReset
+    execute(
+        reset.insert(user_id=user_id, token_hash=links.digest(token), expires_at=now() + links.LIFETIME).on_conflict(
+            conflict_target=[reset.user_id], preserve=[reset.token_hash, reset.expires_at]
+        )
+    )
 
 
 def find(token: str) -> PasswordReset | None:
     """Return the reset of a link's token, unless it was used, replaced or has expired."""
     with connection():
-        columns = fetch_row("select * from find_password_reset(%s)", (links.digest(token),))
-    return None if columns is None else PasswordReset(**columns)
+        row = fetch_first(_ResetRow, call(fn.find_password_reset(links.digest(token))))
+    return None if row is None else PasswordReset(**row)
 
 
 def use(token: str, reset: PasswordReset, new_hash: str) -> bool:
     """Set the password and end every session of the user; return False if the link was used meanwhile."""
     actor = Actor("user", reset.user_id, reset.name or reset.email)
     with transaction():
-        workspace_ids = fetch_value("select reset_password(%s, %s)", (links.digest(token), new_hash))
+        workspace_ids = fetch_value(call(fn.reset_password(links.digest(token), new_hash)))
         for workspace_id in workspace_ids or ():
             audit.record(workspace_id, actor, "user.password_reset", "user", reset.user_id)
     return workspace_ids is not None

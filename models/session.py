@@ -6,10 +6,16 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 
-from models.database import acting_as, connection, execute, fetch_row, fetch_value
+from peewee import fn
+
+from models import tables
+from models.database import acting_as, connection
 from models.errors import Conflict
-from models.user import Membership, Role
+from models.queries import call, execute, fetch_first, fetch_value, now
+from models.tables.people import Role
+from models.user import Membership
 
 #: The cookie that holds the token.
 COOKIE = "beckon_session"
@@ -31,6 +37,16 @@ class Session:
     deployment_owner: bool = False
 
 
+class _SessionRow(TypedDict):
+    user_id: str
+    email: str
+    name: str
+    workspace_id: str
+    role: Role
+    expires_at: datetime
+    deployment_owner: bool
+
+
 def start(member: Membership, *, password_hash: str | None = None, previous_token: str | None = None) -> str:
     """Start a session; return the token for its cookie. Deletes the workspace's expired sessions.
 
@@ -39,47 +55,41 @@ def start(member: Membership, *, password_hash: str | None = None, previous_toke
     meanwhile, so that a change that ends every session also ends those about to start.
     """
     token = secrets.token_urlsafe(32)
+    previous = None if previous_token is None else digest(previous_token)
+    start_session = fn.start_session(
+        digest(token), member.user_id, member.workspace_id, LIFETIME, password_hash, previous
+    )
     with acting_as(member.workspace_id):
-        execute(
-            "delete from sessions where workspace_id = %s and not session_lasts(expires_at, used_at)",
-            (member.workspace_id,),
-        )
-        is_started = fetch_value(
-            "select start_session(%s, %s, %s, %s, %s, %s)",
-            (
-                digest(token), member.user_id, member.workspace_id, LIFETIME, password_hash,
-                None if previous_token is None else digest(previous_token),
-            ),
-        )  # fmt: skip
-        if not is_started:
+        _remove_expired(member.workspace_id)
+        if not fetch_value(call(start_session)):
             raise Conflict("Your account changed while you signed in. Sign in again.")
     return token
+
+
+def _remove_expired(workspace_id: str) -> None:
+    session = tables.Session
+    is_over = ~fn.session_lasts(session.expires_at, session.used_at)
+    execute(session.delete().where(session.workspace_id == workspace_id, is_over))
 
 
 def find(token: str) -> Session | None:
     """Return a cookie's session, unless it ended, was idle for too long, or the user is no longer a member."""
     with connection():
-        row = fetch_row("select * from find_session(%s)", (digest(token),))
-    if row is None:
-        return None
-    ids = {name: str(row[name]) for name in ("user_id", "workspace_id")}
-    return Session(**{**row, **ids})
+        row = fetch_first(_SessionRow, call(fn.find_session(digest(token))))
+    return None if row is None else Session(**row)
 
 
 def record_use(session: Session, token: str) -> None:
     """Record that the session was used, to the minute, so that a busy browser does not write with every request."""
+    is_stale = tables.Session.used_at < now() - timedelta(minutes=1)
     with acting_as(session.workspace_id):
-        execute(
-            "update sessions set used_at = beckon_now() where token_hash = %s "
-            "and used_at < beckon_now() - interval '1 minute'",
-            (digest(token),),
-        )
+        execute(tables.Session.update(used_at=now()).where(tables.Session.token_hash == digest(token), is_stale))
 
 
 def end(session: Session, token: str) -> None:
     """End a session."""
     with acting_as(session.workspace_id):
-        execute("delete from sessions where token_hash = %s", (digest(token),))
+        execute(tables.Session.delete().where(tables.Session.token_hash == digest(token)))
 
 
 def digest(token: str) -> bytes:

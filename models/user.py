@@ -7,16 +7,19 @@ responsive calls `password_matches` outside its event loop.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import TypedDict
 
 import argon2
+from peewee import fn
 
-from models import audit, links
+from models import audit, links, tables
 from models.audit import Actor
-from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import acting_as, connection, transaction
 from models.ids import new_id
-
-Role = Literal["owner", "operator", "viewer"]
+from models.queries import call, execute, fetch, fetch_first, fetch_value, now
+from models.tables import PasswordReset, Session, User
+from models.tables.people import Role
 
 _hasher = argon2.PasswordHasher()
 #: Checked when the e-mail address is unknown, so that the response time does not reveal which accounts exist.
@@ -44,6 +47,39 @@ class UserAccount:
     password_hash: str
 
 
+class MemberRow(TypedDict):
+    """A member of a workspace. `email` is None for an account that lost its address to a user who proved it."""
+
+    id: str
+    email: str | None
+    name: str
+    role: Role
+    created_at: datetime
+    verified: bool
+    deployment_owner: bool
+
+
+class _SignInRow(TypedDict):
+    user_id: str
+    email: str
+    name: str
+    password_hash: str
+    workspace_id: str
+    role: Role
+
+
+class _AccountRow(TypedDict):
+    user_id: str
+    email: str
+    name: str
+    password_hash: str
+
+
+class _RenamedRow(TypedDict):
+    workspace_id: str
+    former_name: str
+
+
 def hash_password(password: str) -> str:
     """Return an argon2id hash, which includes its salt and parameters."""
     return _hasher.hash(password)
@@ -65,56 +101,60 @@ def create(email: str, name: str, password: str, *, deployment_owner: bool = Fal
     user_id = new_id()
     with transaction():
         execute(
-            "insert into users (id, email, name, password_hash, deployment_owner, verified_at) "
-            "values (%s, %s, %s, %s, %s, case when %s then beckon_now() end)",
-            (user_id, email, name, hash_password(password), deployment_owner, deployment_owner),
-        )
+            User.insert(
+                id=user_id, email=email, name=name, password_hash=hash_password(password),
+                deployment_owner=deployment_owner, verified_at=now() if deployment_owner else None,
+            )
+        )  # fmt: skip
     return user_id
 
 
 def set_password(user_id: str, password: str) -> None:
     """Change a password and end every session of the user. Needs the service's connection."""
     with transaction():
-        execute("update users set password_hash = %s where id = %s", (hash_password(password), user_id))
-        for table in ("sessions", "password_resets"):
-            execute(f"delete from {table} where user_id = %s", (user_id,))
+        execute(User.update(password_hash=hash_password(password)).where(User.id == user_id))
+        execute(Session.delete().where(Session.user_id == user_id))
+        execute(PasswordReset.delete().where(PasswordReset.user_id == user_id))
 
 
 def find_id(email: str) -> str | None:
     """Return the id of the user with this e-mail address, in any case. Needs the service's connection."""
     with transaction():
-        user_id: str | None = fetch_value("select id from users where lower(email) = lower(%s)", (email,))
+        user_id: str | None = fetch_value(User.select(User.id).where(fn.lower(User.email) == fn.lower(email)))
         return user_id
 
 
 def join(workspace_id: str, user_id: str, role: Role) -> None:
     """Make a user a member, or change a member's role."""
+    member = tables.Membership
     with acting_as(workspace_id):
         execute(
-            "insert into memberships (workspace_id, user_id, role) values (%s, %s, %s) "
-            "on conflict (workspace_id, user_id) do update set role = excluded.role",
-            (workspace_id, user_id, role),
+            member.insert(workspace_id=workspace_id, user_id=user_id, role=role).on_conflict(
+                conflict_target=[member.workspace_id, member.user_id], preserve=[member.role]
+            )
         )
 
 
-def list_members(workspace_id: str) -> list[Row]:
-    """Return the members of a workspace: id, email, name, role, created_at, verified, deployment_owner.
-
-    `email` is None for an account that lost its address to a user who proved it.
-    """
+def list_members(workspace_id: str) -> list[MemberRow]:
+    """Return the members of a workspace, those who joined first at the beginning."""
+    member = tables.Membership
+    query = (
+        member.select(
+            User.id, User.email, User.name, member.role, member.created_at,
+            User.verified_at.is_null(False).alias("verified"), User.deployment_owner,
+        )
+        .join(User, on=User.id == member.user_id)
+        .where(member.workspace_id == workspace_id)
+        .order_by(member.created_at, User.id)
+    )  # fmt: skip
     with acting_as(workspace_id):
-        return fetch_rows(
-            "select u.id, u.email, u.name, m.role, m.created_at, u.verified_at is not null as verified, "
-            "u.deployment_owner from memberships m join users u on u.id = m.user_id "
-            "where m.workspace_id = %s order by m.created_at, u.id",
-            (workspace_id,),
-        )
+        return fetch(MemberRow, query)
 
 
 def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
     """Return the oldest membership of the user with this e-mail address, and their password's hash."""
     with connection():
-        row = fetch_row("select * from find_sign_in(%s) limit 1", (email,))
+        row = fetch_first(_SignInRow, call(fn.find_sign_in(email)))
     return (None, None) if row is None else (_build_membership(row), row["password_hash"])
 
 
@@ -126,24 +166,24 @@ def find_first_membership(account: UserAccount) -> Membership | None:
 def list_memberships(email: str) -> list[Membership]:
     """Return every membership of the user with this e-mail address, oldest first."""
     with connection():
-        return [_build_membership(row) for row in fetch_rows("select * from find_sign_in(%s)", (email,))]
+        return [_build_membership(row) for row in fetch(_SignInRow, call(fn.find_sign_in(email)))]
 
 
-def _build_membership(row: Row) -> Membership:
-    return Membership(str(row["user_id"]), row["email"], row["name"], str(row["workspace_id"]), row["role"])
+def _build_membership(row: _SignInRow) -> Membership:
+    return Membership(row["user_id"], row["email"], row["name"], row["workspace_id"], row["role"])
 
 
 def find_account(email: str) -> UserAccount | None:
     """Return the account with this e-mail address, in any case."""
     with connection():
-        columns = fetch_row("select * from find_account(%s)", (email,))
-    return None if columns is None else UserAccount(**columns)
+        row = fetch_first(_AccountRow, call(fn.find_account(email)))
+    return None if row is None else UserAccount(**row)
 
 
 def rename(session_token: str, actor: Actor, name: str) -> None:
     """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
-        for row in fetch_rows("select * from rename_person(%s, %s)", (links.digest(session_token), name)):
+        for row in fetch(_RenamedRow, call(fn.rename_person(links.digest(session_token), name))):
             detail = {"from": row["former_name"], "to": name}
             audit.record(row["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 
@@ -154,9 +194,7 @@ def change_password(session_token: str, actor: Actor, old_hash: str, new_hash: s
     Returns False if `old_hash` is no longer current. Writes an entry to the audit log of each of their workspaces.
     """
     with transaction():
-        workspace_ids = fetch_value(
-            "select change_password(%s, %s, %s)", (links.digest(session_token), old_hash, new_hash)
-        )
+        workspace_ids = fetch_value(call(fn.change_password(links.digest(session_token), old_hash, new_hash)))
         for workspace_id in workspace_ids or ():
             audit.record(workspace_id, actor, "user.password_changed", "user", str(actor.id))
     return workspace_ids is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from dashboard.access import Caller, consume_invitation_limit, current_settings, ensure_may_grant
 from dashboard.api import schemas
@@ -12,6 +12,7 @@ from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
 from models import invitation
 from models.invitation import IssuedInvitation
+from models.tables.people import Role
 from rules.contacts import normalise_email
 from rules.problems import Problem
 from tasks.operators import invitations as task
@@ -35,7 +36,7 @@ class NewInvitation(Body):
     """The e-mail and the role of the invited person."""
 
     email: ShortText
-    role: Literal["owner", "operator", "viewer"]
+    role: Role
 
 
 @invitations.api(

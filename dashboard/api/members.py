@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from dashboard.access import Caller, ensure_may_change_member, ensure_may_grant
 from dashboard.api import schemas
@@ -11,7 +11,8 @@ from dashboard.errors import not_found
 from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
 from models import membership, user
-from models.database import Row
+from models.tables.people import Role
+from models.user import MemberRow
 
 members = Resource("members")
 
@@ -24,7 +25,7 @@ _MEMBER = {
 class MemberUpdate(Body):
     """The new role of a member."""
 
-    role: Literal["owner", "operator", "viewer"]
+    role: Role
 
 
 @members.api(
@@ -59,7 +60,7 @@ def remove_member(call: Caller, member_id: str) -> Any:
     return success()
 
 
-def _require_member(call: Caller, member_id: str) -> Row:
+def _require_member(call: Caller, member_id: str) -> MemberRow:
     for member in user.list_members(call.workspace_id):
         if member["id"] == member_id:
             return member

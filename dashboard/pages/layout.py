@@ -24,8 +24,10 @@ from dashboard.pages import labels
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
 from models import membership, pause, workspace
-from models.database import Row, acting_as
+from models.database import acting_as
+from models.membership import OwnWorkspaceRow
 from models.reports import summary as report
+from models.workspace import WorkspaceRow
 from rules.schedule import find_zone
 
 #: The theme that the browser selected; no cookie means the system theme.
@@ -68,11 +70,11 @@ def is_fragment() -> bool:
     return flask.request.headers.get("HX-Request") == "true"
 
 
-def load_workspace(call: Caller) -> Row:
+def load_workspace(call: Caller) -> WorkspaceRow:
     """The caller's workspace, read once per request."""
     if "workspace" not in flask.g:
         flask.g.workspace = workspace.get(call.workspace_id)
-    row: Row = flask.g.workspace
+    row: WorkspaceRow = flask.g.workspace
     return row
 
 
@@ -111,11 +113,11 @@ def render(template: str, call: Caller, **context: Any) -> flask.Response:
     return response
 
 
-def _load_own_workspaces() -> list[Row]:
+def _load_own_workspaces() -> list[OwnWorkspaceRow]:
     """The caller's workspaces, read once per request and only where a template shows them."""
     if "own_workspaces" not in flask.g:
         flask.g.own_workspaces = membership.list_workspaces_for_session(flask.request.cookies[COOKIE])
-    rows: list[Row] = flask.g.own_workspaces
+    rows: list[OwnWorkspaceRow] = flask.g.own_workspaces
     return rows
 
 

@@ -14,9 +14,9 @@ from dashboard.bodies import Body, check
 from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.pages import forms, layout
 from models import invitation, membership, user
-from models.database import Row
 from models.errors import Conflict
 from models.ids import is_id
+from models.user import MemberRow
 from tasks.operators.invitations import build_link
 
 members_pages = flask.Blueprint("members-pages", __name__)
@@ -107,7 +107,7 @@ def _render_page(call: Caller, status: int = 200, **context: Any) -> flask.Respo
     return page
 
 
-def _require_member(call: Caller, member_id: str) -> Row:
+def _require_member(call: Caller, member_id: str) -> MemberRow:
     for member in user.list_members(call.workspace_id):
         if member["id"] == member_id.lower():
             return member
@@ -121,7 +121,7 @@ def _parse_form(form: type[Form], fields: dict[str, str]) -> Form:
     return body
 
 
-def _format_name(member: Row) -> str:
+def _format_name(member: MemberRow) -> str:
     return str(member["name"] or member["email"])
 
 

@@ -14,7 +14,7 @@ import structlog
 from models import invitation, workspace
 from models.audit import Actor
 from models.invitation import IssuedInvitation
-from models.user import Role
+from models.tables.people import Role
 from providers.base import Account, LeaseLost, OutgoingMessage
 from providers.mailgun import Mailgun
 from rules.errors import ConfigurationError, ExecutionError

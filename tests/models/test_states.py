@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from models import user
 from models.database import fetch_rows
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow, list_columns, parse_claimed_row
+from models.tables.people import Role
 from rules.actions import RunKind
 from rules.errors import BY_CLASS, ErrorClass
 from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
@@ -26,8 +26,8 @@ DECLARED: dict[tuple[str, str], Any] = {
     ("steps", "status"): StepStatus,
     ("messages", "status"): MessageStatus,
     ("operations", "kind"): Action,
-    ("memberships", "role"): user.Role,
-    ("invitations", "role"): user.Role,
+    ("memberships", "role"): Role,
+    ("invitations", "role"): Role,
 }
 CHOICES = re.compile(r"\(?(\w+)\)?(?:::text)? = ANY \(\(?ARRAY\[(.*?)\]")
 
