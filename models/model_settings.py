@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from models import audit
+from models import audit, tables
 from models.audit import Actor
-from models.database import acting_as, execute, fetch_row
+from models.database import acting_as
 from models.encryption import encrypt
+from models.queries import execute, fetch_first, now
 from models.recent_reads import RecentReads
 
 
@@ -32,13 +33,26 @@ class ModelSettings:
         return f"ModelSettings({self.provider!r}, {self.model!r})"
 
 
+class _SettingsRow(TypedDict):
+    provider: str | None
+    model: str | None
+    max_tokens: int | None
+    temperature: float | None
+    base_url: str | None
+    api_key: str | None
+
+
 NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
 
 
 def load(workspace_id: str) -> ModelSettings:
     """Return the workspace's current settings."""
+    stored = tables.ModelSettings
+    query = stored.select(
+        stored.provider, stored.model, stored.max_tokens, stored.temperature, stored.base_url, stored.api_key
+    )
     with acting_as(workspace_id):
-        row = fetch_row(f"select {', '.join(NAMES)} from model_settings where workspace_id = %s", (workspace_id,))
+        row = fetch_first(_SettingsRow, query.where(stored.workspace_id == workspace_id))
     return ModelSettings(**row) if row else ModelSettings()
 
 
@@ -48,19 +62,24 @@ load_cached = RecentReads(load)
 
 def change(workspace_id: str, changes: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
     """Set the named fields; None clears one. The audit log has the names of the fields, never the key."""
-    values = dict(changes)
+    values = {name: changes[name] for name in NAMES if name in changes}
     if values.get("api_key"):
         values["api_key"] = encrypt(secret_key, values["api_key"])
-    names = [name for name in NAMES if name in values]
     with acting_as(workspace_id):
-        if names:
-            execute(
-                f"insert into model_settings (workspace_id, {', '.join(names)}) "
-                f"values (%s, {', '.join('%s' for _ in names)}) on conflict (workspace_id) do update set "
-                f"{', '.join(f'{name} = excluded.{name}' for name in names)}, updated_at = beckon_now()",
-                (workspace_id, *(values[name] for name in names)),
-            )
-            audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": names})
+        if values:
+            _store(workspace_id, values)
+            audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": list(values)})
         current = load(workspace_id)
     load_cached.forget(workspace_id)
     return current
+
+
+def _store(workspace_id: str, values: Mapping[str, Any]) -> None:
+    stored = tables.ModelSettings
+    execute(
+        stored.insert(workspace_id=workspace_id, **values).on_conflict(
+            conflict_target=[stored.workspace_id],
+            preserve=[getattr(stored, name) for name in values],
+            update={stored.updated_at: now()},
+        )
+    )

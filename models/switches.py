@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from models import audit
 from models.audit import Actor
-from models.database import acting_as, execute, fetch_row
+from models.database import acting_as
 from models.errors import NotFound
+from models.queries import execute, fetch_first
 from models.recent_reads import RecentReads
+from models.tables import Workspace
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,20 @@ class Switches:
     execution_tracking: bool = True
 
 
+class _SwitchesRow(TypedDict):
+    run_tracking: bool
+    stats_in_api: bool
+    execution_tracking: bool
+
+
 NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 
 
 def load(workspace_id: str) -> Switches:
     """Return the workspace's current switches. Raises `NotFound`."""
+    query = Workspace.select(Workspace.run_tracking, Workspace.stats_in_api, Workspace.execution_tracking)
     with acting_as(workspace_id):
-        row = fetch_row(f"select {', '.join(NAMES)} from workspaces where id = %s", (workspace_id,))
+        row = fetch_first(_SwitchesRow, query.where(Workspace.id == workspace_id))
     if row is None:
         raise NotFound("There is no such workspace.")
     return Switches(**row)
@@ -49,7 +59,7 @@ def change(workspace_id: str, changes: Mapping[str, bool], actor: Actor) -> Swit
         for name in NAMES:
             if name not in changes or changes[name] == getattr(before, name):
                 continue
-            execute(f"update workspaces set {name} = %s where id = %s", (changes[name], workspace_id))
+            execute(Workspace.update({name: changes[name]}).where(Workspace.id == workspace_id))
             action = "switch.on" if changes[name] else "switch.off"
             audit.record(workspace_id, actor, action, "switch", name)
         current = load(workspace_id)
