@@ -6,14 +6,18 @@ The token is consumed in the transaction that stores its callback, so either bot
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Literal
 
-from models.database import execute, fetch_row
+from peewee import fn
+
+from models.queries import execute, exists
+from models.tables import WebhookToken
 
 #: The token is new, was consumed by the same body at the same endpoint (a retry), or by another request.
 Use = Literal["first", "repeated", "refused"]
 #: Longer than any signature is accepted before or after its timestamp.
-KEEP_HOURS = 10
+LIFETIME = timedelta(hours=10)
 
 
 def consume(token: str, door: str, body_hash: bytes) -> Use:
@@ -22,19 +26,14 @@ def consume(token: str, door: str, body_hash: bytes) -> Use:
     `door` names the endpoint.
     """
     token_hash = hashlib.sha256(token.encode()).digest()
-    is_new = execute(
-        "insert into webhook_tokens (token_hash, door, body_hash) values (%s, %s, %s) on conflict do nothing",
-        (token_hash, door, body_hash),
-    )
-    if is_new:
+    if execute(WebhookToken.insert(token_hash=token_hash, door=door, body_hash=body_hash).on_conflict_ignore()):
         return "first"
-    matching = fetch_row(
-        "select 1 from webhook_tokens where token_hash = %s and door = %s and body_hash = %s",
-        (token_hash, door, body_hash),
+    is_same = (
+        (WebhookToken.token_hash == token_hash) & (WebhookToken.door == door) & (WebhookToken.body_hash == body_hash)
     )
-    return "repeated" if matching else "refused"
+    return "repeated" if exists(WebhookToken.select(WebhookToken.token_hash).where(is_same)) else "refused"
 
 
 def remove_expired() -> int:
     """Delete tokens that no valid signature can use again; return how many."""
-    return execute("delete from webhook_tokens where received_at < now() - make_interval(hours => %s)", (KEEP_HOURS,))
+    return execute(WebhookToken.delete().where(WebhookToken.received_at < fn.now() - LIFETIME))
