@@ -25,7 +25,7 @@ from ephemeral import heartbeats
 from ephemeral.connection import open_ephemeral
 from models import database, migrations, pause, periodic_job, workspace
 from models.checks import deployment
-from models.database import Row, acting_as
+from models.database import acting_as
 from providers.registry import FEATURES, PROVIDERS
 from settings import Settings
 from tasks.runtime.broker import QUEUES
@@ -219,7 +219,9 @@ def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
             with acting_as(workspace_row["id"]):
                 pauses = pause.list_all(workspace_row["id"])
             yield from (
-                _report_refusal(workspace_row["slug"], row) for row in pauses if row["reason"] == "configuration"
+                _report_refusal(workspace_row["slug"], row["name"], row["message"])
+                for row in pauses
+                if row["reason"] == "configuration"
             )
     except (peewee.PeeweeException, psycopg2.Error) as error:
         yield Check("scheduler", "problem", f"cannot be read: {_format_error(error)}", "run `beckon migrate`")
@@ -227,10 +229,10 @@ def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
         database.db.close_all()
 
 
-def _report_refusal(slug: str, row: Row) -> Check:
-    detail = f"paused in the workspace {slug}: {row['message']}"
+def _report_refusal(slug: str, provider: str, message: str) -> Check:
+    detail = f"paused in the workspace {slug}: {message}"
     return Check(
-        row["name"],
+        provider,
         "problem",
         detail,
         "correct its credentials and restart; waiting messages then continue automatically",
