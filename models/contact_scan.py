@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from models.database import Row, fetch_rows
+from peewee import fn
+
+from models.contact_matching import CONTACT_COLUMNS, ContactRow
+from models.queries import fetch
+from models.tables import Contact
 
 
-def fetch_page(last_id: str | None, limit: int, silent_between: tuple[datetime, datetime] | None = None) -> list[Row]:
+def fetch_page(
+    last_id: str | None, limit: int, silent_between: tuple[datetime, datetime] | None = None
+) -> list[ContactRow]:
     """Return the next page; with `silent_between`, only contacts whose last event is after the first time and not after
     the second. A contact without events counts from its creation."""
-    return fetch_rows(
-        """
-        select * from contacts
-        where workspace_id = acting_workspace() and deleted_at is null and (%(after)s::uuid is null or id > %(after)s)
-            and (%(from)s::timestamptz is null
-                or (coalesce(last_event_at, created_at) > %(from)s and coalesce(last_event_at, created_at) <= %(to)s))
-        order by id limit %(limit)s
-        """,
-        {
-            "after": last_id,
-            "limit": limit,
-            "from": silent_between and silent_between[0],
-            "to": silent_between and silent_between[1],
-        },
+    query = Contact.select(*CONTACT_COLUMNS).where(
+        Contact.workspace_id == fn.acting_workspace(), Contact.deleted_at.is_null()
     )
+    if last_id is not None:
+        query = query.where(Contact.id > last_id)
+    if silent_between is not None:
+        last_active_at = fn.coalesce(Contact.last_event_at, Contact.created_at)
+        query = query.where(last_active_at > silent_between[0], last_active_at <= silent_between[1])
+    return fetch(ContactRow, query.order_by(Contact.id).limit(limit))

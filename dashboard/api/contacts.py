@@ -115,7 +115,7 @@ def save_contact(call: Caller, body: ContactFields) -> Any:
             path = result.path.removeprefix("contact.")
             raise ProblemError(result.status, result.message, [Problem(path, result.message)])
         assert result is not None
-        contact_id = str(result["id"])
+        contact_id = result["id"]
         is_new = contact.is_newly_created(contact_id)
         action = "contact.created" if is_new else "contact.changed"
         audit.record(call.workspace_id, call.actor, action, "contact", contact_id, {"fields": sorted(fields)})

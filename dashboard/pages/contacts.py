@@ -144,7 +144,7 @@ def _create(call: Caller, fields: dict[str, Any]) -> str | ContactRejection:
         if isinstance(saved, ContactRejection):
             return saved
         assert saved is not None
-        contact_id = str(saved["id"])
+        contact_id = saved["id"]
         if not contact.is_newly_created(contact_id):
             # The error rolls back what the match changed.
             raise _ContactExists(contact_id)

@@ -14,6 +14,7 @@ import structlog
 
 from models import automation_schedule, contact_scan, published
 from models.automation_schedule import INACTIVE_CHECK_INTERVAL
+from models.contact_matching import ContactRow
 from models.database import Row, acting_as, transaction
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
@@ -54,7 +55,7 @@ def _start(schedule: Row, now: datetime) -> int:
     return started
 
 
-def _accept(schedule: Row, workflow: Workflow, contacts: list[Row]) -> int:
+def _accept(schedule: Row, workflow: Workflow, contacts: list[ContactRow]) -> int:
     tick = schedule["next_at"].isoformat()
     requests = [
         TriggerRequest(
@@ -71,7 +72,7 @@ def _accept(schedule: Row, workflow: Workflow, contacts: list[Row]) -> int:
     return sum(len(getattr(result, "executions", ())) for result in results)
 
 
-def _list_matching_contacts(schedule: Row, workflow: Workflow, now: datetime) -> Iterator[list[Row]]:
+def _list_matching_contacts(schedule: Row, workflow: Workflow, now: datetime) -> Iterator[list[ContactRow]]:
     """Yield the contacts of this tick, a page at a time."""
     options: Mapping[str, Any] = workflow.trigger.with_
     silent_between = None

@@ -18,8 +18,8 @@ import clock
 import metrics
 from ephemeral import workflow_cache
 from models import contact_matching, execution, published, trigger
-from models.contact_matching import ContactRejection
-from models.database import CONNECTION_ERRORS, Row, acting_as, db, unwrap_driver_error
+from models.contact_matching import ContactRejection, ContactRow
+from models.database import CONNECTION_ERRORS, acting_as, db, unwrap_driver_error
 from models.ids import is_id, new_id
 from models.published import PublishedWorkflow
 from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
@@ -175,7 +175,7 @@ class _Batch:
         fresh = [index for index, result in enumerate(self.results) if result is None and index not in repeats]
         contact_requests = [(self.requests[index].contact_id, self.requests[index].contact) for index in fresh]
         test_positions = {position for position, index in enumerate(fresh) if self.requests[index].test}
-        self.contacts: dict[int, Row | None] = {}
+        self.contacts: dict[int, ContactRow | None] = {}
         rejected_keys = []
         matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
         for index, contact in zip(fresh, matched, strict=True):
@@ -228,7 +228,10 @@ class _Batch:
         )
 
     def _select_automations(
-        self, request: TriggerRequest, contact: Row | None, candidates: Sequence[tuple[PublishedWorkflow, Workflow]]
+        self,
+        request: TriggerRequest,
+        contact: ContactRow | None,
+        candidates: Sequence[tuple[PublishedWorkflow, Workflow]],
     ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
         """Select the automations that match. A test skips all conditions; a manual trigger skips posts and keywords."""
         if request.test:
@@ -244,7 +247,7 @@ class _Batch:
         return self._exclude_cooling(choose(matched, answered=request.answered), contact)
 
     def _exclude_cooling(
-        self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: Row | None
+        self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: ContactRow | None
     ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
         """Exclude automations that were started for this contact within their cool-down."""
         cooldowns = {automation.automation_id: workflow.trigger.cooldown_seconds for automation, workflow in candidates}
@@ -291,7 +294,7 @@ def _parse_workflows(automations: Sequence[PublishedWorkflow]) -> list[tuple[Pub
 
 
 def _meets_condition(
-    automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: Row | None
+    automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: ContactRow | None
 ) -> bool:
     if workflow.trigger.where is None:
         return True
