@@ -8,39 +8,70 @@ free for other contacts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 import peewee
 import psycopg2
-from psycopg2.extras import Json
+from peewee import SQL, fn
 
 from models import audit, conversation
 from models.audit import Actor
-from models.contact_matching import IDENTIFIERS, PLAIN_FIELDS
-from models.database import Row, acting_as, execute, fetch_row, fetch_value
+from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
+from models.database import acting_as
 from models.errors import Conflict, NotFound
+from models.queries import execute, exists, fetch_first, now
+from models.tables import Contact, Suppression
+from models.tables.contacts import SuppressionReason
 
-COLUMNS = """
-    c.id, c.external_id, c.first_name, c.last_name, c.username, c.email, c.phone, c.facebook_id, c.instagram_id,
-    c.timezone, c.tags, c.attributes, c.last_event_at, c.created_at, c.updated_at,
-    coalesce((select json_agg(json_build_object('channel', s.channel, 'reason', s.reason) order by s.channel)
-        from suppressions s where s.workspace_id = c.workspace_id and s.contact_id = c.id), '[]') suppressed
-"""
 _MISSING = "There is no contact with that id."
 
 
-def get(workspace_id: str, contact_id: str) -> Row | None:
-    """Return one contact with its `suppressed` channels."""
+class SuppressedChannel(TypedDict):
+    """A channel on which a contact must not be messaged."""
+
+    channel: str
+    reason: SuppressionReason
+
+
+class ContactDetailRow(ContactRow):
+    """A contact with its times and its suppressed channels, ordered by name."""
+
+    last_event_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    suppressed: list[SuppressedChannel]
+
+
+def select_details() -> peewee.ModelSelect[Any]:
+    """Build the query of all contacts as `ContactDetailRow`."""
+    entry = fn.json_build_object("channel", Suppression.channel, "reason", Suppression.reason)
+    suppressed = Suppression.select(fn.json_agg(entry).order_by(Suppression.channel)).where(
+        Suppression.workspace_id == Contact.workspace_id, Suppression.contact_id == Contact.id
+    )
+    return Contact.select(
+        *CONTACT_COLUMNS,
+        Contact.last_event_at,
+        Contact.created_at,
+        Contact.updated_at,
+        fn.coalesce(suppressed, SQL("'[]'")).alias("suppressed"),
+    )
+
+
+def get(workspace_id: str, contact_id: str) -> ContactDetailRow | None:
+    """Return one contact."""
     with acting_as(workspace_id):
-        return fetch_row(
-            f"select {COLUMNS} from contacts c where c.workspace_id = %s and c.id = %s and c.deleted_at is null",
-            (workspace_id, contact_id),
-        )
+        return fetch_first(ContactDetailRow, select_details().where(is_present(workspace_id, contact_id)))
+
+
+def is_present(workspace_id: str, contact_id: str) -> Any:
+    """Build the condition of one contact that is not deleted."""
+    return (Contact.id == contact_id) & (Contact.workspace_id == workspace_id) & Contact.deleted_at.is_null()
 
 
 def is_newly_created(contact_id: str) -> bool:
     """Return whether the current transaction created this contact: its creation time is then the transaction's."""
-    return bool(fetch_value("select created_at = beckon_now() from contacts where id = %s", (contact_id,)))
+    return exists(Contact.select(Contact.id).where(Contact.id == contact_id, Contact.created_at == now()))
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
@@ -48,31 +79,29 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
 
     Raises `NotFound`, or `Conflict` for an address that belongs to another contact.
     """
-    assignments, parameters = ["updated_at = beckon_now()"], []
-    for name in PLAIN_FIELDS:
-        if name in fields:
-            assignments.append(f"{name} = %s")
-            parameters.append(fields[name])
-    if "tags" in fields:
-        assignments.append("tags = %s")
-        parameters.append(fields["tags"] or [])
-    if "attributes" in fields:
-        attributes = fields["attributes"]
-        # Null for all attributes clears them; null for one attribute removes it.
-        assignments.append("attributes = " + ("%s" if attributes is None else "jsonb_strip_nulls(attributes || %s)"))
-        parameters.append(Json(attributes or {}))
     with acting_as(workspace_id):
         try:
-            updated = execute(
-                f"update contacts set {', '.join(assignments)} where id = %s and workspace_id = %s "
-                "and deleted_at is null",
-                [*parameters, contact_id, workspace_id],
-            )
+            updated = execute(Contact.update(_build_changes(fields)).where(is_present(workspace_id, contact_id)))
         except peewee.IntegrityError as error:
             raise _build_conflict(error, fields) from error
         if not updated:
             raise NotFound(_MISSING)
         audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, {"fields": sorted(fields)})
+
+
+def _build_changes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {name: fields[name] for name in PLAIN_FIELDS if name in fields}
+    changes["updated_at"] = now()
+    if "tags" in fields:
+        changes["tags"] = fields["tags"] or []
+    if "attributes" in fields:
+        changes["attributes"] = _merge_attributes(fields["attributes"])
+    return changes
+
+
+def _merge_attributes(attributes: Mapping[str, Any] | None) -> Any:
+    """Build the contact's new attributes. Null for all attributes clears them; null for one attribute removes it."""
+    return {} if attributes is None else fn.jsonb_strip_nulls(Contact.attributes.concat(attributes))
 
 
 def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
@@ -82,10 +111,7 @@ def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: C
     """
     with acting_as(workspace_id):
         # From here on no trigger finds the contact, so no new execution can start.
-        deleted = execute(
-            "update contacts set deleted_at = beckon_now() where id = %s and workspace_id = %s and deleted_at is null",
-            (contact_id, workspace_id),
-        )
+        deleted = execute(Contact.update(deleted_at=now()).where(is_present(workspace_id, contact_id)))
         if not deleted:
             raise NotFound(_MISSING)
         conversation.forget(contact_id)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from models.database import Row, fetch_row
+from typing import TypedDict
+
+import peewee
+from peewee import fn
+
+from models.queries import fetch_first
+from models.tables import Contact, Message, Workspace
 from rules.channels import ADDRESS_FIELDS
 
 
-def find_by_address(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> Row | None:
+class ContactOwnerRow(TypedDict):
+    """A contact and its workspace."""
+
+    id: str
+    workspace_id: str
+
+
+def find_by_address(
+    channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False
+) -> ContactOwnerRow | None:
     """Return the contact with this address: in `workspace_id` or, if None, in the workspace that last messaged it.
 
     `demo_only` limits the search to demo workspaces.
     """
-    return fetch_row(
-        f"""
-        select c.id, c.workspace_id from contacts c
-        where c.{ADDRESS_FIELDS[channel]} = lower(%(address)s) and c.deleted_at is null
-            and (%(workspace)s::uuid is null or c.workspace_id = %(workspace)s)
-            and (not %(demo_only)s or exists (select 1 from workspaces w where w.id = c.workspace_id and w.demo))
-        order by (select max(m.sent_at) from messages m where m.contact_id = c.id) desc nulls last limit 1
-        """,
-        {"address": address, "workspace": workspace_id, "demo_only": demo_only},
+    query = Contact.select(Contact.id, Contact.workspace_id).where(
+        getattr(Contact, ADDRESS_FIELDS[channel]) == fn.lower(address), Contact.deleted_at.is_null()
     )
+    if workspace_id is not None:
+        query = query.where(Contact.workspace_id == workspace_id)
+    if demo_only:
+        query = query.where(Contact.workspace_id.in_(Workspace.select(Workspace.id).where(Workspace.demo)))
+    last_sent_at = Message.select(fn.max(Message.sent_at)).where(Message.contact_id == Contact.id)
+    return fetch_first(ContactOwnerRow, query.order_by(peewee.Desc(last_sent_at, nulls="last")).limit(1))

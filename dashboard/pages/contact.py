@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -12,12 +13,13 @@ from dashboard.access import Caller
 from dashboard.errors import not_found
 from dashboard.pages import contact_fields, labels, layout
 from models import contact, contact_task, suppression
-from models.database import Row
+from models.contact import ContactDetailRow
 from models.errors import Conflict
 from models.ids import is_id
 from models.reports import contacts as report
 from models.reports import executions
 from models.reports.filters import ExecutionFilters
+from models.suppression import SuppressionRow
 from rules.channels import ADDRESS_FIELDS
 from rules.contacts import normalise
 from rules.problems import Problem
@@ -41,15 +43,20 @@ def show(contact_id: str) -> Any:
     return _render_page(call, row, editing)
 
 
-def _require_contact(call: Caller, contact_id: str) -> Row:
+def _require_contact(call: Caller, contact_id: str) -> ContactDetailRow:
     row = contact.get(call.workspace_id, contact_id) if is_id(contact_id) else None
     if row is None:
         raise not_found("There is no contact with that id.")
-    return {**row, "name": labels.contact(row)}
+    return row
 
 
-def _build_panel(row: Row, editing: bool, texts: dict[str, str] | None = None, problems: list[Problem] | None = None,
-         originals: dict[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
+def _build_panel(
+    row: ContactDetailRow,
+    editing: bool,
+    texts: dict[str, str] | None = None,
+    problems: list[Problem] | None = None,
+    originals: dict[str, str] | None = None,
+) -> dict[str, Any]:
     form_texts = contact_fields.build_texts(row) if texts is None else texts
     return {
         "contact": row,
@@ -65,9 +72,8 @@ def _build_panel(row: Row, editing: bool, texts: dict[str, str] | None = None, p
     }
 
 
-def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.Response:
+def _render_page(call: Caller, row: ContactDetailRow, editing: bool, **panel: Any) -> flask.Response:
     contact_id = row["id"]
-    suppressions = {entry["channel"]: entry for entry in suppression.list_for_contact(call.workspace_id, contact_id)}
     execution_rows = executions.fetch_page(
         call.workspace_id, ExecutionFilters(contact_id=contact_id), MAX_EXECUTIONS + 1
     )
@@ -75,7 +81,7 @@ def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.R
         "contact.html",
         call,
         **_build_panel(row, editing, **panel),
-        channels=[(channel, row[column], suppressions.get(channel)) for channel, column in ADDRESS_FIELDS.items()],
+        channels=_list_channels(row, _fetch_suppressions(call, contact_id)),
         local=clock.now().astimezone(find_zone(row["timezone"])) if row["timezone"] else None,
         messages=report.fetch_conversation(call.workspace_id, contact_id, MAX_MESSAGES),
         max_messages=MAX_MESSAGES,
@@ -86,6 +92,17 @@ def _render_page(call: Caller, row: Row, editing: bool, **panel: Any) -> flask.R
         more_executions=len(execution_rows) > MAX_EXECUTIONS,
         tasks=contact_task.list_for_contact(call.workspace_id, contact_id, MAX_TASKS),
     )
+
+
+def _fetch_suppressions(call: Caller, contact_id: str) -> dict[str, SuppressionRow]:
+    return {row["channel"]: row for row in suppression.list_for_contact(call.workspace_id, contact_id)}
+
+
+def _list_channels(
+    contact_row: Mapping[str, Any], suppressions: Mapping[str, SuppressionRow]
+) -> list[tuple[str, str | None, SuppressionRow | None]]:
+    """List each channel with the contact's address and its suppression."""
+    return [(channel, contact_row[field], suppressions.get(channel)) for channel, field in ADDRESS_FIELDS.items()]
 
 
 @contact_pages.post("/contacts/<contact_id>")
@@ -113,7 +130,7 @@ def ask_about_channel(contact_id: str, channel: str) -> Any:
     """Ask for confirmation before a channel is suppressed or a suppression is lifted."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
-    suppressions = {entry["channel"]: entry for entry in suppression.list_for_contact(call.workspace_id, row["id"])}
+    suppressions = _fetch_suppressions(call, row["id"])
     return layout.render(
         "contact_channel.html", call, contact=row, channel=channel, suppression=suppressions.get(channel)
     )
@@ -164,4 +181,4 @@ def delete(contact_id: str) -> Any:
     cancelled = operator_actions.delete_contact(call.workspace_id, row["id"], call.actor)
     cancellation = f"{cancelled} active executions cancelled" if cancelled != 1 else "1 active execution cancelled"
     outcome = cancellation if cancelled else "no active executions"
-    return layout.redirect("/contacts", f'"{row["name"]}" deleted; {outcome}. Its executions stay in the list.')
+    return layout.redirect("/contacts", f'"{labels.contact(row)}" deleted; {outcome}. Its executions stay in the list.')

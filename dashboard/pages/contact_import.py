@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -24,7 +25,6 @@ from dashboard.bodies import LARGE_BODY_LIMIT
 from dashboard.errors import ProblemError
 from dashboard.pages import layout
 from dashboard.pages.contact_fields import FIELDS, format_attribute
-from models.database import Row
 from rules.problems import Problem
 
 contact_import_pages = flask.Blueprint("contact-import-pages", __name__)
@@ -106,7 +106,7 @@ def _render(call: Caller, template: str, contact_file: ContactFile, **context: A
     )  # fmt: skip
 
 
-def _format_cell(fields: Row, name: str) -> str:
+def _format_cell(fields: Mapping[str, Any], name: str) -> str:
     if name == "tags":
         return ", ".join(fields.get("tags") or [])
     if name in _COLUMNS:

@@ -5,12 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, TypedDict
 
-from models.contact import COLUMNS
-from models.database import Row, acting_as, fetch_rows
+import peewee
+from peewee import fn
+
+from models.contact import ContactDetailRow, select_details
+from models.database import acting_as
 from models.ids import is_id
+from models.queries import count, fetch, is_any
 from models.reports.filters import build_lowest_id
 from models.reports.search import build_prefix_query
+from models.tables import Contact, Execution
+from rules.stages import MessageStatus
+
+# By hand: each direction is limited by its own index before the two are merged.
+_FETCH_CONVERSATION = """
+    (select 'in' as direction, channel, kind, null as subject, text, at, null as status,
+        edited_at is not null as edited, deleted_at is not null as deleted, null::uuid as execution_id,
+        null as automation_name, false as sandbox
+    from received_messages where workspace_id = %(workspace)s and contact_id = %(contact)s
+    order by at desc limit %(limit)s)
+    union all
+    (select 'out', m.channel, 'message', m.subject, m.body, m.sent_at, m.status, false, false, m.execution_id,
+        a.name, m.sandbox
+    from messages m left join automations a on a.id = m.automation_id
+    where m.workspace_id = %(workspace)s and m.contact_id = %(contact)s and m.sent_at is not null and not m.test
+        and m.channel not in ('slack', 'discord', 'webhook')
+    order by m.sent_at desc limit %(limit)s)
+    order by at desc limit %(limit)s
+"""
 
 
 @dataclass(frozen=True)
@@ -25,73 +49,71 @@ class ContactFilters:
     since: datetime | None = None
 
 
-def fetch_page(workspace_id: str, filters: ContactFilters, *, limit: int, before: str | None = None) -> list[Row]:
+class ConversationRow(TypedDict):
+    """A message of a conversation, in either direction. Only a sent one has a subject, a status, the execution that
+    sent it with its automation's name, and may have gone to the sandbox; only a received one is edited or deleted."""
+
+    direction: Literal["in", "out"]
+    channel: str
+    kind: str
+    subject: str | None
+    text: str | None
+    at: datetime
+    edited: bool
+    deleted: bool
+    status: MessageStatus | None
+    execution_id: str | None
+    automation_name: str | None
+    sandbox: bool
+
+
+def fetch_page(
+    workspace_id: str, filters: ContactFilters, *, limit: int, before: str | None = None
+) -> list[ContactDetailRow]:
     """Return at most `limit` contacts, newest first, older than the one with id `before`."""
-    q = (filters.q or "").strip() or None
-    parameters = {
-        "q": q,
-        "own": q if q and is_id(q) else None,
-        "words": q and build_prefix_query(q),
-        "tag": filters.tag,
-        "channel": filters.suppressed,
-        "lowest": filters.since and build_lowest_id(filters.since),
-        "before": before,
-        "limit": limit,
-    }
+    ids = peewee.Select(columns=[_find_ids(filters, limit, before)])
+    query = select_details().where(Contact.workspace_id == fn.acting_workspace(), Contact.id == fn.any(fn.array(ids)))
     with acting_as(workspace_id):
-        return fetch_rows(
-            f"select {COLUMNS} from contacts c where c.workspace_id = acting_workspace() and c.id = any(array("
-            "select find_contacts(%(q)s, %(own)s::uuid, to_tsquery('simple', %(words)s), %(tag)s, %(channel)s, "
-            "%(lowest)s::uuid, %(before)s::uuid, %(limit)s))) order by c.id desc",
-            parameters,
-        )
+        return fetch(ContactDetailRow, query.order_by(Contact.id.desc()))
 
 
-def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[Row]:
+def _find_ids(filters: ContactFilters, limit: int, before: str | None) -> peewee.Function:
+    """Build the ids of a page, from the function that may use the indexes of words and tags."""
+    q = (filters.q or "").strip() or None
+    return fn.find_contacts(
+        q,
+        q if q and is_id(q) else None,
+        fn.to_tsquery("simple", q and build_prefix_query(q)),
+        filters.tag,
+        filters.suppressed,
+        filters.since and build_lowest_id(filters.since),
+        before,
+        limit,
+    )
+
+
+def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[ContactDetailRow]:
     """Return the existing ones of these contacts, newest first."""
     if not contact_ids:
         return []
+    query = select_details().where(
+        Contact.workspace_id == fn.acting_workspace(), is_any(Contact.id, contact_ids), Contact.deleted_at.is_null()
+    )
     with acting_as(workspace_id):
-        return fetch_rows(
-            f"select {COLUMNS} from contacts c where c.workspace_id = acting_workspace() and c.id = any(%s::uuid[]) "
-            "and c.deleted_at is null order by c.id desc",
-            (list(contact_ids),),
-        )
+        return fetch(ContactDetailRow, query.order_by(Contact.id.desc()))
 
 
-def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
-    """Return the newest messages in both directions with one contact, oldest first, without tests: `direction` (in,
-    out), channel, kind, subject, text, at, status, `edited` and `deleted`; for sent ones the execution, its
-    automation's name, and whether it went to the sandbox."""
+def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[ConversationRow]:
+    """Return the newest messages in both directions with one contact, oldest first, without tests."""
+    parameters = {"workspace": workspace_id, "contact": contact_id, "limit": limit}
     with acting_as(workspace_id):
-        rows = fetch_rows(
-            """
-            (select 'in' as direction, channel, kind, null as subject, text, at, null as status,
-                edited_at is not null as edited, deleted_at is not null as deleted, null::uuid as execution_id,
-                null as automation_name, false as sandbox
-            from received_messages where workspace_id = %(workspace)s and contact_id = %(contact)s
-            order by at desc limit %(limit)s)
-            union all
-            (select 'out', m.channel, 'message', m.subject, m.body, m.sent_at, m.status, false, false, m.execution_id,
-                a.name, m.sandbox
-            from messages m left join automations a on a.id = m.automation_id
-            where m.workspace_id = %(workspace)s and m.contact_id = %(contact)s and m.sent_at is not null and not m.test
-                and m.channel not in ('slack', 'discord', 'webhook')
-            order by m.sent_at desc limit %(limit)s)
-            order by at desc limit %(limit)s
-            """,
-            {"workspace": workspace_id, "contact": contact_id, "limit": limit},
-        )
-    return rows[::-1]
+        return fetch(ConversationRow, _FETCH_CONVERSATION, parameters)[::-1]
 
 
 def count_in_flight(workspace_id: str, contact_id: str) -> int:
     """Count the contact's unfinished executions."""
+    query = Execution.select().where(
+        Execution.workspace_id == workspace_id, Execution.contact_id == contact_id, Execution.finished_at.is_null()
+    )
     with acting_as(workspace_id):
-        return int(
-            fetch_rows(
-                "select count(*) count from executions where workspace_id = %s and contact_id = %s "
-                "and finished_at is null",
-                (workspace_id, contact_id),
-            )[0]["count"]
-        )
+        return count(query)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models import contact_lookup, contact_matching, conversation, follow_up, message, suppression, workspace
 from models.database import Row
+from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 from providers.registry import ReadEvent
 from rules.channels import CHANNELS
@@ -18,7 +19,11 @@ from tasks.intake.event_readers import OTHER_WORKSPACE, Outcome, ReceivedEvent
 from tasks.runtime.notifications import notify_after_commit
 
 #: Kinds that suppress the contact, with the reason that is recorded.
-SUPPRESSION_REASONS = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+SUPPRESSION_REASONS: dict[str, SuppressionReason] = {
+    "bounced": "bounced",
+    "complained": "complained",
+    "unsubscribed": "unsubscribed",
+}
 #: The channel on which each provider receives messages from contacts.
 INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
 
@@ -76,16 +81,7 @@ def _receive_from_contact(event: ReceivedEvent) -> Outcome:
     if contact is None:
         return Outcome("unknown sender")
     if callback.kind == "unsubscribed":
-        suppression.add_for_message(
-            {
-                "contact_id": contact["id"],
-                "test": False,
-                "workspace_id": contact["workspace_id"],
-                "channel": channel,
-                "to_address": callback.address,
-            },
-            "unsubscribed",
-        )
+        suppression.add_for_contact(contact["workspace_id"], contact["id"], channel, callback.address, "unsubscribed")
     contact_matching.note_event([contact["id"]])
     _record_received(event, contact["workspace_id"], contact["id"])
     wake_for_reply(contact["id"])

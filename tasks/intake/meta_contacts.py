@@ -19,26 +19,23 @@ class ApplyFailed(Exception):
 def match_contact(callback: Callback, workspace_id: str) -> str:
     """Return the person's contact, created if necessary, and locked."""
     assert callback.address is not None
-    existing = contact_lookup.find_by_address(
-        callback.provider, callback.address, workspace_id
-    ) or _find_answered_contact(callback, workspace_id)
+    existing = contact_lookup.find_by_address(callback.provider, callback.address, workspace_id)
+    contact_id = existing["id"] if existing else _find_answered_contact_id(callback, workspace_id)
     fields: dict[str, Any] = {}
-    if existing is None:
+    if contact_id is None:
         fields = {ADDRESS_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
     if username := callback.detail.get("username"):
         fields["username"] = str(username)[:MAX_NAME_LENGTH]
-    (contact,) = contact_matching.match_or_create(workspace_id, [(existing["id"] if existing else None, fields)])
+    (contact,) = contact_matching.match_or_create(workspace_id, [(contact_id, fields)])
     if contact is None or isinstance(contact, ContactRejection):
         raise ApplyFailed(contact.message if contact else "the event names no person")
-    return str(contact["id"])
+    return contact["id"]
 
 
-def _find_answered_contact(callback: Callback, workspace_id: str) -> Row | None:
+def _find_answered_contact_id(callback: Callback, workspace_id: str) -> str | None:
     """Return the recipient of the answered message: a new id is then another id of the same person."""
     related = find_answered_message(callback)
-    if related is None or related["workspace_id"] != workspace_id or related["contact_id"] is None:
-        return None
-    return {"id": related["contact_id"]}
+    return related["contact_id"] if related is not None and related["workspace_id"] == workspace_id else None
 
 
 def find_answered_message(callback: Callback) -> Row | None:

@@ -59,6 +59,18 @@ def test_pages_follow_each_other_without_gaps(as_dashboard: None, alices: str) -
     assert list_first_names(alices, before=str(first[-1]["id"])) == ["Ada"]
 
 
+def test_contacts_are_listed_by_id_without_deleted_ones_and_those_of_other_workspaces(
+    alices: str, charlies: str, ada: str
+) -> None:
+    bob, cleo, theirs = (
+        create_contact(workspace_id, first_name=name, external_id=name)
+        for workspace_id, name in ((alices, "Bob"), (alices, "Cleo"), (charlies, "Dan"))
+    )
+    contact.delete(alices, cleo, SYSTEM, cancel_nothing)
+    assert [row["id"] for row in report.list_by_ids(alices, [ada, bob, cleo, theirs])] == [bob, ada]
+    assert report.list_by_ids(alices, []) == []
+
+
 def test_every_filter_must_match(alices: str, ada: str) -> None:
     bob = create_contact(alices, external_id="c-2", first_name="Bob", tags=["lead", "vip"])
     suppression.add(alices, bob, "sms", SYSTEM)
