@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TypedDict
+
+from peewee import JOIN, Case, fn
+
 from models import audit
 from models.audit import Actor
-from models.database import Row, acting_as, execute, fetch_rows
+from models.database import acting_as
 from models.errors import NotFound
+from models.queries import execute, fetch, now
+from models.tables import Automation, ContactTask, Execution
 
 
-def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[Row]:
+class ContactTaskRow(TypedDict):
+    """A task of a contact, with the name of the automation that created it."""
+
+    id: str
+    execution_id: str
+    title: str
+    assignee: str | None
+    due_at: datetime | None
+    done_at: datetime | None
+    created_at: datetime
+    automation_name: str | None
+
+
+def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[ContactTaskRow]:
     """Return at most `limit` tasks of a contact: open ones first, by due time, then the newest done ones."""
-    with acting_as(workspace_id):
-        return fetch_rows(
-            "select t.id, t.execution_id, t.title, t.assignee, t.due_at, t.done_at, t.created_at, "
-            "a.name automation_name from contact_tasks t left join executions e on e.id = t.execution_id "
-            "left join automations a on a.id = e.automation_id "
-            "where t.workspace_id = %s and t.contact_id = %s "
-            "order by t.done_at is not null, case when t.done_at is null then t.due_at end nulls last, t.id desc "
-            "limit %s",
-            (workspace_id, contact_id, limit),
+    is_done = ContactTask.done_at.is_null(False)
+    due_at = Case(None, [(ContactTask.done_at.is_null(), ContactTask.due_at)])
+    query = (
+        ContactTask.select(
+            ContactTask.id,
+            ContactTask.execution_id,
+            ContactTask.title,
+            ContactTask.assignee,
+            ContactTask.due_at,
+            ContactTask.done_at,
+            ContactTask.created_at,
+            Automation.name.alias("automation_name"),
         )
+        .join(Execution, JOIN.LEFT_OUTER, on=Execution.id == ContactTask.execution_id)
+        .join(Automation, JOIN.LEFT_OUTER, on=Automation.id == Execution.automation_id)
+        .where(ContactTask.workspace_id == workspace_id, ContactTask.contact_id == contact_id)
+        .order_by(is_done, due_at.asc(nulls="last"), ContactTask.id.desc())
+        .limit(limit)
+    )
+    with acting_as(workspace_id):
+        return fetch(ContactTaskRow, query)
 
 
 def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor: Actor) -> None:
     """Mark one of a contact's tasks as done or reopen it; repeating a call changes nothing. Raises `NotFound`."""
+    done_at = fn.coalesce(ContactTask.done_at, now()) if done else None
     with acting_as(workspace_id):
         updated = execute(
-            "update contact_tasks set done_at = case when %s then coalesce(done_at, beckon_now()) end "
-            "where id = %s and contact_id = %s and workspace_id = %s",
-            (done, task_id, contact_id, workspace_id),
+            ContactTask.update(done_at=done_at).where(
+                ContactTask.id == task_id,
+                ContactTask.contact_id == contact_id,
+                ContactTask.workspace_id == workspace_id,
+            )
         )
         if not updated:
             raise NotFound("There is no task with that id.")
