@@ -7,9 +7,13 @@ applies when the message arrives.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, TypedDict
 
-from models.database import Row, execute, fetch_row, fetch_rows
+from peewee import EXCLUDED, Case, fn
+
 from models.ids import new_id
+from models.queries import execute, fetch, fetch_first
+from models.tables import Conversation, ReceivedMessage
 
 #: Private messages. Only these open the provider's messaging window; a comment and a reaction do not.
 PRIVATE_MESSAGE_KINDS = frozenset({"message", "story_reply", "story_mention", "postback"})
@@ -17,6 +21,43 @@ PRIVATE_MESSAGE_KINDS = frozenset({"message", "story_reply", "story_mention", "p
 REPLY_KINDS = PRIVATE_MESSAGE_KINDS - {"story_mention"}
 #: Characters stored of one message: an e-mail may have megabytes, and a conversation is for reading.
 MAX_TEXT_LENGTH = 20_000
+
+# By hand: each direction is limited by its own index before the two are merged.
+_LIST_RECENT = """
+    (select 'in' as direction, channel, kind, text, at
+        from received_messages where contact_id = %(contact)s order by at desc limit %(limit)s)
+    union all
+    (select 'out', channel, 'message', body, sent_at from messages
+        where contact_id = %(contact)s and sent_at is not null and not test
+            and channel not in ('slack', 'discord', 'webhook') order by sent_at desc limit %(limit)s)
+    order by at desc limit %(limit)s
+"""
+_KEY = (ReceivedMessage.workspace_id, ReceivedMessage.channel, ReceivedMessage.provider_message_id)
+
+
+class ReceivedMessageRow(TypedDict):
+    """A received message as it is now, after its edits and deletion."""
+
+    id: str
+    text: str | None
+    deleted_at: datetime | None
+
+
+class LastReceivedRow(TypedDict):
+    """When a contact last wrote on a channel."""
+
+    channel: str
+    last_received_at: datetime
+
+
+class RecentMessageRow(TypedDict):
+    """A message of a conversation, in either direction."""
+
+    direction: Literal["in", "out"]
+    channel: str
+    kind: str
+    text: str | None
+    at: datetime
 
 
 def record_received(
@@ -29,20 +70,25 @@ def record_received(
     text: str | None,
     at: datetime,
     account_id: str | None = None,
-) -> Row:
+) -> ReceivedMessageRow:
     """Store one received message; return its row, which an earlier callback may have edited or deleted."""
-    row = fetch_row(
-        """
-        insert into received_messages as r
-            (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at)
-        values (%s, %s, %s, %s, %s, %s, %s, %s)
-        on conflict (workspace_id, channel, provider_message_id) do update set
-            kind = excluded.kind, at = excluded.at,
-            text = case when r.edited_at is null and r.deleted_at is null then excluded.text else r.text end
-        returning id, contact_id, kind, text, at, edited_at, deleted_at
-        """,
-        (new_id(), workspace_id, contact_id, channel, provider_message_id, kind, _truncate(text), at),
-    )
+    is_unchanged = ReceivedMessage.edited_at.is_null() & ReceivedMessage.deleted_at.is_null()
+    row = fetch_first(
+        ReceivedMessageRow,
+        ReceivedMessage.insert(
+            id=new_id(), workspace_id=workspace_id, contact_id=contact_id, channel=channel,
+            provider_message_id=provider_message_id, kind=kind, text=_truncate(text), at=at,
+        )
+        .on_conflict(
+            conflict_target=_KEY,
+            update={
+                "kind": EXCLUDED.kind,
+                "at": EXCLUDED.at,
+                "text": Case(None, [(is_unchanged, EXCLUDED.text)], ReceivedMessage.text),
+            },
+        )
+        .returning(ReceivedMessage.id, ReceivedMessage.text, ReceivedMessage.deleted_at),
+    )  # fmt: skip
     assert row is not None
     if kind in PRIVATE_MESSAGE_KINDS:
         _note(workspace_id, contact_id, channel, at, account_id)
@@ -53,17 +99,17 @@ def record_edited(
     workspace_id: str, contact_id: str, channel: str, provider_message_id: str, text: str | None, at: datetime
 ) -> None:
     """Store a message's new text, unless a later edit or its deletion is recorded."""
+    is_older = ReceivedMessage.edited_at.is_null() | (ReceivedMessage.edited_at < EXCLUDED.edited_at)
     execute(
-        """
-        insert into received_messages as r
-            (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at, edited_at)
-        values (%s, %s, %s, %s, %s, 'message', %s, %s, %s)
-        on conflict (workspace_id, channel, provider_message_id) do update set
-            text = excluded.text, edited_at = excluded.edited_at
-            where r.deleted_at is null and (r.edited_at is null or r.edited_at < excluded.edited_at)
-        """,
-        (new_id(), workspace_id, contact_id, channel, provider_message_id, _truncate(text), at, at),
-    )
+        ReceivedMessage.insert(
+            id=new_id(), workspace_id=workspace_id, contact_id=contact_id, channel=channel,
+            provider_message_id=provider_message_id, kind="message", text=_truncate(text), at=at, edited_at=at,
+        ).on_conflict(
+            conflict_target=_KEY,
+            update={"text": EXCLUDED.text, "edited_at": EXCLUDED.edited_at},
+            where=ReceivedMessage.deleted_at.is_null() & is_older,
+        )
+    )  # fmt: skip
 
 
 def record_deleted(
@@ -71,15 +117,15 @@ def record_deleted(
 ) -> None:
     """Delete the text of an unsent message permanently; its row stays."""
     execute(
-        """
-        insert into received_messages as r
-            (id, workspace_id, contact_id, channel, provider_message_id, kind, at, deleted_at)
-        values (%s, %s, %s, %s, %s, %s, %s, %s)
-        on conflict (workspace_id, channel, provider_message_id) do update set
-            text = null, deleted_at = excluded.deleted_at where r.deleted_at is null
-        """,
-        (new_id(), workspace_id, contact_id, channel, provider_message_id, kind, at, at),
-    )
+        ReceivedMessage.insert(
+            id=new_id(), workspace_id=workspace_id, contact_id=contact_id, channel=channel,
+            provider_message_id=provider_message_id, kind=kind, at=at, deleted_at=at,
+        ).on_conflict(
+            conflict_target=_KEY,
+            update={"text": None, "deleted_at": EXCLUDED.deleted_at},
+            where=ReceivedMessage.deleted_at.is_null(),
+        )
+    )  # fmt: skip
 
 
 def _truncate(text: str | None) -> str | None:
@@ -89,44 +135,36 @@ def _truncate(text: str | None) -> str | None:
 def _note(workspace_id: str, contact_id: str, channel: str, at: datetime, account_id: str | None) -> None:
     """Record when the contact last wrote, and to which account; an older message changes nothing."""
     execute(
-        """
-        insert into conversations as c (contact_id, channel, workspace_id, account_id, last_received_at)
-        values (%s, %s, %s, %s, %s)
-        on conflict (contact_id, channel, workspace_id) do update set
-            account_id = coalesce(excluded.account_id, c.account_id), last_received_at = excluded.last_received_at
-            where c.last_received_at < excluded.last_received_at
-        """,
-        (contact_id, channel, workspace_id, account_id, at),
-    )
+        Conversation.insert(
+            contact_id=contact_id, channel=channel, workspace_id=workspace_id, account_id=account_id,
+            last_received_at=at,
+        ).on_conflict(
+            conflict_target=(Conversation.contact_id, Conversation.channel, Conversation.workspace_id),
+            update={
+                "account_id": fn.coalesce(EXCLUDED.account_id, Conversation.account_id),
+                "last_received_at": EXCLUDED.last_received_at,
+            },
+            where=Conversation.last_received_at < EXCLUDED.last_received_at,
+        )
+    )  # fmt: skip
 
 
 def fetch_last_received(contact_id: str) -> dict[str, datetime]:
     """Return when the contact last wrote, by channel; channels without messages are absent."""
-    rows = fetch_rows("select channel, last_received_at from conversations where contact_id = %s", (contact_id,))
+    query = Conversation.select(Conversation.channel, Conversation.last_received_at)
+    rows = fetch(LastReceivedRow, query.where(Conversation.contact_id == contact_id))
     return {row["channel"]: row["last_received_at"] for row in rows}
 
 
-def list_recent(contact_id: str, limit: int) -> list[Row]:
-    """Return the newest messages in both directions, oldest first: `direction` (in, out), channel, kind, text, at.
+def list_recent(contact_id: str, limit: int) -> list[RecentMessageRow]:
+    """Return the newest messages in both directions, oldest first.
 
     Tests and notices to the team are excluded; deleted messages have no text.
     """
-    rows = fetch_rows(
-        """
-        (select 'in' as direction, channel, kind, text, at, deleted_at is not null as deleted
-            from received_messages where contact_id = %(contact)s order by at desc limit %(limit)s)
-        union all
-        (select 'out', channel, 'message', body, sent_at, false from messages
-            where contact_id = %(contact)s and sent_at is not null and not test
-                and channel not in ('slack', 'discord', 'webhook') order by sent_at desc limit %(limit)s)
-        order by at desc limit %(limit)s
-        """,
-        {"contact": contact_id, "limit": limit},
-    )
-    return rows[::-1]
+    return fetch(RecentMessageRow, _LIST_RECENT, {"contact": contact_id, "limit": limit})[::-1]
 
 
 def forget(contact_id: str) -> None:
     """Delete the messages received from a contact."""
-    for table in ("received_messages", "conversations"):
-        execute(f"delete from {table} where contact_id = %s", (contact_id,))
+    for table in (ReceivedMessage, Conversation):
+        execute(table.delete().where(table.contact_id == contact_id))

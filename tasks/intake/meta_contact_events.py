@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import contact_matching, conversation, inbound_event, suppression
-from models.database import Row
+from models.conversation import ReceivedMessageRow
 from providers.meta_messages import list_text_event_ids
 from rules.facts import format_time
 from tasks.intake.callback_moves import wake_for_reply
@@ -59,7 +59,7 @@ class _ContactEvent:
         self.contact_id = match_contact(callback, workspace_id)
         self.message_key = (workspace_id, self.contact_id, self.channel, self.mid)
 
-    def record(self, kind: str) -> Row:
+    def record(self, kind: str) -> ReceivedMessageRow:
         """Add the event to the conversation."""
         return conversation.record_received(
             *self.message_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
@@ -89,8 +89,9 @@ class _ContactEvent:
 
 def _unsubscribe(event: _ContactEvent) -> None:
     event.record(event.kind)
-    to = {"workspace_id": event.workspace_id, "contact_id": event.contact_id, "test": False, "channel": event.channel}
-    suppression.add_for_message({**to, "to_address": event.callback.address}, "unsubscribed")
+    suppression.add_for_contact(
+        event.workspace_id, event.contact_id, event.channel, event.callback.address, "unsubscribed"
+    )
     wake_for_reply(event.contact_id)
 
 
