@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
 
-from psycopg2.extras import Json
+from peewee import fn
 
-from models.database import Row, execute, fetch_row, fetch_rows, transaction
+from models.database import transaction
 from models.ids import new_id
 from models.json_text import dump_json
+from models.queries import execute, fetch_first, fetch_values, now
+from models.tables import InboundEvent
+
+# By hand: one statement with one parameter for any number of events.
+_STORE_ALL = """
+    insert into inbound_events (id, provider, event_id, body, sandbox)
+    select id, %s, event_id, body, %s from json_to_recordset(%s::json) as input(id uuid, event_id text, body jsonb)
+    on conflict do nothing
+"""
+
+
+class InboundEventRow(TypedDict):
+    """A stored callback. `sandbox`: the sandbox signed it."""
+
+    provider: str
+    event_id: str
+    workspace_id: str | None
+    body: dict[str, Any]
+    received_at: datetime
+    sandbox: bool
 
 
 def store_all(
@@ -24,11 +45,7 @@ def store_all(
         {"id": row_id, "event_id": event_id, "body": body} for row_id, (event_id, body) in zip(ids, events, strict=True)
     ]
     with transaction():
-        stored = execute(
-            "insert into inbound_events (id, provider, event_id, body, sandbox) select id, %s, event_id, body, %s "
-            "from json_to_recordset(%s::json) as input(id uuid, event_id text, body jsonb) on conflict do nothing",
-            (provider, sandbox, dump_json(records)),
-        )
+        stored = execute(_STORE_ALL, (provider, sandbox, dump_json(records)))
     return ids, stored
 
 
@@ -37,51 +54,56 @@ def store(
 ) -> str | None:
     """Store one callback; return its row's id, or None for a duplicate event. `sandbox`: the sandbox signed it."""
     row_id = new_id()
+    # Without RETURNING: the dashboard's role may insert these rows but not read them.
+    insertion = InboundEvent.insert(
+        id=row_id, provider=provider, event_id=event_id, workspace_id=workspace_id, body=body, sandbox=sandbox
+    )
     with transaction():
-        # Without RETURNING: the dashboard's role may insert these rows but not read them.
-        stored = execute(
-            "insert into inbound_events (id, provider, event_id, workspace_id, body, sandbox) "
-            "values (%s, %s, %s, %s, %s, %s) "
-            "on conflict do nothing",
-            (row_id, provider, event_id, workspace_id, Json(dict(body)), sandbox),
-        )
+        stored = execute(insertion.on_conflict_ignore())
     return row_id if stored else None
 
 
-def take(row_id: str) -> Row | None:
+def take(row_id: str) -> InboundEventRow | None:
     """Return one unprocessed callback, locked until the transaction ends."""
-    return fetch_row(
-        "select * from inbound_events where id = %s and processed_at is null for update skip locked", (row_id,)
-    )
+    query = InboundEvent.select(
+        InboundEvent.provider,
+        InboundEvent.event_id,
+        InboundEvent.workspace_id,
+        InboundEvent.body,
+        InboundEvent.received_at,
+        InboundEvent.sandbox,
+    ).where(InboundEvent.id == row_id, InboundEvent.processed_at.is_null())
+    return fetch_first(InboundEventRow, query.for_update(skip_locked=True))
 
 
 def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
     """Mark a callback as processed, with a one-word outcome and its workspace."""
-    execute(
-        "update inbound_events set processed_at = beckon_now(), outcome = %s, "
-        "workspace_id = coalesce(workspace_id, %s) where id = %s",
-        (outcome, workspace_id, row_id),
-    )
+    changes = {
+        "processed_at": now(),
+        "outcome": outcome,
+        "workspace_id": fn.coalesce(InboundEvent.workspace_id, workspace_id),
+    }
+    execute(InboundEvent.update(changes).where(InboundEvent.id == row_id))
 
 
 def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
     """Erase the bodies of these callbacks; their event ids stay, so duplicates still change nothing."""
     execute(
-        "update inbound_events set body = '{}' where provider = %s and event_id = any(%s) and sandbox = %s",
-        (provider, list(event_ids), sandbox),
+        InboundEvent.update(body={}).where(
+            InboundEvent.provider == provider, InboundEvent.event_id.in_(event_ids), InboundEvent.sandbox == sandbox
+        )
     )
 
 
 def drop(row_id: str) -> None:
     """Delete a callback that belongs to no workspace."""
-    execute("delete from inbound_events where id = %s", (row_id,))
+    execute(InboundEvent.delete().where(InboundEvent.id == row_id))
 
 
 def list_unprocessed(older_than_seconds: float, limit: int) -> list[str]:
     """Return the ids of callbacks that are unprocessed for a while."""
-    rows = fetch_rows(
-        "select id from inbound_events where processed_at is null "
-        "and received_at < beckon_now() - make_interval(secs => %s) order by received_at limit %s",
-        (older_than_seconds, limit),
+    received_before = now() - timedelta(seconds=older_than_seconds)
+    query = InboundEvent.select(InboundEvent.id).where(
+        InboundEvent.processed_at.is_null(), InboundEvent.received_at < received_before
     )
-    return [row["id"] for row in rows]
+    return fetch_values(query.order_by(InboundEvent.received_at).limit(limit))

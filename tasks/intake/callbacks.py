@@ -25,7 +25,8 @@ from dramatiq.errors import BrokerConnectionError
 import clock
 from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import inbound_event
-from models.database import Row, db, transaction
+from models.database import db, transaction
+from models.inbound_event import InboundEventRow
 from providers.registry import PROVIDERS, ReadEvent
 from rules.channels import CONVERSATION_CHANNELS
 from tasks.intake.delivery_events import DeliveryEventReader
@@ -84,7 +85,7 @@ def process_events(*row_ids: str) -> None:
             raise
 
 
-def _apply(row: Row) -> Outcome | None:
+def _apply(row: InboundEventRow) -> Outcome | None:
     """Apply a stored event; return None where the answer to its message's send is not recorded yet."""
     reader = READERS[row["provider"]]
     callback = reader.read(row["body"])
