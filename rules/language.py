@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from rules import schedule
 from rules.actions import ACTIONS, COMMON, MOVABLE_FIELDS, Action, check_event_name
@@ -20,8 +21,9 @@ MAX_STEPS = 100
 MAX_LEVELS = 8
 MAX_BYTES = 256 * 1024
 
+AutomationType = Literal["workflow", "comment_to_dm", "story_reply", "dm_responder", "playbook", "ai_follow_up"]
 #: Every type an automation may have.
-AUTOMATION_TYPES = ("workflow", "comment_to_dm", "story_reply", "dm_responder", "playbook", "ai_follow_up")
+AUTOMATION_TYPES: tuple[AutomationType, ...] = get_args(AutomationType)
 
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 

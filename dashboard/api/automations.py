@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -20,13 +20,12 @@ from models.database import Row, acting_as, db
 from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
+from rules.language import AutomationType
 from rules.validation import validate
 from tasks.operators import actions as operator_actions
 from tasks.operators import switches
 
 automations = Resource("automations")
-
-Type = Literal["workflow", "comment_to_dm", "story_reply", "dm_responder", "playbook", "ai_follow_up"]
 
 LIST_FIELDS = {
     "_id": schemas.ID, "id": schemas.ID, "name": schemas.TEXT, "type": schemas.TEXT, "enabled": schemas.BOOL,
@@ -49,7 +48,7 @@ class AutomationPage(schemas.Page):
     """The filters and page of the list."""
 
     q: ShortText | None = None
-    type: Type | None = None
+    type: AutomationType | None = None
     enabled: schemas.QueryBool | None = None
 
 
@@ -57,7 +56,7 @@ class NewAutomation(Body):
     """A new automation; its definition becomes version 1."""
 
     name: ShortText
-    type: Type = "workflow"
+    type: AutomationType = "workflow"
     enabled: bool = True
     definition: dict[str, Any]
 
@@ -73,7 +72,7 @@ class AutomationUpdate(Body):
 class ValidationRequest(Body):
     """A definition to validate, and its type of automation."""
 
-    type: Type = "workflow"
+    type: AutomationType = "workflow"
     definition: Annotated[Any, Field()]
 
 

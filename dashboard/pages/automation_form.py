@@ -13,7 +13,7 @@ import flask
 import clock
 import metrics
 from dashboard.access import Caller, current_settings
-from dashboard.api.automations import Type, require_automation
+from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout
@@ -23,6 +23,7 @@ from models import automation
 from models.automation import Publication
 from models.database import Row, acting_as
 from models.errors import Conflict
+from rules.language import AutomationType
 from rules.parsing import DefinitionError, find_line, map_lines, read
 from rules.problems import Problem
 from rules.serialization import write
@@ -35,7 +36,7 @@ class Heading(Body):
     """The fields of an automation beside its definition."""
 
     name: ShortText
-    type: Type = "workflow"
+    type: AutomationType = "workflow"
 
 
 @dataclass(frozen=True)

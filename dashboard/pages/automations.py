@@ -9,7 +9,7 @@ import flask
 
 import metrics
 from dashboard.access import Caller
-from dashboard.api.automations import Type, require_automation
+from dashboard.api.automations import require_automation
 from dashboard.api.schemas import QueryBool
 from dashboard.bodies import Body, ShortText
 from dashboard.pages import layout
@@ -19,6 +19,7 @@ from models import automation
 from models.database import Row, acting_as, db
 from models.reports import automations as report
 from models.reports import runs
+from rules.language import AutomationType
 from tasks.operators import actions as operator_actions
 
 automation_pages = flask.Blueprint("automation-pages", __name__)
@@ -31,7 +32,7 @@ class AutomationFilterForm(Body):
     """The filters in the query."""
 
     q: ShortText | None = None
-    type: Type | None = None
+    type: AutomationType | None = None
     enabled: QueryBool | None = None
     cursor: ShortText | None = None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from models.demo.example import Example
 from models.demo.examples import EXAMPLES, WELCOME
+from rules.language import AutomationType
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Template:
     """One template: name, type of automation, purpose and definition."""
 
     name: str
-    type: str
+    type: AutomationType
     purpose: str
     definition: Mapping[str, Any]
 

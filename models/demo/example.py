@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rules.language import AutomationType
+
 
 @dataclass(frozen=True)
 class Example:
@@ -13,5 +15,5 @@ class Example:
     name: str
     definition: dict[str, Any]
     enabled: bool = True
-    type: str = "workflow"
+    type: AutomationType = "workflow"
     purpose: str = ""

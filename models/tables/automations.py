@@ -22,7 +22,7 @@ from models.tables.fields import (
     unique,
 )
 from models.tables.workspaces import Workspace
-from rules.language import AUTOMATION_TYPES
+from rules.language import AutomationType
 
 
 class Automation(Table):
@@ -34,7 +34,7 @@ class Automation(Table):
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)
     name = TextField()
-    type = EnumField(AUTOMATION_TYPES)
+    type = EnumField(AutomationType)
     enabled = BooleanField(default_sql="true")
     version = IntegerField(default_sql="0")
     version_id = IdField(null=True)
