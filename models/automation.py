@@ -11,15 +11,19 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
-from psycopg2.extras import Json
+from peewee import fn
 
 from models import audit, automation_schedule
 from models.audit import Actor
-from models.database import Row, acting_as, connection, execute, fetch_row, fetch_rows
+from models.database import acting_as, connection
 from models.errors import Conflict, InvalidDefinition, NotFound
 from models.ids import new_id
+from models.queries import call, execute, fetch, fetch_first, fetch_value, now
+from models.tables import Automation, WorkflowVersion
+from rules.language import AutomationType
 from rules.outbound_urls import Networks
 from rules.validation import validate
 
@@ -33,6 +37,29 @@ class Publication:
     automation_id: str
     version: int
     hook_token: str | None = field(default=None, repr=False)
+
+
+class VersionRow(TypedDict):
+    """A published version."""
+
+    version: int
+    definition: dict[str, Any]
+    published_by: str
+    published_at: datetime
+
+
+class _LockedRow(TypedDict):
+    name: str
+    type: AutomationType
+    enabled: bool
+    version: int
+    version_id: str | None
+    hook_token_hash: memoryview | None
+
+
+class _HookRow(TypedDict):
+    workspace_id: str
+    automation_id: str
 
 
 def create(
@@ -51,10 +78,7 @@ def create(
     """
     automation_id = new_id()
     with acting_as(workspace_id):
-        execute(
-            "insert into automations (id, workspace_id, name, type, enabled) values (%s, %s, %s, %s, %s)",
-            (automation_id, workspace_id, name, type, enabled),
-        )
+        execute(Automation.insert(id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=enabled))
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
         return publish(workspace_id, automation_id, definition, actor, networks=networks)
 
@@ -79,14 +103,13 @@ def publish(
         version, version_id = row["version"] + 1, new_id()
         trigger_type = definition["trigger"]["type"]
         execute(
-            "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            (version_id, workspace_id, automation_id, version, Json(definition), actor.name),
-        )
-        execute(
-            "update automations set version = %s, version_id = %s, trigger_type = %s, draft = null, "
-            "updated_at = beckon_now() where id = %s and workspace_id = %s",
-            (version, version_id, trigger_type, automation_id, workspace_id),
+            WorkflowVersion.insert(
+                id=version_id, workspace_id=workspace_id, automation_id=automation_id, version=version,
+                definition=definition, published_by=actor.name,
+            )
+        )  # fmt: skip
+        _update(
+            workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type, draft=None
         )
         automation_schedule.renew(workspace_id, automation_id, definition)
         audit.record(workspace_id, actor, "automation.published", "automation", automation_id, {"version": version})
@@ -101,7 +124,7 @@ def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> No
         before = _lock(workspace_id, automation_id)["name"]
         if before == name:
             return
-        _update(workspace_id, automation_id, "name", name)
+        _update(workspace_id, automation_id, name=name)
         audit.record(
             workspace_id, actor, "automation.renamed", "automation", automation_id, {"from": before, "to": name}
         )
@@ -113,7 +136,7 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -
         before = _lock(workspace_id, automation_id)
         if before["enabled"] == enabled:
             return
-        _update(workspace_id, automation_id, "enabled", enabled)
+        _update(workspace_id, automation_id, enabled=enabled)
         if enabled and before["version_id"]:
             automation_schedule.renew(workspace_id, automation_id, _fetch_definition(before["version_id"]))
         action = "automation.enabled" if enabled else "automation.disabled"
@@ -124,10 +147,7 @@ def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any
     """Save the draft, valid or not, until the next publication; None discards it. Raises `NotFound`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
-        execute(
-            "update automations set draft = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
-            (None if document is None else Json(document), automation_id, workspace_id),
-        )
+        _update(workspace_id, automation_id, draft=document)
 
 
 def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
@@ -141,8 +161,8 @@ def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str
 def find_hook(token: str) -> tuple[str, str] | None:
     """Return the workspace's and the automation's id for a hook's token, or None."""
     with connection():
-        row = fetch_row("select * from find_hook(%s)", (_digest(token),))
-    return None if row is None else (str(row["workspace_id"]), str(row["automation_id"]))
+        row = fetch_first(_HookRow, call(fn.find_hook(_digest(token))))
+    return None if row is None else (row["workspace_id"], row["automation_id"])
 
 
 def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
@@ -152,54 +172,67 @@ def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight
     """
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
-        execute(
-            "update automations set deleted_at = beckon_now(), enabled = false, hook_token_hash = null, "
-            "updated_at = beckon_now() where id = %s and workspace_id = %s",
-            (automation_id, workspace_id),
-        )
+        _update(workspace_id, automation_id, deleted_at=now(), enabled=False, hook_token_hash=None)
         automation_schedule.renew(workspace_id, automation_id, None)
         cancelled = cancel_in_flight()
         audit.record(workspace_id, actor, "automation.deleted", "automation", automation_id, {"cancelled": cancelled})
         return cancelled
 
 
-def list_versions(workspace_id: str, automation_id: str) -> list[Row]:
-    """Return every published version, newest first: version, definition, published_by, published_at."""
-    with acting_as(workspace_id):
-        return fetch_rows(
-            "select version, definition, published_by, published_at from workflow_versions "
-            "where automation_id = %s and workspace_id = %s order by version desc",
-            (automation_id, workspace_id),
+def list_versions(workspace_id: str, automation_id: str) -> list[VersionRow]:
+    """Return every published version, newest first."""
+    query = (
+        WorkflowVersion.select(
+            WorkflowVersion.version,
+            WorkflowVersion.definition,
+            WorkflowVersion.published_by,
+            WorkflowVersion.published_at,
         )
+        .where(WorkflowVersion.automation_id == automation_id, WorkflowVersion.workspace_id == workspace_id)
+        .order_by(WorkflowVersion.version.desc())
+    )
+    with acting_as(workspace_id):
+        return fetch(VersionRow, query)
 
 
-def _lock(workspace_id: str, automation_id: str) -> Row:
+def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
     """Return the automation's row, locked until the transaction ends: this serializes publications."""
-    row = fetch_row(
-        "select name, type, enabled, version, version_id, hook_token_hash from automations "
-        "where id = %s and workspace_id = %s and deleted_at is null for update",
-        (automation_id, workspace_id),
+    row = fetch_first(
+        _LockedRow,
+        Automation.select(
+            Automation.name,
+            Automation.type,
+            Automation.enabled,
+            Automation.version,
+            Automation.version_id,
+            Automation.hook_token_hash,
+        )
+        .where(Automation.id == automation_id, Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
+        .for_update(),
     )
     if row is None:
         raise NotFound(_MISSING)
     return row
 
 
-def _update(workspace_id: str, automation_id: str, column: str, value: object) -> None:
+def _update(workspace_id: str, automation_id: str, **values: object) -> None:
     execute(
-        f"update automations set {column} = %s, updated_at = beckon_now() where id = %s and workspace_id = %s",
-        (value, automation_id, workspace_id),
+        Automation.update(**values, updated_at=now()).where(
+            Automation.id == automation_id, Automation.workspace_id == workspace_id
+        )
     )
 
 
 def _fetch_definition(version_id: str) -> Mapping[str, Any] | None:
-    row = fetch_row("select definition from workflow_versions where id = %s", (version_id,))
-    return row["definition"] if row else None
+    definition: Mapping[str, Any] | None = fetch_value(
+        WorkflowVersion.select(WorkflowVersion.definition).where(WorkflowVersion.id == version_id)
+    )
+    return definition
 
 
 def _set_hook_token(workspace_id: str, automation_id: str) -> str:
     token = secrets.token_urlsafe(32)
-    _update(workspace_id, automation_id, "hook_token_hash", _digest(token))
+    _update(workspace_id, automation_id, hook_token_hash=_digest(token))
     return token
 
 

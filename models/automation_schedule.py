@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
-from models.database import Row, execute, fetch_rows, fetch_value
+from models.queries import call, execute, fetch, fetch_value, now
+from models.tables import AutomationSchedule, Workspace
 from rules.schedule import find_next_tick
 
 #: How often inactive contacts are searched for.
 INACTIVE_CHECK_INTERVAL = timedelta(hours=1)
+
+
+class ScheduleRow(TypedDict):
+    """The next scheduled time of an automation."""
+
+    automation_id: str
+    workspace_id: str
+    next_at: datetime
 
 
 def find_next_due(definition: Mapping[str, Any], workspace_zone: str, after: datetime) -> datetime | None:
@@ -31,35 +40,45 @@ def renew(workspace_id: str, automation_id: str, definition: Mapping[str, Any] |
     """Recompute the next time from now, in the caller's transaction; without a definition there is none."""
     if definition is None or (next_at := _find_next_due_from_now(workspace_id, definition)) is None:
         execute(
-            "delete from automation_schedules where automation_id = %s and workspace_id = %s",
-            (automation_id, workspace_id),
+            AutomationSchedule.delete().where(
+                AutomationSchedule.automation_id == automation_id, AutomationSchedule.workspace_id == workspace_id
+            )
         )
         return
     execute(
-        "insert into automation_schedules (automation_id, workspace_id, next_at) values (%s, %s, %s) "
-        "on conflict (automation_id) do update set next_at = excluded.next_at",
-        (automation_id, workspace_id, next_at),
+        AutomationSchedule.insert(automation_id=automation_id, workspace_id=workspace_id, next_at=next_at).on_conflict(
+            conflict_target=[AutomationSchedule.automation_id], preserve=[AutomationSchedule.next_at]
+        )
     )
 
 
 def _find_next_due_from_now(workspace_id: str, definition: Mapping[str, Any]) -> datetime | None:
-    zone = fetch_value("select timezone from workspaces where id = %s", (workspace_id,))
-    return find_next_due(definition, zone or "UTC", fetch_value("select beckon_now()"))
+    return find_next_due(definition, _fetch_zone(workspace_id), fetch_value(call(now())))
 
 
-def fetch_due() -> tuple[datetime, list[Row]]:
-    """Return the current time and the due automations: automation_id, workspace_id, next_at."""
-    now: datetime = fetch_value("select beckon_now()")
-    return now, fetch_rows(
-        "select automation_id, workspace_id, next_at from automation_schedules where next_at <= %s order by next_at",
-        (now,),
+def fetch_due() -> tuple[datetime, list[ScheduleRow]]:
+    """Return the current time and the due automations, the longest due first."""
+    current: datetime = fetch_value(call(now()))
+    query = (
+        AutomationSchedule.select(
+            AutomationSchedule.automation_id, AutomationSchedule.workspace_id, AutomationSchedule.next_at
+        )
+        .where(AutomationSchedule.next_at <= current)
+        .order_by(AutomationSchedule.next_at)
     )
+    return current, fetch(ScheduleRow, query)
 
 
-def advance(schedule: Row, definition: Mapping[str, Any], now: datetime) -> None:
-    """Store the next time, unless it was changed meanwhile. Missed times are not made up for."""
-    zone = fetch_value("select timezone from workspaces where id = %s", (schedule["workspace_id"],))
+def advance(schedule: ScheduleRow, definition: Mapping[str, Any], after: datetime) -> None:
+    """Store the first time later than `after`, unless it was changed meanwhile. Missed times are not made up for."""
+    next_at = find_next_due(definition, _fetch_zone(schedule["workspace_id"]), after)
     execute(
-        "update automation_schedules set next_at = %s where automation_id = %s and next_at = %s",
-        (find_next_due(definition, zone or "UTC", now), schedule["automation_id"], schedule["next_at"]),
+        AutomationSchedule.update(next_at=next_at).where(
+            AutomationSchedule.automation_id == schedule["automation_id"],
+            AutomationSchedule.next_at == schedule["next_at"],
+        )
     )
+
+
+def _fetch_zone(workspace_id: str) -> str:
+    return fetch_value(Workspace.select(Workspace.timezone).where(Workspace.id == workspace_id)) or "UTC"

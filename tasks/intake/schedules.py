@@ -6,16 +6,16 @@ scheduler dies in between, the next one starts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from models import automation_schedule, contact_scan, published
-from models.automation_schedule import INACTIVE_CHECK_INTERVAL
+from models.automation_schedule import INACTIVE_CHECK_INTERVAL, ScheduleRow
 from models.contact_matching import ContactRow
-from models.database import Row, acting_as, transaction
+from models.database import acting_as, transaction
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_contact_facts
@@ -38,7 +38,7 @@ def start_due_schedules(settings: Settings) -> Mapping[str, int]:
     return {"schedules": len(schedules), "executions": started}
 
 
-def _start(schedule: Row, now: datetime) -> int:
+def _start(schedule: ScheduleRow, now: datetime) -> int:
     with acting_as(schedule["workspace_id"]):
         automation = published.find(schedule["automation_id"])
     if automation is None:
@@ -55,7 +55,7 @@ def _start(schedule: Row, now: datetime) -> int:
     return started
 
 
-def _accept(schedule: Row, workflow: Workflow, contacts: list[ContactRow]) -> int:
+def _accept(schedule: ScheduleRow, workflow: Workflow, contacts: list[ContactRow]) -> int:
     tick = schedule["next_at"].isoformat()
     requests = [
         TriggerRequest(
@@ -72,7 +72,7 @@ def _accept(schedule: Row, workflow: Workflow, contacts: list[ContactRow]) -> in
     return sum(len(getattr(result, "executions", ())) for result in results)
 
 
-def _list_matching_contacts(schedule: Row, workflow: Workflow, now: datetime) -> Iterator[list[ContactRow]]:
+def _list_matching_contacts(schedule: ScheduleRow, workflow: Workflow, now: datetime) -> Iterator[list[ContactRow]]:
     """Yield the contacts of this tick, a page at a time."""
     options: Mapping[str, Any] = workflow.trigger.with_
     silent_between = None
