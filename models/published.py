@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from models.database import Row, fetch_row, fetch_rows
+import peewee
+from peewee import fn
+
+from models.queries import fetch, fetch_value
+from models.tables import Automation, Execution, WorkflowVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +29,62 @@ class PublishedWorkflow:
     definition: Mapping[str, Any]
 
 
-_SELECT = """
-    select a.id automation_id, a.name automation_name, a.enabled, a.trigger_type, v.id version_id, v.version,
-        v.definition
-    from automations a join workflow_versions v on v.id = a.version_id
-    where a.workspace_id = acting_workspace() and a.deleted_at is null
-"""
+class _PublishedRow(TypedDict):
+    automation_id: str
+    automation_name: str
+    enabled: bool
+    trigger_type: str
+    version_id: str
+    version: int
+    definition: dict[str, Any]
 
 
-def _build_published(row: Row) -> PublishedWorkflow:
-    return PublishedWorkflow(**row)
+def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
+    query = (
+        Automation.select(
+            Automation.id.alias("automation_id"),
+            Automation.name.alias("automation_name"),
+            Automation.enabled,
+            Automation.trigger_type,
+            WorkflowVersion.id.alias("version_id"),
+            WorkflowVersion.version,
+            WorkflowVersion.definition,
+        )
+        .join(WorkflowVersion, on=WorkflowVersion.id == Automation.version_id)
+        .where(Automation.workspace_id == fn.acting_workspace(), Automation.deleted_at.is_null(), *conditions)
+    )
+    return [PublishedWorkflow(**row) for row in fetch(_PublishedRow, query)]
 
 
 def list_active(trigger_type: str) -> list[PublishedWorkflow]:
     """Return the enabled automations of the acting workspace with this trigger type."""
-    return [
-        _build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s and a.enabled", (trigger_type,))
-    ]
+    return _list_published(Automation.trigger_type == trigger_type, Automation.enabled)
 
 
 def list_by_trigger_type(trigger_type: str) -> list[PublishedWorkflow]:
     """Return the automations with this trigger type, including disabled ones, which tests may start."""
-    return [_build_published(row) for row in fetch_rows(f"{_SELECT} and a.trigger_type = %s", (trigger_type,))]
+    return _list_published(Automation.trigger_type == trigger_type)
 
 
 def find(automation_id: str) -> PublishedWorkflow | None:
     """Return the published version of one automation of the acting workspace, enabled or not."""
-    row = fetch_row(f"{_SELECT} and a.id = %s", (automation_id,))
-    return _build_published(row) if row else None
+    return next(iter(_list_published(Automation.id == automation_id)), None)
 
 
 def find_execution_definition(execution_id: str) -> Mapping[str, Any] | None:
     """Return the definition that an execution uses, or None if it is gone."""
-    row = fetch_row(
-        "select v.definition from executions e join workflow_versions v on v.id = e.version_id where e.id = %s",
-        (execution_id,),
+    return _find_definition(
+        WorkflowVersion.select(WorkflowVersion.definition)
+        .join(Execution, on=WorkflowVersion.id == Execution.version_id)
+        .where(Execution.id == execution_id)
     )
-    return row["definition"] if row else None
 
 
 def find_definition(version_id: str) -> Mapping[str, Any] | None:
     """Return the definition of one version of any workspace: the engine passes the id on an execution's row."""
-    row = fetch_row("select definition from workflow_versions where id = %s", (version_id,))
-    return row["definition"] if row else None
+    return _find_definition(WorkflowVersion.select(WorkflowVersion.definition).where(WorkflowVersion.id == version_id))
+
+
+def _find_definition(query: peewee.Query) -> Mapping[str, Any] | None:
+    definition: Mapping[str, Any] | None = fetch_value(query)
+    return definition
