@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from models.database import acting_as, execute, fetch_rows
+from typing import TypedDict
+
+from models.database import acting_as
 from models.errors import Conflict
+from models.queries import execute, fetch, is_any
+from models.tables import Automation, Contact, Execution, Message, StageHistory, Step, Trigger
+
+
+class _ExecutionRow(TypedDict):
+    id: str
+    trigger_id: str
+    test: bool
 
 
 def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int:
@@ -12,21 +22,20 @@ def remove(workspace_id: str, automation_id: str, contact_id: str | None) -> int
     Raises `Conflict` if the automation has real executions: then it does not belong to a test run.
     """
     with acting_as(workspace_id):
-        executions = fetch_rows(
-            "select id, trigger_id, test from executions where workspace_id = %s and automation_id = %s for update",
-            (workspace_id, automation_id),
+        executions = fetch(
+            _ExecutionRow,
+            Execution.select(Execution.id, Execution.trigger_id, Execution.test)
+            .where(Execution.workspace_id == workspace_id, Execution.automation_id == automation_id)
+            .for_update(),
         )
         if not all(execution["test"] for execution in executions):
             raise Conflict("This automation has real executions, so it cannot be removed as a test run.")
-        ids, triggers = (
-            [execution["id"] for execution in executions],
-            [execution["trigger_id"] for execution in executions],
-        )
-        for table in ("stage_history", "steps", "messages"):
-            execute(f"delete from {table} where execution_id = any(%s::uuid[])", (ids,))
-        execute("delete from executions where id = any(%s::uuid[])", (ids,))
-        execute("delete from triggers where id = any(%s::uuid[])", (triggers,))
-        execute("delete from automations where workspace_id = %s and id = %s", (workspace_id, automation_id))
+        ids = [execution["id"] for execution in executions]
+        for table in (StageHistory, Step, Message):
+            execute(table.delete().where(is_any(table.execution_id, ids)))
+        execute(Execution.delete().where(is_any(Execution.id, ids)))
+        execute(Trigger.delete().where(is_any(Trigger.id, [execution["trigger_id"] for execution in executions])))
+        execute(Automation.delete().where(Automation.workspace_id == workspace_id, Automation.id == automation_id))
         if contact_id is not None:
-            execute("delete from contacts where workspace_id = %s and id = %s", (workspace_id, contact_id))
+            execute(Contact.delete().where(Contact.workspace_id == workspace_id, Contact.id == contact_id))
     return len(executions)
