@@ -4,6 +4,8 @@ A lock on the `run_windows` row serializes concurrent workers; times are Postgre
 and the automation's counters change together or not at all. If that fails (permissions, a lock, a full disk), the group
 commit writes the same record without counting and marks the run as due on its execution; `count_due` counts it later.
 So nothing here can stop a message.
+
+`COUNT` is written by hand, because it is a part of the statement that records executions.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import peewee
 import structlog
+from peewee import fn
 from psycopg2.errors import LockNotAvailable
 
 import metrics
-from models.database import Row, fetch_rows, fetch_value, transaction, unwrap_driver_error
+from models.database import transaction, unwrap_driver_error
 from models.engine.progress import CountRun, Progress
+from models.queries import call, execute, fetch, fetch_value
+from rules.actions import RunKind
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +65,15 @@ class TrackedRun:
     execution_id: str
     automation_id: str
     contact_id: str
-    kind: str
+    kind: RunKind
+    counted: bool
+
+
+class _TrackedRow(TypedDict):
+    execution_id: str
+    automation_id: str
+    contact_id: str
+    kind: RunKind
     counted: bool
 
 
@@ -115,19 +128,17 @@ def count_due(limit: int) -> list[TrackedRun]:
     return [TrackedRun(**row) for row in rows]
 
 
-def _count_due(limit: int) -> list[Row]:
+def _count_due(limit: int) -> list[_TrackedRow]:
     with transaction():
-        fetch_rows(f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
-        return fetch_rows(
-            "select execution_id, automation_id, contact_id, kind, counted from count_due_runs(%s)", (limit,)
-        )
+        execute(call(fn.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True)))
+        return fetch(_TrackedRow, call(fn.count_due_runs(limit)))
 
 
 def rebuild_counters() -> int:
     """Rebuild every automation's run counters from its rows and archived totals; return the number of automations."""
     with transaction():
-        fetch_rows("set local statement_timeout = 0")
-        return int(fetch_value("select rebuild_run_counters()"))
+        execute("set local statement_timeout = 0")
+        return int(fetch_value(call(fn.rebuild_run_counters())))
 
 
 def report_runs(tracked: Sequence[TrackedRun]) -> None:
