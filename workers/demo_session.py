@@ -70,7 +70,7 @@ def find_automation(workspace_id: str) -> str:
     rows = report.fetch_page(workspace_id, q=PRICE_FOLLOW_UP.name, limit=200)
     ids = [row["id"] for row in rows if row["name"] == PRICE_FOLLOW_UP.name]
     if ids:
-        return str(ids[0])
+        return ids[0]
     publication = automation.create(
         workspace_id, name=PRICE_FOLLOW_UP.name, type=PRICE_FOLLOW_UP.type,
         definition=PRICE_FOLLOW_UP.definition, actor=SYSTEM, enabled=True,

@@ -16,10 +16,11 @@ from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
 from models import automation
-from models.database import Row, acting_as, db
+from models.database import acting_as, db
 from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
+from models.reports.automations import AutomationDetail, AutomationRow
 from rules.language import AutomationType
 from rules.validation import validate
 from tasks.operators import actions as operator_actions
@@ -215,7 +216,7 @@ def renew_hook(call: Caller, automation_id: str) -> Any:
     return success(201, hookUrl=_build_hook_url(token))
 
 
-def serialize_list(workspace_id: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def serialize_list(workspace_id: str, rows: Sequence[AutomationRow]) -> list[dict[str, Any]]:
     """Automations as list items; without `stats` where that switch is off."""
     items = [{"_id": row["id"], **to_api_fields(row)} for row in rows]
     if not switches.is_on(current_settings(), workspace_id, "stats_in_api"):
@@ -226,8 +227,8 @@ def serialize_list(workspace_id: str, rows: Sequence[Row]) -> list[dict[str, Any
     return items
 
 
-def require_automation(workspace_id: str, automation_id: str) -> Row:
-    """The workspace's automation from `models.reports.automations.find`. Raises `ProblemError` 404."""
+def require_automation(workspace_id: str, automation_id: str) -> AutomationDetail:
+    """The workspace's automation. Raises `ProblemError` 404."""
     row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
     if row is None:
         raise not_found("There is no automation with that id.")

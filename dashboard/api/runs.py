@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -15,17 +15,17 @@ from dashboard.bodies import Body
 from dashboard.errors import invalid_request
 from dashboard.resource import Resource
 from dashboard.responses import decode_cursor, encode_cursor, success, to_api_fields
-from models.database import Row
 from models.ids import is_id
 from models.reports import runs as report
+from models.reports.runs import Interval, RunRow
 from rules.actions import RunKind
 from rules.problems import Problem
 
 runs = Resource("runs")
 
 #: The longest series, and the default length.
-MAX_SPAN = {"hour": timedelta(days=31), "day": timedelta(days=400)}
-DEFAULT_SPAN = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
+MAX_SPAN: dict[Interval, timedelta] = {"hour": timedelta(days=31), "day": timedelta(days=400)}
+DEFAULT_SPAN: dict[Interval, timedelta] = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
 
 _RUN = schemas.record(
     id=schemas.ID, contactId=schemas.ID, executionId=schemas.ID, kind=schemas.TEXT, at=schemas.TIME,
@@ -44,7 +44,7 @@ class RunPage(schemas.Page):
 class SeriesQuery(Body):
     """The interval, the filters and the period of the series."""
 
-    by: Literal["hour", "day"] = "day"
+    by: Interval = "day"
     kind: RunKind | None = None
     since: schemas.Moment | None = Field(None, alias="from")
     until: schemas.Moment | None = Field(None, alias="to")
@@ -61,7 +61,7 @@ def list_runs(call: Caller, automation_id: str, query: RunPage) -> Any:
     """List an automation's runs, newest first."""
     require_automation(call.workspace_id, automation_id)
     rows, cursor = fetch_run_page(call.workspace_id, automation_id, query, query.limit)
-    items = [to_api_fields({name: row[name] for name in row if name != "has_execution"}) for row in rows]
+    items = [to_api_fields({name: value for name, value in row.items() if name != "has_execution"}) for row in rows]
     return success(runs=items, nextCursor=cursor)
 
 
@@ -85,7 +85,9 @@ def show_series(call: Caller, automation_id: str, query: SeriesQuery) -> Any:
     return success(series=[to_api_fields(row) for row in rows])
 
 
-def fetch_run_page(workspace_id: str, automation_id: str, query: RunPage, limit: int) -> tuple[list[Row], str | None]:
+def fetch_run_page(
+    workspace_id: str, automation_id: str, query: RunPage, limit: int
+) -> tuple[list[RunRow], str | None]:
     """A page of runs, and the cursor of the next page or None."""
     rows = report.fetch_page(
         workspace_id,

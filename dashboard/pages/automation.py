@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import flask
@@ -13,8 +13,9 @@ from dashboard.api.automations import require_automation
 from dashboard.api.runs import DEFAULT_SPAN, RunPage, fetch_run_page
 from dashboard.pages import layout
 from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
-from models.database import Row
 from models.reports import runs
+from models.reports.automations import AutomationDetail
+from models.reports.runs import Interval
 from tasks.operators import switches
 
 automation_detail_pages = flask.Blueprint("automation-detail-pages", __name__)
@@ -26,7 +27,7 @@ PAGE_SIZE = 30
 class RunFilterForm(RunPage):
     """The filter of the runs, and the interval of the chart."""
 
-    by: Literal["hour", "day"] = "day"
+    by: Interval = "day"
 
 
 @automation_detail_pages.get("/automations/<automation_id>")
@@ -40,7 +41,9 @@ def show(automation_id: str) -> Any:
     )
 
 
-def _load_runs(call: Caller, automation: Row, form: RunFilterForm, params: dict[str, str]) -> dict[str, Any]:
+def _load_runs(
+    call: Caller, automation: AutomationDetail, form: RunFilterForm, params: dict[str, str]
+) -> dict[str, Any]:
     automation_id, until = automation["id"], clock.now()
     series = runs.fetch_series(
         call.workspace_id, automation_id, form.by, until - DEFAULT_SPAN[form.by], until, form.kind

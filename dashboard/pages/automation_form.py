@@ -21,8 +21,9 @@ from dashboard.pages.gallery import TEMPLATES, find_template
 from ephemeral import workflow_cache
 from models import automation
 from models.automation import Publication
-from models.database import Row, acting_as
+from models.database import acting_as
 from models.errors import Conflict
+from models.reports.automations import AutomationDetail
 from rules.language import AutomationType
 from rules.parsing import DefinitionError, find_line, map_lines, read
 from rules.problems import Problem
@@ -124,7 +125,7 @@ def change(automation_id: str) -> Any:
     return _render_published(call, publication, fields["name"].strip())
 
 
-def _write(call: Caller, row: Row, name: str, definition: Any, version: str) -> Publication | None:
+def _write(call: Caller, row: AutomationDetail, name: str, definition: Any, version: str) -> Publication | None:
     """Rename and publish in one transaction; None where the definition equals the published one."""
     base_version = int(_parse_version(version) or -1)
     with acting_as(call.workspace_id):
@@ -193,7 +194,7 @@ def _parse_definition(text: str, type_: str) -> tuple[Any, list[FieldError]]:
     ]
 
 
-def _render_form(call: Caller, row: Row | None, **fields: Any) -> flask.Response:
+def _render_form(call: Caller, row: AutomationDetail | None, **fields: Any) -> flask.Response:
     newest = row["versions"][0] if row and row["versions"] else None
     context = {"version": row["version"] if row else 0, "stale": None, "enabled": True, **fields}
     return layout.render(

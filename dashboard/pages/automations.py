@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,9 +17,11 @@ from dashboard.pages import layout
 from dashboard.responses import fetch_page, parse_row_cursor
 from ephemeral import workflow_cache
 from models import automation
-from models.database import Row, acting_as, db
+from models.database import acting_as, db
 from models.reports import automations as report
 from models.reports import runs
+from models.reports.automations import AutomationRow
+from models.reports.runs import LastDay
 from rules.language import AutomationType
 from tasks.operators import actions as operator_actions
 
@@ -35,6 +38,14 @@ class AutomationFilterForm(Body):
     type: AutomationType | None = None
     enabled: QueryBool | None = None
     cursor: ShortText | None = None
+
+
+class Card(AutomationRow, LastDay):
+    """One automation in the list. `success_rate` is None while no execution has succeeded or failed."""
+
+    trigger: dict[str, Any] | None
+    in_flight: int
+    success_rate: float | None
 
 
 @automation_pages.get("/")
@@ -62,17 +73,23 @@ def show() -> Any:
     )
 
 
-def _build_cards(call: Caller, rows: list[Row]) -> list[Row]:
+def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
     ids = [row["id"] for row in rows]
     card_data, day = report.fetch_card_data(call.workspace_id, ids), runs.fetch_last_day(call.workspace_id, ids)
     return [
-        {**row, **card_data[row["id"]], **day[row["id"]], "success_rate": _compute_success_rate(row)}
+        {
+            **row,
+            **day[row["id"]],
+            "trigger": card_data[row["id"]]["trigger"],
+            "in_flight": card_data[row["id"]]["in_flight"],
+            "success_rate": _compute_success_rate(row),
+        }
         for row in rows
         if row["id"] in card_data and row["id"] in day
     ]
 
 
-def _compute_success_rate(row: Row) -> float | None:
+def _compute_success_rate(row: AutomationRow) -> float | None:
     """Succeeded out of succeeded and failed executions; None while there are none."""
     ended = row["succeeded"] + row["failed"]
     return row["succeeded"] / ended if ended else None

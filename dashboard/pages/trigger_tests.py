@@ -13,9 +13,9 @@ import flask
 from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.pages import layout
-from models.database import Row
 from models.ids import is_id
 from models.reports import contacts as people
+from models.reports.automations import AutomationDetail
 from models.reports.contacts import ContactFilters
 from tasks.intake.triggers import RejectedTrigger, TriggerRequest, TriggerResult, accept
 
@@ -89,7 +89,7 @@ def _redirect_started(automation_id: str, results: Sequence[TriggerResult]) -> A
     return layout.redirect(f"/automations/{automation_id}/monitor", message, bad=bool(rejections))
 
 
-def _render_choice(call: Caller, automation: Row, contact_ids: Sequence[str]) -> Any:
+def _render_choice(call: Caller, automation: AutomationDetail, contact_ids: Sequence[str]) -> Any:
     q = flask.request.form.get("q", "").strip()[:200]
     selected = people.list_by_ids(call.workspace_id, contact_ids)
     matching = people.fetch_page(call.workspace_id, ContactFilters(q=q or None), limit=PAGE_SIZE + 1)

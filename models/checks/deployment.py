@@ -115,7 +115,7 @@ def find_scanned_tables() -> list[str]:
     """
     with transaction():
         fetch_rows("set local enable_seqscan = off")
-        plan = "\n".join(next(iter(line.values())) for line in runs.explain_last_day())
+        plan = "\n".join(runs.explain_last_day())
     tables = [line.split("Seq Scan on ", 1)[1].split()[0] for line in plan.splitlines() if "Seq Scan on " in line]
     return sorted({table for table in tables if table.startswith("automation_runs")})
 

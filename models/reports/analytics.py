@@ -3,57 +3,136 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypedDict
 
-from models.database import Row, acting_as, fetch_row, fetch_rows
+from peewee import SQL, ModelSelect, NodeList, fn
+
+from models.database import acting_as
+from models.queries import fetch
 from models.reports.filters import ExecutionFilters
+from models.tables import Automation, Execution
+from rules.language import AutomationType
+from rules.stages import Stage, Status
 
 
-def fetch_summary(workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None) -> Row:
-    """Return `executions`, `by_status`, `success_rate` (0 to 1 of those succeeded or failed; None without any),
-    `p50_ms` and `p95_ms` of those finished, `by_day` (days in UTC) and `by_stage` (current stages)."""
-    where, arguments = ExecutionFilters(automation_id=automation_id, since=since, until=until, test=False).build_where()
-    scope, parameters = f"from executions e where e.workspace_id = %s and {where}", [workspace_id, *arguments]
+class DayRow(TypedDict):
+    """The executions accepted on a day in UTC, such as `2026-05-01`."""
+
+    day: str
+    executions: int
+    succeeded: int
+    failed: int
+    skipped: int
+
+
+class StageRow(TypedDict):
+    """How many executions are in a stage."""
+
+    stage: Stage
+    count: int
+
+
+class Summary(TypedDict):
+    """Statistics of executions. `success_rate` is 0 to 1 of those succeeded or failed, or None without any; `p50_ms`
+    and `p95_ms` are durations of those finished."""
+
+    executions: int
+    by_status: dict[Status, int]
+    success_rate: float | None
+    p50_ms: int | None
+    p95_ms: int | None
+    by_day: list[DayRow]
+    by_stage: list[StageRow]
+
+
+class TopRow(TypedDict):
+    """An automation with its counts of finished executions."""
+
+    id: str
+    name: str
+    type: AutomationType
+    executions: int
+    succeeded: int
+    failed: int
+    last_executed_at: datetime | None
+
+
+class _StatusRow(TypedDict):
+    status: Status
+    count: int
+
+
+class _DurationsRow(TypedDict):
+    p50_ms: int | None
+    p95_ms: int | None
+
+
+# The filters' condition is on `executions e`.
+_E = Execution.alias("e")
+_COUNT = fn.count(SQL("*"))
+
+
+def fetch_summary(
+    workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None
+) -> Summary:
+    """Return the statistics of the executions accepted in a period, of all automations or of one."""
+    where, parameters = ExecutionFilters(
+        automation_id=automation_id, since=since, until=until, test=False
+    ).build_where()
+    scope = _E.select().where(_E.workspace_id == workspace_id, SQL(where, parameters))
     with acting_as(workspace_id):
-        times = fetch_row(
-            "select percentile_disc(0.5) within group (order by e.execution_time_ms) p50_ms, "
-            f"percentile_disc(0.95) within group (order by e.execution_time_ms) p95_ms {scope} "
-            "and e.execution_time_ms is not null",
-            parameters,
-        )
-        by_status = _fetch_counts(f"select e.status, count(*) {scope} group by 1", parameters)
-        by_stage = _fetch_counts(f"select e.stage, count(*) {scope} group by 1", parameters)
-        by_day = fetch_rows(
-            "select to_char(e.created_at, 'YYYY-MM-DD') as day, count(*) executions, "
-            "count(*) filter (where e.status = 'succeeded') succeeded, "
-            "count(*) filter (where e.status = 'failed') failed, "
-            f"count(*) filter (where e.status = 'skipped') skipped {scope} group by 1 order by 1",
-            parameters,
-        )
+        (durations,) = fetch(_DurationsRow, _select_durations(scope))
+        statuses = fetch(_StatusRow, scope.select(_E.status, _COUNT.alias("count")).group_by(_E.status))
+        stages = fetch(StageRow, scope.select(_E.stage, _COUNT.alias("count")).group_by(_E.stage))
+        days = fetch(DayRow, _select_days(scope))
+    by_status = {row["status"]: row["count"] for row in statuses}
     succeeded, failed = by_status.get("succeeded", 0), by_status.get("failed", 0)
     return {
         "executions": sum(by_status.values()),
         "by_status": by_status,
         "success_rate": round(succeeded / (succeeded + failed), 4) if succeeded + failed else None,
-        **(times or {}),
-        "by_day": by_day,
-        "by_stage": [{"stage": stage, "count": count} for stage, count in sorted(by_stage.items())],
+        **durations,
+        "by_day": days,
+        "by_stage": sorted(stages, key=itemgetter("stage")),
     }
 
 
-def _fetch_counts(sql: str, parameters: list[Any]) -> dict[str, int]:
-    return {key: count for row in fetch_rows(sql, parameters) for key, count in [tuple(row.values())]}
-
-
-def fetch_top(workspace_id: str, limit: int) -> dict[str, list[Row]]:
-    """Return the automations and the playbooks with the most finished executions: id, name, executions, succeeded,
-    failed, last_executed_at."""
-    query = (
-        "select id, name, type, executions, succeeded, failed, last_executed_at from automations "
-        "where workspace_id = %s and deleted_at is null and (type = 'playbook') = %s order by 4 desc, id limit %s"
+def _select_durations(scope: ModelSelect[Any]) -> ModelSelect[Any]:
+    return scope.select(_build_percentile(0.5).alias("p50_ms"), _build_percentile(0.95).alias("p95_ms")).where(
+        _E.execution_time_ms.is_null(False)
     )
+
+
+def _build_percentile(fraction: float) -> Any:
+    return NodeList((fn.percentile_disc(fraction), SQL("within group (order by"), _E.execution_time_ms, SQL(")")))
+
+
+def _select_days(scope: ModelSelect[Any]) -> ModelSelect[Any]:
+    return (
+        scope.select(
+            fn.to_char(_E.created_at, "YYYY-MM-DD").alias("day"),
+            _COUNT.alias("executions"),
+            *(_COUNT.filter(_E.status == status).alias(status) for status in ("succeeded", "failed", "skipped")),
+        )
+        .group_by(SQL("day"))
+        .order_by(SQL("day"))
+    )
+
+
+def fetch_top(workspace_id: str, limit: int) -> dict[str, list[TopRow]]:
+    """Return the `automations` and the `playbooks` with the most finished executions."""
+    query = (
+        Automation.select(
+            Automation.id, Automation.name, Automation.type, Automation.executions, Automation.succeeded,
+            Automation.failed, Automation.last_executed_at,
+        )
+        .where(Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
+        .order_by(Automation.executions.desc(), Automation.id)
+        .limit(limit)
+    )  # fmt: skip
     with acting_as(workspace_id):
         return {
-            "automations": fetch_rows(query, (workspace_id, False, limit)),
-            "playbooks": fetch_rows(query, (workspace_id, True, limit)),
+            "automations": fetch(TopRow, query.where(Automation.type != "playbook")),
+            "playbooks": fetch(TopRow, query.where(Automation.type == "playbook")),
         }

@@ -3,14 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict
 
-from models.database import Row, acting_as, fetch_row, fetch_rows
+from peewee import JOIN, Expression, fn
+
+from models.database import acting_as
+from models.queries import count, fetch, fetch_first
 from models.reports.search import build_prefix_query
+from models.tables import Automation, Execution, WorkflowVersion
+from rules.language import AutomationType
 
-_COLUMNS = """
-    a.id, a.name, a.type, a.enabled, a.version, a.trigger_type, a.total_runs, a.last_run_at, a.last_executed_at,
-    a.executions, a.succeeded, a.failed, a.skipped, a.paused_at,
-    a.draft is not null has_draft, a.created_at, a.updated_at
+
+class AutomationRow(TypedDict):
+    """An automation in a list."""
+
+    id: str
+    name: str
+    type: AutomationType
+    enabled: bool
+    version: int
+    trigger_type: str | None
+    total_runs: int
+    last_run_at: datetime | None
+    last_executed_at: datetime | None
+    executions: int
+    succeeded: int
+    failed: int
+    skipped: int
+    paused_at: datetime | None
+    has_draft: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class _DefinitionRow(AutomationRow):
+    draft: dict[str, Any] | None
+    definition: dict[str, Any] | None
+
+
+class VersionRow(TypedDict):
+    """A published version, without its definition."""
+
+    version: int
+    published_by: str
+    published_at: datetime
+
+
+class AutomationDetail(_DefinitionRow):
+    """An automation with its draft, its published definition, its versions and the number of its active executions."""
+
+    versions: list[VersionRow]
+    in_flight: int
+
+
+class CardRow(TypedDict):
+    """What a card in the list shows beside the automation: the published trigger, and the executions in flight."""
+
+    id: str
+    trigger: dict[str, Any] | None
+    in_flight: int
+
+
+_COLUMNS = (
+    Automation.id, Automation.name, Automation.type, Automation.enabled, Automation.version, Automation.trigger_type,
+    Automation.total_runs, Automation.last_run_at, Automation.last_executed_at, Automation.executions,
+    Automation.succeeded, Automation.failed, Automation.skipped, Automation.paused_at,
+    Automation.draft.is_null(False).alias("has_draft"), Automation.created_at, Automation.updated_at,
+)  # fmt: skip
+# By hand: the executions in flight are counted once for all automations, and in one part for each status, because each
+# has a small index.
+_CARDS = """
+    with flight as materialized (
+        select automation_id from executions
+        where workspace_id = %(workspace)s and status = 'pending' and due_at is not null and not test
+        union all select automation_id from executions
+        where workspace_id = %(workspace)s and status = 'running' and not test
+        union all select automation_id from executions
+        where workspace_id = %(workspace)s and status = 'waiting' and not test
+    )
+    select a.id, v.definition -> 'trigger' as trigger, (
+        select count(*) from flight f where f.automation_id = a.id
+    ) in_flight
+    from automations a left join workflow_versions v on v.id = a.version_id
+    where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
 """
 
 
@@ -22,68 +98,56 @@ def fetch_page(
     q: str | None = None,
     type: str | None = None,
     enabled: bool | None = None,
-) -> list[Row]:
+) -> list[AutomationRow]:
     """Return at most `limit` automations, newest first, older than `before` (an id); `q` has words of the name."""
-    conditions = ["a.workspace_id = %s and a.deleted_at is null"]
-    parameters: list[object] = [workspace_id]
-    for condition, value in (
-        ("a.id < %s", before),
-        ("a.type = %s", type),
-        ("a.enabled = %s", enabled),
-        ("to_tsvector('simple', a.name) @@ to_tsquery('simple', %s)", q and (build_prefix_query(q) or "")),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            parameters.append(value)
+    query = Automation.select(*_COLUMNS).where(Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
+    if before is not None:
+        query = query.where(Automation.id < before)
+    if type is not None:
+        query = query.where(Automation.type == type)
+    if enabled is not None:
+        query = query.where(Automation.enabled == enabled)
+    if q is not None:
+        query = query.where(_match_name(q))
     with acting_as(workspace_id):
-        return fetch_rows(
-            f"select {_COLUMNS} from automations a where {' and '.join(conditions)} order by a.id desc limit %s",
-            [*parameters, limit],
-        )
+        return fetch(AutomationRow, query.order_by(Automation.id.desc()).limit(limit))
 
 
-def find(workspace_id: str, automation_id: str) -> Row | None:
-    """Return one automation with `definition` (the published one), `draft` and `versions`, newest first."""
+def _match_name(q: str) -> Expression:
+    return Expression(
+        fn.to_tsvector("simple", Automation.name), "@@", fn.to_tsquery("simple", build_prefix_query(q) or "")
+    )
+
+
+def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
+    """Return one automation with its versions, newest first."""
+    query = (
+        Automation.select(*_COLUMNS, Automation.draft, WorkflowVersion.definition)
+        .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Automation.version_id)
+        .where(Automation.workspace_id == workspace_id, Automation.id == automation_id, Automation.deleted_at.is_null())
+    )
     with acting_as(workspace_id):
-        row = fetch_row(
-            f"select {_COLUMNS}, a.draft, v.definition from automations a "
-            "left join workflow_versions v on v.id = a.version_id "
-            "where a.workspace_id = %s and a.id = %s and a.deleted_at is null",
-            (workspace_id, automation_id),
-        )
+        row = fetch_first(_DefinitionRow, query)
         if row is None:
             return None
-        row["versions"] = fetch_rows(
-            "select version, published_by, published_at from workflow_versions where automation_id = %s "
-            "order by version desc",
-            (automation_id,),
-        )
-        row["in_flight"] = fetch_rows(
-            "select count(*) count from executions where automation_id = %s and finished_at is null", (automation_id,)
-        )[0]["count"]
-        return row
+        return {**row, "versions": _list_versions(automation_id), "in_flight": _count_in_flight(automation_id)}
 
 
-def fetch_card_data(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, Row]:
-    """Return each automation's published `trigger` and the number of its executions `in_flight`, without tests."""
+def _list_versions(automation_id: str) -> list[VersionRow]:
+    return fetch(
+        VersionRow,
+        WorkflowVersion.select(WorkflowVersion.version, WorkflowVersion.published_by, WorkflowVersion.published_at)
+        .where(WorkflowVersion.automation_id == automation_id)
+        .order_by(WorkflowVersion.version.desc()),
+    )
+
+
+def _count_in_flight(automation_id: str) -> int:
+    return count(Execution.select().where(Execution.automation_id == automation_id, Execution.finished_at.is_null()))
+
+
+def fetch_card_data(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, CardRow]:
+    """Return the data of each automation's card, without tests, by id."""
     with acting_as(workspace_id):
-        rows = fetch_rows(
-            """
-            with flight as materialized (
-                -- One part for each status, because each has a small index.
-                select automation_id from executions
-                where workspace_id = %(workspace)s and status = 'pending' and due_at is not null and not test
-                union all select automation_id from executions
-                where workspace_id = %(workspace)s and status = 'running' and not test
-                union all select automation_id from executions
-                where workspace_id = %(workspace)s and status = 'waiting' and not test
-            )
-            select a.id, v.definition -> 'trigger' as trigger, (
-                select count(*) from flight f where f.automation_id = a.id
-            ) in_flight
-            from automations a left join workflow_versions v on v.id = a.version_id
-            where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
-            """,
-            {"workspace": workspace_id, "ids": list(automation_ids)},
-        )
+        rows = fetch(CardRow, _CARDS, {"workspace": workspace_id, "ids": list(automation_ids)})
     return {row["id"]: row for row in rows}

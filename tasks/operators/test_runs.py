@@ -13,13 +13,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from models import automation, test_run
 from models.audit import Actor
-from models.database import Row
 from models.ids import new_id
 from models.reports import automations, executions
 from settings import Settings
@@ -142,7 +141,7 @@ def _follow_stages(
         time.sleep(POLL_SECONDS)
 
 
-def _explain(execution: Row) -> str:
+def _explain(execution: Mapping[str, Any]) -> str:
     error, skipped = execution["error"], execution["skipped_because"]
     if error:
         return f"{error['class']}: {error['message']}"

@@ -253,9 +253,26 @@ def test_counts_exclude_tests(alice: Producer, automation: dict[str, Any]) -> No
     summary = alice.get("/api/analytics/summary").json["summary"]
     assert (summary["executions"], summary["successRate"], summary["p50Ms"]) == (4, 0.75, 200)
     assert summary["byDay"] == [{"day": "2026-11-20", "executions": 4, "succeeded": 3, "failed": 1, "skipped": 0}]
+    assert summary["byStatus"] == {"succeeded": 3, "failed": 1}
+    assert summary["byStage"] == [{"stage": "completed", "count": 3}, {"stage": "failed", "count": 1}]
     assert alice.get("/api/analytics/top").json["automations"][0]["id"] == automation["id"]
     retries = alice.get("/api/retries/stats").json["retries"]
     assert (retries["attempted"], retries["exhausted"], retries["successRate"]) == (1, 1, 0.0)
+
+
+def test_analytics_of_a_period_or_of_no_execution(alice: Producer, automation: dict[str, Any]) -> None:
+    create_execution(alice, automation, execution_time_ms=100)
+    for query in ("from=2026-11-21T00:00:00Z", f"automationId={new_id()}"):
+        summary = alice.get(f"/api/analytics/summary?{query}").json["summary"]
+        assert (summary["executions"], summary["successRate"], summary["p95Ms"]) == (0, None, None)
+        assert (summary["byStatus"], summary["byDay"], summary["byStage"]) == ({}, [], [])
+
+
+def test_playbooks_are_ranked_apart_from_automations(alice: Producer, automation: dict[str, Any]) -> None:
+    with acting_as(alice.workspace_id):
+        execute("update automations set type = 'playbook' where id = %s", (automation["id"],))
+    top = alice.get("/api/analytics/top").json
+    assert ([row["id"] for row in top["playbooks"]], top["automations"]) == ([automation["id"]], [])
 
 
 def test_filters_serialize_to_the_names_of_the_api() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -22,6 +22,9 @@ from workers.console import (
     to_api_names,
 )
 from workers.console import as_json as json_option
+
+if TYPE_CHECKING:
+    from models.reports.automations import AutomationDetail
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -183,7 +186,7 @@ def export(automation_id: str, workspace: str, as_json: bool) -> None:
         click.echo(yaml.safe_dump(row["definition"], sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _find_automation(workspace: str, automation_id: str) -> tuple[str, dict[str, Any]]:
+def _find_automation(workspace: str, automation_id: str) -> tuple[str, AutomationDetail]:
     from models.ids import is_id
     from models.reports import automations as report
 
