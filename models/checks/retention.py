@@ -2,12 +2,35 @@
 
 Finished executions are added to their automation's archived columns before deletion, so that a counter always equals
 archived counts plus rows. The stage history is dropped by month and runs by day: dropping a partition costs nothing.
+
+Two statements are written by hand: `_REMOVE_EXECUTIONS` counts executions and deletes them with their rows in one
+statement, and `_REMOVE_TRIGGERS` reads the executions from a trigger's stored response.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from peewee import fn
+
 from models import webhook_token
-from models.database import execute, fetch_row, fetch_value, transaction
+from models.database import transaction
+from models.queries import call, execute, fetch, fetch_value, now
+from models.tables import (
+    CapReservation,
+    Execution,
+    IdempotencyKey,
+    InboundEvent,
+    Invitation,
+    LimitCount,
+    LimitReservation,
+    PasswordReset,
+    PrivateReply,
+    ReceivedMessage,
+    RunWindow,
+    Session,
+)
 
 #: Retention of real executions; that of tests is shorter.
 KEEP_DAYS = 90
@@ -21,15 +44,59 @@ BATCH_SIZE = 1_000
 #: Batches in one run; the next run continues.
 MAX_BATCHES = 50
 
+_REMOVE_EXECUTIONS = """
+    with old as materialized (
+        select e.id, e.automation_id, e.status, e.test from executions e
+        where e.finished_at < beckon_now() - make_interval(days => case when e.test then %(test)s else %(real)s end)
+            and e.finished_at < beckon_now() - make_interval(days => %(test)s)
+        order by e.finished_at limit %(batch)s for update skip locked
+    ), archived as (
+        update automations a set
+            archived_executions = a.archived_executions + o.executions,
+            archived_succeeded = a.archived_succeeded + o.succeeded,
+            archived_failed = a.archived_failed + o.failed,
+            archived_skipped = a.archived_skipped + o.skipped,
+            archived_cancelled = a.archived_cancelled + o.cancelled
+        from (
+            select automation_id, count(*) as executions,
+                count(*) filter (where status = 'succeeded') as succeeded,
+                count(*) filter (where status = 'failed') as failed,
+                count(*) filter (where status = 'skipped') as skipped,
+                count(*) filter (where status = 'cancelled') as cancelled
+            from old where not test group by automation_id
+        ) o where a.id = o.automation_id
+    ), stepped as (
+        delete from steps s using old where s.execution_id = old.id
+    ), written as (
+        delete from messages m using old where m.execution_id = old.id
+    ), passed as (
+        delete from stage_history h using old where h.execution_id = old.id
+    ), gone as (
+        delete from executions e using old where e.id = old.id returning e.id
+    )
+    select count(*) as removed from gone
+"""
+_REMOVE_TRIGGERS = """
+    delete from triggers where id in (
+        select t.id from triggers t
+        where t.created_at < beckon_now() - make_interval(days => %s) and not exists (
+            select 1 from jsonb_array_elements(t.answer->'executions') started
+            join executions e on e.id = (started->>'executionId')::uuid)
+        limit %s)
+"""
+
+
+class _DroppedRow(TypedDict):
+    days: int
+    runs: int
+
 
 def run_once() -> dict[str, int]:
     """Remove expired rows; return the counts by kind."""
     counts = {"executions": 0}
     with transaction():
-        counts["partitions_made"] = int(fetch_value("select ensure_history_partitions(3)"))
-        counts["partitions_dropped"] = int(
-            fetch_value("select drop_history_partitions(beckon_now() - make_interval(days => %s))", (KEEP_DAYS,))
-        )
+        counts["partitions_made"] = int(fetch_value(call(fn.ensure_history_partitions(3))))
+        counts["partitions_dropped"] = int(fetch_value(call(fn.drop_history_partitions(_ago(days=KEEP_DAYS)))))
     counts |= _rotate_run_partitions()
     for _ in range(MAX_BATCHES):
         with transaction():
@@ -44,97 +111,62 @@ def run_once() -> dict[str, int]:
 def _rotate_run_partitions() -> dict[str, int]:
     """Create run partitions ahead, and archive and drop old ones, in separate transactions because of their locks."""
     with transaction():
-        created = int(fetch_value("select ensure_run_partitions(7)"))
+        created = int(fetch_value(call(fn.ensure_run_partitions(7))))
     with transaction():
-        dropped = fetch_row("select * from drop_run_partitions(beckon_now() - make_interval(days => %s))", (KEEP_DAYS,))
-    assert dropped is not None
-    return {"run_days_made": created, "run_days_dropped": dropped["days"], "runs": int(dropped["runs"])}
+        (dropped,) = fetch(_DroppedRow, call(fn.drop_run_partitions(_ago(days=KEEP_DAYS))))
+    return {"run_days_made": created, "run_days_dropped": dropped["days"], "runs": dropped["runs"]}
 
 
 def _remove_expired_rows() -> dict[str, int]:
     """Remove expired auxiliary rows. A limit reservation stays as long as its execution may use it."""
-    kept_days = (KEEP_CALLBACK_DAYS,)
     return {
-        "keys": execute("delete from idempotency_keys where created_at < beckon_now() - interval '24 hours'"),
-        "sessions": execute("delete from sessions where not session_lasts(expires_at, used_at)"),
-        "invitations": execute("delete from invitations where expires_at < beckon_now()"),
-        "password_resets": execute("delete from password_resets where expires_at < beckon_now()"),
+        "keys": execute(IdempotencyKey.delete().where(IdempotencyKey.created_at < _ago(hours=24))),
+        "sessions": execute(Session.delete().where(~fn.session_lasts(Session.expires_at, Session.used_at))),
+        "invitations": execute(Invitation.delete().where(Invitation.expires_at < now())),
+        "password_resets": execute(PasswordReset.delete().where(PasswordReset.expires_at < now())),
         "callbacks": execute(
-            "delete from inbound_events where processed_at is not null "
-            "and received_at < beckon_now() - make_interval(days => %s)",
-            kept_days,
+            InboundEvent.delete().where(
+                InboundEvent.processed_at.is_null(False), InboundEvent.received_at < _ago(days=KEEP_CALLBACK_DAYS)
+            )
         ),
-        "received": execute(
-            "delete from received_messages where at < beckon_now() - make_interval(days => %s)", (KEEP_DAYS,)
-        ),
+        "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _ago(days=KEEP_DAYS))),
         "webhook_tokens": webhook_token.remove_expired(),
-        "windows": execute("delete from run_windows where counted_at < beckon_now() - interval '1 hour'"),
+        "windows": execute(RunWindow.delete().where(RunWindow.counted_at < _ago(hours=1))),
         "private_replies": execute(
-            "delete from private_replies where created_at < beckon_now() - make_interval(days => %s)",
-            (KEEP_PRIVATE_REPLY_DAYS,),
+            PrivateReply.delete().where(PrivateReply.created_at < _ago(days=KEEP_PRIVATE_REPLY_DAYS))
         ),
-        "limits": execute("delete from limit_counts where day < beckon_now()::date - 2"),
+        "limits": execute(LimitCount.delete().where(LimitCount.day < _build_oldest_day())),
         "places": execute(
-            "delete from limit_reservations r where day < beckon_now()::date - 2 and not exists "
-            "(select 1 from executions e where e.id = r.execution_id and e.finished_at is null)"
+            LimitReservation.delete().where(
+                LimitReservation.day < _build_oldest_day(), _has_ended(LimitReservation.execution_id)
+            )
         ),
         "cap_reservations": execute(
-            "delete from cap_reservations p where taken_at < beckon_now() - interval '2 days' and not exists "
-            "(select 1 from executions e where e.id = p.execution_id and e.finished_at is null)"
+            CapReservation.delete().where(
+                CapReservation.taken_at < _ago(days=2), _has_ended(CapReservation.execution_id)
+            )
         ),
     }
 
 
+def _ago(**period: float) -> Any:
+    return now() - timedelta(**period)
+
+
+def _build_oldest_day() -> Any:
+    """Build the oldest day whose limits are kept."""
+    return now().cast("date") - 2
+
+
+def _has_ended(execution_id: Any) -> Any:
+    unfinished = Execution.select(Execution.id).where(Execution.id == execution_id, Execution.finished_at.is_null())
+    return ~fn.exists(unfinished)
+
+
 def _remove_triggers() -> int:
     """Remove triggers whose executions are gone; a trigger's `answer` names its executions, so no index is needed."""
-    return execute(
-        """
-        delete from triggers where id in (
-            select t.id from triggers t
-            where t.created_at < beckon_now() - make_interval(days => %s) and not exists (
-                select 1 from jsonb_array_elements(t.answer->'executions') started
-                join executions e on e.id = (started->>'executionId')::uuid)
-            limit %s)
-        """,
-        (KEEP_DAYS, BATCH_SIZE),
-    )
+    return execute(_REMOVE_TRIGGERS, (KEEP_DAYS, BATCH_SIZE))
 
 
 def _remove_executions() -> int:
-    row = fetch_row(
-        """
-        with old as materialized (
-            select e.id, e.automation_id, e.status, e.test from executions e
-            where e.finished_at < beckon_now() - make_interval(days => case when e.test then %(test)s else %(real)s end)
-                and e.finished_at < beckon_now() - make_interval(days => %(test)s)
-            order by e.finished_at limit %(batch)s for update skip locked
-        ), archived as (
-            update automations a set
-                archived_executions = a.archived_executions + o.executions,
-                archived_succeeded = a.archived_succeeded + o.succeeded,
-                archived_failed = a.archived_failed + o.failed,
-                archived_skipped = a.archived_skipped + o.skipped,
-                archived_cancelled = a.archived_cancelled + o.cancelled
-            from (
-                select automation_id, count(*) as executions,
-                    count(*) filter (where status = 'succeeded') as succeeded,
-                    count(*) filter (where status = 'failed') as failed,
-                    count(*) filter (where status = 'skipped') as skipped,
-                    count(*) filter (where status = 'cancelled') as cancelled
-                from old where not test group by automation_id
-            ) o where a.id = o.automation_id
-        ), stepped as (
-            delete from steps s using old where s.execution_id = old.id
-        ), written as (
-            delete from messages m using old where m.execution_id = old.id
-        ), passed as (
-            delete from stage_history h using old where h.execution_id = old.id
-        ), gone as (
-            delete from executions e using old where e.id = old.id returning e.id
-        )
-        select count(*) as removed from gone
-        """,
-        {"test": KEEP_TEST_DAYS, "real": KEEP_DAYS, "batch": BATCH_SIZE},
-    )
-    assert row is not None
-    return int(row["removed"])
+    return int(fetch_value(_REMOVE_EXECUTIONS, {"test": KEEP_TEST_DAYS, "real": KEEP_DAYS, "batch": BATCH_SIZE}))

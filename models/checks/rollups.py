@@ -3,11 +3,21 @@ from a few thousand rows.
 
 The scheduler writes them from the stage history. A reader adds the moves after the tallies' end from the history itself
 (`models.reports.monitor`): a stopped scheduler makes the monitor slower, never wrong.
+
+Two statements are written by hand. `_TALLY` fixes the plan of the only query that reads all moves; `_BOUNDS`
+computes the next interval from PostgreSQL's clock and locks the progress in one round trip.
 """
 
 from __future__ import annotations
 
-from models.database import execute, fetch_row, transaction
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from peewee import fn
+
+from models.database import transaction
+from models.queries import execute, fetch, now
+from models.tables import StageTally, TallyProgress
 
 #: Younger moves are not tallied: their records may still be uncommitted.
 LAG_SECONDS = 30
@@ -19,6 +29,24 @@ KEEP_HOURS = 31
 #: Minutes tallied in one transaction, so that a busy day after an outage fits the statement timeout.
 SLICE_MINUTES = 60
 
+_BOUNDS = """
+    select since, least(since + make_interval(mins => %(slice)s), latest) as until,
+        since + make_interval(mins => %(slice)s) >= latest as complete
+    from (
+        select date_bin('5 minutes', greatest(until - make_interval(secs => %(delay)s),
+                beckon_now() - make_interval(hours => %(keep)s)), 'epoch') as since,
+            beckon_now() - make_interval(secs => %(lag)s) as latest
+        from tallied for update
+    ) open
+"""
+_LIMITS = {"slice": SLICE_MINUTES, "delay": MAX_DELAY_SECONDS, "keep": KEEP_HOURS, "lag": LAG_SECONDS}
+
+
+class _BoundsRow(TypedDict):
+    since: datetime
+    until: datetime
+    complete: bool
+
 
 def run_once() -> dict[str, int]:
     """Tally the moves since the last run; return how many rows were written and removed."""
@@ -27,9 +55,7 @@ def run_once() -> dict[str, int]:
         written, complete = _tally_slice()
         tallied += written
     with transaction():
-        removed = execute(
-            "delete from stage_tallies where at < beckon_now() - make_interval(hours => %s)", (KEEP_HOURS,)
-        )
+        removed = execute(StageTally.delete().where(StageTally.at < now() - timedelta(hours=KEEP_HOURS)))
     return {"tallied": tallied, "removed": removed}
 
 
@@ -37,24 +63,11 @@ def _tally_slice() -> tuple[int, bool]:
     """Tally the oldest pending hour; return how many rows were written, and whether nothing is left."""
     with transaction():
         # Serialized: two schedulers at the same time could deadlock.
-        execute("insert into tallied (until) values ('-infinity') on conflict (one) do nothing")
-        bounds = fetch_row(
-            """
-            select since, least(since + make_interval(mins => %s), latest) as until,
-                since + make_interval(mins => %s) >= latest as complete
-            from (
-                select date_bin('5 minutes', greatest(until - make_interval(secs => %s),
-                        beckon_now() - make_interval(hours => %s)), 'epoch') as since,
-                    beckon_now() - make_interval(secs => %s) as latest
-                from tallied for update
-            ) open
-            """,
-            (SLICE_MINUTES, SLICE_MINUTES, MAX_DELAY_SECONDS, KEEP_HOURS, LAG_SECONDS),
-        )
-        assert bounds is not None
-        written = execute(_TALLY, bounds)
-        execute("update tallied set until = greatest(until, %s)", (bounds["until"],))
-    return written, bool(bounds["complete"])
+        execute(TallyProgress.insert(until="-infinity").on_conflict_ignore())
+        (bounds,) = fetch(_BoundsRow, _BOUNDS, _LIMITS)
+        written = execute(_TALLY, {"since": bounds["since"], "until": bounds["until"]})
+        execute(TallyProgress.update(until=fn.greatest(TallyProgress.until, bounds["until"])))
+    return written, bounds["complete"]
 
 
 #: By automation, because the history's index starts with it. Skipped executions are read one by one (`offset 0` forces
