@@ -6,72 +6,102 @@ between.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
+
+from peewee import Case
 
 from models.conversation import PRIVATE_MESSAGE_KINDS
-from models.database import Row, fetch_row, fetch_rows
+from models.engine.rows import DueRow
+from models.execution import DUE_COLUMNS, DUE_NOW, is_in_flight
+from models.queries import acting_workspace, fetch, fetch_first, now
+from models.tables import Execution, WorkflowVersion
+from models.tables.contacts import SuppressionReason
 
 
-def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, since: datetime) -> Row:
-    """Return `stopped` (an operator's reason, or None), `suppressed` (why the channel is suppressed, or None) and
-    `replied_at`: when a message of the contact arrived after `since`, by Beckon's clock."""
-    row = fetch_row(
-        """
-        select e.follow_ups_stopped as stopped,
-            (select s.reason from suppressions s where s.workspace_id = e.workspace_id and s.contact_id = %(contact)s
-                and s.channel = %(channel)s) as suppressed,
-            (select min(r.created_at) from received_messages r where r.contact_id = %(contact)s
-                and r.created_at > %(since)s and r.kind = any(%(kinds)s)) as replied_at
-        from executions e where e.id = %(execution)s
-        """,
-        {
-            "execution": execution_id,
-            "contact": contact_id,
-            "channel": channel,
-            "since": since,
-            "kinds": sorted(PRIVATE_MESSAGE_KINDS),
-        },
-    )
+class StopReasonsRow(TypedDict):
+    """What may stop a follow-up: an operator's reason, why the channel is suppressed, and when the contact wrote."""
+
+    stopped: dict[str, Any] | None
+    suppressed: SuppressionReason | None
+    replied_at: datetime | None
+
+
+class StoppedRow(DueRow):
+    """An execution whose follow-ups were stopped; it is due now if it `ends`."""
+
+    ends: bool
+
+
+# Written by hand: it runs before and during every follow-up's send.
+_FETCH_STOP_REASONS = """
+    select e.follow_ups_stopped as stopped,
+        (select s.reason from suppressions s where s.workspace_id = e.workspace_id and s.contact_id = %(contact)s
+            and s.channel = %(channel)s) as suppressed,
+        (select min(r.created_at) from received_messages r where r.contact_id = %(contact)s
+            and r.created_at > %(since)s and r.kind = any(%(kinds)s)) as replied_at
+    from executions e where e.id = %(execution)s
+"""
+
+
+def fetch_stop_reasons(execution_id: str, contact_id: str | None, channel: str, since: datetime) -> StopReasonsRow:
+    """Return what may stop a follow-up on a channel; a message of the contact counts if it arrived after `since`, by
+    Beckon's clock."""
+    parameters = {
+        "execution": execution_id,
+        "contact": contact_id,
+        "channel": channel,
+        "since": since,
+        "kinds": sorted(PRIVATE_MESSAGE_KINDS),
+    }
+    row = fetch_first(StopReasonsRow, _FETCH_STOP_REASONS, parameters)
     assert row is not None
     return row
 
 
-def wake(contact_id: str) -> list[Row]:
-    """Make the contact's executions due that wait for a reply, to check them again; return ids and queues."""
-    return fetch_rows(
-        """
-        update executions set due_at = beckon_now(), rung_at = beckon_now()
-        where contact_id = %s and wait_event is not null and status = 'waiting' and waiting_for = 'follow_up'
-        returning id, queue
-        """,
-        (contact_id,),
+def wake(contact_id: str) -> list[DueRow]:
+    """Make the contact's executions due that wait for a reply, to check them again; return those to notify."""
+    query = Execution.update(**DUE_NOW).where(
+        Execution.contact_id == contact_id,
+        Execution.wait_event.is_null(False),
+        Execution.status == "waiting",
+        Execution.waiting_for == "follow_up",
     )
+    return fetch(DueRow, query.returning(*DUE_COLUMNS))
 
 
-def stop(execution_id: str, reason: Mapping[str, Any]) -> Row | None:
-    """Stop the follow-ups of an execution in flight; return id, queue and `ends`, or None if none is to come.
+def stop(execution_id: str, reason: Mapping[str, Any]) -> StoppedRow | None:
+    """Stop the follow-ups of an execution in flight; return it, or None if no follow-up is to come.
 
     A worker that processes it checks this before it sends the next one. An execution that waits for a reply, a review
     or the time of a follow-up becomes due, so that it ends now; a paused one ends when the pause does.
     """
-    return fetch_row(
-        """
-        with target as materialized (
-            select e.id, e.status = 'waiting' and e.waiting_for <> 'pause'
-                and (e.round > 0 or e.waiting_for = 'follow_up') as ends
-            from executions e join workflow_versions v on v.id = e.version_id
-            where e.workspace_id = acting_workspace() and e.id = %s and e.status in ('pending', 'running', 'waiting')
-                and (v.definition #>> '{rules,follow_ups,max}')::numeric > 0
-            for update of e
-        )
-        update executions e set follow_ups_stopped = %s::jsonb,
-            due_at = case when t.ends then beckon_now() else e.due_at end,
-            rung_at = case when t.ends then beckon_now() else e.rung_at end
-        from target t where e.id = t.id
-        returning e.id, e.queue, t.ends
-        """,
-        (execution_id, json.dumps(dict(reason))),
+    ends = (
+        (Execution.status == "waiting")
+        & (Execution.waiting_for != "pause")
+        & ((Execution.round > 0) | (Execution.waiting_for == "follow_up"))
     )
+    max_follow_ups = WorkflowVersion.definition.extract_text("rules", "follow_ups", "max").cast("numeric")
+    target = (
+        Execution.select(Execution.id, ends.alias("ends"))
+        .join(WorkflowVersion, on=WorkflowVersion.id == Execution.version_id)
+        .where(
+            Execution.workspace_id == acting_workspace(),
+            Execution.id == execution_id,
+            is_in_flight(),
+            max_follow_ups > 0,
+        )
+        .for_update(of=Execution)
+        .cte("target", materialized=True)
+    )
+    query = (
+        Execution.update(
+            follow_ups_stopped=dict(reason),
+            due_at=Case(None, [(target.c.ends, now())], Execution.due_at),
+            notified_at=Case(None, [(target.c.ends, now())], Execution.notified_at),
+        )
+        .from_(target)
+        .where(Execution.id == target.c.id)
+    )
+    return fetch_first(StoppedRow, query.returning(*DUE_COLUMNS, target.c.ends).with_cte(target))

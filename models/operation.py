@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict
 
-from psycopg2.extras import Json
-
-from models.database import Row, acting_as, execute, fetch_row, fetch_value
+from models.database import acting_as
+from models.execution import is_failed, is_in_flight, is_retryable
 from models.ids import new_id
+from models.queries import count, execute, fetch_first, now
+from models.selection import Selection
+from models.tables import Execution, Operation
+from models.tables.workspaces import OperationKind, OperationStatus
 
 #: Which executions each action can move; the same conditions as in the moves themselves.
-MOVABLE = {
-    "retry": "e.stage = 'failed' and e.status in ('failed', 'waiting') "
-    "and e.error_class is distinct from 'unknown_outcome'",
-    "cancel": "e.status in ('pending', 'running', 'waiting')",
-    "discard": "e.status = 'failed'",
-}
+MOVABLE = {"retry": is_retryable, "cancel": is_in_flight, "discard": is_failed}
 
 
-def count_matching(action: str, condition: str, parameters: Sequence[Any]) -> int:
+class OperationRow(TypedDict):
+    """A bulk action as it was recorded."""
+
+    id: str
+    kind: OperationKind
+    filters: dict[str, Any]
+    status: OperationStatus
+    matched: int
+    done: int
+    conflicts: list[Any]
+    actor_name: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def count_matching(action: OperationKind, selection: Selection) -> int:
     """Count the executions that the action would move."""
-    return int(fetch_value(f"select count(*) from executions e where ({condition}) and {MOVABLE[action]}", parameters))
+    return count(Execution.select().where(selection.condition, MOVABLE[action]()))
 
 
-def record(workspace_id: str, kind: str, filters: Mapping[str, Any], matched: int, done: int, actor_name: str) -> str:
+def record(
+    workspace_id: str, kind: OperationKind, filters: Mapping[str, Any], matched: int, done: int, actor_name: str
+) -> str:
     """Record a finished bulk action; return its id."""
     operation_id = new_id()
     execute(
-        "insert into operations (id, workspace_id, kind, filters, status, matched, done, actor_name, finished_at) "
-        "values (%s, %s, %s, %s, 'finished', %s, %s, %s, beckon_now())",
-        (operation_id, workspace_id, kind, Json(dict(filters)), matched, done, actor_name),
-    )
+        Operation.insert(
+            id=operation_id, workspace_id=workspace_id, kind=kind, filters=dict(filters), status="finished",
+            matched=matched, done=done, actor_name=actor_name, finished_at=now(),
+        )
+    )  # fmt: skip
     return operation_id
 
 
-def get(workspace_id: str, operation_id: str) -> Row | None:
+def get(workspace_id: str, operation_id: str) -> OperationRow | None:
     """Return one bulk action of the workspace."""
+    query = Operation.select(
+        Operation.id, Operation.kind, Operation.filters, Operation.status, Operation.matched, Operation.done,
+        Operation.conflicts, Operation.actor_name, Operation.created_at, Operation.finished_at,
+    )  # fmt: skip
     with acting_as(workspace_id):
-        return fetch_row(
-            "select id, kind, filters, status, matched, done, conflicts, actor_name, created_at, finished_at "
-            "from operations where workspace_id = %s and id = %s",
-            (workspace_id, operation_id),
+        return fetch_first(
+            OperationRow, query.where(Operation.workspace_id == workspace_id, Operation.id == operation_id)
         )

@@ -1,66 +1,92 @@
-"""Pauses of an automation, or of a workspace's queue or provider."""
+"""Pauses of an automation, or of a workspace's queue or provider. The caller acts as the workspace."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TypedDict
+
+from peewee import fn
+
 from models import execution
-from models.database import Row, execute, fetch_rows
+from models.engine.rows import DueRow
 from models.errors import NotFound
 from models.ids import new_id
+from models.queries import execute, fetch, now
+from models.selection import select_all, select_of_automation, select_of_queue
+from models.tables import Automation, Pause
+from models.tables.workspaces import PauseKind, PauseReason
+
+
+class PausedRow(TypedDict):
+    """A pause for display."""
+
+    kind: PauseKind
+    name: str
+    reason: PauseReason
+    message: str
+    retry_at: datetime | None
+    created_at: datetime
+
+
+class CredentialPauseRow(TypedDict):
+    """A provider's pause because its credentials were refused, with their fingerprint."""
+
+    workspace_id: str
+    name: str
+    credentials_fingerprint: str
 
 
 def start(kind: str, name: str, workspace_id: str) -> None:
     """Start an operator's pause; `name` is an automation's id, or a provider's or queue's name. Raises `NotFound`."""
     if kind == "automation":
         updated = execute(
-            "update automations set paused_at = coalesce(paused_at, beckon_now()) "
-            "where workspace_id = %s and id = %s and deleted_at is null",
-            (workspace_id, name),
+            Automation.update(paused_at=fn.coalesce(Automation.paused_at, now())).where(
+                Automation.workspace_id == workspace_id, Automation.id == name, Automation.deleted_at.is_null()
+            )
         )
         if not updated:
             raise NotFound("There is no automation with that id.")
         return
     execute(
-        """
-        insert into pauses (id, workspace_id, kind, name, reason) values (%s, %s, %s, %s, 'operator')
-        on conflict (workspace_id, kind, name) do update set reason = 'operator', retry_at = null
-        """,
-        (new_id(), workspace_id, kind, name),
+        Pause.insert(id=new_id(), workspace_id=workspace_id, kind=kind, name=name, reason="operator").on_conflict(
+            conflict_target=(Pause.workspace_id, Pause.kind, Pause.name),
+            update={Pause.reason: "operator", Pause.retry_at: None},
+        )
     )
 
 
-def resume(kind: str, name: str, workspace_id: str) -> list[Row]:
-    """End a pause of an operator or the system; return the executions that continue, with their queues."""
+def resume(kind: str, name: str, workspace_id: str) -> list[DueRow]:
+    """End a pause of an operator or the system; return the executions that continue."""
     if kind == "automation":
-        execute("update automations set paused_at = null where workspace_id = %s and id = %s", (workspace_id, name))
-        return execution.resume_paused("e.automation_id = %s", (name,))
-    execute("delete from pauses where kind = %s and name = %s and workspace_id = %s", (kind, name, workspace_id))
+        execute(Automation.update(paused_at=None).where(Automation.workspace_id == workspace_id, Automation.id == name))
+        return execution.resume_paused(select_of_automation(name))
+    execute(Pause.delete().where(Pause.kind == kind, Pause.name == name, Pause.workspace_id == workspace_id))
     if kind == "queue":
-        return execution.resume_paused("e.workspace_id = %s and e.queue = %s", (workspace_id, name))
+        return execution.resume_paused(select_of_queue(name))
     # An execution's row does not name the provider it waits for; the others check again and continue to wait.
-    return execution.resume_paused("e.workspace_id = %s", (workspace_id,))
+    return execution.resume_paused(select_all())
 
 
-def resume_after_credentials(name: str, workspace_id: str) -> list[Row]:
+def resume_after_credentials(name: str, workspace_id: str) -> list[DueRow]:
     """End a provider's pause caused by refused credentials, not an operator's; return the executions that continue."""
     deleted = execute(
-        "delete from pauses where kind = 'provider' and name = %s and workspace_id = %s and reason = 'configuration'",
-        (name, workspace_id),
+        Pause.delete().where(
+            Pause.kind == "provider",
+            Pause.name == name,
+            Pause.workspace_id == workspace_id,
+            Pause.reason == "configuration",
+        )
     )
-    return execution.resume_paused("e.workspace_id = %s", (workspace_id,)) if deleted else []
+    return execution.resume_paused(select_all()) if deleted else []
 
 
-def list_credential_pauses() -> list[Row]:
-    """Return the pauses caused by refused credentials: workspace, provider and the credentials' fingerprint."""
-    return fetch_rows(
-        "select workspace_id, name, credentials_fingerprint from pauses where kind = 'provider' "
-        "and reason = 'configuration'"
-    )
+def list_credential_pauses() -> list[CredentialPauseRow]:
+    """Return the pauses of all workspaces that were caused by refused credentials."""
+    query = Pause.select(Pause.workspace_id, Pause.name, Pause.credentials_fingerprint)
+    return fetch(CredentialPauseRow, query.where(Pause.kind == "provider", Pause.reason == "configuration"))
 
 
-def list_all(workspace_id: str) -> list[Row]:
+def list_all(workspace_id: str) -> list[PausedRow]:
     """Return a workspace's pauses, oldest first."""
-    return fetch_rows(
-        "select kind, name, reason, message, retry_at, created_at from pauses "
-        "where workspace_id = %s order by created_at",
-        (workspace_id,),
-    )
+    query = Pause.select(Pause.kind, Pause.name, Pause.reason, Pause.message, Pause.retry_at, Pause.created_at)
+    return fetch(PausedRow, query.where(Pause.workspace_id == workspace_id).order_by(Pause.created_at))

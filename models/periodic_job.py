@@ -11,26 +11,43 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
-from psycopg2.extras import Json
+from peewee import SQL
 
-from models.database import (
-    CONNECTION_ERRORS,
-    Row,
-    connection,
-    db,
-    execute,
-    fetch_row,
-    fetch_rows,
-    open_dedicated_connection,
-    transaction,
-)
+from models.database import CONNECTION_ERRORS, connection, db, open_dedicated_connection, transaction
+from models.queries import execute, fetch, fetch_first, now
+from models.tables import Leadership, PeriodicJob
 
 #: Key of the advisory lock: any number that nothing else on the server uses.
 ADVISORY_LOCK_KEY = 7_223_017
 #: How often the leader renews its row.
 HEARTBEAT_SECONDS = 2.0
+
+
+# Written by hand: both run on the lock's own connection, outside of peewee's pool.
+_RENEW = """
+    insert into leadership (one, host, pid, since, seen_at) values (true, %s, %s, beckon_now(), beckon_now())
+    on conflict (one) do update set
+        since = case when (leadership.host, leadership.pid) = (excluded.host, excluded.pid)
+            then leadership.since else excluded.since end,
+        host = excluded.host, pid = excluded.pid, seen_at = excluded.seen_at
+"""
+_TRY_LOCK = "select pg_try_advisory_lock(%s)"
+
+
+class LeaderRow(TypedDict):
+    """The scheduler that leads."""
+
+    host: str
+    pid: int
+    since: datetime
+    seen_at: datetime
+
+
+class _SuccessRow(TypedDict):
+    name: str
+    last_succeeded_at: datetime
 
 
 class Leader:
@@ -46,15 +63,7 @@ class Leader:
             return True
         try:
             with self._lock_holder.cursor() as cursor:
-                db.execute_bound(
-                    cursor,
-                    "insert into leadership (one, host, pid, since, seen_at) "
-                    "values (true, %s, %s, beckon_now(), beckon_now()) on conflict (one) do update set "
-                    "since = case when (leadership.host, leadership.pid) = (excluded.host, excluded.pid) "
-                    "then leadership.since else excluded.since end, "
-                    "host = excluded.host, pid = excluded.pid, seen_at = excluded.seen_at",
-                    (socket.gethostname(), os.getpid()),
-                )
+                db.execute_bound(cursor, _RENEW, (socket.gethostname(), os.getpid()))
         except CONNECTION_ERRORS:
             return False
         self._renewed_at = time.monotonic()
@@ -67,48 +76,45 @@ def try_to_lead() -> Iterator[Leader | None]:
     holder = open_dedicated_connection()
     try:
         with holder.cursor() as cursor:
-            db.execute_bound(cursor, "select pg_try_advisory_lock(%s)", (ADVISORY_LOCK_KEY,))
+            db.execute_bound(cursor, _TRY_LOCK, (ADVISORY_LOCK_KEY,))
             is_acquired = cursor.fetchone()[0]
         yield Leader(holder) if is_acquired else None
     finally:
         holder.close()
 
 
-def fetch_leader() -> Row | None:
-    """Return the leader's host, pid, since and seen_at; None if it was not seen for ten seconds."""
+def fetch_leader() -> LeaderRow | None:
+    """Return the leader, or None if it was not seen for ten seconds."""
+    query = Leadership.select(Leadership.host, Leadership.pid, Leadership.since, Leadership.seen_at)
     with connection():
-        return fetch_row(
-            "select host, pid, since, seen_at from leadership where seen_at > beckon_now() - interval '10 seconds'"
-        )
+        return fetch_first(LeaderRow, query.where(Leadership.seen_at > now() - SQL("interval '10 seconds'")))
 
 
 def note_success(name: str, counts: Mapping[str, int]) -> None:
     """Record a successful run of a periodic job and its counts."""
-    with transaction():
-        execute(
-            """
-            insert into periodic_jobs (name, last_succeeded_at, counts) values (%s, beckon_now(), %s)
-            on conflict (name) do update set last_succeeded_at = excluded.last_succeeded_at, counts = excluded.counts,
-                last_error = null
-            """,
-            (name, Json(dict(counts))),
-        )
+    values = {"last_succeeded_at": now(), "counts": dict(counts)}
+    _record(name, values, {**values, "last_error": None})
 
 
 def note_failure(name: str, error: str) -> None:
     """Record a failed run of a periodic job."""
+    values = {"last_failed_at": now(), "last_error": error}
+    _record(name, values, values)
+
+
+def _record(name: str, values: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
     with transaction():
         execute(
-            """
-            insert into periodic_jobs (name, last_failed_at, last_error) values (%s, beckon_now(), %s)
-            on conflict (name) do update set last_failed_at = excluded.last_failed_at, last_error = excluded.last_error
-            """,
-            (name, error),
+            PeriodicJob.insert(name=name, **values).on_conflict(
+                conflict_target=[PeriodicJob.name],
+                update={getattr(PeriodicJob, column): value for column, value in changes.items()},
+            )
         )
 
 
 def fetch_last_successes() -> dict[str, datetime]:
     """Return when each periodic job last succeeded, by name."""
+    query = PeriodicJob.select(PeriodicJob.name, PeriodicJob.last_succeeded_at)
     with connection():
-        return {row["name"]: row["last_succeeded_at"] for row in fetch_rows(
-            "select name, last_succeeded_at from periodic_jobs where last_succeeded_at is not null")}  # fmt: skip
+        rows = fetch(_SuccessRow, query.where(PeriodicJob.last_succeeded_at.is_null(False)))
+    return {row["name"]: row["last_succeeded_at"] for row in rows}

@@ -7,7 +7,9 @@ of rows is not used.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, TypeVar, cast
 
 import peewee
@@ -72,6 +74,26 @@ def now() -> Any:
     return peewee.fn.beckon_now()
 
 
+def acting_workspace() -> Any:
+    """Build the id of the workspace that the transaction acts as."""
+    return peewee.fn.acting_workspace()
+
+
+def seconds(number: float | None) -> Any:
+    """Build an interval of so many seconds; null for None."""
+    return peewee.fn.make_interval(0, 0, 0, 0, 0, 0, number)
+
+
+def all_of(*conditions: Any) -> peewee.Expression:
+    """Build the conjunction of one or more conditions."""
+    return cast(peewee.Expression, reduce(operator.and_, conditions))
+
+
+def is_distinct_from(column: Any, value: Any) -> peewee.Expression:
+    """Build `column is distinct from value`: unlike `!=`, it is true for null."""
+    return peewee.Expression(column, "is distinct from", value)
+
+
 def is_any(column: Any, ids: Sequence[str]) -> peewee.Expression:
     """Build `column = any(ids)`, with one parameter for any number of ids."""
     return peewee.Expression(column, "=", peewee.fn.any(peewee.Value(list(ids), unpack=False).cast("uuid[]")))
@@ -80,7 +102,8 @@ def is_any(column: Any, ids: Sequence[str]) -> peewee.Expression:
 def _run(statement: Statement, parameters: Parameters) -> Any:
     if isinstance(statement, str):
         return db.execute_sql(statement, parameters)
-    return db.execute_sql(*statement.sql())
+    # The database's context, and not the query's: a query of no model has none.
+    return db.execute_sql(*db.get_sql_context().parse(statement))
 
 
 def _check_columns(row_type: Any, names: Sequence[str]) -> None:

@@ -5,15 +5,17 @@ A batch takes a handful of statements, inside the caller's transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import psycopg2
-from psycopg2.extras import Json
 
-from models.database import CONNECTION_ERRORS, execute, fetch_rows, fetch_value, unwrap_driver_error
+from models.database import CONNECTION_ERRORS, unwrap_driver_error
+from models.json_text import dump_json
+from models.queries import acting_workspace, execute, fetch, fetch_value, fetch_values
+from models.tables import IdempotencyKey, Trigger
+from rules.stages import Queue
 
 #: How long a key is stored.
 KEY_LIFETIME = "24 hours"
@@ -21,8 +23,42 @@ KEY_LIFETIME = "24 hours"
 MAX_WAIT_SECONDS = 5
 
 
+# Written by hand: one statement takes a whole batch of any size, as JSON. Peewee's insertion of the same rows would
+# send and parse a parameter for each column of each row.
+_RESERVE_KEYS = """
+    insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
+    select %s::uuid, input.key, decode(input.hash, 'hex'), input.trigger_id, beckon_now()
+    from json_to_recordset(%s::json) as input(key text, hash text, trigger_id uuid) order by input.key
+    on conflict (workspace_id, key) do update
+        set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
+        where k.created_at < beckon_now() - %s::interval
+    returning key
+"""
+_INSERT_TRIGGERS = """
+    insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
+    select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
+    from json_to_recordset(%s::json) as input(id uuid, type text, source text, contact_id uuid, payload jsonb,
+        test boolean, idempotency_key text, answer jsonb)
+"""
+_INSERT_EXECUTIONS = """
+    insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, test,
+        queue, stage_since, rung_at, due_at, created_at)
+    select id, %s::uuid, automation_id, version_id, version, trigger_id, contact_id, test, queue,
+        beckon_now(), beckon_now(), beckon_now(), beckon_now()
+    from json_to_recordset(%s::json) as input(id uuid, automation_id uuid, version_id uuid, version integer,
+        trigger_id uuid, contact_id uuid, test boolean, queue text)
+"""
+
+
 class KeyBusy(Exception):
     """A request with the same idempotency key is still being accepted."""
+
+
+class _UseRow(TypedDict):
+    key: str
+    body_hash: memoryview
+    trigger_id: str
+    answer: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +95,7 @@ class NewExecution:
     trigger_id: str
     contact_id: str | None
     test: bool
-    queue: str
+    queue: Queue
 
 
 def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
@@ -72,65 +108,45 @@ def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> se
     entries = [
         {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
     ]
-    fetch_value("select set_config('lock_timeout', %s, true)", (f"{MAX_WAIT_SECONDS}s",))
+    _set_lock_timeout(f"{MAX_WAIT_SECONDS}s")
     try:
-        reserved = fetch_rows(
-            f"""
-            insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
-            select %s::uuid, input.key, decode(input.hash, 'hex'), input.trigger_id, beckon_now()
-            from json_to_recordset(%s::json) as input(key text, hash text, trigger_id uuid) order by input.key
-            on conflict (workspace_id, key) do update
-                set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
-                where k.created_at < beckon_now() - interval '{KEY_LIFETIME}'
-            returning key
-            """,
-            (workspace_id, json.dumps(entries)),
-        )
+        reserved = fetch_values(_RESERVE_KEYS, (workspace_id, dump_json(entries), KEY_LIFETIME))
     except CONNECTION_ERRORS as error:
         if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
         raise
-    fetch_value("select set_config('lock_timeout', '0', true)")
-    return {row["key"] for row in reserved}
+    _set_lock_timeout("0")
+    return set(reserved)
+
+
+def _set_lock_timeout(timeout: str) -> None:
+    fetch_value("select set_config('lock_timeout', %s, true)", (timeout,))
 
 
 def find_uses(keys: Iterable[str]) -> dict[str, KeyUse]:
     """Return the first use of each of the acting workspace's keys."""
-    rows = fetch_rows(
-        "select k.key, k.body_hash, k.trigger_id, t.answer from idempotency_keys k "
-        "join triggers t on t.id = k.trigger_id where k.workspace_id = acting_workspace() and k.key = any(%s)",
-        (list(keys),),
+    query = (
+        IdempotencyKey.select(IdempotencyKey.key, IdempotencyKey.body_hash, IdempotencyKey.trigger_id, Trigger.answer)
+        .join(Trigger, on=Trigger.id == IdempotencyKey.trigger_id)
+        .where(IdempotencyKey.workspace_id == acting_workspace(), IdempotencyKey.key.in_(list(keys)))
     )
-    return {row["key"]: KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"]) for row in rows}
+    return {
+        row["key"]: KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"]) for row in fetch(_UseRow, query)
+    }
 
 
 def release_keys(keys: Sequence[str]) -> None:
     """Release keys whose triggers were rejected."""
     if keys:
-        execute("delete from idempotency_keys where workspace_id = acting_workspace() and key = any(%s)", (list(keys),))
+        execute(
+            IdempotencyKey.delete().where(
+                IdempotencyKey.workspace_id == acting_workspace(), IdempotencyKey.key.in_(list(keys))
+            )
+        )
 
 
 def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
     """Insert triggers and their executions, each pending, in stage queued and due at once."""
-    execute(
-        """
-        insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
-        select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
-        from json_to_recordset(%s::json) as input(id uuid, type text, source text, contact_id uuid, payload jsonb,
-            test boolean, idempotency_key text, answer jsonb)
-        """,
-        (workspace_id, Json([vars(trigger) for trigger in triggers])),
-    )
-    if not executions:
-        return
-    execute(
-        """
-        insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, test,
-            queue, stage_since, rung_at, due_at, created_at)
-        select id, %s::uuid, automation_id, version_id, version, trigger_id, contact_id, test, queue,
-            beckon_now(), beckon_now(), beckon_now(), beckon_now()
-        from json_to_recordset(%s::json) as input(id uuid, automation_id uuid, version_id uuid, version integer,
-            trigger_id uuid, contact_id uuid, test boolean, queue text)
-        """,
-        (workspace_id, Json([vars(execution) for execution in executions])),
-    )
+    execute(_INSERT_TRIGGERS, (workspace_id, dump_json([vars(trigger) for trigger in triggers])))
+    if executions:
+        execute(_INSERT_EXECUTIONS, (workspace_id, dump_json([vars(execution) for execution in executions])))

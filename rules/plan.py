@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import cast
 
 from rules import conditions
 from rules.actions import ACTIONS
 from rules.definition import Step, Workflow
 from rules.errors import InvalidRequest
+from rules.stages import Queue
 
 Finished = Mapping[str, Mapping[str, object]]
 
@@ -60,13 +62,13 @@ def _find_taken_arm(step: Step, output: Mapping[str, object]) -> tuple[Step, ...
     return list_arms(step).get(str(output.get("taken")), ())
 
 
-def find_next_queue(workflow: Workflow, finished: Finished) -> str:
+def find_next_queue(workflow: Workflow, finished: Finished) -> Queue:
     """Return the queue of the next outside call: `generation`, `sending`, or `executions` if it is not determined.
 
     It is not determined without such a call, if a wait comes first, and if open arms disagree.
     """
     queues = _find_first_labels(workflow.steps, finished, lambda step: step.queue, _choose_none)
-    return queues.pop() if queues in ({"generation"}, {"sending"}) else "executions"
+    return cast(Queue, queues.pop()) if queues in ({"generation"}, {"sending"}) else "executions"
 
 
 def find_first_send_channel(workflow: Workflow, finished: Finished, facts: Mapping[str, object]) -> str | None:

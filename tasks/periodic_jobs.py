@@ -15,7 +15,7 @@ import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import execution, inbound_event, message, pause
 from models.checks import retention, rollups
-from models.database import transaction
+from models.database import acting_as, transaction
 from models.engine import runs
 from settings import Settings
 from tasks.intake.schedules import start_due_schedules
@@ -53,7 +53,7 @@ def enqueue_due(settings: Settings) -> Counts:
 def enqueue_overdue_retries(settings: Settings) -> Counts:
     """Notify for every due retry, whether or not it was notified before."""
     with transaction():
-        rows = execution.mark_due_notified("e.status = 'waiting' and e.waiting_for = 'retry'", (), BATCH_SIZE)
+        rows = execution.mark_due_retries_notified(BATCH_SIZE)
     metrics.retries_total.labels(kind="sweep", reason="due").inc(len(rows))
     return {"retried": notify_rows(rows)}
 
@@ -126,7 +126,7 @@ def end_resolved_pauses(settings: Settings) -> Counts:
             settings, pause_row["name"], pause_row["workspace_id"], pause_row["credentials_fingerprint"]
         ):
             continue
-        with transaction():
+        with acting_as(pause_row["workspace_id"]):
             rows = pause.resume("provider", pause_row["name"], pause_row["workspace_id"])
         ended += 1
         notify_rows(rows)

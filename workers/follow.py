@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC
-from typing import Any
 
 import click
 
+from models.reports.executions import ExecutionDetail
 from workers import timeline
 from workers.console import sanitize_text
 
@@ -21,7 +21,7 @@ def follow(workspace_id: str, execution_ids: Sequence[str], timeout_seconds: flo
     deadline = time.monotonic() + timeout_seconds
     printed_counts: dict[str, int] = dict.fromkeys(execution_ids, 0)
     pending = list(execution_ids)
-    finished: list[dict[str, Any]] = []
+    finished: list[ExecutionDetail] = []
     while pending and time.monotonic() < deadline:
         details = [timeline.read(workspace_id, execution_id) for execution_id in pending]
         _print_new(details, printed_counts)
@@ -34,7 +34,7 @@ def follow(workspace_id: str, execution_ids: Sequence[str], timeout_seconds: flo
     return not pending
 
 
-def _print_new(details: Sequence[dict[str, Any]], printed_counts: dict[str, int]) -> None:
+def _print_new(details: Sequence[ExecutionDetail], printed_counts: dict[str, int]) -> None:
     moves = []
     for detail in details:
         moves += [(stage["entered_at"], detail, stage) for stage in detail["stages"][printed_counts[detail["id"]] :]]
@@ -44,7 +44,7 @@ def _print_new(details: Sequence[dict[str, Any]], printed_counts: dict[str, int]
         click.secho(line + _format_reason(detail, stage["stage"]), fg=_COLOURS.get(stage["stage"]))
 
 
-def _format_reason(detail: dict[str, Any], stage: str) -> str:
+def _format_reason(detail: ExecutionDetail, stage: str) -> str:
     if stage == "skipped" and detail["skipped_because"]:
         return f": {sanitize_text((detail['skipped_because']['detail'] or {}).get('words') or '')}"
     if stage == "failed" and detail["error"]:
@@ -52,7 +52,7 @@ def _format_reason(detail: dict[str, Any], stage: str) -> str:
     return ""
 
 
-def format_result(finished: Sequence[dict[str, Any]]) -> str:
+def format_result(finished: Sequence[ExecutionDetail]) -> str:
     """Format the totals: "10 sent, 5 skipped, 0 failed"."""
     counts = Counter(detail["status"] if detail["status"] in ("skipped", "failed") else "sent" for detail in finished)
     return f"{counts['sent']} sent, {counts['skipped']} skipped, {counts['failed']} failed"

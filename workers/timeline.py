@@ -14,7 +14,7 @@ import click
 
 import clock
 from models.reports import executions as report
-from models.reports.executions import describe_error
+from models.reports.executions import ExecutionDetail, StageItem, StepItem, describe_error
 from rules.stages import FINISHED
 from workers.console import CommandError, format_duration, format_time, sanitize_text, to_api_names
 
@@ -36,14 +36,14 @@ class Line:
     colour: str | None = None
 
 
-def build_lines(detail: dict[str, Any]) -> list[Line]:
+def build_lines(detail: ExecutionDetail) -> list[Line]:
     """Build the lines of `reports.executions.fetch_detail` in order of time."""
     entries = [*_build_stage_lines(detail), *_build_step_lines(detail), *_build_message_lines(detail)]
     return sorted(entries, key=lambda line: line.at)
 
 
-def _build_stage_lines(detail: dict[str, Any]) -> Iterator[Line]:
-    previous: dict[str, Any] | None = None
+def _build_stage_lines(detail: ExecutionDetail) -> Iterator[Line]:
+    previous: StageItem | None = None
     for number, stage in enumerate(detail["stages"]):
         text = f"stage {stage['stage']}"
         if previous is not None:
@@ -52,7 +52,7 @@ def _build_stage_lines(detail: dict[str, Any]) -> Iterator[Line]:
         previous = stage
 
 
-def _build_step_lines(detail: dict[str, Any]) -> Iterator[Line]:
+def _build_step_lines(detail: ExecutionDetail) -> Iterator[Line]:
     for step in detail["steps"]:
         name = f"step {step['id']} ({step['action']})"
         for number, failure in enumerate(step["failures"]):
@@ -63,14 +63,16 @@ def _build_step_lines(detail: dict[str, Any]) -> Iterator[Line]:
             text = (
                 f"    {name} {step['status']}, {_format_attempts(step['attempts'])}, {duration}{_format_outcome(step)}"
             )
-            yield Line(("step", step["id"], step["round"]), step["finished_at_or_start"], text)
+            started_at = step["started_at"] or detail["created_at"]
+            ended_at = started_at + timedelta(milliseconds=step["execution_time_ms"] or 0)
+            yield Line(("step", step["id"], step["round"]), ended_at, text)
 
 
 def _format_attempts(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
 
 
-def _format_outcome(step: dict[str, Any]) -> str:
+def _format_outcome(step: StepItem) -> str:
     output = step["output"] or {}
     if step["status"] == "skipped" and output.get("skipped"):
         return f": {sanitize_text(str(output['skipped'].get('words') or output['skipped'].get('rule')))}"
@@ -81,7 +83,7 @@ def _format_outcome(step: dict[str, Any]) -> str:
     return ""
 
 
-def _build_message_lines(detail: dict[str, Any]) -> Iterator[Line]:
+def _build_message_lines(detail: ExecutionDetail) -> Iterator[Line]:
     for message in detail["messages"]:
         where = "the sandbox, as " if message["sandbox"] else ""
         text = f"    {message['channel']} to {sanitize_text(message['to'])} is {message['status']}"
@@ -102,7 +104,7 @@ def _parse_time(text: str | datetime) -> datetime:
     return text if isinstance(text, datetime) else datetime.fromisoformat(text)
 
 
-def format_conclusion(detail: dict[str, Any]) -> str:
+def format_conclusion(detail: ExecutionDetail) -> str:
     """Format the current status and its reason in one line."""
     status, stage = detail["status"], detail["stage"]
     if detail["next_retry_at"] and status == "waiting":
@@ -127,38 +129,34 @@ def format_conclusion(detail: dict[str, Any]) -> str:
     return f"{status} at {stage}"
 
 
-def _format_error(detail: dict[str, Any]) -> str:
+def _format_error(detail: ExecutionDetail) -> str:
     failure = detail["error"] or {"class": "unknown", "message": ""}
     return f"{failure['class']}: {sanitize_text(failure['message'] or '')}"
 
 
-def read(workspace_id: str, execution_id: str) -> dict[str, Any]:
+def read(workspace_id: str, execution_id: str) -> ExecutionDetail:
     """Read one execution with everything that `build_lines` needs. Raises CommandError if there is none."""
     from models.ids import is_id
 
     detail = report.fetch_detail(workspace_id, execution_id) if is_id(execution_id) else None
     if detail is None:
         raise CommandError("There is no execution with that id.")
-    for step in detail["steps"]:
-        started = step["started_at"] or detail["created_at"]
-        step["finished_at_or_start"] = started + timedelta(milliseconds=step["execution_time_ms"] or 0)
     return detail
 
 
-def as_json(detail: dict[str, Any]) -> dict[str, Any]:
+def as_json(detail: ExecutionDetail) -> dict[str, Any]:
     """Convert one execution to the JSON of `GET /api/executions/{id}`."""
-    steps = [to_api_names({name: value for name, value in step.items() if name != "finished_at_or_start"})
-             for step in detail["steps"]]  # fmt: skip
+    steps = [to_api_names(step) for step in detail["steps"]]
     messages = []
     for message in detail["messages"]:
         fields = {name: value for name, value in message.items() if name not in ("error_class", "error_message")}
-        message_error = message["error_class"] and describe_error(message["error_class"], message["error_message"])
+        message_error = describe_error(message["error_class"], message["error_message"])
         messages.append({**to_api_names(fields), "error": message_error})
     stages = [to_api_names(stage) for stage in detail["stages"]]
     return {**to_api_names(detail), "stages": stages, "steps": steps, "messages": messages}
 
 
-def show(detail: dict[str, Any]) -> None:
+def show(detail: ExecutionDetail) -> None:
     """Print one execution's complete timeline."""
     _print_headline(detail)
     for line in build_lines(detail):
@@ -166,7 +164,7 @@ def show(detail: dict[str, Any]) -> None:
     click.secho(format_conclusion(detail), bold=True, fg=_COLOURS.get(detail["status"]))
 
 
-def _print_headline(detail: dict[str, Any]) -> None:
+def _print_headline(detail: ExecutionDetail) -> None:
     contact = sanitize_text(detail["contact_name"] or detail["contact_id"] or "no contact")
     test = ", a test" if detail["test"] else ""
     name = f"{sanitize_text(detail['automation_name'])} v{detail['version']}"
@@ -177,7 +175,7 @@ def _print_line(line: Line) -> None:
     click.secho(f"{line.at.astimezone(UTC):%H:%M:%S.%f}"[:-3] + f"  {line.text}", fg=line.colour)
 
 
-def is_settled(detail: dict[str, Any]) -> bool:
+def is_settled(detail: ExecutionDetail) -> bool:
     """Whether the execution has finished, or waits for a later time or an external event."""
     if detail["status"] in FINISHED:
         return True

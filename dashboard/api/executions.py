@@ -14,12 +14,12 @@ from dashboard.errors import invalid_request, not_found
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import operation
-from models.database import Row
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports import retries
-from models.reports.executions import describe_error
+from models.reports.executions import MessageItem, describe_error
 from models.reports.filters import ExecutionFilters
+from models.tables.workspaces import OperationKind
 from rules.errors import BY_CLASS
 from rules.problems import Problem
 from rules.stages import STAGES, STATUSES
@@ -153,14 +153,17 @@ def show_execution(call: Caller, execution_id: str) -> Any:
     execution = report.fetch_detail(call.workspace_id, execution_id)
     if execution is None:
         raise not_found("There is no execution with that id.")
-    messages = [_serialize_message(message) for message in execution.pop("messages")]
-    lists = {name: [to_api_fields(row) for row in execution.pop(name)] for name in ("stages", "steps")}
-    return success(execution={**to_api_fields(execution), **lists, "messages": messages})
+    lists = {
+        "stages": [to_api_fields(row) for row in execution["stages"]],
+        "steps": [to_api_fields(row) for row in execution["steps"]],
+        "messages": [_serialize_message(message) for message in execution["messages"]],
+    }
+    return success(execution={**to_api_fields(execution), **lists})
 
 
-def _serialize_message(row: Row) -> dict[str, Any]:
-    error_class, error_message = row.pop("error_class"), row.pop("error_message")
-    return {**to_api_fields(row), "error": error_class and describe_error(error_class, error_message)}
+def _serialize_message(row: MessageItem) -> dict[str, Any]:
+    fields = {name: value for name, value in row.items() if name not in ("error_class", "error_message")}
+    return {**to_api_fields(fields), "error": describe_error(row["error_class"], row["error_message"])}
 
 
 @executions.api(
@@ -195,7 +198,7 @@ def stop_follow_ups(call: Caller, execution_id: str) -> Any:
     return success(202)
 
 
-def _declare_bulk_action(action: operator_actions.Action) -> None:
+def _declare_bulk_action(action: OperationKind) -> None:
     count_field = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
 
     def act(call: Caller, body: Bulk) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,8 @@ from ephemeral import heartbeats, workflow_cache
 from ephemeral.connection import ERRORS, get_ephemeral
 from ephemeral.heartbeats import Worker
 from models import pause, periodic_job, workspace
-from models.database import Row, acting_as
+from models.database import acting_as
+from models.pause import PausedRow
 from models.reports import health as report
 from rules.channels import CHANNELS, CONTACT_CHANNELS, CONVERSATION_CHANNELS
 from settings import Settings
@@ -82,12 +84,12 @@ def show_health(call: Caller) -> Any:
     healthy = redis_facts["status"] == "ok" and processor["status"] == "running"
     failing = any(service["status"] == "failing" for service in services.values())
     failures = report.fetch_recent_failures(call.workspace_id)
-    failures["items"] = [to_api_fields(failure) for failure in failures["items"]]
+    failure_items = [to_api_fields(failure) for failure in failures["items"]]
     return success(
         status="ok" if healthy and not failing else "degraded",
         processor=processor,
         pending=to_api_fields(report.count_pending(call.workspace_id)),
-        recentFailures=to_api_fields(failures),
+        recentFailures={**to_api_fields(failures), "items": failure_items},
         # The cache of the process is shared by all workspaces.
         cache=redact_deployment_fields(call, workflow_cache.read_stats()),
         services=services,
@@ -117,13 +119,13 @@ def _describe_processor(call: Caller, workers: list[Worker], redis_up: bool) -> 
     return {"status": status, "workers": processes, "leader": leader and _describe_process(call, leader)}
 
 
-def _describe_process(call: Caller, process: Row) -> dict[str, Any]:
+def _describe_process(call: Caller, process: Mapping[str, Any]) -> dict[str, Any]:
     machine = redact_deployment_fields(call, {name: process[name] for name in _MACHINE_FIELDS})
     return to_api_fields({**process, **machine})
 
 
 def _describe_services(
-    config: Settings, pauses: list[Row], sandboxed: bool, processor: str
+    config: Settings, pauses: list[PausedRow], sandboxed: bool, processor: str
 ) -> dict[str, dict[str, str]]:
     executor = {
         "running": {"status": "ready", "detail": "Every queue has a worker."},
@@ -144,7 +146,7 @@ def _map_providers(config: Settings) -> dict[str, str]:
     return {**_SERVICES, "ai": find_default_provider(config)}
 
 
-def _describe_service(config: Settings, provider: str, pauses: list[Row], sandboxed: bool) -> dict[str, str]:
+def _describe_service(config: Settings, provider: str, pauses: list[PausedRow], sandboxed: bool) -> dict[str, str]:
     active_pause = next((row for row in pauses if row["kind"] == "provider" and row["name"] == provider), None)
     if active_pause is not None and active_pause["reason"] == "configuration":
         return {

@@ -10,8 +10,8 @@ import flask
 
 from dashboard.errors import not_found
 from dashboard.pages import filter_forms, layout
+from models.tables.workspaces import OperationKind
 from tasks.operators import actions as operator_actions
-from tasks.operators.actions import Action
 
 bulk_pages = flask.Blueprint("bulk-pages", __name__)
 
@@ -24,10 +24,10 @@ DESCRIPTIONS = {
 }
 
 
-def _parse_action(name: str) -> Action:
+def _parse_action(name: str) -> OperationKind:
     if name not in OUTCOMES:
         raise not_found()
-    return cast(Action, name)
+    return cast(OperationKind, name)
 
 
 @bulk_pages.get("/executions/all/<action>")

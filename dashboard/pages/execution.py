@@ -13,10 +13,10 @@ from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, remedies, timeline
 from dashboard.pages.path import build_path
-from models.database import Row
 from models.errors import Conflict
 from models.ids import is_id
 from models.reports import executions as report
+from models.reports.executions import ExecutionDetail
 from models.reports.filters import ExecutionFilters
 from tasks.operators import actions as operator_actions
 from tasks.operators import reviews
@@ -67,30 +67,30 @@ def show(execution_id: str) -> Any:
     return layout.render(template, call, **_build_context(call, execution))
 
 
-def _require_execution(call: Caller, execution_id: str) -> Row:
+def _require_execution(call: Caller, execution_id: str) -> ExecutionDetail:
     execution = report.fetch_detail(call.workspace_id, execution_id) if is_id(execution_id) else None
     if execution is None:
         raise not_found("There is no execution with that id.")
     return execution
 
 
-def _require_execution_with_message(call: Caller, execution_id: str, message_id: str) -> Row:
+def _require_execution_with_message(call: Caller, execution_id: str, message_id: str) -> ExecutionDetail:
     execution = _require_execution(call, execution_id)
     if message_id not in {message["id"] for message in execution["messages"]}:
         raise not_found("There is no message with that id.")
     return execution
 
 
-def _build_context(call: Caller, execution: Row) -> dict[str, Any]:
+def _build_context(call: Caller, execution: ExecutionDetail) -> dict[str, Any]:
     now = clock.now()
-    background = report.fetch_background(call.workspace_id, execution["id"]) or {}
+    background = report.fetch_background(call.workspace_id, execution["id"])
     return {
         "execution": execution,
-        "background": background,
+        "background": background or {},
         "error": labels.find_current_error(execution),
         "remedy": remedies.find_remedy(execution),
         "next": labels.describe_next(execution, now),
-        "path": build_path(background.get("definition"), execution),
+        "path": build_path(background and background["definition"], execution),
         "timeline": timeline.build_timeline(execution),
         "time_shares": timeline.build_time_shares(execution, now),
         "total_seconds": ((execution["finished_at"] or now) - execution["created_at"]).total_seconds(),
@@ -104,7 +104,7 @@ def _build_context(call: Caller, execution: Row) -> dict[str, Any]:
     }
 
 
-def _is_active(execution: Row, now: Any) -> bool:
+def _is_active(execution: ExecutionDetail, now: Any) -> bool:
     """Whether it may change soon, so that the page refreshes every two seconds."""
     if execution["status"] in ("pending", "running"):
         return True
@@ -112,7 +112,7 @@ def _is_active(execution: Row, now: Any) -> bool:
     return bool(execution["status"] == "waiting" and at and (at - now).total_seconds() < _SOON_SECONDS)
 
 
-def _actions_for_status(execution: Row) -> set[str]:
+def _actions_for_status(execution: ExecutionDetail) -> set[str]:
     """The actions that its status allows."""
     allowed = {"cancel"} if execution["status"] in _IN_FLIGHT else set()
     error = labels.find_current_error(execution)
@@ -133,7 +133,7 @@ def ask_about_action(execution_id: str, action: str) -> Any:
     return _render_question(call, _require_execution(call, execution_id), _QUESTIONS[action])
 
 
-def _render_question(call: Caller, execution: Row, texts: tuple[str, str, str]) -> flask.Response:
+def _render_question(call: Caller, execution: ExecutionDetail, texts: tuple[str, str, str]) -> flask.Response:
     question, consequence, button = texts
     return layout.render(
         "ask_about_execution.html", call, execution=execution, question=question, consequence=consequence, button=button

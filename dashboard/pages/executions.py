@@ -11,8 +11,8 @@ import clock
 from dashboard.access import Caller
 from dashboard.pages import filter_forms, labels, layout
 from dashboard.responses import fetch_page, parse_row_cursor
-from models.database import Row
 from models.reports import automations, executions
+from models.reports.executions import ExecutionItem
 
 executions_pages = flask.Blueprint("executions-pages", __name__)
 
@@ -28,7 +28,7 @@ def show() -> Any:
     form = filter_forms.parse(flask.request.args)
     filters = filter_forms.build_filters(form, call)
     before = parse_row_cursor(form.cursor)
-    rows: list[Row] = []
+    rows: list[ExecutionItem] = []
     cursor = None
     if filters is not None:
         rows, cursor = fetch_page(
@@ -57,5 +57,5 @@ def _load_automation_names(call: Caller) -> dict[str, str]:
     }
 
 
-def _build_line(row: Row) -> Row:
+def _build_line(row: ExecutionItem) -> dict[str, Any]:
     return {**row, "next": labels.describe_next(row, clock.now())}

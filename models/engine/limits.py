@@ -2,17 +2,77 @@
 
 A limit reservation is taken when the eligibility checks pass, and belongs to one round of one execution. Taking it a
 second time (after a worker died) counts nothing. The record of a round that sent nothing releases it.
+
+The statements are written by hand: they run for every execution, and an expression takes 0.2 ms to build, a tenth of an
+execution's processor time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TypedDict
 
-from models.database import execute, fetch_row, fetch_value, transaction
+from models.database import transaction
+from models.queries import execute, fetch_first, fetch_value
 
 #: Stands for "all contacts of the automation" in `limit_counts`.
 ALL_CONTACTS = "00000000-0000-0000-0000-000000000000"
+
+
+_LOCK_RESERVATION = "select day from limit_reservations where execution_id = %s and round = %s for update"
+_LOWER_COUNTS = """
+    update limit_counts set count = count - 1
+    where automation_id = %s and contact_id = any(%s::uuid[]) and day = %s
+"""
+_RESERVE = """
+    insert into limit_reservations (execution_id, round, workspace_id, automation_id, contact_id, day)
+    values (%s, %s, %s, %s, %s, %s) on conflict (execution_id, round) do update set day = excluded.day
+"""
+_INCREMENT_COUNT = """
+    insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)
+    on conflict (automation_id, contact_id, day) do update set count = c.count + 1
+    returning count
+"""
+_COUNT_SENT_MESSAGES = """
+    select count(*) from messages where contact_id = %(contact)s and not test
+        and channel not in ('slack', 'discord', 'webhook')
+        and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
+"""
+_LOCK_CAP = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
+# One statement, so that a message recorded meanwhile is counted once. A round counts until its first message does.
+# While a follow-up starts, the execution's row is a round behind its reservation.
+_COUNT_FOR_CAP = """
+    select (
+        select count(*) from messages where contact_id = %(contact)s and not test
+            and channel not in ('slack', 'discord', 'webhook')
+            and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
+    ) as sent, (
+        select count(*) from cap_reservations p join executions e on e.id = p.execution_id
+        where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
+            and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
+                and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
+    ) as on_their_way
+"""
+_RESERVE_CAP = """
+    insert into cap_reservations (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s)
+    on conflict (execution_id, round) do update set taken_at = excluded.taken_at
+"""
+# Only earlier ones count, so that one of two racing executions continues.
+_COUNT_OTHER_EXECUTIONS = """
+    select count(*) filter (where finished_at is null) as in_flight, count(*) as every from executions
+    where contact_id = %s and automation_id = %s and id < %s and not test and status not in ('skipped', 'cancelled')
+"""
+
+
+class _CapCounts(TypedDict):
+    sent: int
+    on_their_way: int
+
+
+class _ExecutionCounts(TypedDict):
+    in_flight: int
+    every: int
 
 
 @dataclass(frozen=True)
@@ -60,25 +120,12 @@ def reserve_daily_limit(
 def _record_reservation(
     execution_id: str, round_number: int, workspace_id: str, automation_id: str, holder: str, day: date
 ) -> bool:
-    previous = fetch_row(
-        "select day from limit_reservations where execution_id = %s and round = %s for update",
-        (execution_id, round_number),
-    )
-    if previous is not None and previous["day"] == day:
+    previous_day = fetch_value(_LOCK_RESERVATION, (execution_id, round_number))
+    if previous_day == day:
         return False
-    if previous is not None:
-        execute(
-            "update limit_counts set count = count - 1 where automation_id = %s and contact_id = any(%s::uuid[]) "
-            "and day = %s",
-            (automation_id, sorted({ALL_CONTACTS, holder}), previous["day"]),
-        )
-    execute(
-        """
-        insert into limit_reservations (execution_id, round, workspace_id, automation_id, contact_id, day)
-        values (%s, %s, %s, %s, %s, %s) on conflict (execution_id, round) do update set day = excluded.day
-        """,
-        (execution_id, round_number, workspace_id, automation_id, holder, day),
-    )
+    if previous_day is not None:
+        execute(_LOWER_COUNTS, (automation_id, sorted({ALL_CONTACTS, holder}), previous_day))
+    execute(_RESERVE, (execution_id, round_number, workspace_id, automation_id, holder, day))
     return True
 
 
@@ -86,32 +133,9 @@ def _increment_count(
     workspace_id: str, automation_id: str, holder: str, day: date, limit: int | None, rule: str
 ) -> None:
     """Increment the count unless the limit is reached; concurrent workers wait for the row lock."""
-    count = fetch_value(
-        """
-        insert into limit_counts as c (workspace_id, automation_id, contact_id, day, count) values (%s, %s, %s, %s, 1)
-        on conflict (automation_id, contact_id, day) do update set count = c.count + 1
-        returning count
-        """,
-        (workspace_id, automation_id, holder, day),
-    )
+    count = fetch_value(_INCREMENT_COUNT, (workspace_id, automation_id, holder, day))
     if limit is not None and count > limit:
         raise _LimitExceeded(LimitReached(rule, limit, count - 1))
-
-
-_COUNT_SENT_MESSAGES = """
-    select count(*) from messages where contact_id = %(contact)s and not test
-        and channel not in ('slack', 'discord', 'webhook')
-        and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
-"""
-
-# A round counts until its first message does. While a follow-up starts, the execution's row is a round behind its
-# reservation.
-_COUNT_ROUNDS_IN_FLIGHT = """
-    select count(*) from cap_reservations p join executions e on e.id = p.execution_id
-    where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
-        and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
-            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
-"""
 
 
 @dataclass(frozen=True)
@@ -136,19 +160,12 @@ def reserve_cap(
     """
     parameters = {"contact": contact_id, "seconds": seconds, "execution": execution_id}
     with transaction():
-        fetch_value("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cap {contact_id}",))
-        # One statement, so that a message recorded meanwhile is counted once.
-        counts = fetch_row(
-            f"select ({_COUNT_SENT_MESSAGES}) as sent, ({_COUNT_ROUNDS_IN_FLIGHT}) as on_their_way", parameters
-        )
+        fetch_value(_LOCK_CAP, (f"cap {contact_id}",))
+        counts = fetch_first(_CapCounts, _COUNT_FOR_CAP, parameters)
         assert counts is not None
         if counts["sent"] + counts["on_their_way"] >= limit:
             return CapReached(**counts)
-        execute(
-            "insert into cap_reservations (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s) "
-            "on conflict (execution_id, round) do update set taken_at = excluded.taken_at",
-            (execution_id, round_number, workspace_id, contact_id),
-        )
+        execute(_RESERVE_CAP, (execution_id, round_number, workspace_id, contact_id))
     return None
 
 
@@ -157,12 +174,6 @@ def count_other_executions(execution_id: str, automation_id: str, contact_id: st
 
     Only earlier ones count, so that one of two racing executions continues.
     """
-    row = fetch_row(
-        """
-        select count(*) filter (where finished_at is null) as in_flight, count(*) as every from executions
-        where contact_id = %s and automation_id = %s and id < %s and not test and status not in ('skipped', 'cancelled')
-        """,
-        (contact_id, automation_id, execution_id),
-    )
+    row = fetch_first(_ExecutionCounts, _COUNT_OTHER_EXECUTIONS, (contact_id, automation_id, execution_id))
     assert row is not None
-    return int(row["in_flight"]), int(row["every"])
+    return row["in_flight"], row["every"]

@@ -105,6 +105,19 @@ class MessageRow(TypedDict, total=False):
     updated_at: datetime
 
 
+class DueRow(TypedDict):
+    """An execution that became due, with the queue to notify."""
+
+    id: str
+    queue: Queue
+
+
+class StoredMessageRow(MessageRow):
+    """A message with its workspace: every column of `messages`."""
+
+    workspace_id: str
+
+
 class StageMove(TypedDict):
     """One row of the stage history: the stage that was entered, and how long the one before lasted."""
 

@@ -3,134 +3,295 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
-from models.database import Row, acting_as, fetch_row, fetch_rows, fetch_value
+import peewee
+from peewee import JOIN, SQL, fn
+
+from models.database import acting_as
+from models.queries import fetch, fetch_first, fetch_value, is_any
 from models.reports.filters import ExecutionFilters
+from models.reports.search import find_matching_contacts, match_words
+from models.tables import Automation, Contact, Execution, Message, StageHistory, Step, Trigger, WorkflowVersion
+from models.tables.executions import TriggerSource
 from rules.errors import BY_CLASS
-
-_COLUMNS = """
-    e.id, e.automation_id, a.name automation_name, e.version, e.contact_id,
-    coalesce(nullif(trim(concat_ws(' ', c.first_name, c.last_name)), ''), c.username, c.email, c.phone, c.external_id)
-        contact_name,
-    e.status, e.stage, e.stage_since, e.test, e.attempt, e.error_class, e.error_message, e.error_code,
-    e.next_retry_at, e.due_at, e.waiting_for, e.skipped_rule, e.skipped_detail,
-    e.round, e.follow_up_count, e.follow_up_ended_because,
-    coalesce((v.definition #>> '{rules,follow_ups,max}')::numeric::integer, 0) follow_up_max,
-    e.created_at, e.started_at, e.finished_at, e.execution_time_ms
-"""
-_JOINS = """
-    join automations a on a.id = e.automation_id left join contacts c on c.id = e.contact_id
-    left join workflow_versions v on v.id = e.version_id
-"""
-
+from rules.stages import MessageStatus, Stage, Status, StepStatus, WaitingFor
 
 #: The newest executions searched for words before the contacts are searched.
 _SCAN_LIMIT = 5000
 #: The most matching contacts whose executions are collected and sorted.
 _MAX_CONTACTS = 2000
-_CONTACT_MATCHES = (
-    "(select c.search @@ to_tsquery('simple', %s) or c.email = lower(%s) or c.phone = %s "
-    "from contacts c where c.id = e.contact_id)"
+
+#: An error for display: its class and message, the provider's code, and whether it is retried automatically.
+ErrorDescription = TypedDict(
+    "ErrorDescription", {"class": str, "message": str | None, "code": str | None, "retryable": bool}
 )
 
 
-def fetch_page(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None = None) -> list[Row]:
+class Reason(TypedDict):
+    """Why a rule or an operator skipped or ended something."""
+
+    rule: str
+    detail: dict[str, Any] | None
+
+
+class FollowUpState(TypedDict):
+    """How many follow-ups were sent and are allowed, and when the next is due."""
+
+    count: int
+    max: int
+    nextCheckAt: datetime | None
+
+
+class _CommonRow(TypedDict):
+    id: str
+    automation_id: str
+    automation_name: str
+    version: int
+    contact_id: str | None
+    contact_name: str | None
+    status: Status
+    stage: Stage
+    stage_since: datetime
+    test: bool
+    attempt: int
+    next_retry_at: datetime | None
+    waiting_for: WaitingFor | None
+    round: int
+    follow_up_ended_because: Reason | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    execution_time_ms: int | None
+
+
+_COMMON = frozenset(_CommonRow.__annotations__)
+
+
+class _Row(_CommonRow):
+    error_class: str | None
+    error_message: str | None
+    error_code: str | None
+    due_at: datetime | None
+    skipped_rule: str | None
+    skipped_detail: dict[str, Any] | None
+    follow_up_count: int
+    follow_up_max: int
+
+
+class ExecutionItem(_CommonRow):
+    """An execution of a list. `resume_at` is when it continues without an operator, unless a retry is to come."""
+
+    error: ErrorDescription | None
+    skipped_because: Reason | None
+    follow_up: FollowUpState
+    resume_at: datetime | None
+
+
+class StageItem(TypedDict):
+    """A stage with the times it was entered and left; the current one has no `left_at`."""
+
+    stage: Stage
+    entered_at: datetime
+    left_at: datetime | None
+    duration_ms: int | None
+
+
+class StepItem(TypedDict):
+    """A step of one round, with the failures of its attempts."""
+
+    id: str
+    round: int
+    action: str
+    status: StepStatus
+    attempts: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    execution_time_ms: int | None
+    output: dict[str, Any] | None
+    error: dict[str, Any] | None
+    failures: list[dict[str, Any]]
+
+
+class MessageItem(TypedDict):
+    """A message; `shortened_from` is the length of a text that was too long for the channel."""
+
+    id: str
+    step_id: str
+    round: int
+    channel: str
+    to: str
+    subject: str | None
+    body: str
+    format: str
+    status: MessageStatus
+    provider: str
+    sandbox: bool
+    provider_message_id: str | None
+    send_at: datetime | None
+    sent_at: datetime | None
+    generation_ms: int | None
+    error_class: str | None
+    error_message: str | None
+    created_at: datetime
+    way: str | None
+    shortened_from: int | None
+    buttons: list[dict[str, Any]]
+    quick_replies: list[str]
+
+
+class ExecutionDetail(ExecutionItem):
+    """An execution with its stages, steps and messages, oldest first."""
+
+    stages: list[StageItem]
+    steps: list[StepItem]
+    messages: list[MessageItem]
+
+
+class Background(TypedDict):
+    """What an execution started from: its trigger, its version's definition, and the contact's addresses."""
+
+    trigger_type: str | None
+    trigger_source: TriggerSource | None
+    idempotency_key: str | None
+    payload: dict[str, Any] | None
+    definition: dict[str, Any] | None
+    email: str | None
+    phone: str | None
+    timezone: str | None
+
+
+def fetch_page(
+    workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None = None
+) -> list[ExecutionItem]:
     """Return at most `limit` executions, newest first, older than the one with id `before`."""
     with acting_as(workspace_id):
         if filters.words is None:
-            rows = _fetch_page(*_build_query(workspace_id, filters, before), limit)
+            rows = _fetch_page(_select_newest(filters, before).limit(limit))
         else:
-            rows = _fetch_page_by_words(workspace_id, filters, limit, before)
-    return [_add_derived_fields(row) for row in rows]
+            rows = _fetch_page_by_words(filters, limit, before)
+    return [_build_item(row) for row in rows]
 
 
-def _build_query(workspace_id: str, filters: ExecutionFilters, before: str | None) -> tuple[str, list[Any]]:
-    where, parameters = filters.build_where()
-    if before is not None:
-        where, parameters = f"{where} and e.id < %s", [*parameters, before]
-    return f"select e.* from executions e where e.workspace_id = %s and {where}", [workspace_id, *parameters]
+def _select_newest(filters: ExecutionFilters, before: str | None) -> Any:
+    query = Execution.select(Execution.id, Execution.contact_id).where(filters.build_condition())
+    return (query if before is None else query.where(Execution.id < before)).order_by(Execution.id.desc())
 
 
-def _fetch_page(query: str, parameters: list[Any], limit: int) -> list[Row]:
-    # The joins run only for the executions of the page.
-    return fetch_rows(
-        f"select {_COLUMNS} from ({query} order by e.id desc limit %s) e {_JOINS} order by e.id desc",
-        [*parameters, limit],
-    )
+def _fetch_page(page: Any) -> list[_Row]:
+    """Fetch the executions of `page` (ids). The joins run only for these."""
+    ids = page.alias("page")
+    return fetch(_Row, _select_rows().join(ids, on=ids.c.id == Execution.id).order_by(Execution.id.desc()))
 
 
-def _fetch_page_by_words(workspace_id: str, filters: ExecutionFilters, limit: int, before: str | None) -> list[Row]:
+def _select_rows() -> Any:
+    full_name = fn.nullif(fn.trim(fn.concat_ws(" ", Contact.first_name, Contact.last_name)), "")
+    addresses = (Contact.username, Contact.email, Contact.phone, Contact.external_id)
+    max_follow_ups = WorkflowVersion.definition.extract_text("rules", "follow_ups", "max")
+    return (
+        Execution.select(
+            Execution.id, Execution.automation_id, Automation.name.alias("automation_name"), Execution.version,
+            Execution.contact_id, fn.coalesce(full_name, *addresses).alias("contact_name"), Execution.status,
+            Execution.stage, Execution.stage_since, Execution.test, Execution.attempt, Execution.error_class,
+            Execution.error_message, Execution.error_code, Execution.next_retry_at, Execution.due_at,
+            Execution.waiting_for, Execution.skipped_rule, Execution.skipped_detail, Execution.round,
+            Execution.follow_up_count, Execution.follow_up_ended_because,
+            fn.coalesce(max_follow_ups.cast("numeric").cast("integer"), 0).alias("follow_up_max"),
+            Execution.created_at, Execution.started_at, Execution.finished_at, Execution.execution_time_ms,
+        )
+        .join(Automation, on=Automation.id == Execution.automation_id)
+        .switch(Execution)
+        .join(Contact, JOIN.LEFT_OUTER, on=Contact.id == Execution.contact_id)
+        .switch(Execution)
+        .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Execution.version_id)
+        .switch(Execution)
+    )  # fmt: skip
+
+
+def _fetch_page_by_words(filters: ExecutionFilters, limit: int, before: str | None) -> list[_Row]:
     """Return a page of executions whose contacts have these words in their names and addresses.
 
     Common words are found among the newest executions. Else the contacts are searched: the executions of a few are
     collected and sorted; if many match, the executions are scanned, newest first, until the page is full.
     """
-    words, q = filters.words, (filters.q or "").strip()
-    query, parameters = _build_query(workspace_id, replace(filters, q=None), before)
-    newest = f"select e.* from ({query} order by e.id desc limit {_SCAN_LIMIT}) e where {_CONTACT_MATCHES}"
-    rows = _fetch_page(newest, [*parameters, words, q, q], limit)
+    words, text = filters.words or "", (filters.q or "").strip()
+    query = _select_newest(replace(filters, q=None), before)
+    newest = query.limit(_SCAN_LIMIT).alias("newest")
+    matches = peewee.Select([newest], [newest.c.id]).where(_build_match(newest.c.contact_id, words, text))
+    rows = _fetch_page(matches.order_by(newest.c.id.desc()).limit(limit))
     if len(rows) == limit:
         return rows
-    contacts = fetch_value(
-        "select array(select find_matching_contacts(to_tsquery('simple', %s), %s, %s))", (words, q, _MAX_CONTACTS + 1)
-    )
-    if len(contacts) > _MAX_CONTACTS:
-        return _fetch_page(f"{query} and {_CONTACT_MATCHES}", [*parameters, words, q, q], limit)
+    contacts = find_matching_contacts(words, text, _MAX_CONTACTS + 1)
+    contact_ids = fetch_value(peewee.Select(columns=[fn.array(peewee.Select(columns=[contacts]))]))
+    if len(contact_ids) > _MAX_CONTACTS:
+        return _fetch_page(query.where(_build_match(Execution.contact_id, words, text)).limit(limit))
     # Without `offset 0` PostgreSQL might scan all executions for a page that is never full.
-    return _fetch_page(
-        f"select e.* from ({query} and e.contact_id = any(%s::uuid[]) offset 0) e", [*parameters, contacts], limit
-    )
+    collected = query.where(is_any(Execution.contact_id, contact_ids)).order_by().offset(0).alias("collected")
+    return _fetch_page(peewee.Select([collected], [collected.c.id]).order_by(collected.c.id.desc()).limit(limit))
 
 
-def fetch_detail(workspace_id: str, execution_id: str) -> Row | None:
-    """Return one execution with `stages`, `steps` and `messages`, oldest first; None if the workspace has none."""
+def _build_match(contact_id: Any, words: str, text: str) -> Any:
+    """Build whether the contact has these words, or this text as its address."""
+    has_words = peewee.Expression(Contact.search, "@@", match_words(words))
+    has_address = (Contact.email == text.lower()) | (Contact.phone == text)
+    return Contact.select(has_words | has_address).where(Contact.id == contact_id)
+
+
+def fetch_detail(workspace_id: str, execution_id: str) -> ExecutionDetail | None:
+    """Return one execution with its stages, steps and messages; None if the workspace has none with this id."""
     with acting_as(workspace_id):
-        row = fetch_row(
-            f"select {_COLUMNS} from executions e {_JOINS} where e.workspace_id = %s and e.id = %s",
-            (workspace_id, execution_id),
-        )
+        query = _select_rows().where(Execution.workspace_id == workspace_id, Execution.id == execution_id)
+        row = fetch_first(_Row, query)
         if row is None:
             return None
         return {
-            **_add_derived_fields(row),
+            **_build_item(row),
             "stages": _fetch_stages(row),
             "steps": _fetch_steps(execution_id),
             "messages": _fetch_messages(execution_id),
         }
 
 
-def fetch_background(workspace_id: str, execution_id: str) -> Row | None:
-    """Return an execution's `trigger_type`, `trigger_source`, `idempotency_key` and `payload`, the `definition` of its
-    version, and the contact's `email`, `phone` and `timezone`; None if there is no such execution."""
-    with acting_as(workspace_id):
-        return fetch_row(
-            "select t.type trigger_type, t.source trigger_source, t.idempotency_key, t.payload, v.definition, "
-            "c.email, c.phone, c.timezone from executions e left join triggers t on t.id = e.trigger_id "
-            "left join workflow_versions v on v.id = e.version_id left join contacts c on c.id = e.contact_id "
-            "where e.workspace_id = %s and e.id = %s",
-            (workspace_id, execution_id),
+def fetch_background(workspace_id: str, execution_id: str) -> Background | None:
+    """Return what an execution started from; None if there is no such execution."""
+    query = (
+        Execution.select(
+            Trigger.type.alias("trigger_type"), Trigger.source.alias("trigger_source"), Trigger.idempotency_key,
+            Trigger.payload, WorkflowVersion.definition, Contact.email, Contact.phone, Contact.timezone,
         )
+        .join(Trigger, JOIN.LEFT_OUTER, on=Trigger.id == Execution.trigger_id)
+        .switch(Execution)
+        .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Execution.version_id)
+        .switch(Execution)
+        .join(Contact, JOIN.LEFT_OUTER, on=Contact.id == Execution.contact_id)
+        .where(Execution.workspace_id == workspace_id, Execution.id == execution_id)
+    )  # fmt: skip
+    with acting_as(workspace_id):
+        return fetch_first(Background, query)
 
 
-def _add_derived_fields(row: Row) -> Row:
+def _build_item(row: _Row) -> ExecutionItem:
     """Combine the columns of the error, the resume time, the follow-ups and the skip rule."""
-    error_class, rule = row.pop("error_class"), row.pop("skipped_rule")
-    message, code, explanation = row.pop("error_message"), row.pop("error_code"), row.pop("skipped_detail")
-    due_at = row.pop("due_at")
-    row["error"] = error_class and describe_error(error_class, message, code)
-    row["skipped_because"] = rule and {"rule": rule, "detail": explanation}
-    row["follow_up"] = {
-        "count": row.pop("follow_up_count"),
-        "max": row.pop("follow_up_max"),
-        "nextCheckAt": due_at if row["waiting_for"] == "follow_up" else None,
+    derived = {
+        "error": describe_error(row["error_class"], row["error_message"], row["error_code"]),
+        "skipped_because": {"rule": row["skipped_rule"], "detail": row["skipped_detail"]}
+        if row["skipped_rule"]
+        else None,
+        "follow_up": {
+            "count": row["follow_up_count"],
+            "max": row["follow_up_max"],
+            "nextCheckAt": row["due_at"] if row["waiting_for"] == "follow_up" else None,
+        },
+        "resume_at": row["due_at"] if row["status"] == "waiting" and row["stage"] != "failed" else None,
     }
-    row["resume_at"] = due_at if row["status"] == "waiting" and row["stage"] != "failed" else None
-    return row
+    return cast(ExecutionItem, {name: value for name, value in row.items() if name in _COMMON} | derived)
 
 
-def describe_error(error_class: str, message: str | None, code: str | None = None) -> dict[str, Any]:
-    """Format an error for display: class, message, the provider's code, and whether it is retried automatically."""
+def describe_error(error_class: str | None, message: str | None, code: str | None = None) -> ErrorDescription | None:
+    """Describe an error for display; None without one."""
+    if error_class is None:
+        return None
     error_type = BY_CLASS.get(error_class)
     return {
         "class": error_class,
@@ -140,35 +301,42 @@ def describe_error(error_class: str, message: str | None, code: str | None = Non
     }
 
 
-def _fetch_stages(execution: Row) -> list[Row]:
-    """Return each stage with the times it was entered and left; the current one has no `left_at`."""
-    moves = fetch_rows(
-        "select stage, from_ms, entered_at from stage_history where execution_id = %s order by entered_at",
-        (execution["id"],),
-    )
-    stages: list[Row] = [
+class _MoveRow(TypedDict):
+    stage: Stage
+    from_ms: int
+    entered_at: datetime
+
+
+def _fetch_stages(execution: _Row) -> list[StageItem]:
+    query = StageHistory.select(StageHistory.stage, StageHistory.from_ms, StageHistory.entered_at)
+    moves = query.where(StageHistory.execution_id == execution["id"]).order_by(StageHistory.entered_at)
+    stages: list[StageItem] = [
         {"stage": "queued", "entered_at": execution["created_at"], "left_at": None, "duration_ms": None}
     ]
-    for move in moves:
-        stages[-1].update(left_at=move["entered_at"], duration_ms=move["from_ms"])
+    for move in fetch(_MoveRow, moves):
+        stages[-1]["left_at"], stages[-1]["duration_ms"] = move["entered_at"], move["from_ms"]
         stages.append({"stage": move["stage"], "entered_at": move["entered_at"], "left_at": None, "duration_ms": None})
     return stages
 
 
-def _fetch_steps(execution_id: str) -> list[Row]:
-    return fetch_rows(
-        "select step_id id, round, action, status, attempts, started_at, finished_at, execution_time_ms, output, "
-        "error, failures from steps where execution_id = %s order by round, started_at nulls last, step_id",
-        (execution_id,),
-    )
+def _fetch_steps(execution_id: str) -> list[StepItem]:
+    query = Step.select(
+        Step.step_id.alias("id"), Step.round, Step.action, Step.status, Step.attempts, Step.started_at,
+        Step.finished_at, Step.execution_time_ms, Step.output, Step.error, Step.failures,
+    )  # fmt: skip
+    order = (Step.round, Step.started_at.asc(nulls="last"), Step.step_id)
+    return fetch(StepItem, query.where(Step.execution_id == execution_id).order_by(*order))
 
 
-def _fetch_messages(execution_id: str) -> list[Row]:
-    return fetch_rows(
-        'select id, step_id, round, channel, to_address "to", subject, body, format, status, provider, sandbox, '
-        "provider_message_id, send_at, sent_at, generation_ms, error_class, error_message, created_at, "
-        "detail->>'way' as way, (detail->>'shortenedFrom')::integer as shortened_from, "
-        "coalesce(detail->'buttons', '[]') as buttons, coalesce(detail->'quickReplies', '[]') as quick_replies "
-        "from messages where execution_id = %s order by id",
-        (execution_id,),
-    )
+def _fetch_messages(execution_id: str) -> list[MessageItem]:
+    detail = Message.detail
+    query = Message.select(
+        Message.id, Message.step_id, Message.round, Message.channel, Message.to_address.alias("to"), Message.subject,
+        Message.body, Message.format, Message.status, Message.provider, Message.sandbox, Message.provider_message_id,
+        Message.send_at, Message.sent_at, Message.generation_ms, Message.error_class, Message.error_message,
+        Message.created_at, detail.extract_text("way").alias("way"),
+        detail.extract_text("shortenedFrom").cast("integer").alias("shortened_from"),
+        fn.coalesce(detail.extract("buttons"), SQL("'[]'")).alias("buttons"),
+        fn.coalesce(detail.extract("quickReplies"), SQL("'[]'")).alias("quick_replies"),
+    )  # fmt: skip
+    return fetch(MessageItem, query.where(Message.execution_id == execution_id).order_by(Message.id))

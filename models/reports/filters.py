@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import peewee
+
 from models.ids import is_id
-from models.reports.search import build_prefix_query
+from models.queries import acting_workspace, all_of, is_distinct_from
+from models.reports.search import build_prefix_query, find_matching_contacts
+from models.tables import Automation, Execution, StageHistory
+from rules.stages import IN_FLIGHT
 
 #: How far the time in an id may differ from the time on its row, because machines' clocks differ.
 _CLOCK_SKEW = timedelta(minutes=10)
-_SENT_SINCE = (
-    "e.id in (select h.execution_id from stage_history h "
-    "where h.workspace_id = e.workspace_id and h.stage = 'sent' and h.entered_at >= %s)"
-)
-#: The automation's id is in the condition because the index of unfinished executions starts with it.
-_IN_FLIGHT = (
-    "e.finished_at is null and e.status in ('pending', 'running', 'waiting') "
-    "and e.automation_id in (select a.id from automations a where a.workspace_id = e.workspace_id)"
-)
 _FINAL_STAGES = ("completed", "failed", "skipped")
-_IN_REVIEW = "e.status = 'waiting' and e.waiting_for = 'review'"
-_NOT_IN_REVIEW = "(e.status <> 'waiting' or e.waiting_for is distinct from 'review')"
 
 
 @dataclass(frozen=True)
@@ -50,52 +44,54 @@ class ExecutionFilters:
     in_flight: bool | None = None
     review: bool | None = None
 
-    def build_where(self) -> tuple[str, list[Any]]:
-        """Return a condition on `executions e` in the acting workspace, and its parameters."""
-        conditions = self._build_flag_conditions()
-        parameters: list[Any] = []
-        for condition, value in self._list_value_conditions():
-            if value is not None:
-                conditions.append(condition)
-                parameters.append(value)
+    def build_condition(self) -> peewee.Expression:
+        """Build the condition on `Execution` in the acting workspace."""
+        conditions = [*self._build_flag_conditions(), *self._build_value_conditions()]
         if self.q:
-            condition, value = _build_text_condition(self.q)
-            conditions.append(condition)
-            parameters.extend(value)
-        return " and ".join(conditions) or "true", parameters
+            conditions.append(_build_text_condition(self.q))
+        return all_of(Execution.workspace_id == acting_workspace(), *conditions)
 
     @property
     def words(self) -> str | None:
         """The full text query of `q` for contacts' names and addresses; None if `q` is an id or has no words."""
         return build_prefix_query(self.q) if self.q and not is_id(self.q) else None
 
-    def _build_flag_conditions(self) -> list[str]:
-        """Return the conditions that need no parameter."""
+    def _build_flag_conditions(self) -> list[peewee.Expression]:
         is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _FINAL_STAGES)
-        conditions = [_IN_FLIGHT] if is_in_flight and not self.status else []
+        conditions = [_build_in_flight()] if is_in_flight and not self.status else []
         if self.in_flight is not None:
-            conditions.append(f"e.finished_at is {'' if self.in_flight else 'not '}null")
+            conditions.append(Execution.finished_at.is_null(self.in_flight))
         if self.outcome_unknown is not None:
-            conditions.append(f"e.error_class {'=' if self.outcome_unknown else 'is distinct from'} 'unknown_outcome'")
+            conditions.append(_build_outcome_unknown(self.outcome_unknown))
         if self.review is not None:
-            conditions.append(_IN_REVIEW if self.review else _NOT_IN_REVIEW)
+            conditions.append(_build_in_review(self.review))
         return conditions
 
-    def _list_value_conditions(self) -> list[tuple[str, Any]]:
-        # Ids grow with time: bounds on them limit the scan of the newest-first index.
-        return [
-            ("e.automation_id = %s", self.automation_id),
+    def _build_value_conditions(self) -> list[peewee.Expression]:
+        conditions = [column == value for column, value in self._list_values() if value is not None]
+        if self.status == "pending":
             # A pending execution always has `due_at`; the condition lets the small index of due executions serve.
-            ("e.status = %s and e.due_at is not null" if self.status == "pending" else "e.status = %s", self.status),
-            ("e.stage = %s", self.stage),
-            ("e.contact_id = %s", self.contact_id),
-            ("e.error_class = %s", self.error_class),
-            ("e.test = %s", self.test),
-            ("e.created_at >= %s", self.since),
-            ("e.id >= %s", self.since and build_lowest_id(self.since - _CLOCK_SKEW)),
-            ("e.created_at < %s", self.until),
-            ("e.id < %s", self.until and build_lowest_id(self.until + _CLOCK_SKEW)),
-            (_SENT_SINCE, self.sent_since),
+            conditions.append(Execution.due_at.is_null(False))
+        # Ids grow with time: bounds on them limit the scan of the newest-first index.
+        if self.since:
+            conditions += [
+                Execution.created_at >= self.since,
+                Execution.id >= build_lowest_id(self.since - _CLOCK_SKEW),
+            ]
+        if self.until:
+            conditions += [Execution.created_at < self.until, Execution.id < build_lowest_id(self.until + _CLOCK_SKEW)]
+        if self.sent_since:
+            conditions.append(Execution.id.in_(_select_sent(self.sent_since)))
+        return conditions
+
+    def _list_values(self) -> list[tuple[Any, Any]]:
+        return [
+            (Execution.automation_id, self.automation_id),
+            (Execution.status, self.status),
+            (Execution.stage, self.stage),
+            (Execution.contact_id, self.contact_id),
+            (Execution.error_class, self.error_class),
+            (Execution.test, self.test),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -118,15 +114,44 @@ class ExecutionFilters:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _build_text_condition(q: str) -> tuple[str, list[Any]]:
+def _build_in_flight() -> peewee.Expression:
+    # The automation's id is in the condition because the index of unfinished executions starts with it.
+    automations = Automation.select(Automation.id).where(Automation.workspace_id == acting_workspace())
+    return all_of(
+        Execution.finished_at.is_null(),
+        Execution.status.in_(sorted(IN_FLIGHT)),
+        Execution.automation_id.in_(automations),
+    )
+
+
+def _build_outcome_unknown(is_unknown: bool) -> peewee.Expression:
+    if is_unknown:
+        return Execution.error_class == "unknown_outcome"
+    return is_distinct_from(Execution.error_class, "unknown_outcome")
+
+
+def _build_in_review(is_in_review: bool) -> peewee.Expression:
+    if is_in_review:
+        return (Execution.status == "waiting") & (Execution.waiting_for == "review")
+    return (Execution.status != "waiting") | is_distinct_from(Execution.waiting_for, "review")
+
+
+def _select_sent(since: datetime) -> peewee.ModelSelect[Any]:
+    return StageHistory.select(StageHistory.execution_id).where(
+        StageHistory.workspace_id == acting_workspace(),
+        StageHistory.stage == "sent",
+        StageHistory.entered_at >= since,
+    )
+
+
+def _build_text_condition(q: str) -> peewee.Expression:
     if is_id(q):
-        return "(e.id = %s or e.contact_id = %s)", [q, q]
+        return (Execution.id == q) | (Execution.contact_id == q)
     words = build_prefix_query(q)
     if words is None:
-        return "false", []
-    return (
-        "e.contact_id in (select find_matching_contacts(to_tsquery('simple', %s), %s, null))", [words, q.strip()]
-    )  # fmt: skip
+        return peewee.Expression(peewee.SQL("1"), "=", peewee.SQL("0"))
+    contacts = peewee.Select(columns=[find_matching_contacts(words, q.strip(), None)])
+    return Execution.contact_id.in_(contacts)
 
 
 def build_lowest_id(moment: datetime) -> str:

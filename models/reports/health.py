@@ -3,47 +3,118 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
-from models.database import ReadOnlyServer, Row, acting_as, connection, fetch_row, fetch_rows, fetch_value
-from models.reports.executions import describe_error
+import peewee
+from peewee import SQL, fn
+
+from models.database import ReadOnlyServer, acting_as, connection
+from models.queries import count, fetch, fetch_first, fetch_value, now
+from models.reports.executions import ErrorDescription, describe_error
+from models.tables import Automation, Execution
 
 #: The most recent failures to return.
 MAX_FAILURES = 10
 
 
-def count_pending(workspace_id: str) -> Row:
-    """Return the `count` of due executions not being processed, and `oldest_seconds` since the first was due."""
+class PendingRow(TypedDict):
+    """Due executions that are not being processed, and for how long the first has been due."""
+
+    count: int
+    oldest_seconds: float
+
+
+class EngineCounts(TypedDict):
+    """The installation's executions: totals, which reveal no workspace."""
+
+    pending: int
+    running: int
+    waiting: int
+    due: int
+    oldest_due_seconds: float
+    leases_expired: int
+
+
+class _FailureRow(TypedDict):
+    id: str
+    automation_id: str
+    automation_name: str
+    error_class: str
+    error_message: str | None
+    error_code: str | None
+    finished_at: datetime
+
+
+class Failure(TypedDict):
+    """A failed execution."""
+
+    id: str
+    automation_id: str
+    automation_name: str
+    finished_at: datetime
+    error: ErrorDescription | None
+
+
+class _FailureCounts(TypedDict):
+    last_hour: int
+    last24_hours: int
+
+
+class RecentFailures(_FailureCounts):
+    """The failures of the last hour and day, without tests, and the newest of all."""
+
+    items: list[Failure]
+
+
+def count_pending(workspace_id: str) -> PendingRow:
+    """Count a workspace's due executions that are not being processed."""
+    oldest_seconds = fn.date_part("epoch", now() - fn.min(Execution.due_at))
+    query = Execution.select(
+        fn.count(SQL("*")).alias("count"), fn.coalesce(oldest_seconds, 0).alias("oldest_seconds")
+    ).where(
+        Execution.workspace_id == workspace_id,
+        Execution.status.in_(("pending", "waiting")),
+        Execution.due_at <= now(),
+    )
     with acting_as(workspace_id):
-        row = fetch_row(
-            "select count(*) count, coalesce(extract(epoch from beckon_now() - min(due_at)), 0)::float8 oldest_seconds "
-            "from executions where workspace_id = %s and status in ('pending', 'waiting') and due_at <= beckon_now()",
-            (workspace_id,),
-        )
+        row = fetch_first(PendingRow, query)
     assert row is not None
     return row
 
 
-def fetch_recent_failures(workspace_id: str) -> Row:
-    """Count the failures of the `last_hour` and the `last24_hours`, without tests; `items` are the newest."""
+def fetch_recent_failures(workspace_id: str) -> RecentFailures:
+    """Return a workspace's recent failures, without tests."""
+    is_failed = (Execution.workspace_id == workspace_id) & (Execution.status == "failed") & ~Execution.test
+    in_last_hour = Execution.finished_at > now() - SQL("interval '1 hour'")
+    counts_query = Execution.select(
+        fn.count(SQL("*")).filter(in_last_hour).alias("last_hour"), fn.count(SQL("*")).alias("last24_hours")
+    ).where(is_failed, Execution.finished_at > now() - SQL("interval '24 hours'"))
+    newest_query = (
+        Execution.select(
+            Execution.id, Execution.automation_id, Automation.name.alias("automation_name"), Execution.error_class,
+            Execution.error_message, Execution.error_code, Execution.finished_at,
+        )
+        .join(Automation, on=Automation.id == Execution.automation_id)
+        .where(is_failed)
+        .order_by(Execution.id.desc())
+        .limit(MAX_FAILURES)
+    )  # fmt: skip
     with acting_as(workspace_id):
-        counts = fetch_row(
-            "select count(*) filter (where finished_at > beckon_now() - interval '1 hour') last_hour, "
-            "count(*) last24_hours from executions where workspace_id = %s and status = 'failed' and not test "
-            "and finished_at > beckon_now() - interval '24 hours'",
-            (workspace_id,),
-        )
-        newest = fetch_rows(
-            "select e.id, e.automation_id, a.name automation_name, e.error_class, e.error_message, e.error_code, "
-            "e.finished_at from executions e join automations a on a.id = e.automation_id "
-            "where e.workspace_id = %s and e.status = 'failed' and not e.test order by e.id desc limit %s",
-            (workspace_id, MAX_FAILURES),
-        )
-    for failure in newest:
-        failure["error"] = describe_error(
-            failure.pop("error_class"), failure.pop("error_message"), failure.pop("error_code")
-        )
-    return {**(counts or {}), "items": newest}
+        counts = fetch_first(_FailureCounts, counts_query)
+        newest = fetch(_FailureRow, newest_query)
+    assert counts is not None
+    return {**counts, "items": [_build_failure(row) for row in newest]}
+
+
+def _build_failure(row: _FailureRow) -> Failure:
+    return {
+        "id": row["id"],
+        "automation_id": row["automation_id"],
+        "automation_name": row["automation_name"],
+        "finished_at": row["finished_at"],
+        "error": describe_error(row["error_class"], row["error_message"], row["error_code"]),
+    }
 
 
 def measure_database(workspace_id: str) -> dict[str, Any]:
@@ -52,23 +123,21 @@ def measure_database(workspace_id: str) -> dict[str, Any]:
     with connection():
         fetch_value("select 1")
         latency_ms = round((time.perf_counter() - started) * 1000, 2)
+    active = Automation.select().where(
+        Automation.workspace_id == workspace_id, Automation.enabled, Automation.deleted_at.is_null()
+    )
     with acting_as(workspace_id):
-        active = fetch_value(
-            "select count(*) from automations where workspace_id = %s and enabled and deleted_at is null",
-            (workspace_id,),
-        )
         return {
             "latency_ms": latency_ms,
-            "active_automations": active,
-            "migration": fetch_value("select newest_migration()"),
+            "active_automations": count(active),
+            "migration": fetch_value(peewee.Select(columns=[fn.newest_migration()])),
         }
 
 
-def fetch_engine_counts() -> Row:
-    """Return the installation's executions `pending`, `running`, `waiting` and `due`, `oldest_due_seconds`, and
-    `leases_expired`. These are totals, which reveal no workspace."""
+def fetch_engine_counts() -> EngineCounts:
+    """Return the counts of the installation."""
     with connection():
-        row = fetch_row("select * from engine_facts()")
+        row = fetch_first(EngineCounts, "select * from engine_facts()")
     assert row is not None
     return row
 

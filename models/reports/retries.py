@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
-from models.database import acting_as, fetch_row, fetch_rows
+from peewee import SQL, fn
+
+from models.database import acting_as
+from models.queries import fetch, fetch_first, now
+from models.tables import Execution
 from rules.retries import MAX_RETRIES
 
 #: The period of the statistics.
 DAYS = 30
 
-# Real executions of the last days.
-_RECENT = """
-    from executions e where e.workspace_id = %s and not e.test
-        and e.created_at >= beckon_now() - make_interval(days => %s)
+
+class _Counts(TypedDict):
+    attempted: int
+    succeeded: int
+    failed: int
+    exhausted: int
+    pending: int
+
+
+class _ClassRow(TypedDict):
+    error_class: str
+    tries: int
+    recovered: int
+
+
+class ClassCounts(TypedDict):
+    """Failed attempts of steps with one error class, and the steps of these that succeeded later."""
+
+    tries: int
+    recovered: int
+
+
+class RetryStatistics(_Counts):
+    """Executions retried at least once, and their outcomes; `pending` wait for a retry, `exhausted` failed with every
+    retry used. `success_rate` is 0 to 1 of those finished, None without any."""
+
+    success_rate: float | None
+    by_error_class: dict[str, ClassCounts]
+
+
+# Written by hand: it unnests the failures of each step, for which an expression would be longer than the statement.
+_COUNT_BY_CLASS = """
+    select failure ->> 'class' as error_class, count(*) as tries,
+        count(distinct (s.execution_id, s.step_id)) filter (where s.status = 'succeeded') as recovered
+    from steps s, jsonb_array_elements(s.failures) failure
+    where s.failures <> '[]' and s.execution_id in (
+        select e.id from executions e where e.workspace_id = %s and not e.test
+            and e.created_at >= beckon_now() - make_interval(days => %s))
+    group by 1 order by 2 desc
 """
 
 
-def fetch_statistics(workspace_id: str) -> dict[str, Any]:
-    """Return statistics of the last 30 days' executions, without tests: `attempted` (retried at least once), of these
-    `succeeded`, `failed` and `exhausted` (failed with every retry used), `pending` (waiting for a retry),
-    `success_rate` (0 to 1 of those finished; None without any), and `by_error_class`, the failed attempts of steps."""
+def fetch_statistics(workspace_id: str) -> RetryStatistics:
+    """Return statistics of the last 30 days' executions, without tests."""
     with acting_as(workspace_id):
-        counts = fetch_row(
-            f"""
-            select count(*) filter (where e.attempt > 1) attempted,
-                count(*) filter (where e.attempt > 1 and e.status = 'succeeded') succeeded,
-                count(*) filter (where e.attempt > 1 and e.status = 'failed') failed,
-                count(*) filter (where e.attempt > %s and e.status = 'failed') exhausted,
-                count(*) filter (where e.status = 'waiting' and e.waiting_for = 'retry') pending
-            {_RECENT}
-            """,
-            (MAX_RETRIES, workspace_id, DAYS),
-        )
-        classes = fetch_rows(
-            f"""
-            select failure ->> 'class' error_class, count(*) tries,
-                count(distinct (s.execution_id, s.step_id)) filter (where s.status = 'succeeded') recovered
-            from steps s, jsonb_array_elements(s.failures) failure
-            where s.failures <> '[]' and s.execution_id in (select e.id {_RECENT})
-            group by 1 order by 2 desc
-            """,
-            (workspace_id, DAYS),
-        )
-    assert counts is not None
+        counts = _fetch_counts(workspace_id)
+        classes = fetch(_ClassRow, _COUNT_BY_CLASS, (workspace_id, DAYS))
     ended = counts["succeeded"] + counts["failed"]
     return {
         **counts,
@@ -52,3 +69,25 @@ def fetch_statistics(workspace_id: str) -> dict[str, Any]:
             row["error_class"]: {"tries": row["tries"], "recovered": row["recovered"]} for row in classes
         },
     }
+
+
+def _fetch_counts(workspace_id: str) -> _Counts:
+    is_retried = Execution.attempt > 1
+    conditions: dict[str, Any] = {
+        "attempted": is_retried,
+        "succeeded": is_retried & (Execution.status == "succeeded"),
+        "failed": is_retried & (Execution.status == "failed"),
+        "exhausted": (Execution.attempt > MAX_RETRIES) & (Execution.status == "failed"),
+        "pending": (Execution.status == "waiting") & (Execution.waiting_for == "retry"),
+    }
+    columns = [fn.count(SQL("*")).filter(condition).alias(name) for name, condition in conditions.items()]
+    row = fetch_first(
+        _Counts,
+        Execution.select(*columns).where(
+            Execution.workspace_id == workspace_id,
+            ~Execution.test,
+            Execution.created_at >= now() - fn.make_interval(0, 0, 0, DAYS),
+        ),
+    )
+    assert row is not None
+    return row

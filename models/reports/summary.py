@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypedDict
 
-from models.database import Row, acting_as, fetch_row
+import peewee
+from peewee import SQL, fn
+
+from models.database import acting_as
+from models.queries import fetch_first, fetch_value
 from models.reports.filters import ExecutionFilters
+from models.tables import Execution, StageHistory
+
+_COUNT = fn.count(SQL("*")).alias("count")
 
 PENDING = ExecutionFilters(status="pending", test=False)
 RUNNING = ExecutionFilters(status="running", test=False)
@@ -14,6 +22,13 @@ WAITING = ExecutionFilters(status="waiting", test=False)
 REVIEW = ExecutionFilters(status="waiting", test=False, review=True)
 FAILED = ExecutionFilters(status="failed", test=False, outcome_unknown=False)
 UNKNOWN = ExecutionFilters(status="failed", test=False, outcome_unknown=True)
+
+
+class SkipRuleCount(TypedDict):
+    """How many executions a rule skipped."""
+
+    rule: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Summary:
     failed_at: datetime | None
     skipped: int
     #: The rule that skipped the most.
-    skipped_mostly: Row | None = field(default=None)
+    skipped_mostly: SkipRuleCount | None = field(default=None)
     unknown: int = 0
     #: Of the waiting ones, those with a message in review.
     review: int = 0
@@ -49,17 +64,23 @@ def build_sent_filters(midnight: datetime) -> ExecutionFilters:
     return ExecutionFilters(test=False, sent_since=midnight)
 
 
+class _CountRow(TypedDict):
+    count: int
+    at: datetime | None
+
+
 def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
     """Return the current counts, for the workspace's day that began at `midnight`."""
+    skipped_filters = build_skipped_filters(midnight)
     with acting_as(workspace_id):
-        pending = _count(workspace_id, PENDING, "min(e.created_at) at")
-        running = _count(workspace_id, RUNNING)
-        waiting = _count(workspace_id, WAITING, "min(e.due_at) at")
-        review = _count(workspace_id, REVIEW)
-        failed = _count(workspace_id, FAILED, "max(e.finished_at) at")
-        unknown = _count(workspace_id, UNKNOWN)
-        skipped = _count(workspace_id, build_skipped_filters(midnight))
-        top_skip_rule = _find_top_skip_rule(workspace_id, build_skipped_filters(midnight)) if skipped["count"] else None
+        pending = _count(PENDING, fn.min(Execution.created_at))
+        running = _count(RUNNING)
+        waiting = _count(WAITING, fn.min(Execution.due_at))
+        review = _count(REVIEW)
+        failed = _count(FAILED, fn.max(Execution.finished_at))
+        unknown = _count(UNKNOWN)
+        skipped = _count(skipped_filters)
+        top_skip_rule = _find_top_skip_rule(skipped_filters) if skipped["count"] else None
         sent = _count_sent(workspace_id, midnight)
     return Summary(
         pending["count"], pending["at"], running["count"], waiting["count"], waiting["at"], sent,
@@ -68,29 +89,31 @@ def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
     )  # fmt: skip
 
 
-def _count(workspace_id: str, filters: ExecutionFilters, extra_column: str = "null at") -> Row:
-    where, parameters = filters.build_where()
-    row = fetch_row(
-        f"select count(*) count, {extra_column} from executions e where e.workspace_id = %s and {where}",
-        [workspace_id, *parameters],
-    )
+def _count(filters: ExecutionFilters, at: Any = None) -> _CountRow:
+    """Count the executions that the filters list, with a time computed of them."""
+    columns = [_COUNT, (SQL("null") if at is None else at).alias("at")]
+    row = fetch_first(_CountRow, Execution.select(*columns).where(filters.build_condition()))
     assert row is not None
     return row
 
 
-def _find_top_skip_rule(workspace_id: str, filters: ExecutionFilters) -> Row | None:
-    where, parameters = filters.build_where()
-    return fetch_row(
-        f"select e.skipped_rule rule, count(*) count from executions e where e.workspace_id = %s and {where} "
-        "group by 1 order by 2 desc, 1 limit 1",
-        [workspace_id, *parameters],
+def _find_top_skip_rule(filters: ExecutionFilters) -> SkipRuleCount | None:
+    query = (
+        Execution.select(Execution.skipped_rule.alias("rule"), _COUNT)
+        .where(filters.build_condition())
+        .group_by(Execution.skipped_rule)
+        .order_by(SQL("2 desc, 1"))
+        .limit(1)
     )
+    return fetch_first(SkipRuleCount, query)
 
 
 def _count_sent(workspace_id: str, midnight: datetime) -> int:
-    row = fetch_row(
-        "select count(*) count from (select distinct h.execution_id from stage_history h "
-        "where h.workspace_id = %s and h.entered_at >= %s and h.stage = 'sent' and not h.test) sent",
-        (workspace_id, midnight),
+    query = StageHistory.select(StageHistory.execution_id).where(
+        StageHistory.workspace_id == workspace_id,
+        StageHistory.entered_at >= midnight,
+        StageHistory.stage == "sent",
+        ~StageHistory.test,
     )
-    return int(row["count"]) if row else 0
+    sent = query.distinct().alias("sent")
+    return int(fetch_value(peewee.Select([sent], [_COUNT])))

@@ -137,6 +137,19 @@ class JsonField(_Column):
         """Return the JSON text of a value; None is SQL's null."""
         return value if value is None or isinstance(value, peewee.Node) else dump_json(value)
 
+    def extract(self, *path: str) -> peewee.Expression:
+        """Build `column #> path`: the JSON value at a path of names; null if there is none."""
+        return peewee.Expression(self, "#>", _build_path(path))
+
+    def extract_text(self, *path: str) -> peewee.Expression:
+        """Build `column #>> path`: the value at a path of names, as text; null if there is none."""
+        return peewee.Expression(self, "#>>", _build_path(path))
+
+
+def _build_path(names: Iterable[str]) -> peewee.Value:
+    # With a converter of its own, or the column's would make it JSON.
+    return peewee.Value(f"{{{','.join(names)}}}", converter=str)
+
 
 class TextListField(_Column):
     """A list of texts (text[])."""

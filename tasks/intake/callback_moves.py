@@ -6,17 +6,20 @@ A callback also resolves the unknown outcome of its message.
 from __future__ import annotations
 
 from models import execution, message
-from models.database import Row
+from models.engine.rows import StoredMessageRow
 from providers.base import Callback
 from rules.definition import REPLIED
+from rules.stages import MessageStatus
 from tasks.runtime.notifications import notify_after_commit
 
 #: The message status that each kind of callback leads to.
-STATUS = {"sent": "sent", "echo": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
-          "bounced": "bounced", "complained": "complained"}  # fmt: skip
+STATUS: dict[str, MessageStatus] = {
+    "sent": "sent", "echo": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
+    "bounced": "bounced", "complained": "complained",
+}  # fmt: skip
 
 
-def update_message_status(message_row: Row, callback: Callback) -> None:
+def update_message_status(message_row: StoredMessageRow, callback: Callback) -> None:
     """Apply a callback to its message."""
     if message_row["status"] == "outcome_unknown":
         _resolve_unknown_outcome(message_row, callback)
@@ -30,7 +33,7 @@ def update_message_status(message_row: Row, callback: Callback) -> None:
         message.advance(message_row["id"], status)
 
 
-def _resolve_unknown_outcome(message_row: Row, callback: Callback) -> None:
+def _resolve_unknown_outcome(message_row: StoredMessageRow, callback: Callback) -> None:
     """Resolve an unknown outcome as sent: any report about a message, even a failure, proves that it was accepted."""
     if callback.kind not in STATUS and callback.kind not in ("failed", "delayed"):
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models import contact_lookup, contact_matching, conversation, follow_up, message, suppression, workspace
-from models.database import Row
+from models.engine.rows import StoredMessageRow
 from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 from providers.registry import ReadEvent
@@ -34,7 +34,7 @@ class DeliveryEventReader:
 
     read: ReadEvent
 
-    def message_of(self, callback: Callback) -> Row | None:
+    def message_of(self, callback: Callback) -> StoredMessageRow | None:
         """Find and lock our message that the callback is about, or answers."""
         return message.find(callback.provider, callback.provider_message_id, callback.message_key)
 
@@ -53,13 +53,13 @@ class DeliveryEventReader:
         return Outcome(event.callback.kind, event.message["workspace_id"])
 
 
-def _apply_to_test(callback: Callback, message_row: Row) -> None:
+def _apply_to_test(callback: Callback, message_row: StoredMessageRow) -> None:
     """Wake the test: a test execution's message concerns only that test and changes nothing about the contact."""
     if callback.kind == "replied" and message_row["contact_id"]:
         wake_for_reply(message_row["contact_id"], tests_only=True)
 
 
-def _apply_to_contact(event: ReceivedEvent, message_row: Row) -> None:
+def _apply_to_contact(event: ReceivedEvent, message_row: StoredMessageRow) -> None:
     """Apply what the event says about the message's contact: an address that bounces, a complaint, a reply."""
     callback, contact_id = event.callback, message_row["contact_id"]
     if callback.kind in SUPPRESSION_REASONS and (callback.kind != "bounced" or callback.permanent):

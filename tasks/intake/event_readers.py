@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from models.database import Row
+from models.engine.rows import StoredMessageRow
 from providers.base import Callback
 
 
@@ -21,7 +21,7 @@ class ReceivedEvent:
 
     callback: Callback
     #: Our message, locked until the transaction ends; None for any other event.
-    message: Row | None
+    message: StoredMessageRow | None
     #: When it happened, in the application's time.
     at: datetime
     #: The workspace in the path of the webhook, if any.
@@ -52,7 +52,7 @@ class EventReader(Protocol):
     def read(self, body: Mapping[str, Any], /) -> Callback | None:
         """Read a stored body; None for an event that changes nothing."""
 
-    def message_of(self, callback: Callback) -> Row | None:
+    def message_of(self, callback: Callback) -> StoredMessageRow | None:
         """Find and lock our message that the callback is about."""
 
     def apply(self, event: ReceivedEvent) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 from models import contact_lookup, contact_matching, message
 from models.contact_matching import ContactRejection
 from models.database import Row
+from models.engine.rows import StoredMessageRow
 from providers.base import Callback
 from rules.channels import ADDRESS_FIELDS
 from rules.contacts import MAX_NAME_LENGTH
@@ -38,7 +39,7 @@ def _find_answered_contact_id(callback: Callback, workspace_id: str) -> str | No
     return related["contact_id"] if related is not None and related["workspace_id"] == workspace_id else None
 
 
-def find_answered_message(callback: Callback) -> Row | None:
+def find_answered_message(callback: Callback) -> StoredMessageRow | None:
     """Return our message that a person answered, where Meta names it."""
     answered_id = callback.detail.get("answers")
     return message.find(callback.provider, str(answered_id), None) if answered_id else None

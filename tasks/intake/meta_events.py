@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import clock
 import metrics
 from models import account, contact_lookup, message, workspace
-from models.database import Row, acting_as
+from models.database import acting_as
+from models.engine.rows import StoredMessageRow
 from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.registry import ReadEvent
@@ -33,7 +34,7 @@ class MetaEventReader:
 
     read: ReadEvent
 
-    def message_of(self, callback: Callback) -> Row | None:
+    def message_of(self, callback: Callback) -> StoredMessageRow | None:
         """Find and lock our message that the event reports on; None for what a person says or does."""
         if callback.kind not in OWN_MESSAGE_KINDS:
             return None
@@ -58,7 +59,7 @@ class MetaEventReader:
         return Outcome(event.callback.kind, workspace_id)
 
 
-def _find_echoed_message(callback: Callback) -> Row | None:
+def _find_echoed_message(callback: Callback) -> StoredMessageRow | None:
     """Find an echo's message by its text, for an echo with neither our key nor a known id."""
     account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
     if account_row is None or not callback.text:

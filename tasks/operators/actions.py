@@ -6,19 +6,26 @@ raises `NotFound` for a missing object, and `Conflict` for one in another state;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import metrics
 from models import audit, contact, execution, follow_up, message, operation, pause
 from models.audit import Actor
-from models.database import Row, acting_as
+from models.database import acting_as
+from models.engine.rows import StoredMessageRow
 from models.errors import Conflict, NotFound
 from models.ids import is_id
 from models.reports.filters import ExecutionFilters
+from models.selection import (
+    Selection,
+    select_all,
+    select_matching,
+    select_of_automation,
+    select_of_contact,
+    select_one,
+)
+from models.tables.workspaces import OperationKind
 from tasks.runtime.notifications import notify_after_commit
-
-Action = Literal["retry", "cancel", "discard"]
 
 #: Maximum number of executions that one request notifies.
 MAX_NOTIFICATIONS = 10_000
@@ -31,14 +38,11 @@ def _require_status(execution_id: str) -> str:
     return status
 
 
-_BY_ID = "e.workspace_id = acting_workspace() and e.id = %s"
-
-
 def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
     """Retry one failed execution from its failed step."""
     with acting_as(workspace_id):
         status = _require_status(execution_id)
-        rows = execution.retry(_BY_ID, (execution_id,))
+        rows = execution.retry(select_one(execution_id))
         if not rows:
             raise Conflict(_explain_retry_conflict(status))
         notify_after_commit(rows)
@@ -58,7 +62,7 @@ def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None
     with acting_as(workspace_id):
         status = _require_status(execution_id)
         detail = {"words": f"Cancelled by {actor.name}.", "by": actor.name}
-        if not execution.cancel(_BY_ID, (execution_id,), "cancelled", detail):
+        if not execution.cancel(select_one(execution_id), "cancelled", detail):
             raise Conflict(f"Only an execution in flight can be cancelled; this one is {status}.")
         audit.record(workspace_id, actor, "execution.cancelled", "execution", execution_id)
     metrics.operator_actions_total.labels(action="cancel", result="done").inc()
@@ -82,38 +86,35 @@ def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int
     """Cancel a deleted automation's executions in flight; return how many."""
     with acting_as(workspace_id):
         detail = {"words": "The automation was deleted.", "by": actor.name}
-        condition = "e.workspace_id = acting_workspace() and e.automation_id = %s"
-        return len(execution.cancel(condition, (automation_id,), "automation_deleted", detail))
+        return len(execution.cancel(select_of_automation(automation_id), "automation_deleted", detail))
 
 
 def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
     """Delete a contact and cancel its executions in flight; return how many."""
     detail = {"words": "The contact was deleted.", "by": actor.name}
-    condition = "e.workspace_id = acting_workspace() and e.contact_id = %s"
     cancelled = contact.delete(
         workspace_id,
         contact_id,
         actor,
-        lambda: len(execution.cancel(condition, (contact_id,), "contact_deleted", detail)),
+        lambda: len(execution.cancel(select_of_contact(contact_id), "contact_deleted", detail)),
     )
     metrics.operator_actions_total.labels(action="delete_contact", result="done").inc()
     return cancelled
 
 
 def act_on_matching(
-    workspace_id: str, action: Action, filters: ExecutionFilters, actor: Actor, dry_run: bool
+    workspace_id: str, action: OperationKind, filters: ExecutionFilters, actor: Actor, dry_run: bool
 ) -> dict[str, Any]:
     """Retry, cancel or discard every execution that the filters match and whose state allows it.
 
     Returns {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named after the action.
     """
-    where, parameters = filters.build_where()
-    condition = f"e.workspace_id = acting_workspace() and ({where})"
+    selection = select_matching(filters)
     with acting_as(workspace_id):
-        matched = operation.count_matching(action, condition, parameters)
+        matched = operation.count_matching(action, selection)
         if dry_run:
             return {"matched": matched}
-        done = _act(action, condition, parameters, actor)
+        done = _act(action, selection, actor)
         operation_id = operation.record(workspace_id, action, filters.as_json(), matched, done, actor.name)
         audit.record(
             workspace_id, actor, f"executions.{action}", "operation", operation_id,
@@ -124,14 +125,14 @@ def act_on_matching(
     return {"operationId": operation_id, "matched": matched, count_key: done}
 
 
-def _act(action: Action, condition: str, parameters: Sequence[Any], actor: Actor) -> int:
+def _act(action: OperationKind, selection: Selection, actor: Actor) -> int:
     verb = "Cancelled" if action == "cancel" else "Discarded"
     detail = {"words": f"{verb} by {actor.name}.", "by": actor.name}
     if action == "cancel":
-        return len(execution.cancel(condition, parameters, "cancelled", detail))
+        return len(execution.cancel(selection, "cancelled", detail))
     if action == "discard":
-        return len(execution.discard(condition, parameters, detail))
-    rows = execution.retry(condition, parameters)
+        return len(execution.discard(selection, detail))
+    rows = execution.retry(selection)
     notify_after_commit(rows)
     return len(rows)
 
@@ -139,7 +140,7 @@ def _act(action: Action, condition: str, parameters: Sequence[Any], actor: Actor
 def process_pending(workspace_id: str) -> int:
     """Notify for a workspace's due executions; return how many."""
     with acting_as(workspace_id):
-        rows = execution.mark_due_notified("e.workspace_id = acting_workspace()", (), MAX_NOTIFICATIONS)
+        rows = execution.mark_due_notified(select_all(), MAX_NOTIFICATIONS)
         notify_after_commit(rows)
     return len(rows)
 
@@ -159,10 +160,10 @@ def resolve_message(
     metrics.operator_actions_total.labels(action=f"resolve_{as_}", result="done").inc()
 
 
-def _resolve(message_row: Row, as_: str, actor: Actor) -> None:
+def _resolve(message_row: StoredMessageRow, as_: str, actor: Actor) -> None:
     if as_ == "discard":
         detail = {"words": f"The message was discarded by {actor.name}.", "by": actor.name}
-        execution.discard(_BY_ID, (message_row["execution_id"],), detail)
+        execution.discard(select_one(message_row["execution_id"]), detail)
         message.discard(message_row["id"])
         return
     reopened = (

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import metrics
 from models import audit, message
 from models.audit import Actor
-from models.database import Row, acting_as
+from models.database import acting_as
+from models.engine.rows import DueRow, StoredMessageRow
 from models.errors import Conflict, NotFound
 from models.ids import is_id
 from rules import truncation
@@ -68,7 +69,7 @@ def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
     metrics.operator_actions_total.labels(action="review", result="done").inc()
 
 
-def _truncate(message_row: Row, body: str) -> str:
+def _truncate(message_row: StoredMessageRow, body: str) -> str:
     """Truncate an edited body to the channel's limit, like a rendered one."""
     if message_row["channel"] not in CONVERSATION_CHANNELS:
         return body
@@ -78,7 +79,7 @@ def _truncate(message_row: Row, body: str) -> str:
     )
 
 
-def _require_in_review(message_id: str) -> Row:
+def _require_in_review(message_id: str) -> StoredMessageRow:
     message_row = message.get_for_update(message_id) if is_id(message_id) else None
     if message_row is None:
         raise NotFound("There is no message with that id.")
@@ -87,7 +88,7 @@ def _require_in_review(message_id: str) -> Row:
     return message_row
 
 
-def _require_reopened(row: Row | None) -> Row:
+def _require_reopened(row: DueRow | None) -> DueRow:
     if row is None:
         raise Conflict("Its execution is being processed or has ended. Try again in a moment.")
     return row

@@ -21,6 +21,7 @@ from models import automation, test_run
 from models.audit import Actor
 from models.ids import new_id
 from models.reports import automations, executions
+from models.reports.executions import ExecutionDetail
 from settings import Settings
 from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 
@@ -141,7 +142,7 @@ def _follow_stages(
         time.sleep(POLL_SECONDS)
 
 
-def _explain(execution: Mapping[str, Any]) -> str:
+def _explain(execution: ExecutionDetail) -> str:
     error, skipped = execution["error"], execution["skipped_because"]
     if error:
         return f"{error['class']}: {error['message']}"

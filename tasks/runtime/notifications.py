@@ -11,13 +11,14 @@ import structlog
 from dramatiq.errors import BrokerConnectionError
 
 import metrics
-from models.database import Row, db
+from models.database import db
+from models.engine.rows import DueRow
 from tasks.runtime.broker import notify
 
 log = structlog.get_logger(__name__)
 
 
-def notify_rows(rows: Sequence[Row], *, rescued: bool = False) -> int:
+def notify_rows(rows: Sequence[DueRow], *, rescued: bool = False) -> int:
     """Enqueue a notification for each row (`id`, `queue`); return how many reached Redis."""
     by_queue: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -25,7 +26,7 @@ def notify_rows(rows: Sequence[Row], *, rescued: bool = False) -> int:
     return sum(notify(queue, ids, rescued=rescued) for queue, ids in by_queue.items())
 
 
-def notify_after_commit(rows: Sequence[Row]) -> None:
+def notify_after_commit(rows: Sequence[DueRow]) -> None:
     """Notify for each row once the outermost transaction of this thread is durable."""
     if rows:
         db.after_commit(lambda: notify_rows(rows))

@@ -13,7 +13,8 @@ import structlog
 
 import metrics
 from models import message, published, workspace
-from models.database import Row, transaction
+from models.database import transaction
+from models.engine.rows import DueRow, StoredMessageRow
 from providers.base import Receipt
 from providers.registry import SENDERS
 from rules.definition import parse
@@ -47,7 +48,7 @@ def reconcile_message(message_id: str) -> None:
         notify_rows([reopened])
 
 
-def _fetch_receipt(message_row: Row) -> Receipt | None:
+def _fetch_receipt(message_row: StoredMessageRow) -> Receipt | None:
     provider = SENDERS[message_row["provider"]]
     if not provider.can_reconcile:
         return None
@@ -59,12 +60,15 @@ def _fetch_receipt(message_row: Row) -> Receipt | None:
         test=message_row["test"] or message_row["sandbox"],
         demo=bool(workspace_row and workspace_row["demo"]),
     )
+    sending_at = message_row["sending_at"]
+    # A message of unknown outcome was sending.
+    assert sending_at is not None
     return provider.find_receipt(
-        account, message_row["key"], message_row["sending_at"] - timedelta(minutes=1), message_row["to_address"]
+        account, message_row["key"], sending_at - timedelta(minutes=1), message_row["to_address"]
     )
 
 
-def _resolve(message_row: Row, receipt: Receipt | None, has_responded: bool) -> Row | None:
+def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool) -> DueRow | None:
     if receipt is not None:
         metrics.sends_total.labels(
             channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
@@ -81,7 +85,7 @@ def _resolve(message_row: Row, receipt: Receipt | None, has_responded: bool) -> 
     return None
 
 
-def _may_resend(message_row: Row) -> bool:
+def _may_resend(message_row: StoredMessageRow) -> bool:
     document = published.find_execution_definition(message_row["execution_id"])
     step = find_step(parse(document), message_row["step_id"]) if document else None
     return step is not None and step.on_unknown == "resend"

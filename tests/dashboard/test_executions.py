@@ -277,4 +277,4 @@ def test_playbooks_are_ranked_apart_from_automations(alice: Producer, automation
 
 def test_filters_serialize_to_the_names_of_the_api() -> None:
     assert ExecutionFilters(status="failed", test=False).as_json() == {"status": "failed", "test": False}
-    assert ExecutionFilters().build_where() == ("true", [])
+    assert ExecutionFilters().as_json() == {}

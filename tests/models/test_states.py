@@ -11,10 +11,10 @@ import pytest
 from models.database import fetch_rows
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow, list_columns, parse_claimed_row
 from models.tables.people import Role
+from models.tables.workspaces import OperationKind
 from rules.actions import RunKind
 from rules.errors import BY_CLASS, ErrorClass
 from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
-from tasks.operators.actions import Action
 
 DECLARED: dict[tuple[str, str], Any] = {
     ("executions", "status"): Status,
@@ -25,7 +25,7 @@ DECLARED: dict[tuple[str, str], Any] = {
     ("automation_runs", "kind"): RunKind,
     ("steps", "status"): StepStatus,
     ("messages", "status"): MessageStatus,
-    ("operations", "kind"): Action,
+    ("operations", "kind"): OperationKind,
     ("memberships", "role"): Role,
     ("invitations", "role"): Role,
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.console import as_json as json_option
 from workers.console import connect, find_workspace_id, in_workspace, show_json, show_table, to_api_names
 from workers.filter_options import build_filters, filter_options
+
+if TYPE_CHECKING:
+    from models.reports.executions import ExecutionItem
 
 #: Maximum page size, the same as the API's.
 MAX_PAGE_SIZE = 200
@@ -60,7 +63,7 @@ def list_(workspace: str, limit: int, before: str | None, as_json: bool, **optio
         return
     lines = [
         [row["id"], row["created_at"], row["automation_name"], row["contact_name"], row["status"], row["stage"],
-         (row["error"] or row["skipped_because"] or {}).get("class" if row["error"] else "rule"),
+         _name_reason(row),
          "test" if row["test"] else ""]
         for row in rows
     ]  # fmt: skip
@@ -68,3 +71,9 @@ def list_(workspace: str, limit: int, before: str | None, as_json: bool, **optio
     show_table(headings, lines, "No executions match. `beckon trigger TYPE` starts one.")
     if len(rows) == limit:
         click.echo(f"next page: --before {rows[-1]['id']}")
+
+
+def _name_reason(row: ExecutionItem) -> str | None:
+    if row["error"]:
+        return row["error"]["class"]
+    return row["skipped_because"]["rule"] if row["skipped_because"] else None
