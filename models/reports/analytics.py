@@ -68,8 +68,6 @@ class _DurationsRow(TypedDict):
     p95_ms: int | None
 
 
-# The filters' condition is on `executions e`.
-_E = Execution.alias("e")
 _COUNT = fn.count(SQL("*"))
 
 
@@ -77,14 +75,12 @@ def fetch_summary(
     workspace_id: str, automation_id: str | None, since: datetime | None, until: datetime | None
 ) -> Summary:
     """Return the statistics of the executions accepted in a period, of all automations or of one."""
-    where, parameters = ExecutionFilters(
-        automation_id=automation_id, since=since, until=until, test=False
-    ).build_where()
-    scope = _E.select().where(_E.workspace_id == workspace_id, SQL(where, parameters))
+    filters = ExecutionFilters(automation_id=automation_id, since=since, until=until, test=False)
+    scope = Execution.select().where(filters.build_condition())
     with acting_as(workspace_id):
         (durations,) = fetch(_DurationsRow, _select_durations(scope))
-        statuses = fetch(_StatusRow, scope.select(_E.status, _COUNT.alias("count")).group_by(_E.status))
-        stages = fetch(StageRow, scope.select(_E.stage, _COUNT.alias("count")).group_by(_E.stage))
+        statuses = fetch(_StatusRow, scope.select(Execution.status, _COUNT.alias("count")).group_by(Execution.status))
+        stages = fetch(StageRow, scope.select(Execution.stage, _COUNT.alias("count")).group_by(Execution.stage))
         days = fetch(DayRow, _select_days(scope))
     by_status = {row["status"]: row["count"] for row in statuses}
     succeeded, failed = by_status.get("succeeded", 0), by_status.get("failed", 0)
@@ -100,20 +96,22 @@ def fetch_summary(
 
 def _select_durations(scope: ModelSelect[Any]) -> ModelSelect[Any]:
     return scope.select(_build_percentile(0.5).alias("p50_ms"), _build_percentile(0.95).alias("p95_ms")).where(
-        _E.execution_time_ms.is_null(False)
+        Execution.execution_time_ms.is_null(False)
     )
 
 
 def _build_percentile(fraction: float) -> Any:
-    return NodeList((fn.percentile_disc(fraction), SQL("within group (order by"), _E.execution_time_ms, SQL(")")))
+    return NodeList(
+        (fn.percentile_disc(fraction), SQL("within group (order by"), Execution.execution_time_ms, SQL(")"))
+    )
 
 
 def _select_days(scope: ModelSelect[Any]) -> ModelSelect[Any]:
     return (
         scope.select(
-            fn.to_char(_E.created_at, "YYYY-MM-DD").alias("day"),
+            fn.to_char(Execution.created_at, "YYYY-MM-DD").alias("day"),
             _COUNT.alias("executions"),
-            *(_COUNT.filter(_E.status == status).alias(status) for status in ("succeeded", "failed", "skipped")),
+            *(_COUNT.filter(Execution.status == status).alias(status) for status in ("succeeded", "failed", "skipped")),
         )
         .group_by(SQL("day"))
         .order_by(SQL("day"))

@@ -6,7 +6,6 @@ from typing import Any
 
 from models import contact_lookup, contact_matching, message
 from models.contact_matching import ContactRejection
-from models.database import Row
 from models.engine.rows import StoredMessageRow
 from providers.base import Callback
 from rules.channels import ADDRESS_FIELDS
