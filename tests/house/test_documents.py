@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 import settings
 from tasks.periodic_jobs import PERIODIC_JOBS
@@ -18,7 +20,7 @@ from workers.command import beckon
 from workers.worker_process import PROGRAMS
 
 ROOT = settings.ROOT
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("*.md")])
 FOLDERS = (
     "benchmarks", "dashboard", "deploy", "docs", "ephemeral", "migrations", "models", "providers", "rules", "sandbox",
     "tasks", "tests", "workers",
@@ -61,6 +63,33 @@ def test_the_documents_that_a_newcomer_needs_exist():
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "security.md"} <= {
         file.name for file in DOCUMENTS
     }
+
+
+def test_the_index_of_the_documents_lists_each_once():
+    listed = [link for link in LINK.findall(_read_text(ROOT / "docs" / "README.md")) if "/" not in link]
+    assert sorted(listed) == sorted(file.name for file in (ROOT / "docs").glob("*.md") if file.name != "README.md")
+
+
+def test_the_version_of_the_package_is_the_newest_of_the_changelog():
+    project = tomllib.loads(_read_text(ROOT / "pyproject.toml"))["project"]
+    sections = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", _read_text(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert sections[0] == ("Unreleased", "")
+    assert sections[1][0] == project["version"]
+    assert all(date for _, date in sections[1:])
+
+
+def test_the_hooks_before_a_commit_are_the_tools_of_make_check():
+    (local,) = yaml.safe_load(_read_text(ROOT / ".pre-commit-config.yaml"))["repos"]
+    check = _read_text(ROOT / "Makefile").split("\ncheck:")[1].split("\n\n")[0]
+    tools = {line.split("/")[1].replace(" --check", "").removesuffix(" .") for line in check.splitlines()[1:]}
+    assert {
+        hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude") for hook in local["hooks"]
+    } == tools
+
+
+def test_continuous_integration_runs_the_script_of_the_repository():
+    workflow = yaml.safe_load(_read_text(ROOT / ".github" / "workflows" / "ci.yml"))
+    assert {"run": ".ci/run"} in workflow["jobs"]["test"]["steps"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_format_path)
