@@ -549,7 +549,7 @@ def _read_generated(home: Path) -> dict[str, Any]:
 
 def _complete(values: dict[str, Any]) -> dict[str, Any]:
     """Add the values computed from other settings and those generated at the first start."""
-    home = values["home"] = Path(values.get("home", ROOT / "var")).expanduser().resolve()
+    home = values["home"] = Path(values.get("home", _locate_files() / "var")).expanduser().resolve()
     run, generated = locate_run_directory(home), _read_generated(home)
     is_port_explicit = "sandbox_port" in values
     values["embedded_database"] = "database_url" not in values
@@ -600,9 +600,14 @@ def compute_sandbox_port(port: int) -> int:
     return port + 10_000 if port + 10_000 <= 65_535 else port - 10_000
 
 
+def _locate_files() -> Path:
+    """Return the default directory of `var` and `.env`: beside the code, but for an installed copy where it is run."""
+    return ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
+
+
 def locate_env_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the path of this process's `.env` file."""
-    return Path(environ.get("BECKON_ENV_FILE") or ROOT / ".env")
+    return Path(environ.get("BECKON_ENV_FILE") or _locate_files() / ".env")
 
 
 def export_env_file() -> None:
@@ -615,7 +620,8 @@ def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = No
     """Return the settings of this process.
 
     `dotenv` is the file read in addition to `environ`; without it, `BECKON_ENV_FILE` of the environment names the file,
-    else it is `.env` beside the code. Raises SettingsError, one line long, for an invalid value.
+    else it is `.env` beside the code, or in the working directory of an installed copy. Raises SettingsError, one line
+    long, for an invalid value.
     """
     path = Path(dotenv) if dotenv is not None else locate_env_file(environ)
     variables = {**read_env_file(path), **environ}

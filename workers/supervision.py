@@ -24,6 +24,8 @@ from settings import ROOT, Settings
 from workers import embedded
 from workers.home import StartupError
 
+#: Beside this module, so that a wheel contains it.
+CONFIGURATION = Path(__file__).resolve().with_name("supervisord.conf")
 #: Seconds in which everything must stop; each program's stopwaitsecs is lower.
 STOP_TIMEOUT_SECONDS = 29.0
 
@@ -73,7 +75,7 @@ def launch(settings: Settings) -> subprocess.Popen[bytes]:
     """Start supervisord in a separate session, with no program running yet."""
     command = [
         *embedded.build_parent_death_prefix("TERM"),
-        *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(ROOT / "supervisord.conf")),
+        *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(CONFIGURATION)),
     ]
     with open(settings.home / "logs" / "supervisord.out", "wb") as output:
         return subprocess.Popen(

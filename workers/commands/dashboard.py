@@ -40,8 +40,11 @@ def compute_open_file_limit(soft: int, hard: int) -> int:
 @click.command()
 def command() -> None:
     """Serve the dashboard, the API and the webhooks until SIGTERM."""
-    arguments = build_gunicorn_arguments(settings.load())
+    config = settings.load()
+    arguments = build_gunicorn_arguments(config)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (compute_open_file_limit(soft, hard), hard))
+    # The new process reads the settings again, from another directory.
+    os.environ["BECKON_HOME"] = str(config.home)
     os.chdir(settings.ROOT)
     os.execv(arguments[0], arguments)

@@ -1,0 +1,1 @@
+"""The migrations: numbered SQL files, applied by `models/migrations.py`. A package, so that a wheel contains them."""
