@@ -61,17 +61,22 @@ $(BIN)/python:
 	  if [ -n "$(UV)" ]; then "$(UV)" venv -q --allow-existing --python "$$python" $(VENV); \
 	  else "$$python" -m venv $(VENV) || "$$python" -m venv --without-pip $(VENV); fi
 
+# One line is printed; what pip prints goes to a file, and to the terminal if it fails.
+INSTALL_LOG := $(VENV)/install.log
 define install
-	@echo "Installing $(1) …"
+	@echo "Installing the $$(grep -c '^[A-Za-z0-9].*==' $(1)) packages of $(1) …"
 	@if [ -n "$(UV)" ]; then \
-	    "$(UV)" pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
-	    "$(UV)" pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	    "$(UV)" pip install --python $(BIN)/python --require-hashes -r $(1) && \
+	    "$(UV)" pip install --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	  else \
 	    pip="$(BIN)/python -m pip"; \
 	    $$pip --version >/dev/null 2>&1 || pip="$$($(FIND_PYTHON)) -m pip --python $(BIN)/python"; \
-	    $$pip install -q --disable-pip-version-check --require-hashes -r $(1) && \
-	    $$pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	  fi
+	    pip="$$pip --disable-pip-version-check --no-input"; \
+	    $$pip install --progress-bar off --require-hashes -r $(1) && \
+	    $$pip install --progress-bar off --no-deps --no-build-isolation -e .; \
+	  fi >$(INSTALL_LOG) 2>&1 || { \
+	    tail -n 40 $(INSTALL_LOG) >&2; \
+	    echo "The packages could not be installed. The output is in $(INSTALL_LOG)." >&2; exit 1; }
 	@touch $@
 endef
 
