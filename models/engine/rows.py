@@ -1,8 +1,8 @@
 """The rows of an execution, typed: what a claim returns and what a record writes.
 
-Each column of a record is declared once, here: its Python type for the code, its SQL type for the statements of
-`models.engine.claim_and_record`, which derive their column lists from these classes. Rows that PostgreSQL hands over as
-JSON get their times parsed once, by `parse_claimed_row`.
+These classes have the Python types of the columns, for the code; the models in `models.tables` have the SQL types. The
+statements of `models.engine.claim_and_record` derive their column lists from both, at import. Times in JSON from
+PostgreSQL are parsed once, by `parse_claimed_row`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from types import NoneType
-from typing import Annotated, Any, TypedDict, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypedDict, cast
 
+from models.tables import Execution, Message, Pause, StageHistory, Step, Table
+from models.tables.fields import TimeField
+from models.tables.workspaces import PauseKind, PauseReason
 from rules.actions import RunKind
 from rules.errors import ErrorClass
 from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
-
-Uuid = Annotated[str, "uuid"]
-BigInt = Annotated[int, "bigint"]
-Json = Annotated[dict[str, Any], "jsonb"]
-JsonList = Annotated[list[dict[str, Any]], "jsonb"]
-
-_SQL_TYPES: dict[Any, str] = {str: "text", int: "integer", bool: "boolean", datetime: "timestamptz"}
 
 
 class ExecutionState(TypedDict, total=False):
@@ -45,10 +40,10 @@ class ExecutionState(TypedDict, total=False):
     next_retry_at: datetime | None
     misconfigured_since: datetime | None
     skipped_rule: str | None
-    skipped_detail: Json | None
+    skipped_detail: dict[str, Any] | None
     round: int
     follow_up_count: int
-    follow_up_ended_because: Json | None
+    follow_up_ended_because: dict[str, Any] | None
     run_kind: RunKind | None
     finished_at: datetime | None
 
@@ -56,7 +51,7 @@ class ExecutionState(TypedDict, total=False):
 class StepRow(TypedDict, total=False):
     """One step of an execution in one round, as `steps` holds it."""
 
-    execution_id: Uuid
+    execution_id: str
     step_id: str
     round: int
     action: str
@@ -64,19 +59,19 @@ class StepRow(TypedDict, total=False):
     attempts: int
     started_at: datetime | None
     finished_at: datetime | None
-    execution_time_ms: BigInt | None
-    output: Json | None
-    error: Json | None
-    failures: JsonList
+    execution_time_ms: int | None
+    output: dict[str, Any] | None
+    error: dict[str, Any] | None
+    failures: list[dict[str, Any]]
 
 
 class MessageRow(TypedDict, total=False):
     """One message of an execution, as `messages` holds it."""
 
-    id: Uuid
-    execution_id: Uuid
-    automation_id: Uuid
-    contact_id: Uuid | None
+    id: str
+    execution_id: str
+    automation_id: str
+    contact_id: str | None
     step_id: str
     round: int
     key: str
@@ -91,13 +86,13 @@ class MessageRow(TypedDict, total=False):
     format: str
     status: MessageStatus
     provider_message_id: str | None
-    generation_ms: BigInt | None
+    generation_ms: int | None
     look_ups: int
     look_up_at: datetime | None
     resends: int
     error_class: ErrorClass | None
     error_message: str | None
-    detail: Json | None
+    detail: dict[str, Any] | None
     send_at: datetime | None
     sending_at: datetime | None
     sent_at: datetime | None
@@ -121,9 +116,9 @@ class StoredMessageRow(MessageRow):
 class StageMove(TypedDict):
     """One row of the stage history: the stage that was entered, and how long the one before lasted."""
 
-    execution_id: Uuid
+    execution_id: str
     from_stage: Stage
-    from_ms: BigInt
+    from_ms: int
     stage: Stage
     entered_at: datetime
 
@@ -131,9 +126,9 @@ class StageMove(TypedDict):
 class PauseRow(TypedDict):
     """A pause of the execution's workspace, as the claim reads it."""
 
-    kind: str
+    kind: PauseKind
     name: str
-    reason: str
+    reason: PauseReason
     retry_at: datetime | None
 
 
@@ -168,14 +163,25 @@ class ClaimedRow(ExecutionState):
     pauses: list[PauseRow]
 
 
+#: The table of each row.
+TABLES: dict[type, type[Table]] = {
+    ExecutionState: Execution,
+    StepRow: Step,
+    MessageRow: Message,
+    StageMove: StageHistory,
+    PauseRow: Pause,
+}
+
+
 @cache
 def list_columns(row_type: type) -> dict[str, str]:
-    """The columns of a row with their SQL types, in the order of the class."""
-    return {name: _find_sql_type(hint) for name, hint in get_type_hints(row_type, include_extras=True).items()}
+    """Return the columns of a row with the SQL types of its table, in the order of the class."""
+    columns = TABLES[row_type]._meta.columns
+    return {name: columns[name].field_type for name in row_type.__annotations__}
 
 
 def parse_claimed_row(row: Mapping[str, Any]) -> ClaimedRow:
-    """The row of a claim with its steps, messages and pauses as rows: times parsed, lists where there were none."""
+    """Return the row of a claim with times parsed in its steps, messages and pauses, and with empty lists for nulls."""
     return cast(
         ClaimedRow,
         {
@@ -199,14 +205,5 @@ def _parse_rows(rows: Iterable[dict[str, Any]], row_type: type) -> list[Any]:
 
 @cache
 def _list_time_columns(row_type: type) -> tuple[str, ...]:
-    return tuple(name for name, sql_type in list_columns(row_type).items() if sql_type == "timestamptz")
-
-
-def _find_sql_type(hint: Any) -> str:
-    """The SQL type of an annotation: named by `Annotated`, else by the Python type; literals are text."""
-    if hasattr(hint, "__metadata__"):
-        return str(hint.__metadata__[0])
-    options = [option for option in get_args(hint) if option is not NoneType]
-    if get_origin(hint) is not None and options and isinstance(options[0], str):
-        return "text"
-    return _find_sql_type(options[0]) if options else _SQL_TYPES[hint]
+    columns = TABLES[row_type]._meta.columns
+    return tuple(name for name in row_type.__annotations__ if isinstance(columns[name], TimeField))

@@ -1,77 +1,49 @@
-"""The states that the code declares are exactly those that the database's CHECK constraints allow."""
+"""The types that the code declares are those of the tables, which `test_tables.py` compares with the database."""
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from models.database import fetch_rows
-from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow, list_columns, parse_claimed_row
-from models.tables.people import Role
-from models.tables.workspaces import OperationKind
-from rules.actions import RunKind
+from models.engine.rows import TABLES, parse_claimed_row
+from models.tables.fields import EnumField
 from rules.errors import BY_CLASS, ErrorClass
-from rules.stages import MessageStatus, Queue, Stage, Status, StepStatus, WaitingFor
 
-DECLARED: dict[tuple[str, str], Any] = {
-    ("executions", "status"): Status,
-    ("executions", "stage"): Stage,
-    ("executions", "queue"): Queue,
-    ("executions", "waiting_for"): WaitingFor,
-    ("executions", "run_kind"): RunKind,
-    ("automation_runs", "kind"): RunKind,
-    ("steps", "status"): StepStatus,
-    ("messages", "status"): MessageStatus,
-    ("operations", "kind"): OperationKind,
-    ("memberships", "role"): Role,
-    ("invitations", "role"): Role,
+PYTHON_TYPES: dict[str, set[type]] = {
+    "uuid": {str},
+    "text": {str},
+    "integer": {int},
+    "bigint": {int},
+    "boolean": {bool},
+    "timestamptz": {datetime},
+    "jsonb": {dict, list},
 }
-CHOICES = re.compile(r"\(?(\w+)\)?(?:::text)? = ANY \(\(?ARRAY\[(.*?)\]")
-
-
-@pytest.fixture
-def constraints(as_service: None) -> dict[tuple[str, str], set[str]]:
-    """The values that a CHECK constraint allows, by table and column."""
-    rows = fetch_rows(
-        "select conrelid::regclass::text as name, pg_get_constraintdef(oid) as definition from pg_constraint "
-        "where contype = 'c' and conrelid::regclass::text !~ '_(default|[0-9])' and array_length(conkey, 1) = 1"
-    )
-    return {
-        (row["name"], match[1]): set(re.findall(r"'(\w+)'", match[2]))
-        for row in rows
-        if (match := CHOICES.search(row["definition"]))
-    }
-
-
-@pytest.mark.parametrize("column", DECLARED, ids=".".join)
-def test_a_state_has_the_values_of_its_check_constraint(column, constraints):
-    assert constraints[column] == set(get_args(DECLARED[column]))
-
-
-def test_every_column_of_an_execution_with_choices_is_declared(constraints):
-    tables = {"executions", "steps", "messages", "stage_history", "automation_runs"}
-    assert {column for column in constraints if column[0] in tables} <= set(DECLARED)
 
 
 def test_the_error_classes_are_those_of_the_tree():
     assert set(get_args(ErrorClass)) == set(BY_CLASS)
 
 
-@pytest.mark.parametrize(
-    ("row_type", "table"),
-    [(ExecutionState, "executions"), (StepRow, "steps"), (MessageRow, "messages"), (StageMove, "stage_history")],
-)
-def test_a_row_has_the_types_of_its_table(as_service, row_type, table):
-    rows = fetch_rows(
-        "select attname, format_type(atttypid, null) as type, attnotnull from pg_attribute "
-        "where attrelid = %s::regclass and attnum > 0 and not attisdropped", (table,),
-    )  # fmt: skip
-    catalog = {row["attname"]: row["type"].replace("timestamp with time zone", "timestamptz") for row in rows}
-    columns = list_columns(row_type)
-    assert columns == {name: catalog[name] for name in columns}
+def list_problems(hint: Any, field: Any) -> list[str]:
+    """How the annotation of a row differs from the column."""
+    options = get_args(hint) if NoneType in get_args(hint) else (hint,)
+    values = {value for option in options if get_origin(option) is Literal for value in get_args(option)}
+    types = {str if get_origin(option) is Literal else get_origin(option) or option for option in options} - {NoneType}
+    problems = [] if types <= PYTHON_TYPES[field.field_type] else [f"{field.column_name} is {field.field_type}"]
+    problems += [] if (NoneType in options) == field.null else [f"{field.column_name}: null is {field.null}"]
+    if isinstance(field, EnumField) and values != set(field.values):
+        problems.append(f"{field.column_name} has the values {field.values}")
+    return problems
+
+
+@pytest.mark.parametrize("row_type", TABLES)
+def test_a_row_has_the_types_of_its_columns(row_type):
+    columns = TABLES[row_type]._meta.columns
+    hints = get_type_hints(row_type)
+    assert [problem for name, hint in hints.items() for problem in list_problems(hint, columns[name])] == []
 
 
 def test_times_of_a_claimed_row_are_parsed_once():
