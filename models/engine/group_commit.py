@@ -19,13 +19,16 @@ from typing import Any, NamedTuple
 
 import psycopg2
 import structlog
+from peewee import SQL, Value
 
-from models.database import CONNECTION_ERRORS, Row, db, is_direct
+from models.database import CONNECTION_ERRORS, db, is_direct
 from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.progress import Progress
 from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.json_text import dump_json
+from models.queries import fetch_values, is_any, now
+from models.tables import Execution
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,8 @@ log = structlog.get_logger(__name__)
 MAX_BATCH_SIZE = 256
 #: Seconds that a batch waits for entries from threads that are working.
 COMMIT_DELAY_SECONDS = 0.006
+#: Counting runs waits no longer for a lock than this, in the transaction of its record.
+_SET_LOCK_TIMEOUT = "set local lock_timeout = %(lock_timeout_ms)s; "
 #: Seconds for which a batch is retried while PostgreSQL is unavailable; then its threads get the error.
 MAX_OUTAGE_SECONDS = 120.0
 
@@ -261,10 +266,11 @@ class GroupCommit:
         )
         arguments = (*(dump_json(items) for items in lists), [record.execution_id for record in records])
         if count_runs:
-            sql = f"set local lock_timeout = {runs.LOCK_TIMEOUT_MS}; {RECORD_AND_COUNT.build_sql(self._can_prepare)}"
+            sql = _SET_LOCK_TIMEOUT + self._select_sql(RECORD_AND_COUNT)
             parameters = Statement.build_parameters((*arguments, self.tracker.override))
+            parameters["lock_timeout_ms"] = runs.LOCK_TIMEOUT_MS
         else:
-            sql, parameters = RECORD.build_sql(self._can_prepare), Statement.build_parameters(arguments)
+            sql, parameters = self._select_sql(RECORD), Statement.build_parameters(arguments)
         if single_statement:
             db.execute_bound(cursor, sql, parameters)
         else:
@@ -289,18 +295,21 @@ class GroupCommit:
         with connection.cursor() as cursor:
             db.execute_bound(cursor, "; ".join(["deallocate all", SET_PLANNER, *statements]), None)
 
+    def _select_sql(self, statement: Statement) -> str:
+        return statement.execute_sql if self._can_prepare else statement.unprepared_sql
+
     def _disconnect(self) -> None:
         self._checked_connection = None
         if not db.is_closed():
             db.manual_close()
 
-    def _write_claims(self, claims: list[_ClaimRequest], _is_retry: bool) -> list[list[Row]]:
+    def _write_claims(self, claims: list[_ClaimRequest], _is_retry: bool) -> list[list[dict[str, Any]]]:
         execution_ids = list({execution_id for claim in claims for execution_id in claim.ids})
         single_ids = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
         with self._connect().cursor() as cursor:
             db.execute_bound(
                 cursor,
-                CLAIM.build_sql(self._can_prepare),
+                self._select_sql(CLAIM),
                 Statement.build_parameters((execution_ids, self.owner, self.lease_seconds, single_ids)),
             )
             names = [column.name for column in cursor.description]
@@ -313,17 +322,13 @@ class GroupCommit:
 
     def _find_already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
         """Return the records that the previous commit made durable although its response was lost."""
-        expected = [
-            {"id": record.execution_id, "fence": record.fence + 1, "status": record.state["status"]}
-            for record in records
-        ]
-        cursor.execute(
-            "select e.id from executions e join json_to_recordset(%s) as w(id uuid, fence integer, status text) "
-            "on e.id = w.id and e.fence = w.fence and e.status = w.status "
-            "where e.status <> 'running' or e.lease_owner = %s",
-            (dump_json(expected), self.owner),
+        expected = {record.execution_id: (record.fence + 1, record.state["status"]) for record in records}
+        query = Execution.select(Execution.id, Execution.fence, Execution.status).where(
+            is_any(Execution.id, list(expected)),
+            (Execution.status != "running") | (Execution.lease_owner == self.owner),
         )
-        return {values[0] for values in cursor.fetchall()}
+        cursor.execute(*query.sql())
+        return {id for id, *state in cursor.fetchall() if tuple(state) == expected[id]}
 
 
 def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterator[list[tuple[Progress, CommitFuture]]]:
@@ -338,11 +343,19 @@ def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterato
 
 def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float) -> set[str]:
     """Extend the leases that `owner` still holds; return their ids, without those it lost."""
-    cursor = db.execute_sql(
-        "with ours as materialized (select id from executions where id = any(%s::uuid[]) and status = 'running' "
-        "and lease_owner = %s order by id for update) "
-        "update executions e set lease_until = beckon_now() + make_interval(secs => %s) from ours "
-        "where e.id = ours.id returning e.id",
-        (list(execution_ids), owner, lease_seconds),
+    # Locked in one order for every process, so that two of them cannot deadlock.
+    owned = (
+        Execution.select(Execution.id)
+        .where(is_any(Execution.id, execution_ids), Execution.status == "running", Execution.lease_owner == owner)
+        .order_by(Execution.id)
+        .for_update()
+        .cte("owned", materialized=True)
     )
-    return {values[0] for values in cursor.fetchall()}
+    extended = (
+        Execution.update(lease_until=now() + Value(lease_seconds) * SQL("interval '1 second'"))
+        .from_(owned)
+        .where(Execution.id == owned.c.id)
+        .with_cte(owned)
+        .returning(Execution.id)
+    )
+    return set(fetch_values(extended))
