@@ -9,6 +9,8 @@ transaction.
 
 The owner needs neither SUPERUSER nor BYPASSRLS. It can act as the two roles and inherits neither. Row security is
 forced, so the owner sees no tenant's rows: a migration that changes rows does so after `set local role beckon_service`.
+
+Statements about roles, locks and the catalog are written by hand, because peewee has no expressions for them.
 """
 
 from __future__ import annotations
@@ -27,16 +29,25 @@ import peewee
 import psycopg2
 from playhouse.migrations import Migration, Runner
 from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2 import sql
 
 import clock
 from models.database import build_connection_parameters, is_direct
 from models.migration_losses import list_losses
+from models.tables import SchemaHash
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 #: Key of the advisory lock: any number that nothing else on the server uses.
 LOCK = 7_223_016
 ROLES = ("beckon_app", "beckon_service")
 MIN_SERVER_VERSION = 160_000
+
+#: Two databases of one server may create the role at the same time.
+_CREATE_ROLE = sql.SQL(
+    "do $$ begin create role {role} nologin nosuperuser nobypassrls; "
+    "exception when duplicate_object or unique_violation then null; end $$"
+)
+_GRANT_ROLE = sql.SQL("grant {role} to current_user with inherit false, set true")
 
 
 @dataclass(frozen=True)
@@ -69,23 +80,20 @@ class _SqlMigration(Migration):  # type: ignore[misc]  # playhouse has no types
 
     def load(self) -> types.ModuleType:
         module = types.ModuleType(self.name)
-        module.up = _build_run(Path(self.path), _INSERT_HASH, (self.name, _digest(self)))  # type: ignore[attr-defined]
-        module.down = _build_run(_locate_down(self), _DELETE_HASH, (self.name,))  # type: ignore[attr-defined]
+        module.up = _build_run(Path(self.path), _insert_hash(self))  # type: ignore[attr-defined]
+        delete_hash = SchemaHash.delete().where(SchemaHash.name == self.name)
+        module.down = _build_run(_locate_down(self), delete_hash)  # type: ignore[attr-defined]
         return module
 
 
-_INSERT_HASH = "insert into schema_hashes values (%s, %s) on conflict do nothing"
-_DELETE_HASH = "delete from schema_hashes where name = %s"
-
-
-def _build_run(file: Path, record: str, parameters: tuple[str, ...]) -> Callable[[Any, Any], None]:
+def _build_run(file: Path, record: Any) -> Callable[[Any, Any], None]:
     def run(_: Any, database: Any) -> None:
         # A raw cursor: peewee's own would read a literal % as a parameter.
         cursor = database.connection().cursor()
         cursor.execute(file.read_text())
         # The rest of the transaction acts as the owner, whatever role the file set.
         cursor.execute("set local role none")
-        cursor.execute(record, parameters)
+        record.execute(database)
 
     return run
 
@@ -254,11 +262,7 @@ def _ensure_roles(database: Any) -> None:
 def _ensure_role(database: Any, role: str) -> None:
     existing = database.execute_sql("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
     if existing is None:
-        # Two databases of one server may create the role at the same time.
-        database.execute_sql(
-            f"do $$ begin create role {role} nologin nosuperuser nobypassrls; "
-            "exception when duplicate_object or unique_violation then null; end $$"
-        )
+        _execute_for_role(database, _CREATE_ROLE, role)
     may_act, inherits, may_grant = database.execute_sql(
         "select pg_has_role(%(role)s, 'set'), pg_has_role(%(role)s, 'usage') and not rolsuper, "
         "pg_has_role(%(role)s, 'member with admin option') from pg_roles where rolname = current_user",
@@ -266,7 +270,11 @@ def _ensure_role(database: Any, role: str) -> None:
     ).fetchone()
     # A role's policies also apply to roles that inherit it, and then the owner would see every row.
     if not may_act or (inherits and may_grant):
-        database.execute_sql(f"grant {role} to current_user with inherit false, set true")
+        _execute_for_role(database, _GRANT_ROLE, role)
+
+
+def _execute_for_role(database: Any, statement: sql.SQL, role: str) -> None:
+    database.execute_sql(statement.format(role=sql.Identifier(role)))
 
 
 def _transfer_functions(database: Any) -> None:
@@ -281,7 +289,7 @@ def _digest(migration: Migration) -> str:
 
 def _refuse_drift(database: Any, runner: _Runner) -> None:
     database.execute_sql("create table if not exists schema_hashes (name text primary key, sha256 text not null)")
-    hashes = dict(database.execute_sql("select name, sha256 from schema_hashes").fetchall())
+    hashes = dict(SchemaHash.select(SchemaHash.name, SchemaHash.sha256).tuples().execute(database))
     for migration in runner.migrations():
         if hashes.get(migration.name, _digest(migration)) != _digest(migration):
             raise MigrationError(f"migration {migration.name} was changed after it was applied to this database")
@@ -291,4 +299,8 @@ def _record_hashes(database: Any, runner: _Runner) -> None:
     """Record the hashes of migrations that were applied before hashes were recorded with them."""
     for row in runner.status():
         if row.path and row.applied:
-            database.execute_sql(_INSERT_HASH, (row.name, _digest(row)))
+            _insert_hash(row).execute(database)
+
+
+def _insert_hash(migration: Migration) -> Any:
+    return SchemaHash.insert(name=migration.name, sha256=_digest(migration)).on_conflict_ignore()
