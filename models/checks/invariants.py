@@ -3,11 +3,16 @@
 Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that returns `id` and `workspace_id` of each
 violation. They hold while everything runs, because related changes commit together; those on time allow
 `GRACE_SECONDS`. Rows that retention may have removed are excluded.
+
+The queries are written by hand, so that they share no expression with the code that they check. Building them would
+cost nothing beside running them: each reads whole tables, and only `beckon verify` and `beckon doctor` run them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
@@ -18,39 +23,43 @@ GRACE_SECONDS = 60
 #: Durations are truncated to milliseconds and measured by the clocks of more than one process.
 CLOCK_TOLERANCE_MS = 1_000
 
-_OVERDUE_BEFORE = f"beckon_now() - interval '{GRACE_SECONDS} seconds'"
-_RETAINED_AFTER = (
-    f"beckon_now() - make_interval(days => case when {{test}} then least({KEEP_TEST_DAYS}, {KEEP_DAYS}) "
-    f"else {KEEP_DAYS} end)"
-)
-_EVERYBODY = f"'{ALL_CONTACTS}'::uuid"
-
 
 @dataclass(frozen=True)
 class Invariant:
-    """A condition that always holds; `sql` returns (id, workspace_id) of each violation."""
+    """A condition that always holds; `sql` returns (id, workspace_id) of each violation, with `PARAMETERS`."""
 
     name: str
     promise: str
     sql: str
 
 
-def _format_pairs(table: dict[str, frozenset[str]]) -> str:
-    return ", ".join(f"('{key}', '{value}')" for key, values in sorted(table.items()) for value in sorted(values))
+def _list_pairs(table: Mapping[str, Iterable[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, values in sorted(table.items()) for value in sorted(values))
 
 
-_STATUS_AND_STAGE = f"""
-    select e.id, e.workspace_id from executions e where (e.status, e.stage) not in ({_format_pairs(STAGES_BY_STATUS)})
+#: The parameters of the queries.
+PARAMETERS: Mapping[str, Any] = {
+    "stages_by_status": _list_pairs(STAGES_BY_STATUS),
+    "moves": _list_pairs(MOVES),
+    "grace_seconds": GRACE_SECONDS,
+    "clock_tolerance_ms": CLOCK_TOLERANCE_MS,
+    "keep_days": KEEP_DAYS,
+    "keep_test_days": min(KEEP_TEST_DAYS, KEEP_DAYS),
+    "all_contacts": ALL_CONTACTS,
+}
+
+_STATUS_AND_STAGE = """
+    select e.id, e.workspace_id from executions e where (e.status, e.stage) not in %(stages_by_status)s
 """
 
-_ALLOWED_MOVES = f"""
+_ALLOWED_MOVES = """
     select distinct h.execution_id as id, h.workspace_id from stage_history h
-    where (h.from_stage, h.stage) not in ({_format_pairs(MOVES)})
+    where (h.from_stage, h.stage) not in %(moves)s
 """
 
 # Moves form one path from queued to the current stage if every stage is entered as often as it is left, except the
 # first and the last. Counting needs no order, so two moves in the same microsecond are no problem.
-_HISTORY_IS_A_PATH = f"""
+_HISTORY_IS_A_PATH = """
     with ends as (
         select execution_id, from_stage as stage, 1 as balance from stage_history
         union all select execution_id, stage, -1 from stage_history
@@ -62,24 +71,27 @@ _HISTORY_IS_A_PATH = f"""
         ) u group by execution_id
     )
     select e.id, e.workspace_id from unbalanced u join executions e on e.id = u.execution_id
-    where e.created_at > {_RETAINED_AFTER.format(test="e.test")}
+    where e.created_at > beckon_now() - make_interval(
+            days => case when e.test then %(keep_test_days)s else %(keep_days)s end)
 """
 
-_DURATIONS_ADD_UP = f"""
+_DURATIONS_ADD_UP = """
     select e.id, e.workspace_id from executions e
     join (select execution_id, sum(from_ms) as total_ms, count(*) as moves from stage_history group by execution_id) h
         on h.execution_id = e.id
-    where e.created_at > {_RETAINED_AFTER.format(test="e.test")}
-        and abs(extract(epoch from e.stage_since - e.created_at) * 1000 - h.total_ms) > {CLOCK_TOLERANCE_MS} + h.moves
+    where e.created_at > beckon_now() - make_interval(
+            days => case when e.test then %(keep_test_days)s else %(keep_days)s end)
+        and abs(extract(epoch from e.stage_since - e.created_at) * 1000 - h.total_ms) > %(clock_tolerance_ms)s + h.moves
 """
 
-_LEASES_ARE_KEPT = f"""
-    select e.id, e.workspace_id from executions e where e.status = 'running' and e.lease_until < {_OVERDUE_BEFORE}
-"""
-
-_DUE_WORK_IS_TAKEN = f"""
+_LEASES_ARE_KEPT = """
     select e.id, e.workspace_id from executions e
-    where e.status in ('pending', 'waiting') and e.due_at < {_OVERDUE_BEFORE}
+    where e.status = 'running' and e.lease_until < beckon_now() - make_interval(secs => %(grace_seconds)s)
+"""
+
+_DUE_WORK_IS_TAKEN = """
+    select e.id, e.workspace_id from executions e
+    where e.status in ('pending', 'waiting') and e.due_at < beckon_now() - make_interval(secs => %(grace_seconds)s)
 """
 
 _WAITS_CAN_END = """
@@ -178,12 +190,12 @@ _FOLLOW_UPS_ARE_COUNTED = """
 """
 
 # Counts of the last days; older ones are removed. Each reservation counts for all contacts and for its own.
-_LIMIT_COUNTS = f"""
+_LIMIT_COUNTS = """
     with reserved as (
         select automation_id, workspace_id, contact_id, day from limit_reservations
         union all
-        select automation_id, workspace_id, {_EVERYBODY}, day from limit_reservations
-            where contact_id <> {_EVERYBODY}
+        select automation_id, workspace_id, %(all_contacts)s::uuid, day from limit_reservations
+            where contact_id <> %(all_contacts)s::uuid
     ), added as (
         select automation_id, workspace_id, contact_id, day, count(*) as count from reserved group by 1, 2, 3, 4
     )
@@ -196,21 +208,21 @@ _LIMIT_COUNTS = f"""
 """
 
 # A limit may change during the day: the highest limit of any of the day's executions must hold.
-_LIMITS_HOLD = f"""
+_LIMITS_HOLD = """
     with under as (
         select r.automation_id, r.contact_id, r.day,
-            (v.definition #>> '{{rules,daily_limit}}')::numeric as daily_limit,
-            (v.definition #>> '{{rules,contact_daily_limit}}')::numeric as contact_daily_limit
+            (v.definition #>> '{rules,daily_limit}')::numeric as daily_limit,
+            (v.definition #>> '{rules,contact_daily_limit}')::numeric as contact_daily_limit
         from limit_reservations r join executions e on e.id = r.execution_id
         join workflow_versions v on v.id = e.version_id
     ), highest as (
-        select automation_id, day, {_EVERYBODY} as contact_id,
+        select automation_id, day, %(all_contacts)s::uuid as contact_id,
             case when bool_and(daily_limit is not null) then max(daily_limit) end as most
         from under group by automation_id, day
         union all
         select automation_id, day, contact_id,
             case when bool_and(contact_daily_limit is not null) then max(contact_daily_limit) end
-        from under where contact_id <> {_EVERYBODY} group by automation_id, day, contact_id
+        from under where contact_id <> %(all_contacts)s::uuid group by automation_id, day, contact_id
     )
     select distinct c.automation_id as id, c.workspace_id from limit_counts c
     join highest h on (h.automation_id, h.contact_id, h.day) = (c.automation_id, c.contact_id, c.day)
@@ -275,11 +287,12 @@ _TENANTS_ARE_APART = """
         where a.workspace_id <> r.workspace_id
 """
 
-_ANSWERS_ARE_KEPT = f"""
+_ANSWERS_ARE_KEPT = """
     select distinct t.id, t.workspace_id from triggers t
     cross join jsonb_to_recordset(t.answer -> 'executions') as answer("executionId" uuid, "automationId" uuid)
     left join executions e on e.id = answer."executionId"
-    where t.created_at > {_RETAINED_AFTER.format(test="t.test")}
+    where t.created_at > beckon_now() - make_interval(
+            days => case when t.test then %(keep_test_days)s else %(keep_days)s end)
         and (e.id is null or (e.trigger_id, e.automation_id) <> (t.id, answer."automationId"))
     union
     select distinct t.id, t.workspace_id from executions e join triggers t on t.id = e.trigger_id

@@ -1,16 +1,36 @@
-"""Checks every invariant against the whole database, all in one snapshot."""
+"""Checks every invariant against the whole database, all in one snapshot.
+
+The query is written by hand, as those of `models.checks.invariants` are.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import TypedDict
 
-from models.checks.invariants import INVARIANTS, Invariant
-from models.database import fetch_row, fetch_rows, snapshot
+from models.checks.invariants import INVARIANTS, PARAMETERS, Invariant
+from models.database import snapshot
+from models.queries import execute, fetch
 
 #: Violations listed by id; all are counted.
 MAX_EXAMPLES = 10
+
+
+_COUNT = """
+    select count(*) as violations, coalesce((array_agg(v.id order by v.id))[1:%(most)s], '{}') as examples from (
+"""
+_OF_WORKSPACE = """
+    ) v where %(workspace)s::uuid is null or v.workspace_id = %(workspace)s::uuid
+"""
+
+
+class ViolationsRow(TypedDict):
+    """How many violations an invariant has, and the first ids."""
+
+    violations: int
+    examples: list[str]
 
 
 @dataclass(frozen=True)
@@ -36,18 +56,14 @@ def verify(workspace_id: str | None = None, only: Collection[str] = ()) -> Itera
     service's connection, outside of any transaction.
     """
     with snapshot():
-        fetch_rows("set local statement_timeout = 0")
+        execute("set local statement_timeout = 0")
         for invariant in [invariant for invariant in INVARIANTS if not only or invariant.name in only]:
             yield _check(invariant, workspace_id)
 
 
 def _check(invariant: Invariant, workspace_id: str | None) -> Finding:
     started = time.perf_counter()
-    row = fetch_row(
-        f"select count(*) as violations, (array_agg(v.id order by v.id))[1:{MAX_EXAMPLES}] as examples "
-        f"from ({invariant.sql}) v where %(workspace)s::uuid is null or v.workspace_id = %(workspace)s::uuid",
-        {"workspace": workspace_id},
-    )
-    assert row is not None
+    parameters = {**PARAMETERS, "workspace": workspace_id, "most": MAX_EXAMPLES}
+    (row,) = fetch(ViolationsRow, "".join((_COUNT, invariant.sql, _OF_WORKSPACE)), parameters)
     duration_ms = round((time.perf_counter() - started) * 1000)
-    return Finding(invariant.name, invariant.promise, row["violations"], row["examples"] or [], duration_ms)
+    return Finding(invariant.name, invariant.promise, row["violations"], row["examples"], duration_ms)
