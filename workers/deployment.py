@@ -143,13 +143,13 @@ def _note_tracking_off(name: str, settings: Settings) -> Check | None:
 def _check_run_records(settings: Settings) -> Check:
     if (note := _note_tracking_off("run records", settings)) is not None:
         return note
-    counts = deployment.fetch_run_records()
-    if counts["late"]:
-        detail = f"{counts['late']} runs could not be counted, the first {counts['late_seconds']:.0f} s ago"
+    records = deployment.fetch_run_records()
+    if records.late:
+        detail = f"{records.late} runs could not be counted, the first {records.late_seconds:.0f} s ago"
         remedy = "search the logs for [TRACKING], and check the grants of beckon_service on automation_runs"
         return Check("run records", "problem", detail, remedy)
-    megabytes = counts["bytes"] / 1_000_000
-    return Check("run records", "ok", f"{counts['runs']} in the last 24 hours, {megabytes:,.0f} MB in total")
+    megabytes = records.bytes / 1_000_000
+    return Check("run records", "ok", f"{records.runs} in the last 24 hours, {megabytes:,.0f} MB in total")
 
 
 def _check_volume(settings: Settings) -> Check:
@@ -200,16 +200,16 @@ def _check_query_times(_: Settings) -> Check:
 
 def _check_retention(_: Settings) -> Check:
     state = deployment.fetch_retention_state()
-    if state["too_old"]:
+    if state.too_old:
         return Check("retention", "problem", "runs are older than 90 days", "check that the scheduler runs")
-    if not state["days_ahead"]:
+    if not state.days_ahead:
         return Check("retention", "problem", "there is no partition for tomorrow", "check that the scheduler runs")
-    age_seconds = state["cleaned_seconds_ago"]
+    age_seconds = state.cleaned_seconds_ago
     if age_seconds is None or age_seconds > MAX_RETENTION_AGE_SECONDS:
         detail = "never run" if age_seconds is None else f"last run {age_seconds / 3600:.1f} h ago"
         return Check("retention", "problem", detail, "check that the scheduler runs: `beckon doctor`")
     return Check(
-        "retention", "ok", f"last run {age_seconds / 60:.0f} min ago, partitions for {state['days_ahead']} days ahead"
+        "retention", "ok", f"last run {age_seconds / 60:.0f} min ago, partitions for {state.days_ahead} days ahead"
     )
 
 
@@ -217,7 +217,7 @@ def _check_retention(_: Settings) -> Check:
 DATABASE_CHECKS: dict[str, Callable[[Settings], Check]] = {
     "run records": _check_run_records,
     "volume": _check_volume,
-    "log lines": lambda settings: check_tracking(settings, deployment.fetch_run_records()["runs"]),
+    "log lines": lambda settings: check_tracking(settings, deployment.fetch_run_records().runs),
     "errors": check_errors,
     "counters": _build_invariant_check(
         "counters", "run_counters", "every automation's counter is its archived runs plus its rows"

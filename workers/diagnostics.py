@@ -174,21 +174,20 @@ def _check_role(config: Settings, role: database.Role, url: str) -> Check:
     """Check the role and the login of this program's transactions, from inside one."""
     database.open_pool(url, role, 1)
     try:
-        acting = deployment.fetch_acting_role()
+        acting_role = deployment.fetch_acting_role()
     except (peewee.PeeweeException, psycopg2.Error) as error:
         remedy = f"grant {role} to the user of its URL, or run `beckon migrate` as a user that may create roles"
         return Check(role, "problem", f"role not usable: {_format_error(error)}", remedy)
     finally:
         database.db.close_all()
-    detail = f"transactions act as {acting['acting']}, logged in as {acting['login']}"
-    detail += "" if acting["direct"] else ", through a pooler"
+    detail = f"transactions act as {acting_role.acting.name}, logged in as {acting_role.login.name}"
+    detail += "" if acting_role.is_direct else ", through a pooler"
     # The owner's connection may have any login; the login of a program's own connection must obey RLS too.
-    identities = ("acting",) if url == config.database_url else ("acting", "login")
+    identities = (acting_role.acting,) if url == config.database_url else (acting_role.acting, acting_role.login)
     for identity in identities:
-        power = acting[f"{identity}_power"]
-        if power:
-            remedy = f"alter role {acting[identity]} no{power}"
-            return Check(role, "problem", f"{detail}: {acting[identity]} is {power}, so it bypasses RLS", remedy)
+        if identity.power:
+            remedy = f"alter role {identity.name} no{identity.power}"
+            return Check(role, "problem", f"{detail}: {identity.name} is {identity.power}, so it bypasses RLS", remedy)
     if url == config.database_url and not is_local(config):
         detail += ": the owner's connection, which can also act as other roles"
         return Check(role, "note", detail, f"set {_OWN_URLS[role]} to a separate login role (docs/operating.md)")
