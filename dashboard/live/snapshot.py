@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from dashboard.pages import labels, remedies
 from dashboard.responses import to_camel_case
-from models.database import Row
 from models.reports import monitor, monitor_history
+from models.reports.monitor_snapshot import Backlog, ContactRow, SkippedRow, Snapshot, StageSummary, Totals
 
 #: Characters of a message preview.
 PREVIEW_LENGTH = 140
@@ -38,7 +38,7 @@ def read_at(key: Key, at: datetime) -> dict[str, Any] | None:
     return None if snapshot is None else serialize(snapshot)
 
 
-def serialize(snapshot: Row) -> dict[str, Any]:
+def serialize(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot with the API's field names."""
     at = snapshot["at"]
     return {
@@ -53,13 +53,13 @@ def serialize(snapshot: Row) -> dict[str, Any]:
     }
 
 
-def _format_totals(totals: Mapping[str, int]) -> str:
+def _format_totals(totals: Totals) -> str:
     """The outcomes of the last 24 hours: `10 sent, 5 skipped, 0 failed`."""
     unknown = f", {totals['unknown']} unknown" if totals["unknown"] else ""
     return f"{totals['sent']} sent, {totals['skipped']} skipped, {totals['failed']} failed{unknown}"
 
 
-def _build_stage(row: Row, totals: Mapping[str, int]) -> dict[str, Any]:
+def _build_stage(row: StageSummary, totals: Totals) -> dict[str, Any]:
     average = row["average_seconds"]
     if row["stage"] in FINAL_STAGES:
         caption = "Last 24 h"
@@ -73,7 +73,7 @@ def _build_stage(row: Row, totals: Mapping[str, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _build_contact(row: Row, at: datetime) -> dict[str, Any]:
+def _build_contact(row: ContactRow, at: datetime) -> dict[str, Any]:
     error = _format_error(row)
     preview = shorten(row["message"])
     scheduled = row["scheduled_for"]
@@ -100,14 +100,14 @@ def _build_contact(row: Row, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _is_active(row: Row) -> bool:
+def _is_active(row: ContactRow) -> bool:
     """Whether it is not finished. A past snapshot has no status: a failure then may have waited for a retry."""
     if row["status"] is None:
         return row["stage"] not in FINAL_STAGES
     return row["status"] in ("pending", "running", "waiting")
 
 
-def _format_title(row: Row) -> str:
+def _format_title(row: ContactRow) -> str:
     if row["status"] == "cancelled":
         return "Cancelled"
     if row["status"] == "failed" and row["error_class"] == "unknown_outcome":
@@ -125,7 +125,7 @@ def shorten(text: str | None) -> str | None:
     return line[:PREVIEW_LENGTH].rsplit(" ", 1)[0] + "…"
 
 
-def _format_error(row: Row) -> str | None:
+def _format_error(row: ContactRow) -> str | None:
     """The error that stops the execution: its class and message."""
     is_stopped = row["stage"] == "failed" or row["waiting_for"] == "configuration"
     if not is_stopped or row["error_class"] is None:
@@ -136,7 +136,7 @@ def _format_error(row: Row) -> str | None:
     return f"{title}: {message}" if message else title
 
 
-def _describe_state(row: Row, error: str | None, preview: str | None) -> str:
+def _describe_state(row: ContactRow, error: str | None, preview: str | None) -> str:
     if error is not None:
         return error
     if row["silent"]:
@@ -147,7 +147,7 @@ def _describe_state(row: Row, error: str | None, preview: str | None) -> str:
     if row["waiting_for"] == "window":
         return "All rules passed; waiting for active hours"
     if preview is not None and row["stage"] in ("ready_to_send", "sending", "sent", "completed"):
-        channel = labels.CHANNELS.get(row["channel"], row["channel"])
+        channel = labels.CHANNELS.get(row["channel"] or "", row["channel"])
         return f"{channel}: “{preview}”" if row["stage"] == "sending" else f"“{preview}”"
     if row["next_check_at"] is not None:
         return "Sent; waiting for a reply"
@@ -168,9 +168,9 @@ _STAGE_TEXTS = {
 }
 
 
-def _describe_next(row: Row, at: datetime) -> str:
+def _describe_next(row: ContactRow, at: datetime) -> str:
     if row["status"] == "failed":
-        return remedies.SHORT_ERRORS.get(row["error_class"], "")
+        return remedies.SHORT_ERRORS.get(row["error_class"] or "", "")
     if row["status"] != "waiting":
         return ""
     if row["next_check_at"] is not None and row["next_check_at"] > at:
@@ -182,7 +182,7 @@ def _describe_next(row: Row, at: datetime) -> str:
     return labels.describe_next(execution, at)
 
 
-def _build_skipped(row: Row) -> dict[str, Any]:
+def _build_skipped(row: SkippedRow) -> dict[str, Any]:
     return {
         "rule": row["rule"],
         "title": labels.RULES.get(row["rule"], str(row["rule"]).replace("_", " ")).capitalize(),
@@ -191,7 +191,7 @@ def _build_skipped(row: Row) -> dict[str, Any]:
     }
 
 
-def _build_backlog(backlog: Row, stages: list[Row]) -> dict[str, Any]:
+def _build_backlog(backlog: Backlog, stages: Sequence[StageSummary]) -> dict[str, Any]:
     count, rate, seconds = backlog["count"], backlog["a_minute"], backlog["seconds"]
     measures = {"count": count, "aMinute": rate, "measuredSeconds": backlog["measured_seconds"], "seconds": seconds}
     contacts = "1 contact" if count == 1 else f"{count:,} contacts"
@@ -204,13 +204,13 @@ def _build_backlog(backlog: Row, stages: list[Row]) -> dict[str, Any]:
     return {**measures, "title": f"≈ {labels.span(seconds)}", "words": text}
 
 
-def _describe_slowest(stages: list[Row]) -> str:
-    timed = [
-        stage
+def _describe_slowest(stages: Sequence[StageSummary]) -> str:
+    averages = {
+        stage["stage"]: stage["average_seconds"]
         for stage in stages
         if stage["stage"] in ("checking", "generating", "sending") and stage["average_seconds"]
-    ]
-    if not timed:
+    }
+    if not averages:
         return ""
-    slowest = max(timed, key=lambda stage: stage["average_seconds"])
-    return f" Slowest stage: {labels.STAGES[slowest['stage']].lower()}, {labels.span(slowest['average_seconds'])}."
+    slowest = max(averages, key=averages.__getitem__)
+    return f" Slowest stage: {labels.STAGES[slowest].lower()}, {labels.span(averages[slowest])}."

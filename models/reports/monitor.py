@@ -4,94 +4,26 @@ One statement sees one snapshot, so that the counts and the list cannot contradi
 counted row by row. Those finished in the last 24 hours and the averages come from the tallies and, for the last minute
 or two, from the stage history (`models.checks.rollups`). `models.reports.monitor_history` has past moments. Tests are
 included unless filtered.
+
+The statement is written by hand, because its plan depends on which parts are materialized or lateral: over a day with a
+million moves it takes 19 ms in PostgreSQL, a third of it planning (docs/performance.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
-from models.database import Row, acting_as, fetch_row
-from rules.stages import STAGES
-
-#: Contacts in one snapshot at most, and the failed ones listed however many others are in flight.
-MAX_CONTACTS = 100
-MAX_FAILURES = 20
-#: The trend of a stage: the number of points, and the minutes of each.
-TREND_POINTS = 24
-TREND_MINUTES = 15
-#: The pace of the backlog is measured since its oldest contact became due, over at least and at most these seconds.
-MIN_PACE_SECONDS, MAX_PACE_SECONDS = 10, 600
-
-_TIME_FIELDS = ("stage_since", "due_at", "next_retry_at", "next_check_at", "scheduled_for", "created_at", "finished_at")
+from models.reports import monitor_snapshot
+from models.reports.monitor_snapshot import Snapshot
 
 
-def fetch_snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Row | None:
-    """Return `at`, `automation`, `stages` (the ten in order, each with `count`, `average_seconds` and `trend`),
-    `contacts` (at most 100, active ones first), `totals`, `skipped` by rule, and `backlog`; None if there is no such
-    automation. `test` selects only tests (True) or excludes them (False)."""
-    return run_snapshot_query(workspace_id, _SNAPSHOT, automation=automation_id, test=test)
+def fetch_snapshot(workspace_id: str, automation_id: str, *, test: bool | None = None) -> Snapshot | None:
+    """Return the automation's snapshot; None if there is no such automation. `test` selects only tests (True) or
+    excludes them (False)."""
+    return monitor_snapshot.fetch(workspace_id, automation_id, test, _SNAPSHOT)
 
 
-def run_snapshot_query(workspace_id: str, statement: str, **parameters: Any) -> Row | None:
-    """Run a statement built from the parts below; return its snapshot."""
-    bounds = {
-        "most": MAX_CONTACTS, "failures": MAX_FAILURES, "points": TREND_POINTS, "minutes": TREND_MINUTES,
-        "pace_least": MIN_PACE_SECONDS, "pace_most": MAX_PACE_SECONDS,
-    }  # fmt: skip
-    with acting_as(workspace_id):
-        row = fetch_row(statement, {**bounds, "workspace": workspace_id, **parameters})
-    if row is None:
-        return None
-    return {
-        "at": row["at"],
-        "automation": row["automation"],
-        "stages": _build_stages(row["counts"], row["averages"], row["trends"]),
-        "contacts": [_parse_times(contact) for contact in row["contacts"]],
-        "totals": row["totals"],
-        "skipped": row["skipped"],
-        "backlog": _build_backlog(row["backlog"], row["pace"]),
-    }
-
-
-def _build_stages(counts: Mapping[str, int], averages: Mapping[str, float], trends: Mapping[str, Any]) -> list[Row]:
-    """Return the ten stages in order, each with a trend from the oldest point to the newest."""
-    return [
-        {
-            "stage": stage,
-            "count": counts.get(stage, 0),
-            "average_seconds": averages.get(stage),
-            "trend": [int(trends.get(stage, {}).get(str(point), 0)) for point in range(TREND_POINTS - 1, -1, -1)],
-        }
-        for stage in STAGES
-    ]
-
-
-def _parse_times(contact: Row) -> Row:
-    """Convert the times of a contact from PostgreSQL's JSON to datetimes."""
-    for name in _TIME_FIELDS:
-        if contact.get(name) is not None:
-            contact[name] = datetime.fromisoformat(contact[name])
-    return contact
-
-
-def _build_backlog(count: int, pace: Mapping[str, float]) -> Row:
-    """Return the backlog's count, the recent rate a minute, the seconds over which it was measured, and the seconds
-    until the backlog is empty at that rate: None if nothing moved."""
-    moves, seconds = (pace["moves"], pace["seconds"]) if pace["moves"] else (pace["most_moves"], MAX_PACE_SECONDS)
-    per_minute = 60 * moves / seconds
-    return {
-        "count": count,
-        "a_minute": round(per_minute, 2),
-        "measured_seconds": round(seconds),
-        "seconds": round(60 * count / per_minute, 1) if count and moves else None,
-    }
-
-
-#: A contact of a snapshot, from `bounds b`, `executions e`, `contacts c`, `workflow_versions v` and state `s`. It is
-#: `silent` if its worker's lease has expired.
-CONTACT = """
+#: A contact of a snapshot, from `bounds b`, `executions e`, `contacts c`, `workflow_versions v` and state `s`:
+#: a `ContactRow`.
+_CONTACT = """
     jsonb_build_object(
         'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
         'name', coalesce(nullif(trim(concat_ws(' ', c.first_name, c.last_name)), ''), c.username, c.email, c.phone,
@@ -110,7 +42,7 @@ CONTACT = """
 
 #: The moves of the 24 hours before `bounds.at`, from tallies and history: `at`, `from_stage`, `stage`, `rule`, `words`,
 #: `moves`, `from_ms`, `first_sent`. A tally's time is the middle of its five minutes.
-MOVES = """
+_MOVES = """
     select t.at + interval '150 seconds' as at, t.from_stage, t.stage, t.rule, t.words, t.moves, t.from_ms, t.first_sent
     from bounds b join stage_tallies t on t.at >= b.since and t.at < b.edge
     where t.automation_id = %(automation)s and (%(test)s::boolean is null or t.test = %(test)s)
@@ -127,7 +59,7 @@ MOVES = """
     where h.automation_id = %(automation)s and (%(test)s::boolean is null or h.test = %(test)s)
 """
 #: The count of each stage: `flight` and `failures` by rows, other finished executions by their moves.
-STAGE_COUNTS = """
+_STAGE_COUNTS = """
     select stage, sum(count)::integer as count from (
         select stage, count(*) as count from flight group by 1
         union all select 'failed', count(*) from failures
@@ -135,7 +67,7 @@ STAGE_COUNTS = """
     ) parts group by 1
 """
 #: The recently finished executions, without failures.
-FINISHED = """
+_FINISHED = """
     select h.execution_id as id, h.stage, h.entered_at as at
     from bounds b join stage_history h on h.entered_at > b.since and h.entered_at <= b.until
     where h.automation_id = %(automation)s and h.stage in ('completed', 'skipped')
@@ -143,7 +75,7 @@ FINISHED = """
     order by 3 desc limit %(most)s
 """
 #: A snapshot without its contacts, from `bounds`, `moves`, `flight`, `failures` and `counted`.
-NUMBERS = """
+_NUMBERS = """
     b.at,
     jsonb_build_object('id', a.id, 'name', a.name, 'enabled', a.enabled, 'version', a.version,
         'paused', a.paused_at is not null) as automation,
@@ -181,11 +113,20 @@ NUMBERS = """
         group by over) as pace
 """
 
-_SNAPSHOT = f"""
+#: The parts that the statements of the present and of the past share, by their places in the statement.
+PARTS = {
+    "contact": _CONTACT,
+    "moves": _MOVES,
+    "stage_counts": _STAGE_COUNTS,
+    "finished": _FINISHED,
+    "numbers": _NUMBERS,
+}
+
+_STATEMENT = """
 with bounds as materialized (
     select beckon_now() as at, beckon_now() - interval '24 hours' as since, 'infinity'::timestamptz as until,
         greatest(coalesce((select until from tallied), '-infinity'), beckon_now() - interval '24 hours') as edge
-), moves as materialized ({MOVES}), flight as materialized (
+), moves as materialized ({moves}), flight as materialized (
     select e.id, e.status, e.stage, e.stage_since, e.due_at,
         e.status <> 'waiting' or e.due_at <= beckon_now() as is_due,
         case when e.status = 'waiting' then e.due_at else e.stage_since end as waits_since
@@ -197,23 +138,23 @@ with bounds as materialized (
     from bounds b join executions e on e.finished_at > b.since
     where e.automation_id = %(automation)s and e.status = 'failed'
         and (%(test)s::boolean is null or e.test = %(test)s)
-), counted as materialized ({STAGE_COUNTS}), moving as (
+), counted as materialized ({stage_counts}), moving as (
     select f.id, row_number() over (order by f.status = 'running' desc,
         case when f.status = 'running' then f.stage_since end desc, f.due_at, f.id) as place
     from flight f order by 2 limit %(most)s - (select least(count(*), %(failures)s) from failures)
 ), rested as (
     (select id, at, true as failed from failures order by 2 desc limit %(failures)s)
-    union all (select id, at, false from ({FINISHED}) r)
+    union all (select id, at, false from ({finished}) r)
 ), listed as materialized (
     -- Active executions, then finished ones by time; failures always have room.
     select id, place from moving
     union all select id, place from (
-        select r.id, {MAX_CONTACTS} + row_number() over (order by r.at desc) as place,
+        select r.id, %(most)s + row_number() over (order by r.at desc) as place,
             row_number() over (order by r.failed desc, r.at desc) as urgency
         from rested r
     ) ranked where urgency <= %(most)s - (select count(*) from moving)
 )
-select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by listed.place)
+select {numbers}, coalesce((select jsonb_agg({contact} order by listed.place)
     from listed join executions e on e.id = listed.id
     join automation_contact_states s on s.execution_id = e.id
     left join contacts c on c.id = e.contact_id left join workflow_versions v on v.id = e.version_id
@@ -221,3 +162,4 @@ select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} order by listed.place)
 from automations a cross join bounds b
 where a.id = %(automation)s and a.workspace_id = %(workspace)s and a.deleted_at is null
 """
+_SNAPSHOT = _STATEMENT.format(**PARTS)

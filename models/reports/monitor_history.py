@@ -2,32 +2,35 @@
 
 An execution's stage at that moment follows from its next move, whose row has the stage that it left and how long it
 lasted. An execution without a later move is still in that stage. Later changes of messages and errors are excluded.
+
+The statement is written by hand, as that of `models.reports.monitor` is, and shares its parts.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from models.database import Row
-from models.reports.monitor import CONTACT, FINISHED, MOVES, NUMBERS, STAGE_COUNTS, run_snapshot_query
+from models.reports import monitor_snapshot
+from models.reports.monitor import PARTS
+from models.reports.monitor_snapshot import Snapshot
 
 #: How far back the monitor reaches.
 MAX_LOOKBACK = timedelta(hours=6)
 
 
-def fetch_snapshot(workspace_id: str, automation_id: str, at: datetime, *, test: bool | None = None) -> Row | None:
+def fetch_snapshot(workspace_id: str, automation_id: str, at: datetime, *, test: bool | None = None) -> Snapshot | None:
     """Return the snapshot of `models.reports.monitor.fetch_snapshot` at the moment `at`, without due times."""
-    return run_snapshot_query(workspace_id, _SNAPSHOT, automation=automation_id, test=test, at=at)
+    return monitor_snapshot.fetch(workspace_id, automation_id, test, _SNAPSHOT, at=at)
 
 
 # Durations are stored in whole milliseconds, so a stage may seem to start a millisecond late.
-_SNAPSHOT = f"""
+_STATEMENT = """
 with bounds as materialized (
     select w.at, w.at - interval '24 hours' as since, w.at as until,
         greatest(w.at - interval '24 hours', case when w.tallied <= w.at then w.tallied
             else date_bin('5 minutes', w.at, 'epoch') end) as edge
     from (select %(at)s::timestamptz as at, coalesce((select until from tallied), '-infinity') as tallied) w
-), moves as materialized ({MOVES}), standing as materialized (
+), moves as materialized ({moves}), standing as materialized (
     select distinct on (id) * from (
         select h.execution_id as id, h.from_stage as stage, h.entered_at - h.from_ms * interval '1 millisecond' as since
         from bounds b join stage_history h on h.entered_at > b.at
@@ -44,14 +47,14 @@ with bounds as materialized (
 ), failures as materialized (
     select s.id, s.since as at, e.error_class is not distinct from 'unknown_outcome' as unknown
     from standing s join executions e on e.id = s.id where s.stage = 'failed'
-), counted as materialized ({STAGE_COUNTS}), listed as materialized (
+), counted as materialized ({stage_counts}), listed as materialized (
     select id, stage, since, row_number() over (order by kind, since desc, id) as place from (
         select id, stage, since, 0 as kind from flight
         union all select id, 'failed', at, 1 from failures
-        union all select id, stage, at, 1 from ({FINISHED}) r
+        union all select id, stage, at, 1 from ({finished}) r
     ) entries order by kind, since desc, id limit %(most)s
 )
-select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
+select {numbers}, coalesce((select jsonb_agg({contact} || jsonb_build_object(
         'status', null, 'stage', p.stage, 'stage_since', p.since, 'due_at', null, 'waiting_for', null,
         'next_retry_at', null, 'silent', false, 'scheduled_for', null, 'next_check_at', null, 'finished_at', null,
         'error_message', case when p.stage = 'failed' and e.stage = 'failed' then s.error end,
@@ -74,3 +77,4 @@ select {NUMBERS}, coalesce((select jsonb_agg({CONTACT} || jsonb_build_object(
 from automations a cross join bounds b
 where a.id = %(automation)s and a.workspace_id = %(workspace)s and a.deleted_at is null
 """
+_SNAPSHOT = _STATEMENT.format(**PARTS)

@@ -14,6 +14,15 @@ from models.audit import SYSTEM
 from models.checks import rollups
 from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
 from models.reports import monitor, monitor_history
+from models.reports.monitor_snapshot import (
+    AutomationState,
+    Backlog,
+    ContactRow,
+    SkippedRow,
+    Snapshot,
+    StageSummary,
+    Totals,
+)
 from rules.stages import STAGES
 from settings import load
 from tests.support import histories
@@ -36,13 +45,13 @@ def welcome(alices: str) -> str:
     return publication.automation_id
 
 
-def load_snapshot(workspace_id: str, automation_id: str, **filters: Any) -> dict[str, Any]:
+def load_snapshot(workspace_id: str, automation_id: str, **filters: Any) -> Snapshot:
     snapshot = monitor.fetch_snapshot(workspace_id, automation_id, **filters)
     assert snapshot is not None
     return snapshot
 
 
-def count_by_stage(snapshot: dict[str, Any]) -> dict[str, int]:
+def count_by_stage(snapshot: Snapshot) -> dict[str, int]:
     return {stage["stage"]: stage["count"] for stage in snapshot["stages"] if stage["count"]}
 
 
@@ -293,10 +302,22 @@ def test_expired_tallies_are_removed(alices: str, welcome: str) -> None:
     assert rollups.run_once()["removed"] > 0
 
 
-def load_past_snapshot(workspace_id: str, automation_id: str, seconds: float) -> dict[str, Any]:
+def load_past_snapshot(workspace_id: str, automation_id: str, seconds: float) -> Snapshot:
     snapshot = monitor_history.fetch_snapshot(workspace_id, automation_id, clock.now() - timedelta(seconds=seconds))
     assert snapshot is not None
     return snapshot
+
+
+def test_every_part_of_a_snapshot_has_the_fields_of_its_type(alices: str, welcome: str) -> None:
+    histories.insert_execution(alices, welcome, "skipped", name="Ada", ago=60)
+    for snapshot in (load_snapshot(alices, welcome), load_past_snapshot(alices, welcome, 30)):
+        parts = {
+            Snapshot: snapshot, AutomationState: snapshot["automation"], StageSummary: snapshot["stages"][0],
+            ContactRow: snapshot["contacts"][0], Totals: snapshot["totals"], SkippedRow: snapshot["skipped"][0],
+            Backlog: snapshot["backlog"],
+        }  # fmt: skip
+        for part_type, part in parts.items():
+            assert set(part) == set(part_type.__annotations__)
 
 
 @pytest.mark.parametrize("tallied", [False, True], ids=["from the history", "from tallies"])
