@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 from dramatiq import Worker
 
-from models.database import execute, fetch_value
-from models.engine.group_commit import CommitFuture, GroupCommit
+from models.database import connection, execute, fetch_value
+from models.engine.group_commit import CommitFuture, GroupCommit, extend_leases
 from models.engine.progress import Progress
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -558,6 +558,20 @@ def test_a_lease_that_expired_while_recording_is_extended_if_unclaimed(engine: E
             continuation.send(futures.get(timeout=10))
         assert engine.leases.is_held(claimed)
     assert fetch_value("select lease_until > beckon_now() from executions where id = %s", (execution_id,))
+
+
+def test_only_its_owner_extends_a_lease(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    engine.group_commit.claim(execution_id)
+    expire_lease(execution_id)
+
+    with connection():
+        assert extend_leases("another worker", [execution_id], 30.0) == set()
+        assert extend_leases(engine.owner, [execution_id], 30.0) == {execution_id}
+    seconds = fetch_value("select extract(epoch from lease_until - beckon_now()) from executions")
+    assert 0 < seconds <= 30
 
 
 def test_one_bad_record_does_not_fail_its_batch(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
