@@ -41,10 +41,11 @@ def _require_status(execution_id: str) -> str:
 def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
     """Retry one failed execution from its failed step."""
     with acting_as(workspace_id):
-        status = _require_status(execution_id)
+        _require_status(execution_id)
         rows = execution.retry(select_one(execution_id))
         if not rows:
-            raise Conflict(_explain_retry_conflict(status))
+            # Read again: a concurrent retry may have changed the status.
+            raise Conflict(_explain_retry_conflict(_require_status(execution_id)))
         notify_after_commit(rows)
         audit.record(workspace_id, actor, "execution.retried", "execution", execution_id)
     metrics.retries_total.labels(kind="manual", reason="operator").inc()
@@ -54,6 +55,8 @@ def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
 def _explain_retry_conflict(status: str) -> str:
     if status == "unknown_outcome":
         return "Its message may have been sent: mark it as sent, resend it or discard it instead."
+    if status == "retrying":
+        return "A retry of this execution is already queued."
     return f"Only a failed execution can be retried; this one is {status}."
 
 

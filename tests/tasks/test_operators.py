@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tasks import periodic_jobs
 from tasks.operators import actions as operator_actions
 from tasks.operators.actions import act_on_matching, cancel_execution, process_pending, resolve_message, retry_execution
 from tasks.runtime import moves
+from tasks.runtime.broker import read_queue_depths
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, claim_and_abandon, count_provider_calls, run_concurrently
 from tests.support.factories import (
@@ -86,24 +88,42 @@ def test_a_retry_continues_at_the_failed_step_and_is_counted_once(alice: Alice, 
     assert_consistent()
 
 
-def test_twenty_retries_at_once_retry_once(alice: Alice, sandbox: RunningSandbox, idle: Worker) -> None:
+def test_of_operators_who_retry_concurrently_one_retries(alice: Alice, sandbox: RunningSandbox, idle: Worker) -> None:
     idle.resume()
     failed = fail_execution(alice, sandbox)
     idle.pause()
 
-    def retry(_: int) -> bool:
+    def retry(_: int) -> str:
         try:
             retry_execution(alice.workspace_id, failed["id"], SYSTEM)
-        except Conflict:
-            return False
-        return True
+        except Conflict as conflict:
+            return conflict.message
+        return "retried"
 
-    run_concurrently(8, retry)
+    assert Counter(run_concurrently(8, retry)) == {"retried": 1, "A retry of this execution is already queued.": 7}
+    assert len(fetch_rows("select 1 from audit where action = 'execution.retried'")) == 1
+    assert read_queue_depths()[failed["queue"]]["ready"] == 1
     assert_consistent()
+
     idle.resume()
-
-    eventually(lambda: (e := execution(failed["id"]))["status"] == "failed" and e["attempt"] >= 2)
+    eventually(lambda: (e := execution(failed["id"]))["status"] == "failed" and e["attempt"] == 2)
     assert_consistent()
+
+
+def test_a_scheduled_retry_is_brought_forward_once(alice: Alice, sandbox: RunningSandbox, idle: Worker) -> None:
+    idle.resume()
+    alice.automation(WRITTEN)
+    sandbox.add_fault(provider="gemini", fault="http_500", times=0)
+    waiting = wait_for_status(alice.trigger())
+    idle.pause()
+    everything = ExecutionFilters()
+
+    retry_execution(alice.workspace_id, waiting["id"], SYSTEM)
+
+    with pytest.raises(Conflict, match="already queued"):
+        retry_execution(alice.workspace_id, waiting["id"], SYSTEM)
+    assert act_on_matching(alice.workspace_id, "retry", everything, SYSTEM, dry_run=True) == {"matched": 0}
+    assert act_on_matching(alice.workspace_id, "retry", everything, SYSTEM, dry_run=False)["retried"] == 0
 
 
 @pytest.mark.parametrize("status", ["succeeded", "skipped", "cancelled"])
