@@ -112,5 +112,13 @@ def test_a_broken_connection_empties_the_cache_and_it_recovers(
     eventually(lambda: connected_cache.listening)
 
 
-def test_a_change_without_redis_evicts_in_this_process(no_redis: None) -> None:
+def test_a_change_without_redis_evicts_in_this_process(
+    no_redis: None, cache: WorkflowCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflow_cache, "_cache", cache)
+    load = LoadCounter()
+    assert workflow_cache.get("w", "a", load) == workflow_cache.get("w", "a", load) == [1]
+
     workflow_cache.invalidate("w")
+
+    assert workflow_cache.get("w", "a", load) == [2]
