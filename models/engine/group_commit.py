@@ -94,6 +94,8 @@ class GroupCommit:
         #: The connection that was checked, and whether it keeps prepared statements.
         self._checked_connection: Any = None
         self._can_prepare = False
+        #: Whether that connection has also prepared the statement that counts runs.
+        self._can_count = False
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
@@ -210,6 +212,8 @@ class GroupCommit:
         """Write the records; return for each whether it is durable. Runs are counted, or marked as due on failure."""
         connection, count_runs = self._connect(), self.tracker.should_count(records)
         try:
+            if count_runs:
+                self._prepare_counting(connection)
             moved = self._write_records_once(records, is_retry, count_runs=count_runs)
         except psycopg2.Error as error:
             if not count_runs or connection.closed:
@@ -284,19 +288,32 @@ class GroupCommit:
         connection = db.connection()
         if self._checked_connection is not connection:
             connection.autocommit = True
-            self._can_prepare = is_direct(connection)
+            self._can_prepare, self._can_count = is_direct(connection), False
             if self._can_prepare:
                 self._prepare(connection)
             self._checked_connection = connection
         return connection
 
     def _prepare(self, connection: Any) -> None:
-        statements = [statement.prepare_sql for statement in (CLAIM, RECORD, RECORD_AND_COUNT)]
+        statements = [statement.prepare_sql for statement in (CLAIM, RECORD)]
         with connection.cursor() as cursor:
             db.execute_bound(cursor, "; ".join(["deallocate all", SET_PLANNER, *statements]), None)
 
     def _select_sql(self, statement: Statement) -> str:
         return statement.execute_sql if self._can_prepare else statement.unprepared_sql
+
+    def _prepare_counting(self, connection: Any) -> None:
+        """Prepare the statement that counts runs, before its first use on this connection.
+
+        It is not prepared with the others: PostgreSQL waits for a lock on the tables of the runs even to prepare it,
+        and a claim or a record must not wait for that.
+        """
+        if not self._can_prepare or self._can_count:
+            return
+        with connection.cursor() as cursor:
+            sql = f"set local lock_timeout = {runs.LOCK_TIMEOUT_MS}; {RECORD_AND_COUNT.prepare_sql}"
+            db.execute_bound(cursor, sql, None)
+        self._can_count = True
 
     def _disconnect(self) -> None:
         self._checked_connection = None

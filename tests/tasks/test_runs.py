@@ -325,6 +325,25 @@ def test_a_due_run_respects_the_hour_of_runs_before_and_after_it(engine: Engine,
     assert totals(automation_id) == (3, 3)
 
 
+def test_a_worker_that_starts_while_the_runs_are_locked_claims_at_once(
+    engine: Engine, settings: Settings, idle: Worker
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    execution_id = alice.trigger().executions[0]["executionId"]
+    # Its connection is not prepared yet.
+    group_commit = GroupCommit("a worker that starts", 30.0)
+    with closing(psycopg2.connect(settings.database_url)) as owner, ThreadPoolExecutor(1) as threads:
+        with owner.cursor() as cursor:
+            cursor.execute("lock table automation_runs, run_windows in access exclusive mode")
+        claim = threads.submit(group_commit.claim, execution_id)
+        try:
+            assert claim.result(timeout=10) is not None
+        finally:
+            owner.rollback()
+    group_commit.close()
+
+
 def test_a_lock_on_the_runs_delays_no_send_beyond_the_trackers_timeout(
     engine: Engine, settings: Settings, sandbox: RunningSandbox
 ) -> None:
