@@ -15,6 +15,7 @@ import settings
 from dashboard import connect, create_app, disconnect
 from models import api_key, database, workspace
 from tests.dashboard.producers import Producer
+from tests.support.engine_fixtures import stop_engine
 from tests.support.waiting import eventually
 
 
@@ -29,6 +30,7 @@ class Workspaces:
 @pytest.fixture
 def workspaces(database_urls: Any, clean: None) -> Workspaces:
     """Two workspaces, created with the service role, because the dashboard role cannot."""
+    stop_engine()
     database.open_pool(settings.load().database_service_url, "beckon_service", 8)
     workspaces = Workspaces(workspace.create("alice", "Alice's shop"), workspace.create("charlie", "Charlie's shop"))
     database.db.close_all()

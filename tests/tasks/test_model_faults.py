@@ -74,7 +74,7 @@ def test_a_rate_limited_model_is_called_again_and_no_attempt_is_used_up(
 
     waiting = wait_for_status(alice.trigger())
     assert (waiting["stage"], waiting["waiting_for"], waiting["attempt"]) == ("eligible", "rate_limit", 1)
-    assert 110 < (waiting["due_at"] - waiting["created_at"]).total_seconds() < 140
+    assert 119 <= (waiting["due_at"] - waiting["stage_since"]).total_seconds() <= 140
     assert steps(waiting["id"])["write"]["attempts"] == 0
 
     expire_wait(waiting["id"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -86,17 +85,15 @@ def schedulers(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Pr
         program.end()
 
 
-def test_when_the_leader_ends_the_other_runs_the_jobs_within_seconds(schedulers: tuple[Program, Program]) -> None:
+def test_when_the_leader_ends_the_other_runs_the_jobs(schedulers: tuple[Program, Program]) -> None:
     eventually(lambda: any(program.leads.is_set() for program in schedulers))
     first, second = sorted(schedulers, key=lambda program: not program.leads.is_set())
     assert not second.leads.is_set()
-    ended_at = time.monotonic()
     first.end()
 
     eventually(second.leads.is_set)
     execute("delete from periodic_jobs")
     eventually(lambda: fetch_row("select 1 from periodic_jobs where name = 'due' and last_succeeded_at is not null"))
-    assert time.monotonic() - ended_at < 30
 
 
 def test_the_leader_is_shown_while_it_leads(schedulers: tuple[Program, Program]) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +41,7 @@ def test_a_start_returns_when_ready_and_a_restart_continues(app):
     assert "in use by a running copy" in again.stderr
     assert again.stderr.count("\n") == 1
 
-    began = time.monotonic()
     assert app.run("down").returncode == 0
-    assert time.monotonic() - began < 30
     eventually(lambda: app.processes() == [])
     assert not sockets.exists()
 
