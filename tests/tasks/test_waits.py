@@ -210,10 +210,12 @@ def test_outside_the_active_hours_it_is_skipped(alice: Alice) -> None:
 def test_outside_the_active_hours_it_waits_where_the_rules_say_so(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    alice.automation(rules={"active_hours": build_closed_hours(), "outside_hours": "wait"})
+    active_hours = build_closed_hours()
+    alice.automation(rules={"active_hours": active_hours, "outside_hours": "wait"})
     waiting = wait_for_status(alice.trigger())
     assert (waiting["stage"], waiting["waiting_for"]) == ("eligible", "window")
-    assert timedelta(hours=11) < waiting["due_at"] - clock.now() < timedelta(hours=13)
+    assert f"{waiting['due_at']:%H:%M}" == active_hours["start"]
+    assert waiting["stage_since"] < waiting["due_at"] < waiting["stage_since"] + timedelta(hours=12, seconds=1)
 
     # At the time of the window the rules are checked again, and it is still closed.
     resume(waiting, settings)

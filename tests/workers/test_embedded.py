@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -169,7 +170,25 @@ def test_an_unreachable_postgres_is_one_line_without_its_password(load_config):
     assert "pass-word" not in str(refused.value)
 
 
-def test_the_tests_own_servers_pass_the_preflight(load_config, database_urls, redis_url):
-    config = load_config(DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
+def test_a_postgres_of_the_minimum_version_is_accepted_and_an_older_one_refused(
+    load_config, database_urls, monkeypatch
+):
+    config = load_config(DATABASE_URL=database_urls.owner)
+    with closing(psycopg2.connect(database_urls.owner)) as connection:
+        version = connection.server_version
+    monkeypatch.setattr(preflight, "MIN_POSTGRES_VERSION", version)
     preflight.check_postgres(config)
+    monkeypatch.setattr(preflight, "MIN_POSTGRES_VERSION", version + 1)
+    with pytest.raises(StartupError, match="^DATABASE_URL: PostgreSQL [0-9]+ is too old"):
+        preflight.check_postgres(config)
+
+
+def test_a_redis_of_the_minimum_version_is_accepted_and_an_older_one_refused(load_config, redis_url, monkeypatch):
+    config = load_config(REDIS_URL=redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        major, minor, *_ = map(int, client.info("server")["redis_version"].split("."))
+    monkeypatch.setattr(preflight, "MIN_REDIS_VERSION", (major, minor))
     preflight.check_redis(config)
+    monkeypatch.setattr(preflight, "MIN_REDIS_VERSION", (major, minor + 1))
+    with pytest.raises(StartupError, match="^REDIS_URL: Redis [0-9.]+ is too old"):
+        preflight.check_redis(config)
