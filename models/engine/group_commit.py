@@ -311,8 +311,8 @@ class GroupCommit:
         if not self._can_prepare or self._can_count:
             return
         with connection.cursor() as cursor:
-            sql = f"set local lock_timeout = {runs.LOCK_TIMEOUT_MS}; {RECORD_AND_COUNT.prepare_sql}"
-            db.execute_bound(cursor, sql, None)
+            prepare_sql = RECORD_AND_COUNT.prepare_sql.replace("%", "%%")
+            db.execute_bound(cursor, _SET_LOCK_TIMEOUT + prepare_sql, {"lock_timeout_ms": runs.LOCK_TIMEOUT_MS})
         self._can_count = True
 
     def _disconnect(self) -> None:
