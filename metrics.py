@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
 from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
-from rules.errors import ErrorClass
+from rules.errors import BY_CLASS
 from rules.runs import KINDS
 
 #: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name.
@@ -49,7 +49,6 @@ REGISTRY = CollectorRegistry()
 QUEUES = ("triggers", "executions", "generation", "sending", "tracking")
 #: Families of triggers: a user's own event names are all `event`.
 TRIGGER_FAMILIES = ("event", "manual", "hook", "schedule", "inactive", "instagram", "facebook", "page")
-ERROR_CLASSES = get_args(ErrorClass)
 #: The actions that workers do.
 WORKFLOW_ACTIONS = tuple(name for name in ACTIONS if name not in PLAYBOOK_ACTIONS)
 #: Each channel with the provider that serves it.
@@ -170,7 +169,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         (*route, outcome)
         for route, outcome in product(ROUTES, ("sent", "retryable", "permanent", "suppressed_duplicate", "unknown"))
     )),
-    (retries_total, (("manual", "operator"), ("sweep", "due"), *product(("scheduled",), ERROR_CLASSES))),
+    (retries_total, (("manual", "operator"), ("sweep", "due"), *product(("scheduled",), BY_CLASS))),
     (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
     (deliveries_rescued_total, product(("lease", "notification", "due"))),
     (quarantined_total, product(("deliveries",))),

@@ -1,34 +1,27 @@
 """Defines every failure of an execution as one tree: whose fault it is, whether to retry, and what to do.
 
     ExecutionError
-    ├── RetryableError            temporary: retried, at most three times
-    │   ├── NetworkError          network        nothing reached the provider
-    │   ├── ProviderTimeout       timeout        no answer in time, and no effect was possible
-    │   ├── RateLimited           rate_limit     the provider asks to slow down, for `retry_after` seconds
-    │   └── ProviderUnavailable   provider_5xx   the provider reports a failure of its own
-    ├── PermanentError            a retry would fail the same way
-    │   ├── InvalidRequest        invalid        the workflow, the contact or the text is wrong
-    │   ├── AuthRefused           auth           the receiver of a webhook rejected our signature or key
-    │   ├── Blocked               blocked        a safety filter or the recipient refused
-    │   ├── Expired               expired        too late to be sent
-    │   ├── WindowClosed          window_closed  outside the provider's messaging window
-    │   ├── Bug                   bug            an internal error
-    │   └── Quarantined           quarantined    three deliveries crashed without a recorded step
-    ├── ConfigurationError        configuration  a key is missing or rejected: wait for an operator, count no attempt
-    └── UnknownOutcome            unknown_outcome  the request was written and no response came: not resent blindly
+    ├── RetryableError      temporary: retried, at most three times
+    ├── PermanentError      a retry would fail the same way
+    ├── ConfigurationError  a key is missing or rejected: wait for an operator, count no attempt
+    └── UnknownOutcome      the request was written and no response came: not resent blindly
 
-Raised by `providers/` and by the steps; `tasks/` turns each into a state change of the execution. Section 5 of the
-semantics describes the classes and their consequences. No message contains a secret.
+A leaf of the tree is the one row of its error class, with its name, its label and its remedy; every list of error
+classes is derived from `BY_CLASS`. Raised by `providers/` and by the steps; `tasks/` turns each into a state change of
+the execution. Section 5 of the semantics describes the classes and their consequences. No message contains a secret.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+#: The names, for the type checker alone, which refuses a leaf whose name is missing here.
 ErrorClass = Literal[
     "network", "timeout", "rate_limit", "provider_5xx", "invalid", "auth", "blocked", "expired", "window_closed", "bug",
     "quarantined", "configuration", "unknown_outcome",
 ]  # fmt: skip
+#: Who has to change something before the step can succeed: `operator` means the automation or the settings.
+Fault = Literal["network", "provider", "operator", "contact", "beckon"]
 
 
 class ExecutionError(Exception):
@@ -38,8 +31,15 @@ class ExecutionError(Exception):
     not be messaged on this channel again.
     """
 
-    error_class: ClassVar[ErrorClass] = "bug"
+    error_class: ClassVar[ErrorClass]
+    #: On pages, at the beginning of a line.
+    label: ClassVar[str]
+    fault: ClassVar[Fault]
     retryable: ClassVar[bool] = False
+    #: What to do, in a few words for lists.
+    short_remedy: ClassVar[str]
+    #: What to do, in sentences for the page of the execution; None where that page offers the decision itself.
+    remedy: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -66,25 +66,41 @@ class RetryableError(ExecutionError):
 class NetworkError(RetryableError):
     """The provider could not be reached; nothing was written to it."""
 
-    error_class: ClassVar[ErrorClass] = "network"
+    error_class = "network"
+    label = "Network"
+    fault = "network"
+    short_remedy = "Retry when the provider responds"
+    remedy = "Check that this machine can reach the provider, then retry. A retry resumes at the failed step."
 
 
 class ProviderTimeout(RetryableError):
     """A call without a side effect got no response in time."""
 
-    error_class: ClassVar[ErrorClass] = "timeout"
+    error_class = "timeout"
+    label = "Timeout"
+    fault = "provider"
+    short_remedy = "Retry when the provider responds"
+    remedy = "The provider took too long to respond. A retry resumes at the failed step."
 
 
 class RateLimited(RetryableError):
     """The provider asked us to slow down. Waiting for the requested time does not use up an attempt."""
 
-    error_class: ClassVar[ErrorClass] = "rate_limit"
+    error_class = "rate_limit"
+    label = "Rate limit"
+    fault = "provider"
+    short_remedy = "Retry when the rate limit allows"
+    remedy = "The provider limits the message rate. Retry later; a retry resumes at the failed step."
 
 
 class ProviderUnavailable(RetryableError):
     """The provider reported a failure before it accepted anything."""
 
-    error_class: ClassVar[ErrorClass] = "provider_5xx"
+    error_class = "provider_5xx"
+    label = "Provider error"
+    fault = "provider"
+    short_remedy = "Retry when the provider recovers"
+    remedy = "Check the provider's status page, then retry. A retry resumes at the failed step."
 
 
 class PermanentError(ExecutionError):
@@ -94,55 +110,90 @@ class PermanentError(ExecutionError):
 class InvalidRequest(PermanentError):
     """The request, the workflow or the contact's address is wrong."""
 
-    error_class: ClassVar[ErrorClass] = "invalid"
+    error_class = "invalid"
+    label = "Invalid"
+    fault = "operator"
+    short_remedy = "Fix the problem, then trigger again"
+    remedy = "Fix the step or the contact's address. A retry stays on this version: publish, then trigger again."
 
 
 class AuthRefused(PermanentError):
     """The receiver of a webhook rejected our credentials."""
 
-    error_class: ClassVar[ErrorClass] = "auth"
+    error_class = "auth"
+    label = "Invalid credentials"
+    fault = "operator"
+    short_remedy = "Fix the webhook's key, then retry"
+    remedy = "The webhook endpoint rejected the request. Fix its key or URL, then retry."
 
 
 class Blocked(PermanentError):
     """A safety filter, the carrier or the recipient refused the message."""
 
-    error_class: ClassVar[ErrorClass] = "blocked"
+    error_class = "blocked"
+    label = "Blocked"
+    fault = "operator"
+    short_remedy = "Change the prompt or the text, then trigger again"
+    remedy = "The same text would be rejected again. Change the prompt or the text, then trigger again."
 
 
 class Expired(PermanentError):
     """The message is too old to be sent."""
 
-    error_class: ClassVar[ErrorClass] = "expired"
+    error_class = "expired"
+    label = "Expired"
+    fault = "operator"
+    short_remedy = "Trigger again if still relevant"
+    remedy = "The message expired before it could be sent. Trigger again if it is still relevant."
 
 
 class WindowClosed(PermanentError):
     """The provider's messaging window for this contact is closed."""
 
-    error_class: ClassVar[ErrorClass] = "window_closed"
+    error_class = "window_closed"
+    label = "Window closed"
+    fault = "contact"
+    short_remedy = "The contact must message first"
+    remedy = "The contact must message you first. Their next message opens the window."
 
 
 class Bug(PermanentError):
     """An internal error; the log has the traceback."""
 
-    error_class: ClassVar[ErrorClass] = "bug"
+    error_class = "bug"
+    label = "Internal error"
+    fault = "beckon"
+    short_remedy = "Retry once, then report it"
+    remedy = "Retry once. If it fails again, report it with this execution's id. The log has the stack trace."
 
 
 class Quarantined(PermanentError):
     """Three deliveries in a row crashed without a recorded step between them."""
 
-    error_class: ClassVar[ErrorClass] = "quarantined"
+    error_class = "quarantined"
+    label = "Quarantined"
+    fault = "beckon"
+    short_remedy = "Check the log before a retry"
+    remedy = "It crashed three workers in a row. Check the worker logs before a retry."
 
 
 class ConfigurationError(ExecutionError):
     """A key is missing, rejected or expired, or a sender is not verified: an operator must fix it."""
 
-    error_class: ClassVar[ErrorClass] = "configuration"
+    error_class = "configuration"
+    label = "Configuration"
+    fault = "operator"
+    short_remedy = "Fix the credentials"
+    remedy = "Fix the credentials. It then continues automatically; nothing is lost for 24 hours."
 
 
 class UnknownOutcome(ExecutionError):
     """The request was written and no response came: the message may have been sent."""
 
-    error_class: ClassVar[ErrorClass] = "unknown_outcome"
+    error_class = "unknown_outcome"
+    label = "Outcome unknown"
+    fault = "network"
+    short_remedy = "Decide whether it was sent"
 
 
 def _find_leaves(cls: type[ExecutionError]) -> list[type[ExecutionError]]:

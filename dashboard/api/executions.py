@@ -34,9 +34,12 @@ Stage = Annotated[str, schemas.Choice(STAGES)]
 MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]
 
-_ERROR = schemas.record(message=schemas.TEXT, code=schemas.nullable(schemas.TEXT), retryable=schemas.BOOL) | {
-    "type": ["object", "null"]
-}
+_ERROR = schemas.record(
+    **{"class": schemas.TEXT | {"enum": list(BY_CLASS)}},
+    message=schemas.TEXT,
+    code=schemas.nullable(schemas.TEXT),
+    retryable=schemas.BOOL,
+) | {"type": ["object", "null"]}
 _REASON = schemas.record(rule=schemas.TEXT, detail=schemas.ANY) | {"type": ["object", "null"]}
 LIST_FIELDS = {
     "id": schemas.ID, "automationId": schemas.ID, "automationName": schemas.TEXT, "version": schemas.COUNT,

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from dashboard.pages import labels, remedies
+from dashboard.pages import labels
 from dashboard.responses import to_camel_case
 from models.reports import monitor, monitor_history
 from models.reports.monitor_snapshot import Backlog, ContactRow, SkippedRow, Snapshot, StageSummary, Totals
+from rules.errors import BY_CLASS
 
 #: Characters of a message preview.
 PREVIEW_LENGTH = 140
@@ -170,7 +171,8 @@ _STAGE_TEXTS = {
 
 def _describe_next(row: ContactRow, at: datetime) -> str:
     if row["status"] == "failed":
-        return remedies.SHORT_ERRORS.get(row["error_class"] or "", "")
+        error_type = BY_CLASS.get(row["error_class"] or "")
+        return error_type.short_remedy if error_type else ""
     if row["status"] != "waiting":
         return ""
     if row["next_check_at"] is not None and row["next_check_at"] > at:

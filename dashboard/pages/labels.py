@@ -12,6 +12,7 @@ from typing import Any
 
 from providers import registry
 from rules import channels
+from rules.errors import BY_CLASS
 from rules.retries import MAX_RETRIES
 
 #: The label of each stage. Its icon and colour have the stage's name.
@@ -23,12 +24,6 @@ STAGES = {
 STATUSES = {
     "pending": "Pending", "running": "Running", "waiting": "Waiting", "succeeded": "Succeeded", "failed": "Failed",
     "skipped": "Skipped", "cancelled": "Cancelled",
-}  # fmt: skip
-ERRORS = {
-    "network": "Network", "timeout": "Timeout", "rate_limit": "Rate limit", "provider_5xx": "Provider error",
-    "auth": "Invalid credentials", "invalid": "Invalid", "blocked": "Blocked", "expired": "Expired",
-    "window_closed": "Window closed", "bug": "Internal error", "quarantined": "Quarantined",
-    "configuration": "Configuration", "unknown_outcome": "Outcome unknown",
 }  # fmt: skip
 RULES = {
     "automation_off": "automation off", "suppressed": "suppressed", "no_address": "no address",
@@ -54,6 +49,7 @@ RUNS = {
     "comment_reply": "Comment reply", "opening_dm": "Opening DM", "follow_check": "Follow check", "main_dm": "Main DM",
 }  # fmt: skip
 CHANNELS = {channel.name: channel.label for channel in channels.CHANNELS.values()}
+ERRORS = {name: error.label for name, error in BY_CLASS.items()}
 PROVIDERS = {entry.name: entry.label for entry in registry.PROVIDERS.values()}
 
 SUPPRESSED = {

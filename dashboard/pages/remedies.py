@@ -1,7 +1,7 @@
-"""What to do about a failed or skipped execution: a sentence per error class and per rule, and the page to do it on.
+"""What to do about a failed or skipped execution: the remedy of its error class or of its rule, and the page for it.
 
-The error's own message says what happened; a remedy says what its class calls for. A skip is not a fault and often
-needs no action.
+The error's own message says what happened; a remedy (`rules/errors.py`) says what its class calls for. A skip is not a
+fault and often needs no action.
 """
 
 from __future__ import annotations
@@ -11,41 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages import labels
+from rules.errors import BY_CLASS
 
 _CONTACT, _AUTOMATION = "contact", "automation"
-
-#: The remedy of each error class.
-ERRORS = {
-    "network": "Check that this machine can reach the provider, then retry. A retry resumes at the failed step.",
-    "timeout": "The provider took too long to respond. A retry resumes at the failed step.",
-    "rate_limit": "The provider limits the message rate. Retry later; a retry resumes at the failed step.",
-    "provider_5xx": "Check the provider's status page, then retry. A retry resumes at the failed step.",
-    "auth": "The webhook endpoint rejected the request. Fix its key or URL, then retry.",
-    "invalid": "Fix the step or the contact's address. A retry stays on this version: publish, then trigger again.",
-    "blocked": "The same text would be rejected again. Change the prompt or the text, then trigger again.",
-    "expired": "The message expired before it could be sent. Trigger again if it is still relevant.",
-    "window_closed": "The contact must message you first. Their next message opens the window.",
-    "bug": "Retry once. If it fails again, report it with this execution's id. The log has the stack trace.",
-    "quarantined": "It crashed three workers in a row. Check the worker logs before a retry.",
-    "configuration": "Fix the credentials. It then continues automatically; nothing is lost for 24 hours.",
-}
-
-#: The remedies in a few words, for lists.
-SHORT_ERRORS = {
-    "network": "Retry when the provider responds",
-    "timeout": "Retry when the provider responds",
-    "rate_limit": "Retry when the rate limit allows",
-    "provider_5xx": "Retry when the provider recovers",
-    "auth": "Fix the webhook's key, then retry",
-    "invalid": "Fix the problem, then trigger again",
-    "blocked": "Change the prompt or the text, then trigger again",
-    "expired": "Trigger again if still relevant",
-    "window_closed": "The contact must message first",
-    "bug": "Retry once, then report it",
-    "quarantined": "Check the log before a retry",
-    "configuration": "Fix the credentials",
-    "unknown_outcome": "Decide whether it was sent",
-}
 
 #: The remedy of each rule that skips, and where to apply it.
 RULES = {
@@ -89,7 +57,8 @@ def find_remedy(execution: Mapping[str, Any]) -> Remedy | None:
     """The remedy for an execution from `reports.executions.fetch_detail`; None where none applies."""
     error, reason = labels.find_current_error(execution), execution["skipped_because"]
     if error is not None:
-        return Remedy(ERRORS[error["class"]]) if error["class"] in ERRORS else None
+        error_type = BY_CLASS.get(error["class"])
+        return Remedy(error_type.remedy) if error_type and error_type.remedy else None
     if reason is None or reason["rule"] not in RULES:
         return None
     text, target = RULES[reason["rule"]]

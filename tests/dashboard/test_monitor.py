@@ -13,9 +13,7 @@ from flask.testing import FlaskClient
 import clock
 from dashboard.api.monitor import _SNAPSHOT
 from dashboard.live.feeds import Feeds
-from dashboard.pages import labels, remedies
 from models.database import acting_as, execute
-from rules.errors import BY_CLASS
 from rules.stages import STAGES
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_access import add_person, sign_in
@@ -128,12 +126,6 @@ def test_each_state_has_a_text_for_operators(alice: Producer, automation: dict[s
         "Next check in 23 h 58 min",
     )
     assert contacts["Ines"]["says"] == "Outside the active hours"
-
-
-@pytest.mark.parametrize("error_class", sorted(BY_CLASS))
-def test_every_error_class_has_a_label_and_a_remedy(error_class: str) -> None:
-    assert remedies.SHORT_ERRORS[error_class]
-    assert labels.ERRORS[error_class]
 
 
 def test_an_expired_lease_is_not_shown_as_being_processed(alice: Producer, automation: dict[str, Any]) -> None:

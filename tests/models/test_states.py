@@ -23,7 +23,7 @@ PYTHON_TYPES: dict[str, set[type]] = {
 }
 
 
-def test_the_error_classes_are_those_of_the_tree():
+def test_the_literal_has_the_error_classes_of_the_tree():
     assert set(get_args(ErrorClass)) == set(BY_CLASS)
 
 
