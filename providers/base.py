@@ -36,7 +36,7 @@ CallbackKind = Literal[
     "unsent",
 ]
 
-Way = Literal["message", "private_reply", "comment_reply"]
+MessageKind = Literal["message", "private_reply", "comment_reply"]
 
 #: Maximum characters of a provider's own message that an error quotes.
 QUOTE_LENGTH = 300
@@ -97,7 +97,7 @@ class Button:
 class OutgoingMessage:
     """One message to send. `key` is our unique message key; `format` is `text` or `html`.
 
-    `way` is the kind of a direct message: to a person, or as a private or public reply to the comment `to`.
+    `kind` distinguishes direct messages: to a person, or a private or public reply to the comment `to`.
     `holds_lease` is called immediately before each attempt writes its request; False raises `LeaseLost`.
     """
 
@@ -109,7 +109,7 @@ class OutgoingMessage:
     sender: str | None = None
     reply_to: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    way: Way = "message"
+    kind: MessageKind = "message"
     buttons: tuple[Button, ...] = ()
     quick_replies: tuple[str, ...] = ()
     holds_lease: Callable[[], bool] | None = field(default=None, repr=False)

@@ -51,7 +51,7 @@ class Graph(Provider):
 
     def _build_url(self, account: Account, outgoing: OutgoingMessage) -> str:
         base = account.base_url.rstrip("/")
-        if outgoing.way == "comment_reply":
+        if outgoing.kind == "comment_reply":
             return f"{base}/{quote(outgoing.to, safe='')}/{self.replies_edge}"
         # Without an id, the page of the token sends.
         sender = outgoing.sender or account.secrets.get(ACCOUNT_ID) or "me"
@@ -60,9 +60,9 @@ class Graph(Provider):
     def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
         if not outgoing.body.strip():
             raise InvalidRequest("a direct message must have a text")
-        if outgoing.way == "comment_reply":
+        if outgoing.kind == "comment_reply":
             return {"message": outgoing.body}
-        to = "comment_id" if outgoing.way == "private_reply" else "id"
+        to = "comment_id" if outgoing.kind == "private_reply" else "id"
         return {"recipient": {to: outgoing.to}, "message": _build_message(outgoing)}
 
     def _parse_receipt(self, account: Account, response: responses.Response) -> Receipt:
@@ -87,7 +87,7 @@ class Facebook(Graph):
     def _build_body(self, outgoing: OutgoingMessage) -> dict[str, Any]:
         body = super()._build_body(outgoing)
         # Never MESSAGE_TAG: the only tag that extends the window is reserved for messages that a person writes.
-        return body if outgoing.way == "comment_reply" else {**body, "messaging_type": "RESPONSE"}
+        return body if outgoing.kind == "comment_reply" else {**body, "messaging_type": "RESPONSE"}
 
 
 class Instagram(Graph):

@@ -122,8 +122,11 @@ class Step:
         return ACTIONS[self.action].channel
 
     @property
-    def way(self) -> str | None:
-        """How it reaches the contact: `message`, `private_reply` or `comment_reply`; None if it does not."""
+    def message_kind(self) -> str | None:
+        """How it reaches the contact: `message`, `private_reply` or `comment_reply`; None if it does not.
+
+        Stored in the message's `detail`, and served by the API, as `way`.
+        """
         if self.action == "reply_comment":
             return "comment_reply"
         if self.action == "send_message":

@@ -52,7 +52,7 @@ def _parse_time(value: Any) -> datetime | None:
 
 
 def check_delivery(
-    way: str,
+    kind: str,
     channel: str,
     *,
     last_received: datetime | None,
@@ -61,15 +61,15 @@ def check_delivery(
     now: datetime,
 ) -> Skip | None:
     """Return why Meta would reject a message sent this way now, or None; `deleted_at` is the comment's deletion."""
-    if way == "message":
+    if kind == "message":
         return _check_window(channel, last_received, now)
     if comment is None:
-        return build_skip("no_comment", way, None, "The trigger has no comment to reply to")
+        return build_skip("no_comment", kind, None, "The trigger has no comment to reply to")
     if deleted_at is not None:
         return build_skip(
-            "comment_deleted", way, format_time(deleted_at), "The comment was deleted before the reply was sent"
+            "comment_deleted", kind, format_time(deleted_at), "The comment was deleted before the reply was sent"
         )
-    if way == "private_reply" and comment.at + MAX_COMMENT_AGE <= now:
+    if kind == "private_reply" and comment.at + MAX_COMMENT_AGE <= now:
         measured = {"commented_at": format_time(comment.at), "ended_at": format_time(comment.at + MAX_COMMENT_AGE)}
         return build_skip(
             "comment_too_old", "7 days", measured, "The comment is older than 7 days, the limit for a private reply"

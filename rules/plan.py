@@ -80,11 +80,11 @@ def find_first_send_channel(workflow: Workflow, finished: Finished, facts: Mappi
     return _find_first_send(workflow, finished, facts, lambda step: step.channel, through_waits=True)
 
 
-def find_first_send_way(
+def find_first_message_kind(
     workflow: Workflow, finished: Finished, facts: Mapping[str, object], *, through_waits: bool
 ) -> str | None:
-    """Return how that message is sent (`Step.way`). Without `through_waits`, also None if a wait comes before it."""
-    return _find_first_send(workflow, finished, facts, lambda step: step.way, through_waits=through_waits)
+    """Return that message's kind (`Step.message_kind`). Without `through_waits`, None if a wait comes before it."""
+    return _find_first_send(workflow, finished, facts, lambda step: step.message_kind, through_waits=through_waits)
 
 
 def _find_first_send(
@@ -197,7 +197,7 @@ def list_follow_up_steps(workflow: Workflow, finished: Finished, skipped: Collec
     text = find_last_step(workflow, done, queue="generation")
     if message is None:
         return ()
-    if message.way == "private_reply":
+    if message.message_kind == "private_reply":
         message = replace(message, with_={**message.with_, "as": "message"})
     return (text, message) if text is not None else (message,)
 

@@ -40,7 +40,7 @@ class TextLimit:
 #: The title of a button or quick reply.
 TITLE_LIMIT = TextLimit(characters=20)
 _BUTTON_TEXT = 640
-#: By channel and way. Instagram limits comments to 2,200 characters, Facebook to 8,000.
+#: By channel and kind. Instagram limits comments to 2,200 characters, Facebook to 8,000.
 _TEXT_LIMITS = {
     ("facebook", "message"): TextLimit(characters=2000),
     ("facebook", "private_reply"): TextLimit(characters=2000),
@@ -51,9 +51,9 @@ _TEXT_LIMITS = {
 }
 
 
-def find_text_limit(channel: str, way: str, *, buttons: bool = False) -> TextLimit:
+def find_text_limit(channel: str, kind: str, *, buttons: bool = False) -> TextLimit:
     """Return the limit of a direct message's text; with buttons it is shorter."""
-    limit = _TEXT_LIMITS[channel, way]
+    limit = _TEXT_LIMITS[channel, kind]
     return TextLimit(_BUTTON_TEXT, limit.bytes) if buttons else limit
 
 

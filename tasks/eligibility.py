@@ -13,7 +13,7 @@ from models.engine import limits
 from rules import eligibility
 from rules.channels import ADDRESS_FIELDS, CONVERSATION_CHANNELS
 from rules.eligibility import Skip, Wait
-from rules.plan import find_first_send_channel, find_first_send_way
+from rules.plan import find_first_message_kind, find_first_send_channel
 from tasks.runtime import moves
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -57,16 +57,16 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
         channel = find_first_send_channel(claimed.workflow, claimed.finished, variables)
     else:
         channel = find_follow_up_channel(claimed)
-    way = _find_first_way(claimed, variables, through_waits=True)
+    kind = _find_first_message_kind(claimed, variables, through_waits=True)
     counts = _count_usage(claimed)
     return eligibility.Facts(
         now=claimed.now(),
         automation_enabled=claimed.test
         or (claimed.row["automation_enabled"] and not claimed.row["automation_deleted"]),
-        # Where the paths ahead differ in their way, each send checks for itself.
-        channel=channel if way else None,
-        address=way
-        if way in TO_COMMENT
+        # Where the paths ahead differ in their kind of message, each send checks for itself.
+        channel=channel if kind else None,
+        address=kind
+        if kind in TO_COMMENT
         else contact.get(ADDRESS_FIELDS[channel])
         if channel in ADDRESS_FIELDS
         else None,
@@ -88,19 +88,21 @@ def _find_meta_refusal(
     """Return why Meta would refuse the round's first message, unless the round waits before it."""
     if channel not in CONVERSATION_CHANNELS:
         return None
-    way = _find_first_way(claimed, variables, through_waits=False)
-    if way is None:
+    kind = _find_first_message_kind(claimed, variables, through_waits=False)
+    if kind is None:
         return None
     sender = direct_messages.load_sender(engine.settings, claimed, channel)
-    return direct_messages.find_refusal(claimed, channel, way, sender)
+    return direct_messages.find_refusal(claimed, channel, kind, sender)
 
 
-def _find_first_way(claimed: ClaimedExecution, variables: Mapping[str, object], *, through_waits: bool) -> str | None:
-    """Return the way of this round's first message, where it can be determined."""
+def _find_first_message_kind(
+    claimed: ClaimedExecution, variables: Mapping[str, object], *, through_waits: bool
+) -> str | None:
+    """Return the kind of this round's first message, where it can be determined."""
     if claimed.round == FIRST_ROUND:
-        return find_first_send_way(claimed.workflow, claimed.finished, variables, through_waits=through_waits)
+        return find_first_message_kind(claimed.workflow, claimed.finished, variables, through_waits=through_waits)
     steps = list_follow_up_steps(claimed)
-    return steps[-1].way if steps else None
+    return steps[-1].message_kind if steps else None
 
 
 def _count_usage(claimed: ClaimedExecution) -> dict[str, int]:

@@ -35,7 +35,7 @@ RULES = {
     "cancelled": "cancelled", "discarded": "discarded", "automation_deleted": "automation deleted",
     "contact_deleted": "contact deleted", "comment_deleted": "comment deleted",
 }  # fmt: skip
-WAYS = {"private_reply": "private reply", "comment_reply": "public reply"}
+MESSAGE_KINDS = {"private_reply": "private reply", "comment_reply": "public reply"}
 MESSAGES = {
     "pending": "Not sent yet", "review": "Waiting for approval", "sending": "Sending", "sent": "Accepted",
     "delivered": "Delivered", "read": "Read", "bounced": "Bounced", "complained": "Complained", "failed": "Failed",

@@ -29,7 +29,7 @@ def get_channel(step: Step) -> str:
 
 def find_address(claimed: ClaimedExecution, step: Step) -> str | None:
     """Return the address of a message to the contact, or None without such an address or comment."""
-    if step.way in TO_COMMENT:
+    if step.message_kind in TO_COMMENT:
         comment = direct_messages.read_comment(claimed)
         return comment.id if comment else None
     address = (claimed.contact or {}).get(ADDRESS_FIELDS[get_channel(step)])

@@ -60,10 +60,10 @@ def read_comment(claimed: ClaimedExecution) -> Comment | None:
     return direct_messages.parse_comment(claimed.row["payload"], claimed.row["created_at"])
 
 
-def find_refusal(claimed: ClaimedExecution, channel: str, way: str, sender: Sender) -> Skip | None:
+def find_refusal(claimed: ClaimedExecution, channel: str, kind: str, sender: Sender) -> Skip | None:
     """Return why Meta would refuse a message now, or None."""
     return direct_messages.check_delivery(
-        way,
+        kind,
         channel,
         last_received=sender.last_received,
         comment=read_comment(claimed),
@@ -75,7 +75,7 @@ def find_refusal(claimed: ClaimedExecution, channel: str, way: str, sender: Send
 def claim_private_reply(claimed: ClaimedExecution, step: Step) -> Skip | None:
     """Claim the comment's only private reply for this step's message; return a skip where another message has it."""
     message = claimed.messages[step.id]
-    if step.way != "private_reply" or claimed.test:
+    if step.message_kind != "private_reply" or claimed.test:
         return None
     is_taken = private_replies.claim(
         claimed.row["workspace_id"], message["channel"], message["to_address"], message["key"]
@@ -88,9 +88,9 @@ def compose(step: Step, body: str, facts: Mapping[str, object]) -> tuple[str, di
     buttons = [_render_button(button, facts) for button in step.with_.get("buttons") or ()]
     replies = [_render_title(title, facts) for title in step.with_.get("quick_replies") or ()]
     text = truncation.truncate(
-        body, truncation.find_text_limit(str(step.channel), str(step.way), buttons=bool(buttons))
+        body, truncation.find_text_limit(str(step.channel), str(step.message_kind), buttons=bool(buttons))
     )
-    detail: dict[str, Any] = {"way": step.way}
+    detail: dict[str, Any] = {"way": step.message_kind}
     if text != body:
         detail["shortenedFrom"] = len(body)
     if buttons:
@@ -113,7 +113,7 @@ def build_outgoing_fields(message: Mapping[str, Any]) -> dict[str, Any]:
     """Build the fields of an `OutgoingMessage` that only direct messages have."""
     detail = message.get("detail") or {}
     return {
-        "way": detail.get("way", OutgoingMessage.way),
+        "kind": detail.get("way", OutgoingMessage.kind),
         "buttons": tuple(Button(**button) for button in detail.get("buttons", ())),
         "quick_replies": tuple(detail.get("quickReplies", ())),
     }

@@ -115,13 +115,13 @@ def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender 
     """Return the rule that forbids this send, checked again right before it."""
     if not is_to_contact(step):
         return None
-    channel, way = get_channel(step), str(step.way)
+    channel, kind = get_channel(step), str(step.message_kind)
     if claimed.contact is None:
         return Skip("no_contact", {"words": "The trigger names no contact to message."})
     # `direct_messages.find_refusal` below checks that the comment exists.
-    address = way if way in TO_COMMENT else find_address(claimed, step)
+    address = kind if kind in TO_COMMENT else find_address(claimed, step)
     refusal = check_reachability(channel, address, channel in claimed.suppressed)
-    return refusal or (direct_messages.find_refusal(claimed, channel, way, sender) if sender else None)
+    return refusal or (direct_messages.find_refusal(claimed, channel, kind, sender) if sender else None)
 
 
 def _resolve_account(engine: Engine, claimed: ClaimedExecution, provider: str, sender: Sender | None) -> Account:

@@ -228,7 +228,7 @@ def test_without_an_account_the_page_of_the_token_sends() -> None:
 
 @CHANNELS
 def test_a_private_reply_goes_to_the_comment(sandbox: RunningSandbox, channel: str) -> None:
-    receipt = send(sandbox, channel, to="17894227972186120", way="private_reply")
+    receipt = send(sandbox, channel, to="17894227972186120", kind="private_reply")
 
     sent = sandbox.list_messages(channel, "17894227972186120")[0]
     assert sent["body"]["recipient"] == {"comment_id": "17894227972186120"}
@@ -237,9 +237,9 @@ def test_a_private_reply_goes_to_the_comment(sandbox: RunningSandbox, channel: s
 
 @CHANNELS
 def test_a_second_private_reply_to_a_comment_counts_as_sent(sandbox: RunningSandbox, channel: str) -> None:
-    send(sandbox, channel, to="17894227972186120", way="private_reply")
+    send(sandbox, channel, to="17894227972186120", kind="private_reply")
 
-    second = send(sandbox, channel, to="17894227972186120", way="private_reply")
+    second = send(sandbox, channel, to="17894227972186120", kind="private_reply")
 
     assert second == Receipt(None, {"alreadySent": True})
     assert len(sandbox.list_messages(channel)) == 1
@@ -247,7 +247,7 @@ def test_a_second_private_reply_to_a_comment_counts_as_sent(sandbox: RunningSand
 
 @pytest.mark.parametrize(("channel", "edge"), [("facebook", "comments"), ("instagram", "replies")])
 def test_a_public_reply_is_posted_under_the_comment(sandbox: RunningSandbox, channel: str, edge: str) -> None:
-    receipt = send(sandbox, channel, to="331881159596299_1735528193537632", way="comment_reply")
+    receipt = send(sandbox, channel, to="331881159596299_1735528193537632", kind="comment_reply")
 
     sent = sandbox.list_messages(channel, "331881159596299_1735528193537632")[0]
     assert sent["path"] == f"/v25.0/331881159596299_1735528193537632/{edge}"
@@ -256,7 +256,7 @@ def test_a_public_reply_is_posted_under_the_comment(sandbox: RunningSandbox, cha
 
 
 def test_an_id_is_quoted_in_the_path(sandbox: RunningSandbox) -> None:
-    send(sandbox, "instagram", to="../me?x=1", way="comment_reply")
+    send(sandbox, "instagram", to="../me?x=1", kind="comment_reply")
     assert sandbox.list_messages("instagram", "../me?x=1")[0]["path"] == "/v25.0/..%2Fme%3Fx%3D1/replies"
 
 

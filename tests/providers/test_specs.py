@@ -72,7 +72,7 @@ def test_an_sms_is_telnyxs_request(
     "more",
     [
         {},
-        {"way": "private_reply"},
+        {"kind": "private_reply"},
         {"buttons": (Button("Shop", url="https://example.com/"),), "quick_replies": ("Yes", "No")},
     ],
 )

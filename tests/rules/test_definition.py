@@ -104,7 +104,7 @@ def test_a_step_knows_its_queue_and_channel(
 
 
 @pytest.mark.parametrize(
-    ("action", "with_", "channel", "way"),
+    ("action", "with_", "channel", "kind"),
     [
         ("send_email", {}, "email", "message"),
         ("send_message", {"channel": "facebook"}, "facebook", "message"),
@@ -116,10 +116,10 @@ def test_a_step_knows_its_queue_and_channel(
     ],
 )
 def test_a_step_knows_the_way_to_the_contact(
-    action: str, with_: dict[str, str], channel: str | None, way: str | None
+    action: str, with_: dict[str, str], channel: str | None, kind: str | None
 ) -> None:
     step = Step("a", action, with_)
-    assert (step.channel, step.way) == (channel, way)
+    assert (step.channel, step.message_kind) == (channel, kind)
 
 
 @pytest.mark.parametrize(

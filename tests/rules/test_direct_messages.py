@@ -14,9 +14,9 @@ from rules.eligibility import Skip
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
 
-def check_message(way: str = "message", **overrides: Any) -> Skip | None:
+def check_message(kind: str = "message", **overrides: Any) -> Skip | None:
     facts = {"last_received": None, "comment": None, "now": NOW, **overrides}
-    return check_delivery(way, "instagram", **facts)
+    return check_delivery(kind, "instagram", **facts)
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
     assert check_message("comment_reply", comment=Comment("178", NOW - timedelta(days=400))) is None
 
 
-@pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
-def test_a_deleted_comment_gets_no_reply(way: str) -> None:
-    skip = check_message(way, comment=Comment("178", NOW), deleted_at=NOW)
+@pytest.mark.parametrize("kind", ["private_reply", "comment_reply"])
+def test_a_deleted_comment_gets_no_reply(kind: str) -> None:
+    skip = check_message(kind, comment=Comment("178", NOW), deleted_at=NOW)
     assert skip is not None
     assert (skip.rule, skip.detail["measured"]) == ("comment_deleted", "2026-05-04T10:00:00Z")
     assert check_message("message", last_received=NOW, comment=Comment("178", NOW), deleted_at=NOW) is None
 
 
-@pytest.mark.parametrize("way", ["private_reply", "comment_reply"])
-def test_without_a_comment_there_is_nothing_to_reply_to(way: str) -> None:
-    skip = check_message(way, last_received=NOW)
+@pytest.mark.parametrize("kind", ["private_reply", "comment_reply"])
+def test_without_a_comment_there_is_nothing_to_reply_to(kind: str) -> None:
+    skip = check_message(kind, last_received=NOW)
     assert skip is not None
     assert skip.rule == "no_comment"
 

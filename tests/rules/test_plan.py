@@ -13,8 +13,8 @@ from rules.definition import Step, Variant, Workflow, parse
 from rules.plan import (
     choose_arm,
     choose_variant,
+    find_first_message_kind,
     find_first_send_channel,
-    find_first_send_way,
     find_last_step,
     find_next_queue,
     find_next_step,
@@ -160,8 +160,8 @@ PUBLIC = {"id": "public", "action": "reply_comment", "with": {"body": "x"}}
 def test_the_first_messages_way_is_found_with_or_without_waits(
     steps: list[Any], before_waits: str | None, through_waits: str | None
 ) -> None:
-    assert find_first_send_way(build_workflow(*steps), {}, {}, through_waits=False) == before_waits
-    assert find_first_send_way(build_workflow(*steps), {}, {}, through_waits=True) == through_waits
+    assert find_first_message_kind(build_workflow(*steps), {}, {}, through_waits=False) == before_waits
+    assert find_first_message_kind(build_workflow(*steps), {}, {}, through_waits=True) == through_waits
 
 
 def test_a_branch_takes_its_arm_by_the_condition() -> None:
@@ -243,7 +243,7 @@ def test_a_follow_up_repeats_the_last_generation_and_the_last_send(
 def test_a_follow_up_of_a_private_reply_is_a_plain_message() -> None:
     fields = {"channel": "instagram", "body": "x", "as": "private_reply"}
     (step,) = list_follow_up_steps(build_workflow({"id": "dm", "action": "send_message", "with": fields}), {"dm": {}})
-    assert (step.id, step.way) == ("dm", "message")
+    assert (step.id, step.message_kind) == ("dm", "message")
 
 
 def test_the_last_generation_and_send_are_those_of_the_taken_arm() -> None:

@@ -61,7 +61,7 @@ def test_without_room_only_an_ellipsis_is_left(most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "way", "buttons", "expected"),
+    ("channel", "kind", "buttons", "expected"),
     [
         ("instagram", "message", False, TextLimit(bytes=1000)),
         ("instagram", "private_reply", True, TextLimit(640, 1000)),
@@ -70,5 +70,5 @@ def test_without_room_only_an_ellipsis_is_left(most: int) -> None:
         ("facebook", "comment_reply", False, TextLimit(8000)),
     ],
 )
-def test_each_channel_and_way_has_its_limit(channel: str, way: str, buttons: bool, expected: TextLimit) -> None:
-    assert find_text_limit(channel, way, buttons=buttons) == expected
+def test_each_channel_and_kind_has_its_limit(channel: str, kind: str, buttons: bool, expected: TextLimit) -> None:
+    assert find_text_limit(channel, kind, buttons=buttons) == expected

@@ -225,7 +225,7 @@ def test_the_commenter_answers_the_private_reply(
     post_event(
         sandbox, event="comment", provider="instagram", account="178", **{"from": "157"}, commentId="c-1", text="Hi"
     )
-    sent = OutgoingMessage(key="exec-1/hello/0", to="c-1", body="Hello", way="private_reply", sender="178")
+    sent = OutgoingMessage(key="exec-1/hello/0", to="c-1", body="Hello", kind="private_reply", sender="178")
     message_id = SENDERS["instagram"].send(build_sandbox_account("instagram", sandbox.url), sent).provider_message_id
 
     assert play(sandbox, event, message_id)[0] == 200
