@@ -32,7 +32,7 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1
 """
 
 
-def reserve(limit: RateLimit, subject: str) -> float:
+def reserve_send_slot(limit: RateLimit, subject: str) -> float:
     """Reserve a slot for `subject`; return the seconds until it, 0.0 for at once."""
     script = get_ephemeral().register_script(_RESERVE)
     try:

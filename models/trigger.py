@@ -98,7 +98,7 @@ class NewExecution:
     queue: Queue
 
 
-def reserve_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
+def reserve_idempotency_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
     """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return those reserved.
 
     Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, then raises `KeyBusy`.

@@ -20,14 +20,14 @@ from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
 from tasks.steps.direct_messages import TO_COMMENT
 from tasks.steps.follow_ups import find_follow_up_channel, list_follow_up_steps
-from tasks.steps.limit_reservations import release_limits, reserve_cap, reserve_limits
+from tasks.steps.limit_reservations import release_daily_limits, reserve_daily_limits, reserve_frequency_cap
 
 
 def check(engine: Engine, claimed: ClaimedExecution) -> bool:
     """Check the round; return whether the execution continues in place."""
     verdict = eligibility.evaluate(claimed.workflow.rules, _build_facts(engine, claimed))
     if not isinstance(verdict, Skip | Wait):
-        verdict = reserve_cap(claimed) or reserve_limits(claimed) or verdict
+        verdict = reserve_frequency_cap(claimed) or reserve_daily_limits(claimed) or verdict
     if isinstance(verdict, Skip):
         metrics.eligibility_total.labels(decision="no", reason=verdict.rule).inc()
         _end_round(claimed, verdict)
@@ -48,7 +48,7 @@ def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
         moves.finish(claimed, "skipped", "skipped")
     else:
         moves.end_follow_ups(claimed, verdict.rule, verdict.detail)
-    release_limits(claimed)
+    release_daily_limits(claimed)
 
 
 def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts:

@@ -83,7 +83,7 @@ def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False)
     engine = get_engine()
     pending_ids = [execution_ids] if isinstance(execution_ids, str) else execution_ids
     while pending_ids:
-        reserved = engine.executor.reserve(len(pending_ids), prefetch=not rescued)
+        reserved = engine.executor.reserve_slots(len(pending_ids), prefetch=not rescued)
         if not reserved:
             # This process stops; another one claims them.
             notify(queue, pending_ids)
@@ -105,7 +105,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
             else:
                 release_unstarted(engine, [claimed])
     finally:
-        engine.executor.release(reserved)
+        engine.executor.release_slots(reserved)
 
 
 def run_claimed(claimed: ClaimedExecution) -> bool:

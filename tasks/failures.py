@@ -24,7 +24,7 @@ from settings import Settings
 from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.steps.accounts import fingerprint
-from tasks.steps.limit_reservations import release_limits
+from tasks.steps.limit_reservations import release_daily_limits
 
 log = structlog.get_logger(__name__)
 
@@ -167,4 +167,4 @@ def _finish_failed(claimed: ClaimedExecution) -> None:
     if claimed.stage != "failed":
         claimed.state["resume_stage"] = claimed.stage
     moves.finish(claimed, "failed", "failed")
-    release_limits(claimed)
+    release_daily_limits(claimed)

@@ -18,7 +18,7 @@ from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.follow_ups import as_output, find_stop_reason, list_follow_up_steps
-from tasks.steps.limit_reservations import release_limits
+from tasks.steps.limit_reservations import release_daily_limits
 
 
 def find_next_step_of_round(claimed: ClaimedExecution) -> Step | None:
@@ -102,7 +102,7 @@ def _end_unsent(claimed: ClaimedExecution) -> None:
     """End a follow-up whose send was forbidden right before it."""
     (skipped, *_) = _list_skips(claimed)
     moves.end_follow_ups(claimed, skipped["rule"], {name: value for name, value in skipped.items() if name != "rule"})
-    release_limits(claimed)
+    release_daily_limits(claimed)
 
 
 def _list_skips(claimed: ClaimedExecution) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _discard_follow_up(claimed: ClaimedExecution, stop_reason: Skip) -> None:
     if claimed.stage == "sending":
         moves.enter(claimed, "ready_to_send")
     moves.end_follow_ups(claimed, stop_reason.rule, stop_reason.detail)
-    release_limits(claimed)
+    release_daily_limits(claimed)
 
 
 def _complete(claimed: ClaimedExecution) -> None:
@@ -132,4 +132,4 @@ def _complete(claimed: ClaimedExecution) -> None:
         moves.finish(claimed, "skipped", "skipped")
     else:
         moves.finish(claimed, "succeeded", "completed")
-    release_limits(claimed)
+    release_daily_limits(claimed)

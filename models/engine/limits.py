@@ -151,7 +151,7 @@ def count_messages(contact_id: str, seconds: float) -> int:
     return int(fetch_value(_COUNT_SENT_MESSAGES, {"contact": contact_id, "seconds": seconds}))
 
 
-def reserve_cap(
+def reserve_frequency_cap(
     execution_id: str, round_number: int, workspace_id: str, contact_id: str, limit: int, seconds: float
 ) -> CapReached | None:
     """Count this round among the contact's messages; return None, or the counts if the cap is reached.

@@ -154,7 +154,7 @@ class _Batch:
             else:
                 first_of[request.idempotency_key] = index
         keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
-        taken = trigger.reserve_keys(self.workspace_id, keys)
+        taken = trigger.reserve_idempotency_keys(self.workspace_id, keys)
         uses = trigger.find_uses(keys.keys() - taken) if len(taken) < len(keys) else {}
         for key, index in first_of.items():
             if key not in taken:

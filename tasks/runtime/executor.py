@@ -75,10 +75,10 @@ class Executor:
         """Whether the executor starts nothing new."""
         return self._closed
 
-    def reserve(self, count: int, *, prefetch: bool = True) -> int:
+    def reserve_slots(self, count: int, *, prefetch: bool = True) -> int:
         """Wait for free slots, reserve up to `count` of them, and return how many; 0 once the executor is closed.
 
-        `submit` uses a reserved slot; `release` frees those that are not needed.
+        `submit` uses a reserved slot; `release_slots` frees those that are not needed.
         """
         with self._changed:
             self._requested.append(count)
@@ -97,7 +97,7 @@ class Executor:
         self._tokens.put(None)
         return True
 
-    def release(self, count: int) -> None:
+    def release_slots(self, count: int) -> None:
         """Free `count` reserved slots."""
         with self._changed:
             self._reserved -= count

@@ -19,7 +19,7 @@ _REASONS = {
 }
 
 
-def reserve_limits(claimed: ClaimedExecution) -> Skip | None:
+def reserve_daily_limits(claimed: ClaimedExecution) -> Skip | None:
     """Reserve for the workspace's current day, unless this round has done so; return the limit that is reached."""
     rules = claimed.workflow.rules
     if not _has_daily_limits(claimed) or claimed.has_sent:
@@ -43,7 +43,7 @@ def reserve_limits(claimed: ClaimedExecution) -> Skip | None:
     return _REASONS[reached.rule](reached.limit, reached.measured)
 
 
-def reserve_cap(claimed: ClaimedExecution) -> Skip | None:
+def reserve_frequency_cap(claimed: ClaimedExecution) -> Skip | None:
     """Reserve a message under the contact's frequency cap, if the rules have one; return the rule that forbids it.
 
     It needs no release: a round that has ended, or has sent, is no longer counted as on its way.
@@ -51,13 +51,13 @@ def reserve_cap(claimed: ClaimedExecution) -> Skip | None:
     cap, contact_id = claimed.workflow.rules.frequency_cap, claimed.row["contact_id"]
     if cap is None or contact_id is None or claimed.test:
         return None
-    reached = limits.reserve_cap(
+    reached = limits.reserve_frequency_cap(
         claimed.execution_id, claimed.round, claimed.row["workspace_id"], contact_id, cap.max, cap.per_seconds
     )
     return eligibility.build_frequency_cap_skip(cap, reached.sent, reached.on_their_way) if reached else None
 
 
-def release_limits(claimed: ClaimedExecution) -> None:
+def release_daily_limits(claimed: ClaimedExecution) -> None:
     """Release the round's reservation, unless a message was sent or has an unknown outcome."""
     if _has_daily_limits(claimed) and not claimed.has_sent and claimed.state["error_class"] != "unknown_outcome":
         claimed.add_effect(ReleaseLimitReservation(claimed.round))

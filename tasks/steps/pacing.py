@@ -43,12 +43,12 @@ def wait_for_slot(engine: Engine, claimed: ClaimedExecution, step: Step, page: s
 
 def _book_slot(engine: Engine, message: Mapping[str, Any], page: str) -> float:
     settings = engine.settings
-    seconds = slots.reserve(RateLimit(_PAGE, settings.meta_page_rate, settings.meta_page_rate), page)
+    seconds = slots.reserve_send_slot(RateLimit(_PAGE, settings.meta_page_rate, settings.meta_page_rate), page)
     # A reply to a comment opens no thread, and a comment allows only one private reply.
     if message["detail"]["way"] != "message":
         return seconds
     thread = f"{page}:{message['to_address']}"
-    return max(seconds, slots.reserve(RateLimit("meta_thread", settings.meta_thread_rate / 60, 1), thread))
+    return max(seconds, slots.reserve_send_slot(RateLimit("meta_thread", settings.meta_thread_rate / 60, 1), thread))
 
 
 def _wait(claimed: ClaimedExecution, step: Step, seconds: float, *, booked: bool) -> bool:

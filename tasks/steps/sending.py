@@ -28,7 +28,7 @@ from tasks.steps.channels import find_address, get_channel, is_to_contact
 from tasks.steps.composing import prepare, render_one_line
 from tasks.steps.direct_messages import TO_COMMENT, Sender
 from tasks.steps.follow_ups import as_output, find_stop_reason
-from tasks.steps.limit_reservations import reserve_limits
+from tasks.steps.limit_reservations import reserve_daily_limits
 from tasks.steps.pauses import rest_if_provider_paused
 
 
@@ -50,7 +50,7 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     if _wait_for_send_time(claimed, message) or rest_if_provider_paused(claimed, message["provider"]):
         return False
     account = _resolve_account(engine, claimed, message["provider"], sender)
-    limit_skip = _reserve(claimed, step)
+    limit_skip = _reserve_limits_and_reply(claimed, step)
     if limit_skip is not None:
         return _skip(claimed, step, limit_skip)
     if sender is not None and pacing.wait_for_slot(engine, claimed, step, _build_page_key(claimed, step, sender)):
@@ -81,11 +81,11 @@ def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
     return True
 
 
-def _reserve(claimed: ClaimedExecution, step: Step) -> Skip | None:
-    """Reserve for this message; return the daily limit that is reached, or the comment that is already answered."""
+def _reserve_limits_and_reply(claimed: ClaimedExecution, step: Step) -> Skip | None:
+    """Reserve the daily limits and the comment's private reply; return the limit reached, or the reply already sent."""
     if not is_to_contact(step):
         return None
-    return reserve_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
+    return reserve_daily_limits(claimed) or direct_messages.claim_private_reply(claimed, step)
 
 
 def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:

@@ -22,14 +22,14 @@ def number_slots(delays: list[float]) -> list[int]:
 
 
 def test_a_burst_passes_at_once_and_the_rest_one_by_one(client: redis.Redis) -> None:
-    delays = [slots.reserve(PAGE, "a") for _ in range(80)]
+    delays = [slots.reserve_send_slot(PAGE, "a") for _ in range(80)]
 
     assert delays[:40] == [0.0] * 40
     assert number_slots(delays[40:]) == list(range(1, 41))
 
 
 def test_a_waiting_message_has_its_own_slot(client: redis.Redis) -> None:
-    first, second, third = (slots.reserve(THREAD, "a") for _ in range(3))
+    first, second, third = (slots.reserve_send_slot(THREAD, "a") for _ in range(3))
 
     assert first == 0.0
     assert 0.5 * SLOT_SECONDS < second <= SLOT_SECONDS
@@ -40,7 +40,7 @@ def test_racing_threads_share_no_slot(client: redis.Redis) -> None:
     delays: list[float] = []
 
     def reserve_many() -> None:
-        delays.extend(slots.reserve(PAGE, "a") for _ in range(20))
+        delays.extend(slots.reserve_send_slot(PAGE, "a") for _ in range(20))
 
     threads = [threading.Thread(target=reserve_many) for _ in range(8)]
     for thread in threads:
@@ -52,10 +52,10 @@ def test_racing_threads_share_no_slot(client: redis.Redis) -> None:
 
 
 def test_each_subject_and_limit_has_its_own_slots(client: redis.Redis) -> None:
-    slots.reserve(THREAD, "a")
+    slots.reserve_send_slot(THREAD, "a")
 
-    assert slots.reserve(THREAD, "b") == 0.0
-    assert slots.reserve(RateLimit("other", 1, 1), "a") == 0.0
+    assert slots.reserve_send_slot(THREAD, "b") == 0.0
+    assert slots.reserve_send_slot(RateLimit("other", 1, 1), "a") == 0.0
 
 
 def test_a_suspension_lasts_its_time_and_the_longer_one_wins(client: redis.Redis) -> None:
@@ -73,5 +73,5 @@ def test_a_suspension_lasts_its_time_and_the_longer_one_wins(client: redis.Redis
 
 def test_without_redis_every_message_passes(no_redis: None) -> None:
     slots.suspend("page", "a", 60)
-    assert [slots.reserve(THREAD, "a") for _ in range(3)] == [0.0] * 3
+    assert [slots.reserve_send_slot(THREAD, "a") for _ in range(3)] == [0.0] * 3
     assert slots.read_suspension_seconds("page", "a") == 0.0

@@ -47,7 +47,7 @@ class World:
             bob = contact_matching.match_or_create(workspace_id, [(None, {"email": f"{new_id()}@example.com"})])[0]
             assert isinstance(bob, dict)
             self.contact_id = bob["id"]
-            trigger.reserve_keys(workspace_id, {"key-1": (b"hash", self.trigger_id)})
+            trigger.reserve_idempotency_keys(workspace_id, {"key-1": (b"hash", self.trigger_id)})
             response = {
                 "contactId": self.contact_id,
                 "executions": [{"executionId": self.execution_id, "automationId": self.automation_id}],

@@ -463,7 +463,7 @@ def test_a_page_sends_no_faster_than_its_rate(alice: Alice, sandbox: RunningSand
     account.add(alice.workspace_id, "instagram", page, "First")
     alice.automation([reply()])
     # As if the page had just sent its quota of ten seconds.
-    slots.reserve(RateLimit("meta_page", 0.1, 1), f"instagram:{page}")
+    slots.reserve_send_slot(RateLimit("meta_page", 0.1, 1), f"instagram:{page}")
 
     requests = [{"payload": {"comment": {"id": f"c{n}"}}, "contact": bob(external_id=f"b{n}", email=None, phone=None)}
              for n in range(6)]  # fmt: skip

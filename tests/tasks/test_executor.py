@@ -74,12 +74,12 @@ def test_slow_threads_reserve_only_their_free_slots(
 ) -> None:
     # No start counts as recent, however fast this test is.
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
-    assert executor.reserve(16) == 2
+    assert executor.reserve_slots(16) == 2
     for name in ("a", "b"):
         executor.submit(build_claimed(name))
     eventually(lambda: len(work.begun) == 2)
     reserved: list[int] = []
-    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(16)))
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve_slots(16)))
     thread.start()
 
     eventually(lambda: executor._requested)
@@ -95,26 +95,26 @@ def test_fast_threads_reserve_a_batch_ahead(executor: Executor, work: Work, monk
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
     work.permits.release(1000)
     for _ in range(2 * MAX_PREFETCH_PER_THREAD):
-        for number in range(executor.reserve(2)):
+        for number in range(executor.reserve_slots(2)):
             executor.submit(build_claimed(str(number)))
     eventually(lambda: len(work.begun) >= 2 * MAX_PREFETCH_PER_THREAD)
 
     limit = 2 + 2 * MAX_PREFETCH_PER_THREAD
     eventually(lambda: (executor._in_progress, executor._reserved) == (0, 0))
-    assert executor.reserve(100) == limit
+    assert executor.reserve_slots(100) == limit
 
 
 def test_only_fast_threads_make_the_group_commit_wait(
     executor: Executor, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
-    executor.reserve(2)
+    executor.reserve_slots(2)
     for name in ("a", "b"):
         executor.submit(build_claimed(name))
     eventually(lambda: len(work.begun) == 2)
     assert not executor.is_fast
 
-    executor.reserve(1)
+    executor.reserve_slots(1)
     executor.submit(build_claimed("c"))
     work.permits.release()
 
@@ -127,7 +127,7 @@ def test_only_fast_threads_make_the_group_commit_wait(
 def test_the_idle_callback_runs_when_no_thread_is_busy(work: Work) -> None:
     idle_events: list[int] = []
     executor = Executor(2, work, on_idle=lambda: idle_events.append(len(work.begun)))
-    executor.reserve(2)
+    executor.reserve_slots(2)
     for name in ("a", "b"):
         executor.submit(build_claimed(name))
     eventually(lambda: len(work.begun) == 2)
@@ -143,7 +143,7 @@ def test_the_idle_callback_runs_when_no_thread_is_busy(work: Work) -> None:
 
 def test_a_thread_that_records_an_intent_starts_another_execution(executor: Executor, work: Work) -> None:
     work.recording_intent = {"a", "b"}
-    executor.reserve(2)
+    executor.reserve_slots(2)
     for name in ("a", "b", "c", "d"):
         executor.submit(build_claimed(name))
     eventually(lambda: len(work.begun) == 2)
@@ -173,13 +173,13 @@ def test_an_execution_keeps_its_slot_until_it_is_finished(
 ) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 0.0)
     work.recording_intent = {"a", "b"}
-    assert executor.reserve(2) == 2
+    assert executor.reserve_slots(2) == 2
     for name in ("a", "b"):
         executor.submit(build_claimed(name))
     work.permits.release(2)
     eventually(lambda: executor._busy == 0 and len(work.begun) == 2)
     reserved: list[int] = []
-    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(16)))
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve_slots(16)))
     thread.start()
     eventually(lambda: executor._requested)
     assert reserved == []
@@ -193,7 +193,7 @@ def test_an_execution_keeps_its_slot_until_it_is_finished(
 
 def test_a_closed_executor_finishes_started_work_and_then_ends(work: Work) -> None:
     executor, work.recording_intent = Executor(2, work, ignore_idle), {"a"}
-    executor.reserve(1)
+    executor.reserve_slots(1)
     executor.submit(build_claimed("a"))
     work.permits.release()
     eventually(lambda: executor._busy == 0 and work.begun == ["a"])
@@ -214,11 +214,11 @@ def test_a_rescued_execution_reserves_only_a_free_thread(
 ) -> None:
     monkeypatch.setattr(executor_module, "PREFETCH_WINDOW_SECONDS", 60.0)
     for _ in range(2):
-        assert executor.reserve(1, prefetch=False) == 1
+        assert executor.reserve_slots(1, prefetch=False) == 1
         executor.submit(build_claimed("rescued"))
     eventually(lambda: len(work.begun) == 2)
     reserved: list[int] = []
-    thread = threading.Thread(target=lambda: reserved.append(executor.reserve(1, prefetch=False)))
+    thread = threading.Thread(target=lambda: reserved.append(executor.reserve_slots(1, prefetch=False)))
     thread.start()
 
     eventually(lambda: executor._requested)
@@ -230,21 +230,21 @@ def test_a_rescued_execution_reserves_only_a_free_thread(
 
 
 def test_released_slots_are_free_for_others(executor: Executor) -> None:
-    assert executor.reserve(2) == 2
-    executor.release(2)
+    assert executor.reserve_slots(2) == 2
+    executor.release_slots(2)
 
-    assert executor.reserve(2) == 2
+    assert executor.reserve_slots(2) == 2
 
 
 def test_a_closed_executor_accepts_nothing_and_wakes_waiting_callers(executor: Executor, work: Work) -> None:
     for name in ("a", "b"):
-        executor.reserve(1)
+        executor.reserve_slots(1)
         executor.submit(build_claimed(name))
     eventually(lambda: len(work.begun) == 2)
     executor.submit(build_claimed("not begun"))
 
     assert executor.close() == ["not begun"]
-    assert executor.reserve(5) == 0
+    assert executor.reserve_slots(5) == 0
     assert not executor.submit(build_claimed("late"))
 
 
