@@ -19,7 +19,7 @@ from dashboard.errors import ProblemError, not_found
 from ephemeral.rate_limits import RateLimit, try_take
 from models import api_key, session
 from models.api_key import SCOPES, Scope
-from models.audit import Actor
+from models.audit import AuditActor
 from models.session import Session
 from models.tables.people import Role
 from models.user import MemberRow
@@ -48,7 +48,7 @@ class Caller:
     """The authorized caller of a request."""
 
     workspace_id: str
-    actor: Actor
+    actor: AuditActor
     #: The scopes of a key, or the permissions of a role.
     permissions: frozenset[str]
     #: The session, where the caller is a person.
@@ -144,7 +144,7 @@ def _authenticate_key() -> Caller:
         api_key.note_use(key.workspace_id, key.id)
     return Caller(
         key.workspace_id,
-        Actor("api_key", key.id, key.name),
+        AuditActor("api_key", key.id, key.name),
         key.scopes,
         credential=hashed,
         deployment_owner=key.deployment_owner,
@@ -186,7 +186,7 @@ def _authenticate_session(is_stream: bool) -> Caller:
     hashed = session.digest(token)
     if not is_stream and _is_user_activity() and _claim_use_record(hashed):
         session.record_use(browser_session, token)
-    actor = Actor("user", browser_session.user_id, browser_session.name or browser_session.email)
+    actor = AuditActor("user", browser_session.user_id, browser_session.name or browser_session.email)
     return Caller(
         browser_session.workspace_id,
         actor,

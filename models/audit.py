@@ -15,7 +15,7 @@ from models.tables.workspaces import ActorKind
 
 
 @dataclass(frozen=True)
-class Actor:
+class AuditActor:
     """The author of a change: a signed-in person, a program with a key, the `beckon` command, or Beckon itself."""
 
     kind: ActorKind
@@ -24,7 +24,7 @@ class Actor:
 
 
 #: Beckon itself, such as at a first start.
-SYSTEM = Actor("system", None, "Beckon")
+SYSTEM = AuditActor("system", None, "Beckon")
 
 
 class AuditEntryRow(TypedDict):
@@ -43,7 +43,7 @@ class AuditEntryRow(TypedDict):
 
 def record(
     workspace_id: str,
-    actor: Actor,
+    actor: AuditActor,
     action: str,
     object_kind: str,
     object_id: str,

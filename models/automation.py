@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 from peewee import fn
 
 from models import audit, automation_schedule
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as, connection
 from models.errors import Conflict, InvalidDefinition, NotFound
 from models.ids import new_id
@@ -68,7 +68,7 @@ def create(
     name: str,
     type: str,
     definition: Mapping[str, Any],
-    actor: Actor,
+    actor: AuditActor,
     enabled: bool = True,
     networks: Networks = (),
 ) -> Publication:
@@ -87,7 +87,7 @@ def publish(
     workspace_id: str,
     automation_id: str,
     definition: Mapping[str, Any],
-    actor: Actor,
+    actor: AuditActor,
     expected_version: int | None = None,
     networks: Networks = (),
 ) -> Publication:
@@ -118,7 +118,7 @@ def publish(
         return Publication(automation_id, version, token)
 
 
-def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> None:
+def rename(workspace_id: str, automation_id: str, name: str, actor: AuditActor) -> None:
     """Rename an automation. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = _lock(workspace_id, automation_id)["name"]
@@ -130,7 +130,7 @@ def rename(workspace_id: str, automation_id: str, name: str, actor: Actor) -> No
         )
 
 
-def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: Actor) -> None:
+def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: AuditActor) -> None:
     """Turn an automation on or off; its schedule restarts from now. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = _lock(workspace_id, automation_id)
@@ -150,7 +150,7 @@ def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any
         _update(workspace_id, automation_id, draft=document)
 
 
-def renew_hook_token(workspace_id: str, automation_id: str, actor: Actor) -> str:
+def renew_hook_token(workspace_id: str, automation_id: str, actor: AuditActor) -> str:
     """Issue a new token for `POST /api/hooks/{token}`; the old one stops working. Raises `NotFound`."""
     with acting_as(workspace_id):
         _lock(workspace_id, automation_id)
@@ -165,7 +165,7 @@ def find_hook(token: str) -> tuple[str, str] | None:
     return None if row is None else (row["workspace_id"], row["automation_id"])
 
 
-def delete(workspace_id: str, automation_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
+def delete(workspace_id: str, automation_id: str, actor: AuditActor, cancel_in_flight: Callable[[], int]) -> int:
     """Delete an automation softly and call `cancel_in_flight` in the same transaction; return the latter's result.
 
     Raises `NotFound`.

@@ -16,7 +16,7 @@ import psycopg2
 from peewee import SQL, fn
 
 from models import audit, conversation
-from models.audit import Actor
+from models.audit import AuditActor
 from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
 from models.database import acting_as
 from models.errors import Conflict, NotFound
@@ -74,7 +74,7 @@ def is_newly_created(contact_id: str) -> bool:
     return exists(Contact.select(Contact.id).where(Contact.id == contact_id, Contact.created_at == now()))
 
 
-def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: Actor) -> None:
+def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: AuditActor) -> None:
     """Replace these fields, including `tags`; `attributes` are merged, null clears.
 
     Raises `NotFound`, or `Conflict` for an address that belongs to another contact.
@@ -104,7 +104,7 @@ def _merge_attributes(attributes: Mapping[str, Any] | None) -> Any:
     return {} if attributes is None else fn.jsonb_strip_nulls(Contact.attributes.concat(attributes))
 
 
-def delete(workspace_id: str, contact_id: str, actor: Actor, cancel_in_flight: Callable[[], int]) -> int:
+def delete(workspace_id: str, contact_id: str, actor: AuditActor, cancel_in_flight: Callable[[], int]) -> int:
     """Delete a contact softly and call `cancel_in_flight` in the same transaction; return the latter's result.
 
     Deletes the messages received from the contact. Raises `NotFound`.

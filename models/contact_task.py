@@ -8,7 +8,7 @@ from typing import TypedDict
 from peewee import JOIN, Case, fn
 
 from models import audit
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.errors import NotFound
 from models.queries import execute, fetch, now
@@ -53,7 +53,7 @@ def list_for_contact(workspace_id: str, contact_id: str, limit: int) -> list[Con
         return fetch(ContactTaskRow, query)
 
 
-def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor: Actor) -> None:
+def mark(workspace_id: str, contact_id: str, task_id: str, *, done: bool, actor: AuditActor) -> None:
     """Mark one of a contact's tasks as done or reopen it; repeating a call changes nothing. Raises `NotFound`."""
     done_at = fn.coalesce(ContactTask.done_at, now()) if done else None
     with acting_as(workspace_id):

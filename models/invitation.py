@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 from peewee import fn
 
 from models import audit, links, tables
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
 from models.errors import Conflict, NotFound
 from models.ids import new_id
@@ -101,7 +101,7 @@ class _AcceptanceRow(TypedDict):
 
 
 def create(
-    workspace_id: str, email: str, role: Role, actor: Actor, *, deployment_owner: bool = False
+    workspace_id: str, email: str, role: Role, actor: AuditActor, *, deployment_owner: bool = False
 ) -> IssuedInvitation:
     """Invite an address, normalized by `rules.contacts`; an older invitation of it ends.
 
@@ -165,7 +165,7 @@ def list_pending(workspace_id: str) -> list[PendingInvitationRow]:
         return fetch(PendingInvitationRow, query.order_by(invitation.id.desc()))
 
 
-def revoke(workspace_id: str, invitation_id: str, actor: Actor) -> None:
+def revoke(workspace_id: str, invitation_id: str, actor: AuditActor) -> None:
     """Revoke an invitation; both of its links stop working. Raises `NotFound`."""
     invitation = tables.Invitation
     with acting_as(workspace_id):
@@ -214,7 +214,7 @@ def _record_acceptance(row: _AcceptanceRow | None, person: Membership, *, new_ac
     if row["outcome"] != "accepted":
         return Acceptance(row["outcome"])
     member = Membership(person.user_id, person.email, person.name, row["workspace_id"], row["role"])
-    actor = Actor("user", member.user_id, member.name or member.email)
+    actor = AuditActor("user", member.user_id, member.name or member.email)
     detail = {"email": member.email, "role": member.role, "newAccount": new_account}
     audit.record(member.workspace_id, actor, "invitation.accepted", "invitation", row["invitation_id"], detail)
     return Acceptance("accepted", member)

@@ -10,7 +10,7 @@ from typing import TypedDict
 from peewee import fn
 
 from models import audit, links
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as, connection
 from models.errors import Conflict, NotFound
 from models.queries import call, execute, fetch
@@ -34,7 +34,7 @@ class _MemberRow(TypedDict):
     role: Role
 
 
-def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> None:
+def change_role(workspace_id: str, user_id: str, role: Role, actor: AuditActor) -> None:
     """Change a member's role; it applies from their next request on.
 
     Raises `NotFound`, or `Conflict` if the workspace would have no owner.
@@ -50,7 +50,7 @@ def change_role(workspace_id: str, user_id: str, role: Role, actor: Actor) -> No
         audit.record(workspace_id, actor, "member.role_changed", "user", user_id, detail)
 
 
-def remove(workspace_id: str, user_id: str, actor: Actor) -> None:
+def remove(workspace_id: str, user_id: str, actor: AuditActor) -> None:
     """Remove a member and end their sessions in the workspace; they keep their account and other workspaces.
 
     Raises `NotFound`, or `Conflict` if the workspace would have no owner.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from models import audit, tables
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.encryption import encrypt
 from models.queries import execute, fetch_first, now
@@ -60,7 +60,7 @@ def load(workspace_id: str) -> ModelSettings:
 load_cached = RecentReads(load)
 
 
-def change(workspace_id: str, changes: Mapping[str, Any], actor: Actor, secret_key: str) -> ModelSettings:
+def change(workspace_id: str, changes: Mapping[str, Any], actor: AuditActor, secret_key: str) -> ModelSettings:
     """Set the named fields; None clears one. The audit log has the names of the fields, never the key."""
     values = {name: changes[name] for name in NAMES if name in changes}
     if values.get("api_key"):

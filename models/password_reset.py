@@ -8,7 +8,7 @@ from typing import TypedDict
 from peewee import fn
 
 from models import audit, links, tables, user
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import connection, transaction
 from models.errors import NotFound
 from models.queries import call, execute, fetch_first, fetch_value, fetch_values, now
@@ -30,7 +30,7 @@ class _ResetRow(TypedDict):
     name: str
 
 
-def issue(email: str, actor: Actor) -> str:
+def issue(email: str, actor: AuditActor) -> str:
     """Issue a reset link for the user with this address; return its token. An older link of the user ends.
 
     The old password works until the link is used. Needs the service's connection. Raises `NotFound`.
@@ -66,7 +66,7 @@ def find(token: str) -> PasswordReset | None:
 
 def use(token: str, reset: PasswordReset, new_hash: str) -> bool:
     """Set the password and end every session of the user; return False if the link was used meanwhile."""
-    actor = Actor("user", reset.user_id, reset.name or reset.email)
+    actor = AuditActor("user", reset.user_id, reset.name or reset.email)
     with transaction():
         workspace_ids = fetch_value(call(fn.reset_password(links.digest(token), new_hash)))
         for workspace_id in workspace_ids or ():

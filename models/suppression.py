@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from peewee import Value
 
 from models import audit
-from models.audit import Actor
+from models.audit import AuditActor
 from models.contact import is_present
 from models.database import acting_as
 from models.errors import Conflict, NotFound
@@ -57,7 +57,7 @@ def list_for_contact(workspace_id: str, contact_id: str) -> list[SuppressionRow]
         return fetch(SuppressionRow, query)
 
 
-def add(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
+def add(workspace_id: str, contact_id: str, channel: str, actor: AuditActor) -> None:
     """Suppress the contact on this channel. Raises `NotFound`, or `Conflict` if it is already suppressed."""
     with acting_as(workspace_id):
         address = getattr(Contact, ADDRESS_FIELDS[channel])
@@ -95,7 +95,7 @@ def add_for_execution(
     cursor.execute(_ADD_FOR_EXECUTION, (contact_id, channel, address, reason, execution_id))
 
 
-def lift(workspace_id: str, contact_id: str, channel: str, actor: Actor) -> None:
+def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor) -> None:
     """Lift a suppression of this channel. Raises `NotFound`, or `Conflict` if the channel is not suppressed."""
     deletion = Suppression.delete().where(
         Suppression.workspace_id == workspace_id, Suppression.contact_id == contact_id, Suppression.channel == channel

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from models import audit
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.errors import NotFound
 from models.queries import execute, fetch_first
@@ -52,7 +52,7 @@ def load(workspace_id: str) -> Switches:
 load_cached = RecentReads(load)
 
 
-def change(workspace_id: str, changes: Mapping[str, bool], actor: Actor) -> Switches:
+def change(workspace_id: str, changes: Mapping[str, bool], actor: AuditActor) -> Switches:
     """Set the named switches; only actual changes are written and audited. Raises `NotFound`."""
     with acting_as(workspace_id):
         before = load(workspace_id)

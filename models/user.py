@@ -14,7 +14,7 @@ import argon2
 from peewee import fn
 
 from models import audit, links, tables
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
 from models.ids import new_id
 from models.queries import call, execute, fetch, fetch_first, fetch_value, now
@@ -180,7 +180,7 @@ def find_account(email: str) -> UserAccount | None:
     return None if row is None else UserAccount(**row)
 
 
-def rename(session_token: str, actor: Actor, name: str) -> None:
+def rename(session_token: str, actor: AuditActor, name: str) -> None:
     """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
         for row in fetch(_RenamedRow, call(fn.rename_person(links.digest(session_token), name))):
@@ -188,7 +188,7 @@ def rename(session_token: str, actor: Actor, name: str) -> None:
             audit.record(row["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 
 
-def change_password(session_token: str, actor: Actor, old_hash: str, new_hash: str) -> bool:
+def change_password(session_token: str, actor: AuditActor, old_hash: str, new_hash: str) -> bool:
     """Change the password of a session token's user, and end their other sessions in every workspace.
 
     Returns False if `old_hash` is no longer current. Writes an entry to the audit log of each of their workspaces.

@@ -23,7 +23,7 @@ from rules.problems import Problem
 from settings import Settings
 
 if TYPE_CHECKING:
-    from models.audit import Actor
+    from models.audit import AuditActor
 
 #: Connections of a command: one for the work, one for the executions it follows.
 CONNECTIONS = 2
@@ -83,15 +83,15 @@ def find_workspace_id(name: str) -> str:
     return str(row["id"])
 
 
-def current_actor() -> Actor:
+def current_actor() -> AuditActor:
     """The user who runs the command, by their operating system name, for the audit log."""
-    from models.audit import Actor
+    from models.audit import AuditActor
 
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = f"user {os.getuid()}"
-    return Actor("command", None, name)
+    return AuditActor("command", None, name)
 
 
 in_workspace = click.option(

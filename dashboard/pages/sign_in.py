@@ -17,7 +17,7 @@ from dashboard.cookies import VISITOR, set_cookie
 from dashboard.own_paths import ensure_own_path
 from dashboard.proxies import read_client_address
 from models import audit, session, user
-from models.audit import Actor
+from models.audit import AuditActor
 from models.user import Membership, UserAccount
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
@@ -63,7 +63,7 @@ def start_session(response: Any, member: Membership, account: UserAccount | None
     token = session.start(member, password_hash=password_hash, previous_token=flask.request.cookies.get(COOKIE))
     if account is not None:
         devices.remember(response, account)
-    actor = Actor("user", member.user_id, member.name or member.email)
+    actor = AuditActor("user", member.user_id, member.name or member.email)
     address = {"address": read_client_address()}
     audit.record(member.workspace_id, actor, "user.signed_in", "user", member.user_id, address)
     set_cookie(response, COOKIE, token, int(session.LIFETIME.total_seconds()))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import metrics
 from models import audit, contact, execution, follow_up, message, operation, pause
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.engine.rows import StoredMessageRow
 from models.errors import Conflict, NotFound
@@ -38,7 +38,7 @@ def _require_status(execution_id: str) -> str:
     return status
 
 
-def retry_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
+def retry_execution(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     """Retry one failed execution from its failed step."""
     with acting_as(workspace_id):
         _require_status(execution_id)
@@ -60,7 +60,7 @@ def _explain_retry_conflict(status: str) -> str:
     return f"Only a failed execution can be retried; this one is {status}."
 
 
-def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None:
+def cancel_execution(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     """Cancel one execution in flight."""
     with acting_as(workspace_id):
         status = _require_status(execution_id)
@@ -71,7 +71,7 @@ def cancel_execution(workspace_id: str, execution_id: str, actor: Actor) -> None
     metrics.operator_actions_total.labels(action="cancel", result="done").inc()
 
 
-def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
+def stop_follow_ups(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     """Stop further follow-ups of one execution; messages already sent are kept."""
     reason = {"rule": "stopped", "detail": {"words": f"Stopped by {actor.name}.", "by": actor.name}}
     with acting_as(workspace_id):
@@ -85,14 +85,14 @@ def stop_follow_ups(workspace_id: str, execution_id: str, actor: Actor) -> None:
     metrics.operator_actions_total.labels(action="stop_follow_ups", result="done").inc()
 
 
-def cancel_in_flight(workspace_id: str, automation_id: str, actor: Actor) -> int:
+def cancel_in_flight(workspace_id: str, automation_id: str, actor: AuditActor) -> int:
     """Cancel a deleted automation's executions in flight; return how many."""
     with acting_as(workspace_id):
         detail = {"words": "The automation was deleted.", "by": actor.name}
         return len(execution.cancel(select_of_automation(automation_id), "automation_deleted", detail))
 
 
-def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
+def delete_contact(workspace_id: str, contact_id: str, actor: AuditActor) -> int:
     """Delete a contact and cancel its executions in flight; return how many."""
     detail = {"words": "The contact was deleted.", "by": actor.name}
     cancelled = contact.delete(
@@ -106,7 +106,7 @@ def delete_contact(workspace_id: str, contact_id: str, actor: Actor) -> int:
 
 
 def act_on_matching(
-    workspace_id: str, action: OperationKind, filters: ExecutionFilters, actor: Actor, dry_run: bool
+    workspace_id: str, action: OperationKind, filters: ExecutionFilters, actor: AuditActor, dry_run: bool
 ) -> dict[str, Any]:
     """Retry, cancel or discard every execution that the filters match and whose state allows it.
 
@@ -128,7 +128,7 @@ def act_on_matching(
     return {"operationId": operation_id, "matched": matched, count_key: done}
 
 
-def _act(action: OperationKind, selection: Selection, actor: Actor) -> int:
+def _act(action: OperationKind, selection: Selection, actor: AuditActor) -> int:
     verb = "Cancelled" if action == "cancel" else "Discarded"
     detail = {"words": f"{verb} by {actor.name}.", "by": actor.name}
     if action == "cancel":
@@ -149,7 +149,7 @@ def process_pending(workspace_id: str) -> int:
 
 
 def resolve_message(
-    workspace_id: str, message_id: str, as_: Literal["sent", "resend", "discard"], actor: Actor
+    workspace_id: str, message_id: str, as_: Literal["sent", "resend", "discard"], actor: AuditActor
 ) -> None:
     """Resolve a message of unknown outcome as `as_`."""
     with acting_as(workspace_id):
@@ -163,7 +163,7 @@ def resolve_message(
     metrics.operator_actions_total.labels(action=f"resolve_{as_}", result="done").inc()
 
 
-def _resolve(message_row: StoredMessageRow, as_: str, actor: Actor) -> None:
+def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None:
     if as_ == "discard":
         detail = {"words": f"The message was discarded by {actor.name}.", "by": actor.name}
         execution.discard(select_one(message_row["execution_id"]), detail)
@@ -178,14 +178,14 @@ def _resolve(message_row: StoredMessageRow, as_: str, actor: Actor) -> None:
         raise Conflict("Its execution was cancelled, so it cannot be resent: mark it as sent or discard it.")
 
 
-def set_pause(kind: str, name: str, workspace_id: str, actor: Actor) -> None:
+def set_pause(kind: str, name: str, workspace_id: str, actor: AuditActor) -> None:
     """Pause an automation, or a provider or a queue for this workspace."""
     with acting_as(workspace_id):
         pause.start(kind, name, workspace_id)
     _record_pause("pause", kind, name, workspace_id, actor)
 
 
-def resume(kind: str, name: str, workspace_id: str, actor: Actor) -> int:
+def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
     """End a pause; return how many executions continue."""
     with acting_as(workspace_id):
         rows = pause.resume(kind, name, workspace_id)
@@ -194,7 +194,7 @@ def resume(kind: str, name: str, workspace_id: str, actor: Actor) -> int:
     return len(rows)
 
 
-def _record_pause(action: str, kind: str, name: str, workspace_id: str, actor: Actor) -> None:
+def _record_pause(action: str, kind: str, name: str, workspace_id: str, actor: AuditActor) -> None:
     with acting_as(workspace_id):
         audit.record(workspace_id, actor, f"{kind}.{action}d", kind, name)
     metrics.operator_actions_total.labels(action=action, result="done").inc()

@@ -12,7 +12,7 @@ import time
 import structlog
 
 from models import invitation, workspace
-from models.audit import Actor
+from models.audit import AuditActor
 from models.invitation import IssuedInvitation
 from models.tables.people import Role
 from providers.base import Account, LeaseLost, OutgoingMessage
@@ -37,7 +37,7 @@ _mailer = _InvitationMailer()
 
 
 def invite(
-    settings: Settings, workspace_id: str, email: str, role: Role, actor: Actor
+    settings: Settings, workspace_id: str, email: str, role: Role, actor: AuditActor
 ) -> tuple[IssuedInvitation, bool]:
     """Create an invitation; return it and whether it was mailed. Raises `Conflict` for a member of the workspace."""
     issued = invitation.create(workspace_id, email, role, actor)
@@ -49,7 +49,7 @@ def build_link(settings: Settings, token: str) -> str:
     return f"{settings.url.rstrip('/')}/invitations/{token}"
 
 
-def _mail(settings: Settings, workspace_id: str, issued: IssuedInvitation, actor: Actor) -> bool:
+def _mail(settings: Settings, workspace_id: str, issued: IssuedInvitation, actor: AuditActor) -> bool:
     workspace_row = workspace.get(workspace_id)
     assert workspace_row is not None
     try:
@@ -71,7 +71,9 @@ def _send(account: Account, message: OutgoingMessage, issued: IssuedInvitation) 
     return True
 
 
-def _build_message(settings: Settings, workspace_name: str, issued: IssuedInvitation, actor: Actor) -> OutgoingMessage:
+def _build_message(
+    settings: Settings, workspace_name: str, issued: IssuedInvitation, actor: AuditActor
+) -> OutgoingMessage:
     deadline = time.monotonic() + DEADLINE_SECONDS
     inviter, invited_to = _collapse_whitespace(actor.name), _collapse_whitespace(workspace_name)
     body = (

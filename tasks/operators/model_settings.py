@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models import model_settings, pause
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.encryption import decrypt
 from models.model_settings import ModelSettings
@@ -65,7 +65,7 @@ def _build_overrides(settings: Settings, own: ModelSettings) -> dict[str, Any]:
     return overrides
 
 
-def change(settings: Settings, workspace_id: str, changes: Mapping[str, Any], actor: Actor) -> ModelSettings:
+def change(settings: Settings, workspace_id: str, changes: Mapping[str, Any], actor: AuditActor) -> ModelSettings:
     """Change a workspace's model settings; executions that wait for other credentials continue.
 
     A key belongs to its provider and base URL: changing either removes it. Changing the provider also clears the model.

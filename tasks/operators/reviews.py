@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import metrics
 from models import audit, message
-from models.audit import Actor
+from models.audit import AuditActor
 from models.database import acting_as
 from models.engine.rows import DueRow, StoredMessageRow
 from models.errors import Conflict, NotFound
@@ -49,7 +49,7 @@ def find_rejection(message_row: Mapping[str, Any] | None) -> Skip | None:
     return build_skip("rejected", None, None, message_row["error_message"])
 
 
-def approve(workspace_id: str, message_id: str, actor: Actor, body: str | None = None) -> None:
+def approve(workspace_id: str, message_id: str, actor: AuditActor, body: str | None = None) -> None:
     """Approve the message, with `body` in place of its text if it is set."""
     with acting_as(workspace_id):
         message_row = _require_in_review(message_id)
@@ -60,7 +60,7 @@ def approve(workspace_id: str, message_id: str, actor: Actor, body: str | None =
     metrics.operator_actions_total.labels(action="review", result="done").inc()
 
 
-def reject(workspace_id: str, message_id: str, actor: Actor) -> None:
+def reject(workspace_id: str, message_id: str, actor: AuditActor) -> None:
     """Reject the message; its step is skipped."""
     with acting_as(workspace_id):
         _require_in_review(message_id)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from models import switches
-from models.audit import Actor
+from models.audit import AuditActor
 from models.errors import Conflict
 from models.switches import NAMES, Switches
 from settings import Settings
@@ -38,7 +38,7 @@ def is_on(settings: Settings, workspace_id: str, name: str) -> bool:
     return bool(getattr(switches.load_cached(workspace_id), name)) if value is None else value
 
 
-def change(settings: Settings, workspace_id: str, changes: Mapping[str, bool], actor: Actor) -> EffectiveSwitches:
+def change(settings: Settings, workspace_id: str, changes: Mapping[str, bool], actor: AuditActor) -> EffectiveSwitches:
     """Change switches. Raises `Conflict` where the environment sets another value; nothing changes then."""
     for name, value in read_forced(settings).items():
         if changes.get(name, value) != value:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models import automation, test_run
-from models.audit import Actor
+from models.audit import AuditActor
 from models.ids import new_id
 from models.reports import automations, executions
 from models.reports.executions import ExecutionDetail
@@ -65,7 +65,7 @@ class _StepFailed(Exception):
         self.name = name
 
 
-def run(settings: Settings, workspace_id: str, actor: Actor, timeout_seconds: float) -> Iterator[StepResult]:
+def run(settings: Settings, workspace_id: str, actor: AuditActor, timeout_seconds: float) -> Iterator[StepResult]:
     """Test a workspace from its trigger to its message; yield each step's result, `cleanup` last."""
     run_id = new_id()
     address = f"test-{run_id}@example.com"

@@ -12,7 +12,7 @@ import pytest
 import clock
 import settings
 from models import api_key, audit, database, invitation, links, membership, session, user
-from models.audit import SYSTEM, Actor
+from models.audit import SYSTEM, AuditActor
 from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
 from models.errors import Conflict, NotFound
 
@@ -29,8 +29,8 @@ def owner(alices: str) -> str:
 
 
 @pytest.fixture
-def by_alice(owner: str) -> Actor:
-    return Actor("user", owner, "Alice")
+def by_alice(owner: str) -> AuditActor:
+    return AuditActor("user", owner, "Alice")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def query_as_service(sql: str, *parameters: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_new_person_is_a_member_only_after_accepting(alices: str, by_alice: Actor) -> None:
+def test_a_new_person_is_a_member_only_after_accepting(alices: str, by_alice: AuditActor) -> None:
     issued = invitation.create(alices, "dora@example.com", "operator", by_alice)
     assert list_roles(alices) == {ALICE: "owner"}
     accepted = accept_with_new_account(issued.shown_token)
@@ -83,7 +83,7 @@ def test_a_new_person_is_a_member_only_after_accepting(alices: str, by_alice: Ac
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_only_the_hash_of_a_token_is_stored(alices: str, by_alice: Actor) -> None:
+def test_only_the_hash_of_a_token_is_stored(alices: str, by_alice: AuditActor) -> None:
     issued = invitation.create(alices, BOB, "viewer", by_alice)
     with acting_as(alices):
         stored = str(fetch_rows("select * from invitations")) + str(fetch_rows("select * from audit"))
@@ -96,7 +96,7 @@ def test_only_the_hash_of_a_token_is_stored(alices: str, by_alice: Actor) -> Non
 
 @pytest.mark.usefixtures("at_the_dashboard")
 @pytest.mark.parametrize("link", ["shown_token", "mailed_token"])
-def test_accepting_by_one_link_invalidates_both(alices: str, by_alice: Actor, link: str) -> None:
+def test_accepting_by_one_link_invalidates_both(alices: str, by_alice: AuditActor, link: str) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert accept_with_new_account(getattr(issued, link)) is not None
     for token in (issued.shown_token, issued.mailed_token):
@@ -106,7 +106,9 @@ def test_accepting_by_one_link_invalidates_both(alices: str, by_alice: Actor, li
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_one_of_many_concurrent_acceptances_succeeds(alices: str, charlies: str, by_alice: Actor, bob: str) -> None:
+def test_one_of_many_concurrent_acceptances_succeeds(
+    alices: str, charlies: str, by_alice: AuditActor, bob: str
+) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     acceptances = run_concurrently(
         lambda: accept_with_new_account(issued.shown_token),
@@ -120,7 +122,7 @@ def test_one_of_many_concurrent_acceptances_succeeds(alices: str, charlies: str,
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_link_expires_after_72_hours_by_the_database_s_clock(alices: str, by_alice: Actor) -> None:
+def test_a_link_expires_after_72_hours_by_the_database_s_clock(alices: str, by_alice: AuditActor) -> None:
     started_at = clock.now()
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert started_at <= issued.expires_at - timedelta(hours=72) <= clock.now()
@@ -133,7 +135,7 @@ def test_a_link_expires_after_72_hours_by_the_database_s_clock(alices: str, by_a
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_second_invitation_of_an_address_ends_the_first(alices: str, by_alice: Actor) -> None:
+def test_a_second_invitation_of_an_address_ends_the_first(alices: str, by_alice: AuditActor) -> None:
     first = invitation.create(alices, "dora@example.com", "owner", by_alice)
     second = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert invitation.find(first.shown_token) is None
@@ -144,14 +146,16 @@ def test_a_second_invitation_of_an_address_ends_the_first(alices: str, by_alice:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_member_of_this_workspace_is_not_invited_again(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_a_member_of_this_workspace_is_not_invited_again(alices: str, charlies: str, by_alice: AuditActor) -> None:
     with pytest.raises(Conflict):
         invitation.create(alices, ALICE, "viewer", by_alice)
     assert invitation.create(charlies, ALICE, "viewer", SYSTEM).email == ALICE
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_workspace_only_sees_and_revokes_its_own_invitations(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_a_workspace_only_sees_and_revokes_its_own_invitations(
+    alices: str, charlies: str, by_alice: AuditActor
+) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     assert invitation.list_pending(charlies) == []
     with pytest.raises(NotFound):
@@ -163,21 +167,25 @@ def test_a_workspace_only_sees_and_revokes_its_own_invitations(alices: str, char
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_an_invitation_ends_when_its_inviter_loses_the_permission(alices: str, owner: str, by_alice: Actor) -> None:
+def test_an_invitation_ends_when_its_inviter_loses_the_permission(
+    alices: str, owner: str, by_alice: AuditActor
+) -> None:
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice)
     user.join(alices, owner, "operator")
     assert invitation.find(issued.shown_token) is None
     assert invitation.list_pending(alices) == []
     assert accept_with_new_account(issued.shown_token) is None
     key = api_key.issue(alices, "shop")
-    issued = invitation.create(alices, "dora@example.com", "owner", Actor("api_key", key.id, "shop"))
+    issued = invitation.create(alices, "dora@example.com", "owner", AuditActor("api_key", key.id, "shop"))
     assert invitation.find(issued.shown_token) is not None
     api_key.revoke(alices, key.id)
     assert invitation.find(issued.shown_token) is None
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_any_account_may_accept_and_another_address_does_not_verify_it(alices: str, by_alice: Actor, bob: str) -> None:
+def test_any_account_may_accept_and_another_address_does_not_verify_it(
+    alices: str, by_alice: AuditActor, bob: str
+) -> None:
     issued = invitation.create(alices, "dora@example.com", "operator", by_alice)
     accepted = invitation.accept(issued.mailed_token, bob, BOB, "Bob")
     assert accepted is not None
@@ -190,7 +198,7 @@ def test_any_account_may_accept_and_another_address_does_not_verify_it(alices: s
 
 @pytest.mark.usefixtures("at_the_dashboard")
 @pytest.mark.parametrize(("link", "verified"), [("shown_token", False), ("mailed_token", True)])
-def test_only_the_mailed_link_proves_the_address(alices: str, by_alice: Actor, link: str, verified: bool) -> None:
+def test_only_the_mailed_link_proves_the_address(alices: str, by_alice: AuditActor, link: str, verified: bool) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     accept_with_new_account(getattr(issued, link))
     assert {member["email"]: member["verified"] for member in user.list_members(alices)}["dora@example.com"] is verified
@@ -199,7 +207,7 @@ def test_only_the_mailed_link_proves_the_address(alices: str, by_alice: Actor, l
 @pytest.mark.usefixtures("at_the_dashboard")
 @pytest.mark.parametrize(("link", "verified"), [("shown_token", False), ("mailed_token", True)])
 def test_accepting_by_mail_to_its_own_address_verifies_an_account(
-    alices: str, by_alice: Actor, bob: str, link: str, verified: bool
+    alices: str, by_alice: AuditActor, bob: str, link: str, verified: bool
 ) -> None:
     issued = invitation.create(alices, BOB, "viewer", by_alice)
     invitation.accept(getattr(issued, link), bob, BOB, "Bob")
@@ -208,7 +216,7 @@ def test_accepting_by_mail_to_its_own_address_verifies_an_account(
 
 @pytest.mark.usefixtures("at_the_dashboard")
 def test_the_shown_link_changes_nothing_for_an_existing_account(
-    alices: str, charlies: str, by_alice: Actor, bob: str
+    alices: str, charlies: str, by_alice: AuditActor, bob: str
 ) -> None:
     before = query_as_service("select * from users where id = %s", bob)
     issued = invitation.create(alices, BOB, "owner", by_alice)
@@ -221,7 +229,7 @@ def test_the_shown_link_changes_nothing_for_an_existing_account(
 
 @pytest.mark.usefixtures("at_the_dashboard")
 def test_the_mailed_link_takes_over_only_the_address_of_an_unverified_account(
-    alices: str, charlies: str, by_alice: Actor, bob: str
+    alices: str, charlies: str, by_alice: AuditActor, bob: str
 ) -> None:
     cookie = session.start(user.Membership(bob, BOB, "Bob", charlies, "viewer"))
     issued = invitation.create(alices, BOB, "operator", by_alice)
@@ -241,7 +249,7 @@ def test_the_mailed_link_takes_over_only_the_address_of_an_unverified_account(
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_verified_account_is_never_taken_over(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_a_verified_account_is_never_taken_over(alices: str, charlies: str, by_alice: AuditActor) -> None:
     first = invitation.create(charlies, "dora@example.com", "viewer", SYSTEM)
     accept_with_new_account(first.mailed_token)
     before = query_as_service("select * from users where email = 'dora@example.com'")
@@ -252,7 +260,7 @@ def test_a_verified_account_is_never_taken_over(alices: str, charlies: str, by_a
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_a_member_who_accepts_keeps_their_role(alices: str, by_alice: Actor, owner: str) -> None:
+def test_a_member_who_accepts_keeps_their_role(alices: str, by_alice: AuditActor, owner: str) -> None:
     issued = invitation.create(alices, "alias@example.com", "viewer", by_alice)
     assert invitation.accept(issued.shown_token, owner, ALICE, "Alice") == invitation.Acceptance("member")
     assert list_roles(alices) == {ALICE: "owner"}
@@ -260,7 +268,7 @@ def test_a_member_who_accepts_keeps_their_role(alices: str, by_alice: Actor, own
 
 
 def test_invitations_of_two_workspaces_to_one_address_create_one_account(
-    alices: str, charlies: str, by_alice: Actor
+    alices: str, charlies: str, by_alice: AuditActor
 ) -> None:
     first = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     second = invitation.create(charlies, "dora@example.com", "owner", SYSTEM)
@@ -272,7 +280,7 @@ def test_invitations_of_two_workspaces_to_one_address_create_one_account(
     assert (list_roles(alices)["dora@example.com"], list_roles(charlies)["dora@example.com"]) == ("viewer", "owner")
 
 
-def test_acceptance_applies_the_deployment_owner_flag(alices: str, by_alice: Actor) -> None:
+def test_acceptance_applies_the_deployment_owner_flag(alices: str, by_alice: AuditActor) -> None:
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice, deployment_owner=True)
     with transaction():
         assert fetch_value("select count(*) from users where deployment_owner") == 0
@@ -281,7 +289,7 @@ def test_acceptance_applies_the_deployment_owner_flag(alices: str, by_alice: Act
         assert fetch_value("select email from users where deployment_owner") == "dora@example.com"
 
 
-def test_a_new_invitation_does_not_inherit_the_deployment_owner_flag(alices: str, by_alice: Actor) -> None:
+def test_a_new_invitation_does_not_inherit_the_deployment_owner_flag(alices: str, by_alice: AuditActor) -> None:
     invitation.create(alices, "dora@example.com", "owner", by_alice, deployment_owner=True)
     issued = invitation.create(alices, "dora@example.com", "owner", by_alice)
     accept_with_new_account(issued.shown_token)
@@ -297,7 +305,7 @@ def test_the_first_owner_s_address_is_not_taken_over(alices: str, charlies: str)
 
 @pytest.mark.usefixtures("at_the_dashboard")
 def test_a_role_change_is_audited_and_the_last_owner_stays(
-    alices: str, charlies: str, owner: str, by_alice: Actor, bob: str
+    alices: str, charlies: str, owner: str, by_alice: AuditActor, bob: str
 ) -> None:
     user.join(alices, bob, "viewer")
     for change in (
@@ -336,7 +344,7 @@ def run_concurrently(*attempts: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_the_last_of_many_concurrent_invitations_of_an_address_counts(alices: str, by_alice: Actor) -> None:
+def test_the_last_of_many_concurrent_invitations_of_an_address_counts(alices: str, by_alice: AuditActor) -> None:
     results = run_concurrently(*[lambda: invitation.create(alices, "dora@example.com", "viewer", by_alice)] * 5)
     assert [result for result in results if isinstance(result, Exception)] == []
     assert len(results) == 5
@@ -345,7 +353,7 @@ def test_the_last_of_many_concurrent_invitations_of_an_address_counts(alices: st
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_two_owners_cannot_both_leave_at_once(alices: str, owner: str, by_alice: Actor, bob: str) -> None:
+def test_two_owners_cannot_both_leave_at_once(alices: str, owner: str, by_alice: AuditActor, bob: str) -> None:
     user.join(alices, bob, "owner")
     results = run_concurrently(
         lambda: membership.remove(alices, owner, by_alice),
@@ -356,7 +364,7 @@ def test_two_owners_cannot_both_leave_at_once(alices: str, owner: str, by_alice:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_an_invitation_is_either_accepted_or_revoked(alices: str, by_alice: Actor) -> None:
+def test_an_invitation_is_either_accepted_or_revoked(alices: str, by_alice: AuditActor) -> None:
     issued = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     results = run_concurrently(
         lambda: accept_with_new_account(issued.shown_token),
@@ -368,7 +376,7 @@ def test_an_invitation_is_either_accepted_or_revoked(alices: str, by_alice: Acto
 
 @pytest.mark.usefixtures("at_the_dashboard")
 def test_concurrent_acceptances_in_two_workspaces_create_one_account(
-    alices: str, charlies: str, by_alice: Actor
+    alices: str, charlies: str, by_alice: AuditActor
 ) -> None:
     first = invitation.create(alices, "dora@example.com", "viewer", by_alice)
     second = invitation.create(charlies, "dora@example.com", "viewer", SYSTEM)
@@ -378,7 +386,7 @@ def test_concurrent_acceptances_in_two_workspaces_create_one_account(
     assert sorted(acceptance.outcome for acceptance in acceptances) == ["accepted", "taken"]
 
 
-def test_an_owner_who_cannot_sign_in_does_not_count(alices: str, owner: str, by_alice: Actor) -> None:
+def test_an_owner_who_cannot_sign_in_does_not_count(alices: str, owner: str, by_alice: AuditActor) -> None:
     former = user.create("former@example.com", "Former", "none of these tests knows it")
     user.join(alices, former, "owner")
     with transaction():
@@ -389,7 +397,7 @@ def test_an_owner_who_cannot_sign_in_does_not_count(alices: str, owner: str, by_
     assert list_roles(alices) == {ALICE: "owner"}
 
 
-def test_retention_removes_expired_links(alices: str, by_alice: Actor) -> None:
+def test_retention_removes_expired_links(alices: str, by_alice: AuditActor) -> None:
     from models import password_reset
     from models.checks import retention
 
@@ -415,12 +423,16 @@ def test_a_token_is_256_random_bits() -> None:
 
 
 @pytest.mark.usefixtures("at_the_dashboard")
-def test_an_account_s_invitations_end_when_it_loses_its_address(alices: str, charlies: str, by_alice: Actor) -> None:
+def test_an_account_s_invitations_end_when_it_loses_its_address(
+    alices: str, charlies: str, by_alice: AuditActor
+) -> None:
     issued = invitation.create(charlies, "squatter@example.com", "owner", SYSTEM)
     squatter = accept_with_new_account(issued.shown_token, "squatter@example.com", "Squatter")
     assert squatter is not None
     assert squatter.member is not None
-    kept = invitation.create(charlies, "dora@example.com", "owner", Actor("user", squatter.member.user_id, "Squatter"))
+    kept = invitation.create(
+        charlies, "dora@example.com", "owner", AuditActor("user", squatter.member.user_id, "Squatter")
+    )
     assert invitation.find(kept.shown_token) is not None
     proof = invitation.create(alices, "squatter@example.com", "viewer", by_alice)
     assert accept_with_new_account(proof.mailed_token, "squatter@example.com", "The person") is not None

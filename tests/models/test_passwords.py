@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from models import audit, credential, membership, password_reset, session, user
-from models.audit import SYSTEM, Actor
+from models.audit import SYSTEM, AuditActor
 from models.database import execute, fetch_rows, fetch_value, transaction
 from models.errors import Conflict, NotFound
 from models.user import Membership
@@ -34,7 +34,7 @@ def fetch_password_hash() -> str:
 
 
 def change_password(cookie: str, alice: Membership, old_hash: str) -> bool:
-    actor = Actor("user", alice.user_id, alice.name)
+    actor = AuditActor("user", alice.user_id, alice.name)
     return user.change_password(cookie, actor, old_hash, user.hash_password("battery staple"))
 
 
