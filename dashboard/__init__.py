@@ -15,7 +15,7 @@ from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import snapshot
 from dashboard.live.feeds import Feeds
-from dashboard.live.permits import Permits
+from dashboard.live.stream_access import StreamAccessChecker
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.responses import Json
@@ -67,7 +67,7 @@ def connect(app: flask.Flask) -> None:
     broker.set_up(config)
     app.extensions["servers_collector"] = ServersCollector()
     app.extensions["feeds"] = Feeds(lambda key: _serialize_snapshot(app, snapshot.read(key)), config.watchers)
-    app.extensions["permits"] = Permits()
+    app.extensions["stream_access"] = StreamAccessChecker()
     app.extensions["sign_in_failures"] = SignInFailures()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
 
@@ -76,7 +76,7 @@ def disconnect(app: flask.Flask) -> None:
     """Stop what `connect` started."""
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
-    app.extensions["permits"].close()
+    app.extensions["stream_access"].close()
     app.extensions["sign_in_failures"].close()
 
 

@@ -15,7 +15,7 @@ from dashboard.bodies import Body
 from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.live import snapshot, streams
 from dashboard.live.feeds import Feeds, Full
-from dashboard.live.permits import Grant, Permits
+from dashboard.live.stream_access import Grant, StreamAccessChecker
 from dashboard.resource import Resource
 from dashboard.responses import success
 from models.reports.monitor_history import MAX_LOOKBACK
@@ -79,10 +79,10 @@ class MonitorQuery(Body):
 def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
     """Stream the stages of an automation's contacts: a snapshot at once, then every two seconds for one minute."""
     feeds: Feeds = flask.current_app.extensions["feeds"]
-    permits: Permits = flask.current_app.extensions["permits"]
-    permit = permits.issue(Grant(call.credential, call.workspace_id, "read"))
+    checker: StreamAccessChecker = flask.current_app.extensions["stream_access"]
+    access = checker.watch(Grant(call.credential, call.workspace_id, "read"))
     try:
-        stream = feeds.open((call.workspace_id, automation_id, query.test), permit)
+        stream = feeds.open((call.workspace_id, automation_id, query.test), access)
     except Full:
         raise ProblemError(
             503, "Too many open monitor streams. Retry in a few seconds.", retry_after=RETRY_AFTER_SECONDS

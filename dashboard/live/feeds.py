@@ -2,7 +2,7 @@
 
 A feed starts with its first watcher and ends after its last. Watchers have no queue: each gets the newest frame when it
 can take one, so a slow watcher gets fewer frames and delays no other. Streams end after a minute, and within seconds
-after their permit is revoked; browsers reconnect.
+after their access is revoked; browsers reconnect.
 
 Feeds do not know their content: `read` returns the text for a key, or None where the object does not exist.
 """
@@ -19,15 +19,15 @@ from typing import Any
 import structlog
 
 import metrics
-from dashboard.live.permits import Permit
+from dashboard.live.stream_access import StreamAccess
 from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
 #: The maximum share of time spent reading: slow readings run less often.
 MAX_READ_SHARE = 0.25
-#: Seconds between checks of the permit by a stream.
-PERMIT_SECONDS = 1.0
+#: Seconds between a stream's looks at its access.
+ACCESS_CHECK_SECONDS = 1.0
 #: Milliseconds after which browsers reconnect.
 RETRY_MS = 2000
 
@@ -137,10 +137,10 @@ class Feeds:
         self._lock = threading.Lock()
         self._closed = False
 
-    def open(self, key: Hashable, permit: Permit | None = None) -> Iterator[bytes] | None:
+    def open(self, key: Hashable, access: StreamAccess | None = None) -> Iterator[bytes] | None:
         """A stream of this key; None where the object does not exist. Raises `Full`, and the errors of `read`.
 
-        The stream registers the `permit` while it is open and ends when it is revoked.
+        The stream registers the `access` while it is open and ends when it is revoked.
         """
         self._admit()
         feed = self._find_or_create(key)
@@ -154,7 +154,7 @@ class Feeds:
             return None
         # Other watchers may have come during the first reading.
         self._admit()
-        return self._stream(feed, first, permit)
+        return self._stream(feed, first, access)
 
     def close(self) -> None:
         """End all streams and admit no more."""
@@ -180,12 +180,12 @@ class Feeds:
             feed = self._feeds[key] = Feed(key, self._read, self._pace)
             return feed
 
-    def _stream(self, feed: Feed, first: Frame, permit: Permit | None) -> Iterator[bytes]:
+    def _stream(self, feed: Feed, first: Frame, access: StreamAccess | None) -> Iterator[bytes]:
         self._enter(feed)
         try:
-            with permit or nullcontext():
+            with access or nullcontext():
                 yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.payload
-                yield from _iter_frames(feed, first, permit)
+                yield from _iter_frames(feed, first, access)
         finally:
             self._leave(feed)
 
@@ -222,16 +222,16 @@ class Feeds:
                 del self._feeds[feed.key]
 
 
-def _iter_frames(feed: Feed, frame: Frame, permit: Permit | None) -> Iterator[bytes]:
-    """The frames after this one, with pings between them, until the stream's time ends or its permit is revoked.
+def _iter_frames(feed: Feed, frame: Frame, access: StreamAccess | None) -> Iterator[bytes]:
+    """The frames after this one, with pings between them, until the stream's time ends or its access is revoked.
 
     A stream ends with a frame, so that a client that reconnects after `RETRY_MS` misses none.
     """
     ends_at = time.monotonic() + feed.pace.stream
     next_ping_at = time.monotonic() + feed.pace.ping
     while not feed.is_over() and (remaining := ends_at - time.monotonic()) > 0:
-        frame.superseded.wait(min(remaining, PERMIT_SECONDS, max(0.0, next_ping_at - time.monotonic())))
-        if feed.is_over() or (permit is not None and permit.is_over):
+        frame.superseded.wait(min(remaining, ACCESS_CHECK_SECONDS, max(0.0, next_ping_at - time.monotonic())))
+        if feed.is_over() or (access is not None and access.is_revoked):
             return
         if time.monotonic() >= next_ping_at:
             next_ping_at = time.monotonic() + feed.pace.ping

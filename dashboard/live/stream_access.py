@@ -1,8 +1,8 @@
-"""Permits of open streams: a stream ends within seconds after its key or session is revoked.
+"""The access of open streams: a stream ends within seconds after its key or session is revoked.
 
-A permit represents the credential that opened a stream. While streams are open, one statement every two seconds checks
-all permits of the process; a stream checks its own permit at least once a second. While PostgreSQL is unavailable,
-streams stay open without data, because their readings come from PostgreSQL too.
+An access belongs to the credential that opened a stream. While streams are open, one statement every two seconds checks
+the access of all streams of the process; a stream looks at its own at least once a second. While PostgreSQL is
+unavailable, streams stay open without data, because their readings come from PostgreSQL too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.database import CONNECTION_ERRORS
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between checks of all permits.
+#: Seconds between checks of the access of all streams.
 CHECK_SECONDS = 2.0
 
 
@@ -44,24 +44,24 @@ def find_valid_grants(grants: Collection[Grant]) -> set[Grant]:
     }
 
 
-class Permit:
-    """The permit of one stream; checked while the stream is open."""
+class StreamAccess:
+    """The access of one stream; `is_revoked` is up to date while the stream is open."""
 
-    def __init__(self, permits: Permits, grant: Grant) -> None:
+    def __init__(self, checker: StreamAccessChecker, grant: Grant) -> None:
         self.grant = grant
-        self.is_over = False
-        self._permits = permits
+        self.is_revoked = False
+        self._checker = checker
 
-    def __enter__(self) -> Permit:
-        self._permits.add(self)
+    def __enter__(self) -> StreamAccess:
+        self._checker.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._permits.discard(self)
+        self._checker.discard(self)
 
 
-class Permits:
-    """The permits of all open streams of this process."""
+class StreamAccessChecker:
+    """Checks the access of all open streams of this process."""
 
     def __init__(
         self,
@@ -70,27 +70,27 @@ class Permits:
     ) -> None:
         self._read = read
         self._check_seconds = check_seconds
-        self._open: set[Permit] = set()
+        self._open: set[StreamAccess] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def issue(self, grant: Grant) -> Permit:
-        """A permit for one stream; enter it as a context manager while the stream is open."""
-        return Permit(self, grant)
+    def watch(self, grant: Grant) -> StreamAccess:
+        """The access of one stream; enter it as a context manager while the stream is open."""
+        return StreamAccess(self, grant)
 
-    def add(self, permit: Permit) -> None:
-        """Check this permit from now on."""
+    def add(self, access: StreamAccess) -> None:
+        """Check this access from now on."""
         with self._lock:
-            self._open.add(permit)
+            self._open.add(access)
             if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._run, name="permits", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="stream-access", daemon=True)
                 self._thread.start()
 
-    def discard(self, permit: Permit) -> None:
-        """Stop checking this permit."""
+    def discard(self, access: StreamAccess) -> None:
+        """Stop checking this access."""
         with self._lock:
-            self._open.discard(permit)
+            self._open.discard(access)
 
     def close(self) -> None:
         """Stop the checks, and wait for a running one."""
@@ -102,20 +102,20 @@ class Permits:
     def _run(self) -> None:
         while not self._closed.wait(self._check_seconds):
             with self._lock:
-                permits = list(self._open)
-                if not permits:
+                streams = list(self._open)
+                if not streams:
                     self._thread = None
                     return
-            self._check(permits)
+            self._check(streams)
 
-    def _check(self, permits: list[Permit]) -> None:
+    def _check(self, streams: list[StreamAccess]) -> None:
         try:
-            valid = self._read({permit.grant for permit in permits})
+            valid = self._read({access.grant for access in streams})
         except CONNECTION_ERRORS as error:
-            log.warning("the permits of streams could not be checked", error=str(error).strip())
+            log.warning("the access of streams could not be checked", error=str(error).strip())
             return
         except Exception as error:
-            log.error("the permits of streams could not be checked", exc_info=error)
+            log.error("the access of streams could not be checked", exc_info=error)
             return
-        for permit in permits:
-            permit.is_over = permit.grant not in valid
+        for access in streams:
+            access.is_revoked = access.grant not in valid

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from dashboard import csrf
 from dashboard.access import permissions_for_role
-from dashboard.live.feeds import PERMIT_SECONDS, Feeds, Pace
-from dashboard.live.permits import CHECK_SECONDS, Grant, Permits
+from dashboard.live.feeds import ACCESS_CHECK_SECONDS, Feeds, Pace
+from dashboard.live.stream_access import CHECK_SECONDS, Grant, StreamAccessChecker
 from models import api_key, session
 from models.database import acting_as, execute
 from tests.dashboard.producers import Producer
@@ -46,44 +46,48 @@ def checks() -> Checks:
 
 
 @pytest.fixture
-def permits(checks: Checks) -> Iterator[Permits]:
-    permits = Permits(checks.read, check_seconds=0.05)
-    yield permits
-    permits.close()
+def checker(checks: Checks) -> Iterator[StreamAccessChecker]:
+    checker = StreamAccessChecker(checks.read, check_seconds=0.05)
+    yield checker
+    checker.close()
 
 
-def test_a_permit_ends_with_its_grant_and_others_stay_valid(permits: Permits, checks: Checks) -> None:
-    with permits.issue(GRANTS[0]) as mine, permits.issue(GRANTS[0]) as also_mine, permits.issue(GRANTS[1]) as other:
+def test_access_ends_with_its_grant_and_others_stay_valid(checker: StreamAccessChecker, checks: Checks) -> None:
+    with checker.watch(GRANTS[0]) as mine, checker.watch(GRANTS[0]) as also_mine, checker.watch(GRANTS[1]) as other:
         checks.revoked = {GRANTS[0]}
-        eventually(lambda: mine.is_over and also_mine.is_over)
-        assert not other.is_over
+        eventually(lambda: mine.is_revoked and also_mine.is_revoked)
+        assert not other.is_revoked
 
 
-def test_one_check_serves_all_streams_and_none_runs_without_streams(permits: Permits, checks: Checks) -> None:
-    issued = [permits.issue(grant) for grant in GRANTS]
-    for permit in issued:
-        permit.__enter__()
+def test_one_check_serves_all_streams_and_none_runs_without_streams(
+    checker: StreamAccessChecker, checks: Checks
+) -> None:
+    watched = [checker.watch(grant) for grant in GRANTS]
+    for access in watched:
+        access.__enter__()
     eventually(lambda: checks.count >= 3)
-    assert [thread.name for thread in threading.enumerate()].count("permits") == 1
-    for permit in issued:
-        permit.__exit__()
-    eventually(lambda: "permits" not in [thread.name for thread in threading.enumerate()])
-    with permits.issue(GRANTS[0]) as again:
+    assert [thread.name for thread in threading.enumerate()].count("stream-access") == 1
+    for access in watched:
+        access.__exit__()
+    eventually(lambda: "stream-access" not in [thread.name for thread in threading.enumerate()])
+    with checker.watch(GRANTS[0]) as again:
         checks.revoked = {GRANTS[0]}
-        eventually(lambda: again.is_over)
+        eventually(lambda: again.is_revoked)
 
 
 @pytest.mark.parametrize("error", [psycopg2.OperationalError("gone"), ValueError("ours")])
-def test_a_failed_check_ends_no_stream_and_is_repeated(permits: Permits, checks: Checks, error: Exception) -> None:
+def test_a_failed_check_ends_no_stream_and_is_repeated(
+    checker: StreamAccessChecker, checks: Checks, error: Exception
+) -> None:
     checks.error, checks.revoked = error, {GRANTS[0]}
-    with permits.issue(GRANTS[0]) as permit:
+    with checker.watch(GRANTS[0]) as access:
         eventually(lambda: checks.count >= 2)
-        assert not permit.is_over
+        assert not access.is_revoked
         checks.error = None
-        eventually(lambda: permit.is_over)
+        eventually(lambda: access.is_revoked)
 
 
-def test_a_stream_ends_with_its_permit_while_reading_fails(permits: Permits, checks: Checks) -> None:
+def test_a_stream_ends_with_its_access_while_reading_fails(checker: StreamAccessChecker, checks: Checks) -> None:
     readable = threading.Event()
     readable.set()
 
@@ -93,7 +97,7 @@ def test_a_stream_ends_with_its_permit_while_reading_fails(permits: Permits, che
         return "one"
 
     feeds = Feeds(read, max_watchers=9, pace=Pace(tick=0.05, stream=60.0, ping=60.0))
-    stream = feeds.open("a", permits.issue(GRANTS[0]))
+    stream = feeds.open("a", checker.watch(GRANTS[0]))
     assert stream is not None
     next(stream)
     readable.clear()
@@ -107,7 +111,7 @@ def test_a_stream_ends_with_its_permit_while_reading_fails(permits: Permits, che
 
 
 def test_streams_end_within_five_seconds() -> None:
-    assert CHECK_SECONDS + PERMIT_SECONDS < 5
+    assert CHECK_SECONDS + ACCESS_CHECK_SECONDS < 5
 
 
 @pytest.fixture
@@ -118,9 +122,9 @@ def bob(alice: Producer, client: FlaskClient) -> FlaskClient:
 
 
 @pytest.fixture
-def quick_permits(app: Any) -> None:
-    """Permits that are checked continuously."""
-    app.extensions["permits"] = Permits(check_seconds=0.05)
+def quick_checks(app: Any) -> None:
+    """Access that is checked continuously."""
+    app.extensions["stream_access"] = StreamAccessChecker(check_seconds=0.05)
 
 
 def open_stream(client: FlaskClient, alice: Producer, **headers: str) -> Any:
@@ -138,16 +142,16 @@ def open_stream(client: FlaskClient, alice: Producer, **headers: str) -> Any:
     "delete from sessions",
     "delete from memberships",
 ])  # fmt: skip
-def test_the_monitor_ends_with_the_session(quick_permits: None, bob: FlaskClient, alice: Producer, change: str) -> None:
+def test_the_monitor_ends_with_the_session(quick_checks: None, bob: FlaskClient, alice: Producer, change: str) -> None:
     stream = open_stream(bob, alice)
     with acting_as(alice.workspace_id):
         assert execute(change) == 1
-    # Read to the end: without a permit the stream would last a minute.
+    # Read to the end: without a check of access the stream would last a minute.
     assert len(list(stream)) < 20
     assert bob.get("/api/contacts").status_code == 401
 
 
-def test_the_monitor_ends_when_the_person_signs_out(quick_permits: None, bob: FlaskClient, alice: Producer) -> None:
+def test_the_monitor_ends_when_the_person_signs_out(quick_checks: None, bob: FlaskClient, alice: Producer) -> None:
     stream = open_stream(bob, alice)
     token = read_token(bob.get("/automations").text)
     assert bob.post("/sign-out", data={"csrf_token": token}).status_code == 303
@@ -160,7 +164,7 @@ def test_the_monitor_ends_when_the_person_signs_out(quick_permits: None, bob: Fl
     "delete from api_keys where name = 'watching'",
 ])  # fmt: skip
 def test_the_monitor_ends_with_the_key_or_its_scope(
-    quick_permits: None, client: FlaskClient, alice: Producer, database_urls: Any, change: str
+    quick_checks: None, client: FlaskClient, alice: Producer, database_urls: Any, change: str
 ) -> None:
     key = api_key.issue(alice.workspace_id, "watching", ["read"])
     stream = open_stream(client, alice, Authorization=f"Bearer {key.secret}")
