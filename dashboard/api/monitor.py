@@ -14,7 +14,7 @@ from dashboard.api.schemas import Moment, QueryBool, parse_moment
 from dashboard.bodies import Body
 from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.live import snapshot, streams
-from dashboard.live.feeds import Feeds, Full
+from dashboard.live.feeds import Feeds, FeedUnavailable
 from dashboard.live.stream_access import Grant, StreamAccessChecker
 from dashboard.resource import Resource
 from dashboard.responses import success
@@ -83,7 +83,7 @@ def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
     access = checker.watch(Grant(call.credential, call.workspace_id, "read"))
     try:
         stream = feeds.open((call.workspace_id, automation_id, query.test), access)
-    except Full:
+    except FeedUnavailable:
         raise ProblemError(
             503, "Too many open monitor streams. Retry in a few seconds.", retry_after=RETRY_AFTER_SECONDS
         ) from None

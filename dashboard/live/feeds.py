@@ -35,16 +35,16 @@ Read = Callable[[Any], "str | None"]
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Timing in seconds: frame interval, maximum stream length, ping interval."""
+class FeedTiming:
+    """The interval of frames, the maximum length of a stream, and the interval of pings."""
 
-    tick: float = 2.0
-    stream: float = 60.0
-    ping: float = 10.0
+    frame_seconds: float = 2.0
+    stream_seconds: float = 60.0
+    ping_seconds: float = 10.0
 
 
-class Full(Exception):
-    """The limit of watchers is reached, or the process is stopping."""
+class FeedUnavailable(Exception):
+    """No stream can be opened: the limit of watchers is reached, or the process is stopping."""
 
 
 class Frame:
@@ -60,9 +60,9 @@ class Frame:
 class Feed:
     """The feed of one key; its thread runs while it has watchers."""
 
-    def __init__(self, key: Hashable, read: Read, pace: Pace) -> None:
+    def __init__(self, key: Hashable, read: Read, timing: FeedTiming) -> None:
         self.key = key
-        self.pace = pace
+        self.timing = timing
         self.watchers = 0
         self.frame: Frame | None = None
         #: The object does not exist any more, or the process stops: streams end.
@@ -70,7 +70,7 @@ class Feed:
         self.is_running = False
         self._read = read
         self._reading = threading.Lock()
-        self._pause = pace.tick
+        self._pause = timing.frame_seconds
         self._wake = threading.Event()
 
     def read_newest(self) -> Frame | None:
@@ -86,7 +86,7 @@ class Feed:
 
     def is_stale(self) -> bool:
         """Whether its newest frame is older than a stream lasts."""
-        return self.frame is not None and time.monotonic() - self.frame.read_at > self.pace.stream
+        return self.frame is not None and time.monotonic() - self.frame.read_at > self.timing.stream_seconds
 
     def run(self) -> None:
         """Read in a loop while there are watchers."""
@@ -101,10 +101,10 @@ class Feed:
             except CONNECTION_ERRORS as error:
                 # Send no frame: a page without frames shows that it is disconnected.
                 log.warning("the monitor could not be read", error=str(error).strip())
-                self._wake.wait(self.pace.tick)
+                self._wake.wait(self.timing.frame_seconds)
             except Exception as error:
                 log.error("the monitor could not be read", exc_info=error)
-                self._wake.wait(self.pace.tick)
+                self._wake.wait(self.timing.frame_seconds)
 
     def end(self) -> None:
         """End all streams of this feed at once."""
@@ -118,7 +118,7 @@ class Feed:
         text = self._read(self.key)
         elapsed = time.monotonic() - started_at
         metrics.monitor_tick_seconds.observe(elapsed)
-        self._pause = max(self.pace.tick, elapsed / MAX_READ_SHARE)
+        self._pause = max(self.timing.frame_seconds, elapsed / MAX_READ_SHARE)
         previous, self.frame = self.frame, None if text is None else Frame(text)
         self._is_over = self._is_over or text is None
         if previous is not None:
@@ -128,17 +128,17 @@ class Feed:
 class Feeds:
     """All feeds of this process, with a limit of watchers."""
 
-    def __init__(self, read: Read, max_watchers: int, pace: Pace | None = None) -> None:
+    def __init__(self, read: Read, max_watchers: int, timing: FeedTiming | None = None) -> None:
         self.watchers = 0
         self._read = read
         self._max_watchers = max_watchers
-        self._pace = pace or Pace()
+        self._timing = timing or FeedTiming()
         self._feeds: dict[Hashable, Feed] = {}
         self._lock = threading.Lock()
         self._closed = False
 
     def open(self, key: Hashable, access: StreamAccess | None = None) -> Iterator[bytes] | None:
-        """A stream of this key; None where the object does not exist. Raises `Full`, and the errors of `read`.
+        """A stream of this key; None where there is no such object. Raises `FeedUnavailable` and the errors of `read`.
 
         The stream registers the `access` while it is open and ends when it is revoked.
         """
@@ -164,7 +164,7 @@ class Feeds:
 
     def _admit(self) -> None:
         if self._closed or self.watchers >= self._max_watchers:
-            raise Full
+            raise FeedUnavailable
 
     def _find_or_create(self, key: Hashable) -> Feed:
         with self._lock:
@@ -177,7 +177,7 @@ class Feeds:
                 for other_key, other_feed in self._feeds.items()
                 if other_feed.watchers or not other_feed.is_stale()
             }
-            feed = self._feeds[key] = Feed(key, self._read, self._pace)
+            feed = self._feeds[key] = Feed(key, self._read, self._timing)
             return feed
 
     def _stream(self, feed: Feed, first: Frame, access: StreamAccess | None) -> Iterator[bytes]:
@@ -227,18 +227,18 @@ def _iter_frames(feed: Feed, frame: Frame, access: StreamAccess | None) -> Itera
 
     A stream ends with a frame, so that a client that reconnects after `RETRY_MS` misses none.
     """
-    ends_at = time.monotonic() + feed.pace.stream
-    next_ping_at = time.monotonic() + feed.pace.ping
+    ends_at = time.monotonic() + feed.timing.stream_seconds
+    next_ping_at = time.monotonic() + feed.timing.ping_seconds
     while not feed.is_over() and (remaining := ends_at - time.monotonic()) > 0:
         frame.superseded.wait(min(remaining, ACCESS_CHECK_SECONDS, max(0.0, next_ping_at - time.monotonic())))
         if feed.is_over() or (access is not None and access.is_revoked):
             return
         if time.monotonic() >= next_ping_at:
-            next_ping_at = time.monotonic() + feed.pace.ping
+            next_ping_at = time.monotonic() + feed.timing.ping_seconds
             yield b": ping\n\n"
         newest = feed.frame
         if newest is not None and newest is not frame:
             frame = newest
             yield frame.payload
-            if ends_at - time.monotonic() < feed.pace.tick:
+            if ends_at - time.monotonic() < feed.timing.frame_seconds:
                 return

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from dashboard.live.feeds import RETRY_MS, Feeds, Full, Pace
+from dashboard.live.feeds import RETRY_MS, Feeds, FeedTiming, FeedUnavailable
 from tests.support.waiting import eventually
 
-QUICK = Pace(tick=0.05, stream=2.0, ping=0.2)
+QUICK = FeedTiming(frame_seconds=0.05, stream_seconds=2.0, ping_seconds=0.2)
 #: Longer than a test: after the first frame nothing comes by itself, and no stream ends.
-ENDLESS = Pace(tick=3600.0, stream=3600.0, ping=3600.0)
+ENDLESS = FeedTiming(frame_seconds=3600.0, stream_seconds=3600.0, ping_seconds=3600.0)
 
 
 class Source:
@@ -41,7 +41,7 @@ def source() -> Source:
 
 @pytest.fixture
 def feeds(source: Source) -> Iterator[Feeds]:
-    feeds = Feeds(source.read, max_watchers=200, pace=QUICK)
+    feeds = Feeds(source.read, max_watchers=200, timing=QUICK)
     yield feeds
     feeds.close()
 
@@ -53,7 +53,7 @@ def open_stream(feeds: Feeds, key: str = "a") -> Iterator[bytes]:
 
 
 def test_a_hundred_watchers_who_come_within_a_tick_share_one_reading(source: Source) -> None:
-    feeds = Feeds(source.read, max_watchers=200, pace=ENDLESS)
+    feeds = Feeds(source.read, max_watchers=200, timing=ENDLESS)
     for stream in [open_stream(feeds) for _ in range(100)]:
         assert b"data: one" in next(stream)
     assert source.reads == 1
@@ -102,12 +102,12 @@ def test_a_stream_ends_with_a_frame(feeds: Feeds) -> None:
 
 
 def test_a_snapshot_comes_every_two_seconds_for_a_minute() -> None:
-    assert (Pace().tick, Pace().stream) == (2.0, 60.0)
-    assert Pace().tick * 1000 == RETRY_MS
+    assert (FeedTiming().frame_seconds, FeedTiming().stream_seconds) == (2.0, 60.0)
+    assert FeedTiming().frame_seconds * 1000 == RETRY_MS
 
 
 def test_all_streams_end_when_the_process_stops(source: Source) -> None:
-    feeds, ended = Feeds(source.read, max_watchers=200, pace=ENDLESS), []
+    feeds, ended = Feeds(source.read, max_watchers=200, timing=ENDLESS), []
 
     def watch() -> None:
         ended.append(len(list(open_stream(feeds))))
@@ -120,7 +120,7 @@ def test_all_streams_end_when_the_process_stops(source: Source) -> None:
     for thread in threads:
         thread.join(10)
     assert ended == [1] * 10
-    with pytest.raises(Full):
+    with pytest.raises(FeedUnavailable):
         feeds.open("a")
 
 
@@ -153,10 +153,10 @@ def test_the_first_watcher_gets_the_error_of_a_failed_reading(feeds: Feeds, sour
 
 
 def test_the_number_of_watchers_is_limited(source: Source) -> None:
-    feeds = Feeds(source.read, max_watchers=2, pace=QUICK)
+    feeds = Feeds(source.read, max_watchers=2, timing=QUICK)
     streams = [open_stream(feeds), open_stream(feeds)]
     assert all(next(stream) for stream in streams)
-    with pytest.raises(Full):
+    with pytest.raises(FeedUnavailable):
         open_stream(feeds)
 
 
@@ -170,11 +170,11 @@ def test_the_limit_is_checked_again_after_the_first_reading() -> None:
         return "one"
 
     def open_late() -> None:
-        with pytest.raises(Full):
+        with pytest.raises(FeedUnavailable):
             feeds.open("slow")
         refused.set()
 
-    feeds = Feeds(read, max_watchers=1, pace=QUICK)
+    feeds = Feeds(read, max_watchers=1, timing=QUICK)
     late = threading.Thread(target=open_late)
     late.start()
     assert waits.wait(10)

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from dashboard import csrf
 from dashboard.access import permissions_for_role
-from dashboard.live.feeds import ACCESS_CHECK_SECONDS, Feeds, Pace
+from dashboard.live.feeds import ACCESS_CHECK_SECONDS, Feeds, FeedTiming
 from dashboard.live.stream_access import CHECK_SECONDS, Grant, StreamAccessChecker
 from models import api_key, session
 from models.database import acting_as, execute
@@ -96,7 +96,7 @@ def test_a_stream_ends_with_its_access_while_reading_fails(checker: StreamAccess
             raise psycopg2.OperationalError("gone")
         return "one"
 
-    feeds = Feeds(read, max_watchers=9, pace=Pace(tick=0.05, stream=60.0, ping=60.0))
+    feeds = Feeds(read, max_watchers=9, timing=FeedTiming(frame_seconds=0.05, stream_seconds=60.0, ping_seconds=60.0))
     stream = feeds.open("a", checker.watch(GRANTS[0]))
     assert stream is not None
     next(stream)
