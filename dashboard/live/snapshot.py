@@ -67,7 +67,7 @@ def _build_stage(row: StageSummary, totals: Totals) -> dict[str, Any]:
     elif row["stage"] == "sent":
         caption = f"{totals['sent']:,} in 24 h"
     else:
-        caption = "No average yet" if average is None else f"Avg {labels.span(average)}"
+        caption = "No average yet" if average is None else f"Avg {labels.format_duration(average)}"
     return {
         "stage": row["stage"], "title": labels.STAGES[row["stage"]], "count": row["count"],
         "averageSeconds": average, "says": caption, "trend": row["trend"],
@@ -176,7 +176,7 @@ def _describe_next(row: ContactRow, at: datetime) -> str:
     if row["status"] != "waiting":
         return ""
     if row["next_check_at"] is not None and row["next_check_at"] > at:
-        return f"Next check {labels.ago(row['next_check_at'], at)}"
+        return f"Next check {labels.format_relative_time(row['next_check_at'], at)}"
     execution = {
         **row, "resume_at": row["due_at"], "error": None, "skipped_because": None,
         "follow_up": {"count": row["follow_up_count"], "max": row["follow_up_max"]},
@@ -201,9 +201,9 @@ def _build_backlog(backlog: Backlog, stages: Sequence[StageSummary]) -> dict[str
         return {**measures, "title": "No backlog", "words": "Everything that can move has moved."}
     if seconds is None:
         return {**measures, "title": "Unknown", "words": f"{contacts}; none arrived in the last 10 minutes."}
-    slowest, period = _describe_slowest(stages), labels.span(backlog["measured_seconds"])
+    slowest, period = _describe_slowest(stages), labels.format_duration(backlog["measured_seconds"])
     text = f"{contacts} at the rate of the last {period} ({rate:,.3g} per minute).{slowest}"
-    return {**measures, "title": f"≈ {labels.span(seconds)}", "words": text}
+    return {**measures, "title": f"≈ {labels.format_duration(seconds)}", "words": text}
 
 
 def _describe_slowest(stages: Sequence[StageSummary]) -> str:
@@ -215,4 +215,4 @@ def _describe_slowest(stages: Sequence[StageSummary]) -> str:
     if not averages:
         return ""
     slowest = max(averages, key=averages.__getitem__)
-    return f" Slowest stage: {labels.STAGES[slowest].lower()}, {labels.span(averages[slowest])}."
+    return f" Slowest stage: {labels.STAGES[slowest].lower()}, {labels.format_duration(averages[slowest])}."

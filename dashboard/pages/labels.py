@@ -65,7 +65,7 @@ _UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`27 ms`, `2.5 s`, `40 s`, `2 min 40 s`, `3 h 5 min`, `2 d 4 h`."""
     seconds = max(0.0, seconds)
     if seconds < 1:
@@ -79,7 +79,7 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def rough(seconds: float) -> str:
+def format_rough_duration(seconds: float) -> str:
     """A duration in its largest unit, for ages in lists: `now`, `40 s`, `3 min`, `2 h`, `5 d`."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -87,23 +87,23 @@ def rough(seconds: float) -> str:
     return f"{int(seconds)} s" if seconds >= 1 else "now"
 
 
-def ago(moment: datetime, now: datetime) -> str:
+def format_relative_time(moment: datetime, now: datetime) -> str:
     """`3 min ago`; `in 3 min` for a time in the future."""
     seconds = (now - moment).total_seconds()
     if seconds < -1:
-        return f"in {span(-seconds) if seconds <= -3600 else rough(-seconds)}"
-    text = rough(seconds)
+        return f"in {format_duration(-seconds) if seconds <= -3600 else format_rough_duration(-seconds)}"
+    text = format_rough_duration(seconds)
     return text if text == "now" else f"{text} ago"
 
 
-def contact(row: Mapping[str, Any]) -> str:
+def format_contact_name(row: Mapping[str, Any]) -> str:
     """The contact's name, else its first address."""
     name = " ".join(part for part in (row["first_name"], row["last_name"]) if part)
     fallbacks = ("username", "email", "phone", "external_id", "instagram_id", "facebook_id")
     return name or next((row[column] for column in fallbacks if row[column]), "Unnamed")
 
 
-def trigger(document: Mapping[str, Any] | None) -> str:
+def describe_trigger(document: Mapping[str, Any] | None) -> str:
     """What starts an automation: `On contact.created`, `Every day at 09:00`, `Webhook`."""
     if not document:
         return "Not published"
@@ -145,7 +145,7 @@ def describe_next(execution: Mapping[str, Any], now: datetime) -> str:
     if status == "waiting":
         return _describe_waiting(execution, now)
     if status == "pending":
-        return f"Queued for {rough(max(1.0, (now - execution['created_at']).total_seconds()))}"
+        return f"Queued for {format_rough_duration(max(1.0, (now - execution['created_at']).total_seconds()))}"
     if status == "running":
         return {"generating": "AI is writing the message", "sending": "Sending to the provider"}.get(
             execution["stage"], "Being processed"
@@ -160,7 +160,7 @@ def describe_next(execution: Mapping[str, Any], now: datetime) -> str:
     if end_reason:
         return f"No more follow-ups: {describe_reason(end_reason)}"
     return (
-        f"Done in {span(execution['execution_time_ms'] / 1000)}"
+        f"Done in {format_duration(execution['execution_time_ms'] / 1000)}"
         if execution.get("execution_time_ms") is not None
         else ""
     )
@@ -204,4 +204,4 @@ def _capitalize(text: str) -> str:
 
 
 def _format_time(before: str, at: datetime | None, now: datetime) -> str:
-    return f"{before} {ago(at, now)}" if at is not None else ""
+    return f"{before} {format_relative_time(at, now)}" if at is not None else ""

@@ -41,7 +41,10 @@ def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any
         return []
     steps = {step["id"]: step for step in execution["steps"] if step["round"] == 0}
     trigger = Node(
-        f"Trigger: {definition['trigger']['type']}", labels.trigger(definition["trigger"]), "eligible", "passed"
+        f"Trigger: {definition['trigger']['type']}",
+        labels.describe_trigger(definition["trigger"]),
+        "eligible",
+        "passed",
     )
     nodes = _walk(definition["steps"], steps, execution, None)
     return [
