@@ -220,12 +220,12 @@ DATABASE_CHECKS: dict[str, Callable[[Settings], Check]] = {
     "log lines": lambda settings: check_tracking(settings, deployment.fetch_run_records().runs),
     "errors": check_errors,
     "counters": _build_invariant_check(
-        "counters", "run_counters", "every automation's counter is its archived runs plus its rows"
+        "counters", "run_counters_add_up", "every automation's counter is its archived runs plus its rows"
     ),
     "duplicates": _build_invariant_check(
         "duplicates", "runs_are_apart", "none: runs of a contact are at least an hour apart"
     ),
-    "once each": _build_invariant_check("once each", "one_run", "no execution was counted twice"),
+    "once each": _build_invariant_check("once each", "runs_are_unique", "no execution was counted twice"),
     "indexes": _check_indexes,
     "query times": _check_query_times,
     "retention": _check_retention,

@@ -48,11 +48,11 @@ PARAMETERS: Mapping[str, Any] = {
     "all_contacts": ALL_CONTACTS,
 }
 
-_STATUS_AND_STAGE = """
+_STAGES_MATCH_STATUSES = """
     select e.id, e.workspace_id from executions e where (e.status, e.stage) not in %(stages_by_status)s
 """
 
-_ALLOWED_MOVES = """
+_MOVES_ARE_ALLOWED = """
     select distinct h.execution_id as id, h.workspace_id from stage_history h
     where (h.from_stage, h.stage) not in %(moves)s
 """
@@ -84,12 +84,12 @@ _DURATIONS_ADD_UP = """
         and abs(extract(epoch from e.stage_since - e.created_at) * 1000 - h.total_ms) > %(clock_tolerance_ms)s + h.moves
 """
 
-_LEASES_ARE_KEPT = """
+_LEASES_ARE_CURRENT = """
     select e.id, e.workspace_id from executions e
     where e.status = 'running' and e.lease_until < beckon_now() - make_interval(secs => %(grace_seconds)s)
 """
 
-_DUE_WORK_IS_TAKEN = """
+_DUE_WORK_IS_CLAIMED = """
     select e.id, e.workspace_id from executions e
     where e.status in ('pending', 'waiting') and e.due_at < beckon_now() - make_interval(secs => %(grace_seconds)s)
 """
@@ -104,7 +104,7 @@ _WAITS_CAN_END = """
             select 1 from pauses p where p.workspace_id = e.workspace_id))), false)
 """
 
-_COUNTERS = """
+_COUNTERS_ADD_UP = """
     select a.id, a.workspace_id from automations a left join (
         select automation_id, count(*) as executions,
             count(*) filter (where status = 'succeeded') as succeeded,
@@ -120,7 +120,7 @@ _COUNTERS = """
 """
 
 # Hourly counters are compared with rows for the hours that both cover.
-_RUN_COUNTERS = """
+_RUN_COUNTERS_ADD_UP = """
     select a.id, a.workspace_id from automations a left join (
         select automation_id, count(*) as runs, max(at) as newest from automation_runs group by automation_id
     ) r on r.automation_id = a.id
@@ -136,7 +136,7 @@ _RUN_COUNTERS = """
     where a.newest_run_hour - h.place + 1 > hour_of(beckon_now()) - 24 and h.runs <> coalesce(r.runs, 0)
 """
 
-_RUNS_ARE_AN_HOUR_APART = """
+_RUNS_ARE_APART = """
     select r.id, r.workspace_id from (
         select id, workspace_id,
             at - lag(at) over (partition by automation_id, contact_id order by at) as apart
@@ -144,30 +144,30 @@ _RUNS_ARE_AN_HOUR_APART = """
     ) r where r.apart < interval '1 hour'
 """
 
-_ONE_RUN = """
+_RUNS_ARE_UNIQUE = """
     select (array_agg(r.id order by r.at))[2] as id, r.workspace_id from automation_runs r
     group by r.workspace_id, r.execution_id having count(*) > 1
 """
 
-_ONE_MESSAGE = """
+_MESSAGES_ARE_UNIQUE = """
     select (array_agg(m.id order by m.id))[1] as id, m.workspace_id from messages m
     group by m.workspace_id, m.execution_id, m.step_id, m.round having count(*) > 1
     union
     select m.id, m.workspace_id from messages m where m.key <> m.execution_id || ':' || m.step_id || ':' || m.round
 """
 
-_ONE_EXECUTION = """
+_EXECUTIONS_ARE_UNIQUE = """
     select (array_agg(e.id order by e.id))[2] as id, e.workspace_id from executions e
     group by e.workspace_id, e.trigger_id, e.automation_id having count(*) > 1
 """
 
-_SENDING_IS_HELD = """
+_SENDING_MEANS_RUNNING = """
     select m.id, m.workspace_id from messages m left join executions e on e.id = m.execution_id
     where m.status = 'sending' and e.status is distinct from 'running'
 """
 
 # A message that an operator marked as sent has no provider id; Slack and webhooks return none.
-_SENT_IS_ON_RECORD = """
+_SENDS_HAVE_RECEIPTS = """
     select m.id, m.workspace_id from messages m
     where m.status in ('sent', 'delivered', 'read', 'bounced', 'complained') and (m.sent_at is null or (
         m.provider in ('mailgun', 'telnyx') and m.provider_message_id is null and not exists (
@@ -175,7 +175,7 @@ _SENT_IS_ON_RECORD = """
                 and s.round = m.round and s.output ->> 'resolved' = 'true')))
 """
 
-_SUCCESS_IS_WHOLE = """
+_SUCCESSES_ARE_COMPLETE = """
     select distinct e.id, e.workspace_id from steps s join executions e on e.id = s.execution_id
     where e.status = 'succeeded' and s.status in ('pending', 'running', 'failed')
 """
@@ -190,7 +190,7 @@ _FOLLOW_UPS_ARE_COUNTED = """
 """
 
 # Counts of the last days; older ones are removed. Each reservation counts for all contacts and for its own.
-_LIMIT_COUNTS = """
+_LIMIT_COUNTS_ADD_UP = """
     with reserved as (
         select automation_id, workspace_id, contact_id, day from limit_reservations
         union all
@@ -229,19 +229,19 @@ _LIMITS_HOLD = """
     where c.count > h.most
 """
 
-_KEYS_HAVE_ANSWERS = """
+_KEYS_HAVE_TRIGGERS = """
     select k.trigger_id as id, k.workspace_id from idempotency_keys k left join triggers t on t.id = k.trigger_id
     where t.id is null or t.workspace_id <> k.workspace_id or t.idempotency_key is distinct from k.key
 """
 
-_EXECUTIONS_HAVE_ROOTS = """
+_EXECUTIONS_HAVE_TRIGGERS = """
     select e.id, e.workspace_id from executions e
     left join triggers t on t.id = e.trigger_id left join workflow_versions v on v.id = e.version_id
     where t.id is null or v.id is null or (v.automation_id, v.version) <> (e.automation_id, e.version)
         or t.test <> e.test or t.contact_id is distinct from e.contact_id
 """
 
-_NOTHING_IS_LEFT_OVER = """
+_ROWS_HAVE_EXECUTIONS = """
     select s.execution_id as id, s.workspace_id from steps s
         where not exists (select 1 from executions e where e.id = s.execution_id)
     union
@@ -252,7 +252,7 @@ _NOTHING_IS_LEFT_OVER = """
         where not exists (select 1 from executions e where e.id = h.execution_id)
 """
 
-_TESTS_STAY_INSIDE = """
+_TESTS_STAY_IN_SANDBOX = """
     select distinct e.id, e.workspace_id from executions e join messages m on m.execution_id = e.id
         where m.test <> e.test or (e.test and not m.sandbox)
     union
@@ -264,7 +264,7 @@ _TESTS_STAY_INSIDE = """
     select e.id, e.workspace_id from executions e where e.test and e.run_kind is not null
 """
 
-_TENANTS_ARE_APART = """
+_WORKSPACES_ARE_SEPARATE = """
     select e.id, e.workspace_id from executions e
     join automations a on a.id = e.automation_id
     left join triggers t on t.id = e.trigger_id
@@ -287,7 +287,7 @@ _TENANTS_ARE_APART = """
         where a.workspace_id <> r.workspace_id
 """
 
-_ANSWERS_ARE_KEPT = """
+_RESPONSES_HAVE_EXECUTIONS = """
     select distinct t.id, t.workspace_id from triggers t
     cross join jsonb_to_recordset(t.answer -> 'executions') as answer("executionId" uuid, "automationId" uuid)
     left join executions e on e.id = answer."executionId"
@@ -300,37 +300,59 @@ _ANSWERS_ARE_KEPT = """
 """
 
 INVARIANTS = (
-    Invariant("status_and_stage", "Every execution's status allows its stage.", _STATUS_AND_STAGE),
-    Invariant("allowed_moves", "Every move in the stage history is allowed.", _ALLOWED_MOVES),
+    Invariant("stages_match_statuses", "Every execution's status allows its stage.", _STAGES_MATCH_STATUSES),
+    Invariant("moves_are_allowed", "Every move in the stage history is allowed.", _MOVES_ARE_ALLOWED),
     Invariant(
         "history_is_a_path",
         "Every stage history leads from queued to the execution's current stage.",
         _HISTORY_IS_A_PATH,
     ),
     Invariant("durations_add_up", "The times in the stages add up to the execution's age.", _DURATIONS_ADD_UP),
-    Invariant("leases_are_kept", "No execution runs with a lease that expired over a minute ago.", _LEASES_ARE_KEPT),
-    Invariant("due_work_is_taken", "No execution has been due for over a minute.", _DUE_WORK_IS_TAKEN),
+    Invariant(
+        "leases_are_current", "No execution runs with a lease that expired over a minute ago.", _LEASES_ARE_CURRENT
+    ),
+    Invariant("due_work_is_claimed", "No execution has been due for over a minute.", _DUE_WORK_IS_CLAIMED),
     Invariant(
         "waits_can_end", "Every waiting execution has a time, event, review or pause to wait for.", _WAITS_CAN_END
     ),
-    Invariant("counters", "Every automation's counters equal archived counts plus rows, without tests.", _COUNTERS),
-    Invariant("run_counters", "Every automation's run counters equal archived counts plus rows.", _RUN_COUNTERS),
     Invariant(
-        "runs_are_apart", "A contact's runs of an automation are at least an hour apart.", _RUNS_ARE_AN_HOUR_APART
+        "counters_add_up",
+        "Every automation's counters equal archived counts plus rows, without tests.",
+        _COUNTERS_ADD_UP,
     ),
-    Invariant("one_run", "An execution counts as one run at most.", _ONE_RUN),
-    Invariant("one_message", "Each step of each round has at most one message, with its own key.", _ONE_MESSAGE),
-    Invariant("one_execution", "A trigger starts each automation at most once.", _ONE_EXECUTION),
-    Invariant("sending_is_held", "A message is being sent only while its execution runs.", _SENDING_IS_HELD),
-    Invariant("sent_is_on_record", "Every sent message has its time and its provider's id.", _SENT_IS_ON_RECORD),
-    Invariant("success_is_whole", "A succeeded execution has no step that failed or is unfinished.", _SUCCESS_IS_WHOLE),
+    Invariant(
+        "run_counters_add_up", "Every automation's run counters equal archived counts plus rows.", _RUN_COUNTERS_ADD_UP
+    ),
+    Invariant("runs_are_apart", "A contact's runs of an automation are at least an hour apart.", _RUNS_ARE_APART),
+    Invariant("runs_are_unique", "An execution counts as one run at most.", _RUNS_ARE_UNIQUE),
+    Invariant(
+        "messages_are_unique",
+        "Each step of each round has at most one message, with its own key.",
+        _MESSAGES_ARE_UNIQUE,
+    ),
+    Invariant("executions_are_unique", "A trigger starts each automation at most once.", _EXECUTIONS_ARE_UNIQUE),
+    Invariant(
+        "sending_means_running", "A message is being sent only while its execution runs.", _SENDING_MEANS_RUNNING
+    ),
+    Invariant("sends_have_receipts", "Every sent message has its time and its provider's id.", _SENDS_HAVE_RECEIPTS),
+    Invariant(
+        "successes_are_complete",
+        "A succeeded execution has no step that failed or is unfinished.",
+        _SUCCESSES_ARE_COMPLETE,
+    ),
     Invariant("follow_ups_are_counted", "The follow-up count equals the follow-ups sent.", _FOLLOW_UPS_ARE_COUNTED),
-    Invariant("limit_counts", "Every day's limit count equals its reservations.", _LIMIT_COUNTS),
+    Invariant("limit_counts_add_up", "Every day's limit count equals its reservations.", _LIMIT_COUNTS_ADD_UP),
     Invariant("limits_hold", "No day's limit count exceeds the workflow's limit.", _LIMITS_HOLD),
-    Invariant("keys_have_answers", "Every idempotency key references its trigger.", _KEYS_HAVE_ANSWERS),
-    Invariant("executions_have_roots", "Every execution has its trigger and its version.", _EXECUTIONS_HAVE_ROOTS),
-    Invariant("nothing_is_left_over", "Every step, message and move has its execution.", _NOTHING_IS_LEFT_OVER),
-    Invariant("tests_stay_inside", "Tests only send to the sandbox and use no limits or runs.", _TESTS_STAY_INSIDE),
-    Invariant("tenants_are_apart", "All rows of an execution belong to one workspace.", _TENANTS_ARE_APART),
-    Invariant("answers_are_kept", "Every execution in a producer's response exists.", _ANSWERS_ARE_KEPT),
+    Invariant("keys_have_triggers", "Every idempotency key references its trigger.", _KEYS_HAVE_TRIGGERS),
+    Invariant(
+        "executions_have_triggers", "Every execution has its trigger and its version.", _EXECUTIONS_HAVE_TRIGGERS
+    ),
+    Invariant("rows_have_executions", "Every step, message and move has its execution.", _ROWS_HAVE_EXECUTIONS),
+    Invariant(
+        "tests_stay_in_sandbox", "Tests only send to the sandbox and use no limits or runs.", _TESTS_STAY_IN_SANDBOX
+    ),
+    Invariant("workspaces_are_separate", "All rows of an execution belong to one workspace.", _WORKSPACES_ARE_SEPARATE),
+    Invariant(
+        "responses_have_executions", "Every execution in a producer's response exists.", _RESPONSES_HAVE_EXECUTIONS
+    ),
 )

@@ -156,51 +156,51 @@ ANOTHER_RUN = (
 
 #: Manual changes of a finished execution: the invariant that each violates, and the SQL.
 VIOLATIONS: list[tuple[str, str]] = [
-    ("status_and_stage", "update executions set stage = 'sent' where id = %(e)s"),
+    ("stages_match_statuses", "update executions set stage = 'sent' where id = %(e)s"),
     (
-        "allowed_moves",
+        "moves_are_allowed",
         "update stage_history set from_stage = 'completed' where execution_id = %(e)s and stage = 'sent'",
     ),
     ("history_is_a_path", "delete from stage_history where execution_id = %(e)s and stage = 'sent'"),
     ("history_is_a_path", "delete from stage_history where execution_id = %(e)s and stage = 'completed'"),
     ("durations_add_up", "update stage_history set from_ms = 9000 where execution_id = %(e)s and stage = 'sent'"),
-    ("counters", "update automations set succeeded = succeeded + 1 where id = %(a)s"),
-    ("counters", "update automations set archived_failed = 1 where id = %(a)s"),
-    ("run_counters", "update automations set total_runs = 2 where id = %(a)s"),
-    ("run_counters", "update automations set last_run_at = null where id = %(a)s"),
-    ("run_counters", "update automations set hourly_runs[1] = 2 where id = %(a)s"),
-    ("run_counters", "delete from automation_runs where automation_id = %(a)s"),
+    ("counters_add_up", "update automations set succeeded = succeeded + 1 where id = %(a)s"),
+    ("counters_add_up", "update automations set archived_failed = 1 where id = %(a)s"),
+    ("run_counters_add_up", "update automations set total_runs = 2 where id = %(a)s"),
+    ("run_counters_add_up", "update automations set last_run_at = null where id = %(a)s"),
+    ("run_counters_add_up", "update automations set hourly_runs[1] = 2 where id = %(a)s"),
+    ("run_counters_add_up", "delete from automation_runs where automation_id = %(a)s"),
     ("runs_are_apart", ANOTHER_RUN.format(execution="%(new)s", later="59 minutes")),
-    ("one_run", ANOTHER_RUN.format(execution="%(e)s", later="61 minutes")),
-    ("one_message", "update messages set key = 'another' where id = %(m)s"),
+    ("runs_are_unique", ANOTHER_RUN.format(execution="%(e)s", later="61 minutes")),
+    ("messages_are_unique", "update messages set key = 'another' where id = %(m)s"),
     (
-        "one_message",
+        "messages_are_unique",
         "insert into messages select (m2).* from (select json_populate_record(m, json_build_object('id', %(new)s, "
         "'key', 'twice')) as m2 from messages m where m.id = %(m)s) twice",
     ),
     (
-        "one_execution",
+        "executions_are_unique",
         "insert into executions select (e2).* from (select json_populate_record(e, json_build_object('id', %(new)s)) "
         "as e2 from executions e where e.id = %(e)s) twice",
     ),
-    ("sending_is_held", "update messages set status = 'sending' where id = %(m)s"),
-    ("sent_is_on_record", "update messages set sent_at = null where id = %(m)s"),
-    ("sent_is_on_record", "update messages set provider_message_id = null where id = %(m)s"),
-    ("success_is_whole", "update steps set status = 'running' where execution_id = %(e)s"),
-    ("success_is_whole", "update steps set status = 'failed' where execution_id = %(e)s"),
+    ("sending_means_running", "update messages set status = 'sending' where id = %(m)s"),
+    ("sends_have_receipts", "update messages set sent_at = null where id = %(m)s"),
+    ("sends_have_receipts", "update messages set provider_message_id = null where id = %(m)s"),
+    ("successes_are_complete", "update steps set status = 'running' where execution_id = %(e)s"),
+    ("successes_are_complete", "update steps set status = 'failed' where execution_id = %(e)s"),
     ("follow_ups_are_counted", "update executions set follow_up_count = 1 where id = %(e)s"),
     ("follow_ups_are_counted", "update executions set follow_up_count = 1, round = 1 where id = %(e)s"),
-    ("limit_counts", "update limit_counts set count = 0 where automation_id = %(a)s"),
-    ("limit_counts", "delete from limit_reservations where automation_id = %(a)s"),
+    ("limit_counts_add_up", "update limit_counts set count = 0 where automation_id = %(a)s"),
+    ("limit_counts_add_up", "delete from limit_reservations where automation_id = %(a)s"),
     ("limits_hold", "update limit_counts set count = 2 where automation_id = %(a)s"),
-    ("keys_have_answers", "update idempotency_keys set trigger_id = %(new)s where workspace_id = %(w)s"),
-    ("keys_have_answers", "update triggers set idempotency_key = 'other' where id = %(t)s"),
-    ("executions_have_roots", "delete from triggers where id = %(t)s"),
-    ("executions_have_roots", "delete from workflow_versions where automation_id = %(a)s"),
-    ("executions_have_roots", "update executions set version = 2 where id = %(e)s"),
-    ("nothing_is_left_over", "delete from executions where id = %(e)s"),
-    ("answers_are_kept", "delete from executions where id = %(e)s"),
-    ("answers_are_kept", "update triggers set answer = '{\"executions\": []}' where id = %(t)s"),
+    ("keys_have_triggers", "update idempotency_keys set trigger_id = %(new)s where workspace_id = %(w)s"),
+    ("keys_have_triggers", "update triggers set idempotency_key = 'other' where id = %(t)s"),
+    ("executions_have_triggers", "delete from triggers where id = %(t)s"),
+    ("executions_have_triggers", "delete from workflow_versions where automation_id = %(a)s"),
+    ("executions_have_triggers", "update executions set version = 2 where id = %(e)s"),
+    ("rows_have_executions", "delete from executions where id = %(e)s"),
+    ("responses_have_executions", "delete from executions where id = %(e)s"),
+    ("responses_have_executions", "update triggers set answer = '{\"executions\": []}' where id = %(t)s"),
 ]
 
 
@@ -215,12 +215,12 @@ def test_an_expired_lease_that_was_not_requeued_is_reported(accepted_world):
         "update executions set status = 'running', stage = 'checking', due_at = null, "
         f"lease_until = {OVERDUE} where id = %(e)s"
     )
-    assert "leases_are_kept" in list_broken_invariants()
+    assert "leases_are_current" in list_broken_invariants()
 
 
 def test_a_due_execution_that_is_not_claimed_is_reported(accepted_world):
     accepted_world(f"update executions set due_at = {OVERDUE} where id = %(e)s")
-    assert list_broken_invariants() == {"due_work_is_taken"}
+    assert list_broken_invariants() == {"due_work_is_claimed"}
 
 
 @pytest.mark.parametrize("waiting_for", ["pause", "review", "event"])
@@ -246,18 +246,18 @@ def test_a_wait_for_an_active_pause_is_no_violation(accepted_world):
 )
 def test_a_test_that_left_the_sandbox_is_reported(completed_test_world, sql):
     completed_test_world(sql)
-    assert list_broken_invariants() == {"tests_stay_inside"}
+    assert list_broken_invariants() == {"tests_stay_in_sandbox"}
 
 
 @pytest.mark.parametrize("table", ["steps", "messages", "stage_history"])
 def test_a_row_in_another_workspace_is_reported(completed_world, charlies, table):
     completed_world(f"update {table} set workspace_id = %(c)s where execution_id = %(e)s", c=charlies)
-    assert list_broken_invariants() == {"tenants_are_apart"}
+    assert list_broken_invariants() == {"workspaces_are_separate"}
 
 
 def test_another_workspace_s_contact_is_reported(completed_world, charlies):
     completed_world("update contacts set workspace_id = %(c)s where workspace_id = %(w)s", c=charlies)
-    assert list_broken_invariants() == {"tenants_are_apart"}
+    assert list_broken_invariants() == {"workspaces_are_separate"}
 
 
 def test_a_message_that_an_operator_marked_as_sent_needs_no_provider_s_id(completed_world):
@@ -279,7 +279,7 @@ def test_rows_removed_by_retention_are_no_violation(completed_world):
 
 def test_a_violation_is_counted_and_named(completed_world):
     completed_world("update executions set stage = 'sent' where id = %(e)s")
-    finding = next(finding for finding in verification.verify() if finding.name == "status_and_stage")
+    finding = next(finding for finding in verification.verify() if finding.name == "stages_match_statuses")
     assert (finding.violations, finding.examples) == (1, [completed_world.execution_id])
 
 
@@ -290,14 +290,14 @@ def test_all_violations_are_counted_and_ten_are_listed(alices):
                 "insert into automations (id, workspace_id, name, type, failed) values (%s, %s, 'x', 'workflow', 1)",
                 (new_id(), alices),
             )
-    finding = next(finding for finding in verification.verify() if finding.name == "counters")
+    finding = next(finding for finding in verification.verify() if finding.name == "counters_add_up")
     assert (finding.violations, len(finding.examples)) == (12, 10)
 
 
 def test_one_workspace_can_be_verified_alone(completed_world, charlies):
     completed_world("update executions set stage = 'sent' where id = %(e)s")
     assert list_broken_invariants(charlies) == set()
-    assert "status_and_stage" in list_broken_invariants(workspace.find_by_slug("alice")["id"])
+    assert "stages_match_statuses" in list_broken_invariants(workspace.find_by_slug("alice")["id"])
 
 
 def test_the_verification_sees_one_snapshot(completed_world):
@@ -309,11 +309,17 @@ def test_the_verification_sees_one_snapshot(completed_world):
     other.commit()
     other.close()
     assert {finding.name for finding in findings if not finding.holds} == set()
-    assert list_broken_invariants() == {"counters"}
+    assert list_broken_invariants() == {"counters_add_up"}
 
 
 def test_every_invariant_was_broken_by_a_test_above():
-    elsewhere = {"leases_are_kept", "due_work_is_taken", "waits_can_end", "tests_stay_inside", "tenants_are_apart"}
+    elsewhere = {
+        "leases_are_current",
+        "due_work_is_claimed",
+        "waits_can_end",
+        "tests_stay_in_sandbox",
+        "workspaces_are_separate",
+    }
     assert {name for name, _ in VIOLATIONS} | elsewhere == {invariant.name for invariant in INVARIANTS}
 
 

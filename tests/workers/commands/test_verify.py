@@ -34,8 +34,8 @@ def test_a_violation_is_named_and_the_exit_code_is_1(alice, beckon):
     execution = wait_until_finished(alice.trigger())
     execute("update executions set stage = 'sent' where id = %s", (execution["id"],))
     output = beckon("verify", code=1).stdout
-    assert "BROKEN  status_and_stage" in output
+    assert "BROKEN  stages_match_statuses" in output
     assert execution["id"] in output
     report = json.loads(beckon("verify", "--json", code=1).stdout)
     broken = {invariant["name"]: invariant for invariant in report["invariants"] if not invariant["holds"]}
-    assert broken["status_and_stage"]["examples"] == [execution["id"]]
+    assert broken["stages_match_statuses"]["examples"] == [execution["id"]]
