@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 
 from peewee import fn
 
-from models import audit, links, tables
+from models import audit, secret_tokens, tables
 from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
 from models.errors import Conflict, NotFound
@@ -109,7 +109,7 @@ def create(
     `deployment_owner` needs the service's connection.
     """
     invitation = tables.Invitation
-    issued_id, shown_token, mailed_token = new_id(), links.new_token(), links.new_token()
+    issued_id, shown_token, mailed_token = new_id(), secret_tokens.generate(), secret_tokens.generate()
     with acting_as(workspace_id):
         # Serialized per workspace, so that two invitations of an address do not collide.
         _lock_workspace(workspace_id)
@@ -117,9 +117,9 @@ def create(
         is_replaced = _end_former(workspace_id, email)
         expires_at = fetch_value(
             invitation.insert(
-                id=issued_id, workspace_id=workspace_id, email=email, role=role, shown_hash=links.digest(shown_token),
-                mailed_hash=links.digest(mailed_token), actor_kind=actor.kind, actor_id=actor.id,
-                actor_name=actor.name, expires_at=now() + links.LIFETIME,
+                id=issued_id, workspace_id=workspace_id, email=email, role=role,
+                shown_hash=secret_tokens.digest(shown_token), mailed_hash=secret_tokens.digest(mailed_token), actor_kind=actor.kind, actor_id=actor.id,
+                actor_name=actor.name, expires_at=now() + secret_tokens.LINK_LIFETIME,
             ).returning(invitation.expires_at)
         )  # fmt: skip
         if deployment_owner:
@@ -183,14 +183,14 @@ def revoke(workspace_id: str, invitation_id: str, actor: AuditActor) -> None:
 def find(token: str) -> Invitation | None:
     """Return the pending invitation of a link's token, or None."""
     with connection():
-        row = fetch_first(_InvitationRow, call(fn.find_invitation(links.digest(token))))
+        row = fetch_first(_InvitationRow, call(fn.find_invitation(secret_tokens.digest(token))))
     return None if row is None else Invitation(**row)
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
     """Make an account a member, whatever its address; return None for an invalid link. A member keeps their role."""
     with transaction():
-        row = fetch_first(_AcceptanceRow, call(fn.accept_invitation(links.digest(token), user_id)))
+        row = fetch_first(_AcceptanceRow, call(fn.accept_invitation(secret_tokens.digest(token), user_id)))
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=False)
 
 
@@ -203,7 +203,7 @@ def accept_with_new_account(token: str, email: str, name: str, password_hash: st
     user_id = new_id()
     with transaction():
         row = fetch_first(
-            _AcceptanceRow, call(fn.create_invited_account(links.digest(token), user_id, name, password_hash))
+            _AcceptanceRow, call(fn.create_invited_account(secret_tokens.digest(token), user_id, name, password_hash))
         )
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=True)
 

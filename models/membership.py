@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from peewee import fn
 
-from models import audit, links
+from models import audit, secret_tokens
 from models.audit import AuditActor
 from models.database import acting_as, connection
 from models.errors import Conflict, NotFound
@@ -84,4 +84,4 @@ def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> _Mem
 def list_workspaces_for_session(token: str) -> list[OwnWorkspaceRow]:
     """Return the workspaces of a session token's user, by name."""
     with connection():
-        return fetch(OwnWorkspaceRow, call(fn.workspaces_of(links.digest(token))))
+        return fetch(OwnWorkspaceRow, call(fn.workspaces_of(secret_tokens.digest(token))))

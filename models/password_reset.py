@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from peewee import fn
 
-from models import audit, links, tables, user
+from models import audit, secret_tokens, tables, user
 from models.audit import AuditActor
 from models.database import connection, transaction
 from models.errors import NotFound
@@ -35,7 +35,7 @@ def issue(email: str, actor: AuditActor) -> str:
 
     The old password works until the link is used. Needs the service's connection. Raises `NotFound`.
     """
-    token = links.new_token()
+    token = secret_tokens.generate()
     with transaction():
         user_id = user.find_id(email)
         if user_id is None:
@@ -51,16 +51,16 @@ def issue(email: str, actor: AuditActor) -> str:
 def _replace(user_id: str, token: str) -> None:
     reset = tables.PasswordReset
     execute(
-        reset.insert(user_id=user_id, token_hash=links.digest(token), expires_at=now() + links.LIFETIME).on_conflict(
-            conflict_target=[reset.user_id], preserve=[reset.token_hash, reset.expires_at]
-        )
+        reset.insert(
+            user_id=user_id, token_hash=secret_tokens.digest(token), expires_at=now() + secret_tokens.LINK_LIFETIME
+        ).on_conflict(conflict_target=[reset.user_id], preserve=[reset.token_hash, reset.expires_at])
     )
 
 
 def find(token: str) -> PasswordReset | None:
     """Return the reset of a link's token, unless it was used, replaced or has expired."""
     with connection():
-        row = fetch_first(_ResetRow, call(fn.find_password_reset(links.digest(token))))
+        row = fetch_first(_ResetRow, call(fn.find_password_reset(secret_tokens.digest(token))))
     return None if row is None else PasswordReset(**row)
 
 
@@ -68,7 +68,7 @@ def use(token: str, reset: PasswordReset, new_hash: str) -> bool:
     """Set the password and end every session of the user; return False if the link was used meanwhile."""
     actor = AuditActor("user", reset.user_id, reset.name or reset.email)
     with transaction():
-        workspace_ids = fetch_value(call(fn.reset_password(links.digest(token), new_hash)))
+        workspace_ids = fetch_value(call(fn.reset_password(secret_tokens.digest(token), new_hash)))
         for workspace_id in workspace_ids or ():
             audit.record(workspace_id, actor, "user.password_reset", "user", reset.user_id)
     return workspace_ids is not None

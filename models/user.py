@@ -13,7 +13,7 @@ from typing import TypedDict
 import argon2
 from peewee import fn
 
-from models import audit, links, tables
+from models import audit, secret_tokens, tables
 from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
 from models.ids import new_id
@@ -183,7 +183,7 @@ def find_account(email: str) -> UserAccount | None:
 def rename(session_token: str, actor: AuditActor, name: str) -> None:
     """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
-        for row in fetch(_RenamedRow, call(fn.rename_person(links.digest(session_token), name))):
+        for row in fetch(_RenamedRow, call(fn.rename_person(secret_tokens.digest(session_token), name))):
             detail = {"from": row["former_name"], "to": name}
             audit.record(row["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 
@@ -194,7 +194,7 @@ def change_password(session_token: str, actor: AuditActor, old_hash: str, new_ha
     Returns False if `old_hash` is no longer current. Writes an entry to the audit log of each of their workspaces.
     """
     with transaction():
-        workspace_ids = fetch_value(call(fn.change_password(links.digest(session_token), old_hash, new_hash)))
+        workspace_ids = fetch_value(call(fn.change_password(secret_tokens.digest(session_token), old_hash, new_hash)))
         for workspace_id in workspace_ids or ():
             audit.record(workspace_id, actor, "user.password_changed", "user", str(actor.id))
     return workspace_ids is not None

@@ -181,4 +181,5 @@ def delete(contact_id: str) -> Any:
     cancelled = operator_actions.delete_contact(call.workspace_id, row["id"], call.actor)
     cancellation = f"{cancelled} active executions cancelled" if cancelled != 1 else "1 active execution cancelled"
     outcome = cancellation if cancelled else "no active executions"
-    return layout.redirect("/contacts", f'"{labels.format_contact_name(row)}" deleted; {outcome}. Its executions stay in the list.')
+    name = labels.format_contact_name(row)
+    return layout.redirect("/contacts", f'"{name}" deleted; {outcome}. Its executions stay in the list.')

@@ -11,7 +11,7 @@ import pytest
 
 import clock
 import settings
-from models import api_key, audit, database, invitation, links, membership, session, user
+from models import api_key, audit, database, invitation, membership, secret_tokens, session, user
 from models.audit import SYSTEM, AuditActor
 from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
 from models.errors import Conflict, NotFound
@@ -418,8 +418,8 @@ def test_retention_removes_expired_links(alices: str, by_alice: AuditActor) -> N
 
 
 def test_a_token_is_256_random_bits() -> None:
-    assert len({links.new_token() for _ in range(100)}) == 100
-    assert len(links.new_token()) == 43
+    assert len({secret_tokens.generate() for _ in range(100)}) == 100
+    assert len(secret_tokens.generate()) == 43
 
 
 @pytest.mark.usefixtures("at_the_dashboard")

@@ -1,4 +1,4 @@
-"""Single-use links: the URL holds a random token, the table only its SHA-256.
+"""Secret tokens of single-use links and sessions: the URL or cookie holds a random token, the table its SHA-256.
 
 A token has 256 random bits, so a fast hash is enough; the timing of an index lookup reveals nothing about it.
 """
@@ -9,12 +9,12 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-#: How long a link works, by the database's clock.
-LIFETIME = timedelta(hours=72)
+#: How long a single-use link works, by the database's clock.
+LINK_LIFETIME = timedelta(hours=72)
 
 
-def new_token() -> str:
-    """Return a token for a link's path."""
+def generate() -> str:
+    """Return a new token."""
     return secrets.token_urlsafe(32)
 
 
