@@ -118,8 +118,9 @@ def create(
         expires_at = fetch_value(
             invitation.insert(
                 id=issued_id, workspace_id=workspace_id, email=email, role=role,
-                shown_hash=secret_tokens.digest(shown_token), mailed_hash=secret_tokens.digest(mailed_token), actor_kind=actor.kind, actor_id=actor.id,
-                actor_name=actor.name, expires_at=now() + secret_tokens.LINK_LIFETIME,
+                shown_hash=secret_tokens.digest(shown_token), mailed_hash=secret_tokens.digest(mailed_token),
+                actor_kind=actor.kind, actor_id=actor.id, actor_name=actor.name,
+                expires_at=now() + secret_tokens.LINK_LIFETIME,
             ).returning(invitation.expires_at)
         )  # fmt: skip
         if deployment_owner:

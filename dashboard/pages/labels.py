@@ -12,6 +12,7 @@ from typing import Any
 
 from providers import registry
 from rules import channels
+from rules.definition import REPLIED
 from rules.errors import BY_CLASS
 from rules.retries import MAX_RETRIES
 
@@ -171,6 +172,12 @@ def describe_reason(reason: Mapping[str, Any]) -> str:
     return str((reason["detail"] or {}).get("words") or RULES.get(reason["rule"], reason["rule"]))
 
 
+def describe_look_up(provider: str, at: datetime, now: datetime) -> str:
+    """When a message of unknown outcome is reconciled next."""
+    time = format_relative_time(at, now) if at > now else "now"
+    return f"Checking with {PROVIDERS.get(provider, provider)}, next look-up {time}"
+
+
 def _describe_follow_up(execution: Mapping[str, Any], now: datetime) -> str:
     at, count, max_count = find_resume_time(execution), execution["follow_up"]["count"], execution["follow_up"]["max"]
     if execution["round"] >= max_count:
@@ -187,7 +194,8 @@ def _describe_waiting(execution: Mapping[str, Any], now: datetime) -> str:
     if waiting_for == "configuration":
         return f"Waiting for credentials{_format_time(', next attempt', at, now)}"
     if waiting_for == "event":
-        return f"Waiting for a reply{_format_time(', times out', at, now)}"
+        event = "a reply" if execution["wait_event"] == REPLIED else execution["wait_event"]
+        return f"Waiting for {event}{_format_time(', times out', at, now)}"
     if at is not None and at <= now:
         return "Due now"
     if waiting_for == "follow_up":

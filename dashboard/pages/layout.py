@@ -26,8 +26,11 @@ from ephemeral.connection import ERRORS
 from models import membership, pause, workspace
 from models.database import acting_as
 from models.membership import OwnWorkspaceRow
+from models.pause import PausedRow
 from models.reports import summary as report
+from models.reports.summary import PausedCount
 from models.workspace import WorkspaceRow
+from rules.channels import TEXT_PROVIDERS
 from rules.schedule import find_zone
 
 #: The theme that the browser selected; no cookie means the system theme.
@@ -122,14 +125,26 @@ def _load_own_workspaces() -> list[OwnWorkspaceRow]:
 
 
 def _load_summary(call: Caller) -> dict[str, Any]:
-    """The counts of the summary bar, the number of worker threads, and the pauses."""
+    """The counts of the summary bar, the number of worker threads, and the pauses with what waits for their end."""
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)
+    groups = report.count_paused(call.workspace_id) if pauses else []
     return {
         "counts": report.fetch_summary(call.workspace_id, start_of_day(call)),
         "threads": _count_threads(),
-        "pauses": pauses,
+        "pauses": [
+            {**row, "waiting": sum(group["count"] for group in groups if _waits_for(group, row))} for row in pauses
+        ],
     }
+
+
+def _waits_for(group: PausedCount, paused: PausedRow) -> bool:
+    """Whether these executions wait for the end of this pause. A text has no message, so its queue tells."""
+    if paused["kind"] == "queue":
+        return bool(group["waiting_for"] == "pause" and group["queue"] == paused["name"])
+    if paused["name"] in TEXT_PROVIDERS:
+        return bool(group["queue"] == "generation")
+    return bool(group["provider"] == paused["name"])
 
 
 def _count_threads() -> int | None:

@@ -58,6 +58,7 @@ class _CommonRow(TypedDict):
     attempt: int
     next_retry_at: datetime | None
     waiting_for: WaitingFor | None
+    wait_event: str | None
     round: int
     follow_up_ended_because: Reason | None
     created_at: datetime
@@ -150,7 +151,8 @@ class ExecutionDetail(ExecutionItem):
 
 
 class Background(TypedDict):
-    """What an execution started from: its trigger, its version's definition, and the contact's addresses."""
+    """What an execution started from: its trigger, its version's definition, and the contact's addresses; and when its
+    message of unknown outcome is reconciled next."""
 
     trigger_type: str | None
     trigger_source: TriggerSource | None
@@ -160,6 +162,7 @@ class Background(TypedDict):
     email: str | None
     phone: str | None
     timezone: str | None
+    look_up_at: datetime | None
 
 
 def fetch_page(
@@ -195,7 +198,8 @@ def _select_rows() -> Any:
             Execution.contact_id, fn.coalesce(full_name, *addresses).alias("contact_name"), Execution.status,
             Execution.stage, Execution.stage_since, Execution.test, Execution.attempt, Execution.error_class,
             Execution.error_message, Execution.error_code, Execution.next_retry_at, Execution.due_at,
-            Execution.waiting_for, Execution.skipped_rule, Execution.skipped_detail, Execution.round,
+            Execution.waiting_for, Execution.wait_event, Execution.skipped_rule, Execution.skipped_detail,
+            Execution.round,
             Execution.follow_up_count, Execution.follow_up_ended_because,
             fn.coalesce(max_follow_ups.cast("numeric").cast("integer"), 0).alias("follow_up_max"),
             Execution.created_at, Execution.started_at, Execution.finished_at, Execution.execution_time_ms,
@@ -255,10 +259,14 @@ def fetch_detail(workspace_id: str, execution_id: str) -> ExecutionDetail | None
 
 def fetch_background(workspace_id: str, execution_id: str) -> Background | None:
     """Return what an execution started from; None if there is no such execution."""
+    look_up_at = Message.select(fn.min(Message.look_up_at)).where(
+        Message.execution_id == Execution.id, Message.status == "outcome_unknown"
+    )
     query = (
         Execution.select(
             Trigger.type.alias("trigger_type"), Trigger.source.alias("trigger_source"), Trigger.idempotency_key,
             Trigger.payload, WorkflowVersion.definition, Contact.email, Contact.phone, Contact.timezone,
+            look_up_at.alias("look_up_at"),
         )
         .join(Trigger, JOIN.LEFT_OUTER, on=Trigger.id == Execution.trigger_id)
         .switch(Execution)

@@ -63,6 +63,7 @@ class ContactRow(TypedDict):
     finished_at: datetime | None
     due_at: datetime | None
     waiting_for: WaitingFor | None
+    wait_event: str | None
     attempt: int
     next_retry_at: datetime | None
     execution_time_ms: int | None

@@ -108,6 +108,10 @@ def test_each_state_has_a_text_for_operators(alice: Producer, automation: dict[s
     histories.insert_execution(
         *target, "sent", name="Ken", **histories.build_waiting_columns(waiting_for="follow_up", due_in=86_335)
     )
+    event = {"waiting_for": "event", "wait_event": "invoice.paid"}
+    histories.insert_execution(
+        *target, "eligible", name="Omar", **histories.build_waiting_columns(**event, due_in=2575)
+    )
     histories.insert_execution(*target, "skipped", name="Ines")
     contacts = {contact["name"]: contact for contact in fetch_snapshot(alice, automation)["contacts"]}
     assert contacts["John"]["says"] == "AI is writing the message"
@@ -119,6 +123,7 @@ def test_each_state_has_a_text_for_operators(alice: Producer, automation: dict[s
     assert contacts["Jane"]["generationMs"] == 1243
     assert contacts["Sarah"]["error"] == contacts["Sarah"]["says"] == "Rate limit: Mailgun asks to wait."
     assert contacts["Lena"]["next"] == "Active hours begin in 42 min"
+    assert contacts["Omar"]["next"] == "Waiting for invoice.paid, times out in 42 min"
     assert contacts["Sarah"]["next"] == "Retry when the rate limit allows"
     assert contacts["Ken"]["followUp"]["nextCheckAt"].endswith("Z")
     assert (contacts["Ken"]["says"], contacts["Ken"]["next"]) == (

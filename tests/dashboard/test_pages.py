@@ -240,6 +240,20 @@ def test_a_message_of_unknown_outcome_is_resolved_on_the_page(
         assert fetch_value("select status from messages where execution_id = %s", (execution_id,)) == "sent"
 
 
+def test_an_unknown_outcome_shows_the_next_look_up_or_that_it_needs_a_decision(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    look_up_at = clock.now() + timedelta(seconds=250)
+    checked = example_executions.create_unknown(alice, automation, look_up_at=look_up_at)
+    text = "Checking with Mailgun, next look-up in 4 min"
+    assert f"Unknown outcome 1 {text}" in read_text(bob.get("/summary").text)
+    assert text in read_text(bob.get(f"/executions/{checked}").text)
+
+    undecided = example_executions.create_unknown(alice, automation)
+    assert "Unknown outcome 2 1 needs a decision" in read_text(bob.get("/summary").text)
+    assert "next look-up" not in read_text(bob.get(f"/executions/{undecided}").text)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -248,6 +262,14 @@ def test_a_message_of_unknown_outcome_is_resolved_on_the_page(
         ({"stage": "ready_to_send", "waiting_for": "time", "due_at": 310}, "Sends in 5 min"),
         ({"stage": "sent", "waiting_for": "time", "due_at": 5410}, "Continues in 1 h 30 min"),
         ({"stage": "sent", "waiting_for": "pause"}, "Paused"),
+        (
+            {"stage": "sent", "waiting_for": "event", "wait_event": "contact.replied", "due_at": 5410},
+            "Waiting for a reply, times out in 1 h 30 min",
+        ),
+        (
+            {"stage": "sent", "waiting_for": "event", "wait_event": "invoice.paid", "due_at": 5410},
+            "Waiting for invoice.paid, times out in 1 h 30 min",
+        ),
     ],
 )
 def test_the_list_shows_what_happens_next(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
+import clock
 from models import pause
 from models.database import acting_as, execute, fetch_value
 from models.ids import new_id
+from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import post, read_text, sign_in_as
 
@@ -40,6 +42,30 @@ def test_invalid_credentials_are_shown_on_every_page(alice: Producer, client: Fl
         assert pause.list_all(alice.workspace_id) == []
         assert fetch_value("select action from audit order by id desc limit 1") == "provider.resumed"
     assert post(bob, "/pauses/provider/instagram/end").status_code == 404
+
+
+def test_a_pause_counts_the_messages_that_wait_for_it(alice: Producer, client: FlaskClient) -> None:
+    automation, bob = alice.create(), sign_in_as(client, alice)
+    record_refusal(alice)
+    assert "Waiting messages continue automatically once fixed" in read_text(bob.get("/summary").text)
+    waiting = {"status": "waiting", "stage": "ready_to_send", "waiting_for": "configuration", "queue": "sending"}
+    waiting["due_at"] = clock.now()
+    for provider in ("instagram", "instagram", "mailgun"):
+        execution_id = example_executions.create_execution(alice, automation, **waiting)
+        example_executions.create_message(alice, automation, execution_id, status="pending", provider=provider)
+    assert "2 waiting messages continue automatically once fixed" in read_text(bob.get("/summary").text)
+
+
+def test_a_pause_of_generation_counts_the_executions_that_wait_for_a_text(alice: Producer, client: FlaskClient) -> None:
+    automation, bob = alice.create(), sign_in_as(client, alice)
+    with acting_as(alice.workspace_id):
+        pause.start("provider", "gemini", alice.workspace_id)
+        pause.start("queue", "sending", alice.workspace_id)
+    waiting = {"status": "waiting", "stage": "eligible", "waiting_for": "pause", "queue": "generation"}
+    example_executions.create_execution(alice, automation, **waiting)
+    text = read_text(bob.get("/summary").text)
+    assert "Gemini is paused by an operator since now . 1 waiting message continues when it is resumed" in text
+    assert "Queue sending is paused by an operator since now . Waiting messages continue when it is resumed" in text
 
 
 def test_a_viewer_sees_pauses_and_cannot_end_them(alice: Producer, client: FlaskClient) -> None:
