@@ -19,7 +19,7 @@ from measurements import describe_machine, percentile, read_processor_seconds, s
 from own_servers import run_servers
 
 import clock
-from models import database, migrations
+from models import database, migrations, queries
 from models.reports import contacts, executions, summary
 from models.reports.contacts import ContactFilters
 from models.reports.filters import ExecutionFilters
@@ -48,7 +48,7 @@ def measure(url: str, dataset: lists_filling.Dataset) -> int:
     """Measure every query and print the result. Returns 1 if a query is too slow."""
     database.open_pool(url, "beckon_app", 1)
     with database.connection():
-        backend = database.fetch_value("select pg_backend_pid()")
+        backend = queries.fetch_value("select pg_backend_pid()")
     lines, slow = [], []
     for name, query in build_queries(dataset).items():
         query()

@@ -24,11 +24,13 @@ from measurements import describe_machine, median, percentile, read_processor_se
 from own_servers import run_servers
 from running_copy import Copy, run_copy
 
-from models import automation, database, migrations, workspace
+from models import automation, database, migrations, queries, workspace
 from models.audit import SYSTEM
 from models.checks import rollups
-from models.database import db, execute, fetch_rows, transaction
+from models.database import db, transaction
+from models.queries import execute
 from models.reports import monitor
+from tests.support.rows import fetch_rows
 
 #: Stage changes of one automation within 24 hours, and its active executions.
 MOVES = 1_000_000
@@ -107,7 +109,7 @@ def measure_snapshot(database_url: str, moves: int) -> float:
     database.open_pool(database_url, "beckon_service", 2)
     workspace_id, automation_id = fill(moves)
     with transaction():
-        written = database.fetch_value("select count(*) from stage_history")
+        written = queries.fetch_value("select count(*) from stage_history")
     for name in ("first", "next"):
         began = time.perf_counter()
         rollups.run_once()
@@ -136,7 +138,7 @@ def _measure_snapshots(database_url: str, workspace_id: str, automation_id: str)
     """Measure the median, p95 and maximum time of a snapshot, and PostgreSQL's processor time for one, in ms."""
     database.open_pool(database_url, "beckon_app", 2)
     with database.connection():
-        backend = database.fetch_value("select pg_backend_pid()")
+        backend = queries.fetch_value("select pg_backend_pid()")
         before, times_ms = read_processor_seconds(backend), []
         for _ in range(SNAPSHOTS):
             began = time.perf_counter()

@@ -8,8 +8,10 @@ counters are rebuilt with the function of `beckon runs backfill`, the tables vac
 from __future__ import annotations
 
 from models import database, workspace
-from models.database import execute, fetch_rows, fetch_value, transaction
+from models.database import transaction
 from models.engine import runs
+from models.queries import execute, fetch_value
+from tests.support.rows import fetch_rows
 
 AUTOMATIONS, DAYS = 50, 90
 

@@ -68,7 +68,8 @@ def _set_environment(servers: BenchmarkServers) -> None:
 
 def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]]:
     """Measure each query in ms; the connection pool stays open, as the dashboard's does."""
-    from models.database import acting_as, fetch_value
+    from models.database import acting_as
+    from models.queries import fetch_value
     from models.reports import runs
 
     now = _now()
@@ -124,7 +125,8 @@ def _read_statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
 
 def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
     """Count the runs in the last 24 hours from the rows, by automation."""
-    from models.database import acting_as, fetch_rows
+    from models.database import acting_as
+    from tests.support.rows import fetch_rows
 
     with acting_as(workspace_id):
         counts = fetch_rows(
@@ -137,7 +139,8 @@ def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
 
 def _is_exact(workspace_id: str, ids: list[str]) -> bool:
     """Whether the statistics equal the counts of the rows, at one moment."""
-    from models.database import acting_as, fetch_rows
+    from models.database import acting_as
+    from tests.support.rows import fetch_rows
 
     with acting_as(workspace_id):
         reported = _read_statistics(workspace_id)

@@ -14,7 +14,7 @@ connection without its mark is one of a pooler, and gets all settings with every
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,7 +30,6 @@ from psycopg2.extras import register_default_json, register_default_jsonb
 import clock
 
 Role = Literal["beckon_app", "beckon_service"]
-Row = dict[str, Any]
 
 #: The server cancels a statement that takes longer.
 STATEMENT_TIMEOUT_MS = 30_000
@@ -312,32 +311,6 @@ def acting_as(workspace_id: str) -> Iterator[None]:
             if is_nested:
                 db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
             yield
-
-
-def fetch_rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
-    """Return every row of a query, as dicts by column name."""
-    cursor = db.execute_sql(sql, parameters)
-    if cursor.description is None:
-        return []
-    names = [column.name for column in cursor.description]
-    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
-
-
-def fetch_row(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
-    """Return the first row of a query, or None."""
-    rows = fetch_rows(sql, parameters)
-    return rows[0] if rows else None
-
-
-def fetch_value(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
-    """Return the first column of the first row, or None."""
-    row = db.execute_sql(sql, parameters).fetchone()
-    return row[0] if row else None
-
-
-def execute(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
-    """Run a statement; return how many rows it changed."""
-    return int(db.execute_sql(sql, parameters).rowcount)
 
 
 #: Errors of psycopg2, and of peewee around it, when the server is down, restarting, out of connections or read-only.

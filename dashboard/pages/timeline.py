@@ -1,6 +1,6 @@
 """An execution's timeline, and its time by activity: queue, processing, AI, provider, scheduled waits.
 
-Pure: both are computed from the stages, steps and messages of the report.
+Both are computed from the stages, steps and messages of the report.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from dashboard.pages import labels
+from models.reports.executions import ExecutionDetail, StepItem
 from rules.actions import ACTIONS
 from rules.channels import CONTACT_CHANNELS
 from rules.retries import MAX_RETRIES
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TimeShare:
     width: float
 
 
-def build_timeline(execution: Row) -> list[TimelineEvent]:
+def build_timeline(execution: ExecutionDetail) -> list[TimelineEvent]:
     """All lines of the timeline, in order of time."""
     stages = [_build_stage_event(index, execution) for index in range(len(execution["stages"]))]
     failures = [event for step in execution["steps"] for event in _build_failure_events(step)]
@@ -51,7 +51,7 @@ def build_timeline(execution: Row) -> list[TimelineEvent]:
     return sorted([*stages, *failures, *done], key=lambda event: event.at)
 
 
-def _build_stage_event(index: int, execution: Row) -> TimelineEvent:
+def _build_stage_event(index: int, execution: ExecutionDetail) -> TimelineEvent:
     stage = execution["stages"][index]
     following = execution["stages"][index + 1]["stage"] if index + 1 < len(execution["stages"]) else None
     name = stage["stage"]
@@ -60,7 +60,7 @@ def _build_stage_event(index: int, execution: Row) -> TimelineEvent:
     return TimelineEvent(stage["entered_at"], name, labels.STAGES[name], text, ms)
 
 
-def _describe_stage(name: str, index: int, following: str | None, execution: Row) -> str:
+def _describe_stage(name: str, index: int, following: str | None, execution: ExecutionDetail) -> str:
     if name == "queued":
         return "Trigger accepted"
     if name == "checking":
@@ -82,26 +82,30 @@ def _describe_stage(name: str, index: int, following: str | None, execution: Row
     return ""
 
 
-def _describe_eligible(following: str | None, execution: Row) -> str:
+def _describe_eligible(following: str | None, execution: ExecutionDetail) -> str:
     if following == "checking" or (following is None and execution["waiting_for"] == "window"):
         return "Waiting for active hours"
     return "Nothing to send" if following == "completed" and not execution["messages"] else ""
 
 
-def _describe_sent(index: int, execution: Row) -> str:
+def _describe_sent(index: int, execution: ExecutionDetail) -> str:
     """The acceptance of one message: the n-th "sent" stage belongs to the n-th message sent."""
     position = sum(stage["stage"] == "sent" for stage in execution["stages"][:index])
-    sent = [row for row in execution["messages"] if row["sent_at"] and row["channel"] in CONTACT_CHANNELS]
-    ordered = sorted(sent, key=lambda row: row["sent_at"])
+    sent = [
+        (sent_at, row)
+        for row in execution["messages"]
+        if (sent_at := row["sent_at"]) and row["channel"] in CONTACT_CHANNELS
+    ]
+    ordered = sorted(sent, key=itemgetter(0))
     if position >= len(ordered):
         return ""
-    message = ordered[position]
+    _, message = ordered[position]
     environment = " in the sandbox" if message["sandbox"] else ""
     provider_id = f" as {message['provider_message_id']}" if message["provider_message_id"] else ""
     return f"Accepted by {message['provider'].title()}{environment}{provider_id}"
 
 
-def _describe_failed(following: str | None, execution: Row) -> str:
+def _describe_failed(following: str | None, execution: ExecutionDetail) -> str:
     if following:
         return {"sent": "Confirmed as sent", "skipped": "Discarded"}.get(following, "Retried")
     if execution["status"] == "waiting":
@@ -109,7 +113,7 @@ def _describe_failed(following: str | None, execution: Row) -> str:
     return "Needs a decision"
 
 
-def _build_failure_events(step: Row) -> list[TimelineEvent]:
+def _build_failure_events(step: StepItem) -> list[TimelineEvent]:
     """The failed attempts of a step."""
     return [
         TimelineEvent(
@@ -124,10 +128,11 @@ def _build_failure_events(step: Row) -> list[TimelineEvent]:
     ]
 
 
-def _build_step_events(step: Row) -> list[TimelineEvent]:
+def _build_step_events(step: StepItem) -> list[TimelineEvent]:
     """The outcome of a step, where no stage shows it."""
-    if ACTIONS[step["action"]].is_wait and step["status"] == "running":
-        return [TimelineEvent(step["started_at"], "queued", "", f"{_format_step(step)} · waiting")]
+    started_at = step["started_at"]
+    if ACTIONS[step["action"]].is_wait and step["status"] == "running" and started_at is not None:
+        return [TimelineEvent(started_at, "queued", "", f"{_format_step(step)} · waiting")]
     if step["finished_at"] is None or step["status"] == "failed":
         return []
     if ACTIONS[step["action"]].reaches_contact and step["status"] == "succeeded":
@@ -153,11 +158,11 @@ def _find_icon(action: str, icons: Collection[str], default: str) -> str:
     return icon if icon in icons else default
 
 
-def _format_step(step: Row) -> str:
+def _format_step(step: StepItem) -> str:
     return f"{step['id']}, follow-up {step['round']}" if step["round"] else str(step["id"])
 
 
-def _describe_outcome(step: Row) -> str:
+def _describe_outcome(step: StepItem) -> str:
     output = step["output"] or {}
     attempts = f"attempt {step['attempts']} · " if step["attempts"] > 1 else ""
     if step["status"] == "skipped":
@@ -169,7 +174,7 @@ def _describe_outcome(step: Row) -> str:
     return attempts + ACTIONS[step["action"]].outcome
 
 
-def _describe_generation(output: Row) -> str:
+def _describe_generation(output: Mapping[str, Any]) -> str:
     if output.get("fallback"):
         return f"fallback text, because {output.get('fallbackBecause') or 'the model returned no text'}"
     facts = [output.get("model"), f"{output.get('outputTokens')} tokens", f"finish {output.get('finishReason')}"]
@@ -180,7 +185,7 @@ def _format_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str) if value else ""
 
 
-def build_time_shares(execution: Row, now: datetime) -> list[TimeShare]:
+def build_time_shares(execution: ExecutionDetail, now: datetime) -> list[TimeShare]:
     """The time so far by activity, in the order of `_LABELS`; shares below 0.5 ms are left out."""
     seconds = dict.fromkeys(("queue", "processing", "ai", "provider", "wait"), 0.0)
     stages = execution["stages"]
@@ -193,7 +198,7 @@ def build_time_shares(execution: Row, now: datetime) -> list[TimeShare]:
     return _build_shares({kind: spent for kind, spent in seconds.items() if spent >= 0.0005})
 
 
-def _classify(stage: str, following: str | None, execution: Row) -> str:
+def _classify(stage: str, following: str | None, execution: ExecutionDetail) -> str:
     if stage == "failed" or (stage in ("eligible", "sent") and following == "checking"):
         return "wait"
     if following is None and execution["status"] == "waiting" and execution["waiting_for"] != "retry":
@@ -203,7 +208,7 @@ def _classify(stage: str, following: str | None, execution: Row) -> str:
     )
 
 
-def _move_waits(seconds: dict[str, float], steps: Sequence[Row]) -> None:
+def _move_waits(seconds: dict[str, float], steps: Sequence[StepItem]) -> None:
     """Move finished waits from processing to wait: a wait does not change the stage."""
     waited = sum(
         (step["finished_at"] - step["started_at"]).total_seconds()

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import clock
-from models.database import acting_as, execute
+from models.database import acting_as
+from models.queries import execute
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.producers import Producer
 from tests.support import histories

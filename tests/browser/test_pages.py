@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 import clock
-from models.database import acting_as, execute, fetch_value
+from models.database import acting_as
+from models.queries import execute, fetch_value
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer

@@ -10,12 +10,13 @@ from pathlib import Path
 import redis
 
 from models import periodic_job
-from models.database import fetch_rows, fetch_value
+from models.queries import fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tests.support.assertions import watch_monitor
 from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, messages, stages, wait_until_finished
 from tests.support.programs import LONG_LEASE, Programs
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 #: A dead worker's executions continue within 60 seconds, or 25 with the short leases of these tests.

@@ -18,13 +18,15 @@ from ephemeral import rate_limits
 from ephemeral.connection import open_ephemeral
 from models import api_key, automation, database
 from models.audit import SYSTEM
-from models.database import acting_as, fetch_rows, fetch_value
+from models.database import acting_as
+from models.queries import fetch_value
 from sandbox.server import RunningSandbox
 from tasks.runtime import broker
 from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, steps
 from tests.support.fault_proxy import FaultyServers
 from tests.support.programs import LONG_LEASE, Program, Programs
+from tests.support.rows import fetch_rows
 from tests.support.servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
 from tests.support.waiting import eventually
 from workers import embedded

@@ -30,8 +30,9 @@ from models import (
     workspace,
 )  # fmt: skip
 from models.audit import SYSTEM
-from models.database import acting_as, execute
+from models.database import acting_as
 from models.ids import new_id
+from models.queries import execute
 from models.user import Membership
 from tests.dashboard import example_executions
 from tests.dashboard.producers import PASSWORD, Producer

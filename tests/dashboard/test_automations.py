@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import settings
-from models.database import acting_as, fetch_value
+from models.database import acting_as
+from models.queries import fetch_value
 from tests.dashboard.producers import Producer, definition
 
 

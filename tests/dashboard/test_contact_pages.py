@@ -9,8 +9,9 @@ from typing import Any
 import clock
 from models import contact, conversation, suppression
 from models.audit import SYSTEM
-from models.database import acting_as, execute, fetch_value
+from models.database import acting_as
 from models.ids import new_id
+from models.queries import execute, fetch_value
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import Browser, automation, bob, post, read_text, sign_in_as

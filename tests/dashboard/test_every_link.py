@@ -18,8 +18,9 @@ import clock
 import settings
 from models import api_key, database
 from models.audit import SYSTEM
-from models.database import acting_as, fetch_value
+from models.database import acting_as
 from models.demo import workspace as demo_workspace
+from models.queries import fetch_value
 from models.suppression import add as suppress
 from tests.dashboard import example_executions
 from tests.dashboard.producers import PASSWORD, Producer

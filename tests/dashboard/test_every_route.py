@@ -9,8 +9,9 @@ import pytest
 
 from dashboard.api import list_operations
 from dashboard.resource import Operation
-from models.database import acting_as, fetch_row
+from models.database import acting_as
 from tests.dashboard.producers import Producer, definition
+from tests.support.rows import fetch_row
 
 OPERATIONS = list_operations()
 GUARDED = [operation for operation in OPERATIONS if operation.permission]

@@ -7,7 +7,8 @@ from typing import Any
 
 import clock
 from dashboard.pages import labels, remedies
-from models.database import acting_as, fetch_value
+from models.database import acting_as
+from models.queries import fetch_value
 from rules.errors import BY_CLASS
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer

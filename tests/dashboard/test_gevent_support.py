@@ -23,7 +23,7 @@ import gc, json, os
 import gevent
 from dashboard import create_app, gevent_support, disconnect
 from dashboard.pages import forms
-from models import database, user
+from models import database, queries, user
 from models.audit import SYSTEM
 from tasks.operators import invitations
 
@@ -36,13 +36,13 @@ WAITERS = "select count(*) from pg_locks where locktype = 'advisory' and not gra
 
 def wait_for_lock():
     with database.connection():
-        database.fetch_value("select pg_advisory_xact_lock(7)::text")
+        queries.fetch_value("select pg_advisory_xact_lock(7)::text")
 
 def release_lock_when_all_wait():
     with database.connection(), database.transaction():
-        database.fetch_value("select pg_advisory_xact_lock(7)::text")
+        queries.fetch_value("select pg_advisory_xact_lock(7)::text")
         waiting = [gevent.spawn(wait_for_lock) for _ in range(8)]
-        while database.fetch_value(WAITERS) < 8:
+        while queries.fetch_value(WAITERS) < 8:
             gevent.sleep(0.005)
     gevent.joinall(waiting, raise_error=True)
     return len(waiting)

@@ -25,6 +25,7 @@ from models import database
 from tests.dashboard.producers import Producer
 from tests.support import servers as real
 from tests.support.concurrency import run_concurrently
+from tests.support.rows import fetch_rows
 
 TELNYX_KEY = Ed25519PrivateKey.generate()
 
@@ -41,7 +42,7 @@ def fetch_events() -> list[dict[str, Any]]:
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
     with database.transaction():
-        return database.fetch_rows("select provider, event_id, workspace_id, body from inbound_events order by id")
+        return fetch_rows("select provider, event_id, workspace_id, body from inbound_events order by id")
 
 
 def signature(token: str = "a1" * 25, age: float = 0, key: str | None = None) -> dict[str, str]:

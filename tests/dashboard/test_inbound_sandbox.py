@@ -23,6 +23,7 @@ from models import database
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_inbound import fetch_events
 from tests.dashboard.test_inbound_meta import comment, webhook
+from tests.support.rows import fetch_rows
 
 KEY = Ed25519PrivateKey.generate()
 SANDBOX_SECRETS = settings.SandboxSecrets(
@@ -75,7 +76,7 @@ def list_sandbox_flags() -> list[bool]:
     database.db.close_all()
     database.open_pool(config.database_service_url, "beckon_service", 8)
     with database.transaction():
-        return [row["sandbox"] for row in database.fetch_rows("select sandbox from inbound_events")]
+        return [row["sandbox"] for row in fetch_rows("select sandbox from inbound_events")]
 
 
 @DOORS

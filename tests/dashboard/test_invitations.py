@@ -17,7 +17,8 @@ import pytest
 import settings
 from dashboard.access import INVITATION_LIMIT
 from models import api_key, database
-from models.database import execute, transaction
+from models.database import transaction
+from models.queries import execute
 from sandbox.server import RunningSandbox
 from tasks.operators import invitations as task
 from tests.dashboard.producers import Producer

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from models.database import acting_as, fetch_row, fetch_value
+from models.database import acting_as
+from models.queries import fetch_value
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import post, read_text, sign_in_as
+from tests.support.rows import fetch_row
 
 PATH = "/api/settings/model"
 SETTINGS = {"provider": "openai", "model": "llama", "baseUrl": "https://ai.example.com/v1/", "apiKey": "sk-secret",

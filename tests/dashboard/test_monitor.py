@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 import clock
 from dashboard.api.monitor import _SNAPSHOT
 from dashboard.live.feeds import Feeds
-from models.database import acting_as, execute
+from models.database import acting_as
+from models.queries import execute
 from rules.stages import STAGES
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_access import add_person, sign_in

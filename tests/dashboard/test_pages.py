@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 import clock
 import settings
 from models import database, user
-from models.database import acting_as, execute, fetch_value
+from models.database import acting_as
+from models.queries import execute, fetch_value
 from tests.dashboard import example_executions
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.route_table import read_table

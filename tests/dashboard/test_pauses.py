@@ -6,8 +6,9 @@ from flask.testing import FlaskClient
 
 import clock
 from models import pause
-from models.database import acting_as, execute, fetch_value
+from models.database import acting_as
 from models.ids import new_id
+from models.queries import execute, fetch_value
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import post, read_text, sign_in_as

@@ -15,7 +15,8 @@ from dashboard.access import permissions_for_role
 from dashboard.live.feeds import ACCESS_CHECK_SECONDS, Feeds, FeedTiming
 from dashboard.live.stream_access import CHECK_SECONDS, Grant, StreamAccessChecker
 from models import api_key, session
-from models.database import acting_as, execute
+from models.database import acting_as
+from models.queries import execute
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_access import add_person, read_token, sign_in
 from tests.support import servers as real

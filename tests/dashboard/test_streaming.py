@@ -17,10 +17,11 @@ import urllib3
 
 from models import api_key, automation, database, workspace
 from models.audit import SYSTEM
-from models.database import acting_as, fetch_rows
+from models.database import acting_as
 from settings import load
 from tests.support import histories
 from tests.support.programs import Programs
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from models import audit, switches
-from models.database import acting_as, execute
+from models.database import acting_as
+from models.queries import execute
 from settings import Settings
 from tasks.operators import switches as held
 from tests.dashboard.producers import Producer

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.database import acting_as, fetch_value
+from models.database import acting_as
+from models.queries import fetch_value
 from tests.dashboard.producers import Producer, definition
 
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from models import account
-from models.database import fetch_row, transaction
+from models.database import transaction
 from models.encryption import decrypt, encrypt
 from models.errors import Conflict
+from tests.support.rows import fetch_row
 
 KEY = "a secret key of the tests, long enough"
 

@@ -8,8 +8,10 @@ import pytest
 
 from models import automation
 from models.audit import SYSTEM
-from models.database import acting_as, fetch_row, fetch_value
+from models.database import acting_as
 from models.errors import InvalidDefinition, NotFound
+from models.queries import fetch_value
+from tests.support.rows import fetch_row
 
 
 def build_definition(trigger: dict[str, Any] | None = None) -> dict[str, Any]:

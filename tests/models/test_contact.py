@@ -11,10 +11,12 @@ import pytest
 import settings
 from models import contact, contact_matching, suppression
 from models.audit import SYSTEM
-from models.database import acting_as, execute, fetch_row
+from models.database import acting_as
 from models.errors import Conflict, NotFound
+from models.queries import execute
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
+from tests.support.rows import fetch_row
 
 
 def create_contact(workspace_id: str, **fields: Any) -> str:

@@ -9,9 +9,11 @@ import pytest
 
 from models import contact, conversation
 from models.audit import SYSTEM
-from models.database import acting_as, execute, fetch_row, fetch_value, transaction
+from models.database import acting_as, transaction
 from models.ids import new_id
+from models.queries import execute, fetch_value
 from tests.models.test_contact import create_contact
+from tests.support.rows import fetch_row
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

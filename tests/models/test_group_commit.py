@@ -15,7 +15,7 @@ import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 import settings
-from models import database
+from models import database, queries
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER
 from models.engine.group_commit import GroupCommit
 from rules.definition import parse
@@ -104,7 +104,7 @@ def claimed(group_commit: GroupCommit) -> ClaimedExecution:
     accepted = alice.trigger()
     row = group_commit.claim(accepted.executions[0]["executionId"])
     assert row is not None
-    document = database.fetch_value("select definition from workflow_versions")
+    document = queries.fetch_value("select definition from workflow_versions")
     return ClaimedExecution(row, parse(document), time.monotonic())
 
 
@@ -121,7 +121,7 @@ def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(
         assert proxy.cuts == 1
         assert execution(claimed.execution_id)["status"] == "succeeded"
         assert counters(claimed.row["workspace_id"], claimed.row["automation_id"])["succeeded"] == 1
-        assert database.fetch_value("select count(*) from stage_history where stage = 'completed'") == 1
+        assert queries.fetch_value("select count(*) from stage_history where stage = 'completed'") == 1
 
 
 def test_a_worker_keeps_its_lease_after_a_record_whose_response_was_lost(

@@ -13,8 +13,10 @@ import clock
 import settings
 from models import api_key, audit, database, invitation, membership, secret_tokens, session, user
 from models.audit import SYSTEM, AuditActor
-from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
+from models.database import acting_as, transaction
 from models.errors import Conflict, NotFound
+from models.queries import execute, fetch_value
+from tests.support.rows import fetch_rows
 
 ALICE = "alice@example.com"
 BOB = "bob@example.com"

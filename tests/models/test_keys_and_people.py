@@ -7,7 +7,9 @@ import pytest
 
 from models import api_key, audit, credential, session, site_key, user
 from models.checks import retention
-from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
+from models.database import acting_as, transaction
+from models.queries import execute, fetch_value
+from tests.support.rows import fetch_rows
 
 
 def test_a_secret_finds_its_key_under_row_security(as_dashboard: None, alices: str) -> None:

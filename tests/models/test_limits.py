@@ -8,9 +8,10 @@ from threading import Barrier
 
 import settings
 from models import database
-from models.database import connection, fetch_rows
+from models.database import connection
 from models.engine import limits
 from models.ids import new_id
+from tests.support.rows import fetch_rows
 
 THREADS, RESERVATIONS_PER_THREAD = 16, 10
 DAY = date(2026, 5, 4)

@@ -12,7 +12,8 @@ import clock
 from models import automation, database
 from models.audit import SYSTEM
 from models.checks import rollups
-from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
+from models.database import acting_as, transaction
+from models.queries import execute, fetch_value
 from models.reports import monitor, monitor_history
 from models.reports.monitor_snapshot import (
     AutomationState,
@@ -26,6 +27,7 @@ from models.reports.monitor_snapshot import (
 from rules.stages import STAGES
 from settings import load
 from tests.support import histories
+from tests.support.rows import fetch_rows
 
 HELLO = {
     "trigger": {"type": "contact.created"},

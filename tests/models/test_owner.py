@@ -21,9 +21,10 @@ import settings
 from models import api_key, automation, contact_matching, database, migrations, session, user, workspace
 from models.audit import SYSTEM
 from models.checks import retention, verification
-from models.database import acting_as, connection, execute, fetch_value, transaction
+from models.database import acting_as, connection, transaction
 from models.demo import workspace as demo_workspace
 from models.engine import runs  # fmt: skip
+from models.queries import execute, fetch_value
 from tests.house.test_migrations import UPS
 from tests.support import servers as real
 

@@ -10,9 +10,11 @@ import pytest
 
 from models import audit, credential, membership, password_reset, session, user
 from models.audit import SYSTEM, AuditActor
-from models.database import execute, fetch_rows, fetch_value, transaction
+from models.database import transaction
 from models.errors import Conflict, NotFound
+from models.queries import execute, fetch_value
 from models.user import Membership
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 ALICE = "alice@example.com"

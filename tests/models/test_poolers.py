@@ -17,10 +17,12 @@ import clock
 import settings
 from models import api_key, database, migrations, periodic_job
 from models.checks import verification
-from models.database import RoleMismatch, acting_as, connection, fetch_row, fetch_value, snapshot, transaction
+from models.database import RoleMismatch, acting_as, connection, snapshot, transaction
 from models.engine.group_commit import GroupCommit
+from models.queries import fetch_value
 from tests.support import servers as real
 from tests.support.poolers import needs_pgbouncer, pooler, postgres_proxy
+from tests.support.rows import fetch_row
 
 COUNT_WORKSPACES = "select count(*) from workspaces"
 

@@ -18,8 +18,10 @@ from psycopg2.extras import Json
 
 import settings
 from models import database, webhook_token
-from models.database import acting_as, execute, fetch_rows, fetch_value, transaction
+from models.database import acting_as, transaction
+from models.queries import execute, fetch_value
 from tests.support import servers as real
+from tests.support.rows import fetch_rows
 
 ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
 

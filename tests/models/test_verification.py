@@ -10,12 +10,13 @@ import pytest
 from models import contact_matching, database, trigger, workspace
 from models.checks import retention, verification
 from models.checks.invariants import INVARIANTS
-from models.database import ReadOnlyServer, acting_as, execute, fetch_value
+from models.database import ReadOnlyServer, acting_as
 from models.engine import limits
 from models.engine.group_commit import GroupCommit
 from models.engine.progress import CountRun, Progress
 from models.engine.rows import ExecutionState, list_columns
 from models.ids import new_id
+from models.queries import execute, fetch_value
 from models.trigger import NewExecution, NewTrigger
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'

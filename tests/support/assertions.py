@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.database import connection, fetch_rows, snapshot
+from models.database import connection, snapshot
 from models.reports import monitor
+from tests.support.rows import fetch_rows
 
 #: Short enough to see every stage, long enough to leave the processor to the workers.
 SAMPLE_INTERVAL_SECONDS = 0.2

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from models.database import connection, execute, fetch_rows, fetch_value
+from models.database import connection
 from models.engine.group_commit import GroupCommit
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
+from tests.support.rows import fetch_rows
 
 Result = TypeVar("Result")
 

@@ -10,9 +10,11 @@ from typing import Any
 import clock
 from models import automation, workspace
 from models.audit import SYSTEM
-from models.database import acting_as, execute, fetch_row, fetch_rows
+from models.database import acting_as
+from models.queries import execute
 from rules.validation import validate
 from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept, hash_body
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 _numbers = itertools.count(1)

@@ -10,8 +10,9 @@ from typing import Any
 
 import clock
 from models import contact_matching
-from models.database import acting_as, execute, fetch_value
+from models.database import acting_as
 from models.ids import new_id
+from models.queries import execute, fetch_value
 
 #: The stages of an e-mail that the AI wrote.
 EMAIL_STAGES = ("queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed")

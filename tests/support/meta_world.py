@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from models import account, inbound_event
-from models.database import fetch_row, fetch_rows, transaction
+from models.database import transaction
 from providers import meta_callbacks
 from tasks.intake.callbacks import process_event
+from tests.support.rows import fetch_row, fetch_rows
 
 IG, PAGE = "17841405726653026", "101457812431751"
 PERSON = "1570000000000001"

@@ -12,7 +12,7 @@ import pytest
 
 import clock
 from models import conversation, inbound_event
-from models.database import execute, fetch_row, fetch_rows, fetch_value
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -20,6 +20,7 @@ from tasks.intake.callbacks import process_event, resolve_occurred_at
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, count_provider_calls, run_concurrently
 from tests.support.factories import HELLO, Alice, bob, execution, messages, steps, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]

@@ -11,9 +11,10 @@ import psycopg2
 import pytest
 from dramatiq import Worker
 
-from models.database import connection, execute, fetch_value
+from models.database import connection
 from models.engine.group_commit import CommitFuture, GroupCommit, extend_leases
 from models.engine.progress import Progress
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

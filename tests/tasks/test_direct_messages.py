@@ -13,7 +13,7 @@ from ephemeral.connection import get_ephemeral
 from ephemeral.rate_limits import RateLimit
 from models import account, conversation
 from models import execution as events
-from models.database import execute, fetch_row, fetch_rows, fetch_value
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -31,6 +31,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 INSTAGRAM_ID, FACEBOOK_ID = "1570000000000001", "6780462125377510"

@@ -7,14 +7,15 @@ from typing import Any
 
 from dramatiq import Worker
 
-from models.database import fetch_row, fetch_rows, fetch_value
 from models.engine.group_commit import GroupCommit
+from models.queries import fetch_value
 from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.local_steps import create_task, update_contact
 from tests.support.concurrency import expire_lease, run_concurrently
 from tests.support.factories import Alice, bob, wait_until_finished
+from tests.support.rows import fetch_row, fetch_rows
 
 CHANGES: list[dict[str, Any]] = [
     {"id": "tag", "action": "update_contact",

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import clock
-from models.database import acting_as, execute, fetch_row
+from models.database import acting_as
+from models.queries import execute
 from sandbox.server import RunningSandbox
 from tasks.runtime.engine import Engine
 from tests.support.factories import Alice, bob, wait_until_finished
+from tests.support.rows import fetch_row
 
 CUSTOMER = {"tags": ["lead", "customer"], "attributes": {"plan": "free"}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.database import execute, fetch_row
+from models.queries import execute
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -24,6 +24,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row
 from tests.support.waiting import eventually
 
 SEND = {"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}

@@ -15,9 +15,10 @@ import clock
 from models import automation, contact_matching, conversation, follow_up, inbound_event
 from models.audit import SYSTEM
 from models.checks import verification
-from models.database import acting_as, execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import acting_as, transaction
 from models.engine.limits import ALL_CONTACTS
 from models.errors import Conflict, NotFound
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -44,6 +45,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 from tests.tasks.test_callbacks import deliver_callback, mailgun
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from models.database import fetch_row
 from rules.definition import Step
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -15,6 +14,7 @@ from tasks.runtime.engine import Engine
 from tasks.steps import accounts
 from tasks.steps.model_choice import ModelChoice, choose_model, find_default_provider
 from tests.support.factories import Alice, steps, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row
 
 
 def step(**within: Any) -> Step:

@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from models.audit import SYSTEM
-from models.database import execute
 from models.engine.group_commit import GroupCommit
 from models.errors import Conflict
+from models.queries import execute
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

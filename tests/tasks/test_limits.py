@@ -7,8 +7,8 @@ from typing import Any
 from dramatiq import Worker
 
 from models.audit import SYSTEM
-from models.database import execute, fetch_row, fetch_rows, fetch_value
 from models.engine.limits import ALL_CONTACTS
+from models.queries import execute, fetch_value
 from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -27,6 +27,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]

@@ -11,8 +11,9 @@ import pytest
 import clock
 import metrics
 from models import conversation
-from models.database import execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import transaction
 from models.ids import new_id
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -34,6 +35,7 @@ from tests.support.meta_world import (
     page_comment,
     payloads,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 TAG = [{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}]

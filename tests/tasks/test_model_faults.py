@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.audit import SYSTEM
-from models.database import fetch_value
+from models.queries import fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

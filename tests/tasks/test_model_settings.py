@@ -10,8 +10,8 @@ import pytest
 
 from models import model_settings as stored
 from models.audit import SYSTEM
-from models.database import execute, fetch_value
 from models.model_settings import ModelSettings
+from models.queries import execute, fetch_value
 from rules.outbound_urls import ALL_NETWORKS
 from sandbox.server import RunningSandbox
 from settings import Settings

@@ -9,8 +9,8 @@ import pytest
 from dramatiq import Worker
 
 from models.audit import SYSTEM
-from models.database import execute, fetch_rows, fetch_value
 from models.errors import Conflict, NotFound
+from models.queries import execute, fetch_value
 from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -33,6 +33,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]

@@ -9,7 +9,8 @@ import pytest
 
 import clock
 from models import conversation
-from models.database import execute, fetch_value, transaction
+from models.database import transaction
+from models.queries import execute, fetch_value
 from rules.validation import validate
 from sandbox.server import RunningSandbox
 from settings import Settings

@@ -11,15 +11,16 @@ import clock
 from ephemeral.connection import get_ephemeral
 from models import conversation, webhook_token
 from models.checks import retention
-from models.database import execute, fetch_row, fetch_rows, fetch_value
 from models.engine import private_replies
 from models.engine import runs as engine_runs
+from models.queries import execute, fetch_value
 from models.reports import runs
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, Alice, counters, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row, fetch_rows
 
 WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
 

@@ -9,8 +9,8 @@ from dramatiq import Worker
 
 from models.audit import SYSTEM
 from models.checks import verification
-from models.database import execute, fetch_row, fetch_rows, fetch_value
 from models.errors import Conflict, NotFound
+from models.queries import execute, fetch_value
 from models.reports import executions as report
 from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
@@ -30,6 +30,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 REVIEWED = [WRITTEN[0], {**WRITTEN[1], "review": True}]

@@ -20,9 +20,10 @@ from structlog.testing import capture_logs
 import clock
 from ephemeral.connection import get_ephemeral
 from models.audit import SYSTEM
-from models.database import execute, fetch_row, fetch_rows, fetch_value, transaction
+from models.database import transaction
 from models.engine import runs as engine_runs
 from models.engine.group_commit import GroupCommit
+from models.queries import execute, fetch_value
 from models.reports import runs
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -42,6 +43,7 @@ from tests.support.factories import (
     wait_for_status,
     wait_until_finished,
 )
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 TWO_SENDS = [*HELLO, {"id": "text", "action": "send_sms", "with": {"body": "Hi!"}}]

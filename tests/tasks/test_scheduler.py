@@ -10,11 +10,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from models import database, periodic_job
-from models.database import execute, fetch_row, fetch_value
+from models import periodic_job, queries
+from models.queries import execute, fetch_value
 from settings import Settings
 from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
 from tasks.runtime.engine import Engine
+from tests.support.rows import fetch_row
 from tests.support.waiting import eventually
 from workers import scheduler
 
@@ -131,4 +132,4 @@ def test_every_job_runs_on_an_empty_database_and_finds_nothing(engine: Engine, s
     for job in PERIODIC_JOBS:
         counts = job.run_once(settings)
         assert set(counts.values()) <= {0}, (job.name, counts)
-    assert database.fetch_value("select count(*) from periodic_jobs") == 0
+    assert queries.fetch_value("select count(*) from periodic_jobs") == 0

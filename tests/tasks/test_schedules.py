@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from models import automation
 from models.audit import SYSTEM
-from models.database import execute, fetch_row, fetch_rows, fetch_value
+from models.queries import execute, fetch_value
 from settings import Settings
 from tasks.intake.schedules import start_due_schedules
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import HELLO, Alice, bob
+from tests.support.rows import fetch_row, fetch_rows
 
 EVERY_MORNING = {"type": "schedule", "with": {"cron": "0 9 * * *", "contacts": "contact.tags contains 'lead'"}}
 SILENT = {"type": "contact.inactive", "with": {"days": 7}}

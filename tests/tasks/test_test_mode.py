@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from models.database import fetch_row, fetch_rows, fetch_value
+from models.queries import fetch_value
 from sandbox.server import RunningSandbox, run_sandbox
 from settings import Settings
 from tasks.runtime.engine import Engine
 from tests.support.factories import Alice, bob, counters, messages, steps, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row, fetch_rows
 
 EVERYTHING: list[dict[str, Any]] = [
     {"id": "write", "action": "generate_message", "with": {"prompt": "Write"}},

@@ -12,13 +12,15 @@ from dramatiq import Worker
 
 from models import automation
 from models.audit import SYSTEM
-from models.database import acting_as, execute, fetch_row, fetch_rows, fetch_value
+from models.database import acting_as
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import count_lock_waiters, count_provider_calls, run_concurrently
 from tests.support.factories import HELLO, Alice, bob, execution, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 
 WAITING = [{"id": "answer", "action": "wait_until", "with": {"event": "order.paid", "timeout": "2d"}}, *HELLO]

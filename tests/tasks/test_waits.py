@@ -11,7 +11,7 @@ from dramatiq import Worker
 import clock
 from models import automation
 from models.audit import SYSTEM
-from models.database import execute, fetch_value
+from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

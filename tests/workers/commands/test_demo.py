@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models import workspace
-from models.database import fetch_rows
 from models.demo import workspace as demo_workspace
 from tests.support.factories import stages
+from tests.support.rows import fetch_rows
 from workers import demo_session
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from ephemeral import workflow_cache
 from models.checks import verification
-from models.database import execute, fetch_row
 from models.demo import workspace as demo_workspace
 from models.demo.examples import CONTACTS
+from models.queries import execute
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -19,6 +19,7 @@ from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 from tasks.runtime.engine import Engine
 from tests.support import meta_world as meta
 from tests.support.factories import expire_wait, messages, steps, wait_for_status, wait_until_finished
+from tests.support.rows import fetch_row
 
 ADA = CONTACTS[0]
 

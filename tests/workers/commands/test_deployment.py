@@ -14,7 +14,7 @@ import pytest
 import clock
 from models import api_key, periodic_job, switches, user
 from models.audit import SYSTEM
-from models.database import execute, fetch_value
+from models.queries import execute, fetch_value
 from tests.support.factories import HELLO, wait_until_finished
 from tests.support.programs import Programs
 from tests.support.waiting import eventually

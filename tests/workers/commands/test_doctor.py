@@ -12,7 +12,7 @@ import redis
 
 import settings as settings_module
 from models import migrations, pause
-from models.database import execute
+from models.queries import execute
 from settings import VARIABLES
 from tests.support.servers import TestServers, run_sql, with_database, with_user
 from workers import diagnostics

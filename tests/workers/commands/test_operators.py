@@ -7,7 +7,7 @@ import getpass
 import pytest
 
 from models import audit
-from models.database import execute
+from models.queries import execute
 from tests.support.factories import HELLO, execution, messages, wait_for_status, wait_until_finished
 from tests.support.waiting import eventually
 

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from models import api_key, audit, invitation, password_reset, session, user, workspace
-from models.database import fetch_value, transaction
+from models.database import transaction
+from models.queries import fetch_value
 
 PASSWORD = "chosen by Dora herself"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from models import audit
-from models.database import execute, fetch_row
+from models.queries import execute
 from tests.support.factories import HELLO, wait_until_finished
+from tests.support.rows import fetch_row
 
 
 def test_switches_are_shown_and_changed(alice, alice_beckon, alice_json):

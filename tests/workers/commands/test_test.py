@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from models.database import fetch_rows
 from tasks.operators.test_runs import STAGES
+from tests.support.rows import fetch_rows
 
 TABLES = (
     "automations",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from models.database import execute
+from models.queries import execute
 from tests.support.factories import HELLO, WRITTEN, wait_for_status, wait_until_finished
 
 FAILING = [{"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.gone }}"}}]
