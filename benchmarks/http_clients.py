@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -59,13 +60,22 @@ def build_clients(url: str) -> dict[str, Callable[[], object]]:
         "urllib3 (pooled)": lambda: pool.request("POST", url + PATH, body=BODY, headers=HEADERS, timeout=10.0).data,
         "providers.http_client": lambda: http_client.send_request(call),
     }
-    try:
-        httpx = importlib.import_module("httpx")
-    except ImportError:
-        return senders
-    session = httpx.Client()
-    senders["httpx"] = lambda: session.post(url + PATH, content=BODY, headers=HEADERS).content
+    httpx = _import_if_installed("httpx")
+    if httpx is not None:
+        session = httpx.Client()
+        senders["httpx"] = lambda: session.post(url + PATH, content=BODY, headers=HEADERS).content
+    httpcore = _import_if_installed("httpcore")
+    if httpcore is not None:
+        core = httpcore.ConnectionPool()
+        senders["httpcore"] = lambda: core.request("POST", url + PATH, content=BODY, headers=HEADERS).content
     return senders
+
+
+def _import_if_installed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
 
 
 def main() -> int:

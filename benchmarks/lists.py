@@ -20,9 +20,9 @@ from own_servers import run_servers
 
 import clock
 from models import database, migrations, queries
+from models.execution_filters import ExecutionFilters
 from models.reports import contacts, executions, summary
 from models.reports.contacts import ContactFilters
-from models.reports.filters import ExecutionFilters
 
 LIMIT_MS = 100.0
 REPETITIONS = 40

@@ -17,8 +17,9 @@ from peewee import fn
 
 from models import tables
 from models.database import acting_as, connection
+from models.expressions import now
 from models.ids import new_id
-from models.queries import call, execute, fetch, fetch_first, now
+from models.queries import call, execute, fetch, fetch_first
 
 Scope = Literal["trigger", "track", "read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -92,7 +93,7 @@ def issue(
 def find(secret: str) -> ApiKey | None:
     """Return the key with this secret, unless it was revoked."""
     with connection():
-        row = fetch_first(_ValidKeyRow, call(fn.find_api_key(digest(secret))))
+        row = fetch_first(_ValidKeyRow, call(fn.find_api_key(digest(secret)), _ValidKeyRow))
     if row is None:
         return None
     return ApiKey(row["id"], row["workspace_id"], row["name"], frozenset(row["scopes"]), row["deployment_owner"])

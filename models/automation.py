@@ -20,8 +20,9 @@ from models import audit, automation_schedule
 from models.audit import AuditActor
 from models.database import acting_as, connection
 from models.errors import Conflict, InvalidDefinition, NotFound
+from models.expressions import now
 from models.ids import new_id
-from models.queries import call, execute, fetch, fetch_first, fetch_value, now
+from models.queries import call, execute, fetch, fetch_first, fetch_value
 from models.tables import Automation, WorkflowVersion
 from rules.language import AutomationType
 from rules.outbound_urls import Networks
@@ -161,7 +162,7 @@ def renew_hook_token(workspace_id: str, automation_id: str, actor: AuditActor) -
 def find_hook(token: str) -> tuple[str, str] | None:
     """Return the workspace's and the automation's id for a hook's token, or None."""
     with connection():
-        row = fetch_first(_HookRow, call(fn.find_hook(_digest(token))))
+        row = fetch_first(_HookRow, call(fn.find_hook(_digest(token)), _HookRow))
     return None if row is None else (row["workspace_id"], row["automation_id"])
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from models.queries import call, execute, fetch, fetch_value, now
+from models.expressions import now
+from models.queries import call, execute, fetch, fetch_value
 from models.tables import AutomationSchedule, Workspace
 from rules.schedule import find_next_tick
 

@@ -20,7 +20,8 @@ from models.audit import AuditActor
 from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
 from models.database import acting_as
 from models.errors import Conflict, NotFound
-from models.queries import execute, exists, fetch_first, now
+from models.expressions import now
+from models.queries import execute, exists, fetch_first
 from models.tables import Contact, Suppression
 from models.tables.contacts import SuppressionReason
 

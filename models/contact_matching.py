@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from models.expressions import is_any
 from models.ids import is_id, new_id
-from models.queries import execute, fetch, is_any
+from models.queries import execute, fetch
 from models.tables import Contact
 
 Identifier = Literal["external_id", "email", "phone", "instagram_id", "facebook_id"]

@@ -7,6 +7,7 @@ from datetime import datetime
 from peewee import fn
 
 from models.contact_matching import CONTACT_COLUMNS, ContactRow
+from models.expressions import acting_workspace
 from models.queries import fetch
 from models.tables import Contact
 
@@ -17,7 +18,7 @@ def fetch_page(
     """Return the next page; with `silent_between`, only contacts whose last event is after the first time and not after
     the second. A contact without events counts from its creation."""
     query = Contact.select(*CONTACT_COLUMNS).where(
-        Contact.workspace_id == fn.acting_workspace(), Contact.deleted_at.is_null()
+        Contact.workspace_id == acting_workspace(), Contact.deleted_at.is_null()
     )
     if last_id is not None:
         query = query.where(Contact.id > last_id)

@@ -11,7 +11,8 @@ from models import audit
 from models.audit import AuditActor
 from models.database import acting_as
 from models.errors import NotFound
-from models.queries import execute, fetch, now
+from models.expressions import now
+from models.queries import execute, fetch
 from models.tables import Automation, ContactTask, Execution
 
 

@@ -14,6 +14,7 @@ from peewee import EXCLUDED, Case, fn
 from models.ids import new_id
 from models.queries import execute, fetch, fetch_first
 from models.tables import Conversation, ReceivedMessage
+from rules.channels import CONTACT_CHANNELS
 
 #: Private messages. Only these open the provider's messaging window; a comment and a reaction do not.
 PRIVATE_MESSAGE_KINDS = frozenset({"message", "story_reply", "story_mention", "postback"})
@@ -29,7 +30,7 @@ _LIST_RECENT = """
     union all
     (select 'out', channel, 'message', body, sent_at from messages
         where contact_id = %(contact)s and sent_at is not null and not test
-            and channel not in ('slack', 'discord', 'webhook') order by sent_at desc limit %(limit)s)
+            and channel = any(%(channels)s) order by sent_at desc limit %(limit)s)
     order by at desc limit %(limit)s
 """
 _KEY = (ReceivedMessage.workspace_id, ReceivedMessage.channel, ReceivedMessage.provider_message_id)
@@ -161,7 +162,8 @@ def list_recent(contact_id: str, limit: int) -> list[RecentMessageRow]:
 
     Tests and notices to the team are excluded; deleted messages have no text.
     """
-    return fetch(RecentMessageRow, _LIST_RECENT, {"contact": contact_id, "limit": limit})[::-1]
+    parameters = {"contact": contact_id, "limit": limit, "channels": list(CONTACT_CHANNELS)}
+    return fetch(RecentMessageRow, _LIST_RECENT, parameters)[::-1]
 
 
 def forget(contact_id: str) -> None:

@@ -37,7 +37,7 @@ class _ValidRow(TypedDict):
 def find_valid(hashes: Collection[bytes]) -> dict[bytes, Credential]:
     """Return the valid ones of these credentials, by hash, with one statement."""
     with connection():
-        rows = fetch(_ValidRow, call(fn.find_credentials(Value(list(hashes), unpack=False))))
+        rows = fetch(_ValidRow, call(fn.find_credentials(Value(list(hashes), unpack=False)), _ValidRow))
     return {
         bytes(row["hash"]): Credential(row["workspace_id"], frozenset(row["scopes"] or ()), row["role"]) for row in rows
     }

@@ -60,7 +60,12 @@ class RoleMismatch(peewee.OperationalError):
 
 #: The mark of a session whose settings were made by this process.
 _SESSION = secrets.token_hex(8)
-_HAS_MARK = f"coalesce(current_setting('beckon.session', true), '') = '{_SESSION}'"
+_SEARCH_PATH = "public, pg_temp"
+#: The search path and row security are compared, too: they decide what a statement sees.
+_HAS_MARK = (
+    f"(coalesce(current_setting('beckon.session', true), '') = '{_SESSION}' "
+    f"and current_setting('search_path') = '{_SEARCH_PATH}' and current_setting('row_security') = 'on')"
+)
 
 
 def _build_settings() -> dict[str, str]:
@@ -68,9 +73,9 @@ def _build_settings() -> dict[str, str]:
     return {
         "beckon.clock_offset": f"'{clock.OFFSET_SECONDS}'",
         # Without this, a temporary table left by another client of a pooler would hide ours.
-        "search_path": "'public, pg_temp'",
+        "search_path": f"'{_SEARCH_PATH}'",
         "row_security": "'on'",
-        # An acknowledged commit is on disk. An operator's other durable setting is kept.
+        # An acknowledged commit is on disk. An operator's other durable setting is kept, as it was at the connection.
         "synchronous_commit": "case current_setting('synchronous_commit') when 'off' then 'on' "
         "else current_setting('synchronous_commit') end",
         "timezone": "'UTC'",
@@ -101,7 +106,8 @@ def _build_role_check(role: Role | None) -> str:
     return f"case current_user when '{role}' then 0 else ('acts as ' || current_user || ', not {role}')::integer end"
 
 
-_LOST_SETTINGS = "the session has lost its settings"
+#: With the mark, so that no other error has this text.
+_LOST_SETTINGS = f"session {_SESSION} has lost its settings"
 #: A column that makes PostgreSQL reject the rest of the same message unless the session has its settings. The user is
 #: in it because the planner would evaluate a constant, whichever branch holds.
 _SESSION_CHECK = f"case when {_HAS_MARK} then 0 else ('{_LOST_SETTINGS}: ' || current_user)::integer end"
@@ -116,11 +122,11 @@ class _Binding:
     prefix: str
 
 
-def _build_bindings(role: Role | None) -> dict[bool, _Binding]:
+def _build_bindings(role: Role | None, settings_of_all: Mapping[str, str]) -> dict[bool, _Binding]:
     """Build the bindings, by whether the connection has the settings."""
     bindings = {}
     for has_settings in (False, True):
-        settings = {} if has_settings else _build_settings()
+        settings = {} if has_settings else settings_of_all
         checks = [_build_role_check(role), *([_SESSION_CHECK] if has_settings else [])]
         first = _build_first_statement(role, "''", ", ".join(checks), settings)
         bindings[has_settings] = _Binding(
@@ -138,13 +144,13 @@ def is_direct(connection: Any) -> bool:
         return bool(cursor.fetchone()[0] == connection.info.backend_pid)
 
 
-def set_up_session(connection: _Connection) -> None:
+def _set_up_session(connection: _Connection, settings: Mapping[str, str]) -> None:
     """Make the connection commit each message, and set every transaction's settings once unless a pooler is between."""
     connection.autocommit = True
     if not is_direct(connection):
         return
-    settings = {**_build_settings(), "beckon.session": f"'{_SESSION}'"}
-    columns = [f"set_config('{name}', {value}, false)" for name, value in settings.items()]
+    values = {**settings, "beckon.session": f"'{_SESSION}'"}
+    columns = [f"set_config('{name}', {value}, false)" for name, value in values.items()]
     with connection.cursor() as cursor:
         cursor.execute(f"select {', '.join(columns)}")
     connection.has_settings = True
@@ -157,7 +163,7 @@ class _Adapter(peewee.Psycopg2Adapter):
         """Open a connection."""
         options = {**params, "connection_factory": _Connection}
         connection: _Connection = super().connect(db, **options)  # type: ignore[no-untyped-call]
-        set_up_session(connection)
+        _set_up_session(connection, db.settings)
         return connection
 
 
@@ -170,7 +176,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     def act_as(self, role: Role | None) -> None:
         """Bind every later transaction to `role`; None, for the owner, binds to no role."""
         self._role = role
-        self._bindings = _build_bindings(role)
+        self.settings = _build_settings()
+        self._bindings = _build_bindings(role, self.settings)
 
     def begin(self, workspace_id: str = "", mode: str = _ISOLATION) -> None:
         """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode.
@@ -274,7 +281,7 @@ def open_dedicated_connection() -> Any:
     """Open a connection outside the pool, for session state. The caller closes it, and runs each statement as a
     transaction with `db.execute_bound`."""
     dedicated: _Connection = psycopg2.connect(**_parameters, connection_factory=_Connection)
-    set_up_session(dedicated)
+    _set_up_session(dedicated, db.settings)
     return dedicated
 
 

@@ -1,36 +1,28 @@
 """Moves of executions outside the workers: wake-ups, operator actions and sweeps.
 
-Each move is one UPDATE that names the state it leaves; rows in another state stay unchanged. Every statement locks
-rows in the order of their ids and returns the rows that it moved.
+Each move is one UPDATE that names the state it leaves; rows in another state stay unchanged, and those that moved are
+returned. Operators' moves lock rows in the order of their ids; sweeps skip rows that another transaction has locked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, TypedDict
 
 import peewee
-from peewee import SQL, Case, fn
+from peewee import JOIN, SQL, Case, fn
 
 from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
+from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
 from models.json_text import dump_json
-from models.queries import (
-    acting_workspace,
-    all_of,
-    fetch,
-    fetch_first,
-    fetch_values,
-    is_distinct_from,
-    now,
-    seconds,
-)
+from models.queries import execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import (
     Automation,
     Execution,
-    LimitCount,
     LimitReservation,
     Message,
     Pause,
@@ -157,32 +149,37 @@ def cancel(selection: Selection, rule: str, detail: Mapping[str, Any]) -> list[s
     The fence rejects the next record of a worker that is processing one. A message that is being sent becomes unknown:
     it may have been sent.
     """
-    rows = _end(selection.condition & is_in_flight(), rule, detail)
-    _count_ends(Counter(), _count_real(rows))
-    return [row["id"] for row in rows]
+    return _end(selection.condition & is_in_flight(), rule, detail, were_failed=False)
 
 
 def discard(selection: Selection, detail: Mapping[str, Any]) -> list[str]:
     """Discard failed executions, which cannot be retried afterwards; return their ids."""
-    rows = _end(selection.condition & is_failed(), "discarded", detail)
-    _count_ends(_count_real(rows), _count_real(rows))
-    return [row["id"] for row in rows]
+    return _end(selection.condition & is_failed(), "discarded", detail, were_failed=True)
 
 
 class _EndedRow(TypedDict):
     id: str
     automation_id: str
     test: bool
+    #: A released reservation: an execution occurs once for each, and once without any.
+    contact_id: str | None
+    day: date | None
 
 
-def _count_real(rows: Sequence[_EndedRow]) -> Counter[str]:
-    return Counter(row["automation_id"] for row in rows if not row["test"])
+def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any], *, were_failed: bool) -> list[str]:
+    """End executions as cancelled. The locks are taken in the order of the group commit: executions, their
+    automations' counters, and the daily limits' counts."""
+    rows = fetch(_EndedRow, _build_end(condition, rule, detail))
+    ended = {row["id"]: row for row in rows}
+    counts = Counter(row["automation_id"] for row in ended.values() if not row["test"])
+    _count_ends(counts if were_failed else Counter(), counts)
+    _lower_limit_counts(rows)
+    return list(ended)
 
 
-def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> list[_EndedRow]:
-    """End executions as cancelled, with their messages and limit reservations, in one statement."""
+def _build_end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> Any:
+    """Build the statement that ends executions with their messages and releases their reservations."""
     target = _lock(condition, Execution.stage, Execution.stage_since)
-    elapsed_ms = (fn.date_part("epoch", now() - Execution.started_at) * 1000).cast("bigint")
     moved = move_stage(
         target,
         "skipped",
@@ -197,22 +194,16 @@ def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> 
         waiting_for=None,
         wait_event=None,
         next_retry_at=None,
-        execution_time_ms=elapsed_ms,
+        execution_time_ms=(fn.date_part("epoch", now() - Execution.started_at) * 1000).cast("bigint"),
     )
     released = _release_reservations(moved)
-    query = (
-        peewee.Select([moved], [moved.c.id, moved.c.automation_id, moved.c.test])
+    columns = [moved.c.id, moved.c.automation_id, moved.c.test, released.c.contact_id, released.c.day]
+    return (
+        peewee.Select([moved], columns)
+        .join(released, JOIN.LEFT_OUTER, on=released.c.execution_id == moved.c.id)
         .order_by(moved.c.id)
-        .with_cte(
-            target,
-            moved,
-            record_stage_history(moved),
-            _discard_messages(moved).cte("unsent"),
-            released,
-            *_decrement_counts(released),
-        )
+        .with_cte(target, moved, record_stage_history(moved), _discard_messages(moved).cte("unsent"), released)
     )
-    return fetch(_EndedRow, query)
 
 
 def move_stage(target: Any, stage: Any, **changes: Any) -> Any:
@@ -281,39 +272,31 @@ def _release_reservations(moved: Any) -> Any:
             LimitReservation.execution_id.in_(peewee.Select([moved], [moved.c.id])),
             ~fn.exists(sent),
         )
-        .returning(LimitReservation.automation_id, LimitReservation.contact_id, LimitReservation.day)
+        .returning(LimitReservation.execution_id, LimitReservation.contact_id, LimitReservation.day)
         .cte("released")
     )
 
 
-def _decrement_counts(released: Any) -> tuple[Any, Any]:
-    """Build CTEs that lower the counts of released reservations: of each contact, and of all contacts together."""
-    everybody = peewee.Value(ALL_CONTACTS).cast("uuid")
-    reservations = fn.count(SQL("*")).alias("reservations")
-    keys = [released.c.automation_id, released.c.day]
-    of_contacts = (
-        peewee.Select([released], [*keys, released.c.contact_id, reservations])
-        .where(released.c.contact_id != everybody)
-        .group_by(*keys, released.c.contact_id)
-        .alias("of_contacts")
-    )
-    of_all = peewee.Select([released], [*keys, reservations]).group_by(*keys).alias("of_all")
-    return (
-        _lower_counts(of_contacts, of_contacts.c.contact_id).cte("lowered_of_contacts"),
-        _lower_counts(of_all, everybody).cte("lowered_of_all"),
-    )
+# By hand: one parameter for any number of counts.
+_LOWER_LIMIT_COUNTS = """
+    update limit_counts c set count = c.count - released.reservations
+    from json_to_recordset(%s::json) as released(automation_id uuid, contact_id uuid, day date, reservations integer)
+    where c.automation_id = released.automation_id and c.contact_id = released.contact_id and c.day = released.day
+"""
 
 
-def _lower_counts(reservations: Any, contact_id: Any) -> Any:
-    return (
-        LimitCount.update(count=LimitCount.count - reservations.c.reservations)
-        .from_(reservations)
-        .where(
-            LimitCount.automation_id == reservations.c.automation_id,
-            LimitCount.day == reservations.c.day,
-            LimitCount.contact_id == contact_id,
-        )
-    )
+def _lower_limit_counts(rows: Sequence[_EndedRow]) -> None:
+    """Lower the counts of released reservations: first of all contacts together, as the reservations lock them."""
+    released = [(row["automation_id"], row["contact_id"], row["day"]) for row in rows if row["contact_id"]]
+    _lower(Counter((automation_id, ALL_CONTACTS, day) for automation_id, _, day in released))
+    _lower(Counter(reservation for reservation in released if reservation[1] != ALL_CONTACTS))
+
+
+def _lower(counts: Mapping[tuple[str, str | None, date | None], int]) -> None:
+    if counts:
+        names = ("automation_id", "contact_id", "day", "reservations")
+        values = [dict(zip(names, (*key, count), strict=True)) for key, count in counts.items()]
+        execute(_LOWER_LIMIT_COUNTS, (dump_json(values),))
 
 
 class _StatusRow(TypedDict):
@@ -349,8 +332,9 @@ def _is_paused() -> peewee.Expression:
 
 def resume_paused(selection: Selection) -> list[DueRow]:
     """Make executions due that waited for a pause or a configuration error; return those to notify."""
-    query = Execution.update(**DUE_NOW, waiting_for="time").where(selection.condition, _is_paused())
-    return fetch(DueRow, query.returning(*DUE_COLUMNS))
+    target = _lock(selection.condition & _is_paused())
+    query = Execution.update(**DUE_NOW, waiting_for="time").from_(target).where(Execution.id == target.c.id)
+    return fetch(DueRow, query.returning(*DUE_COLUMNS).with_cte(target))
 
 
 def resume_after_ended_pauses(limit: int) -> list[DueRow]:
@@ -419,7 +403,7 @@ def mark_lost_notifications(older_than_seconds: float, queue: str, limit: int) -
 
 
 def _is_notification_lost(older_than_seconds: float) -> peewee.Expression:
-    return all_of(Execution.notified_at < now() - seconds(older_than_seconds))
+    return all_of(Execution.notified_at < now() - build_seconds(older_than_seconds))
 
 
 class _QueueCount(TypedDict):

@@ -15,7 +15,8 @@ from peewee import Case
 from models.conversation import PRIVATE_MESSAGE_KINDS
 from models.engine.rows import DueRow
 from models.execution import DUE_COLUMNS, DUE_NOW, is_in_flight
-from models.queries import acting_workspace, fetch, fetch_first, now
+from models.expressions import acting_workspace, now
+from models.queries import fetch, fetch_first
 from models.tables import Execution, WorkflowVersion
 from models.tables.contacts import SuppressionReason
 

@@ -9,9 +9,10 @@ from typing import Any, TypedDict
 from peewee import fn
 
 from models.database import transaction
+from models.expressions import now
 from models.ids import new_id
 from models.json_text import dump_json
-from models.queries import execute, fetch_first, fetch_values, now
+from models.queries import execute, fetch_first, fetch_values
 from models.tables import InboundEvent
 
 # By hand: one statement with one parameter for any number of events.

@@ -17,8 +17,9 @@ from models import audit, secret_tokens, tables
 from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
 from models.errors import Conflict, NotFound
+from models.expressions import now
 from models.ids import new_id
-from models.queries import call, execute, exists, fetch, fetch_first, fetch_value, now
+from models.queries import call, execute, exists, fetch, fetch_first, fetch_value
 from models.tables import User, Workspace
 from models.tables.people import Role
 from models.user import Membership
@@ -184,14 +185,16 @@ def revoke(workspace_id: str, invitation_id: str, actor: AuditActor) -> None:
 def find(token: str) -> Invitation | None:
     """Return the pending invitation of a link's token, or None."""
     with connection():
-        row = fetch_first(_InvitationRow, call(fn.find_invitation(secret_tokens.digest(token))))
+        row = fetch_first(_InvitationRow, call(fn.find_invitation(secret_tokens.digest(token)), _InvitationRow))
     return None if row is None else Invitation(**row)
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:
     """Make an account a member, whatever its address; return None for an invalid link. A member keeps their role."""
     with transaction():
-        row = fetch_first(_AcceptanceRow, call(fn.accept_invitation(secret_tokens.digest(token), user_id)))
+        row = fetch_first(
+            _AcceptanceRow, call(fn.accept_invitation(secret_tokens.digest(token), user_id), _AcceptanceRow)
+        )
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=False)
 
 
@@ -204,7 +207,8 @@ def accept_with_new_account(token: str, email: str, name: str, password_hash: st
     user_id = new_id()
     with transaction():
         row = fetch_first(
-            _AcceptanceRow, call(fn.create_invited_account(secret_tokens.digest(token), user_id, name, password_hash))
+            _AcceptanceRow,
+            call(fn.create_invited_account(secret_tokens.digest(token), user_id, name, password_hash), _AcceptanceRow),
         )
         return _record_acceptance(row, Membership(user_id, email, name, "", "viewer"), new_account=True)
 

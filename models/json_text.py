@@ -17,7 +17,7 @@ import orjson
 def dump_json(value: Any) -> str:
     """Return `value` as JSON; datetimes become RFC 3339 strings."""
     try:
-        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(value, default=_convert, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         # A lone surrogate, or a number of more than 64 bits.
         return _dump_slowly(value)
@@ -25,7 +25,11 @@ def dump_json(value: Any) -> str:
 
 
 def _dump_slowly(value: Any) -> str:
-    return json.dumps(_clean(value), default=str, ensure_ascii=False)
+    return json.dumps(_clean(value), default=_convert, ensure_ascii=False)
+
+
+def _convert(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _clean(value: Any) -> Any:

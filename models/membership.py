@@ -84,4 +84,4 @@ def _lock_member(workspace_id: str, user_id: str, *, losing_owner: bool) -> _Mem
 def list_workspaces_for_session(token: str) -> list[OwnWorkspaceRow]:
     """Return the workspaces of a session token's user, by name."""
     with connection():
-        return fetch(OwnWorkspaceRow, call(fn.workspaces_of(secret_tokens.digest(token))))
+        return fetch(OwnWorkspaceRow, call(fn.workspaces_of(secret_tokens.digest(token)), OwnWorkspaceRow))

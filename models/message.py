@@ -13,7 +13,8 @@ from peewee import Case, fn
 
 from models.engine.rows import DueRow, StoredMessageRow
 from models.execution import DUE_COLUMNS, DUE_NOW, count_end, move_stage, record_stage_history
-from models.queries import acting_workspace, execute, fetch_first, fetch_values, now, seconds
+from models.expressions import acting_workspace, build_seconds, now
+from models.queries import execute, fetch_first, fetch_values
 from models.tables import Execution, Message, Step
 from rules.channels import NOTICE_CHANNELS
 from rules.stages import MessageStatus, Stage
@@ -105,7 +106,7 @@ def claim_due_reconciliations(limit: int) -> list[str]:
         .for_update(skip_locked=True)
         .cte("due", materialized=True)
     )
-    query = Message.update(look_up_at=now() + seconds(300)).from_(due).where(Message.id == due.c.id)
+    query = Message.update(look_up_at=now() + build_seconds(300)).from_(due).where(Message.id == due.c.id)
     return fetch_values(query.returning(Message.id).with_cte(due))
 
 
@@ -113,7 +114,7 @@ def record_reconciliation_attempt(message_id: str, next_in_seconds: float | None
     """Count a reconciliation attempt without a result; None for `next_in_seconds` schedules no other."""
     execute(
         Message.update(
-            look_ups=Message.look_ups + 1, updated_at=now(), look_up_at=now() + seconds(next_in_seconds)
+            look_ups=Message.look_ups + 1, updated_at=now(), look_up_at=now() + build_seconds(next_in_seconds)
         ).where(Message.id == message_id, Message.status == "outcome_unknown")
     )
 

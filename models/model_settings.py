@@ -14,7 +14,8 @@ from models import audit, tables
 from models.audit import AuditActor
 from models.database import acting_as
 from models.encryption import encrypt
-from models.queries import execute, fetch_first, now
+from models.expressions import now
+from models.queries import execute, fetch_first
 from models.recent_reads import RecentReads
 
 

@@ -8,8 +8,9 @@ from typing import Any, TypedDict
 
 from models.database import acting_as
 from models.execution import is_failed, is_in_flight, is_retryable
+from models.expressions import now
 from models.ids import new_id
-from models.queries import count, execute, fetch_first, now
+from models.queries import count, execute, fetch_first
 from models.selection import Selection
 from models.tables import Execution, Operation
 from models.tables.workspaces import OperationKind, OperationStatus

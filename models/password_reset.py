@@ -11,7 +11,8 @@ from models import audit, secret_tokens, tables, user
 from models.audit import AuditActor
 from models.database import connection, transaction
 from models.errors import NotFound
-from models.queries import call, execute, fetch_first, fetch_value, fetch_values, now
+from models.expressions import now
+from models.queries import call, execute, fetch_first, fetch_value, fetch_values
 from models.tables import Membership
 
 
@@ -60,7 +61,7 @@ def _replace(user_id: str, token: str) -> None:
 def find(token: str) -> PasswordReset | None:
     """Return the reset of a link's token, unless it was used, replaced or has expired."""
     with connection():
-        row = fetch_first(_ResetRow, call(fn.find_password_reset(secret_tokens.digest(token))))
+        row = fetch_first(_ResetRow, call(fn.find_password_reset(secret_tokens.digest(token)), _ResetRow))
     return None if row is None else PasswordReset(**row)
 
 

@@ -10,8 +10,9 @@ from peewee import fn
 from models import execution
 from models.engine.rows import DueRow
 from models.errors import NotFound
+from models.expressions import now
 from models.ids import new_id
-from models.queries import execute, fetch, now
+from models.queries import execute, fetch
 from models.selection import select_all, select_of_automation, select_of_queue
 from models.tables import Automation, Pause
 from models.tables.workspaces import PauseKind, PauseReason

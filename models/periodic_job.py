@@ -16,7 +16,8 @@ from typing import Any, TypedDict
 from peewee import SQL
 
 from models.database import CONNECTION_ERRORS, connection, db, open_dedicated_connection, transaction
-from models.queries import execute, fetch, fetch_first, now
+from models.expressions import now
+from models.queries import execute, fetch, fetch_first
 from models.tables import Leadership, PeriodicJob
 
 #: Key of the advisory lock: any number that nothing else on the server uses.

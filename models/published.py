@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import peewee
-from peewee import fn
 
+from models.expressions import acting_workspace
 from models.queries import fetch, fetch_value
 from models.tables import Automation, Execution, WorkflowVersion
 
@@ -51,7 +51,7 @@ def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
             WorkflowVersion.definition,
         )
         .join(WorkflowVersion, on=WorkflowVersion.id == Automation.version_id)
-        .where(Automation.workspace_id == fn.acting_workspace(), Automation.deleted_at.is_null(), *conditions)
+        .where(Automation.workspace_id == acting_workspace(), Automation.deleted_at.is_null(), *conditions)
     )
     return [PublishedWorkflow(**row) for row in fetch(_PublishedRow, query)]
 

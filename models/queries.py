@@ -7,9 +7,7 @@ of rows is not used.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any, TypeVar, cast
 
 import peewee
@@ -55,48 +53,22 @@ def execute(statement: Statement, parameters: Parameters = ()) -> int:
 
 
 def exists(query: peewee.ModelSelect[Any]) -> bool:
-    """Return whether a query has a row."""
-    return fetch_value(query.limit(1)) is not None
+    """Return whether a query has a row, whatever its columns."""
+    return bool(_run(query.limit(1), ()).fetchone())
 
 
 def count(query: peewee.ModelSelect[Any]) -> int:
-    """Return how many rows a query has, whatever its columns."""
+    """Return how many rows a query has, whatever its columns. It has neither groups nor a limit."""
     return int(fetch_value(query.select(peewee.fn.count(peewee.SQL("*")))))
 
 
-def call(function: Any) -> peewee.Query:
-    """Build the query of a call's rows, `select * from function(...)`: `call(fn.find_session(digest))`."""
-    return peewee.Select([function], [peewee.SQL("*")]).bind(db)
+def call(function: Any, row_type: Any = None) -> peewee.Query:
+    """Build the query of a call: of its single value, or of its rows as `row_type`.
 
-
-def now() -> Any:
-    """Build the current time of the database, as the application counts it."""
-    return peewee.fn.beckon_now()
-
-
-def acting_workspace() -> Any:
-    """Build the id of the workspace that the transaction acts as."""
-    return peewee.fn.acting_workspace()
-
-
-def seconds(number: float | None) -> Any:
-    """Build an interval of so many seconds; null for None."""
-    return peewee.fn.make_interval(0, 0, 0, 0, 0, 0, number)
-
-
-def all_of(*conditions: Any) -> peewee.Expression:
-    """Build the conjunction of one or more conditions."""
-    return cast(peewee.Expression, reduce(operator.and_, conditions))
-
-
-def is_distinct_from(column: Any, value: Any) -> peewee.Expression:
-    """Build `column is distinct from value`: unlike `!=`, it is true for null."""
-    return peewee.Expression(column, "is distinct from", value)
-
-
-def is_any(column: Any, ids: Sequence[str]) -> peewee.Expression:
-    """Build `column = any(ids)`, with one parameter for any number of ids."""
-    return peewee.Expression(column, "=", peewee.fn.any(peewee.Value(list(ids), unpack=False).cast("uuid[]")))
+    The columns are named, because a migration may add one while programs of the earlier version run.
+    """
+    columns = [peewee.SQL("*")] if row_type is None else [peewee.Entity(name) for name in row_type.__annotations__]
+    return peewee.Select([function], columns).bind(db)
 
 
 def _run(statement: Statement, parameters: Parameters) -> Any:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import peewee
 
-from models.queries import acting_workspace
-from models.reports.filters import ExecutionFilters
+from models.execution_filters import ExecutionFilters
+from models.expressions import acting_workspace
 from models.tables import Execution
 
 

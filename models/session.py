@@ -13,7 +13,8 @@ from peewee import fn
 from models import tables
 from models.database import acting_as, connection
 from models.errors import Conflict
-from models.queries import call, execute, fetch_first, fetch_value, now
+from models.expressions import now
+from models.queries import call, execute, fetch_first, fetch_value
 from models.tables.people import Role
 from models.user import Membership
 
@@ -75,7 +76,7 @@ def _remove_expired(workspace_id: str) -> None:
 def find(token: str) -> Session | None:
     """Return a cookie's session, unless it ended, was idle for too long, or the user is no longer a member."""
     with connection():
-        row = fetch_first(_SessionRow, call(fn.find_session(digest(token))))
+        row = fetch_first(_SessionRow, call(fn.find_session(digest(token)), _SessionRow))
     return None if row is None else Session(**row)
 
 

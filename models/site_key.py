@@ -67,7 +67,7 @@ def issue(workspace_id: str, name: str, origins: Sequence[str]) -> SiteKey:
 def find(key: str) -> SiteKey | None:
     """Return the site key, unless it was revoked."""
     with connection():
-        row = fetch_first(_ValidKeyRow, call(fn.find_site_key(key)))
+        row = fetch_first(_ValidKeyRow, call(fn.find_site_key(key), _ValidKeyRow))
     return None if row is None else SiteKey(row["id"], row["workspace_id"], key, tuple(row["origins"]))
 
 

@@ -6,7 +6,8 @@ from typing import TypedDict
 
 from models.database import acting_as
 from models.errors import Conflict
-from models.queries import execute, fetch, is_any
+from models.expressions import is_any
+from models.queries import execute, fetch
 from models.tables import Automation, Contact, Execution, Message, StageHistory, Step, Trigger
 
 

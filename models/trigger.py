@@ -12,8 +12,9 @@ from typing import Any, TypedDict
 import psycopg2
 
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
+from models.expressions import acting_workspace
 from models.json_text import dump_json
-from models.queries import acting_workspace, execute, fetch, fetch_value, fetch_values
+from models.queries import execute, fetch, fetch_value, fetch_values
 from models.tables import IdempotencyKey, Trigger
 from rules.stages import Queue
 

@@ -16,8 +16,9 @@ from peewee import fn
 from models import audit, secret_tokens, tables
 from models.audit import AuditActor
 from models.database import acting_as, connection, transaction
+from models.expressions import now
 from models.ids import new_id
-from models.queries import call, execute, fetch, fetch_first, fetch_value, now
+from models.queries import call, execute, fetch, fetch_first, fetch_value
 from models.tables import PasswordReset, Session, User
 from models.tables.people import Role
 
@@ -154,7 +155,7 @@ def list_members(workspace_id: str) -> list[MemberRow]:
 def find_sign_in(email: str) -> tuple[Membership | None, str | None]:
     """Return the oldest membership of the user with this e-mail address, and their password's hash."""
     with connection():
-        row = fetch_first(_SignInRow, call(fn.find_sign_in(email)))
+        row = fetch_first(_SignInRow, call(fn.find_sign_in(email), _SignInRow))
     return (None, None) if row is None else (_build_membership(row), row["password_hash"])
 
 
@@ -166,7 +167,7 @@ def find_first_membership(account: UserAccount) -> Membership | None:
 def list_memberships(email: str) -> list[Membership]:
     """Return every membership of the user with this e-mail address, oldest first."""
     with connection():
-        return [_build_membership(row) for row in fetch(_SignInRow, call(fn.find_sign_in(email)))]
+        return [_build_membership(row) for row in fetch(_SignInRow, call(fn.find_sign_in(email), _SignInRow))]
 
 
 def _build_membership(row: _SignInRow) -> Membership:
@@ -176,14 +177,14 @@ def _build_membership(row: _SignInRow) -> Membership:
 def find_account(email: str) -> UserAccount | None:
     """Return the account with this e-mail address, in any case."""
     with connection():
-        row = fetch_first(_AccountRow, call(fn.find_account(email)))
+        row = fetch_first(_AccountRow, call(fn.find_account(email), _AccountRow))
     return None if row is None else UserAccount(**row)
 
 
 def rename(session_token: str, actor: AuditActor, name: str) -> None:
     """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
-        for row in fetch(_RenamedRow, call(fn.rename_person(secret_tokens.digest(session_token), name))):
+        for row in fetch(_RenamedRow, call(fn.rename_person(secret_tokens.digest(session_token), name), _RenamedRow)):
             detail = {"from": row["former_name"], "to": name}
             audit.record(row["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 

@@ -127,7 +127,7 @@ def end_resolved_pauses(settings: Settings) -> Counts:
         ):
             continue
         with acting_as(pause_row["workspace_id"]):
-            rows = pause.resume("provider", pause_row["name"], pause_row["workspace_id"])
+            rows = pause.resume_after_credentials(pause_row["name"], pause_row["workspace_id"])
         ended += 1
         notify_rows(rows)
     with transaction():

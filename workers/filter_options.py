@@ -10,7 +10,7 @@ import click
 from rules.stages import STAGES, STATUSES
 
 if TYPE_CHECKING:
-    from models.reports.filters import ExecutionFilters
+    from models.execution_filters import ExecutionFilters
 
 
 def filter_options(function: Any) -> Any:
@@ -33,8 +33,8 @@ def filter_options(function: Any) -> Any:
 
 def build_filters(options: dict[str, Any]) -> ExecutionFilters:
     """Build the filters from the options. Raises BadParameter for a malformed id or an unknown error class."""
+    from models.execution_filters import ExecutionFilters
     from models.ids import is_id
-    from models.reports.filters import ExecutionFilters
     from rules.errors import BY_CLASS
 
     for option, name in (("--automation", "automation_id"), ("--contact", "contact_id")):

@@ -14,11 +14,11 @@ from dashboard.errors import invalid_request, not_found
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import operation
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports import retries
 from models.reports.executions import MessageItem, describe_error
-from models.reports.filters import ExecutionFilters
 from models.tables.workspaces import OperationKind
 from rules.errors import BY_CLASS
 from rules.problems import Problem

@@ -15,10 +15,10 @@ from dashboard.pages import contact_fields, labels, layout
 from models import contact, contact_task, suppression
 from models.contact import ContactDetailRow
 from models.errors import Conflict
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import contacts as report
 from models.reports import executions
-from models.reports.filters import ExecutionFilters
 from models.suppression import SuppressionRow
 from rules.channels import ADDRESS_FIELDS
 from rules.contacts import normalise

@@ -14,10 +14,10 @@ from dashboard.errors import not_found
 from dashboard.pages import labels, layout, remedies, timeline
 from dashboard.pages.path import build_path
 from models.errors import Conflict
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports.executions import ExecutionDetail
-from models.reports.filters import ExecutionFilters
 from tasks.operators import actions as operator_actions
 from tasks.operators import reviews
 

@@ -20,8 +20,8 @@ from dashboard.api.executions import Filters
 from dashboard.bodies import ShortText, check
 from dashboard.errors import invalid_request
 from dashboard.pages import labels, layout
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
-from models.reports.filters import ExecutionFilters
 from rules.errors import BY_CLASS
 
 #: The time filters besides "today".

@@ -14,7 +14,8 @@ from typing import TypedDict
 from peewee import SQL, fn
 
 from models.database import db, is_direct, transaction
-from models.queries import count, execute, exists, fetch, fetch_value, fetch_values, now
+from models.expressions import now
+from models.queries import count, execute, exists, fetch, fetch_value, fetch_values
 from models.reports import runs
 from models.tables import AuditEntry, Automation, AutomationRun, Execution, PeriodicJob, Workspace
 

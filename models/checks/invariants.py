@@ -16,6 +16,7 @@ from typing import Any
 
 from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
+from rules.channels import CONTACT_CHANNELS
 from rules.stages import MOVES, STAGES_BY_STATUS
 
 #: How late something may be before it counts as stuck.
@@ -46,6 +47,7 @@ PARAMETERS: Mapping[str, Any] = {
     "keep_days": KEEP_DAYS,
     "keep_test_days": min(KEEP_TEST_DAYS, KEEP_DAYS),
     "all_contacts": ALL_CONTACTS,
+    "contact_channels": CONTACT_CHANNELS,
 }
 
 _STAGES_MATCH_STATUSES = """
@@ -183,7 +185,7 @@ _SUCCESSES_ARE_COMPLETE = """
 _FOLLOW_UPS_ARE_COUNTED = """
     select e.id, e.workspace_id from executions e left join lateral (
         select count(distinct m.round) as sent from messages m where m.execution_id = e.id and m.round > 0
-            and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook')
+            and m.sent_at is not null and m.channel in %(contact_channels)s
     ) m on true
     where (e.round > 0 or e.follow_up_count > 0) and (e.follow_up_count > e.round
         or (e.status = 'succeeded' and e.follow_up_count <> m.sent))

@@ -16,7 +16,8 @@ from peewee import fn
 
 from models import webhook_token
 from models.database import transaction
-from models.queries import call, execute, fetch, fetch_value, now
+from models.expressions import now
+from models.queries import call, execute, fetch, fetch_value
 from models.tables import (
     CapReservation,
     Execution,
@@ -113,7 +114,7 @@ def _rotate_run_partitions() -> dict[str, int]:
     with transaction():
         created = int(fetch_value(call(fn.ensure_run_partitions(7))))
     with transaction():
-        (dropped,) = fetch(_DroppedRow, call(fn.drop_run_partitions(_ago(days=KEEP_DAYS))))
+        (dropped,) = fetch(_DroppedRow, call(fn.drop_run_partitions(_ago(days=KEEP_DAYS)), _DroppedRow))
     return {"run_days_made": created, "run_days_dropped": dropped["days"], "runs": dropped["runs"]}
 
 

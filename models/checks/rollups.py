@@ -16,7 +16,8 @@ from typing import TypedDict
 from peewee import fn
 
 from models.database import transaction
-from models.queries import execute, fetch, now
+from models.expressions import now
+from models.queries import execute, fetch
 from models.tables import StageTally, TallyProgress
 
 #: Younger moves are not tallied: their records may still be uncommitted.

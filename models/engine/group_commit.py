@@ -26,8 +26,9 @@ from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.progress import Progress
 from models.engine.rows import ClaimedRow, parse_claimed_row
+from models.expressions import is_any, now
 from models.json_text import dump_json
-from models.queries import fetch_values, is_any, now
+from models.queries import fetch_values
 from models.tables import Execution
 
 log = structlog.get_logger(__name__)

@@ -15,9 +15,11 @@ from typing import TypedDict
 
 from models.database import transaction
 from models.queries import execute, fetch_first, fetch_value
+from rules.channels import CONTACT_CHANNELS
 
 #: Stands for "all contacts of the automation" in `limit_counts`.
 ALL_CONTACTS = "00000000-0000-0000-0000-000000000000"
+_CHANNELS = list(CONTACT_CHANNELS)
 
 
 _LOCK_RESERVATION = "select day from limit_reservations where execution_id = %s and round = %s for update"
@@ -36,7 +38,7 @@ _INCREMENT_COUNT = """
 """
 _COUNT_SENT_MESSAGES = """
     select count(*) from messages where contact_id = %(contact)s and not test
-        and channel not in ('slack', 'discord', 'webhook')
+        and channel = any(%(channels)s)
         and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
 """
 _LOCK_CAP = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -45,13 +47,13 @@ _LOCK_CAP = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _COUNT_FOR_CAP = """
     select (
         select count(*) from messages where contact_id = %(contact)s and not test
-            and channel not in ('slack', 'discord', 'webhook')
+            and channel = any(%(channels)s)
             and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
     ) as sent, (
         select count(*) from cap_reservations p join executions e on e.id = p.execution_id
         where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
             and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
-                and m.sent_at is not null and m.channel not in ('slack', 'discord', 'webhook'))
+                and m.sent_at is not null and m.channel = any(%(channels)s))
     ) as on_their_way
 """
 _RESERVE_CAP = """
@@ -148,7 +150,7 @@ class CapReached:
 
 def count_messages(contact_id: str, seconds: float) -> int:
     """Count the messages sent to the contact by all automations in the last `seconds`, without tests."""
-    return int(fetch_value(_COUNT_SENT_MESSAGES, {"contact": contact_id, "seconds": seconds}))
+    return int(fetch_value(_COUNT_SENT_MESSAGES, {"contact": contact_id, "seconds": seconds, "channels": _CHANNELS}))
 
 
 def reserve_frequency_cap(
@@ -158,7 +160,7 @@ def reserve_frequency_cap(
 
     Requests for one contact run one after another. A round that ends without a message no longer counts.
     """
-    parameters = {"contact": contact_id, "seconds": seconds, "execution": execution_id}
+    parameters = {"contact": contact_id, "seconds": seconds, "execution": execution_id, "channels": _CHANNELS}
     with transaction():
         fetch_value(_LOCK_CAP, (f"cap {contact_id}",))
         counts = fetch_first(_CapCounts, _COUNT_FOR_CAP, parameters)

@@ -131,7 +131,7 @@ def count_due(limit: int) -> list[TrackedRun]:
 def _count_due(limit: int) -> list[_TrackedRow]:
     with transaction():
         execute(call(fn.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True)))
-        return fetch(_TrackedRow, call(fn.count_due_runs(limit)))
+        return fetch(_TrackedRow, call(fn.count_due_runs(limit), _TrackedRow))
 
 
 def rebuild_counters() -> int:

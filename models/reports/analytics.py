@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 from peewee import SQL, ModelSelect, NodeList, fn
 
 from models.database import acting_as
+from models.execution_filters import ExecutionFilters
 from models.queries import fetch
-from models.reports.filters import ExecutionFilters
 from models.tables import Automation, Execution
 from rules.language import AutomationType
 from rules.stages import Stage, Status

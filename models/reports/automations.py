@@ -10,7 +10,7 @@ from peewee import JOIN, Expression, fn
 
 from models.database import acting_as
 from models.queries import count, fetch, fetch_first
-from models.reports.search import build_prefix_query
+from models.search import build_prefix_query
 from models.tables import Automation, Execution, WorkflowVersion
 from rules.language import AutomationType
 

@@ -12,11 +12,13 @@ from peewee import fn
 
 from models.contact import ContactDetailRow, select_details
 from models.database import acting_as
+from models.execution_filters import build_lowest_id
+from models.expressions import acting_workspace, is_any
 from models.ids import is_id
-from models.queries import count, fetch, is_any
-from models.reports.filters import build_lowest_id
-from models.reports.search import build_prefix_query
+from models.queries import count, fetch
+from models.search import build_prefix_query
 from models.tables import Contact, Execution
+from rules.channels import CONTACT_CHANNELS
 from rules.stages import MessageStatus
 
 # By hand: each direction is limited by its own index before the two are merged.
@@ -31,7 +33,7 @@ _FETCH_CONVERSATION = """
         a.name, m.sandbox
     from messages m left join automations a on a.id = m.automation_id
     where m.workspace_id = %(workspace)s and m.contact_id = %(contact)s and m.sent_at is not null and not m.test
-        and m.channel not in ('slack', 'discord', 'webhook')
+        and m.channel = any(%(channels)s)
     order by m.sent_at desc limit %(limit)s)
     order by at desc limit %(limit)s
 """
@@ -72,7 +74,7 @@ def fetch_page(
 ) -> list[ContactDetailRow]:
     """Return at most `limit` contacts, newest first, older than the one with id `before`."""
     ids = peewee.Select(columns=[_find_ids(filters, limit, before)])
-    query = select_details().where(Contact.workspace_id == fn.acting_workspace(), Contact.id == fn.any(fn.array(ids)))
+    query = select_details().where(Contact.workspace_id == acting_workspace(), Contact.id == fn.any(fn.array(ids)))
     with acting_as(workspace_id):
         return fetch(ContactDetailRow, query.order_by(Contact.id.desc()))
 
@@ -97,7 +99,7 @@ def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[ContactDe
     if not contact_ids:
         return []
     query = select_details().where(
-        Contact.workspace_id == fn.acting_workspace(), is_any(Contact.id, contact_ids), Contact.deleted_at.is_null()
+        Contact.workspace_id == acting_workspace(), is_any(Contact.id, contact_ids), Contact.deleted_at.is_null()
     )
     with acting_as(workspace_id):
         return fetch(ContactDetailRow, query.order_by(Contact.id.desc()))
@@ -105,7 +107,7 @@ def list_by_ids(workspace_id: str, contact_ids: Sequence[str]) -> list[ContactDe
 
 def fetch_conversation(workspace_id: str, contact_id: str, limit: int) -> list[ConversationRow]:
     """Return the newest messages in both directions with one contact, oldest first, without tests."""
-    parameters = {"workspace": workspace_id, "contact": contact_id, "limit": limit}
+    parameters = {"workspace": workspace_id, "contact": contact_id, "limit": limit, "channels": list(CONTACT_CHANNELS)}
     with acting_as(workspace_id):
         return fetch(ConversationRow, _FETCH_CONVERSATION, parameters)[::-1]
 

@@ -10,9 +10,10 @@ import peewee
 from peewee import JOIN, SQL, fn
 
 from models.database import acting_as
-from models.queries import fetch, fetch_first, fetch_value, is_any
-from models.reports.filters import ExecutionFilters
-from models.reports.search import find_matching_contacts, match_words
+from models.execution_filters import ExecutionFilters
+from models.expressions import is_any
+from models.queries import fetch, fetch_first, fetch_value
+from models.search import find_matching_contacts, match_words
 from models.tables import Automation, Contact, Execution, Message, StageHistory, Step, Trigger, WorkflowVersion
 from models.tables.executions import TriggerSource
 from rules.errors import BY_CLASS

@@ -10,7 +10,8 @@ import peewee
 from peewee import SQL, fn
 
 from models.database import ReadOnlyServer, acting_as, connection
-from models.queries import count, fetch, fetch_first, fetch_value, now
+from models.expressions import now
+from models.queries import count, fetch, fetch_first, fetch_value
 from models.reports.executions import ErrorDescription, describe_error
 from models.tables import Automation, Execution
 

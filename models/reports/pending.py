@@ -8,7 +8,8 @@ from typing import TypedDict
 from peewee import JOIN, fn
 
 from models.database import acting_as
-from models.queries import fetch, now
+from models.expressions import now
+from models.queries import fetch
 from models.tables import Automation, Contact, Execution
 from rules.stages import Queue, Stage, Status
 

@@ -7,7 +7,8 @@ from typing import Any, TypedDict
 from peewee import SQL, fn
 
 from models.database import acting_as
-from models.queries import fetch, fetch_first, now
+from models.expressions import now
+from models.queries import fetch, fetch_first
 from models.tables import Execution
 from rules.retries import MAX_RETRIES
 

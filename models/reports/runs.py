@@ -10,7 +10,8 @@ from peewee import JOIN, SQL, ModelSelect, Tuple, fn
 
 import clock
 from models.database import acting_as
-from models.queries import call, fetch, fetch_value, fetch_values, is_any, now
+from models.expressions import is_any, now
+from models.queries import call, fetch, fetch_value, fetch_values
 from models.tables import Automation, AutomationRun, Contact, Execution
 from rules.actions import RunKind
 from rules.runs import build_hourly_counts

@@ -10,8 +10,8 @@ import peewee
 from peewee import JOIN, SQL, fn
 
 from models.database import acting_as
+from models.execution_filters import ExecutionFilters
 from models.queries import fetch, fetch_first, fetch_value
-from models.reports.filters import ExecutionFilters
 from models.tables import Execution, Message, StageHistory
 from rules.stages import Queue, WaitingFor
 

@@ -9,7 +9,7 @@ from models.tables.fields import NOW, DateField, IdField, IntegerField, Table, T
 
 
 class CapReservation(Table):
-    """A place within a contact's frequency cap, reserved by an execution that may message it."""
+    """A place within a contact's frequency cap, reserved by a round of an execution that may message the contact."""
 
     execution_id = IdField()
     round = IntegerField()
@@ -24,7 +24,7 @@ class CapReservation(Table):
 
 
 class LimitCount(Table):
-    """How many executions of an automation a contact had on a day."""
+    """How many rounds of an automation are reserved on a day: for a contact, and for all contacts (`ALL_CONTACTS`)."""
 
     workspace_id = IdField()
     automation_id = IdField()
@@ -39,7 +39,7 @@ class LimitCount(Table):
 
 
 class LimitReservation(Table):
-    """A place within an automation's daily limit, reserved by an execution."""
+    """A place within an automation's daily limits, reserved by a round of an execution."""
 
     execution_id = IdField()
     round = IntegerField()

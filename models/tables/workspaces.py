@@ -123,7 +123,7 @@ class AuditEntry(Table):
 
 
 class Operation(Table):
-    """A bulk action of an operator: the filters it was given, how many executions matched, and how far it is."""
+    """A finished bulk action of an operator: its filters, how many executions matched, and how many it moved."""
 
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)

@@ -78,7 +78,8 @@ TriggerResult = AcceptedTrigger | RejectedTrigger
 
 
 def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> list[TriggerResult]:
-    """Accept or reject each request; accepted triggers are durable when this returns.
+    """Accept or reject each request; accepted triggers are durable when this returns, or, inside a transaction of the
+    caller, once that commits. A key that another request is using rejects them all.
 
     Raises the database's connection errors while PostgreSQL is unavailable; nothing is accepted then.
     """
@@ -134,7 +135,9 @@ class _Batch:
             self.results[index] = self._build_repeat(index, first)
         trigger.insert(self.workspace_id, self.triggers, self.executions)
         self._wake_waiting()
-        return [result for result in self.results if result is not None]
+        results = [result for result in self.results if result is not None]
+        assert len(results) == len(self.requests)
+        return results
 
     def notify(self) -> None:
         families = {new.id: classify_trigger_type(new.type) for new in self.triggers}

@@ -14,8 +14,8 @@ from models.audit import AuditActor
 from models.database import acting_as
 from models.engine.rows import StoredMessageRow
 from models.errors import Conflict, NotFound
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
-from models.reports.filters import ExecutionFilters
 from models.selection import (
     Selection,
     select_all,
@@ -182,19 +182,15 @@ def set_pause(kind: str, name: str, workspace_id: str, actor: AuditActor) -> Non
     """Pause an automation, or a provider or a queue for this workspace."""
     with acting_as(workspace_id):
         pause.start(kind, name, workspace_id)
-    _record_pause("pause", kind, name, workspace_id, actor)
+        audit.record(workspace_id, actor, f"{kind}.paused", kind, name)
+    metrics.operator_actions_total.labels(action="pause", result="done").inc()
 
 
 def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
     """End a pause; return how many executions continue."""
     with acting_as(workspace_id):
         rows = pause.resume(kind, name, workspace_id)
+        audit.record(workspace_id, actor, f"{kind}.resumed", kind, name)
         notify_after_commit(rows)
-    _record_pause("resume", kind, name, workspace_id, actor)
+    metrics.operator_actions_total.labels(action="resume", result="done").inc()
     return len(rows)
-
-
-def _record_pause(action: str, kind: str, name: str, workspace_id: str, actor: AuditActor) -> None:
-    with acting_as(workspace_id):
-        audit.record(workspace_id, actor, f"{kind}.{action}d", kind, name)
-    metrics.operator_actions_total.labels(action=action, result="done").inc()

@@ -9,9 +9,9 @@ import pytest
 
 from models import contact_matching
 from models.database import acting_as
+from models.execution_filters import ExecutionFilters
 from models.ids import new_id
 from models.queries import execute, fetch_value
-from models.reports.filters import ExecutionFilters
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 

@@ -10,9 +10,9 @@ import pytest
 
 import clock
 from models.database import acting_as
+from models.execution_filters import ExecutionFilters
 from models.queries import count
 from models.reports import executions
-from models.reports.filters import ExecutionFilters
 from models.tables import Execution
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer

@@ -83,7 +83,7 @@ def test_the_test_does_not_take_prose_for_sql(text):
     assert not is_sql(text)
 
 
-#: Files that compose constants: the declarations of indexes, and the statement that binds a transaction, once a process.
+#: Files that compose constants: the declarations of indexes, and once a process the statement that binds a transaction.
 COMPOSED = ("models/tables/fields.py", "models/database.py")
 
 

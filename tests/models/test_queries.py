@@ -9,7 +9,8 @@ from peewee import fn
 
 from models import site_key
 from models.database import acting_as
-from models.queries import call, count, execute, exists, fetch, fetch_first, fetch_value, fetch_values, is_any
+from models.expressions import is_any
+from models.queries import call, count, execute, exists, fetch, fetch_first, fetch_value, fetch_values
 from models.tables import Contact, SiteKey, Workspace
 
 
@@ -79,3 +80,12 @@ def test_an_insertion_returns_nothing_unless_asked(alices):
     statement = Workspace.insert(id="00000000-0000-7000-8000-000000000002", slug="bob", name="Bob")
     assert "RETURNING" not in statement.sql()[0]
     assert fetch_value(statement.returning(Workspace.slug)) == "bob"
+
+
+class PendingRow(TypedDict):
+    pending: int
+
+
+def test_a_call_s_rows_are_read_by_the_names_of_their_type(as_service):
+    """A later version's function may return more columns."""
+    assert fetch_first(PendingRow, call(fn.engine_facts(), PendingRow)) == {"pending": 0}

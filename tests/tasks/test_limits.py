@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 from dramatiq import Worker
 
 from models.audit import SYSTEM
 from models.engine.limits import ALL_CONTACTS
+from models.execution_filters import ExecutionFilters
 from models.queries import execute, fetch_value
-from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -128,6 +131,27 @@ def test_cancelling_waiting_executions_releases_all_their_reservations(engine: E
 
     assert fetch_rows("select count from limit_counts where count <> 0") == []
     assert_consistent()
+
+
+def test_a_cancel_locks_counters_and_limit_counts_in_the_order_of_a_record(
+    engine: Engine, sandbox: RunningSandbox, database_urls: Any
+) -> None:
+    """A record that counts an end and releases a reservation would otherwise deadlock with it."""
+    alice = Alice()
+    automation_id = alice.automation(WAIT_THEN_SEND, rules={"daily_limit": 5})
+    waiting = wait_for_status(alice.trigger())
+    with closing(psycopg2.connect(database_urls.owner)) as record, record, record.cursor() as cursor:
+        cursor.execute("select 1 from automations where id = %s for update", (automation_id,))
+        cancel = threading.Thread(
+            target=operator_actions.cancel_execution, args=(alice.workspace_id, waiting["id"], SYSTEM)
+        )
+        cancel.start()
+        eventually(lambda: fetch_value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"))
+        cursor.execute("update limit_counts set count = count where automation_id = %s", (automation_id,))
+        assert cursor.rowcount == 2
+    cancel.join(10)
+    assert execution(waiting["id"])["status"] == "cancelled"
+    assert count_reserved(automation_id) == 0
 
 
 def test_a_wait_over_midnight_reserves_on_the_day_of_the_send(

@@ -10,8 +10,8 @@ from dramatiq import Worker
 
 from models.audit import SYSTEM
 from models.errors import Conflict, NotFound
+from models.execution_filters import ExecutionFilters
 from models.queries import execute, fetch_value
-from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

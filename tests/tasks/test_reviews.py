@@ -10,9 +10,9 @@ from dramatiq import Worker
 from models.audit import SYSTEM
 from models.checks import verification
 from models.errors import Conflict, NotFound
+from models.execution_filters import ExecutionFilters
 from models.queries import execute, fetch_value
 from models.reports import executions as report
-from models.reports.filters import ExecutionFilters
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs

@@ -9,9 +9,9 @@ from typing import Any
 
 import peewee
 
+from models.expressions import acting_workspace, all_of, is_distinct_from
 from models.ids import is_id
-from models.queries import acting_workspace, all_of, is_distinct_from
-from models.reports.search import build_prefix_query, find_matching_contacts
+from models.search import build_prefix_query, find_matching_contacts
 from models.tables import Automation, Execution, StageHistory
 from rules.stages import IN_FLIGHT
 
