@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all test-web check bench chaos demo lock
+.PHONY: help up down test test-fast test-all test-web check bench chaos demo lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +28,10 @@ check: $(VENV)/dev.stamp ## Check formatting, lint, types and import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check ## Check, then run the fast tests
+test-fast: $(VENV)/dev.stamp ## Run the tests that need no PostgreSQL, Redis or browser
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -q --no-servers -m "not slow and not web" $(TESTS)
+
+test: check ## Check, then run one case of each kind
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow and not web" $(TESTS)
 
 test-all: check ## Check, then run every test, including those that need Node or Firefox

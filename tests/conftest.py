@@ -1,8 +1,12 @@
 """Fixtures of every test: real PostgreSQL and Redis, an environment of its own, and nothing left behind.
 
-The servers start once, in the first process. Each worker process of xdist has its own database (copied from one
-migrated template when a test first needs it) and its own two Redis databases. TEST_DATABASE_URL and TEST_REDIS_URL name
-external servers. The environment is set before any module of the application is imported.
+The servers start once: with xdist in the first process, else when a fixture first asks for them. Each worker process
+of xdist has its own database (copied from one migrated template when a test first needs it) and its own two Redis
+databases. TEST_DATABASE_URL and TEST_REDIS_URL name external servers. The environment is set before any module of the
+application is imported.
+
+With `--no-servers` none can start: the tests that ask for one, and those marked `servers`, are not selected, and a
+process that is started as a server all the same fails its test.
 """
 
 from __future__ import annotations
@@ -40,6 +44,10 @@ GROUPED_FILES = (
     "tests/models/test_owner.py", "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py",
     "tests/workers/test_up.py",
 )  # fmt: skip
+
+#: Programs that `--no-servers` refuses to start, and the words of the command that starts them in another process.
+SERVER_PROGRAMS = {"chromium", "initdb", "pgbouncer", "postgres", "redis-server", "valkey-server"}
+UP_COMMAND = {"workers.command", "up"}
 
 _running: real.TestServers | None = None
 
@@ -87,22 +95,56 @@ def _build_role_urls(owner: str) -> dict[str, str]:
     return {"DATABASE_APP_URL": real.with_user(owner, app), "DATABASE_SERVICE_URL": real.with_user(owner, service)}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare `--no-servers`."""
+    parser.addoption(
+        "--no-servers", action="store_true", help="select only the tests that need no PostgreSQL, Redis or browser"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers in the first process; give every process that runs tests its environment."""
+    """Give every process its environment; with xdist, start the servers in the first one, for all."""
     global _running
     if not hasattr(config, "workerinput"):
-        external_database, external_redis = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
         _running = real.TestServers()
-        try:
-            _running.start(postgres=not external_database, valkey=not external_redis)
-        except BaseException:
-            _running.stop()
-            raise
-        os.environ[DATABASE] = external_database or real.with_database(_running.servers.database_url, "postgres")
-        os.environ[REDIS] = external_redis or _running.servers.redis_url
+        os.environ[DATABASE] = os.environ.get("TEST_DATABASE_URL") or real.with_database(
+            _running.servers.database_url, "postgres"
+        )
+        os.environ[REDIS] = os.environ.get("TEST_REDIS_URL") or _running.servers.redis_url
         os.environ[DIRECTORY] = str(_running.directory)
         os.environ[RUN] = f"beckon_test_{os.getpid()}"
+        if config.getoption("numprocesses", None) and not config.getoption("no_servers"):
+            _start_servers(_running)
+    if config.getoption("no_servers"):
+        sys.addaudithook(_refuse_servers)
     _set_environment()
+
+
+def _start_servers(servers: real.TestServers) -> None:
+    try:
+        servers.start(postgres=not os.environ.get("TEST_DATABASE_URL"), valkey=not os.environ.get("TEST_REDIS_URL"))
+    except BaseException:
+        servers.stop()
+        raise
+
+
+def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "subprocess.Popen":
+        return
+    words = {Path(os.fsdecode(word)).name for word in (arguments[0], *arguments[1]) if word}
+    if words & SERVER_PROGRAMS or words >= UP_COMMAND:
+        raise RuntimeError(f"--no-servers: {arguments[1]} starts a server; mark the test with `servers`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures need a server; select only the others with `--no-servers`."""
+    for item in items:
+        if "running_servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
+    if config.getoption("no_servers"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("servers")])
+        items[:] = [item for item in items if not item.get_closest_marker("servers")]
 
 
 class GroupedFilesScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -122,7 +164,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers, or drop the databases on an external server."""
     if _running is None:
         return
-    if os.environ.get("TEST_DATABASE_URL"):
+    if os.environ.get("TEST_DATABASE_URL") and not config.getoption("no_servers"):
         real.drop_databases(os.environ[DATABASE], os.environ[RUN])
     _running.stop()
 
@@ -149,7 +191,16 @@ def _make_database(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def database_urls() -> DatabaseUrls:
+def running_servers(pytestconfig: pytest.Config) -> None:
+    """PostgreSQL and Redis answer. Every fixture that connects to one of them asks for this one."""
+    if pytestconfig.getoption("no_servers"):
+        pytest.fail("--no-servers: this test needs a server; mark it with `servers`")
+    if _running is not None and not _running.started:
+        _start_servers(_running)
+
+
+@pytest.fixture(scope="session")
+def database_urls(running_servers: None) -> DatabaseUrls:
     """The migrated database of this worker process."""
     import settings
 
@@ -169,7 +220,7 @@ def url(database_urls: DatabaseUrls) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> str:
+def redis_url(running_servers: None) -> str:
     """The Redis database of this worker process's broker; the next one is for everything else."""
     return os.environ["REDIS_URL"]
 

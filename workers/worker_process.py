@@ -100,7 +100,7 @@ def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> R
     """Connect to Redis and start consuming the notifications of these queues."""
     open_ephemeral(settings)
     worker_broker = broker.set_up(settings)
-    handler = _bind_actors(worker_broker)
+    handler = bind_actors(worker_broker)
     listener = workflow_cache.listen()
     get_engine().start_executor(threads, handler)
     consumer_threads = min(threads, MAX_CONSUMER_THREADS) if set(queues) <= IO_QUEUES else threads
@@ -112,7 +112,7 @@ def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> R
     return RunningWorker(worker, listener)
 
 
-def _bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
+def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     """Declare every actor on this broker, whichever broker was set when the actor's module was first imported.
 
     Returns the handler that executor threads call with a claimed execution.

@@ -18,7 +18,7 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import BrokerConnectionError
-from dramatiq.middleware import Retries
+from dramatiq.middleware import Middleware, Retries
 
 import metrics
 from ephemeral.connection import build_broker_client
@@ -96,11 +96,16 @@ class NotifyingBroker(RedisBroker):
         return self.client.register_script(ACKNOWLEDGE)
 
 
+def build_middleware() -> list[Middleware]:
+    """Return the middleware of every broker of ours, in place of dramatiq's default."""
+    return [Retries(max_retries=0), MessageContext()]
+
+
 def set_up(settings: Settings) -> RedisBroker:
     """Create this process's broker and declare every queue. Import the actors afterwards: they bind to it on import."""
     broker = NotifyingBroker(  # type: ignore[no-untyped-call]
         client=build_broker_client(settings),
-        middleware=[Retries(max_retries=0), MessageContext()],
+        middleware=build_middleware(),
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
         maintenance_chance=MAINTENANCE_CHANCE,
     )

@@ -31,7 +31,7 @@ from tests.support.servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
 from tests.support.waiting import eventually
 from workers import embedded
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
 #: Everything that an outage delayed is done within this time; the guarantee is one minute.
 RECOVERY_SECONDS = 60.0

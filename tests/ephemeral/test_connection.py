@@ -18,8 +18,8 @@ def test_a_timeout_of_the_broker_client_is_a_connection_error(redis_url: str) ->
     client.close()
 
 
-def test_ephemeral_data_is_not_in_the_broker_s_database(client: redis.Redis) -> None:
+def test_ephemeral_data_is_not_in_the_broker_s_database(real_redis: redis.Redis) -> None:
     broker = connection.build_broker_client(settings.load())
-    client.set("here", "1")
+    real_redis.set("here", "1")
     assert broker.get("here") is None
     broker.close()

@@ -17,7 +17,7 @@ QUICK = Delays(after_failures_ms=(0, 0, 300, 300), forget_ms=3_600_000)
 SLOW = Delays(after_failures_ms=(0, 0, 5_000, 60_000), forget_ms=3_600_000)
 
 
-@pytest.fixture(params=["client", "no_redis"], autouse=True)
+@pytest.fixture(params=["fake_redis", pytest.param("real_redis", marks=pytest.mark.servers), "no_redis"], autouse=True)
 def counter_backend(request: pytest.FixtureRequest) -> Any:
     """Run each test with and without Redis."""
     return request.getfixturevalue(request.param)

@@ -99,6 +99,7 @@ def test_a_change_evicts_the_workspace_in_every_process(connected_cache: Workflo
     assert connected_cache.get(("w", "a"), load) == [3]
 
 
+@pytest.mark.parametrize("client", [pytest.param("real_redis", marks=pytest.mark.servers)], indirect=True)
 def test_a_broken_connection_empties_the_cache_and_it_recovers(
     client: redis.Redis, connected_cache: WorkflowCache, eventually: Eventually
 ) -> None:

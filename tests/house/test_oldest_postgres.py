@@ -41,6 +41,7 @@ def test_the_server_has_the_requested_version(database_urls):
         assert major == int(os.environ.get(real.MAJOR, embedded.POSTGRES_MAJOR))
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(300)
 def test_the_schema_and_the_engine_work_on_the_oldest_version():
     environment = {name: text for name, text in os.environ.items() if not name.startswith(RUN_VARIABLE_PREFIXES)}

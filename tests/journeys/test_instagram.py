@@ -21,7 +21,7 @@ import pytest
 from tests.support.running_app import RunningApp
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
 #: Meta's documented sample, byte for byte, about the demo workspace's account.
 RECORDED = (

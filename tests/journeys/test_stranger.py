@@ -21,7 +21,7 @@ import settings
 from tests.support.running_app import PROGRAM, RunningApp
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
 WAITING_WORKFLOW = {
     "trigger": {"type": "trial.started"},

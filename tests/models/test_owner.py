@@ -28,6 +28,8 @@ from models.queries import execute, fetch_value
 from tests.house.test_migrations import UPS
 from tests.support import servers as real
 
+pytestmark = pytest.mark.servers
+
 #: How the owner may get the two roles: the setup SQL, and whether it sees rows by the roles' policies.
 ROLE_SETUPS = {
     "makes the roles": ("alter role {owner} createrole", False),

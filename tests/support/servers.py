@@ -41,10 +41,12 @@ class TestServers:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="beckon-tests-"))
         self.servers = embedded.Servers(data=self.directory / "data", run=self.directory / "run", postgres_options=FAST)
+        self.started = False
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(self, postgres: bool, valkey: bool) -> None:
         """Start the servers that are not external, and return when they answer."""
+        self.started = True
         self.servers.data.mkdir(mode=0o700)
         with _use_programs(os.environ.get(MAJOR, embedded.POSTGRES_MAJOR)):
             embedded.make_cluster(self.servers)

@@ -42,6 +42,7 @@ def test_the_wheels_own_wrappers_are_never_imported():
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0
 
 
+@pytest.mark.servers
 def test_an_interrupted_cluster_is_recreated_and_a_complete_one_kept(servers):
     (servers.data / "pg.tmp").mkdir()
     (servers.data / "pg.tmp" / "PG_VERSION").write_text("18\n")
@@ -52,6 +53,7 @@ def test_an_interrupted_cluster_is_recreated_and_a_complete_one_kept(servers):
     assert not (servers.data / "pg.tmp").exists()
 
 
+@pytest.mark.servers
 def test_a_cluster_of_another_version_is_refused(servers):
     servers.cluster.mkdir()
     (servers.cluster / "PG_VERSION").write_text("12\n")
@@ -72,6 +74,7 @@ def test_a_link_in_place_of_the_socket_directory_is_refused(tmp_path):
         embedded.ensure_private_directory(tmp_path / "link")
 
 
+@pytest.mark.servers
 def test_a_killed_postgres_restarts_with_everything_that_was_committed(servers):
     embedded.make_cluster(servers)
     url = servers.database_url.replace("/beckon?", "/postgres?")
@@ -103,6 +106,7 @@ def test_a_killed_postgres_restarts_with_everything_that_was_committed(servers):
         process.wait(20)
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(
     not embedded.build_parent_death_prefix("TERM"), reason="only Linux signals a program when its parent ends"
 )
@@ -133,6 +137,7 @@ def _status(pid: int) -> bytes:
         return b"\nState:\tZ"
 
 
+@pytest.mark.servers
 def test_a_redis_that_evicts_is_refused_in_one_line(servers, load_config):
     servers.append_only.mkdir(parents=True)
     embedded.ensure_private_directory(servers.run)

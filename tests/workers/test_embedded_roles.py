@@ -24,7 +24,7 @@ from tests.support.running_app import RunningApp
 from tests.support.waiting import eventually
 from workers import embedded, embedded_roles
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 #: The newest migration of the version that had one superuser for everything.
 OLDER = "0021"

@@ -15,7 +15,7 @@ from tests.support.poolers import needs_pgbouncer, pooler
 from tests.support.running_app import RunningApp
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(240), needs_pgbouncer]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240), needs_pgbouncer]
 
 
 @pytest.fixture
