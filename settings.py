@@ -6,6 +6,13 @@ value and the one received. An unknown `BECKON_` name is rejected with the neare
 
 `VARIABLES` is the table behind `beckon doctor` and `docs/operating.md`. This module contacts no server and reads only
 those two files.
+
+pydantic-settings declares, reads and validates. Three pieces are our own:
+
+- The messages: pydantic's name its types and show the value, also a secret's.
+- The reader of `.env`: python-dotenv skips an invalid line, replaces `$` in passwords and cuts values at ` #`. It also
+  would be a separate source, so that an empty variable of the environment would no longer hide the file's.
+- URLs stay as they were written: pydantic's types rewrite them, and refuse those of Unix sockets.
 """
 
 from __future__ import annotations
@@ -19,10 +26,20 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self, cast, get_args
 from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from rules.channels import TEXT_PROVIDERS
 
@@ -34,8 +51,6 @@ INTERNAL = frozenset(
     {"BECKON_ENV_FILE", "BECKON_GUARD", "BECKON_POSTGRES", "BECKON_PYTHON", "BECKON_REDIS", "BECKON_RUN", "BECKON_SLOT"}
 )
 
-Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
 
 class SettingsError(Exception):
     """The configuration cannot be used; the message is one line that names the variable."""
@@ -43,10 +58,9 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class ValueType:
-    """A type of value: `read` parses a variable's text and raises ValueError if it is not `expected`."""
+    """A type of value, as messages and the documentation describe it."""
 
     expected: str
-    read: Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -56,42 +70,9 @@ class Variable:
     name: str
     attribute: str
     kind: ValueType
-    default: Any
     default_text: str
     explanation: str
     secret: bool
-
-
-def _integer_type(minimum: int, maximum: int) -> ValueType:
-    def read(text: str) -> int:
-        number = int(text)
-        if not minimum <= number <= maximum:
-            raise ValueError(text)
-        return number
-
-    return ValueType(f"a whole number from {minimum} to {maximum}", read)
-
-
-def _choice_type(*options: str) -> ValueType:
-    def read(text: str) -> str:
-        if text not in options:
-            raise ValueError(text)
-        return text
-
-    return ValueType(" or ".join(options), read)
-
-
-def _read_switch(text: str) -> bool:
-    word = text.lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(text)
-
-
-def _read_networks(text: str) -> Networks:
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 _HOST_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -115,8 +96,8 @@ def _add_brackets(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def _read_hosts(text: str) -> tuple[str, ...]:
-    return tuple(normalise_host(_add_brackets(part.strip())) for part in text.split(",") if part.strip())
+def _split(text: object) -> object:
+    return [part for item in text.split(",") if (part := item.strip())] if isinstance(text, str) else text
 
 
 def _parse_host(url: str) -> str | None:
@@ -127,51 +108,89 @@ def _parse_host(url: str) -> str | None:
         return None
 
 
-def _url_type(*schemes: str) -> ValueType:
-    def read(text: str) -> str:
+def _build_url_check(*schemes: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
         parts = urlsplit(text)
         if parts.scheme not in schemes or not (parts.netloc or parts.query or parts.path.strip("/")):
             raise ValueError(text)
         return text.rstrip("/")
 
-    return ValueType(f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}", read)
+    return check
 
 
-def _read_seconds(text: str) -> float:
-    seconds = float(text)
-    if not abs(seconds) <= 100 * 365 * 86_400:
+def _check_text_provider(text: str) -> str:
+    if text not in TEXT_PROVIDERS:
         raise ValueError(text)
-    return seconds
-
-
-def _read_secret_key(text: str) -> str:
-    if len(text) < 32:
-        raise ValueError("too short")
     return text
 
 
-TEXT = ValueType("text", str)
-PATH = ValueType("a path", Path)
-SWITCH = ValueType("1 or 0", _read_switch)
-NETWORKS = ValueType("networks such as 10.0.0.0/8, separated by commas", _read_networks)
-HOSTS = ValueType("host names or addresses without a port, separated by commas", _read_hosts)
-HTTP = _url_type("http", "https")
-POSTGRES = _url_type("postgresql", "postgres")
-REDIS = _url_type("redis", "rediss", "unix")
-SECONDS = ValueType("a number of seconds", _read_seconds)
-RATE = _integer_type(1, 1_000_000)
+_CENTURY_SECONDS = 100 * 365 * 86_400
+
+Networks = Annotated[
+    tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
+    BeforeValidator(_split),
+    ValueType("networks such as 10.0.0.0/8, separated by commas"),
+]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(lambda text: normalise_host(_add_brackets(text)))], ...],
+    BeforeValidator(_split),
+    ValueType("host names or addresses without a port, separated by commas"),
+]
+Seconds = Annotated[
+    float,
+    Field(ge=-_CENTURY_SECONDS, le=_CENTURY_SECONDS, allow_inf_nan=False),
+    ValueType("a number of seconds"),
+]
+Switch = Annotated[bool, ValueType("1 or 0")]
+#: A switch that overrides every workspace's own; None leaves it to them.
+Override = Annotated[bool | None, ValueType("1 or 0")]
+Rate = Annotated[int, Field(ge=1, le=1_000_000)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Text = Annotated[str, ValueType("text")]
+HttpUrl = Annotated[
+    str,
+    AfterValidator(_build_url_check("http", "https")),
+    ValueType("a URL that starts with http:// or https://"),
+]
+PostgresUrl = Annotated[
+    str,
+    AfterValidator(_build_url_check("postgresql", "postgres")),
+    ValueType("a URL that starts with postgresql:// or postgres://"),
+]
+RedisUrl = Annotated[
+    str,
+    AfterValidator(_build_url_check("redis", "rediss", "unix")),
+    ValueType("a URL that starts with redis:// or rediss:// or unix://"),
+]
+SecretKey = Annotated[str, Field(min_length=32), ValueType("at least 32 characters")]
+TextProvider = Annotated[str, AfterValidator(_check_text_provider), ValueType(" or ".join(TEXT_PROVIDERS))]
+Home = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve()), ValueType("a path")]
 
 
 def _variable(
-    name: str, kind: ValueType, default: Any, explanation: str, *, default_text: str | None = None, secret: bool = False
+    name: str,
+    default: Any,
+    explanation: str,
+    *,
+    default_text: str | None = None,
+    secret: bool = False,
+    **constraints: Any,
 ) -> Any:
-    """Declare a setting as a dataclass field with its row of the table; `default_text` describes a computed default."""
-    row = {"name": name, "kind": kind, "explanation": explanation, "default_text": default_text, "secret": secret}
-    return field(default=default, repr=not secret, metadata=row)
+    """Declare a setting with its row of the table; `default_text` describes a computed default."""
+    is_computed = callable(default)
+    text = str(default) if default_text is None else default_text
+    return Field(
+        **{"default_factory" if is_computed else "default": default},
+        validation_alias=name,
+        description=explanation,
+        repr=not secret,
+        json_schema_extra={"default_text": text, "secret": secret},
+        **constraints,
+    )
 
 
-def _secret(name: str, explanation: str, *, default_text: str = "", kind: ValueType = TEXT) -> Any:
-    return _variable(name, kind, "", explanation, default_text=default_text, secret=True)
+def _secret(name: str, explanation: str, *, default_text: str = "") -> Any:
+    return _variable(name, "", explanation, default_text=default_text, secret=True)
 
 
 _GENERATED_TEXT = "generated at the first start"
@@ -188,211 +207,212 @@ class SandboxSecrets:
     telnyx_public_key: str = ""
 
 
-_LOOPBACK = _read_networks("127.0.0.0/8,::1/128")
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The settings of one process. An empty string means: not set."""
+class _VariablesSource(EnvSettingsSource):
+    """The environment over the `.env` file, as one mapping that `_read_variables` made."""
 
-    home: Path = _variable(
-        "BECKON_HOME", PATH, ROOT / "var", "Directory of all data of this installation.", default_text="./var"
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self.env_vars = variables
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read from `environ` and the file. An empty string means: not set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, enable_decoding=False, populate_by_name=True, validate_default=False
     )
-    host: str = _variable(
+
+    home: Home = _variable(
+        "BECKON_HOME", (ROOT / "var").resolve(), "Directory of all data of this installation.", default_text="./var"
+    )
+    host: Text = _variable(
         "BECKON_HOST",
-        TEXT,
         "127.0.0.1",
         "Address that the dashboard listens on; the sandbox only listens on 127.0.0.1.",
     )
-    port: int = _variable("BECKON_PORT", _integer_type(1, 65_535), 8080, "Port of the dashboard, API and webhooks.")
-    url: str = _variable(
+    port: Port = _variable("BECKON_PORT", 8080, "Port of the dashboard, API and webhooks.")
+    url: HttpUrl = _variable(
         "BECKON_URL",
-        HTTP,
-        "",
+        lambda values: f"http://{_choose_connect_host(values['host'])}:{values['port']}",
         "Public URL of Beckon for users and providers, if it is behind a proxy.",
         default_text="http://BECKON_HOST:BECKON_PORT",
     )
     trusted_proxies: Networks = _variable(
         "BECKON_TRUSTED_PROXIES",
-        NETWORKS,
         (),
         "Addresses of reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are trusted.",
         default_text="",
     )
-    allowed_hosts: tuple[str, ...] = _variable(
+    allowed_hosts: Hosts = _variable(
         "BECKON_ALLOWED_HOSTS",
-        HOSTS,
         (),
         "Hosts that requests may name, in addition to `BECKON_URL`'s; others get 421.",
         default_text="localhost,127.0.0.1,[::1],BECKON_HOST",
     )
     workers: int = _variable(
         "BECKON_WORKERS",
-        _integer_type(1, 256),
         max(1, (os.cpu_count() or 2) // 2),
         "Processes of each worker program.",
         default_text="one for every two processors",
+        ge=1,
+        le=256,
     )
     threads: int = _variable(
-        "BECKON_THREADS", _integer_type(1, 512), 8, "Threads in each process of the executions and tracking programs."
+        "BECKON_THREADS", 8, "Threads in each process of the executions and tracking programs.", ge=1, le=512
     )
     io_threads: int = _variable(
-        "BECKON_IO_THREADS",
-        _integer_type(1, 512),
-        32,
-        "Threads in each process of the generation and sending programs.",
+        "BECKON_IO_THREADS", 32, "Threads in each process of the generation and sending programs.", ge=1, le=512
     )
     watchers: int = _variable(
         "BECKON_WATCHERS",
-        _integer_type(1, 4500),
         2000,
         "Event streams that may be open at once; further ones are rejected with a time to wait.",
+        ge=1,
+        le=4500,
     )
     lease_seconds: int = _variable(
         "BECKON_LEASE_SECONDS",
-        _integer_type(3, 3600),
         30,
         "Seconds after which the lease of a dead worker expires and its executions are requeued.",
+        ge=3,
+        le=3600,
     )
-    demo: bool = _variable(
-        "BECKON_DEMO", SWITCH, True, "Create the workspace `demo` at the first start.", default_text="1"
-    )
-    clock_offset: float = _variable(
+    demo: Switch = _variable("BECKON_DEMO", True, "Create the workspace `demo` at the first start.", default_text="1")
+    clock_offset: Seconds = _variable(
         "BECKON_CLOCK_OFFSET",
-        SECONDS,
         0.0,
         "Seconds that Beckon's clock is ahead of real time, for tests.",
         default_text="0",
     )
-    sandbox: str = _variable(
+    sandbox: Literal["auto", "off"] = _variable(
         "BECKON_SANDBOX",
-        _choice_type("auto", "off"),
         "auto",
         "`auto`: tests, and the demo workspace for providers without a key, use the sandbox; `off`: none do.",
     )
-    sandbox_port: int = _variable(
+    sandbox_port: Port = _variable(
         "BECKON_SANDBOX_PORT",
-        _integer_type(1, 65_535),
-        0,
+        lambda values: compute_sandbox_port(values["port"]),
         "Port of the sandbox. If the default is in use, a free port is chosen; see `sandboxUrl` in `access.json`.",
         default_text="BECKON_PORT + 10000",
     )
     metrics_networks: Networks = _variable(
         "BECKON_METRICS_NETWORKS",
-        NETWORKS,
         _LOOPBACK,
         "Networks that may read `/metrics`.",
         default_text="127.0.0.0/8,::1/128",
     )
-    log_level: str = _variable(
-        "BECKON_LOG_LEVEL", _choice_type("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Minimum level of log lines."
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
+        "BECKON_LOG_LEVEL", "INFO", "Minimum level of log lines."
     )
 
-    trigger_rate: int = _variable("BECKON_TRIGGER_RATE", RATE, 5_000, "Triggers per second for each key.")
-    trigger_burst: int = _variable("BECKON_TRIGGER_BURST", RATE, 20_000, "Triggers at once for each key.")
-    track_rate: int = _variable("BECKON_TRACK_RATE", RATE, 10_000, "Tracked executions per second for each key.")
-    track_burst: int = _variable("BECKON_TRACK_BURST", RATE, 50_000, "Tracked executions at once for each key.")
-    site_key_rate: int = _variable(
-        "BECKON_SITE_KEY_RATE", RATE, 20, "Requests per second with a site key from one address."
-    )
-    sign_in_rate: int = _variable("BECKON_SIGN_IN_RATE", RATE, 5, "Sign-in attempts per minute from one address.")
+    trigger_rate: Rate = _variable("BECKON_TRIGGER_RATE", 5_000, "Triggers per second for each key.")
+    trigger_burst: Rate = _variable("BECKON_TRIGGER_BURST", 20_000, "Triggers at once for each key.")
+    track_rate: Rate = _variable("BECKON_TRACK_RATE", 10_000, "Tracked executions per second for each key.")
+    track_burst: Rate = _variable("BECKON_TRACK_BURST", 50_000, "Tracked executions at once for each key.")
+    site_key_rate: Rate = _variable("BECKON_SITE_KEY_RATE", 20, "Requests per second with a site key from one address.")
+    sign_in_rate: Rate = _variable("BECKON_SIGN_IN_RATE", 5, "Sign-in attempts per minute from one address.")
 
-    database_url: str = _secret(
-        "DATABASE_URL", "The owner's connection to PostgreSQL (16 or newer), without a pooler. If set, the embedded "
+    database_url: PostgresUrl = _secret(
+        "DATABASE_URL",
+        "The owner's connection to PostgreSQL (16 or newer), without a pooler. If set, the embedded "
         "server is not started.",
-        default_text="the embedded server", kind=POSTGRES,
-    )  # fmt: skip
-    database_app_url: str = _secret(
-        "DATABASE_APP_URL", "The dashboard's connection: `beckon_app` or a member of it.",
-        default_text="DATABASE_URL, acting as beckon_app", kind=POSTGRES,
-    )  # fmt: skip
-    database_service_url: str = _secret(
-        "DATABASE_SERVICE_URL", "The workers' connection: `beckon_service` or a member of it.",
-        default_text="DATABASE_URL, acting as beckon_service", kind=POSTGRES,
-    )  # fmt: skip
-    redis_url: str = _secret(
-        "REDIS_URL", "Redis (6.2 or newer, `noeviction`): the broker uses the database of the URL (default 0), "
+        default_text="the embedded server",
+    )
+    database_app_url: PostgresUrl = _secret(
+        "DATABASE_APP_URL",
+        "The dashboard's connection: `beckon_app` or a member of it.",
+        default_text="DATABASE_URL, acting as beckon_app",
+    )
+    database_service_url: PostgresUrl = _secret(
+        "DATABASE_SERVICE_URL",
+        "The workers' connection: `beckon_service` or a member of it.",
+        default_text="DATABASE_URL, acting as beckon_service",
+    )
+    redis_url: RedisUrl = _secret(
+        "REDIS_URL",
+        "Redis (6.2 or newer, `noeviction`): the broker uses the database of the URL (default 0), "
         "everything else the next one. If set, the embedded server is not started.",
-        default_text="the embedded server", kind=REDIS,
-    )  # fmt: skip
-    secret_key: str = _secret(
-        "SECRET_KEY", "Signs sessions and encrypts stored credentials: at least 32 characters.",
-        default_text=_GENERATED_TEXT, kind=ValueType("at least 32 characters", _read_secret_key),
-    )  # fmt: skip
+        default_text="the embedded server",
+    )
+    secret_key: SecretKey = _secret(
+        "SECRET_KEY",
+        "Signs sessions and encrypts stored credentials: at least 32 characters.",
+        default_text=_GENERATED_TEXT,
+    )
 
-    mailgun_api_key: str = _secret("MAILGUN_API_KEY", "Mailgun API key, for e-mail.")
-    mailgun_domain: str = _variable("MAILGUN_DOMAIN", TEXT, "", "Mailgun domain that sends e-mail.")
-    mailgun_from: str = _variable("MAILGUN_FROM", TEXT, "", "Default sender of e-mail.")
-    mailgun_webhook_signing_key: str = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Verifies Mailgun's webhooks.")
-    mailgun_base_url: str = _variable(
-        "MAILGUN_BASE_URL", HTTP, "https://api.mailgun.net", "Mailgun API base URL; the EU region has its own."
+    mailgun_api_key: Text = _secret("MAILGUN_API_KEY", "Mailgun API key, for e-mail.")
+    mailgun_domain: Text = _variable("MAILGUN_DOMAIN", "", "Mailgun domain that sends e-mail.")
+    mailgun_from: Text = _variable("MAILGUN_FROM", "", "Default sender of e-mail.")
+    mailgun_webhook_signing_key: Text = _secret("MAILGUN_WEBHOOK_SIGNING_KEY", "Verifies Mailgun's webhooks.")
+    mailgun_base_url: HttpUrl = _variable(
+        "MAILGUN_BASE_URL", "https://api.mailgun.net", "Mailgun API base URL; the EU region has its own."
     )
-    telnyx_api_key: str = _secret("TELNYX_API_KEY", "Telnyx API key, for SMS.")
-    telnyx_messaging_profile_id: str = _variable(
-        "TELNYX_MESSAGING_PROFILE_ID", TEXT, "", "Telnyx messaging profile that selects the sender."
+    telnyx_api_key: Text = _secret("TELNYX_API_KEY", "Telnyx API key, for SMS.")
+    telnyx_messaging_profile_id: Text = _variable(
+        "TELNYX_MESSAGING_PROFILE_ID", "", "Telnyx messaging profile that selects the sender."
     )
-    telnyx_public_key: str = _variable("TELNYX_PUBLIC_KEY", TEXT, "", "Verifies Telnyx's webhooks (Ed25519, base64).")
-    telnyx_base_url: str = _variable("TELNYX_BASE_URL", HTTP, "https://api.telnyx.com/v2", "Telnyx API base URL.")
-    meta_app_secret: str = _secret(
+    telnyx_public_key: Text = _variable("TELNYX_PUBLIC_KEY", "", "Verifies Telnyx's webhooks (Ed25519, base64).")
+    telnyx_base_url: HttpUrl = _variable("TELNYX_BASE_URL", "https://api.telnyx.com/v2", "Telnyx API base URL.")
+    meta_app_secret: Text = _secret(
         "META_APP_SECRET", "Verifies Meta's webhooks; separate the secrets of several apps with commas."
     )
-    meta_verify_token: str = _secret(
+    meta_verify_token: Text = _secret(
         "META_VERIFY_TOKEN", "Verify token of Meta's webhook subscription.", default_text=_GENERATED_TEXT
     )
-    meta_page_access_token: str = _secret("META_PAGE_ACCESS_TOKEN", "Access token for Facebook and Instagram messages.")
-    meta_base_url: str = _variable(
-        "META_BASE_URL", HTTP, "https://graph.facebook.com/v25.0", "Meta Graph API base URL, with its version."
+    meta_page_access_token: Text = _secret(
+        "META_PAGE_ACCESS_TOKEN", "Access token for Facebook and Instagram messages."
     )
-    meta_page_rate: int = _variable(
-        "BECKON_META_PAGE_RATE", RATE, 40, "Direct messages and replies per second from one page or Instagram account."
+    meta_base_url: HttpUrl = _variable(
+        "META_BASE_URL", "https://graph.facebook.com/v25.0", "Meta Graph API base URL, with its version."
     )
-    meta_thread_rate: int = _variable(
-        "BECKON_META_THREAD_RATE", RATE, 60, "Direct messages per minute to one person on one of Meta's channels."
+    meta_page_rate: Rate = _variable(
+        "BECKON_META_PAGE_RATE", 40, "Direct messages and replies per second from one page or Instagram account."
     )
-    gemini_api_key: str = _secret("GEMINI_API_KEY", "Gemini API key, for text generation.")
-    gemini_model: str = _variable("GEMINI_MODEL", TEXT, "gemini-2.5-flash", "Default Gemini model.")
-    gemini_base_url: str = _variable(
-        "GEMINI_BASE_URL", HTTP, "https://generativelanguage.googleapis.com/v1beta", "Gemini API base URL."
+    meta_thread_rate: Rate = _variable(
+        "BECKON_META_THREAD_RATE", 60, "Direct messages per minute to one person on one of Meta's channels."
     )
-    ai_provider: str = _variable(
+    gemini_api_key: Text = _secret("GEMINI_API_KEY", "Gemini API key, for text generation.")
+    gemini_model: Text = _variable("GEMINI_MODEL", "gemini-2.5-flash", "Default Gemini model.")
+    gemini_base_url: HttpUrl = _variable(
+        "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com/v1beta", "Gemini API base URL."
+    )
+    ai_provider: TextProvider = _variable(
         "BECKON_AI_PROVIDER",
-        _choice_type(*TEXT_PROVIDERS),
         "",
         "AI provider of steps that name neither a provider nor a model.",
         default_text="openai if only that is configured, else gemini",
     )
-    openai_api_key: str = _secret("OPENAI_API_KEY", "API key of OpenAI or a compatible API, for text generation.")
-    openai_model: str = _variable("OPENAI_MODEL", TEXT, "gpt-4.1-mini", "Default OpenAI model.")
-    openai_base_url: str = _variable(
-        "OPENAI_BASE_URL", HTTP, "https://api.openai.com/v1", "API base URL of OpenAI or a compatible API."
+    openai_api_key: Text = _secret("OPENAI_API_KEY", "API key of OpenAI or a compatible API, for text generation.")
+    openai_model: Text = _variable("OPENAI_MODEL", "gpt-4.1-mini", "Default OpenAI model.")
+    openai_base_url: HttpUrl = _variable(
+        "OPENAI_BASE_URL", "https://api.openai.com/v1", "API base URL of OpenAI or a compatible API."
     )
-    slack_webhook_url: str = _secret("SLACK_WEBHOOK_URL", "Slack webhook for notices.", kind=HTTP)
-    discord_webhook_url: str = _secret("DISCORD_WEBHOOK_URL", "Discord webhook for notices.", kind=HTTP)
+    slack_webhook_url: HttpUrl = _secret("SLACK_WEBHOOK_URL", "Slack webhook for notices.")
+    discord_webhook_url: HttpUrl = _secret("DISCORD_WEBHOOK_URL", "Discord webhook for notices.")
     webhook_allowed_networks: Networks = _variable(
         "WEBHOOK_ALLOWED_NETWORKS",
-        NETWORKS,
         (),
         "Private networks that `call_webhook`, notices and a workspace's own model may reach.",
         default_text="",
     )
 
-    run_tracking: bool | None = _variable(
+    run_tracking: Override = _variable(
         "RUN_TRACKING",
-        SWITCH,
         None,
         "Overrides every workspace's switch: count runs.",
         default_text="each workspace's",
     )
-    stats_in_api: bool | None = _variable(
+    stats_in_api: Override = _variable(
         "STATS_IN_API",
-        SWITCH,
         None,
         "Overrides every workspace's switch: statistics in the API's lists.",
         default_text="each workspace's",
     )
-    execution_tracking: bool | None = _variable(
+    execution_tracking: Override = _variable(
         "EXECUTION_TRACKING",
-        SWITCH,
         None,
         "Overrides every workspace's switch: record playbooks.",
         default_text="each workspace's",
@@ -404,7 +424,31 @@ class Settings:
     #: Whether the sandbox's port is set explicitly; a default port is only the first one tried.
     sandbox_port_explicit: bool = False
     #: The keys that sign the sandbox's webhooks, generated at the first start; never a provider's own secret.
-    sandbox_secrets: SandboxSecrets = field(default=SandboxSecrets(), repr=False)
+    sandbox_secrets: SandboxSecrets = Field(default=SandboxSecrets(), repr=False)
+
+    def __init__(self, environ: Mapping[str, str], env_file: Path) -> None:
+        super().__init__(environ=environ, env_file=env_file)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in their order of precedence: variables, then what the first start generated."""
+        inputs = cast(InitSettingsSource, init_settings).init_kwargs
+        variables = _read_variables(**inputs)
+        return (
+            _VariablesSource(settings_cls, variables),
+            InitSettingsSource(settings_cls, init_kwargs=_compute_values(variables)),
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values."""
+        return self.model_copy(update=changes)
 
     @property
     def run(self) -> Path:
@@ -446,24 +490,35 @@ class Settings:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
 
-def _build_variables() -> tuple[Variable, ...]:
-    entries = [(field_, field_.metadata) for field_ in fields(Settings) if field_.metadata]
-    return tuple(
-        Variable(
-            name=row["name"],
-            attribute=field_.name,
-            kind=row["kind"],
-            default=field_.default,
-            default_text=str(field_.default) if row["default_text"] is None else row["default_text"],
-            explanation=row["explanation"],
-            secret=row["secret"],
-        )
-        for field_, row in entries
+def _describe_type(field_info: FieldInfo) -> ValueType:
+    """Describe a field's type: its own description, else its options or its range."""
+    for described in field_info.metadata:
+        if isinstance(described, ValueType):
+            return described
+    if options := get_args(field_info.annotation):
+        return ValueType(" or ".join(options))
+    limits = {name: getattr(item, name) for item in field_info.metadata for name in ("ge", "le") if hasattr(item, name)}
+    return ValueType(f"a whole number from {limits['ge']} to {limits['le']}")
+
+
+def _build_variable(attribute: str, field_info: FieldInfo) -> Variable:
+    row = cast(dict[str, Any], field_info.json_schema_extra)
+    return Variable(
+        name=cast(str, field_info.validation_alias),
+        attribute=attribute,
+        kind=_describe_type(field_info),
+        default_text=row["default_text"],
+        explanation=field_info.description or "",
+        secret=row["secret"],
     )
 
 
 #: Every variable, in the order of the documentation.
-VARIABLES: tuple[Variable, ...] = _build_variables()
+VARIABLES: tuple[Variable, ...] = tuple(
+    _build_variable(attribute, field_info)
+    for attribute, field_info in Settings.model_fields.items()
+    if field_info.validation_alias is not None
+)
 
 
 def locate_run_directory(home: Path) -> Path:
@@ -527,12 +582,12 @@ def _reject_unknown(variables: Mapping[str, str]) -> None:
         raise SettingsError(f"{name} is not a setting of Beckon; the nearest one is {nearest}")
 
 
-def _parse_value(variable: Variable, text: str) -> Any:
-    try:
-        return variable.kind.read(text)
-    except ValueError:
-        received = "a secret that is not shown" if variable.secret else repr(text)
-        raise SettingsError(f"{variable.name}: expected {variable.kind.expected}, got {received}") from None
+def _build_error(error: ValidationError, variables: Mapping[str, str]) -> SettingsError:
+    """Return our own error for the first invalid value, by its variable."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    variable = next(row for row in VARIABLES if first["loc"][0] in (row.name, row.attribute))
+    received = "a secret that is not shown" if variable.secret else repr(variables.get(variable.name, first["input"]))
+    return SettingsError(f"{variable.name}: expected {variable.kind.expected}, got {received}")
 
 
 def _read_generated(home: Path) -> dict[str, Any]:
@@ -547,26 +602,27 @@ def _read_generated(home: Path) -> dict[str, Any]:
     return dict(generated)
 
 
-def _complete(values: dict[str, Any]) -> dict[str, Any]:
-    """Add the values computed from other settings and those generated at the first start."""
-    home = values["home"] = Path(values.get("home", _locate_files() / "var")).expanduser().resolve()
+def _read_variables(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
+    """Return the variables that are set; an empty one counts as not set, and hides the file's."""
+    variables = {**read_env_file(env_file), **environ}
+    _reject_unknown(variables)
+    return {row.name: text for row in VARIABLES if (text := variables.get(row.name, "").strip())}
+
+
+def _compute_values(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of lower precedence: of the embedded servers, and those generated at the first start."""
+    home = Path(variables.get("BECKON_HOME", _locate_files() / "var")).expanduser().resolve()
     run, generated = locate_run_directory(home), _read_generated(home)
-    is_port_explicit = "sandbox_port" in values
-    values["embedded_database"] = "database_url" not in values
-    values["embedded_redis"] = "redis_url" not in values
+    values: dict[str, Any] = {name: generated[name] for name in GENERATED_SETTINGS if name in generated}
     for attribute, role in DATABASE_ROLES.items():
-        values.setdefault(attribute, values.get("database_url") or _build_embedded_url(run, role, generated))
-    values.setdefault("redis_url", f"unix://{run}/redis.sock?db=0")
+        values[attribute] = variables.get("DATABASE_URL") or _build_embedded_url(run, role, generated)
+    values["redis_url"] = f"unix://{run}/redis.sock?db=0"
+    values["embedded_database"] = "DATABASE_URL" not in variables
+    values["embedded_redis"] = "REDIS_URL" not in variables
+    values["sandbox_port_explicit"] = "BECKON_SANDBOX_PORT" in variables
     values["sandbox_secrets"] = SandboxSecrets(
         **{attribute: str(generated.get(name, "")) for attribute, name in SANDBOX_SECRET_NAMES.items()}
     )
-    for attribute in GENERATED_SETTINGS:
-        if attribute in generated:
-            values.setdefault(attribute, generated[attribute])
-    values["sandbox_port_explicit"] = is_port_explicit
-    port = values.get("port", 8080)
-    values.setdefault("url", f"http://{_choose_connect_host(values.get('host', '127.0.0.1'))}:{port}")
-    values.setdefault("sandbox_port", compute_sandbox_port(port))
     return values
 
 
@@ -623,15 +679,11 @@ def load(environ: Mapping[str, str] = os.environ, dotenv: str | Path | None = No
     else it is `.env` beside the code, or in the working directory of an installed copy. Raises SettingsError, one line
     long, for an invalid value.
     """
-    path = Path(dotenv) if dotenv is not None else locate_env_file(environ)
-    variables = {**read_env_file(path), **environ}
-    _reject_unknown(variables)
-    values: dict[str, Any] = {}
-    for variable in VARIABLES:
-        text = variables.get(variable.name, "").strip()
-        if text:
-            values[variable.attribute] = _parse_value(variable, text)
-    return Settings(**_complete(values))
+    env_file = Path(dotenv) if dotenv is not None else locate_env_file(environ)
+    try:
+        return Settings(environ, env_file)
+    except ValidationError as error:
+        raise _build_error(error, _read_variables(environ, env_file)) from None
 
 
 @functools.cache

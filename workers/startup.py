@@ -8,7 +8,6 @@ start stops everything that was started and raises StartupError with one line.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -93,7 +92,7 @@ class Start:
         home.require_port(self.config.host, self.config.port)
         port = home.choose_sandbox_port(self.config)
         generated_secrets.ensure_secrets(self.config.home, sandbox_port=port)
-        self.config = dataclasses.replace(settings.load(), sandbox_port=port)
+        self.config = settings.load().replace(sandbox_port=port)
 
     def _prepare_home(self) -> None:
         """Prepare the directory of sockets, empty metrics, and PostgreSQL's cluster with its roles."""

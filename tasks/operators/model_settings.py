@@ -44,7 +44,7 @@ def resolve_model_settings(settings: Settings, workspace_id: str) -> EffectiveMo
     if own == ModelSettings():
         return EffectiveModelSettings(settings)
     return EffectiveModelSettings(
-        replace(settings, **_build_overrides(settings, own)), own.max_tokens, own.temperature, own.base_url is not None
+        settings.replace(**_build_overrides(settings, own)), own.max_tokens, own.temperature, own.base_url is not None
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import flask
@@ -50,7 +50,7 @@ _apps: dict[settings.Settings, flask.Flask] = {}
 @pytest.fixture
 def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> Iterator[flask.Flask]:
     """The dashboard, connected as the role that RLS restricts."""
-    config = replace(config, url="http://localhost")
+    config = config.replace(url="http://localhost")
     if config in _apps:
         _apps[config].extensions["settings"] = config
         connect(_apps[config])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -119,7 +118,7 @@ def test_an_operator_sees_switches_and_cannot_change_them(bob: Browser, alice: P
 class TestLocked:
     @pytest.fixture
     def config(self, config: Settings) -> Settings:
-        return replace(config, run_tracking=False)
+        return config.replace(run_tracking=False)
 
     def test_a_switch_set_by_the_environment_is_shown_as_locked(self, owner: Browser, alice: Producer) -> None:
         page = owner.get("/settings").text

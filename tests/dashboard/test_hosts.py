@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,7 +150,7 @@ class TestBehindAProxy:
 
     @pytest.fixture
     def config(self, config: Settings) -> Settings:
-        return replace(config, trusted_proxies=(ipaddress.ip_network(PROXY),), allowed_hosts=("beckon.example",))
+        return config.replace(trusted_proxies=(ipaddress.ip_network(PROXY),), allowed_hosts=("beckon.example",))
 
     @pytest.mark.parametrize(
         ("peer", "host", "forwarded", "status"),

@@ -8,7 +8,6 @@ import hmac
 import io
 import json
 import time
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,7 +32,7 @@ TELNYX_KEY = Ed25519PrivateKey.generate()
 @pytest.fixture
 def config() -> settings.Settings:
     public = TELNYX_KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return replace(settings.load(), telnyx_public_key=base64.b64encode(public).decode())
+    return settings.load().replace(telnyx_public_key=base64.b64encode(public).decode())
 
 
 def fetch_events() -> list[dict[str, Any]]:

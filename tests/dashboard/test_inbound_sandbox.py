@@ -38,7 +38,7 @@ DOORS = pytest.mark.parametrize("door", ["mailgun", "mailgun/inbound", "telnyx",
 
 @pytest.fixture
 def config() -> settings.Settings:
-    return replace(settings.load(), sandbox_secrets=SANDBOX_SECRETS, **REAL)  # type: ignore[arg-type]
+    return settings.load().replace(sandbox_secrets=SANDBOX_SECRETS, **REAL)
 
 
 def send_webhook(
@@ -108,7 +108,7 @@ def test_a_forwarded_request_is_not_from_loopback(client: FlaskClient, door: str
 def test_behind_proxy_fix_the_socket_peer_decides() -> None:
     seen: dict[str, Any] = {}
     fixed = ProxyFix(lambda environ, _: seen.update(environ) or [])  # type: ignore[func-returns-value,arg-type,return-value]
-    fixed({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, lambda *_: None)  # type: ignore[arg-type]
+    fixed({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, lambda *_: None)
     assert seen["REMOTE_ADDR"] == "127.0.0.1"
     assert loopback.read_socket_peer(seen) == "203.0.113.9"
     assert loopback.read_socket_peer({"REMOTE_ADDR": "127.0.0.1", "werkzeug.proxy_fix.orig": {}}) == ""
@@ -119,7 +119,7 @@ class TestBehindAProxyOnThisMachine:
 
     @pytest.fixture
     def config(self, config: settings.Settings) -> settings.Settings:
-        return replace(config, trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
+        return config.replace(trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
 
     @DOORS
     def test_the_sandbox_is_accepted_and_forwarded_requests_are_not(self, client: FlaskClient, door: str) -> None:
@@ -150,7 +150,7 @@ def test_a_workspaces_own_webhook_has_the_same_checks(alice: Producer, door: str
 class TestWhileTheSandboxIsOff:
     @pytest.fixture
     def config(self) -> settings.Settings:
-        return replace(settings.load(), sandbox="off", sandbox_secrets=SANDBOX_SECRETS)
+        return settings.load().replace(sandbox="off", sandbox_secrets=SANDBOX_SECRETS)
 
     @DOORS
     def test_sandbox_signatures_are_rejected(self, client: FlaskClient, door: str) -> None:
@@ -162,7 +162,7 @@ class TestWithoutAnySecret:
     @pytest.fixture
     def config(self) -> settings.Settings:
         nothing = dict.fromkeys(REAL, "")
-        return replace(settings.load(), sandbox_secrets=settings.SandboxSecrets(), **nothing)  # type: ignore[arg-type]
+        return settings.load().replace(sandbox_secrets=settings.SandboxSecrets(), **nothing)
 
     @DOORS
     def test_an_empty_secret_is_rejected(self, client: FlaskClient, door: str) -> None:
@@ -173,7 +173,7 @@ class TestWithoutAnySecret:
 class TestWithTheSandboxsSecretsAlone:
     @pytest.fixture
     def config(self) -> settings.Settings:
-        return replace(settings.load(), sandbox_secrets=SANDBOX_SECRETS, **dict.fromkeys(REAL, ""))  # type: ignore[arg-type]
+        return settings.load().replace(sandbox_secrets=SANDBOX_SECRETS, **dict.fromkeys(REAL, ""))
 
     @DOORS
     def test_sandbox_signatures_from_other_machines_are_rejected(self, client: FlaskClient, door: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import flask
@@ -309,8 +308,7 @@ class TestMailedLink:
     @pytest.fixture
     def config(self, shared_sandbox: RunningSandbox) -> settings.Settings:
         shared_sandbox.clear()
-        return replace(
-            settings.load(), mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
+        return settings.load().replace(mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
             mailgun_base_url=shared_sandbox.url,
         )  # fmt: skip
 

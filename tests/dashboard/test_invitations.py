@@ -8,7 +8,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -212,8 +211,7 @@ class TestMailed:
     @pytest.fixture
     def config(self, shared_sandbox: RunningSandbox) -> settings.Settings:
         shared_sandbox.clear()
-        return replace(
-            settings.load(), mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
+        return settings.load().replace(mailgun_api_key="key-of-the-tests", mailgun_domain="mg.example.com",
             mailgun_base_url=shared_sandbox.url,
         )  # fmt: skip
 
@@ -250,7 +248,7 @@ class TestMailed:
     ) -> None:
         with quoting_provider() as (url, quoted):
             extensions = alice.client.application.extensions
-            extensions["settings"] = replace(extensions["settings"], mailgun_base_url=url)
+            extensions["settings"] = extensions["settings"].replace(mailgun_base_url=url)
             assert alice.post("/api/invitations", DORA).json["mailed"] is False
         logged = capsys.readouterr().out
         assert "an invitation was not mailed" in logged
@@ -268,8 +266,8 @@ class TestMailed:
 def test_the_demo_workspace_sends_mail_to_the_sandbox(alice: Producer, shared_sandbox: RunningSandbox) -> None:
     shared_sandbox.clear()
     run_sql_as_service("update workspaces set demo = true")
-    alice.client.application.extensions["settings"] = replace(
-        settings.load(), url="http://localhost", sandbox_port=int(shared_sandbox.url.rsplit(":", 1)[1])
+    alice.client.application.extensions["settings"] = settings.load().replace(
+        url="http://localhost", sandbox_port=int(shared_sandbox.url.rsplit(":", 1)[1])
     )
     assert alice.post("/api/invitations", DORA).json["mailed"] is True
     assert len(shared_sandbox.list_messages("mailgun", "dora@example.com")) == 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import flask
 import pytest
 from flask.testing import FlaskClient
@@ -19,7 +17,7 @@ class TestWithoutRedis:
 
     @pytest.fixture
     def config(self, tmp_path: object) -> settings.Settings:
-        return replace(settings.load(), redis_url=f"unix://{tmp_path}/gone?db=0")
+        return settings.load().replace(redis_url=f"unix://{tmp_path}/gone?db=0")
 
     def test_triggers_are_accepted(self, alice: Producer) -> None:
         alice.create()
@@ -87,8 +85,8 @@ def test_metrics_are_limited_to_allowed_networks(
 def test_too_many_triggers_of_one_key_are_429_and_other_keys_work(
     app: object, alice: Producer, charlie: Producer
 ) -> None:
-    alice.client.application.extensions["settings"] = replace(
-        alice.client.application.extensions["settings"], trigger_rate=1, trigger_burst=3
+    alice.client.application.extensions["settings"] = alice.client.application.extensions["settings"].replace(
+        trigger_rate=1, trigger_burst=3
     )
     assert alice.post("/api/triggers/batch", {"triggers": [{"type": "a"}] * 3}).status_code == 202
     refused = alice.post("/api/triggers", {"type": "a"})
@@ -111,4 +109,4 @@ def test_an_internal_error_is_a_500_without_a_stack_trace(app: flask.Flask, monk
 
 def test_a_start_without_a_secret_key_fails() -> None:
     with pytest.raises(settings.SettingsError, match="SECRET_KEY"):
-        create_app(replace(settings.load(), secret_key=""))
+        create_app(settings.load().replace(secret_key=""))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import replace
 from typing import Any
 
 import flask
 import pytest
 
+import settings
 from dashboard import proxies
-from settings import Settings
 
 PROXIES = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/24", "2001:db8:1::/64"))
 FOR, PROTO, HOST = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"
@@ -19,8 +18,8 @@ PROXY, OUTER_PROXY, CLIENT, STRANGER = "10.0.0.7", "10.0.0.8", "192.0.2.1", "198
 
 
 @pytest.fixture
-def config(config: Settings) -> Settings:
-    return replace(config, trusted_proxies=PROXIES)
+def config(config: settings.Settings) -> settings.Settings:
+    return config.replace(trusted_proxies=PROXIES)
 
 
 def inspect_request(app: flask.Flask, peer: str, **headers: str) -> dict[str, Any]:
@@ -166,4 +165,4 @@ def test_cookies_are_secure_where_a_trusted_proxy_sets_https(app: flask.Flask) -
 
 
 def test_without_trusted_proxies_loopback_is_not_trusted() -> None:
-    assert Settings().trusted_proxies == ()
+    assert settings.load({}).trusted_proxies == ()

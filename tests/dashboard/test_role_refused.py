@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ def config(database_urls: Any) -> Iterator[settings.Settings]:
     """The dashboard's settings, with the URL of a login without a granted role."""
     name = f"nobody_{os.getpid()}"
     real.run_sql(database_urls.owner, f"create role {name} login")
-    yield replace(settings.load(), database_app_url=real.with_user(database_urls.owner, name))
+    yield settings.load().replace(database_app_url=real.with_user(database_urls.owner, name))
     database.db.close_all()
     real.run_sql(database_urls.owner, f"drop role {name}")
 

@@ -102,7 +102,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(database_urls: Any, clean_for_module: None, redis_url: str) -> Iterator[World]:
-    app = create_app(replace(settings.load(), url="http://localhost"))
+    app = create_app(settings.load().replace(url="http://localhost"))
     tenants.connect_as_service(app)
     alice, charlie = tenants.create_tenant("alice"), tenants.create_tenant("charlie")
     people, others = tenants.create_people(app, alice), tenants.create_people(app, charlie)

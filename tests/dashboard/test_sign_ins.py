@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import flask
@@ -189,7 +188,7 @@ class TestTheDeviceCookie:
     def test_is_invalid_where_signed_with_another_secret(self, bobs_browser: FlaskClient, attack: Any) -> None:
         app = bobs_browser.application
         attack(8)
-        app.extensions["settings"] = replace(app.extensions["settings"], secret_key="another secret key " * 3)
+        app.extensions["settings"] = app.extensions["settings"].replace(secret_key="another secret key " * 3)
         assert attempt(bobs_browser, password=PASSWORD, address="192.0.2.1").status_code == 429
 
     def test_names_at_most_five_accounts(self, app: flask.Flask) -> None:
@@ -392,7 +391,7 @@ class TestBehindAProxy:
 
     @pytest.fixture
     def config(self, config: settings.Settings) -> settings.Settings:
-        return replace(config, trusted_proxies=(ipaddress.ip_network("10.9.9.9"),))
+        return config.replace(trusted_proxies=(ipaddress.ip_network("10.9.9.9"),))
 
     def send_forwarded(self, browser: FlaskClient, client_address: str, peer: str = "10.9.9.9") -> Any:
         headers, peers = {"X-Forwarded-For": client_address}, {"REMOTE_ADDR": peer}
@@ -402,7 +401,7 @@ class TestBehindAProxy:
 
     def test_each_client_has_its_own_limit(self, bobs_browser: FlaskClient, alice: Producer) -> None:
         app = bobs_browser.application
-        app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
+        app.extensions["settings"] = app.extensions["settings"].replace(sign_in_rate=2)
         statuses = [self.send_forwarded(app.test_client(), "192.0.2.1").status_code for _ in range(3)]
         assert statuses == [401, 401, 429]
         assert self.send_forwarded(app.test_client(), "192.0.2.2").status_code == 401
@@ -411,7 +410,7 @@ class TestBehindAProxy:
 
     def test_forged_addresses_do_not_escape_the_limit(self, bobs_browser: FlaskClient) -> None:
         app = bobs_browser.application
-        app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
+        app.extensions["settings"] = app.extensions["settings"].replace(sign_in_rate=2)
         forged = [f"192.0.2.{number}" for number in range(4)]
         assert [self.send_forwarded(app.test_client(), address, "10.1.1.1").status_code for address in forged] == [
             401
@@ -423,7 +422,7 @@ class TestBehindAProxy:
 
     def test_an_ipv6_network_is_one_client(self, bobs_browser: FlaskClient) -> None:
         app = bobs_browser.application
-        app.extensions["settings"] = replace(app.extensions["settings"], sign_in_rate=2)
+        app.extensions["settings"] = app.extensions["settings"].replace(sign_in_rate=2)
         statuses = [self.send_forwarded(app.test_client(), f"2001:db8::{number}").status_code for number in range(1, 5)]
         assert statuses == [401] * 2 + [429] * 2
 
@@ -434,7 +433,7 @@ class TestWithoutRedis:
     @pytest.fixture(autouse=True)
     def redis_down(self, tmp_path: object, bobs_browser: FlaskClient) -> Iterator[None]:
         config = bobs_browser.application.extensions["settings"]
-        connection.open_ephemeral(replace(config, redis_url=f"unix://{tmp_path}/gone?db=0"))
+        connection.open_ephemeral(config.replace(redis_url=f"unix://{tmp_path}/gone?db=0"))
         yield
         connection.open_ephemeral(config)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from models import audit, switches
@@ -52,7 +50,7 @@ def test_another_process_sees_a_change_within_five_seconds(alice: Producer) -> N
 class TestLockedByTheEnvironment:
     @pytest.fixture
     def config(self, config: Settings) -> Settings:
-        return replace(config, stats_in_api=False)
+        return config.replace(stats_in_api=False)
 
     def test_a_switch_set_by_the_environment_is_locked(self, alice: Producer) -> None:
         assert alice.get(PATH).json == {**ALL_ON, "statsInApi": False, "locked": ["statsInApi"]}

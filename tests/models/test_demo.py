@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from rules.validation import validate
 @pytest.fixture
 def config(as_service: None, tmp_path: Path) -> settings.Settings:
     """Settings with a separate home for access.json."""
-    return dataclasses.replace(settings.load(), home=tmp_path)
+    return settings.load().replace(home=tmp_path)
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def test_a_revoked_key_is_replaced(start):
 
 def test_another_url_gets_a_site_key_of_its_own(start, config):
     start()
-    moved = dataclasses.replace(config, port=9191)
+    moved = config.replace(port=9191)
     access_data = demo_workspace.ensure_demo(moved)
     database.open_pool(config.database_service_url, "beckon_service", 4)
     assert site_key.find(access_data["siteKey"]).allows(moved.url)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +233,7 @@ def test_the_owner_s_functions_only_create_and_drop_partitions(owned_database, a
 
 
 def test_the_demo_and_the_verification_act_as_the_service(owned_database, shop, tmp_path):
-    config = replace(
-        settings.load(),
+    config = settings.load().replace(
         database_url=owned_database.url,
         database_app_url=owned_database.url,
         database_service_url=owned_database.url,

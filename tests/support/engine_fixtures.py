@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -38,7 +37,7 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
 def settings(database_urls: object, redis_url: str, shared_sandbox: RunningSandbox) -> Settings:
     """The settings of a worker process."""
     # An account with its own token calls Meta, and no test may call the outside.
-    return replace(settings_module.load(), meta_base_url=f"{shared_sandbox.url}/v25.0")
+    return settings_module.load().replace(meta_base_url=f"{shared_sandbox.url}/v25.0")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,14 +51,14 @@ def test_the_step_chooses_the_provider_else_its_models_name(
 def test_the_default_is_the_setting_else_the_provider_with_credentials(
     settings: Settings, overrides: dict[str, str], expected: str
 ) -> None:
-    config = replace(settings, **overrides)
+    config = settings.replace(**overrides)
     assert find_default_provider(config) == expected
     assert choose_model(config, step(model="llama-4")) == ModelChoice(expected, "llama-4")
 
 
 def test_only_openai_itself_needs_a_key(settings: Settings) -> None:
     assert accounts.find_missing_secrets(settings, "openai") == ["OPENAI_API_KEY"]
-    assert accounts.find_missing_secrets(replace(settings, openai_base_url="http://localhost:11434/v1"), "openai") == []
+    assert accounts.find_missing_secrets(settings.replace(openai_base_url="http://localhost:11434/v1"), "openai") == []
 
 
 def test_a_text_by_the_other_provider_is_sent_the_same_way(engine: Engine, sandbox: RunningSandbox) -> None:

@@ -3,7 +3,6 @@ the environment goes to a workspace's base URL."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def alice(engine: Engine) -> Alice:
 
 def publish_settings(alice: Alice, settings: Settings, **changes: Any) -> ModelSettings:
     # As if published while every network was allowed: the call checks the base URL again.
-    anywhere = replace(settings, webhook_allowed_networks=ALL_NETWORKS)
+    anywhere = settings.replace(webhook_allowed_networks=ALL_NETWORKS)
     assert model_settings.find_problems(anywhere, alice.workspace_id, changes) == []
     return model_settings.change(settings, alice.workspace_id, changes, SYSTEM)
 
@@ -77,7 +76,7 @@ def test_another_workspace_is_not_affected(alice: Alice, sandbox: RunningSandbox
 
 
 def test_the_environments_key_is_not_sent_to_a_workspaces_base_url(alice: Alice, settings: Settings) -> None:
-    environment = replace(settings, openai_api_key="sk-environment", gemini_api_key="g-environment")
+    environment = settings.replace(openai_api_key="sk-environment", gemini_api_key="g-environment")
 
     def account(provider: str) -> Any:
         current = resolve_model_settings(environment, alice.workspace_id)

@@ -84,7 +84,7 @@ def test_a_real_execution_reaches_the_outside_server(
 def test_without_a_sandbox_a_test_sends_nothing_at_all(
     configured_engine: Engine, real_providers: RunningSandbox, sandbox: RunningSandbox
 ) -> None:
-    configured_engine.settings = replace(configured_engine.settings, sandbox="off")
+    configured_engine.settings = configured_engine.settings.replace(sandbox="off")
     alice = Alice(demo=False)
     alice.automation([step for step in EVERYTHING if step["id"] == "sms"])
 

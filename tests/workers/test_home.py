@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import socket
 import stat
@@ -88,10 +87,10 @@ def test_an_address_of_another_machine_is_refused():
 
 
 def test_the_sandbox_takes_a_free_port_if_the_default_is_in_use(config, taken_port):
-    port = home.choose_sandbox_port(dataclasses.replace(config, sandbox_port=taken_port))
+    port = home.choose_sandbox_port(config.replace(sandbox_port=taken_port))
     assert port not in (taken_port, config.port)
 
 
 def test_an_explicitly_set_sandbox_port_that_is_in_use_is_refused(config, taken_port):
     with pytest.raises(StartupError, match=f"^BECKON_SANDBOX_PORT: port {taken_port} is in use"):
-        home.choose_sandbox_port(dataclasses.replace(config, sandbox_port=taken_port, sandbox_port_explicit=True))
+        home.choose_sandbox_port(config.replace(sandbox_port=taken_port, sandbox_port_explicit=True))

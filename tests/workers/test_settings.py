@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 import settings
 from settings import SettingsError
@@ -46,6 +46,15 @@ def test_an_empty_variable_counts_as_not_set(load):
     assert load(BECKON_PORT="", MAILGUN_API_KEY=" ").mailgun_api_key == ""
 
 
+def test_an_empty_variable_hides_the_file_s(load):
+    assert load("BECKON_PORT=9001\n", BECKON_PORT="").port == 8080
+
+
+def test_a_value_of_the_file_stays_as_it_is_written(load):
+    url = "postgresql://me:pa$$word@host/base?host=/run # 1"
+    assert load(f"DATABASE_URL={url}\n").database_url == url
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -54,6 +63,9 @@ def test_an_empty_variable_counts_as_not_set(load):
         ("BECKON_SANDBOX", "on", "auto or off"),
         ("BECKON_DEMO", "maybe", "1 or 0"),
         ("BECKON_CLOCK_OFFSET", "nan", "a number of seconds"),
+        ("RUN_TRACKING", "maybe", "1 or 0"),
+        ("BECKON_AI_PROVIDER", "other", "gemini or openai"),
+        ("BECKON_ALLOWED_HOSTS", "beckon.example:80", "host names or addresses without a port, separated by commas"),
         ("BECKON_METRICS_NETWORKS", "10.0.0.1/8", "networks such as 10.0.0.0/8, separated by commas"),
         ("MAILGUN_BASE_URL", "api.mailgun.net", "a URL that starts with http:// or https://"),
         ("REDIS_URL", "http://here", "a URL that starts with redis:// or rediss:// or unix://"),
@@ -69,7 +81,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_was_expected(load, name
 def test_a_wrong_secret_is_refused_without_being_shown(load):
     with pytest.raises(SettingsError) as refused:
         load(SECRET_KEY="too short")
-    assert "too short" not in str(refused.value)
+    assert str(refused.value) == "SECRET_KEY: expected at least 32 characters, got a secret that is not shown"
 
 
 def test_a_misspelt_name_is_refused_with_the_nearest_known_one(load):
@@ -90,7 +102,7 @@ def test_secrets_are_never_shown(load):
 
 
 def test_settings_do_not_change(load):
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError, match="frozen"):
         load().port = 1
 
 

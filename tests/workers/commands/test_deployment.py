@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 from contextlib import closing
-from dataclasses import replace
 
 import psycopg2
 import pytest
@@ -68,7 +67,7 @@ def dashboard(settings, tmp_path):
     programs = Programs(tmp_path)
     programs.start("dashboard", BECKON_PORT=port)
     try:
-        eventually(lambda: is_ready(replace(settings, port=int(port))), timeout=60)
+        eventually(lambda: is_ready(settings.replace(port=int(port))), timeout=60)
         yield port
     finally:
         programs.end()
@@ -219,14 +218,14 @@ def test_the_page_is_checked_by_its_cards(html, status):
 
 
 def test_tracking_that_is_off_is_a_note_that_names_the_setting(automation_with_run, settings):
-    off = replace(settings, run_tracking=False, stats_in_api=False)
+    off = settings.replace(run_tracking=False, stats_in_api=False)
     for name in ("run records", "volume"):
         assert "RUN_TRACKING" in deployment.run_check(name, off).detail
     assert "STATS_IN_API" in check_api_response(off, [{"id": "a", "totalRuns": 0, "lastRunAt": None}], 1.0).detail
 
 
 def test_the_logs_show_tracked_runs_and_tracking_failures(settings, tmp_path):
-    config = replace(settings, home=tmp_path)
+    config = settings.replace(home=tmp_path)
     log = tmp_path / "logs" / "sending-0.log"
     log.parent.mkdir()
     tracked = {"event": "[TRACKING] Automation run tracked: a (main_dm)", "level": "info"}
@@ -246,7 +245,7 @@ def test_the_logs_show_tracked_runs_and_tracking_failures(settings, tmp_path):
 
 
 def test_any_error_of_the_last_hour_is_a_problem_and_names_the_program(settings, tmp_path):
-    config = replace(settings, home=tmp_path)
+    config = settings.replace(home=tmp_path)
     log = tmp_path / "logs" / "dashboard.log"
     log.parent.mkdir()
     error = {

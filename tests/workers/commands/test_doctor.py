@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from contextlib import closing
@@ -79,7 +78,7 @@ def test_a_partial_configuration_is_a_problem_and_none_is_a_note(run_doctor):
 def test_every_setting_is_explained_and_no_secret_shown():
     settings = settings_module.load()
     descriptions = diagnostics.describe_settings(
-        dataclasses.replace(settings, mailgun_api_key="very secret", mailgun_domain="mg.example")
+        settings.replace(mailgun_api_key="very secret", mailgun_domain="mg.example")
     )
     by_name = {description.name: description for description in descriptions}
     assert list(by_name) == [variable.name for variable in VARIABLES]
