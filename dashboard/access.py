@@ -5,13 +5,14 @@ Every path that is not public first calls `require_permission`. The workspace of
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import flask
 import structlog
+from cachetools import TTLCache
 
 import metrics
 from dashboard import csrf
@@ -151,18 +152,18 @@ def _authenticate_key() -> Caller:
     )
 
 
-_use_recorded_at: dict[bytes, float] = {}
+#: Keys and sessions whose use this process recorded within the last minute.
+_recorded_uses: TTLCache[bytes, bool] = TTLCache(10_000, 60.0)
+_recorded_uses_lock = threading.Lock()
 
 
 def _claim_use_record(credential: bytes) -> bool:
     """Whether to record the use of a key or session: at most once a minute."""
-    now = time.monotonic()
-    if now - _use_recorded_at.get(credential, -60.0) < 60:
-        return False
-    if len(_use_recorded_at) > 10_000:
-        _use_recorded_at.clear()
-    _use_recorded_at[credential] = now
-    return True
+    with _recorded_uses_lock:
+        if credential in _recorded_uses:
+            return False
+        _recorded_uses[credential] = True
+        return True
 
 
 def find_session() -> Session | None:

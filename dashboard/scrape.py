@@ -7,11 +7,11 @@ They describe the whole deployment and are the same in every process. Gauges of 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime
 
 import redis
+from cachetools import TTLCache, cached
 from dramatiq.errors import BrokerConnectionError
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -30,18 +30,16 @@ class ServersCollector(Collector):
     """Collects the gauges of the servers."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._collected_at = -CACHE_SECONDS
-        self._families: list[GaugeMetricFamily] = []
+        # The condition makes simultaneous scrapes wait for one reading.
+        self._read = cached(TTLCache(1, CACHE_SECONDS), condition=threading.Condition())(_collect_from_servers)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges, at most `CACHE_SECONDS` old."""
-        with self._lock:
-            if time.monotonic() - self._collected_at >= CACHE_SECONDS:
-                self._families = [*_collect_from_postgres(), *_collect_from_redis()]
-                self._collected_at = time.monotonic()
-            families = list(self._families)
-        yield from families
+        yield from self._read()
+
+
+def _collect_from_servers() -> list[GaugeMetricFamily]:
+    return [*_collect_from_postgres(), *_collect_from_redis()]
 
 
 def _build_gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -7,10 +7,11 @@ writes up to five rows, then one a minute; each row has the number of attempts i
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
 import structlog
+from cachetools import FIFOCache
 
 from ephemeral.rate_limits import RateLimit
 from ephemeral.sign_ins import ProcessLimits
@@ -39,7 +40,7 @@ class SignInFailures:
 
     def __init__(self) -> None:
         self._limits = ProcessLimits()
-        self._unwritten: OrderedDict[str, int] = OrderedDict()
+        self._unwritten: FIFOCache[str, int] = FIFOCache(MAX_WAITING)
         self._waiting: deque[Failure] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -50,8 +51,6 @@ class SignInFailures:
             attempts = self._unwritten.pop(email, 0) + 1
             if self._limits.take(ROW_LIMIT, email):
                 self._unwritten[email] = attempts
-                if len(self._unwritten) > MAX_WAITING:
-                    self._unwritten.popitem(last=False)
                 return
             self._waiting.append(Failure(email, address, attempts))
             if self._thread is None:

@@ -10,12 +10,11 @@ import hashlib
 import math
 import threading
 import time
-from collections import OrderedDict
-from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import redis
 import structlog
+from cachetools import FIFOCache
 
 import metrics
 from ephemeral.connection import ERRORS, get_ephemeral
@@ -56,34 +55,15 @@ local count = tonumber(redis.call('HGET', KEYS[1], 'count') or '0')
 if count > 0 then redis.call('HSET', KEYS[1], 'count', count - 1) end
 """
 
-Entry = TypeVar("Entry")
-
-
-class _BoundedStore(Generic[Entry]):
-    """The newest entries by key; the oldest is evicted above `MAX_ENTRIES`."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-
-    def get(self, key: str) -> Entry | None:
-        return self._entries.get(key)
-
-    def set(self, key: str, entry: Entry | None) -> None:
-        self._entries.pop(key, None)
-        if entry is not None:
-            self._entries[key] = entry
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
-
 
 class ProcessLimits:
     """The same limits, counted only in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._buckets: _BoundedStore[tuple[float, int]] = _BoundedStore()
-        self._failures: _BoundedStore[Failures] = _BoundedStore()
-        self._turns: _BoundedStore[int] = _BoundedStore()
+        self._buckets: FIFOCache[str, tuple[float, int]] = FIFOCache(MAX_ENTRIES)
+        self._failures: FIFOCache[str, Failures] = FIFOCache(MAX_ENTRIES)
+        self._turns: FIFOCache[str, int] = FIFOCache(MAX_ENTRIES)
 
     def take(self, limit: RateLimit, subject: str) -> int:
         """Take a token; return 0, or the seconds until there is one."""
@@ -92,7 +72,7 @@ class ProcessLimits:
             tokens, at_ms = self._buckets.get(key) or (float(limit.burst), now_ms)
             tokens = min(limit.burst, tokens + (now_ms - at_ms) / 1000 * limit.rate)
             wait = 0 if tokens >= 1 else math.ceil((1 - tokens) / limit.rate)
-            self._buckets.set(key, (tokens if wait else tokens - 1, now_ms))
+            self._buckets[key] = tokens if wait else tokens - 1, now_ms
             return wait
 
     def attempt(self, delays: Delays, account: str, browser: str) -> int:
@@ -100,8 +80,10 @@ class ProcessLimits:
         key = f"{account}:{browser}"
         with self._lock:
             decision = decide(delays, self._failures.get(account), self._turns.get(key), _now_ms())
-            self._failures.set(account, decision.failures)
-            self._turns.set(key, decision.turn_ms)
+            self._failures[account] = decision.failures
+            self._turns.pop(key, None)
+            if decision.turn_ms is not None:
+                self._turns[key] = decision.turn_ms
             return decision.wait_ms
 
     def undo_failure(self, account: str) -> None:
@@ -109,7 +91,7 @@ class ProcessLimits:
         with self._lock:
             failures = self._failures.get(account)
             if failures is not None:
-                self._failures.set(account, Failures(max(0, failures.count - 1), failures.at_ms))
+                self._failures[account] = Failures(max(0, failures.count - 1), failures.at_ms)
 
 
 #: The counts of this process without Redis, by client.

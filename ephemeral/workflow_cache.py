@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import redis
 import structlog
+from cachetools import TTLCache
 
 import metrics
 from ephemeral.connection import ERRORS, get_ephemeral
@@ -39,10 +38,9 @@ class WorkflowCache:
 
     def __init__(self, capacity: int = CAPACITY, ttl_seconds: float = TTL_SECONDS) -> None:
         self.capacity = capacity
-        self.ttl_seconds = ttl_seconds
         self.hits = 0
         self.misses = 0
-        self._entries: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
+        self._entries: TTLCache[Key, list[Any]] = TTLCache(capacity, ttl_seconds)
         self._lock = threading.Lock()
         self._listening = False
         #: Incremented by each eviction: a value read before one is not stored after it.
@@ -52,12 +50,11 @@ class WorkflowCache:
         """Return the cached value of `key`, else the result of `load`."""
         with self._lock:
             generation = self._generation
-            entry = self._entries.get(key)
-            if entry is not None and entry[0] > time.monotonic():
-                self._entries.move_to_end(key)
+            cached = self._entries.get(key)
+            if cached is not None:
                 self.hits += 1
                 metrics.cache_requests_total.labels(cache="workflows", result="hit").inc()
-                return entry[1]
+                return cached
             self.misses += 1
         metrics.cache_requests_total.labels(cache="workflows", result="miss").inc()
         workflows = load()
@@ -66,19 +63,15 @@ class WorkflowCache:
 
     def _store(self, key: Key, workflows: list[Any], generation: int) -> None:
         with self._lock:
-            if not self._listening or generation != self._generation:
-                return
-            self._entries[key] = (time.monotonic() + self.ttl_seconds, workflows)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self.capacity:
-                self._entries.popitem(last=False)
+            if self._listening and generation == self._generation:
+                self._entries[key] = workflows
 
     def evict(self, workspace_id: str) -> None:
         """Evict the entries of one workspace."""
         with self._lock:
             self._generation += 1
             for key in [key for key in self._entries if key[0] == workspace_id]:
-                del self._entries[key]
+                self._entries.pop(key, None)
 
     def set_listening(self, listening: bool) -> None:
         """Empty the cache, and store entries from now on (True) or not (False)."""
@@ -94,7 +87,8 @@ class WorkflowCache:
 
     def read_stats(self) -> dict[str, float]:
         """Return size, capacity, hits, misses and utilization (0 to 1)."""
-        size = len(self._entries)
+        with self._lock:
+            size = len(self._entries)
         return {
             "size": size,
             "capacity": self.capacity,

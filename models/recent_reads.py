@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import TTLCache
 
 #: Maximum age of a cached value; for switches five seconds are guaranteed.
 MAX_AGE_SECONDS = 2.0
@@ -19,19 +21,21 @@ class RecentReads(Generic[Read]):
 
     def __init__(self, read: Callable[[str], Read]) -> None:
         self._read = read
-        self._entries: dict[str, tuple[float, Read]] = {}
+        self._lock = Lock()
+        self._results: TTLCache[str, Read] = TTLCache(MAX_WORKSPACES, MAX_AGE_SECONDS)
 
     def __call__(self, workspace_id: str) -> Read:
         """Return the result of `read`, at most `MAX_AGE_SECONDS` old."""
-        entry = self._entries.get(workspace_id)
-        if entry is not None and time.monotonic() - entry[0] < MAX_AGE_SECONDS:
-            return entry[1]
-        if len(self._entries) >= MAX_WORKSPACES:
-            self._entries.clear()
-        value = self._read(workspace_id)
-        self._entries[workspace_id] = time.monotonic(), value
-        return value
+        with self._lock:
+            cached = self._results.get(workspace_id)
+        if cached is not None:
+            return cached
+        result = self._read(workspace_id)
+        with self._lock:
+            self._results[workspace_id] = result
+        return result
 
     def forget(self, workspace_id: str) -> None:
         """Drop the cached value after a change."""
-        self._entries.pop(workspace_id, None)
+        with self._lock:
+            self._results.pop(workspace_id, None)

@@ -6,10 +6,10 @@ import os
 import socket
 import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
+from cachetools import LRUCache
 
 from models import published
 from models.database import connection
@@ -45,14 +45,13 @@ class Engine:
         self.leases = Leases(self.owner, settings.lease_seconds)
         self.completions = Completions()
         self.executor: Executor
-        self._workflows: OrderedDict[str, Workflow] = OrderedDict()
+        self._workflows: LRUCache[str, Workflow] = LRUCache(MAX_CACHED_WORKFLOWS)
         self._lock = threading.Lock()
 
     def load_workflow(self, version_id: str) -> Workflow:
         """Return the parsed workflow of a version; raise `InvalidRequest` with the reasons if it is no longer valid."""
         with self._lock:
             if version_id in self._workflows:
-                self._workflows.move_to_end(version_id)
                 return self._workflows[version_id]
         with connection():
             document = published.find_definition(version_id)
@@ -66,8 +65,6 @@ class Engine:
         workflow = parse(document)
         with self._lock:
             self._workflows[version_id] = workflow
-            if len(self._workflows) > MAX_CACHED_WORKFLOWS:
-                self._workflows.popitem(last=False)
         return workflow
 
     def record_intent(self, claimed: ClaimedExecution) -> Continuation[None]:

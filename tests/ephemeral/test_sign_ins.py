@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ephemeral import sign_ins
-from ephemeral.sign_ins import take_for_account, take_for_address, take_for_device, undo_failure
+from ephemeral.rate_limits import RateLimit
+from ephemeral.sign_ins import ProcessLimits, take_for_account, take_for_address, take_for_device, undo_failure
 from rules.sign_in_delays import Delays
 from tests.support.waiting import eventually
 
@@ -90,9 +91,6 @@ def test_names_of_any_kind_are_counted() -> None:
 
 def test_a_process_stores_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_ins, "MAX_ENTRIES", 3)
-    bounded_store: sign_ins._BoundedStore[int] = sign_ins._BoundedStore()
-    for number in range(10):
-        bounded_store.set(str(number), number)
-    assert [bounded_store.get(str(number)) for number in range(10)] == [None] * 7 + [7, 8, 9]
-    bounded_store.set("8", None)
-    assert bounded_store.get("8") is None
+    limits, once = ProcessLimits(), RateLimit("test", rate=0.01, burst=1)
+    assert [limits.take(once, str(number)) for number in range(10)] == [0] * 10
+    assert [limits.take(once, str(number)) > 0 for number in (7, 8, 9, 6)] == [True, True, True, False]
