@@ -7,14 +7,14 @@ work carries them. Secrets are redacted here, whatever the caller passed.
 from __future__ import annotations
 
 import functools
-import json
+import json  # for what orjson refuses
 import logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-import orjson
+import orjson  # structlog decides how objects are written
 import structlog
 
 _SECRET_NAME = re.compile(r"(?i)(password|secret|token|api_?key|authorization|cookie|signing_key)")

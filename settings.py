@@ -21,7 +21,6 @@ import difflib
 import functools
 import hashlib
 import ipaddress
-import json
 import os
 import re
 import tempfile
@@ -42,6 +41,7 @@ from pydantic_settings import (
 )
 
 from rules.channels import TEXT_PROVIDERS
+from rules.json_text import load_json
 
 #: The directory that the programs run in.
 ROOT = Path(__file__).resolve().parent
@@ -594,7 +594,7 @@ def _read_generated(home: Path) -> dict[str, Any]:
     """Return the values that the first start of this home generated; empty before it."""
     path = home / "kept.json"
     try:
-        generated = json.loads(path.read_text(encoding="utf-8"))
+        generated = load_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

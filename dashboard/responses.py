@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -17,6 +16,7 @@ from flask.json.provider import JSONProvider
 
 from dashboard.errors import invalid_request
 from models.ids import is_id
+from rules.json_text import dump_json, load_json
 from rules.problems import Problem
 
 #: A row of a list.
@@ -39,10 +39,10 @@ class Json(JSONProvider):
     """Compact JSON that also encodes the database's times, ids and decimals."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return json.dumps(obj, default=_encode_value, ensure_ascii=False, separators=(",", ":"))
+        return dump_json(obj, _encode_value)
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
-        return json.loads(s)
+        return load_json(s)
 
 
 def _encode_value(value: object) -> object:

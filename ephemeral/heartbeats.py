@@ -5,7 +5,6 @@ For display and metrics only; leases in PostgreSQL decide which worker holds an 
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from datetime import datetime
 
 import clock
 from ephemeral.connection import get_ephemeral
+from rules.json_text import dump_json, load_json
 
 #: Time between two heartbeats of a process.
 INTERVAL_SECONDS = 5
@@ -39,7 +39,7 @@ def record(queues: Sequence[str], started_at: datetime) -> None:
     worker = Worker(socket.gethostname(), os.getpid(), tuple(queues), started_at.isoformat(), clock.now().isoformat())
     key = _key(worker)
     pipe = get_ephemeral().pipeline(transaction=False)
-    pipe.set(key, json.dumps(asdict(worker)), ex=TTL_SECONDS)
+    pipe.set(key, dump_json(asdict(worker)), ex=TTL_SECONDS)
     pipe.sadd(_INDEX, key)
     pipe.execute()
 
@@ -65,7 +65,7 @@ def list_workers() -> list[Worker]:
 
 
 def _parse_worker(text: str) -> Worker:
-    fields = json.loads(text)
+    fields = load_json(text)
     return Worker(**{**fields, "queues": tuple(fields["queues"])})
 
 

@@ -10,7 +10,6 @@ parameters, whatever the size of the batch: building one with peewee takes longe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -19,6 +18,7 @@ from models.expressions import is_any
 from models.ids import is_id, new_id
 from models.queries import execute, fetch
 from models.tables import Contact
+from rules.json_text import dump_json
 
 Identifier = Literal["external_id", "email", "phone", "instagram_id", "facebook_id"]
 PlainField = Literal[Identifier, "first_name", "last_name", "username", "timezone"]
@@ -279,7 +279,7 @@ def _apply(contact: ContactRow, fields: Mapping[str, Any]) -> bool:
 def _insert(workspace_id: str, contacts: Sequence[ContactRow]) -> None:
     if not contacts:
         return
-    inserted = execute(_INSERT, (workspace_id, json.dumps(contacts)))
+    inserted = execute(_INSERT, (workspace_id, dump_json(contacts)))
     if inserted != len(contacts):
         _undo_insert([contact["id"] for contact in contacts])
         raise _ConcurrentInsert
@@ -291,7 +291,7 @@ def _undo_insert(contact_ids: Sequence[str]) -> None:
 
 def _update(contacts: Sequence[ContactRow]) -> None:
     if contacts:
-        execute(_UPDATE, (json.dumps(contacts),))
+        execute(_UPDATE, (dump_json(contacts),))
 
 
 def note_event(contact_ids: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import orjson
 import peewee
 import psycopg2
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
@@ -28,6 +27,7 @@ from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_ty
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
+from rules.json_text import load_json
 
 Role = Literal["beckon_app", "beckon_service"]
 
@@ -43,8 +43,8 @@ register_type(new_array_type((2951,), "IDS", _ID))
 
 
 # JSON columns are read with the same library that writes them.
-register_default_json(globally=True, loads=orjson.loads)
-register_default_jsonb(globally=True, loads=orjson.loads)
+register_default_json(globally=True, loads=load_json)
+register_default_jsonb(globally=True, loads=load_json)
 
 
 class ReadOnlyServer(peewee.OperationalError):

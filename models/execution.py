@@ -17,7 +17,6 @@ from peewee import JOIN, SQL, Case, fn
 from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
-from models.json_text import dump_json
 from models.queries import execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import (
@@ -28,6 +27,7 @@ from models.tables import (
     Pause,
     StageHistory,
 )
+from rules.json_text import dump_storable_json
 from rules.stages import IN_FLIGHT, Status
 
 #: The columns of `DueRow`.
@@ -57,7 +57,7 @@ def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = Fal
     `tests_only` limits this to test executions.
     """
     pairs = [{"contact_id": contact_id, "event": event} for contact_id, event in events]
-    return fetch(DueRow, _WAKE_FOR_EVENTS, (dump_json(pairs), tests_only))
+    return fetch(DueRow, _WAKE_FOR_EVENTS, (dump_storable_json(pairs), tests_only))
 
 
 def find_started_within(contact_id: str, seconds_by_automation: Mapping[str, float]) -> set[str]:
@@ -66,7 +66,7 @@ def find_started_within(contact_id: str, seconds_by_automation: Mapping[str, flo
     Skipped, cancelled and test executions do not count. The caller locks the contact, so that two concurrent triggers
     cannot both find nothing.
     """
-    return set(fetch_values(_FIND_STARTED_WITHIN, (dump_json(seconds_by_automation), contact_id)))
+    return set(fetch_values(_FIND_STARTED_WITHIN, (dump_storable_json(seconds_by_automation), contact_id)))
 
 
 class _RetriedRow(DueRow):
@@ -296,7 +296,7 @@ def _lower(counts: Mapping[tuple[str, str | None, date | None], int]) -> None:
     if counts:
         names = ("automation_id", "contact_id", "day", "reservations")
         values = [dict(zip(names, (*key, count), strict=True)) for key, count in counts.items()]
-        execute(_LOWER_LIMIT_COUNTS, (dump_json(values),))
+        execute(_LOWER_LIMIT_COUNTS, (dump_storable_json(values),))
 
 
 class _StatusRow(TypedDict):

@@ -11,9 +11,9 @@ from peewee import fn
 from models.database import transaction
 from models.expressions import now
 from models.ids import new_id
-from models.json_text import dump_json
 from models.queries import execute, fetch_first, fetch_values
 from models.tables import InboundEvent
+from rules.json_text import dump_storable_json
 
 # By hand: one statement with one parameter for any number of events.
 _STORE_ALL = """
@@ -46,7 +46,7 @@ def store_all(
         {"id": row_id, "event_id": event_id, "body": body} for row_id, (event_id, body) in zip(ids, events, strict=True)
     ]
     with transaction():
-        stored = execute(_STORE_ALL, (provider, sandbox, dump_json(records)))
+        stored = execute(_STORE_ALL, (provider, sandbox, dump_storable_json(records)))
     return ids, stored
 
 

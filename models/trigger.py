@@ -13,9 +13,9 @@ import psycopg2
 
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.expressions import acting_workspace
-from models.json_text import dump_json
 from models.queries import execute, fetch, fetch_value, fetch_values
 from models.tables import IdempotencyKey, Trigger
+from rules.json_text import dump_storable_json
 from rules.stages import Queue
 
 #: How long a key is stored.
@@ -111,7 +111,7 @@ def reserve_idempotency_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, 
     ]
     _set_lock_timeout(f"{MAX_WAIT_SECONDS}s")
     try:
-        reserved = fetch_values(_RESERVE_KEYS, (workspace_id, dump_json(entries), KEY_LIFETIME))
+        reserved = fetch_values(_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME))
     except CONNECTION_ERRORS as error:
         if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
@@ -148,6 +148,6 @@ def release_keys(keys: Sequence[str]) -> None:
 
 def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
     """Insert triggers and their executions, each pending, in stage queued and due at once."""
-    execute(_INSERT_TRIGGERS, (workspace_id, dump_json([vars(trigger) for trigger in triggers])))
+    execute(_INSERT_TRIGGERS, (workspace_id, dump_storable_json([vars(trigger) for trigger in triggers])))
     if executions:
-        execute(_INSERT_EXECUTIONS, (workspace_id, dump_json([vars(execution) for execution in executions])))
+        execute(_INSERT_EXECUTIONS, (workspace_id, dump_storable_json([vars(execution) for execution in executions])))

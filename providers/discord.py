@@ -6,13 +6,12 @@ which pauses the provider instead of retrying. Page: discord.com/developers, Exe
 
 from __future__ import annotations
 
-import json
-
 from providers import responses, retries
 from providers.base import Account, ErrorRule, OutgoingMessage, Receipt
 from providers.notices import NoticeProvider, post
 from providers.untrusted import get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RateLimited
+from rules.json_text import dump_json
 
 #: Discord's limit of `content`, in characters.
 MAX_TEXT_LENGTH = 2000
@@ -43,7 +42,7 @@ class Discord(NoticeProvider):
         """Post the text with mentions disabled; the receipt has the message's id."""
         if not 0 < len(outgoing.body.strip()) <= MAX_TEXT_LENGTH:
             raise InvalidRequest(f"a Discord notice must have between 1 and {MAX_TEXT_LENGTH} characters")
-        body = json.dumps({"content": outgoing.body, "allowed_mentions": {"parse": []}}).encode()
+        body = dump_json({"content": outgoing.body, "allowed_mentions": {"parse": []}}).encode()
         return retries.send(lambda: _parse_receipt(post(self, account, outgoing, body)))
 
 

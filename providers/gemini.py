@@ -7,7 +7,6 @@ header, never in the URL. Page: ai.google.dev, generateContent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from providers.base import Account, ErrorRule
 from providers.text_generation import GeneratedText, Prompt
 from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
+from rules.json_text import dump_json
 
 LABEL = "Gemini"
 #: The zone of Google's days: a daily quota resets at midnight there.
@@ -61,7 +61,7 @@ def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
         method="POST",
         url=f"{account.base_url.rstrip('/')}/models/{quote(prompt.model, safe='')}:generateContent",
         headers={"x-goog-api-key": account.require_secret("GEMINI_API_KEY"), "Content-Type": "application/json"},
-        body=json.dumps(_build_payload(prompt)).encode(),
+        body=dump_json(_build_payload(prompt)).encode(),
         read_seconds=text_generation.READ_SECONDS,
     )
     response = http_client.send_request(call)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from typing import Any
 
 from providers.base import Callback, CallbackKind, asks_to_stop
 from providers.untrusted import get_path, get_text, parse_timestamp
+from rules.json_text import load_json
 
 #: The user variable with our message key; every event contains it.
 KEY_VARIABLE = "beckon_key"
@@ -170,7 +170,7 @@ def _read_field(form: Mapping[str, str], name: str) -> str:
 
 def _is_automatic(form: Mapping[str, str]) -> bool:
     try:
-        pairs = json.loads(_read_field(form, "message-headers") or "[]")
+        pairs = load_json(_read_field(form, "message-headers") or "[]")
         headers = {str(pair[0]).lower(): str(pair[1]).lower() for pair in pairs}
     except (ValueError, TypeError, LookupError):
         headers = {}

@@ -8,7 +8,6 @@ API, private replies), Instagram Platform (messaging, comment moderation, user p
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from providers.base import Account, Button, OutgoingMessage, Provider, Receipt
 from providers.meta_errors import ALREADY_REPLIED, classify_error, read_error_codes, read_usage
 from providers.untrusted import get_path, get_text
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RetryableError
+from rules.json_text import dump_json
 
 #: The secret of every call, and the default id of the page or Instagram account that sends.
 TOKEN = "META_PAGE_ACCESS_TOKEN"
@@ -41,7 +41,7 @@ class Graph(Provider):
             method="POST",
             url=self._build_url(account, outgoing),
             headers={**_build_auth_headers(account), "Content-Type": "application/json"},
-            body=json.dumps(self._build_body(outgoing)).encode(),
+            body=dump_json(self._build_body(outgoing)).encode(),
             connect_seconds=self.connect_seconds,
             read_seconds=self.read_seconds,
             effect=True,

@@ -7,7 +7,6 @@ Pages: developers.facebook.com, Messenger Platform and Instagram Platform, error
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from rules.errors import (
     RateLimited,
     WindowClosed,
 )
+from rules.json_text import load_json
 
 #: The wait after a rate limit without a known end. Meta counts in windows of an hour.
 THROTTLE_WAIT_SECONDS = 60.0
@@ -142,8 +142,8 @@ def read_usage(response: responses.Response) -> Usage:
 
 def _parse_object(header: str | None) -> dict[str, Any]:
     try:
-        parsed = json.loads(header or "{}")
-    except (ValueError, RecursionError):
+        parsed = load_json(header or "{}")
+    except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

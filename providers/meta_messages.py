@@ -7,7 +7,7 @@ a read receipt has a message id on Instagram and a timestamp on Messenger.
 from __future__ import annotations
 
 import hashlib
-import json
+import json  # a hash that must stay the same
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any

@@ -7,7 +7,6 @@ codes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from providers.base import Account, ErrorRule
 from providers.text_generation import GeneratedText, Prompt
 from providers.untrusted import get_path, get_text
 from rules.errors import Blocked, ConfigurationError, ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited
+from rules.json_text import dump_json
 
 LABEL = "The OpenAI-compatible API"
 KEY = "OPENAI_API_KEY"
@@ -66,7 +66,7 @@ def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
         method="POST",
         url=f"{account.base_url.rstrip('/')}/chat/completions",
         headers={"Content-Type": "application/json", **_build_auth_headers(account)},
-        body=json.dumps(_build_payload(prompt, account.base_url)).encode(),
+        body=dump_json(_build_payload(prompt, account.base_url)).encode(),
         read_seconds=text_generation.READ_SECONDS,
     )
     is_guarded = account.guarded and not account.sandbox

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rules.errors import ExecutionError, InvalidRequest, ProviderUnavailable, RateLimited, UnknownOutcome
+from rules.json_text import load_json
 
 #: Maximum wait that is accepted from a provider, in seconds.
 MAX_WAIT_SECONDS = 86_400.0
@@ -33,8 +33,8 @@ class Response:
     def json(self) -> dict[str, Any]:
         """Parse the body as a JSON object; `{}` if it is anything else."""
         try:
-            parsed = json.loads(self.body)
-        except (ValueError, RecursionError):
+            parsed = load_json(self.body)
+        except ValueError:
             return {}
         return parsed if isinstance(parsed, dict) and not self.truncated else {}
 

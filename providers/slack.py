@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from providers import responses, retries
 from providers.base import Account, ErrorRule, OutgoingMessage, Receipt
 from providers.notices import NoticeProvider, post
 from rules.errors import ConfigurationError, ExecutionError, InvalidRequest, RateLimited
+from rules.json_text import dump_json
 
 _RECONNECT = ErrorRule(
     ConfigurationError, "Create a new incoming webhook in Slack and set SLACK_WEBHOOK_URL to its URL."
@@ -35,7 +34,7 @@ class Slack(NoticeProvider):
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Post the text; Slack returns no id."""
-        body = json.dumps({"text": outgoing.body}).encode()
+        body = dump_json({"text": outgoing.body}).encode()
         return retries.send(lambda: _parse_receipt(post(self, account, outgoing, body)))
 
 

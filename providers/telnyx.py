@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from rules.json_text import dump_json
 
 #: A callback signed longer ago, or further ahead, is rejected. Telnyx documents no value; this one is conventional.
 SIGNATURE_AGE = timedelta(seconds=300)
@@ -83,7 +83,7 @@ class Telnyx(Provider):
                 "Authorization": f"Bearer {account.require_secret('TELNYX_API_KEY')}",
                 "Content-Type": "application/json",
             },
-            body=json.dumps(_build_payload(account, outgoing)).encode(),
+            body=dump_json(_build_payload(account, outgoing)).encode(),
             connect_seconds=self.connect_seconds,
             read_seconds=self.read_seconds,
             effect=True,

@@ -7,7 +7,6 @@ the same id, so it is retried; a lost response is an unknown outcome. Redirects 
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -24,6 +23,7 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from rules.json_text import load_json
 
 #: The signing secret: `whsec_` and base64 of at least 24 bytes.
 SECRET = "WEBHOOK_SIGNING_SECRET"
@@ -107,8 +107,8 @@ def build_signature_headers(secret: str, key: str, at: datetime, body: str) -> d
 
 def _is_json(body: str) -> bool:
     try:
-        json.loads(body)
-    except (ValueError, RecursionError):
+        load_json(body)
+    except ValueError:
         return False
     return True
 

@@ -6,7 +6,7 @@ because some languages serialize integers that way.
 
 from __future__ import annotations
 
-import json
+import json  # it escapes every character that cannot be shown
 import re
 import sys
 from collections.abc import Mapping

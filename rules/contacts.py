@@ -6,7 +6,6 @@ A field with a value replaces, null clears, an absent field stays absent. `tags`
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from rules.actions import check_attribute_name
+from rules.json_text import format_json
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path
 from rules.schedule import find_zone
 
@@ -135,7 +135,7 @@ def _read_attributes(value: object) -> dict[str, Any]:
         fault = check_attribute_name(name)
         if fault:
             raise _FieldError(fault, f".{name}")
-    size = len(json.dumps(value, ensure_ascii=False).encode())
+    size = len(format_json(value).encode())
     if size > MAX_ATTRIBUTES_BYTES:
         raise _FieldError(f"must have at most {MAX_ATTRIBUTES_BYTES // 1024} KiB")
     return value

@@ -5,7 +5,6 @@ All other filters are Liquid's. These give Liquid's results for small values and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -17,6 +16,7 @@ from liquid.exceptions import FilterArgumentError
 from liquid.filter import liquid_filter, with_context
 from liquid.undefined import is_undefined
 
+from rules.json_text import dump_json
 from rules.schedule import find_zone
 
 #: Maximum characters or items of a filter's result.
@@ -66,7 +66,7 @@ def as_json(value: object) -> str:
     """Serialize the value as JSON."""
     if is_undefined(value):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return dump_json(value)
 
 
 @liquid_filter

@@ -6,7 +6,7 @@ tags and duplicate names in one object are rejected. Every error has a line and 
 
 from __future__ import annotations
 
-import json
+import json  # its hooks: duplicate fields and constants are errors
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -9,13 +9,13 @@ of the language that this version does not support are in `rules/unsupported`.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from rules import scope, unsupported
 from rules.actions import ACTIONS, MOVABLE_FIELDS, Action, check_event_name
 from rules.field_types import Report
+from rules.json_text import format_json
 from rules.language import (
     ACTION_NAMES,
     AUTOMATION_TYPES,
@@ -93,7 +93,7 @@ def _find_raw_problems(document: object) -> list[Problem]:
                     stack.append((item, join_path(path, name), level + 1))
         elif isinstance(value, list):
             stack.extend((item, f"{path}[{index}]", level + 1) for index, item in enumerate(value))
-    if not problems and len(json.dumps(document, ensure_ascii=False).encode()) > MAX_BYTES:
+    if not problems and len(format_json(document).encode()) > MAX_BYTES:
         problems.append(Problem("", f"is larger than {MAX_BYTES // 1024} KiB"))
     return sorted(problems, key=lambda problem: problem.path)
 

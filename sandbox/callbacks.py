@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from rules.json_text import dump_json
 from sandbox import meta_events
 from sandbox.provider_apis import build_telnyx_message, extract_user_variables
 from sandbox.store import META, Message, now
@@ -122,7 +122,7 @@ def _build_mailgun_event(
         "flags": {"is-test-mode": False},
         "user-variables": extract_user_variables(message),
     }
-    body = json.dumps({"signature": signature, "event-data": event_data}).encode()
+    body = dump_json({"signature": signature, "event-data": event_data}).encode()
     return CallbackRequest("/api/webhooks/mailgun", body, {"Content-Type": "application/json"})
 
 
@@ -170,7 +170,7 @@ def _build_telnyx_event(message: Message, event: str, text: str, webhook_secrets
         "record_type": "event",
         "payload": payload,
     }
-    raw = json.dumps({"data": event_data, "meta": {"attempt": 1}}).encode()
+    raw = dump_json({"data": event_data, "meta": {"attempt": 1}}).encode()
     headers = {"Content-Type": "application/json", **_sign_telnyx(raw, webhook_secrets)}
     return CallbackRequest("/api/webhooks/telnyx", raw, headers)
 
@@ -200,7 +200,7 @@ def _sign_telnyx(raw: bytes, webhook_secrets: Mapping[str, str]) -> dict[str, st
 
 
 def _build_meta_event(channel: str, body: Mapping[str, Any], webhook_secrets: Mapping[str, str]) -> CallbackRequest:
-    raw = json.dumps(body).encode()
+    raw = dump_json(body).encode()
     digest = hmac.new(webhook_secrets.get("meta", "").encode(), raw, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={digest}"}
     return CallbackRequest(f"/api/webhooks/{channel}", raw, headers)

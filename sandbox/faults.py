@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
+from rules.json_text import dump_json
 from sandbox.http import HttpResponse
 from sandbox.meta_graph import build_meta_error
 from sandbox.provider_apis import build_gemini_error, build_openai_error, build_telnyx_error
@@ -60,7 +60,7 @@ def _build_usage_headers(seconds: float) -> dict[str, str]:
     """Build Meta's header of an exhausted limit; its time is in minutes."""
     case = {"type": "instagram", "call_count": 100, "total_cputime": 25, "total_time": 25}
     usage = {**case, "estimated_time_to_regain_access": math.ceil(seconds / 60)}
-    return {"X-Business-Use-Case-Usage": json.dumps({"17841400000000001": [usage]})}
+    return {"X-Business-Use-Case-Usage": dump_json({"17841400000000001": [usage]})}
 
 
 def build_auth_error_response(provider: str) -> HttpResponse:

@@ -7,7 +7,6 @@ garbage. One thread serves all connections, so thousands of requests per second 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
 import struct
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+from rules.json_text import dump_json, load_json
 
 #: Maximum bytes of a request's body.
 MAX_BODY_BYTES = 5 * 1024 * 1024
@@ -46,8 +47,8 @@ class Request:
     def json(self) -> dict[str, Any]:
         """Parse the body as a JSON object; `{}` if it is anything else."""
         try:
-            parsed = json.loads(self.body or b"{}")
-        except (ValueError, RecursionError):
+            parsed = load_json(self.body or b"{}")
+        except ValueError:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
@@ -65,7 +66,7 @@ class HttpResponse:
         is_text = isinstance(self.body, (str, bytes))
         content = self.body if isinstance(self.body, bytes) else None
         if content is None:
-            content = (self.body if is_text else json.dumps(self.body)).encode()
+            content = (self.body if is_text else dump_json(self.body)).encode()
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:

@@ -7,7 +7,6 @@ holds only the result, so that `--json` can be piped.
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import click
 
 import logs
 import settings as settings_module
+from rules.json_text import format_json
 from rules.problems import Problem
 from settings import Settings
 
@@ -113,7 +113,7 @@ def to_api_names(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def show_json(value: object) -> None:
     """Print a value as indented JSON."""
-    click.echo(json.dumps(value, default=_to_json_value, ensure_ascii=False, indent=2))
+    click.echo(format_json(value, indent=2, encode=_to_json_value))
 
 
 def _to_json_value(value: object) -> object:

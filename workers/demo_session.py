@@ -6,7 +6,6 @@ delays the AI's answers for the ten others step by step, so that their messages 
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from models.audit import SYSTEM
 from models.database import acting_as
 from models.demo.examples import PRICE_FOLLOW_UP
 from models.reports import automations as report
+from rules.json_text import dump_json
 from settings import Settings
 from tasks.intake import triggers
 
@@ -83,7 +83,7 @@ def set_generation_delays(settings: Settings, seconds: float = DELAY_STEP_SECOND
     for number in range(1, DAYTIME_COUNT + 1):
         fault = {"provider": "gemini", "fault": "slow", "times": 1, "seconds": number * seconds}
         request = urllib.request.Request(
-            f"{settings.sandbox_url}/_sandbox/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"}
+            f"{settings.sandbox_url}/_sandbox/faults", dump_json(fault).encode(), {"Content-Type": "application/json"}
         )
         try:
             urllib.request.urlopen(request, timeout=3).close()

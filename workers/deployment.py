@@ -5,7 +5,6 @@ Each check is one function that returns a Check and never raises, as in `workers
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import psycopg2
 
 from models import database, session, user
 from models.checks import deployment, verification
+from rules.json_text import load_json
 from settings import Settings
 from tasks.operators import switches
 from workers import generated_secrets
@@ -61,7 +61,7 @@ def _check_api(settings: Settings) -> Check:
         # The first response of a process that has just started is not representative.
         for _ in range(3):
             began = time.perf_counter()
-            automations = json.loads(_fetch(address, {"Authorization": f"Bearer {access['apiKey']}"}))["automations"]
+            automations = load_json(_fetch(address, {"Authorization": f"Bearer {access['apiKey']}"}))["automations"]
             took_ms.append((time.perf_counter() - began) * 1000)
     except (OSError, ValueError, KeyError) as error:
         return Check("api", "problem", f"{address} does not answer: {error}", START_REMEDY)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import clock
+from rules.json_text import load_json
 from settings import Settings
 from workers.diagnostics import Check
 
@@ -51,7 +51,7 @@ def _read_lines(settings: Settings, marker: bytes) -> Iterator[dict[str, Any]]:
                 if marker not in line:
                     continue
                 try:
-                    entry = json.loads(line)
+                    entry = load_json(line)
                 except ValueError:
                     # The first line read may be cut off, and other programs may write lines that are not JSON.
                     continue

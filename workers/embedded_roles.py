@@ -7,7 +7,7 @@ The statements are in `models/embedded_roles`.
 from __future__ import annotations
 
 import hashlib
-import json
+import json  # a hash that must stay the same
 import os
 import subprocess
 import time

@@ -8,7 +8,6 @@ Both files are written atomically, and only their owner can read them.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from rules.json_text import format_json, load_json
 from settings import DATABASE_ROLES, Settings
 
 ACCESS_FILE = "access.json"
@@ -31,7 +31,7 @@ def write_private(path: Path, content: dict[str, Any]) -> None:
     temporary_file.unlink(missing_ok=True)
     descriptor = os.open(temporary_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
+        file.write(format_json(content, indent=2))
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
@@ -41,7 +41,7 @@ def write_private(path: Path, content: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read a JSON file's object; empty if there is no file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(load_json(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
 

@@ -8,7 +8,6 @@ start stops everything that was started and raises StartupError with one line.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from types import FrameType
 from typing import Any
 
 import settings
+from rules.json_text import load_json
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
 from workers.home import StartupError
 
@@ -135,7 +135,7 @@ class Start:
                 if lines
                 else "the database cannot be prepared: `beckon prepare` failed without a message"
             )
-        return dict(json.loads(output))
+        return dict(load_json(output))
 
     def _await_output(self, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Wait for the process's output; terminate the process when a stop is requested."""
@@ -236,7 +236,7 @@ def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[s
         report = reports.readline()
     if not report:
         raise StartupError(f"Beckon ended before it was ready: see {config.home}/logs/up.log")
-    outcome = dict(json.loads(report))
+    outcome = dict(load_json(report))
     if "error" in outcome:
         process.wait()
         raise StartupError(outcome["error"])

@@ -8,7 +8,7 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-web
 from __future__ import annotations
 
 import hashlib
-import json
+import json  # its hook, and a hash that must stay the same
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any

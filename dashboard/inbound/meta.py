@@ -5,7 +5,6 @@ https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from dashboard.access import current_settings
 from dashboard.errors import ProblemError
 from dashboard.inbound import storage
 from providers import meta_callbacks
+from rules.json_text import load_json
 
 meta_webhooks = flask.Blueprint("inbound-meta", __name__)
 
@@ -52,8 +52,8 @@ def receive_events(channel: str) -> Any:  # noqa: ARG001
 
 def _parse_json(raw: bytes) -> Any:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = load_json(raw)
+    except ValueError:
         raise ProblemError(400, "The body is not JSON.") from None
     if not isinstance(body, dict | list):
         raise ProblemError(400, "The body is neither a JSON object nor a list.")

@@ -6,7 +6,6 @@ sweep enqueues it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from dashboard.responses import success
 from models import inbound_event, workspace
 from models.database import db, transaction
 from models.ids import is_id
-from models.json_text import dump_json
+from rules.json_text import dump_storable_json, load_json
 from tasks.runtime.notifications import enqueue_actor
 
 #: Callbacks per message, read in sequence: a message for each would take longer than storing them.
@@ -67,7 +66,7 @@ def store_event(
 ) -> None:
     """Store the callback and enqueue it after the commit, unless it was stored before."""
     # Characters that PostgreSQL cannot store are removed: after an error the provider would only send them again.
-    sanitized = json.loads(dump_json({"id": event_id[:500], "body": dict(body)}))
+    sanitized = load_json(dump_storable_json({"id": event_id[:500], "body": dict(body)}))
     with transaction():
         row_id = inbound_event.store(provider, sanitized["id"], workspace_id, sanitized["body"], sandbox=sandbox)
         if row_id is not None:
@@ -77,7 +76,7 @@ def store_event(
 
 def store_events(provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool) -> None:
     """Store the events of one request in one statement, and enqueue the new ones."""
-    sanitized = json.loads(dump_json([{"id": event_id[:500], "body": dict(body)} for event_id, body in events]))
+    sanitized = load_json(dump_storable_json([{"id": event_id[:500], "body": dict(body)} for event_id, body in events]))
     row_ids, new_count = inbound_event.store_all(
         provider, [(event["id"], event["body"]) for event in sanitized], sandbox=sandbox
     )

@@ -5,7 +5,6 @@ https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from dashboard.access import current_settings
 from dashboard.errors import ProblemError
 from dashboard.inbound import storage
 from providers import telnyx
+from rules.json_text import load_json
 
 telnyx_webhooks = flask.Blueprint("inbound-telnyx", __name__)
 
@@ -31,8 +31,8 @@ def receive_event(workspace_id: object) -> Any:
         sandbox=lambda: telnyx.verify(headers, raw, current_settings().sandbox_secrets.telnyx_public_key, now),
     )
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = load_json(raw)
+    except ValueError:
         raise ProblemError(400, "The body is not JSON.") from None
     path_workspace_id = None if workspace_id is None else str(workspace_id)
     if path_workspace_id is not None and not storage.has_workspace(path_workspace_id):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from models.reports import executions
 from models.suppression import SuppressionRow
 from rules.channels import ADDRESS_FIELDS
 from rules.contacts import normalise
+from rules.json_text import format_json
 from rules.problems import Problem
 from rules.schedule import find_zone
 from tasks.operators import actions as operator_actions
@@ -63,9 +63,7 @@ def _build_panel(
         "editing": editing,
         "fields": contact_fields.FIELDS,
         "texts": form_texts,
-        "originals": json.dumps(
-            contact_fields.build_texts(row) if originals is None else originals, ensure_ascii=False
-        ),
+        "originals": format_json(contact_fields.build_texts(row) if originals is None else originals),
         "lines": contact_fields.build_attribute_lines(form_texts),
         "problems": problems or [],
         "attribute_text": contact_fields.format_attribute,

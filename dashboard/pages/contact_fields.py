@@ -6,11 +6,12 @@ trigger wrote in the meantime stay.
 
 from __future__ import annotations
 
-import json
+import json  # its hook: `NaN` is a text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rules.json_text import format_json, load_json
 from rules.problems import Problem
 
 
@@ -54,7 +55,7 @@ def format_attribute(value: Any) -> str:
     """An attribute as form text; a string that would parse as another type is quoted."""
     if isinstance(value, str) and value.strip() == value and _parse_attribute(value) == value:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return format_json(value)
 
 
 def _parse_attribute(text: str) -> Any:
@@ -120,7 +121,7 @@ def _split_tags(text: str) -> list[str]:
 def parse_originals(text: str) -> dict[str, str]:
     """The form's original texts; empty where they cannot be parsed, so that every field counts as changed."""
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = load_json(text)
+    except ValueError:
         return {}
     return {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}

@@ -5,7 +5,6 @@ Both are computed from the stages, steps and messages of the report.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from dashboard.pages import labels
 from models.reports.executions import ExecutionDetail, StepItem
 from rules.actions import ACTIONS
 from rules.channels import CONTACT_CHANNELS
+from rules.json_text import format_json
 from rules.retries import MAX_RETRIES
 
 
@@ -182,7 +182,7 @@ def _describe_generation(output: Mapping[str, Any]) -> str:
 
 
 def _format_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str) if value else ""
+    return format_json(value, indent=2) if value else ""
 
 
 def build_time_shares(execution: ExecutionDetail, now: datetime) -> list[TimeShare]:

@@ -6,7 +6,6 @@ hashes, so a file that has them keeps them), and a site key for the current URL.
 
 from __future__ import annotations
 
-import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from models import account, api_key, automation, contact_matching, site_key, use
 from models.audit import SYSTEM
 from models.database import acting_as, db, open_pool, transaction
 from models.demo.examples import CONTACTS, EXAMPLES
+from rules.json_text import load_json
 from settings import Settings
 
 SLUG = "demo"
@@ -68,7 +68,7 @@ def create_demo() -> str:
 def _read_access_file(access_file: Path, workspace_id: str) -> dict[str, Any]:
     """Return what an earlier start wrote about this workspace; empty if nothing."""
     try:
-        access = json.loads(access_file.read_text(encoding="utf-8"))
+        access = load_json(access_file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return dict(access) if access.get("workspaceId") == workspace_id else {}

@@ -7,7 +7,6 @@ time each, as much as that thread spends on everything else of an execution (doc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
@@ -25,6 +24,7 @@ from models.engine.progress import (
     Suppress,
 )
 from models.ids import new_id
+from rules.json_text import dump_json
 
 _CHANGE_CONTACT = """
     update contacts set
@@ -86,7 +86,7 @@ def _apply(effect: object, cursor: Any, execution_id: str) -> None:
 @_apply.register
 def _(effect: ChangeContact, cursor: Any, execution_id: str) -> None:
     cursor.execute(
-        _CHANGE_CONTACT, (effect.add_tags, effect.remove_tags, json.dumps(effect.attributes), effect.contact_id)
+        _CHANGE_CONTACT, (effect.add_tags, effect.remove_tags, dump_json(effect.attributes), effect.contact_id)
     )
 
 

@@ -27,9 +27,9 @@ from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_
 from models.engine.progress import Progress
 from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.expressions import is_any, now
-from models.json_text import dump_json
 from models.queries import fetch_values
 from models.tables import Execution
+from rules.json_text import dump_storable_json
 
 log = structlog.get_logger(__name__)
 
@@ -269,7 +269,7 @@ class GroupCommit:
             [step for record in records for step in record.steps],
             [message for record in records for message in record.messages],
         )
-        arguments = (*(dump_json(items) for items in lists), [record.execution_id for record in records])
+        arguments = (*(dump_storable_json(items) for items in lists), [record.execution_id for record in records])
         if count_runs:
             sql = _SET_LOCK_TIMEOUT + self._select_sql(RECORD_AND_COUNT)
             parameters = Statement.build_parameters((*arguments, self.tracker.override))

@@ -14,7 +14,7 @@ import peewee
 from peewee import Default
 
 from models.database import db
-from models.json_text import dump_json
+from rules.json_text import dump_storable_json
 
 #: The default of a column with the time of the row's creation.
 NOW = "beckon_now()"
@@ -129,13 +129,13 @@ class BytesField(_Column):
 
 
 class JsonField(_Column):
-    """A JSON value (jsonb). What PostgreSQL cannot store is removed, as `models.json_text` says."""
+    """A JSON value (jsonb). What PostgreSQL cannot store is removed, as `rules.json_text` says."""
 
     field_type = "jsonb"
 
     def db_value(self, value: Any) -> Any:
         """Return the JSON text of a value; None is SQL's null."""
-        return value if value is None or isinstance(value, peewee.Node) else dump_json(value)
+        return value if value is None or isinstance(value, peewee.Node) else dump_storable_json(value)
 
     def extract(self, *path: str) -> peewee.Expression:
         """Build `column #> path`: the JSON value at a path of names; null if there is none."""

@@ -6,7 +6,7 @@ A single trigger is a batch of one. Triggers by Redis also arrive here, from `ta
 from __future__ import annotations
 
 import hashlib
-import json
+import json  # a hash that must stay the same
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

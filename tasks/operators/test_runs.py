@@ -8,7 +8,6 @@ a test, so it cannot reach a real provider.
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.error
 import urllib.parse
@@ -22,6 +21,7 @@ from models.audit import AuditActor
 from models.ids import new_id
 from models.reports import automations, executions
 from models.reports.executions import ExecutionDetail
+from rules.json_text import load_json
 from settings import Settings
 from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 
@@ -160,7 +160,7 @@ def _check_received(settings: Settings, workspace_id: str, execution_id: str, ad
     query = urllib.parse.urlencode({"provider": message["provider"], "to": address})
     try:
         with urllib.request.urlopen(f"{settings.sandbox_url}/_sandbox/messages?{query}", timeout=5) as response:
-            messages = json.load(response)["messages"]
+            messages = load_json(response.read())["messages"]
     except (OSError, urllib.error.URLError, ValueError) as error:
         raise _StepFailed("message", f"the sandbox does not respond: {error}") from None
     if len(messages) != 1:

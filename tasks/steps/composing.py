@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from models.engine.rows import MessageRow
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
+from rules.json_text import dump_json
 from rules.schedule import parse_send_time
 from rules.templating import render, render_value
 from tasks.operators.reviews import get_initial_status
@@ -81,13 +81,13 @@ def _build_webhook_body(claimed: ClaimedExecution, step: Step, facts: Mapping[st
     if isinstance(body, str):
         return render(body, facts)
     if body is not None:
-        return json.dumps(render_value(body, facts))
+        return dump_json(render_value(body, facts))
     event = {
         "type": claimed.row["trigger_type"],
         "timestamp": claimed.now().isoformat(),
         "data": {"executionId": claimed.execution_id, "contact": claimed.contact, "payload": claimed.row["payload"]},
     }
-    return json.dumps(event, default=str)
+    return dump_json(event)
 
 
 def _find_generation_ms(claimed: ClaimedExecution) -> int | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 import settings
+from rules.json_text import dump_json
 from workers.console import CommandError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _upgrade(pre: bool, as_json: bool) -> None:
     from workers import preflight
 
     upgrade = preflight.migrate(settings.load(), pre_only=pre)
-    click.echo(json.dumps(vars(upgrade)) if as_json else "\n".join(_format_upgrade(upgrade)))
+    click.echo(dump_json(vars(upgrade)) if as_json else "\n".join(_format_upgrade(upgrade)))
 
 
 def _format_upgrade(upgrade: Upgrade) -> list[str]:
@@ -72,7 +72,7 @@ def _revert(version: str, yes: bool, as_json: bool) -> None:
         _confirm_losses(plan)
     reverted = preflight.revert(config, plan[-1].name) if plan else []
     if as_json:
-        click.echo(json.dumps({"reverted": reverted}))
+        click.echo(dump_json({"reverted": reverted}))
         return
     click.echo("\n".join(f"reverted {name}" for name in reverted) or "There is nothing to revert.")
 

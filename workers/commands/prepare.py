@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 import settings
+from rules.json_text import dump_json
 
 
 @click.command(hidden=True)
@@ -14,4 +13,4 @@ def command() -> None:
     """Check the servers, migrate, create the demo workspace, write access.json and print it."""
     from workers import preflight
 
-    click.echo(json.dumps(preflight.prepare(settings.load())))
+    click.echo(dump_json(preflight.prepare(settings.load())))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 
 import click
 
 import settings
+from rules.json_text import dump_json
 from workers import home, startup, supervision
 
 
@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
         programs = []
     if as_json:
         status = {"running": pid is not None, "ready": ready, "pid": pid, "url": config.url}
-        click.echo(json.dumps(status | {"programs": [dataclasses.asdict(program) for program in programs]}))
+        click.echo(dump_json(status | {"programs": [dataclasses.asdict(program) for program in programs]}))
     else:
         click.echo(f"{'ready' if ready else 'starting' if pid else 'not running'}  {config.url}  {config.home}")
         for program in programs:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rules.json_text import load_json
 from workers.console import (
     CommandError,
     as_json,
@@ -33,7 +33,7 @@ def read_payload(_: click.Context, __: click.Parameter, text: str | None) -> dic
     try:
         if text.startswith("@"):
             text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
-        payload = json.loads(text)
+        payload = load_json(text)
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"cannot be read: {error}") from None
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 import settings
+from rules.json_text import dump_json
 from workers import generated_secrets, startup
 from workers.home import StartupError
 
@@ -25,7 +25,7 @@ def _show(home: Path, access: dict[str, Any]) -> None:
 
 def _report(descriptor: int, content: dict[str, Any]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as report:
-        report.write(json.dumps(content) + "\n")
+        report.write(dump_json(content) + "\n")
 
 
 @click.command()

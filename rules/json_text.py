@@ -1,0 +1,77 @@
+"""JSON in both directions, for every part of the product; no other module chooses a library.
+
+orjson reads and writes: a tenth of a worker's time went into the standard library's json. That one stays, here, for
+what orjson refuses (a lone surrogate, a number of more than 64 bits, NaN) and for texts that people read. Outside of
+this module it is imported only for its hooks and for hashes that must not change, each with a comment.
+
+PostgreSQL stores neither NUL nor lone surrogates. The API rejects producers' requests that contain them; a provider's
+response after a message was sent must be recorded in any case, so `dump_storable_json` removes them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, time
+from typing import Any
+
+import orjson
+
+#: Types that orjson would write itself, although a caller's `encode` writes them in another way.
+_LEAVE_TO_ENCODE = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+#: What may stand for NUL or half a character, and numbers that are no JSON, which only the standard library writes.
+_UNSTORABLE = (r"\u0000", r"\ud", "NaN", "Infinity")
+
+
+def dump_json(value: Any, encode: Callable[[Any], Any] | None = None) -> str:
+    """Return `value` as JSON without spaces.
+
+    `encode` returns a JSON value for each value of another type, and raises TypeError for one that it does not know.
+    Without it, datetimes become RFC 3339 strings, and any other value its text.
+    """
+    options = orjson.OPT_NON_STR_KEYS | (_LEAVE_TO_ENCODE if encode else 0)
+    try:
+        return orjson.dumps(value, default=encode or _encode, option=options).decode()
+    except TypeError:
+        return json.dumps(value, default=encode or _encode, separators=(",", ":"))
+
+
+def dump_storable_json(value: Any) -> str:
+    """Return `value` as `dump_json` does, without the characters and numbers that PostgreSQL cannot store."""
+    text = dump_json(value)
+    return dump_json(_clean(value)) if any(mark in text for mark in _UNSTORABLE) else text
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON. Raises ValueError for anything else, and for a nesting that is too deep."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+
+
+def format_json(value: Any, *, indent: int | None = None, encode: Callable[[Any], Any] = str) -> str:
+    """Return `value` as JSON that is easy to read: with spaces, and with lines if `indent` is a number."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=encode)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_clean(name): _clean(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    # JSON has no infinity or NaN: parsing turns a number that is too large into infinity.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
