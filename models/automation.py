@@ -11,7 +11,6 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypedDict
 
 from peewee import fn
@@ -22,7 +21,7 @@ from models.database import acting_as, connection
 from models.errors import Conflict, InvalidDefinition, NotFound
 from models.expressions import now
 from models.ids import new_id
-from models.queries import call, execute, fetch, fetch_first, fetch_value
+from models.queries import call, execute, fetch_first, fetch_value
 from models.tables import Automation, WorkflowVersion
 from rules.language import AutomationType
 from rules.outbound_urls import Networks
@@ -38,15 +37,6 @@ class Publication:
     automation_id: str
     version: int
     hook_token: str | None = field(default=None, repr=False)
-
-
-class VersionRow(TypedDict):
-    """A published version."""
-
-    version: int
-    definition: dict[str, Any]
-    published_by: str
-    published_at: datetime
 
 
 class _LockedRow(TypedDict):
@@ -178,22 +168,6 @@ def delete(workspace_id: str, automation_id: str, actor: AuditActor, cancel_in_f
         cancelled = cancel_in_flight()
         audit.record(workspace_id, actor, "automation.deleted", "automation", automation_id, {"cancelled": cancelled})
         return cancelled
-
-
-def list_versions(workspace_id: str, automation_id: str) -> list[VersionRow]:
-    """Return every published version, newest first."""
-    query = (
-        WorkflowVersion.select(
-            WorkflowVersion.version,
-            WorkflowVersion.definition,
-            WorkflowVersion.published_by,
-            WorkflowVersion.published_at,
-        )
-        .where(WorkflowVersion.automation_id == automation_id, WorkflowVersion.workspace_id == workspace_id)
-        .order_by(WorkflowVersion.version.desc())
-    )
-    with acting_as(workspace_id):
-        return fetch(VersionRow, query)
 
 
 def _lock(workspace_id: str, automation_id: str) -> _LockedRow:

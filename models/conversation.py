@@ -44,13 +44,6 @@ class ReceivedMessageRow(TypedDict):
     deleted_at: datetime | None
 
 
-class LastReceivedRow(TypedDict):
-    """When a contact last wrote on a channel."""
-
-    channel: str
-    last_received_at: datetime
-
-
 class RecentMessageRow(TypedDict):
     """A message of a conversation, in either direction."""
 
@@ -148,13 +141,6 @@ def _note(workspace_id: str, contact_id: str, channel: str, at: datetime, accoun
             where=Conversation.last_received_at < EXCLUDED.last_received_at,
         )
     )  # fmt: skip
-
-
-def fetch_last_received(contact_id: str) -> dict[str, datetime]:
-    """Return when the contact last wrote, by channel; channels without messages are absent."""
-    query = Conversation.select(Conversation.channel, Conversation.last_received_at)
-    rows = fetch(LastReceivedRow, query.where(Conversation.contact_id == contact_id))
-    return {row["channel"]: row["last_received_at"] for row in rows}
 
 
 def list_recent(contact_id: str, limit: int) -> list[RecentMessageRow]:

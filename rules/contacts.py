@@ -180,6 +180,3 @@ _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "tags": ("tags", _read_tags),
     "attributes": ("attributes", _read_attributes),
 }
-
-#: The API names of a contact's fields.
-FIELDS = tuple(_FIELDS)

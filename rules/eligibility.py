@@ -3,10 +3,11 @@
 Rules are checked in this order; the first failing rule wins:
 
     automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_deleted, comment_too_old →
-    tags → where → frequency_cap → active_hours → daily_limit, contact_daily_limit
+    tags → where → frequency_cap → active_hours
 
-Evaluated once per round. All measurements come in as `Facts`. Nothing is reserved here: the counts are a first check,
-and the database decides between executions that race for the last limit reservation.
+Evaluated once per round. All measurements come in as `Facts`. Nothing is reserved here: the count of the frequency cap
+is a first check, and the database decides between executions that race for the last reservation. The daily limits are
+only checked there, after these rules (`models/engine/limits.py`).
 """
 
 from __future__ import annotations
@@ -46,9 +47,6 @@ class Facts:
     entries: int | None = None
     #: Messages to the contact across all automations within the cap's window.
     messages_in_window: int | None = None
-    #: Rounds reserved on the workspace's calendar day.
-    sent_today: int | None = None
-    contact_sent_today: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,6 @@ def evaluate(rules: Rules, facts: Facts) -> Verdict:
         _check_condition,
         _check_frequency_cap,
         _check_active_hours,
-        _check_daily_limits,
     ):
         verdict = rule(rules, facts)
         if verdict is not None:
@@ -230,13 +227,3 @@ def _check_active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
         "words": f"Outside the active hours {window} ({zone})",
     }
     return Wait(until, "active_hours", detail) if rules.outside_hours == "wait" else Skip("active_hours", detail)
-
-
-def _check_daily_limits(rules: Rules, facts: Facts) -> Skip | None:
-    limit, sent = rules.daily_limit, facts.sent_today
-    if limit is not None and sent is not None and sent >= limit:
-        return build_daily_limit_skip(limit, sent)
-    limit, sent = rules.contact_daily_limit, facts.contact_sent_today
-    if limit is not None and sent is not None and sent >= limit:
-        return build_contact_daily_limit_skip(limit, sent)
-    return None

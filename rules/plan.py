@@ -15,7 +15,6 @@ from typing import cast
 from rules import conditions
 from rules.actions import ACTIONS
 from rules.definition import Step, Workflow
-from rules.errors import InvalidRequest
 from rules.stages import Queue
 
 Finished = Mapping[str, Mapping[str, object]]
@@ -159,15 +158,6 @@ def _list_open_arms(
         return [_find_taken_arm(step, output)]
     arm = choose(step)
     return [list_arms(step)[arm]] if arm is not None else list(list_arms(step).values())
-
-
-def choose_arm(step: Step, facts: Mapping[str, object], contact_id: str) -> str:
-    """Return the arm that a branch or split takes. Raises `InvalidRequest` for any other step."""
-    if step.action == "split":
-        return choose_variant(step, contact_id)
-    if step.action == "branch" and step.condition is not None:
-        return "then" if conditions.evaluate(step.condition, facts) else "else"
-    raise InvalidRequest(f'the step "{step.id}" ({step.action}) is not a branch or a split')
 
 
 def choose_variant(step: Step, contact_id: str) -> str:

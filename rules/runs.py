@@ -11,8 +11,6 @@ from typing import get_args
 from rules.actions import ACTIONS, RunKind
 
 KINDS: tuple[RunKind, ...] = get_args(RunKind)
-#: Seconds after a counted run until the next run of the same contact and automation counts.
-WINDOW_SECONDS = 3600
 
 
 def find_run_kind(action: str, with_: Mapping[str, object]) -> RunKind | None:

@@ -12,8 +12,7 @@ from typing import Any
 
 from sandbox.store import META, Message, now
 
-#: Events of an accepted message; `CONTACT_EVENTS` need no message.
-MESSAGE_EVENTS = ("replied", "read", "delivered", "echo", "complained", "unsubscribed", "reacted")
+#: Events that need no accepted message.
 CONTACT_EVENTS = ("comment", "message", "story_reply", "postback")
 
 

@@ -18,12 +18,11 @@ from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports.executions import ExecutionDetail
+from rules.stages import IN_FLIGHT
 from tasks.operators import actions as operator_actions
 from tasks.operators import reviews
 
 execution_pages = flask.Blueprint("execution-pages", __name__)
-
-_IN_FLIGHT = ("pending", "running", "waiting")
 #: A waiting execution that resumes within so many seconds counts as active.
 _SOON_SECONDS = 90
 #: Irreversible actions ask first: the question, the consequence, the label of the button.
@@ -114,14 +113,14 @@ def _is_active(execution: ExecutionDetail, now: Any) -> bool:
 
 def _actions_for_status(execution: ExecutionDetail) -> set[str]:
     """The actions that its status allows."""
-    allowed = {"cancel"} if execution["status"] in _IN_FLIGHT else set()
+    allowed = {"cancel"} if execution["status"] in IN_FLIGHT else set()
     error = labels.find_current_error(execution)
     is_unknown = error is not None and error["class"] == "unknown_outcome"
     if execution["stage"] == "failed" and not is_unknown:
         allowed.add("retry")
     if execution["status"] == "failed":
         allowed.add("discard")
-    if execution["status"] in _IN_FLIGHT and execution["follow_up"]["max"]:
+    if execution["status"] in IN_FLIGHT and execution["follow_up"]["max"]:
         allowed.add("stop-follow-ups")
     return allowed
 

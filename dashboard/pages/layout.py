@@ -18,7 +18,7 @@ from dashboard import csrf
 from dashboard.access import COOKIE, Caller, Permission, current_settings, find_session, require_session_permission
 from dashboard.bodies import Body, check
 from dashboard.cookies import set_cookie
-from dashboard.errors import ProblemError, invalid_request
+from dashboard.errors import invalid_request
 from dashboard.own_paths import ensure_own_path
 from dashboard.pages import labels
 from ephemeral import heartbeats
@@ -188,8 +188,3 @@ def _read_notice() -> dict[str, Any] | None:
 def read_next_path(default: str) -> str:
     """The path in the form's `next` where it is a path of this site, else `default`."""
     return ensure_own_path(flask.request.form.get("next", ""), default)
-
-
-def format_problem(error: ProblemError) -> str:
-    """The error's detail, for a notice."""
-    return error.detail or "The request was rejected."

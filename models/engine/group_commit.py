@@ -100,12 +100,8 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
-    def claim(self, execution_id: str) -> ClaimedRow | None:
-        """Take the execution's lease and read everything that a worker needs; None if it cannot be claimed."""
-        return next(iter(self.claim_many([execution_id])), None)
-
     def claim_many(self, execution_ids: Sequence[str]) -> list[ClaimedRow]:
-        """Claim several executions; return those that could be claimed.
+        """Take the leases of executions and read everything that a worker needs; return those that could be claimed.
 
         An execution with an expired lease is skipped if it is requested together with others: if it kills its worker,
         the others' deliveries would be counted as dead each time.

@@ -79,11 +79,6 @@ def build_skipped_filters(midnight: datetime) -> ExecutionFilters:
     return ExecutionFilters(status="skipped", test=False, since=midnight)
 
 
-def build_sent_filters(midnight: datetime) -> ExecutionFilters:
-    """Return the filters of the `sent` count."""
-    return ExecutionFilters(test=False, sent_since=midnight)
-
-
 class _CountRow(TypedDict):
     count: int
     at: datetime | None

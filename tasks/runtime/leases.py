@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 
@@ -48,15 +46,6 @@ class Leases:
         with self._lock:
             if self._is_newest(claimed):
                 del self._held[claimed.execution_id]
-
-    @contextmanager
-    def holding(self, claimed: ClaimedExecution, requested_at: float) -> Iterator[None]:
-        """Keep the lease alive while the block runs."""
-        self.hold(claimed, requested_at)
-        try:
-            yield
-        finally:
-            self.release(claimed)
 
     def _is_newest(self, claimed: ClaimedExecution) -> bool:
         """Whether no later claim of this process has replaced `claimed`, whose thread may have stalled."""

@@ -13,7 +13,7 @@ from models.database import acting_as, transaction
 from models.ids import new_id
 from models.queries import execute, fetch_value
 from tests.models.test_contact import create_contact
-from tests.support.rows import fetch_row
+from tests.support.rows import fetch_row, fetch_rows
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -47,7 +47,8 @@ def fetch_received(mid: str) -> dict[str, Any]:
 
 def fetch_last_received(bob: str) -> dict[str, datetime]:
     with transaction():
-        return conversation.fetch_last_received(bob)
+        rows = fetch_rows("select channel, last_received_at from conversations where contact_id = %s", (bob,))
+    return {row["channel"]: row["last_received_at"] for row in rows}
 
 
 def test_a_message_received_twice_is_stored_once(record_message: Any, bob: str) -> None:

@@ -21,6 +21,7 @@ from models.engine.group_commit import GroupCommit
 from rules.definition import parse
 from tasks.runtime import broker, moves
 from tasks.runtime.claimed_execution import ClaimedExecution
+from tests.support.concurrency import claim
 from tests.support.engine_fixtures import stop_engine
 from tests.support.factories import HELLO, Alice, counters, execution
 
@@ -102,7 +103,7 @@ def claimed(group_commit: GroupCommit) -> ClaimedExecution:
     alice = Alice()
     alice.automation(HELLO)
     accepted = alice.trigger()
-    row = group_commit.claim(accepted.executions[0]["executionId"])
+    row = claim(group_commit, accepted.executions[0]["executionId"])
     assert row is not None
     document = queries.fetch_value("select definition from workflow_versions")
     return ClaimedExecution(row, parse(document), time.monotonic())
@@ -144,10 +145,10 @@ def test_a_claim_whose_response_was_lost_is_not_returned_twice(
         alice = Alice()
         alice.automation(HELLO)
         first, second = (alice.trigger().executions[0]["executionId"] for _ in range(2))
-        assert group_commit.claim(first) is not None
+        assert claim(group_commit, first) is not None
         proxy.cut_next.set()
 
-        assert group_commit.claim(second) is None
+        assert claim(group_commit, second) is None
 
         assert (execution(second)["status"], execution(second)["deliveries"]) == ("running", 1)
 

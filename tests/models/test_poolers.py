@@ -21,6 +21,7 @@ from models.database import RoleMismatch, acting_as, connection, snapshot, trans
 from models.engine.group_commit import GroupCommit
 from models.queries import fetch_value
 from tests.support import servers as real
+from tests.support.concurrency import claim
 from tests.support.poolers import needs_pgbouncer, pooler, postgres_proxy
 from tests.support.rows import fetch_row
 
@@ -180,7 +181,7 @@ def test_group_commit_works_unprepared_behind_a_pooler(pooler_url, login, alices
     database.open_pool(url, "beckon_service", 4)
     group_commit = GroupCommit("worker", 30.0)
     try:
-        assert group_commit.claim("00000000-0000-7000-8000-000000000000") is None
+        assert claim(group_commit, "00000000-0000-7000-8000-000000000000") is None
     finally:
         group_commit.close()
     with connection():
@@ -274,9 +275,9 @@ def test_a_claim_takes_one_round_trip_on_a_direct_connection(database_urls, alic
         database.open_pool(proxy.url(database_urls.service), "beckon_service", 2)
         group_commit = GroupCommit("worker", 30.0)
         try:
-            group_commit.claim("00000000-0000-7000-8000-000000000000")
+            claim(group_commit, "00000000-0000-7000-8000-000000000000")
             before = proxy.queries
-            group_commit.claim("00000000-0000-7000-8000-000000000000")
+            claim(group_commit, "00000000-0000-7000-8000-000000000000")
             assert proxy.queries - before == 1
         finally:
             group_commit.close()

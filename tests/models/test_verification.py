@@ -18,6 +18,7 @@ from models.engine.rows import ExecutionState, list_columns
 from models.ids import new_id
 from models.queries import execute, fetch_value
 from models.trigger import NewExecution, NewTrigger
+from tests.support.concurrency import claim
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'
 
@@ -71,7 +72,7 @@ class World:
             )
         group_commit = GroupCommit("worker", 30)
         try:
-            row = group_commit.claim(self.execution_id)
+            row = claim(group_commit, self.execution_id)
             assert row is not None
             assert group_commit.record(self._build_progress(row))
         finally:

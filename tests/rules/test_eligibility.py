@@ -24,8 +24,6 @@ GOOD = Facts(
     in_flight=0,
     entries=0,
     messages_in_window=0,
-    sent_today=0,
-    contact_sent_today=0,
 )
 
 RULES_DOCUMENT: dict[str, Any] = {
@@ -67,8 +65,6 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"messages_in_window": 2}, "frequency_cap", "Frequency cap: 2 of 2 messages in 7 days"),
     ({"now": NOW.replace(hour=22)}, "active_hours", "Outside the active hours 09:00 to 21:00 (Europe/Rome)"),
-    ({"sent_today": 200}, "daily_limit", "Daily limit: 200 of 200 sent today"),
-    ({"contact_sent_today": 1}, "contact_daily_limit", "Daily limit per contact: 1 of 1 sent today"),
 ]
 
 
@@ -132,12 +128,6 @@ def test_a_failed_condition_has_the_values_of_its_variables() -> None:
     verdict = evaluate(build_rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
     assert isinstance(verdict, Skip)
     assert verdict.detail["measured"] == {"contact.attributes.country": "US"}
-
-
-def test_a_limit_of_zero_skips_everybody() -> None:
-    verdict = evaluate(build_rules(daily_limit=0), GOOD)
-    assert isinstance(verdict, Skip)
-    assert verdict.rule == "daily_limit"
 
 
 def test_an_execution_that_sends_nothing_needs_no_address() -> None:

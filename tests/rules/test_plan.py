@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from rules.definition import Step, Variant, Workflow, parse
 from rules.plan import (
-    choose_arm,
     choose_variant,
     find_first_message_kind,
     find_first_send_channel,
@@ -162,12 +161,6 @@ def test_the_first_messages_way_is_found_with_or_without_waits(
 ) -> None:
     assert find_first_message_kind(build_workflow(*steps), {}, {}, through_waits=False) == before_waits
     assert find_first_message_kind(build_workflow(*steps), {}, {}, through_waits=True) == through_waits
-
-
-def test_a_branch_takes_its_arm_by_the_condition() -> None:
-    step = build_workflow(build_branch([SMS], [])).steps[0]
-    assert choose_arm(step, {"payload": {"big": 1}}, "c") == "then"
-    assert choose_arm(step, {"payload": {}}, "c") == "else"
 
 
 def build_split_step(*weights: int) -> Step:

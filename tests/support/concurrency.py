@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from models.database import connection
 from models.engine.group_commit import GroupCommit
+from models.engine.rows import ClaimedRow
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
+from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.engine import Engine
 from tests.support.rows import fetch_rows
 
 Result = TypeVar("Result")
@@ -29,11 +33,26 @@ def run_concurrently(threads: int, work: Callable[[int], Result]) -> list[Result
         return list(pool.map(run, range(threads)))
 
 
+def claim(group_commit: GroupCommit, execution_id: str) -> ClaimedRow | None:
+    """Claim one execution; None if it cannot be claimed."""
+    return next(iter(group_commit.claim_many([execution_id])), None)
+
+
+@contextmanager
+def hold_lease(engine: Engine, claimed: ClaimedExecution, requested_at: float) -> Iterator[None]:
+    """Hold the lease of a claimed execution during the block."""
+    engine.leases.hold(claimed, requested_at)
+    try:
+        yield
+    finally:
+        engine.leases.release(claimed)
+
+
 def claim_and_abandon(execution_id: str, owner: str = "a worker that dies") -> dict[str, Any]:
     """Claim the execution as a worker that dies; return the claimed row."""
     group_commit = GroupCommit(owner, lease_seconds=30.0)
     try:
-        claimed = group_commit.claim(execution_id)
+        claimed = claim(group_commit, execution_id)
     finally:
         group_commit.close()
     assert claimed is not None, "the execution could not be claimed"

@@ -26,9 +26,11 @@ from tasks.runtime.engine import Engine
 from tasks.steps.composing import prepare
 from tests.support.concurrency import (
     assert_consistent,
+    claim,
     claim_and_abandon,
     count_provider_calls,
     expire_lease,
+    hold_lease,
     run_concurrently,
 )
 from tests.support.factories import (
@@ -76,7 +78,7 @@ def test_of_two_concurrent_claims_one_wins(idle: Worker, group_commit: GroupComm
     (execution_id,) = start_executions(alice)
     others = [GroupCommit(f"worker {n}", 30.0) for n in range(8)]
 
-    won = [row for row in run_concurrently(8, lambda n: others[n].claim(execution_id)) if row]
+    won = [row for row in run_concurrently(8, lambda n: claim(others[n], execution_id)) if row]
 
     assert len(won) == 1
     assert (execution(execution_id)["fence"], execution(execution_id)["deliveries"]) == (1, 1)
@@ -89,7 +91,7 @@ def test_one_group_commit_gives_an_execution_to_one_thread(idle: Worker, group_c
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
 
-    won = [row for row in run_concurrently(16, lambda _: group_commit.claim(execution_id)) if row]
+    won = [row for row in run_concurrently(16, lambda _: claim(group_commit, execution_id)) if row]
 
     assert len(won) == 1
 
@@ -164,9 +166,9 @@ def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit
     alice = Alice()
     automation_id = alice.automation(TAGGED)
     (execution_id,) = start_executions(alice)
-    late = build_claimed(engine, group_commit.claim(execution_id))
+    late = build_claimed(engine, claim(group_commit, execution_id))
     expire_lease(execution_id)
-    assert engine.group_commit.claim(execution_id) is not None
+    assert claim(engine.group_commit, execution_id) is not None
     before = execution(execution_id)
 
     moves.enter(late, "eligible")
@@ -188,7 +190,7 @@ def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_
     alice = Alice()
     automation_id = alice.automation(TAGGED)
     (execution_id,) = start_executions(alice)
-    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(group_commit, execution_id))
     moves.enter(claimed, "eligible")
     moves.finish(claimed, "succeeded", "completed")
     progress = claimed.take_progress()
@@ -253,7 +255,7 @@ def test_a_rescue_repeats_no_finished_step(
     (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
     group_commit = GroupCommit("wrote the text, then died", 30.0)
-    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(group_commit, execution_id))
     step = claimed.workflow.steps[0]
     moves.enter(claimed, "eligible")
     step_rows.begin(claimed, step)
@@ -281,7 +283,7 @@ def test_a_death_between_a_send_and_its_record_leaves_an_unknown_outcome(
     execution_id = accepted.executions[0]["executionId"]
     idle.broker.flush_all()
     group_commit = GroupCommit("died while sending", 30.0)
-    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(group_commit, execution_id))
     step = claimed.workflow.steps[0]
     moves.enter(claimed, "eligible")
     moves.enter(claimed, "ready_to_send")
@@ -316,7 +318,7 @@ def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
     alice.automation(WRITTEN, rules={"daily_limit": 5})
     (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(group_commit, execution_id))
     write, send = claimed.workflow.steps
     if stage != "checking":
         assert check(engine, claimed)
@@ -329,7 +331,7 @@ def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
         moves.requeue(claimed, "sending")
     assert group_commit.record(claimed.take_progress())
     if stage == "ready_to_send":
-        assert group_commit.claim(execution_id)
+        assert claim(group_commit, execution_id)
     expire_lease(execution_id)
     assert (execution(execution_id)["status"], execution(execution_id)["stage"]) == ("running", stage)
 
@@ -388,7 +390,7 @@ def test_a_requeued_execution_does_not_count_as_a_death(
     alice.automation(WRITTEN)
     (execution_id,) = start_executions(alice)
     for _ in range(5):
-        claimed = build_claimed(engine, group_commit.claim(execution_id))
+        claimed = build_claimed(engine, claim(group_commit, execution_id))
         moves.requeue(claimed, "generation")
         assert group_commit.record(claimed.take_progress())
 
@@ -524,13 +526,13 @@ def test_a_stalled_thread_may_not_send_after_its_process_claims_again(engine: En
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
-    stalled = build_claimed(engine, engine.group_commit.claim(execution_id))
+    stalled = build_claimed(engine, claim(engine.group_commit, execution_id))
     expire_lease(execution_id)
-    newer = build_claimed(engine, engine.group_commit.claim(execution_id))
+    newer = build_claimed(engine, claim(engine.group_commit, execution_id))
 
-    with engine.leases.holding(stalled, time.monotonic()):
+    with hold_lease(engine, stalled, time.monotonic()):
         assert engine.leases.is_held(stalled)
-        with engine.leases.holding(newer, time.monotonic()):
+        with hold_lease(engine, newer, time.monotonic()):
             assert not engine.leases.is_held(stalled)
             assert engine.leases.is_held(newer)
 
@@ -539,9 +541,9 @@ def test_a_lease_that_expired_by_the_monotonic_clock_forbids_sending(engine: Eng
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
-    claimed = build_claimed(engine, engine.group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(engine.group_commit, execution_id))
 
-    with engine.leases.holding(claimed, time.monotonic() - engine.settings.lease_seconds):
+    with hold_lease(engine, claimed, time.monotonic() - engine.settings.lease_seconds):
         assert not engine.leases.is_held(claimed)
 
 
@@ -549,10 +551,10 @@ def test_a_lease_that_expired_while_recording_is_extended_if_unclaimed(engine: E
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
-    claimed = build_claimed(engine, engine.group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(engine.group_commit, execution_id))
     expire_lease(execution_id)
 
-    with engine.leases.holding(claimed, time.monotonic() - engine.settings.lease_seconds):
+    with hold_lease(engine, claimed, time.monotonic() - engine.settings.lease_seconds):
         continuation = engine.record_intent(claimed)
         next(continuation)
         futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
@@ -581,7 +583,7 @@ def test_one_bad_record_does_not_fail_its_batch(engine: Engine, idle: Worker, gr
     alice = Alice()
     automation_id = alice.automation(TAGGED)
     claimed_executions = [
-        build_claimed(engine, group_commit.claim(execution_id)) for execution_id in start_executions(alice, 12)
+        build_claimed(engine, claim(group_commit, execution_id)) for execution_id in start_executions(alice, 12)
     ]
     for number, claimed in enumerate(claimed_executions):
         moves.enter(claimed, "eligible")

@@ -13,7 +13,7 @@ from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps.local_steps import create_task, update_contact
-from tests.support.concurrency import expire_lease, run_concurrently
+from tests.support.concurrency import claim, expire_lease, run_concurrently
 from tests.support.factories import Alice, bob, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
 
@@ -66,11 +66,11 @@ def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Eng
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
     before = fetch_row("select * from contacts")
     group_commit = GroupCommit("loses its lease", 30.0)
-    claimed_row = group_commit.claim(execution_id)
+    claimed_row = claim(group_commit, execution_id)
     assert claimed_row is not None
     late = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     expire_lease(execution_id)
-    assert engine.group_commit.claim(execution_id) is not None
+    assert claim(engine.group_commit, execution_id) is not None
 
     moves.enter(late, "eligible")
     update_contact(engine, late, late.workflow.steps[0])
@@ -86,7 +86,7 @@ def test_a_record_written_twice_creates_one_task(engine: Engine, idle: Worker) -
     alice = Alice()
     alice.automation(CHANGES)
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
-    claimed_row = engine.group_commit.claim(execution_id)
+    claimed_row = claim(engine.group_commit, execution_id)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     moves.enter(claimed, "eligible")

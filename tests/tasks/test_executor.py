@@ -20,7 +20,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.runtime.executor import MAX_PREFETCH_PER_THREAD, Executor
 from tasks.runtime.shutdown import release_in_flight, release_unstarted
-from tests.support.concurrency import assert_consistent, claim_and_abandon
+from tests.support.concurrency import assert_consistent, claim, claim_and_abandon
 from tests.support.factories import HELLO, Alice, execution, stages, wait_until_finished
 from tests.support.waiting import eventually
 
@@ -253,7 +253,7 @@ def test_an_unstarted_execution_is_requeued_at_once(engine: Engine, idle: Worker
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    row = engine.group_commit.claim(execution_id)
+    row = claim(engine.group_commit, execution_id)
     assert row is not None
     claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), "sending")
     engine.leases.hold(claimed, time.monotonic())
@@ -278,7 +278,7 @@ def test_a_call_whose_thread_has_moved_on_is_not_released(engine: Engine, idle: 
     alice = Alice()
     alice.automation([{"id": "tag", "action": "update_contact", "with": {"add_tags": ["seen"]}}, *HELLO])
     (execution_id,) = start_executions(alice)
-    row = engine.group_commit.claim(execution_id)
+    row = claim(engine.group_commit, execution_id)
     assert row is not None
     claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "generation")
     # The text is generated, and the thread is at a local step.
@@ -298,7 +298,7 @@ def test_a_claim_that_waited_too_long_for_a_thread_is_requeued(
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
     idle.broker.flush_all()
-    row = engine.group_commit.claim(execution_id)
+    row = claim(engine.group_commit, execution_id)
     assert row is not None
 
     with monkeypatch.context() as patch:

@@ -25,7 +25,7 @@ from tasks.operators import actions as operator_actions
 from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
-from tests.support.concurrency import assert_consistent, expire_lease
+from tests.support.concurrency import assert_consistent, claim, expire_lease
 from tests.support.factories import HELLO, Alice, execution, messages
 from tests.support.waiting import eventually
 
@@ -136,7 +136,7 @@ class World:
             return
 
     def _claim(self) -> ClaimedExecution | None:
-        row = self.others.claim(self.execution_id)
+        row = claim(self.others, self.execution_id)
         return row and ClaimedExecution(row, self.engine.load_workflow(row["version_id"]), time.monotonic())
 
     def assert_invariants(self) -> None:

@@ -20,7 +20,13 @@ from tasks.operators.actions import act_on_matching, cancel_execution, process_p
 from tasks.runtime import moves
 from tasks.runtime.broker import read_queue_depths
 from tasks.runtime.engine import Engine
-from tests.support.concurrency import assert_consistent, claim_and_abandon, count_provider_calls, run_concurrently
+from tests.support.concurrency import (
+    assert_consistent,
+    claim,
+    claim_and_abandon,
+    count_provider_calls,
+    run_concurrently,
+)
 from tests.support.factories import (
     HELLO,
     WRITTEN,
@@ -191,7 +197,7 @@ def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, en
 
     automation_id = alice.automation(HELLO)
     execution_id = alice.trigger().executions[0]["executionId"]
-    claimed_row = engine.group_commit.claim(execution_id)
+    claimed_row = claim(engine.group_commit, execution_id)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
 

@@ -32,7 +32,7 @@ from tasks.operators.actions import resolve_message
 from tasks.runtime import moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
-from tests.support.concurrency import count_provider_calls, expire_lease
+from tests.support.concurrency import claim, count_provider_calls, expire_lease
 from tests.support.factories import (
     HELLO,
     Alice,
@@ -180,7 +180,7 @@ def test_fifty_concurrent_triggers_are_one_run_and_49_duplicates(engine: Engine,
 
 def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str) -> ClaimedExecution:
     """Claim an execution and finish its send: only the record is left."""
-    claimed_row = group_commit.claim(execution_id)
+    claimed_row = claim(group_commit, execution_id)
     assert claimed_row is not None
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     for stage in ("eligible", "ready_to_send", "sending", "sent"):

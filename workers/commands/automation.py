@@ -186,6 +186,14 @@ def export(automation_id: str, workspace: str, as_json: bool) -> None:
         click.echo(yaml.safe_dump(row["definition"], sort_keys=False, allow_unicode=True), nl=False)
 
 
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of definitions, for editors. It covers what this version supports."""
+    from rules.schema import build_json_schema
+
+    show_json(build_json_schema())
+
+
 def _find_automation(workspace: str, automation_id: str) -> tuple[str, AutomationDetail]:
     from models.ids import is_id
     from models.reports import automations as report

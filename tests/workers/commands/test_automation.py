@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from models.reports import automations
 from tests.support.factories import HELLO, execution, wait_until_finished
@@ -76,6 +77,12 @@ def test_an_invalid_definition_is_not_imported(alice, alice_beckon, beckon, tmp_
 def test_a_valid_file_can_be_published(beckon, file):
     assert beckon("automation", "validate", str(file)).stdout == f"{file} can be published.\n"
     assert beckon("automation", "validate", "-", stdin=file.read_text()).returncode == 0
+
+
+def test_an_editor_s_schema_accepts_a_valid_definition_and_no_other(beckon):
+    schema = Draft202012Validator(json.loads(beckon("automation", "schema").stdout))
+    assert schema.is_valid(DEFINITION)
+    assert not schema.is_valid({**DEFINITION, "steps": [{"id": "a", "action": "dance"}]})
 
 
 def test_an_automation_is_turned_off_and_on(alice, alice_beckon):
