@@ -2,6 +2,10 @@
 
 A request that changes something must carry a token derived from its cookie and must not originate from another site.
 Tokens need no storage: a token is a keyed hash and expires with its cookie.
+
+Flask-WTF is not used. Its token belongs to Flask's session, a second cookie beside ours that a sign-out does not end,
+and expires by time, so that a form that was open for long is lost. The checks of `Sec-Fetch-Site` and of the origin
+behind a proxy would stay here, and only the keyed hash would go.
 """
 
 from __future__ import annotations
