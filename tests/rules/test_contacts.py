@@ -108,6 +108,22 @@ def test_attributes_may_be_four_levels_deep() -> None:
     assert normalise({"attributes": _build_nested(4)})[1] == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"first_name": "x" * 200}, {"tags": ["x" * 64]}, {"tags": [str(n) for n in range(100)]},
+        {"attributes": {"a": 2**63 - 1, "b": -(2**63) + 1}},
+    ],
+)  # fmt: skip
+def test_a_value_at_its_limit_is_accepted(fields: dict[str, object]) -> None:
+    body = {"firstName" if name == "first_name" else name: value for name, value in fields.items()}
+    assert normalise(body) == (fields, [])
+
+
+def test_a_number_of_more_than_64_bits_is_reported_at_its_place() -> None:
+    assert [problem.path for problem in normalise({"attributes": {"a": [1, 2**63]}})[1]] == ["attributes.a[1]"]
+
+
 def test_a_misspelt_field_suggests_the_nearest_name() -> None:
     assert normalise({"fristName": "Ada"})[1][0].message == 'unknown field "fristName"; did you mean "firstName"?'
 

@@ -136,6 +136,29 @@ def test_a_comment_reply_uses_the_channel_of_the_comment(trigger: str, channel: 
     assert [steps[0].channel, steps[1].then[0].channel, steps[2].channel] == [channel, channel, "facebook"]
 
 
+def test_absent_fields_have_the_defaults_of_the_language() -> None:
+    split = {"id": "s", "action": "split", "variants": [{"name": "a", "steps": []}, {"name": "b", "weight": 3}]}
+    split["variants"][1]["steps"] = [{"id": "r", "action": "reply_comment", "with": {"body": "x"}}]  # type: ignore[index]
+    rules = {"follow_ups": {"max": 2}, "active_hours": {"start": "09:00", "end": "21:00"}}
+
+    workflow = parse({"trigger": {"type": "facebook.comment"}, "rules": rules, "steps": [split]})
+
+    assert workflow.rules.follow_ups == FollowUps(2, 86_400)
+    assert workflow.rules.active_hours == ActiveHours(time(9), time(21), frozenset(range(7)), "contact")
+    first, second = workflow.steps[0].variants
+    assert (first.weight, second.weight, second.steps[0].channel) == (1, 3, "facebook")
+    assert workflow.steps[0].review is False
+
+
+def test_a_triggers_fields_and_a_steps_review_are_kept() -> None:
+    trigger = {"type": "schedule", "with": {"cron": "0 9 * * *"}}
+    step = {"id": "hello", "action": "send_email", "with": {}, "review": True}
+    workflow = parse({"trigger": trigger, "rules": {"follow_ups": {"max": 1, "every": "2h"}}, "steps": [step]})
+    assert workflow.trigger == WorkflowTrigger("schedule", None, {"cron": "0 9 * * *"})
+    assert workflow.steps[0].review is True
+    assert workflow.rules.follow_ups == FollowUps(1, 7200)
+
+
 def test_a_workflow_is_immutable() -> None:
     workflow = parse({"trigger": {"type": "x"}, "steps": []})
     with pytest.raises(FrozenInstanceError):

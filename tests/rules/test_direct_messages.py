@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from rules.direct_messages import Comment, check_delivery, parse_comment
+from rules.direct_messages import Comment, build_comment_answered_skip, check_delivery, parse_comment
 from rules.eligibility import Skip
+from rules.facts import format_time
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
@@ -61,6 +62,18 @@ def test_a_private_reply_needs_no_window_but_a_comment_of_seven_days(ago: timede
     assert (skip and skip.rule) == (expected and "comment_too_old")
 
 
+def test_an_old_comment_has_the_limit_and_both_of_its_times() -> None:
+    skip = check_message("private_reply", comment=Comment("178", NOW - timedelta(days=8)))
+    assert skip is not None
+    assert skip.detail["limit"] == "7 days"
+    assert skip.detail["measured"] == {"commented_at": "2026-04-26T10:00:00Z", "ended_at": "2026-05-03T10:00:00Z"}
+
+
+def test_a_comment_gets_one_private_reply() -> None:
+    skip = build_comment_answered_skip()
+    assert (skip.rule, skip.detail["limit"], skip.detail["measured"]) == ("comment_answered", 1, 1)
+
+
 def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
     assert check_message("comment_reply", comment=Comment("178", NOW - timedelta(days=400))) is None
 
@@ -69,7 +82,7 @@ def test_a_public_reply_goes_to_a_comment_of_any_age() -> None:
 def test_a_deleted_comment_gets_no_reply(kind: str) -> None:
     skip = check_message(kind, comment=Comment("178", NOW), deleted_at=NOW)
     assert skip is not None
-    assert (skip.rule, skip.detail["measured"]) == ("comment_deleted", "2026-05-04T10:00:00Z")
+    assert (skip.rule, skip.detail["limit"], skip.detail["measured"]) == ("comment_deleted", kind, format_time(NOW))
     assert check_message("message", last_received=NOW, comment=Comment("178", NOW), deleted_at=NOW) is None
 
 
@@ -77,7 +90,7 @@ def test_a_deleted_comment_gets_no_reply(kind: str) -> None:
 def test_without_a_comment_there_is_nothing_to_reply_to(kind: str) -> None:
     skip = check_message(kind, last_received=NOW)
     assert skip is not None
-    assert skip.rule == "no_comment"
+    assert (skip.rule, skip.detail["limit"], skip.detail["measured"]) == ("no_comment", kind, None)
 
 
 @pytest.mark.parametrize(

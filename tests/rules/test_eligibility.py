@@ -9,8 +9,18 @@ from typing import Any
 
 import pytest
 
-from rules.definition import Rules, parse
-from rules.eligibility import Eligible, Facts, Skip, Wait, build_skip, check_reachability, evaluate, format_duration
+from rules.definition import FrequencyCap, Rules, parse
+from rules.eligibility import (
+    Eligible,
+    Facts,
+    Skip,
+    Wait,
+    build_frequency_cap_skip,
+    build_skip,
+    check_reachability,
+    evaluate,
+    format_duration,
+)
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 GOOD = Facts(
@@ -46,40 +56,49 @@ def test_a_contact_that_passes_every_rule_is_eligible() -> None:
     assert evaluate(Rules(), Facts(now=NOW, automation_enabled=True)) == Eligible()
 
 
-#: Each failing fact with its rule and the message to the operator, in the order of the checks.
-FAULTS: list[tuple[dict[str, Any], str, str]] = [
-    ({"automation_enabled": False}, "automation_off", "The automation is turned off"),
-    ({"entries": 1}, "reentry", "The contact has been in this automation before"),
-    ({"suppressed": True}, "suppressed", "The contact is suppressed on e-mail"),
-    ({"address": None}, "no_address", "The contact has no address for e-mail"),
-    (
-        {"delivery_skip": build_skip("window_closed", "24 hours", None, "The window closed")},
-        "window_closed",
-        "The window closed",
-    ),
-    ({"tags": ()}, "tags", 'The contact lacks the tag "lead"'),
+TAGS = {"all": ["lead"], "any": [], "none": ["customer"]}
+HOURS = {"start": "09:00", "end": "21:00", "days": ["mon"]}
+OUTSIDE = {"at": "2026-05-04T22:00:00Z", "timezone": "Europe/Rome", "opens_at": "2026-05-11T07:00:00Z"}
+NOT_US = "contact.attributes.country != 'US'"
+CLOSED = build_skip("window_closed", "24 hours", None, "The window closed")
+
+#: Each failing fact with its rule, limit, measured value and message to the operator, in the order of the checks.
+FAULTS: list[tuple[dict[str, Any], str, object, object, str]] = [
+    ({"automation_enabled": False}, "automation_off", True, False, "The automation is turned off"),
+    ({"entries": 1}, "reentry", "once", 1, "The contact has been in this automation before"),
+    ({"suppressed": True}, "suppressed", "email", "email", "The contact is suppressed on e-mail"),
+    ({"address": None}, "no_address", "email", None, "The contact has no address for e-mail"),
+    ({"delivery_skip": CLOSED}, "window_closed", "24 hours", None, "The window closed"),
+    ({"tags": ()}, "tags", TAGS, [], 'The contact lacks the tag "lead"'),
     (
         {"variables": {"contact": {"attributes": {"country": "US"}}}},
-        "where",
-        "The condition is not met: contact.attributes.country != 'US'",
+        "where", NOT_US, {"contact.attributes.country": "US"}, f"The condition is not met: {NOT_US}",
     ),
-    ({"messages_in_window": 2}, "frequency_cap", "Frequency cap: 2 of 2 messages in 7 days"),
-    ({"now": NOW.replace(hour=22)}, "active_hours", "Outside the active hours 09:00 to 21:00 (Europe/Rome)"),
-]
+    (
+        {"messages_in_window": 2},
+        "frequency_cap", {"max": 2, "per_seconds": 604_800}, 2, "Frequency cap: 2 of 2 messages in 7 days",
+    ),
+    (
+        {"now": NOW.replace(hour=22)},
+        "active_hours", HOURS, OUTSIDE, "Outside the active hours 09:00 to 21:00 (Europe/Rome)",
+    ),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "rule", "words"), FAULTS)
-def test_a_failed_rule_skips_with_limit_measurement_and_message(change: dict[str, Any], rule: str, words: str) -> None:
+@pytest.mark.parametrize(("change", "rule", "limit", "measured", "words"), FAULTS)
+def test_a_failed_rule_skips_with_limit_measurement_and_message(
+    change: dict[str, Any], rule: str, limit: object, measured: object, words: str
+) -> None:
     verdict = evaluate(build_rules(), replace(GOOD, **change))
     assert isinstance(verdict, Skip)
-    assert (verdict.rule, verdict.detail["words"]) == (rule, words)
-    assert set(json.loads(json.dumps(verdict.detail))) == {"limit", "measured", "words"}
+    assert verdict.rule == rule
+    assert json.loads(json.dumps(verdict.detail)) == {"limit": limit, "measured": measured, "words": words}
 
 
 @pytest.mark.parametrize("first", range(len(FAULTS)))
 def test_the_first_failing_rule_wins(first: int) -> None:
     facts = GOOD
-    for change, _, _ in FAULTS[first:]:
+    for change, *_ in FAULTS[first:]:
         facts = replace(facts, **change)
     verdict = evaluate(build_rules(), facts)
     assert isinstance(verdict, Skip)
@@ -120,7 +139,7 @@ def test_reentry_after_finish_counts_only_executions_in_flight() -> None:
     assert isinstance(evaluate(again, replace(GOOD, entries=5)), Eligible)
     verdict = evaluate(again, replace(GOOD, in_flight=1))
     assert isinstance(verdict, Skip)
-    assert verdict.rule == "reentry"
+    assert (verdict.rule, verdict.detail["limit"], verdict.detail["measured"]) == ("reentry", "after_finish", 1)
     assert isinstance(evaluate(build_rules(reentry="always"), replace(GOOD, in_flight=1, entries=5)), Eligible)
 
 
@@ -128,6 +147,12 @@ def test_a_failed_condition_has_the_values_of_its_variables() -> None:
     verdict = evaluate(build_rules(), replace(GOOD, variables={"contact": {"attributes": {"country": "US"}}}))
     assert isinstance(verdict, Skip)
     assert verdict.detail["measured"] == {"contact.attributes.country": "US"}
+
+
+def test_pending_messages_count_against_the_frequency_cap() -> None:
+    skip = build_frequency_cap_skip(FrequencyCap(3, 3600.0), 2, pending=1)
+    assert skip.detail["measured"] == 3
+    assert skip.detail["words"] == "Frequency cap: 3 of 3 messages in 1 hour, 1 of them pending"
 
 
 def test_an_execution_that_sends_nothing_needs_no_address() -> None:

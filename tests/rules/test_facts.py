@@ -27,13 +27,29 @@ def build_variables() -> dict[str, object]:
 
 def test_a_contact_has_every_field_of_the_language_and_no_other() -> None:
     assert set(build_contact_facts(ROW)) == set(CONTACT)
+    assert build_contact_facts(ROW)["id"] == str(UUID(int=1))
     assert build_contact_facts(ROW)["tags"] == []
     assert build_contact_facts(ROW)["attributes"] == {}
+    full = build_contact_facts({**ROW, "tags": ("a", "b"), "attributes": {"plan": "pro"}})
+    assert (full["tags"], full["attributes"]) == (["a", "b"], {"plan": "pro"})
 
 
 def test_the_roots_match_validation_and_all_values_are_json() -> None:
     assert set(build_variables()) == AT_STEPS.roots
     assert json.loads(json.dumps(build_variables())) == build_variables()
+
+
+def test_the_automation_the_execution_and_the_payload_are_named() -> None:
+    variables = build_variables()
+    assert variables["automation"] == {"id": str(UUID(int=2)), "name": "Welcome"}
+    assert variables["execution"] == {"id": str(UUID(int=3)), "follow_up": 0}
+    assert variables["payload"] == {}
+    with_payload = build_facts(
+        contact=ROW, payload={"a": 1}, finished={}, automation={"id": "x", "name": "y"},
+        execution={"id": "e", "follow_up": 2}, now=NOW,
+    )  # fmt: skip
+    assert with_payload["payload"] == {"a": 1}
+    assert with_payload["execution"] == {"id": "e", "follow_up": 2}
 
 
 def test_now_is_a_string_in_utc() -> None:
@@ -50,3 +66,4 @@ def test_a_trigger_has_no_steps_and_no_execution() -> None:
         contact=ROW, payload={"a": 1}, automation={"id": "x", "name": "y"}, now=datetime.now(UTC)
     )
     assert set(early) == {"contact", "payload", "automation", "now"}
+    assert (early["payload"], early["automation"]) == ({"a": 1}, {"id": "x", "name": "y"})

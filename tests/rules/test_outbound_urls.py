@@ -72,6 +72,18 @@ def test_a_public_host_may_be_called(host: str) -> None:
     assert check_url(f"https://{host}/in?next=http://127.0.0.1/", ()) is None
 
 
+@pytest.mark.parametrize("host", ["[64:ff9b::a00:1]", "[2002:a00:1::]", "[::ffff:10.0.0.1]"])
+def test_an_allowed_network_covers_the_address_within_an_ipv6_address(host: str) -> None:
+    private = (ipaddress.ip_network("10.0.0.0/24"),)
+    assert check_url(f"http://{host}/in", private) is None
+    assert check_url(f"http://{host.replace('a00:', 'a01:').replace('10.0', '10.1')}/in", private) is not None
+
+
+@pytest.mark.parametrize(("port", "is_valid"), [("1", True), ("65535", True), ("0", False), ("65536", False)])
+def test_a_port_is_a_number_of_16_bits(port: str, is_valid: bool) -> None:
+    assert (check_url(f"https://example.com:{port}/", ()) is None) is is_valid
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
 def test_an_allowed_network_may_be_called(host: str) -> None:
     assert check_url(f"http://{host}/in", LOOPBACK) is None

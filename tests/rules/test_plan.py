@@ -17,6 +17,7 @@ from rules.plan import (
     find_last_step,
     find_next_queue,
     find_next_step,
+    find_step,
     list_arms,
     list_follow_up_steps,
 )
@@ -165,6 +166,48 @@ def test_the_first_messages_way_is_found_with_or_without_waits(
 
 def build_split_step(*weights: int) -> Step:
     return Step("s", "split", variants=tuple(Variant(f"v{n}", weight, ()) for n, weight in enumerate(weights)))
+
+
+SPLIT = {
+    "id": "s", "action": "split",
+    "variants": [{"name": "v0", "weight": 1, "steps": [SMS]}, {"name": "v1", "weight": 1, "steps": [EMAIL]}],
+}  # fmt: skip
+
+
+def test_a_split_takes_the_variant_of_the_contact() -> None:
+    step = build_workflow(SPLIT).steps[0]
+    assert [choose_variant(step, f"contact-{n}") for n in range(3, 6)] == ["v0", "v1", "v0"]
+
+
+def test_a_step_without_arms_has_none() -> None:
+    assert list_arms(build_workflow(EMAIL).steps[0]) == {}
+
+
+@pytest.mark.parametrize(
+    ("contact", "channel"),
+    [({"id": "contact-3"}, "sms"), ({"id": "contact-4"}, "email"), ({"id": None}, None), ({}, None), ("x", None)],
+)
+def test_the_first_channel_follows_the_variant_of_the_contact(contact: Any, channel: str | None) -> None:
+    assert find_first_send_channel(build_workflow(SPLIT), {}, {"contact": contact}) == channel
+
+
+def test_the_first_message_s_kind_follows_a_branch_that_the_facts_decide() -> None:
+    flow = build_workflow(build_branch([PRIVATE], [DM]))
+    assert find_first_message_kind(flow, {}, {"payload": {"big": True}}, through_waits=False) == "private_reply"
+    assert find_first_message_kind(flow, {}, {"payload": {}}, through_waits=False) == "message"
+
+
+def test_a_condition_on_a_finished_step_as_a_whole_is_decided() -> None:
+    flow = build_workflow(WRITE, build_branch([SMS], [EMAIL], "steps.write"))
+    assert find_first_send_channel(flow, {"write": {}}, {"steps": {"write": {"text": "x"}}}) == "sms"
+
+
+def test_a_step_is_found_in_any_arm() -> None:
+    flow = build_workflow(build_branch([SMS], [SPLIT | {"variants": [{"name": "a", "steps": [EMAIL]}]}]), NOTE)
+    assert [(step := find_step(flow, name)) and step.id for name in ("fork", "sms", "s", "email", "note")] == [
+        "fork", "sms", "s", "email", "note",
+    ]  # fmt: skip
+    assert find_step(flow, "other") is None
 
 
 def test_a_split_is_the_same_in_every_process_and_release() -> None:
