@@ -345,6 +345,19 @@ def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
     assert_consistent()
 
 
+def test_an_expired_lease_is_claimed_only_if_it_is_requested_alone(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    abandoned, queued = start_executions(alice, 2)
+    claim_and_abandon(abandoned)
+
+    # It may kill its worker: the other one's delivery would be counted as a death each time.
+    assert [row["id"] for row in group_commit.claim_many([abandoned, queued])] == [queued]
+    assert [row["id"] for row in group_commit.claim_many([abandoned])] == [abandoned]
+
+
 def test_three_deaths_in_a_row_quarantine_only_that_execution(
     engine: Engine, sandbox: RunningSandbox, idle: Worker, settings: Settings
 ) -> None:
