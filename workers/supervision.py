@@ -24,8 +24,8 @@ from settings import ROOT, Settings
 from workers import embedded
 from workers.home import StartupError
 
-#: Beside this module, so that a wheel contains it.
-CONFIGURATION = Path(__file__).resolve().with_name("supervisord.conf")
+#: The repository's supervisord.conf; a link beside this module brings it into the wheel.
+CONFIGURATION = Path(__file__).with_name("supervisord.conf").resolve()
 #: Seconds in which everything must stop; each program's stopwaitsecs is lower.
 STOP_TIMEOUT_SECONDS = 29.0
 

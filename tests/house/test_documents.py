@@ -151,7 +151,7 @@ def _exists(words: list[str]) -> bool:
 
 def test_the_architecture_names_every_program_with_its_queues():
     programs = configparser.RawConfigParser(strict=False)
-    programs.read(ROOT / "workers" / "supervisord.conf")
+    programs.read(ROOT / "supervisord.conf")
     running = {section.removeprefix("program:") for section in programs.sections() if section.startswith("program:")}
     table = _read_text(ROOT / "docs" / "architecture.md").split("## What runs")[1].split("\n## ")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
