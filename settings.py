@@ -614,6 +614,7 @@ def _compute_values(variables: Mapping[str, str]) -> dict[str, Any]:
     home = Path(variables.get("BECKON_HOME", _locate_files() / "var")).expanduser().resolve()
     run, generated = locate_run_directory(home), _read_generated(home)
     values: dict[str, Any] = {name: generated[name] for name in GENERATED_SETTINGS if name in generated}
+    values["home"] = home
     for attribute, role in DATABASE_ROLES.items():
         values[attribute] = variables.get("DATABASE_URL") or _build_embedded_url(run, role, generated)
     values["redis_url"] = f"unix://{run}/redis.sock?db=0"
