@@ -9,8 +9,10 @@ from models.database import db
 
 
 def fetch_rows(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
-    """Every row of a query, by column name."""
+    """Every row of a statement, by column name; none of one that returns nothing."""
     cursor = db.execute_sql(sql, parameters)
+    if cursor.description is None:
+        return []
     names = [column.name for column in cursor.description]
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 

@@ -582,7 +582,7 @@ def test_only_its_owner_extends_a_lease(engine: Engine, idle: Worker) -> None:
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
-    engine.group_commit.claim(execution_id)
+    claim(engine.group_commit, execution_id)
     expire_lease(execution_id)
 
     with connection():

@@ -338,9 +338,9 @@ def test_a_worker_that_starts_while_the_runs_are_locked_claims_at_once(
     with closing(psycopg2.connect(settings.database_url)) as owner, ThreadPoolExecutor(1) as threads:
         with owner.cursor() as cursor:
             cursor.execute("lock table automation_runs, run_windows in access exclusive mode")
-        claim = threads.submit(group_commit.claim, execution_id)
+        future = threads.submit(claim, group_commit, execution_id)
         try:
-            assert claim.result(timeout=10) is not None
+            assert future.result(timeout=10) is not None
         finally:
             owner.rollback()
     group_commit.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,8 +37,7 @@ def real_providers() -> Iterator[RunningSandbox]:
 def configured_engine(engine: Engine, real_providers: RunningSandbox) -> Iterator[Engine]:
     """The engine with every key set and every base URL pointing to the outside server."""
     original_settings: Settings = engine.settings
-    engine.settings = replace(
-        original_settings,
+    engine.settings = original_settings.replace(
         mailgun_api_key="key-of-the-real-mailgun", mailgun_domain="mail.example.com",
         mailgun_from="Shop <shop@mail.example.com>", mailgun_base_url=real_providers.url,
         telnyx_api_key="key-of-the-real-telnyx", telnyx_messaging_profile_id="profile",
