@@ -56,6 +56,7 @@ def test_null_clears_and_absent_stays_absent() -> None:
         ("email", "ada@shop.test", "ada@shop.test"),
         ("phone", "+39 (06) 698-12345", "+390669812345"),
         ("phone", "0039 06 69812345", "+390669812345"),
+        ("phone", "+44 (0)20 7946 0958", "+442079460958"),
         ("firstName", "  Ada ", "Ada"),
         ("tags", ["a", " a ", "b"], ["a", "b"]),
     ],

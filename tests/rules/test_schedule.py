@@ -110,6 +110,13 @@ def test_a_window_that_falls_into_the_gap_opens_on_its_next_day() -> None:
     assert find_next_opening(sunday, ROME, to_utc("2026-03-28T12:00")) == to_utc("2026-04-05T02:10")
 
 
+def test_a_start_that_occurs_twice_opens_at_the_first() -> None:
+    hours = ActiveHours(time(2, 30), time(5), frozenset(range(7)), "contact")
+    assert find_next_opening(hours, "Europe/Rome", datetime(2026, 10, 24, 22, 0, tzinfo=UTC)) == datetime(
+        2026, 10, 25, 0, 30, tzinfo=UTC
+    )
+
+
 def test_a_local_time_that_occurs_twice_counts_both_times() -> None:
     window = build_active_hours("02:00", "02:30")
     assert find_next_opening(window, ROME, to_utc("2026-10-25T02:10")) is None

@@ -36,6 +36,39 @@ def test_a_definition_is_an_object(nothing: object) -> None:
     assert find_problems(nothing)[""].startswith("must be an object")
 
 
+def build_split(count: int) -> dict[str, Any]:
+    return build_step("split", variants=[{"name": f"v{number}", "steps": []} for number in range(count)])
+
+
+def build_call(temperature: float = 1, headers: int = 0) -> list[dict[str, Any]]:
+    names = {f"X-Header-{number}": "x" for number in range(headers)}
+    return [
+        build_step("generate_message", "write", **{"with": {"prompt": "x", "temperature": temperature}}),
+        build_step("call_webhook", "call", **{"with": {"url": "https://example.com/", "headers": names}}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "path"),
+    [
+        ([build_split(2)], [build_split(1)], "steps[0].variants"),
+        ([build_split(20)], [build_split(21)], "steps[0].variants"),
+        (build_call(temperature=2), build_call(temperature=2.1), "steps[0].with.temperature"),
+        (build_call(temperature=0), build_call(temperature=-0.1), "steps[0].with.temperature"),
+        (build_call(headers=20), build_call(headers=21), "steps[1].with.headers"),
+    ],
+)
+def test_a_limit_is_the_last_value_that_is_valid(inside: list[Any], outside: list[Any], path: str) -> None:
+    assert find_problems(build_document(*inside)) == {}
+    assert set(find_problems(build_document(*outside))) == {path}
+
+
+@pytest.mark.parametrize("name", ["a b", "", "x:y", "x\ny"])
+def test_a_header_has_a_valid_name(name: str) -> None:
+    step = build_step("call_webhook", "call", **{"with": {"url": "https://example.com/", "headers": {name: "x"}}})
+    assert list(find_problems(build_document(step)).values()) == ["is not a valid header name"]
+
+
 def test_a_missing_required_field_is_reported() -> None:
     assert find_problems({}) == {"trigger": "is required", "steps": "is required"}
     assert find_problems({"trigger": {"type": "x"}, "steps": []}) == {"steps": "must have at least one step"}

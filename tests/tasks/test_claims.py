@@ -186,6 +186,26 @@ def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 0
 
 
+def test_another_workers_claim_is_not_mistaken_for_a_record_whose_response_was_lost(
+    engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (claimed,) = claim_batch(engine, group_commit, 1)
+    claimed.enter("eligible")
+    write = group_commit._write_records_once
+
+    def lose_connection_and_lease(*_arguments: Any, **_options: Any) -> set[str]:
+        monkeypatch.setattr(group_commit, "_write_records_once", write)
+        expire_lease(claimed.execution_id)
+        # Like the record, it raises the fence by one and leaves the execution running.
+        assert engine.group_commit.claim(claimed.execution_id) is not None
+        raise psycopg2.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(group_commit, "_write_records_once", lose_connection_and_lease)
+
+    assert group_commit.record(claimed.take_progress()) is False
+    assert execution(claimed.execution_id)["stage"] == "checking"
+
+
 def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     automation_id = alice.automation(TAGGED)
