@@ -13,7 +13,7 @@ from dramatiq import Worker
 
 from models.database import connection
 from models.engine.group_commit import CommitFuture, GroupCommit, extend_leases
-from models.engine.progress import Progress
+from models.engine.progress import Progress, Suppress
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -184,6 +184,36 @@ def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit
     assert (steps(execution_id), messages(execution_id)) == ({}, [])
     assert fetch_value("select count(*) from stage_history where execution_id = %s", (execution_id,)) == 1
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 0
+
+
+def test_a_worker_that_gave_up_its_lease_writes_nothing_more(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
+    (claimed,) = claim_batch(engine, group_commit, 1)
+    claimed.requeue("sending")
+    assert group_commit.record(claimed.take_progress())
+    claimed.mark_recorded()
+    before = execution(claimed.execution_id)
+
+    claimed.enter("eligible")
+    claimed.finish("succeeded", "completed")
+
+    assert group_commit.record(claimed.take_progress()) is False
+    assert execution(claimed.execution_id) == before
+
+
+def test_a_rejected_record_leaves_no_open_transaction(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
+    bad, good, _ = claim_batch(engine, group_commit)
+    bad.add_effect(Suppress(bad.row["contact_id"], "email", "c0@example.com", "blocked"))
+    # PostgreSQL rejects this: a skipped execution must have a reason.
+    bad.state.update(status="skipped", stage="skipped")
+    good.enter("eligible")
+
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        group_commit.record(bad.take_progress())
+
+    assert group_commit.record(good.take_progress()) is True
+    assert execution(good.execution_id)["stage"] == "eligible"
 
 
 def test_another_workers_claim_is_not_mistaken_for_a_record_whose_response_was_lost(
