@@ -446,6 +446,21 @@ def test_two_deaths_do_not_quarantine_an_execution(
     assert wait_until_finished(execution_id)["status"] == "succeeded"
 
 
+def test_a_death_after_progress_is_the_first_in_a_row(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
+    alice = Alice()
+    alice.automation(WRITTEN)
+    (execution_id,) = start_executions(alice)
+    claim_and_abandon(execution_id)
+    claim_and_abandon(execution_id)
+    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    assert execution(execution_id)["deliveries"] == 3
+
+    claimed.enter("eligible")
+    assert group_commit.record(claimed.take_progress())
+
+    assert execution(execution_id)["deliveries"] == 1
+
+
 def test_a_requeued_execution_does_not_count_as_a_death(
     engine: Engine, idle: Worker, group_commit: GroupCommit
 ) -> None:
@@ -598,6 +613,19 @@ def test_a_stalled_thread_may_not_send_after_its_process_claims_again(engine: En
         with hold_lease(engine, newer, time.monotonic()):
             assert not engine.leases.is_held(stalled)
             assert engine.leases.is_held(newer)
+
+
+def test_a_heartbeat_extends_no_lease_of_another_worker(idle: Worker, group_commit: GroupCommit) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    assert group_commit.claim(execution_id)
+    before = execution(execution_id)["lease_until"]
+
+    assert extend_leases("a worker that lost it", [execution_id], 300.0) == set()
+    assert execution(execution_id)["lease_until"] == before
+    assert extend_leases(group_commit.owner, [execution_id], 300.0) == {execution_id}
+    assert execution(execution_id)["lease_until"] > before
 
 
 def test_a_lease_that_expired_by_the_monotonic_clock_forbids_sending(engine: Engine, idle: Worker) -> None:
