@@ -25,7 +25,7 @@ from dashboard import create_app, disconnect
 from models import api_key, database
 from models.api_key import SCOPES
 from tests.dashboard import tenants
-from tests.dashboard.producers import PASSWORD
+from tests.dashboard.producers import PASSWORD, definition
 from tests.dashboard.route_table import (
     OPEN,
     ROLES,
@@ -36,6 +36,7 @@ from tests.dashboard.route_table import (
 )
 from tests.dashboard.tenants import PARAMETER_VALUES, UNKNOWN_ID, Caller, Tenant, compute_fingerprint, normalize
 from tests.dashboard.test_every_route import BODIES
+from tests.support.servers import run_sql
 from tests.support.waiting import eventually
 
 ROUTES = read_table()
@@ -312,7 +313,10 @@ def _list_callers(route: Route, callers: list[Caller]) -> list[Caller]:
 
 
 @pytest.mark.parametrize("route", OWN_RESPONSES, ids=str)
-def test_a_response_has_no_data_of_another_workspace(world: World, route: Route) -> None:
+def test_a_response_has_no_data_of_another_workspace(world: World, database_urls: Any, route: Route) -> None:
+    # Charlie's own requests in other tests name Alice's objects, and his audit log repeats what they named.
+    delete = f"delete from audit where workspace_id = '{world.charlie.workspace_id}'"
+    run_sql(database_urls.owner, delete)
     before = world.state()
     for address in route.build_addresses(
         _build_unknown_values(route, world.charlie) | {"name": PARAMETER_VALUES["name"]}
@@ -432,7 +436,10 @@ def test_a_form_cannot_name_another_tenants_object(world: World) -> None:
             for foreign in world.alice.ids:
                 response = person.open("POST", f"/executions/all/{action}", data={name: foreign})
                 assert response.status_code in (303, 404)
-    automation_id = world.charlie.objects["automation_id"]
+    # Another test may have deleted Charlie's first automation.
+    body = {"name": "Own", "type": "workflow", "definition": definition()}
+    created = world.others[0].open("POST", f"/api/workspaces/{world.charlie.workspace_id}/automations", json=body)
+    automation_id = created.json["automation"]["id"]
     selection = {"contactId": world.alice.objects["contact_id"], "chosen": "1"}
     response = person.open("POST", f"/automations/{automation_id}/test", data=selection)
     assert response.status_code == 303
