@@ -13,7 +13,7 @@ from rules.errors import InvalidRequest
 
 FACTS: dict[str, Any] = {
     "contact": {"tags": ["lead"], "first_name": None, "attributes": {"plan": "pro", "age": 41}},
-    "payload": {"amount": 150, "items": [1, 2], "none": [], "note": " "},
+    "payload": {"amount": 150, "items": [1, 2], "none": [], "note": " ", "index": 1, "key": "plan", "off": False},
 }
 
 
@@ -34,6 +34,13 @@ FACTS: dict[str, Any] = {
         "(payload.amount < 100 or payload.amount > 140) and contact.attributes.age > 40",
         "payload.amount != 'x'",
         "-1 < 0",
+        "payload.items.first == 1 and payload.items[-2] == 1 and payload.items[-1] == 2",
+        "payload.items[payload.index] == 2 and contact.attributes[payload.key] == 'pro'",
+        "payload.amount or false",
+        "false or payload.amount",
+        "not payload.off",
+        "payload.off == blank",
+        "payload.amount <= 150 and payload.amount >= 150",
     ],
 )
 def test_a_true_condition_holds(source: str) -> None:
@@ -54,9 +61,34 @@ def test_a_true_condition_holds(source: str) -> None:
         "payload.amount contains 1",
         "payload.items[7] == 1",
         "nil > 1 or nil <= 1",
+        "payload.items[2] == 2",
+        "payload.items[-3] == 1",
+        "payload.items.first == 2",
+        "payload.items['middle'] == 1",
+        "payload.amount == blank",
+        "payload.amount == empty",
     ],
 )
 def test_missing_values_and_other_types_are_never_equal_or_ordered(source: str) -> None:
+    assert evaluate(source, FACTS) is False
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "not payload.amount",
+        "not contact.tags",
+        "payload.off or false",
+        "payload.amount and payload.off",
+        "payload.off and payload.amount",
+        "payload.amount < 150",
+        "payload.amount > 150",
+        "contact.attributes.plan contains 'x'",
+        "contact.tags contains 'customer'",
+        "contact.attributes[payload.amount] == 'pro'",
+    ],
+)
+def test_a_false_condition_does_not_hold(source: str) -> None:
     assert evaluate(source, FACTS) is False
 
 
