@@ -190,13 +190,13 @@ def test_a_worker_that_gave_up_its_lease_writes_nothing_more(
     engine: Engine, idle: Worker, group_commit: GroupCommit
 ) -> None:
     (claimed,) = claim_batch(engine, group_commit, 1)
-    claimed.requeue("sending")
+    moves.requeue(claimed, "sending")
     assert group_commit.record(claimed.take_progress())
     claimed.mark_recorded()
     before = execution(claimed.execution_id)
 
-    claimed.enter("eligible")
-    claimed.finish("succeeded", "completed")
+    moves.enter(claimed, "eligible")
+    moves.finish(claimed, "succeeded", "completed")
 
     assert group_commit.record(claimed.take_progress()) is False
     assert execution(claimed.execution_id) == before
@@ -207,7 +207,7 @@ def test_a_rejected_record_leaves_no_open_transaction(engine: Engine, idle: Work
     bad.add_effect(Suppress(bad.row["contact_id"], "email", "c0@example.com", "blocked"))
     # PostgreSQL rejects this: a skipped execution must have a reason.
     bad.state.update(status="skipped", stage="skipped")
-    good.enter("eligible")
+    moves.enter(good, "eligible")
 
     with pytest.raises(psycopg2.errors.CheckViolation):
         group_commit.record(bad.take_progress())
@@ -220,14 +220,14 @@ def test_another_workers_claim_is_not_mistaken_for_a_record_whose_response_was_l
     engine: Engine, idle: Worker, group_commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (claimed,) = claim_batch(engine, group_commit, 1)
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     write = group_commit._write_records_once
 
     def lose_connection_and_lease(*_arguments: Any, **_options: Any) -> set[str]:
         monkeypatch.setattr(group_commit, "_write_records_once", write)
         expire_lease(claimed.execution_id)
         # Like the record, it raises the fence by one and leaves the execution running.
-        assert engine.group_commit.claim(claimed.execution_id) is not None
+        assert claim(engine.group_commit, claimed.execution_id) is not None
         raise psycopg2.OperationalError("the connection is lost")
 
     monkeypatch.setattr(group_commit, "_write_records_once", lose_connection_and_lease)
@@ -452,10 +452,10 @@ def test_a_death_after_progress_is_the_first_in_a_row(engine: Engine, idle: Work
     (execution_id,) = start_executions(alice)
     claim_and_abandon(execution_id)
     claim_and_abandon(execution_id)
-    claimed = build_claimed(engine, group_commit.claim(execution_id))
+    claimed = build_claimed(engine, claim(group_commit, execution_id))
     assert execution(execution_id)["deliveries"] == 3
 
-    claimed.enter("eligible")
+    moves.enter(claimed, "eligible")
     assert group_commit.record(claimed.take_progress())
 
     assert execution(execution_id)["deliveries"] == 1
@@ -619,7 +619,7 @@ def test_a_heartbeat_extends_no_lease_of_another_worker(idle: Worker, group_comm
     alice = Alice()
     alice.automation(HELLO)
     (execution_id,) = start_executions(alice)
-    assert group_commit.claim(execution_id)
+    assert claim(group_commit, execution_id)
     before = execution(execution_id)["lease_until"]
 
     assert extend_leases("a worker that lost it", [execution_id], 300.0) == set()
