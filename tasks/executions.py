@@ -24,7 +24,6 @@ from rules.errors import Bug, ExecutionError, Quarantined
 from rules.stages import Queue
 from tasks.eligibility import check
 from tasks.failures import handle_failure
-from tasks.operators.reviews import rest_if_in_review
 from tasks.rounds import end_if_stopped, end_round, find_next_step_of_round
 from tasks.runtime import moves, step_rows
 from tasks.runtime.broker import notify
@@ -38,6 +37,7 @@ from tasks.steps.composing import prepare
 from tasks.steps.follow_check import check_follow
 from tasks.steps.generation import generate
 from tasks.steps.pauses import rest_if_paused
+from tasks.steps.review_gate import rest_if_in_review
 from tasks.steps.sending import send
 
 log = structlog.get_logger(__name__)

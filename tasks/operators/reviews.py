@@ -1,13 +1,10 @@
-"""Reviews: messages that wait, without a time limit, for a person to approve or reject them.
+"""Reviews: a person approves or rejects a message that waits for it (`tasks.steps.review_gate`).
 
 The text is recorded as soon as it is ready, and an approval may change it. A rejection skips the step, and the workflow
 continues.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any, Literal
 
 import metrics
 from models import audit, message
@@ -18,35 +15,7 @@ from models.errors import Conflict, NotFound
 from models.ids import is_id
 from rules import truncation
 from rules.channels import CONVERSATION_CHANNELS
-from rules.definition import Step
-from rules.eligibility import Skip, build_skip
-from tasks.runtime import moves
-from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.notifications import notify_after_commit
-
-
-def get_initial_status(step: Step) -> Literal["review", "pending"]:
-    """Return the initial status of the step's message."""
-    return "review" if step.review else "pending"
-
-
-def rest_if_in_review(claimed: ClaimedExecution, step: Step) -> bool:
-    """Make the execution wait for a review that is still undecided; return whether it waits."""
-    message_row = claimed.messages.get(step.id)
-    if message_row is None or message_row["status"] != "review":
-        return False
-    if claimed.stage != "ready_to_send":
-        moves.enter(claimed, "ready_to_send")
-    claimed.state["queue"] = step.queue or "executions"
-    moves.wait(claimed, "review", None)
-    return True
-
-
-def find_rejection(message_row: Mapping[str, Any] | None) -> Skip | None:
-    """Return the skip of a step whose message a person rejected."""
-    if message_row is None or message_row["status"] != "discarded":
-        return None
-    return build_skip("rejected", None, None, message_row["error_message"])
 
 
 def approve(workspace_id: str, message_id: str, actor: AuditActor, body: str | None = None) -> None:

@@ -14,12 +14,12 @@ from rules.errors import InvalidRequest
 from rules.json_text import dump_json
 from rules.schedule import parse_send_time
 from rules.templating import render, render_value
-from tasks.operators.reviews import get_initial_status
 from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
 from tasks.steps.channels import find_address, get_channel
+from tasks.steps.review_gate import get_initial_status
 
 
 def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow:

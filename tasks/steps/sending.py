@@ -17,7 +17,6 @@ from rules.definition import Step
 from rules.eligibility import Skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
 from rules.templating import render
-from tasks.operators.reviews import find_rejection, rest_if_in_review
 from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
@@ -30,6 +29,7 @@ from tasks.steps.direct_messages import TO_COMMENT, Sender
 from tasks.steps.follow_ups import as_output, find_stop_reason
 from tasks.steps.limit_reservations import reserve_daily_limits
 from tasks.steps.pauses import rest_if_provider_paused
+from tasks.steps.review_gate import find_rejection, rest_if_in_review
 
 
 def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
