@@ -19,10 +19,10 @@ from models.database import acting_as, transaction
 from models.engine import runs
 from settings import Settings
 from tasks.intake.schedules import start_due_schedules
-from tasks.operators.model_settings import resolve_model_settings
 from tasks.runtime.broker import EXECUTION_QUEUES, read_queue_depths
 from tasks.runtime.notifications import enqueue_actor, notify_rows
 from tasks.steps.accounts import find_missing_secrets, fingerprint, list_own_tokens
+from tasks.steps.model_settings import resolve_model_settings
 
 log = structlog.get_logger(__name__)
 

@@ -20,10 +20,10 @@ from models.pause import PausedRow
 from models.reports import health as report
 from rules.channels import CHANNELS, CONTACT_CHANNELS, CONVERSATION_CHANNELS
 from settings import Settings
-from tasks.operators.model_settings import resolve_model_settings
 from tasks.runtime.broker import QUEUES
 from tasks.steps import accounts
 from tasks.steps.model_choice import find_default_provider
+from tasks.steps.model_settings import resolve_model_settings
 
 health = Resource("health")
 

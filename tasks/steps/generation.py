@@ -13,13 +13,13 @@ from providers.text_generation import GeneratedText, Prompt
 from rules.definition import Step
 from rules.errors import Blocked, ExecutionError, InvalidRequest
 from rules.templating import render
-from tasks.operators.model_settings import EffectiveModelSettings, resolve_model_settings
 from tasks.runtime import moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import track_call
 from tasks.steps.accounts import resolve_account
 from tasks.steps.model_choice import choose_model
+from tasks.steps.model_settings import EffectiveModelSettings, resolve_model_settings
 from tasks.steps.pauses import rest_if_provider_paused
 from tasks.steps.prompts import build_prompt_facts, render_prompt
 

@@ -16,9 +16,9 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators import model_settings
-from tasks.operators.model_settings import resolve_model_settings
 from tasks.runtime.engine import Engine
 from tasks.steps.accounts import resolve_account
+from tasks.steps.model_settings import resolve_model_settings
 from tests.support.factories import WRITTEN, Alice, steps, wait_for_status, wait_until_finished
 
 
