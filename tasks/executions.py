@@ -30,7 +30,7 @@ from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
-from tasks.runtime.shutdown import release_unstarted, undo_intent
+from tasks.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
 from tasks.steps.composing import prepare

@@ -29,7 +29,7 @@ from settings import Settings
 from tasks.runtime import broker
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine, get_engine, start
-from tasks.runtime.shutdown import drain, release_unstarted
+from tasks.shutdown import drain, release_unstarted
 
 log = structlog.get_logger(__name__)
 

@@ -1,1 +1,1 @@
-"""Runs claimed executions: the broker and its consumer, the executor's threads, leases, completions and shutdown."""
+"""Runs claimed executions: the broker and its consumer, the executor's threads, leases and completions."""

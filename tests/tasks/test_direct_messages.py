@@ -16,8 +16,7 @@ from models import execution as events
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import periodic_jobs
-from tasks.runtime import shutdown
+from tasks import periodic_jobs, shutdown
 from tasks.runtime.engine import Engine
 from tasks.runtime.notifications import notify_rows
 from tasks.steps import pacing

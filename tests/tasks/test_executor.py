@@ -19,7 +19,7 @@ from tasks.runtime.broker import read_queue_depths
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.runtime.executor import MAX_PREFETCH_PER_THREAD, Executor
-from tasks.runtime.shutdown import release_in_flight, release_unstarted
+from tasks.shutdown import release_in_flight, release_unstarted
 from tests.support.concurrency import assert_consistent, claim, claim_and_abandon
 from tests.support.factories import HELLO, Alice, execution, stages, wait_until_finished
 from tests.support.waiting import eventually
