@@ -23,6 +23,7 @@ from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
 from settings import Settings
 from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.outside_calls import undo_call
 from tasks.steps.accounts import fingerprint
 from tasks.steps.limit_reservations import release_daily_limits
 
@@ -98,19 +99,8 @@ def _suppress(claimed: ClaimedExecution, step: Step) -> None:
     claimed.add_effect(Suppress(message["contact_id"], message["channel"], message["to_address"], "blocked"))
 
 
-def _restore_stage(claimed: ClaimedExecution) -> None:
-    """Return to the stage from which the call is repeated."""
-    if claimed.stage == "sending":
-        moves.enter(claimed, "ready_to_send")
-    elif claimed.stage == "generating":
-        moves.enter(claimed, claimed.base_stage)
-
-
 def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) -> None:
-    step_rows.undo_attempt(claimed, step)
-    if step.id in claimed.messages:
-        message_rows.update(claimed, step, status="pending")
-    _restore_stage(claimed)
+    undo_call(claimed, step)
     moves.wait(claimed, "rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
 
 
@@ -122,10 +112,7 @@ def _is_configuration_overdue(claimed: ClaimedExecution) -> bool:
 def _pause_for_configuration(
     settings: Settings, claimed: ClaimedExecution, step: Step, error: ConfigurationError, provider: str | None
 ) -> None:
-    step_rows.undo_attempt(claimed, step)
-    if step.id in claimed.messages:
-        message_rows.update(claimed, step, status="pending", error_class=error.error_class, error_message=error.message)
-    _restore_stage(claimed)
+    undo_call(claimed, step, error_class=error.error_class, error_message=error.message)
     if provider is not None and not claimed.test:
         # The fingerprint of the settings that the call used: a later change resolves the pause.
         credentials = fingerprint(claimed.settings or settings, provider, claimed.row["workspace_id"])

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 
 from rules.errors import UnknownOutcome
 from tasks.failures import handle_failure
-from tasks.runtime import message_rows, moves, step_rows
+from tasks.runtime import moves
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
+from tasks.runtime.outside_calls import undo_call
 from tasks.steps.channels import find_provider
 
 #: Calls that change nothing outside, so that the next worker makes them again.
 WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
+#: The value of `ClaimedExecution.call` once another process may continue.
+RELEASED = "released"
 #: Seconds between two checks of what is still in flight.
 POLL_SECONDS = 0.05
 
@@ -38,15 +41,11 @@ def drain(engine: Engine, send_timeout_seconds: float) -> None:
         for claimed in claimed_executions:
             if claimed.call in WITHOUT_EFFECT:
                 release_in_flight(engine, claimed)
-        if time.monotonic() > deadline or not any(claimed.call != RELEASED for claimed in claimed_executions):
+        if time.monotonic() > deadline or all(claimed.call == RELEASED for claimed in claimed_executions):
             break
         time.sleep(POLL_SECONDS)
     for claimed in engine.leases.list_held():
         record_unknown_outcome(engine, claimed)
-
-
-#: The value of `ClaimedExecution.call` once another process may continue.
-RELEASED = "released"
 
 
 def release_in_flight(engine: Engine, claimed: ClaimedExecution) -> None:
@@ -60,13 +59,7 @@ def undo_intent(claimed: ClaimedExecution) -> bool:
     step = claimed.step
     if step is None or step.queue is None:
         return False
-    step_rows.undo_attempt(claimed, step)
-    if step.id in claimed.messages:
-        message_rows.update(claimed, step, status="pending", sending_at=None)
-    if claimed.stage == "generating":
-        moves.enter(claimed, claimed.base_stage)
-    elif claimed.stage == "sending":
-        moves.enter(claimed, "ready_to_send")
+    undo_call(claimed, step, sending_at=None)
     moves.requeue(claimed, step.queue)
     return True
 

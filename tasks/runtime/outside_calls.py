@@ -1,13 +1,17 @@
-"""Tracks the outside call that a claimed execution is inside of, for an orderly shutdown, and measures it."""
+"""Tracks the outside call that a claimed execution is inside of, for an orderly shutdown; measures and undoes it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Unpack
 
 import metrics
+from models.engine.rows import MessageRow
+from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
+from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 
 
@@ -26,3 +30,19 @@ def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[
         claimed.call = None
         elapsed = time.monotonic() - began
         metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
+
+
+def undo_call(claimed: ClaimedExecution, step: Step, **message_fields: Unpack[MessageRow]) -> None:
+    """Return to the stage before the step's outside call, which is made again from there; no attempt is used up.
+
+    The step's message is pending again, with other changes by `message_fields`. The message of a refused call keeps
+    its `sending_at`; for a call that was not made, the caller sets it to None.
+    """
+    step_rows.undo_attempt(claimed, step)
+    if step.id in claimed.messages:
+        fields: MessageRow = {**message_fields, "status": "pending"}
+        message_rows.update(claimed, step, **fields)
+    if claimed.stage == "sending":
+        moves.enter(claimed, "ready_to_send")
+    elif claimed.stage == "generating":
+        moves.enter(claimed, claimed.base_stage)

@@ -15,13 +15,15 @@ from sandbox.server import RunningSandbox
 from tasks import executions
 from tasks.executions import PLACEHOLDER_WORKFLOW, run_claimed
 from tasks.runtime import executor as executor_module
+from tasks.runtime import moves
 from tasks.runtime.broker import read_queue_depths
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.runtime.executor import MAX_PREFETCH_PER_THREAD, Executor
-from tasks.shutdown import release_in_flight, release_unstarted
+from tasks.shutdown import release_in_flight, release_unstarted, undo_intent
+from tasks.steps.sending import send
 from tests.support.concurrency import assert_consistent, claim, claim_and_abandon
-from tests.support.factories import HELLO, Alice, execution, stages, wait_until_finished
+from tests.support.factories import HELLO, Alice, execution, messages, stages, steps, wait_until_finished
 from tests.support.waiting import eventually
 
 
@@ -272,6 +274,28 @@ def test_an_unstarted_execution_is_requeued_at_once(engine: Engine, idle: Worker
     idle.resume()
     assert wait_until_finished(execution_id)["status"] == "succeeded"
     assert_consistent()
+
+
+def test_a_recorded_send_that_was_not_made_leaves_no_send_time_and_no_attempt(engine: Engine, idle: Worker) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    row = claim(engine.group_commit, execution_id)
+    assert row is not None
+    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "sending")
+    claimed.step = claimed.workflow.steps[0]
+    moves.enter(claimed, "eligible")
+    next(send(engine, claimed, claimed.step))
+    assert engine.group_commit.record(claimed.take_progress())
+    claimed.mark_recorded()
+    assert messages(execution_id)[0]["sending_at"] is not None
+
+    assert undo_intent(claimed)
+
+    assert engine.group_commit.record(claimed.take_progress())
+    message = messages(execution_id)[0]
+    assert (message["status"], message["sending_at"]) == ("pending", None)
+    assert (execution(execution_id)["stage"], steps(execution_id)["hello"]["attempts"]) == ("ready_to_send", 0)
 
 
 def test_a_call_whose_thread_has_moved_on_is_not_released(engine: Engine, idle: Worker) -> None:

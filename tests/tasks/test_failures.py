@@ -44,6 +44,7 @@ def test_a_rate_limited_send_waits_as_requested_and_uses_up_no_attempt(engine: E
     assert (waiting["stage"], waiting["waiting_for"], waiting["attempt"]) == ("ready_to_send", "rate_limit", 1)
     assert 119 <= (waiting["due_at"] - waiting["stage_since"]).total_seconds() <= 140
     assert steps(waiting["id"])["hello"]["attempts"] == 0
+    assert messages(waiting["id"])[0]["sending_at"] is not None
 
 
 def test_a_rate_limited_send_is_sent_at_its_time(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
