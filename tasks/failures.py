@@ -15,7 +15,7 @@ from datetime import timedelta
 import structlog
 
 import metrics
-from models.engine.progress import PauseProvider, Suppress
+from models.engine.records import PauseProvider, Suppress
 from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome

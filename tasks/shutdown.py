@@ -80,7 +80,7 @@ def _requeue_now(engine: Engine, claimed: ClaimedExecution) -> None:
 
 def _record_final(engine: Engine, claimed: ClaimedExecution) -> bool:
     claimed.call = RELEASED
-    is_recorded = engine.group_commit.record(claimed.take_progress())
+    is_recorded = engine.group_commit.record(claimed.take_record())
     if is_recorded:
         claimed.mark_recorded()
     return is_recorded

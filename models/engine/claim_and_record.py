@@ -9,7 +9,7 @@ session, the same statements run unprepared.
 alone, running under an expired lease. It counts the delivery, raises the fence and returns everything that a worker
 needs, so no further read is necessary. It skips rows that another process is claiming.
 
-**record** writes each progress whose fence still matches, and raises the fence. The same record written a second time
+**record** writes each record whose fence still matches, and raises the fence. The same record written a second time
 (after the connection broke during its commit) changes nothing.
 
 They are written by hand, because peewee builds an expression anew for each batch and cannot prepare it. Building one

@@ -14,7 +14,7 @@ from typing import Any
 from models import suppression
 from models.conversation import REPLY_KINDS
 from models.engine.limits import ALL_CONTACTS
-from models.engine.progress import (
+from models.engine.records import (
     ChangeContact,
     CreateTask,
     DetectReply,

@@ -24,7 +24,7 @@ from peewee import SQL, Value
 from models.database import CONNECTION_ERRORS, db, is_direct
 from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
-from models.engine.progress import Progress
+from models.engine.records import ExecutionRecord
 from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.expressions import is_any, now
 from models.queries import fetch_values
@@ -76,7 +76,7 @@ class _ClaimRequest(NamedTuple):
     ids: Sequence[str]
 
 
-_Entry = tuple[_ClaimRequest | Progress, CommitFuture]
+_Entry = tuple[_ClaimRequest | ExecutionRecord, CommitFuture]
 
 
 class GroupCommit:
@@ -108,16 +108,16 @@ class GroupCommit:
         """
         return [parse_claimed_row(row) for row in self._submit_and_wait(_ClaimRequest(execution_ids))]
 
-    def record(self, progress: Progress) -> bool:
-        """Make the progress durable; return False, with nothing written, if the lease was lost."""
-        return self._submit_and_wait(progress)  # type: ignore[no-any-return]
+    def record(self, record: ExecutionRecord) -> bool:
+        """Make the record durable; return False, with nothing written, if the lease was lost."""
+        return self._submit_and_wait(record)  # type: ignore[no-any-return]
 
-    def submit(self, progress: Progress, callback: Callable[[CommitFuture], None]) -> None:
-        """Record without waiting: `callback` is called when the progress is durable or rejected.
+    def submit(self, record: ExecutionRecord, callback: Callable[[CommitFuture], None]) -> None:
+        """Record without waiting: `callback` is called when the record is durable or rejected.
 
         The group commit's own thread calls it, so it must not block.
         """
-        self._queue.put((progress, CommitFuture(callback)))
+        self._queue.put((record, CommitFuture(callback)))
 
     def flush(self) -> None:
         """Commit without further delay: no thread is working."""
@@ -129,7 +129,7 @@ class GroupCommit:
         self.flush()
         self._thread.join()
 
-    def _submit_and_wait(self, item: _ClaimRequest | Progress) -> Any:
+    def _submit_and_wait(self, item: _ClaimRequest | ExecutionRecord) -> Any:
         future = CommitFuture()
         self._queue.put((item, future))
         return future.result()
@@ -161,7 +161,9 @@ class GroupCommit:
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Write records first: their executions are already claimed and threads wait to continue them."""
-        for group in _split_by_execution([(item, future) for item, future in batch if isinstance(item, Progress)]):
+        for group in _split_by_execution(
+            [(item, future) for item, future in batch if isinstance(item, ExecutionRecord)]
+        ):
             self._settle(group, self._write_records)
         self._settle([(item, future) for item, future in batch if isinstance(item, _ClaimRequest)], self._write_claims)
         # After every thread has its result.
@@ -205,7 +207,7 @@ class GroupCommit:
                 time.sleep(delay)
                 delay = min(delay * 2, 1.0)
 
-    def _write_records(self, records: list[Progress], is_retry: bool) -> list[bool]:
+    def _write_records(self, records: list[ExecutionRecord], is_retry: bool) -> list[bool]:
         """Write the records; return for each whether it is durable. Runs are counted, or marked as due on failure."""
         connection, count_runs = self._connect(), self.tracker.should_count(records)
         try:
@@ -222,7 +224,7 @@ class GroupCommit:
             self.tracker.report_due(records)
         return [record.execution_id in moved for record in records]
 
-    def _write_records_once(self, records: list[Progress], is_retry: bool, *, count_runs: bool) -> set[str]:
+    def _write_records_once(self, records: list[ExecutionRecord], is_retry: bool, *, count_runs: bool) -> set[str]:
         # A single statement is its own transaction, which saves two round trips.
         needs_transaction = is_retry or any(record.effects for record in records)
         connection = self._connect()
@@ -248,7 +250,7 @@ class GroupCommit:
         return moved | already_written
 
     def _run_record_statement(
-        self, cursor: Any, records: list[Progress], count_runs: bool, *, single_statement: bool
+        self, cursor: Any, records: list[ExecutionRecord], count_runs: bool, *, single_statement: bool
     ) -> tuple[set[str], list[runs.TrackedRun]]:
         executions = [
             {
@@ -334,7 +336,7 @@ class GroupCommit:
             for claim in claims
         ]
 
-    def _find_already_written(self, cursor: Any, records: Sequence[Progress]) -> set[str]:
+    def _find_already_written(self, cursor: Any, records: Sequence[ExecutionRecord]) -> set[str]:
         """Return the records that the previous commit made durable although its response was lost."""
         expected = {record.execution_id: (record.fence + 1, record.state["status"]) for record in records}
         query = Execution.select(Execution.id, Execution.fence, Execution.status).where(
@@ -345,10 +347,12 @@ class GroupCommit:
         return {id for id, *state in cursor.fetchall() if tuple(state) == expected[id]}
 
 
-def _split_by_execution(entries: list[tuple[Progress, CommitFuture]]) -> Iterator[list[tuple[Progress, CommitFuture]]]:
+def _split_by_execution(
+    entries: list[tuple[ExecutionRecord, CommitFuture]],
+) -> Iterator[list[tuple[ExecutionRecord, CommitFuture]]]:
     """Split entries so that an execution occurs once in each group: between two records of it, the fence decides."""
     while entries:
-        group: dict[str, tuple[Progress, CommitFuture]] = {}
+        group: dict[str, tuple[ExecutionRecord, CommitFuture]] = {}
         for entry in entries:
             group.setdefault(entry[0].execution_id, entry)
         yield list(group.values())

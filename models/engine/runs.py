@@ -22,7 +22,7 @@ from psycopg2.errors import LockNotAvailable
 
 import metrics
 from models.database import transaction, unwrap_driver_error
-from models.engine.progress import CountRun, Progress
+from models.engine.records import CountRun, ExecutionRecord
 from models.queries import call, execute, fetch, fetch_value
 from rules.actions import RunKind
 
@@ -85,14 +85,14 @@ class Tracker:
         self.override = override
         self._backoff_until = 0.0
 
-    def should_count(self, records: Sequence[Progress]) -> bool:
+    def should_count(self, records: Sequence[ExecutionRecord]) -> bool:
         """Return whether to write these records with the statement that counts runs."""
         return any(map(self._get_run, records)) and time.monotonic() >= self._backoff_until
 
-    def _get_run(self, record: Progress) -> CountRun | None:
+    def _get_run(self, record: ExecutionRecord) -> CountRun | None:
         return None if self.override is False else record.run
 
-    def build_run_columns(self, record: Progress, count_runs: bool) -> dict[str, Any]:
+    def build_run_columns(self, record: ExecutionRecord, count_runs: bool) -> dict[str, Any]:
         """Return the run columns of a record: the run's id, to count it now, or the time since which it is due."""
         run = self._get_run(record)
         if run is None:
@@ -108,7 +108,7 @@ class Tracker:
         """Count again at once, whatever failed before."""
         self._backoff_until = 0.0
 
-    def report_due(self, records: Sequence[Progress]) -> None:
+    def report_due(self, records: Sequence[ExecutionRecord]) -> None:
         """Increment the metric for runs that will be counted later."""
         for run in filter(None, map(self._get_run, records)):
             metrics.runs_counted_total.labels(kind=run.kind, result="failed").inc()

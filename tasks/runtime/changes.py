@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from models.engine.progress import CountRun, Effect, Progress
+from models.engine.records import CountRun, Effect, ExecutionRecord
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
 
 _RowType = TypeVar("_RowType", ExecutionState, StepRow, MessageRow)
@@ -30,9 +30,9 @@ class Changes:
         """Whether the execution entered a stage or finished a step."""
         return bool(self.stages) or any(step["status"] in ("succeeded", "skipped") for step in self.steps.values())
 
-    def build_progress(self, execution_id: str, fence: int, state: ExecutionState) -> Progress:
+    def build_record(self, execution_id: str, fence: int, state: ExecutionState) -> ExecutionRecord:
         """Build the record of these changes and of `state`."""
-        return Progress(
+        return ExecutionRecord(
             execution_id,
             fence,
             _drop_nulls(state),

@@ -1,7 +1,7 @@
 """One claimed execution in this process: the row it was claimed with, its current state, and its unrecorded changes.
 
 `moves` changes the state, `step_rows` and `message_rows` change the rows, and `outside_calls` tracks the call in
-progress. None of them reads or writes a database: `changes` accumulates values until `take_progress` returns them to
+progress. None of them reads or writes a database: `changes` accumulates values until `take_record` returns them to
 be recorded, right before each outside call and after it. Times come from the database's clock: the time of the claim
 plus what this process's monotonic clock has counted since.
 """
@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from models.engine.group_commit import CommitFuture
-from models.engine.progress import Effect, Progress
+from models.engine.records import Effect, ExecutionRecord
 from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StepRow, list_columns
 from rules import stages
 from rules.channels import CONTACT_CHANNELS
@@ -148,7 +148,7 @@ class ClaimedExecution:
         """Change another row in the same record."""
         self.changes.effects.append(effect)
 
-    def take_progress(self) -> Progress:
+    def take_record(self) -> ExecutionRecord:
         """Return the changes since the last record, to be recorded now, and forget them."""
         stages.check_status_stage(self.state["status"], self.stage)
         if self.state["status"] == "running":
@@ -158,11 +158,11 @@ class ClaimedExecution:
             self.state["deliveries"] = 1
         if self.state["status"] != "running":
             self.state["deliveries"] = 0
-        progress = self.changes.build_progress(self.execution_id, self.fence, self.state)
+        record = self.changes.build_record(self.execution_id, self.fence, self.state)
         self.changes = Changes()
-        return progress
+        return record
 
     def mark_recorded(self) -> None:
-        """Note that the progress is durable; the record has increased the fence."""
+        """Note that the record is durable; it has increased the fence."""
         self.fence += 1
         self.accepted.clear()

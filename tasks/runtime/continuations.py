@@ -35,7 +35,7 @@ def run_continuation(
             callback = engine.completions.wrap(lambda future: _release(engine, claimed, future))
         else:
             callback = _build_resume_callback(engine, claimed, continuation)
-        engine.group_commit.submit(claimed.take_progress(), callback)
+        engine.group_commit.submit(claimed.take_record(), callback)
         return is_finished
     except (LeaseLost, *CONNECTION_ERRORS) as error:
         engine.leases.release(claimed)

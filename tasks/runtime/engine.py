@@ -88,7 +88,7 @@ class Engine:
 
 
 def confirm(claimed: ClaimedExecution, future: CommitFuture) -> None:
-    """Note that submitted progress is durable. Raises `LeaseLost` where another process has claimed the execution."""
+    """Note that a submitted record is durable. Raises `LeaseLost` where another process has claimed the execution."""
     if not future.result():
         raise LeaseLost(claimed.execution_id)
     claimed.mark_recorded()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.engine.progress import CountRun
+from models.engine.records import CountRun
 from models.engine.rows import StepRow
 from models.ids import new_id
 from rules.definition import Step

@@ -8,7 +8,7 @@ a release. The database decides which round gets the last reservation; test exec
 from __future__ import annotations
 
 from models.engine import limits
-from models.engine.progress import ReleaseLimitReservation
+from models.engine.records import ReleaseLimitReservation
 from rules import eligibility, schedule
 from rules.eligibility import Skip
 from tasks.runtime.claimed_execution import ClaimedExecution

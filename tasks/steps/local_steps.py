@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.engine.progress import ChangeContact, CreateTask, DetectReply
+from models.engine.records import ChangeContact, CreateTask, DetectReply
 from models.ids import new_id
 from rules.conditions import evaluate
 from rules.definition import REPLIED, Step

@@ -117,7 +117,7 @@ def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(
         moves.finish(claimed, "succeeded", "completed")
         proxy.cut_next.set()
 
-        assert group_commit.record(claimed.take_progress()) is True
+        assert group_commit.record(claimed.take_record()) is True
 
         assert proxy.cuts == 1
         assert execution(claimed.execution_id)["status"] == "succeeded"
@@ -130,12 +130,12 @@ def test_a_worker_keeps_its_lease_after_a_record_whose_response_was_lost(
 ) -> None:
     moves.enter(claimed, "eligible")
     proxy.cut_next.set()
-    assert group_commit.record(claimed.take_progress()) is True
+    assert group_commit.record(claimed.take_record()) is True
     claimed.mark_recorded()
 
     moves.finish(claimed, "succeeded", "completed")
 
-    assert group_commit.record(claimed.take_progress()) is True
+    assert group_commit.record(claimed.take_record()) is True
 
 
 def test_a_claim_whose_response_was_lost_is_not_returned_twice(

@@ -13,7 +13,7 @@ from models.checks.invariants import INVARIANTS
 from models.database import ReadOnlyServer, acting_as
 from models.engine import limits
 from models.engine.group_commit import GroupCommit
-from models.engine.progress import CountRun, Progress
+from models.engine.records import CountRun, ExecutionRecord
 from models.engine.rows import ExecutionState, list_columns
 from models.ids import new_id
 from models.queries import execute, fetch_value
@@ -74,11 +74,11 @@ class World:
         try:
             row = claim(group_commit, self.execution_id)
             assert row is not None
-            assert group_commit.record(self._build_progress(row))
+            assert group_commit.record(self._build_record(row))
         finally:
             group_commit.close()
 
-    def _build_progress(self, row: dict[str, Any]) -> Progress:
+    def _build_record(self, row: dict[str, Any]) -> ExecutionRecord:
         at = row["claimed_at"]
         stages = ["checking", "eligible", "ready_to_send", "sending", "sent", "completed"]
         state = {name: row[name] for name in list_columns(ExecutionState)}
@@ -86,7 +86,7 @@ class World:
         state.update(run_kind=run and run.kind)
         state.update(status="succeeded", stage="completed", stage_since=at, finished_at=at, due_at=None)
         step_key = {"execution_id": self.execution_id, "step_id": "hello", "round": 0}
-        return Progress(
+        return ExecutionRecord(
             self.execution_id,
             row["fence"],
             state,

@@ -13,7 +13,7 @@ from dramatiq import Worker
 
 from models.database import connection
 from models.engine.group_commit import CommitFuture, GroupCommit, extend_leases
-from models.engine.progress import Progress, Suppress
+from models.engine.records import ExecutionRecord, Suppress
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -97,19 +97,19 @@ def test_one_group_commit_gives_an_execution_to_one_thread(idle: Worker, group_c
 
 
 def record_in_one_batch(
-    group_commit: GroupCommit, progresses: list[Progress], monkeypatch: pytest.MonkeyPatch
+    group_commit: GroupCommit, records: list[ExecutionRecord], monkeypatch: pytest.MonkeyPatch
 ) -> list[bool]:
-    """Record all of `progresses` in one batch: the group commit expects more until it has them all."""
+    """Record all of `records` in one batch: the group commit expects more until it has them all."""
     monkeypatch.setattr("models.engine.group_commit.COMMIT_DELAY_SECONDS", 60.0)
     group_commit.expects_more = lambda: True
     futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
-    for progress in progresses:
-        group_commit.submit(progress, futures.put)
-        if progress is progresses[0]:
+    for record in records:
+        group_commit.submit(record, futures.put)
+        if record is records[0]:
             # The commit thread has the first before the others arrive: only by waiting can it batch them.
             eventually(group_commit._queue.empty)
     group_commit.flush()
-    return [futures.get(timeout=10).result() for _ in progresses]
+    return [futures.get(timeout=10).result() for _ in records]
 
 
 def test_records_of_busy_threads_share_a_commit(
@@ -118,9 +118,7 @@ def test_records_of_busy_threads_share_a_commit(
     claimed_executions = claim_batch(engine, group_commit)
     before = group_commit.commits
 
-    written = record_in_one_batch(
-        group_commit, [claimed.take_progress() for claimed in claimed_executions], monkeypatch
-    )
+    written = record_in_one_batch(group_commit, [claimed.take_record() for claimed in claimed_executions], monkeypatch)
 
     assert written == [True] * len(claimed_executions)
     assert group_commit.commits == before + 1
@@ -131,11 +129,11 @@ def test_of_two_records_of_one_execution_in_one_batch_the_first_is_written(
 ) -> None:
     claimed, *_ = claim_batch(engine, group_commit)
     moves.enter(claimed, "eligible")
-    first = claimed.take_progress()
+    first = claimed.take_record()
     moves.enter(claimed, "generating")
 
     # As when a stopping worker releases an execution that its thread has just finished.
-    assert record_in_one_batch(group_commit, [first, claimed.take_progress()], monkeypatch) == [True, False]
+    assert record_in_one_batch(group_commit, [first, claimed.take_record()], monkeypatch) == [True, False]
     assert stages(claimed.execution_id) == ["queued", "checking", "eligible"]
 
 
@@ -148,7 +146,7 @@ def test_a_record_does_not_wait_while_no_thread_is_busy(
     group_commit.expects_more = lambda: False
     futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
 
-    group_commit.submit(first.take_progress(), futures.put)
+    group_commit.submit(first.take_record(), futures.put)
 
     assert futures.get(timeout=20).result() is True
 
@@ -159,7 +157,7 @@ def test_a_record_waits_no_longer_than_the_group_commit_allows(
     first, *_ = claim_batch(engine, group_commit)
     group_commit.expects_more = lambda: True
 
-    assert group_commit.record(first.take_progress())
+    assert group_commit.record(first.take_record())
 
 
 def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
@@ -179,7 +177,7 @@ def test_a_stale_fence_writes_nothing(engine: Engine, idle: Worker, group_commit
     )
     moves.finish(late, "succeeded", "completed")
 
-    assert group_commit.record(late.take_progress()) is False
+    assert group_commit.record(late.take_record()) is False
     assert execution(execution_id) == before
     assert (steps(execution_id), messages(execution_id)) == ({}, [])
     assert fetch_value("select count(*) from stage_history where execution_id = %s", (execution_id,)) == 1
@@ -191,14 +189,14 @@ def test_a_worker_that_gave_up_its_lease_writes_nothing_more(
 ) -> None:
     (claimed,) = claim_batch(engine, group_commit, 1)
     moves.requeue(claimed, "sending")
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
     claimed.mark_recorded()
     before = execution(claimed.execution_id)
 
     moves.enter(claimed, "eligible")
     moves.finish(claimed, "succeeded", "completed")
 
-    assert group_commit.record(claimed.take_progress()) is False
+    assert group_commit.record(claimed.take_record()) is False
     assert execution(claimed.execution_id) == before
 
 
@@ -210,9 +208,9 @@ def test_a_rejected_record_leaves_no_open_transaction(engine: Engine, idle: Work
     moves.enter(good, "eligible")
 
     with pytest.raises(psycopg2.errors.CheckViolation):
-        group_commit.record(bad.take_progress())
+        group_commit.record(bad.take_record())
 
-    assert group_commit.record(good.take_progress()) is True
+    assert group_commit.record(good.take_record()) is True
     assert execution(good.execution_id)["stage"] == "eligible"
 
 
@@ -232,7 +230,7 @@ def test_another_workers_claim_is_not_mistaken_for_a_record_whose_response_was_l
 
     monkeypatch.setattr(group_commit, "_write_records_once", lose_connection_and_lease)
 
-    assert group_commit.record(claimed.take_progress()) is False
+    assert group_commit.record(claimed.take_record()) is False
     assert execution(claimed.execution_id)["stage"] == "checking"
 
 
@@ -243,9 +241,9 @@ def test_a_record_written_twice_counts_once(engine: Engine, idle: Worker, group_
     claimed = build_claimed(engine, claim(group_commit, execution_id))
     moves.enter(claimed, "eligible")
     moves.finish(claimed, "succeeded", "completed")
-    progress = claimed.take_progress()
+    record = claimed.take_record()
 
-    assert [group_commit.record(progress), group_commit.record(progress)] == [True, False]
+    assert [group_commit.record(record), group_commit.record(record)] == [True, False]
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 1
     assert_consistent()
 
@@ -311,7 +309,7 @@ def test_a_rescue_repeats_no_finished_step(
     step_rows.begin(claimed, step)
     moves.enter(claimed, "generating")
     step_rows.succeed(claimed, step, {"text": "Written before the crash"})
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
     group_commit.close()
     expire_lease(execution_id)
 
@@ -343,7 +341,7 @@ def test_a_death_between_a_send_and_its_record_leaves_an_unknown_outcome(
         status="sending", sending_at=claimed.now(),
     )  # fmt: skip
     moves.enter(claimed, "sending")
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
     group_commit.close()
     expire_lease(execution_id)
 
@@ -379,7 +377,7 @@ def test_a_death_in_a_stage_leaves_nothing_stuck_and_a_correct_history(
         prepare(engine, claimed, send)
         moves.enter(claimed, "ready_to_send")
         moves.requeue(claimed, "sending")
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
     if stage == "ready_to_send":
         assert claim(group_commit, execution_id)
     expire_lease(execution_id)
@@ -456,7 +454,7 @@ def test_a_death_after_progress_is_the_first_in_a_row(engine: Engine, idle: Work
     assert execution(execution_id)["deliveries"] == 3
 
     moves.enter(claimed, "eligible")
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
 
     assert execution(execution_id)["deliveries"] == 1
 
@@ -470,7 +468,7 @@ def test_a_requeued_execution_does_not_count_as_a_death(
     for _ in range(5):
         claimed = build_claimed(engine, claim(group_commit, execution_id))
         moves.requeue(claimed, "generation")
-        assert group_commit.record(claimed.take_progress())
+        assert group_commit.record(claimed.take_record())
 
     assert (execution(execution_id)["status"], execution(execution_id)["deliveries"]) == ("waiting", 0)
 
@@ -649,7 +647,7 @@ def test_a_lease_that_expired_while_recording_is_extended_if_unclaimed(engine: E
         continuation = engine.record_intent(claimed)
         next(continuation)
         futures: queue.SimpleQueue[CommitFuture] = queue.SimpleQueue()
-        engine.group_commit.submit(claimed.take_progress(), futures.put)
+        engine.group_commit.submit(claimed.take_record(), futures.put)
         with pytest.raises(StopIteration):
             continuation.send(futures.get(timeout=10))
         assert engine.leases.is_held(claimed)
@@ -685,7 +683,7 @@ def test_one_bad_record_does_not_fail_its_batch(engine: Engine, idle: Worker, gr
 
     def record(number: int) -> bool | str:
         try:
-            return group_commit.record(claimed_executions[number].take_progress())
+            return group_commit.record(claimed_executions[number].take_record())
         except psycopg2.Error as error:
             return type(error).__name__
 

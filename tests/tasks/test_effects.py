@@ -76,7 +76,7 @@ def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Eng
     update_contact(engine, late, late.workflow.steps[0])
     create_task(engine, late, late.workflow.steps[1])
 
-    assert group_commit.record(late.take_progress()) is False
+    assert group_commit.record(late.take_record()) is False
     group_commit.close()
     assert fetch_row("select * from contacts") == before
     assert fetch_value("select count(*) from contact_tasks") == 0
@@ -91,7 +91,7 @@ def test_a_record_written_twice_creates_one_task(engine: Engine, idle: Worker) -
     claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
     moves.enter(claimed, "eligible")
     create_task(engine, claimed, claimed.workflow.steps[1])
-    progress = claimed.take_progress()
+    record = claimed.take_record()
 
-    assert [engine.group_commit.record(progress) for _ in range(3)] == [True, False, False]
+    assert [engine.group_commit.record(record) for _ in range(3)] == [True, False, False]
     assert fetch_value("select count(*) from contact_tasks") == 1

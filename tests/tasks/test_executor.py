@@ -286,13 +286,13 @@ def test_a_recorded_send_that_was_not_made_leaves_no_send_time_and_no_attempt(en
     claimed.step = claimed.workflow.steps[0]
     moves.enter(claimed, "eligible")
     next(send(engine, claimed, claimed.step))
-    assert engine.group_commit.record(claimed.take_progress())
+    assert engine.group_commit.record(claimed.take_record())
     claimed.mark_recorded()
     assert messages(execution_id)[0]["sending_at"] is not None
 
     assert undo_intent(claimed)
 
-    assert engine.group_commit.record(claimed.take_progress())
+    assert engine.group_commit.record(claimed.take_record())
     message = messages(execution_id)[0]
     assert (message["status"], message["sending_at"]) == ("pending", None)
     assert (execution(execution_id)["stage"], steps(execution_id)["hello"]["attempts"]) == ("ready_to_send", 0)

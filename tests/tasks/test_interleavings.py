@@ -88,7 +88,7 @@ class World:
             claimed.state.update(error_class="bug", error_message="written by a worker that had lost its lease")
             moves.finish(claimed, "failed", "failed")
             if execution(self.execution_id)["fence"] != claimed.fence:
-                assert self.others.record(claimed.take_progress()) is False
+                assert self.others.record(claimed.take_record()) is False
 
     def die_while_sending(self) -> None:
         """A worker records a send, the provider accepts it, and the worker dies before it records the answer."""
@@ -108,7 +108,7 @@ class World:
                 claimed, step, channel="email", provider="mailgun", sandbox=True, to_address=self.address, body="Hi",
                 status="sending", sending_at=claimed.now(),
             )  # fmt: skip
-            if self.others.record(claimed.take_progress()):
+            if self.others.record(claimed.take_record()):
                 self.sent_by_dead_workers += 1
         expire_lease(self.execution_id)
 

@@ -205,7 +205,7 @@ def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, en
     moves.enter(claimed, "eligible")
     moves.finish(claimed, "succeeded", "completed")
 
-    assert engine.group_commit.record(claimed.take_progress()) is False
+    assert engine.group_commit.record(claimed.take_record()) is False
     assert execution(execution_id)["status"] == "cancelled"
     assert counters(alice.workspace_id, automation_id)["succeeded"] == 0
     assert_consistent()

@@ -209,13 +209,13 @@ def test_racing_processes_count_one_run_per_contact_without_a_deadlock(engine: E
     ]
     barrier = threading.Barrier(len(claims))
 
-    def record(pair: tuple[GroupCommit, ClaimedExecution]) -> bool:
-        progress = pair[1].take_progress()
+    def commit(pair: tuple[GroupCommit, ClaimedExecution]) -> bool:
+        record = pair[1].take_record()
         barrier.wait(20)
-        return pair[0].record(progress)
+        return pair[0].record(record)
 
     with ThreadPoolExecutor(len(claims)) as pool:
-        assert all(pool.map(record, claims))
+        assert all(pool.map(commit, claims))
 
     for group_commit in group_commits:
         group_commit.close()
@@ -231,11 +231,11 @@ def test_a_record_written_twice_counts_once_and_a_lost_lease_counts_nothing(engi
     late = GroupCommit("loses its lease", 30.0)
     lost = claim_and_send(late, engine, execution_id)
     expire_lease(execution_id)
-    progress = claim_and_send(engine.group_commit, engine, execution_id).take_progress()
+    record = claim_and_send(engine.group_commit, engine, execution_id).take_record()
 
-    assert late.record(lost.take_progress()) is False
+    assert late.record(lost.take_record()) is False
     assert totals(automation_id) == (0, 0)
-    assert [engine.group_commit.record(progress) for _ in range(3)] == [True, False, False]
+    assert [engine.group_commit.record(record) for _ in range(3)] == [True, False, False]
     assert totals(automation_id) == (1, 1)
     late.close()
 
@@ -314,7 +314,7 @@ def test_a_due_run_respects_the_hour_of_runs_before_and_after_it(engine: Engine,
     alice = Alice()
     automation_id = alice.automation(HELLO)
     ids = [alice.trigger().executions[0]["executionId"] for _ in range(5)]
-    engine.group_commit.record(claim_and_send(engine.group_commit, engine, ids[0]).take_progress())
+    engine.group_commit.record(claim_and_send(engine.group_commit, engine, ids[0]).take_record())
     age_window(-24 * 60)
     # In minutes after the counted run: the first is in its hour, the second is not, the third is in the second's hour.
     for execution_id, minutes in zip(ids[1:], (59, 61, 119, 122), strict=True):
@@ -412,6 +412,6 @@ def test_the_environment_overrides_the_workspaces_switch(
     execute("update workspaces set run_tracking = %s where id = %s", (switch, alice.workspace_id))
     group_commit = GroupCommit("configured by its environment", 30.0, run_tracking=forced)
     claimed = claim_and_send(group_commit, engine, alice.trigger().executions[0]["executionId"])
-    assert group_commit.record(claimed.take_progress())
+    assert group_commit.record(claimed.take_record())
     group_commit.close()
     assert totals(automation_id) == (counted, counted)

@@ -1,7 +1,7 @@
-"""The progress of one execution as values; `group_commit` writes many of them at once.
+"""The record of one execution as a value; `group_commit` writes many at once.
 
-A Progress holds all mutable columns of the execution's row, the stages entered since the last record, the changed
-steps and messages, and the effects on other rows that must commit with it.
+An `ExecutionRecord` holds all mutable columns of the execution's row, the stages entered since the last record, the
+changed steps and messages, and the effects on other rows that must commit with it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ Effect = ChangeContact | CreateTask | Suppress | ReleaseLimitReservation | Pause
 
 
 @dataclass(slots=True)
-class Progress:
+class ExecutionRecord:
     """One record: written completely if `fence` is still the execution's, else not at all."""
 
     execution_id: str
