@@ -93,7 +93,8 @@ def retry(selection: Selection) -> list[DueRow]:
         .with_cte(target)
     )  # fmt: skip
     rows = sorted(fetch(_RetriedRow, moved), key=lambda row: row["id"])
-    _count_ends(Counter(row["automation_id"] for row in rows if row["status_before"] == "failed" and not row["test"]))
+    failed = [row for row in rows if row["status_before"] == "failed" and not row["test"]]
+    adjust_end_counters(Counter(row["automation_id"] for row in failed))
     return [{"id": row["id"], "queue": row["queue"]} for row in rows]
 
 
@@ -109,17 +110,18 @@ def is_retryable() -> peewee.Expression:
     return all_of(
         Execution.stage == "failed",
         is_distinct_from(Execution.error_class, "unknown_outcome"),
-        is_failed() | is_waiting,
+        (Execution.status == "failed") | is_waiting,
     )
 
 
-def is_in_flight() -> peewee.Expression:
-    """Build the condition of executions that can be cancelled."""
-    return all_of(Execution.status.in_(sorted(IN_FLIGHT)))
+def is_cancellable() -> peewee.Expression:
+    """Build the condition of executions that an operator can cancel: those in flight."""
+    is_in_flight: peewee.Expression = Execution.status.in_(sorted(IN_FLIGHT))
+    return is_in_flight
 
 
-def is_failed() -> peewee.Expression:
-    """Build the condition of executions that can be discarded."""
+def is_discardable() -> peewee.Expression:
+    """Build the condition of executions that an operator can discard."""
     return Execution.status == "failed"
 
 
@@ -129,17 +131,16 @@ def _lock(condition: peewee.Expression, *columns: Any) -> Any:
     return query.cte("target", materialized=True)
 
 
-def _count_ends(failed: Counter[str], cancelled: Counter[str] | None = None) -> None:
+def adjust_end_counters(failed: Counter[str], cancelled: Counter[str] | None = None) -> None:
     """Take failed executions out of their automations' counters, and add cancelled ones, in the automations' order."""
     for automation_id in sorted({*failed, *(cancelled or ())}):
-        count_end(automation_id, failed[automation_id], cancelled[automation_id] if cancelled else 0)
+        _adjust_end_counter(automation_id, -failed[automation_id], cancelled[automation_id] if cancelled else 0)
 
 
-def count_end(automation_id: str, failed: int, cancelled: int = 0) -> None:
-    """Take `failed` executions out of an automation's counters and add `cancelled` ones."""
+def _adjust_end_counter(automation_id: str, failed: int, cancelled: int) -> None:
     ended_at = now() if cancelled else None
     fetch_values(
-        peewee.Select(columns=[fn.increment_automation_metrics(automation_id, 0, -failed, 0, cancelled, ended_at)])
+        peewee.Select(columns=[fn.increment_automation_metrics(automation_id, 0, failed, 0, cancelled, ended_at)])
     )
 
 
@@ -149,12 +150,12 @@ def cancel(selection: Selection, rule: str, detail: Mapping[str, Any]) -> list[s
     The fence rejects the next record of a worker that is processing one. A message that is being sent becomes unknown:
     it may have been sent.
     """
-    return _end(selection.condition & is_in_flight(), rule, detail, were_failed=False)
+    return _end(selection.condition & is_cancellable(), rule, detail, were_failed=False)
 
 
 def discard(selection: Selection, detail: Mapping[str, Any]) -> list[str]:
     """Discard failed executions, which cannot be retried afterwards; return their ids."""
-    return _end(selection.condition & is_failed(), "discarded", detail, were_failed=True)
+    return _end(selection.condition & is_discardable(), "discarded", detail, were_failed=True)
 
 
 class _EndedRow(TypedDict):
@@ -172,7 +173,7 @@ def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any], *, 
     rows = fetch(_EndedRow, _build_end(condition, rule, detail))
     ended = {row["id"]: row for row in rows}
     counts = Counter(row["automation_id"] for row in ended.values() if not row["test"])
-    _count_ends(counts if were_failed else Counter(), counts)
+    adjust_end_counters(counts if were_failed else Counter(), counts)
     _lower_limit_counts(rows)
     return list(ended)
 
@@ -333,7 +334,12 @@ def _is_paused() -> peewee.Expression:
 def resume_paused(selection: Selection) -> list[DueRow]:
     """Make executions due that waited for a pause or a configuration error; return those to notify."""
     target = _lock(selection.condition & _is_paused())
-    query = Execution.update(**DUE_NOW, waiting_for="time").from_(target).where(Execution.id == target.c.id)
+    return _update_locked(target, **DUE_NOW, waiting_for="time")
+
+
+def _update_locked(target: Any, **changes: Any) -> list[DueRow]:
+    """Change the executions that the CTE `target` has locked; return them."""
+    query = Execution.update(**changes).from_(target).where(Execution.id == target.c.id)
     return fetch(DueRow, query.returning(*DUE_COLUMNS).with_cte(target))
 
 
@@ -361,8 +367,7 @@ def resume_after_ended_pauses(limit: int) -> list[DueRow]:
         .for_update(of=Execution, skip_locked=True)
         .cte("target", materialized=True)
     )
-    query = Execution.update(**DUE_NOW, waiting_for="time").from_(target).where(Execution.id == target.c.id)
-    return fetch(DueRow, query.returning(*DUE_COLUMNS).with_cte(target))
+    return _update_locked(target, **DUE_NOW, waiting_for="time")
 
 
 def mark_due_notified(selection: Selection, limit: int) -> list[DueRow]:
@@ -379,8 +384,7 @@ def _mark_notified(condition: peewee.Expression, limit: int) -> list[DueRow]:
         .for_update(skip_locked=True)
         .cte("target", materialized=True)
     )
-    query = Execution.update(notified_at=now()).from_(target).where(Execution.id == target.c.id)
-    return fetch(DueRow, query.returning(*DUE_COLUMNS).with_cte(target))
+    return _update_locked(target, notified_at=now())
 
 
 def _is_due() -> peewee.Expression:

@@ -14,11 +14,12 @@ from peewee import Case
 
 from models.conversation import PRIVATE_MESSAGE_KINDS
 from models.engine.rows import DueRow
-from models.execution import DUE_COLUMNS, DUE_NOW, is_in_flight
+from models.execution import DUE_COLUMNS, DUE_NOW
 from models.expressions import acting_workspace, now
 from models.queries import fetch, fetch_first
 from models.tables import Execution, WorkflowVersion
 from models.tables.contacts import SuppressionReason
+from rules.stages import IN_FLIGHT
 
 
 class StopReasonsRow(TypedDict):
@@ -90,7 +91,7 @@ def stop(execution_id: str, reason: Mapping[str, Any]) -> StoppedRow | None:
         .where(
             Execution.workspace_id == acting_workspace(),
             Execution.id == execution_id,
-            is_in_flight(),
+            Execution.status.in_(sorted(IN_FLIGHT)),
             max_follow_ups > 0,
         )
         .for_update(of=Execution)

@@ -5,6 +5,7 @@ A status never moves backwards: a late "sent" does not undo a "delivered".
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ import peewee
 from peewee import Case, fn
 
 from models.engine.rows import DueRow, StoredMessageRow
-from models.execution import DUE_COLUMNS, DUE_NOW, count_end, move_stage, record_stage_history
+from models.execution import DUE_COLUMNS, DUE_NOW, adjust_end_counters, move_stage, record_stage_history
 from models.expressions import acting_workspace, build_seconds, now
 from models.queries import execute, fetch_first, fetch_values
 from models.tables import Execution, Message, Step
@@ -246,7 +247,7 @@ def _reopen(message_id: str, stage: Stage) -> DueRow | None:
     if row is None:
         return None
     if not row["test"]:
-        count_end(row["automation_id"], failed=1)
+        adjust_end_counters(failed=Counter([row["automation_id"]]))
     return {"id": row["id"], "queue": row["queue"]}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from models.database import acting_as
-from models.execution import is_failed, is_in_flight, is_retryable
+from models.execution import is_cancellable, is_discardable, is_retryable
 from models.expressions import now
 from models.ids import new_id
 from models.queries import count, execute, fetch_first
@@ -16,7 +16,7 @@ from models.tables import Execution, Operation
 from models.tables.workspaces import OperationKind, OperationStatus
 
 #: Which executions each action can move; the same conditions as in the moves themselves.
-MOVABLE = {"retry": is_retryable, "cancel": is_in_flight, "discard": is_failed}
+MOVABLE = {"retry": is_retryable, "cancel": is_cancellable, "discard": is_discardable}
 
 
 class OperationRow(TypedDict):
