@@ -20,7 +20,7 @@ from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_contact_facts
 from settings import Settings
-from tasks.intake.triggers import TriggerRequest, accept
+from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def _accept(schedule: ScheduleRow, workflow: Workflow, contacts: list[ContactRow
         for contact in contacts
     ]
     results = accept(schedule["workspace_id"], requests, "schedule")
-    return sum(len(getattr(result, "executions", ())) for result in results)
+    return sum(len(result.executions) for result in results if isinstance(result, AcceptedTrigger))
 
 
 def _list_matching_contacts(schedule: ScheduleRow, workflow: Workflow, now: datetime) -> Iterator[list[ContactRow]]:

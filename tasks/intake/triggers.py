@@ -84,7 +84,7 @@ def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -
     Raises the database's connection errors while PostgreSQL is unavailable; nothing is accepted then.
     """
     try:
-        results = _accept(workspace_id, requests, source, MAX_ATTEMPTS)
+        results = _accept(workspace_id, requests, source)
     except KeyBusy:
         busy = Problem("idempotencyKey", "another request with this key is in progress: try again")
         results = [RejectedTrigger(409, [busy], retry_after=1) for _ in requests]
@@ -92,20 +92,20 @@ def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -
     return results
 
 
-def _accept(
-    workspace_id: str, requests: Sequence[TriggerRequest], source: str, attempts_left: int
-) -> list[TriggerResult]:
-    try:
-        with acting_as(workspace_id):
-            batch = _Batch(workspace_id, requests, source)
-            results = batch.accept()
-            db.after_commit(batch.notify)
-        return results
-    except CONNECTION_ERRORS as error:
-        # Two batches that create the same contacts can deadlock; PostgreSQL aborts one, which is tried again.
-        if attempts_left <= 1 or not isinstance(unwrap_driver_error(error), DeadlockDetected):
-            raise
-        return _accept(workspace_id, requests, source, attempts_left - 1)
+def _accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> list[TriggerResult]:
+    attempt = 1
+    while True:
+        try:
+            with acting_as(workspace_id):
+                batch = _Batch(workspace_id, requests, source)
+                results = batch.accept()
+                db.after_commit(batch.notify)
+            return results
+        except CONNECTION_ERRORS as error:
+            # Two batches that create the same contacts can deadlock; PostgreSQL aborts one, which is tried again.
+            if attempt == MAX_ATTEMPTS or not isinstance(unwrap_driver_error(error), DeadlockDetected):
+                raise
+            attempt += 1
 
 
 def _count(results: Sequence[TriggerResult], source: str) -> None:

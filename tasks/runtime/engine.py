@@ -73,7 +73,7 @@ class Engine:
         confirm(claimed, (yield))
         if self.executor.closed:
             raise Stopping
-        self.leases.extend_if_expired(claimed)
+        self.leases.extend_all_if_expired(claimed)
 
     def start_executor(self, threads: int, work: Callable[[ClaimedExecution], bool]) -> None:
         """Start `threads` threads for claimed executions; `work` returns whether it is finished with one."""
@@ -94,15 +94,17 @@ def confirm(claimed: ClaimedExecution, future: CommitFuture) -> None:
     claimed.mark_recorded()
 
 
-_engines: list[Engine] = []
+_engine: Engine | None = None
 
 
 def start(settings: Settings) -> Engine:
     """Create this process's engine. Requires an open database pool."""
-    _engines[:] = [Engine(settings)]
-    return _engines[0]
+    global _engine
+    _engine = Engine(settings)
+    return _engine
 
 
 def get_engine() -> Engine:
     """Return this process's engine."""
-    return _engines[0]
+    assert _engine is not None, "the engine is not started"
+    return _engine

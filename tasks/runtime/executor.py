@@ -163,7 +163,8 @@ class Executor:
     def _finish(self, is_finished: bool) -> None:
         with self._changed:
             self._busy -= 1
-            self._in_progress -= is_finished
+            if is_finished:
+                self._in_progress -= 1
             self._notify_waiters()
             is_idle = not (self._busy or self._resumable or self._submitted)
             is_done = self._closed and not self._in_progress

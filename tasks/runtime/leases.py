@@ -57,8 +57,8 @@ class Leases:
         with self._lock:
             return self._is_newest(claimed) and time.monotonic() < self._held[claimed.execution_id][1] - MARGIN_SECONDS
 
-    def extend_if_expired(self, claimed: ClaimedExecution) -> None:
-        """Extend a lease that expired by this process's clock, unless another process took it.
+    def extend_all_if_expired(self, claimed: ClaimedExecution) -> None:
+        """Extend all leases where that of `claimed` expired by this process's clock, unless another process took it.
 
         The record of an intent may have waited for PostgreSQL, and its outside call has not been made yet.
         """
