@@ -54,7 +54,7 @@ def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
 def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts:
     variables, contact = claimed.build_facts(), claimed.contact or {}
     if claimed.round == FIRST_ROUND:
-        channel = find_first_send_channel(claimed.workflow, claimed.finished, variables)
+        channel = find_first_send_channel(claimed.workflow, claimed.finished_outputs, variables)
     else:
         channel = find_follow_up_channel(claimed)
     kind = _find_first_message_kind(claimed, variables, through_waits=True)
@@ -100,7 +100,9 @@ def _find_first_message_kind(
 ) -> str | None:
     """Return the kind of this round's first message, where it can be determined."""
     if claimed.round == FIRST_ROUND:
-        return find_first_message_kind(claimed.workflow, claimed.finished, variables, through_waits=through_waits)
+        return find_first_message_kind(
+            claimed.workflow, claimed.finished_outputs, variables, through_waits=through_waits
+        )
     steps = list_follow_up_steps(claimed)
     return steps[-1].message_kind if steps else None
 

@@ -24,7 +24,7 @@ from tasks.steps.limit_reservations import release_daily_limits
 def find_next_step_of_round(claimed: ClaimedExecution) -> Step | None:
     """Return the step to run now, or None at the end of the round."""
     if claimed.round == FIRST_ROUND:
-        return plan.find_next_step(claimed.workflow, claimed.finished)
+        return plan.find_next_step(claimed.workflow, claimed.finished_outputs)
     done = {step["step_id"] for step in claimed.steps.values() if step["status"] in ("succeeded", "skipped")}
     return next((step for step in list_follow_up_steps(claimed) if step.id not in done), None)
 

@@ -13,15 +13,13 @@ from rules.errors import UnknownOutcome
 from tasks.failures import handle_failure
 from tasks.runtime import moves
 from tasks.runtime.broker import notify
-from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.claimed_execution import RELEASED, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import undo_call
 from tasks.steps.channels import find_provider
 
 #: Calls that change nothing outside, so that the next worker makes them again.
 WITHOUT_EFFECT = frozenset({"generation", "follow_check"})
-#: The value of `ClaimedExecution.call` once another process may continue.
-RELEASED = "released"
 #: Seconds between two checks of what is still in flight.
 POLL_SECONDS = 0.05
 

@@ -26,6 +26,8 @@ from tasks.runtime.changes import Changes
 
 #: The round of the workflow itself; follow-ups are numbered from 1.
 FIRST_ROUND = 0
+#: The value of `ClaimedExecution.call` once another process may continue.
+RELEASED = "released"
 #: The contact of templates and conditions where the trigger names none.
 NO_CONTACT: Mapping[str, Any] = {"id": ""}
 #: The state of an execution that waits for nothing.
@@ -61,7 +63,8 @@ class ClaimedExecution:
         self._sort_rows_by_round()
         self.suppressed = set(row["suppressed"])
         self.contact: dict[str, Any] | None = row["contact"] and build_contact_facts(row["contact"])
-        #: The kind of the outside call in progress, for an orderly shutdown: generation, follow_check or sending.
+        #: For an orderly shutdown, the kind of the outside call in progress (generation, follow_check or sending), or
+        #: `RELEASED` once another process may continue.
         self.call: str | None = None
         #: The step in progress.
         self.step: Step | None = None
@@ -109,7 +112,7 @@ class ClaimedExecution:
         return time.monotonic() - self._claimed_monotonic
 
     @property
-    def finished(self) -> dict[str, Mapping[str, Any]]:
+    def finished_outputs(self) -> dict[str, Mapping[str, Any]]:
         """The newest output of each finished step, by step id, for the plan and for templates."""
         return {
             step["step_id"]: step["output"] or {}
@@ -122,7 +125,7 @@ class ClaimedExecution:
         return build_facts(
             contact=self.contact or NO_CONTACT,
             payload=self.row["payload"],
-            finished=self.finished,
+            finished=self.finished_outputs,
             automation={"id": self.row["automation_id"], "name": self.row["automation_name"]},
             execution={"id": self.execution_id, "follow_up": self.round},
             now=self.now(),

@@ -99,7 +99,7 @@ class World:
         if claimed.stage == "checking":
             moves.enter(claimed, "eligible")
         message = claimed.messages.get(step.id)
-        if step.id not in claimed.finished and (message is None or message["status"] == "pending"):
+        if step.id not in claimed.finished_outputs and (message is None or message["status"] == "pending"):
             if claimed.stage != "sending":
                 moves.enter(claimed, "ready_to_send")
                 moves.enter(claimed, "sending")
