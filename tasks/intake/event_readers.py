@@ -1,7 +1,6 @@
-"""Defines what `callbacks` asks of each provider's events: a reader that reads, names our message, and applies.
+"""Defines the reader of a provider's events: it parses an event, finds our message that it is about, and applies it.
 
-A reader answers and never calls back. Whether an event is taken, deferred, finished or dropped is decided by
-`callbacks` alone.
+A reader does not import `callbacks`, which alone takes, defers, finishes and drops events.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ class Outcome:
 
     text: str
     workspace_id: str | None = None
-    #: False for an event of nobody: it is deleted.
+    #: False for an event that belongs to no workspace: it is deleted.
     is_kept: bool = True
 
 
-#: The sandbox signed an event about a message or account outside the sandbox.
+#: The sandbox signed an event about a message or account that is not in the sandbox.
 NOT_IN_SANDBOX = "not of the sandbox"
-#: The event is about a message of another workspace than its path or account.
+#: The event is about a message of a workspace other than the one in its path or of its account.
 OTHER_WORKSPACE = "another workspace's message"
 
 
@@ -50,10 +49,10 @@ class EventReader(Protocol):
     """The events of one provider."""
 
     def read(self, body: Mapping[str, Any], /) -> Callback | None:
-        """Read a stored body; None for an event that changes nothing."""
+        """Parse a stored body; return None for an event that changes nothing."""
 
     def message_of(self, callback: Callback) -> StoredMessageRow | None:
-        """Find and lock our message that the callback is about."""
+        """Find and lock our message that the callback is about; return None for any other event."""
 
     def apply(self, event: ReceivedEvent) -> Outcome:
         """Apply the event to messages, contacts and executions, in the caller's transaction."""

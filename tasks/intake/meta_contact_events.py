@@ -7,10 +7,13 @@ key, so a repeated event starts nothing twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
 
 from models import contact_matching, conversation, inbound_event, suppression
 from models.conversation import ReceivedMessageRow
+from providers.base import Callback
 from providers.meta_messages import list_text_event_ids
 from rules.facts import format_time
 from tasks.intake.callback_moves import wake_for_reply
@@ -27,13 +30,13 @@ def apply_contact_event(received: ReceivedEvent, workspace_id: str, account_id: 
 
     Raises `ApplyFailed` where it cannot be applied now.
     """
-    event = _ContactEvent(received, workspace_id, account_id)
+    event = _ContactEvent.load(received, workspace_id, account_id)
     contact_matching.note_event([event.contact_id])
     match event.callback.kind:
         case "edited":
-            conversation.record_edited(*event.message_key, event.callback.text, event.at)
+            conversation.record_edited(*event.conversation_key, event.callback.text, event.at)
         case "unsent":
-            conversation.record_deleted(*event.message_key, event.at, event.kind)
+            conversation.record_deleted(*event.conversation_key, event.at, event.kind)
             event.forget()
         case "reacted":
             event.record("reaction")
@@ -45,24 +48,53 @@ def apply_contact_event(received: ReceivedEvent, workspace_id: str, account_id: 
             _apply_message(event)
 
 
+@dataclass(frozen=True)
 class _ContactEvent:
     """An event of a person, with the person's contact, which is locked until the transaction ends."""
 
-    def __init__(self, event: ReceivedEvent, workspace_id: str, account_id: str | None) -> None:
-        callback = event.callback
-        self.callback, self.at, self.from_sandbox = callback, event.at, event.from_sandbox
-        self.workspace_id, self.account_id = workspace_id, account_id
-        assert callback.provider_message_id is not None
-        self.mid = callback.provider_message_id
-        self.channel, self.detail = callback.provider, callback.detail
-        self.kind = str(callback.detail.get("as", callback.kind))
-        self.contact_id = match_contact(callback, workspace_id)
-        self.message_key = (workspace_id, self.contact_id, self.channel, self.mid)
+    callback: Callback
+    at: datetime
+    from_sandbox: bool
+    workspace_id: str
+    account_id: str | None
+    contact_id: str
+
+    @classmethod
+    def load(cls, received: ReceivedEvent, workspace_id: str, account_id: str | None) -> Self:
+        """Match or create the person's contact, and lock it."""
+        contact_id = match_contact(received.callback, workspace_id)
+        return cls(received.callback, received.at, received.from_sandbox, workspace_id, account_id, contact_id)
+
+    @property
+    def mid(self) -> str:
+        """Meta's id of the message or comment."""
+        assert self.callback.provider_message_id is not None
+        return self.callback.provider_message_id
+
+    @property
+    def channel(self) -> str:
+        """The channel: facebook or instagram."""
+        return self.callback.provider
+
+    @property
+    def detail(self) -> Mapping[str, Any]:
+        """What the event says besides its text."""
+        return self.callback.detail
+
+    @property
+    def kind(self) -> str:
+        """The kind of the message in the conversation."""
+        return str(self.detail.get("as", self.callback.kind))
+
+    @property
+    def conversation_key(self) -> tuple[str, str, str, str]:
+        """The key of the message in the conversation: workspace, contact, channel and Meta's id."""
+        return self.workspace_id, self.contact_id, self.channel, self.mid
 
     def record(self, kind: str) -> ReceivedMessageRow:
         """Add the event to the conversation."""
         return conversation.record_received(
-            *self.message_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
+            *self.conversation_key, kind=kind, text=self.callback.text, at=self.at, account_id=self.account_id
         )
 
     def forget(self) -> None:
@@ -71,7 +103,7 @@ class _ContactEvent:
             self.channel, list_text_event_ids(str(self.detail["account"]), self.mid), sandbox=self.from_sandbox
         )
 
-    def start(self, type_: str, payload: Mapping[str, Any], *, answered: bool = False) -> None:
+    def start_automations(self, type_: str, payload: Mapping[str, Any], *, answered: bool = False) -> None:
         """Start matching automations; a repeated event finds its key used."""
         request = TriggerRequest(
             type=f"{self.channel}.{type_}",
@@ -111,7 +143,7 @@ def _apply_comment(event: _ContactEvent) -> None:
         "live": bool(event.detail.get("live")),
         "at": format_time(event.at),
     }
-    event.start("comment", {"comment": comment})
+    event.start_automations("comment", {"comment": comment})
 
 
 def _apply_message(event: _ContactEvent) -> None:
@@ -131,7 +163,7 @@ def _apply_message(event: _ContactEvent) -> None:
     payload: dict[str, Any] = {"message": message_payload}
     if event.kind == "story_reply":
         payload["story"] = {"id": None, "url": None, **_as_mapping(event.detail.get("story"))}
-    event.start(MESSAGE_TRIGGERS[event.kind], payload, answered=wake_for_reply(event.contact_id))
+    event.start_automations(MESSAGE_TRIGGERS[event.kind], payload, answered=wake_for_reply(event.contact_id))
 
 
 def _as_mapping(value: object) -> dict[str, Any]:
