@@ -10,9 +10,7 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 
-import redis
 from cachetools import TTLCache, cached
-from dramatiq.errors import BrokerConnectionError
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -20,7 +18,7 @@ from ephemeral import heartbeats
 from models import periodic_job
 from models.database import CONNECTION_ERRORS
 from models.reports import health
-from tasks.runtime.broker import read_queue_depths
+from tasks.runtime.broker import BROKER_ERRORS, read_queue_depths
 
 #: Seconds for which collected gauges are reused.
 CACHE_SECONDS = 5.0
@@ -85,7 +83,7 @@ def _build_sweep_family(successes: dict[str, datetime]) -> GaugeMetricFamily:
 def _collect_from_redis() -> list[GaugeMetricFamily]:
     try:
         depths, workers = read_queue_depths(), heartbeats.list_workers()
-    except (redis.RedisError, BrokerConnectionError, OSError):
+    except BROKER_ERRORS:
         return [_build_gauge("redis_up", "Whether Redis answers.", 0)]
     messages = GaugeMetricFamily("beckon_queue_messages", "Messages by queue and state.", labels=["queue", "state"])
     live = GaugeMetricFamily("beckon_workers_live", "Worker processes that are alive.", labels=["queue"])

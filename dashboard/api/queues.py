@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis
-from dramatiq.errors import BrokerConnectionError
-
 from dashboard.access import Caller, redact_deployment_fields
 from dashboard.api import schemas
 from dashboard.errors import not_found
@@ -19,7 +16,7 @@ from models.ids import is_id
 from models.reports import automations
 from providers.registry import PROVIDERS
 from tasks.operators import actions as operator_actions
-from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES, read_queue_depths
+from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_queue_depths
 
 queues = Resource("queues")
 
@@ -50,7 +47,7 @@ def list_queues(call: Caller) -> Any:
     """Show the queues, their workers, and the active pauses."""
     try:
         depths, workers, redis_up = read_queue_depths(), heartbeats.list_workers(), True
-    except (redis.RedisError, BrokerConnectionError, OSError):
+    except BROKER_ERRORS:
         depths, workers, redis_up = {}, [], False
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)

@@ -20,10 +20,8 @@ from datetime import datetime, timedelta
 
 import dramatiq
 import structlog
-from dramatiq.errors import BrokerConnectionError
 
 import clock
-from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import inbound_event
 from models.database import db, transaction
 from models.inbound_event import InboundEventRow
@@ -32,6 +30,7 @@ from rules.channels import CONVERSATION_CHANNELS
 from tasks.intake.delivery_events import DeliveryEventReader
 from tasks.intake.event_readers import NOT_IN_SANDBOX, EventReader, Outcome, ReceivedEvent
 from tasks.intake.meta_events import MetaEventReader
+from tasks.runtime.broker import BROKER_ERRORS, report_lost_notifications
 from tasks.runtime.notifications import enqueue_actor
 
 log = structlog.get_logger(__name__)
@@ -109,5 +108,5 @@ def resolve_occurred_at(occurred_at: datetime, received_at: datetime) -> datetim
 def _defer(row_id: str) -> None:
     try:
         process_event.send_with_options(args=(row_id,), delay=DEFER_DELAY_MS)
-    except (BrokerConnectionError, *REDIS_ERRORS) as error:
-        log.warning("redis is unreachable, the sweep will notify", queue="tracking", error=str(error))
+    except BROKER_ERRORS as error:
+        report_lost_notifications(1, error, actor="process_event", row_ids=(row_id,))

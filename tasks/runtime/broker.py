@@ -44,6 +44,8 @@ HEARTBEAT_TIMEOUT_MS = 60_000
 #: messages can stay unclaimed for an hour.
 MAINTENANCE_CHANCE = 50_000
 
+#: Errors of the broker while Redis is down, restarting, too slow or read-only.
+BROKER_ERRORS = (BrokerConnectionError, redis.RedisError, OSError)
 
 #: Removes only messages that this process still holds: after a missed heartbeat they may belong to another process.
 ACKNOWLEDGE = """
@@ -122,16 +124,16 @@ def notify(queue: str, execution_ids: Iterable[str], *, rescued: bool = False) -
     for begin in range(0, len(messages), MAX_ENQUEUE_BATCH):
         try:
             broker.enqueue_all(queue, messages[begin : begin + MAX_ENQUEUE_BATCH])
-        except (BrokerConnectionError, redis.RedisError, OSError) as error:
-            metrics.count_lost_notifications(len(messages) - begin)
-            log.warning(
-                "redis is unreachable, the sweep will notify",
-                queue=queue,
-                notifications=len(messages) - begin,
-                error=str(error),
-            )
+        except BROKER_ERRORS as error:
+            report_lost_notifications(len(messages) - begin, error, queue=queue)
             return begin
     return len(messages)
+
+
+def report_lost_notifications(count: int, error: Exception, **context: Any) -> None:
+    """Count and log notifications that Redis did not accept; a sweep repeats them."""
+    metrics.count_lost_notifications(count)
+    log.warning("redis is unreachable, the sweep will notify", notifications=count, error=str(error), **context)
 
 
 def _build_message(queue: str, execution_id: str, rescued: bool) -> dramatiq.Message[None]:

@@ -6,16 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import dramatiq
-import redis
-import structlog
-from dramatiq.errors import BrokerConnectionError
 
-import metrics
 from models.database import db
 from models.engine.rows import DueRow
-from tasks.runtime.broker import notify
-
-log = structlog.get_logger(__name__)
+from tasks.runtime.broker import BROKER_ERRORS, notify, report_lost_notifications
 
 
 def notify_rows(rows: Sequence[DueRow], *, rescued: bool = False) -> int:
@@ -39,6 +33,5 @@ def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
     )
     try:
         dramatiq.get_broker().enqueue(message)
-    except (BrokerConnectionError, redis.RedisError, OSError) as error:
-        metrics.count_lost_notifications(1)
-        log.warning("redis is unreachable, the sweep will notify", actor=actor, row_ids=row_ids, error=str(error))
+    except BROKER_ERRORS as error:
+        report_lost_notifications(1, error, actor=actor, row_ids=row_ids)

@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 
 import clock
+import metrics
 from models import conversation, inbound_event
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
@@ -35,6 +37,11 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def alice(engine: Engine) -> Alice:
     return Alice()
+
+
+def refuse_connection(**_: Any) -> None:
+    """Refuse a message like an unavailable Redis."""
+    raise redis.ConnectionError("connection refused")
 
 
 def mailgun(message: dict[str, Any], event: str, event_id: str | None = None, **more: Any) -> dict[str, Any]:
@@ -164,6 +171,25 @@ def test_a_callback_that_precedes_the_answer_to_its_send_is_not_lost(
     deliver_callback("mailgun", mailgun(message, "delivered"))
 
     assert wait_until_finished(execution_id)["status"] == "succeeded"
+    eventually(lambda: read_status(message) == "delivered")
+
+
+def test_a_deferred_callback_that_redis_does_not_accept_is_counted_and_swept(
+    alice: Alice, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = send_message(alice)
+    execute("update messages set status = 'sending' where id = %s", (message["id"],))
+    stored = inbound_event.store("mailgun", "deferred", None, mailgun(message, "delivered"))
+    before = metrics.notifications_lost_total._value.get()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process_event, "send_with_options", refuse_connection)
+        process_event(stored)
+
+    assert metrics.notifications_lost_total._value.get() == before + 1
+    execute("update messages set status = 'sent' where id = %s", (message["id"],))
+    execute("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
+    assert periodic_jobs.enqueue_waiting_callbacks(settings) == {"rung": 1}
     eventually(lambda: read_status(message) == "delivered")
 
 
