@@ -95,7 +95,7 @@ class ExecutionFilters:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the filters that are set, by the API's names."""
+        """Return the filters that are set, by the API's names: operations and the audit log store them so."""
         values = {
             "automationId": self.automation_id,
             "status": self.status,

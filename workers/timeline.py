@@ -14,7 +14,7 @@ import click
 
 import clock
 from models.reports import executions as report
-from models.reports.executions import ExecutionDetail, StageItem, StepItem, describe_error
+from models.reports.executions import ExecutionDetail, ExecutionItem, StageItem, StepItem, describe_error
 from rules.stages import FINISHED
 from workers.console import CommandError, format_duration, format_time, sanitize_text, to_api_names
 
@@ -153,7 +153,12 @@ def as_json(detail: ExecutionDetail) -> dict[str, Any]:
         message_error = describe_error(message["error_class"], message["error_message"])
         messages.append({**to_api_names(fields), "error": message_error})
     stages = [to_api_names(stage) for stage in detail["stages"]]
-    return {**to_api_names(detail), "stages": stages, "steps": steps, "messages": messages}
+    return {**serialize(detail), "stages": stages, "steps": steps, "messages": messages}
+
+
+def serialize(execution: ExecutionItem) -> dict[str, Any]:
+    """Convert an execution of a list to its JSON in `GET /api/executions`."""
+    return {**to_api_names(execution), "followUp": to_api_names(execution["follow_up"])}
 
 
 def show(detail: ExecutionDetail) -> None:

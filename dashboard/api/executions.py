@@ -18,7 +18,7 @@ from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports import retries
-from models.reports.executions import MessageItem, describe_error
+from models.reports.executions import ExecutionItem, MessageItem, describe_error
 from models.tables.workspaces import OperationKind
 from rules.errors import BY_CLASS
 from rules.problems import Problem
@@ -142,7 +142,7 @@ def list_executions(call: Caller, query: ExecutionPage) -> Any:
         return success(executions=[], nextCursor=None)
     filters = query.to_filters()
     rows, cursor = fetch_page(lambda limit: report.fetch_page(call.workspace_id, filters, limit, before), query.limit)
-    return success(executions=[to_api_fields(row) for row in rows], nextCursor=cursor)
+    return success(executions=[_serialize(row) for row in rows], nextCursor=cursor)
 
 
 @executions.api(
@@ -161,7 +161,11 @@ def show_execution(call: Caller, execution_id: str) -> Any:
         "steps": [to_api_fields(row) for row in execution["steps"]],
         "messages": [_serialize_message(message) for message in execution["messages"]],
     }
-    return success(execution={**to_api_fields(execution), **lists})
+    return success(execution={**_serialize(execution), **lists})
+
+
+def _serialize(execution: ExecutionItem) -> dict[str, Any]:
+    return {**to_api_fields(execution), "followUp": to_api_fields(execution["follow_up"])}
 
 
 def _serialize_message(row: MessageItem) -> dict[str, Any]:

@@ -82,14 +82,14 @@ def _require_execution_with_message(call: Caller, execution_id: str, message_id:
 
 def _build_context(call: Caller, execution: ExecutionDetail) -> dict[str, Any]:
     now = clock.now()
-    background = report.fetch_background(call.workspace_id, execution["id"])
+    origin = report.fetch_origin(call.workspace_id, execution["id"])
     return {
         "execution": execution,
-        "background": background or {},
+        "origin": origin or {},
         "error": labels.find_current_error(execution),
         "remedy": remedies.find_remedy(execution),
         "next": labels.describe_next(execution, now),
-        "path": build_path(background and background["definition"], execution),
+        "path": build_path(origin and origin["definition"], execution),
         "timeline": timeline.build_timeline(execution),
         "time_shares": timeline.build_time_shares(execution, now),
         "total_seconds": ((execution["finished_at"] or now) - execution["created_at"]).total_seconds(),

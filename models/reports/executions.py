@@ -42,7 +42,7 @@ class FollowUpState(TypedDict):
 
     count: int
     max: int
-    nextCheckAt: datetime | None
+    next_check_at: datetime | None
 
 
 class _CommonRow(TypedDict):
@@ -151,7 +151,7 @@ class ExecutionDetail(ExecutionItem):
     messages: list[MessageItem]
 
 
-class Background(TypedDict):
+class ExecutionOrigin(TypedDict):
     """What an execution started from: its trigger, its version's definition, and the contact's addresses; and when its
     message of unknown outcome is reconciled next."""
 
@@ -172,9 +172,9 @@ def fetch_page(
     """Return at most `limit` executions, newest first, older than the one with id `before`."""
     with acting_as(workspace_id):
         if filters.words is None:
-            rows = _fetch_page(_select_newest(filters, before).limit(limit))
+            rows = _fetch_rows(_select_newest(filters, before).limit(limit))
         else:
-            rows = _fetch_page_by_words(filters, limit, before)
+            rows = _search_rows(filters, limit, before)
     return [_build_item(row) for row in rows]
 
 
@@ -183,7 +183,7 @@ def _select_newest(filters: ExecutionFilters, before: str | None) -> Any:
     return (query if before is None else query.where(Execution.id < before)).order_by(Execution.id.desc())
 
 
-def _fetch_page(page: Any) -> list[_Row]:
+def _fetch_rows(page: Any) -> list[_Row]:
     """Fetch the executions of `page` (ids). The joins run only for these."""
     ids = page.alias("page")
     return fetch(_Row, _select_rows().join(ids, on=ids.c.id == Execution.id).order_by(Execution.id.desc()))
@@ -214,7 +214,7 @@ def _select_rows() -> Any:
     )  # fmt: skip
 
 
-def _fetch_page_by_words(filters: ExecutionFilters, limit: int, before: str | None) -> list[_Row]:
+def _search_rows(filters: ExecutionFilters, limit: int, before: str | None) -> list[_Row]:
     """Return a page of executions whose contacts have these words in their names and addresses.
 
     Common words are found among the newest executions. Else the contacts are searched: the executions of a few are
@@ -224,16 +224,16 @@ def _fetch_page_by_words(filters: ExecutionFilters, limit: int, before: str | No
     query = _select_newest(replace(filters, q=None), before)
     newest = query.limit(_SCAN_LIMIT).alias("newest")
     matches = peewee.Select([newest], [newest.c.id]).where(_build_match(newest.c.contact_id, words, text))
-    rows = _fetch_page(matches.order_by(newest.c.id.desc()).limit(limit))
+    rows = _fetch_rows(matches.order_by(newest.c.id.desc()).limit(limit))
     if len(rows) == limit:
         return rows
     contacts = find_matching_contacts(words, text, _MAX_CONTACTS + 1)
     contact_ids = fetch_value(peewee.Select(columns=[fn.array(peewee.Select(columns=[contacts]))]))
     if len(contact_ids) > _MAX_CONTACTS:
-        return _fetch_page(query.where(_build_match(Execution.contact_id, words, text)).limit(limit))
+        return _fetch_rows(query.where(_build_match(Execution.contact_id, words, text)).limit(limit))
     # Without `offset 0` PostgreSQL might scan all executions for a page that is never full.
     collected = query.where(is_any(Execution.contact_id, contact_ids)).order_by().offset(0).alias("collected")
-    return _fetch_page(peewee.Select([collected], [collected.c.id]).order_by(collected.c.id.desc()).limit(limit))
+    return _fetch_rows(peewee.Select([collected], [collected.c.id]).order_by(collected.c.id.desc()).limit(limit))
 
 
 def _build_match(contact_id: Any, words: str, text: str) -> Any:
@@ -258,7 +258,7 @@ def fetch_detail(workspace_id: str, execution_id: str) -> ExecutionDetail | None
         }
 
 
-def fetch_background(workspace_id: str, execution_id: str) -> Background | None:
+def fetch_origin(workspace_id: str, execution_id: str) -> ExecutionOrigin | None:
     """Return what an execution started from; None if there is no such execution."""
     look_up_at = Message.select(fn.min(Message.look_up_at)).where(
         Message.execution_id == Execution.id, Message.status == "outcome_unknown"
@@ -277,7 +277,7 @@ def fetch_background(workspace_id: str, execution_id: str) -> Background | None:
         .where(Execution.workspace_id == workspace_id, Execution.id == execution_id)
     )  # fmt: skip
     with acting_as(workspace_id):
-        return fetch_first(Background, query)
+        return fetch_first(ExecutionOrigin, query)
 
 
 def _build_item(row: _Row) -> ExecutionItem:
@@ -290,7 +290,7 @@ def _build_item(row: _Row) -> ExecutionItem:
         "follow_up": {
             "count": row["follow_up_count"],
             "max": row["follow_up_max"],
-            "nextCheckAt": row["due_at"] if row["waiting_for"] == "follow_up" else None,
+            "next_check_at": row["due_at"] if row["waiting_for"] == "follow_up" else None,
         },
         "resume_at": row["due_at"] if row["status"] == "waiting" and row["stage"] != "failed" else None,
     }

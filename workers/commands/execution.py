@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workers.console import as_json as json_option
-from workers.console import connect, find_workspace_id, in_workspace, show_json, show_table, to_api_names
+from workers.console import connect, find_workspace_id, in_workspace, show_json, show_table
 from workers.filter_options import build_filters, filter_options
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def list_(workspace: str, limit: int, before: str | None, as_json: bool, **optio
     filters = build_filters(options)
     with connect():
         from models.reports import executions as report
+        from workers import timeline
 
         rows = report.fetch_page(find_workspace_id(workspace), filters, limit, before)
     if as_json:
-        show_json({"executions": [to_api_names(row) for row in rows]})
+        show_json({"executions": [timeline.serialize(row) for row in rows]})
         return
     lines = [
         [row["id"], row["created_at"], row["automation_name"], row["contact_name"], row["status"], row["stage"],

@@ -134,7 +134,8 @@ def test_an_unknown_execution_is_one_line(alice_beckon):
 def test_the_list_is_filtered_as_the_api_filters(alice, alice_json, alice_beckon):
     alice.automation()
     sent = wait_until_finished(alice.trigger())
-    assert [row["id"] for row in alice_json("execution", "list")["executions"]] == [sent["id"]]
+    (listed,) = alice_json("execution", "list")["executions"]
+    assert (listed["id"], listed["followUp"]) == (sent["id"], {"count": 0, "max": 0, "nextCheckAt": None})
     assert alice_json("execution", "list", "--status", "failed")["executions"] == []
     assert alice_json("execution", "list", "--search", "bob", "--stage", "completed")["executions"]
     assert "Bob" in alice_beckon("execution", "list").stdout
