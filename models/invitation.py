@@ -77,16 +77,6 @@ class PendingInvitationRow(TypedDict):
     expires_at: datetime
 
 
-class _InvitationRow(TypedDict):
-    id: str
-    workspace_id: str
-    workspace_name: str
-    email: str
-    role: Role
-    actor_name: str
-    expires_at: datetime
-
-
 class _RevokedRow(TypedDict):
     email: str
     role: Role
@@ -185,8 +175,7 @@ def revoke(workspace_id: str, invitation_id: str, actor: AuditActor) -> None:
 def find(token: str) -> Invitation | None:
     """Return the pending invitation of a link's token, or None."""
     with connection():
-        row = fetch_first(_InvitationRow, call(fn.find_invitation(secret_tokens.digest(token)), _InvitationRow))
-    return None if row is None else Invitation(**row)
+        return fetch_first(Invitation, call(fn.find_invitation(secret_tokens.digest(token)), Invitation))
 
 
 def accept(token: str, user_id: str, email: str, name: str) -> Acceptance | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from models import audit, tables
 from models.audit import AuditActor
@@ -34,15 +34,6 @@ class ModelSettings:
         return f"ModelSettings({self.provider!r}, {self.model!r})"
 
 
-class _SettingsRow(TypedDict):
-    provider: str | None
-    model: str | None
-    max_tokens: int | None
-    temperature: float | None
-    base_url: str | None
-    api_key: str | None
-
-
 NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
 
 
@@ -53,8 +44,7 @@ def load(workspace_id: str) -> ModelSettings:
         stored.provider, stored.model, stored.max_tokens, stored.temperature, stored.base_url, stored.api_key
     )
     with acting_as(workspace_id):
-        row = fetch_first(_SettingsRow, query.where(stored.workspace_id == workspace_id))
-    return ModelSettings(**row) if row else ModelSettings()
+        return fetch_first(ModelSettings, query.where(stored.workspace_id == workspace_id)) or ModelSettings()
 
 
 #: `load` with a short cache.

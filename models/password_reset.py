@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 from peewee import fn
 
@@ -20,12 +19,6 @@ from models.tables import Membership
 class PasswordReset:
     """A valid password reset and its user."""
 
-    user_id: str
-    email: str
-    name: str
-
-
-class _ResetRow(TypedDict):
     user_id: str
     email: str
     name: str
@@ -61,8 +54,7 @@ def _replace(user_id: str, token: str) -> None:
 def find(token: str) -> PasswordReset | None:
     """Return the reset of a link's token, unless it was used, replaced or has expired."""
     with connection():
-        row = fetch_first(_ResetRow, call(fn.find_password_reset(secret_tokens.digest(token)), _ResetRow))
-    return None if row is None else PasswordReset(**row)
+        return fetch_first(PasswordReset, call(fn.find_password_reset(secret_tokens.digest(token)), PasswordReset))
 
 
 def use(token: str, reset: PasswordReset, new_hash: str) -> bool:

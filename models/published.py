@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import peewee
 
@@ -29,16 +29,6 @@ class PublishedWorkflow:
     definition: Mapping[str, Any]
 
 
-class _PublishedRow(TypedDict):
-    automation_id: str
-    automation_name: str
-    enabled: bool
-    trigger_type: str
-    version_id: str
-    version: int
-    definition: dict[str, Any]
-
-
 def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
     query = (
         Automation.select(
@@ -53,7 +43,7 @@ def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
         .join(WorkflowVersion, on=WorkflowVersion.id == Automation.version_id)
         .where(Automation.workspace_id == acting_workspace(), Automation.deleted_at.is_null(), *conditions)
     )
-    return [PublishedWorkflow(**row) for row in fetch(_PublishedRow, query)]
+    return fetch(PublishedWorkflow, query)
 
 
 def list_active(trigger_type: str) -> list[PublishedWorkflow]:

@@ -1,13 +1,14 @@
 """Runs queries: peewee's, and the hand-written SQL of the modules that measured a need for it.
 
-Rows leave `models/` as typed dicts. Each query names the TypedDict of its rows, and its columns are compared with it:
-a type never describes rows that the query does not return. psycopg2 already converts the values, so peewee's conversion
-of rows is not used.
+Rows leave `models/` as typed dicts or as dataclasses. Each query names the type of its rows, and its columns are
+compared with it: a type never describes rows that the query does not return. psycopg2 already converts the values, so
+peewee's conversion of rows is not used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast
 
 import peewee
@@ -20,14 +21,15 @@ T = TypeVar("T")
 
 
 def fetch(row_type: type[T], statement: Statement, parameters: Parameters = ()) -> list[T]:
-    """Return every row of a query as `row_type`, a TypedDict.
+    """Return every row of a query as `row_type`, a TypedDict or a dataclass.
 
     `parameters` belong to hand-written SQL. Raises `TypeError` if the query's columns are not those of `row_type`.
     """
     cursor = _run(statement, parameters)
     names = [column.name for column in cursor.description]
     _check_columns(row_type, names)
-    return cast(list[T], [dict(zip(names, values, strict=True)) for values in cursor.fetchall()])
+    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    return [row_type(**row) for row in rows] if is_dataclass(row_type) else cast(list[T], rows)
 
 
 def fetch_first(row_type: type[T], statement: Statement, parameters: Parameters = ()) -> T | None:
@@ -79,6 +81,9 @@ def _run(statement: Statement, parameters: Parameters) -> Any:
 
 
 def _check_columns(row_type: Any, names: Sequence[str]) -> None:
-    declared: frozenset[str] = row_type.__required_keys__ | row_type.__optional_keys__
+    if is_dataclass(row_type):
+        declared = frozenset(field.name for field in fields(row_type))
+    else:
+        declared = row_type.__required_keys__ | row_type.__optional_keys__
     if len(names) != len(declared) or declared.symmetric_difference(names):
         raise TypeError(f"the query returns {', '.join(names)}; {row_type.__name__} has {', '.join(sorted(declared))}")

@@ -6,7 +6,6 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypedDict
 
 from peewee import fn
 
@@ -38,16 +37,6 @@ class Session:
     deployment_owner: bool = False
 
 
-class _SessionRow(TypedDict):
-    user_id: str
-    email: str
-    name: str
-    workspace_id: str
-    role: Role
-    expires_at: datetime
-    deployment_owner: bool
-
-
 def start(member: Membership, *, password_hash: str | None = None, previous_token: str | None = None) -> str:
     """Start a session; return the token for its cookie. Deletes the workspace's expired sessions.
 
@@ -76,8 +65,7 @@ def _remove_expired(workspace_id: str) -> None:
 def find(token: str) -> Session | None:
     """Return a cookie's session, unless it ended, was idle for too long, or the user is no longer a member."""
     with connection():
-        row = fetch_first(_SessionRow, call(fn.find_session(digest(token)), _SessionRow))
-    return None if row is None else Session(**row)
+        return fetch_first(Session, call(fn.find_session(digest(token)), Session))
 
 
 def record_use(session: Session, token: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
 
 from models import audit
 from models.audit import AuditActor
@@ -29,12 +28,6 @@ class Switches:
     execution_tracking: bool = True
 
 
-class _SwitchesRow(TypedDict):
-    run_tracking: bool
-    stats_in_api: bool
-    execution_tracking: bool
-
-
 NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 
 
@@ -42,10 +35,10 @@ def load(workspace_id: str) -> Switches:
     """Return the workspace's current switches. Raises `NotFound`."""
     query = Workspace.select(Workspace.run_tracking, Workspace.stats_in_api, Workspace.execution_tracking)
     with acting_as(workspace_id):
-        row = fetch_first(_SwitchesRow, query.where(Workspace.id == workspace_id))
-    if row is None:
+        switches = fetch_first(Switches, query.where(Workspace.id == workspace_id))
+    if switches is None:
         raise NotFound("There is no such workspace.")
-    return Switches(**row)
+    return switches
 
 
 #: `load` with a short cache.

@@ -69,13 +69,6 @@ class _SignInRow(TypedDict):
     role: Role
 
 
-class _AccountRow(TypedDict):
-    user_id: str
-    email: str
-    name: str
-    password_hash: str
-
-
 class _RenamedRow(TypedDict):
     workspace_id: str
     former_name: str
@@ -177,8 +170,7 @@ def _build_membership(row: _SignInRow) -> Membership:
 def find_account(email: str) -> UserAccount | None:
     """Return the account with this e-mail address, in any case."""
     with connection():
-        row = fetch_first(_AccountRow, call(fn.find_account(email), _AccountRow))
-    return None if row is None else UserAccount(**row)
+        return fetch_first(UserAccount, call(fn.find_account(email), UserAccount))
 
 
 def rename(session_token: str, actor: AuditActor, name: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import peewee
 import structlog
@@ -69,14 +69,6 @@ class TrackedRun:
     counted: bool
 
 
-class _TrackedRow(TypedDict):
-    execution_id: str
-    automation_id: str
-    contact_id: str
-    kind: RunKind
-    counted: bool
-
-
 class Tracker:
     """Decides whether the records of one group commit count runs. `override` is the environment's value of the switch,
     or None."""
@@ -120,18 +112,17 @@ def count_due(limit: int) -> list[TrackedRun]:
     Returns an empty list while another session locks the table.
     """
     try:
-        rows = _count_due(limit)
+        return _count_due(limit)
     except peewee.OperationalError as error:
         if not isinstance(unwrap_driver_error(error), LockNotAvailable):
             raise
         return []
-    return [TrackedRun(**row) for row in rows]
 
 
-def _count_due(limit: int) -> list[_TrackedRow]:
+def _count_due(limit: int) -> list[TrackedRun]:
     with transaction():
         execute(call(fn.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True)))
-        return fetch(_TrackedRow, call(fn.count_due_runs(limit), _TrackedRow))
+        return fetch(TrackedRun, call(fn.count_due_runs(limit), TrackedRun))
 
 
 def rebuild_counters() -> int:

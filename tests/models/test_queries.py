@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict
 
 import pytest
@@ -19,6 +20,12 @@ class NameRow(TypedDict):
     name: str
 
 
+@dataclass(frozen=True)
+class Shop:
+    id: str
+    name: str
+
+
 class OriginsRow(TypedDict):
     id: str
     workspace_id: str
@@ -30,6 +37,14 @@ def test_rows_of_an_expression_and_of_sql_are_the_same(alices):
     assert fetch(NameRow, query) == [{"id": alices, "name": "Alice's shop"}]
     assert fetch(NameRow, "select id, name from workspaces where id = %s", (alices,)) == fetch(NameRow, query)
     assert fetch_first(NameRow, query.where(Workspace.slug == "nobody")) is None
+
+
+def test_rows_may_be_dataclasses(alices):
+    query = Workspace.select(Workspace.name, Workspace.id)
+    assert fetch(Shop, query) == [Shop(alices, "Alice's shop")]
+    assert fetch_first(Shop, query.where(Workspace.slug == "nobody")) is None
+    with pytest.raises(TypeError, match="the query returns id; Shop has id, name"):
+        fetch(Shop, Workspace.select(Workspace.id))
 
 
 @pytest.mark.parametrize("columns", ["id", "id, name, slug", "id, slug", "id, id"])
