@@ -19,7 +19,6 @@ from models.tables.fields import (
     TimeField,
     index,
     reference,
-    unique,
 )
 from models.tables.workspaces import Workspace
 from rules.language import AutomationType
@@ -40,7 +39,7 @@ class Automation(Table):
     version_id = IdField(null=True)
     trigger_type = TextField(null=True)
     draft = JsonField(null=True)
-    hook_token_hash = BytesField(null=True, **unique())
+    hook_token_hash = BytesField(null=True, unique=True)
     executions = BigIntegerField(default_sql="0")
     succeeded = BigIntegerField(default_sql="0")
     failed = BigIntegerField(default_sql="0")

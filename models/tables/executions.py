@@ -22,7 +22,6 @@ from models.tables.fields import (
     TimeField,
     index,
     reference,
-    unique,
 )
 from models.tables.workspaces import Workspace
 from rules.actions import RunKind
@@ -206,7 +205,7 @@ class Message(Table):
     contact_id = IdField(null=True)
     step_id = TextField()
     round = IntegerField(default_sql="0")
-    key = TextField(**unique())
+    key = TextField(unique=True)
     channel = TextField()
     provider = TextField()
     sandbox = BooleanField()

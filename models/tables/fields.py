@@ -52,11 +52,18 @@ else:
 
 
 class _Column(_Field):
-    """A column. `default_sql` is the SQL of its default in the database."""
+    """A column. `default_sql` is the SQL of its default in the database; `unique` adds a UNIQUE constraint, where
+    peewee's own option would create an index."""
 
-    def __init__(self, *, default_sql: str | None = None, constraints: Iterable[Any] = (), **options: Any) -> None:
+    def __init__(
+        self, *, default_sql: str | None = None, unique: bool = False, constraints: Iterable[Any] = (), **options: Any
+    ) -> None:
         defaults = [] if default_sql is None else [Default(default_sql)]
-        super().__init__(constraints=[*defaults, *constraints], **options)
+        super().__init__(constraints=[*defaults, *_build_unique(unique), *constraints], **options)
+
+
+def _build_unique(unique: bool) -> list[Any]:
+    return [peewee.SQL("unique")] if unique else []
 
 
 class IdField(_Column):
@@ -172,29 +179,27 @@ class SearchField(_Column):
         super().__init__(null=True, constraints=[peewee.SQL(f"generated always as ({expression}) stored")])
 
 
-def reference(model: type[Table], *, on_delete: str | None = "cascade", **options: Any) -> Any:
+def reference(model: type[Table], *, on_delete: str | None = "cascade", unique: bool = False, **options: Any) -> Any:
     """Return a foreign key to `model`, whose value is the id. Name it like its column, `contact_id`.
 
     An index for it is declared with the table's other indexes.
     """
-    return peewee.ForeignKeyField(model, on_delete=on_delete, index=False, lazy_load=False, backref="+", **options)
+    return peewee.ForeignKeyField(
+        model, on_delete=on_delete, index=False, lazy_load=False, backref="+", constraints=_build_unique(unique),
+        **options,
+    )  # fmt: skip
 
 
-def index(columns: str, *, include: str = "", where: str = "") -> peewee.SQL:
-    """Return an index: its name and table with the columns, as in `name on table (columns)`; the columns it only
-    carries; and the condition of a partial one."""
-    return peewee.SQL(f"create index {_build_index(columns, include, where)}")
+def index(declaration: str, *, include: str = "", where: str = "") -> peewee.SQL:
+    """Return an index, declared as `name on table (columns)`. `include` names columns that it only carries; `where` is
+    the condition of a partial one."""
+    return peewee.SQL(f"create index {_build_index(declaration, include, where)}")
 
 
-def unique_index(columns: str, *, where: str = "") -> peewee.SQL:
+def unique_index(declaration: str, *, where: str = "") -> peewee.SQL:
     """Return a unique index, declared as for `index`."""
-    return peewee.SQL(f"create unique index {_build_index(columns, '', where)}")
+    return peewee.SQL(f"create unique index {_build_index(declaration, '', where)}")
 
 
-def _build_index(columns: str, include: str, where: str) -> str:
-    return columns + (f" include ({include})" if include else "") + (f" where {where}" if where else "")
-
-
-def unique() -> dict[str, Any]:
-    """Return the option of a column with a UNIQUE constraint."""
-    return {"constraints": [peewee.SQL("unique")]}
+def _build_index(declaration: str, include: str, where: str) -> str:
+    return declaration + (f" include ({include})" if include else "") + (f" where {where}" if where else "")

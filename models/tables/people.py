@@ -17,7 +17,6 @@ from models.tables.fields import (
     TimeField,
     index,
     reference,
-    unique,
     unique_index,
 )
 from models.tables.workspaces import ActorKind, Workspace
@@ -78,8 +77,8 @@ class Invitation(Table):
     email = TextField()
     role = EnumField(Role)
     deployment_owner = BooleanField(default_sql="false")
-    shown_hash = BytesField(**unique())
-    mailed_hash = BytesField(**unique())
+    shown_hash = BytesField(unique=True)
+    mailed_hash = BytesField(unique=True)
     actor_kind = EnumField(ActorKind)
     actor_id = IdField(null=True)
     actor_name = TextField()
@@ -95,7 +94,7 @@ class PasswordReset(Table):
     """A link to set a new password, at most one for each person."""
 
     token_hash = BytesField(primary_key=True)
-    user_id = reference(User, **unique())
+    user_id = reference(User, unique=True)
     expires_at = TimeField()
 
     class Meta:

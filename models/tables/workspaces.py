@@ -21,7 +21,6 @@ from models.tables.fields import (
     TimeField,
     index,
     reference,
-    unique,
 )
 from rules.channels import TEXT_PROVIDERS
 
@@ -36,7 +35,7 @@ class Workspace(Table):
     """A tenant: everything below it belongs to exactly one workspace. The three switches are its operators'."""
 
     id = IdField(primary_key=True)
-    slug = TextField(**unique())
+    slug = TextField(unique=True)
     name = TextField()
     timezone = TextField(default_sql="'UTC'")
     demo = BooleanField(default_sql="false")
@@ -72,7 +71,7 @@ class ApiKey(Table):
     workspace_id = reference(Workspace)
     name = TextField()
     prefix = TextField()
-    secret_hash = BytesField(**unique())
+    secret_hash = BytesField(unique=True)
     scopes = TextListField()
     created_at = TimeField(default_sql=NOW)
     last_used_at = TimeField(null=True)
@@ -93,7 +92,7 @@ class SiteKey(Table):
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)
     name = TextField()
-    key = TextField(**unique())
+    key = TextField(unique=True)
     origins = TextListField()
     created_at = TimeField(default_sql=NOW)
     revoked_at = TimeField(null=True)
