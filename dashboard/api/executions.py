@@ -206,7 +206,7 @@ def stop_follow_ups(call: Caller, execution_id: str) -> Any:
 
 
 def _declare_bulk_action(action: OperationKind) -> None:
-    count_field = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
+    count_field = operator_actions.OUTCOMES[action]
 
     def act(call: Caller, body: Bulk) -> Any:
         if body.matches_nothing():

@@ -3,7 +3,7 @@ filter."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import flask
@@ -12,10 +12,10 @@ from dashboard.errors import not_found
 from dashboard.pages import filter_forms, layout
 from models.tables.workspaces import OperationKind
 from tasks.operators import actions as operator_actions
+from tasks.operators.actions import OUTCOMES
 
 bulk_pages = flask.Blueprint("bulk-pages", __name__)
 
-OUTCOMES = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
 #: What each action does, shown before it runs.
 DESCRIPTIONS = {
     "retry": "Each resumes at its failed step. Finished steps are not repeated.",
@@ -27,7 +27,7 @@ DESCRIPTIONS = {
 def _parse_action(name: str) -> OperationKind:
     if name not in OUTCOMES:
         raise not_found()
-    return cast(OperationKind, name)
+    return name
 
 
 @bulk_pages.get("/executions/all/<action>")
@@ -36,19 +36,19 @@ def preview(action: str) -> Any:
     call = layout.require_page_permission("write")
     form = filter_forms.parse(flask.request.args)
     filters = filter_forms.build_filters(form, call)
+    kind = _parse_action(action)
     matched = 0
     if filters is not None:
-        result = operator_actions.act_on_matching(
-            call.workspace_id, _parse_action(action), filters, call.actor, dry_run=True
-        )
-        matched = result["matched"]
+        matched = operator_actions.act_on_matching(call.workspace_id, kind, filters, call.actor, dry_run=True)[
+            "matched"
+        ]
     query = urlencode({name: text for name, text in flask.request.args.items() if text and name != "cursor"})
     return layout.render(
         "bulk.html",
         call,
-        action=_parse_action(action),
-        outcome=OUTCOMES[action],
-        description=DESCRIPTIONS[action],
+        action=kind,
+        outcome=OUTCOMES[kind],
+        description=DESCRIPTIONS[kind],
         matched=matched,
         fields=filter_forms.build_hidden_fields(filters) if filters else {},
         chips=filter_forms.build_chips(form, None),
@@ -63,9 +63,8 @@ def act(action: str) -> Any:
     filters = filter_forms.build_filters(filter_forms.parse(flask.request.form), call)
     if filters is None:
         raise not_found("No execution can match this filter.")
-    result = operator_actions.act_on_matching(
-        call.workspace_id, _parse_action(action), filters, call.actor, dry_run=False
-    )
-    outcome = OUTCOMES[action]
-    noun = "execution" if result[outcome] == 1 else "executions"
-    return layout.redirect(layout.read_next_path("/executions"), f"{result[outcome]} {noun} {outcome}.")
+    kind = _parse_action(action)
+    outcome = OUTCOMES[kind]
+    count = operator_actions.act_on_matching(call.workspace_id, kind, filters, call.actor, dry_run=False)[outcome]
+    noun = "execution" if count == 1 else "executions"
+    return layout.redirect(layout.read_next_path("/executions"), f"{count} {noun} {outcome}.")

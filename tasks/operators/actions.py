@@ -29,6 +29,8 @@ from tasks.runtime.notifications import notify_after_commit
 
 #: Maximum number of executions that one request notifies.
 MAX_NOTIFICATIONS = 10_000
+#: What each bulk action does to an execution, in the past tense: the name of its count, and a word for people.
+OUTCOMES: dict[OperationKind, str] = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
 
 
 def _require_status(execution_id: str) -> str:
@@ -110,7 +112,7 @@ def act_on_matching(
 ) -> dict[str, Any]:
     """Retry, cancel or discard every execution that the filters match and whose state allows it.
 
-    Returns {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named after the action.
+    Returns {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named by `OUTCOMES`.
     """
     selection = select_matching(filters)
     with acting_as(workspace_id):
@@ -124,13 +126,11 @@ def act_on_matching(
             {"filters": filters.as_json(), "matched": matched, "done": done},
         )  # fmt: skip
     metrics.operator_actions_total.labels(action=action, result="done").inc()
-    count_key = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}[action]
-    return {"operationId": operation_id, "matched": matched, count_key: done}
+    return {"operationId": operation_id, "matched": matched, OUTCOMES[action]: done}
 
 
 def _act(action: OperationKind, selection: Selection, actor: AuditActor) -> int:
-    verb = "Cancelled" if action == "cancel" else "Discarded"
-    detail = {"words": f"{verb} by {actor.name}.", "by": actor.name}
+    detail = {"words": f"{OUTCOMES[action].title()} by {actor.name}.", "by": actor.name}
     if action == "cancel":
         return len(execution.cancel(selection, "cancelled", detail))
     if action == "discard":
