@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -13,6 +14,7 @@ from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, remedies, timeline
 from dashboard.pages.path import build_path
+from models.audit import AuditActor
 from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
 from models.ids import is_id
@@ -144,30 +146,36 @@ def act(execution_id: str, action: str) -> Any:
     """Retry, cancel or discard an execution, or stop its follow-ups."""
     call = layout.require_page_permission("write")
     execution = _require_execution(call, execution_id)
-    url = f"/executions/{execution['id']}"
-    try:
-        if action == "retry":
-            operator_actions.retry_execution(call.workspace_id, execution["id"], call.actor)
-        elif action == "cancel":
-            operator_actions.cancel_execution(call.workspace_id, execution["id"], call.actor)
-        elif action == "stop-follow-ups":
-            operator_actions.stop_follow_ups(call.workspace_id, execution["id"], call.actor)
-        else:
-            _discard(call, execution["id"])
-    except Conflict as conflict:
-        return layout.redirect(url, conflict.message, bad=True)
+    actions = {
+        "retry": operator_actions.retry_execution,
+        "cancel": operator_actions.cancel_execution,
+        "discard": _discard,
+        "stop-follow-ups": operator_actions.stop_follow_ups,
+    }
     notices = {
         "retry": "Execution resumes at its failed step.",
         "cancel": "Execution cancelled.",
         "discard": "Execution discarded.",
         "stop-follow-ups": "Follow-ups stopped.",
     }
-    return layout.redirect(url, notices[action])
+    return _act_and_redirect(
+        execution, notices[action], lambda: actions[action](call.workspace_id, execution["id"], call.actor)
+    )
 
 
-def _discard(call: Caller, execution_id: str) -> None:
+def _act_and_redirect(execution: ExecutionDetail, notice: str, action: Callable[[], None]) -> Any:
+    """Run an operator action and redirect to the execution, with the notice or with the reason of a conflict."""
+    url = f"/executions/{execution['id']}"
+    try:
+        action()
+    except Conflict as conflict:
+        return layout.redirect(url, conflict.message, bad=True)
+    return layout.redirect(url, notice)
+
+
+def _discard(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     filters = ExecutionFilters(q=execution_id)
-    result = operator_actions.act_on_matching(call.workspace_id, "discard", filters, call.actor, dry_run=False)
+    result = operator_actions.act_on_matching(workspace_id, "discard", filters, actor, dry_run=False)
     if not result["discarded"]:
         raise Conflict("Only a failed execution can be discarded.")
 
@@ -177,21 +185,23 @@ def review(execution_id: str, message_id: str, decision: str) -> Any:
     """Approve or reject a message that waits for review; the form carries its text, which may be edited."""
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
-    url = f"/executions/{execution['id']}"
     # Forms send line ends as CRLF.
     text = flask.request.form.get("body", "").replace("\r\n", "\n")
     payload, problems = check(Review, {"decision": decision, **({"body": text} if decision == "approve" else {})})
     if payload is None:
-        return layout.redirect(url, "; ".join(f"The text {problem.message}" for problem in problems), bad=True)
-    try:
-        if payload.decision == "approve":
-            reviews.approve(call.workspace_id, message_id, call.actor, payload.body)
-        else:
-            reviews.reject(call.workspace_id, message_id, call.actor)
-    except Conflict as conflict:
-        return layout.redirect(url, conflict.message, bad=True)
-    notices = {"approve": "Message approved.", "reject": "Message rejected. The execution continues without it."}
-    return layout.redirect(url, notices[decision])
+        fault = "; ".join(f"The text {problem.message}" for problem in problems)
+        return layout.redirect(f"/executions/{execution['id']}", fault, bad=True)
+    if decision == "approve":
+        return _act_and_redirect(
+            execution,
+            "Message approved.",
+            lambda: reviews.approve(call.workspace_id, message_id, call.actor, payload.body),
+        )
+    return _act_and_redirect(
+        execution,
+        "Message rejected. The execution continues without it.",
+        lambda: reviews.reject(call.workspace_id, message_id, call.actor),
+    )
 
 
 @execution_pages.get("/executions/<execution_id>/messages/<message_id>/<any(resend, discard):decision>")
@@ -207,14 +217,13 @@ def resolve(execution_id: str, message_id: str, decision: str) -> Any:
     """Resolve a message of unknown outcome."""
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
-    url = f"/executions/{execution['id']}"
-    try:
-        operator_actions.resolve_message(call.workspace_id, message_id, decision, call.actor)  # type: ignore[arg-type]
-    except Conflict as conflict:
-        return layout.redirect(url, conflict.message, bad=True)
     notices = {
         "sent": "Message marked as sent. The execution continues with its next step.",
         "resend": "Message queued to be sent again.",
         "discard": "Message and execution discarded.",
     }
-    return layout.redirect(url, notices[decision])
+    return _act_and_redirect(
+        execution,
+        notices[decision],
+        lambda: operator_actions.resolve_message(call.workspace_id, message_id, decision, call.actor),  # type: ignore[arg-type]
+    )
