@@ -46,7 +46,7 @@ def create_account(token: str) -> Any:
     wait = sign_in_attempts.take_address_attempt()
     if wait:
         return _render_page(
-            token, invited, 429, account_fault=forms.format_too_many_attempts(wait), name=name, wait=wait
+            token, invited, 429, account_fault=forms.format_too_many_attempts(wait), name=name, wait_seconds=wait
         )
     password_hash = compute(user.hash_password, password)
     acceptance = invitation.accept_with_new_account(token, invited.email, name, password_hash)
@@ -65,7 +65,7 @@ def sign_in(token: str) -> Any:
     wait = attempt.wait_seconds
     if wait:
         return _render_page(
-            token, invited, 429, sign_in_fault=forms.format_too_many_attempts(wait), email=email, wait=wait
+            token, invited, 429, sign_in_fault=forms.format_too_many_attempts(wait), email=email, wait_seconds=wait
         )
     account = sign_in_attempts.finish(attempt, forms.read_field("password"))
     if account is None:
@@ -99,10 +99,7 @@ def _respond(token: str, invited: Invitation, acceptance: Acceptance | None, pas
     return response
 
 
-def _render_page(token: str, invited: Invitation, status: int = 200, wait: int = 0, **context: Any) -> Any:
-    page = secret_links.render(
+def _render_page(token: str, invited: Invitation, status: int = 200, **context: Any) -> Any:
+    return secret_links.render(
         "invitation.html", status, invitation=invited, path=f"/invitations/{token}", person=find_session(), **context
     )
-    if wait:
-        page.headers["Retry-After"] = str(wait)
-    return page

@@ -37,9 +37,7 @@ def set_password(token: str) -> Any:
         return _render_page(token, reset, 422, fault=fault)
     wait = sign_in_attempts.take_address_attempt()
     if wait:
-        page = _render_page(token, reset, 429, fault=forms.format_too_many_attempts(wait))
-        page.headers["Retry-After"] = str(wait)
-        return page
+        return _render_page(token, reset, 429, fault=forms.format_too_many_attempts(wait), wait_seconds=wait)
     new_hash = compute(user.hash_password, password)
     if not password_reset.use(token, reset, new_hash):
         return secret_links.render_dead_link()

@@ -35,13 +35,18 @@ def check_form() -> None:
     csrf.check(current_settings().secret_key, _read_form_cookie(), current_settings().url, from_secret_page=True)
 
 
-def render(template: str, status: int = 200, **context: Any) -> Any:
-    """A page with a form; without a session it also sets the cookie that the CSRF token is derived from."""
+def render(template: str, status: int = 200, *, wait_seconds: int = 0, **context: Any) -> Any:
+    """A page with a form; without a session it also sets the cookie that the CSRF token is derived from.
+
+    `wait_seconds` is the time until the next allowed attempt, as `Retry-After`.
+    """
     cookie = _read_form_cookie() or secrets.token_urlsafe(32)
     token = csrf.derive_token(current_settings().secret_key, cookie)
     response = flask.make_response(flask.render_template(template, csrf_token=token, **context), status)
     if find_session() is None:
         set_cookie(response, VISITOR, cookie, 3600)
+    if wait_seconds:
+        response.headers["Retry-After"] = str(wait_seconds)
     return response
 
 
