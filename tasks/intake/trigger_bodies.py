@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -44,11 +45,9 @@ def parse_request(value: object, *, header_key: str | None = None, path: str = "
 
 def build_request(trigger: Trigger, *, header_key: str | None = None, path: str = "") -> TriggerRequest | list[Problem]:
     """Return the request of a well-formed trigger, or the problems of its values."""
-    prefix = f"{path}." if path else ""
-    fields, contact_problems = contacts.normalise(trigger.contact) if trigger.contact is not None else (None, [])
-    problems = [Problem(f"{prefix}contact.{problem.path}", problem.message) for problem in contact_problems]
+    fields, problems = (None, []) if trigger.contact is None else _normalise_contact(trigger.contact, path)
     if header_key and trigger.idempotency_key and header_key != trigger.idempotency_key:
-        problems.append(Problem(f"{prefix}idempotencyKey", "differs from the header Idempotency-Key"))
+        problems.append(Problem(f"{_build_prefix(path)}idempotencyKey", "differs from the header Idempotency-Key"))
     if problems:
         return problems
     return TriggerRequest(
@@ -65,7 +64,15 @@ def build_request(trigger: Trigger, *, header_key: str | None = None, path: str 
 
 def _find_contact_problems(value: object, path: str) -> list[Problem]:
     contact = value.get("contact") if isinstance(value, dict) else None
-    if not isinstance(contact, dict):
-        return []
-    prefix = f"{path}." if path else ""
-    return [Problem(f"{prefix}contact.{problem.path}", problem.message) for problem in contacts.normalise(contact)[1]]
+    return _normalise_contact(contact, path)[1] if isinstance(contact, dict) else []
+
+
+def _normalise_contact(contact: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the contact's fields and their problems, with paths from the request's top."""
+    fields, problems = contacts.normalise(contact)
+    prefix = f"{_build_prefix(path)}contact."
+    return fields, [Problem(f"{prefix}{problem.path}", problem.message) for problem in problems]
+
+
+def _build_prefix(path: str) -> str:
+    return f"{path}." if path else ""
