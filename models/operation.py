@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
 from models.database import acting_as
 from models.execution import is_cancellable, is_discardable, is_retryable
-from models.expressions import now
+from models.expressions import is_any, now
 from models.ids import new_id
-from models.queries import count, execute, fetch_first
+from models.queries import count, execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import Execution, Operation
 from models.tables.workspaces import OperationKind, OperationStatus
+from rules.stages import Status
 
 #: Which executions each action can move; the same conditions as in the moves themselves.
 MOVABLE = {"retry": is_retryable, "cancel": is_cancellable, "discard": is_discardable}
+
+
+class BulkConflict(TypedDict):
+    """An execution that matched and was not moved, because another transaction changed it meanwhile to this status."""
+
+    executionId: str
+    status: Status
 
 
 class OperationRow(TypedDict):
@@ -28,7 +36,7 @@ class OperationRow(TypedDict):
     status: OperationStatus
     matched: int
     done: int
-    conflicts: list[Any]
+    conflicts: list[BulkConflict]
     actor_name: str
     created_at: datetime
     finished_at: datetime | None
@@ -39,18 +47,42 @@ def count_matching(action: OperationKind, selection: Selection) -> int:
     return count(Execution.select().where(selection.condition, MOVABLE[action]()))
 
 
+def list_matching(action: OperationKind, selection: Selection) -> list[str]:
+    """Return the ids of the executions that the action would move."""
+    return fetch_values(Execution.select(Execution.id).where(selection.condition, MOVABLE[action]()))
+
+
 def record(
-    workspace_id: str, kind: OperationKind, filters: Mapping[str, Any], matched: int, done: int, actor_name: str
+    workspace_id: str,
+    kind: OperationKind,
+    filters: Mapping[str, Any],
+    matched: Sequence[str],
+    moved: Collection[str],
+    actor_name: str,
 ) -> str:
-    """Record a finished bulk action; return its id."""
+    """Record a finished bulk action; return its id. What matched and was not moved is a conflict."""
     operation_id = new_id()
+    conflicts = _describe_conflicts(sorted(set(matched) - set(moved)))
     execute(
         Operation.insert(
             id=operation_id, workspace_id=workspace_id, kind=kind, filters=dict(filters), status="finished",
-            matched=matched, done=done, actor_name=actor_name, finished_at=now(),
+            matched=len(matched), done=len(moved), conflicts=conflicts, actor_name=actor_name, finished_at=now(),
         )
     )  # fmt: skip
     return operation_id
+
+
+class _StatusRow(TypedDict):
+    id: str
+    status: Status
+
+
+def _describe_conflicts(execution_ids: Sequence[str]) -> list[BulkConflict]:
+    if not execution_ids:
+        return []
+    query = Execution.select(Execution.id, Execution.status).where(is_any(Execution.id, execution_ids))
+    rows = fetch(_StatusRow, query.order_by(Execution.id))
+    return [{"executionId": row["id"], "status": row["status"]} for row in rows]
 
 
 def get(workspace_id: str, operation_id: str) -> OperationRow | None:

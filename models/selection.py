@@ -5,12 +5,13 @@ A selection holds executions of the acting workspace, whatever their state: each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import peewee
 
 from models.execution_filters import ExecutionFilters
-from models.expressions import acting_workspace
+from models.expressions import acting_workspace, is_any
 from models.tables import Execution
 
 
@@ -44,6 +45,11 @@ def select_of_queue(queue: str) -> Selection:
 def select_all() -> Selection:
     """Select every execution of the workspace."""
     return Selection(Execution.workspace_id == acting_workspace())
+
+
+def select_many(execution_ids: Sequence[str]) -> Selection:
+    """Select these executions."""
+    return _select(is_any(Execution.id, execution_ids))
 
 
 def select_matching(filters: ExecutionFilters) -> Selection:

@@ -255,7 +255,7 @@ def process_pending(call: Caller) -> Any:
     response={
         "operation": schemas.record(
             id=schemas.ID, kind=schemas.TEXT, status=schemas.TEXT, matched=schemas.COUNT, done=schemas.COUNT,
-            conflicts=schemas.array_of(schemas.ANY),
+            conflicts=schemas.array_of(schemas.record(executionId=schemas.ID, status=schemas.TEXT)),
         )
     },
 )  # fmt: skip

@@ -19,6 +19,7 @@ from models.ids import is_id
 from models.selection import (
     Selection,
     select_all,
+    select_many,
     select_matching,
     select_of_automation,
     select_of_contact,
@@ -116,28 +117,28 @@ def act_on_matching(
     """
     selection = select_matching(filters)
     with acting_as(workspace_id):
-        matched = operation.count_matching(action, selection)
         if dry_run:
-            return {"matched": matched}
-        done = _act(action, selection, actor)
-        operation_id = operation.record(workspace_id, action, filters.as_json(), matched, done, actor.name)
+            return {"matched": operation.count_matching(action, selection)}
+        matched = operation.list_matching(action, selection)
+        moved = _act(action, select_many(matched), actor)
+        operation_id = operation.record(workspace_id, action, filters.as_json(), matched, moved, actor.name)
         audit.record(
             workspace_id, actor, f"executions.{action}", "operation", operation_id,
-            {"filters": filters.as_json(), "matched": matched, "done": done},
+            {"filters": filters.as_json(), "matched": len(matched), "done": len(moved)},
         )  # fmt: skip
     metrics.operator_actions_total.labels(action=action, result="done").inc()
-    return {"operationId": operation_id, "matched": matched, OUTCOMES[action]: done}
+    return {"operationId": operation_id, "matched": len(matched), OUTCOMES[action]: len(moved)}
 
 
-def _act(action: OperationKind, selection: Selection, actor: AuditActor) -> int:
+def _act(action: OperationKind, selection: Selection, actor: AuditActor) -> list[str]:
     detail = {"words": f"{OUTCOMES[action].title()} by {actor.name}.", "by": actor.name}
     if action == "cancel":
-        return len(execution.cancel(selection, "cancelled", detail))
+        return execution.cancel(selection, "cancelled", detail)
     if action == "discard":
-        return len(execution.discard(selection, detail))
+        return execution.discard(selection, detail)
     rows = execution.retry(selection)
     notify_after_commit(rows)
-    return len(rows)
+    return [row["id"] for row in rows]
 
 
 def process_pending(workspace_id: str) -> int:

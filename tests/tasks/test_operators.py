@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from dramatiq import Worker
 
@@ -355,6 +358,31 @@ def test_a_bulk_action_changes_what_matches_and_is_recorded(
     (operation,) = fetch_rows("select * from operations")
     assert (operation["id"], operation["kind"], operation["done"]) == (response["operationId"], "retry", 30)
     assert_consistent()
+
+
+def test_an_execution_that_changes_during_a_bulk_action_is_its_conflict(
+    alice: Alice, sandbox: RunningSandbox, idle: Worker, database_urls: Any
+) -> None:
+    alice.automation(HELLO)
+    contacts = [{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}} for n in range(2)]
+    first, second = (accepted.executions[0]["executionId"] for accepted in alice.triggers(contacts))
+    with closing(psycopg2.connect(database_urls.owner)) as worker, worker, worker.cursor() as cursor:
+        cursor.execute(
+            "update executions set status = 'skipped', stage = 'skipped', skipped_rule = 'tags', due_at = null, "
+            "finished_at = now() where id = %s",
+            (first,),
+        )
+        with ThreadPoolExecutor(1) as threads:
+            future = threads.submit(
+                act_on_matching, alice.workspace_id, "cancel", ExecutionFilters(), SYSTEM, dry_run=False
+            )
+            eventually(lambda: fetch_value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"))
+            worker.commit()
+            response = future.result(10)
+    assert (response["matched"], response["cancelled"]) == (2, 1)
+    (operation,) = fetch_rows("select * from operations")
+    assert operation["conflicts"] == [{"executionId": first, "status": "skipped"}]
+    assert execution(second)["status"] == "cancelled"
 
 
 def test_a_bulk_discard_uncounts_failures_and_counts_cancellations(alice: Alice, sandbox: RunningSandbox) -> None:
