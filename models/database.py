@@ -303,9 +303,10 @@ def transaction() -> Iterator[None]:
 
 
 @contextmanager
-def snapshot() -> Iterator[None]:
-    """Run the block in a read-only transaction that sees one snapshot; never inside another transaction."""
-    with connection(), db.atomic("", "isolation level repeatable read read only"):
+def snapshot(workspace_id: str = "") -> Iterator[None]:
+    """Run the block in a read-only transaction that sees one snapshot, acting as a workspace if one is named; never
+    inside another transaction."""
+    with connection(), db.atomic(workspace_id, "isolation level repeatable read read only"):
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, cast
 import peewee
 from peewee import JOIN, SQL, fn
 
-from models.database import acting_as
+from models.database import acting_as, snapshot
 from models.execution_filters import ExecutionFilters
 from models.expressions import is_any
 from models.queries import fetch, fetch_first, fetch_value
@@ -244,8 +244,9 @@ def _build_match(contact_id: Any, words: str, text: str) -> Any:
 
 
 def fetch_detail(workspace_id: str, execution_id: str) -> ExecutionDetail | None:
-    """Return one execution with its stages, steps and messages; None if the workspace has none with this id."""
-    with acting_as(workspace_id):
+    """Return one execution with its stages, steps and messages, all of one moment; None if the workspace has none with
+    this id."""
+    with snapshot(workspace_id):
         query = _select_rows().where(Execution.workspace_id == workspace_id, Execution.id == execution_id)
         row = fetch_first(_Row, query)
         if row is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 
+import settings
 from models import contact_matching
 from models.database import acting_as
 from models.execution_filters import ExecutionFilters
 from models.ids import new_id
 from models.queries import execute, fetch_value
+from models.reports import executions
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 
@@ -279,3 +283,26 @@ def test_playbooks_are_ranked_apart_from_automations(alice: Producer, automation
 def test_filters_serialize_to_the_names_of_the_api() -> None:
     assert ExecutionFilters(status="failed", test=False).as_json() == {"status": "failed", "test": False}
     assert ExecutionFilters().as_json() == {}
+
+
+def test_an_execution_is_shown_as_of_one_moment(alice: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is read before its last move, and the stages after it, would contradict each other."""
+    execution_id = example_executions.create_execution(
+        alice, alice.create(), status="waiting", stage="queued", waiting_for="pause"
+    )
+    read_stages = executions._fetch_stages
+
+    def move_first(row: Any) -> Any:
+        with closing(psycopg2.connect(settings.load().database_url)) as worker, worker, worker.cursor() as cursor:
+            cursor.execute(
+                "insert into stage_history "
+                "(execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at) select id, workspace_id, automation_id, test, 'queued', 5, 'skipped', now() "
+                "from executions where id = %s",
+                (execution_id,),
+            )
+        return read_stages(row)
+
+    monkeypatch.setattr(executions, "_fetch_stages", move_first)
+    detail = executions.fetch_detail(alice.workspace_id, execution_id)
+    assert detail is not None
+    assert [stage["stage"] for stage in detail["stages"]] == ["queued"]
