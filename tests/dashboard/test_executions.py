@@ -295,8 +295,8 @@ def test_an_execution_is_shown_as_of_one_moment(alice: Producer, monkeypatch: py
     def move_first(row: Any) -> Any:
         with closing(psycopg2.connect(settings.load().database_url)) as worker, worker, worker.cursor() as cursor:
             cursor.execute(
-                "insert into stage_history "
-                "(execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at) select id, workspace_id, automation_id, test, 'queued', 5, 'skipped', now() "
+                "insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, "
+                "stage, entered_at) select id, workspace_id, automation_id, test, 'queued', 5, 'skipped', now() "
                 "from executions where id = %s",
                 (execution_id,),
             )
