@@ -4,6 +4,10 @@ The meaning of an error depends on its phase. Before the first byte is written n
 `NetworkError`, safe to retry. After it, a call without a side effect raises `ProviderTimeout` or `NetworkError`; a send
 raises `UnknownOutcome`, since it may have been accepted, and is never resent here.
 
+No library tells how far a request got, and ours costs less: on 2026-11-30 a request took 91 µs of processor time, with
+httpcore 201, with urllib3's pool 216, with httpx 353 (`benchmarks/http_clients.py`). Connections, TLS and URLs are
+urllib3's, and llhttp parses.
+
 A pooled connection that the server has closed would turn a send into an unknown outcome. So a connection is reused
 only within `REUSE_SECONDS`, is checked for a hang-up right before the write, and a write that fails at its first byte
 counts as not written. No redirects, no retries, and at most `MAX_RESPONSE_BYTES` of a response.
