@@ -30,7 +30,6 @@ from models.checks import rollups
 from models.database import db, transaction
 from models.queries import execute
 from models.reports import monitor
-from tests.support.rows import fetch_rows
 
 #: Stage changes of one automation within 24 hours, and its active executions.
 MOVES = 1_000_000
@@ -92,11 +91,11 @@ def fill(moves: int) -> tuple[str, str]:
     executions = int(moves * 3 / 16)
     with transaction():
         execute("set local statement_timeout = 0")
-        (version,) = fetch_rows("select version_id from automations")
+        version_id = queries.fetch_value("select version_id from automations")
         execute(_UUID_AT)
         execute(
             _EXECUTIONS.replace("uuid_at", "pg_temp.uuid_at"),
-            {"workspace": workspace_id, "automation": publication.automation_id, "version": version["version_id"],
+            {"workspace": workspace_id, "automation": publication.automation_id, "version": version_id,
              "all": executions, "moving": ACTIVE_EXECUTIONS},
         )  # fmt: skip
         execute(_MOVES)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from models import database, workspace
 from models.database import transaction
 from models.engine import runs
-from models.queries import execute, fetch_value
-from tests.support.rows import fetch_rows
+from models.queries import execute, fetch_value, fetch_values
 
 AUTOMATIONS, DAYS = 50, 90
 
@@ -21,7 +20,7 @@ def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
     database.open_pool(database_url, None, 2)
     workspace_id = workspace.create("benchmark", "Benchmark")
     with transaction():
-        fetch_rows("set local statement_timeout = 0; set local maintenance_work_mem = '256MB'")
+        execute("set local statement_timeout = 0; set local maintenance_work_mem = '256MB'")
         execute(
             "insert into automations (id, workspace_id, name, type) "
             "select gen_random_uuid(), %s, 'Automation ' || n, 'comment_to_dm' from generate_series(1, %s) n",
@@ -29,21 +28,21 @@ def create_run_history(database_url: str, count: int) -> tuple[str, list[str]]:
         )
         _make_days()
         index = fetch_value("select pg_get_indexdef('automation_runs_newest'::regclass)")
-        fetch_rows("drop index automation_runs_newest")
+        execute("drop index automation_runs_newest")
         _make_runs(workspace_id, count)
-        fetch_rows(index.replace("ON ONLY", "ON"))
+        execute(index.replace("ON ONLY", "ON"))
     runs.rebuild_counters()
     with database.connection(), database.db.cursor() as cursor:
         # Outside a transaction: acting as a role needs one, and VACUUM cannot run in one.
         cursor.execute("vacuum analyze automation_runs, automations")
     with transaction():
-        ids = [row["id"] for row in fetch_rows("select id from automations order by id desc")]
+        ids = fetch_values("select id from automations order by id desc")
     database.db.close_all()
     return workspace_id, ids
 
 
 def _make_days() -> None:
-    fetch_rows(
+    execute(
         f"do $$ declare day date; begin for n in 1..{DAYS} loop day := beckon_now()::date - n; execute format("
         "'create table %%I partition of automation_runs for values from (%%L) to (%%L)', "
         "'automation_runs_' || to_char(day, 'YYYY_MM_DD'), day::timestamptz, (day + 1)::timestamptz); "

@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
 
 from measurements import describe_machine, percentile, show, show_table
 from own_servers import BenchmarkServers, run_servers
@@ -123,13 +123,23 @@ def _read_statistics(workspace_id: str) -> dict[str, tuple[int, object, int]]:
     return {row["id"]: (row["total_runs"], row["last_run_at"], day[row["id"]]["last24_hours"]) for row in rows}
 
 
+class _RunCount(TypedDict):
+    automation_id: str
+    runs: int
+
+
+class _RunTotal(_RunCount):
+    newest: datetime
+
+
 def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
     """Count the runs in the last 24 hours from the rows, by automation."""
     from models.database import acting_as
-    from tests.support.rows import fetch_rows
+    from models.queries import fetch
 
     with acting_as(workspace_id):
-        counts = fetch_rows(
+        counts = fetch(
+            _RunCount,
             "select automation_id, count(*) as runs from automation_runs where workspace_id = %s "
             "and automation_id = any(%s::uuid[]) and at > beckon_now() - interval '24 hours' group by 1",
             (workspace_id, ids),
@@ -140,12 +150,14 @@ def _count_runs(workspace_id: str, ids: list[str]) -> dict[str, int]:
 def _is_exact(workspace_id: str, ids: list[str]) -> bool:
     """Whether the statistics equal the counts of the rows, at one moment."""
     from models.database import acting_as
-    from tests.support.rows import fetch_rows
+    from models.queries import fetch
 
     with acting_as(workspace_id):
         reported = _read_statistics(workspace_id)
         day = _count_runs(workspace_id, ids)
-        total = fetch_rows("select automation_id, count(*) as runs, max(at) as newest from automation_runs group by 1")
+        total = fetch(
+            _RunTotal, "select automation_id, count(*) as runs, max(at) as newest from automation_runs group by 1"
+        )
     counted = {row["automation_id"]: (row["runs"], row["newest"], day.get(row["automation_id"], 0)) for row in total}
     return reported == counted
 
