@@ -121,7 +121,7 @@ def _create_objects(tenant: Tenant) -> None:
         "execution_id": execution_id,
         "message_id": message_id,
         "task_id": _create_task(workspace_id, contact_id, execution_id, canary),
-        "operation_id": operation.record(workspace_id, "retry", {"q": canary}, 1, 1, canary),
+        "operation_id": operation.record(workspace_id, "retry", {"q": canary}, [execution_id], [execution_id], canary),
         "key_id": key.id,
         "member_id": person,
         "invitation_id": invited.id,
