@@ -44,18 +44,17 @@ _COUNT_SENT_MESSAGES = """
 _LOCK_CAP = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 # One statement, so that a message recorded meanwhile is counted once. A round counts until its first message does.
 # While a follow-up starts, the execution's row is a round behind its reservation.
-_COUNT_FOR_CAP = """
-    select (
-        select count(*) from messages where contact_id = %(contact)s and not test
-            and channel = any(%(channels)s)
-            and sent_at > beckon_now() - make_interval(secs => %(seconds)s)
-    ) as sent, (
+_COUNT_FOR_CAP = (
+    "select ("
+    + _COUNT_SENT_MESSAGES
+    + """) as sent, (
         select count(*) from cap_reservations p join executions e on e.id = p.execution_id
         where p.contact_id = %(contact)s and e.id <> %(execution)s and e.finished_at is null and e.round <= p.round
             and not exists (select 1 from messages m where m.execution_id = e.id and m.round = p.round
                 and m.sent_at is not null and m.channel = any(%(channels)s))
     ) as on_their_way
 """
+)
 _RESERVE_CAP = """
     insert into cap_reservations (execution_id, round, workspace_id, contact_id) values (%s, %s, %s, %s)
     on conflict (execution_id, round) do update set taken_at = excluded.taken_at
