@@ -21,7 +21,7 @@ import psycopg2
 import structlog
 from peewee import SQL, Value
 
-from models.database import CONNECTION_ERRORS, db, is_direct
+from models.database import CONNECTION_ERRORS, db
 from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.records import ExecutionRecord
@@ -287,7 +287,7 @@ class GroupCommit:
         connection = db.connection()
         if self._checked_connection is not connection:
             connection.autocommit = True
-            self._can_prepare, self._can_count = is_direct(connection), False
+            self._can_prepare, self._can_count = connection.has_settings, False
             if self._can_prepare:
                 self._prepare(connection)
             self._checked_connection = connection
