@@ -22,6 +22,7 @@ from dashboard.responses import Json
 from dashboard.scrape import ServersCollector
 from dashboard.sign_in_failures import SignInFailures
 from ephemeral import connection, workflow_cache
+from ephemeral.heartbeats import Heartbeat
 from models import database
 from settings import Settings, SettingsError
 from tasks.runtime import broker
@@ -70,10 +71,12 @@ def connect(app: flask.Flask) -> None:
     app.extensions["stream_access"] = StreamAccessChecker()
     app.extensions["sign_in_failures"] = SignInFailures()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
+    app.extensions["heartbeat"] = Heartbeat("dashboard").start()
 
 
 def disconnect(app: flask.Flask) -> None:
     """Stop what `connect` started."""
+    app.extensions["heartbeat"].stop()
     app.extensions["workflow_cache_listener"].stop()
     app.extensions["feeds"].close()
     app.extensions["stream_access"].close()

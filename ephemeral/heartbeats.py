@@ -1,73 +1,213 @@
-"""Heartbeats of worker processes: each records one every few seconds, and expires when it stops.
+"""Heartbeats of every process: each records one every few seconds, and it expires when the process stops.
 
-For display and metrics only; leases in PostgreSQL decide which worker holds an execution.
+For display and metrics only; leases in PostgreSQL decide which worker holds an execution. Redis's clock says when a
+process was last seen, so that a process whose clock is wrong is neither lost nor kept for it. A program is described by
+its queues and its pools of threads alone: one program for all queues and one for each look the same to a reader.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+import structlog
 
 import clock
+import metrics
+from ephemeral import workflow_cache
 from ephemeral.connection import get_ephemeral
 from rules.json_text import dump_json, load_json
 
+log = structlog.get_logger(__name__)
+
 #: Time between two heartbeats of a process.
 INTERVAL_SECONDS = 5
-#: A process without a heartbeat for this long is not listed.
-TTL_SECONDS = 20
+#: A process without a heartbeat for this long is not listed: one heartbeat may be missed.
+TTL_SECONDS = 12
 #: The set of all processes; each read removes the expired ones.
-_INDEX = "workers"
+_INDEX = "processes"
+_VERSION = metrics.read_version()
+_STATM = Path("/proc/self/statm")
+
+# Redis's clock says when the process was seen, in milliseconds.
+_RECORD = """
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'process', ARGV[1], 'seen_ms', clock[1] * 1000 + math.floor(clock[2] / 1000))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[2], KEYS[1])
+"""
 
 
 @dataclass(frozen=True)
-class Worker:
-    """One process: its host, its queues, and when it started and was last seen (RFC 3339)."""
+class Pool:
+    """The threads of one process for one queue, and how many of them are busy."""
 
+    size: int
+    busy: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The workflow cache of one process: entries, and the requests since its start."""
+
+    size: int
+    capacity: int
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, as its last heartbeat described it; times are RFC 3339."""
+
+    #: The program, such as `executions`, and this copy of it, such as `executions-0`.
+    program: str
+    name: str
     host: str
     pid: int
     queues: tuple[str, ...]
     started_at: str
     last_seen: str
+    version: str
+    #: Resident memory.
+    memory_bytes: int
+    #: By how much the clock of its host is ahead of Redis's; network latency counts as behind.
+    clock_skew_seconds: float
+    #: Whether it is the scheduler that leads.
+    leader: bool
+    cache: Cache
+    pools: dict[str, Pool] = field(default_factory=dict)
 
 
-def record(queues: Sequence[str], started_at: datetime) -> None:
+def record(
+    queues: Sequence[str],
+    started_at: datetime,
+    *,
+    program: str = "worker",
+    pools: Mapping[str, Pool] | None = None,
+    leader: bool = False,
+) -> None:
     """Record a heartbeat of this process. Raises `ephemeral.connection.ERRORS` without Redis; the next one retries."""
-    worker = Worker(socket.gethostname(), os.getpid(), tuple(queues), started_at.isoformat(), clock.now().isoformat())
-    key = _key(worker)
-    pipe = get_ephemeral().pipeline(transaction=False)
-    pipe.set(key, dump_json(asdict(worker)), ex=TTL_SECONDS)
-    pipe.sadd(_INDEX, key)
-    pipe.execute()
+    report = {
+        "program": program,
+        "name": metrics.SLOT or program,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "queues": list(queues),
+        "started_at": started_at.isoformat(),
+        "version": _VERSION,
+        "memory_bytes": measure_memory(),
+        "leader": leader,
+        "cache": _read_cache(),
+        "pools": {name: asdict(pool) for name, pool in (pools or {}).items()},
+        "reported_ms": int(time.time() * 1000),
+    }
+    script = get_ephemeral().register_script(_RECORD)
+    script([_own_key(program), _INDEX], [dump_json(report), TTL_SECONDS])
 
 
-def remove() -> None:
+def remove(program: str = "worker") -> None:
     """Remove this process at its end. Raises `ephemeral.connection.ERRORS` without Redis."""
-    key = f"worker:{socket.gethostname()}:{os.getpid()}"
+    key = _own_key(program)
     get_ephemeral().delete(key)
     get_ephemeral().srem(_INDEX, key)
 
 
-def list_workers() -> list[Worker]:
-    """Return every live process, by host and pid. Raises `ephemeral.connection.ERRORS` without Redis."""
+def list_processes() -> list[Process]:
+    """Return every live process, by host, name and pid. Raises `ephemeral.connection.ERRORS` without Redis."""
     client = get_ephemeral()
     keys = sorted(client.smembers(_INDEX))
-    if not keys:
-        return []
-    values = client.mget(keys)
-    expired = [key for key, text in zip(keys, values, strict=True) if text is None]
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.hmget(key, "process", "seen_ms")
+    values = pipe.execute() if keys else []
+    expired = [key for key, (report, _) in zip(keys, values, strict=True) if report is None]
     if expired:
         client.srem(_INDEX, *expired)
-    return [_parse_worker(str(text)) for text in values if text is not None]
+    processes = [_parse(str(report), int(seen_ms)) for report, seen_ms in values if report is not None]
+    return sorted(processes, key=lambda process: (process.host, process.name, process.pid))
 
 
-def _parse_worker(text: str) -> Worker:
-    fields = load_json(text)
-    return Worker(**{**fields, "queues": tuple(fields["queues"])})
+def list_workers() -> list[Process]:
+    """Return every live process that serves queues. Raises `ephemeral.connection.ERRORS` without Redis."""
+    return [process for process in list_processes() if process.queues]
 
 
-def _key(worker: Worker) -> str:
-    return f"worker:{worker.host}:{worker.pid}"
+def measure_memory() -> int:
+    """Return this process's resident memory in bytes."""
+    return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+
+
+class Heartbeat:
+    """The heartbeat of one process. `leader` may be set at any time; the next heartbeat reports it."""
+
+    def __init__(
+        self, program: str, queues: Sequence[str] = (), read_pools: Callable[[], Mapping[str, Pool]] = dict
+    ) -> None:
+        self.leader = False
+        self._program = program
+        self._queues = queues
+        self._read_pools = read_pools
+        self._started_at = clock.now()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self.run_until, args=(self._stopping,), name="heartbeat", daemon=True)
+
+    def start(self) -> Heartbeat:
+        """Beat on a separate thread until `stop`."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the thread; the process is listed no more."""
+        self._stopping.set()
+        self._thread.join(5)
+
+    def run_until(self, stopping: threading.Event) -> None:
+        """Record a heartbeat every INTERVAL_SECONDS until `stopping` is set, then remove the process."""
+        while True:
+            self._beat()
+            if stopping.wait(INTERVAL_SECONDS):
+                break
+        try:
+            remove(self._program)
+        except redis.RedisError as error:
+            log.warning("redis is unreachable, this process stays listed until its heartbeat expires", error=str(error))
+
+    def _beat(self) -> None:
+        try:
+            record(self._queues, self._started_at, program=self._program, pools=self._read_pools(), leader=self.leader)
+        except redis.RedisError as error:
+            log.warning("redis is unreachable, heartbeat not recorded", error=str(error))
+
+
+def _read_cache() -> dict[str, Any]:
+    stats = workflow_cache.read_stats()
+    return {name: stats[name] for name in ("size", "capacity", "hits", "misses")}
+
+
+def _parse(report: str, seen_ms: int) -> Process:
+    fields = load_json(report)
+    skew_ms = fields.pop("reported_ms") - seen_ms
+    return Process(
+        **{
+            **fields,
+            "queues": tuple(fields["queues"]),
+            "pools": {name: Pool(**pool) for name, pool in fields["pools"].items()},
+            "cache": Cache(**fields["cache"]),
+            "last_seen": clock.shift(datetime.fromtimestamp(seen_ms / 1000, UTC)).isoformat(),
+            "clock_skew_seconds": skew_ms / 1000,
+        }
+    )
+
+
+def _own_key(program: str) -> str:
+    return f"process:{program}:{socket.gethostname()}:{os.getpid()}"

@@ -17,6 +17,7 @@ import structlog
 import logs
 import settings as settings_module
 from ephemeral.connection import open_ephemeral
+from ephemeral.heartbeats import Heartbeat
 from models import database, periodic_job
 from models.database import CONNECTION_ERRORS
 from settings import Settings
@@ -41,15 +42,19 @@ def run_scheduler() -> None:
     database.open_pool(settings.database_service_url, "beckon_service", 4)
     open_ephemeral(settings)
     broker.set_up(settings)
+    heartbeat = Heartbeat("scheduler").start()
     while not stopping.is_set():
         try:
             with periodic_job.try_to_lead() as leader:
+                heartbeat.leader = leader is not None
                 if leader is not None:
                     log.info("leading", pid=os.getpid())
                     lead(settings, leader, stopping)
         except CONNECTION_ERRORS as error:
             log.warning("postgres is unreachable, no scheduler leads", error=str(error).strip())
+        heartbeat.leader = False
         stopping.wait(ELECTION_INTERVAL_SECONDS)
+    heartbeat.stop()
     log.info("scheduler stopped")
 
 

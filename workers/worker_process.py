@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import structlog
 from dramatiq import Broker, Worker
 
-import clock
 import logs
 import settings as settings_module
-from ephemeral import heartbeats, workflow_cache
-from ephemeral.connection import ERRORS as REDIS_ERRORS
+from ephemeral import workflow_cache
 from ephemeral.connection import open_ephemeral
+from ephemeral.heartbeats import Heartbeat, Pool
 from models import database
 from settings import Settings
 from tasks.runtime import broker
@@ -64,28 +63,12 @@ def run_worker(program: str) -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
-    run_until_stopped(PROGRAMS[program], stopping)
+    Heartbeat(program, PROGRAMS[program], lambda: read_pools(engine, running)).run_until(stopping)
     stop_worker(engine, running)
     log.info("worker stopped")
     sys.stdout.flush()
     # Threads in the outside call of a released execution would delay the interpreter's exit.
     os._exit(0)
-
-
-def run_until_stopped(queues: tuple[str, ...], stopping: threading.Event) -> None:
-    """Record a heartbeat of this process every INTERVAL_SECONDS until `stopping` is set."""
-    started_at = clock.now()
-    while True:
-        try:
-            heartbeats.record(queues, started_at)
-        except REDIS_ERRORS as error:
-            log.warning("redis is unreachable, heartbeat not recorded", error=str(error))
-        if stopping.wait(heartbeats.INTERVAL_SECONDS):
-            break
-    try:
-        heartbeats.remove()
-    except REDIS_ERRORS as error:
-        log.warning("redis is unreachable, this worker stays listed until its heartbeat expires", error=str(error))
 
 
 @dataclass(frozen=True)
@@ -110,6 +93,21 @@ def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> R
     worker.queue_prefetch = broker.PREFETCH
     worker.start()
     return RunningWorker(worker, listener)
+
+
+def read_pools(engine: Engine, running: RunningWorker) -> dict[str, Pool]:
+    """Measure the pool of each queue: the executor's threads where executions run, else the threads of its actors.
+
+    Triggers are accepted between executions, so they have no pool of their own.
+    """
+    executor, worker = engine.executor, running.worker
+    served = set(worker.consumer_whitelist or ())
+    pools = {queue: Pool(executor.size, executor.busy) for queue in broker.EXECUTION_QUEUES if queue in served}
+    if "tracking" in served:
+        tasks = worker.work_queue
+        busy = min(worker.worker_threads, max(0, tasks.unfinished_tasks - tasks.qsize()))
+        pools["tracking"] = Pool(worker.worker_threads, busy)
+    return pools
 
 
 def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from dashboard.access import Caller, current_settings, redact_deployment_fields
@@ -13,7 +12,7 @@ from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
 from ephemeral import heartbeats, workflow_cache
 from ephemeral.connection import ERRORS, get_ephemeral
-from ephemeral.heartbeats import Worker
+from ephemeral.heartbeats import Process
 from models import pause, periodic_job, workspace
 from models.database import acting_as
 from models.pause import PausedRow
@@ -35,6 +34,7 @@ _MESSAGING = CONVERSATION_CHANNELS
 _SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT)
 #: Fields of a process that identify the machine.
 _MACHINE_FIELDS = ("host", "pid")
+_WORKER_FIELDS = (*_MACHINE_FIELDS, "queues", "started_at", "last_seen")
 _PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(schemas.COUNT)}
 
 
@@ -99,7 +99,7 @@ def show_health(call: Caller) -> Any:
     )
 
 
-def _check_redis() -> tuple[dict[str, Any], list[Worker]]:
+def _check_redis() -> tuple[dict[str, Any], list[Process]]:
     started_at = time.perf_counter()
     try:
         get_ephemeral().ping()
@@ -109,13 +109,15 @@ def _check_redis() -> tuple[dict[str, Any], list[Worker]]:
         return {"status": "down", "latencyMs": None}, []
 
 
-def _describe_processor(call: Caller, workers: list[Worker], redis_up: bool) -> dict[str, Any]:
+def _describe_processor(call: Caller, workers: list[Process], redis_up: bool) -> dict[str, Any]:
     served = {queue for worker in workers for queue in worker.queues}
     leader = periodic_job.fetch_leader()
     status = "running" if redis_up and served >= set(QUEUES) and leader else "degraded"
     if redis_up and not workers:
         status = "stopped"
-    processes = [_describe_process(call, asdict(worker)) for worker in workers]
+    processes = [
+        _describe_process(call, {name: getattr(worker, name) for name in _WORKER_FIELDS}) for worker in workers
+    ]
     return {"status": status, "workers": processes, "leader": leader and _describe_process(call, leader)}
 
 

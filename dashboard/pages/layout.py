@@ -32,6 +32,7 @@ from models.reports.summary import PausedCount
 from models.workspace import WorkspaceRow
 from rules.channels import TEXT_PROVIDERS
 from rules.schedule import find_zone
+from tasks.runtime.broker import EXECUTION_QUEUES
 
 #: The theme that the browser selected; no cookie means the system theme.
 THEME = "beckon_theme"
@@ -149,12 +150,11 @@ def _waits_for(group: PausedCount, paused: PausedRow) -> bool:
 
 def _count_threads() -> int | None:
     """The threads of all live workers that run executions; None while Redis is unavailable."""
-    config = current_settings()
-    sizes = {"executions": config.threads, "generation": config.io_threads, "sending": config.io_threads}
     try:
-        return sum(sizes.get(queue, 0) for worker in heartbeats.list_workers() for queue in worker.queues)
+        pools = [worker.pools for worker in heartbeats.list_workers()]
     except ERRORS:
         return None
+    return sum(pool.size for named in pools for queue, pool in named.items() if queue in EXECUTION_QUEUES)
 
 
 def read_theme() -> Literal["light", "dark", ""]:

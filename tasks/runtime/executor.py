@@ -65,6 +65,16 @@ class Executor:
             thread.start()
 
     @property
+    def size(self) -> int:
+        """The number of threads."""
+        return self._thread_count
+
+    @property
+    def busy(self) -> int:
+        """The number of threads that work, or wait for an outside call, now."""
+        return self._busy
+
+    @property
     def is_fast(self) -> bool:
         """Whether the busy threads will submit records soon: they start more than one execution each within
         `PREFETCH_WINDOW_SECONDS`."""

@@ -1,29 +1,65 @@
-"""Heartbeats: only live worker processes are listed."""
+"""Heartbeats: only live processes are listed, each with its queues, pools, memory, cache and clock."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 import pytest
 import redis
 
 import clock
-from ephemeral import heartbeats
+import metrics
+from ephemeral import heartbeats, workflow_cache
 from ephemeral.connection import ERRORS
+from ephemeral.heartbeats import Heartbeat, Pool
+from tests.support.waiting import eventually
 
 
 def test_a_process_with_a_heartbeat_is_listed_with_its_queues(client: redis.Redis) -> None:
     heartbeats.record(["executions", "triggers"], clock.now())
     (worker,) = heartbeats.list_workers()
     assert (worker.pid, worker.queues) == (os.getpid(), ("executions", "triggers"))
-    assert client.ttl(next(iter(client.scan_iter("worker:*")))) <= heartbeats.TTL_SECONDS
+    assert client.ttl(next(iter(client.scan_iter("process:*")))) <= heartbeats.TTL_SECONDS
+
+
+def test_a_heartbeat_describes_the_process(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now(), program="sending", pools={"sending": Pool(32, 5)})
+    (process,) = heartbeats.list_processes()
+    assert process.pools == {"sending": Pool(32, 5)}
+    assert (process.program, process.version, process.leader) == ("sending", metrics.read_version(), False)
+    assert process.cache.capacity == workflow_cache.CAPACITY
+    assert 1_000_000 < process.memory_bytes < 10**11
+    assert abs(process.clock_skew_seconds) < 5
+    assert process.started_at <= clock.now().isoformat()
+
+
+@pytest.mark.servers
+def test_a_process_whose_clock_is_wrong_is_seen_by_the_clock_of_redis(
+    real_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 600)
+    heartbeats.record(["sending"], clock.now())
+    monkeypatch.undo()
+    (process,) = heartbeats.list_workers()
+    assert 595 < process.clock_skew_seconds < 605
+    assert process.last_seen <= clock.now().isoformat()
+
+
+def test_two_programs_of_one_process_id_are_two_processes(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now(), program="sending")
+    heartbeats.record([], clock.now(), program="scheduler", leader=True)
+    assert [process.program for process in heartbeats.list_processes() if process.leader] == ["scheduler"]
+    assert [process.program for process in heartbeats.list_workers()] == ["sending"]
 
 
 def test_a_process_without_a_heartbeat_is_not_listed(client: redis.Redis) -> None:
     heartbeats.record(["sending"], clock.now())
-    client.delete(*client.scan_iter("worker:*"))
+    client.delete(*client.scan_iter("process:*"))
     assert heartbeats.list_workers() == []
-    assert client.scard("workers") == 0
+    assert client.scard("processes") == 0
 
 
 def test_a_process_removes_itself_at_its_end(client: redis.Redis) -> None:
@@ -32,6 +68,30 @@ def test_a_process_removes_itself_at_its_end(client: redis.Redis) -> None:
     assert heartbeats.list_workers() == []
 
 
+def test_a_heartbeat_is_recorded_at_once_and_removed_at_the_end(client: redis.Redis) -> None:
+    heartbeat = Heartbeat("dashboard").start()
+    eventually(lambda: [process.program for process in heartbeats.list_processes()] == ["dashboard"])
+    heartbeat.stop()
+    assert heartbeats.list_processes() == []
+
+
+def test_a_killed_process_is_lost_within_fifteen_seconds() -> None:
+    assert heartbeats.INTERVAL_SECONDS < heartbeats.TTL_SECONDS < 15
+
+
 def test_without_redis_listing_workers_raises(no_redis: None) -> None:
     with pytest.raises(ERRORS):
         heartbeats.list_workers()
+
+
+def test_without_redis_a_heartbeat_never_stops_its_process(no_redis: None) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    measured: list[str] = []
+
+    def read_pools() -> dict[str, Pool]:
+        measured.append("pools")
+        return {}
+
+    Heartbeat("sending", ["sending"], read_pools).run_until(stopping)
+    assert measured == ["pools"]
