@@ -20,7 +20,7 @@ from dashboard.bodies import Body, check
 from dashboard.cookies import set_cookie
 from dashboard.errors import invalid_request
 from dashboard.own_paths import ensure_own_path
-from dashboard.pages import labels
+from dashboard.pages import labels, navigation
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
 from models import membership, pause, workspace
@@ -107,8 +107,10 @@ def render(template: str, call: Caller, **context: Any) -> flask.Response:
         "here": flask.request.full_path.rstrip("?"),
         "notice": _read_notice(),
         "labels": labels,
-        # A function: only templates that show the bar read it.
+        # Functions: only templates that show the frame read them.
         "summary": lambda: _load_summary(call),
+        "badges": lambda: navigation.count_badges(call, _load_summary(call)),
+        "places": navigation.PLACES,
         **context,
     }
     response = flask.make_response(flask.render_template(template, **full_context))
@@ -126,6 +128,14 @@ def _load_own_workspaces() -> list[OwnWorkspaceRow]:
 
 
 def _load_summary(call: Caller) -> dict[str, Any]:
+    """What the summary bar shows, read once per request."""
+    if "summary" not in flask.g:
+        flask.g.summary = _read_summary(call)
+    bar: dict[str, Any] = flask.g.summary
+    return bar
+
+
+def _read_summary(call: Caller) -> dict[str, Any]:
     """The counts of the summary bar, the number of worker threads, and the pauses with what waits for their end."""
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)

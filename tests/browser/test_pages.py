@@ -153,6 +153,17 @@ def test_on_a_phone_the_navigation_is_at_the_bottom(visit: Any) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Executions")
 
 
+def test_on_a_phone_the_other_pages_and_the_account_are_under_more(visit: Any) -> None:
+    page = visit(PHONE).page
+    bottom = page.get_by_role("navigation", name="Main, bottom")
+    expect(bottom.get_by_role("link", name="Contacts")).to_be_hidden()
+    bottom.get_by_text("More", exact=True).click()
+    expect(bottom.get_by_role("link", name="Account")).to_be_visible()
+    expect(bottom.get_by_role("button", name="Sign out")).to_be_visible()
+    bottom.get_by_role("link", name="Contacts").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Contacts")
+
+
 def test_the_skip_link_is_the_first_focus(visit: Any) -> None:
     page = visit().go("/executions")
     page.keyboard.press("Tab")

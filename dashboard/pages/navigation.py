@@ -1,0 +1,48 @@
+"""The places of the navigation, in their order. A page adds its row here; the layout renders it everywhere.
+
+A badge counts what needs a person. It is computed from what the summary bar has read already, or by a cheap cached
+read: every page and every refresh of the summary bar computes all badges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.access import Caller
+
+
+@dataclass(frozen=True)
+class Badge:
+    """What a place counts: `count(caller, summary)`, with the words behind the number for screen readers."""
+
+    count: Callable[[Caller, Mapping[str, Any]], int]
+    text: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page of the navigation. `section` is what its templates set; `on_bar` places it on a phone's bottom bar."""
+
+    section: str
+    label: str
+    path: str
+    icon: str
+    on_bar: bool = False
+    badge: Badge | None = None
+
+
+#: In the design's order: Overview, Automations, Executions, Failures, Analytics, Contacts, Queues, Health, Settings,
+#: Audit log. Overview, Automations, Executions, Failures and Health are on the bar.
+PLACES = (
+    Place("automations", "Automations", "/automations", "branch", on_bar=True),
+    Place("executions", "Executions", "/executions", "list", on_bar=True),
+    Place("contacts", "Contacts", "/contacts", "contacts"),
+    Place("settings", "Settings", "/settings", "settings"),
+)
+
+
+def count_badges(caller: Caller, summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return what each badge counts, by section; places without a badge are left out."""
+    return {place.section: place.badge.count(caller, summary) for place in PLACES if place.badge}
