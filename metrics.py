@@ -47,6 +47,10 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 
 QUEUES = ("triggers", "executions", "generation", "sending", "tracking")
+#: The programs that count, by the first part of their slots.
+PROGRAMS = ("executions", "generation", "sending", "tracking", "scheduler", "dashboard")
+#: Kinds of HTTP requests. Probes belong to none: orchestrators and Prometheus send most of them.
+HTTP_GROUPS = ("api", "page", "webhook", "stream", "static")
 #: Families of triggers: a user's own event names are all `event`.
 TRIGGER_FAMILIES = ("event", "manual", "hook", "schedule", "inactive", "instagram", "facebook", "page")
 #: The actions that workers do.
@@ -143,9 +147,15 @@ provider_request_seconds = _histogram(
 trigger_to_sent_seconds = _histogram(
     "trigger_to_sent_seconds", "Time from the trigger to the first message, without waits.", _SENT_BUCKETS, "channel"
 )
+#: By group, as each series of a histogram has many buckets; the counter has the route.
 http_request_duration_seconds = _histogram(
-    "http_request_duration_seconds", "Duration of one HTTP request.", _HTTP_BUCKETS, "route", "method", "code_class"
-)
+    "http_request_duration_seconds", "Time until the response to an HTTP request begins.", _HTTP_BUCKETS,
+    "group", "code_class",
+)  # fmt: skip
+#: route: the template, or `none`. Its series appear with the first request: there are too many to initialize.
+http_requests_total = _counter("http_requests_total", "HTTP requests, by route.", "route", "code_class")
+#: A program that is killed or crashes is restarted, and starts again.
+process_starts_total = _counter("process_starts_total", "Starts of processes, by program.", "program")
 
 monitor_tick_seconds = _histogram(
     "monitor_tick_seconds", "Time to read one automation's monitor for all its viewers.", _HTTP_BUCKETS
@@ -178,7 +188,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (operator_actions_total, product(
         (
             "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "review",
-            "pause", "resume", "delete", "process_pending", "stop_follow_ups",
+            "pause", "resume", "delete", "delete_contact", "process_pending", "stop_follow_ups",
         ),
         ("done", "refused"),
     )),
@@ -187,6 +197,8 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (step_duration_seconds, product(WORKFLOW_ACTIONS)),
     (provider_request_seconds, product(PROVIDER_NAMES, ("ok", "retryable", "permanent", "unknown"))),
     (trigger_to_sent_seconds, product(CHANNELS)),
+    (http_request_duration_seconds, product(HTTP_GROUPS, ("2xx", "3xx", "4xx", "5xx"))),
+    (process_starts_total, product(PROGRAMS)),
 )  # fmt: skip
 
 
@@ -205,6 +217,8 @@ def read_version() -> str:
 
 
 def _initialize_series() -> None:
+    if SHARED:
+        process_starts_total.labels(program=SLOT.split("-")[0]).inc()
     # A gauge's file outlives its process; this process has no open streams yet.
     if not SHARED or SLOT.startswith("dashboard"):
         sse_clients.set(0)

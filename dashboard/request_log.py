@@ -1,4 +1,4 @@
-"""Measures each request by route template, and writes one log line per request."""
+"""Counts each request by route template, measures it by group, and writes one log line for it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from models.ids import new_id
 
 log = structlog.get_logger(__name__)
 
-#: Probe paths, requested every few seconds: measured, not logged.
+#: Probe paths, requested every few seconds: counted, but neither measured nor logged.
 UNLOGGED_PATHS = ("/healthz", "/readyz", "/metrics")
+#: The first prefix that fits decides; what fits none is a page.
+_GROUPS = (("/static/", "static"), ("/api/webhooks/", "webhook"), ("/api/hooks/", "webhook"), ("/api/", "api"))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def classify_request(path: str, mimetype: str | None) -> str:
+    """Return the group of a request in the metrics, by its path and its response's media type."""
+    if mimetype == "text/event-stream":
+        return "stream"
+    return next((group for prefix, group in _GROUPS if path.startswith(prefix)), "page")
 
 
 def register(app: flask.Flask) -> None:
@@ -34,11 +43,12 @@ def register(app: flask.Flask) -> None:
         seconds = time.perf_counter() - flask.g.get("started_at", time.perf_counter())
         route = flask.request.url_rule.rule if flask.request.url_rule else "none"
         method = flask.request.method if flask.request.url_rule else "OTHER"
-        metrics.http_request_duration_seconds.labels(
-            route=route, method=method, code_class=f"{response.status_code // 100}xx"
-        ).observe(seconds)
+        code_class = f"{response.status_code // 100}xx"
+        metrics.http_requests_total.labels(route=route, code_class=code_class).inc()
         response.headers["X-Request-Id"] = flask.g.get("request_id", "")
         if flask.request.path not in UNLOGGED_PATHS:
+            group = classify_request(flask.request.path, response.mimetype)
+            metrics.http_request_duration_seconds.labels(group=group, code_class=code_class).observe(seconds)
             # The template, not the path: the path of a hook contains its secret.
             log.info(
                 "request", method=method, route=route, status=response.status_code, ms=round(seconds * 1000, 1),

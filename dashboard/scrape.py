@@ -1,96 +1,154 @@
-"""Gauges read from PostgreSQL and Redis at the scrape, at most every five seconds.
+"""Reads the gauges of `gauges.py` from PostgreSQL, Redis and the host at the scrape, at most every two seconds.
 
-They describe the whole deployment and are the same in every process. Gauges of an unavailable server are left out, and
-`redis_up` or `postgres_up` is 0.
+They describe the whole deployment and are the same in every process, except for the disk, which is that of this host.
+Gauges of an unavailable server are left out, and `redis_up` or `postgres_up` is 0.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import get_args
 
 from cachetools import TTLCache, cached
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from ephemeral import heartbeats
+from dashboard.gauges import build_gauge
+from ephemeral import heartbeats, server
 from models import periodic_job
 from models.database import CONNECTION_ERRORS
-from models.reports import health
-from tasks.runtime.broker import BROKER_ERRORS, read_queue_depths
+from models.reports import health, open_work
+from models.tables.workspaces import PauseReason
+from rules.channels import PROVIDER_NAMES
+from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
 
-#: Seconds for which collected gauges are reused.
-CACHE_SECONDS = 5.0
+#: Seconds for which collected gauges are reused. With the heartbeats' lifetime, what fails is seen within 15 s.
+CACHE_SECONDS = 2.0
 
 
 class ServersCollector(Collector):
-    """Collects the gauges of the servers."""
+    """Collects the gauges of the servers, and of the file system of `home`."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self._home = home
         # The condition makes simultaneous scrapes wait for one reading.
-        self._read = cached(TTLCache(1, CACHE_SECONDS), condition=threading.Condition())(_collect_from_servers)
+        self._read = cached(TTLCache(1, CACHE_SECONDS), condition=threading.Condition())(self._collect_all)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges, at most `CACHE_SECONDS` old."""
         yield from self._read()
 
+    def _collect_all(self) -> list[GaugeMetricFamily]:
+        return [
+            *_collect_from_postgres(),
+            *_collect_from_redis(),
+            build_gauge("disk_free_ratio", read_free_ratio(self._home)),
+        ]
 
-def _collect_from_servers() -> list[GaugeMetricFamily]:
-    return [*_collect_from_postgres(), *_collect_from_redis()]
 
-
-def _build_gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"beckon_{name}", meaning, value=value)
+def read_free_ratio(path: Path) -> float:
+    """Return the part of the path's file system that is free for this user; 0 if it cannot be read."""
+    try:
+        system = os.statvfs(path)
+    except OSError:
+        return 0.0
+    return system.f_bavail / system.f_blocks if system.f_blocks else 1.0
 
 
 def _collect_from_postgres() -> list[GaugeMetricFamily]:
     try:
-        engine, leader, successes = (
-            health.fetch_engine_counts(),
-            periodic_job.fetch_leader(),
-            periodic_job.fetch_last_successes(),
-        )
+        return [
+            build_gauge("postgres_up", 1),
+            build_gauge("postgres_start_timestamp_seconds", open_work.fetch_server_start().timestamp()),
+            *_collect_executions(),
+            *_collect_open_work(),
+            *_collect_pauses(),
+            *_collect_scheduler(),
+        ]
     except CONNECTION_ERRORS:
-        return [_build_gauge("postgres_up", "Whether PostgreSQL answers.", 0)]
-    executions = GaugeMetricFamily("beckon_executions", "Executions that are not finished.", labels=["status"])
-    for status in ("pending", "running", "waiting"):
-        executions.add_metric([status], engine[status])
+        return [build_gauge("postgres_up", 0)]
+
+
+def _collect_executions() -> list[GaugeMetricFamily]:
+    counts = health.fetch_engine_counts()
+    by_status = (counts["pending"], counts["running"], counts["waiting"])
+    samples = [((status,), number) for status, number in zip(("pending", "running", "waiting"), by_status, strict=True)]
     return [
-        _build_gauge("postgres_up", "Whether PostgreSQL answers.", 1),
-        executions,
-        _build_gauge("executions_due", "Executions that are due and not claimed.", engine["due"]),
-        _build_gauge(
-            "executions_oldest_due_seconds",
-            "How long the oldest due execution has been due.",
-            engine["oldest_due_seconds"],
-        ),
-        _build_gauge("leases_expired", "Executions whose lease has expired.", engine["leases_expired"]),
-        _build_gauge("leader_up", "Whether a scheduler is leader.", 1 if leader else 0),
-        _build_sweep_family(successes),
+        build_gauge("executions", *samples),
+        build_gauge("executions_due", counts["due"]),
+        build_gauge("executions_oldest_due_seconds", counts["oldest_due_seconds"]),
+        build_gauge("leases_expired", counts["leases_expired"]),
     ]
 
 
-def _build_sweep_family(successes: dict[str, datetime]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(
-        "beckon_sweep_last_success_timestamp_seconds", "When each periodic job last succeeded.", labels=["sweep"]
-    )
-    for name, moment in successes.items():
-        family.add_metric([name], moment.timestamp())
-    return family
+def _collect_open_work() -> list[GaugeMetricFamily]:
+    counts = open_work.fetch_open_work()
+    return [
+        build_gauge(
+            "unknown_outcomes",
+            (("undecided",), counts["unknown_undecided"]),
+            (("reconciling",), counts["unknown_reconciling"]),
+        ),
+        build_gauge("callbacks_unprocessed", counts["callbacks_unprocessed"]),
+        build_gauge("callbacks_oldest_seconds", counts["callbacks_oldest_seconds"]),
+    ]
+
+
+def _collect_pauses() -> list[GaugeMetricFamily]:
+    paused = {(row["kind"], row["name"], row["reason"]): row["workspaces"] for row in open_work.count_pauses()}
+    providers = product(PROVIDER_NAMES, get_args(PauseReason))
+    return [
+        build_gauge("providers_paused", *((labels, paused.get(("provider", *labels), 0)) for labels in providers)),
+        build_gauge(
+            "queues_paused",
+            *(((queue,), paused.get(("queue", queue, "operator"), 0)) for queue in EXECUTION_QUEUES),
+        ),
+    ]
+
+
+def _collect_scheduler() -> list[GaugeMetricFamily]:
+    successes = [((name,), at.timestamp()) for name, at in periodic_job.fetch_last_successes().items()]
+    return [
+        build_gauge("leader_up", 1 if periodic_job.fetch_leader() else 0),
+        build_gauge("sweep_last_success_timestamp_seconds", *successes),
+    ]
 
 
 def _collect_from_redis() -> list[GaugeMetricFamily]:
     try:
-        depths, workers = read_queue_depths(), heartbeats.list_workers()
+        return [build_gauge("redis_up", 1), *_collect_redis_server(), *_collect_queues(), *_collect_workers()]
     except BROKER_ERRORS:
-        return [_build_gauge("redis_up", "Whether Redis answers.", 0)]
-    messages = GaugeMetricFamily("beckon_queue_messages", "Messages by queue and state.", labels=["queue", "state"])
-    live = GaugeMetricFamily("beckon_workers_live", "Worker processes that are alive.", labels=["queue"])
-    for queue, states in depths.items():
-        live.add_metric([queue], sum(queue in worker.queues for worker in workers))
-        for state, count in states.items():
-            messages.add_metric([queue, state], count)
-    newest = max((datetime.fromisoformat(worker.last_seen).timestamp() for worker in workers), default=0.0)
-    heartbeat = _build_gauge("worker_last_heartbeat_timestamp_seconds", "Time of the latest worker heartbeat.", newest)
-    return [_build_gauge("redis_up", "Whether Redis answers.", 1), messages, live, heartbeat]
+        return [build_gauge("redis_up", 0)]
+
+
+def _collect_redis_server() -> list[GaugeMetricFamily]:
+    facts = server.read_server()
+    return [
+        build_gauge("redis_start_timestamp_seconds", facts.started_at),
+        build_gauge("redis_memory_used_ratio", facts.memory_ratio),
+        build_gauge("redis_policy_ok", facts.policy == server.REQUIRED_POLICY),
+    ]
+
+
+def _collect_queues() -> list[GaugeMetricFamily]:
+    depths = read_queue_depths()
+    counts = (((queue, state), count) for queue, states in depths.items() for state, count in states.items())
+    ages = (((queue,), age) for queue, age in read_oldest_ages().items())
+    return [build_gauge("queue_messages", *counts), build_gauge("queue_oldest_age_seconds", *ages)]
+
+
+def _collect_workers() -> list[GaugeMetricFamily]:
+    processes = heartbeats.list_processes()
+    newest = max((datetime.fromisoformat(process.last_seen).timestamp() for process in processes), default=0.0)
+    skew = max((abs(process.clock_skew_seconds) for process in processes), default=0.0)
+    live = (((queue,), sum(queue in process.queues for process in processes)) for queue in QUEUES)
+    return [
+        build_gauge("workers_live", *live),
+        build_gauge("worker_last_heartbeat_timestamp_seconds", newest),
+        build_gauge("process_clock_skew_seconds", skew),
+    ]

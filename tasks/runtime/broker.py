@@ -148,6 +148,20 @@ def _build_message(queue: str, execution_id: str, rescued: bool) -> dramatiq.Mes
     )
 
 
+def read_oldest_ages() -> dict[str, float]:
+    """Return the age in seconds of each queue's first message that no worker has fetched; 0 for an empty queue."""
+    broker: Any = dramatiq.get_broker()
+    client, namespace = broker.client, broker.namespace
+    ages = {}
+    for queue in QUEUES:
+        first = client.lindex(f"{namespace}:{queue}", 0)
+        # Between the two commands a worker may have processed it.
+        encoded = client.hget(f"{namespace}:{queue}.msgs", first) if first else None
+        sent_at_ms = dramatiq.Message.decode(encoded).message_timestamp if encoded else current_millis()
+        ages[queue] = max(0.0, (current_millis() - sent_at_ms) / 1000)
+    return ages
+
+
 def read_queue_depths() -> dict[str, dict[str, int]]:
     """Count the ready, delayed, unacknowledged and dead messages of each queue."""
     broker: Any = dramatiq.get_broker()

@@ -1,0 +1,51 @@
+"""What waits in the whole installation for a person, a provider or a worker: counts that reveal no workspace."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict
+
+import peewee
+from peewee import fn
+
+from models.database import connection
+from models.queries import call, fetch, fetch_first, fetch_value
+
+
+class OpenWork(TypedDict):
+    """Executions of unknown outcome, by whether a look-up is planned, and stored events that wait for a worker."""
+
+    unknown_undecided: int
+    unknown_reconciling: int
+    callbacks_unprocessed: int
+    callbacks_oldest_seconds: float
+
+
+class PauseCount(TypedDict):
+    """In how many workspaces a provider or queue is paused for a reason."""
+
+    kind: str
+    name: str
+    reason: str
+    workspaces: int
+
+
+def fetch_open_work() -> OpenWork:
+    """Return the counts of the installation."""
+    with connection():
+        row = fetch_first(OpenWork, call(fn.open_work_facts(), OpenWork))
+    assert row is not None
+    return row
+
+
+def count_pauses() -> list[PauseCount]:
+    """Count the workspaces of each pause of a provider or queue."""
+    with connection():
+        return fetch(PauseCount, call(fn.pause_facts(), PauseCount))
+
+
+def fetch_server_start() -> datetime:
+    """Return when PostgreSQL was started."""
+    with connection():
+        started_at: datetime = fetch_value(peewee.Select(columns=[fn.pg_postmaster_start_time()]))
+    return started_at

@@ -1,0 +1,141 @@
+"""A scrape: every declared gauge, read from the servers, and the groups of requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import dramatiq
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+import clock
+from dashboard import scrape
+from dashboard.gauges import GAUGES
+from dashboard.request_log import classify_request
+from ephemeral import heartbeats
+from ephemeral.connection import get_ephemeral
+from tasks.runtime import broker
+from tests.dashboard.producers import Producer
+
+
+@pytest.fixture
+def scrape_now(app: flask.Flask, client: FlaskClient) -> Callable[[], dict[str, float]]:
+    """Read every sample of /metrics as if no gauge were cached."""
+
+    def read() -> dict[str, float]:
+        app.extensions["servers_collector"] = scrape.ServersCollector(app.extensions["settings"].home)
+        lines = client.get("/metrics").text.splitlines()
+        return {name: float(number) for name, number in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    return read
+
+
+Scrape = Callable[[], dict[str, float]]
+
+
+def test_every_declared_gauge_is_exposed(scrape_now: Scrape) -> None:
+    heartbeats.record(["sending"], clock.now())
+    exposed = {re.split(r"[ {]", sample)[0] for sample in scrape_now()}
+    # No job has succeeded yet, and those that will are the scheduler's.
+    expected = {f"beckon_{name}" for name in GAUGES} - {"beckon_sweep_last_success_timestamp_seconds"}
+    assert expected <= exposed
+
+
+def test_the_oldest_message_of_a_queue_has_an_age(scrape_now: Scrape) -> None:
+    first, second = (broker._build_message("sending", name, False) for name in ("first", "second"))
+    old = dramatiq.Message(**{**first.asdict(), "message_timestamp": first.message_timestamp - 90_000})
+    dramatiq.get_broker().enqueue_all("sending", [old, second])  # type: ignore[attr-defined]
+    samples = scrape_now()
+    assert 90 <= samples['beckon_queue_oldest_age_seconds{queue="sending"}'] < 150
+    assert samples['beckon_queue_oldest_age_seconds{queue="executions"}'] == 0
+
+
+def test_a_queue_without_workers_has_no_live_worker(scrape_now: Scrape) -> None:
+    heartbeats.record(["sending"], clock.now())
+    samples = scrape_now()
+    assert samples['beckon_workers_live{queue="sending"}'] == 1
+    assert samples['beckon_workers_live{queue="generation"}'] == 0
+
+
+def test_a_process_whose_clock_is_wrong_shows_in_the_skew(scrape_now: Scrape, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeats.record(["sending"], clock.now())
+    assert scrape_now()["beckon_process_clock_skew_seconds"] < 2
+    real_time = heartbeats.time.time
+    monkeypatch.setattr(heartbeats.time, "time", lambda: real_time() - 600)
+    heartbeats.record(["sending"], clock.now())
+    assert scrape_now()["beckon_process_clock_skew_seconds"] == pytest.approx(600, abs=5)
+
+
+def test_a_paused_provider_and_queue_are_counted_by_workspace(
+    alice: Producer, charlie: Producer, scrape_now: Scrape
+) -> None:
+    for producer in (alice, charlie):
+        assert producer.post("/api/providers/mailgun/pause", {}).status_code == 200
+    assert alice.post("/api/queues/sending/pause", {}).status_code == 200
+    samples = scrape_now()
+    assert samples['beckon_providers_paused{provider="mailgun",reason="operator"}'] == 2
+    assert samples['beckon_providers_paused{provider="mailgun",reason="configuration"}'] == 0
+    assert samples['beckon_queues_paused{queue="sending"}'] == 1
+
+
+def test_redis_that_evicts_keys_is_shown(scrape_now: Scrape) -> None:
+    client = get_ephemeral()
+    assert scrape_now()["beckon_redis_policy_ok"] == 1
+    before = client.config_get("maxmemory*")
+    try:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] * 2)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        samples = scrape_now()
+    finally:
+        client.config_set("maxmemory", before["maxmemory"])
+        client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    assert samples["beckon_redis_policy_ok"] == 0
+    assert 0.3 < samples["beckon_redis_memory_used_ratio"] < 0.9
+
+
+def test_the_free_part_of_the_disk_is_read(scrape_now: Scrape, tmp_path: object) -> None:
+    assert 0 < scrape_now()["beckon_disk_free_ratio"] <= 1
+    assert scrape.read_free_ratio(scrape.Path(str(tmp_path)) / "gone") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "mimetype", "group"),
+    [
+        ("/api/automations", "application/json", "api"),
+        ("/api/webhooks/telnyx", "application/json", "webhook"),
+        ("/api/hooks/abc", "application/json", "webhook"),
+        ("/api/automations/x/monitor/stream", "text/event-stream", "stream"),
+        ("/static/beckon.css", "text/css", "static"),
+        ("/automations", "text/html", "page"),
+        ("/apiary", "text/html", "page"),
+    ],
+)
+def test_a_request_belongs_to_one_group(path: str, mimetype: str, group: str) -> None:
+    assert classify_request(path, mimetype) == group
+
+
+def test_requests_are_counted_by_route_and_measured_by_group(client: FlaskClient, scrape_now: Scrape) -> None:
+    counted = 'beckon_http_requests_total{code_class="4xx",route="/api/executions/<execution_id>"}'
+    measured = 'beckon_http_request_duration_seconds_count{code_class="4xx",group="api"}'
+    before = scrape_now()
+    client.get("/api/executions/1")
+    client.get("/api/executions/2")
+    after = scrape_now()
+    assert after[counted] - before.get(counted, 0) == 2
+    assert after[measured] - before[measured] == 2
+
+
+def test_probes_are_counted_and_not_measured(client: FlaskClient, scrape_now: Scrape) -> None:
+    def sum_measured(samples: dict[str, float]) -> float:
+        return sum(
+            number for name, number in samples.items() if name.startswith("beckon_http_request_duration_seconds_count")
+        )
+
+    before = scrape_now()
+    client.get("/healthz")
+    after = scrape_now()
+    assert sum_measured(after) == sum_measured(before)
+    probes = 'beckon_http_requests_total{code_class="2xx",route="/healthz"}'
+    assert after[probes] - before.get(probes, 0) == 1
