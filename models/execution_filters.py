@@ -11,7 +11,7 @@ import peewee
 
 from models.expressions import acting_workspace, all_of, is_distinct_from
 from models.ids import is_id
-from models.search import build_prefix_query, find_matching_contacts
+from models.search import clean_query, find_matching_contacts
 from models.tables import Automation, Execution, StageHistory
 from rules.stages import IN_FLIGHT
 
@@ -53,8 +53,8 @@ class ExecutionFilters:
 
     @property
     def words(self) -> str | None:
-        """The full text query of `q` for contacts' names and addresses; None if `q` is an id or has no words."""
-        return build_prefix_query(self.q) if self.q and not is_id(self.q) else None
+        """The text of `q` to search in contacts' names and addresses; None if there is none or it is an id."""
+        return clean_query(self.q) if self.q and not is_id(self.q) else None
 
     def _build_flag_conditions(self) -> list[peewee.Expression]:
         is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _FINAL_STAGES)
@@ -147,10 +147,7 @@ def _select_sent(since: datetime) -> peewee.ModelSelect[Any]:
 def _build_text_condition(q: str) -> peewee.Expression:
     if is_id(q):
         return (Execution.id == q) | (Execution.contact_id == q)
-    words = build_prefix_query(q)
-    if words is None:
-        return peewee.Expression(peewee.SQL("1"), "=", peewee.SQL("0"))
-    contacts = peewee.Select(columns=[find_matching_contacts(words, q.strip(), None)])
+    contacts = peewee.Select(columns=[find_matching_contacts(clean_query(q), None)])
     return Execution.contact_id.in_(contacts)
 
 

@@ -1,28 +1,35 @@
-"""Full text queries from the text of a search box: every word must match, as a prefix."""
+"""Search by words: every word of the query must be the beginning of some word of the row.
+
+PostgreSQL folds both sides in the same function: by NFKD and case, without accents (`fold_words` of migration 0042).
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from peewee import fn
+from peewee import Expression, fn
 
-#: Further words are ignored.
-_MAX_WORDS = 10
-
-
-def build_prefix_query(text: str) -> str | None:
-    """Convert `ada by` to `ada:* & by:*` for to_tsquery('simple', …); None if there is no word."""
-    words = re.findall(r"\w+", text.lower())[:_MAX_WORDS]
-    return " & ".join(f"{word}:*" for word in words) or None
+_PHONE = re.compile(r"\+\d[\d ().\-/]{4,}")
 
 
-def match_words(words: str) -> Any:
-    """Build the full text query of words from `build_prefix_query`."""
-    return fn.to_tsquery("simple", words)
+def match_words(text: str | None) -> Any:
+    """Build the full text query for the words of `text`; null, which matches nothing, if there is none."""
+    return fn.match_words(text)
 
 
-def find_matching_contacts(words: str, text: str, limit: int | None) -> Any:
-    """Build the ids of the acting workspace's contacts with these words in their names, or with `text` as their
-    address; `limit` bounds them."""
-    return fn.find_matching_contacts(match_words(words), text, limit)
+def clean_query(text: str | None) -> str:
+    """Remove the spaces around a query, and the separators within a phone number with its country code."""
+    query = (text or "").strip()
+    return re.sub(r"[^+\d]", "", query) if _PHONE.fullmatch(query) else query
+
+
+def has_words(column: Any, text: str) -> Expression:
+    """Build whether a text column has words that begin with those of `text`. It uses no index."""
+    return Expression(fn.search_words(column), "@@", match_words(text))
+
+
+def find_matching_contacts(text: str, limit: int | None) -> Any:
+    """Build the ids of the acting workspace's contacts with these words in their names and addresses, or with `text` as
+    their address; `limit` bounds them."""
+    return fn.find_matching_contacts(match_words(text), text, limit)

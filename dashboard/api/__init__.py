@@ -20,6 +20,7 @@ from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
+from dashboard.api.search import search
 from dashboard.api.switches import switches
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
@@ -28,7 +29,7 @@ description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
     triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs, switches,
-    model_settings, health, description,
+    model_settings, health, search, description,
 )  # fmt: skip
 
 

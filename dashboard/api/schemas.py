@@ -57,7 +57,8 @@ class Choice:
         return text
 
 
-def _parse_number(text: object) -> object:
+def parse_number(text: object) -> object:
+    """The integer that a query string writes; anything else unchanged, for the type to refuse."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
@@ -86,7 +87,7 @@ def parse_moment(text: str) -> datetime:
 #: Types as query strings write them.
 QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
 Moment = Annotated[str, AfterValidator(_validate_moment)]
-PageLimit = Annotated[int, BeforeValidator(_parse_number), Field(ge=1, le=200)]
+PageLimit = Annotated[int, BeforeValidator(parse_number), Field(ge=1, le=200)]
 
 
 class Page(Body):

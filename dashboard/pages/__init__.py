@@ -16,6 +16,7 @@ from dashboard.pages.invitation import invitation_pages
 from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.password_reset import password_reset_pages
+from dashboard.pages.search import search_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     contact_import_pages,
     contact_pages,
     monitor_pages,
+    search_pages,
     trigger_test_pages,
     settings_pages,
     members_pages,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from peewee import JOIN, Expression, fn
+from peewee import JOIN
 
 from models.database import acting_as
+from models.ids import is_id
 from models.queries import count, fetch, fetch_first
-from models.search import build_prefix_query
+from models.search import has_words
 from models.tables import Automation, Execution, WorkflowVersion
 from rules.language import AutomationType
 
@@ -99,7 +100,8 @@ def fetch_page(
     type: str | None = None,
     enabled: bool | None = None,
 ) -> list[AutomationRow]:
-    """Return at most `limit` automations, newest first, older than `before` (an id); `q` has words of the name."""
+    """Return at most `limit` automations, newest first, older than `before` (an id); `q` has words of the name, or is
+    the id."""
     query = Automation.select(*_COLUMNS).where(Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
     if before is not None:
         query = query.where(Automation.id < before)
@@ -108,15 +110,9 @@ def fetch_page(
     if enabled is not None:
         query = query.where(Automation.enabled == enabled)
     if q is not None:
-        query = query.where(_match_name(q))
+        query = query.where(Automation.id == q if is_id(q) else has_words(Automation.name, q))
     with acting_as(workspace_id):
         return fetch(AutomationRow, query.order_by(Automation.id.desc()).limit(limit))
-
-
-def _match_name(q: str) -> Expression:
-    return Expression(
-        fn.to_tsvector("simple", Automation.name), "@@", fn.to_tsquery("simple", build_prefix_query(q) or "")
-    )
 
 
 def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:

@@ -16,7 +16,7 @@ from models.execution_filters import build_lowest_id
 from models.expressions import acting_workspace, is_any
 from models.ids import is_id
 from models.queries import count, fetch
-from models.search import build_prefix_query
+from models.search import clean_query, match_words
 from models.tables import Contact, Execution
 from rules.channels import CONTACT_CHANNELS
 from rules.stages import MessageStatus
@@ -42,8 +42,8 @@ _FETCH_CONVERSATION = """
 @dataclass(frozen=True)
 class ContactFilters:
     """Optional filters, combined with AND. `q` is an id, an external id, an e-mail address or a phone number, or
-    prefixes of words in names and addresses; `suppressed` is a channel, or "any"; `since` is the earliest creation
-    time."""
+    the beginnings of words in names and addresses; `suppressed` is a channel, or "any"; `since` is the earliest
+    creation time."""
 
     q: str | None = None
     tag: str | None = None
@@ -81,11 +81,11 @@ def fetch_page(
 
 def _find_ids(filters: ContactFilters, limit: int, before: str | None) -> peewee.Function:
     """Build the ids of a page, from the function that may use the indexes of words and tags."""
-    q = (filters.q or "").strip() or None
+    q = clean_query(filters.q) or None
     return fn.find_contacts(
         q,
         q if q and is_id(q) else None,
-        fn.to_tsquery("simple", q and build_prefix_query(q)),
+        match_words(q),
         filters.tag,
         filters.suppressed,
         filters.since and build_lowest_id(filters.since),

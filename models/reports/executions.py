@@ -220,25 +220,25 @@ def _search_rows(filters: ExecutionFilters, limit: int, before: str | None) -> l
     Common words are found among the newest executions. Else the contacts are searched: the executions of a few are
     collected and sorted; if many match, the executions are scanned, newest first, until the page is full.
     """
-    words, text = filters.words or "", (filters.q or "").strip()
+    text = filters.words or ""
     query = _select_newest(replace(filters, q=None), before)
     newest = query.limit(_SCAN_LIMIT).alias("newest")
-    matches = peewee.Select([newest], [newest.c.id]).where(_build_match(newest.c.contact_id, words, text))
+    matches = peewee.Select([newest], [newest.c.id]).where(_build_match(newest.c.contact_id, text))
     rows = _fetch_rows(matches.order_by(newest.c.id.desc()).limit(limit))
     if len(rows) == limit:
         return rows
-    contacts = find_matching_contacts(words, text, _MAX_CONTACTS + 1)
+    contacts = find_matching_contacts(text, _MAX_CONTACTS + 1)
     contact_ids = fetch_value(peewee.Select(columns=[fn.array(peewee.Select(columns=[contacts]))]))
     if len(contact_ids) > _MAX_CONTACTS:
-        return _fetch_rows(query.where(_build_match(Execution.contact_id, words, text)).limit(limit))
+        return _fetch_rows(query.where(_build_match(Execution.contact_id, text)).limit(limit))
     # Without `offset 0` PostgreSQL might scan all executions for a page that is never full.
     collected = query.where(is_any(Execution.contact_id, contact_ids)).order_by().offset(0).alias("collected")
     return _fetch_rows(peewee.Select([collected], [collected.c.id]).order_by(collected.c.id.desc()).limit(limit))
 
 
-def _build_match(contact_id: Any, words: str, text: str) -> Any:
+def _build_match(contact_id: Any, text: str) -> Any:
     """Build whether the contact has these words, or this text as its address."""
-    has_words = peewee.Expression(Contact.search, "@@", match_words(words))
+    has_words = peewee.Expression(Contact.search, "@@", match_words(text))
     has_address = (Contact.email == text.lower()) | (Contact.phone == text)
     return Contact.select(has_words | has_address).where(Contact.id == contact_id)
 

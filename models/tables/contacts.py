@@ -49,8 +49,9 @@ class Contact(Table):
     updated_at = TimeField(default_sql=NOW)
     deleted_at = TimeField(null=True)
     search = SearchField(
-        "to_tsvector('simple', coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' "
-        "|| coalesce(username, '') || ' ' || coalesce(email, '') || ' ' || coalesce(external_id, ''))"
+        "search_words(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(username, '') "
+        "|| ' ' || coalesce(email, '') || ' ' || coalesce(phone, '') || ' ' || coalesce(external_id, '') || ' ' "
+        "|| coalesce(facebook_id, '') || ' ' || coalesce(instagram_id, ''))"
     )
 
     class Meta:

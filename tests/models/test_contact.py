@@ -48,6 +48,28 @@ def test_a_contact_is_found_by_address_and_by_word_prefixes(alices: str, ada: st
     assert list_first_names(alices, q=q) == ["Ada"]
 
 
+@pytest.mark.parametrize(
+    "q",
+    [
+        "rene", "RENÉ", "rene\u0301", "dell'ac", "acqua", "strauss", "strauß", "example", "com ren", "15550100",
+        "+15550100", "+1 (555) 01-00", "a.b", "ｒｅｎｅ", "4711", "17841400",
+    ],
+)  # fmt: skip
+def test_a_contact_is_found_by_any_word_folded_by_accent_and_case(as_dashboard: None, alices: str, q: str) -> None:
+    create_contact(
+        alices, first_name="René", last_name="Dell’Acqua-Strauß", username="a_b", email="rene.b@example.com",
+        phone="+15550100", facebook_id="4711", instagram_id="17841400",
+    )  # fmt: skip
+    create_contact(alices, first_name="Irene", external_id="other")
+    assert list_first_names(alices, q=q) == ["René"]
+
+
+def test_a_very_long_word_is_stored_and_found(as_dashboard: None, alices: str) -> None:
+    name = "ﷺ" * 300
+    create_contact(alices, first_name=name, external_id="long")
+    assert list_first_names(alices, q=name[:100]) == [name]
+
+
 @pytest.mark.parametrize("q", ["yron", "%", "'; drop table contacts", "& | !", "bob"])
 def test_text_inside_a_word_is_not_found(alices: str, ada: str, q: str) -> None:
     assert list_first_names(alices, q=q) == []
