@@ -10,8 +10,10 @@ from typing import Any
 import peewee
 
 from models.expressions import acting_workspace, all_of, is_distinct_from
+from models.holds import build_held_condition
 from models.ids import is_id
 from models.search import clean_query, find_matching_contacts
+from models.stuck import build_stuck_condition
 from models.tables import Automation, Execution, StageHistory
 from rules.stages import IN_FLIGHT
 
@@ -25,9 +27,11 @@ class ExecutionFilters:
     """Optional filters, combined with AND.
 
     `since` and `until` (exclusive) bound the time the trigger was accepted; `q` is an execution's id or words in the
-    contact's names and addresses; `sent_since` is the earliest time of a sent message. `outcome_unknown`, `in_flight`
-    and `review` select executions with an unknown outcome, unfinished ones and those with a message in review, or all
-    others.
+    contact's names and addresses; `sent_since` and `sent_until` (exclusive) bound the time of a sent message,
+    `finished_since` and `finished_until` (exclusive) that of the end. `outcome_unknown`, `in_flight` and `review`
+    select executions with an unknown outcome, unfinished ones and those with a message in review, or all others.
+    `stuck` selects those that `models.stuck` defines, and `held_by` those that wait for the end of a pause
+    (`models.holds`).
     """
 
     automation_id: str | None = None
@@ -43,6 +47,11 @@ class ExecutionFilters:
     outcome_unknown: bool | None = None
     in_flight: bool | None = None
     review: bool | None = None
+    sent_until: datetime | None = None
+    finished_since: datetime | None = None
+    finished_until: datetime | None = None
+    stuck: bool = False
+    held_by: str | None = None
 
     def build_condition(self) -> peewee.Expression:
         """Build the condition on `Execution` in the acting workspace."""
@@ -65,6 +74,10 @@ class ExecutionFilters:
             conditions.append(_build_outcome_unknown(self.outcome_unknown))
         if self.review is not None:
             conditions.append(_build_in_review(self.review))
+        if self.stuck:
+            conditions.append(build_stuck_condition())
+        if self.held_by:
+            conditions.append(build_held_condition(self.held_by))
         return conditions
 
     def _build_value_conditions(self) -> list[peewee.Expression]:
@@ -80,8 +93,12 @@ class ExecutionFilters:
             ]
         if self.until:
             conditions += [Execution.created_at < self.until, Execution.id < build_lowest_id(self.until + _CLOCK_SKEW)]
-        if self.sent_since:
-            conditions.append(Execution.id.in_(_select_sent(self.sent_since)))
+        if self.sent_since or self.sent_until:
+            conditions.append(Execution.id.in_(_select_sent(self.sent_since, self.sent_until)))
+        if self.finished_since:
+            conditions.append(Execution.finished_at >= self.finished_since)
+        if self.finished_until:
+            conditions.append(Execution.finished_at < self.finished_until)
         return conditions
 
     def _list_values(self) -> list[tuple[Any, Any]]:
@@ -110,6 +127,11 @@ class ExecutionFilters:
             "outcomeUnknown": self.outcome_unknown,
             "inFlight": self.in_flight,
             "review": self.review,
+            "sentTo": self.sent_until and self.sent_until.isoformat(),
+            "finishedFrom": self.finished_since and self.finished_since.isoformat(),
+            "finishedTo": self.finished_until and self.finished_until.isoformat(),
+            "stuck": self.stuck or None,
+            "heldBy": self.held_by,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -136,12 +158,13 @@ def _build_in_review(is_in_review: bool) -> peewee.Expression:
     return (Execution.status != "waiting") | is_distinct_from(Execution.waiting_for, "review")
 
 
-def _select_sent(since: datetime) -> peewee.ModelSelect[Any]:
-    return StageHistory.select(StageHistory.execution_id).where(
-        StageHistory.workspace_id == acting_workspace(),
-        StageHistory.stage == "sent",
-        StageHistory.entered_at >= since,
+def _select_sent(since: datetime | None, until: datetime | None) -> peewee.ModelSelect[Any]:
+    query = StageHistory.select(StageHistory.execution_id).where(
+        StageHistory.workspace_id == acting_workspace(), StageHistory.stage == "sent"
     )
+    if since:
+        query = query.where(StageHistory.entered_at >= since)
+    return query.where(StageHistory.entered_at < until) if until else query
 
 
 def _build_text_condition(q: str) -> peewee.Expression:

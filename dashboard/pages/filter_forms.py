@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import flask
@@ -29,6 +29,10 @@ _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelt
 TIMES = {"hour": "last hour", "today": "today", "day": "last 24 hours", "week": "last 7 days"}
 
 
+#: A pause by kind and name.
+HeldBy = Annotated[str, Field(max_length=80, pattern=r"^(provider|queue):[a-z_]+$")]
+
+
 class ExecutionFilterForm(Filters):
     """The filters in the query; `time` and `sent` use the workspace's time zone."""
 
@@ -36,7 +40,12 @@ class ExecutionFilterForm(Filters):
     sent: Literal["today"] | None = None
     sent_since: schemas.Moment | None = Field(None, alias="sentFrom")
     outcome_unknown: schemas.QueryBool | None = Field(None, alias="outcomeUnknown")
+    sent_until: schemas.Moment | None = Field(None, alias="sentTo")
+    finished_since: schemas.Moment | None = Field(None, alias="finishedFrom")
+    finished_until: schemas.Moment | None = Field(None, alias="finishedTo")
     in_flight: schemas.QueryBool | None = Field(None, alias="inFlight")
+    stuck: schemas.QueryBool | None = None
+    held_by: HeldBy | None = Field(None, alias="heldBy")
     cursor: ShortText | None = None
 
 
@@ -64,15 +73,24 @@ def build_filters(form: ExecutionFilterForm, call: Caller) -> ExecutionFilters |
     since = layout.start_of_day(call) if form.time == "today" else None
     if form.time in _SPANS:
         since = clock.now() - _SPANS[form.time]
-    sent_since = schemas.parse_moment(form.sent_since) if form.sent_since else None
+    sent_since = _parse_moment(form.sent_since)
     filters = form.to_filters()
     return replace(
         filters,
         since=_find_latest(filters.since, since),
         sent_since=_find_latest(sent_since, layout.start_of_day(call) if form.sent else None),
+        sent_until=_parse_moment(form.sent_until),
+        finished_since=_parse_moment(form.finished_since),
+        finished_until=_parse_moment(form.finished_until),
+        stuck=bool(form.stuck),
+        held_by=form.held_by,
         outcome_unknown=form.outcome_unknown,
         in_flight=form.in_flight,
     )
+
+
+def _parse_moment(text: str | None) -> datetime | None:
+    return schemas.parse_moment(text) if text else None
 
 
 def _find_latest(first: datetime | None, second: datetime | None) -> datetime | None:
@@ -116,11 +134,21 @@ def _build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict
         "to": form.until and f"accepted before {form.until}",
         "sent": form.sent and "sent today",
         "sentFrom": form.sent_since and f"sent from {form.sent_since}",
+        "sentTo": form.sent_until and f"sent before {form.sent_until}",
+        "finishedFrom": form.finished_since and f"finished from {form.finished_since}",
+        "finishedTo": form.finished_until and f"finished before {form.finished_until}",
+        "stuck": form.stuck and "stuck",
+        "heldBy": form.held_by and f"waiting for {_format_pause(form.held_by)}",
         "outcomeUnknown": form.outcome_unknown is not None and outcome_texts[bool(form.outcome_unknown)],
         "inFlight": form.in_flight is not None and in_flight_texts[bool(form.in_flight)],
         "review": form.review is not None and review_texts[bool(form.review)],
     }
     return {name: text for name, text in texts.items() if text}
+
+
+def _format_pause(pause: str) -> str:
+    kind, _, name = pause.partition(":")
+    return labels.PROVIDERS.get(name, name) if kind == "provider" else f"queue {name}"
 
 
 def _format_error_class(error_class: str) -> str:

@@ -172,6 +172,13 @@ def describe_reason(reason: Mapping[str, Any]) -> str:
     return str((reason["detail"] or {}).get("words") or RULES.get(reason["rule"], reason["rule"]))
 
 
+def compare_with_last_week(count: int, before: int, now: datetime) -> str:
+    """How a count compares with the one of the same weekday last week: `+4% on last Tue`; empty without that one."""
+    if not before:
+        return ""
+    return f"{round(100 * (count - before) / before):+d}% on last {now:%a}"
+
+
 def describe_look_up(provider: str, at: datetime, now: datetime) -> str:
     """When a message of unknown outcome is reconciled next."""
     time = format_relative_time(at, now) if at > now else "now"

@@ -28,9 +28,7 @@ from models.database import acting_as
 from models.membership import OwnWorkspaceRow
 from models.pause import PausedRow
 from models.reports import summary as report
-from models.reports.summary import PausedCount
 from models.workspace import WorkspaceRow
-from rules.channels import TEXT_PROVIDERS
 from rules.schedule import find_zone
 from tasks.runtime.broker import EXECUTION_QUEUES
 
@@ -139,23 +137,15 @@ def _read_summary(call: Caller) -> dict[str, Any]:
     """The counts of the summary bar, the number of worker threads, and the pauses with what waits for their end."""
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)
-    groups = report.count_paused(call.workspace_id) if pauses else []
-    return {
-        "counts": report.fetch_summary(call.workspace_id, start_of_day(call)),
-        "threads": _count_threads(),
-        "pauses": [
-            {**row, "waiting": sum(group["count"] for group in groups if _waits_for(group, row))} for row in pauses
-        ],
-    }
+        counts = report.fetch_summary(call.workspace_id, start_of_day(call))
+        rows = [_describe_pause(call, row) for row in pauses]
+    return {"counts": counts, "threads": _count_threads(), "pauses": rows}
 
 
-def _waits_for(group: PausedCount, paused: PausedRow) -> bool:
-    """Whether these executions wait for the end of this pause. A text has no message, so its queue tells."""
-    if paused["kind"] == "queue":
-        return bool(group["waiting_for"] == "pause" and group["queue"] == paused["name"])
-    if paused["name"] in TEXT_PROVIDERS:
-        return bool(group["queue"] == "generation")
-    return bool(group["provider"] == paused["name"])
+def _describe_pause(call: Caller, row: PausedRow) -> dict[str, Any]:
+    """A pause with its name for filters, and how many executions wait for its end."""
+    name = f"{row['kind']}:{row['name']}"
+    return {**row, "held_by": name, "waiting": report.count_held(call.workspace_id, name)}
 
 
 def _count_threads() -> int | None:

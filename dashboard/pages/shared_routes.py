@@ -11,7 +11,7 @@ import flask
 from dashboard import csrf
 from dashboard.access import COOKIE, current_settings, find_session
 from dashboard.errors import not_found
-from dashboard.pages import labels, layout
+from dashboard.pages import counts, labels, layout
 from models import pause
 from models.database import acting_as
 from tasks.operators import actions as operator_actions
@@ -56,6 +56,10 @@ def switch_theme() -> Any:
 def provide_theme() -> dict[str, Any]:
     """The theme, in every template."""
     return {"theme": layout.read_theme()}
+
+
+shared_pages.add_app_template_global(counts.build_path, "count_path")
+shared_pages.add_app_template_global(counts.build_held_path, "held_path")
 
 
 @shared_pages.app_template_filter("exact")

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 import peewee
-from peewee import JOIN, SQL, fn
+from peewee import SQL, fn
 
+import clock
 from models.database import acting_as
 from models.execution_filters import ExecutionFilters
-from models.queries import fetch, fetch_first, fetch_value
+from models.queries import fetch_first, fetch_value
+from models.reports.counts import COUNTS
 from models.tables import Execution, Message, StageHistory
-from rules.stages import Queue, WaitingFor
 
 _COUNT = fn.count(SQL("*"))
-
-PENDING = ExecutionFilters(status="pending", test=False)
-RUNNING = ExecutionFilters(status="running", test=False)
-WAITING = ExecutionFilters(status="waiting", test=False)
-REVIEW = ExecutionFilters(status="waiting", test=False, review=True)
-FAILED = ExecutionFilters(status="failed", test=False, outcome_unknown=False)
-UNKNOWN = ExecutionFilters(status="failed", test=False, outcome_unknown=True)
+_WEEK = timedelta(days=7)
 
 
 class SkipRuleCount(TypedDict):
@@ -37,15 +32,6 @@ class NextLookUp(TypedDict):
 
     provider: str
     at: datetime
-    count: int
-
-
-class PausedCount(TypedDict):
-    """How many executions wait for the end of a pause or for credentials, by queue and their message's provider."""
-
-    waiting_for: WaitingFor
-    queue: Queue
-    provider: str | None
     count: int
 
 
@@ -72,11 +58,8 @@ class Summary:
     look_up: NextLookUp | None = field(default=None)
     #: Of the waiting ones, those with a message in review.
     review: int = 0
-
-
-def build_skipped_filters(midnight: datetime) -> ExecutionFilters:
-    """Return the filters of the `skipped` count."""
-    return ExecutionFilters(status="skipped", test=False, since=midnight)
+    #: Executions with a message sent on the same weekday last week, until this time of day.
+    sent_last_week: int = 0
 
 
 class _CountRow(TypedDict):
@@ -86,23 +69,30 @@ class _CountRow(TypedDict):
 
 def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
     """Return the current counts, for the workspace's day that began at `midnight`."""
-    skipped_filters = build_skipped_filters(midnight)
+    filters = {name: definition.build_filters(midnight) for name, definition in COUNTS.items()}
     with acting_as(workspace_id):
-        pending = _count(PENDING, fn.min(Execution.created_at))
-        running = _count(RUNNING)
-        waiting = _count(WAITING, fn.min(Execution.due_at))
-        review = _count(REVIEW)
-        failed = _count(FAILED, fn.max(Execution.finished_at))
-        unknown = _count(UNKNOWN)
-        look_up = _find_next_look_up() if unknown["count"] else None
-        skipped = _count(skipped_filters)
-        top_skip_rule = _find_top_skip_rule(skipped_filters) if skipped["count"] else None
-        sent = _count_sent(workspace_id, midnight)
+        pending = _count(filters["pending"], fn.min(Execution.created_at))
+        running = _count(filters["running"])
+        waiting = _count(filters["waiting"], fn.min(Execution.due_at))
+        review = _count(filters["review"])
+        failed = _count(filters["failed"], fn.max(Execution.finished_at))
+        unknown = _count(filters["unknown"])
+        look_up = _find_next_look_up(filters["unknown"]) if unknown["count"] else None
+        skipped = _count(filters["skipped_today"])
+        top_skip_rule = _find_top_skip_rule(filters["skipped_today"]) if skipped["count"] else None
+        sent = count_sent(workspace_id, midnight, None)
+        sent_last_week = count_sent(workspace_id, midnight - _WEEK, clock.now() - _WEEK)
     return Summary(
         pending["count"], pending["at"], running["count"], waiting["count"], waiting["at"], sent,
         failed["count"], failed["at"], skipped["count"], top_skip_rule, unknown["count"],
-        look_up, review["count"],
+        look_up, review["count"], sent_last_week,
     )  # fmt: skip
+
+
+def count_held(workspace_id: str, pause: str) -> int:
+    """Count the executions that wait for the end of a pause, named as in `models.holds`."""
+    with acting_as(workspace_id):
+        return _count(ExecutionFilters(held_by=pause, test=False))["count"]
 
 
 def _count(filters: ExecutionFilters, at: Any = None) -> _CountRow:
@@ -124,41 +114,26 @@ def _find_top_skip_rule(filters: ExecutionFilters) -> SkipRuleCount | None:
     return fetch_first(SkipRuleCount, query)
 
 
-def _find_next_look_up() -> NextLookUp | None:
+def _find_next_look_up(filters: ExecutionFilters) -> NextLookUp | None:
     query = (
         Execution.select(Message.provider, Message.look_up_at.alias("at"), _COUNT.over().alias("count"))
         .join(Message, on=Message.execution_id == Execution.id)
-        .where(UNKNOWN.build_condition(), Message.status == "outcome_unknown", Message.look_up_at.is_null(False))
+        .where(filters.build_condition(), Message.status == "outcome_unknown", Message.look_up_at.is_null(False))
         .order_by(Message.look_up_at)
         .limit(1)
     )
     return fetch_first(NextLookUp, query)
 
 
-def count_paused(workspace_id: str) -> list[PausedCount]:
-    """Count the executions that wait for the end of a pause or for credentials, without tests."""
-    groups = (Execution.waiting_for, Execution.queue, Message.provider)
-    query = (
-        Execution.select(*groups, _COUNT.alias("count"))
-        .join(Message, JOIN.LEFT_OUTER, on=(Message.execution_id == Execution.id) & (Message.status == "pending"))
-        .where(
-            Execution.workspace_id == workspace_id,
-            Execution.status == "waiting",
-            Execution.waiting_for.in_(("pause", "configuration")),
-            ~Execution.test,
-        )
-        .group_by(*groups)
-    )
-    with acting_as(workspace_id):
-        return fetch(PausedCount, query)
-
-
-def _count_sent(workspace_id: str, midnight: datetime) -> int:
+def count_sent(workspace_id: str, since: datetime, until: datetime | None) -> int:
+    """Count the executions with a message sent in a period, without tests. The caller acts as the workspace."""
     query = StageHistory.select(StageHistory.execution_id).where(
         StageHistory.workspace_id == workspace_id,
-        StageHistory.entered_at >= midnight,
+        StageHistory.entered_at >= since,
         StageHistory.stage == "sent",
         ~StageHistory.test,
     )
+    if until is not None:
+        query = query.where(StageHistory.entered_at < until)
     sent = query.distinct().alias("sent")
     return int(fetch_value(peewee.Select([sent], [_COUNT])))

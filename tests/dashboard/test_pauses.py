@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 from flask.testing import FlaskClient
 
 import clock
@@ -11,7 +14,7 @@ from models.ids import new_id
 from models.queries import execute, fetch_value
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
-from tests.dashboard.test_pages import post, read_text, sign_in_as
+from tests.dashboard.test_pages import list_ids, post, read_text, sign_in_as
 
 REFUSED = "Instagram refused the request (the session has expired). Renew META_PAGE_ACCESS_TOKEN."
 
@@ -54,7 +57,11 @@ def test_a_pause_counts_the_messages_that_wait_for_it(alice: Producer, client: F
     for provider in ("instagram", "instagram", "mailgun"):
         execution_id = example_executions.create_execution(alice, automation, **waiting)
         example_executions.create_message(alice, automation, execution_id, status="pending", provider=provider)
-    assert "2 waiting messages continue automatically once fixed" in read_text(bob.get("/summary").text)
+    page = bob.get("/summary").text
+    assert "2 waiting messages continue automatically once fixed" in read_text(page)
+    assert "Waiting 3 2 for Instagram" in read_text(page)
+    (path, *_) = re.findall(r'href="([^"]+)" data-count="held"', page)
+    assert len(list_ids(bob, html.unescape(path))) == 2
 
 
 def test_a_pause_of_generation_counts_the_executions_that_wait_for_a_text(alice: Producer, client: FlaskClient) -> None:
