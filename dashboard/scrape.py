@@ -25,6 +25,7 @@ from models.database import CONNECTION_ERRORS
 from models.reports import health, open_work
 from models.tables.workspaces import PauseReason
 from rules.channels import PROVIDER_NAMES
+from tasks.periodic_jobs import PERIODIC_JOBS
 from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
 
 #: Seconds for which collected gauges are reused. With the heartbeats' lifetime, what fails is seen within 15 s.
@@ -112,7 +113,9 @@ def _collect_pauses() -> list[GaugeMetricFamily]:
 
 
 def _collect_scheduler() -> list[GaugeMetricFamily]:
-    successes = [((name,), at.timestamp()) for name, at in periodic_job.fetch_last_successes().items()]
+    # The table keeps the jobs of earlier versions.
+    names = {job.name for job in PERIODIC_JOBS}
+    successes = [((name,), at.timestamp()) for name, at in periodic_job.fetch_last_successes().items() if name in names]
     return [
         build_gauge("leader_up", 1 if periodic_job.fetch_leader() else 0),
         build_gauge("sweep_last_success_timestamp_seconds", *successes),
