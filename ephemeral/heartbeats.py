@@ -23,7 +23,7 @@ import structlog
 
 import clock
 import metrics
-from ephemeral import workflow_cache
+from ephemeral import rates, workflow_cache
 from ephemeral.connection import get_ephemeral
 from rules.json_text import dump_json, load_json
 
@@ -185,6 +185,7 @@ class Heartbeat:
     def _beat(self) -> None:
         try:
             record(self._queues, self._started_at, program=self._program, pools=self._read_pools(), leader=self.leader)
+            rates.flush()
         except redis.RedisError as error:
             log.warning("redis is unreachable, heartbeat not recorded", error=str(error))
 

@@ -27,11 +27,12 @@ from models.tables import (
     Pause,
     StageHistory,
 )
+from rules.channels import TEXT_PROVIDERS
 from rules.json_text import dump_storable_json
 from rules.stages import IN_FLIGHT, Status
 
 #: The columns of `DueRow`.
-DUE_COLUMNS = (Execution.id, Execution.queue)
+DUE_COLUMNS = (Execution.id, Execution.queue, Execution.workspace_id)
 #: Updates that make an execution due, and note that its notification is on its way.
 DUE_NOW = {"due_at": now(), "notified_at": now()}
 
@@ -41,7 +42,7 @@ _WAKE_FOR_EVENTS = """
     from json_to_recordset(%s::json) as input(contact_id uuid, event text)
     where e.contact_id = input.contact_id and e.wait_event = input.event and e.status = 'waiting'
         and e.waiting_for in ('event', 'follow_up') and (e.test or not %s)
-    returning e.id, e.queue
+    returning e.id, e.queue, e.workspace_id
 """
 _FIND_STARTED_WITHIN = """
     select distinct e.automation_id from executions e
@@ -95,7 +96,7 @@ def retry(selection: Selection) -> list[DueRow]:
     rows = sorted(fetch(_RetriedRow, moved), key=lambda row: row["id"])
     failed = [row for row in rows if row["status_before"] == "failed" and not row["test"]]
     adjust_end_counters(Counter(row["automation_id"] for row in failed))
-    return [{"id": row["id"], "queue": row["queue"]} for row in rows]
+    return [{"id": row["id"], "queue": row["queue"], "workspace_id": row["workspace_id"]} for row in rows]
 
 
 def is_retryable() -> peewee.Expression:
@@ -219,7 +220,6 @@ def move_stage(target: Any, stage: Any, **changes: Any) -> Any:
         .where(Execution.id == target.c.id)
         .returning(
             *DUE_COLUMNS,
-            Execution.workspace_id,
             Execution.automation_id,
             Execution.test,
             Execution.stage,
@@ -337,6 +337,29 @@ def resume_paused(selection: Selection) -> list[DueRow]:
     return _update_locked(target, **DUE_NOW, waiting_for="time")
 
 
+def resume_longest_misconfigured(provider: str) -> list[DueRow]:
+    """Make the execution due that has waited longest for the credentials of a provider; return it, to notify.
+
+    A text has no message yet, so its queue tells which executions wait for a model's provider.
+    """
+    message_of = Message.select(SQL("1")).where(Message.execution_id == Execution.id, Message.provider == provider)
+    is_its = Execution.queue == "generation" if provider in TEXT_PROVIDERS else fn.exists(message_of)
+    waiting = (
+        Execution.select(Execution.id)
+        .where(
+            Execution.workspace_id == acting_workspace(),
+            Execution.status == "waiting",
+            Execution.waiting_for == "configuration",
+            is_its,
+        )
+        .order_by(Execution.misconfigured_since, Execution.id)
+        .limit(1)
+        .for_update(skip_locked=True)
+        .cte("target", materialized=True)
+    )
+    return _update_locked(waiting, **DUE_NOW, waiting_for="time")
+
+
 def _update_locked(target: Any, **changes: Any) -> list[DueRow]:
     """Change the executions that the CTE `target` has locked; return them."""
     query = Execution.update(**changes).from_(target).where(Execution.id == target.c.id)
@@ -346,8 +369,8 @@ def _update_locked(target: Any, **changes: Any) -> list[DueRow]:
 def resume_after_ended_pauses(limit: int) -> list[DueRow]:
     """Make executions due that still wait for a pause that has ended; return those to notify.
 
-    Their worker read the pause before its end and recorded the wait after it. An execution whose own call was refused
-    is not included: it becomes due in an hour, or when the credentials change.
+    Their worker read the pause before its end and recorded the wait after it, or the provider has accepted a call
+    again. A test whose own call was refused is not included, as it pauses no provider: it becomes due in an hour.
     """
     pauses = Pause.select(SQL("1")).where(
         Pause.workspace_id == Execution.workspace_id,
@@ -359,7 +382,9 @@ def resume_after_ended_pauses(limit: int) -> list[DueRow]:
         .where(
             _is_paused(),
             Automation.paused_at.is_null(),
-            (Execution.waiting_for == "pause") | is_distinct_from(Execution.error_class, "configuration"),
+            ~Execution.test
+            | (Execution.waiting_for == "pause")
+            | is_distinct_from(Execution.error_class, "configuration"),
             ~fn.exists(pauses),
         )
         .order_by(Execution.id)

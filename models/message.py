@@ -242,13 +242,15 @@ def _reopen(message_id: str, stage: Stage) -> DueRow | None:
         failed_step=None,
         next_retry_at=None,
     )
-    query = peewee.Select([moved], [moved.c.id, moved.c.queue, moved.c.automation_id, moved.c.test])
+    query = peewee.Select(
+        [moved], [moved.c.id, moved.c.queue, moved.c.workspace_id, moved.c.automation_id, moved.c.test]
+    )
     row = fetch_first(_ReopenedRow, query.with_cte(target, moved, record_stage_history(moved)))
     if row is None:
         return None
     if not row["test"]:
         adjust_end_counters(failed=Counter([row["automation_id"]]))
-    return {"id": row["id"], "queue": row["queue"]}
+    return {"id": row["id"], "queue": row["queue"], "workspace_id": row["workspace_id"]}
 
 
 def discard(message_id: str) -> None:

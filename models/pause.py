@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from peewee import fn
+from peewee import SQL, fn
 
 from models import execution
-from models.engine.rows import DueRow
+from models.engine.rows import DueRow, PauseRow, parse_pauses
 from models.errors import NotFound
 from models.expressions import now
 from models.ids import new_id
-from models.queries import execute, fetch
+from models.queries import execute, fetch, fetch_first
 from models.selection import select_all, select_of_automation, select_of_queue
-from models.tables import Automation, Pause
+from models.tables import Automation, Execution, Pause
 from models.tables.workspaces import PauseKind, PauseReason
 
 
@@ -27,6 +27,20 @@ class PausedRow(TypedDict):
     message: str
     retry_at: datetime | None
     created_at: datetime
+    draining: bool
+    actor_name: str | None
+
+
+class ExecutionPauses(TypedDict):
+    """The pauses that may hold an execution: of its automation, and of its workspace's queues and providers."""
+
+    automation_paused: bool
+    pauses: list[PauseRow]
+
+
+class _UnparsedPauses(TypedDict):
+    automation_paused: bool
+    pauses: list[dict[str, Any]]
 
 
 class CredentialPauseRow(TypedDict):
@@ -37,8 +51,13 @@ class CredentialPauseRow(TypedDict):
     credentials_fingerprint: str
 
 
-def start(kind: str, name: str, workspace_id: str) -> None:
-    """Start an operator's pause; `name` is an automation's id, or a provider's or queue's name. Raises `NotFound`."""
+def start(
+    kind: str, name: str, workspace_id: str, *, reason: str = "", actor_name: str | None = None, draining: bool = False
+) -> None:
+    """Start an operator's pause; `name` is an automation's id, or a provider's or queue's name. Raises `NotFound`.
+
+    `reason` is the operator's. A draining queue finishes what its workers have taken.
+    """
     if kind == "automation":
         updated = execute(
             Automation.update(paused_at=fn.coalesce(Automation.paused_at, now())).where(
@@ -48,10 +67,14 @@ def start(kind: str, name: str, workspace_id: str) -> None:
         if not updated:
             raise NotFound("There is no automation with that id.")
         return
+    values = {
+        Pause.reason: "operator", Pause.message: reason, Pause.actor_name: actor_name, Pause.draining: draining,
+    }  # fmt: skip
+    key = {Pause.id: new_id(), Pause.workspace_id: workspace_id, Pause.kind: kind, Pause.name: name}
     execute(
-        Pause.insert(id=new_id(), workspace_id=workspace_id, kind=kind, name=name, reason="operator").on_conflict(
+        Pause.insert({**key, **values}).on_conflict(
             conflict_target=(Pause.workspace_id, Pause.kind, Pause.name),
-            update={Pause.reason: "operator", Pause.retry_at: None},
+            update={**values, Pause.retry_at: None, Pause.created_at: now()},
         )
     )
 
@@ -81,6 +104,41 @@ def resume_after_credentials(name: str, workspace_id: str) -> list[DueRow]:
     return execution.resume_paused(select_all()) if deleted else []
 
 
+def start_trial(provider: str, workspace_id: str) -> list[DueRow] | None:
+    """Let one execution try a provider that is paused for refused credentials; return it, to notify.
+
+    The list is empty where none waits: the next call of the provider is the trial. None where it is not paused so.
+    """
+    paused = (Pause.kind == "provider") & (Pause.name == provider) & (Pause.reason == "configuration")
+    if not execute(Pause.update(retry_at=now()).where(paused, Pause.workspace_id == workspace_id)):
+        return None
+    return execution.resume_longest_misconfigured(provider)
+
+
+def fetch_for_execution(execution_id: str) -> ExecutionPauses | None:
+    """Return the pauses that may hold an execution now; None if there is no such execution."""
+    pauses = Pause.select(
+        fn.coalesce(
+            fn.jsonb_agg(
+                fn.jsonb_build_object(
+                    "kind", Pause.kind, "name", Pause.name, "reason", Pause.reason, "retry_at", Pause.retry_at,
+                    "draining", Pause.draining,
+                )
+            ),
+            SQL("'[]'"),
+        )
+    ).where(Pause.workspace_id == Execution.workspace_id)  # fmt: skip
+    query = (
+        Execution.select(Automation.paused_at.is_null(False).alias("automation_paused"), pauses.alias("pauses"))
+        .join(Automation, on=Automation.id == Execution.automation_id)
+        .where(Execution.id == execution_id)
+    )
+    row = fetch_first(_UnparsedPauses, query)
+    if row is None:
+        return None
+    return {"automation_paused": row["automation_paused"], "pauses": parse_pauses(row["pauses"])}
+
+
 def list_credential_pauses() -> list[CredentialPauseRow]:
     """Return the pauses of all workspaces that were caused by refused credentials."""
     query = Pause.select(Pause.workspace_id, Pause.name, Pause.credentials_fingerprint)
@@ -89,5 +147,8 @@ def list_credential_pauses() -> list[CredentialPauseRow]:
 
 def list_all(workspace_id: str) -> list[PausedRow]:
     """Return a workspace's pauses, oldest first."""
-    query = Pause.select(Pause.kind, Pause.name, Pause.reason, Pause.message, Pause.retry_at, Pause.created_at)
+    query = Pause.select(
+        Pause.kind, Pause.name, Pause.reason, Pause.message, Pause.retry_at, Pause.created_at, Pause.draining,
+        Pause.actor_name,
+    )  # fmt: skip
     return fetch(PausedRow, query.where(Pause.workspace_id == workspace_id).order_by(Pause.created_at))

@@ -17,6 +17,7 @@ import dramatiq
 import structlog
 
 import metrics
+from ephemeral import rates
 from models.database import CONNECTION_ERRORS
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
@@ -36,7 +37,7 @@ from tasks.steps.channels import find_address, find_provider, get_channel, is_to
 from tasks.steps.composing import prepare
 from tasks.steps.follow_check import check_follow
 from tasks.steps.generation import generate
-from tasks.steps.pauses import rest_if_paused
+from tasks.steps.pauses import rest_if_paused, rest_if_paused_since
 from tasks.steps.review_gate import rest_if_in_review
 from tasks.steps.sending import send
 
@@ -100,6 +101,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
             # Measured from the response, so that its current time is never ahead of the database's.
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), queue)
             engine.leases.hold(claimed, requested_at)
+            rates.count_out(row["workspace_id"], queue)
             if engine.executor.submit(claimed):
                 reserved -= 1
             else:
@@ -132,8 +134,10 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
             if step is None:
                 should_continue = end_round(engine, claimed)
             else:
-                should_continue = _keep_or_requeue(engine, claimed, step, queue) and (
-                    yield from _run_step(engine, claimed, step)
+                should_continue = (
+                    _keep_or_requeue(engine, claimed, step, queue)
+                    and not _rest_before_later_call(claimed, step, queue)
+                    and (yield from _run_step(engine, claimed, step))
                 )
     except Stopping:
         undo_intent(claimed)
@@ -205,6 +209,12 @@ def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queu
         moves.enter(claimed, claimed.base_stage)
     moves.requeue(claimed, step_queue)
     return False
+
+
+def _rest_before_later_call(claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
+    """Whether a pause that began while this worker runs the execution holds its next outside call."""
+    is_later_call = step.action in CALLS and claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS
+    return is_later_call and rest_if_paused_since(claimed, queue)
 
 
 def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> None:

@@ -134,7 +134,8 @@ select c.*, beckon_now() as claimed_at,
     (select jsonb_agg(to_jsonb(m)) from messages m where m.execution_id = c.id) as messages,
     (select array_agg(su.channel) from suppressions su
         where su.workspace_id = c.workspace_id and su.contact_id = c.contact_id) as suppressed,
-    (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at))
+    (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at,
+            'draining', p.draining))
         from pauses p where p.workspace_id = c.workspace_id) as pauses
 from claimed c
 join triggers t on t.id = c.trigger_id

@@ -21,6 +21,7 @@ from models.engine.records import (
     Effect,
     PauseProvider,
     ReleaseLimitReservation,
+    ResumeProvider,
     Suppress,
 )
 from models.ids import new_id
@@ -59,6 +60,13 @@ _PAUSE_PROVIDER = """
         message = excluded.message, credentials_fingerprint = excluded.credentials_fingerprint,
         retry_at = excluded.retry_at
     where pauses.reason = 'configuration'
+"""
+
+# What waits for it is resumed by `end_resolved_pauses`: this transaction locks the rows of its own executions alone.
+_RESUME_PROVIDER = """
+    delete from pauses p using executions e
+    where e.id = %s and p.workspace_id = e.workspace_id and p.kind = 'provider' and p.name = %s
+        and p.reason = 'configuration'
 """
 
 # A callback that stores a reply locks the contact and wakes waiting executions. This one did not wait yet, so it takes
@@ -117,6 +125,11 @@ def _(effect: PauseProvider, cursor: Any, execution_id: str) -> None:
         _PAUSE_PROVIDER,
         (new_id(), effect.provider, effect.message, effect.fingerprint, effect.retry_in_seconds, execution_id),
     )
+
+
+@_apply.register
+def _(effect: ResumeProvider, cursor: Any, execution_id: str) -> None:
+    cursor.execute(_RESUME_PROVIDER, (execution_id, effect.provider))
 
 
 @_apply.register

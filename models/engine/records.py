@@ -64,6 +64,13 @@ class PauseProvider:
 
 
 @dataclass(frozen=True)
+class ResumeProvider:
+    """End this workspace's pause for refused credentials: the provider has accepted a call."""
+
+    provider: str
+
+
+@dataclass(frozen=True)
 class DetectReply:
     """Look for a reply that arrived after `since`, before the wait for it was recorded."""
 
@@ -80,7 +87,7 @@ class CountRun:
     at: datetime
 
 
-Effect = ChangeContact | CreateTask | Suppress | ReleaseLimitReservation | PauseProvider | DetectReply
+Effect = ChangeContact | CreateTask | Suppress | ReleaseLimitReservation | PauseProvider | ResumeProvider | DetectReply
 
 
 @dataclass(slots=True)

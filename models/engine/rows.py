@@ -105,6 +105,7 @@ class DueRow(TypedDict):
 
     id: str
     queue: Queue
+    workspace_id: str
 
 
 class StoredMessageRow(MessageRow):
@@ -130,6 +131,7 @@ class PauseRow(TypedDict):
     name: str
     reason: PauseReason
     retry_at: datetime | None
+    draining: bool
 
 
 class ClaimedRow(ExecutionState):
@@ -188,10 +190,15 @@ def parse_claimed_row(row: Mapping[str, Any]) -> ClaimedRow:
             **row,
             "steps": _parse_rows(row["steps"] or (), StepRow),
             "messages": _parse_rows(row["messages"] or (), MessageRow),
-            "pauses": _parse_rows(row["pauses"] or (), PauseRow),
+            "pauses": parse_pauses(row["pauses"] or ()),
             "suppressed": row["suppressed"] or [],
         },
     )
+
+
+def parse_pauses(rows: Iterable[dict[str, Any]]) -> list[PauseRow]:
+    """Return pauses that were read as JSON, with their times parsed."""
+    return _parse_rows(rows, PauseRow)
 
 
 def _parse_rows(rows: Iterable[dict[str, Any]], row_type: type) -> list[Any]:

@@ -153,6 +153,8 @@ class Pause(Table):
     credentials_fingerprint = TextField(null=True)
     retry_at = TimeField(null=True)
     created_at = TimeField(default_sql=NOW)
+    draining = BooleanField(default_sql="false")
+    actor_name = TextField(null=True)
 
     class Meta:
         table_name = "pauses"

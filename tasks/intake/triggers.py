@@ -143,7 +143,12 @@ class _Batch:
         families = {new.id: classify_trigger_type(new.type) for new in self.triggers}
         for started in self.executions:
             metrics.executions_started_total.labels(trigger=families[started.trigger_id]).inc()
-        notify_rows([{"id": started.id, "queue": started.queue} for started in self.executions])
+        notify_rows(
+            [
+                {"id": started.id, "queue": started.queue, "workspace_id": self.workspace_id}
+                for started in self.executions
+            ]
+        )
 
     def _resolve_repeats(self) -> dict[int, int]:
         """Resolve keys that were used before; return the later uses within this batch, with the index of the first."""

@@ -179,12 +179,34 @@ def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None
         raise Conflict("Its execution was cancelled, so it cannot be resent: mark it as sent or discard it.")
 
 
-def set_pause(kind: str, name: str, workspace_id: str, actor: AuditActor) -> None:
-    """Pause an automation, or a provider or a queue for this workspace."""
+def set_pause(
+    kind: str, name: str, workspace_id: str, actor: AuditActor, *, reason: str = "", draining: bool = False
+) -> None:
+    """Pause an automation, or a provider or a queue for this workspace, for a reason.
+
+    A draining queue finishes the executions that its workers have taken; a paused one holds their next call too.
+    """
+    verb = "draining" if draining else "paused"
     with acting_as(workspace_id):
-        pause.start(kind, name, workspace_id)
-        audit.record(workspace_id, actor, f"{kind}.paused", kind, name)
+        pause.start(kind, name, workspace_id, reason=reason, actor_name=actor.name, draining=draining)
+        audit.record(workspace_id, actor, f"{kind}.{verb}", kind, name, {"reason": reason} if reason else None)
     metrics.operator_actions_total.labels(action="pause", result="done").inc()
+
+
+def try_provider(provider: str, workspace_id: str, actor: AuditActor) -> str | None:
+    """Let one execution try a provider that is paused for refused credentials; return its id, or None where none waits.
+
+    Once the provider accepts a call the pause ends and the others continue. Raises `Conflict` where it is not paused
+    so.
+    """
+    with acting_as(workspace_id):
+        rows = pause.start_trial(provider, workspace_id)
+        if rows is None:
+            raise Conflict("Only a provider that is paused for refused credentials can be tried.")
+        notify_after_commit(rows)
+        audit.record(workspace_id, actor, "provider.tried", "provider", provider)
+    metrics.operator_actions_total.labels(action="resume", result="done").inc()
+    return rows[0]["id"] if rows else None
 
 
 def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 import metrics
+from ephemeral import rates
 from models import message
 from models.database import CONNECTION_ERRORS, transaction
 from models.engine.group_commit import CommitFuture
@@ -75,7 +76,10 @@ def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) ->
     finally:
         engine.leases.release(claimed)
     _count_finished(claimed)
-    return (claimed.requeued_to, claimed.execution_id) if claimed.requeued_to is not None else None
+    if claimed.requeued_to is None:
+        return None
+    rates.count_in(claimed.row["workspace_id"], claimed.requeued_to)
+    return claimed.requeued_to, claimed.execution_id
 
 
 def _abandon(claimed: ClaimedExecution, error: Exception) -> None:

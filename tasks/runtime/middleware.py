@@ -11,6 +11,7 @@ from dramatiq.broker import MessageProxy
 from dramatiq.middleware import Middleware
 
 import metrics
+from ephemeral import rates
 from tasks.runtime.consumer import unpack_messages
 
 
@@ -23,6 +24,9 @@ class MessageContext(Middleware):
         now, waits = time.time(), metrics.queue_wait_seconds.labels(queue=message.queue_name)
         for single in unpack_messages(message):
             waits.observe(max(0.0, now - single.message_timestamp / 1000))
+        # An execution leaves its queue with its claim, which knows its workspace.
+        if message.actor_name != "advance":
+            rates.count_out(rates.ALL_WORKSPACES, message.queue_name)
 
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import dramatiq
 
+from ephemeral import rates
 from models.database import db
 from models.engine.rows import DueRow
 from tasks.runtime.broker import BROKER_ERRORS, notify, report_lost_notifications
@@ -17,6 +18,7 @@ def notify_rows(rows: Sequence[DueRow], *, rescued: bool = False) -> int:
     by_queue: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         by_queue[row["queue"]].append(row["id"])
+        rates.count_in(row["workspace_id"], row["queue"])
     return sum(notify(queue, ids, rescued=rescued) for queue, ids in by_queue.items())
 
 
@@ -28,6 +30,7 @@ def notify_after_commit(rows: Sequence[DueRow]) -> None:
 
 def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
     """Enqueue one message for an actor of rows other than executions; if Redis is unavailable, a sweep repeats it."""
+    rates.count_in(rates.ALL_WORKSPACES, queue)
     message: dramatiq.Message[None] = dramatiq.Message(
         queue_name=queue, actor_name=actor, args=row_ids, kwargs={}, options={}
     )

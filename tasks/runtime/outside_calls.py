@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Unpack
 
 import metrics
+from ephemeral import rates
+from models.engine.records import ResumeProvider
 from models.engine.rows import MessageRow
 from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
@@ -30,6 +32,16 @@ def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[
         claimed.call = None
         elapsed = time.monotonic() - began
         metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
+        if not claimed.test:
+            rates.count_call(claimed.row["workspace_id"], provider, elapsed, accepted=outcome == "ok")
+            if outcome == "ok" and _is_trial(claimed, provider):
+                claimed.add_effect(ResumeProvider(provider))
+
+
+def _is_trial(claimed: ClaimedExecution, provider: str) -> bool:
+    """Whether the provider is paused for refused credentials, and this call tries them again."""
+    key = ("provider", provider, "configuration")
+    return any((pause["kind"], pause["name"], pause["reason"]) == key for pause in claimed.row["pauses"])
 
 
 def undo_call(claimed: ClaimedExecution, step: Step, **message_fields: Unpack[MessageRow]) -> None:

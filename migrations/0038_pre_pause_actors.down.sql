@@ -1,0 +1,1 @@
+alter table pauses drop column draining, drop column actor_name;
