@@ -209,6 +209,17 @@ def consume_invitation_limit(workspace_id: str) -> None:
         raise ProblemError(429, "Too many invitations from this workspace. Try again later.", retry_after=wait)
 
 
+#: Tests of credentials per workspace: each makes a call that may send a message or cost money.
+CHANNEL_TEST_LIMIT = RateLimit("channel-tests", 0.1, 10)
+
+
+def consume_channel_test_limit(workspace_id: str) -> None:
+    """Consume one test of credentials of the workspace's limit. Raises `ProblemError` 429."""
+    wait = try_take(CHANNEL_TEST_LIMIT, workspace_id)
+    if wait:
+        raise ProblemError(429, "Too many tests from this workspace. Try again later.", retry_after=wait)
+
+
 def redact_deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields about the machine or about all workspaces: null unless the caller is a deployment owner."""
     return dict(fields) if call.deployment_owner else dict.fromkeys(fields)

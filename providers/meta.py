@@ -129,6 +129,25 @@ def _build_button(button: Button) -> dict[str, str]:
     return {"type": "postback", "title": button.title, "payload": button.payload or button.title}
 
 
+def check_token(account: Account) -> str:
+    """Read the page or account that the token belongs to; return its name. Raises an `ExecutionError`."""
+    call = http_client.Call(
+        label="Meta",
+        method="GET",
+        url=f"{account.base_url.rstrip('/')}/{quote(account.secrets.get(ACCOUNT_ID) or 'me', safe='')}?fields=id,name",
+        headers=_build_auth_headers(account),
+        connect_seconds=PROFILE_CONNECT_SECONDS,
+        read_seconds=PROFILE_READ_SECONDS,
+    )
+    return retries.read(lambda: _parse_page_name(account, http_client.send_request(call)))
+
+
+def _parse_page_name(account: Account, response: responses.Response) -> str:
+    if response.status != 200:
+        raise classify_error(account, "Meta", response, effect=False)
+    return get_text(response.json(), "name") or get_text(response.json(), "id") or "an account without a name"
+
+
 @dataclass(frozen=True)
 class FollowStatus:
     """Whether a person follows the account; None if Meta does not say, with its `reason`."""

@@ -30,6 +30,8 @@ def parse_request(request: Request, store: Store) -> ParsedRequest | None:
             return _parse_send(request, sender, store)
         case ("POST", version, comment, "replies" | "comments" as edge) if _is_version(version):
             return _parse_comment_reply(request, comment, _REPLIES[edge])
+        case ("GET", version, "me") if _is_version(version):
+            return _parse_page_request(request)
         case ("GET", version, person) if _is_version(version):
             return _parse_profile_request(request, person)
     return None
@@ -94,6 +96,13 @@ def _parse_comment_reply(request: Request, comment: str, provider: str) -> Parse
         HttpResponse(200, {"id": reply_id}),
         build_message(request, provider, reply_id, comment, body),
     )
+
+
+def _parse_page_request(request: Request) -> ParsedRequest:
+    if rejection := _check_authorization(request, "facebook", "me", call="look_up"):
+        return rejection
+    page = {"id": "100000000000001", "name": "Sandbox page"}
+    return ParsedRequest("facebook", "me", HttpResponse(200, page), call="look_up")
 
 
 def _parse_profile_request(request: Request, person: str) -> ParsedRequest:

@@ -10,6 +10,7 @@ from dashboard import openapi
 from dashboard.access import current_settings
 from dashboard.api.analytics import analytics
 from dashboard.api.automations import automations
+from dashboard.api.channels import channels
 from dashboard.api.contact_import import contacts
 from dashboard.api.executions import executions
 from dashboard.api.health import health
@@ -28,8 +29,8 @@ from dashboard.resource import Operation, Resource
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs, switches,
-    model_settings, health, search, description,
+    triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
+    switches, model_settings, health, search, description, channels,
 )  # fmt: skip
 
 

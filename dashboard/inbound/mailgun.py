@@ -36,7 +36,7 @@ def receive_event(workspace_id: object) -> Any:
     # Mailgun never sends the flat form of inbound routes to this URL.
     if not isinstance(body.get("signature"), dict):
         raise storage.invalid_signature()
-    from_sandbox = _verify(body)
+    from_sandbox = _verify(body, workspace_id)
     return _store("mailgun", body, hashlib.sha256(raw).digest(), mailgun.read_event(body), workspace_id, from_sandbox)
 
 
@@ -49,7 +49,7 @@ def receive_mail(workspace_id: object) -> Any:
     if any(len(flask.request.form.getlist(name)) != 1 for name in mailgun.SIGNATURE_FIELDS):
         raise storage.invalid_signature()
     form = flask.request.form.to_dict()
-    from_sandbox = _verify(form)
+    from_sandbox = _verify(form, workspace_id)
     return _store("mailgun_inbound", form, _hash_form(raw), mailgun.read_inbound(form), workspace_id, from_sandbox)
 
 
@@ -82,12 +82,12 @@ def _hash_form(raw: bytes) -> bytes:
     return hashlib.sha256(json.dumps([fields, files]).encode()).digest()
 
 
-def _verify(body: Mapping[str, Any]) -> bool:
+def _verify(body: Mapping[str, Any], workspace_id: object) -> bool:
     """True where the sandbox signed the body, False where Mailgun did. Raises 403 where neither did."""
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
-    now = datetime.now(UTC)
+    now, own = datetime.now(UTC), storage.resolve_webhook_settings(workspace_id)
     return storage.is_from_sandbox(
-        provider=lambda: mailgun.verify(body, [current_settings().mailgun_webhook_signing_key], now),
+        provider=lambda: mailgun.verify(body, [own.mailgun_webhook_signing_key], now),
         sandbox=lambda: mailgun.verify(body, [current_settings().sandbox_secrets.mailgun], now),
     )
 

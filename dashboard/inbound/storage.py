@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 import metrics
+from dashboard.access import current_settings
 from dashboard.bodies import LARGE_BODY_LIMIT, read_bytes
 from dashboard.errors import ProblemError, not_found
 from dashboard.inbound.loopback import accepts_sandbox
@@ -20,7 +21,9 @@ from models import inbound_event, workspace
 from models.database import db, transaction
 from models.ids import is_id
 from rules.json_text import dump_storable_json, load_json
+from settings import Settings
 from tasks.runtime.notifications import enqueue_actor
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 #: Callbacks per message, read in sequence: a message for each would take longer than storing them.
 EVENTS_PER_MESSAGE = 50
@@ -49,6 +52,16 @@ def is_from_sandbox(*, provider: Callable[[], bool], sandbox: Callable[[], bool]
     if accepts_sandbox() and sandbox():
         return True
     raise invalid_signature()
+
+
+def resolve_webhook_settings(workspace_id: object) -> Settings:
+    """The settings that verify this request: the workspace's in its path, or the environment's.
+
+    The plain path never accepts a workspace's own secret: its events may move messages of every workspace.
+    """
+    if workspace_id is None:
+        return current_settings()
+    return resolve_workspace_settings(current_settings(), str(workspace_id))
 
 
 def has_workspace(workspace_id: str) -> bool:

@@ -26,8 +26,9 @@ def receive_event(workspace_id: object) -> Any:
     raw = storage.read_raw_body()
     # Signatures age in real time, whatever BECKON_CLOCK_OFFSET says.
     headers, now = dict(flask.request.headers), datetime.now(UTC)
+    own = storage.resolve_webhook_settings(workspace_id)
     from_sandbox = storage.is_from_sandbox(
-        provider=lambda: telnyx.verify(headers, raw, current_settings().telnyx_public_key, now),
+        provider=lambda: telnyx.verify(headers, raw, own.telnyx_public_key, now),
         sandbox=lambda: telnyx.verify(headers, raw, current_settings().sandbox_secrets.telnyx_public_key, now),
     )
     try:

@@ -7,6 +7,7 @@ from dashboard.pages.automation import automation_detail_pages
 from dashboard.pages.automation_form import automation_form_pages
 from dashboard.pages.automations import automation_pages
 from dashboard.pages.bulk import bulk_pages
+from dashboard.pages.channels import channels_pages
 from dashboard.pages.contact import contact_pages
 from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
@@ -41,5 +42,6 @@ BLUEPRINTS = (
     search_pages,
     trigger_test_pages,
     settings_pages,
+    channels_pages,
     members_pages,
 )

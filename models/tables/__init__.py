@@ -13,22 +13,31 @@ from models.tables.limits import CapReservation, LimitCount, LimitReservation
 from models.tables.people import Invitation, Membership, PasswordReset, Session, User
 from models.tables.scheduler import Leadership, PeriodicJob, SchemaHash
 from models.tables.statistics import AutomationRun, RunWindow, StageTally, TallyProgress
-from models.tables.workspaces import ApiKey, AuditEntry, ModelSettings, Operation, Pause, SiteKey, Workspace
+from models.tables.workspaces import (
+    ApiKey,
+    AuditEntry,
+    ChannelCredential,
+    ModelSettings,
+    Operation,
+    Pause,
+    SiteKey,
+    Workspace,
+)
 
 __all__ = [
     "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
-    "CapReservation", "Contact", "ContactTask", "Conversation", "Execution", "IdempotencyKey", "InboundEvent",
-    "Invitation", "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "ModelSettings",
-    "Operation", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow",
-    "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table", "TallyProgress",
-    "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
+    "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Execution", "IdempotencyKey",
+    "InboundEvent", "Invitation", "Leadership", "LimitCount", "LimitReservation", "Membership", "Message",
+    "ModelSettings", "Operation", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage",
+    "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
+    "TallyProgress", "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
-    Workspace, ModelSettings, ApiKey, SiteKey, AuditEntry, Operation, Pause, User, Membership, Session, Invitation,
-    PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask, Suppression, Automation,
-    WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message, StageHistory, PrivateReply,
-    CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress, InboundEvent,
-    WebhookToken, PeriodicJob, Leadership, SchemaHash,
+    Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, Pause, User, Membership,
+    Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask, Suppression,
+    Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message, StageHistory,
+    PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress,
+    InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from peewee import SQL, Check
+from peewee import SQL, Check, CompositeKey
 
 from models.tables.fields import (
     NOW,
@@ -62,6 +62,20 @@ class ModelSettings(Table):
 
     class Meta:
         table_name = "model_settings"
+
+
+class ChannelCredential(Table):
+    """A provider's setting that the workspace has entered. `value` is encrypted; `hint` is its visible end."""
+
+    workspace_id = reference(Workspace)
+    name = TextField()
+    value = TextField()
+    hint = TextField(default_sql="''")
+    updated_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "channel_credentials"
+        primary_key = CompositeKey("workspace_id", "name")
 
 
 class ApiKey(Table):

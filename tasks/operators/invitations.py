@@ -20,6 +20,7 @@ from providers.mailgun import Mailgun
 from rules.errors import ConfigurationError, ExecutionError
 from settings import Settings
 from tasks.steps.accounts import resolve_account
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,8 @@ def _mail(settings: Settings, workspace_id: str, issued: IssuedInvitation, actor
     workspace_row = workspace.get(workspace_id)
     assert workspace_row is not None
     try:
-        account = resolve_account(settings, "mailgun", workspace_id, test=False, demo=workspace_row["demo"])
+        own_settings = resolve_workspace_settings(settings, workspace_id)
+        account = resolve_account(own_settings, "mailgun", workspace_id, test=False, demo=workspace_row["demo"])
     except ConfigurationError:
         # Without e-mail, the inviter's link is the only one.
         return False

@@ -16,14 +16,13 @@ from models import account
 from providers import webhook
 from providers.base import Account
 from providers.openai_compatible import needs_key
-from providers.registry import PROVIDERS, TEXT_GENERATORS, build_sandbox_account
+from providers.registry import PROVIDERS, build_sandbox_account
 from rules.channels import CONVERSATION_CHANNELS
 from rules.errors import ConfigurationError
 from settings import Settings
 
-#: Where an operator adds a missing key.
-_ENVIRONMENT = "add it to the environment and restart"
-_REMEDY = dict.fromkeys(TEXT_GENERATORS, f"add a key for the workspace on the Settings page, or {_ENVIRONMENT}")
+#: Where an operator adds a missing setting.
+_REMEDY = "add it in Settings, Channels, or to the environment and restart"
 
 
 def derive_webhook_secret(settings: Settings, workspace_id: str) -> str:
@@ -59,14 +58,17 @@ def resolve_account(
     demo: bool,
     own: Mapping[str, str] = MappingProxyType({}),
 ) -> Account:
-    """Return the account to use; raise `ConfigurationError` if there is none. The workspace's `own` secrets win."""
+    """Return the account to use; raise `ConfigurationError` if there is none.
+
+    `settings` are the workspace's (`tasks.steps.workspace_settings`). The secrets of its `own` account win.
+    """
     missing = find_missing_secrets(settings, provider, own)
     if settings.sandbox == "auto" and (test or (demo and missing)):
         return build_sandbox_account(provider, settings.sandbox_url)
     if test:
         raise ConfigurationError("Tests only go to the sandbox, and BECKON_SANDBOX is off. Turn it on and restart.")
     if missing:
-        raise ConfigurationError(f"{', '.join(missing)} is not set: {_REMEDY.get(provider, _ENVIRONMENT)}.")
+        raise ConfigurationError(f"{', '.join(missing)} is not set: {_REMEDY}.")
     base_url_setting = PROVIDERS[provider].base_url_setting
     return Account(
         provider=provider,

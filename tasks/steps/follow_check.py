@@ -17,6 +17,7 @@ from tasks.runtime.outside_calls import track_call
 from tasks.steps.accounts import resolve_account
 from tasks.steps.direct_messages import load_sender
 from tasks.steps.pauses import rest_if_provider_paused
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 PROVIDER = "instagram"
 
@@ -29,8 +30,10 @@ def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Conti
     if rest_if_provider_paused(claimed, PROVIDER):
         return False
     sender = load_sender(engine.settings, claimed, PROVIDER)
+    is_refused = claimed.state["misconfigured_since"] is not None
+    claimed.settings = resolve_workspace_settings(engine.settings, claimed.row["workspace_id"], fresh=is_refused)
     account = resolve_account(
-        engine.settings, PROVIDER, claimed.row["workspace_id"], test=claimed.test, demo=claimed.row["demo"],
+        claimed.settings, PROVIDER, claimed.row["workspace_id"], test=claimed.test, demo=claimed.row["demo"],
         own=sender.secrets,
     )  # fmt: skip
     step_rows.begin(claimed, step)

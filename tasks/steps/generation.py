@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 
 def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
     """Generate the text; return whether the execution continues in place."""
-    effective = resolve_model_settings(engine.settings, claimed.row["workspace_id"])
+    is_refused = claimed.state["misconfigured_since"] is not None
+    effective = resolve_model_settings(engine.settings, claimed.row["workspace_id"], fresh=is_refused)
     model_choice = choose_model(effective.settings, step)
     claimed.settings = effective.settings
     if rest_if_provider_paused(claimed, model_choice.provider):

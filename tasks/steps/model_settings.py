@@ -1,7 +1,7 @@
 """Resolves a workspace's model settings: the workspace overrides the environment, and a step overrides both.
 
 The workspace's values replace fields of the settings, so that every reader gets the right provider, model, key and
-base URL. A key of the environment is never sent to a base URL that a workspace has set.
+base URL. A key that was not entered for it is never sent to a base URL that a workspace has set.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from models.encryption import decrypt
 from models.model_settings import ModelSettings
 from providers.base import Account
 from settings import Settings
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class EffectiveModelSettings:
         return replace(account, guarded=True) if self.own_address and account.provider == "openai" else account
 
 
-def resolve_model_settings(settings: Settings, workspace_id: str) -> EffectiveModelSettings:
-    """Return the workspace's effective settings; they may be cached for some seconds."""
+def resolve_model_settings(settings: Settings, workspace_id: str, *, fresh: bool = False) -> EffectiveModelSettings:
+    """Return the workspace's effective settings, perhaps cached for some seconds; `fresh` reads them anew."""
+    if fresh:
+        model_settings.load_cached.forget(workspace_id)
+    settings = resolve_workspace_settings(settings, workspace_id, fresh=fresh)
     own = model_settings.load_cached(workspace_id)
     if own == ModelSettings():
         return EffectiveModelSettings(settings)
@@ -50,7 +54,7 @@ def _build_overrides(settings: Settings, own: ModelSettings) -> dict[str, Any]:
     if own.model:
         overrides[f"{provider}_model"] = own.model
     if own.base_url:
-        # The workspace could read the environment's key at its own base URL.
+        # A key belongs to its base URL: at its own, the workspace could read any other.
         overrides.update(openai_base_url=own.base_url, openai_api_key="")
     key = decrypt(settings.secret_key, own.api_key) if own.api_key else None
     if key:

@@ -23,6 +23,7 @@ from rules.plan import find_step
 from tasks.runtime.engine import get_engine
 from tasks.runtime.notifications import notify_rows
 from tasks.steps.accounts import resolve_account
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ def _fetch_receipt(message_row: StoredMessageRow) -> Receipt | None:
         return None
     workspace_row = workspace.get(message_row["workspace_id"])
     account = resolve_account(
-        get_engine().settings,
+        resolve_workspace_settings(get_engine().settings, message_row["workspace_id"]),
         message_row["provider"],
         message_row["workspace_id"],
         test=message_row["test"] or message_row["sandbox"],

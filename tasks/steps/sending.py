@@ -30,6 +30,7 @@ from tasks.steps.follow_ups import as_output, find_stop_reason
 from tasks.steps.limit_reservations import reserve_daily_limits
 from tasks.steps.pauses import rest_if_provider_paused
 from tasks.steps.review_gate import find_rejection, rest_if_in_review
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 
 def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
@@ -125,8 +126,11 @@ def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender 
 
 
 def _resolve_account(engine: Engine, claimed: ClaimedExecution, provider: str, sender: Sender | None) -> Account:
+    # After a refusal the owner may have just entered other credentials.
+    is_refused = claimed.state["misconfigured_since"] is not None
+    claimed.settings = resolve_workspace_settings(engine.settings, claimed.row["workspace_id"], fresh=is_refused)
     return resolve_account(
-        engine.settings,
+        claimed.settings,
         provider,
         claimed.row["workspace_id"],
         test=claimed.test,

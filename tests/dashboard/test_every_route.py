@@ -32,6 +32,8 @@ BODIES: dict[str, Any] = {
     "Resolution": {"as": "sent"},
     "Review": {"decision": "approve"},
     "ModelSettingsUpdate": {"provider": "gemini"},
+    "ChannelUpdate": {"settings": {}},
+    "ChannelTestRequest": {},
     "ContactFields": {"firstName": "Ada"},
     "NewSuppression": {"channel": "email"},
     "NewInvitation": {"email": "new@example.com", "role": "viewer"},

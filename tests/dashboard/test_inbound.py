@@ -253,3 +253,54 @@ def test_invalid_json_is_400_and_a_body_that_is_too_large_413(client: FlaskClien
     assert client.post("/api/webhooks/mailgun", data=b"{").status_code == 400
     assert client.post("/api/webhooks/mailgun", data=b"[]").status_code == 400
     assert client.post("/api/webhooks/mailgun", data=b"x" * (5 * 1024 * 1024 + 1)).status_code == 413
+
+
+ALICES_KEY = "the signing key of alice's Mailgun account"
+
+
+def enter_own_secrets(alice: Producer) -> Ed25519PrivateKey:
+    """Enter webhook secrets of Alice's own accounts; return her Telnyx account's private key."""
+    own_key = Ed25519PrivateKey.generate()
+    public = base64.b64encode(own_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+    for provider, values in (
+        ("mailgun", {"MAILGUN_WEBHOOK_SIGNING_KEY": ALICES_KEY.replace(" ", "-")}),
+        ("telnyx", {"TELNYX_PUBLIC_KEY": public}),
+    ):
+        assert alice.put(f"/api/settings/channels/{provider}", {"settings": values}).status_code == 200
+    return own_key
+
+
+def test_a_workspaces_own_mailgun_key_verifies_on_its_own_path_alone(alice: Producer, charlie: Producer) -> None:
+    enter_own_secrets(alice)
+    own = ALICES_KEY.replace(" ", "-")
+    tokens = iter(f"{number:02x}" * 25 for number in range(20))
+
+    def post_event(path: str, key: str | None) -> int:
+        event = build_delivered_event(next(tokens), key=key, token=next(tokens))
+        return alice.client.post(f"{EVENTS}{path}", json=event).status_code
+
+    def post_mail(path: str, key: str | None) -> int:
+        return alice.client.post(f"{MAIL}{path}", data=build_mail(key=key, token=next(tokens))).status_code
+
+    alices, charlies = f"/{alice.workspace_id}", f"/{charlie.workspace_id}"
+    assert [post_event(alices, own), post_mail(alices, own)] == [200, 200]
+    # The environment's key signs for the plain path, and for workspaces without a key of their own.
+    assert [post_event(alices, None), post_mail(alices, None), post_event(charlies, None)] == [403, 403, 200]
+    assert [post_event("", own), post_event(charlies, own), post_event(alices, "another key")] == [403, 403, 403]
+    assert {str(row["workspace_id"]) for row in fetch_events()} == {alice.workspace_id, charlie.workspace_id}
+
+
+def test_a_workspaces_own_telnyx_key_verifies_on_its_own_path_alone(
+    alice: Producer, charlie: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_key = enter_own_secrets(alice)
+    alices, charlies = f"/{alice.workspace_id}", f"/{charlie.workspace_id}"
+    assert post_to_telnyx(alice.client, build_received_message("t-1"), alices).status_code == 403
+    assert post_to_telnyx(alice.client, build_received_message("t-2"), charlies).status_code == 200
+    monkeypatch.setattr(f"{__name__}.TELNYX_KEY", own_key)
+    statuses = [post_to_telnyx(alice.client, build_received_message("t-3"), path).status_code
+                for path in (alices, charlies, "")]  # fmt: skip
+    assert statuses == [200, 403, 403]
+    assert {row["event_id"]: str(row["workspace_id"]) for row in fetch_events()} == {
+        "t-2": charlie.workspace_id, "t-3": alice.workspace_id,
+    }  # fmt: skip

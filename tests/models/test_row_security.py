@@ -69,6 +69,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                               "provider_message_id": "in-1", "kind": "message", "at": now, **workspace},
         "cap_reservations": {"round": 0, "contact_id": build_id("contacts"), **execution},
         "model_settings": {"provider": "gemini", **workspace},
+        "channel_credentials": {"name": "MAILGUN_API_KEY", "value": "encrypted", **workspace},
         "suppressions": {"contact_id": build_id("contacts"), "channel": "email", "reason": "bounced", **workspace},
         "contact_tasks": {"id": build_id("task"), "step_id": "call", "title": "Call", **execution},
         "automations": {"id": build_id("automations"), "name": "Welcome", "type": "workflow", **workspace},

@@ -113,7 +113,7 @@ def wait_for_key(alice: Alice, settings: Settings) -> str:
     alice.automation(WRITTEN)
     waiting = wait_for_status(alice.trigger())
     assert (waiting["waiting_for"], fetch_value("select name from pauses")) == ("configuration", "openai")
-    assert "Settings page" in waiting["error_message"]
+    assert "Settings, Channels" in waiting["error_message"]
     return str(waiting["id"])
 
 
