@@ -80,7 +80,10 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         operation_object["description"] = f"Requires the permission `{operation.permission}`."
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
-        operation_object["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation_object["requestBody"] = {
+            "required": operation.body_required,
+            "content": {"application/json": {"schema": schema}},
+        }
     elif operation.limit and operation.method == "POST" and operation.permission is None:
         operation_object["requestBody"] = {
             "required": True,

@@ -39,6 +39,8 @@ class Operation:
     name: str
     #: Whether the response is a stream of Server-Sent Events instead of JSON.
     stream: bool = False
+    #: Whether a request without a body is rejected; otherwise it has the body's defaults.
+    body_required: bool = True
 
 
 class Resource(flask.Blueprint):
@@ -61,6 +63,7 @@ class Resource(flask.Blueprint):
         statuses: Sequence[int] = (),
         limit: int = BODY_LIMIT,
         stream: bool = False,
+        body_required: bool = True,
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
         and the path parameters as strings. A parameter named `…_id` that is not an id answers 404."""
@@ -81,6 +84,7 @@ class Resource(flask.Blueprint):
                     summary,
                     view.__name__,
                     stream,
+                    body_required,
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)
@@ -102,12 +106,18 @@ def _guard_view(view: View, operation: Operation) -> View:
         if operation.query is not None:
             arguments["query"] = bodies.read_query(operation.query)
         if operation.body is not None:
-            arguments["body"] = bodies.read(operation.body, operation.limit)
+            arguments["body"] = _read_body(operation, operation.body)
         return view(
             **arguments, **{name: part.lower() if name.endswith("_id") else part for name, part in parts.items()}
         )
 
     return handle_request
+
+
+def _read_body(operation: Operation, model: type[Body]) -> Body:
+    if not operation.body_required and not bodies.read_bytes(operation.limit):
+        return model()
+    return bodies.read(model, operation.limit)
 
 
 def _authorize(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:

@@ -7,7 +7,7 @@ returned. Operators' moves lock rows in the order of their ids; sweeps skip rows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, TypedDict
 
@@ -29,7 +29,7 @@ from models.tables import (
 )
 from rules.channels import TEXT_PROVIDERS
 from rules.json_text import dump_storable_json
-from rules.stages import IN_FLIGHT, Status
+from rules.stages import IN_FLIGHT, WAITS_FOR_ERROR, Status
 
 #: The columns of `DueRow`.
 DUE_COLUMNS = (Execution.id, Execution.queue, Execution.workspace_id)
@@ -74,29 +74,51 @@ class _RetriedRow(DueRow):
     automation_id: str
     test: bool
     status_before: Status
+    #: The provider whose credentials it waited for.
+    refused_by: str | None
 
 
 def retry(selection: Selection) -> list[DueRow]:
-    """Retry failed executions, and those waiting for their next retry, now; return those to notify.
+    """Retry failed executions, and those that wait because of an error, now; return those to notify.
 
     Executions with an unknown outcome are not retried: their message is resolved instead. Of concurrent retries one
-    moves the execution. A failed execution leaves its automation's counters and is counted again when it ends.
+    moves the execution. A failed execution leaves its automation's counters and is counted again when it ends. A
+    provider that refused its credentials is called once more.
     """
-    target = _lock(selection.condition & is_retryable(), Execution.status)
+    target = _lock(selection.condition & is_retryable(), Execution.status, Execution.waiting_for)
+    is_failed = Execution.stage == "failed"
     moved = (
         Execution.update(
-            **DUE_NOW, status="waiting", waiting_for="retry", next_retry_at=now(), finished_at=None,
-            execution_time_ms=None, deliveries=0,
+            **DUE_NOW, status="waiting", waiting_for=Case(None, [(is_failed, "retry")], "time"),
+            next_retry_at=Case(None, [(is_failed, now())], None), finished_at=None, execution_time_ms=None,
+            deliveries=0,
         )
         .from_(target)
         .where(Execution.id == target.c.id)
-        .returning(*DUE_COLUMNS, Execution.automation_id, Execution.test, target.c.status.alias("status_before"))
+        .returning(
+            *DUE_COLUMNS, Execution.automation_id, Execution.test, target.c.status.alias("status_before"),
+            Case(None, [(target.c.waiting_for == "configuration", Execution.provider)], None).alias("refused_by"),
+        )
         .with_cte(target)
     )  # fmt: skip
     rows = sorted(fetch(_RetriedRow, moved), key=lambda row: row["id"])
     failed = [row for row in rows if row["status_before"] == "failed" and not row["test"]]
     adjust_end_counters(Counter(row["automation_id"] for row in failed))
+    _allow_attempt({row["refused_by"] for row in rows if row["refused_by"]})
     return [{"id": row["id"], "queue": row["queue"], "workspace_id": row["workspace_id"]} for row in rows]
+
+
+def _allow_attempt(providers: Collection[str | None]) -> None:
+    """Let the next call of paused providers through; another refusal pauses them again."""
+    if providers:
+        execute(
+            Pause.update(retry_at=now()).where(
+                Pause.workspace_id == acting_workspace(),
+                Pause.kind == "provider",
+                Pause.name.in_(sorted(filter(None, providers))),
+                Pause.reason == "configuration",
+            )
+        )
 
 
 def is_retryable() -> peewee.Expression:
@@ -106,12 +128,20 @@ def is_retryable() -> peewee.Expression:
     transaction of a concurrent retry may have begun before the first one's.
     """
     is_waiting = (Execution.status == "waiting") & (
-        is_distinct_from(Execution.waiting_for, "retry") | (Execution.notified_at < Execution.due_at)
+        (Execution.notified_at < Execution.due_at)
+        | ((Execution.stage == "failed") & is_distinct_from(Execution.waiting_for, "retry"))
     )
     return all_of(
-        Execution.stage == "failed",
+        (Execution.stage == "failed") | Execution.waiting_for.in_(WAITS_FOR_ERROR),
         is_distinct_from(Execution.error_class, "unknown_outcome"),
         (Execution.status == "failed") | is_waiting,
+    )
+
+
+def is_retry_queued() -> peewee.Expression:
+    """Build the condition of executions whose retry is notified and not claimed yet."""
+    return all_of(
+        Execution.status == "waiting", Execution.waiting_for == "retry", Execution.notified_at >= Execution.due_at
     )
 
 
@@ -122,14 +152,25 @@ def is_cancellable() -> peewee.Expression:
 
 
 def is_discardable() -> peewee.Expression:
-    """Build the condition of executions that an operator can discard."""
-    return Execution.status == "failed"
+    """Build the condition of executions that an operator can discard: those that failed, and those that wait because of
+    an error and are not being retried."""
+    waits = all_of(
+        Execution.status == "waiting",
+        (Execution.stage == "failed") | Execution.waiting_for.in_(WAITS_FOR_ERROR),
+        Execution.notified_at < Execution.due_at,
+    )
+    return (Execution.status == "failed") | waits
 
 
 def _lock(condition: peewee.Expression, *columns: Any) -> Any:
     """Build a CTE of the matching executions, locked in the order of their ids, with these columns."""
     query = Execution.select(Execution.id, *columns).where(condition).order_by(Execution.id).for_update()
     return query.cte("target", materialized=True)
+
+
+def lock(selection: Selection) -> None:
+    """Lock the selected executions in the order of their ids, until the transaction ends."""
+    fetch_values(Execution.select(Execution.id).where(selection.condition).order_by(Execution.id).for_update())
 
 
 def adjust_end_counters(failed: Counter[str], cancelled: Counter[str] | None = None) -> None:
@@ -151,37 +192,40 @@ def cancel(selection: Selection, rule: str, detail: Mapping[str, Any]) -> list[s
     The fence rejects the next record of a worker that is processing one. A message that is being sent becomes unknown:
     it may have been sent.
     """
-    return _end(selection.condition & is_cancellable(), rule, detail, were_failed=False)
+    return _end(selection.condition & is_cancellable(), rule, detail)
 
 
 def discard(selection: Selection, detail: Mapping[str, Any]) -> list[str]:
-    """Discard failed executions, which cannot be retried afterwards; return their ids."""
-    return _end(selection.condition & is_discardable(), "discarded", detail, were_failed=True)
+    """Discard failed executions and those that wait because of an error; return their ids. They cannot be retried
+    afterwards."""
+    return _end(selection.condition & is_discardable(), "discarded", detail)
 
 
 class _EndedRow(TypedDict):
     id: str
     automation_id: str
     test: bool
+    status_before: Status
     #: A released reservation: an execution occurs once for each, and once without any.
     contact_id: str | None
     day: date | None
 
 
-def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any], *, were_failed: bool) -> list[str]:
+def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> list[str]:
     """End executions as cancelled. The locks are taken in the order of the group commit: executions, their
     automations' counters, and the daily limits' counts."""
     rows = fetch(_EndedRow, _build_end(condition, rule, detail))
     ended = {row["id"]: row for row in rows}
-    counts = Counter(row["automation_id"] for row in ended.values() if not row["test"])
-    adjust_end_counters(counts if were_failed else Counter(), counts)
+    counted = [row for row in ended.values() if not row["test"]]
+    failed = Counter(row["automation_id"] for row in counted if row["status_before"] == "failed")
+    adjust_end_counters(failed, Counter(row["automation_id"] for row in counted))
     _lower_limit_counts(rows)
     return list(ended)
 
 
 def _build_end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> Any:
     """Build the statement that ends executions with their messages and releases their reservations."""
-    target = _lock(condition, Execution.stage, Execution.stage_since)
+    target = _lock(condition, Execution.stage, Execution.stage_since, Execution.status)
     moved = move_stage(
         target,
         "skipped",
@@ -199,9 +243,13 @@ def _build_end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any
         execution_time_ms=(fn.date_part("epoch", now() - Execution.started_at) * 1000).cast("bigint"),
     )
     released = _release_reservations(moved)
-    columns = [moved.c.id, moved.c.automation_id, moved.c.test, released.c.contact_id, released.c.day]
+    columns = [
+        moved.c.id, moved.c.automation_id, moved.c.test, target.c.status.alias("status_before"), released.c.contact_id,
+        released.c.day,
+    ]  # fmt: skip
     return (
         peewee.Select([moved], columns)
+        .join(target, on=target.c.id == moved.c.id)
         .join(released, JOIN.LEFT_OUTER, on=released.c.execution_id == moved.c.id)
         .order_by(moved.c.id)
         .with_cte(target, moved, record_stage_history(moved), _discard_messages(moved).cte("unsent"), released)
@@ -251,7 +299,7 @@ def _discard_messages(moved: Any) -> Any:
     """Build the update of the ended executions' open messages; one that is being sent may have been sent."""
     status = Case(None, [(Message.status == "sending", "outcome_unknown")], "discarded")
     return (
-        Message.update(status=status, updated_at=now())
+        Message.update(status=status, updated_at=now(), look_up_at=None, look_up_requested_at=None)
         .from_(moved)
         .where(
             Message.execution_id == moved.c.id,
@@ -312,10 +360,7 @@ def fetch_status(execution_id: str) -> str | None:
     Two statuses are narrower than the table's: `unknown_outcome` for a failed execution whose message may have been
     sent, and `retrying` for one whose retry is notified and not claimed yet.
     """
-    is_retrying = all_of(
-        Execution.status == "waiting", Execution.waiting_for == "retry", Execution.notified_at >= Execution.due_at
-    )
-    query = Execution.select(Execution.status, Execution.error_class, is_retrying.alias("is_retrying"))
+    query = Execution.select(Execution.status, Execution.error_class, is_retry_queued().alias("is_retrying"))
     row = fetch_first(
         _StatusRow, query.where(Execution.workspace_id == acting_workspace(), Execution.id == execution_id)
     )

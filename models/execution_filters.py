@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 import peewee
 
-from models.expressions import acting_workspace, all_of, is_distinct_from
+from models.expressions import acting_workspace, all_of, is_any, is_distinct_from
+from models.failure_scope import FailureKind, build_failure_class, build_failure_scope, build_failure_text_condition
 from models.holds import build_held_condition
 from models.ids import is_id
 from models.search import clean_query, find_matching_contacts
 from models.stuck import build_stuck_condition
 from models.tables import Automation, Execution, StageHistory
-from rules.stages import IN_FLIGHT
+from rules.stages import IN_FLIGHT, WaitingFor
 
 #: How far the time in an id may differ from the time on its row, because machines' clocks differ.
 _CLOCK_SKEW = timedelta(minutes=10)
 _FINAL_STAGES = ("completed", "failed", "skipped")
+
+#: The values of `waiting_for` here: `provider` stands for every wait for a provider that limits the rate.
+WaitingForFilter = Literal[WaitingFor, "provider"]
+WAITS: tuple[str, ...] = get_args(WaitingForFilter)
+_WAITS_FOR_PROVIDER = ("rate_limit",)
+#: The value of `provider` and `code` for executions without one.
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class ExecutionFilters:
     `finished_since` and `finished_until` (exclusive) that of the end. `outcome_unknown`, `in_flight` and `review`
     select executions with an unknown outcome, unfinished ones and those with a message in review, or all others.
     `stuck` selects those that `models.stuck` defines, and `held_by` those that wait for the end of a pause
-    (`models.holds`).
+    (`models.holds`). `failure` selects what the page Failures lists: an error class is then the one of its groups,
+    which counts an execution that waits for credentials as `configuration`, and `q` also matches the words of an error.
     """
 
     automation_id: str | None = None
@@ -52,18 +62,23 @@ class ExecutionFilters:
     finished_until: datetime | None = None
     stuck: bool = False
     held_by: str | None = None
+    provider: str | None = None
+    code: str | None = None
+    waiting_for: WaitingForFilter | None = None
+    ids: Sequence[str] | None = None
+    failure: FailureKind | None = None
 
     def build_condition(self) -> peewee.Expression:
         """Build the condition on `Execution` in the acting workspace."""
         conditions = [*self._build_flag_conditions(), *self._build_value_conditions()]
         if self.q:
-            conditions.append(_build_text_condition(self.q))
+            conditions.append(build_failure_text_condition(self.q) if self.failure else _build_text_condition(self.q))
         return all_of(Execution.workspace_id == acting_workspace(), *conditions)
 
     @property
     def words(self) -> str | None:
         """The text of `q` to search in contacts' names and addresses; None if there is none or it is an id."""
-        return clean_query(self.q) if self.q and not is_id(self.q) else None
+        return clean_query(self.q) if self.q and not is_id(self.q) and not self.failure else None
 
     def _build_flag_conditions(self) -> list[peewee.Expression]:
         is_in_flight = self.in_flight or (self.stage is not None and self.stage not in _FINAL_STAGES)
@@ -78,6 +93,20 @@ class ExecutionFilters:
             conditions.append(build_stuck_condition())
         if self.held_by:
             conditions.append(build_held_condition(self.held_by))
+        return conditions + self._build_error_conditions()
+
+    def _build_error_conditions(self) -> list[peewee.Expression]:
+        conditions = [build_failure_scope(self.failure)] if self.failure else []
+        if self.error_class is not None:
+            conditions.append(
+                build_failure_class(self.error_class) if self.failure else Execution.error_class == self.error_class
+            )
+        for column, value in ((Execution.provider, self.provider), (Execution.error_code, self.code)):
+            if value is not None:
+                conditions.append(column.is_null() if value == NONE else column == value)
+        if self.waiting_for is not None:
+            waits = _WAITS_FOR_PROVIDER if self.waiting_for == "provider" else (self.waiting_for,)
+            conditions += [Execution.status == "waiting", Execution.waiting_for.in_(waits)]
         return conditions
 
     def _build_value_conditions(self) -> list[peewee.Expression]:
@@ -85,6 +114,8 @@ class ExecutionFilters:
         if self.status == "pending":
             # A pending execution always has `due_at`; the condition lets the small index of due executions serve.
             conditions.append(Execution.due_at.is_null(False))
+        if self.ids is not None:
+            conditions.append(is_any(Execution.id, self.ids))
         # Ids grow with time: bounds on them limit the scan of the newest-first index.
         if self.since:
             conditions += [
@@ -107,7 +138,6 @@ class ExecutionFilters:
             (Execution.status, self.status),
             (Execution.stage, self.stage),
             (Execution.contact_id, self.contact_id),
-            (Execution.error_class, self.error_class),
             (Execution.test, self.test),
         ]
 
@@ -132,6 +162,11 @@ class ExecutionFilters:
             "finishedTo": self.finished_until and self.finished_until.isoformat(),
             "stuck": self.stuck or None,
             "heldBy": self.held_by,
+            "provider": self.provider,
+            "code": self.code,
+            "waitingFor": self.waiting_for,
+            "ids": list(self.ids) if self.ids is not None else None,
+            "failure": self.failure,
         }
         return {name: value for name, value in values.items() if value is not None}
 

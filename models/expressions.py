@@ -30,6 +30,11 @@ def all_of(*conditions: Any) -> peewee.Expression:
     return cast(peewee.Expression, reduce(operator.and_, conditions))
 
 
+def any_of(*conditions: Any) -> peewee.Expression:
+    """Build the disjunction of one or more conditions."""
+    return cast(peewee.Expression, reduce(operator.or_, conditions))
+
+
 def is_distinct_from(column: Any, value: Any) -> peewee.Expression:
     """Build `column is distinct from value`: unlike `!=`, it is true for null."""
     return peewee.Expression(column, "is distinct from", value)

@@ -6,16 +6,17 @@ A status never moves backwards: a late "sent" does not undo a "delivered".
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import peewee
 from peewee import Case, fn
 
 from models.engine.rows import DueRow, StoredMessageRow
 from models.execution import DUE_COLUMNS, DUE_NOW, adjust_end_counters, move_stage, record_stage_history
-from models.expressions import acting_workspace, build_seconds, now
-from models.queries import execute, fetch_first, fetch_values
+from models.expressions import acting_workspace, build_seconds, is_any, now
+from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import Execution, Message, Step
 from rules.channels import NOTICE_CHANNELS
 from rules.stages import MessageStatus, Stage
@@ -90,6 +91,73 @@ def find_unresolved(provider: str, contact_id: str, text: str) -> StoredMessageR
 def get_for_update(message_id: str) -> StoredMessageRow | None:
     """Return one message of the acting workspace, locked until the transaction ends."""
     return _fetch_locked((Message.workspace_id == acting_workspace()) & (Message.id == message_id))
+
+
+class UnknownMessageRow(TypedDict):
+    """A message of unknown outcome, with its execution and provider."""
+
+    id: str
+    execution_id: str
+    provider: str
+
+
+def lock_unknown(execution_ids: Sequence[str]) -> list[UnknownMessageRow]:
+    """Lock these executions that failed with an unknown outcome, and their messages; return the messages."""
+    locked = (
+        Execution.select(Execution.id)
+        .where(
+            Execution.workspace_id == acting_workspace(),
+            is_any(Execution.id, execution_ids),
+            Execution.status == "failed",
+            Execution.error_class == "unknown_outcome",
+        )
+        .order_by(Execution.id)
+        .for_update()
+        .cte("locked", materialized=True)
+    )
+    query = (
+        Message.select(Message.id, Message.execution_id, Message.provider)
+        .join(locked, on=locked.c.id == Message.execution_id)
+        .where(Message.status == "outcome_unknown")
+        .order_by(Message.id)
+        .for_update(of=Message)
+        .with_cte(locked)
+    )
+    return fetch(UnknownMessageRow, query)
+
+
+def request_look_ups(message_ids: Sequence[str]) -> None:
+    """Make a look-up of these messages due now, beside those of their schedule."""
+    execute(
+        Message.update(look_up_requested_at=now(), updated_at=now()).where(
+            is_any(Message.id, message_ids), Message.status == "outcome_unknown"
+        )
+    )
+
+
+def claim_requested_look_ups(limit: int) -> list[str]:
+    """Return messages with a requested look-up, each postponed so that one caller has it."""
+    due = (
+        Message.select(Message.id)
+        .where(Message.look_up_requested_at <= now(), Message.status == "outcome_unknown")
+        .order_by(Message.look_up_requested_at)
+        .limit(limit)
+        .for_update(skip_locked=True)
+        .cte("due", materialized=True)
+    )
+    query = Message.update(look_up_requested_at=now() + build_seconds(300)).from_(due).where(Message.id == due.c.id)
+    return fetch_values(query.returning(Message.id).with_cte(due))
+
+
+def record_look_up(message_id: str, question: str, has_found: bool | None, *, requested: bool) -> None:
+    """Keep a look-up of a message of unknown outcome: the address in question and whether the provider has it, None if
+    it did not answer. `requested` ends an operator's request."""
+    entry = fn.jsonb_build_array(fn.jsonb_build_object("at", now(), "asked", question, "found", has_found))
+    changes = {"look_up_requested_at": None} if requested else {}
+    execute(
+        Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", entry), updated_at=now(), **changes)
+        .where(Message.id == message_id, Message.status == "outcome_unknown")
+    )  # fmt: skip
 
 
 def get(message_id: str) -> StoredMessageRow | None:
@@ -239,6 +307,7 @@ def _reopen(message_id: str, stage: Stage) -> DueRow | None:
         error_class=None,
         error_message=None,
         error_code=None,
+        provider=None,
         failed_step=None,
         next_retry_at=None,
     )

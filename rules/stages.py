@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from rules.errors import ErrorClass
+
 Stage = Literal[
     "queued", "checking", "eligible", "generating", "ready_to_send", "sending", "sent", "completed", "failed", "skipped"
 ]  # fmt: skip
@@ -38,6 +40,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 #: Final statuses; only an operator may retry a failed execution.
 FINISHED = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 IN_FLIGHT = frozenset(STATUSES) - FINISHED
+#: What an execution waits for because of an error, besides its next retry: these waits bear the names of classes.
+WAITS_FOR_ERROR: tuple[WaitingFor, ...] = tuple(sorted(set(get_args(WaitingFor)) & set(get_args(ErrorClass))))
 
 _ACTIVE = frozenset({"checking", "eligible", "generating", "ready_to_send", "sending", "sent"})
 

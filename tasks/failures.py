@@ -1,7 +1,7 @@
 """Turns a failed step into a transition of its execution.
 
 rate limit with a time     waits at the stage before the call; no attempt is used up
-retryable, retries left    failed, with the time of the next retry
+retryable, retries left    failed, with the time of the next retry, unless the automation turned these off
 configuration              waits; the provider of that workspace is paused; fails after a day
 unknown outcome            failed; reconciled with the provider, never resent while its outcome is unknown
 everything else            failed
@@ -48,7 +48,7 @@ def handle_failure(
         error=error.message,
         code=error.provider_code,
     )
-    _record_error(claimed, step, error)
+    _record_error(claimed, step, error, provider)
     if error.suppress_channel and step is not None:
         _suppress(claimed, step)
     if step is not None and isinstance(error, RateLimited) and (error.retry_after or 0) > MAX_SLEEP_SECONDS:
@@ -63,7 +63,7 @@ def handle_failure(
         _record_unknown_outcome(claimed, step, error, provider)
         return
     retries_left = (step.retry_max if step else 0) - (claimed.state["attempt"] - 1)
-    if error.retryable and retries_left > 0:
+    if error.retryable and retries_left > 0 and claimed.row["automatic_retries"]:
         _retry_later(claimed, step, error)
         return
     if step is not None and step.id in claimed.messages:
@@ -80,12 +80,13 @@ def _as_json(error: ExecutionError) -> dict[str, str | bool | None]:
     }
 
 
-def _record_error(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
+def _record_error(claimed: ClaimedExecution, step: Step | None, error: ExecutionError, provider: str | None) -> None:
     claimed.state.update(
         {
             "error_class": error.error_class,
             "error_message": error.message,
             "error_code": error.provider_code,
+            "provider": provider,
             "failed_step": step.id if step else None,
         }
     )

@@ -13,7 +13,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, message, pause
+from models import execution, inbound_event, message, operation, pause
 from models.checks import retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
@@ -92,9 +92,21 @@ def reconcile_unknown_outcomes(settings: Settings) -> Counts:
     """Enqueue the due reconciliations of messages with an unknown outcome."""
     with transaction():
         ids = message.claim_due_reconciliations(BATCH_SIZE)
+        requested = message.claim_requested_look_ups(BATCH_SIZE)
     for message_id in ids:
         enqueue_actor("sending", "look_up_message", message_id)
-    return {"asked": len(ids)}
+    for message_id in requested:
+        enqueue_actor("sending", "look_up_requested_message", message_id)
+    return {"asked": len(ids) + len(requested)}
+
+
+def continue_operations(settings: Settings) -> Counts:
+    """Enqueue bulk actions whose process died or whose message was lost."""
+    with transaction():
+        ids = operation.list_unattended(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
+    for operation_id in ids:
+        enqueue_actor("tracking", "run_operation", operation_id)
+    return {"continued": len(ids)}
 
 
 def enqueue_waiting_callbacks(settings: Settings) -> Counts:
@@ -160,6 +172,7 @@ PERIODIC_JOBS = (
     PeriodicJob("notifications", 10.0, requeue_lost_notifications),
     PeriodicJob("reconciliations", 5.0, reconcile_unknown_outcomes),
     PeriodicJob("callbacks", 10.0, enqueue_waiting_callbacks),
+    PeriodicJob("operations", 10.0, continue_operations),
     PeriodicJob("schedules", 1.0, start_due_schedules),
     PeriodicJob("runs", 5.0, count_due_runs),
     PeriodicJob("pauses", 10.0, end_resolved_pauses),

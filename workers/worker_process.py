@@ -117,6 +117,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     """
     from tasks import executions
     from tasks.intake import callbacks, trigger_messages
+    from tasks.operators import operation_runner
     from tasks.steps import reconciliation
 
     for actor in (
@@ -124,6 +125,8 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
         callbacks.process_event,
         callbacks.process_events,
         reconciliation.reconcile_message,
+        reconciliation.look_up_requested_message,
+        operation_runner.run_operation,
         trigger_messages.receive_trigger,
     ):
         actor.broker = worker_broker

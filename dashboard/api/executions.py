@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 import metrics
 from dashboard.access import Caller
@@ -14,7 +15,8 @@ from dashboard.errors import invalid_request, not_found
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import operation
-from models.execution_filters import ExecutionFilters
+from models.execution_filters import WAITS, ExecutionFilters
+from models.failure_scope import FAILURE_KINDS
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports import retries
@@ -24,15 +26,25 @@ from rules.errors import BY_CLASS
 from rules.problems import Problem
 from rules.stages import STAGES, STATUSES
 from tasks.operators import actions as operator_actions
-from tasks.operators import reviews
+from tasks.operators import bulk, reviews
 
 executions = Resource("executions")
 
+
+def _split_ids(ids: object) -> object:
+    return ids.split(",") if isinstance(ids, str) else ids
+
+
 Status = Annotated[str, schemas.Choice(STATUSES)]
+Version = Literal["original", "current"]
 Stage = Annotated[str, schemas.Choice(STAGES)]
 #: As long as a rendered template may be.
 MessageText = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
 Id = Annotated[str, Field(max_length=64)]
+#: In a query they are separated by commas.
+Ids = Annotated[list[Id], BeforeValidator(_split_ids), Field(max_length=1000)]
+WaitingFor = Annotated[str, schemas.Choice(WAITS)]
+Failure = Annotated[str, schemas.Choice(FAILURE_KINDS)]
 
 _ERROR = schemas.record(
     **{"class": schemas.TEXT | {"enum": list(BY_CLASS)}},
@@ -46,6 +58,7 @@ LIST_FIELDS = {
     "contactId": schemas.nullable(schemas.ID), "contactName": schemas.nullable(schemas.TEXT), "status": schemas.TEXT,
     "stage": schemas.TEXT, "stageSince": schemas.TIME, "test": schemas.BOOL, "attempt": schemas.COUNT, "error": _ERROR,
     "nextRetryAt": schemas.nullable(schemas.TIME), "resumeAt": schemas.nullable(schemas.TIME),
+    "provider": schemas.nullable(schemas.TEXT), "waitingFor": schemas.nullable(schemas.TEXT),
     "createdAt": schemas.TIME, "startedAt": schemas.nullable(schemas.TIME),
     "finishedAt": schemas.nullable(schemas.TIME), "executionTimeMs": schemas.nullable(schemas.COUNT),
     "skippedBecause": _REASON,
@@ -92,10 +105,15 @@ class Filters(Body):
     until: schemas.Moment | None = Field(None, alias="to")
     test: schemas.QueryBool | None = None
     review: schemas.QueryBool | None = None
+    provider: ShortText | None = None
+    code: ShortText | None = None
+    waiting_for: WaitingFor | None = Field(None, alias="waitingFor")
+    ids: Ids | None = None
+    failure: Failure | None = None
 
     def matches_nothing(self) -> bool:
         """Whether an id or an error class is invalid, so that no execution matches."""
-        ids = (self.automation_id, self.contact_id)
+        ids = (self.automation_id, self.contact_id, *(self.ids or ()))
         unknown_class = self.error_class is not None and self.error_class not in BY_CLASS
         return unknown_class or any(value is not None and not is_id(value) for value in ids)
 
@@ -112,6 +130,11 @@ class Filters(Body):
             until=schemas.parse_moment(self.until) if self.until else None,
             test=self.test,
             review=self.review,
+            provider=self.provider,
+            code=self.code,
+            waiting_for=cast(Any, self.waiting_for),
+            ids=self.ids,
+            failure=cast(Any, self.failure),
         )
 
 
@@ -123,6 +146,18 @@ class Bulk(Filters):
     """The executions to act on; with `dryRun` they are only counted."""
 
     dry_run: bool = Field(False, alias="dryRun")
+
+
+class BulkRetry(Bulk):
+    """The executions to retry, and the version that they continue on."""
+
+    version: Version = "original"
+
+
+class BulkResolution(Bulk):
+    """The executions whose messages of unknown outcome are resolved."""
+
+    as_: Literal["sent", "resend", "discard"] = Field(alias="as")
 
 
 @executions.api(
@@ -173,12 +208,25 @@ def _serialize_message(row: MessageItem) -> dict[str, Any]:
     return {**to_api_fields(fields), "error": describe_error(row["error_class"], row["error_message"])}
 
 
+class Retry(Body):
+    """The version that the retried execution continues on."""
+
+    version: Version = "original"
+
+
 @executions.api(
-    "POST", "/api/executions/{execution_id}/retry", permission="write", response={}, status=202, statuses=(409,)
+    "POST",
+    "/api/executions/{execution_id}/retry",
+    permission="write",
+    body=Retry,
+    body_required=False,
+    response={},
+    status=202,
+    statuses=(409,),
 )
-def retry_execution(call: Caller, execution_id: str) -> Any:
+def retry_execution(call: Caller, execution_id: str, body: Retry) -> Any:
     """Retry a failed execution from its failed step."""
-    operator_actions.retry_execution(call.workspace_id, execution_id, call.actor)
+    operator_actions.retry_execution(call.workspace_id, execution_id, call.actor, body.version)
     return success(202)
 
 
@@ -205,20 +253,27 @@ def stop_follow_ups(call: Caller, execution_id: str) -> Any:
     return success(202)
 
 
-def _declare_bulk_action(action: OperationKind) -> None:
-    count_field = operator_actions.OUTCOMES[action]
+def _act_on_matching(call: Caller, action: OperationKind, body: Bulk, **fixed_filters: Any) -> Any:
+    """Run or count a bulk action on what the body's filters match."""
+    if body.matches_nothing():
+        nothing = {"operationId": None, "matched": 0, bulk.BULK_ACTIONS[action].count_field: 0}
+        return success(200, matched=0) if body.dry_run else success(202, **nothing)
+    filters = replace(body.to_filters(), **fixed_filters)
+    version = body.version if isinstance(body, BulkRetry) else "original"
+    result = bulk.act_on_matching(call.workspace_id, action, filters, call.actor, body.dry_run, version)
+    return success(200 if body.dry_run else 202, **result)
 
+
+def _describe_bulk_response(count_field: str) -> dict[str, Any]:
+    return {
+        "operationId": schemas.nullable(schemas.ID), "matched": schemas.COUNT, "status": schemas.TEXT,
+        "conflicts": schemas.COUNT, count_field: schemas.COUNT,
+    }  # fmt: skip
+
+
+def _declare_bulk_action(action: OperationKind, body_type: type[Bulk] = Bulk) -> None:
     def act(call: Caller, body: Bulk) -> Any:
-        if body.matches_nothing():
-            return (
-                success(200, matched=0)
-                if body.dry_run
-                else success(202, operationId=None, matched=0, **{count_field: 0})
-            )
-        result = operator_actions.act_on_matching(
-            call.workspace_id, action, body.to_filters(), call.actor, body.dry_run
-        )
-        return success(200 if body.dry_run else 202, **result)
+        return _act_on_matching(call, action, body)
 
     act.__doc__ = f"{action.title()} all executions that match the filters."
     act.__name__ = f"{action}_matching"
@@ -226,16 +281,45 @@ def _declare_bulk_action(action: OperationKind) -> None:
         "POST",
         f"/api/executions/{action}",
         permission="write",
-        body=Bulk,
-        response={"operationId": schemas.nullable(schemas.ID), "matched": schemas.COUNT, count_field: schemas.COUNT},
+        body=body_type,
+        response=_describe_bulk_response(bulk.BULK_ACTIONS[action].count_field),
         status=202,
         statuses=(200,),
     )(act)
 
 
-_declare_bulk_action("retry")
+_declare_bulk_action("retry", BulkRetry)
 _declare_bulk_action("cancel")
 _declare_bulk_action("discard")
+
+
+@executions.api(
+    "POST",
+    "/api/messages/resolve",
+    permission="write",
+    body=BulkResolution,
+    response=_describe_bulk_response("resolved"),
+    status=202,
+    statuses=(200,),
+)
+def resolve_matching(call: Caller, body: BulkResolution) -> Any:
+    """Resolve the messages of unknown outcome of all executions that match the filters."""
+    result, status = _act_on_matching(call, body.as_, body, outcome_unknown=True)
+    return result, status
+
+
+@executions.api(
+    "POST",
+    "/api/messages/lookup",
+    permission="write",
+    body=Bulk,
+    response=_describe_bulk_response("requested"),
+    status=202,
+    statuses=(200,),
+)
+def look_up_matching(call: Caller, body: Bulk) -> Any:
+    """Ask the providers now about the messages of unknown outcome of all executions that match the filters."""
+    return _act_on_matching(call, "look_up", body)
 
 
 @executions.api(
@@ -255,12 +339,15 @@ def process_pending(call: Caller) -> Any:
     response={
         "operation": schemas.record(
             id=schemas.ID, kind=schemas.TEXT, status=schemas.TEXT, matched=schemas.COUNT, done=schemas.COUNT,
-            conflicts=schemas.array_of(schemas.record(executionId=schemas.ID, status=schemas.TEXT)),
+            conflicts=schemas.array_of(
+                schemas.record(executionId=schemas.ID, status=schemas.TEXT, reason=schemas.TEXT)
+            ),
+            conflictCount=schemas.COUNT, version=schemas.nullable(schemas.TEXT),
         )
     },
 )  # fmt: skip
 def show_operation(call: Caller, operation_id: str) -> Any:
-    """Show the result of a bulk action."""
+    """Show the progress and the result of a bulk action."""
     row = operation.get(call.workspace_id, operation_id)
     if row is None:
         raise not_found("There is no operation with that id.")
@@ -328,4 +415,13 @@ class Resolution(Body):
 def resolve_message(call: Caller, message_id: str, body: Resolution) -> Any:
     """Resolve a message of unknown outcome: mark it as sent, resend it, or discard it."""
     operator_actions.resolve_message(call.workspace_id, message_id, body.as_, call.actor)
+    return success(202)
+
+
+@executions.api(
+    "POST", "/api/messages/{message_id}/lookup", permission="write", response={}, status=202, statuses=(409,)
+)
+def look_up_message(call: Caller, message_id: str) -> Any:
+    """Ask the provider now about a message of unknown outcome."""
+    operator_actions.look_up_message(call.workspace_id, message_id, call.actor)
     return success(202)

@@ -3,7 +3,7 @@ filter."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import flask
@@ -11,8 +11,8 @@ import flask
 from dashboard.errors import not_found
 from dashboard.pages import filter_forms, layout
 from models.tables.workspaces import OperationKind
-from tasks.operators import actions as operator_actions
-from tasks.operators.actions import OUTCOMES
+from tasks.operators import bulk
+from tasks.operators.bulk import BULK_ACTIONS
 
 bulk_pages = flask.Blueprint("bulk-pages", __name__)
 
@@ -25,9 +25,9 @@ DESCRIPTIONS = {
 
 
 def _parse_action(name: str) -> OperationKind:
-    if name not in OUTCOMES:
+    if name not in DESCRIPTIONS:
         raise not_found()
-    return name
+    return cast(OperationKind, name)
 
 
 @bulk_pages.get("/executions/all/<action>")
@@ -39,15 +39,13 @@ def preview(action: str) -> Any:
     kind = _parse_action(action)
     matched = 0
     if filters is not None:
-        matched = operator_actions.act_on_matching(call.workspace_id, kind, filters, call.actor, dry_run=True)[
-            "matched"
-        ]
+        matched = bulk.preview(call.workspace_id, kind, filters).matched
     query = urlencode({name: text for name, text in flask.request.args.items() if text and name != "cursor"})
     return layout.render(
         "bulk.html",
         call,
         action=kind,
-        outcome=OUTCOMES[kind],
+        outcome=BULK_ACTIONS[kind].past,
         description=DESCRIPTIONS[kind],
         matched=matched,
         fields=filter_forms.build_hidden_fields(filters) if filters else {},
@@ -64,7 +62,7 @@ def act(action: str) -> Any:
     if filters is None:
         raise not_found("No execution can match this filter.")
     kind = _parse_action(action)
-    outcome = OUTCOMES[kind]
-    count = operator_actions.act_on_matching(call.workspace_id, kind, filters, call.actor, dry_run=False)[outcome]
+    outcome = BULK_ACTIONS[kind].past
+    count = bulk.start(call.workspace_id, kind, filters, call.actor)["done"]
     noun = "execution" if count == 1 else "executions"
     return layout.redirect(layout.read_next_path("/executions"), f"{count} {noun} {outcome}.")

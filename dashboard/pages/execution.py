@@ -22,7 +22,7 @@ from models.reports import executions as report
 from models.reports.executions import ExecutionDetail
 from rules.stages import IN_FLIGHT
 from tasks.operators import actions as operator_actions
-from tasks.operators import reviews
+from tasks.operators import bulk, reviews
 
 execution_pages = flask.Blueprint("execution-pages", __name__)
 #: A waiting execution that resumes within so many seconds counts as active.
@@ -175,7 +175,7 @@ def _act_and_redirect(execution: ExecutionDetail, notice: str, action: Callable[
 
 def _discard(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     filters = ExecutionFilters(q=execution_id)
-    result = operator_actions.act_on_matching(workspace_id, "discard", filters, actor, dry_run=False)
+    result = bulk.act_on_matching(workspace_id, "discard", filters, actor, dry_run=False)
     if not result["discarded"]:
         raise Conflict("Only a failed execution can be discarded.")
 

@@ -127,7 +127,7 @@ with requested as materialized (
 select c.*, beckon_now() as claimed_at,
     t.type as trigger_type, t.payload,
     a.name as automation_name, a.type as automation_type, a.enabled as automation_enabled,
-    a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
+    a.automatic_retries, a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
     w.timezone as workspace_timezone, w.demo,
     case when ct.deleted_at is null then jsonb_build_object({contact}) end as contact,
     (select jsonb_agg(to_jsonb(s)) from steps s where s.execution_id = c.id) as steps,

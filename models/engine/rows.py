@@ -37,6 +37,7 @@ class ExecutionState(TypedDict, total=False):
     error_class: ErrorClass | None
     error_message: str | None
     error_code: str | None
+    provider: str | None
     next_retry_at: datetime | None
     misconfigured_since: datetime | None
     skipped_rule: str | None
@@ -112,6 +113,8 @@ class StoredMessageRow(MessageRow):
     """A message with its workspace: every column of `messages`."""
 
     workspace_id: str
+    look_up_log: list[dict[str, Any]]
+    look_up_requested_at: datetime | None
 
 
 class StageMove(TypedDict):
@@ -156,6 +159,7 @@ class ClaimedRow(ExecutionState):
     automation_enabled: bool
     automation_deleted: bool
     automation_paused: bool
+    automatic_retries: bool
     workspace_timezone: str
     demo: bool
     contact: dict[str, Any] | None

@@ -10,6 +10,7 @@ import peewee
 from peewee import JOIN, SQL, fn
 
 from models.database import acting_as, snapshot
+from models.execution import is_retry_queued
 from models.execution_filters import ExecutionFilters
 from models.expressions import is_any
 from models.queries import fetch, fetch_first, fetch_value
@@ -58,6 +59,9 @@ class _CommonRow(TypedDict):
     test: bool
     attempt: int
     next_retry_at: datetime | None
+    provider: str | None
+    #: Whether its retry is notified and not claimed yet.
+    retry_queued: bool
     waiting_for: WaitingFor | None
     wait_event: str | None
     round: int
@@ -199,9 +203,9 @@ def _select_rows() -> Any:
             Execution.contact_id, fn.coalesce(full_name, *addresses).alias("contact_name"), Execution.status,
             Execution.stage, Execution.stage_since, Execution.test, Execution.attempt, Execution.error_class,
             Execution.error_message, Execution.error_code, Execution.next_retry_at, Execution.due_at,
-            Execution.waiting_for, Execution.wait_event, Execution.skipped_rule, Execution.skipped_detail,
-            Execution.round,
-            Execution.follow_up_count, Execution.follow_up_ended_because,
+            Execution.provider, is_retry_queued().alias("retry_queued"), Execution.waiting_for, Execution.wait_event,
+            Execution.skipped_rule, Execution.skipped_detail, Execution.round, Execution.follow_up_count,
+            Execution.follow_up_ended_because,
             fn.coalesce(max_follow_ups.cast("numeric").cast("integer"), 0).alias("follow_up_max"),
             Execution.created_at, Execution.started_at, Execution.finished_at, Execution.execution_time_ms,
         )

@@ -19,6 +19,7 @@ from models.tables.workspaces import (
     ChannelCredential,
     ModelSettings,
     Operation,
+    OperationExecution,
     Pause,
     SiteKey,
     Workspace,
@@ -28,16 +29,17 @@ __all__ = [
     "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
     "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Execution", "IdempotencyKey",
     "InboundEvent", "Invitation", "Leadership", "LimitCount", "LimitReservation", "Membership", "Message",
-    "ModelSettings", "Operation", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage",
+    "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply",
+    "ReceivedMessage",
     "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
     "TallyProgress", "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
-    Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, Pause, User, Membership,
-    Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask, Suppression,
-    Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message, StageHistory,
-    PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress,
-    InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
+    Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
+    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
+    Suppression, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message,
+    StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally,
+    TallyProgress, InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
 )  # fmt: skip

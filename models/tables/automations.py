@@ -60,6 +60,7 @@ class Automation(Table):
     archived_runs = BigIntegerField(default_sql="0")
     hourly_runs = IntegerListField(default_sql="'{}'")
     newest_run_hour = BigIntegerField(null=True)
+    automatic_retries = BooleanField(default_sql="true")
 
     class Meta:
         table_name = "automations"

@@ -115,6 +115,8 @@ class Execution(Table):
     follow_ups_stopped = JsonField(null=True)
     run_kind = EnumField(RunKind, null=True)
     run_due_at = TimeField(null=True)
+    #: Of the current error, or the one that the execution waits for.
+    provider = TextField(null=True)
 
     class Meta:
         table_name = "executions"
@@ -148,6 +150,12 @@ class Execution(Table):
                 "executions_errors on executions (workspace_id, error_class, id desc)",
                 include="status, test",
                 where="error_class is not null",
+            ),
+            index(
+                "executions_failures on executions (workspace_id, error_class, provider, error_code, id desc)",
+                include="status, stage, waiting_for, test, automation_id, stage_since, due_at, attempt",
+                where="status = 'failed' or status = 'waiting' "
+                "and (stage = 'failed' or waiting_for in ('configuration', 'rate_limit'))",
             ),
             index("executions_finished on executions (finished_at)", where="finished_at is not null"),
             index(
@@ -229,6 +237,8 @@ class Message(Table):
     created_at = TimeField()
     updated_at = TimeField()
     detail = JsonField(null=True)
+    look_up_log = JsonField(default_sql="'[]'")
+    look_up_requested_at = TimeField(null=True)
 
     class Meta:
         table_name = "messages"
@@ -236,6 +246,10 @@ class Message(Table):
             index("messages_contact on messages (contact_id, sent_at)", where="sent_at is not null"),
             index("messages_execution on messages (execution_id)"),
             index("messages_look_up on messages (look_up_at)", where="look_up_at is not null"),
+            index(
+                "messages_look_up_requested on messages (look_up_requested_at)",
+                where="look_up_requested_at is not null",
+            ),
             index(
                 "messages_provider_id on messages (provider, provider_message_id)",
                 where="provider_message_id is not null",

@@ -25,7 +25,9 @@ from models.tables.fields import (
 from rules.channels import TEXT_PROVIDERS
 
 ActorKind = Literal["user", "api_key", "command", "system"]
-OperationKind = Literal["retry", "cancel", "discard"]
+OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up"]
+#: The version that a retried execution continues on.
+RetryVersion = Literal["original", "current"]
 OperationStatus = Literal["running", "finished"]
 PauseKind = Literal["provider", "queue"]
 PauseReason = Literal["operator", "configuration"]
@@ -136,7 +138,7 @@ class AuditEntry(Table):
 
 
 class Operation(Table):
-    """A finished bulk action of an operator: its filters, how many executions matched, and how many it moved."""
+    """A bulk action of an operator: its filters, how many executions matched, and how many it has moved so far."""
 
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)
@@ -149,10 +151,31 @@ class Operation(Table):
     actor_name = TextField()
     created_at = TimeField(default_sql=NOW)
     finished_at = TimeField(null=True)
+    version = EnumField(RetryVersion, null=True)
+    actor_kind = EnumField(ActorKind, default_sql="'system'")
+    actor_id = IdField(null=True)
+    conflict_count = IntegerField(default_sql="0")
+    progressed_at = TimeField(default_sql=NOW)
 
     class Meta:
         table_name = "operations"
-        indexes = (index("operations_workspace on operations (workspace_id, id desc)"),)
+        indexes = (
+            index("operations_workspace on operations (workspace_id, id desc)"),
+            index("operations_running on operations (progressed_at)", where="status = 'running'"),
+        )
+
+
+class OperationExecution(Table):
+    """An execution that a running bulk action has still to move."""
+
+    operation_id = reference(Operation)
+    execution_id = IdField()
+    workspace_id = reference(Workspace)
+
+    class Meta:
+        table_name = "operation_executions"
+        primary_key = CompositeKey("operation_id", "execution_id")
+        indexes = (index("operation_executions_workspace on operation_executions (workspace_id)"),)
 
 
 class Pause(Table):

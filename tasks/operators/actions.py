@@ -6,32 +6,23 @@ raises `NotFound` for a missing object, and `Conflict` for one in another state;
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import metrics
-from models import audit, contact, execution, follow_up, message, operation, pause
+from models import audit, contact, execution, follow_up, message, pause
 from models.audit import AuditActor
 from models.database import acting_as
 from models.engine.rows import StoredMessageRow
 from models.errors import Conflict, NotFound
-from models.execution_filters import ExecutionFilters
 from models.ids import is_id
-from models.selection import (
-    Selection,
-    select_all,
-    select_many,
-    select_matching,
-    select_of_automation,
-    select_of_contact,
-    select_one,
-)
-from models.tables.workspaces import OperationKind
-from tasks.runtime.notifications import notify_after_commit
+from models.selection import select_all, select_of_automation, select_of_contact, select_one
+from models.tables.workspaces import RetryVersion
+from providers.registry import PROVIDERS, SENDERS
+from tasks.operators.version_moves import find_refusals, move_to_current
+from tasks.runtime.notifications import enqueue_after_commit, notify_after_commit
 
 #: Maximum number of executions that one request notifies.
 MAX_NOTIFICATIONS = 10_000
-#: What each bulk action does to an execution, in the past tense: the name of its count, and a word for people.
-OUTCOMES: dict[OperationKind, str] = {"retry": "retried", "cancel": "cancelled", "discard": "discarded"}
 
 
 def _require_status(execution_id: str) -> str:
@@ -41,16 +32,23 @@ def _require_status(execution_id: str) -> str:
     return status
 
 
-def retry_execution(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
-    """Retry one failed execution from its failed step."""
+def retry_execution(
+    workspace_id: str, execution_id: str, actor: AuditActor, version: RetryVersion = "original"
+) -> None:
+    """Retry one failed execution from its failed step, on its own version or on the current one."""
     with acting_as(workspace_id):
         _require_status(execution_id)
+        if version == "current":
+            refusal = find_refusals(select_one(execution_id)).get(execution_id)
+            if refusal is not None:
+                raise Conflict(f"It cannot continue on the current version. {refusal}")
         rows = execution.retry(select_one(execution_id))
         if not rows:
             # Read again: a concurrent retry may have changed the status.
             raise Conflict(_explain_retry_conflict(_require_status(execution_id)))
-        notify_after_commit(rows)
-        audit.record(workspace_id, actor, "execution.retried", "execution", execution_id)
+        notify_after_commit(move_to_current(rows) if version == "current" else rows)
+        detail = {"version": version} if version == "current" else None
+        audit.record(workspace_id, actor, "execution.retried", "execution", execution_id, detail)
     metrics.retries_total.labels(kind="manual", reason="operator").inc()
     metrics.operator_actions_total.labels(action="retry", result="done").inc()
 
@@ -108,39 +106,6 @@ def delete_contact(workspace_id: str, contact_id: str, actor: AuditActor) -> int
     return cancelled
 
 
-def act_on_matching(
-    workspace_id: str, action: OperationKind, filters: ExecutionFilters, actor: AuditActor, dry_run: bool
-) -> dict[str, Any]:
-    """Retry, cancel or discard every execution that the filters match and whose state allows it.
-
-    Returns {"matched": n} for a dry run, else {"operationId", "matched", "retried"}, the last named by `OUTCOMES`.
-    """
-    selection = select_matching(filters)
-    with acting_as(workspace_id):
-        if dry_run:
-            return {"matched": operation.count_matching(action, selection)}
-        matched = operation.list_matching(action, selection)
-        moved = _act(action, select_many(matched), actor)
-        operation_id = operation.record(workspace_id, action, filters.as_json(), matched, moved, actor.name)
-        audit.record(
-            workspace_id, actor, f"executions.{action}", "operation", operation_id,
-            {"filters": filters.as_json(), "matched": len(matched), "done": len(moved)},
-        )  # fmt: skip
-    metrics.operator_actions_total.labels(action=action, result="done").inc()
-    return {"operationId": operation_id, "matched": len(matched), OUTCOMES[action]: len(moved)}
-
-
-def _act(action: OperationKind, selection: Selection, actor: AuditActor) -> list[str]:
-    detail = {"words": f"{OUTCOMES[action].title()} by {actor.name}.", "by": actor.name}
-    if action == "cancel":
-        return execution.cancel(selection, "cancelled", detail)
-    if action == "discard":
-        return execution.discard(selection, detail)
-    rows = execution.retry(selection)
-    notify_after_commit(rows)
-    return [row["id"] for row in rows]
-
-
 def process_pending(workspace_id: str) -> int:
     """Notify for a workspace's due executions; return how many."""
     with acting_as(workspace_id):
@@ -177,6 +142,27 @@ def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None
         notify_after_commit([reopened])
     elif as_ == "resend":
         raise Conflict("Its execution was cancelled, so it cannot be resent: mark it as sent or discard it.")
+
+
+def look_up_message(workspace_id: str, message_id: str, actor: AuditActor) -> None:
+    """Ask the provider now whether it has a message of unknown outcome; its scheduled look-ups stay."""
+    with acting_as(workspace_id):
+        message_row = message.get_for_update(message_id) if is_id(message_id) else None
+        if message_row is None:
+            raise NotFound("There is no message with that id.")
+        if message_row["status"] != "outcome_unknown":
+            raise Conflict(f"Only a message of unknown outcome can be looked up; this one is {message_row['status']}.")
+        if not SENDERS[message_row["provider"]].can_reconcile:
+            raise Conflict(explain_no_look_up(message_row["provider"]))
+        message.request_look_ups([message_id])
+        enqueue_after_commit("sending", "look_up_requested_message", [message_id])
+        audit.record(workspace_id, actor, "message.look_up", "message", message_id)
+    metrics.operator_actions_total.labels(action="look_up", result="done").inc()
+
+
+def explain_no_look_up(provider: str) -> str:
+    """Why a provider's messages cannot be looked up."""
+    return f"{PROVIDERS[provider].label} cannot be asked about a message: decide whether it was sent."
 
 
 def set_pause(

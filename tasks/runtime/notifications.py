@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 import dramatiq
 
@@ -38,3 +39,9 @@ def enqueue_actor(queue: str, actor: str, *row_ids: str) -> None:
         dramatiq.get_broker().enqueue(message)
     except BROKER_ERRORS as error:
         report_lost_notifications(1, error, actor=actor, row_ids=row_ids)
+
+
+def enqueue_after_commit(queue: str, actor: str, row_ids: Sequence[str]) -> None:
+    """Enqueue one message for each row, as `enqueue_actor` does, once the outermost transaction is durable."""
+    for row_id in row_ids:
+        db.after_commit(partial(enqueue_actor, queue, actor, row_id))

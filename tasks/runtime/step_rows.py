@@ -40,7 +40,7 @@ def succeed(claimed: ClaimedExecution, step: Step, output: Mapping[str, Any], st
     if status == "succeeded":
         _count_run(claimed, step)
     # An earlier failure no longer holds for the execution; failed attempts stay with their step.
-    claimed.state.update({"error_class": None, "error_message": None, "error_code": None})
+    claimed.state.update({"error_class": None, "error_message": None, "error_code": None, "provider": None})
     claimed.state.update({"failed_step": None, "next_retry_at": None})
 
 

@@ -57,5 +57,6 @@ def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
         return False
     if claimed.state["misconfigured_since"] is None:
         claimed.state["misconfigured_since"] = claimed.now()
+    claimed.state["provider"] = provider
     moves.wait(claimed, "configuration", retry_at)
     return True

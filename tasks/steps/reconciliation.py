@@ -34,6 +34,17 @@ RECONCILIATION_DELAYS_SECONDS = (20.0, 60.0, 300.0)
 @dramatiq.actor(actor_name="look_up_message", queue_name="sending", max_retries=0)
 def reconcile_message(message_id: str) -> None:
     """Reconcile one message of unknown outcome with its provider."""
+    _reconcile(message_id, is_requested=False)
+
+
+@dramatiq.actor(actor_name="look_up_requested_message", queue_name="sending", max_retries=0)
+def look_up_requested_message(message_id: str) -> None:
+    """Reconcile one message because an operator asked for it: if it is not found, nothing is decided, and the scheduled
+    look-ups follow as if there had been none."""
+    _reconcile(message_id, is_requested=True)
+
+
+def _reconcile(message_id: str, *, is_requested: bool) -> None:
     with transaction():
         message_row = message.get(message_id)
     if message_row is None or message_row["status"] != "outcome_unknown":
@@ -44,9 +55,17 @@ def reconcile_message(message_id: str) -> None:
         log.info("reconciliation failed", message_id=message_id, error=error.message)
         receipt, has_responded = None, False
     with transaction():
-        reopened = _resolve(message_row, receipt, has_responded)
+        _record(message_row, receipt, has_responded, is_requested)
+        reopened = _resolve(message_row, receipt, has_responded) if receipt or not is_requested else None
     if reopened is not None:
         notify_rows([reopened])
+
+
+def _record(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool, is_requested: bool) -> None:
+    """Keep the look-up, unless the provider cannot be asked and none took place."""
+    if SENDERS[message_row["provider"]].can_reconcile:
+        has_found = receipt is not None if has_responded else None
+        message.record_look_up(message_row["id"], message_row["to_address"], has_found, requested=is_requested)
 
 
 def _fetch_receipt(message_row: StoredMessageRow) -> Receipt | None:

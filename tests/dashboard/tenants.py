@@ -29,10 +29,11 @@ from models import (
     user,
     workspace,
 )  # fmt: skip
-from models.audit import SYSTEM
+from models.audit import SYSTEM, AuditActor
 from models.database import acting_as
 from models.ids import new_id
 from models.queries import execute
+from models.selection import select_one
 from models.user import Membership
 from tests.dashboard import example_executions
 from tests.dashboard.producers import PASSWORD, Producer
@@ -121,13 +122,20 @@ def _create_objects(tenant: Tenant) -> None:
         "execution_id": execution_id,
         "message_id": message_id,
         "task_id": _create_task(workspace_id, contact_id, execution_id, canary),
-        "operation_id": operation.record(workspace_id, "retry", {"q": canary}, [execution_id], [execution_id], canary),
+        "operation_id": _create_operation(workspace_id, execution_id, canary),
         "key_id": key.id,
         "member_id": person,
         "invitation_id": invited.id,
     }
     _create_received_message(workspace_id, contact_id, canary)
     _create_run(tenant)
+
+
+def _create_operation(workspace_id: str, execution_id: str, canary: str) -> str:
+    actor = AuditActor("command", None, canary)
+    started = operation.start(workspace_id, "retry", {"q": canary}, select_one(execution_id), actor)
+    operation.record_batch(started["id"], [execution_id], [execution_id], {})
+    return started["id"]
 
 
 def _create_task(workspace_id: str, contact_id: str, execution_id: str, title: str) -> str:

@@ -29,6 +29,9 @@ BODIES: dict[str, Any] = {
     "AutomationUpdate": {"name": "n"},
     "ValidationRequest": {"definition": {}},
     "Bulk": {},
+    "BulkRetry": {},
+    "BulkResolution": {"as": "sent"},
+    "Retry": {},
     "Resolution": {"as": "sent"},
     "Review": {"decision": "approve"},
     "ModelSettingsUpdate": {"provider": "gemini"},
@@ -86,6 +89,8 @@ def test_invalid_bodies_are_rejected_and_nothing_is_written(operation: Operation
         (b'{"payload": "\\udc00"}', "application/json", 422),
         (b"x" * (operation.limit + 1), "application/json", 413),
     ):
+        if not raw and not operation.body_required:
+            continue
         response = alice.request(operation.method, path, data=raw, content_type=content_type)
         assert response.status_code == status, raw[:30]
         assert response.json["success"] is False

@@ -98,6 +98,8 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                            "body": Json({}), **workspace},
         "operations": {"id": build_id("operation"), "kind": "retry", "filters": Json({}), "status": "finished",
                        "matched": 1, "actor_name": "Alice", **workspace},
+        "operation_executions": {"operation_id": build_id("operation"), "execution_id": build_id("execution"),
+                                 **workspace},
     }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def _shorten_intervals() -> None:
     periodic_jobs.NOTIFICATION_TIMEOUT_SECONDS = NOTIFICATION_TIMEOUT_SECONDS
     scheduler.PERIODIC_JOBS = tuple(
         replace(job, every_seconds=min(job.every_seconds, SWEEP_INTERVAL_SECONDS))
-        if job.name in ("leases", "notifications", "reconciliations", "callbacks")
+        if job.name in ("leases", "notifications", "reconciliations", "callbacks", "operations")
         else job
         for job in periodic_jobs.PERIODIC_JOBS
     )

@@ -17,6 +17,7 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators import actions as operator_actions
+from tasks.operators import bulk
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, count_provider_calls, run_concurrently
 from tests.support.factories import (
@@ -127,7 +128,7 @@ def test_cancelling_waiting_executions_releases_all_their_reservations(engine: E
         wait_for_status(alice.trigger(contact=build_contact(number)))
     assert count_reserved(automation_id) == 3
 
-    operator_actions.act_on_matching(alice.workspace_id, "cancel", ExecutionFilters(), SYSTEM, dry_run=False)
+    bulk.act_on_matching(alice.workspace_id, "cancel", ExecutionFilters(), SYSTEM, dry_run=False)
 
     assert fetch_rows("select count from limit_counts where count <> 0") == []
     assert_consistent()

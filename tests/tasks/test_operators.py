@@ -19,7 +19,8 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators import actions as operator_actions
-from tasks.operators.actions import act_on_matching, cancel_execution, process_pending, resolve_message, retry_execution
+from tasks.operators.actions import cancel_execution, process_pending, resolve_message, retry_execution
+from tasks.operators.bulk import act_on_matching
 from tasks.runtime import moves
 from tasks.runtime.broker import read_queue_depths
 from tasks.runtime.engine import Engine

@@ -33,13 +33,14 @@ def command(
     filters = build_filters(options)
     with connect():
         from tasks.operators import actions as operator_actions
+        from tasks.operators import bulk
 
         workspace_id = find_workspace_id(workspace)
         if execution_id is not None:
             operator_actions.retry_execution(workspace_id, execution_id, current_actor())
             result: dict[str, Any] = {"matched": 1, "retried": 1}
         else:
-            result = operator_actions.act_on_matching(workspace_id, "retry", filters, current_actor(), dry_run)
+            result = bulk.act_on_matching(workspace_id, "retry", filters, current_actor(), dry_run)
     if as_json:
         show_json(result)
     elif dry_run:
