@@ -109,6 +109,7 @@ def render(template: str, call: Caller, **context: Any) -> flask.Response:
         "summary": lambda: _load_summary(call),
         "badges": lambda: navigation.count_badges(call, _load_summary(call)),
         "places": navigation.PLACES,
+        "place_keys": navigation.assign_keys(),
         **context,
     }
     response = flask.make_response(flask.render_template(template, **full_context))

@@ -43,6 +43,15 @@ PLACES = (
 )
 
 
+def assign_keys() -> dict[str, str]:
+    """Return the key that opens each place after `g`, by section: the first letter of its label that is still free."""
+    keys: dict[str, str] = {}
+    for place in PLACES:
+        letters = (letter for letter in place.label.lower() if letter.isalpha() and letter not in keys.values())
+        keys[place.section] = next(letters)
+    return keys
+
+
 def count_badges(caller: Caller, summary: Mapping[str, Any]) -> dict[str, int]:
     """Return what each badge counts, by section; places without a badge are left out."""
     return {place.section: place.badge.count(caller, summary) for place in PLACES if place.badge}

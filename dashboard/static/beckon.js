@@ -1,16 +1,6 @@
-// Optional behaviour of all pages beyond HTML and htmx: "/" focuses the search, filters apply on change, and a page that
-// could not refresh says so.
+// Optional behaviour of all pages beyond HTML and htmx: filters apply on change, and a page that could not refresh says
+// so. The keyboard is in shortcuts.js.
 "use strict";
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, select, textarea, [contenteditable]");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const box = document.querySelector("input[type=search]");
-  if (!box) return;
-  event.preventDefault();
-  box.focus();
-  box.select();
-});
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
