@@ -280,6 +280,13 @@ class Settings(BaseSettings):
         ge=3,
         le=3600,
     )
+    disk_reserve_mb: int = _variable(
+        "BECKON_DISK_RESERVE_MB",
+        1000,
+        "Free space on the disk of BECKON_HOME, in MB, below which Health warns.",
+        ge=0,
+        le=100_000_000,
+    )
     demo: Switch = _variable("BECKON_DEMO", True, "Create the workspace `demo` at the first start.", default_text="1")
     clock_offset: Seconds = _variable(
         "BECKON_CLOCK_OFFSET",

@@ -8,28 +8,31 @@ import flask
 
 import metrics
 from dashboard.access import current_settings
-from dashboard.errors import ProblemError
+from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError
 from dashboard.proxies import find_direct_peer
-from models.database import CONNECTION_ERRORS
-from models.reports import health
+from tasks.health.readiness import judge_readiness
 
 probes = flask.Blueprint("probes", __name__)
 
 
 @probes.get("/healthz")
 def show_liveness() -> Any:
-    """Answer 200 while the process is alive."""
+    """Answer 200 while the process is alive; it contacts no server."""
     return {"status": "ok"}
 
 
 @probes.get("/readyz")
 def show_readiness() -> Any:
-    """Answer 200 while PostgreSQL is available. Redis is not required: triggers are accepted without it."""
-    try:
-        health.is_answering()
-    except CONNECTION_ERRORS:
-        return {"status": "unavailable", "database": "down"}, 503, {"Retry-After": "5"}
-    return {"status": "ok", "database": "ok"}
+    """Answer 200 while this process can accept triggers, with the reasons why it is degraded; else 503."""
+    readiness = judge_readiness(current_settings())
+    body = {
+        "status": ("degraded" if readiness.reasons else "ok") if readiness.accepts else "unavailable",
+        "reasons": list(readiness.reasons),
+        "database": "ok" if readiness.database_answers else "down",
+    }
+    if not readiness.accepts:
+        return body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return body
 
 
 @probes.get("/metrics")

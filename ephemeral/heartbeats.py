@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,23 @@ log = structlog.get_logger(__name__)
 INTERVAL_SECONDS = 5
 #: A process without a heartbeat for this long is not listed: one heartbeat may be missed.
 TTL_SECONDS = 12
+#: For this long a process that ended without removing itself is listed as lost.
+LOST_SECONDS = 3600
 #: The set of all processes; each read removes the expired ones.
 _INDEX = "processes"
+#: The last heartbeat of each process that has not removed itself.
+_LAST = "last-heartbeats"
 _VERSION = metrics.read_version()
 _STATM = Path("/proc/self/statm")
 
 # Redis's clock says when the process was seen, in milliseconds.
 _RECORD = """
 local clock = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'process', ARGV[1], 'seen_ms', clock[1] * 1000 + math.floor(clock[2] / 1000))
+local seen_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('HSET', KEYS[1], 'process', ARGV[1], 'seen_ms', seen_ms)
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 redis.call('SADD', KEYS[2], KEYS[1])
+redis.call('HSET', KEYS[3], KEYS[1], string.format('%.0f', seen_ms) .. ' ' .. ARGV[1])
 """
 
 
@@ -112,7 +118,7 @@ def record(
         "reported_ms": int(time.time() * 1000),
     }
     script = get_ephemeral().register_script(_RECORD)
-    script([_own_key(program), _INDEX], [dump_json(report), TTL_SECONDS])
+    script([_own_key(program), _INDEX, _LAST], [dump_json(report), TTL_SECONDS])
 
 
 def remove(program: str = "worker") -> None:
@@ -120,6 +126,7 @@ def remove(program: str = "worker") -> None:
     key = _own_key(program)
     get_ephemeral().delete(key)
     get_ephemeral().srem(_INDEX, key)
+    get_ephemeral().hdel(_LAST, key)
 
 
 def list_processes() -> list[Process]:
@@ -135,6 +142,40 @@ def list_processes() -> list[Process]:
         client.srem(_INDEX, *expired)
     processes = [_parse(str(report), int(seen_ms)) for report, seen_ms in values if report is not None]
     return sorted(processes, key=lambda process: (process.host, process.name, process.pid))
+
+
+def list_lost(live: Sequence[Process]) -> list[Process]:
+    """Return the processes that ended within LOST_SECONDS without removing themselves and that no later process of the
+    same program replaces, by the live ones. Raises `ephemeral.connection.ERRORS` without Redis."""
+    client = get_ephemeral()
+    seconds, _ = client.time()
+    last: dict[str, str] = client.hgetall(_LAST)  # type: ignore[assignment]
+    live_keys = {_build_key(process.program, process.host, process.pid) for process in live}
+    ended = {key: text.partition(" ") for key, text in last.items() if key not in live_keys}
+    expired = [key for key, (seen_ms, _, _) in ended.items() if int(seen_ms) < (seconds - LOST_SECONDS) * 1000]
+    if expired:
+        client.hdel(_LAST, *expired)
+    lost = [_parse(report, int(seen_ms)) for key, (seen_ms, _, report) in ended.items() if key not in expired]
+    return _exclude_replaced(sorted(lost, key=lambda process: process.last_seen), live)
+
+
+def _exclude_replaced(lost: Sequence[Process], live: Sequence[Process]) -> list[Process]:
+    """Return the lost processes without a live one that started after them; each live process replaces one."""
+    spare = list(live)
+    remaining = []
+    for process in lost:
+        later = (other for other in spare if other.program == process.program and _is_after(other, process))
+        replacement = next(later, None)
+        if replacement is None:
+            remaining.append(process)
+        else:
+            spare.remove(replacement)
+    return remaining
+
+
+def _is_after(process: Process, lost: Process) -> bool:
+    skew = timedelta(seconds=process.clock_skew_seconds)
+    return datetime.fromisoformat(process.started_at) - skew > datetime.fromisoformat(lost.last_seen)
 
 
 def list_workers() -> list[Process]:
@@ -211,4 +252,8 @@ def _parse(report: str, seen_ms: int) -> Process:
 
 
 def _own_key(program: str) -> str:
-    return f"process:{program}:{socket.gethostname()}:{os.getpid()}"
+    return _build_key(program, socket.gethostname(), os.getpid())
+
+
+def _build_key(program: str, host: str, pid: int) -> str:
+    return f"process:{program}:{host}:{pid}"

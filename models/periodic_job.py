@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypedDict
 
-from peewee import SQL
+from peewee import fn
 
 from models.database import CONNECTION_ERRORS, connection, db, open_dedicated_connection, transaction
-from models.expressions import now
+from models.expressions import build_seconds, now
 from models.queries import execute, fetch, fetch_first
 from models.tables import Leadership, PeriodicJob
 
@@ -24,6 +24,8 @@ from models.tables import Leadership, PeriodicJob
 ADVISORY_LOCK_KEY = 7_223_017
 #: How often the leader renews its row.
 HEARTBEAT_SECONDS = 2.0
+#: A leader that was not seen for this long leads no more.
+STALE_SECONDS = 10.0
 
 
 # Written by hand: both run on the lock's own connection, outside of peewee's pool.
@@ -84,11 +86,25 @@ def try_to_lead() -> Iterator[Leader | None]:
         holder.close()
 
 
+class LastLeaderRow(LeaderRow):
+    """The scheduler that led last, and for how long it was not seen."""
+
+    seconds_ago: float
+
+
 def fetch_leader() -> LeaderRow | None:
     """Return the leader, or None if it was not seen for ten seconds."""
     query = Leadership.select(Leadership.host, Leadership.pid, Leadership.since, Leadership.seen_at)
     with connection():
-        return fetch_first(LeaderRow, query.where(Leadership.seen_at > now() - SQL("interval '10 seconds'")))
+        return fetch_first(LeaderRow, query.where(Leadership.seen_at > now() - build_seconds(STALE_SECONDS)))
+
+
+def fetch_last_leader() -> LastLeaderRow | None:
+    """Return the scheduler that led last, whether or not it still does; None before the first."""
+    seconds_ago = fn.date_part("epoch", now() - Leadership.seen_at).alias("seconds_ago")
+    query = Leadership.select(Leadership.host, Leadership.pid, Leadership.since, Leadership.seen_at, seconds_ago)
+    with connection():
+        return fetch_first(LastLeaderRow, query)
 
 
 def note_success(name: str, counts: Mapping[str, int]) -> None:

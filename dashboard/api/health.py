@@ -1,41 +1,50 @@
-"""The health of every component, each checked with its own timeout, so that a component that is down hides no other."""
+"""The health of all parts, as the Health page shows it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+import flask
 
 from dashboard.access import Caller, current_settings, redact_deployment_fields
 from dashboard.api import schemas
+from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError
 from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
-from ephemeral import heartbeats, workflow_cache
-from ephemeral.connection import ERRORS, get_ephemeral
-from ephemeral.heartbeats import Process
-from models import pause, periodic_job, workspace
-from models.database import acting_as
-from models.pause import PausedRow
-from models.reports import health as report
-from rules.channels import CHANNELS, CONTACT_CHANNELS, CONVERSATION_CHANNELS
-from settings import Settings
-from tasks.runtime.broker import QUEUES
-from tasks.steps import accounts
-from tasks.steps.model_choice import find_default_provider
-from tasks.steps.model_settings import resolve_model_settings
+from tasks.health.measurement import Health, measure
+from tasks.health.parts import Part, Problem
+from tasks.health.readiness import judge_readiness
 
 health = Resource("health")
 
-#: The provider behind each service.
-_SERVICES = {name: CHANNELS[name].provider for name in CONTACT_CHANNELS if name not in CONVERSATION_CHANNELS}
-#: The providers of the service "messaging".
-_MESSAGING = CONVERSATION_CHANNELS
+#: The services of the response. A part that works with a warning is ready.
+_SERVICES = ("executor", "email", "sms", "messaging", "ai", "notices")
+_SERVICE_STATES = {"degraded": "failing", "unknown": "failing"}
+#: Paths that answer at once while PostgreSQL hangs: without it no caller can be checked.
+_PATHS = ("/api/health", "/health")
 
-_SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT)
-#: Fields of a process that identify the machine.
-_MACHINE_FIELDS = ("host", "pid")
-_WORKER_FIELDS = (*_MACHINE_FIELDS, "queues", "started_at", "last_seen")
+_SERVICE = schemas.record(status=schemas.TEXT, detail=schemas.TEXT, provider=schemas.TEXT,
+                          since=schemas.nullable(schemas.TIME))  # fmt: skip
 _PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(schemas.COUNT)}
+_NUMBER, _COUNT = schemas.nullable(schemas.NUMBER), schemas.nullable(schemas.COUNT)
+_PROBLEM = schemas.record(
+    key=schemas.TEXT, part=schemas.TEXT, severity={"enum": ["critical", "warning", "notice"]}, title=schemas.TEXT,
+    since=schemas.nullable(schemas.TIME), meaning=schemas.TEXT, remedy=schemas.TEXT,
+)  # fmt: skip
+
+
+@health.before_app_request
+def require_database() -> None:
+    """Answer 503 with the cause at once where PostgreSQL gives no answer, so that Health itself never hangs."""
+    if flask.request.path in _PATHS and not judge_readiness(current_settings()).database_answers:
+        raise ProblemError(
+            503,
+            "PostgreSQL does not answer, so no session or key can be checked and no part is shown. Start PostgreSQL, "
+            "or check DATABASE_URL; `beckon doctor` on the server checks every part.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
 
 
 @health.api(
@@ -45,130 +54,129 @@ _PROCESS = {"host": schemas.nullable(schemas.TEXT), "pid": schemas.nullable(sche
     response={
         "status": {"enum": ["ok", "degraded", "down"]},
         "processor": schemas.record(
-            status=schemas.TEXT,
+            status={"enum": ["running", "degraded", "stopped"]},
             workers=schemas.array_of(
                 schemas.record(
-                    **_PROCESS, queues=schemas.array_of(schemas.TEXT), startedAt=schemas.TIME, lastSeen=schemas.TIME
+                    **_PROCESS, program=schemas.TEXT, queues=schemas.array_of(schemas.TEXT), startedAt=schemas.TIME,
+                    lastSeen=schemas.TIME, clockSkewSeconds=schemas.NUMBER,
                 )
             ),
             leader=schemas.record(**_PROCESS, since=schemas.TIME, seenAt=schemas.TIME) | {"type": ["object", "null"]},
         ),
-        "pending": schemas.record(count=schemas.COUNT, oldestSeconds=schemas.NUMBER),
+        "pending": schemas.record(count=_COUNT, oldestSeconds=_NUMBER),
         "recentFailures": schemas.record(
-            lastHour=schemas.COUNT, last24Hours=schemas.COUNT, items=schemas.array_of(schemas.ANY)
+            lastHour=_COUNT, last24Hours=_COUNT, items=schemas.array_of(schemas.ANY),
+            groups=schemas.array_of(
+                schemas.record(
+                    errorClass=schemas.TEXT, provider=schemas.nullable(schemas.TEXT),
+                    code=schemas.nullable(schemas.TEXT), count=schemas.COUNT, firstAt=schemas.TIME, lastAt=schemas.TIME,
+                )
+            ),
         ),
-        "cache": schemas.record(
-            size=schemas.nullable(schemas.COUNT), capacity=schemas.nullable(schemas.COUNT),
-            hits=schemas.nullable(schemas.COUNT), misses=schemas.nullable(schemas.COUNT),
-            utilization=schemas.nullable(schemas.NUMBER),
+        "cache": schemas.record(size=_COUNT, capacity=_COUNT, hits=_COUNT, misses=_COUNT, utilization=_NUMBER),
+        "services": schemas.record(**dict.fromkeys(_SERVICES, _SERVICE)),
+        "database": schemas.record(status=schemas.TEXT, latencyMs=_NUMBER, activeAutomations=_COUNT,
+                                   migration=schemas.nullable(schemas.TEXT), migrations=schemas.TEXT),
+        "redis": schemas.record(status=schemas.TEXT, latencyMs=_NUMBER, policy=schemas.nullable(schemas.TEXT),
+                                usedBytes=_COUNT, limitBytes=_COUNT),
+        "disk": schemas.record(status=schemas.TEXT, detail=schemas.TEXT),
+        "problems": schemas.array_of(_PROBLEM),
+        "configuration": schemas.array_of(
+            schemas.record(variable=schemas.TEXT, blocks=schemas.TEXT, meaning=schemas.TEXT, setIn=schemas.TEXT)
         ),
-        "services": schemas.record(
-            executor=_SERVICE, email=_SERVICE, sms=_SERVICE, messaging=_SERVICE, ai=_SERVICE
-        ),
-        "database": schemas.record(status=schemas.TEXT, latencyMs=schemas.NUMBER, activeAutomations=schemas.COUNT,
-                                  migration=schemas.nullable(schemas.TEXT)),
-        "redis": schemas.record(status=schemas.TEXT, latencyMs=schemas.nullable(schemas.NUMBER)),
-        "configuration": schemas.array_of(schemas.record(variable=schemas.TEXT, blocks=schemas.TEXT)),
     },
 )  # fmt: skip
 def show_health(call: Caller) -> Any:
     """Show the health of all components."""
-    config = resolve_model_settings(current_settings(), call.workspace_id).settings
-    redis_facts, workers = _check_redis()
-    processor = _describe_processor(call, workers, redis_up=redis_facts["status"] == "ok")
-    with acting_as(call.workspace_id):
-        pauses = pause.list_all(call.workspace_id)
-        workspace_row = workspace.get(call.workspace_id)
-    sandboxed = config.sandbox == "auto" and bool(workspace_row and workspace_row["demo"])
-    services = _describe_services(config, pauses, sandboxed, processor["status"])
-    healthy = redis_facts["status"] == "ok" and processor["status"] == "running"
-    failing = any(service["status"] == "failing" for service in services.values())
-    failures = report.fetch_recent_failures(call.workspace_id)
-    failure_items = [to_api_fields(failure) for failure in failures["items"]]
+    state = measure(current_settings(), call.workspace_id, deployment_owner=call.deployment_owner)
     return success(
-        status="ok" if healthy and not failing else "degraded",
-        processor=processor,
-        pending=to_api_fields(report.count_pending(call.workspace_id)),
-        recentFailures={**to_api_fields(failures), "items": failure_items},
-        # The cache of the process is shared by all workspaces.
-        cache=redact_deployment_fields(call, workflow_cache.read_stats()),
-        services=services,
-        database={"status": "ok", **to_api_fields(report.measure_database(call.workspace_id))},
-        redis=redis_facts,
-        configuration=_list_missing_settings(config),
+        status=state.status,
+        processor=_describe_processor(call, state),
+        pending=to_api_fields(state.pending or {"count": None, "oldest_seconds": None}),
+        recentFailures=_describe_failures(state),
+        cache=_describe_cache(state),
+        services={name: _describe_service(state.find_part(name)) for name in _SERVICES},
+        database=_describe_database(state),
+        redis=_describe_redis(call, state),
+        disk={"status": state.find_part("disk").state, "detail": _describe_part(state.find_part("disk"))},
+        problems=[_describe_problem(problem) for problem in state.problems],
+        configuration=[
+            {"variable": row.variable, "blocks": row.blocks, "meaning": row.meaning, "setIn": row.place}
+            for row in state.configuration
+        ],
     )
 
 
-def _check_redis() -> tuple[dict[str, Any], list[Process]]:
-    started_at = time.perf_counter()
-    try:
-        get_ephemeral().ping()
-        latency_ms = round((time.perf_counter() - started_at) * 1000, 2)
-        return {"status": "ok", "latencyMs": latency_ms}, heartbeats.list_workers()
-    except ERRORS:
-        return {"status": "down", "latencyMs": None}, []
-
-
-def _describe_processor(call: Caller, workers: list[Process], redis_up: bool) -> dict[str, Any]:
-    served = {queue for worker in workers for queue in worker.queues}
-    leader = periodic_job.fetch_leader()
-    status = "running" if redis_up and served >= set(QUEUES) and leader else "degraded"
-    if redis_up and not workers:
-        status = "stopped"
-    processes = [
-        _describe_process(call, {name: getattr(worker, name) for name in _WORKER_FIELDS}) for worker in workers
-    ]
-    return {"status": status, "workers": processes, "leader": leader and _describe_process(call, leader)}
+def _describe_processor(call: Caller, state: Health) -> dict[str, Any]:
+    fields = ("host", "pid", "program", "queues", "started_at", "last_seen", "clock_skew_seconds")
+    workers = [{name: getattr(worker, name) for name in fields} for worker in state.workers]
+    return {
+        "status": state.processor,
+        "workers": [_describe_process(call, worker) for worker in workers],
+        "leader": state.leader and _describe_process(call, state.leader),
+    }
 
 
 def _describe_process(call: Caller, process: Mapping[str, Any]) -> dict[str, Any]:
-    machine = redact_deployment_fields(call, {name: process[name] for name in _MACHINE_FIELDS})
+    machine = redact_deployment_fields(call, {name: process[name] for name in ("host", "pid")})
     return to_api_fields({**process, **machine})
 
 
-def _describe_services(
-    config: Settings, pauses: list[PausedRow], sandboxed: bool, processor: str
-) -> dict[str, dict[str, str]]:
-    executor = {
-        "running": {"status": "ready", "detail": "Every queue has a worker."},
-        "degraded": {"status": "failing", "detail": "A queue has no worker, or no scheduler is leader."},
-        "stopped": {"status": "failing", "detail": "No worker is alive."},
-    }[processor]
-    services = {
-        name: _describe_service(config, provider, pauses, sandboxed)
-        for name, provider in _map_providers(config).items()
+def _describe_failures(state: Health) -> dict[str, Any]:
+    counts = state.failures or {"last_hour": None, "last24_hours": None}
+    items = state.failures["items"] if state.failures else []
+    return {
+        **to_api_fields(counts),
+        "items": [to_api_fields(item) for item in items],
+        "groups": [to_api_fields(group) for group in state.failure_groups],
     }
-    channels = [_describe_service(config, provider, pauses, sandboxed) for provider in _MESSAGING]
-    messaging = next((channel for channel in channels if channel["status"] != "ready"), channels[0])
-    return {"executor": executor, **services, "messaging": messaging}
 
 
-def _map_providers(config: Settings) -> dict[str, str]:
-    """The provider behind each service; the settings name the text generator."""
-    return {**_SERVICES, "ai": find_default_provider(config)}
+def _describe_cache(state: Health) -> dict[str, Any]:
+    if state.cache is None:
+        return dict.fromkeys(("size", "capacity", "hits", "misses", "utilization"))
+    return {**asdict(state.cache), "utilization": state.cache.utilization}
 
 
-def _describe_service(config: Settings, provider: str, pauses: list[PausedRow], sandboxed: bool) -> dict[str, str]:
-    active_pause = next((row for row in pauses if row["kind"] == "provider" and row["name"] == provider), None)
-    if active_pause is not None and active_pause["reason"] == "configuration":
-        return {
-            "status": "failing",
-            "detail": f"Failing since {active_pause['created_at']:%Y-%m-%d %H:%M} UTC: {active_pause['message']}",
-        }
-    if active_pause is not None:
-        return {"status": "paused", "detail": "Paused by an operator."}
-    absent = accounts.find_missing_secrets(config, provider)
-    if not absent:
-        return {"status": "ready", "detail": f"Uses {provider}."}
-    if sandboxed:
-        return {"status": "ready", "detail": "Uses the sandbox: nothing leaves this machine."}
-    return {"status": "not_configured", "detail": f"{', '.join(absent)} is not set."}
+def _describe_part(part: Part) -> str:
+    return " · ".join(filter(None, (part.figure, part.detail)))
 
 
-def _list_missing_settings(config: Settings) -> list[dict[str, str]]:
-    providers = {**_map_providers(config), "messaging": _MESSAGING[0]}
-    return [
-        {"variable": variable, "blocks": name}
-        for name, provider in providers.items()
-        for variable in accounts.find_missing_secrets(config, provider)
-    ]
+def _describe_service(part: Part) -> dict[str, Any]:
+    return {
+        "status": _SERVICE_STATES.get(part.state, part.state),
+        "detail": _describe_part(part),
+        "provider": part.note,
+        "since": part.since,
+    }
+
+
+def _describe_database(state: Health) -> dict[str, Any]:
+    part = state.find_part("postgres")
+    problem_keys = {problem.key for problem in part.problems}
+    return {
+        "status": {"ready": "ok", "degraded": "slow"}.get(part.state, "failing") if state.database else "down",
+        "latencyMs": state.database and state.database.latency_ms,
+        "activeAutomations": state.active_automations,
+        "migration": state.migration,
+        "migrations": "pending" if "migrations_pending" in problem_keys else "up_to_date",
+    }
+
+
+def _describe_redis(call: Caller, state: Health) -> dict[str, Any]:
+    if state.redis is None:
+        return {"status": "down", **dict.fromkeys(("latencyMs", "policy", "usedBytes", "limitBytes"))}
+    memory = {"used_bytes": state.redis.used_bytes, "limit_bytes": state.redis.limit_bytes or None}
+    return {
+        "status": "ok" if state.find_part("redis").state == "ready" else "failing",
+        "latencyMs": state.redis.latency_ms,
+        "policy": state.redis.policy,
+        **to_api_fields(redact_deployment_fields(call, memory)),
+    }
+
+
+def _describe_problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "key": problem.key, "part": problem.part, "severity": problem.severity, "title": problem.title,
+        "since": problem.since, "meaning": problem.meaning, "remedy": problem.remedy,
+    }  # fmt: skip

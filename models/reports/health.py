@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import peewee
 from peewee import SQL, fn
 
-from models.database import ReadOnlyServer, acting_as, connection
+from models.database import acting_as, connection
 from models.expressions import now
-from models.queries import count, fetch, fetch_first, fetch_value
+from models.queries import count, fetch, fetch_first, fetch_value, fetch_values
 from models.reports.executions import ErrorDescription, describe_error
-from models.tables import Automation, Execution
+from models.tables import Automation, Execution, WorkflowVersion
 
 #: The most recent failures to return.
 MAX_FAILURES = 10
@@ -118,20 +119,59 @@ def _build_failure(row: _FailureRow) -> Failure:
     }
 
 
-def measure_database(workspace_id: str) -> dict[str, Any]:
-    """Return `latency_ms` of a trivial query, `active_automations`, and `migration`: the newest applied one."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class ServerFacts:
+    """What PostgreSQL answered: how long a trivial query took, its version, and since when it runs."""
+
+    latency_ms: float
+    version: str
+    started_at: datetime
+    read_only: bool
+
+
+def measure_server() -> ServerFacts:
+    """Measure PostgreSQL with trivial queries on a connection that is open already."""
     with connection():
+        read_only = fetch_value("select current_setting('transaction_read_only')") == "on"
+        started = time.perf_counter()
         fetch_value("select 1")
         latency_ms = round((time.perf_counter() - started) * 1000, 2)
+        version = str(fetch_value("select current_setting('server_version')")).split(" ", 1)[0]
+        started_at = fetch_value("select pg_postmaster_start_time()")
+    return ServerFacts(latency_ms, version, started_at, read_only)
+
+
+def fetch_newest_migration() -> str | None:
+    """Return the name of the newest applied migration."""
+    with connection():
+        name: str | None = fetch_value(peewee.Select(columns=[fn.newest_migration()]))
+    return name
+
+
+def count_active_automations(workspace_id: str) -> int:
+    """Count a workspace's automations that are on."""
     active = Automation.select().where(
         Automation.workspace_id == workspace_id, Automation.enabled, Automation.deleted_at.is_null()
     )
     with acting_as(workspace_id):
+        return count(active)
+
+
+def list_used_names(workspace_id: str) -> set[str]:
+    """Return the names of the actions and channels in the published workflows of a workspace's active automations."""
+    published = (
+        WorkflowVersion.select()
+        .join(Automation, on=Automation.version_id == WorkflowVersion.id)
+        .where(Automation.workspace_id == workspace_id, Automation.enabled, Automation.deleted_at.is_null())
+        .distinct()
+    )
+    with acting_as(workspace_id):
         return {
-            "latency_ms": latency_ms,
-            "active_automations": count(active),
-            "migration": fetch_value(peewee.Select(columns=[fn.newest_migration()])),
+            str(name)
+            for path in ("$.**.action", "$.**.channel")
+            for name in fetch_values(
+                published.select(fn.jsonb_path_query(WorkflowVersion.definition, peewee.Cast(path, "jsonpath")))
+            )
         }
 
 
@@ -141,11 +181,3 @@ def fetch_engine_counts() -> EngineCounts:
         row = fetch_first(EngineCounts, "select * from engine_facts()")
     assert row is not None
     return row
-
-
-def is_answering() -> bool:
-    """Return True if PostgreSQL accepts writes; raise one of `models.database.CONNECTION_ERRORS` if not."""
-    with connection():
-        if fetch_value("select current_setting('transaction_read_only')") == "on":
-            raise ReadOnlyServer("PostgreSQL takes no writes")
-    return True

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 import settings
 from dashboard import connect, create_app, disconnect
 from models import api_key, database, workspace
+from tasks.health import readiness
 from tests.dashboard.producers import Producer
 from tests.support.engine_fixtures import stop_engine
 from tests.support.waiting import eventually
@@ -60,6 +61,7 @@ def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> It
     app.testing = False
     yield app
     disconnect(app)
+    readiness.forget()
     # A feed that still reads would leak its connection into the next test.
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
     database.db.close_all()

@@ -26,9 +26,13 @@ class TestWithoutRedis:
         assert len(response.json["executions"]) == 1
 
     def test_readiness_is_ok_and_health_is_degraded(self, alice: Producer) -> None:
-        assert alice.client.get("/readyz").status_code == 200
+        readiness = alice.client.get("/readyz")
+        assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
+        assert "Redis does not answer" in readiness.json["reasons"]
         health = alice.get("/api/health").json
         assert (health["status"], health["redis"]["status"]) == ("degraded", "down")
+        assert health["processor"]["status"] == "degraded"
+        assert set(health["cache"].values()) == {None}
         assert alice.get("/api/queues").json["redis"] == "down"
         assert "beckon_redis_up 0.0" in alice.client.get("/metrics").text
 
@@ -45,22 +49,40 @@ def test_without_postgresql_triggers_are_503_with_retry_after(no_database: Produ
     response = no_database.post("/api/triggers", {"type": "a"})
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert response.mimetype == "application/problem+json"
-    assert no_database.client.get("/readyz").status_code == 503
+    readiness = no_database.client.get("/readyz")
+    assert (readiness.status_code, readiness.json["status"]) == (503, "unavailable")
+    assert "PostgreSQL does not answer" in readiness.json["reasons"]
     assert no_database.client.get("/healthz").status_code == 200
+
+
+def test_without_postgresql_health_is_a_503_that_says_so(no_database: Producer) -> None:
+    response = no_database.get("/api/health")
+    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+    assert int(response.headers["Retry-After"]) > 0
+    assert response.json["detail"].startswith("PostgreSQL does not answer")
 
 
 def test_health_has_every_part(alice: Producer) -> None:
     alice.create()
     health = alice.get("/api/health").json
     assert health["success"] is True
+    assert health["status"] == "down"
     assert health["processor"] == {"status": "stopped", "workers": [], "leader": None}
     assert health["pending"] == {"count": 0, "oldestSeconds": 0}
-    assert health["recentFailures"] == {"lastHour": 0, "last24Hours": 0, "items": []}
+    assert health["recentFailures"] == {"lastHour": 0, "last24Hours": 0, "items": [], "groups": []}
     assert set(health["cache"]) == {"size", "capacity", "hits", "misses", "utilization"}
-    assert set(health["services"]) == {"executor", "email", "sms", "messaging", "ai"}
+    assert set(health["services"]) == {"executor", "email", "sms", "messaging", "ai", "notices"}
     assert health["database"]["activeAutomations"] == 1
     assert health["database"]["migration"].startswith("00")
-    assert {"variable": "MAILGUN_API_KEY", "blocks": "email"} in health["configuration"]
+    assert health["database"]["migrations"] == "up_to_date"
+    assert 0 < health["database"]["latencyMs"] < 2_500
+    assert health["redis"]["policy"] == "noeviction"
+    assert health["disk"]["status"] == "ready"
+    (key,) = (row for row in health["configuration"] if row["variable"] == "MAILGUN_API_KEY")
+    assert (key["blocks"], key["setIn"]) == ("email", "Settings, Channels, E-mail")
+    problems = {problem["key"]: problem for problem in health["problems"]}
+    assert {"no_worker:sending", "no_leader", "not_configured:mailgun"} <= set(problems)
+    assert all(problem["remedy"] and problem["meaning"] for problem in problems.values())
 
 
 def test_metrics_include_the_gauges_of_the_servers(client: FlaskClient) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
+from datetime import datetime, timedelta
 
 import pytest
 import redis
@@ -13,7 +15,7 @@ import clock
 import metrics
 from ephemeral import heartbeats, workflow_cache
 from ephemeral.connection import ERRORS
-from ephemeral.heartbeats import Heartbeat, Pool
+from ephemeral.heartbeats import Heartbeat, Pool, Process
 from tests.support.waiting import eventually
 
 
@@ -60,6 +62,34 @@ def test_a_process_without_a_heartbeat_is_not_listed(client: redis.Redis) -> Non
     client.delete(*client.scan_iter("process:*"))
     assert heartbeats.list_workers() == []
     assert client.scard("processes") == 0
+
+
+def test_a_killed_process_is_lost_until_another_of_its_program_starts(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now() - timedelta(minutes=1), program="sending")
+    client.delete(*client.scan_iter("process:*"))
+    (lost,) = heartbeats.list_lost(heartbeats.list_processes())
+    assert (lost.program, lost.pid) == ("sending", os.getpid())
+
+    def replace(**changes: object) -> list[Process]:
+        return heartbeats.list_lost([dataclasses.replace(lost, pid=1, **changes)])  # type: ignore[arg-type]
+
+    later = (datetime.fromisoformat(lost.last_seen) + timedelta(seconds=1)).isoformat()
+    assert replace(started_at=later) == []
+    assert replace(started_at=lost.started_at) == [lost]
+    assert replace(started_at=later, program="tracking") == [lost]
+
+
+def test_a_process_that_ended_in_order_or_long_ago_is_not_lost(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now(), program="sending")
+    heartbeats.remove("sending")
+    assert heartbeats.list_lost([]) == []
+
+    heartbeats.record(["sending"], clock.now(), program="sending")
+    ((key, text),) = client.hgetall("last-heartbeats").items()
+    seen_ms, _, report = text.partition(" ")
+    client.hset("last-heartbeats", key, f"{int(seen_ms) - heartbeats.LOST_SECONDS * 1000 - 1000} {report}")
+    assert heartbeats.list_lost([]) == []
+    assert client.hgetall("last-heartbeats") == {}
 
 
 def test_a_process_removes_itself_at_its_end(client: redis.Redis) -> None:

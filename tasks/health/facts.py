@@ -1,0 +1,179 @@
+"""Reads what Health judges: each source by itself, under its own deadline. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ephemeral import heartbeats
+from ephemeral.connection import get_ephemeral
+from ephemeral.heartbeats import Process
+from models import pause, periodic_job, workspace
+from models.database import acting_as
+from models.reports import backlog, provider_calls
+from models.reports import health as report
+from models.reports import summary as summary_report
+from providers.registry import FEATURES, PROVIDERS
+from settings import Settings
+from tasks.health.deadlines import Unmeasured, measure_all
+from tasks.runtime.broker import read_queue_depths
+from tasks.steps import accounts
+from tasks.steps.model_settings import resolve_model_settings
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True)
+class RedisFacts:
+    """What Redis said of itself. `limit_bytes` is 0 without a limit."""
+
+    latency_ms: float
+    version: str
+    policy: str
+    used_bytes: int
+    limit_bytes: int
+    uptime_seconds: int
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The live processes, and those that ended without a word."""
+
+    live: list[Process]
+    lost: list[Process]
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """A workspace's pauses, and how many executions each holds, by its name in `models.holds`."""
+
+    rows: list[pause.PausedRow]
+    held: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class DiskFacts:
+    """The disk of BECKON_HOME, in bytes."""
+
+    total: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The results of the measurements by name; a missing or unanswered one is `Unmeasured`."""
+
+    results: Mapping[str, Any]
+
+    def get(self, name: str, kind: type[Fact]) -> Fact | None:
+        """Return a result of this type; None where it could not be measured."""
+        result = self.results.get(name)
+        return result if isinstance(result, kind) else None
+
+    def reason(self, name: str) -> str:
+        """Why this was not measured."""
+        result = self.results.get(name)
+        return result.reason if isinstance(result, Unmeasured) else "not measured"
+
+    def is_measured(self, name: str) -> bool:
+        """Whether there is an answer, which may be None."""
+        return name in self.results and not isinstance(self.results[name], Unmeasured)
+
+
+def read_deployment(settings: Settings) -> Facts:
+    """Read what is the same for every workspace."""
+    return Facts(
+        measure_all({
+            "postgres": report.measure_server,
+            "migrations": report.fetch_newest_migration,
+            "engine": report.fetch_engine_counts,
+            "leader": periodic_job.fetch_last_leader,
+            "successes": periodic_job.fetch_last_successes,
+            "redis": measure_redis,
+            "processes": read_processes,
+            "depths": read_queue_depths,
+            "disk": lambda: measure_disk(settings),
+        })
+    )  # fmt: skip
+
+
+def read_workspace(settings: Settings, workspace_id: str) -> Facts:
+    """Read what belongs to one workspace."""
+    measures = {
+        "workspace": lambda: _read_workspace_row(settings, workspace_id),
+        "pauses": lambda: _read_pauses(workspace_id),
+        "pending": lambda: report.count_pending(workspace_id),
+        "backlogs": lambda: backlog.fetch_queue_backlogs(workspace_id),
+        "failures": lambda: report.fetch_recent_failures(workspace_id),
+        "failure_groups": lambda: backlog.fetch_failure_groups(workspace_id),
+        "unknown": lambda: backlog.count_unknown_outcomes(workspace_id),
+        "calls": lambda: provider_calls.fetch_calls(workspace_id),
+        "automations": lambda: report.count_active_automations(workspace_id),
+        "used": lambda: report.list_used_names(workspace_id),
+    }
+    named = measure_all({f"{name}:{workspace_id}": measure for name, measure in measures.items()})
+    return Facts({name.partition(":")[0]: result for name, result in named.items()})
+
+
+@dataclass(frozen=True)
+class WorkspaceFacts:
+    """A workspace: the settings of its calls, the variables that each provider lacks, and whether it may use the
+    sandbox instead."""
+
+    settings: Settings
+    missing_secrets: Mapping[str, list[str]]
+    sandboxed: bool
+
+
+def _read_workspace_row(settings: Settings, workspace_id: str) -> WorkspaceFacts:
+    own = resolve_model_settings(settings, workspace_id).settings
+    with acting_as(workspace_id):
+        row = workspace.get(workspace_id)
+        missing = {provider: _find_missing(own, provider, workspace_id) for provider in FEATURES}
+    return WorkspaceFacts(own, missing, own.sandbox == "auto" and bool(row and row["demo"]))
+
+
+def _find_missing(settings: Settings, provider: str, workspace_id: str) -> list[str]:
+    # An account of the workspace's own has its token.
+    own = PROVIDERS[provider].required_settings if accounts.list_own_tokens(provider, workspace_id) else ()
+    return accounts.find_missing_secrets(settings, provider, own)
+
+
+def _read_pauses(workspace_id: str) -> Pauses:
+    with acting_as(workspace_id):
+        rows = pause.list_all(workspace_id)
+        names = [f"{row['kind']}:{row['name']}" for row in rows]
+        return Pauses(rows, {name: summary_report.count_held(workspace_id, name) for name in names})
+
+
+def measure_redis() -> RedisFacts:
+    """Ask Redis for its latency, policy and memory."""
+    client = get_ephemeral()
+    client.ping()
+    began = time.perf_counter()
+    client.ping()
+    latency_ms = round((time.perf_counter() - began) * 1000, 2)
+    info: dict[str, Any] = {**client.info("memory"), **client.info("server")}
+    return RedisFacts(
+        latency_ms,
+        str(info.get("valkey_version") or info.get("redis_version", "")),
+        str(info.get("maxmemory_policy", "noeviction")),
+        int(info.get("used_memory", 0)),
+        int(info.get("maxmemory", 0)),
+        int(info.get("uptime_in_seconds", 0)),
+    )
+
+
+def read_processes() -> Processes:
+    """List the live and the lost processes."""
+    live = heartbeats.list_processes()
+    return Processes(live, heartbeats.list_lost(live))
+
+
+def measure_disk(settings: Settings) -> DiskFacts:
+    """Measure the disk of BECKON_HOME."""
+    usage = shutil.disk_usage(settings.home)
+    return DiskFacts(usage.total, usage.free)

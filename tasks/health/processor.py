@@ -1,0 +1,311 @@
+"""Judges the processor: the queues by their workers' heartbeats, the leader, and the cache of all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from ephemeral.heartbeats import Process
+from models import periodic_job
+from models.reports.backlog import QueueBacklog
+from rules.durations import format_duration, format_rough_duration
+from tasks.health.facts import Facts, Processes
+from tasks.health.parts import Action, Part, Problem, State
+from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES
+
+ProcessorStatus = Literal["running", "degraded", "stopped"]
+
+#: A due execution that nobody has taken for this long: a warning, and a failure.
+LATE_SECONDS, TOO_LATE_SECONDS = 120.0, 600.0
+#: A clock that differs from Redis's by more is reported.
+CLOCK_SKEW_SECONDS = 10.0
+_RESTART = "Start it again: `beckon up` runs and restarts every program. `beckon status` names those that do not run."
+_QUEUES_PAGE = Action("Show queues", "/queues")
+
+
+@dataclass(frozen=True)
+class CacheTotals:
+    """The workflow caches of all processes together."""
+
+    size: int
+    capacity: int
+    hits: int
+    misses: int
+
+    @property
+    def utilization(self) -> float:
+        """The used part of the capacity, from 0 to 1."""
+        return round(self.size / self.capacity, 4) if self.capacity else 0.0
+
+
+def judge_processor(facts: Facts) -> ProcessorStatus:
+    """Return `running` when every queue has a worker and a scheduler leads, `stopped` when no worker is alive."""
+    processes = facts.get("processes", Processes)
+    if processes is None:
+        return "degraded"
+    served = {queue for process in processes.live for queue in process.queues}
+    if not served:
+        return "stopped"
+    return "running" if served >= set(QUEUES) and is_leading(facts) else "degraded"
+
+
+def is_leading(facts: Facts) -> bool:
+    """Whether a scheduler leads and was seen lately."""
+    leader = facts.results.get("leader")
+    return isinstance(leader, dict) and leader["seconds_ago"] < periodic_job.STALE_SECONDS
+
+
+def build_queue_parts(
+    facts: Facts,
+    backlogs: Sequence[QueueBacklog],
+    paused_queues: Sequence[str],
+    now: datetime,
+    *,
+    deployment_owner: bool,
+) -> list[Part]:
+    """Build the part of each queue. Depths in Redis count every workspace, so only a deployment owner sees them."""
+    processes = facts.get("processes", Processes)
+    if processes is None:
+        return [_build_unknown_queue(queue) for queue in QUEUES]
+    depths = facts.get("depths", dict) if deployment_owner else None
+    by_queue = {row["queue"]: row for row in backlogs}
+    return [
+        _build_queue(queue, processes, by_queue.get(queue), queue in paused_queues, (depths or {}).get(queue), now)  # type: ignore[call-overload]
+        for queue in QUEUES
+    ]
+
+
+def _build_unknown_queue(queue: str) -> Part:
+    detail = "Heartbeats are in Redis, which does not answer"
+    return Part(f"queue:{queue}", queue.capitalize(), "processor", "unknown", detail, note="queue", link="/queues")
+
+
+def _build_queue(
+    queue: str,
+    processes: Processes,
+    backlog: QueueBacklog | None,
+    paused: bool,
+    depth: dict[str, int] | None,
+    now: datetime,
+) -> Part:
+    workers = [process for process in processes.live if queue in process.queues]
+    pools = [worker.pools[queue] for worker in workers if queue in worker.pools]
+    size, busy = sum(pool.size for pool in pools), sum(pool.busy for pool in pools)
+    problems = _find_queue_problems(queue, workers, processes, backlog, paused, now)
+    return Part(
+        f"queue:{queue}",
+        queue.capitalize(),
+        "processor",
+        _judge_queue(workers, problems, paused),
+        " · ".join(_describe_queue(queue, workers, bool(pools), backlog, depth)),
+        figure=f"{busy} of {size} threads busy" if pools else "",
+        note="queue",
+        since=min((datetime.fromisoformat(worker.started_at) for worker in workers), default=None),
+        gauge=(busy, size) if size else None,
+        problems=problems,
+        link="/queues",
+    )
+
+
+def _judge_queue(workers: Sequence[Process], problems: Sequence[Problem], paused: bool) -> State:
+    if not workers:
+        return "failing"
+    if any(problem.key.startswith(("growing:", "worker_lost:")) for problem in problems):
+        return "degraded"
+    return "paused" if paused else "ready"
+
+
+def _describe_queue(
+    queue: str, workers: Sequence[Process], has_pool: bool, backlog: QueueBacklog | None, depth: dict[str, int] | None
+) -> list[str]:
+    words = [] if has_pool or not workers else ["shares the threads of executions"]
+    words.append(f"{len(workers)} {'worker' if len(workers) == 1 else 'workers'}")
+    if queue in EXECUTION_QUEUES:
+        count, oldest = (backlog["count"], backlog["oldest_seconds"]) if backlog else (0, 0.0)
+        words.append(f"{count:,} wait, oldest {format_rough_duration(oldest)}" if count else "0 wait")
+    elif depth is not None:
+        words.append(f"{depth['ready']:,} wait")
+    return words
+
+
+def _find_queue_problems(
+    queue: str,
+    workers: Sequence[Process],
+    processes: Processes,
+    backlog: QueueBacklog | None,
+    paused: bool,
+    now: datetime,
+) -> tuple[Problem, ...]:
+    lost = [process for process in processes.lost if process.queues and process.queues[0] == queue]
+    skewed = [process for process in workers if process.queues[0] == queue and is_skewed(process)]
+    problems: list[Problem | None] = [
+        _find_missing_worker(queue, processes, backlog) if not workers else _find_growth(queue, backlog, now),
+        _find_lost_workers(queue, lost) if workers and lost else None,
+        describe_skew(f"queue:{queue}", skewed) if skewed else None,
+        _describe_paused_queue(queue) if paused else None,
+    ]
+    return tuple(problem for problem in problems if problem is not None)
+
+
+def is_skewed(process: Process) -> bool:
+    """Whether the clock of this process's host is wrong."""
+    return abs(process.clock_skew_seconds) > CLOCK_SKEW_SECONDS
+
+
+def _find_missing_worker(queue: str, processes: Processes, backlog: QueueBacklog | None) -> Problem:
+    seen = [datetime.fromisoformat(process.last_seen) for process in processes.lost if queue in process.queues]
+    waiting = backlog["count"] if backlog else 0
+    wait_text = f" {waiting:,} {'execution waits' if waiting == 1 else 'executions wait'} for it." if waiting else ""
+    return Problem(
+        f"no_worker:{queue}",
+        f"queue:{queue}",
+        "critical",
+        f"No worker on the queue {queue}",
+        f"Nothing takes work from this queue.{wait_text} Nothing is lost: work continues with the next worker.",
+        _RESTART,
+        since=max(seen, default=None),
+        actions=(_QUEUES_PAGE,),
+    )
+
+
+def _find_lost_workers(queue: str, lost: Sequence[Process]) -> Problem:
+    count = len(lost)
+    title = f"{count} {'worker process' if count == 1 else 'worker processes'} of {queue} stopped responding"
+    meaning = (
+        "It sent no heartbeat and did not end in order: it was killed, or it hangs. Other workers take over its "
+        "executions when their leases expire."
+    )
+    since = min(datetime.fromisoformat(process.last_seen) for process in lost)
+    return Problem(
+        f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, _RESTART, since, (_QUEUES_PAGE,)
+    )
+
+
+def _find_growth(queue: str, backlog: QueueBacklog | None, now: datetime) -> Problem | None:
+    if backlog is None or backlog["oldest_seconds"] <= LATE_SECONDS:
+        return None
+    count, oldest = backlog["count"], backlog["oldest_seconds"]
+    return Problem(
+        f"growing:{queue}",
+        f"queue:{queue}",
+        "critical" if oldest > TOO_LATE_SECONDS else "warning",
+        f"The queue {queue} is late by {format_rough_duration(oldest)}",
+        f"{count:,} {'execution is' if count == 1 else 'executions are'} due and wait for a thread; the oldest for "
+        f"{format_duration(oldest)}. The workers take less than arrives.",
+        "Process them now, or add threads or worker processes (BECKON_WORKERS, BECKON_IO_THREADS).",
+        since=now - timedelta(seconds=oldest),
+        actions=(
+            Action("Process pending automations", "/health/process-pending", "post", primary=True),
+            Action(f"View {count:,} {'execution' if count == 1 else 'executions'}", "/executions/pending"),
+            _QUEUES_PAGE,
+        ),
+    )
+
+
+def describe_skew(part: str, processes: Sequence[Process]) -> Problem:
+    """Return the warning about processes whose clock is wrong."""
+    worst = max(processes, key=lambda process: abs(process.clock_skew_seconds))
+    skew = worst.clock_skew_seconds
+    return Problem(
+        f"clock:{part}",
+        part,
+        "warning",
+        f"The clock of a process is {format_duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}",
+        f"A process of the program {worst.program} runs on a host whose clock differs from Redis's. Waits, leases "
+        "and limits use PostgreSQL's clock, so only its logs have wrong times.",
+        "Synchronize the host's clock (NTP).",
+    )
+
+
+def _describe_paused_queue(queue: str) -> Problem:
+    return Problem(
+        f"queue_paused:{queue}",
+        f"queue:{queue}",
+        "notice",
+        f"The queue {queue} is paused by an operator",
+        "Executions of this workspace wait before their next step of this kind. Nothing is lost.",
+        "Resume it when it may go on.",
+        actions=(Action("Resume queue", f"/pauses/queue/{queue}/end", "post", primary=True), _QUEUES_PAGE),
+    )
+
+
+def build_leader_part(facts: Facts, *, deployment_owner: bool) -> Part:
+    """Build the part of the scheduler that leads."""
+    if not facts.is_measured("leader"):
+        return Part("leader", "Leader", "processor", "unknown", "Leadership is in PostgreSQL, which does not answer")
+    leader = facts.results["leader"]
+    processes = facts.get("processes", Processes)
+    schedulers = [process for process in processes.live if process.program == "scheduler"] if processes else []
+    skewed = [process for process in schedulers if is_skewed(process)]
+    skew = (describe_skew("leader", skewed),) if skewed else ()
+    if leader is None or leader["seconds_ago"] >= periodic_job.STALE_SECONDS:
+        detail = (
+            f"last heartbeat {format_duration(leader['seconds_ago'])} ago" if leader else "no scheduler has led yet"
+        )
+        return Part("leader", "Leader", "processor", "failing", detail, problems=(_describe_no_leader(leader), *skew))
+    standby = max(0, len(schedulers) - 1)
+    words = [f"heartbeat {format_duration(leader['seconds_ago'])} ago"]
+    if processes:
+        words.append(f"{standby} on standby" if standby else "no standby")
+    return Part(
+        "leader",
+        "Leader",
+        "processor",
+        "ready",
+        " · ".join(words),
+        figure=leader["host"] if deployment_owner else "",
+        since=leader["since"],
+        problems=skew,
+    )
+
+
+def _describe_no_leader(leader: periodic_job.LastLeaderRow | None) -> Problem:
+    return Problem(
+        "no_leader",
+        "leader",
+        "critical",
+        "No scheduler leads",
+        "Waits, retries, schedules and sweeps do not start. Nothing is lost: they continue with the next leader.",
+        "Start a scheduler: `beckon up` runs one. A scheduler that hangs keeps its lock: end its process, and another "
+        "takes over within seconds.",
+        since=leader["seen_at"] if leader else None,
+        actions=(_QUEUES_PAGE,),
+    )
+
+
+def sum_caches(facts: Facts) -> CacheTotals | None:
+    """Add up the caches of all live processes; None where they are unknown."""
+    processes = facts.get("processes", Processes)
+    if processes is None:
+        return None
+    caches = [process.cache for process in processes.live]
+    return CacheTotals(
+        sum(cache.size for cache in caches),
+        sum(cache.capacity for cache in caches),
+        sum(cache.hits for cache in caches),
+        sum(cache.misses for cache in caches),
+    )
+
+
+def build_cache_part(facts: Facts) -> Part:
+    """Build the part of the workflow caches."""
+    totals = sum_caches(facts)
+    if totals is None:
+        return Part(
+            "cache", "Cache", "processor", "unknown", "Without Redis workflows are read from PostgreSQL, not cached"
+        )
+    processes = facts.get("processes", Processes)
+    count = len(processes.live) if processes else 0
+    started = [datetime.fromisoformat(process.started_at) for process in processes.live] if processes else []
+    return Part(
+        "cache",
+        "Cache",
+        "processor",
+        "ready" if totals.capacity else "unknown",
+        f"({totals.utilization:.0%}) · {totals.hits:,} hits, {totals.misses:,} misses · {count} processes",
+        figure=f"{totals.size:,} of {totals.capacity:,} entries",
+        since=min(started, default=None),
+        gauge=(totals.size, totals.capacity) if totals.capacity else None,
+    )

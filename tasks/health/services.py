@@ -1,0 +1,224 @@
+"""Judges the services by their providers: pauses, what their last calls did, and which settings are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlencode, urlsplit
+
+from models.pause import PausedRow
+from models.reports.provider_calls import Calls
+from providers.registry import PROVIDERS
+from rules.actions import ACTIONS
+from rules.channels import CHANNELS, CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
+from rules.durations import format_rough_duration
+from rules.errors import BY_CLASS
+from tasks.health.calls import Activity, list_generations, list_sends, summarize
+from tasks.health.facts import Pauses, WorkspaceFacts
+from tasks.health.parts import Action, Part, Problem, State
+from tasks.health.stores import format_milliseconds
+from tasks.steps.model_choice import find_default_provider
+
+#: Each service with its label; `executor` stands before them. The API has the first four.
+SERVICES = {"email": "E-mail", "sms": "SMS", "messaging": "Messaging", "ai": "AI", "notices": "Notices"}
+#: The worst state of a service's providers is the service's.
+_WORST_FIRST: tuple[State, ...] = ("failing", "degraded", "paused", "unknown", "ready", "not_configured")
+
+
+def build_settings_path(provider: str) -> str:
+    """Return the page where the secrets of a provider are set; Meta's two channels share them."""
+    return f"/settings/channels#{'facebook' if provider == 'instagram' else provider}"
+
+
+@dataclass(frozen=True)
+class ProviderFacts:
+    """What is known of a workspace's calls."""
+
+    workspace: WorkspaceFacts
+    pauses: Pauses
+    calls: Calls
+    #: The actions and channels of the active automations.
+    used: Collection[str]
+    now: datetime
+
+
+def list_providers(service: str, facts: ProviderFacts) -> list[str]:
+    """Return the providers behind a service; the workspace's settings name the text generator."""
+    if service == "ai":
+        return [find_default_provider(facts.workspace.settings)]
+    if service == "messaging":
+        return list(CONVERSATION_CHANNELS)
+    if service == "notices":
+        return list(NOTICE_CHANNELS)
+    return [CHANNELS[service].provider]
+
+
+def build_service_parts(facts: ProviderFacts) -> list[Part]:
+    """Build the part of each service."""
+    return [_build_service(name, facts) for name in SERVICES]
+
+
+def _build_service(name: str, facts: ProviderFacts) -> Part:
+    parts = [_build_provider(name, provider, facts) for provider in list_providers(name, facts)]
+    worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+    problems = tuple(problem for part in parts for problem in part.problems)
+    same = [part for part in parts if part.state == worst.state]
+    note = "Meta" if name == "messaging" else " and ".join(part.note for part in same)
+    return replace(worst, note=note, problems=problems)
+
+
+def _build_provider(service: str, provider: str, facts: ProviderFacts) -> Part:
+    row = next((row for row in facts.pauses.rows if row["kind"] == "provider" and row["name"] == provider), None)
+    activity = find_activity(provider, facts)
+    if row is not None:
+        return _build_paused(service, provider, row, facts)
+    if activity.is_failing(facts.now):
+        return _build_failing(service, provider, activity, facts)
+    missing = facts.workspace.missing_secrets.get(provider, [])
+    if missing and not facts.workspace.sandboxed:
+        return _build_unconfigured(service, provider, missing, facts)
+    detail = describe_activity(activity, facts.now)
+    if missing:
+        detail = f"uses the sandbox · {detail}"
+    return _part(service, provider, "ready", detail, since=activity.accepting_since)
+
+
+def _part(
+    service: str,
+    provider: str,
+    state: State,
+    detail: str,
+    *,
+    figure: str = "",
+    since: datetime | None = None,
+    problems: tuple[Problem, ...] = (),
+) -> Part:
+    return Part(
+        service, SERVICES[service], "services", state, detail, figure, PROVIDERS[provider].label, since,
+        problems=problems,
+    )  # fmt: skip
+
+
+def find_activity(provider: str, facts: ProviderFacts) -> Activity:
+    """Return what the last calls of a provider did."""
+    if provider in TEXT_PROVIDERS:
+        return summarize(list_generations(facts.calls.generations))
+    return summarize(list_sends(facts.calls.sends, provider))
+
+
+def describe_activity(activity: Activity, now: datetime) -> str:
+    """`last accepted 3 s ago · p95 240 ms`."""
+    if not activity.calls:
+        return "no calls yet"
+    words = []
+    if activity.accepted_at:
+        words.append(f"last accepted {_format_age(now, activity.accepted_at)}")
+    if activity.p95_ms is not None:
+        words.append(f"p95 {format_milliseconds(activity.p95_ms)}")
+    if activity.failures and activity.failed_at:
+        calls = "call" if activity.failures == 1 else f"{activity.failures} calls"
+        words.append(f"last {calls} failed, {_format_age(now, activity.failed_at)}")
+    return " · ".join(words)
+
+
+def _format_age(now: datetime, at: datetime) -> str:
+    text = format_rough_duration((now - at).total_seconds())
+    return text if text == "now" else f"{text} ago"
+
+
+def _describe_waiting(count: int) -> str:
+    if not count:
+        return "Nothing waits for it"
+    return f"{count:,} {'message waits' if count == 1 else 'messages wait'}, none is lost"
+
+
+def _describe_operator(row: PausedRow) -> str:
+    words = [row["actor_name"] or "", f"“{row['message']}”" if row["message"] else ""]
+    text = ", ".join(filter(None, words))
+    return f"{text}. " if text else ""
+
+
+def _build_paused(service: str, provider: str, row: PausedRow, facts: ProviderFacts) -> Part:
+    held_by = f"provider:{provider}"
+    waiting = facts.pauses.held.get(held_by, 0)
+    label = PROVIDERS[provider].label
+    resume = f"/pauses/provider/{provider}/end"
+    detail = f"{waiting:,} {'message waits' if waiting == 1 else 'messages wait'}"
+    if row["reason"] == "operator":
+        problem = Problem(
+            f"provider_paused:{provider}", service, "notice", f"{label} is paused by an operator",
+            f"{_describe_operator(row)}{_describe_waiting(waiting)}.", "Resume it when it may send again.",
+            row["created_at"],
+            (Action(f"Resume {label}", resume, "post", primary=True), *_view_waiting(held_by, waiting)),
+        )  # fmt: skip
+        return _part(service, provider, "paused", detail, figure=f"Paused by {row['actor_name'] or 'an operator'}",
+                     since=row["created_at"], problems=(problem,))  # fmt: skip
+    problem = Problem(
+        f"provider_refused:{provider}", service, "critical", f"{label} is paused: its configuration was refused",
+        f"{row['message']} {_describe_waiting(waiting)}; an execution fails after 24 hours.",
+        "Correct its credentials. The messages continue automatically once they are accepted.", row["created_at"],
+        (
+            Action("Configure secrets", build_settings_path(provider), primary=True),
+            Action(f"Try {label} now", f"/health/providers/{provider}/try", "post"),
+            *_view_waiting(held_by, waiting), *_open_portal(provider),
+        ),
+    )  # fmt: skip
+    return _part(service, provider, "failing", detail, figure="Paused for configuration", since=row["created_at"],
+                 problems=(problem,))  # fmt: skip
+
+
+def _view_waiting(held_by: str, count: int) -> tuple[Action, ...]:
+    if not count:
+        return ()
+    label = f"View {count:,} {'message' if count == 1 else 'messages'}"
+    return (Action(label, f"/executions?{urlencode({'heldBy': held_by, 'test': 'false'})}"),)
+
+
+def _open_portal(provider: str) -> tuple[Action, ...]:
+    guide = PROVIDERS[provider].guide
+    return (Action(f"Open {urlsplit(guide.url).hostname}", guide.url, external=True),) if guide else ()
+
+
+def _build_failing(service: str, provider: str, activity: Activity, facts: ProviderFacts) -> Part:
+    label = PROVIDERS[provider].label
+    error = BY_CLASS[activity.error_class or "network"]
+    calls = f"{activity.failures}{'+' if activity.failures >= 200 else ''}"
+    accepted = f" It last accepted one {_format_age(facts.now, activity.accepted_at)}." if activity.accepted_at else ""
+    problem = Problem(
+        f"provider_failing:{provider}", service, "critical", f"{label} is failing",
+        f"The last {calls} calls failed. {activity.error_message or error.label}{accepted}",
+        error.remedy or f"{error.short_remedy}.",
+        activity.failing_since,
+        (
+            Action("View failures", f"/executions?errorClass={activity.error_class}&test=false", primary=True),
+            *_open_portal(provider),
+        ),
+    )  # fmt: skip
+    last = _format_age(facts.now, activity.failed_at or facts.now)
+    return _part(service, provider, "failing", f"{error.label} · last call {last}",
+                 figure=f"{calls} calls failed", since=activity.failing_since, problems=(problem,))  # fmt: skip
+
+
+def is_used(provider: str, used: Collection[str]) -> bool:
+    """Whether an active automation calls this provider."""
+    if provider in TEXT_PROVIDERS:
+        return "generate_message" in used
+    channels = {channel.name for channel in CHANNELS.values() if channel.provider == provider}
+    actions = {name for name, action in ACTIONS.items() if {action.channel, action.call_channel} & channels}
+    return bool((channels | actions) & set(used))
+
+
+def _build_unconfigured(service: str, provider: str, missing: Sequence[str], facts: ProviderFacts) -> Part:
+    names = " and ".join(missing)
+    detail = f"{names} {'is' if len(missing) == 1 else 'are'} not set"
+    if not is_used(provider, facts.used):
+        return _part(service, provider, "not_configured", f"{detail} · no active automation uses it")
+    entry = PROVIDERS[provider]
+    problem = Problem(
+        f"not_configured:{provider}", service, "critical", f"{entry.label} is not configured",
+        f"Active automations need {entry.feature}. Their executions wait, and fail after 24 hours.",
+        f"Set {names}.",
+        actions=(Action("Configure secrets", build_settings_path(provider), primary=True),),
+    )  # fmt: skip
+    return _part(service, provider, "failing", detail, figure="Not configured", problems=(problem,))
