@@ -33,7 +33,8 @@ _READ = """
     select id, external_id, email, phone, instagram_id, facebook_id, first_name, last_name, username, timezone, tags,
         attributes
     from contacts
-    where workspace_id = acting_workspace() and deleted_at is null and (
+    where workspace_id = acting_workspace() and deleted_at is null
+        and (not sample or id = any(%(read_only_id)s::uuid[])) and (
         id = any(%(id)s::uuid[]) or external_id = any(%(external_id)s::text[]) or email = any(%(email)s::text[])
         or phone = any(%(phone)s::text[]) or instagram_id = any(%(instagram_id)s::text[])
         or facebook_id = any(%(facebook_id)s::text[])
@@ -142,7 +143,8 @@ def match_or_create(
 ) -> list[ContactRow | ContactRejection | None]:
     """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
-    None for a trigger without a contact. Existing contacts at `read_only_indexes` stay unchanged.
+    None for a trigger without a contact. Existing contacts at `read_only_indexes` stay unchanged; only these may name a
+    sample contact, by its id.
     """
     for _ in range(5):
         try:
@@ -155,7 +157,7 @@ def match_or_create(
 def _match_or_create_once(
     workspace_id: str, specs: ContactSpecs, read_only_indexes: Collection[int]
 ) -> list[ContactRow | ContactRejection | None]:
-    contacts = _read(specs)
+    contacts = _read(specs, read_only_indexes)
     created: dict[str, ContactRow] = {}
     updated: dict[str, ContactRow] = {}
     results: list[ContactRow | ContactRejection | None] = []
@@ -190,9 +192,11 @@ def _normalize(name: str, text: str) -> str:
     return text.lower() if name == "email" else text
 
 
-def _read(specs: ContactSpecs) -> _ContactIndex:
+def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> _ContactIndex:
+    read_only = [specs[index][0] for index in read_only_indexes]
     parameters: dict[str, list[str]] = {
-        "id": sorted({contact_id for contact_id, _ in specs if contact_id and is_id(contact_id)}),
+        "id": _list_ids([contact_id for contact_id, _ in specs]),
+        "read_only_id": _list_ids(read_only),
         **{name: _list_values(specs, name) for name in IDENTIFIERS},
     }
     contacts = _ContactIndex()
@@ -200,6 +204,10 @@ def _read(specs: ContactSpecs) -> _ContactIndex:
         for contact in fetch(ContactRow, _READ, parameters):
             contacts.add(contact)
     return contacts
+
+
+def _list_ids(contact_ids: Sequence[str | None]) -> list[str]:
+    return sorted({contact_id for contact_id in contact_ids if contact_id and is_id(contact_id)})
 
 
 def _list_values(specs: ContactSpecs, name: Identifier) -> list[str]:

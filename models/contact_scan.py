@@ -1,4 +1,7 @@
-"""Reads all contacts of the acting workspace in pages, by id, for triggers that apply to every contact."""
+"""Reads all contacts of the acting workspace in pages, by id, for triggers that apply to every contact.
+
+Sample contacts are not among them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def fetch_page(
     """Return the next page; with `silent_between`, only contacts whose last event is after the first time and not after
     the second. A contact without events counts from its creation."""
     query = Contact.select(*CONTACT_COLUMNS).where(
-        Contact.workspace_id == acting_workspace(), Contact.deleted_at.is_null()
+        Contact.workspace_id == acting_workspace(), Contact.deleted_at.is_null(), ~Contact.sample
     )
     if last_id is not None:
         query = query.where(Contact.id > last_id)

@@ -41,24 +41,26 @@ def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
             WorkflowVersion.definition,
         )
         .join(WorkflowVersion, on=WorkflowVersion.id == Automation.version_id)
-        .where(Automation.workspace_id == acting_workspace(), Automation.deleted_at.is_null(), *conditions)
+        .where(Automation.workspace_id == acting_workspace(), *conditions)
     )
     return fetch(PublishedWorkflow, query)
 
 
 def list_active(trigger_type: str) -> list[PublishedWorkflow]:
     """Return the enabled automations of the acting workspace with this trigger type."""
-    return _list_published(Automation.trigger_type == trigger_type, Automation.enabled)
+    return _list_published(Automation.deleted_at.is_null(), Automation.trigger_type == trigger_type, Automation.enabled)
 
 
 def list_by_trigger_type(trigger_type: str) -> list[PublishedWorkflow]:
     """Return the automations with this trigger type, including disabled ones, which tests may start."""
-    return _list_published(Automation.trigger_type == trigger_type)
+    return _list_published(Automation.deleted_at.is_null(), Automation.trigger_type == trigger_type)
 
 
 def find(automation_id: str) -> PublishedWorkflow | None:
-    """Return the published version of one automation of the acting workspace, enabled or not."""
-    return next(iter(_list_published(Automation.id == automation_id)), None)
+    """Return the published version of one automation of the acting workspace, enabled or not; also of a test run's,
+    which is off."""
+    is_present = Automation.deleted_at.is_null() | Automation.test_run_id.is_null(False)
+    return next(iter(_list_published(is_present, Automation.id == automation_id)), None)
 
 
 def find_execution_definition(execution_id: str) -> Mapping[str, Any] | None:

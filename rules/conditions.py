@@ -72,15 +72,16 @@ def is_truthy(value: object) -> bool:
 
 @lru_cache(maxsize=4096)
 def _find_variables(source: str) -> tuple[Segments, ...]:
-    return tuple(extract_segments(path) for path in _find_paths(_parse(source)))
+    return tuple(extract_segments(path) for path in _find_paths(parse(source)))
 
 
 @lru_cache(maxsize=4096)
 def _compile(source: str) -> Predicate:
-    return _build_predicate(_parse(source))
+    return _build_predicate(parse(source))
 
 
-def _parse(source: str) -> Expression:
+def parse(source: str) -> Expression:
+    """Return the expression of a condition. Raises `ValueError` if it is not a valid one."""
     if not source.strip():
         raise ValueError("must not be empty")
     if len(source) > MAX_LENGTH:

@@ -117,6 +117,11 @@ def list_variables(source: str) -> list[Segments]:
     return [list(variable.segments) for occurrences in variables.values() for variable in occurrences]
 
 
+def compile_template(source: str) -> BoundTemplate:
+    """Return the compiled template of a valid source."""
+    return _compile(source, False)
+
+
 def extract_segments(path: object) -> Segments:
     """Return the segments of a Liquid path expression."""
     return [extract_segments(part) if hasattr(part, "path") else part for part in getattr(path, "path", [])]

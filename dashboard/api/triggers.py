@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 import flask
@@ -10,16 +11,20 @@ from pydantic import Field
 
 import metrics
 from dashboard import bodies
-from dashboard.access import Caller, consume_trigger_limit
+from dashboard.access import Caller, consume_trigger_limit, current_settings
 from dashboard.api import schemas
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, WholeNumber
 from dashboard.errors import ProblemError, invalid_request, not_found, serialize_problems
 from dashboard.resource import Resource
 from dashboard.responses import success
 from models import automation
+from models.ids import is_id
+from models.published import PublishedWorkflow
 from rules.problems import Problem
 from tasks.intake.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
 from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, accept
+from tasks.operators import test_triggers
+from tasks.operators.test_triggers import TestEvent
 
 triggers = Resource("triggers")
 
@@ -43,16 +48,17 @@ class Batch(Body):
 
 
 class TestTrigger(Body):
-    """A trigger for one automation. `contactIds` or `sample` start it for several contacts."""
+    """A trigger for one automation. `contactIds` or `sample` start it for several contacts. A test without `type` or
+    `payload` has those of a sample event."""
 
     __test__ = False
 
-    type: TriggerType = "manual"
+    type: TriggerType | None = None
     contact: dict[str, Any] | None = None
     contact_id: Id | None = Field(None, alias="contactId")
     contact_ids: Annotated[list[Id], Field(min_length=1, max_length=100)] | None = Field(None, alias="contactIds")
     sample: Annotated[WholeNumber, Field(ge=1, le=100)] | None = None
-    payload: Payload = Field(default_factory=dict)
+    payload: Payload | None = None
     test: bool = True
     idempotency_key: IdempotencyKey | None = Field(None, alias="idempotencyKey")
 
@@ -63,6 +69,8 @@ class TestTrigger(Body):
 def accept_trigger(call: Caller, body: Trigger) -> Any:
     """Accept a trigger. A repeated idempotency key answers 200 with the first response."""
     consume_trigger_limit(_build_limit_key(call), 1)
+    if body.test:
+        test_triggers.require_sandbox(current_settings())
     request = build_request(body, header_key=read_header_key())
     return _accept_single(call.workspace_id, _require_valid(request), "api")
 
@@ -84,7 +92,7 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
 def accept_batch(call: Caller, body: Batch) -> Any:
     """Accept up to 1,000 triggers. Invalid ones are reported; the others are accepted."""
     consume_trigger_limit(_build_limit_key(call), len(body.triggers))
-    parsed = [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
+    parsed = [_parse_entry(entry, f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
     valid = [(index, result) for index, result in enumerate(parsed) if isinstance(result, TriggerRequest)]
     rejected: dict[int, list[Problem]] = {
         index: result for index, result in enumerate(parsed) if isinstance(result, list)
@@ -108,6 +116,14 @@ def accept_batch(call: Caller, body: Batch) -> Any:
         rejected=[{"index": index, "errors": serialize_problems(rejected[index])} for index in sorted(rejected)],
         results=results,
     )
+
+
+def _parse_entry(entry: Any, path: str) -> TriggerRequest | list[Problem]:
+    """One entry of a batch; a test is refused while the sandbox is off."""
+    request = parse_request(entry, path=path)
+    if isinstance(request, TriggerRequest) and request.test and current_settings().sandbox == "off":
+        return [Problem(f"{path}.test", test_triggers.SANDBOX_OFF)]
+    return request
 
 
 @triggers.api(
@@ -139,18 +155,24 @@ def accept_hook(token: str) -> Any:
     "/api/automations/{automation_id}/trigger",
     permission="trigger",
     body=TestTrigger,
-    response={**ACCEPTED, "triggerIds": schemas.array_of(schemas.ID)},
+    response={
+        **ACCEPTED,
+        "triggerIds": schemas.array_of(schemas.ID),
+        "payload": schemas.record(),
+    },
     status=202,
     statuses=(200, 409),
 )
 def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
-    """Start an automation manually, by default as a test."""
+    """Start an automation manually, by default as a test. The response has the payload, which may be a sample."""
     consume_trigger_limit(_build_limit_key(call), 1)
-    contacts = _select_contacts(body)
-    if contacts is None:
-        request = _build_test_request(body, automation_id, body.contact_id, body.contact, read_header_key())
-        return _accept_single(call.workspace_id, request, "test")
-    requests = [_build_test_request(body, automation_id, contact_id, contact) for contact_id, contact in contacts]
+    _check_selection(body)
+    event = _choose_event(call, automation_id, body)
+    contact_ids = _select_contacts(call, automation_id, body)
+    if contact_ids is None:
+        request = _build_test_request(body, event, automation_id, body.contact_id, read_header_key())
+        return _accept_single(call.workspace_id, request, "test", payload=event.payload)
+    requests = [_build_test_request(body, event, automation_id, contact_id) for contact_id in contact_ids]
     outcomes = accept(call.workspace_id, requests, "test")
     accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedTrigger)]
     if not accepted:
@@ -165,11 +187,11 @@ def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
         contactId=None,
         duplicate=False,
         executions=[execution for outcome in accepted for execution in outcome.executions],
+        payload=event.payload,
     )
 
 
-def _select_contacts(body: TestTrigger) -> list[tuple[str | None, dict[str, Any] | None]] | None:
-    """The contacts of `contactIds` or `sample`; None for a single contact."""
+def _check_selection(body: TestTrigger) -> None:
     selectors = [body.contact, body.contact_id, body.contact_ids, body.sample]
     if sum(value is not None for value in selectors) > 1:
         raise invalid_request([Problem("contact", "use only one of contact, contactId, contactIds and sample")])
@@ -178,36 +200,40 @@ def _select_contacts(body: TestTrigger) -> list[tuple[str | None, dict[str, Any]
         raise invalid_request([Problem("idempotencyKey", "is only allowed with a single contact")])
     if body.sample is not None and not body.test:
         raise invalid_request([Problem("sample", "is only allowed for tests: sample contacts cannot be messaged")])
-    if body.contact_ids is not None:
-        return [(contact_id, None) for contact_id in dict.fromkeys(body.contact_ids)]
+
+
+def _choose_event(call: Caller, automation_id: str, body: TestTrigger) -> TestEvent:
+    """The event of a test, with a sample of what the body leaves out; nothing is invented for a real execution."""
+    if not body.test:
+        return TestEvent(body.type or "manual", body.payload or {})
+    test_triggers.require_sandbox(current_settings())
+    return test_triggers.choose_event(_find_workflow(call, automation_id), body.type, body.payload)
+
+
+def _find_workflow(call: Caller, automation_id: str) -> PublishedWorkflow:
+    if not is_id(automation_id):
+        raise not_found("There is no published automation with that id.")
+    return test_triggers.find_published(call.workspace_id, automation_id)
+
+
+def _select_contacts(call: Caller, automation_id: str, body: TestTrigger) -> list[str] | None:
+    """The ids of the contacts of `contactIds` or `sample`; None for a single contact."""
     if body.sample is not None:
-        return [(None, _build_sample_contact(number)) for number in range(1, body.sample + 1)]
-    return None
-
-
-def _build_sample_contact(number: int) -> dict[str, Any]:
-    return {
-        "externalId": f"sample-{number}",
-        "firstName": "Sample",
-        "lastName": str(number),
-        "email": f"sample-{number}@example.com",
-        "phone": f"+1555010{number:04d}",
-        "tags": ["sample"],
-    }
+        workflow = _find_workflow(call, automation_id)
+        return test_triggers.ensure_sample_contacts(call.workspace_id, workflow, body.sample)
+    return None if body.contact_ids is None else list(dict.fromkeys(body.contact_ids))
 
 
 def _build_test_request(
-    body: TestTrigger,
-    automation_id: str,
-    contact_id: str | None,
-    contact: dict[str, Any] | None,
-    key: str | None = None,
+    body: TestTrigger, event: TestEvent, automation_id: str, contact_id: str | None, key: str | None = None
 ) -> TriggerRequest:
+    """The request of one contact; a repeated key is compared by what the body says, not by the sample."""
     trigger = Trigger(
-        type=body.type, contact=contact, contactId=contact_id, payload=body.payload, automationId=automation_id,
-        test=body.test, idempotencyKey=body.idempotency_key,
+        type=body.type or "manual", contact=body.contact, contactId=contact_id, payload=body.payload or {},
+        automationId=automation_id, test=body.test, idempotencyKey=body.idempotency_key,
     )  # fmt: skip
-    return _require_valid(build_request(trigger, header_key=key))
+    request = _require_valid(build_request(trigger, header_key=key))
+    return replace(request, type=event.type, payload=event.payload)
 
 
 def read_header_key() -> str | None:
@@ -229,12 +255,12 @@ def _require_valid(request: TriggerRequest | list[Problem]) -> TriggerRequest:
     return request
 
 
-def _accept_single(workspace_id: str, request: TriggerRequest, source: str) -> Any:
+def _accept_single(workspace_id: str, request: TriggerRequest, source: str, **fields: Any) -> Any:
     (outcome,) = accept(workspace_id, [request], source)
     if isinstance(outcome, RejectedTrigger):
         detail = outcome.problems[0].message if outcome.problems else ""
         raise ProblemError(outcome.status, detail, outcome.problems, retry_after=outcome.retry_after)
-    return success(200 if outcome.duplicate else 202, **_serialize_accepted(outcome))
+    return success(200 if outcome.duplicate else 202, **_serialize_accepted(outcome), **fields)
 
 
 def _serialize_accepted(accepted: AcceptedTrigger) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from peewee import fn
 
-from models import webhook_token
+from models import sample_contact, webhook_token
 from models.database import transaction
 from models.expressions import now
 from models.queries import call, execute, fetch, fetch_value
@@ -31,6 +31,7 @@ from models.tables import (
     ReceivedMessage,
     RunWindow,
     Session,
+    TestRun,
 )
 
 #: Retention of real executions; that of tests is shorter.
@@ -132,6 +133,10 @@ def _remove_expired_rows() -> dict[str, int]:
         ),
         "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _ago(days=KEEP_DAYS))),
         "webhook_tokens": webhook_token.remove_expired(),
+        "samples": sample_contact.remove_unused(KEEP_TEST_DAYS),
+        "test_runs": execute(
+            TestRun.delete().where(TestRun.cleaned_up, TestRun.finished_at < _ago(days=KEEP_TEST_DAYS))
+        ),
         "windows": execute(RunWindow.delete().where(RunWindow.counted_at < _ago(hours=1))),
         "private_replies": execute(
             PrivateReply.delete().where(PrivateReply.created_at < _ago(days=KEEP_PRIVATE_REPLY_DAYS))

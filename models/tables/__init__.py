@@ -13,6 +13,7 @@ from models.tables.limits import CapReservation, LimitCount, LimitReservation
 from models.tables.people import Invitation, Membership, PasswordReset, Session, User
 from models.tables.scheduler import Leadership, PeriodicJob, SchemaHash
 from models.tables.statistics import AutomationRun, RunWindow, StageTally, TallyProgress
+from models.tables.test_runs import TestRun
 from models.tables.workspaces import (
     ApiKey,
     AuditEntry,
@@ -32,14 +33,14 @@ __all__ = [
     "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply",
     "ReceivedMessage",
     "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
-    "TallyProgress", "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
+    "TallyProgress", "TestRun", "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
     User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
-    Suppression, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message,
-    StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally,
-    TallyProgress, InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
+    Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step,
+    Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow,
+    StageTally, TallyProgress, InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
 )  # fmt: skip

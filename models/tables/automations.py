@@ -20,6 +20,7 @@ from models.tables.fields import (
     index,
     reference,
 )
+from models.tables.test_runs import TestRun
 from models.tables.workspaces import Workspace
 from rules.language import AutomationType
 
@@ -27,6 +28,7 @@ from rules.language import AutomationType
 class Automation(Table):
     """An automation with its draft, its published version and its counters.
 
+    One of a test run (`test_run_id`) is created deleted, so that no list, count or card has it.
     `archived_*` count executions that retention deleted. `hourly_runs` holds the last hours up to `newest_run_hour`.
     """
 
@@ -61,10 +63,12 @@ class Automation(Table):
     hourly_runs = IntegerListField(default_sql="'{}'")
     newest_run_hour = BigIntegerField(null=True)
     automatic_retries = BooleanField(default_sql="true")
+    test_run_id = reference(TestRun, on_delete=None, null=True)
 
     class Meta:
         table_name = "automations"
         indexes = (
+            index("automations_test_run on automations (test_run_id)", where="test_run_id is not null"),
             index("automations_workspace on automations (workspace_id, id)", where="deleted_at is null"),
             index(
                 "idx_automation_workflows_active on automations (workspace_id, trigger_type)",

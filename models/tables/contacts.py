@@ -9,6 +9,7 @@ from peewee import SQL
 
 from models.tables.fields import (
     NOW,
+    BooleanField,
     EnumField,
     IdField,
     JsonField,
@@ -48,6 +49,8 @@ class Contact(Table):
     created_at = TimeField(default_sql=NOW)
     updated_at = TimeField(default_sql=NOW)
     deleted_at = TimeField(null=True)
+    #: Invented for tests: in no list, count or search.
+    sample = BooleanField(default_sql="false")
     search = SearchField(
         "search_words(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(username, '') "
         "|| ' ' || coalesce(email, '') || ' ' || coalesce(phone, '') || ' ' || coalesce(external_id, '') || ' ' "
@@ -58,6 +61,7 @@ class Contact(Table):
         table_name = "contacts"
         indexes = (
             index("contacts_newest on contacts (workspace_id, id desc)", where="deleted_at is null"),
+            index("contacts_samples on contacts (workspace_id, updated_at)", where="sample"),
             index("contacts_search on contacts using gin (search)"),
             index("contacts_tags on contacts using gin (tags)", where="deleted_at is null"),
             unique_index("contacts_email on contacts (workspace_id, email)", where="deleted_at is null"),

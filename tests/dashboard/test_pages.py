@@ -17,7 +17,7 @@ from models import database, user
 from models.database import acting_as
 from models.queries import execute, fetch_value
 from tests.dashboard import example_executions
-from tests.dashboard.producers import PASSWORD, Producer
+from tests.dashboard.producers import PASSWORD, Producer, definition
 from tests.dashboard.route_table import read_table
 from tests.support import histories
 
@@ -126,12 +126,42 @@ def test_an_empty_workspace_shows_what_to_do_next(bob: Browser) -> None:
 
 
 def test_a_test_trigger_opens_the_monitor_with_its_executions(bob: Browser, automation: dict[str, Any]) -> None:
-    for sample, people in (("1", 1), ("3", 4), ("nonsense", 5), ("-2", 6)):
+    for sample, people in (("1", 1), ("3", 4)):
         response = post(bob, f"/automations/{automation['id']}/test", sample=sample)
         assert (response.status_code, response.headers["Location"]) == (303, f"/automations/{automation['id']}/monitor")
         page = bob.get(response.headers["Location"]).text
-        assert page.count("<strong>Sample Person") == people
-        assert '<span class="badge">test</span>' in page
+        assert page.count('<span class="badge">test</span>') == people
+        assert "<strong>Ada Byron" in page
+
+
+def test_an_invalid_test_shows_each_problem_at_its_field(bob: Browser, alice: Producer) -> None:
+    document = definition(type="instagram.comment", **{"with": {"keywords": ["spring"]}})
+    path = f"/automations/{alice.create(definition=document)['id']}/test"
+    assert "I would like to know more: spring" in bob.get(path).text
+    for sample, event, problem in (
+        ("nonsense", "{}", "must be a whole number from 1 to 100"),
+        ("-2", "{}", "must be a whole number from 1 to 100"),
+        ("101", "{}", "must be a whole number from 1 to 100"),
+        ("1", "{", "is not valid JSON"),
+        ("1", "[1]", "must be a JSON object"),
+        ("1", "{}", "<code>comment</code> is required"),
+        ("1", '{"comment": {"id": 7, "text": "x"}}', "<code>comment.id</code> must be a string, not a number"),
+        ("1", '{"a": "\\u0000"}', "<code>a</code>"),
+        ("1", "x" * 100_001, "must have at most 100,000 characters"),
+    ):
+        response = post(bob, path, sample=sample, event=event)
+        assert (response.status_code, problem in response.text) == (422, True), problem
+    # What was entered stays.
+    assert "x &amp; y" in post(bob, path, sample="0", event='{"x & y": 1}').text
+
+
+def test_an_edited_event_starts_the_test_with_its_payload(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    path = f"/automations/{automation['id']}/test"
+    assert post(bob, path, sample="1", event='{"plan": "pro"}').status_code == 303
+    with acting_as(alice.workspace_id):
+        assert fetch_value("select payload from triggers") == {"plan": "pro"}
 
 
 def test_a_test_trigger_goes_to_selected_contacts_and_reports_missing_ones(
@@ -153,8 +183,8 @@ def test_a_test_trigger_goes_to_selected_contacts_and_reports_missing_ones(
     page = bob.get(response.headers["Location"]).text
     assert "1 of 3 did not start" in page
     assert page.count('<span class="badge">test</span>') == 2
-    for nobody in ({}, {"contactId": [theirs]}):
-        assert post(bob, path, chosen="1", **nobody).headers["Location"] == path
+    assert post(bob, path, chosen="1", contactId=[theirs]).headers["Location"] == path
+    assert "choose at least one contact" in post(bob, path, chosen="1").text
 
 
 def test_the_monitor_works_without_a_script_in_its_workspace_only(

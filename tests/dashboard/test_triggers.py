@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import flask
 import pytest
 
 from models.database import acting_as
@@ -212,10 +213,66 @@ def test_a_test_trigger_accepts_several_contacts_or_sample_contacts(alice: Produ
     path = f"/api/automations/{alice.create()['id']}/trigger"
     assert len(alice.post(path, {"sample": 3}).json["executions"]) == 3
     assert len(alice.post(path, {"sample": 2.0}).json["executions"]) == 2
-    ids = [contact["id"] for contact in alice.get("/api/contacts").json["contacts"]][:2]
+    ids = [alice.post("/api/contacts", {"email": f"{name}@example.com"}).json["contact"]["id"] for name in "ab"]
     assert len(alice.post(path, {"contactIds": ids}).json["triggerIds"]) == 2
     for refused in ({"sample": 101}, {"sample": 1, "contactIds": ids}, {"sample": 1, "test": False}):
         assert alice.post(path, refused).status_code == 422
+
+
+def test_a_test_trigger_returns_the_sample_event_that_it_made(alice: Producer) -> None:
+    where = "payload.amount > 100 and payload.plan == 'pro'"
+    path = f"/api/automations/{alice.create(definition=definition(type='invoice.overdue', where=where))['id']}/trigger"
+    assert alice.post(path, {"sample": 1}).json["payload"] == {"amount": 101, "plan": "pro"}
+    assert alice.post(path, {"contact": ADA}).json["payload"] == {"amount": 101, "plan": "pro"}
+    edited = alice.post(path, {"sample": 2, "payload": {"amount": 7}}).json
+    assert edited["payload"] == {"amount": 7}
+    execution = alice.get(f"/api/executions/{edited['executions'][0]['executionId']}").json["execution"]
+    assert execution["test"] is True
+    # Nothing is invented for a real execution.
+    assert alice.post(path, {"contact": ADA, "test": False}).json["payload"] == {}
+
+
+def test_sample_contacts_are_in_no_list_count_or_search(alice: Producer) -> None:
+    path = f"/api/automations/{alice.create()['id']}/trigger"
+    started = alice.post(path, {"sample": 2}).json["executions"]
+    contact_id = alice.get(f"/api/executions/{started[0]['executionId']}").json["execution"]["contactId"]
+    for query in (
+        "",
+        "?q=ada",
+        "?q=ada.byron@sample.example",
+        f"?q={contact_id}",
+        "?tag=sample",
+        "?q=Byron&tag=sample",
+    ):
+        assert alice.get(f"/api/contacts{query}").json["contacts"] == []
+    # A second test uses the same people, and a real trigger cannot reach them.
+    alice.post(path, {"sample": 2})
+    again = alice.post(path, {"contactIds": [contact_id]})
+    assert (again.status_code, len(again.json["executions"])) == (202, 1)
+    assert alice.post("/api/triggers", {"type": "contact.created", "contactId": contact_id}).status_code == 404
+    assert alice.post(path, {"contactId": contact_id, "test": False}).status_code == 404
+
+
+def test_a_repeated_key_of_a_test_returns_the_first_response(alice: Producer) -> None:
+    path = f"/api/automations/{alice.create()['id']}/trigger"
+    first = alice.post(path, {"contact": ADA, "idempotencyKey": "once"})
+    assert alice.post(path, {"contact": ADA, "idempotencyKey": "once"}).json["triggerId"] == first.json["triggerId"]
+    assert alice.post(path, {"contact": ADA, "idempotencyKey": "once", "payload": {"a": 1}}).status_code == 409
+
+
+def test_without_a_sandbox_every_test_is_409(alice: Producer, app: flask.Flask) -> None:
+    automation = alice.create()
+    app.extensions["settings"] = app.extensions["settings"].replace(sandbox="off")
+    path = f"/api/automations/{automation['id']}/trigger"
+    for body in ({"sample": 1}, {"contact": ADA}, {}):
+        response = alice.post(path, body)
+        assert (response.status_code, "BECKON_SANDBOX is off" in response.json["detail"]) == (409, True)
+    trigger = {"type": "contact.created", "contact": ADA}
+    assert alice.post("/api/triggers", {**trigger, "test": True}).status_code == 409
+    batch = alice.post("/api/triggers/batch", {"triggers": [{**trigger, "test": True}, trigger]}).json
+    assert [entry["errors"][0]["path"] for entry in batch["rejected"]] == ["triggers[0].test"]
+    assert batch["accepted"] == 1
+    assert alice.post(path, {"contact": ADA, "test": False}).status_code == 202
 
 
 def test_a_test_trigger_of_another_workspaces_automation_is_404(alice: Producer, charlie: Producer) -> None:

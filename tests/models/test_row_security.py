@@ -72,6 +72,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "channel_credentials": {"name": "MAILGUN_API_KEY", "value": "encrypted", **workspace},
         "suppressions": {"contact_id": build_id("contacts"), "channel": "email", "reason": "bounced", **workspace},
         "contact_tasks": {"id": build_id("task"), "step_id": "call", "title": "Call", **execution},
+        "test_runs": {"id": build_id("test run"), "started_by": "Alice", **workspace},
         "automations": {"id": build_id("automations"), "name": "Welcome", "type": "workflow", **workspace},
         "workflow_versions": {"id": build_id("version"), "definition": Json({}), "published_by": "Alice", **version},
         "automation_schedules": {"automation_id": build_id("automations"), "next_at": now, **workspace},

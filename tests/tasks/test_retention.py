@@ -9,12 +9,13 @@ import psycopg2
 
 import clock
 from ephemeral.connection import get_ephemeral
-from models import conversation, webhook_token
+from models import conversation, sample_contact, webhook_token
 from models.checks import retention
 from models.engine import private_replies
 from models.engine import runs as engine_runs
 from models.queries import execute, fetch_value
 from models.reports import runs
+from rules.samples import build_contacts
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks.runtime.engine import Engine
@@ -82,6 +83,28 @@ def test_an_execution_in_flight_is_kept_at_any_age(engine: Engine) -> None:
     assert retention.run_once()["executions"] == 0
     assert (count_rows("executions"), count_rows("triggers"), count_rows("stage_history") > 0) == (1, 1, True)
     assert wait_for_status(waiting["id"])["waiting_for"] == "time"
+
+
+def test_sample_contacts_and_test_runs_are_removed_a_week_after_their_last_use(engine: Engine) -> None:
+    alice = Alice()
+    used, unused = sample_contact.ensure(alice.workspace_id, build_contacts(2, {}))
+    automation_id = alice.automation(HELLO)
+    wait_until_finished(alice.trigger(contact_id=used, test=True, automation_id=automation_id))
+    execute("update contacts set updated_at = updated_at - interval '8 days'")
+    execute(
+        "insert into test_runs (id, workspace_id, started_by, status, cleaned_up, finished_at) "
+        "values (gen_random_uuid(), %s, 'x', 'passed', true, now() - interval '8 days')",
+        (alice.workspace_id,),
+    )
+
+    removed = retention.run_once()
+    assert (removed["samples"], removed["test_runs"]) == (1, 1)
+    assert fetch_rows("select id from contacts") == [{"id": used}]
+    age(8)
+    removed = retention.run_once()
+    assert (removed["executions"], removed["samples"]) == (1, 1)
+    assert unused != used
+    assert count_rows("contacts") == 0
 
 
 def test_tests_are_removed_after_a_week_and_are_not_counted(engine: Engine, sandbox: RunningSandbox) -> None:

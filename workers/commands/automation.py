@@ -10,6 +10,7 @@ import yaml
 
 import settings
 from rules.outbound_urls import Networks
+from workers.automation_tests import test
 from workers.console import (
     CommandError,
     connect,
@@ -230,3 +231,6 @@ def enable(automation_id: str, workspace: str) -> None:
 def disable(automation_id: str, workspace: str) -> None:
     """Turn the automation ID off: no new execution starts; executions past their checks finish."""
     _switch(workspace, automation_id, False)
+
+
+command.add_command(test)

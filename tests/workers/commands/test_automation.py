@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from models.reports import automations
 from tests.support.factories import HELLO, execution, wait_until_finished
+from tests.support.rows import fetch_rows
 
 DEFINITION = {"trigger": {"type": "contact.created"}, "steps": HELLO}
 
@@ -103,3 +104,25 @@ def test_a_webhook_to_a_private_network_is_published_only_where_allowed(beckon, 
     allowed = {"WEBHOOK_ALLOWED_NETWORKS": "10.0.0.0/8"}
     beckon("automation", "validate", str(path), **allowed)
     alice_beckon("automation", "import", str(path), **allowed)
+
+
+def test_a_test_uses_sample_contacts_and_a_sample_event(alice, alice_beckon, alice_json, sandbox):
+    automation_id = alice.automation(trigger={"type": "invoice.overdue", "where": "payload.amount > 100"})
+    assert alice_json("automation", "test", automation_id, "--show") == {"amount": 101}
+    assert fetch_rows("select 1 from executions") == []
+    started = alice_json("automation", "test", automation_id, "--sample", "2")
+    assert (len(started["executions"]), started["payload"]) == (2, {"amount": 101})
+    for execution_row in started["executions"]:
+        assert wait_until_finished(execution_row["executionId"])["status"] == "succeeded"
+    assert {message["to"] for message in sandbox.list_messages()} == {
+        "ada.byron@sample.example", "ben.okafor@sample.example",
+    }  # fmt: skip
+    assert "succeeded" in alice_beckon("automation", "test", automation_id, "--payload", "{}", "--follow").stdout
+
+
+def test_a_test_is_refused_without_a_sandbox_and_for_an_unknown_id(alice, alice_beckon):
+    automation_id = alice.automation()
+    assert "is off" in alice_beckon("automation", "test", automation_id, BECKON_SANDBOX="off", code=1).stderr
+    assert "no automation" in alice_beckon("automation", "test", "nonsense", code=1).stderr
+    assert "no published automation" in alice_beckon("automation", "test", alice.workspace_id, code=1).stderr
+    alice_beckon("automation", "test", automation_id, "--sample", "1", "--contact-id", "x", code=2)
