@@ -69,7 +69,12 @@ def show() -> Any:
     older = cursor and "/automations?" + urlencode({**params, "cursor": cursor})
     filtered = bool(form.q or form.type or form.enabled is not None)
     return layout.render(
-        "automations.html", call, automations=_build_cards(call, rows), older=older, filters=form, filtered=filtered
+        "automations_list.html" if layout.is_fragment() else "automations.html",
+        call,
+        automations=_build_cards(call, rows),
+        older=older,
+        filters=form,
+        filtered=filtered,
     )
 
 

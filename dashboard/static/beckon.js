@@ -6,7 +6,12 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
 });
 
-// Empty fields are left out of the URL.
+// Empty fields are left out of the URL, also of a list that is filtered while one types.
+document.addEventListener("htmx:config:request", (event) => {
+  const { request, sourceElement } = event.detail.ctx;
+  if (!sourceElement?.matches?.("form.filters input")) return;
+  for (const [name, value] of [...request.body]) if (!value) request.body.delete(name);
+});
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form.filters")) return;
   for (const field of event.target.querySelectorAll("input, select")) {
