@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
+from peewee import Value
+
 from models.database import acting_as
-from models.ids import new_id
+from models.ids import is_id, new_id
 from models.queries import execute, fetch
 from models.tables import AuditEntry
 from models.tables.workspaces import ActorKind
@@ -25,6 +27,43 @@ class AuditActor:
 
 #: Beckon itself, such as at a first start.
 SYSTEM = AuditActor("system", None, "Beckon")
+
+
+@dataclass(frozen=True)
+class AuditFilters:
+    """Which entries to list: those that meet all that is given."""
+
+    #: A part of the actor's name, or the actor's id.
+    actor: str | None = None
+    actor_kind: str | None = None
+    #: An action's name, or the beginning of names that ends with a dot.
+    action: str | None = None
+    object_kind: str | None = None
+    object_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def build_conditions(self) -> Iterator[Any]:
+        """Build one condition for each filter that is given."""
+        if self.actor:
+            by_id = (AuditEntry.actor_id == self.actor) if is_id(self.actor) else Value(False)
+            yield by_id | AuditEntry.actor_name.contains(self.actor)
+        if self.actor_kind:
+            yield AuditEntry.actor_kind == self.actor_kind
+        if self.action:
+            is_kind = self.action.endswith(".")
+            yield AuditEntry.action.startswith(self.action) if is_kind else AuditEntry.action == self.action
+        if self.object_kind:
+            yield AuditEntry.object_kind == self.object_kind
+        if self.object_id:
+            yield AuditEntry.object_id == self.object_id
+        if self.since:
+            yield AuditEntry.at >= self.since
+        if self.until:
+            yield AuditEntry.at < self.until
+
+
+NO_FILTERS = AuditFilters()
 
 
 class AuditEntryRow(TypedDict):
@@ -60,12 +99,25 @@ def record(
         )  # fmt: skip
 
 
-def fetch_page(workspace_id: str, limit: int, before: str | None = None) -> list[AuditEntryRow]:
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the detail of a change: `before` and `after` with the fields of `after` that differ."""
+    changed = [name for name in after if before.get(name) != after[name]]
+    return {
+        "before": {name: before.get(name) for name in changed},
+        "after": {name: after[name] for name in changed},
+    }
+
+
+def fetch_page(
+    workspace_id: str, limit: int, before: str | None = None, filters: AuditFilters = NO_FILTERS
+) -> list[AuditEntryRow]:
     """Return at most `limit` entries, newest first, older than the entry with id `before`."""
     query = AuditEntry.select(
         AuditEntry.id, AuditEntry.actor_kind, AuditEntry.actor_id, AuditEntry.actor_name, AuditEntry.action,
         AuditEntry.object_kind, AuditEntry.object_id, AuditEntry.detail, AuditEntry.at,
     ).where(AuditEntry.workspace_id == workspace_id)  # fmt: skip
+    for condition in filters.build_conditions():
+        query = query.where(condition)
     if before is not None:
         query = query.where(AuditEntry.id < before)
     with acting_as(workspace_id):

@@ -103,7 +103,8 @@ def publish(
             workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type, draft=None
         )
         automation_schedule.renew(workspace_id, automation_id, definition)
-        audit.record(workspace_id, actor, "automation.published", "automation", automation_id, {"version": version})
+        detail = audit.compare({"version": row["version"] or None}, {"version": version})
+        audit.record(workspace_id, actor, "automation.published", "automation", automation_id, detail)
         needs_token = trigger_type == "hook" and row["hook_token_hash"] is None
         token = _set_hook_token(workspace_id, automation_id) if needs_token else None
         return Publication(automation_id, version, token)
@@ -116,9 +117,8 @@ def rename(workspace_id: str, automation_id: str, name: str, actor: AuditActor) 
         if before == name:
             return
         _update(workspace_id, automation_id, name=name)
-        audit.record(
-            workspace_id, actor, "automation.renamed", "automation", automation_id, {"from": before, "to": name}
-        )
+        detail = audit.compare({"name": before}, {"name": name})
+        audit.record(workspace_id, actor, "automation.renamed", "automation", automation_id, detail)
 
 
 def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: AuditActor) -> None:
@@ -131,7 +131,8 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: AuditAct
         if enabled and before["version_id"]:
             automation_schedule.renew(workspace_id, automation_id, _fetch_definition(before["version_id"]))
         action = "automation.enabled" if enabled else "automation.disabled"
-        audit.record(workspace_id, actor, action, "automation", automation_id)
+        detail = audit.compare({"enabled": before["enabled"]}, {"enabled": enabled})
+        audit.record(workspace_id, actor, action, "automation", automation_id, detail)
 
 
 def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any] | None) -> None:

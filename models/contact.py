@@ -7,7 +7,7 @@ free for other contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -81,13 +81,23 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
     Raises `NotFound`, or `Conflict` for an address that belongs to another contact.
     """
     with acting_as(workspace_id):
+        before = get(workspace_id, contact_id)
         try:
             updated = execute(Contact.update(_build_changes(fields)).where(is_present(workspace_id, contact_id)))
         except peewee.IntegrityError as error:
             raise _build_conflict(error, fields) from error
         if not updated:
             raise NotFound(_MISSING)
-        audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, {"fields": sorted(fields)})
+        detail = _compare(before, get(workspace_id, contact_id), fields)
+        audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, detail)
+
+
+def _compare(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, fields: Iterable[str]
+) -> dict[str, Any]:
+    """The detail of a change: the names of the fields, and what differs."""
+    names = sorted(fields)
+    return {"fields": names, **audit.compare(before or {}, {name: (after or {}).get(name) for name in names})}
 
 
 def _build_changes(fields: Mapping[str, Any]) -> dict[str, Any]:

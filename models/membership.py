@@ -46,7 +46,7 @@ def change_role(workspace_id: str, user_id: str, role: Role, actor: AuditActor) 
         execute(
             Membership.update(role=role).where(Membership.workspace_id == workspace_id, Membership.user_id == user_id)
         )
-        detail = {"email": member["email"], "from": member["role"], "to": role}
+        detail = {"email": member["email"], **audit.compare({"role": member["role"]}, {"role": role})}
         audit.record(workspace_id, actor, "member.role_changed", "user", user_id, detail)
 
 

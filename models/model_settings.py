@@ -6,7 +6,7 @@ The key is stored encrypted and never shown. Workers read `load_cached`, which i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ class ModelSettings:
         return f"ModelSettings({self.provider!r}, {self.model!r})"
 
 
+#: What the audit log has in place of a key.
+KEY_MASK = "••••"
+
 NAMES = ("provider", "model", "max_tokens", "temperature", "base_url", "api_key")
 
 
@@ -52,17 +55,27 @@ load_cached = RecentReads(load)
 
 
 def change(workspace_id: str, changes: Mapping[str, Any], actor: AuditActor, secret_key: str) -> ModelSettings:
-    """Set the named fields; None clears one. The audit log has the names of the fields, never the key."""
+    """Set the named fields; None clears one. The audit log has the fields before and after, and never the key."""
     values = {name: changes[name] for name in NAMES if name in changes}
     if values.get("api_key"):
         values["api_key"] = encrypt(secret_key, values["api_key"])
     with acting_as(workspace_id):
         if values:
+            before = _describe(load(workspace_id), values)
             _store(workspace_id, values)
-            audit.record(workspace_id, actor, "model.changed", "settings", "model", {"fields": list(values)})
+            after = _describe(load(workspace_id), values)
+            # A new key looks like the old one here, and is a change.
+            detail = {"before": before, "after": after}
+            audit.record(workspace_id, actor, "model.changed", "settings", "model", detail)
         current = load(workspace_id)
     load_cached.forget(workspace_id)
     return current
+
+
+def _describe(stored: ModelSettings, names: Iterable[str]) -> dict[str, Any]:
+    """The fields as the audit log has them: of the key only whether there is one."""
+    fields = {name: getattr(stored, name) for name in names}
+    return {name: (value and KEY_MASK) if name == "api_key" else value for name, value in fields.items()}
 
 
 def _store(workspace_id: str, values: Mapping[str, Any]) -> None:

@@ -54,7 +54,8 @@ def change(workspace_id: str, changes: Mapping[str, bool], actor: AuditActor) ->
                 continue
             execute(Workspace.update({name: changes[name]}).where(Workspace.id == workspace_id))
             action = "switch.on" if changes[name] else "switch.off"
-            audit.record(workspace_id, actor, action, "switch", name)
+            detail = audit.compare({name: getattr(before, name)}, {name: changes[name]})
+            audit.record(workspace_id, actor, action, "switch", name, detail)
         current = load(workspace_id)
     load_cached.forget(workspace_id)
     return current

@@ -177,7 +177,7 @@ def rename(session_token: str, actor: AuditActor, name: str) -> None:
     """Rename a session token's user, with an entry in the audit log of each of their workspaces."""
     with transaction():
         for row in fetch(_RenamedRow, call(fn.rename_person(secret_tokens.digest(session_token), name), _RenamedRow)):
-            detail = {"from": row["former_name"], "to": name}
+            detail = audit.compare({"name": row["former_name"]}, {"name": name})
             audit.record(row["workspace_id"], actor, "user.renamed", "user", str(actor.id), detail)
 
 

@@ -9,6 +9,7 @@ import flask
 from dashboard import openapi
 from dashboard.access import current_settings
 from dashboard.api.analytics import analytics
+from dashboard.api.audit import audit_log
 from dashboard.api.automations import automations
 from dashboard.api.channels import channels
 from dashboard.api.contact_import import contacts
@@ -30,7 +31,7 @@ description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
     triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
-    switches, model_settings, health, search, description, channels,
+    switches, model_settings, health, search, description, channels, audit_log,
 )  # fmt: skip
 
 

@@ -118,7 +118,8 @@ def save_contact(call: Caller, body: ContactFields) -> Any:
         contact_id = result["id"]
         is_new = contact.is_newly_created(contact_id)
         action = "contact.created" if is_new else "contact.changed"
-        audit.record(call.workspace_id, call.actor, action, "contact", contact_id, {"fields": sorted(fields)})
+        detail = {"fields": sorted(fields), "after": fields}
+        audit.record(call.workspace_id, call.actor, action, "contact", contact_id, detail)
     return success(201 if is_new else 200, contact=_fetch_contact(call, contact_id))
 
 

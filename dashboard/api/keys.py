@@ -1,4 +1,4 @@
-"""API keys and the audit log over HTTP."""
+"""API keys over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
 from dashboard.errors import ProblemError, not_found
 from dashboard.resource import Resource
-from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
+from dashboard.responses import success, to_api_fields
 from models import api_key, audit
 from models.api_key import SCOPES, Scope
 from models.database import acting_as
@@ -72,25 +72,3 @@ def _protect_deployment_owner(call: Caller, key_id: str) -> None:
     protected = {key["id"] for key in api_key.list_all(call.workspace_id) if key["deployment_owner"]}
     if key_id in protected and not call.deployment_owner:
         raise ProblemError(403, "Only the deployment owner can revoke this key.")
-
-
-@keys.api(
-    "GET",
-    "/api/audit",
-    permission="admin",
-    query=schemas.Page,
-    response={
-        "entries": schemas.array_of(
-            schemas.record(
-                id=schemas.ID, actorKind=schemas.TEXT, actorName=schemas.TEXT, action=schemas.TEXT,
-                objectKind=schemas.TEXT, objectId=schemas.TEXT, detail=schemas.ANY, at=schemas.TIME,
-            )
-        ),
-        "nextCursor": schemas.nullable(schemas.TEXT),
-    },
-)  # fmt: skip
-def list_audit(call: Caller, query: schemas.Page) -> Any:
-    """List the audit log, newest first."""
-    before = parse_row_cursor(query.cursor)
-    rows, cursor = fetch_page(lambda limit: audit.fetch_page(call.workspace_id, limit, before), query.limit)
-    return success(entries=[to_api_fields(row) for row in rows], nextCursor=cursor)

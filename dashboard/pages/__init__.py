@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.pages.account import account_pages
+from dashboard.pages.audit import audit_pages
 from dashboard.pages.automation import automation_detail_pages
 from dashboard.pages.automation_form import automation_form_pages
 from dashboard.pages.automations import automation_pages
@@ -43,5 +44,6 @@ BLUEPRINTS = (
     trigger_test_pages,
     settings_pages,
     channels_pages,
+    audit_pages,
     members_pages,
 )

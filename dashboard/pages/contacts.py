@@ -148,7 +148,6 @@ def _create(call: Caller, fields: dict[str, Any]) -> str | ContactRejection:
         if not contact.is_newly_created(contact_id):
             # The error rolls back what the match changed.
             raise _ContactExists(contact_id)
-        audit.record(
-            call.workspace_id, call.actor, "contact.created", "contact", contact_id, {"fields": sorted(fields)}
-        )
+        detail = {"fields": sorted(fields), "after": fields}
+        audit.record(call.workspace_id, call.actor, "contact.created", "contact", contact_id, detail)
     return contact_id

@@ -108,7 +108,7 @@ def render(template: str, call: Caller, **context: Any) -> flask.Response:
         # Functions: only templates that show the frame read them.
         "summary": lambda: _load_summary(call),
         "badges": lambda: navigation.count_badges(call, _load_summary(call)),
-        "places": navigation.PLACES,
+        "places": navigation.list_places(call),
         "place_keys": navigation.assign_keys(),
         **context,
     }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.access import Caller
+from dashboard.access import Caller, Permission
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Place:
     icon: str
     on_bar: bool = False
     badge: Badge | None = None
+    #: Who sees it.
+    permission: Permission = "read"
 
 
 #: In the design's order: Overview, Automations, Executions, Failures, Analytics, Contacts, Queues, Health, Settings,
@@ -40,6 +42,7 @@ PLACES = (
     Place("executions", "Executions", "/executions", "list", on_bar=True),
     Place("contacts", "Contacts", "/contacts", "contacts"),
     Place("settings", "Settings", "/settings", "settings"),
+    Place("audit", "Audit log", "/audit", "audit", permission="admin"),
 )
 
 
@@ -50,6 +53,11 @@ def assign_keys() -> dict[str, str]:
         letters = (letter for letter in place.label.lower() if letter.isalpha() and letter not in keys.values())
         keys[place.section] = next(letters)
     return keys
+
+
+def list_places(caller: Caller) -> list[Place]:
+    """Return the places that the caller may open."""
+    return [place for place in PLACES if place.permission in caller.permissions]
 
 
 def count_badges(caller: Caller, summary: Mapping[str, Any]) -> dict[str, int]:

@@ -175,7 +175,8 @@ def set_pause(
     verb = "draining" if draining else "paused"
     with acting_as(workspace_id):
         pause.start(kind, name, workspace_id, reason=reason, actor_name=actor.name, draining=draining)
-        audit.record(workspace_id, actor, f"{kind}.{verb}", kind, name, {"reason": reason} if reason else None)
+        detail = {**({"reason": reason} if reason else {}), **audit.compare({"state": "running"}, {"state": verb})}
+        audit.record(workspace_id, actor, f"{kind}.{verb}", kind, name, detail)
     metrics.operator_actions_total.labels(action="pause", result="done").inc()
 
 
@@ -199,7 +200,8 @@ def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
     """End a pause; return how many executions continue."""
     with acting_as(workspace_id):
         rows = pause.resume(kind, name, workspace_id)
-        audit.record(workspace_id, actor, f"{kind}.resumed", kind, name)
+        detail = audit.compare({"state": "paused"}, {"state": "running"})
+        audit.record(workspace_id, actor, f"{kind}.resumed", kind, name, detail)
         notify_after_commit(rows)
     metrics.operator_actions_total.labels(action="resume", result="done").inc()
     return len(rows)

@@ -170,4 +170,4 @@ def test_a_changed_name_is_in_the_audit_log(bob: FlaskClient, alice: Producer) -
     send(bob, "/account/name", name="Alice")
     newest = alice.get("/api/audit").json["entries"][0]
     assert (newest["action"], newest["actorName"]) == ("user.renamed", "Bob")
-    assert newest["detail"] == {"from": "Bob", "to": "Alice"}
+    assert newest["detail"] == {"before": {"name": "Bob"}, "after": {"name": "Alice"}}
