@@ -14,6 +14,8 @@ from typing import Any, TypedDict
 import peewee
 from peewee import JOIN, SQL, Case, fn
 
+import metrics
+from models.database import db
 from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
@@ -219,6 +221,7 @@ def _end(condition: peewee.Expression, rule: str, detail: Mapping[str, Any]) -> 
     counted = [row for row in ended.values() if not row["test"]]
     failed = Counter(row["automation_id"] for row in counted if row["status_before"] == "failed")
     adjust_end_counters(failed, Counter(row["automation_id"] for row in counted))
+    db.after_commit(lambda: metrics.executions_finished_total.labels(status="cancelled").inc(len(counted)))
     _lower_limit_counts(rows)
     return list(ended)
 

@@ -226,9 +226,11 @@ def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> N
 
 
 def _count_failure(claimed: ClaimedExecution, step: Step | None, error: ExecutionError) -> None:
+    if claimed.test:
+        return
     if isinstance(error, Quarantined):
         metrics.quarantined_total.labels(reason="deliveries").inc()
-    if step is None or claimed.test or ACTIONS[step.action].queue != "sending":
+    if step is None or ACTIONS[step.action].queue != "sending":
         return
     message_row = claimed.messages.get(step.id)
     if message_row is None:

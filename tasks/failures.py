@@ -148,7 +148,8 @@ def _retry_later(claimed: ClaimedExecution, step: Step | None, error: ExecutionE
     claimed.state.update({"resume_stage": claimed.stage, "next_retry_at": at})
     moves.enter(claimed, "failed")
     moves.wait(claimed, "retry", at)
-    metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()
+    if not claimed.test:
+        metrics.retries_total.labels(kind="scheduled", reason=error.error_class).inc()
 
 
 def _finish_failed(claimed: ClaimedExecution) -> None:

@@ -140,9 +140,11 @@ class _Batch:
         return results
 
     def notify(self) -> None:
-        families = {new.id: classify_trigger_type(new.type) for new in self.triggers}
+        families = {new.id: classify_trigger_type(new.type) for new in self.triggers if not new.test}
         for started in self.executions:
-            metrics.executions_started_total.labels(trigger=families[started.trigger_id]).inc()
+            # Tests are not counted.
+            if family := families.get(started.trigger_id):
+                metrics.executions_started_total.labels(trigger=family).inc()
         notify_rows(
             [
                 {"id": started.id, "queue": started.queue, "workspace_id": self.workspace_id}

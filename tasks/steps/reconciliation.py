@@ -90,9 +90,10 @@ def _fetch_receipt(message_row: StoredMessageRow) -> Receipt | None:
 
 def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool) -> DueRow | None:
     if receipt is not None:
-        metrics.sends_total.labels(
-            channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
-        ).inc()
+        if not message_row["test"]:
+            metrics.sends_total.labels(
+                channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
+            ).inc()
         return message.resolve_sent(message_row["id"], receipt.provider_message_id)
     if message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
         message.record_reconciliation_attempt(message_row["id"], RECONCILIATION_DELAYS_SECONDS[message_row["look_ups"]])
