@@ -8,6 +8,8 @@ message passes.
 
 from __future__ import annotations
 
+import math
+
 import structlog
 
 import metrics
@@ -40,6 +42,17 @@ def reserve_send_slot(limit: RateLimit, subject: str) -> float:
     except ERRORS as error:
         _count_unchecked(limit.name, error)
         return 0.0
+
+
+def count_reserved(limit: RateLimit, subject: str) -> int:
+    """Return how many of the limit's slots are in use now: 0 to `burst`, and more while messages wait for theirs.
+
+    Raises `ephemeral.connection.ERRORS` without Redis.
+    """
+    client = get_ephemeral()
+    taken_ms = float(client.get(f"slots:{limit.name}:{subject}") or 0)
+    seconds, microseconds = client.time()
+    return max(0, math.ceil((taken_ms / 1000 - seconds - microseconds / 1e6) * limit.rate))
 
 
 def suspend(name: str, subject: str, seconds: float) -> None:

@@ -19,6 +19,7 @@ from models.database import db
 from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
+from models.holds import build_held_condition
 from models.queries import execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import (
@@ -29,7 +30,6 @@ from models.tables import (
     Pause,
     StageHistory,
 )
-from rules.channels import TEXT_PROVIDERS
 from rules.json_text import dump_storable_json
 from rules.stages import IN_FLIGHT, WAITS_FOR_ERROR, Status
 
@@ -386,19 +386,13 @@ def resume_paused(selection: Selection) -> list[DueRow]:
 
 
 def resume_longest_misconfigured(provider: str) -> list[DueRow]:
-    """Make the execution due that has waited longest for the credentials of a provider; return it, to notify.
-
-    A text has no message yet, so its queue tells which executions wait for a model's provider.
-    """
-    message_of = Message.select(SQL("1")).where(Message.execution_id == Execution.id, Message.provider == provider)
-    is_its = Execution.queue == "generation" if provider in TEXT_PROVIDERS else fn.exists(message_of)
+    """Make the execution due that has waited longest for the credentials of a provider; return it, to notify."""
     waiting = (
         Execution.select(Execution.id)
         .where(
             Execution.workspace_id == acting_workspace(),
-            Execution.status == "waiting",
             Execution.waiting_for == "configuration",
-            is_its,
+            build_held_condition(f"provider:{provider}"),
         )
         .order_by(Execution.misconfigured_since, Execution.id)
         .limit(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
@@ -43,7 +43,8 @@ def connect() -> Iterator[Settings]:
 
     A NotFound or Conflict raised inside, or an unreachable server, ends the command with one line.
     """
-    from ephemeral.connection import open_ephemeral
+    from ephemeral import rates
+    from ephemeral.connection import ERRORS, open_ephemeral
     from models import database
     from models.errors import Conflict, NotFound
     from tasks.runtime import broker
@@ -61,6 +62,8 @@ def connect() -> Iterator[Settings]:
         raise CommandError(_format_connection_error(settings, error)) from None
     finally:
         database.db.close_all()
+        with suppress(*ERRORS):
+            rates.flush()
 
 
 def _format_connection_error(settings: Settings, error: BaseException) -> str:

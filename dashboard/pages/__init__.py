@@ -18,6 +18,8 @@ from dashboard.pages.invitation import invitation_pages
 from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.password_reset import password_reset_pages
+from dashboard.pages.pending import pending_pages
+from dashboard.pages.queues import queues_pages
 from dashboard.pages.search import search_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
@@ -40,6 +42,8 @@ BLUEPRINTS = (
     contact_import_pages,
     contact_pages,
     monitor_pages,
+    pending_pages,
+    queues_pages,
     search_pages,
     trigger_test_pages,
     settings_pages,

@@ -41,6 +41,7 @@ PLACES = (
     Place("automations", "Automations", "/automations", "branch", on_bar=True),
     Place("executions", "Executions", "/executions", "list", on_bar=True),
     Place("contacts", "Contacts", "/contacts", "contacts"),
+    Place("queues", "Queues", "/queues", "stack"),
     Place("settings", "Settings", "/settings", "settings"),
     Place("audit", "Audit log", "/audit", "audit", permission="admin"),
 )

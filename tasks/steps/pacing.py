@@ -15,6 +15,7 @@ from ephemeral import slots
 from ephemeral.rate_limits import RateLimit
 from rules.definition import Step
 from rules.errors import RateLimited
+from settings import Settings
 from tasks.runtime import message_rows, moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -24,6 +25,13 @@ _PAGE = "meta_page"
 SLOW_FROM_PERCENT, STOP_AT_PERCENT, MAX_SLOWDOWN_SECONDS = 80.0, 100.0, 2.0
 #: How long a page at its limit stops where Meta names no time.
 STOP_SECONDS = 300.0
+
+
+def read_usage(settings: Settings, page: str) -> tuple[int, int, float]:
+    """Return the messages of the sending account `page` that count now, the limit a second, and the seconds for which
+    Meta has stopped it. Raises `ephemeral.connection.ERRORS` without Redis."""
+    limit = RateLimit(_PAGE, settings.meta_page_rate, settings.meta_page_rate)
+    return slots.count_reserved(limit, page), limit.burst, slots.read_suspension_seconds(_PAGE, page)
 
 
 def wait_for_slot(engine: Engine, claimed: ClaimedExecution, step: Step, page: str) -> bool:

@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "BulkRetry": {},
     "BulkResolution": {"as": "sent"},
     "Retry": {},
+    "PauseRequest": {},
     "Resolution": {"as": "sent"},
     "Review": {"decision": "approve"},
     "ModelSettingsUpdate": {"provider": "gemini"},

@@ -22,26 +22,26 @@ from workers.console import (
 @click.option("--process", is_flag=True, help="Notify the workers of all due executions, not only of those shown.")
 @json_option
 def command(workspace: str, limit: int, process: bool, as_json: bool) -> None:
-    """List executions that are due and not being processed, longest overdue first.
+    """List executions that are due and not being processed, longest overdue first, and why.
 
     On a healthy system the list is short and changes all the time. --process enqueues a notification for each due
     execution again.
     """
     with connect():
-        from models.reports import pending
         from tasks.operators import actions as operator_actions
+        from tasks.operators.pending import list_pending
 
         workspace_id = find_workspace_id(workspace)
-        due = pending.list_due(workspace_id, limit)
+        due = list_pending(workspace_id, limit)
         processed = operator_actions.process_pending(workspace_id) if process else None
     if as_json:
         show_json({"pending": [to_api_names(row) for row in due], "processed": processed})
         return
     lines = [
         [row["id"], format_duration(max(0, row["overdue_seconds"])), row["automation_name"], row["contact_name"],
-         row["stage"], row["queue"]]
+         row["stage"], row["queue"], row["because"]]
         for row in due
     ]  # fmt: skip
-    show_table(("id", "due for", "automation", "contact", "stage", "queue"), lines, "No executions are due.")
+    show_table(("id", "due for", "automation", "contact", "stage", "queue", "why"), lines, "No executions are due.")
     if processed is not None:
         click.echo(f"{processed} enqueued.")
