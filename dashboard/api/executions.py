@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
-import metrics
 from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
@@ -327,9 +326,7 @@ def look_up_matching(call: Caller, body: Bulk) -> Any:
 )
 def process_pending(call: Caller) -> Any:
     """Enqueue all executions that are due now."""
-    processed = operator_actions.process_pending(call.workspace_id)
-    metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
-    return success(202, processed=processed)
+    return success(202, processed=operator_actions.process_pending(call.workspace_id, call.actor))
 
 
 @executions.api(

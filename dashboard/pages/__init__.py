@@ -14,6 +14,7 @@ from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.health import health_pages
 from dashboard.pages.invitation import invitation_pages
 from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
@@ -46,6 +47,7 @@ BLUEPRINTS = (
     queues_pages,
     search_pages,
     trigger_test_pages,
+    health_pages,
     settings_pages,
     channels_pages,
     audit_pages,

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.access import Caller, Permission
+from dashboard.access import Caller, Permission, current_settings
+from tasks.health.measurement import read_last
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,23 @@ PLACES = (
     Place("executions", "Executions", "/executions", "list", on_bar=True),
     Place("contacts", "Contacts", "/contacts", "contacts"),
     Place("queues", "Queues", "/queues", "stack"),
+    Place(
+        "health",
+        "Health",
+        "/health",
+        "pulse",
+        on_bar=True,
+        badge=Badge(lambda call, _: count_health_problems(call), "problems"),
+    ),
     Place("settings", "Settings", "/settings", "settings"),
     Place("audit", "Audit log", "/audit", "audit", permission="admin"),
 )
+
+
+def count_health_problems(call: Caller) -> int:
+    """Count the problems of Health that need a person; what an operator has paused does not."""
+    health = read_last(current_settings(), call.workspace_id, deployment_owner=call.deployment_owner)
+    return health.urgent if health else 0
 
 
 def assign_keys() -> dict[str, str]:

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import flask
 from pydantic import Field
 
-import metrics
 from dashboard.api import schemas
 from dashboard.bodies import Body
 from dashboard.errors import invalid_request
@@ -63,8 +62,7 @@ def show() -> Any:
 def process() -> Any:
     """Notify the workers of everything that is due."""
     call = layout.require_page_permission("write")
-    processed = operator_actions.process_pending(call.workspace_id)
-    metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
+    processed = operator_actions.process_pending(call.workspace_id, call.actor)
     noun = "execution" if processed == 1 else "executions"
     return layout.redirect(layout.read_next_path("/executions/pending"), f"{processed:,} {noun} enqueued.")
 

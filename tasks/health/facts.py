@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ephemeral import heartbeats
 from ephemeral.connection import get_ephemeral
 from ephemeral.heartbeats import Process
 from models import pause, periodic_job, workspace
 from models.database import acting_as
-from models.reports import backlog, provider_calls
+from models.reports import failure_groups, pending, provider_calls
 from models.reports import health as report
 from models.reports import summary as summary_report
 from providers.registry import FEATURES, PROVIDERS
@@ -96,6 +98,7 @@ def read_deployment(settings: Settings) -> Facts:
             "processes": read_processes,
             "depths": read_queue_depths,
             "disk": lambda: measure_disk(settings),
+            "sandbox": lambda: connect_to_sandbox(settings),
         })
     )  # fmt: skip
 
@@ -106,10 +109,10 @@ def read_workspace(settings: Settings, workspace_id: str) -> Facts:
         "workspace": lambda: _read_workspace_row(settings, workspace_id),
         "pauses": lambda: _read_pauses(workspace_id),
         "pending": lambda: report.count_pending(workspace_id),
-        "backlogs": lambda: backlog.fetch_queue_backlogs(workspace_id),
+        "backlogs": lambda: pending.count_by_queue(workspace_id),
         "failures": lambda: report.fetch_recent_failures(workspace_id),
-        "failure_groups": lambda: backlog.fetch_failure_groups(workspace_id),
-        "unknown": lambda: backlog.count_unknown_outcomes(workspace_id),
+        "failure_groups": lambda: failure_groups.fetch_failure_groups(workspace_id),
+        "unknown": lambda: failure_groups.count_unknown_outcomes(workspace_id),
         "calls": lambda: provider_calls.fetch_calls(workspace_id),
         "automations": lambda: report.count_active_automations(workspace_id),
         "used": lambda: report.list_used_names(workspace_id),
@@ -171,6 +174,13 @@ def read_processes() -> Processes:
     """List the live and the lost processes."""
     live = heartbeats.list_processes()
     return Processes(live, heartbeats.list_lost(live))
+
+
+def connect_to_sandbox(settings: Settings) -> None:
+    """Connect to the sandbox, where it is used. Raises `OSError` where it does not answer."""
+    if settings.sandbox == "auto":
+        parts = urlsplit(settings.sandbox_url)
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
 
 
 def measure_disk(settings: Settings) -> DiskFacts:

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 import clock
 from ephemeral.heartbeats import Process
 from models.periodic_job import LastLeaderRow
-from models.reports.backlog import FailureGroup
+from models.reports.failure_groups import FailureGroup
 from models.reports.health import PendingRow, RecentFailures, ServerFacts
 from models.reports.provider_calls import Calls
 from settings import Settings
@@ -27,6 +27,8 @@ from tasks.health.services import SERVICES, ProviderFacts, build_service_parts
 
 #: Seconds for which `measure_recent` reuses a measurement.
 RECENT_SECONDS = 3.0
+#: Seconds for which `read_last` returns a measurement while a new one is made.
+LAST_SECONDS = 60.0
 #: The parts in the order of the page; the groups follow from it.
 _ORDER = (
     "queue:triggers", "queue:executions", "queue:generation", "queue:sending", "queue:tracking", "leader", "pending",
@@ -84,10 +86,10 @@ def measure(settings: Settings, workspace_id: str, *, deployment_owner: bool = F
     ]
     paused_queues = [row["name"] for row in _list_pauses(own).rows if row["kind"] == "queue"]
     queues = processor.build_queue_parts(
-        deployment, own.results["backlogs"] if own.is_measured("backlogs") else [],
+        deployment, own.results["backlogs"] if own.is_measured("backlogs") else {},
         paused_queues, now, deployment_owner=deployment_owner,
     )  # fmt: skip
-    services = _read_service_facts(own, now)
+    services = _read_service_facts(deployment, own, now)
     parts = _arrange([
         *fill_times([*queues, *common], now),
         work.build_pending_part(deployment, own, now),
@@ -128,8 +130,30 @@ def measure_recent(settings: Settings, workspace_id: str, *, deployment_owner: b
     if health is None:
         health = measure(settings, workspace_id, deployment_owner=deployment_owner)
         with _recent_lock:
-            _recent[key] = health
+            _recent[key] = _last[key] = health
     return health
+
+
+#: The last measurements, for what must not wait for one.
+_last: TTLCache[tuple[str, bool], Health] = TTLCache(1_000, LAST_SECONDS)
+_refreshing: set[tuple[str, bool]] = set()
+
+
+def read_last(settings: Settings, workspace_id: str, *, deployment_owner: bool = False) -> Health | None:
+    """Return the last measurement, or None, at once. One that is not recent is repeated in the background."""
+    key = (workspace_id, deployment_owner)
+    with _recent_lock:
+        if key not in _recent and key not in _refreshing:
+            _refreshing.add(key)
+            threading.Thread(target=_refresh, args=(settings, key), name="health", daemon=True).start()
+        return _recent.get(key) or _last.get(key)
+
+
+def _refresh(settings: Settings, key: tuple[str, bool]) -> None:
+    try:
+        measure_recent(settings, key[0], deployment_owner=key[1])
+    finally:
+        _refreshing.discard(key)
 
 
 def _list_workers(facts: Facts) -> tuple[Process, ...]:
@@ -145,7 +169,7 @@ def _list_pauses(own: Facts) -> Pauses:
     return own.get("pauses", Pauses) or Pauses([], {})
 
 
-def _read_service_facts(own: Facts, now: datetime) -> ProviderFacts | None:
+def _read_service_facts(deployment: Facts, own: Facts, now: datetime) -> ProviderFacts | None:
     """Return what the services are judged by; None while PostgreSQL gives no answer."""
     workspace = own.get("workspace", WorkspaceFacts)
     if workspace is None:
@@ -156,6 +180,7 @@ def _read_service_facts(own: Facts, now: datetime) -> ProviderFacts | None:
         own.get("calls", Calls) or Calls([], [], None),
         own.results["used"] if own.is_measured("used") else set(),
         now,
+        deployment.is_measured("sandbox"),
     )
 
 

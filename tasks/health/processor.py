@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from ephemeral.heartbeats import Process
 from models import periodic_job
-from models.reports.backlog import QueueBacklog
+from models.reports.pending import QueueCount
 from rules.durations import format_duration, format_rough_duration
 from tasks.health.facts import Facts, Processes
 from tasks.health.parts import Action, Part, Problem, State
@@ -22,7 +22,6 @@ LATE_SECONDS, TOO_LATE_SECONDS = 120.0, 600.0
 #: A clock that differs from Redis's by more is reported.
 CLOCK_SKEW_SECONDS = 10.0
 _RESTART = "Start it again: `beckon up` runs and restarts every program. `beckon status` names those that do not run."
-_QUEUES_PAGE = Action("Show queues", "/queues")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def is_leading(facts: Facts) -> bool:
 
 def build_queue_parts(
     facts: Facts,
-    backlogs: Sequence[QueueBacklog],
+    backlogs: Mapping[str, QueueCount],
     paused_queues: Sequence[str],
     now: datetime,
     *,
@@ -70,22 +69,21 @@ def build_queue_parts(
     if processes is None:
         return [_build_unknown_queue(queue) for queue in QUEUES]
     depths = facts.get("depths", dict) if deployment_owner else None
-    by_queue = {row["queue"]: row for row in backlogs}
     return [
-        _build_queue(queue, processes, by_queue.get(queue), queue in paused_queues, (depths or {}).get(queue), now)  # type: ignore[call-overload]
+        _build_queue(queue, processes, backlogs.get(queue), queue in paused_queues, (depths or {}).get(queue), now)
         for queue in QUEUES
     ]
 
 
 def _build_unknown_queue(queue: str) -> Part:
     detail = "Heartbeats are in Redis, which does not answer"
-    return Part(f"queue:{queue}", queue.capitalize(), "processor", "unknown", detail, note="queue", link="/queues")
+    return Part(f"queue:{queue}", queue.capitalize(), "processor", "unknown", detail, note="queue")
 
 
 def _build_queue(
     queue: str,
     processes: Processes,
-    backlog: QueueBacklog | None,
+    backlog: QueueCount | None,
     paused: bool,
     depth: dict[str, int] | None,
     now: datetime,
@@ -118,12 +116,12 @@ def _judge_queue(workers: Sequence[Process], problems: Sequence[Problem], paused
 
 
 def _describe_queue(
-    queue: str, workers: Sequence[Process], has_pool: bool, backlog: QueueBacklog | None, depth: dict[str, int] | None
+    queue: str, workers: Sequence[Process], has_pool: bool, backlog: QueueCount | None, depth: dict[str, int] | None
 ) -> list[str]:
     words = [] if has_pool or not workers else ["shares the threads of executions"]
     words.append(f"{len(workers)} {'worker' if len(workers) == 1 else 'workers'}")
     if queue in EXECUTION_QUEUES:
-        count, oldest = (backlog["count"], backlog["oldest_seconds"]) if backlog else (0, 0.0)
+        count, oldest = (backlog["due"], backlog["oldest_seconds"] or 0.0) if backlog else (0, 0.0)
         words.append(f"{count:,} wait, oldest {format_rough_duration(oldest)}" if count else "0 wait")
     elif depth is not None:
         words.append(f"{depth['ready']:,} wait")
@@ -134,7 +132,7 @@ def _find_queue_problems(
     queue: str,
     workers: Sequence[Process],
     processes: Processes,
-    backlog: QueueBacklog | None,
+    backlog: QueueCount | None,
     paused: bool,
     now: datetime,
 ) -> tuple[Problem, ...]:
@@ -154,9 +152,9 @@ def is_skewed(process: Process) -> bool:
     return abs(process.clock_skew_seconds) > CLOCK_SKEW_SECONDS
 
 
-def _find_missing_worker(queue: str, processes: Processes, backlog: QueueBacklog | None) -> Problem:
+def _find_missing_worker(queue: str, processes: Processes, backlog: QueueCount | None) -> Problem:
     seen = [datetime.fromisoformat(process.last_seen) for process in processes.lost if queue in process.queues]
-    waiting = backlog["count"] if backlog else 0
+    waiting = backlog["due"] if backlog else 0
     wait_text = f" {waiting:,} {'execution waits' if waiting == 1 else 'executions wait'} for it." if waiting else ""
     return Problem(
         f"no_worker:{queue}",
@@ -166,7 +164,6 @@ def _find_missing_worker(queue: str, processes: Processes, backlog: QueueBacklog
         f"Nothing takes work from this queue.{wait_text} Nothing is lost: work continues with the next worker.",
         _RESTART,
         since=max(seen, default=None),
-        actions=(_QUEUES_PAGE,),
     )
 
 
@@ -178,15 +175,13 @@ def _find_lost_workers(queue: str, lost: Sequence[Process]) -> Problem:
         "executions when their leases expire."
     )
     since = min(datetime.fromisoformat(process.last_seen) for process in lost)
-    return Problem(
-        f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, _RESTART, since, (_QUEUES_PAGE,)
-    )
+    return Problem(f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, _RESTART, since)
 
 
-def _find_growth(queue: str, backlog: QueueBacklog | None, now: datetime) -> Problem | None:
-    if backlog is None or backlog["oldest_seconds"] <= LATE_SECONDS:
+def _find_growth(queue: str, backlog: QueueCount | None, now: datetime) -> Problem | None:
+    count, oldest = (backlog["due"], backlog["oldest_seconds"] or 0.0) if backlog else (0, 0.0)
+    if oldest <= LATE_SECONDS:
         return None
-    count, oldest = backlog["count"], backlog["oldest_seconds"]
     return Problem(
         f"growing:{queue}",
         f"queue:{queue}",
@@ -197,9 +192,10 @@ def _find_growth(queue: str, backlog: QueueBacklog | None, now: datetime) -> Pro
         "Process them now, or add threads or worker processes (BECKON_WORKERS, BECKON_IO_THREADS).",
         since=now - timedelta(seconds=oldest),
         actions=(
-            Action("Process pending automations", "/health/process-pending", "post", primary=True),
-            Action(f"View {count:,} {'execution' if count == 1 else 'executions'}", "/executions/pending"),
-            _QUEUES_PAGE,
+            Action("Process pending automations", "/executions/pending", "post", primary=True),
+            Action(
+                f"View {count:,} {'execution' if count == 1 else 'executions'}", f"/executions/pending?queue={queue}"
+            ),
         ),
     )
 
@@ -227,7 +223,7 @@ def _describe_paused_queue(queue: str) -> Problem:
         f"The queue {queue} is paused by an operator",
         "Executions of this workspace wait before their next step of this kind. Nothing is lost.",
         "Resume it when it may go on.",
-        actions=(Action("Resume queue", f"/pauses/queue/{queue}/end", "post", primary=True), _QUEUES_PAGE),
+        actions=(Action("Resume queue", f"/pauses/queue/{queue}/end", "post", primary=True),),
     )
 
 
@@ -271,7 +267,6 @@ def _describe_no_leader(leader: periodic_job.LastLeaderRow | None) -> Problem:
         "Start a scheduler: `beckon up` runs one. A scheduler that hangs keeps its lock: end its process, and another "
         "takes over within seconds.",
         since=leader["seen_at"] if leader else None,
-        actions=(_QUEUES_PAGE,),
     )
 
 

@@ -65,6 +65,6 @@ def _build_parts(facts: Facts, settings: Settings) -> list[Part]:
         stores.build_postgres_part(facts, None),
         stores.build_redis_part(facts, now, deployment_owner=False),
         stores.build_disk_part(facts, settings),
-        *processor.build_queue_parts(facts, [], [], now, deployment_owner=False),
+        *processor.build_queue_parts(facts, {}, [], now, deployment_owner=False),
         processor.build_leader_part(facts, deployment_owner=False),
     ]

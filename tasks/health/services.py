@@ -41,6 +41,7 @@ class ProviderFacts:
     #: The actions and channels of the active automations.
     used: Collection[str]
     now: datetime
+    sandbox_answers: bool = True
 
 
 def list_providers(service: str, facts: ProviderFacts) -> list[str]:
@@ -64,7 +65,7 @@ def _build_service(name: str, facts: ProviderFacts) -> Part:
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     problems = tuple(problem for part in parts for problem in part.problems)
     same = [part for part in parts if part.state == worst.state]
-    note = "Meta" if name == "messaging" else " and ".join(part.note for part in same)
+    note = "Meta" if name == "messaging" else ", ".join(part.note for part in same)
     return replace(worst, note=note, problems=problems)
 
 
@@ -78,10 +79,21 @@ def _build_provider(service: str, provider: str, facts: ProviderFacts) -> Part:
     missing = facts.workspace.missing_secrets.get(provider, [])
     if missing and not facts.workspace.sandboxed:
         return _build_unconfigured(service, provider, missing, facts)
-    detail = describe_activity(activity, facts.now)
-    if missing:
-        detail = f"uses the sandbox · {detail}"
-    return _part(service, provider, "ready", detail, since=activity.accepting_since)
+    if missing and not facts.sandbox_answers:
+        return _build_without_sandbox(service, provider)
+    detail = f"{'uses the sandbox' if missing else 'configured'} · {describe_activity(activity, facts.now)}"
+    part = _part(service, provider, "ready", detail, since=activity.accepting_since)
+    # Nothing was measured yet, so nothing is green.
+    return part if activity.accepted_at else replace(part, badge="Not called yet")
+
+
+def _build_without_sandbox(service: str, provider: str) -> Part:
+    problem = Problem(
+        f"sandbox_down:{service}", service, "critical", f"The sandbox does not answer in place of {SERVICES[service]}",
+        "This workspace uses the sandbox for providers without a key. Its messages are tried again later.",
+        "Start it again: `beckon up` runs it. `beckon status` names the programs that do not run.",
+    )  # fmt: skip
+    return _part(service, provider, "failing", "the sandbox does not answer", problems=(problem,))
 
 
 def _part(
@@ -160,7 +172,7 @@ def _build_paused(service: str, provider: str, row: PausedRow, facts: ProviderFa
         "Correct its credentials. The messages continue automatically once they are accepted.", row["created_at"],
         (
             Action("Configure secrets", build_settings_path(provider), primary=True),
-            Action(f"Try {label} now", f"/health/providers/{provider}/try", "post"),
+            Action(f"Try {label} now", f"/pauses/provider/{provider}/try", "post"),
             *_view_waiting(held_by, waiting), *_open_portal(provider),
         ),
     )  # fmt: skip
@@ -192,6 +204,7 @@ def _build_failing(service: str, provider: str, activity: Activity, facts: Provi
         activity.failing_since,
         (
             Action("View failures", f"/executions?errorClass={activity.error_class}&test=false", primary=True),
+            Action(f"Pause {label} …", f"/pauses/provider/{provider}"),
             *_open_portal(provider),
         ),
     )  # fmt: skip

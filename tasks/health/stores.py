@@ -188,7 +188,6 @@ def build_disk_part(facts: Facts, settings: Settings) -> Part:
         _judge_problems((problem,) if problem else ()),
         f"used, {disk.free / GIGABYTE:,.1f} GB free",
         figure=f"{used / disk.total:.0%}" if disk.total else "",
-        note="of BECKON_HOME",
         gauge=(used, disk.total) if disk.total else None,
         problems=(problem,) if problem else (),
     )

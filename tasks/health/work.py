@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from models.reports.backlog import FailureGroup, UnknownCounts
+from models.reports.failure_groups import FailureGroup, UnknownCounts
 from models.reports.health import EngineCounts, PendingRow, RecentFailures
 from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS
@@ -69,7 +69,7 @@ def build_failures_part(own: Facts) -> Part:
         since=max((group["last_at"] for group in groups), default=None),
         problems=(problem,) if problem else (),
         badge=f"{count:,} in 24 h" if count else "",
-        link="/failures",
+        link="/executions?status=failed&test=false",
     )
 
 

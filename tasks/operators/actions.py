@@ -106,11 +106,14 @@ def delete_contact(workspace_id: str, contact_id: str, actor: AuditActor) -> int
     return cancelled
 
 
-def process_pending(workspace_id: str) -> int:
+def process_pending(workspace_id: str, actor: AuditActor) -> int:
     """Notify for a workspace's due executions; return how many."""
     with acting_as(workspace_id):
         rows = execution.mark_due_notified(select_all(), MAX_NOTIFICATIONS)
         notify_after_commit(rows)
+        detail = {"processed": len(rows)}
+        audit.record(workspace_id, actor, "executions.processed", "workspace", workspace_id, detail)
+    metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
     return len(rows)
 
 

@@ -147,7 +147,7 @@ def test_every_page_fits_and_logs_no_errors(
     visitor = visit(viewport, look)
     for path in (
         "/automations", "/executions", f"/executions/{execution_id}", "/executions/all/retry",
-        f"/automations/{automation['id']}/delete",
+        f"/automations/{automation['id']}/delete", "/health",
     ):  # fmt: skip
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -185,7 +185,7 @@ def test_the_skip_link_is_the_first_focus(visit: Any) -> None:
 
 def test_every_control_has_a_name(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     visitor = visit()
-    for path in ("/automations", "/executions"):
+    for path in ("/automations", "/executions", "/health"):
         page = visitor.go(path)
         for kind in ("button", "link", "combobox", "searchbox", "switch"):
             for control in page.get_by_role(kind).all():  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def app(workspaces: Workspaces, config: settings.Settings, redis_url: str) -> It
     disconnect(app)
     readiness.forget()
     # A feed that still reads would leak its connection into the next test.
-    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "feed"])
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name in ("feed", "health")])
     database.db.close_all()
 
 

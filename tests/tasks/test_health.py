@@ -88,7 +88,7 @@ def build_process(**changes: Any) -> Process:
 
 
 def build_queue(queue: str, *live: Process, lost: Any = (), backlog: Any = None, paused: Any = ()) -> Part:
-    backlogs = [{"queue": queue, **backlog}] if backlog else []
+    backlogs: Any = {queue: {"queue": queue, "running": 0, **backlog}} if backlog else {}
     facts = Facts({"processes": Processes(list(live), list(lost))})
     parts = processor.build_queue_parts(facts, backlogs, list(paused), NOW, deployment_owner=False)
     return next(part for part in parts if part.name == f"queue:{queue}")
@@ -96,14 +96,14 @@ def build_queue(queue: str, *live: Process, lost: Any = (), backlog: Any = None,
 
 class TestQueues:
     def test_a_queue_with_workers_shows_its_threads_and_what_waits(self) -> None:
-        part = build_queue("sending", build_process(), backlog={"count": 7, "oldest_seconds": 6.0})
+        part = build_queue("sending", build_process(), backlog={"due": 7, "oldest_seconds": 6.0})
         assert (part.state, part.figure, part.gauge) == ("ready", "5 of 32 threads busy", (5, 32))
         assert part.detail == "1 worker · 7 wait, oldest 6 s"
         assert part.since == seconds_ago(600)
 
     def test_a_queue_without_workers_fails_since_the_last_one_was_seen(self) -> None:
         lost = build_process(last_seen=seconds_ago(40).isoformat())
-        part = build_queue("sending", lost=[lost], backlog={"count": 3, "oldest_seconds": 40.0})
+        part = build_queue("sending", lost=[lost], backlog={"due": 3, "oldest_seconds": 40.0})
         assert part.state == "failing"
         assert part.problem is not None
         assert (part.problem.key, part.problem.since) == ("no_worker:sending", seconds_ago(40))
@@ -115,7 +115,7 @@ class TestQueues:
 
     @pytest.mark.parametrize(("oldest", "severity"), [(119.0, None), (121.0, "warning"), (601.0, "critical")])
     def test_a_queue_that_falls_behind_is_late(self, oldest: float, severity: str | None) -> None:
-        part = build_queue("sending", build_process(), backlog={"count": 9, "oldest_seconds": oldest})
+        part = build_queue("sending", build_process(), backlog={"due": 9, "oldest_seconds": oldest})
         assert (part.problem and part.problem.severity) == severity
 
     def test_a_wrong_clock_is_only_warned_of(self) -> None:
@@ -131,7 +131,7 @@ class TestQueues:
         assert (part.state, part.problem and part.problem.severity) == ("paused", "notice")
 
     def test_without_redis_nothing_is_known_of_workers(self) -> None:
-        parts = processor.build_queue_parts(Facts({"processes": Unmeasured("x")}), [], [], NOW, deployment_owner=True)
+        parts = processor.build_queue_parts(Facts({"processes": Unmeasured("x")}), {}, [], NOW, deployment_owner=True)
         assert {part.state for part in parts} == {"unknown"}
 
     def test_the_processor_runs_with_a_worker_on_every_queue_and_a_leader(self) -> None:
@@ -173,7 +173,11 @@ def build_send(age: float, error_class: str | None = None) -> SendRow:
 class TestServices:
     def test_a_provider_that_accepts_is_ready_with_its_measured_time(self) -> None:
         part = find_service("email", build_service_facts(calls=Calls([build_send(3.24)], [], None)))
-        assert (part.state, part.note, part.detail) == ("ready", "Mailgun", "last accepted 3 s ago · p95 240 ms")
+        assert (part.state, part.note, part.detail) == (
+            "ready",
+            "Mailgun",
+            "configured · last accepted 3 s ago · p95 240 ms",
+        )
 
     def test_a_provider_whose_calls_fail_is_failing_although_it_is_configured(self) -> None:
         sends = [build_send(60), *(build_send(age, "timeout") for age in (30, 20, 9))]
@@ -202,7 +206,9 @@ class TestServices:
     def test_the_demo_uses_the_sandbox_for_what_is_not_configured(self) -> None:
         facts = build_service_facts(used={"send_sms"})
         part = find_service("sms", replace(facts, workspace=replace(facts.workspace, sandboxed=True)))
-        assert (part.state, part.detail) == ("ready", "uses the sandbox · no calls yet")
+        assert (part.state, part.detail, part.badge) == ("ready", "uses the sandbox · no calls yet", "Not called yet")
+        without = replace(facts, workspace=replace(facts.workspace, sandboxed=True), sandbox_answers=False)
+        assert find_service("sms", without).state == "failing"
 
     def test_configuration_names_variable_what_it_blocks_and_where_to_set_it(self) -> None:
         first = list_missing_settings(build_service_facts(used={"send_sms"}))[0]

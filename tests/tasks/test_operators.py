@@ -175,7 +175,7 @@ def test_another_workspaces_execution_and_message_are_not_found(alice: Alice, sa
     with pytest.raises(NotFound):
         resolve_message(charlie.workspace_id, message["id"], "discard", SYSTEM)
     assert act_on_matching(charlie.workspace_id, "discard", ExecutionFilters(), SYSTEM, dry_run=False)["matched"] == 0
-    assert process_pending(charlie.workspace_id) == 0
+    assert process_pending(charlie.workspace_id, SYSTEM) == 0
     assert execution(failed["id"]) == failed
 
 
@@ -420,11 +420,11 @@ def test_process_pending_notifies_for_every_due_execution(alice: Alice, sandbox:
     alice.triggers([{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}} for n in range(25)])
     idle.broker.flush_all()
 
-    assert process_pending(alice.workspace_id) == 25
+    assert process_pending(alice.workspace_id, SYSTEM) == 25
     idle.resume()
 
     eventually(lambda: count_provider_calls(sandbox) == 25)
-    assert process_pending(alice.workspace_id) == 0
+    assert process_pending(alice.workspace_id, SYSTEM) == 0
 
 
 # Pauses

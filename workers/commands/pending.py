@@ -7,6 +7,7 @@ import click
 from workers.console import as_json as json_option
 from workers.console import (
     connect,
+    current_actor,
     find_workspace_id,
     format_duration,
     in_workspace,
@@ -33,7 +34,7 @@ def command(workspace: str, limit: int, process: bool, as_json: bool) -> None:
 
         workspace_id = find_workspace_id(workspace)
         due = list_pending(workspace_id, limit)
-        processed = operator_actions.process_pending(workspace_id) if process else None
+        processed = operator_actions.process_pending(workspace_id, current_actor()) if process else None
     if as_json:
         show_json({"pending": [to_api_names(row) for row in due], "processed": processed})
         return

@@ -1,4 +1,4 @@
-"""What waits and what failed, of one workspace and without tests, for the health page."""
+"""What failed and what is unknown, of one workspace and without tests, for the health page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,9 @@ from models.database import acting_as
 from models.expressions import now
 from models.queries import fetch, fetch_first
 from models.tables import Execution, Message
-from rules.stages import Queue
 
 #: Groups of failures to return at most.
 MAX_GROUPS = 50
-
-
-class QueueBacklog(TypedDict):
-    """The due executions of one queue, and for how long the first has been due."""
-
-    queue: Queue
-    count: int
-    oldest_seconds: float
 
 
 class FailureGroup(TypedDict):
@@ -42,25 +33,6 @@ class UnknownCounts(TypedDict):
     undecided: int
     undecided_since: datetime | None
     checking: int
-
-
-def fetch_queue_backlogs(workspace_id: str) -> list[QueueBacklog]:
-    """Count a workspace's due executions that are not being processed, by queue."""
-    query = (
-        Execution.select(
-            Execution.queue,
-            fn.count(SQL("*")).alias("count"),
-            fn.date_part("epoch", now() - fn.min(Execution.due_at)).alias("oldest_seconds"),
-        )
-        .where(
-            Execution.workspace_id == workspace_id,
-            Execution.status.in_(("pending", "waiting")),
-            Execution.due_at <= now(),
-        )
-        .group_by(Execution.queue)
-    )
-    with acting_as(workspace_id):
-        return fetch(QueueBacklog, query)
 
 
 def fetch_failure_groups(workspace_id: str) -> list[FailureGroup]:
