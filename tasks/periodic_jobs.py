@@ -13,7 +13,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, message, operation, pause
+from models import execution, inbound_event, lateness, message, operation, pause
 from models.checks import retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
@@ -160,6 +160,11 @@ def update_rollups(settings: Settings) -> Counts:
     return rollups.run_once()
 
 
+def sample_lateness(settings: Settings) -> Counts:
+    """Record how late the workspaces' executions are, and remove samples that are past their retention."""
+    return {"late": lateness.sample(), "removed": lateness.remove_old()}
+
+
 def remove_expired(settings: Settings) -> Counts:
     """Create partitions ahead and remove rows that are past their retention."""
     return retention.run_once()
@@ -178,5 +183,6 @@ PERIODIC_JOBS = (
     PeriodicJob("pauses", 10.0, end_resolved_pauses),
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
     PeriodicJob("rollups", 30.0, update_rollups),
+    PeriodicJob("lateness", 60.0, sample_lateness),
     PeriodicJob("retention", 3600.0, remove_expired),
 )

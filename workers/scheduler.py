@@ -15,10 +15,11 @@ import time
 import structlog
 
 import logs
+import metrics
 import settings as settings_module
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat
-from models import database, periodic_job
+from models import database, deployment, periodic_job
 from models.database import CONNECTION_ERRORS
 from settings import Settings
 from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
@@ -43,8 +44,12 @@ def run_scheduler() -> None:
     open_ephemeral(settings)
     broker.set_up(settings)
     heartbeat = Heartbeat("scheduler").start()
+    is_recorded = False
     while not stopping.is_set():
         try:
+            if not is_recorded:
+                deployment.record(metrics.read_version())
+                is_recorded = True
             with periodic_job.try_to_lead() as leader:
                 heartbeat.leader = leader is not None
                 if leader is not None:

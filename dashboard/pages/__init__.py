@@ -18,6 +18,7 @@ from dashboard.pages.health import health_pages
 from dashboard.pages.invitation import invitation_pages
 from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
+from dashboard.pages.overview import overview_pages
 from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.pending import pending_pages
 from dashboard.pages.queues import queues_pages
@@ -33,6 +34,7 @@ BLUEPRINTS = (
     password_reset_pages,
     account_pages,
     shared_pages,
+    overview_pages,
     automation_pages,
     automation_form_pages,
     automation_detail_pages,

@@ -1,4 +1,4 @@
-"""The landing page: the workspace's automations with their state and counts."""
+"""The list of the workspace's automations with their state and counts."""
 
 from __future__ import annotations
 
@@ -46,12 +46,6 @@ class Card(AutomationRow, LastDay):
     trigger: dict[str, Any] | None
     in_flight: int
     success_rate: float | None
-
-
-@automation_pages.get("/")
-def redirect_to_automations() -> Any:
-    """Redirect to the landing page."""
-    return flask.redirect("/automations")
 
 
 @automation_pages.get("/automations")

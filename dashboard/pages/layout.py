@@ -106,8 +106,8 @@ def render(template: str, call: Caller, **context: Any) -> flask.Response:
         "notice": _read_notice(),
         "labels": labels,
         # Functions: only templates that show the frame read them.
-        "summary": lambda: _load_summary(call),
-        "badges": lambda: navigation.count_badges(call, _load_summary(call)),
+        "summary": lambda: load_summary(call),
+        "badges": lambda: navigation.count_badges(call, load_summary(call)),
         "places": navigation.list_places(call),
         "place_keys": navigation.assign_keys(),
         **context,
@@ -126,7 +126,7 @@ def _load_own_workspaces() -> list[OwnWorkspaceRow]:
     return rows
 
 
-def _load_summary(call: Caller) -> dict[str, Any]:
+def load_summary(call: Caller) -> dict[str, Any]:
     """What the summary bar shows, read once per request."""
     if "summary" not in flask.g:
         flask.g.summary = _read_summary(call)

@@ -39,6 +39,7 @@ class Place:
 #: In the design's order: Overview, Automations, Executions, Failures, Analytics, Contacts, Queues, Health, Settings,
 #: Audit log. Overview, Automations, Executions, Failures and Health are on the bar.
 PLACES = (
+    Place("overview", "Overview", "/overview", "home", on_bar=True),
     Place("automations", "Automations", "/automations", "branch", on_bar=True),
     Place("executions", "Executions", "/executions", "list", on_bar=True),
     Place("contacts", "Contacts", "/contacts", "contacts"),

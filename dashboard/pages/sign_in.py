@@ -22,7 +22,7 @@ from models.user import Membership, UserAccount
 
 sign_in_pages = flask.Blueprint("sign-in", __name__)
 
-HOME = "/automations"
+HOME = "/overview"
 
 
 @sign_in_pages.get("/sign-in")

@@ -137,3 +137,9 @@ def count_sent(workspace_id: str, since: datetime, until: datetime | None) -> in
         query = query.where(StageHistory.entered_at < until)
     sent = query.distinct().alias("sent")
     return int(fetch_value(peewee.Select([sent], [_COUNT])))
+
+
+def count_sent_since(workspace_id: str, since: datetime) -> int:
+    """Count the executions with a message sent since a moment, without tests."""
+    with acting_as(workspace_id):
+        return count_sent(workspace_id, since, None)

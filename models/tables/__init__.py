@@ -11,8 +11,8 @@ from models.tables.fields import Table
 from models.tables.inbound import InboundEvent, WebhookToken
 from models.tables.limits import CapReservation, LimitCount, LimitReservation
 from models.tables.people import Invitation, Membership, PasswordReset, Session, User
-from models.tables.scheduler import Leadership, PeriodicJob, SchemaHash
-from models.tables.statistics import AutomationRun, RunWindow, StageTally, TallyProgress
+from models.tables.scheduler import Deployment, Leadership, PeriodicJob, SchemaHash
+from models.tables.statistics import AutomationRun, LatenessSample, RunWindow, StageTally, TallyProgress
 from models.tables.test_runs import TestRun
 from models.tables.workspaces import (
     ApiKey,
@@ -28,19 +28,20 @@ from models.tables.workspaces import (
 
 __all__ = [
     "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
-    "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Execution", "IdempotencyKey",
-    "InboundEvent", "Invitation", "Leadership", "LimitCount", "LimitReservation", "Membership", "Message",
-    "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply",
-    "ReceivedMessage",
-    "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
-    "TallyProgress", "TestRun", "Trigger", "User", "WebhookToken", "WorkflowVersion", "Workspace",
+    "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Deployment", "Execution",
+    "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount", "LimitReservation",
+    "Membership", "Message", "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause",
+    "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
+    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "Trigger", "User", "WebhookToken",
+    "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
-    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
-    Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step,
-    Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow,
-    StageTally, TallyProgress, InboundEvent, WebhookToken, PeriodicJob, Leadership, SchemaHash,
+    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage,
+    ContactTask, Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey,
+    Execution, Step, Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
+    RunWindow, StageTally, TallyProgress, LatenessSample, InboundEvent, WebhookToken, PeriodicJob, Leadership,
+    Deployment, SchemaHash,
 )  # fmt: skip

@@ -279,7 +279,7 @@ class StageHistory(Table):
             index("stage_history_execution on stage_history (execution_id, entered_at)"),
             index(
                 "stage_history_sent on stage_history (workspace_id, entered_at)",
-                include="execution_id, test",
+                include="execution_id, test, automation_id",
                 where="stage = 'sent'",
             ),
         )

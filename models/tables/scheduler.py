@@ -1,10 +1,20 @@
-"""Periodic jobs, the leading scheduler, and the applied migrations."""
+"""Periodic jobs, the leading scheduler, deployments, and the applied migrations."""
 
 from __future__ import annotations
 
 from peewee import Check
 
-from models.tables.fields import BooleanField, IntegerField, JsonField, Table, TextField, TimeField
+from models.tables.fields import (
+    NOW,
+    BooleanField,
+    IdField,
+    IntegerField,
+    JsonField,
+    Table,
+    TextField,
+    TimeField,
+    index,
+)
 
 
 class PeriodicJob(Table):
@@ -33,6 +43,18 @@ class Leadership(Table):
     class Meta:
         table_name = "leadership"
         constraints = (Check("one", "leadership_one_check"),)
+
+
+class Deployment(Table):
+    """A start of a scheduler with a version of Beckon; schedulers that start together are one."""
+
+    id = IdField(primary_key=True)
+    version = TextField()
+    started_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "deployments"
+        indexes = (index("deployments_started on deployments (started_at desc)"),)
 
 
 class SchemaHash(Table):

@@ -89,3 +89,18 @@ class TallyProgress(Table):
     class Meta:
         table_name = "tallied"
         constraints = (Check("one", "tallied_one_check"),)
+
+
+class LatenessSample(Table):
+    """How late a workspace's executions were at a minute: the longest delay, and how many were late. No row means that
+    none was."""
+
+    workspace_id = reference(Workspace)
+    at = TimeField()
+    oldest_seconds = IntegerField()
+    late = IntegerField()
+
+    class Meta:
+        table_name = "lateness_samples"
+        primary_key = peewee.CompositeKey("workspace_id", "at")
+        indexes = (index("lateness_samples_at on lateness_samples (at)"),)

@@ -41,7 +41,7 @@ def test_a_person_creates_an_account_by_a_link(stranger: Visitor, alice: Produce
     form.get_by_label("Name").fill("Dora")
     form.get_by_label("Password").fill("unrelated lamp thursday rain")
     form.get_by_role("button", name="Create account").click()
-    page.wait_for_url("**/automations")
+    page.wait_for_url("**/overview")
     assert [member["name"] for member in alice.get("/api/members").json["members"]] == ["Dora"]
 
 
@@ -52,7 +52,7 @@ def test_a_signed_in_person_accepts_with_one_click(
     response = charlie.post("/api/invitations", {"email": "robert@example.com", "role": "viewer"})
     visitor.page.goto(response.json["invitation"]["url"].replace("http://localhost", address))
     visitor.page.get_by_role("button", name="Accept as bob@example.com").click()
-    visitor.page.wait_for_url("**/automations")
+    visitor.page.wait_for_url("**/overview")
     expect(visitor.page.locator(".own .who strong")).to_have_text("Charlie's shop")
 
 
@@ -68,7 +68,7 @@ def test_the_workspace_is_switched_in_the_account_menu(
     button = page.get_by_role("button", name="Charlie's shop")
     expect(button).to_be_in_viewport()
     button.click()
-    page.wait_for_url("**/automations")
+    page.wait_for_url("**/overview")
     page.goto(visitor.address + "/account")
     expect(page.get_by_role("button", name="Switch to Alice's shop")).to_be_visible()
     assert not visitor.has_overflow()

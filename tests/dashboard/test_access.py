@@ -71,9 +71,9 @@ def test_behind_https_the_cookies_are_secure(bob: Browser) -> None:
 
 @pytest.mark.parametrize("target", ["https://evil.example", "////evil.example", "/\\evil.example", "/%2f/evil", ""])
 def test_the_sign_in_redirects_to_no_other_site(bob: Browser, target: str) -> None:
-    assert sign_in(bob, next=target).headers["Location"] == "/automations"
+    assert sign_in(bob, next=target).headers["Location"] == "/overview"
     # With a session the form redirects at once.
-    assert bob.get("/sign-in", query_string={"next": target}).headers["Location"] == "/automations"
+    assert bob.get("/sign-in", query_string={"next": target}).headers["Location"] == "/overview"
     token = read_token(bob.get("/automations").text)
     assert bob.post("/theme", data={"next": target, "csrf_token": token}).headers["Location"] == "/"
 

@@ -125,7 +125,7 @@ def test_a_person_switches_to_another_of_their_workspaces_and_to_no_other(
     assert "Charlie&#39;s shop" in bob.get("/automations").text
     former = bob.get_cookie("beckon_session")
     response = send(bob, "/account/workspace", workspace=charlie.workspace_id)
-    assert (response.status_code, response.headers["Location"]) == (303, "/automations")
+    assert (response.status_code, response.headers["Location"]) == (303, "/overview")
     assert "Bob (Viewer)" in bob.get("/automations").text
     assert bob.get(charlie.automations).status_code == 200
     assert bob.get(alice.automations).status_code == 404

@@ -65,7 +65,7 @@ def test_a_new_person_creates_an_account_and_is_signed_in(alice: Producer, brows
     path = invite(alice)
     assert fetch_roles(alice) == {}
     response = send(browser, path, "account", data=DORA)
-    assert (response.status_code, response.headers["Location"]) == (303, "/automations")
+    assert (response.status_code, response.headers["Location"]) == (303, "/overview")
     assert fetch_roles(alice) == {"dora@example.com": "operator"}
     page = browser.get("/automations")
     assert page.status_code == 200

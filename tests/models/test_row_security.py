@@ -26,7 +26,7 @@ from tests.support.rows import fetch_rows
 ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
 
 #: Privileges that the dashboard's role lacks, because no request needs them.
-RUN_TABLES = {"automation_runs", "run_windows"}
+RUN_TABLES = {"automation_runs", "run_windows", "lateness_samples"}
 MAY_NOT_UPDATE = {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES
 MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES
 MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES
@@ -88,6 +88,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                           "stage": "checking", "entered_at": now, **execution},
         "stage_tallies": {"automation_id": build_id("automations"), "at": now, "test": False, "from_stage": "queued",
                           "stage": "checking", "rule": "", "moves": 1, "from_ms": 1, "first_sent": 0, **workspace},
+        "lateness_samples": {"at": now, "oldest_seconds": 300, "late": 2, **workspace},
         "messages": {"id": build_id("message"), "step_id": "hello", "key": build_id("message"), "channel": "email",
                      "provider": "mailgun", "sandbox": True, "test": False, "to_address": "bob@example.com",
                      "body": "Hi", "status": "sent", "created_at": now, "updated_at": now, **execution, **references},
