@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-all test-web check bench chaos demo lock
+.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos demo lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,9 @@ bench: $(VENV)/dev.stamp ## Run the benchmarks
 	@missed=0; for name in http_clients triggers executions pipeline monitor lists runs; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || missed=1; \
 	done; exit $$missed
+
+bench-large: $(VENV)/dev.stamp ## Measure search and lists on a large database that is kept (N=10000000 executions)
+	@$(BIN)/python benchmarks/large.py $(or $(N),10000000)
 
 chaos: $(VENV)/dev.stamp ## Kill workers under load and count losses (N=2000 executions, KILLS=10)
 	@$(BIN)/python benchmarks/chaos.py $(or $(N),2000) $(or $(KILLS),10)

@@ -1,4 +1,4 @@
-"""Fills the tables of the lists with a month of work, by a few statements inside PostgreSQL.
+"""Fills the tables of the lists with a month of work, by a few statements inside PostgreSQL, in slices.
 
 There are twenty automations, the last of which rarely runs. Of a thousand executions 930 succeeded, 20 failed, 40 were
 skipped and five cancelled; the newest are active. Names, tags and suppressions occur often, rarely, or once.
@@ -22,6 +22,8 @@ LAST_NAMES = (
     "Byron Turing Liskov Payne Shannon Vaughan Dijkstra Noether Hopper Lamarr Rhodes McCarthy Johnson Lamport Jemison "
     "Hamilton Curie Somerville Perlman Kovalevskaya"
 )
+#: Executions of one statement: their sort fits into memory.
+_SLICE = 500_000
 _TABLES = ("contacts", "suppressions", "executions", "stage_history", "steps", "messages", "received_messages")
 
 #: An id as clients and workers create it: it begins with the time, so that ids increase with it.
@@ -71,18 +73,19 @@ from (select number, at, pg_temp.id_at(at, number) as id,
             when number %% 1000 < 20 then 'failed' when number %% 1000 < 60 then 'skipped'
             when number %% 1000 < 65 then 'cancelled' else 'succeeded' end as status
       from (select number, now() - interval '30 days' + number * (interval '30 days' / %(executions)s) as at
-            from generate_series(1, %(executions)s) number) generated) m
+            from generate_series(%(first_number)s, %(last_number)s) number) generated) m
 join people p on p.n = case when number %% 100 = 0 then 1000 + number / 100 %% 10 else 1 + number %% %(contacts)s end
 order by number;
 """
-#: Stage changes older than two days are left out, except one each: no query reads their partitions.
+#: Stage changes older than two days are left out, except one each: no query reads their partitions. Without
+#: `with_history` those are left out too.
 _MOVES = """
 insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
 select e.id, e.workspace_id, e.automation_id, e.test, m.from_stage, 400, m.stage,
     e.created_at + m.number * interval '400 milliseconds'
 from executions e, (values (1, 'queued', 'checking'), (2, 'checking', 'generating'), (3, 'generating', 'ready_to_send'),
     (4, 'ready_to_send', 'sending'), (5, 'sending', 'sent'), (6, 'sent', 'completed')) m (number, from_stage, stage)
-where e.status = 'succeeded' and (e.created_at > now() - interval '2 days' or m.stage = 'sent')
+where e.status = 'succeeded' and (e.created_at > now() - interval '2 days' or m.stage = 'sent' and %(with_history)s)
 order by e.id, m.number;
 """
 _MESSAGES = """
@@ -92,10 +95,12 @@ select pg_temp.id_at(e.created_at, r), e.workspace_id, e.id, e.automation_id, e.
     e.id || ':' || r, 'email', 'mailgun', false, e.test, 'ada@example.com', 'Hello',
     repeat('Good to have you with us. ', 6), 'delivered', e.id || ':' || r, e.created_at, e.created_at, e.created_at
 from executions e, generate_series(0, 1) r
-where e.status = 'succeeded' and (r = 0 or ('x' || right(e.id::text, 1))::bit(4)::int %% 2 = 0);
+where e.status = 'succeeded' and (r = 0 or ('x' || right(e.id::text, 1))::bit(4)::int %% 2 = 0)
+    and (e.created_at > now() - interval '2 days' or %(with_history)s);
 insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at)
 select id, workspace_id, contact_id, 'facebook', id::text, 'message', 'What does it cost?', created_at
-from executions where status = 'succeeded' and right(id::text, 1) in ('0', '1', '2', '3');
+from executions where status = 'succeeded' and right(id::text, 1) in ('0', '1', '2', '3')
+    and (created_at > now() - interval '2 days' or %(with_history)s);
 """
 
 
@@ -110,23 +115,34 @@ class Dataset:
     middle_execution: str
     middle_contact: str
     email: str
+    provider_message_id: str
     common_word: str = "grace"
     rare_word: str = "zenobia"
 
 
-def fill(url: str, executions: int) -> Dataset:
-    """Fill the tables of a migrated, empty database."""
+def fill(url: str, executions: int, contacts: int | None = None, *, with_history: bool = True) -> Dataset:
+    """Fill the tables of a migrated, empty database, with half as many contacts as executions by default. Without
+    `with_history` only the last two days have messages and stage changes."""
     database.open_pool(url, "beckon_service", 2)
     workspace_id = workspace.create("lists", "Lists")
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         indexes = _drop_indexes(cursor)
-        cursor.execute("set local synchronous_commit = off; set local maintenance_work_mem = '256MB'")
+        cursor.execute(
+            "set local synchronous_commit = off; set local maintenance_work_mem = '256MB'; set local work_mem = '256MB'"
+        )
+        # Keys are not checked for each row: they are right by construction.
+        cursor.execute("set local session_replication_role = replica")
         cursor.execute(_ID)
         parameters = {
-            "workspace": workspace_id, "executions": executions, "contacts": executions // 2,
+            "workspace": workspace_id, "executions": executions, "contacts": contacts or executions // 2,
             "automations": _create_automations(cursor, workspace_id), "first": FIRST_NAMES, "last": LAST_NAMES,
+            "with_history": with_history,
         }  # fmt: skip
-        for statement in (_CONTACTS, _EXECUTIONS, _MOVES, _MESSAGES):
+        cursor.execute(_CONTACTS, parameters)
+        for first in range(1, executions + 1, _SLICE):
+            numbers = {"first_number": first, "last_number": min(first + _SLICE - 1, executions)}
+            cursor.execute(_EXECUTIONS, {**parameters, **numbers})
+        for statement in (_MOVES, _MESSAGES):
             cursor.execute(statement, parameters)
         for definition in indexes:
             cursor.execute(definition)
@@ -185,4 +201,5 @@ def _describe_dataset(cursor: Any, workspace_id: str) -> Dataset:
         email=fetch_value(
             "select email from contacts where id = (select contact_id from executions order by id desc limit 1)"
         ),
+        provider_message_id=fetch_value("select provider_message_id from messages order by id desc limit 1"),
     )

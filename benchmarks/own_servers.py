@@ -39,11 +39,14 @@ class BenchmarkServers:
 
 
 @contextlib.contextmanager
-def run_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[BenchmarkServers]:
-    """Start the servers, PostgreSQL with these additional settings; stop and remove them at the end."""
+def run_servers(
+    postgres_options: Mapping[str, str] | None = None, data: Path | None = None
+) -> Iterator[BenchmarkServers]:
+    """Start the servers, PostgreSQL with these additional settings; stop and remove them at the end, but keep `data`,
+    the directory of the stores, if it is given."""
     home = Path(tempfile.mkdtemp(prefix="beckon-benchmark-"))
-    servers = embedded.Servers(data=home / "data", run=home / "run", postgres_options=postgres_options or {})
-    servers.data.mkdir(mode=0o700)
+    servers = embedded.Servers(data=data or home / "data", run=home / "run", postgres_options=postgres_options or {})
+    servers.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     embedded.make_cluster(servers)
     port = free_port()
     sandbox = f"from sandbox.server import serve; serve({port}, '', {{}})"
@@ -64,7 +67,8 @@ def run_servers(postgres_options: Mapping[str, str] | None = None) -> Iterator[B
             process.send_signal(signal.SIGINT)
         for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                # The last checkpoint of a large database takes a while.
+                process.wait(120)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -89,5 +93,7 @@ def _create_database(admin: str) -> None:
     connection = psycopg2.connect(admin)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute("create database beckon")
+        cursor.execute("select from pg_database where datname = 'beckon'")
+        if not cursor.rowcount:
+            cursor.execute("create database beckon")
     connection.close()
