@@ -9,7 +9,7 @@ import flask
 import clock
 import logs
 import settings as settings_module
-from dashboard import errors, gevent_support, headers, hosts, proxies, request_log
+from dashboard import compression, errors, gevent_support, headers, hosts, proxies, request_log, static_files
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
 from dashboard.inbound import BLUEPRINTS as INBOUND
@@ -45,6 +45,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.extensions["settings"] = config
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
+    # Before the others: what is registered first sees the finished response.
+    compression.register(app)
+    static_files.register(app)
     proxies.register(app)
     request_log.register(app)
     hosts.register(app)
