@@ -21,16 +21,17 @@ import psycopg2
 import redis
 
 import settings
-from ephemeral import heartbeats
 from ephemeral.connection import open_ephemeral
-from models import database, migrations, pause, periodic_job, workspace
+from models import database, migrations, workspace
 from models.checks import deployment
-from models.database import acting_as
 from providers.registry import FEATURES, PROVIDERS
 from settings import Settings
+from tasks.health.measurement import Health, measure
+from tasks.health.parts import BAD_STATES, Part
+from tasks.runtime import broker
 from tasks.runtime.broker import QUEUES
 from tasks.steps import accounts
-from workers import startup
+from workers import generated_secrets, startup
 from workers.preflight import MIN_POSTGRES_VERSION, MIN_REDIS_VERSION
 
 #: Seconds that one part has to answer.
@@ -38,12 +39,21 @@ TIMEOUT_SECONDS = 3
 START_REMEDY = "start Beckon with `beckon up`"
 
 
+Status = Literal["ok", "note", "problem"]
+#: Connections for the measurements of Health, which run at once.
+POOL_SIZE = 24
+#: Measured where there is no workspace yet.
+NO_WORKSPACE = "00000000-0000-7000-8000-000000000000"
+#: Parts that are the same for all workspaces.
+_DEPLOYMENT_PARTS = frozenset({*(f"queue:{queue}" for queue in QUEUES), "leader", "cache", "executor", "disk"})
+
+
 @dataclass(frozen=True)
 class Check:
     """The result of one check: ok, a note, or a problem with its remedy."""
 
     name: str
-    status: Literal["ok", "note", "problem"]
+    status: Status
     detail: str
     remedy: str = ""
 
@@ -99,9 +109,7 @@ def run_checks(config: Settings) -> Iterator[Check]:
     if postgres_check.status == "ok":
         yield _check_migrations(config)
         yield from (_check_role(config, role, url) for role, url in _list_roles(config))
-        yield from _check_scheduler_and_pauses(config)
-    if redis_check.status == "ok":
-        yield _check_workers(config)
+        yield from _check_health(config)
     yield _check_dashboard(config)
     yield _check_sandbox(config)
     yield from (_check_provider(config, provider) for provider in FEATURES)
@@ -206,54 +214,58 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_scheduler_and_pauses(config: Settings) -> Iterator[Check]:
-    database.open_pool(config.database_service_url, "beckon_service", 1)
+def _check_health(config: Settings) -> Iterator[Check]:
+    """Check the parts of the Health page by its own measurement: all of the first workspace, and of every other one
+    what belongs to it alone."""
+    database.open_pool(config.database_service_url, "beckon_service", POOL_SIZE)
+    open_ephemeral(config)
+    broker.set_up(config)
     try:
-        leader = periodic_job.fetch_leader()
-        if leader is None:
-            yield Check("scheduler", "problem", "no leader, so waiting executions do not resume", START_REMEDY)
-        else:
-            yield Check("scheduler", "ok", f"leader: {leader['host']}, process {leader['pid']}")
-        for workspace_row in workspace.list_all():
-            with acting_as(workspace_row["id"]):
-                pauses = pause.list_all(workspace_row["id"])
-            yield from (
-                _report_refusal(workspace_row["slug"], row["name"], row["message"])
-                for row in pauses
-                if row["reason"] == "configuration"
-            )
+        own_id = generated_secrets.read(config.home / generated_secrets.ACCESS_FILE).get("workspaceId")
+        rows = sorted(workspace.list_all(), key=lambda row: row["id"] != own_id)
+        first_id, *_ = [row["id"] for row in rows] or [NO_WORKSPACE]
+        yield from report_health(measure(config, first_id, deployment_owner=True))
+        for row in rows[1:]:
+            yield from report_health(measure(config, row["id"], deployment_owner=True), row["slug"])
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        yield Check("scheduler", "problem", f"cannot be read: {_format_error(error)}", "run `beckon migrate`")
+        yield Check("health", "problem", f"cannot be read: {_format_error(error)}", "run `beckon migrate`")
     finally:
         database.db.close_all()
 
 
-def _report_refusal(slug: str, provider: str, message: str) -> Check:
-    detail = f"paused in the workspace {slug}: {message}"
-    return Check(
-        provider,
-        "problem",
-        detail,
-        "correct its credentials and restart; waiting messages then continue automatically",
-    )
+def report_health(health: Health, slug: str = "") -> Iterator[Check]:
+    """Report a measurement as checks: of every part, or, of another workspace, of those that have a problem."""
+    for part in health.parts:
+        if part.group == "stores" and part.name != "disk":
+            # Checked already, with the owner's connection.
+            continue
+        if part.state == "unknown" and health.redis is None:
+            # Redis is reported by itself.
+            continue
+        if slug and (part.name in _DEPLOYMENT_PARTS or not part.problems):
+            continue
+        yield from _report_part(part, f"{part.name} ({slug})" if slug else part.name)
 
 
-def _check_workers(config: Settings) -> Check:
-    open_ephemeral(config)
-    try:
-        alive = heartbeats.list_workers()
-    except redis.RedisError as error:
-        return Check("workers", "problem", f"cannot be read: {_format_error(error)}", START_REMEDY)
-    unserved = [queue for queue in QUEUES if not any(queue in worker.queues for worker in alive)]
-    if unserved:
-        return Check("workers", "problem", f"no process serves {', '.join(unserved)}", START_REMEDY)
-    return Check("workers", "ok", f"{len(alive)} processes serve every queue")
+def _report_part(part: Part, name: str) -> Iterator[Check]:
+    detail = " · ".join(filter(None, (part.figure, part.detail)))
+    for problem in part.problems:
+        status: Status = "problem" if part.state in BAD_STATES or problem.severity == "critical" else "note"
+        yield Check(name, status, f"{problem.title}: {problem.meaning}", problem.remedy)
+    if not part.problems and part.state in BAD_STATES:
+        yield Check(name, "problem", detail, START_REMEDY)
+    elif not part.problems:
+        yield Check(name, "note" if part.state == "not_configured" else "ok", detail)
 
 
 def _check_dashboard(config: Settings) -> Check:
-    if startup.is_ready(config):
+    readiness = startup.read_readiness(config)
+    if readiness.status == "ok":
         return Check("dashboard", "ok", f"ready at {config.url}")
-    return Check("dashboard", "problem", f"{config.local_url}/readyz does not return 200", START_REMEDY)
+    if readiness.status == "unreachable":
+        return Check("dashboard", "problem", f"{config.local_url}/readyz does not answer", START_REMEDY)
+    detail = f"{readiness.status} at {config.url}: {'; '.join(readiness.reasons)}"
+    return Check("dashboard", "problem", detail, "correct these first; it follows")
 
 
 def _check_sandbox(config: Settings) -> Check:

@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import settings
+from workers import generated_secrets
 
 #: With less free space than this, in bytes, the servers would soon fail.
 MIN_FREE_BYTES = 300 * 1024 * 1024
@@ -135,6 +137,18 @@ def choose_sandbox_port(config: settings.Settings) -> int:
         )
     with closing(socket.create_server((SANDBOX_HOST, 0))) as probe:
         return int(probe.getsockname()[1])
+
+
+def use_running_port(config: settings.Settings) -> settings.Settings:
+    """Return the settings with the port of the copy that runs on this home, unless BECKON_PORT is set: its access.json
+    names it where it is served without a proxy."""
+    if "BECKON_PORT" in os.environ:
+        return config
+    url = str(generated_secrets.read(config.home / generated_secrets.ACCESS_FILE).get("url") or "")
+    parts = urlsplit(url)
+    if parts.port is None or parts.hostname not in ("127.0.0.1", "localhost", "::1", config.host):
+        return config
+    return config.replace(port=parts.port, url=url)
 
 
 def _is_listening(path: Path) -> bool:

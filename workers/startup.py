@@ -1,13 +1,14 @@
 """`beckon up`: starts, watches and stops all programs of a copy.
 
 In order: the home and the ports, the servers, the migrations and the demo (in a separate process, so that this one
-stays small), the programs, and a 200 from `/readyz`. Then it watches the programs until a signal ends it. A failed
-start stops everything that was started and raises StartupError with one line.
+stays small), the programs, and a 200 with the status `ok` from `/readyz`. Then it watches the programs until a signal
+ends it. A failed start stops everything that was started and raises StartupError with one line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,14 +30,24 @@ from rules.json_text import load_json
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
 from workers.home import StartupError
 
-#: Seconds that all programs together have until `/readyz` returns 200.
+#: Seconds that all programs together have until `/readyz` returns 200 with the status `ok`.
 READY_TIMEOUT_SECONDS = 90.0
+#: Seconds after which a start that is degraded, but accepts triggers, counts as ready.
+DEGRADED_TIMEOUT_SECONDS = 30.0
 #: Seconds after which a program that keeps exiting counts as failed to start.
 START_TIMEOUT_SECONDS = 8.0
 #: Seconds between two checks of the programs while everything runs.
 WATCH_INTERVAL_SECONDS = 5.0
 
 ReadyCallback = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The status of `/readyz` (`ok`, `degraded`, `unavailable`, `unreachable`) and its reasons."""
+
+    status: str
+    reasons: tuple[str, ...]
 
 
 class StopRequested(Exception):
@@ -150,14 +162,18 @@ class Start:
 
     def _await_ready(self, remote: supervision.Remote) -> None:
         began = time.monotonic()
-        while not is_ready(self.config):
+        while (readiness := read_readiness(self.config)).status != "ok":
             self._raise_if_stopping()
             elapsed = time.monotonic() - began
+            if readiness.status == "degraded" and elapsed > DEGRADED_TIMEOUT_SECONDS:
+                _warn_of_degraded(readiness)
+                return
             failing = [program for program in remote.list_programs() if program.state in ("BACKOFF", "FATAL")]
             if failing and elapsed > START_TIMEOUT_SECONDS:
                 raise StartupError(f"{failing[0].name} does not start: {_read_failure_reason(failing[0].log)}")
             if elapsed > READY_TIMEOUT_SECONDS:
-                raise StartupError(f"not ready after {READY_TIMEOUT_SECONDS:.0f} s: see {self.config.home}/logs")
+                cause = "; ".join(readiness.reasons) or f"see {self.config.home}/logs"
+                raise StartupError(f"not ready after {READY_TIMEOUT_SECONDS:.0f} s: {cause}")
             self._stop_requested.wait(0.1)
 
     def _watch(self) -> None:
@@ -177,6 +193,12 @@ class Start:
             return
         (self.config.home / "run").unlink(missing_ok=True)
         shutil.rmtree(self.config.run, ignore_errors=True)
+
+
+def _warn_of_degraded(readiness: Readiness) -> None:
+    """Say what is not as it should be. A disk that is nearly full, for one, is no reason to stop what runs."""
+    for reason in readiness.reasons:
+        print(f"beckon: degraded: {reason}", file=sys.stderr, flush=True)
 
 
 def _revive(remote: supervision.Remote) -> None:
@@ -200,13 +222,29 @@ def _read_failure_reason(log: str) -> str:
     return f"{(reasons or text_lines)[-1][:300]} (log: {log})"
 
 
-def is_ready(config: settings.Settings) -> bool:
-    """Whether `GET /readyz` returns 200."""
+def read_readiness(config: settings.Settings) -> Readiness:
+    """Return what `GET /readyz` answers; `unreachable` without an answer."""
     try:
         with urllib.request.urlopen(f"{config.local_url}/readyz", timeout=5) as response:
-            return bool(response.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+            return _parse_readiness(response.read())
+    except urllib.error.HTTPError as error:
+        return _parse_readiness(error.read())
+    except (OSError, http.client.HTTPException):
+        return Readiness("unreachable", ())
+
+
+def _parse_readiness(body: bytes) -> Readiness:
+    try:
+        fields = load_json(body)
+        return Readiness(str(fields["status"]), tuple(map(str, fields.get("reasons", ()))))
+    except (ValueError, KeyError, TypeError):
+        # Another program listens on this port.
+        return Readiness("unreachable", ())
+
+
+def is_ready(config: settings.Settings) -> bool:
+    """Whether `GET /readyz` returns 200 with the status `ok`."""
+    return read_readiness(config).status == "ok"
 
 
 def up(config: settings.Settings, on_ready: ReadyCallback) -> None:

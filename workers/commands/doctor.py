@@ -23,16 +23,16 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 def command(with_settings: bool, deployment: bool, as_json: bool) -> None:
     """Check the configuration and every part of Beckon, and print a remedy for each problem.
 
-    Checks the settings, PostgreSQL, Redis, the roles, the migrations, the programs and the providers. Secrets are never
-    shown, only whether they are set. The exit code is 1 if there is a problem.
+    Checks the settings, PostgreSQL, Redis, the roles, the migrations, and every part of the Health page by the same
+    measurement. Secrets are never shown, only whether they are set. The exit code is 1 if there is a problem.
 
     --deployment runs the checks of docs/deployment.md: the API's response, the page, run records and their volume, log
     lines, errors, counters, duplicates, indexes, query times and retention.
     """
     from workers import deployment as checklist
-    from workers import diagnostics
+    from workers import diagnostics, home
 
-    config = settings.load()
+    config = home.use_running_port(settings.load())
     logs.set_up("command", "ERROR")
     descriptions = diagnostics.describe_settings(config) if with_settings and not deployment else []
     if not as_json:

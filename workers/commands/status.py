@@ -15,19 +15,29 @@ from workers import home, startup, supervision
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Show every program and whether Beckon is ready. The exit code is 0 if it is ready."""
-    config = settings.load()
+    """Show every program and whether Beckon is ready, or why not. The exit code is 0 if it is ready."""
+    config = home.use_running_port(settings.load())
     pid = home.find_running_pid(config.home)
-    ready = pid is not None and startup.is_ready(config)
+    readiness = startup.read_readiness(config) if pid is not None else startup.Readiness("unreachable", ())
+    ready = readiness.status == "ok"
     try:
         programs = supervision.Remote(config.run).list_programs() if pid else []
     except supervision.UNREACHABLE:
         programs = []
     if as_json:
-        status = {"running": pid is not None, "ready": ready, "pid": pid, "url": config.url}
+        status = {"running": pid is not None, "ready": ready, "status": readiness.status, "pid": pid, "url": config.url,
+                  "reasons": list(readiness.reasons)}  # fmt: skip
         click.echo(dump_json(status | {"programs": [dataclasses.asdict(program) for program in programs]}))
     else:
-        click.echo(f"{'ready' if ready else 'starting' if pid else 'not running'}  {config.url}  {config.home}")
+        click.echo(f"{_describe(readiness.status, pid)}  {config.url}  {config.home}")
+        for reason in readiness.reasons:
+            click.echo(f"  {reason}")
         for program in programs:
             click.echo(f"  {program.name:<16} {program.state.lower():<10} {program.pid or ''}")
     sys.exit(0 if ready else 1)
+
+
+def _describe(status: str, pid: int | None) -> str:
+    if pid is None:
+        return "not running"
+    return {"ok": "ready", "unreachable": "starting"}.get(status, status)

@@ -13,8 +13,10 @@ import settings as settings_module
 from models import migrations, pause
 from models.queries import execute
 from settings import VARIABLES
+from tasks.health.measurement import measure
+from tasks.health.parts import BAD_STATES
 from tests.support.servers import TestServers, run_sql, with_database, with_user
-from workers import diagnostics
+from workers import diagnostics, home
 from workers.diagnostics import START_REMEDY
 
 
@@ -34,9 +36,13 @@ def test_running_parts_are_ok_and_stopped_parts_have_a_remedy(run_doctor):
     checks = run_doctor()
     for name in ("home", "postgresql", "redis", "migrations", "beckon_app", "beckon_service", "clock"):
         assert checks[name]["status"] == "ok", checks[name]
-    for name in ("workers", "scheduler", "dashboard", "sandbox"):
+    for name in ("dashboard", "sandbox"):
         assert (checks[name]["status"], checks[name]["remedy"]) == ("problem", START_REMEDY)
-    assert "no process serves executions, generation, sending, triggers, tracking" in checks["workers"]["detail"]
+    for name in ("queue:executions", "queue:sending", "leader"):
+        assert checks[name]["status"] == "problem"
+        assert "`beckon up`" in checks[name]["remedy"]
+    assert "No worker on the queue sending" in checks["queue:sending"]["detail"]
+    assert (checks["disk"]["status"], checks["pending"]["status"]) == ("ok", "ok")
 
 
 def test_unreachable_servers_are_named_and_the_rest_is_still_checked(run_doctor):
@@ -93,7 +99,9 @@ def test_refused_credentials_are_a_problem(alice, beckon):
     pause.start("provider", "mailgun", alice.workspace_id)
     execute("update pauses set reason = 'configuration', message = 'the key was refused', retry_at = beckon_now()")
     report = json.loads(beckon("doctor", "--json", code=1).stdout)
-    assert any(check["name"] == "mailgun" and "the key was refused" in check["detail"] for check in report["checks"])
+    checks = {check["name"]: check for check in report["checks"]}
+    assert "the key was refused" in checks["email"]["detail"]
+    assert checks["email"]["remedy"].startswith("Correct its credentials")
     assert report["ok"] is False
 
 
@@ -105,6 +113,28 @@ def test_the_text_output_has_settings_problems_and_remedies(alice, beckon):
     assert "→ set MAILGUN_DOMAIN" in output
     assert "very secret" not in output
     assert "PROBLEM" in beckon("doctor", "--no-settings", code=1).stdout
+
+
+def test_doctor_and_status_look_at_the_port_of_the_copy_on_this_home(tmp_path, monkeypatch):
+    (tmp_path / "access.json").write_text('{"url": "http://127.0.0.1:8123"}')
+    config = settings_module.load({"BECKON_HOME": str(tmp_path)})
+    monkeypatch.delenv("BECKON_PORT", raising=False)
+    assert home.use_running_port(config).local_url == "http://127.0.0.1:8123"
+    monkeypatch.setenv("BECKON_PORT", "9000")
+    assert home.use_running_port(config).port == config.port
+    monkeypatch.delenv("BECKON_PORT")
+    (tmp_path / "access.json").write_text('{"url": "https://beckon.example.com"}')
+    assert home.use_running_port(config).port == config.port
+
+
+def test_doctor_says_the_same_as_the_health_page(alice, beckon):
+    report = json.loads(beckon("doctor", "--json", code=None).stdout)
+    checks = {check["name"]: check for check in report["checks"]}
+    health = measure(settings_module.load(), alice.workspace_id, deployment_owner=True)
+    for part in health.parts:
+        if part.name in checks:
+            assert (checks[part.name]["status"] == "problem") is (part.state in BAD_STATES), part
+    assert {"queue:sending", "leader", "cache", "email", "disk"} <= set(checks)
 
 
 def test_a_wrong_setting_is_one_line(beckon):
