@@ -46,6 +46,7 @@ class _LockedRow(TypedDict):
     version: int
     version_id: str | None
     hook_token_hash: memoryview | None
+    automatic_retries: bool
 
 
 class _HookRow(TypedDict):
@@ -135,6 +136,17 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: AuditAct
         audit.record(workspace_id, actor, action, "automation", automation_id, detail)
 
 
+def set_automatic_retries(workspace_id: str, automation_id: str, enabled: bool, actor: AuditActor) -> None:
+    """Turn the automatic retries of an automation on or off: without them a step fails at its first failure. Retries
+    that are already scheduled take place. Raises `NotFound`."""
+    with acting_as(workspace_id):
+        if _lock(workspace_id, automation_id)["automatic_retries"] == enabled:
+            return
+        _update(workspace_id, automation_id, automatic_retries=enabled)
+        action = "automation.retries_enabled" if enabled else "automation.retries_disabled"
+        audit.record(workspace_id, actor, action, "automation", automation_id)
+
+
 def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any] | None) -> None:
     """Save the draft, valid or not, until the next publication; None discards it. Raises `NotFound`."""
     with acting_as(workspace_id):
@@ -182,6 +194,7 @@ def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
             Automation.version,
             Automation.version_id,
             Automation.hook_token_hash,
+            Automation.automatic_retries,
         )
         .where(Automation.id == automation_id, Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
         .for_update(),

@@ -42,6 +42,7 @@ class ExecutionFilters:
     `stuck` selects those that `models.stuck` defines, and `held_by` those that wait for the end of a pause
     (`models.holds`). `failure` selects what the page Failures lists: an error class is then the one of its groups,
     which counts an execution that waits for credentials as `configuration`, and `q` also matches the words of an error.
+    `stage_until` is the latest time at which the current stage was entered.
     """
 
     automation_id: str | None = None
@@ -67,6 +68,7 @@ class ExecutionFilters:
     waiting_for: WaitingForFilter | None = None
     ids: Sequence[str] | None = None
     failure: FailureKind | None = None
+    stage_until: datetime | None = None
 
     def build_condition(self) -> peewee.Expression:
         """Build the condition on `Execution` in the acting workspace."""
@@ -116,6 +118,8 @@ class ExecutionFilters:
             conditions.append(Execution.due_at.is_null(False))
         if self.ids is not None:
             conditions.append(is_any(Execution.id, self.ids))
+        if self.stage_until:
+            conditions.append(Execution.stage_since <= self.stage_until)
         # Ids grow with time: bounds on them limit the scan of the newest-first index.
         if self.since:
             conditions += [
@@ -167,6 +171,7 @@ class ExecutionFilters:
             "waitingFor": self.waiting_for,
             "ids": list(self.ids) if self.ids is not None else None,
             "failure": self.failure,
+            "stageTo": self.stage_until and self.stage_until.isoformat(),
         }
         return {name: value for name, value in values.items() if value is not None}
 

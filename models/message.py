@@ -152,7 +152,9 @@ def claim_requested_look_ups(limit: int) -> list[str]:
 def record_look_up(message_id: str, question: str, has_found: bool | None, *, requested: bool) -> None:
     """Keep a look-up of a message of unknown outcome: the address in question and whether the provider has it, None if
     it did not answer. `requested` ends an operator's request."""
-    entry = fn.jsonb_build_array(fn.jsonb_build_object("at", now(), "asked", question, "found", has_found))
+    entry = fn.jsonb_build_array(
+        fn.jsonb_build_object("at", now(), "asked", question, "found", has_found, "requested", requested)
+    )
     changes = {"look_up_requested_at": None} if requested else {}
     execute(
         Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", entry), updated_at=now(), **changes)

@@ -22,6 +22,8 @@ ErrorClass = Literal[
 ]  # fmt: skip
 #: Who has to change something before the step can succeed: `operator` means the automation or the settings.
 Fault = Literal["network", "provider", "operator", "contact", "beckon"]
+#: What ends a failure that is not retried automatically: a change by someone, or nothing.
+Recovery = Literal["after_fix", "never"]
 
 
 class ExecutionError(Exception):
@@ -40,6 +42,11 @@ class ExecutionError(Exception):
     short_remedy: ClassVar[str]
     #: What to do, in sentences for the page of the execution; None where that page offers the decision itself.
     remedy: ClassVar[str | None] = None
+    #: What happened, of many executions, with the provider's label; empty for "label: provider".
+    headline: ClassVar[str] = ""
+    recovery: ClassVar[Recovery] = "after_fix"
+    #: What the recovery needs, or why there is none, in a few words.
+    recovery_hint: ClassVar[str] = "needs a fix"
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class RetryableError(ExecutionError):
     """A temporary failure: the step is retried later."""
 
     retryable = True
+    recovery_hint = "all retries are used"
 
 
 class NetworkError(RetryableError):
@@ -68,6 +76,7 @@ class NetworkError(RetryableError):
 
     error_class = "network"
     label = "Network"
+    headline = "{provider} cannot be reached"
     fault = "network"
     short_remedy = "Retry when the provider responds"
     remedy = "Check that this machine can reach the provider, then retry. A retry resumes at the failed step."
@@ -78,6 +87,7 @@ class ProviderTimeout(RetryableError):
 
     error_class = "timeout"
     label = "Timeout"
+    headline = "{provider} is not answering"
     fault = "provider"
     short_remedy = "Retry when the provider responds"
     remedy = "The provider took too long to respond. A retry resumes at the failed step."
@@ -88,6 +98,7 @@ class RateLimited(RetryableError):
 
     error_class = "rate_limit"
     label = "Rate limit"
+    headline = "{provider} limits the rate"
     fault = "provider"
     short_remedy = "Retry when the rate limit allows"
     remedy = "The provider limits the message rate. Retry later; a retry resumes at the failed step."
@@ -98,6 +109,7 @@ class ProviderUnavailable(RetryableError):
 
     error_class = "provider_5xx"
     label = "Provider error"
+    headline = "{provider} reports an error of its own"
     fault = "provider"
     short_remedy = "Retry when the provider recovers"
     remedy = "Check the provider's status page, then retry. A retry resumes at the failed step."
@@ -112,6 +124,8 @@ class InvalidRequest(PermanentError):
 
     error_class = "invalid"
     label = "Invalid"
+    headline = "The request is not valid"
+    recovery_hint = "needs a correction"
     fault = "operator"
     short_remedy = "Fix the problem, then trigger again"
     remedy = "Fix the step or the contact's address. A retry stays on this version: publish, then trigger again."
@@ -122,6 +136,8 @@ class AuthRefused(PermanentError):
 
     error_class = "auth"
     label = "Invalid credentials"
+    headline = "The receiver rejects the credentials"
+    recovery_hint = "needs another key"
     fault = "operator"
     short_remedy = "Fix the webhook's key, then retry"
     remedy = "The webhook endpoint rejected the request. Fix its key or URL, then retry."
@@ -132,6 +148,9 @@ class Blocked(PermanentError):
 
     error_class = "blocked"
     label = "Blocked"
+    headline = "{provider} blocked the message"
+    recovery = "never"
+    recovery_hint = "the same text would be refused"
     fault = "operator"
     short_remedy = "Change the prompt or the text, then trigger again"
     remedy = "The same text would be rejected again. Change the prompt or the text, then trigger again."
@@ -142,6 +161,9 @@ class Expired(PermanentError):
 
     error_class = "expired"
     label = "Expired"
+    headline = "The message expired"
+    recovery = "never"
+    recovery_hint = "too late to be sent"
     fault = "operator"
     short_remedy = "Trigger again if still relevant"
     remedy = "The message expired before it could be sent. Trigger again if it is still relevant."
@@ -152,6 +174,8 @@ class WindowClosed(PermanentError):
 
     error_class = "window_closed"
     label = "Window closed"
+    headline = "The messaging window is closed"
+    recovery_hint = "when the contact writes"
     fault = "contact"
     short_remedy = "The contact must message first"
     remedy = "The contact must message you first. Their next message opens the window."
@@ -162,6 +186,8 @@ class Bug(PermanentError):
 
     error_class = "bug"
     label = "Internal error"
+    headline = "Beckon failed"
+    recovery_hint = "retry once, then report it"
     fault = "beckon"
     short_remedy = "Retry once, then report it"
     remedy = "Retry once. If it fails again, report it with this execution's id. The log has the stack trace."
@@ -172,6 +198,8 @@ class Quarantined(PermanentError):
 
     error_class = "quarantined"
     label = "Quarantined"
+    headline = "Workers crashed three times in a row"
+    recovery_hint = "check the log first"
     fault = "beckon"
     short_remedy = "Check the log before a retry"
     remedy = "It crashed three workers in a row. Check the worker logs before a retry."
@@ -182,6 +210,8 @@ class ConfigurationError(ExecutionError):
 
     error_class = "configuration"
     label = "Configuration"
+    headline = "{provider} needs working credentials"
+    recovery_hint = "when the credentials change"
     fault = "operator"
     short_remedy = "Fix the credentials"
     remedy = "Fix the credentials. It then continues automatically; nothing is lost for 24 hours."

@@ -19,6 +19,7 @@ from models.engine.records import PauseProvider, Suppress
 from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
+from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
 from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
 from settings import Settings
 from tasks.runtime import message_rows, moves, step_rows
@@ -32,8 +33,6 @@ log = structlog.get_logger(__name__)
 #: Refused credentials are retried at this interval, and the execution fails after a day.
 CONFIGURATION_RETRY_SECONDS = 3600.0
 CONFIGURATION_TIMEOUT = timedelta(hours=24)
-#: Delay before the first reconciliation: a provider lists a message some seconds after accepting it.
-FIRST_RECONCILIATION_SECONDS = 5.0
 
 
 def handle_failure(
@@ -130,7 +129,7 @@ def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: Unknow
         claimed,
         step,
         status="outcome_unknown",
-        look_up_at=claimed.now() + timedelta(seconds=FIRST_RECONCILIATION_SECONDS) if will_reconcile else None,
+        look_up_at=claimed.now() + timedelta(seconds=LOOK_UP_DELAYS_SECONDS[0]) if will_reconcile else None,
         look_ups=0,
         error_class=error.error_class,
         error_message=error.message,

@@ -33,7 +33,8 @@ LIST_FIELDS = {
     "version": schemas.COUNT, "triggerType": schemas.nullable(schemas.TEXT), "totalRuns": schemas.COUNT,
     "lastRunAt": schemas.nullable(schemas.TIME), "lastExecutedAt": schemas.nullable(schemas.TIME),
     "executions": schemas.COUNT, "succeeded": schemas.COUNT, "failed": schemas.COUNT, "skipped": schemas.COUNT,
-    "pausedAt": schemas.nullable(schemas.TIME), "hasDraft": schemas.BOOL, "createdAt": schemas.TIME,
+    "pausedAt": schemas.nullable(schemas.TIME), "automaticRetries": schemas.BOOL,
+    "hasDraft": schemas.BOOL, "createdAt": schemas.TIME,
     "updatedAt": schemas.TIME, "stats": schemas.record(totalRuns=schemas.COUNT, last24Hours=schemas.COUNT),
 }  # fmt: skip
 AUTOMATION = schemas.record(
@@ -68,6 +69,7 @@ class AutomationUpdate(Body):
     name: ShortText | None = None
     enabled: bool | None = None
     definition: dict[str, Any] | None = None
+    automatic_retries: bool | None = Field(None, alias="automaticRetries")
 
 
 class ValidationRequest(Body):
@@ -160,6 +162,8 @@ def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) 
             automation.rename(call.workspace_id, automation_id, body.name, call.actor)
         if body.enabled is not None:
             automation.toggle(call.workspace_id, automation_id, body.enabled, call.actor)
+        if body.automatic_retries is not None:
+            automation.set_automatic_retries(call.workspace_id, automation_id, body.automatic_retries, call.actor)
         if body.definition is not None and body.definition != before["definition"]:
             token = automation.publish(
                 call.workspace_id,

@@ -359,12 +359,20 @@ def show_operation(call: Caller, operation_id: str) -> Any:
         "retries": schemas.record(
             attempted=schemas.COUNT, succeeded=schemas.COUNT, failed=schemas.COUNT, exhausted=schemas.COUNT,
             pending=schemas.COUNT, successRate=schemas.nullable(schemas.NUMBER), byErrorClass={"type": "object"},
+            byDay=schemas.array_of(
+                schemas.record(
+                    day=schemas.TEXT, errorClass=schemas.TEXT, tried=schemas.COUNT, succeeded=schemas.COUNT,
+                    exhausted=schemas.COUNT, successRate=schemas.nullable(schemas.NUMBER),
+                )
+            ),
         )
     },
 )  # fmt: skip
 def show_retries(call: Caller) -> Any:
     """Show retry statistics of the last 30 days."""
-    return success(retries=to_api_fields(retries.fetch_statistics(call.workspace_id)))
+    statistics = retries.fetch_statistics(call.workspace_id)
+    days = [to_api_fields(row) for row in statistics["by_day"]]
+    return success(retries={**to_api_fields(statistics), "byDay": days})
 
 
 class Review(Body):

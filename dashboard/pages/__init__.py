@@ -14,6 +14,8 @@ from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.failure_export import failure_export_pages
+from dashboard.pages.failures import failures_pages
 from dashboard.pages.health import health_pages
 from dashboard.pages.invitation import invitation_pages
 from dashboard.pages.members import members_pages
@@ -22,6 +24,7 @@ from dashboard.pages.overview import overview_pages
 from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.pending import pending_pages
 from dashboard.pages.queues import queues_pages
+from dashboard.pages.retry_statistics import retry_pages
 from dashboard.pages.search import search_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
@@ -41,6 +44,9 @@ BLUEPRINTS = (
     executions_pages,
     bulk_pages,
     execution_pages,
+    failure_export_pages,
+    failures_pages,
+    retry_pages,
     contacts_pages,
     contact_import_pages,
     contact_pages,

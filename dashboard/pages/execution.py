@@ -118,7 +118,7 @@ def _actions_for_status(execution: ExecutionDetail) -> set[str]:
     allowed = {"cancel"} if execution["status"] in IN_FLIGHT else set()
     error = labels.find_current_error(execution)
     is_unknown = error is not None and error["class"] == "unknown_outcome"
-    if execution["stage"] == "failed" and not is_unknown:
+    if execution["stage"] == "failed" and not is_unknown and not execution["retry_queued"]:
         allowed.add("retry")
     if execution["status"] == "failed":
         allowed.add("discard")

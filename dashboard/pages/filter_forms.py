@@ -46,6 +46,7 @@ class ExecutionFilterForm(Filters):
     in_flight: schemas.QueryBool | None = Field(None, alias="inFlight")
     stuck: schemas.QueryBool | None = None
     held_by: HeldBy | None = Field(None, alias="heldBy")
+    stage_until: schemas.Moment | None = Field(None, alias="stageTo")
     cursor: ShortText | None = None
 
 
@@ -60,7 +61,11 @@ class Chip:
 def parse(values: Any) -> ExecutionFilterForm:
     """The filters in a query or a form; empty fields are left out. Raises `ProblemError` 422."""
     names = {field.alias or name for name, field in ExecutionFilterForm.model_fields.items()}
-    form, problems = check(ExecutionFilterForm, {name: text for name, text in values.items() if text and name in names})
+    fields = {name: text for name, text in values.items() if text and name in names}
+    if "ids" in fields:
+        # A form sends one field for each selected row.
+        fields["ids"] = ",".join(values.getlist("ids"))
+    form, problems = check(ExecutionFilterForm, fields)
     if form is None:
         raise invalid_request(problems)
     return form
@@ -86,6 +91,7 @@ def build_filters(form: ExecutionFilterForm, call: Caller) -> ExecutionFilters |
         held_by=form.held_by,
         outcome_unknown=form.outcome_unknown,
         in_flight=form.in_flight,
+        stage_until=_parse_moment(form.stage_until),
     )
 
 
@@ -99,10 +105,13 @@ def _find_latest(first: datetime | None, second: datetime | None) -> datetime | 
 
 def build_hidden_fields(filters: ExecutionFilters) -> dict[str, str]:
     """The filters as hidden form fields, which `parse` reads back unchanged."""
-    return {name: _format_value(value) for name, value in filters.as_json().items()}
+    return {name: format_value(value) for name, value in filters.as_json().items()}
 
 
-def _format_value(value: object) -> str:
+def format_value(value: object) -> str:
+    """A filter as the text of a form field."""
+    if isinstance(value, list):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -110,13 +119,14 @@ def build_chips(form: ExecutionFilterForm, automation_name: str | None) -> list[
     """A chip for each active filter."""
     params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
     chips = []
-    for name, text in _build_texts(form, automation_name).items():
+    for name, text in build_texts(form, automation_name).items():
         remaining = {other: value for other, value in params.items() if other != name}
         chips.append(Chip(text, "/executions" + (f"?{urlencode(remaining)}" if remaining else "")))
     return chips
 
 
-def _build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[str, str]:
+def build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[str, str]:
+    """The active filters in words, by field."""
     test_texts = {True: "tests only", False: "without tests"}
     outcome_texts = {True: "outcome unknown", False: "outcome known"}
     review_texts = {True: "needs approval", False: "no approval needed"}
@@ -142,6 +152,12 @@ def _build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict
         "outcomeUnknown": form.outcome_unknown is not None and outcome_texts[bool(form.outcome_unknown)],
         "inFlight": form.in_flight is not None and in_flight_texts[bool(form.in_flight)],
         "review": form.review is not None and review_texts[bool(form.review)],
+        "provider": form.provider and f"provider {labels.PROVIDERS.get(form.provider, form.provider)}",
+        "code": form.code and f"code {form.code}",
+        "waitingFor": form.waiting_for and f"waiting for {labels.WAITS.get(form.waiting_for, form.waiting_for)}",
+        "ids": form.ids and f"{len(form.ids)} selected",
+        "failure": form.failure and labels.FAILURES[form.failure].lower(),
+        "stageTo": form.stage_until and f"at this stage since before {form.stage_until}",
     }
     return {name: text for name, text in texts.items() if text}
 

@@ -55,6 +55,16 @@ CHANNELS = {channel.name: channel.label for channel in channels.CHANNELS.values(
 ERRORS = {name: error.label for name, error in BY_CLASS.items()}
 PROVIDERS = {entry.name: entry.label for entry in registry.PROVIDERS.values()}
 
+#: The kinds of failures, as tabs.
+FAILURES = {
+    "any": "All failures", "decision": "Need a decision", "automatic": "Automatic", "unknown": "Unknown outcome",
+}  # fmt: skip
+WAITS = {
+    "time": "a time", "window": "active hours", "event": "an event", "follow_up": "a follow-up", "retry": "a retry",
+    "rate_limit": "a rate limit", "provider": "a provider", "review": "approval", "pause": "the end of a pause",
+    "configuration": "credentials",
+}  # fmt: skip
+
 SUPPRESSED = {
     "bounced": "bounced", "complained": "reported as spam", "unsubscribed": "unsubscribed", "blocked": "blocked",
     "operator": "by an operator",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.access import Caller, Permission, current_settings
+from models.reports import failures
 from tasks.health.measurement import read_last
 
 
@@ -42,6 +43,14 @@ PLACES = (
     Place("overview", "Overview", "/overview", "home", on_bar=True),
     Place("automations", "Automations", "/automations", "branch", on_bar=True),
     Place("executions", "Executions", "/executions", "list", on_bar=True),
+    Place(
+        "failures",
+        "Failures",
+        "/failures",
+        "warning",
+        on_bar=True,
+        badge=Badge(lambda caller, _: failures.count_decisions(caller.workspace_id), "need a decision"),
+    ),
     Place("contacts", "Contacts", "/contacts", "contacts"),
     Place("queues", "Queues", "/queues", "stack"),
     Place(

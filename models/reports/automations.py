@@ -33,6 +33,7 @@ class AutomationRow(TypedDict):
     failed: int
     skipped: int
     paused_at: datetime | None
+    automatic_retries: bool
     has_draft: bool
     created_at: datetime
     updated_at: datetime
@@ -70,7 +71,8 @@ _COLUMNS = (
     Automation.id, Automation.name, Automation.type, Automation.enabled, Automation.version, Automation.trigger_type,
     Automation.total_runs, Automation.last_run_at, Automation.last_executed_at, Automation.executions,
     Automation.succeeded, Automation.failed, Automation.skipped, Automation.paused_at,
-    Automation.draft.is_null(False).alias("has_draft"), Automation.created_at, Automation.updated_at,
+    Automation.automatic_retries, Automation.draft.is_null(False).alias("has_draft"), Automation.created_at,
+    Automation.updated_at,
 )  # fmt: skip
 # By hand: the executions in flight are counted once for all automations, and in one part for each status, because each
 # has a small index.

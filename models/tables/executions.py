@@ -164,6 +164,11 @@ class Execution(Table):
             ),
             index("executions_leases on executions (lease_until)", where="status = 'running'"),
             index("executions_newest on executions (workspace_id, id desc)"),
+            index(
+                "executions_retried on executions (workspace_id, id desc)",
+                include="status, attempt, test, created_at",
+                where="attempt > 1",
+            ),
             index("executions_run_due on executions (run_due_at)", where="run_due_at is not null"),
             index("executions_tests on executions (workspace_id, id desc)", where="test"),
             index(
@@ -201,6 +206,7 @@ class Step(Table):
     class Meta:
         table_name = "steps"
         primary_key = peewee.CompositeKey("execution_id", "step_id", "round")
+        indexes = (index("steps_failed on steps (workspace_id, started_at)", where="failures <> '[]'"),)
 
 
 class Message(Table):

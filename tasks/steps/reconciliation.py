@@ -20,15 +20,13 @@ from providers.registry import SENDERS
 from rules.definition import parse
 from rules.errors import ExecutionError
 from rules.plan import find_step
+from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
 from tasks.runtime.engine import get_engine
 from tasks.runtime.notifications import notify_rows
 from tasks.steps.accounts import resolve_account
 from tasks.steps.workspace_settings import resolve_workspace_settings
 
 log = structlog.get_logger(__name__)
-
-#: Seconds between reconciliations of one message: providers list a message some time after accepting it.
-RECONCILIATION_DELAYS_SECONDS = (20.0, 60.0, 300.0)
 
 
 @dramatiq.actor(actor_name="look_up_message", queue_name="sending", max_retries=0)
@@ -95,8 +93,9 @@ def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_respond
                 channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
             ).inc()
         return message.resolve_sent(message_row["id"], receipt.provider_message_id)
-    if message_row["look_ups"] < len(RECONCILIATION_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
-        message.record_reconciliation_attempt(message_row["id"], RECONCILIATION_DELAYS_SECONDS[message_row["look_ups"]])
+    next_look_up = message_row["look_ups"] + 1
+    if next_look_up < len(LOOK_UP_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
+        message.record_reconciliation_attempt(message_row["id"], LOOK_UP_DELAYS_SECONDS[next_look_up])
         return None
     # A provider that did not respond has not confirmed that it lacks the message.
     if has_responded and message_row["resends"] == 0 and _may_resend(message_row):

@@ -91,7 +91,10 @@ def add_generated_text(producer: Producer, execution_id: str, output: dict[str, 
 def create_unknown(producer: Producer, automation: dict[str, Any], **message_fields: Any) -> str:
     """Insert an execution with a message of unknown outcome."""
     text = "Mailgun cut the connection before answering: it may have been sent."
-    execution_id = create_failed(producer, automation, error_class="unknown_outcome", error_message=text)
+    provider = message_fields.get("provider", "mailgun")
+    execution_id = create_failed(
+        producer, automation, error_class="unknown_outcome", error_message=text, provider=provider
+    )
     create_message(producer, automation, execution_id, status="outcome_unknown", **message_fields)
     return execution_id
 

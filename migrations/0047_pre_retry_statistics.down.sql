@@ -1,0 +1,2 @@
+drop index steps_failed;
+drop index executions_retried;
