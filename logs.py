@@ -11,6 +11,7 @@ import json  # for what orjson refuses
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -59,8 +60,15 @@ class StderrLogger:
 
 def set_up(program: str, level: str = "INFO") -> None:
     """Send every log line of this process, including those of libraries, to standard error as one JSON object each."""
+
+    def add_program(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # Not a context variable: a thread begins without those of the thread that starts it.
+        line["program"] = program
+        return line
+
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_program,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.add_logger_name,
@@ -85,4 +93,20 @@ def set_up(program: str, level: str = "INFO") -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(program=program)
+
+
+def log_uncaught_exceptions() -> None:
+    """Write what Python would print to standard error, tracebacks of threads and warnings, as lines of the log too."""
+    log = structlog.get_logger(__name__)
+
+    def report(error_type: Any, error: Any, traceback: Any) -> None:
+        log.critical("uncaught exception", exc_info=(error_type, error, traceback))
+
+    def report_thread(args: threading.ExceptHookArgs) -> None:
+        thread = args.thread.name if args.thread else ""
+        info = (args.exc_type, args.exc_value, args.exc_traceback)
+        log.critical("uncaught exception in a thread", thread=thread, exc_info=info)
+
+    sys.excepthook = report
+    threading.excepthook = report_thread
+    logging.captureWarnings(True)

@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         )
     if settings is None:
         logs.set_up("dashboard", config.log_level)
+        logs.log_uncaught_exceptions()
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT

@@ -58,4 +58,4 @@ def register(app: flask.Flask) -> None:
 
     @app.teardown_request
     def clear_log_context(_: BaseException | None) -> None:
-        structlog.contextvars.unbind_contextvars("request_id", "workspace_id", "actor")
+        structlog.contextvars.unbind_contextvars("request_id", "trigger_id", "workspace_id", "actor")

@@ -37,6 +37,7 @@ def run_scheduler() -> None:
     """Lead while no other process does, until SIGTERM or SIGINT."""
     settings = settings_module.load()
     logs.set_up("scheduler", settings.log_level)
+    logs.log_uncaught_exceptions()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

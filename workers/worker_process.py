@@ -52,6 +52,7 @@ def run_worker(program: str) -> None:
     """Work on the queues of one program until SIGTERM or SIGINT."""
     settings = settings_module.load()
     logs.set_up(f"worker-{program}", settings.log_level)
+    logs.log_uncaught_exceptions()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import flask
+import structlog
 from pydantic import Field
 
 import metrics
@@ -260,6 +261,7 @@ def _accept_single(workspace_id: str, request: TriggerRequest, source: str, **fi
     if isinstance(outcome, RejectedTrigger):
         detail = outcome.problems[0].message if outcome.problems else ""
         raise ProblemError(outcome.status, detail, outcome.problems, retry_after=outcome.retry_after)
+    structlog.contextvars.bind_contextvars(workspace_id=workspace_id, trigger_id=outcome.trigger_id)
     return success(200 if outcome.duplicate else 202, **_serialize_accepted(outcome), **fields)
 
 

@@ -144,6 +144,7 @@ class ClaimedRow(ExecutionState):
     workspace_id: str
     automation_id: str
     version_id: str
+    trigger_id: str
     contact_id: str | None
     test: bool
     fence: int

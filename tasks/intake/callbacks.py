@@ -69,7 +69,10 @@ def process_event(row_id: str) -> None:
             inbound_event.finish(row_id, outcome.text, outcome.workspace_id)
         else:
             inbound_event.drop(row_id)
-    log.info("callback processed", provider=row["provider"], event_id=row["event_id"], outcome=outcome.text)
+    log.info(
+        "callback processed", provider=row["provider"], event_id=row["event_id"], workspace_id=outcome.workspace_id,
+        outcome=outcome.text,
+    )  # fmt: skip
 
 
 @dramatiq.actor(actor_name="process_events", queue_name="tracking", max_retries=0)

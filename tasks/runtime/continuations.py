@@ -28,7 +28,12 @@ def run_continuation(
     engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None], intent: CommitFuture | None = None
 ) -> bool:
     """Start the continuation, or resume it with the recorded `intent`; return whether it has finished."""
-    structlog.contextvars.bind_contextvars(execution_id=claimed.execution_id, queue=claimed.queue)
+    structlog.contextvars.bind_contextvars(
+        execution_id=claimed.execution_id,
+        trigger_id=claimed.row["trigger_id"],
+        workspace_id=claimed.row["workspace_id"],
+        queue=claimed.queue,
+    )
     callback: Callable[[CommitFuture], None]
     try:
         is_finished = _resume(continuation, intent)

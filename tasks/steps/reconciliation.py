@@ -50,13 +50,18 @@ def _reconcile(message_id: str, *, is_requested: bool) -> None:
     try:
         receipt, has_responded = _fetch_receipt(message_row), True
     except ExecutionError as error:
-        log.info("reconciliation failed", message_id=message_id, error=error.message)
+        log.info("reconciliation failed", **_build_ids(message_row), error=error.message)
         receipt, has_responded = None, False
     with transaction():
         _record(message_row, receipt, has_responded, is_requested)
         reopened = _resolve(message_row, receipt, has_responded) if receipt or not is_requested else None
     if reopened is not None:
         notify_rows([reopened])
+
+
+def _build_ids(message_row: StoredMessageRow) -> dict[str, str]:
+    names = {"message_id": "id", "execution_id": "execution_id", "workspace_id": "workspace_id"}
+    return {name: str(message_row[column]) for name, column in names.items()}  # type: ignore[literal-required]
 
 
 def _record(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool, is_requested: bool) -> None:
@@ -99,7 +104,7 @@ def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_respond
         return None
     # A provider that did not respond has not confirmed that it lacks the message.
     if has_responded and message_row["resends"] == 0 and _may_resend(message_row):
-        log.info("message not found at the provider, resending once", message_id=message_row["id"])
+        log.info("message not found at the provider, resending once", **_build_ids(message_row))
         return message.resolve_resend(message_row["id"])
     message.record_reconciliation_attempt(message_row["id"], None)
     return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -133,3 +135,72 @@ def test_promtool_finds_nothing_to_complain_about(worked: ObservedCopy) -> None:
         ["promtool", "check", "metrics"], input=worked.read_exposition(), capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+#: The programs' own logs; the servers and supervisord write theirs in their formats.
+OWN_LOGS = ("executions-0", "generation-0", "sending-0", "tracking-0", "scheduler", "dashboard", "sandbox")
+
+
+def read_logs(copy: ObservedCopy) -> list[dict[str, object]]:
+    """Every line of the programs' logs."""
+    lines = []
+    for name in OWN_LOGS:
+        for line in (copy.app.home / "logs" / f"{name}.log").read_text(encoding="utf-8").splitlines():
+            lines.append(json.loads(line))
+    return lines
+
+
+def test_every_line_of_every_log_is_json_with_a_time_a_level_and_its_program(worked: ObservedCopy) -> None:
+    lines = read_logs(worked)
+    assert len(lines) > EXECUTIONS
+    incomplete = [line for line in lines if not {"timestamp", "level", "program", "event"} <= set(line)]
+    assert not incomplete
+    # Each of the programs has written some.
+    assert len({line["program"] for line in lines}) == len(OWN_LOGS)
+
+
+def test_the_web_server_s_own_warnings_are_json_too(copy: ObservedCopy) -> None:
+    with socket.create_connection(("127.0.0.1", copy.app.port), timeout=10) as connection:
+        connection.sendall(b"THIS IS NOT HTTP\r\n\r\n")
+        connection.recv(1000)
+    log = copy.app.home / "logs" / "dashboard.log"
+    eventually(lambda: "Invalid request" in log.read_text(encoding="utf-8"))
+    (line,) = [line for line in read_logs(copy) if "Invalid request" in str(line["event"])]
+    assert (line["level"], line["program"], line["logger"]) == ("warning", "dashboard", "gunicorn.error")
+
+
+def test_lines_about_executions_and_requests_bear_their_ids(worked: ObservedCopy) -> None:
+    rows = worked.query("select id::text, trigger_id::text, workspace_id::text, status from executions")
+    ids = {execution_id: (trigger_id, workspace_id) for execution_id, trigger_id, workspace_id, _ in rows}
+    lines = read_logs(worked)
+    about_executions = [line for line in lines if "execution_id" in line]
+    assert {line["execution_id"] for line in about_executions} <= set(ids)
+    failed = {line["execution_id"]: line for line in lines if line["event"] == "step failed"}
+    assert set(failed) >= {execution_id for execution_id, *_, status in rows if status == "failed"}
+    for execution_id, line in failed.items():
+        assert (line["trigger_id"], line["workspace_id"]) == ids[str(execution_id)]
+
+    requests = [line for line in lines if line["event"] == "request"]
+    assert requests
+    assert all(line["request_id"] for line in requests)
+    triggers = [line for line in requests if line["route"] == "/api/triggers"]
+    assert {line["trigger_id"] for line in triggers} <= {trigger_id for trigger_id, _ in ids.values()}
+    assert all(line["workspace_id"] for line in triggers)
+
+
+def test_no_log_has_a_secret(worked: ObservedCopy) -> None:
+    access, kept = worked.app.access(), json.loads((worked.app.home / "kept.json").read_text(encoding="utf-8"))
+    secrets = {str(access[name]) for name in ("apiKey", "password", "siteKey")} | set(list_texts(kept))
+    assert len(secrets) > 5
+    for file in (worked.app.home / "logs").iterdir():
+        text = file.read_text(encoding="utf-8", errors="replace")
+        assert not [secret for secret in secrets if len(secret) >= 8 and secret in text], file.name
+
+
+def list_texts(value: object) -> list[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in list_texts(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in list_texts(inner)]
+    return [value] if isinstance(value, str) else []

@@ -25,6 +25,7 @@ def build_gunicorn_arguments(config: settings.Settings) -> list[str]:
         *("--bind", f"{host}:{config.port}", "--backlog", "2048", "--keep-alive", "30"),
         *("--graceful-timeout", str(GRACEFUL_TIMEOUT_SECONDS), "--timeout", "60", "--no-control-socket"),
         *("--worker-tmp-dir", str(config.run), "--limit-request-line", "8190", "--log-level", "warning"),
+        *("--logger-class", "workers.gunicorn_log.GunicornLogger"),
         # gunicorn's default trusts any local client's scheme; dashboard/proxies.py decides which proxies are trusted.
         *("--forwarded-allow-ips", ""),
     ]
