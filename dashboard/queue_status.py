@@ -17,7 +17,6 @@ from models import account, pause, workspace
 from models.database import acting_as
 from models.pause import PausedRow
 from models.reports import pending
-from models.reports import summary as counts
 from models.reports.pending import QueueCount
 from providers.registry import PROVIDERS
 from rules.channels import CONVERSATION_CHANNELS
@@ -114,11 +113,15 @@ def read(call: Caller) -> Status:
     with acting_as(call.workspace_id):
         pauses = pause.list_all(call.workspace_id)
     queue_counts = pending.count_by_queue(call.workspace_id)
+    waiting = pending.count_waiting_by_provider(call.workspace_id)
     by_target = {(row["kind"], row["name"]): row for row in pauses}
     return Status(
         redis_up,
         [_build_queue(name, facts, queue_counts.get(name), by_target.get(("queue", name))) for name in QUEUES],
-        [_build_provider(call, name, facts, by_target.get(("provider", name))) for name in PROVIDERS],
+        [
+            _build_provider(call, name, facts, by_target.get(("provider", name)), waiting.get(name, 0))
+            for name in PROVIDERS
+        ],
         facts.processes,
         pauses,
     )
@@ -180,7 +183,7 @@ def _build_rate(series: rates.Series | None, name: str) -> Rate | None:
     return Rate(round(sum(numbers[-RATE_MINUTES:]) / RATE_MINUTES, 1), numbers)
 
 
-def _build_provider(call: Caller, name: str, facts: _RedisFacts, row: PausedRow | None) -> ProviderStatus:
+def _build_provider(call: Caller, name: str, facts: _RedisFacts, row: PausedRow | None, waiting: int) -> ProviderStatus:
     config = resolve_model_settings(current_settings(), call.workspace_id).settings
     own = PROVIDERS[name].required_settings if accounts.list_own_tokens(name, call.workspace_id) else ()
     missing = accounts.find_missing_secrets(config, name, own)
@@ -191,7 +194,7 @@ def _build_provider(call: Caller, name: str, facts: _RedisFacts, row: PausedRow 
         failed=_build_rate(facts.own, f"failed:{name}"),
         p95_ms=rates.compute_p95_ms(facts.own, name) if facts.own is not None else None,
         limit=_read_limit(call, config, name) if facts.own is not None else None,
-        waiting=counts.count_held(call.workspace_id, f"provider:{name}"),
+        waiting=waiting,
         pause=row,
         missing_settings=missing,
     )

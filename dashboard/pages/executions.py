@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,10 +45,17 @@ def show() -> Any:
         chips=filter_forms.build_chips(form, names.get(filter_forms.find_automation_id(form) or "")),
         automations=names,
         times=filter_forms.TIMES,
-        older=cursor and "/executions?" + urlencode({**params, "cursor": cursor}),
-        newest="/executions" + (f"?{urlencode(params)}" if params else "") if form.cursor else None,
+        older=cursor and _build_path({**params, "cursor": cursor}),
+        newest=_build_path(params) if form.cursor else None,
         query=urlencode(params),
+        is_paused=params.get("updates") == "paused",
+        live_path=_build_path({name: text for name, text in params.items() if name != "updates"}),
+        paused_path=_build_path({**params, "updates": "paused"}),
     )
+
+
+def _build_path(params: Mapping[str, str]) -> str:
+    return "/executions" + (f"?{urlencode(params)}" if params else "")
 
 
 def _load_automation_names(call: Caller) -> dict[str, str]:
@@ -58,4 +66,13 @@ def _load_automation_names(call: Caller) -> dict[str, str]:
 
 
 def _build_line(row: ExecutionItem) -> dict[str, Any]:
-    return {**row, "next": labels.describe_next(row, clock.now())}
+    return {**row, "next": labels.describe_next(row, clock.now()), "duration": _format_duration(row)}
+
+
+def _format_duration(row: ExecutionItem) -> str:
+    """How long the execution took, or has taken so far; empty before it has started."""
+    if row["execution_time_ms"] is not None:
+        return labels.format_duration(row["execution_time_ms"] / 1000)
+    if row["started_at"] is None or row["finished_at"] is not None:
+        return ""
+    return labels.format_rough_duration((clock.now() - row["started_at"]).total_seconds())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import flask
@@ -33,6 +33,7 @@ class PendingQuery(Body):
 
     queue: Annotated[str, schemas.Choice(EXECUTION_QUEUES)] | None = None
     cursor: Annotated[str, Field(max_length=200)] | None = None
+    updates: Literal["paused"] | None = None
 
 
 @pending_pages.get("/executions/pending")
@@ -55,6 +56,7 @@ def show() -> Any:
         address="/executions/pending" + (f"?{urlencode(fields)}" if fields else ""),
         next_page=next_page and "/executions/pending?" + urlencode(next_page),
         is_first=form.cursor is None,
+        is_paused=form.updates == "paused",
     )
 
 

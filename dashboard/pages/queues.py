@@ -12,9 +12,11 @@ from dashboard.api.queues import PauseRequest, require_target
 from dashboard.bodies import check
 from dashboard.errors import invalid_request
 from dashboard.pages import labels, layout
+from dashboard.pages.counts import build_list_path
 from dashboard.pages.sparklines import draw_sparkline
 from dashboard.queue_status import Status
 from models.errors import Conflict
+from models.execution_filters import ExecutionFilters
 from rules.channels import CHANNELS, TEXT_PROVIDERS
 from tasks.operators import actions as operator_actions
 
@@ -55,11 +57,17 @@ def show() -> Any:
         states=STATES,
         styles=STYLES,
         describe_provider=describe_provider,
+        waiting_path=_build_waiting_path,
         draw=draw_sparkline,
         moment=datetime.fromisoformat,
         is_clock_wrong=queue_status.is_clock_wrong,
         is_paused=flask.request.args.get("updates") == "paused",
     )
+
+
+def _build_waiting_path(provider: str) -> str:
+    """The list of what waits for a provider, as it is counted."""
+    return build_list_path(ExecutionFilters(status="waiting", provider=provider, test=False))
 
 
 def _summarize(status: Status) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class _Ahead(TypedDict):
     count: int
 
 
+class _ProviderCount(TypedDict):
+    provider: str
+    count: int
+
+
 def count_by_queue(workspace_id: str) -> dict[str, QueueCount]:
     """Count a workspace's executions that are due or run, by queue."""
     due, running = _is_due(), Execution.status == "running"
@@ -64,6 +69,22 @@ def count_by_queue(workspace_id: str) -> dict[str, QueueCount]:
     )
     with acting_as(workspace_id):
         return {row["queue"]: row for row in fetch(QueueCount, query)}
+
+
+def count_waiting_by_provider(workspace_id: str) -> dict[str, int]:
+    """Count a workspace's executions that wait for each provider: a pause, credentials, a limit or a retry."""
+    query = (
+        Execution.select(Execution.provider, fn.count(SQL("*")).alias("count"))
+        .where(
+            Execution.workspace_id == workspace_id,
+            Execution.status == "waiting",
+            Execution.provider.is_null(False),
+            ~Execution.test,
+        )
+        .group_by(Execution.provider)
+    )
+    with acting_as(workspace_id):
+        return {row["provider"]: row["count"] for row in fetch(_ProviderCount, query)}
 
 
 def list_due(workspace_id: str, limit: int, queue: str | None = None, after: Place | None = None) -> list[DueRow]:

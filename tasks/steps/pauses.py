@@ -50,6 +50,7 @@ def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
     if pause is None or claimed.test:
         return False
     if pause["reason"] == "operator":
+        claimed.state["provider"] = provider
         moves.wait(claimed, "pause", None)
         return True
     retry_at = pause["retry_at"]

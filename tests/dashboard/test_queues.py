@@ -130,7 +130,7 @@ def test_a_provider_that_refused_its_credentials_is_tried(alice: Producer) -> No
     automation = alice.create()
     waiting = {"status": "waiting", "stage": "ready_to_send", "waiting_for": "configuration", "queue": "sending"}
     execution_id = example_executions.create_execution(
-        alice, automation, due_at=clock.now() + timedelta(hours=1), **waiting
+        alice, automation, provider="mailgun", due_at=clock.now() + timedelta(hours=1), **waiting
     )
     example_executions.create_message(alice, automation, execution_id, status="pending", provider="mailgun")
     with acting_as(alice.workspace_id):
