@@ -13,6 +13,7 @@ from peewee import fn
 
 from models import tables
 from models.database import acting_as, connection
+from models.expressions import now
 from models.ids import new_id
 from models.queries import call, execute, fetch, fetch_first
 
@@ -77,6 +78,14 @@ def list_all(workspace_id: str) -> list[SiteKeyRow]:
     query = key.select(key.id, key.name, key.key, key.origins, key.created_at, key.revoked_at)
     with acting_as(workspace_id):
         return fetch(SiteKeyRow, query.where(key.workspace_id == workspace_id).order_by(key.id.desc()))
+
+
+def revoke(workspace_id: str, key_id: str) -> bool:
+    """Revoke a site key at once; return False if there is no such active key."""
+    key = tables.SiteKey
+    is_active = (key.id == key_id) & (key.workspace_id == workspace_id) & key.revoked_at.is_null()
+    with acting_as(workspace_id):
+        return execute(key.update(revoked_at=now()).where(is_active)) == 1
 
 
 def _strip_port(origin: str) -> str:

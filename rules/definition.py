@@ -103,7 +103,8 @@ class Step:
     otherwise: tuple[Step, ...] = ()
     variants: tuple[Variant, ...] = ()
     retry_max: int = MAX_RETRIES
-    on_unknown: str = "hold"
+    #: None takes the workspace's policy.
+    on_unknown: str | None = None
     send_at: str | None = None
     review: bool = False
 
@@ -215,7 +216,7 @@ def _parse_step(document: Mapping[str, Any], default_channel: str) -> Step:
             for variant in fields.get("variants") or []
         ),
         retry_max=fields.get("retry", {}).get("max", MAX_RETRIES),
-        on_unknown=fields.get("on_unknown", "hold"),
+        on_unknown=fields.get("on_unknown"),
         send_at=fields.get("send_at"),
         review=fields.get("review", False),
     )

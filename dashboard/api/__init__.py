@@ -20,9 +20,11 @@ from dashboard.api.keys import keys
 from dashboard.api.members import members
 from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
+from dashboard.api.preferences import preferences
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
 from dashboard.api.search import search
+from dashboard.api.site_keys import site_keys
 from dashboard.api.switches import switches
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
@@ -31,7 +33,8 @@ description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
     triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
-    switches, model_settings, health, search, description, channels, audit_log,
+    switches, model_settings, health, search, description, channels, audit_log, preferences,
+    site_keys,
 )  # fmt: skip
 
 

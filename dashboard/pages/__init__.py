@@ -18,6 +18,7 @@ from dashboard.pages.failure_export import failure_export_pages
 from dashboard.pages.failures import failures_pages
 from dashboard.pages.health import health_pages
 from dashboard.pages.invitation import invitation_pages
+from dashboard.pages.keys import keys_pages
 from dashboard.pages.members import members_pages
 from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.overview import overview_pages
@@ -58,6 +59,7 @@ BLUEPRINTS = (
     health_pages,
     settings_pages,
     channels_pages,
+    keys_pages,
     audit_pages,
     members_pages,
 )

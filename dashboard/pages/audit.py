@@ -39,8 +39,10 @@ _PAGES = {
     "contact": "/contacts/{id}",
     "execution": "/executions/{id}",
     "invitation": "/settings/members",
+    "key": "/settings/keys",
     "message": "/executions/{id}",
-    "settings": "/settings",
+    "settings": "/settings#{id}",
+    "site_key": "/settings/keys",
     "switch": "/settings",
     "user": "/settings/members",
 }

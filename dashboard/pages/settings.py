@@ -1,18 +1,30 @@
-"""The settings page: the workspace's switches, where those set by the environment are locked, and the AI model."""
+"""The settings page: switches (some locked by the environment), the AI model, the sender, delivery and retention."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flask
 
 from dashboard.access import current_settings
 from dashboard.api.model_settings import ModelSettingsUpdate
+from dashboard.api.preferences import (
+    DEFAULT_POLICY,
+    DeliveryUpdate,
+    RetentionUpdate,
+    SenderUpdate,
+    list_periods,
+    save_sender,
+)
 from dashboard.bodies import check
-from dashboard.pages import layout
+from dashboard.pages import forms, layout
 from models import model_settings as stored
+from models import workspace_preferences
+from models.checks.retention import KEEP_DAYS, MIN_KEEP_DAYS
 from models.errors import Conflict
 from models.switches import NAMES
+from rules.problems import Problem
 from tasks.operators import model_settings, switches
 
 settings_pages = flask.Blueprint("settings-pages", __name__)
@@ -49,7 +61,57 @@ def show() -> Any:
         for name, (title, description, off_description) in SWITCHES.items()
     ]  # fmt: skip
     model = model_settings.serialize(stored.load(call.workspace_id))
-    return layout.render("settings.html", call, switches=rows, model=model, may_own="admin" in call.permissions)
+    own = workspace_preferences.load(call.workspace_id)
+    return layout.render(
+        "settings.html",
+        call,
+        switches=rows,
+        model=model,
+        own=own,
+        periods=list_periods(own.keep_days),
+        keep_range=(MIN_KEEP_DAYS, KEEP_DAYS),
+        default_policy=DEFAULT_POLICY,
+        may_own="admin" in call.permissions,
+    )
+
+
+@settings_pages.post("/settings/sender")
+def change_sender() -> Any:
+    """Change the sender identity; an empty field clears it."""
+    call = layout.require_page_permission("admin")
+    fields = {name: _read_field(name) for name in ("name", "address", "postalAddress", "helpText")}
+    body, problems = check(SenderUpdate, fields)
+    if body is None:
+        return _refuse(problems, "#sender")
+    save_sender(call, body)
+    return layout.redirect("/settings#sender", "Sender saved. New e-mails use it.")
+
+
+@settings_pages.post("/settings/delivery")
+def change_delivery() -> Any:
+    """Change the policy for messages of unknown outcome."""
+    call = layout.require_page_permission("admin")
+    body, problems = check(DeliveryUpdate, {"whenUnknown": _read_field("whenUnknown")})
+    if body is None:
+        return _refuse(problems, "#delivery")
+    workspace_preferences.change(call.workspace_id, "delivery", {"when_unknown": body.when_unknown}, call.actor)
+    return layout.redirect("/settings#delivery", "Delivery policy saved.")
+
+
+@settings_pages.post("/settings/retention")
+def change_retention() -> Any:
+    """Change for how many days history is kept; an empty field takes the default."""
+    call = layout.require_page_permission("admin")
+    body, problems = check(RetentionUpdate, {"keepDays": _parse_number(forms.read_field("keepDays").strip())})
+    if body is None:
+        return _refuse(problems, "#retention")
+    workspace_preferences.change(call.workspace_id, "retention", {"keep_days": body.keep_days}, call.actor)
+    return layout.redirect("/settings#retention", "Retention saved. Older history is removed within the hour.")
+
+
+def _refuse(problems: Sequence[Problem], anchor: str) -> Any:
+    faults = "; ".join(f"{problem.path} {problem.message}" for problem in problems)
+    return layout.redirect(f"/settings{anchor}", f"Nothing was changed: {faults}.", bad=True)
 
 
 @settings_pages.post("/settings/model")
@@ -66,8 +128,7 @@ def change_model() -> Any:
         current_settings(), call.workspace_id, payload.to_changes() if payload else {}
     )
     if payload is None or problems:
-        faults = "; ".join(f"{problem.path} {problem.message}" for problem in problems)
-        return layout.redirect("/settings", f"Nothing was changed: {faults}.", bad=True)
+        return _refuse(problems, "#model")
     model_settings.change(current_settings(), call.workspace_id, payload.to_changes(), call.actor)
     return layout.redirect("/settings", "Model settings saved. Changes take effect within five seconds.")
 

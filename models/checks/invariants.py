@@ -293,8 +293,9 @@ _RESPONSES_HAVE_EXECUTIONS = """
     select distinct t.id, t.workspace_id from triggers t
     cross join jsonb_to_recordset(t.answer -> 'executions') as answer("executionId" uuid, "automationId" uuid)
     left join executions e on e.id = answer."executionId"
+    join workspaces w on w.id = t.workspace_id
     where t.created_at > beckon_now() - make_interval(
-            days => case when t.test then %(keep_test_days)s else %(keep_days)s end)
+            days => case when t.test then %(keep_test_days)s else coalesce(w.keep_days, %(keep_days)s) end)
         and (e.id is null or (e.trigger_id, e.automation_id) <> (t.id, answer."automationId"))
     union
     select distinct t.id, t.workspace_id from executions e join triggers t on t.id = e.trigger_id

@@ -9,6 +9,7 @@ statement, and `_REMOVE_TRIGGERS` reads the executions from a trigger's stored r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -32,10 +33,13 @@ from models.tables import (
     RunWindow,
     Session,
     TestRun,
+    Workspace,
 )
 
-#: Retention of real executions; that of tests is shorter.
+#: Retention of real executions, unless their workspace keeps them for less; that of tests is shorter.
 KEEP_DAYS = 90
+#: The least that a workspace may keep them.
+MIN_KEEP_DAYS = 7
 KEEP_TEST_DAYS = 7
 #: Raw callbacks are kept to answer questions about deliveries.
 KEEP_CALLBACK_DAYS = 30
@@ -46,12 +50,35 @@ BATCH_SIZE = 1_000
 #: Batches in one run; the next run continues.
 MAX_BATCHES = 50
 
+
+@dataclass(frozen=True)
+class RetentionPeriod:
+    """How long something is kept; `adjustable` ones are a workspace's own, up to `days`."""
+
+    what: str
+    days: int
+    adjustable: bool = False
+
+
+#: What is kept for how long, for people.
+PERIODS = (
+    RetentionPeriod("Executions with their steps, messages and prompts", KEEP_DAYS, adjustable=True),
+    RetentionPeriod("Triggers", KEEP_DAYS, adjustable=True),
+    RetentionPeriod("Messages received from contacts", KEEP_DAYS, adjustable=True),
+    RetentionPeriod("Stage history and counted runs", KEEP_DAYS),
+    RetentionPeriod("Providers' callbacks", KEEP_CALLBACK_DAYS),
+    RetentionPeriod("Test executions", KEEP_TEST_DAYS),
+    RetentionPeriod("Idempotency keys", 1),
+)
+
 _REMOVE_EXECUTIONS = """
     with old as materialized (
         select e.id, e.automation_id, e.status, e.test from executions e
-        where e.finished_at < beckon_now() - make_interval(days => case when e.test then %(test)s else %(real)s end)
+        join workspaces w on w.id = e.workspace_id
+        where e.finished_at < beckon_now() - make_interval(
+                days => case when e.test then %(test)s else coalesce(w.keep_days, %(real)s) end)
             and e.finished_at < beckon_now() - make_interval(days => %(test)s)
-        order by e.finished_at limit %(batch)s for update skip locked
+        order by e.finished_at limit %(batch)s for update of e skip locked
     ), archived as (
         update automations a set
             archived_executions = a.archived_executions + o.executions,
@@ -80,8 +107,8 @@ _REMOVE_EXECUTIONS = """
 """
 _REMOVE_TRIGGERS = """
     delete from triggers where id in (
-        select t.id from triggers t
-        where t.created_at < beckon_now() - make_interval(days => %s) and not exists (
+        select t.id from triggers t join workspaces w on w.id = t.workspace_id
+        where t.created_at < beckon_now() - make_interval(days => coalesce(w.keep_days, %s)) and not exists (
             select 1 from jsonb_array_elements(t.answer->'executions') started
             join executions e on e.id = (started->>'executionId')::uuid)
         limit %s)
@@ -131,7 +158,7 @@ def _remove_expired_rows() -> dict[str, int]:
                 InboundEvent.processed_at.is_null(False), InboundEvent.received_at < _ago(days=KEEP_CALLBACK_DAYS)
             )
         ),
-        "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _ago(days=KEEP_DAYS))),
+        "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _build_oldest_received())),
         "webhook_tokens": webhook_token.remove_expired(),
         "samples": sample_contact.remove_unused(KEEP_TEST_DAYS),
         "test_runs": execute(
@@ -157,6 +184,13 @@ def _remove_expired_rows() -> dict[str, int]:
 
 def _ago(**period: float) -> Any:
     return now() - timedelta(**period)
+
+
+def _build_oldest_received() -> Any:
+    """Build the time of the oldest received message that its workspace keeps."""
+    days = fn.coalesce(Workspace.keep_days, KEEP_DAYS)
+    own = Workspace.id == ReceivedMessage.workspace_id
+    return Workspace.select(now() - fn.make_interval(0, 0, 0, days)).where(own)
 
 
 def _build_oldest_day() -> Any:

@@ -31,6 +31,7 @@ def _build_name_queries() -> dict[str, tuple[Any, Any]]:
         "automation": (tables.Automation.id, tables.Automation.name),
         "contact": (contact.id, fn.coalesce(full_name, contact.email, contact.phone, contact.external_id, "")),
         "key": (tables.ApiKey.id, tables.ApiKey.name),
+        "site_key": (tables.SiteKey.id, tables.SiteKey.name),
         # A message is shown on the page of its execution.
         "message": (message.id, message.execution_id.cast("text")),
     }

@@ -30,11 +30,13 @@ OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up
 RetryVersion = Literal["original", "current"]
 OperationStatus = Literal["running", "finished"]
 PauseKind = Literal["provider", "queue"]
+WhenUnknown = Literal["hold", "resend"]
 PauseReason = Literal["operator", "configuration"]
 
 
 class Workspace(Table):
-    """A tenant: everything below it belongs to exactly one workspace. The three switches are its operators'."""
+    """A tenant: everything below it belongs to exactly one workspace. The three switches and the preferences after them
+    are its owners'."""
 
     id = IdField(primary_key=True)
     slug = TextField(unique=True)
@@ -45,9 +47,16 @@ class Workspace(Table):
     run_tracking = BooleanField(default_sql="true")
     stats_in_api = BooleanField(default_sql="true")
     execution_tracking = BooleanField(default_sql="true")
+    sender_name = TextField(null=True)
+    sender_address = TextField(null=True)
+    postal_address = TextField(null=True)
+    help_text = TextField(null=True)
+    when_unknown = EnumField(WhenUnknown, null=True)
+    keep_days = IntegerField(null=True)
 
     class Meta:
         table_name = "workspaces"
+        constraints = (Check("((keep_days >= 7) AND (keep_days <= 90))", "workspaces_keep_days_check"),)
 
 
 class ModelSettings(Table):
@@ -134,7 +143,10 @@ class AuditEntry(Table):
 
     class Meta:
         table_name = "audit"
-        indexes = (index("audit_workspace on audit (workspace_id, id desc)"),)
+        indexes = (
+            index("audit_workspace on audit (workspace_id, id desc)"),
+            index("audit_object on audit (workspace_id, object_kind, object_id, id desc)"),
+        )
 
 
 class Operation(Table):

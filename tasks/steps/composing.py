@@ -7,12 +7,14 @@ from datetime import datetime
 
 import mrml
 
+from models import workspace_preferences
 from models.engine.rows import MessageRow
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
 from rules.json_text import dump_json
 from rules.schedule import parse_send_time
+from rules.senders import format_sender
 from rules.templating import render, render_value
 from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -41,7 +43,7 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
         provider=CHANNELS[channel].provider,
         sandbox=_is_sandbox(engine, claimed),
         to_address=to,
-        sender=fields["from"],
+        sender=fields["from"] or _find_own_sender(claimed, channel),
         subject=fields["subject"],
         body=body,
         format="html" if step.with_.get("format") in ("html", "mjml") else "text",
@@ -49,6 +51,14 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
         detail=detail,
         send_at=_parse_send_at(claimed, step, facts),
     )
+
+
+def _find_own_sender(claimed: ClaimedExecution, channel: str) -> str | None:
+    """The sender of e-mail that the workspace has set, or None: then the provider's setting applies."""
+    if channel != "email":
+        return None
+    own = workspace_preferences.load_cached(claimed.row["workspace_id"])
+    return format_sender(own.sender_name, own.sender_address)
 
 
 def render_one_line(step: Step, name: str, facts: Mapping[str, object]) -> str | None:

@@ -1,7 +1,8 @@
 """Reconciles messages of unknown outcome with their provider.
 
 If the provider lists the message, it was sent, and its execution continues. If not, the outcome stays unknown, and the
-message is resent only where its step says `on_unknown: resend`, and only once.
+message is resent only where its step says `on_unknown: resend`, or says nothing and the workspace's policy is to
+resend, and only once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import dramatiq
 import structlog
 
 import metrics
-from models import message, published, workspace
+from models import message, published, workspace, workspace_preferences
 from models.database import transaction
 from models.engine.rows import DueRow, StoredMessageRow
 from providers.base import Receipt
@@ -113,4 +114,7 @@ def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_respond
 def _may_resend(message_row: StoredMessageRow) -> bool:
     document = published.find_execution_definition(message_row["execution_id"])
     step = find_step(parse(document), message_row["step_id"]) if document else None
-    return step is not None and step.on_unknown == "resend"
+    if step is None:
+        return False
+    policy = step.on_unknown or workspace_preferences.load_cached(message_row["workspace_id"]).when_unknown
+    return policy == "resend"

@@ -25,6 +25,7 @@ from models import (
     operation,
     pause,
     session,
+    site_key,
     suppression,
     user,
     workspace,
@@ -124,6 +125,7 @@ def _create_objects(tenant: Tenant) -> None:
         "task_id": _create_task(workspace_id, contact_id, execution_id, canary),
         "operation_id": _create_operation(workspace_id, execution_id, canary),
         "key_id": key.id,
+        "site_key_id": site_key.issue(workspace_id, canary, ["https://shop.example"]).id,
         "member_id": person,
         "invitation_id": invited.id,
     }

@@ -53,8 +53,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /api/executions/retry": {},
     "POST /api/executions/cancel": {},
     "POST /api/executions/discard": {},
+    "POST /api/messages/lookup": {},
+    "POST /api/messages/resolve": {"as": "sent"},
     "POST /api/contacts/import": {"csv": "email\nnew@example.com", "confirm": True},
     "POST /api/contacts/{contact_id}/suppressions": {"channel": "sms"},
+    "POST /settings/sender": {"name": "Shop", "address": "hello@example.com"},
+    "POST /settings/delivery": {"whenUnknown": "resend"},
+    "POST /settings/retention": {"keepDays": "30"},
+    "POST /settings/keys": {"name": "n", "scope": "read"},
+    "POST /settings/site-keys": {"name": "n", "origins": "https://shop.example"},
     "POST /settings/invitations": {"email": "new@example.com", "role": "viewer"},
     "POST /account/name": {"name": "Another name"},
     "POST /contacts/new": {"email": "another@example.com"},
@@ -89,9 +96,14 @@ def _count_new_entries(world: World, route: Route) -> tuple[int, list[int]]:
     return _count_entries(world, tenant) - before, statuses
 
 
-def _order(route: Route) -> tuple[bool, bool, int]:
-    """What removes an object comes last, a bulk action after those of single executions."""
-    return route.method == "DELETE", route.path.endswith(("/delete", "/sign-out")), -len(route.path)
+def _order(route: Route) -> tuple[bool, bool, bool, int]:
+    """What needs an open question comes first, what removes an object last, a bulk action after single ones."""
+    return (
+        not route.path.endswith("/lookup"),
+        route.method == "DELETE",
+        route.path.endswith(("/delete", "/revoke", "/sign-out")),
+        -len(route.path),
+    )
 
 
 def test_every_changing_route_writes_an_entry_or_has_its_reason(world: World) -> None:

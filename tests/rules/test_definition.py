@@ -73,7 +73,7 @@ def test_an_omitted_field_has_its_default() -> None:
     workflow = parse({"trigger": {"type": "x", "with": None}, "steps": [{"id": "a", "action": "stop"}]})
     assert workflow.rules == Rules()
     step = workflow.steps[0]
-    assert (step.retry_max, step.on_unknown, step.send_at, step.review) == (3, "hold", None, False)
+    assert (step.retry_max, step.on_unknown, step.send_at, step.review) == (3, None, None, False)
 
 
 def test_movable_fields_are_moved_out_of_with() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from models import channel_credential
+from models import channel_credential, workspace_preferences
 from models.audit import SYSTEM
 from models.queries import execute, fetch_value
 from providers.registry import PROVIDERS
@@ -130,3 +130,16 @@ def test_a_test_execution_never_uses_the_workspaces_account(
     (sent,) = sandbox.list_messages(provider="mailgun")
     assert "mail.alice.example" not in sent["path"]
     assert base64.b64encode(b"api:key-of-alice").decode() not in str(sent)
+
+
+def test_an_email_without_a_sender_comes_from_the_workspaces(alice: Alice, sandbox: RunningSandbox) -> None:
+    identity = {"sender_name": "Ada's shop, Rome", "sender_address": "hello@mail.example.com"}
+    workspace_preferences.change(alice.workspace_id, "sender", identity, SYSTEM)
+    own = {**HELLO[0], "with": {**HELLO[0]["with"], "from": "step@mail.example.com"}}
+    for trigger, steps, sender in (
+        ("contact.created", HELLO, '"Ada\'s shop, Rome" <hello@mail.example.com>'),
+        ("own", [own], "step@mail.example.com"),
+    ):
+        alice.automation(steps, trigger=trigger)
+        wait_until_finished(alice.trigger(trigger, test=True))
+        assert sandbox.list_messages(provider="mailgun")[-1]["body"]["from"] == sender

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from models import workspace_preferences
+from models.audit import SYSTEM
 from models.queries import execute
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -218,6 +220,23 @@ def test_on_unknown_resend_resends_only_once_in_several_reconciliations(
 
     assert messages(failed["id"])[0]["resends"] == 1
     assert len(sandbox.list_messages(provider="mailgun")) == 0
+
+
+def test_the_workspaces_policy_resends_where_the_step_says_nothing(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    workspace_preferences.change(alice.workspace_id, "delivery", {"when_unknown": "resend"}, SYSTEM)
+    alice.automation(HELLO)
+    alice.automation([{**HELLO[0], "on_unknown": "hold"}], trigger="careful")
+    sandbox.add_fault(provider="mailgun", fault="reset_before", times=2)
+    repeated, held = (wait_until_finished(alice.trigger(type_)) for type_ in ("contact.created", "careful"))
+
+    eventually(lambda: reconcile_now(settings) or execution(repeated["id"])["status"] == "succeeded")
+    eventually(lambda: reconcile_now(settings) or messages(held["id"])[0]["look_up_at"] is None)
+
+    assert (messages(repeated["id"])[0]["resends"], messages(held["id"])[0]["resends"]) == (1, 0)
+    assert count_sent(sandbox) == 1
 
 
 def test_on_unknown_resend_does_not_resend_while_the_provider_is_unreachable(

@@ -9,7 +9,8 @@ import psycopg2
 
 import clock
 from ephemeral.connection import get_ephemeral
-from models import conversation, sample_contact, webhook_token
+from models import conversation, sample_contact, webhook_token, workspace_preferences
+from models.audit import SYSTEM
 from models.checks import retention
 from models.engine import private_replies
 from models.engine import runs as engine_runs
@@ -257,3 +258,22 @@ def test_a_token_is_removed_once_no_signature_can_use_it_again(engine: Engine) -
     assert retention.run_once()["webhook_tokens"] == 1
     assert webhook_token.consume("new", "mailgun/", b"body") == "repeated"
     assert webhook_token.consume("old", "mailgun/", b"body") == "first"
+
+
+def test_a_workspace_that_keeps_less_loses_its_older_history_alone(engine: Engine, sandbox: RunningSandbox) -> None:
+    alice, charlie = Alice(), Alice(name="charlie")
+    for owner in (alice, charlie):
+        owner.automation(HELLO)
+        wait_until_finished(owner.trigger())
+        contact_id = fetch_value("select id from contacts where workspace_id = %s", (owner.workspace_id,))
+        execute(
+            "insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at)"
+            " values (gen_random_uuid(), %s, %s, 'sms', %s, 'message', 'hi', beckon_now() - interval '31 days')",
+            (owner.workspace_id, contact_id, owner.name),
+        )
+    workspace_preferences.change(alice.workspace_id, "retention", {"keep_days": 30}, SYSTEM)
+    age(31)
+    assert retention.run_once()["executions"] == 1
+    for table in ("executions", "triggers", "received_messages"):
+        assert fetch_value(f"select array_agg(workspace_id::text) from {table}") == [charlie.workspace_id], table
+    assert_consistent()

@@ -1,0 +1,140 @@
+"""The workspace's sender, delivery policy and retention over HTTP: readable by all, writable by owners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from dashboard.access import Caller
+from dashboard.api import schemas
+from dashboard.bodies import Body, ShortText, WholeNumber
+from dashboard.resource import Resource
+from dashboard.responses import success
+from models import workspace_preferences
+from models.checks.retention import KEEP_DAYS, MIN_KEEP_DAYS, PERIODS
+from models.tables.workspaces import WhenUnknown
+from models.workspace_preferences import Preferences
+from rules.contacts import normalise_email
+from rules.senders import find_name_fault
+
+preferences = Resource("preferences")
+
+_SENDER = {
+    "name": schemas.nullable(schemas.TEXT), "address": schemas.nullable(schemas.TEXT),
+    "postalAddress": schemas.nullable(schemas.TEXT), "helpText": schemas.nullable(schemas.TEXT),
+}  # fmt: skip
+_DELIVERY = {"whenUnknown": schemas.nullable(schemas.TEXT), "default": schemas.TEXT}
+_RETENTION = {
+    "keepDays": schemas.nullable(schemas.COUNT), "default": schemas.COUNT, "minimum": schemas.COUNT,
+    "periods": schemas.array_of(schemas.record(what=schemas.TEXT, days=schemas.COUNT, adjustable=schemas.BOOL)),
+}  # fmt: skip
+
+
+def _check_name(text: str) -> str:
+    fault = find_name_fault(text)
+    if fault:
+        raise ValueError(fault)
+    return text
+
+
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+#: What Beckon does where neither a step nor the workspace says otherwise.
+DEFAULT_POLICY: WhenUnknown = "hold"
+
+
+class SenderUpdate(Body):
+    """The fields to change: null clears one, omitted ones stay."""
+
+    name: Annotated[ShortText, AfterValidator(_check_name)] | None = None
+    address: Annotated[ShortText, AfterValidator(normalise_email)] | None = None
+    postal_address: LongText | None = Field(None, alias="postalAddress")
+    help_text: LongText | None = Field(None, alias="helpText")
+
+
+class DeliveryUpdate(Body):
+    """The policy for a send of unknown outcome that a look-up does not find; null takes the default."""
+
+    when_unknown: WhenUnknown | None = Field(alias="whenUnknown")
+
+
+class RetentionUpdate(Body):
+    """The days for which executions with their messages, triggers and received messages are kept; null: the default."""
+
+    keep_days: Annotated[WholeNumber, Field(ge=MIN_KEEP_DAYS, le=KEEP_DAYS)] | None = Field(alias="keepDays")
+
+
+@preferences.api("GET", "/api/settings/sender", permission="read", response=_SENDER)
+def show_sender(call: Caller) -> Any:
+    """Show the sender identity."""
+    return success(**serialize_sender(workspace_preferences.load(call.workspace_id)))
+
+
+@preferences.api("PUT", "/api/settings/sender", permission="admin", body=SenderUpdate, response=_SENDER)
+def change_sender(call: Caller, body: SenderUpdate) -> Any:
+    """Change the sender identity."""
+    return success(**serialize_sender(save_sender(call, body)))
+
+
+def save_sender(call: Caller, body: SenderUpdate) -> Preferences:
+    """Change the given fields of the sender."""
+    columns = {"name": "sender_name", "address": "sender_address"}
+    changes = {columns.get(name, name): getattr(body, name) for name in body.model_fields_set}
+    return workspace_preferences.change(call.workspace_id, "sender", changes, call.actor)
+
+
+def serialize_sender(current: Preferences) -> Mapping[str, Any]:
+    """The sender with the names of the API."""
+    return {
+        "name": current.sender_name, "address": current.sender_address, "postalAddress": current.postal_address,
+        "helpText": current.help_text,
+    }  # fmt: skip
+
+
+@preferences.api("GET", "/api/settings/delivery", permission="read", response=_DELIVERY)
+def show_delivery(call: Caller) -> Any:
+    """Show the policy for messages of unknown outcome; null means the default."""
+    return _build_delivery(workspace_preferences.load(call.workspace_id))
+
+
+@preferences.api("PUT", "/api/settings/delivery", permission="admin", body=DeliveryUpdate, response=_DELIVERY)
+def change_delivery(call: Caller, body: DeliveryUpdate) -> Any:
+    """Change the policy for messages of unknown outcome."""
+    changes = {"when_unknown": body.when_unknown}
+    return _build_delivery(workspace_preferences.change(call.workspace_id, "delivery", changes, call.actor))
+
+
+def _build_delivery(current: Preferences) -> Any:
+    return success(whenUnknown=current.when_unknown, default=DEFAULT_POLICY)
+
+
+@preferences.api("GET", "/api/settings/retention", permission="read", response=_RETENTION)
+def show_retention(call: Caller) -> Any:
+    """Show what is kept for how long."""
+    return _build_retention(workspace_preferences.load(call.workspace_id))
+
+
+@preferences.api("PUT", "/api/settings/retention", permission="admin", body=RetentionUpdate, response=_RETENTION)
+def change_retention(call: Caller, body: RetentionUpdate) -> Any:
+    """Change for how many days the workspace keeps its executions and messages."""
+    changes = {"keep_days": body.keep_days}
+    return _build_retention(workspace_preferences.change(call.workspace_id, "retention", changes, call.actor))
+
+
+def _build_retention(current: Preferences) -> Any:
+    return success(
+        keepDays=current.keep_days, default=KEEP_DAYS, minimum=MIN_KEEP_DAYS, periods=list_periods(current.keep_days)
+    )
+
+
+def list_periods(keep_days: int | None) -> list[dict[str, Any]]:
+    """What is kept for how long, where the workspace keeps its history for `keep_days`."""
+    return [
+        {
+            "what": period.what,
+            "days": (keep_days or period.days) if period.adjustable else period.days,
+            "adjustable": period.adjustable,
+        }
+        for period in PERIODS
+    ]
