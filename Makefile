@@ -53,7 +53,7 @@ chaos: $(VENV)/dev.stamp ## Kill workers under load and count losses (N=2000 exe
 	@$(BIN)/python benchmarks/chaos.py $(or $(N),2000) $(or $(KILLS),10)
 
 lock: ## Update the pinned dependencies (needs uv)
-	@for arguments in "requirements.lock --extra local" "requirements-dev.lock --extra local --group dev"; do \
+	@for arguments in "requirements.lock --extra local" "requirements-dev.lock --extra local --extra otel --group dev"; do \
 	  set -- $$arguments; file=$$1; shift; \
 	  uv pip compile pyproject.toml "$$@" --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$file; \

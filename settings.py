@@ -314,6 +314,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
         "BECKON_LOG_LEVEL", "INFO", "Minimum level of log lines."
     )
+    otlp_endpoint: HttpUrl = _variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "", "Base URL of a collector for OpenTelemetry traces (OTLP over HTTP)."
+    )
 
     trigger_rate: Rate = _variable("BECKON_TRIGGER_RATE", 5_000, "Triggers per second for each key.")
     trigger_burst: Rate = _variable("BECKON_TRIGGER_BURST", 20_000, "Triggers at once for each key.")

@@ -9,6 +9,7 @@ import flask
 import clock
 import logs
 import settings as settings_module
+import traces
 from dashboard import compression, errors, gevent_support, headers, hosts, proxies, request_log, static_files
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     if settings is None:
         logs.set_up("dashboard", config.log_level)
         logs.log_uncaught_exceptions()
+        traces.set_up("dashboard", config.otlp_endpoint)
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT

@@ -31,6 +31,7 @@ from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
+from tasks.runtime.spans import trace_step
 from tasks.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
@@ -164,10 +165,11 @@ def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continua
     """Run and measure one step; return whether the execution continues in place."""
     began = time.monotonic()
     try:
-        if step.action in CALLS:
-            should_continue = yield from CALLS[step.action](engine, claimed, step)
-        else:
-            should_continue = LOCAL_STEPS[step.action](engine, claimed, step)
+        with trace_step(claimed, step):
+            if step.action in CALLS:
+                should_continue = yield from CALLS[step.action](engine, claimed, step)
+            else:
+                should_continue = LOCAL_STEPS[step.action](engine, claimed, step)
     except ExecutionError:
         metrics.actions_total.labels(type=step.action, status="failed").inc()
         raise

@@ -35,7 +35,7 @@ DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECT
 #: Prefixes of the application's own variables, which no test may see.
 APPLICATION_PREFIXES = (
     "BECKON_", "MAILGUN_", "TELNYX_", "META_", "GEMINI_", "OPENAI_", "SLACK_", "DISCORD_", "WEBHOOK_", "DATABASE_",
-    "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_",
+    "REDIS_URL", "SECRET_KEY", "RUN_TRACKING", "STATS_IN_API", "EXECUTION_TRACKING", "PROMETHEUS_", "OTEL_",
 )  # fmt: skip
 
 #: Files whose tests share a running copy, faulty servers, a browser or filled tables.

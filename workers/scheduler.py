@@ -17,6 +17,7 @@ import structlog
 import logs
 import metrics
 import settings as settings_module
+import traces
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat
 from models import database, deployment, periodic_job
@@ -38,6 +39,7 @@ def run_scheduler() -> None:
     settings = settings_module.load()
     logs.set_up("scheduler", settings.log_level)
     logs.log_uncaught_exceptions()
+    traces.set_up("scheduler", settings.otlp_endpoint)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

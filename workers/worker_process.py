@@ -20,6 +20,7 @@ from dramatiq import Broker, Worker
 
 import logs
 import settings as settings_module
+import traces
 from ephemeral import workflow_cache
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat, Pool
@@ -53,6 +54,7 @@ def run_worker(program: str) -> None:
     settings = settings_module.load()
     logs.set_up(f"worker-{program}", settings.log_level)
     logs.log_uncaught_exceptions()
+    traces.set_up(f"worker-{program}", settings.otlp_endpoint)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -66,6 +68,7 @@ def run_worker(program: str) -> None:
     log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
     Heartbeat(program, PROGRAMS[program], lambda: read_pools(engine, running)).run_until(stopping)
     stop_worker(engine, running)
+    traces.shut_down()
     log.info("worker stopped")
     sys.stdout.flush()
     # Threads in the outside call of a released execution would delay the interpreter's exit.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json  # a hash that must stay the same
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from psycopg2.errors import DeadlockDetected
 
 import clock
 import metrics
+import traces
 from ephemeral import workflow_cache
 from models import contact_matching, execution, published, trigger
 from models.contact_matching import ContactRejection, ContactRow
@@ -125,6 +127,7 @@ class _Batch:
         self.ids = [new_id() for _ in requests]
         self.triggers: list[NewTrigger] = []
         self.executions: list[NewExecution] = []
+        self.started_ns = time.time_ns()
 
     def accept(self) -> list[TriggerResult]:
         repeats = self._resolve_repeats()
@@ -145,12 +148,25 @@ class _Batch:
             # Tests are not counted.
             if family := families.get(started.trigger_id):
                 metrics.executions_started_total.labels(trigger=family).inc()
+        if traces.is_on():
+            self._record_spans()
         notify_rows(
             [
                 {"id": started.id, "queue": started.queue, "workspace_id": self.workspace_id}
                 for started in self.executions
             ]
         )
+
+    def _record_spans(self) -> None:
+        for new in self.triggers:
+            traces.record(
+                f"trigger {classify_trigger_type(new.type)}", new.id, traces.derive_span_id(new.id), 0, self.started_ns,
+                kind="server",
+                attributes={
+                    "beckon.trigger_id": new.id, "beckon.workspace_id": self.workspace_id,
+                    "beckon.source": new.source, "beckon.test": new.test,
+                },
+            )  # fmt: skip
 
     def _resolve_repeats(self) -> dict[int, int]:
         """Resolve keys that were used before; return the later uses within this batch, with the index of the first."""

@@ -66,8 +66,9 @@ class ClaimedExecution:
         #: For an orderly shutdown, the kind of the outside call in progress (generation, follow_check or sending), or
         #: `RELEASED` once another process may continue.
         self.call: str | None = None
-        #: The step in progress.
+        #: The step in progress, and the id of its span if traces are on.
         self.step: Step | None = None
+        self.step_span_id = 0
         #: The settings overridden by the workspace's model settings, once a text is generated.
         self.settings: Settings | None = None
         #: Messages that a provider accepted and that are not recorded yet: our id to the provider's id.

@@ -17,6 +17,7 @@ from models import message
 from models.database import CONNECTION_ERRORS, transaction
 from models.engine.group_commit import CommitFuture
 from providers.base import LeaseLost
+from tasks.runtime import spans
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine, confirm
 from tasks.runtime.notifications import notify_rows
@@ -107,5 +108,6 @@ def _save_receipts(claimed: ClaimedExecution) -> None:
 
 
 def _count_finished(claimed: ClaimedExecution) -> None:
+    spans.record_execution(claimed)
     if claimed.state["finished_at"] is not None and not claimed.test:
         metrics.executions_finished_total.labels(status=claimed.state["status"]).inc()

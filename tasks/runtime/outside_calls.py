@@ -13,7 +13,7 @@ from models.engine.records import ResumeProvider
 from models.engine.rows import MessageRow
 from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
-from tasks.runtime import message_rows, moves, step_rows
+from tasks.runtime import message_rows, moves, spans, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 
 
@@ -21,7 +21,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[None]:
     """Mark the claimed execution as inside an outside call of `kind`, and measure the call."""
     claimed.call = kind
-    began, outcome = time.monotonic(), "ok"
+    began, started_ns, outcome = time.monotonic(), time.time_ns(), "ok"
     try:
         yield
     except ExecutionError as error:
@@ -32,6 +32,7 @@ def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[
         claimed.call = None
         elapsed = time.monotonic() - began
         metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
+        spans.record_request(claimed, kind, provider, started_ns, outcome)
         if not claimed.test:
             rates.count_call(claimed.row["workspace_id"], provider, elapsed, accepted=outcome == "ok")
             if outcome == "ok" and _is_trial(claimed, provider):

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.support.collector import IS_INSTALLED, Collector, run_collector
 from tests.support.running_app import RunningApp
 from tests.support.waiting import eventually
 
@@ -17,8 +18,9 @@ from tests.support.waiting import eventually
 class ObservedCopy:
     """A copy of Beckon, with what an operator reads from it."""
 
-    def __init__(self, app: RunningApp) -> None:
+    def __init__(self, app: RunningApp, collector: Collector) -> None:
         self.app = app
+        self.collector = collector
 
     def read_exposition(self) -> str:
         """The text of /metrics."""
@@ -45,10 +47,13 @@ class ObservedCopy:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObservedCopy]:
-    """A running copy for the tests of one file."""
+    """A running copy for the tests of one file, with a collector of its traces."""
     app = RunningApp(tmp_path_factory.mktemp("observed") / "home")
-    started = app.run("up", "--detach")
-    assert started.returncode == 0, started.stderr
-    yield ObservedCopy(app)
-    app.run("down")
-    eventually(lambda: not app.processes(), timeout=35)
+    with run_collector() as collector:
+        if IS_INSTALLED:
+            app.environ.update(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="200")
+        started = app.run("up", "--detach")
+        assert started.returncode == 0, started.stderr
+        yield ObservedCopy(app, collector)
+        app.run("down")
+        eventually(lambda: not app.processes(), timeout=35)

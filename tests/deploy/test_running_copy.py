@@ -18,6 +18,7 @@ import pytest
 
 from tests.deploy.conftest import ObservedCopy
 from tests.support import mixed_executions
+from tests.support.collector import IS_INSTALLED
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
@@ -127,6 +128,20 @@ def test_killed_workers_keep_their_counts_and_add_no_series(worked: ObservedCopy
         sum_sends(after, "sent")
         == worked.query("select count(*) from messages where status = 'sent' and not test")[0][0]
     )
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="the extra `otel` is not installed")
+def test_a_trace_of_a_request_has_spans_of_the_dashboard_and_the_workers(worked: ObservedCopy) -> None:
+    ids = dict(worked.query("select replace(trigger_id::text, '-', ''), id::text from executions "
+                            "where status = 'succeeded'"))  # fmt: skip
+    eventually(lambda: len({span.trace_id for span in worked.collector.find("execution")} & set(ids)) == len(ids))
+    for trace_id in ids:
+        spans = [span for span in worked.collector.spans if span.trace_id == trace_id]
+        (root,) = [span for span in spans if not span.parent_id]
+        assert (root.name, root.instance) == ("trigger event", "dashboard-0")
+        assert {span.name.split()[0] for span in spans} >= {"execution", "step", "sending"}
+        assert "sending-0" in {span.instance for span in spans}
+        assert {span.parent_id for span in spans} - {""} <= {span.span_id for span in spans}
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is absent")

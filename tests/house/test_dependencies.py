@@ -17,6 +17,8 @@ OWN = {*FOLDERS, *(file.stem for file in settings.ROOT.glob("*.py"))}
 TEXT = (settings.ROOT / "pyproject.toml").read_text(encoding="utf-8")
 #: Parts of a declared package that have a distribution of their own, with the same interface and versions.
 PARTS = {"markupsafe", "pydantic-core", "werkzeug"}
+#: Packages of an extra, which the product imports only where they are asked for.
+OPTIONAL = {"opentelemetry"}
 PROJECT = tomllib.loads(TEXT)["project"]
 #: Line by line: the dependency, and the comment that says why it is there without an import.
 REASON = re.compile(r'^  "([A-Za-z0-9_.-]+).*?",? # (.+)$', re.MULTILINE)
@@ -40,7 +42,7 @@ def _list_imported() -> set[str]:
     """The distributions of the modules that the product imports."""
     distributions = packages_distributions()
     names = {name for file in _iter_files(FOLDERS) for name in _iter_imports(file)}
-    foreign = names - OWN - sys.stdlib_module_names
+    foreign = names - OWN - sys.stdlib_module_names - OPTIONAL
     return {_normalize(distribution) for name in foreign for distribution in distributions.get(name, ())}
 
 
