@@ -143,8 +143,8 @@ def match_or_create(
 ) -> list[ContactRow | ContactRejection | None]:
     """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
-    None for a trigger without a contact. Existing contacts at `read_only_indexes` stay unchanged; only these may name a
-    sample contact, by its id.
+    None for a trigger without a contact. Existing contacts at `read_only_indexes`, of tests and of the demo, stay
+    unchanged; only these may name a sample contact, by its id.
     """
     for _ in range(5):
         try:

@@ -1,7 +1,9 @@
 """The session that `beckon demo` shows: fifteen people ask for a price, and for five of them it is night.
 
-Every execution is a test, so nothing leaves this machine and no counter changes, whatever is configured. The sandbox
-delays the AI's answers for the ten others step by step, so that their messages appear one by one.
+The executions are ordinary ones of invented contacts: they count, and pages mark them as *demo*. The demo workspace
+sends to the sandbox where it has no credentials; where it has some, the executions are tests, so that no message
+leaves this machine. The sandbox delays the AI's answers for the ten others step by step, so that their messages appear
+one by one.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from itertools import cycle, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from models import automation, contact_matching
+from models import automation, sample_contact
 from models.audit import SYSTEM
-from models.database import acting_as
 from models.demo.examples import PRICE_FOLLOW_UP
 from models.reports import automations as report
 from rules.json_text import dump_json
 from settings import Settings
 from tasks.intake import triggers
+from tasks.steps import accounts
+from tasks.steps.workspace_settings import resolve_workspace_settings
 
 #: The people of the session. The last five live where it is night.
 NAMES = (
@@ -38,8 +41,10 @@ ZONES = (
 )  # fmt: skip
 #: Local hours well inside the automation's active hours, and well outside.
 DAY_HOURS, NIGHT_HOURS = range(10, 20), (22, 23, 0, 1, 2, 3, 4, 5, 6, 7)
+#: The channel of the automation.
+CHANNEL = "facebook"
 #: The payload of each person's question.
-QUESTION = {"message": {"id": "rehearsal", "text": "What is the price?"}}
+QUESTION = {"message": {"id": "demo", "text": "What is the price?"}}
 #: Seconds by which each generated text takes longer than the one before.
 DELAY_STEP_SECONDS = 1.0
 
@@ -56,12 +61,12 @@ def build_contacts(now: datetime) -> list[dict[str, Any]]:
 def _build_contact(number: int, name: str, zone: str) -> dict[str, Any]:
     first, last = name.split(" ", 1)
     return {
-        "external_id": f"rehearsal-{number}",
+        "external_id": f"demo-session-{number}",
         "first_name": first,
         "last_name": last,
-        "facebook_id": f"rehearsal-{number}",
+        "facebook_id": f"demo-session-{number}",
         "timezone": zone,
-        "tags": ["rehearsal"],
+        "tags": ["demo"],
     }
 
 
@@ -92,14 +97,22 @@ def set_generation_delays(settings: Settings, seconds: float = DELAY_STEP_SECOND
     return True
 
 
-def start_executions(workspace_id: str, automation_id: str, contacts: Sequence[dict[str, Any]]) -> list[str]:
-    """Trigger a test of a Facebook message for each contact. Returns the ids of the executions."""
-    with acting_as(workspace_id):
-        matched = contact_matching.match_or_create(workspace_id, [(None, contact) for contact in contacts])
+def uses_sandbox(settings: Settings, workspace_id: str) -> bool:
+    """Whether the workspace has no credentials for the automation's channel, so that its messages go to the sandbox."""
+    own_settings = resolve_workspace_settings(settings, workspace_id, fresh=True)
+    has_token = bool(accounts.list_own_tokens(CHANNEL, workspace_id))
+    return not has_token and bool(accounts.find_missing_secrets(own_settings, CHANNEL))
+
+
+def start_executions(
+    workspace_id: str, automation_id: str, contacts: Sequence[dict[str, Any]], *, test: bool
+) -> list[str]:
+    """Trigger a Facebook message of each contact, as a test or not. Returns the ids of the executions."""
     requests = [
-        triggers.TriggerRequest("facebook.message", row["id"], None, QUESTION, automation_id=automation_id, test=True)
-        for row in matched
-        if isinstance(row, dict)
+        triggers.TriggerRequest(
+            "facebook.message", contact_id, None, QUESTION, automation_id=automation_id, test=test, demo=not test
+        )
+        for contact_id in sample_contact.ensure(workspace_id, contacts)
     ]
     accepted = [
         result

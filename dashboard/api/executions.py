@@ -55,7 +55,8 @@ _REASON = schemas.record(rule=schemas.TEXT, detail=schemas.ANY) | {"type": ["obj
 LIST_FIELDS = {
     "id": schemas.ID, "automationId": schemas.ID, "automationName": schemas.TEXT, "version": schemas.COUNT,
     "contactId": schemas.nullable(schemas.ID), "contactName": schemas.nullable(schemas.TEXT), "status": schemas.TEXT,
-    "stage": schemas.TEXT, "stageSince": schemas.TIME, "test": schemas.BOOL, "attempt": schemas.COUNT, "error": _ERROR,
+    "stage": schemas.TEXT, "stageSince": schemas.TIME, "test": schemas.BOOL, "demo": schemas.BOOL,
+    "attempt": schemas.COUNT, "error": _ERROR,
     "nextRetryAt": schemas.nullable(schemas.TIME), "resumeAt": schemas.nullable(schemas.TIME),
     "provider": schemas.nullable(schemas.TEXT), "waitingFor": schemas.nullable(schemas.TEXT),
     "createdAt": schemas.TIME, "startedAt": schemas.nullable(schemas.TIME),

@@ -34,6 +34,7 @@ _STAGE = schemas.record(
 )  # fmt: skip
 _CONTACT = schemas.record(
     executionId=schemas.ID, contactId=schemas.nullable(schemas.ID), name=schemas.TEXT, test=schemas.BOOL,
+    demo=schemas.BOOL,
     status=schemas.TEXT, inMotion=schemas.BOOL,
     stage=schemas.TEXT, title=schemas.TEXT, stageSince=schemas.TIME, secondsInStage=schemas.COUNT,
     sendsInSeconds=schemas.nullable(schemas.COUNT), messagePreview=schemas.nullable(schemas.TEXT),

@@ -83,6 +83,7 @@ def _build_contact(row: ContactRow, at: datetime) -> dict[str, Any]:
         "contactId": row["contact_id"],
         "name": row["name"] or "No contact",
         "test": row["test"],
+        "demo": row["demo"],
         "status": row["status"],
         "inMotion": _is_active(row),
         "stage": row["stage"],

@@ -99,7 +99,9 @@ function drawContact(node, contact) {
   if (link.getAttribute("href") !== `/executions/${contact.executionId}`) link.href = `/executions/${contact.executionId}`;
   setText(node.querySelector(".face"), contact.name.split(/\s+/).slice(0, 2).map((word) => word[0]).join("").toUpperCase());
   setText(node.querySelector(".who strong"), contact.name);
-  node.querySelector(".badge").hidden = !contact.test;
+  const badge = node.querySelector(".badge");
+  badge.hidden = !contact.test && !contact.demo;
+  setText(badge, contact.demo ? "demo" : "test");
   const says = node.querySelector(".says");
   says.classList.toggle("bad", contact.error !== null);
   if (says.title !== contact.says) says.title = contact.says;

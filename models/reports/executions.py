@@ -57,6 +57,7 @@ class _CommonRow(TypedDict):
     stage: Stage
     stage_since: datetime
     test: bool
+    demo: bool
     attempt: int
     next_retry_at: datetime | None
     provider: str | None
@@ -87,7 +88,8 @@ class _Row(_CommonRow):
 
 
 class ExecutionItem(_CommonRow):
-    """An execution of a list. `resume_at` is when it continues without an operator, unless a retry is to come."""
+    """An execution of a list. `resume_at` is when it continues without an operator, unless a retry is to come; `demo`
+    marks one of `beckon demo`, which counts although its contact is invented."""
 
     error: ErrorDescription | None
     skipped_because: Reason | None
@@ -168,6 +170,7 @@ class ExecutionOrigin(TypedDict):
     phone: str | None
     timezone: str | None
     look_up_at: datetime | None
+    automation_deleted: bool
 
 
 def fetch_page(
@@ -196,12 +199,14 @@ def _fetch_rows(page: Any) -> list[_Row]:
 def _select_rows() -> Any:
     full_name = fn.nullif(fn.trim(fn.concat_ws(" ", Contact.first_name, Contact.last_name)), "")
     addresses = (Contact.username, Contact.email, Contact.phone, Contact.external_id)
+    is_demo = fn.coalesce(Contact.sample, False) & ~Execution.test
     max_follow_ups = WorkflowVersion.definition.extract_text("rules", "follow_ups", "max")
     return (
         Execution.select(
             Execution.id, Execution.automation_id, Automation.name.alias("automation_name"), Execution.version,
             Execution.contact_id, fn.coalesce(full_name, *addresses).alias("contact_name"), Execution.status,
-            Execution.stage, Execution.stage_since, Execution.test, Execution.attempt, Execution.error_class,
+            Execution.stage, Execution.stage_since, Execution.test, is_demo.alias("demo"),
+            Execution.attempt, Execution.error_class,
             Execution.error_message, Execution.error_code, Execution.next_retry_at, Execution.due_at,
             Execution.provider, is_retry_queued().alias("retry_queued"), Execution.waiting_for, Execution.wait_event,
             Execution.skipped_rule, Execution.skipped_detail, Execution.round, Execution.follow_up_count,
@@ -272,8 +277,10 @@ def fetch_origin(workspace_id: str, execution_id: str) -> ExecutionOrigin | None
         Execution.select(
             Trigger.type.alias("trigger_type"), Trigger.source.alias("trigger_source"), Trigger.idempotency_key,
             Trigger.payload, WorkflowVersion.definition, Contact.email, Contact.phone, Contact.timezone,
-            look_up_at.alias("look_up_at"),
+            look_up_at.alias("look_up_at"), Automation.deleted_at.is_null(False).alias("automation_deleted"),
         )
+        .join(Automation, on=Automation.id == Execution.automation_id)
+        .switch(Execution)
         .join(Trigger, JOIN.LEFT_OUTER, on=Trigger.id == Execution.trigger_id)
         .switch(Execution)
         .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Execution.version_id)

@@ -25,7 +25,8 @@ def fetch_snapshot(workspace_id: str, automation_id: str, *, test: bool | None =
 #: a `ContactRow`.
 _CONTACT = """
     jsonb_build_object(
-        'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test, 'status', e.status, 'stage', e.stage,
+        'execution_id', e.id, 'contact_id', e.contact_id, 'test', e.test,
+        'demo', coalesce(c.sample, false) and not e.test, 'status', e.status, 'stage', e.stage,
         'name', coalesce(nullif(trim(concat_ws(' ', c.first_name, c.last_name)), ''), c.username, c.email, c.phone,
             c.external_id),
         'stage_since', e.stage_since, 'created_at', e.created_at, 'finished_at', e.finished_at, 'due_at', e.due_at,

@@ -55,6 +55,7 @@ class ContactRow(TypedDict):
     execution_id: str
     contact_id: str | None
     test: bool
+    demo: bool
     status: Status | None
     stage: Stage
     name: str | None

@@ -50,6 +50,8 @@ class TriggerRequest:
     payload: Mapping[str, Any]
     automation_id: str | None = None
     test: bool = False
+    #: Whether `contact_id` is a sample contact although this is no test: `beckon demo`.
+    demo: bool = False
     idempotency_key: str | None = None
     body_hash: bytes = b""
     #: Whether an execution waited for this message: default replies then do not start.
@@ -200,7 +202,9 @@ class _Batch:
     def _match_contacts(self, repeats: Mapping[int, int]) -> None:
         fresh = [index for index, result in enumerate(self.results) if result is None and index not in repeats]
         contact_requests = [(self.requests[index].contact_id, self.requests[index].contact) for index in fresh]
-        test_positions = {position for position, index in enumerate(fresh) if self.requests[index].test}
+        test_positions = {
+            position for position, index in enumerate(fresh) if self.requests[index].test or self.requests[index].demo
+        }
         self.contacts: dict[int, ContactRow | None] = {}
         rejected_keys = []
         matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)

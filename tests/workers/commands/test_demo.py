@@ -8,8 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import clock
 from models import workspace
+from models.checks import verification
 from models.demo import workspace as demo_workspace
+from models.execution_filters import ExecutionFilters
+from models.reports import executions, summary
 from tests.support.factories import stages
 from tests.support.rows import fetch_rows
 from workers import demo_session
@@ -49,11 +53,23 @@ def test_each_passes_every_stage_of_the_document(demo_output):
             ]  # fmt: skip
 
 
-@pytest.mark.slow
-def test_it_leaves_no_trace_in_any_counter(demo_output):
+def test_it_counts_and_every_execution_is_marked_as_demo(demo_output):
     workspace_row = workspace.find_by_slug("demo")
     assert workspace_row is not None
-    assert fetch_rows("select executions, succeeded, skipped from automations where executions <> 0") == []
+    workspace_id = workspace_row["id"]
+    rows = executions.fetch_page(workspace_id, ExecutionFilters(), 20)
+    assert {(row["test"], row["demo"]) for row in rows} == {(False, True)}
+    counts = summary.fetch_summary(workspace_id, clock.now() - timedelta(hours=1))
+    assert (counts.sent, counts.skipped, counts.failed, counts.waiting) == (10, 5, 0, 10)
+    assert [check.name for check in verification.verify(workspace_id) if not check.holds] == []
+
+
+@pytest.mark.slow
+def test_with_real_credentials_the_executions_are_tests(engine, clean, beckon, sandbox):
+    demo_workspace.create_demo()
+    real = {"META_PAGE_ACCESS_TOKEN": "EAAreal", "META_APP_SECRET": "a" * 32}
+    output = beckon("demo", BECKON_SANDBOX_PORT=sandbox.url.rsplit(":", 1)[1], **real).stdout
+    assert "the executions are tests, which are not counted" in output
     assert fetch_rows("select 1 from executions where not test") == []
 
 
