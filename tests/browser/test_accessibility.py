@@ -6,7 +6,6 @@ and those of visitors who are not signed in. A new page is covered as soon as a 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +26,6 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: Pages of visitors, and errors.
 PUBLIC_PAGES = ("/sign-in", "/invitations/nothing", "/reset-password/nothing")
 ERROR_PAGES = ("/nothing", "/executions?status=nothing", "/search", "/search?q=nobody", "/contacts?q=nobody")
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 @pytest.fixture
@@ -46,17 +44,17 @@ def list_pages(app: flask.Flask, alice: Producer) -> list[str]:
     """One address of each page that an owner reaches by links."""
     crawler = Crawler(sign_in_as(app, alice, "owner"))
     crawler.follow_links("/automations")
-    pages: dict[str, str] = {}
+    routes, pages = app.url_map.bind(""), dict[str, str]()
     for address in sorted(crawler.requested, key=len):
-        kind = _ID.sub("<id>", urlsplit(address).path)
-        if kind not in pages and not kind.startswith(("/static/", "/api/")):
-            pages[kind] = address
+        endpoint, _ = routes.match(urlsplit(address).path)
+        pages.setdefault(endpoint, address)
     return sorted(address for address in pages.values() if _is_page(crawler.browser, address))
 
 
 def _is_page(browser: FlaskClient, address: str) -> bool:
     """Whether a page is here, and no fragment or file."""
-    return browser.get(address).text.startswith("<!doctype html>")
+    with browser.get(address) as response:
+        return response.mimetype == "text/html" and response.text.startswith("<!doctype html>")
 
 
 def find_violations(page: Page, tags: list[str]) -> list[str]:
