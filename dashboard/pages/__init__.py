@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.pages.account import account_pages
+from dashboard.pages.analytics import analytics_pages
 from dashboard.pages.audit import audit_pages
 from dashboard.pages.automation import automation_detail_pages
 from dashboard.pages.automation_form import automation_form_pages
@@ -54,6 +55,7 @@ BLUEPRINTS = (
     monitor_pages,
     pending_pages,
     queues_pages,
+    analytics_pages,
     search_pages,
     trigger_test_pages,
     health_pages,

@@ -23,8 +23,9 @@ MAX_AUTOMATIONS = 200
 
 
 @executions_pages.get("/executions")
+@executions_pages.get("/automations/monitor")
 def show() -> Any:
-    """The list, newest first."""
+    """The list, newest first: a page of its own, or the tab Monitor beside the automations."""
     call = layout.require_page_permission()
     form = filter_forms.parse(flask.request.args)
     filters = filter_forms.build_filters(form, call)
@@ -42,12 +43,15 @@ def show() -> Any:
         call,
         executions=[_build_line(row) for row in rows],
         filters=form,
-        chips=filter_forms.build_chips(form, names.get(filter_forms.find_automation_id(form) or "")),
+        chips=filter_forms.build_chips(
+            form, names.get(filter_forms.find_automation_id(form) or ""), flask.request.path
+        ),
         automations=names,
         times=filter_forms.TIMES,
         older=cursor and _build_path({**params, "cursor": cursor}),
         newest=_build_path(params) if form.cursor else None,
         query=urlencode(params),
+        base_path=flask.request.path,
         is_paused=params.get("updates") == "paused",
         live_path=_build_path({name: text for name, text in params.items() if name != "updates"}),
         paused_path=_build_path({**params, "updates": "paused"}),
@@ -55,7 +59,7 @@ def show() -> Any:
 
 
 def _build_path(params: Mapping[str, str]) -> str:
-    return "/executions" + (f"?{urlencode(params)}" if params else "")
+    return flask.request.path + (f"?{urlencode(params)}" if params else "")
 
 
 def _load_automation_names(call: Caller) -> dict[str, str]:

@@ -115,13 +115,13 @@ def format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def build_chips(form: ExecutionFilterForm, automation_name: str | None) -> list[Chip]:
-    """A chip for each active filter."""
+def build_chips(form: ExecutionFilterForm, automation_name: str | None, base_path: str = "/executions") -> list[Chip]:
+    """A chip for each active filter; `base_path` is the page of the list."""
     params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
     chips = []
     for name, text in build_texts(form, automation_name).items():
         remaining = {other: value for other, value in params.items() if other != name}
-        chips.append(Chip(text, "/executions" + (f"?{urlencode(remaining)}" if remaining else "")))
+        chips.append(Chip(text, base_path + (f"?{urlencode(remaining)}" if remaining else "")))
     return chips
 
 

@@ -46,6 +46,7 @@ ICONS = {
 
 
 @health_pages.get("/health")
+@health_pages.get("/automations/health")
 def show() -> Any:
     """The page; its live part refreshes itself."""
     call = layout.require_page_permission()

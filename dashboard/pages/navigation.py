@@ -51,6 +51,7 @@ PLACES = (
         on_bar=True,
         badge=Badge(lambda caller, _: failures.count_decisions(caller.workspace_id), "need a decision"),
     ),
+    Place("analytics", "Analytics", "/analytics", "bars"),
     Place("contacts", "Contacts", "/contacts", "contacts"),
     Place("queues", "Queues", "/queues", "stack"),
     Place(

@@ -129,7 +129,7 @@ function drawListState(root, contacts) {
   const empty = !current.contacts.length;
   setText(notice.querySelector("h2"), empty ? "No active contacts" : "No matching contacts");
   setText(notice.querySelector("p"), empty
-    ? "Contacts appear here when a trigger starts this automation. Use “Test trigger” to start it now."
+    ? "Contacts appear here when a trigger starts this automation. Use “Test Trigger” to start it now."
     : all && !filters.name ? `None of these ${formatCount(all)} is among the 100 contacts listed.` : "No listed contact matches the filter.");
   notice.querySelector("a").href = root.dataset.executions + (stage ? `&stage=${stage.stage}` : "");
 }

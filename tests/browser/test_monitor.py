@@ -275,14 +275,14 @@ def test_a_card_opens_the_monitor_without_active_contacts(visit: Any, target: tu
 
 def test_a_test_trigger_opens_the_monitor(visit: Any, target: tuple[str, str]) -> None:
     page = visit().page
-    page.get_by_text("Test trigger").click()
+    page.get_by_text("Test Trigger").click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Start test")).to_be_hidden()
-    page.get_by_text("Test trigger").click()
+    page.get_by_text("Test Trigger").click()
     page.get_by_role("button", name="Start test").click()
     page.wait_for_url("**/monitor")
     expect(find_row(page, "Ada Byron").locator(".badge")).to_be_visible()
-    page.get_by_text("Test trigger").click()
+    page.get_by_text("Test Trigger").click()
     page.get_by_label("Sample contacts").fill("14")
     page.get_by_role("button", name="Start test").click()
     expect(page.locator('.stage-card[data-stage="queued"] strong')).to_have_text("15")
