@@ -188,6 +188,8 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
     try:
         claimed.workflow = engine.load_workflow(claimed.row["version_id"])
         step_rows.count_run_of_resolved_step(claimed)
+        if claimed.test:
+            local_steps.repeat_simulated_changes(claimed)
         if rest_if_paused(claimed, queue) or end_if_stopped(claimed):
             return False
         return claimed.stage != "checking" or check(engine, claimed)

@@ -23,6 +23,7 @@ from tasks.runtime.broker import EXECUTION_QUEUES, read_queue_depths
 from tasks.runtime.notifications import enqueue_actor, notify_rows
 from tasks.steps.accounts import find_missing_secrets, fingerprint, list_own_tokens
 from tasks.steps.model_settings import resolve_model_settings
+from tasks.test_run_sweep import end_silent_runs
 
 log = structlog.get_logger(__name__)
 
@@ -170,6 +171,11 @@ def remove_expired(settings: Settings) -> Counts:
     return retention.run_once()
 
 
+def end_silent_test_runs(settings: Settings) -> Counts:
+    """End the test runs whose process died, and remove their data."""
+    return {"ended": end_silent_runs()}
+
+
 #: Every job of the scheduler. Names are stored in a table and appear in metrics and the API.
 PERIODIC_JOBS = (
     PeriodicJob("due", 1.0, enqueue_due),
@@ -184,5 +190,6 @@ PERIODIC_JOBS = (
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
     PeriodicJob("rollups", 30.0, update_rollups),
     PeriodicJob("lateness", 60.0, sample_lateness),
+    PeriodicJob("test_runs", 10.0, end_silent_test_runs),
     PeriodicJob("retention", 3600.0, remove_expired),
 )

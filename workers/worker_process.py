@@ -121,7 +121,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     """
     from tasks import executions
     from tasks.intake import callbacks, trigger_messages
-    from tasks.operators import operation_runner
+    from tasks.operators import operation_runner, test_run_actor
     from tasks.steps import reconciliation
 
     for actor in (
@@ -131,6 +131,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
         reconciliation.reconcile_message,
         reconciliation.look_up_requested_message,
         operation_runner.run_operation,
+        test_run_actor.execute_test_run,
         trigger_messages.receive_trigger,
     ):
         actor.broker = worker_broker

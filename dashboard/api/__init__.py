@@ -26,6 +26,7 @@ from dashboard.api.runs import runs
 from dashboard.api.search import search
 from dashboard.api.site_keys import site_keys
 from dashboard.api.switches import switches
+from dashboard.api.test_runs import test_runs
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
 
@@ -35,6 +36,8 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences,
     site_keys,
+    switches, model_settings, health, search, description, channels,
+    test_runs, audit_log,
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from dashboard.pages.search import search_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
+from dashboard.pages.test_runs import test_run_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
 
 BLUEPRINTS = (
@@ -58,6 +59,7 @@ BLUEPRINTS = (
     analytics_pages,
     search_pages,
     trigger_test_pages,
+    test_run_pages,
     health_pages,
     settings_pages,
     channels_pages,

@@ -11,6 +11,7 @@ import flask
 
 from dashboard.access import current_settings
 from dashboard.pages import layout
+from dashboard.pages.test_runs import build_panel
 from tasks.health.measurement import Health, measure
 from tasks.health.parts import Group, Part, State
 
@@ -63,6 +64,7 @@ def show() -> Any:
         icons=ICONS,
         may_own="admin" in call.permissions,
         format_since=format_since,
+        **build_panel(call),
     )
 
 

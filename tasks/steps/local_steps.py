@@ -5,6 +5,7 @@ Each returns whether the execution continues in place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,14 +109,30 @@ def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> boo
     add = [render(tag, facts).strip() for tag in step.with_.get("add_tags") or ()]
     remove = [render(tag, facts).strip() for tag in step.with_.get("remove_tags") or ()]
     attributes: dict[str, Any] = dict(render_value(step.with_.get("set") or {}, facts))  # type: ignore[call-overload]
-    tags = [tag for tag in dict.fromkeys([*claimed.contact["tags"], *add]) if tag not in remove]
-    merged = {**claimed.contact["attributes"], **attributes}
-    claimed.contact["tags"] = tags
-    claimed.contact["attributes"] = {name: item for name, item in merged.items() if item is not None}
+    _change_loaded_contact(claimed.contact, add, remove, attributes)
     if not claimed.test:
         claimed.add_effect(ChangeContact(str(claimed.row["contact_id"]), add, remove, attributes))
     step_rows.succeed(claimed, step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
     return True
+
+
+def _change_loaded_contact(
+    contact: dict[str, Any], add: Sequence[str], remove: Sequence[str], attributes: Mapping[str, Any]
+) -> None:
+    """Change the contact that later steps see."""
+    contact["tags"] = [tag for tag in dict.fromkeys([*contact["tags"], *add]) if tag not in remove]
+    merged = {**contact["attributes"], **attributes}
+    contact["attributes"] = {name: item for name, item in merged.items() if item is not None}
+
+
+def repeat_simulated_changes(claimed: ClaimedExecution) -> None:
+    """Show the steps of a test the changes that its finished steps simulated before this claim."""
+    if claimed.contact is None:
+        return
+    for row in sorted(claimed.steps.values(), key=lambda row: row["finished_at"] or claimed.now()):
+        if row["action"] == "update_contact" and row["status"] == "succeeded":
+            output = row["output"] or {}
+            _change_loaded_contact(claimed.contact, output["addedTags"], output["removedTags"], output["set"])
 
 
 def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:

@@ -27,6 +27,7 @@ from models import (
     session,
     site_key,
     suppression,
+    test_run,
     user,
     workspace,
 )  # fmt: skip
@@ -123,6 +124,7 @@ def _create_objects(tenant: Tenant) -> None:
         "execution_id": execution_id,
         "message_id": message_id,
         "task_id": _create_task(workspace_id, contact_id, execution_id, canary),
+        "run_id": _create_test_run(workspace_id, canary),
         "operation_id": _create_operation(workspace_id, execution_id, canary),
         "key_id": key.id,
         "site_key_id": site_key.issue(workspace_id, canary, ["https://shop.example"]).id,
@@ -131,6 +133,12 @@ def _create_objects(tenant: Tenant) -> None:
     }
     _create_received_message(workspace_id, contact_id, canary)
     _create_run(tenant)
+
+
+def _create_test_run(workspace_id: str, canary: str) -> str:
+    run_id = test_run.create(workspace_id, AuditActor("system", None, canary))
+    test_run.finish(workspace_id, run_id, "passed", [], True)
+    return run_id
 
 
 def _create_operation(workspace_id: str, execution_id: str, canary: str) -> str:

@@ -10,9 +10,11 @@ import pytest
 from models.queries import fetch_value
 from sandbox.server import RunningSandbox, run_sandbox
 from settings import Settings
+from tasks import periodic_jobs
 from tasks.runtime.engine import Engine
 from tests.support.factories import Alice, bob, counters, messages, steps, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
+from tests.support.waiting import eventually
 
 EVERYTHING: list[dict[str, Any]] = [
     {"id": "write", "action": "generate_message", "with": {"prompt": "Write"}},
@@ -127,3 +129,28 @@ def test_later_steps_of_a_test_see_its_simulated_change(engine: Engine, sandbox:
     result = wait_until_finished(alice.trigger(test=True, contact=bob()))
 
     assert steps(result["id"])["fork"]["output"] == {"taken": "then"}
+
+
+def test_a_simulated_change_lasts_after_a_wait(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice = Alice()
+    fork = {"id": "fork", "action": "branch", "if": "contact.tags contains 'vip'", "then": [], "else": EVERYTHING[:1]}
+    alice.automation(
+        [
+            {"id": "tag", "action": "update_contact", "with": {"add_tags": ["vip", "new"], "set": {"plan": "pro"}}},
+            {"id": "untag", "action": "update_contact", "with": {"remove_tags": ["new"]}},
+            {"id": "rest", "action": "wait", "with": {"for": "1s"}},
+            fork,
+            {"id": "mail", "action": "send_email",
+             "with": {"subject": "{{ contact.attributes.plan }}", "body": "{{ contact.tags | join: ' ' }}"}},
+        ]
+    )  # fmt: skip
+    accepted = alice.trigger(test=True, contact=bob())
+    wait_for_status(accepted)
+    eventually(lambda: periodic_jobs.enqueue_due(settings)["woken"])
+
+    result = wait_until_finished(accepted)
+
+    assert steps(result["id"])["fork"]["output"] == {"taken": "then"}
+    (message,) = messages(result["id"])
+    assert (message["subject"], message["body"]) == ("pro", "lead vip")
+    assert fetch_row("select tags from contacts") == {"tags": ["lead"]}
