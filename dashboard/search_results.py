@@ -106,4 +106,4 @@ def _begins_a_word(beginning: str, text: str) -> bool:
 
 def _show_error(name: str) -> Result:
     error = BY_CLASS[name]
-    return Result(name, error.label, error.short_remedy, f"/executions?{urlencode({'errorClass': name})}")
+    return Result(name, error.label, error.short_remedy, f"/failures?{urlencode({'errorClass': name})}")

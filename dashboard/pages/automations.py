@@ -63,7 +63,7 @@ def show() -> Any:
     older = cursor and "/automations?" + urlencode({**params, "cursor": cursor})
     filtered = bool(form.q or form.type or form.enabled is not None)
     return layout.render(
-        "automations_list.html" if layout.is_fragment() else "automations.html",
+        "automations.html",
         call,
         automations=_build_cards(call, rows),
         older=older,

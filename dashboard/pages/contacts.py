@@ -53,7 +53,7 @@ def show() -> Any:
         lambda limit: report.fetch_page(call.workspace_id, filters, limit=limit, before=before), PAGE_SIZE
     )
     return layout.render(
-        "contacts_list.html" if layout.is_fragment() else "contacts.html",
+        "contacts.html",
         call,
         contacts=rows,
         filters=form,

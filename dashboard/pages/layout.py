@@ -50,7 +50,7 @@ def require_page_permission(permission: Permission = "read") -> Caller:
 
 
 def _redirect_to_sign_in() -> flask.Response:
-    if is_fragment():
+    if _is_from_htmx():
         # A fragment must not be replaced by the form: htmx navigates the whole page.
         return flask.Response(status=401, headers={"HX-Redirect": "/sign-in"})
     page = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else "/"
@@ -68,7 +68,11 @@ def parse_query(schema: type[Schema]) -> tuple[Schema, dict[str, str]]:
 
 
 def is_fragment() -> bool:
-    """Whether htmx requests a fragment of the page."""
+    """Whether htmx requests a fragment of the page; it says so where it selects from the full page."""
+    return _is_from_htmx() and flask.request.headers.get("HX-Request-Type") != "full"
+
+
+def _is_from_htmx() -> bool:
     return flask.request.headers.get("HX-Request") == "true"
 
 

@@ -22,6 +22,14 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
 });
 
+// An update of a list that was searched anew meanwhile is dropped: it has what the earlier search asked for.
+document.addEventListener("htmx:before:response", (event) => {
+  const { request, sourceElement } = event.detail.ctx;
+  const path = sourceElement?.getAttribute?.("hx-trigger")?.startsWith("every") && sourceElement.getAttribute("hx-get");
+  const readQuery = (url) => new URL(url, document.baseURI).searchParams.toString();
+  if (path && readQuery(request.action) !== readQuery(path)) event.preventDefault();
+});
+
 // Escape or a click outside closes an open menu.
 const closeMenus = (except) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;

@@ -30,6 +30,7 @@ def test_a_list_follows_what_one_types(visit: Any, alice: Producer) -> None:
         field.press_sequentially("ada")
         expect(rows).to_have_count(2)
         expect(page).to_have_url(re.compile(r"[?&]q=ada\b"))
+        expect(page.get_by_role("link", name="Remove filter: “ada”")).to_be_visible()
         expect(field).to_be_focused()
         field.press("ArrowLeft")
         field.press_sequentially("m")

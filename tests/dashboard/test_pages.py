@@ -507,7 +507,7 @@ def test_every_page_works_with_the_htmx_header(
         address for route in pages for address in route.build_addresses(dict.fromkeys(route.parameters, "x") | ids)
     ):
         assert browser.get(address, headers={"HX-Request": value}).status_code in (200, 302, 403, 404), address
-    for path in ("/settings", "/account", "/contacts/new" if role == "owner" else "/settings"):
+    for path in ("/automations", "/settings", "/account", "/contacts/new" if role == "owner" else "/automations"):
         page = browser.get(path, headers={"HX-Request": value})
         assert (page.status_code, 'id="summary"' in page.text) == (200, True)
 

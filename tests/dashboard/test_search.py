@@ -72,9 +72,9 @@ def test_a_message_is_found_by_the_id_that_its_provider_gave_it(alice: Producer,
 
 
 @pytest.mark.parametrize("q", ["rate_limit", "rate", "LIM rat"])
-def test_an_error_leads_to_the_executions_that_have_it(alice: Producer, q: str) -> None:
+def test_an_error_leads_to_the_failures_of_its_class(alice: Producer, q: str) -> None:
     (result,) = find(alice, q)["error"]["results"]
-    assert (result["title"], result["path"]) == ("Rate limit", "/executions?errorClass=rate_limit")
+    assert (result["title"], result["path"]) == ("Rate limit", "/failures?errorClass=rate_limit")
 
 
 def test_nothing_of_another_workspace_is_found(
