@@ -81,7 +81,7 @@ def test_a_queue_is_paused_with_a_reason_and_resumed(visit: Any, alice: Producer
     page.get_by_label("Reason").fill("provider maintenance")
     page.get_by_role("button", name="Pause all sending").click()
     expect(page.get_by_text("provider maintenance").first).to_be_visible()
-    page.get_by_role("button", name="Resume queue sending").click()
+    page.get_by_role("main").get_by_role("button", name="Resume queue sending").click()
     expect(page.get_by_text("Queue sending resumed")).to_be_visible()
 
 
