@@ -156,11 +156,14 @@ def list_lost(live: Sequence[Process]) -> list[Process]:
     if expired:
         client.hdel(_LAST, *expired)
     lost = [_parse(report, int(seen_ms)) for key, (seen_ms, _, report) in ended.items() if key not in expired]
-    return _exclude_replaced(sorted(lost, key=lambda process: process.last_seen), live)
+    return _exclude_replaced(sorted(lost, key=lambda process: process.last_seen, reverse=True), live)
 
 
 def _exclude_replaced(lost: Sequence[Process], live: Sequence[Process]) -> list[Process]:
-    """Return the lost processes without a live one that started after them; each live process replaces one."""
+    """Return the lost processes without a live one that started after them; each live process replaces one.
+
+    Newest first: what can replace a process can also replace every one that was lost before it.
+    """
     spare = list(live)
     remaining = []
     for process in lost:

@@ -17,12 +17,13 @@ from models.reports.failure_groups import FailureGroup
 from models.reports.health import PendingRow, RecentFailures, ServerFacts
 from models.reports.provider_calls import Calls
 from settings import Settings
-from tasks.health import processor, stores, work
+from tasks.health import cache, leader, queues, stores, work
+from tasks.health.cache import CacheTotals
 from tasks.health.configuration import list_missing_settings
 from tasks.health.facts import Facts, Pauses, Processes, RedisFacts, WorkspaceFacts, read_deployment, read_workspace
+from tasks.health.leader import ProcessorStatus
 from tasks.health.parts import MissingSetting, Part, Problem, Status, judge_status, sort_problems
 from tasks.health.problem_times import fill_times
-from tasks.health.processor import CacheTotals, ProcessorStatus
 from tasks.health.services import SERVICES, ProviderFacts, build_service_parts
 
 #: Seconds for which `measure_recent` reuses a measurement.
@@ -77,27 +78,27 @@ def measure(settings: Settings, workspace_id: str, *, deployment_owner: bool = F
     now = max(now, clock.now())
     active = own.get("automations", int)
     common = [
-        processor.build_leader_part(deployment, deployment_owner=deployment_owner),
-        processor.build_cache_part(deployment),
+        leader.build_leader_part(deployment, deployment_owner=deployment_owner),
+        cache.build_cache_part(deployment),
         work.build_executor_part(deployment, own, now),
         stores.build_postgres_part(deployment, active),
         stores.build_redis_part(deployment, now, deployment_owner=deployment_owner),
         stores.build_disk_part(deployment, settings),
     ]
     paused_queues = [row["name"] for row in _list_pauses(own).rows if row["kind"] == "queue"]
-    queues = processor.build_queue_parts(
+    queue_parts = queues.build_queue_parts(
         deployment, own.results["backlogs"] if own.is_measured("backlogs") else {},
         paused_queues, now, deployment_owner=deployment_owner,
     )  # fmt: skip
     services = _read_service_facts(deployment, own, now)
     parts = _arrange([
-        *fill_times([*queues, *common], now),
+        *fill_times([*queue_parts, *common], now),
         work.build_pending_part(deployment, own, now),
-        work.build_failures_part(own),
+        work.build_failures_part(own, now),
         *(build_service_parts(services) if services else _build_unknown_services()),
     ])  # fmt: skip
     problems = sort_problems(problem for part in parts for problem in part.problems)
-    verdict = processor.judge_processor(deployment)
+    verdict = leader.judge_processor(deployment)
     return Health(
         at=now,
         status=judge_status(parts, is_down=verdict == "stopped" or not deployment.is_measured("postgres")),
@@ -106,11 +107,11 @@ def measure(settings: Settings, workspace_id: str, *, deployment_owner: bool = F
         problems=problems,
         configuration=tuple(list_missing_settings(services)) if services else (),
         workers=_list_workers(deployment),
-        leader=deployment.results["leader"] if processor.is_leading(deployment) else None,
+        leader=deployment.results["leader"] if leader.is_leading(deployment) else None,
         pending=own.results["pending"] if own.is_measured("pending") else None,
         failures=own.results["failures"] if own.is_measured("failures") else None,
         failure_groups=tuple(own.results["failure_groups"]) if own.is_measured("failure_groups") else (),
-        cache=processor.sum_caches(deployment),
+        cache=cache.sum_caches(deployment),
         database=deployment.get("postgres", ServerFacts),
         active_automations=active,
         migration=deployment.results["migrations"] if deployment.is_measured("migrations") else None,

@@ -10,7 +10,7 @@ from cachetools import TTLCache, cached
 import clock
 from models.reports.health import ServerFacts
 from settings import Settings
-from tasks.health import processor, stores
+from tasks.health import leader, queues, stores
 from tasks.health.facts import Facts, read_deployment
 from tasks.health.parts import Part
 from tasks.health.problem_times import fill_times
@@ -65,6 +65,6 @@ def _build_parts(facts: Facts, settings: Settings) -> list[Part]:
         stores.build_postgres_part(facts, None),
         stores.build_redis_part(facts, now, deployment_owner=False),
         stores.build_disk_part(facts, settings),
-        *processor.build_queue_parts(facts, {}, [], now, deployment_owner=False),
-        processor.build_leader_part(facts, deployment_owner=False),
+        *queues.build_queue_parts(facts, {}, [], now, deployment_owner=False),
+        leader.build_leader_part(facts, deployment_owner=False),
     ]

@@ -203,7 +203,7 @@ def _build_failing(service: str, provider: str, activity: Activity, facts: Provi
         error.remedy or f"{error.short_remedy}.",
         activity.failing_since,
         (
-            Action("View failures", f"/executions?errorClass={activity.error_class}&test=false", primary=True),
+            Action("View failures", f"/failures?provider={provider}", primary=True),
             Action(f"Pause {label} …", f"/pauses/provider/{provider}"),
             *_open_portal(provider),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from models.reports.failure_groups import FailureGroup, UnknownCounts
 from models.reports.health import EngineCounts, PendingRow, RecentFailures
@@ -11,9 +12,11 @@ from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS
 from rules.durations import format_rough_duration
 from rules.errors import BY_CLASS
+from tasks.health.clocks import describe_skew, is_skewed
 from tasks.health.facts import Facts, Processes
+from tasks.health.leader import judge_processor
 from tasks.health.parts import Action, Part, Problem, State
-from tasks.health.processor import CLOCK_SKEW_SECONDS, LATE_SECONDS, describe_skew, judge_processor
+from tasks.health.queues import LATE_SECONDS
 
 #: Seconds between two sweeps of overdue retries.
 RETRY_SWEEP = timedelta(seconds=300)
@@ -52,7 +55,7 @@ def _format_next(now: datetime, at: datetime) -> str:
     return f"in {format_rough_duration((at - now).total_seconds())}" if at > now + timedelta(seconds=1) else "now"
 
 
-def build_failures_part(own: Facts) -> Part:
+def build_failures_part(own: Facts, now: datetime) -> Part:
     """Build the part of the failures of 24 hours, and of the messages of unknown outcome."""
     if not own.is_measured("failures"):
         return Part("failures", "Failures", "processor", "unknown", f"Cannot be counted: {own.reason('failures')}")
@@ -60,6 +63,7 @@ def build_failures_part(own: Facts) -> Part:
     groups: Sequence[FailureGroup] = own.results["failure_groups"] if own.is_measured("failure_groups") else ()
     problem = _find_undecided(own)
     count = failures["last24_hours"]
+    newest = {"status": "failed", "test": "false", "finishedFrom": (now - timedelta(hours=24)).isoformat()}
     return Part(
         "failures",
         "Failures",
@@ -69,7 +73,7 @@ def build_failures_part(own: Facts) -> Part:
         since=max((group["last_at"] for group in groups), default=None),
         problems=(problem,) if problem else (),
         badge=f"{count:,} in 24 h" if count else "",
-        link="/executions?status=failed&test=false",
+        link=f"/executions?{urlencode(newest)}",
     )
 
 
@@ -97,7 +101,7 @@ def _find_undecided(own: Facts) -> Problem | None:
         f"Nobody knows whether {'it was' if count == 1 else 'they were'} sent, so Beckon does not resend.{checking}",
         "Check with the provider or the contact, then mark as sent, send again or discard.",
         unknown["undecided_since"],
-        (Action("Decide", "/executions?status=failed&outcomeUnknown=true&test=false", primary=True),),
+        (Action("Decide", "/failures?failure=unknown", primary=True),),
     )
 
 
@@ -115,7 +119,7 @@ def build_executor_part(facts: Facts, own: Facts, now: datetime) -> Part:
     processes = facts.get("processes", Processes)
     live = processes.live if processes else []
     web = [process for process in live if process.program == "dashboard"]
-    skewed = [process for process in web if abs(process.clock_skew_seconds) > CLOCK_SKEW_SECONDS]
+    skewed = [process for process in web if is_skewed(process)]
     if verdict != "running":
         words.insert(0, {"degraded": "A queue or the leader is missing", "stopped": "No worker is alive"}[verdict])
     started = [datetime.fromisoformat(process.started_at) for process in live if process.queues]

@@ -79,6 +79,22 @@ def test_a_killed_process_is_lost_until_another_of_its_program_starts(client: re
     assert replace(started_at=later, program="tracking") == [lost]
 
 
+def test_each_process_that_starts_replaces_one_that_was_lost(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now() - timedelta(minutes=1), program="sending")
+    ((key, text),) = client.hgetall("last-heartbeats").items()
+    client.delete(*client.scan_iter("process:*"))
+    seen_ms, _, report = text.partition(" ")
+    client.hset("last-heartbeats", key + "1", f"{int(seen_ms) - 60_000} {report}")
+    first, second = heartbeats.list_lost([])
+    starts = [datetime.fromisoformat(process.last_seen) + timedelta(seconds=1) for process in (first, second)]
+    live = [
+        dataclasses.replace(first, pid=pid, started_at=at.isoformat()) for pid, at in zip((1, 2), starts, strict=True)
+    ]
+    for order in (live, live[::-1]):
+        assert heartbeats.list_lost(order) == []
+    assert heartbeats.list_lost(live[:1]) == [second]
+
+
 def test_a_process_that_ended_in_order_or_long_ago_is_not_lost(client: redis.Redis) -> None:
     heartbeats.record(["sending"], clock.now(), program="sending")
     heartbeats.remove("sending")

@@ -13,7 +13,7 @@ import settings
 from ephemeral.heartbeats import Cache, Pool, Process
 from models.reports.health import ServerFacts
 from models.reports.provider_calls import Calls, SendRow
-from tasks.health import deadlines, processor, services, stores
+from tasks.health import cache, deadlines, leader, queues, services, stores
 from tasks.health.calls import Call, summarize
 from tasks.health.configuration import list_missing_settings
 from tasks.health.deadlines import Unmeasured, measure_all
@@ -90,7 +90,7 @@ def build_process(**changes: Any) -> Process:
 def build_queue(queue: str, *live: Process, lost: Any = (), backlog: Any = None, paused: Any = ()) -> Part:
     backlogs: Any = {queue: {"queue": queue, "running": 0, **backlog}} if backlog else {}
     facts = Facts({"processes": Processes(list(live), list(lost))})
-    parts = processor.build_queue_parts(facts, backlogs, list(paused), NOW, deployment_owner=False)
+    parts = queues.build_queue_parts(facts, backlogs, list(paused), NOW, deployment_owner=False)
     return next(part for part in parts if part.name == f"queue:{queue}")
 
 
@@ -131,21 +131,30 @@ class TestQueues:
         assert (part.state, part.problem and part.problem.severity) == ("paused", "notice")
 
     def test_without_redis_nothing_is_known_of_workers(self) -> None:
-        parts = processor.build_queue_parts(Facts({"processes": Unmeasured("x")}), {}, [], NOW, deployment_owner=True)
+        parts = queues.build_queue_parts(Facts({"processes": Unmeasured("x")}), {}, [], NOW, deployment_owner=True)
         assert {part.state for part in parts} == {"unknown"}
 
     def test_the_processor_runs_with_a_worker_on_every_queue_and_a_leader(self) -> None:
-        leader = {"host": "app-1", "pid": 1, "since": NOW, "seen_at": NOW, "seconds_ago": 1.0}
+        row = {"host": "app-1", "pid": 1, "since": NOW, "seen_at": NOW, "seconds_ago": 1.0}
         complete = Processes([build_process(queues=QUEUES)], [])
-        assert processor.judge_processor(Facts({"processes": complete, "leader": leader})) == "running"
-        stale = {**leader, "seconds_ago": 11.0}
-        assert processor.judge_processor(Facts({"processes": complete, "leader": stale})) == "degraded"
-        assert processor.judge_processor(Facts({"processes": Processes([], []), "leader": leader})) == "stopped"
+        assert leader.judge_processor(Facts({"processes": complete, "leader": row})) == "running"
+        stale = {**row, "seconds_ago": 11.0}
+        assert leader.judge_processor(Facts({"processes": complete, "leader": stale})) == "degraded"
+        assert leader.judge_processor(Facts({"processes": Processes([], []), "leader": row})) == "stopped"
+
+    def test_a_lost_scheduler_beside_the_leader_is_a_warning(self) -> None:
+        row = {"host": "app-1", "pid": 1, "since": NOW, "seen_at": NOW, "seconds_ago": 1.0}
+        live, lost = build_process(program="scheduler", queues=()), build_process(program="scheduler", queues=(), pid=2)
+        facts = Facts({"processes": Processes([live], [lost]), "leader": row})
+        part = leader.build_leader_part(facts, deployment_owner=False)
+        assert (part.state, [problem.key for problem in part.problems]) == ("degraded", ["worker_lost:leader"])
+        assert part.figure == ""
+        assert leader.build_leader_part(facts, deployment_owner=True).figure == "app-1"
 
     def test_caches_are_added_up_over_all_processes(self) -> None:
         facts = Facts({"processes": Processes([build_process(), build_process(pid=2)], [])})
-        totals = processor.sum_caches(facts)
-        assert totals == processor.CacheTotals(92, 1024, 180, 20)
+        totals = cache.sum_caches(facts)
+        assert totals == cache.CacheTotals(92, 1024, 180, 20)
         assert totals.utilization == 0.0898
 
 

@@ -1,59 +1,21 @@
-"""Judges the processor: the queues by their workers' heartbeats, the leader, and the cache of all processes."""
+"""Judges the queues by their workers' heartbeats and by what waits for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from ephemeral.heartbeats import Process
-from models import periodic_job
 from models.reports.pending import QueueCount
 from rules.durations import format_duration, format_rough_duration
+from tasks.health.clocks import describe_skew, is_skewed
 from tasks.health.facts import Facts, Processes
 from tasks.health.parts import Action, Part, Problem, State
 from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES
 
-ProcessorStatus = Literal["running", "degraded", "stopped"]
-
 #: A due execution that nobody has taken for this long: a warning, and a failure.
 LATE_SECONDS, TOO_LATE_SECONDS = 120.0, 600.0
-#: A clock that differs from Redis's by more is reported.
-CLOCK_SKEW_SECONDS = 10.0
 _RESTART = "Start it again: `beckon up` runs and restarts every program. `beckon status` names those that do not run."
-
-
-@dataclass(frozen=True)
-class CacheTotals:
-    """The workflow caches of all processes together."""
-
-    size: int
-    capacity: int
-    hits: int
-    misses: int
-
-    @property
-    def utilization(self) -> float:
-        """The used part of the capacity, from 0 to 1."""
-        return round(self.size / self.capacity, 4) if self.capacity else 0.0
-
-
-def judge_processor(facts: Facts) -> ProcessorStatus:
-    """Return `running` when every queue has a worker and a scheduler leads, `stopped` when no worker is alive."""
-    processes = facts.get("processes", Processes)
-    if processes is None:
-        return "degraded"
-    served = {queue for process in processes.live for queue in process.queues}
-    if not served:
-        return "stopped"
-    return "running" if served >= set(QUEUES) and is_leading(facts) else "degraded"
-
-
-def is_leading(facts: Facts) -> bool:
-    """Whether a scheduler leads and was seen lately."""
-    leader = facts.results.get("leader")
-    return isinstance(leader, dict) and leader["seconds_ago"] < periodic_job.STALE_SECONDS
 
 
 def build_queue_parts(
@@ -147,11 +109,6 @@ def _find_queue_problems(
     return tuple(problem for problem in problems if problem is not None)
 
 
-def is_skewed(process: Process) -> bool:
-    """Whether the clock of this process's host is wrong."""
-    return abs(process.clock_skew_seconds) > CLOCK_SKEW_SECONDS
-
-
 def _find_missing_worker(queue: str, processes: Processes, backlog: QueueCount | None) -> Problem:
     seen = [datetime.fromisoformat(process.last_seen) for process in processes.lost if queue in process.queues]
     waiting = backlog["due"] if backlog else 0
@@ -200,21 +157,6 @@ def _find_growth(queue: str, backlog: QueueCount | None, now: datetime) -> Probl
     )
 
 
-def describe_skew(part: str, processes: Sequence[Process]) -> Problem:
-    """Return the warning about processes whose clock is wrong."""
-    worst = max(processes, key=lambda process: abs(process.clock_skew_seconds))
-    skew = worst.clock_skew_seconds
-    return Problem(
-        f"clock:{part}",
-        part,
-        "warning",
-        f"The clock of a process is {format_duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}",
-        f"A process of the program {worst.program} runs on a host whose clock differs from Redis's. Waits, leases "
-        "and limits use PostgreSQL's clock, so only its logs have wrong times.",
-        "Synchronize the host's clock (NTP).",
-    )
-
-
 def _describe_paused_queue(queue: str) -> Problem:
     return Problem(
         f"queue_paused:{queue}",
@@ -224,83 +166,4 @@ def _describe_paused_queue(queue: str) -> Problem:
         "Executions of this workspace wait before their next step of this kind. Nothing is lost.",
         "Resume it when it may go on.",
         actions=(Action("Resume queue", f"/pauses/queue/{queue}/end", "post", primary=True),),
-    )
-
-
-def build_leader_part(facts: Facts, *, deployment_owner: bool) -> Part:
-    """Build the part of the scheduler that leads."""
-    if not facts.is_measured("leader"):
-        return Part("leader", "Leader", "processor", "unknown", "Leadership is in PostgreSQL, which does not answer")
-    leader = facts.results["leader"]
-    processes = facts.get("processes", Processes)
-    schedulers = [process for process in processes.live if process.program == "scheduler"] if processes else []
-    skewed = [process for process in schedulers if is_skewed(process)]
-    skew = (describe_skew("leader", skewed),) if skewed else ()
-    if leader is None or leader["seconds_ago"] >= periodic_job.STALE_SECONDS:
-        detail = (
-            f"last heartbeat {format_duration(leader['seconds_ago'])} ago" if leader else "no scheduler has led yet"
-        )
-        return Part("leader", "Leader", "processor", "failing", detail, problems=(_describe_no_leader(leader), *skew))
-    standby = max(0, len(schedulers) - 1)
-    words = [f"heartbeat {format_duration(leader['seconds_ago'])} ago"]
-    if processes:
-        words.append(f"{standby} on standby" if standby else "no standby")
-    return Part(
-        "leader",
-        "Leader",
-        "processor",
-        "ready",
-        " · ".join(words),
-        figure=leader["host"] if deployment_owner else "",
-        since=leader["since"],
-        problems=skew,
-    )
-
-
-def _describe_no_leader(leader: periodic_job.LastLeaderRow | None) -> Problem:
-    return Problem(
-        "no_leader",
-        "leader",
-        "critical",
-        "No scheduler leads",
-        "Waits, retries, schedules and sweeps do not start. Nothing is lost: they continue with the next leader.",
-        "Start a scheduler: `beckon up` runs one. A scheduler that hangs keeps its lock: end its process, and another "
-        "takes over within seconds.",
-        since=leader["seen_at"] if leader else None,
-    )
-
-
-def sum_caches(facts: Facts) -> CacheTotals | None:
-    """Add up the caches of all live processes; None where they are unknown."""
-    processes = facts.get("processes", Processes)
-    if processes is None:
-        return None
-    caches = [process.cache for process in processes.live]
-    return CacheTotals(
-        sum(cache.size for cache in caches),
-        sum(cache.capacity for cache in caches),
-        sum(cache.hits for cache in caches),
-        sum(cache.misses for cache in caches),
-    )
-
-
-def build_cache_part(facts: Facts) -> Part:
-    """Build the part of the workflow caches."""
-    totals = sum_caches(facts)
-    if totals is None:
-        return Part(
-            "cache", "Cache", "processor", "unknown", "Without Redis workflows are read from PostgreSQL, not cached"
-        )
-    processes = facts.get("processes", Processes)
-    count = len(processes.live) if processes else 0
-    started = [datetime.fromisoformat(process.started_at) for process in processes.live] if processes else []
-    return Part(
-        "cache",
-        "Cache",
-        "processor",
-        "ready" if totals.capacity else "unknown",
-        f"({totals.utilization:.0%}) · {totals.hits:,} hits, {totals.misses:,} misses · {count} processes",
-        figure=f"{totals.size:,} of {totals.capacity:,} entries",
-        since=min(started, default=None),
-        gauge=(totals.size, totals.capacity) if totals.capacity else None,
     )
