@@ -72,7 +72,7 @@ def connect(app: flask.Flask) -> None:
     database.open_pool(config.database_app_url, "beckon_app", POOL_SIZE)
     connection.open_ephemeral(config)
     broker.set_up(config)
-    app.extensions["servers_collector"] = ServersCollector(config.home)
+    app.extensions["servers_collector"] = ServersCollector(config)
     app.extensions["feeds"] = Feeds(lambda key: _serialize_snapshot(app, snapshot.read(key)), config.watchers)
     app.extensions["stream_access"] = StreamAccessChecker()
     app.extensions["sign_in_failures"] = SignInFailures()

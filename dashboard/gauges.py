@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 Declaration = tuple[tuple[str, ...], str]
 
 GAUGES: Mapping[str, Declaration] = {
-    "postgres_up": ((), "Whether PostgreSQL answers."),
+    "postgres_up": ((), "Whether PostgreSQL answers and takes writes."),
     "postgres_start_timestamp_seconds": ((), "When PostgreSQL was started."),
     "executions": (("status",), "Executions that are not finished."),
     "executions_due": ((), "Executions that are due and not claimed."),
@@ -30,14 +30,17 @@ GAUGES: Mapping[str, Declaration] = {
     "queues_paused": (("queue",), "Workspaces in which an operator has paused a queue."),
     "redis_up": ((), "Whether Redis answers."),
     "redis_start_timestamp_seconds": ((), "When Redis was started."),
-    "redis_memory_used_ratio": ((), "Used memory, divided by maxmemory or by the memory of the host without one."),
+    "redis_memory_used_ratio": ((), "Used part of maxmemory; 0 without a limit."),
     "redis_policy_ok": ((), "Whether Redis never evicts keys (maxmemory-policy noeviction)."),
     "queue_messages": (("queue", "state"), "Messages by queue and state: ready, delayed, unacked, dead."),
     "queue_oldest_age_seconds": (("queue",), "Age of the oldest message that no worker has fetched."),
     "workers_live": (("queue",), "Worker processes that are alive."),
     "worker_last_heartbeat_timestamp_seconds": ((), "Time of the latest heartbeat of a process."),
     "process_clock_skew_seconds": ((), "Largest difference between a process's clock and Redis's."),
-    "disk_free_ratio": ((), "Free part of the file system of BECKON_HOME on the host of the dashboard."),
+    # Of the host of the dashboard.
+    "disk_free_ratio": ((), "Free part of the disk of BECKON_HOME."),
+    "disk_free_bytes": ((), "Free space on the disk of BECKON_HOME."),
+    "disk_reserve_bytes": ((), "Free space below which Health warns (BECKON_DISK_RESERVE_MB)."),
 }
 
 

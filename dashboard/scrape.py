@@ -6,12 +6,11 @@ Gauges of an unavailable server are left out, and `redis_up` or `postgres_up` is
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import product
-from pathlib import Path
 from typing import get_args
 
 from cachetools import TTLCache, cached
@@ -19,24 +18,27 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from dashboard.gauges import build_gauge
-from ephemeral import heartbeats, server
+from ephemeral import heartbeats
 from models import periodic_job
-from models.database import CONNECTION_ERRORS
 from models.reports import health, open_work
 from models.tables.workspaces import PauseReason
 from rules.channels import PROVIDER_NAMES
+from settings import Settings
+from tasks.health import facts
+from tasks.health.deadlines import Unmeasured, measure_all
+from tasks.health.stores import MEGABYTE, POLICY
 from tasks.periodic_jobs import PERIODIC_JOBS
-from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
+from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
 
 #: Seconds for which collected gauges are reused. With the heartbeats' lifetime, what fails is seen within 15 s.
 CACHE_SECONDS = 2.0
 
 
 class ServersCollector(Collector):
-    """Collects the gauges of the servers, and of the file system of `home`."""
+    """Collects the gauges of the servers and of the disk. One that hangs delays and hides no other."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         # The condition makes simultaneous scrapes wait for one reading.
         self._read = cached(TTLCache(1, CACHE_SECONDS), condition=threading.Condition())(self._collect_all)
 
@@ -45,34 +47,40 @@ class ServersCollector(Collector):
         yield from self._read()
 
     def _collect_all(self) -> list[GaugeMetricFamily]:
+        families = measure_all(
+            {
+                "metrics:postgres": _collect_from_postgres,
+                "metrics:redis": _collect_from_redis,
+                "metrics:disk": lambda: _collect_disk(self._settings),
+            }
+        )
+        absent = {"metrics:postgres": [build_gauge("postgres_up", 0)], "metrics:redis": [build_gauge("redis_up", 0)]}
         return [
-            *_collect_from_postgres(),
-            *_collect_from_redis(),
-            build_gauge("disk_free_ratio", read_free_ratio(self._home)),
+            family
+            for name, result in families.items()
+            for family in (absent.get(name, []) if isinstance(result, Unmeasured) else result)
         ]
 
 
-def read_free_ratio(path: Path) -> float:
-    """Return the part of the path's file system that is free for this user; 0 if it cannot be read."""
-    try:
-        system = os.statvfs(path)
-    except OSError:
-        return 0.0
-    return system.f_bavail / system.f_blocks if system.f_blocks else 1.0
+def _collect_disk(settings: Settings) -> list[GaugeMetricFamily]:
+    disk = facts.measure_disk(settings)
+    return [
+        build_gauge("disk_free_ratio", disk.free / disk.total if disk.total else 0),
+        build_gauge("disk_free_bytes", disk.free),
+        build_gauge("disk_reserve_bytes", settings.disk_reserve_mb * MEGABYTE),
+    ]
 
 
 def _collect_from_postgres() -> list[GaugeMetricFamily]:
-    try:
-        return [
-            build_gauge("postgres_up", 1),
-            build_gauge("postgres_start_timestamp_seconds", open_work.fetch_server_start().timestamp()),
-            *_collect_executions(),
-            *_collect_open_work(),
-            *_collect_pauses(),
-            *_collect_scheduler(),
-        ]
-    except CONNECTION_ERRORS:
-        return [build_gauge("postgres_up", 0)]
+    server = health.measure_server()
+    return [
+        build_gauge("postgres_up", not server.read_only),
+        build_gauge("postgres_start_timestamp_seconds", server.started_at.timestamp()),
+        *_collect_executions(),
+        *_collect_open_work(),
+        *_collect_pauses(),
+        *_collect_scheduler(),
+    ]
 
 
 def _collect_executions() -> list[GaugeMetricFamily]:
@@ -123,18 +131,17 @@ def _collect_scheduler() -> list[GaugeMetricFamily]:
 
 
 def _collect_from_redis() -> list[GaugeMetricFamily]:
-    try:
-        return [build_gauge("redis_up", 1), *_collect_redis_server(), *_collect_queues(), *_collect_workers()]
-    except BROKER_ERRORS:
-        return [build_gauge("redis_up", 0)]
+    return [*_collect_redis_server(), *_collect_queues(), *_collect_workers()]
 
 
 def _collect_redis_server() -> list[GaugeMetricFamily]:
-    facts = server.read_server()
+    redis = facts.measure_redis()
+    used = redis.used_bytes / redis.limit_bytes if redis.limit_bytes else 0
     return [
-        build_gauge("redis_start_timestamp_seconds", facts.started_at),
-        build_gauge("redis_memory_used_ratio", facts.memory_ratio),
-        build_gauge("redis_policy_ok", facts.policy == server.REQUIRED_POLICY),
+        build_gauge("redis_up", 1),
+        build_gauge("redis_start_timestamp_seconds", time.time() - redis.uptime_seconds),
+        build_gauge("redis_memory_used_ratio", used),
+        build_gauge("redis_policy_ok", redis.policy == POLICY),
     ]
 
 

@@ -41,7 +41,8 @@ APPLICATION_PREFIXES = (
 #: Files whose tests share a running copy, faulty servers, a browser or filled tables.
 GROUPED_FILES = (
     "tests/browser/", "tests/crashes/test_outages.py", "tests/dashboard/test_route_access.py",
-    "tests/deploy/test_prometheus.py", "tests/deploy/test_running_copy.py", "tests/journeys/",
+    "tests/deploy/test_faults.py", "tests/deploy/test_prometheus.py", "tests/deploy/test_running_copy.py",
+    "tests/journeys/",
     "tests/models/test_owner.py", "tests/models/test_row_security.py", "tests/workers/test_embedded_roles.py",
     "tests/workers/test_up.py",
 )  # fmt: skip

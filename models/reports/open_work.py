@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TypedDict
 
-import peewee
 from peewee import fn
 
 from models.database import connection
-from models.queries import call, fetch, fetch_first, fetch_value
+from models.queries import call, fetch, fetch_first
 
 
 class OpenWork(TypedDict):
@@ -42,10 +40,3 @@ def count_pauses() -> list[PauseCount]:
     """Count the workspaces of each pause of a provider or queue."""
     with connection():
         return fetch(PauseCount, call(fn.pause_facts(), PauseCount))
-
-
-def fetch_server_start() -> datetime:
-    """Return when PostgreSQL was started."""
-    with connection():
-        started_at: datetime = fetch_value(peewee.Select(columns=[fn.pg_postmaster_start_time()]))
-    return started_at

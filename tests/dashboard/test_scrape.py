@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 
 import dramatiq
@@ -16,8 +17,10 @@ from dashboard.gauges import GAUGES
 from dashboard.request_log import classify_request
 from ephemeral import heartbeats
 from ephemeral.connection import get_ephemeral
+from tasks.health import deadlines
 from tasks.runtime import broker
 from tests.dashboard.producers import Producer
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def scrape_now(app: flask.Flask, client: FlaskClient) -> Callable[[], dict[str, 
     """Read every sample of /metrics as if no gauge were cached."""
 
     def read() -> dict[str, float]:
-        app.extensions["servers_collector"] = scrape.ServersCollector(app.extensions["settings"].home)
+        app.extensions["servers_collector"] = scrape.ServersCollector(app.extensions["settings"])
         lines = client.get("/metrics").text.splitlines()
         return {name: float(number) for name, number in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
@@ -95,9 +98,33 @@ def test_redis_that_evicts_keys_is_shown(scrape_now: Scrape) -> None:
     assert 0.3 < samples["beckon_redis_memory_used_ratio"] < 0.9
 
 
-def test_the_free_part_of_the_disk_is_read(scrape_now: Scrape, tmp_path: object) -> None:
-    assert 0 < scrape_now()["beckon_disk_free_ratio"] <= 1
-    assert scrape.read_free_ratio(scrape.Path(str(tmp_path)) / "gone") == 0
+def test_the_disk_has_a_reserve_below_which_an_alert_fires(app: flask.Flask, scrape_now: Scrape) -> None:
+    samples = scrape_now()
+    assert 0 < samples["beckon_disk_free_ratio"] <= 1
+    assert samples["beckon_disk_reserve_bytes"] == 1_000_000_000
+    app.extensions["settings"] = app.extensions["settings"].replace(disk_reserve_mb=100_000_000)
+    nearly_full = scrape_now()
+    assert nearly_full["beckon_disk_free_bytes"] < nearly_full["beckon_disk_reserve_bytes"]
+
+
+def test_a_disk_that_cannot_be_measured_hides_nothing_else(app: flask.Flask, scrape_now: Scrape) -> None:
+    app.extensions["settings"] = app.extensions["settings"].replace(home=app.extensions["settings"].home / "gone")
+    samples = scrape_now()
+    assert "beckon_disk_free_bytes" not in samples
+    assert samples["beckon_redis_up"] == 1
+
+
+def test_a_store_that_hangs_is_down_and_hides_nothing_else(scrape_now: Scrape, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(scrape, "_collect_from_redis", lambda: released.wait(60) and [])
+    try:
+        samples = scrape_now()
+    finally:
+        released.set()
+    assert samples["beckon_redis_up"] == 0
+    assert samples["beckon_postgres_up"] == 1
+    assert "beckon_redis_policy_ok" not in samples
+    eventually(lambda: "metrics:redis" not in deadlines._unfinished)
 
 
 @pytest.mark.parametrize(

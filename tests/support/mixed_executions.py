@@ -74,13 +74,14 @@ class Tenant:
 
     def trigger(self, count: int) -> None:
         """Trigger this many executions, and one test."""
-        triggers = [_build_trigger(fate, number) for number, fate in zip(range(count), itertools.cycle(MIX))]
+        triggers = [build_trigger(fate, number) for number, fate in zip(range(count), itertools.cycle(MIX))]
         for start in range(0, count, BATCH_SIZE):
             self.call("POST", "/api/triggers/batch", {"triggers": triggers[start : start + BATCH_SIZE]})
-        self.call("POST", "/api/triggers", {**_build_trigger("mixed.sent", count), "test": True})
+        self.call("POST", "/api/triggers", {**build_trigger("mixed.sent", count), "test": True})
 
 
-def _build_trigger(fate: str, number: int) -> dict[str, Any]:
+def build_trigger(fate: str, number: int) -> dict[str, Any]:
+    """The body of a trigger for the fate's automation, about the contact of this number."""
     phone = LOST_PHONE if fate == "mixed.unknown" else f"+1555{number:07d}"
     contact = {"externalId": f"c{number}", "firstName": "Bob", "email": f"c{number}@example.com", "phone": phone}
     if fate == "mixed.unknown":
