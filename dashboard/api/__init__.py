@@ -34,10 +34,7 @@ description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
     triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
-    switches, model_settings, health, search, description, channels, audit_log, preferences,
-    site_keys,
-    switches, model_settings, health, search, description, channels,
-    test_runs, audit_log,
+    switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
 )  # fmt: skip
 
 
