@@ -18,7 +18,7 @@ from dashboard.bodies import Body, ShortText
 from dashboard.pages import layout
 from dashboard.pages.filter_forms import Chip
 from dashboard.responses import fetch_page, parse_row_cursor
-from models import audit
+from models import audit, user
 from models.audit import AuditEntryRow, AuditFilters
 from models.reports import audit as report
 from rules.audit_actions import OBJECT_KINDS, describe_action, group_actions
@@ -79,6 +79,8 @@ class AuditLine:
     phrase: str
     object_name: str
     link: str | None
+    #: The kind of the object within a sentence.
+    noun: str
     changes: list[tuple[str, str | None, str | None]]
     facts: list[tuple[str, str]]
 
@@ -165,6 +167,9 @@ def _start_of(call: Caller, day: str | None, days_later: int) -> datetime | None
 
 def _build_lines(call: Caller, rows: list[AuditEntryRow]) -> list[AuditLine]:
     names = report.fetch_names(call.workspace_id, [(row["object_kind"], row["object_id"]) for row in rows])
+    if any(row["object_kind"] == "user" for row in rows):
+        members = user.list_members(call.workspace_id)
+        names |= {("user", member["id"]): member["name"] or member["email"] or "" for member in members}
     return [_build_line(row, names.get((row["object_kind"], row["object_id"]))) for row in rows]
 
 
@@ -173,14 +178,24 @@ def _build_line(row: AuditEntryRow, name: str | None) -> AuditLine:
     page_id = name if kind == "message" else row["object_id"]
     page = _PAGES.get(kind)
     has_page = page is not None and bool(page_id) and (name is not None or kind not in ("automation", "contact"))
+    is_own = kind == "user" and row["object_id"] == row["actor_id"]
+    object_name = "" if is_own else _name_object(row, name)
     return AuditLine(
         entry=row,
         phrase=describe_action(row["action"]),
-        object_name=_name_object(row, name),
+        object_name=object_name,
+        noun=_build_noun(kind),
         link=page.format(id=page_id) if page is not None and has_page else None,
         changes=_list_changes(detail),
-        facts=[(key, _format_value(value)) for key, value in _read_facts(detail).items()],
+        facts=[
+            (key, text) for key, value in _read_facts(detail).items() if (text := _format_value(value)) != object_name
+        ],
     )
+
+
+def _build_noun(kind: str) -> str:
+    label = OBJECT_KINDS.get(kind, "object")
+    return label if label[1:2].isupper() else label.lower()
 
 
 def _name_object(row: AuditEntryRow, name: str | None) -> str:

@@ -33,6 +33,7 @@ MAX_LENGTH = 1_000
 _HINT_FROM_LENGTH = 16
 _HINT_LENGTH = 4
 _MASK = "••••"
+_ACRONYMS = frozenset({"API", "ID", "URL"})
 
 _VARIABLES = {variable.name: variable for variable in VARIABLES}
 
@@ -42,6 +43,7 @@ class ChannelField:
     """One setting of a card. `display` is what people may see of the workspace's own value."""
 
     name: str
+    label: str
     explanation: str
     secret: bool
     required: bool
@@ -123,6 +125,7 @@ def _build_field(
     state: FieldState = "workspace" if name in display else "environment" if is_set else "missing"
     return ChannelField(
         name=name,
+        label=_build_label(name),
         explanation=variable.explanation,
         secret=variable.secret,
         required=name in entry.required_settings,
@@ -131,6 +134,13 @@ def _build_field(
         choices=_list_choices(entry, name),
         changed_at=own[name].updated_at if name in display else None,
     )
+
+
+def _build_label(name: str) -> str:
+    """Return the setting's name in words, without the provider: `API key` of MAILGUN_API_KEY."""
+    words = [word if word in _ACRONYMS else word.lower() for word in name.split("_")[1:]]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
 
 
 def _list_choices(entry: ProviderEntry, name: str) -> tuple[tuple[str, str], ...]:

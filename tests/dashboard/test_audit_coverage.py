@@ -25,7 +25,6 @@ WITHOUT_ENTRY = {
     "POST /api/triggers/batch": _PRODUCER,
     "POST /api/automations/{automation_id}/trigger": _PRODUCER,
     "POST /automations/{automation_id}/test": _PRODUCER,
-    "POST /api/executions/process-pending": "only notifies for what is due already",
 }
 #: Routes whose objects this walk has no longer, or whose form needs more; another test looks for their entry.
 SHOWN_ELSEWHERE = {
@@ -36,6 +35,9 @@ SHOWN_ELSEWHERE = {
     "POST /api/executions/{execution_id}/stop-follow-ups": "tests/tasks/test_follow_ups.py",
     "POST /api/messages/{message_id}/review": "tests/tasks/test_reviews.py",
     "POST /executions/{execution_id}/messages/{message_id}/{approve,reject}": "tests/tasks/test_reviews.py",
+    "POST /failures/{retry,discard,sent,resend,look_up}": "tests/tasks/test_bulk.py",
+    "POST /api/providers/{name}/try": "tests/tasks/test_pauses.py",
+    "POST /pauses/provider/{name}/try": "tests/tasks/test_pauses.py",
 }
 _WORKFLOW = """
 trigger: {type: contact.created}

@@ -111,6 +111,7 @@ def test_a_trial_that_the_provider_refuses_keeps_the_pause(
     assert again["retry_at"] > since["retry_at"]
     assert periodic_jobs.end_resolved_pauses(settings)["late"] == 0
     assert operator_actions.try_provider("mailgun", alice.workspace_id, SYSTEM) == first
+    assert len(fetch_rows("select * from audit where action = 'provider.tried'")) == 2
 
 
 def test_a_provider_that_is_not_paused_for_credentials_cannot_be_tried(alice: Alice) -> None:
