@@ -34,6 +34,7 @@ PHRASES: dict[str, str] = {
     "execution.retried": "retried an execution",
     "executions.cancel": "cancelled executions in bulk",
     "executions.discard": "discarded executions in bulk",
+    "executions.processed": "processed pending executions",
     "executions.retry": "retried executions in bulk",
     "invitation.accepted": "accepted an invitation",
     "invitation.created": "invited a person",

@@ -9,13 +9,14 @@ import flask
 
 from dashboard import devices, sign_in_attempts
 from dashboard.access import COOKIE, Caller
-from dashboard.errors import not_found
+from dashboard.errors import invalid_request, not_found
 from dashboard.gevent_support import compute
-from dashboard.pages import forms, layout
+from dashboard.pages import display_zone, forms, layout
 from dashboard.pages.sign_in import HOME, start_session
 from models import membership, user
 from models.session import Session
 from models.user import Membership
+from rules.problems import Problem
 
 account_pages = flask.Blueprint("account-pages", __name__)
 
@@ -82,6 +83,16 @@ def switch_workspace() -> Any:
     return response
 
 
+@account_pages.post("/account/zone")
+def choose_zone() -> Any:
+    """Choose the zone in which pages show times in this browser."""
+    _require_session()
+    response = layout.redirect("/account#times", "Time zone saved.")
+    if not display_zone.remember_choice(response, forms.read_field("zone")):
+        raise invalid_request([Problem("zone", "must be browser, workspace or utc")])
+    return response
+
+
 def _require_session() -> tuple[Caller, Session]:
     """The caller and their session."""
     call = layout.require_page_permission()
@@ -96,6 +107,12 @@ def _render_limited(call: Caller, wait: int, field: str) -> Any:
 
 
 def _render_page(call: Caller, status: int = 200, **context: Any) -> flask.Response:
-    page = layout.render("account.html", call, **context)
+    page = layout.render(
+        "account.html",
+        call,
+        zone_choice=display_zone.read_choice(),
+        browser_zone=display_zone.read_browser_zone(),
+        **context,
+    )
     page.status_code = status
     return page

@@ -20,7 +20,7 @@ from dashboard.bodies import Body, check
 from dashboard.cookies import set_cookie
 from dashboard.errors import invalid_request
 from dashboard.own_paths import ensure_own_path
-from dashboard.pages import labels, navigation
+from dashboard.pages import display_zone, labels, navigation
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
 from models import membership, pause, workspace
@@ -85,13 +85,13 @@ def load_workspace(call: Caller) -> WorkspaceRow:
 
 
 def load_zone(call: Caller) -> ZoneInfo:
-    """The workspace's time zone."""
-    return find_zone(load_workspace(call)["timezone"])
+    """The zone in which this page shows times."""
+    return display_zone.resolve_zone(load_workspace(call)["timezone"])
 
 
 def start_of_day(call: Caller) -> datetime:
     """The start of today in the workspace's time zone, in UTC."""
-    zone = load_zone(call)
+    zone = find_zone(load_workspace(call)["timezone"])
     return datetime.combine(clock.now().astimezone(zone).date(), time.min, zone).astimezone(UTC)
 
 
