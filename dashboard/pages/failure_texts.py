@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -116,7 +116,11 @@ def build_look_up_points(items: Sequence[UnknownItem], now: datetime) -> list[Lo
     for number, seconds in enumerate(LOOK_UP_DELAYS_SECONDS):
         delay += seconds
         points.append(_build_point(items, number, delay, now))
-    return points
+    first_open = next((number for number, point in enumerate(points) if point.state != "done"), None)
+    return [
+        replace(point, state="ahead") if point.state == "current" and number != first_open else point
+        for number, point in enumerate(points)
+    ]
 
 
 def _build_point(items: Sequence[UnknownItem], number: int, delay: float, now: datetime) -> LookUpPoint:

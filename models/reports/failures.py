@@ -49,6 +49,7 @@ class _GroupRow(TypedDict):
     lowest_attempt: int | None
     highest_attempt: int | None
     newest_id: str
+    sample_id: str | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class FailureGroup:
     """Failures with one error class, provider and code.
 
     Of `count` executions, `automatic` are tried again without an operator, the first at `next_at`; their attempts are
-    between `lowest_attempt` and `highest_attempt`. `message` is the newest one's error.
+    between `lowest_attempt` and `highest_attempt`. `message` is the newest error.
     """
 
     error_class: str
@@ -70,6 +71,7 @@ class FailureGroup:
     lowest_attempt: int | None
     highest_attempt: int | None
     newest_id: str
+    sample_id: str | None
     message: str | None
 
     @property
@@ -154,6 +156,8 @@ def list_groups(workspace_id: str, filters: ExecutionFilters) -> list[FailureGro
             fn.min(Execution.attempt).filter(is_automatic).alias("lowest_attempt"),
             fn.max(Execution.attempt).filter(is_automatic).alias("highest_attempt"),
             fn.max(Execution.id.cast("text")).alias("newest_id"),
+            # One that waits for another one's credentials has no error of its own.
+            fn.max(Execution.id.cast("text")).filter(Execution.error_class.is_null(False)).alias("sample_id"),
         )
         .where(filters.build_condition(), is_distinct_from(Execution.error_class, "unknown_outcome"))
         .group_by(SQL("1, 2, 3"))
@@ -162,8 +166,8 @@ def list_groups(workspace_id: str, filters: ExecutionFilters) -> list[FailureGro
     )  # fmt: skip
     with acting_as(workspace_id):
         rows = fetch(_GroupRow, query)
-        messages = _fetch_messages([row["newest_id"] for row in rows])
-    return [FailureGroup(**row, message=messages.get(row["newest_id"])) for row in rows]
+        messages = _fetch_messages([row["sample_id"] for row in rows if row["sample_id"]])
+    return [FailureGroup(**row, message=messages.get(row["sample_id"] or "")) for row in rows]
 
 
 class _MessageRow(TypedDict):

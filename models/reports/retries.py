@@ -115,8 +115,13 @@ _SELECT_BY_DAY = """
         count(*) filter (where f.number = jsonb_array_length(s.failures) and s.status = 'failed'
             and e.status = 'failed' and f.number > %(retries)s) as exhausted
 """
+_ORDER_BY_DAY = """
+    group by 1, 2
+    having bool_or(f.number < jsonb_array_length(s.failures) or s.status = 'succeeded' or f.number > %(retries)s)
+    order by 1 desc, 3 desc, 2
+"""
 _COUNT_BY_CLASS = "".join((_SELECT_BY_CLASS, _FAILURES, " group by 1 order by 2 desc"))
-_COUNT_BY_DAY = "".join((_SELECT_BY_DAY, _FAILURES, " group by 1, 2 order by 1 desc, 3 desc, 2"))
+_COUNT_BY_DAY = "".join((_SELECT_BY_DAY, _FAILURES, _ORDER_BY_DAY))
 
 
 def fetch_statistics(workspace_id: str, timezone: str = "UTC") -> RetryStatistics:
