@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
@@ -85,6 +86,10 @@ _MESSAGES = schemas.array_of(
         id=schemas.ID, channel=schemas.TEXT, to=schemas.TEXT, subject=schemas.nullable(schemas.TEXT), body=schemas.TEXT,
         status=schemas.TEXT, provider=schemas.TEXT, sandbox=schemas.BOOL,
         providerMessageId=schemas.nullable(schemas.TEXT), sentAt=schemas.nullable(schemas.TIME),
+        nextLookupAt=schemas.nullable(schemas.TIME),
+        lookups=schemas.array_of(
+            schemas.record(at=schemas.TIME, asked=schemas.TEXT, found={"type": ["boolean", "null"]})
+        ),
         generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
         shortenedFrom=schemas.nullable(schemas.COUNT), buttons=schemas.array_of(schemas.ANY),
         quickReplies=schemas.array_of(schemas.TEXT),
@@ -184,7 +189,11 @@ def list_executions(call: Caller, query: ExecutionPage) -> Any:
     "GET",
     "/api/executions/{execution_id}",
     permission="read",
-    response={"execution": schemas.record(**LIST_FIELDS, stages=_STAGES, steps=_STEPS, messages=_MESSAGES)},
+    response={
+        "execution": schemas.record(
+            **LIST_FIELDS, nextLookupAt=schemas.nullable(schemas.TIME), stages=_STAGES, steps=_STEPS, messages=_MESSAGES
+        )
+    },
 )
 def show_execution(call: Caller, execution_id: str) -> Any:
     """Show an execution with its stages, its steps with their attempts, and its messages."""
@@ -196,7 +205,8 @@ def show_execution(call: Caller, execution_id: str) -> Any:
         "steps": [to_api_fields(row) for row in execution["steps"]],
         "messages": [_serialize_message(message) for message in execution["messages"]],
     }
-    return success(execution={**_serialize(execution), **lists})
+    look_ups = [message["next_look_up_at"] for message in execution["messages"] if message["next_look_up_at"]]
+    return success(execution={**_serialize(execution), "nextLookupAt": min(look_ups, default=None), **lists})
 
 
 def _serialize(execution: ExecutionItem) -> dict[str, Any]:
@@ -204,8 +214,15 @@ def _serialize(execution: ExecutionItem) -> dict[str, Any]:
 
 
 def _serialize_message(row: MessageItem) -> dict[str, Any]:
-    fields = {name: value for name, value in row.items() if name not in ("error_class", "error_message")}
-    return {**to_api_fields(fields), "error": describe_error(row["error_class"], row["error_message"])}
+    hidden = ("error_class", "error_message", "next_look_up_at")
+    fields = {name: value for name, value in row.items() if name not in hidden}
+    lookups = [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in row["lookups"]]
+    return {
+        **to_api_fields(fields),
+        "lookups": lookups,
+        "nextLookupAt": row["next_look_up_at"],
+        "error": describe_error(row["error_class"], row["error_message"]),
+    }
 
 
 class Retry(Body):

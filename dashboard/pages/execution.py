@@ -20,6 +20,8 @@ from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
 from models.reports.executions import ExecutionDetail
+from models.tables.workspaces import RetryVersion
+from providers.registry import SENDERS
 from rules.stages import IN_FLIGHT
 from tasks.operators import actions as operator_actions
 from tasks.operators import bulk, reviews
@@ -98,6 +100,10 @@ def _build_context(call: Caller, execution: ExecutionDetail) -> dict[str, Any]:
         "retries": sum(len(step["failures"]) for step in execution["steps"]),
         "is_active": _is_active(execution, now),
         "actions": _actions_for_status(execution),
+        "can_look_up": any(
+            message["status"] == "outcome_unknown" and SENDERS[message["provider"]].can_reconcile
+            for message in execution["messages"]
+        ),
         "review_message": next((message for message in execution["messages"] if message["status"] == "review"), None),
         "unknown_message": next(
             (message for message in execution["messages"] if message["status"] == "outcome_unknown"), None
@@ -147,7 +153,7 @@ def act(execution_id: str, action: str) -> Any:
     call = layout.require_page_permission("write")
     execution = _require_execution(call, execution_id)
     actions = {
-        "retry": operator_actions.retry_execution,
+        "retry": _retry,
         "cancel": operator_actions.cancel_execution,
         "discard": _discard,
         "stop-follow-ups": operator_actions.stop_follow_ups,
@@ -171,6 +177,11 @@ def _act_and_redirect(execution: ExecutionDetail, notice: str, action: Callable[
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
     return layout.redirect(url, notice)
+
+
+def _retry(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
+    version: RetryVersion = "current" if flask.request.form.get("version") == "current" else "original"
+    operator_actions.retry_execution(workspace_id, execution_id, actor, version)
 
 
 def _discard(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
@@ -210,6 +221,18 @@ def ask_about_message(execution_id: str, message_id: str, decision: str) -> Any:
     call = layout.require_page_permission("write")
     execution = _require_execution_with_message(call, execution_id, message_id)
     return _render_question(call, execution, _QUESTIONS_ABOUT_MESSAGES[decision])
+
+
+@execution_pages.post("/executions/<execution_id>/messages/<message_id>/look-up")
+def look_up(execution_id: str, message_id: str) -> Any:
+    """Ask the provider now about a message of unknown outcome."""
+    call = layout.require_page_permission("write")
+    execution = _require_execution_with_message(call, execution_id, message_id)
+    return _act_and_redirect(
+        execution,
+        "Look-up requested. The answer appears in the timeline.",
+        lambda: operator_actions.look_up_message(call.workspace_id, message_id, call.actor),
+    )
 
 
 @execution_pages.post("/executions/<execution_id>/messages/<message_id>/<any(sent, resend, discard):decision>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from dashboard.pages import labels
@@ -163,20 +163,15 @@ def describe_unknown(count: UnknownCount, now: datetime) -> str:
     return " · ".join(parts)
 
 
-def describe_consequence(count: UnknownCount, *, can_look_up: bool) -> str:
-    """What happened to these messages, and what follows the last look-up."""
+def describe_consequence(count: UnknownCount, *, can_look_up: bool, resends: bool) -> str:
+    """What happened to these messages, and what follows the last look-up; `resends` is the workspace's default."""
     provider = format_provider(count["provider"])
     written = f"The requests were written and no answer came: {provider} may have accepted them."
     if not can_look_up:
         return f"{written} {provider} cannot be asked about a message, so someone has to decide."
-    return (
-        f"{written} If it has no record at the last look-up, a step with on_unknown: resend sends its message once "
-        "more; every other message needs a decision."
+    policy = (
+        "each message is sent once more, unless its step says on_unknown: hold."
+        if resends
+        else "a step with on_unknown: resend sends its message once more; every other message needs a decision."
     )
-
-
-def estimate_last_look_up(item: UnknownItem) -> datetime | None:
-    """When a message is looked up for the last time; None if no look-up is scheduled."""
-    if item["look_up_at"] is None:
-        return None
-    return item["look_up_at"] + timedelta(seconds=sum(LOOK_UP_DELAYS_SECONDS[item["look_ups"] + 1 :]))
+    return f"{written} If it has no record at the last look-up, {policy}"

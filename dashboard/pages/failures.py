@@ -21,6 +21,7 @@ from dashboard.bodies import Body, ShortText
 from dashboard.pages import failure_texts, filter_forms, layout
 from dashboard.pages.counts import build_list_path
 from dashboard.responses import fetch_page, parse_row_cursor
+from models import workspace_preferences
 from models.execution_filters import ExecutionFilters
 from models.failure_scope import FAILURE_KINDS
 from models.ids import is_id
@@ -231,7 +232,11 @@ def _build_provider(call: Caller, count: report.UnknownCount, scope: ExecutionFi
         "count": count["count"],
         "undecided": count["undecided"],
         "state": failure_texts.describe_unknown(count, clock.now()),
-        "consequence": failure_texts.describe_consequence(count, can_look_up=can_look_up),
+        "consequence": failure_texts.describe_consequence(
+            count,
+            can_look_up=can_look_up,
+            resends=workspace_preferences.load(call.workspace_id).when_unknown == "resend",
+        ),
         "can_look_up": can_look_up,
         "points": failure_texts.build_look_up_points(items, clock.now()) if can_look_up else [],
         "items": items,

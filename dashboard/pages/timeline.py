@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from dashboard.pages import labels
-from models.reports.executions import ExecutionDetail, StepItem
+from models.reports.executions import ExecutionDetail, MessageItem, StepItem
 from rules.actions import ACTIONS
 from rules.channels import CONTACT_CHANNELS
 from rules.json_text import format_json
@@ -48,7 +48,24 @@ def build_timeline(execution: ExecutionDetail) -> list[TimelineEvent]:
     stages = [_build_stage_event(index, execution) for index in range(len(execution["stages"]))]
     failures = [event for step in execution["steps"] for event in _build_failure_events(step)]
     done = [event for step in execution["steps"] for event in _build_step_events(step)]
-    return sorted([*stages, *failures, *done], key=lambda event: event.at)
+    look_ups = [event for message in execution["messages"] for event in _build_look_up_events(message)]
+    return sorted([*stages, *failures, *done, *look_ups], key=lambda event: event.at)
+
+
+def _build_look_up_events(message: MessageItem) -> list[TimelineEvent]:
+    """The look-ups of a message of unknown outcome at its provider."""
+    provider = labels.PROVIDERS.get(message["provider"], message["provider"])
+    answers = {True: "found", False: "no record", None: "no answer"}
+    return [
+        TimelineEvent(
+            datetime.fromisoformat(entry["at"]),
+            "checking",
+            "",
+            f"{provider} asked for the message to {entry['asked']}"
+            f"{', by an operator' if entry.get('requested') else ''}: {answers[entry['found']]}",
+        )
+        for entry in message["lookups"]
+    ]
 
 
 def _build_stage_event(index: int, execution: ExecutionDetail) -> TimelineEvent:

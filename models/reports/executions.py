@@ -143,6 +143,9 @@ class MessageItem(TypedDict):
     error_class: str | None
     error_message: str | None
     created_at: datetime
+    next_look_up_at: datetime | None
+    #: Its look-ups at the provider: {at, asked, found, requested}; `found` is null where it did not answer.
+    lookups: list[dict[str, Any]]
     way: str | None
     shortened_from: int | None
     buttons: list[dict[str, Any]]
@@ -171,6 +174,7 @@ class ExecutionOrigin(TypedDict):
     timezone: str | None
     look_up_at: datetime | None
     automation_deleted: bool
+    current_version: int | None
 
 
 def fetch_page(
@@ -278,6 +282,7 @@ def fetch_origin(workspace_id: str, execution_id: str) -> ExecutionOrigin | None
             Trigger.type.alias("trigger_type"), Trigger.source.alias("trigger_source"), Trigger.idempotency_key,
             Trigger.payload, WorkflowVersion.definition, Contact.email, Contact.phone, Contact.timezone,
             look_up_at.alias("look_up_at"), Automation.deleted_at.is_null(False).alias("automation_deleted"),
+            Automation.version.alias("current_version"),
         )
         .join(Automation, on=Automation.id == Execution.automation_id)
         .switch(Execution)
@@ -355,7 +360,8 @@ def _fetch_messages(execution_id: str) -> list[MessageItem]:
         Message.id, Message.step_id, Message.round, Message.channel, Message.to_address.alias("to"), Message.subject,
         Message.body, Message.format, Message.status, Message.provider, Message.sandbox, Message.provider_message_id,
         Message.send_at, Message.sent_at, Message.generation_ms, Message.error_class, Message.error_message,
-        Message.created_at, detail.extract_text("way").alias("way"),
+        Message.created_at, fn.least(Message.look_up_at, Message.look_up_requested_at).alias("next_look_up_at"),
+        Message.look_up_log.alias("lookups"), detail.extract_text("way").alias("way"),
         detail.extract_text("shortenedFrom").cast("integer").alias("shortened_from"),
         fn.coalesce(detail.extract("buttons"), SQL("'[]'")).alias("buttons"),
         fn.coalesce(detail.extract("quickReplies"), SQL("'[]'")).alias("quick_replies"),

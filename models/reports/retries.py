@@ -20,7 +20,7 @@ from rules.retries import MAX_RETRIES
 #: The period of the statistics.
 DAYS = 30
 #: The executions that wait for an automatic retry.
-PENDING = ExecutionFilters(status="waiting", waiting_for="retry", test=False)
+PENDING = ExecutionFilters(failure="automatic", waiting_for="retry", test=False)
 
 
 class _ExecutionCounts(TypedDict):

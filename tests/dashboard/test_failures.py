@@ -314,6 +314,44 @@ def test_automatic_retries_are_switched_by_automation(
     assert count == 2
 
 
+def test_the_look_ups_of_a_message_are_in_the_timeline_and_the_api(
+    alice: Producer, bob: Browser, automation: dict[str, Any]
+) -> None:
+    log = [
+        {"at": "2026-11-20T09:00:00+00:00", "asked": "ada@example.com", "found": False, "requested": False},
+        {"at": "2026-11-20T09:01:00+00:00", "asked": "ada@example.com", "found": None, "requested": True},
+    ]
+    at = clock.now() + timedelta(minutes=4)
+    execution_id = example_executions.create_unknown(alice, automation, look_up_log=json.dumps(log), look_up_at=at)
+
+    execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
+    (message,) = execution["messages"]
+    assert message["lookups"] == [{**entry, "at": entry["at"].replace("+00:00", "Z")} for entry in log]
+    assert execution["nextLookupAt"] == message["nextLookupAt"] is not None
+    text = read_text(bob.get(f"/executions/{execution_id}").text)
+    assert "Mailgun asked for the message to ada@example.com: no record" in text
+    assert "ada@example.com, by an operator: no answer" in text
+
+    response = post(bob, f"/executions/{execution_id}/messages/{message['id']}/look-up")
+    assert "Look-up requested" in read_text(bob.get(response.headers["Location"]).text)
+
+
+def test_a_failed_execution_is_retried_on_the_current_version_from_its_page(
+    alice: Producer, bob: Browser, automation: dict[str, Any]
+) -> None:
+    (execution_id,) = fail(alice, automation, 1)
+    assert "Retry on version" not in bob.get(f"/executions/{execution_id}").text
+    later = {"id": "tag", "action": "update_contact", "with": {"add_tags": ["later"]}}
+    definition = {**automation["definition"], "steps": [*automation["definition"]["steps"], later]}
+    alice.request("PATCH", f"{alice.automations}/{automation['id']}", json={"definition": definition})
+    assert "Retry on version 2" in read_text(bob.get(f"/executions/{execution_id}").text)
+
+    post(bob, f"/executions/{execution_id}/retry", version="current")
+
+    execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
+    assert (execution["version"], execution["waitingFor"]) == (2, "retry")
+
+
 def test_a_queued_retry_is_said_and_not_offered_again(
     alice: Producer, bob: Browser, automation: dict[str, Any]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models import workspace_preferences
+from models import automation, workspace_preferences
 from models.audit import SYSTEM
 from models.queries import execute
 from sandbox.server import RunningSandbox
@@ -95,6 +95,17 @@ def test_an_execution_fails_after_its_first_attempt_and_three_retries(
     assert (result["status"], result["attempt"], result["next_retry_at"]) == ("failed", 4, None)
     assert counters(alice.workspace_id, automation_id)["failed"] == 1
     assert len(steps(result["id"])["write"]["failures"]) == 4
+
+
+def test_without_automatic_retries_a_temporary_error_fails_at_once(engine: Engine, broken_ai: None) -> None:
+    alice = Alice()
+    automation_id = alice.automation(WRITTEN)
+    automation.set_automatic_retries(alice.workspace_id, automation_id, False, SYSTEM)
+
+    result = wait_until_finished(alice.trigger())
+
+    assert (result["status"], result["attempt"], result["next_retry_at"]) == ("failed", 1, None)
+    assert (result["error_class"], result["provider"]) == ("provider_5xx", "gemini")
 
 
 def test_a_retry_resumes_at_the_failed_step_and_repeats_no_finished_one(

@@ -16,10 +16,17 @@ from workers.filter_options import build_filters, filter_options
 @in_workspace
 @filter_options
 @click.option("--all", "everything", is_flag=True, help="Retry every failed execution of the workspace.")
+@click.option("--current-version", is_flag=True, help="Continue on the published version, where that is possible.")
 @click.option("--dry-run", is_flag=True, help="Only count the executions that would be retried.")
 @json_option
 def command(
-    execution_id: str | None, workspace: str, everything: bool, dry_run: bool, as_json: bool, **options: Any
+    execution_id: str | None,
+    workspace: str,
+    everything: bool,
+    current_version: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Retry the failed execution ID, or all failed executions that match the filters, from the failed step.
 
@@ -36,14 +43,17 @@ def command(
         from tasks.operators import bulk
 
         workspace_id = find_workspace_id(workspace)
+        version: Any = "current" if current_version else "original"
         if execution_id is not None:
-            operator_actions.retry_execution(workspace_id, execution_id, current_actor())
+            operator_actions.retry_execution(workspace_id, execution_id, current_actor(), version)
             result: dict[str, Any] = {"matched": 1, "retried": 1}
         else:
-            result = bulk.act_on_matching(workspace_id, "retry", filters, current_actor(), dry_run)
+            result = bulk.act_on_matching(workspace_id, "retry", filters, current_actor(), dry_run, version)
     if as_json:
         show_json(result)
     elif dry_run:
         click.echo(f"{result['matched']} would be retried.")
+    elif result.get("status") == "running":
+        click.echo(f"{result['matched']} are being retried, by operation {result['operationId']}.")
     else:
         click.echo(f"{result['retried']} retried.")
