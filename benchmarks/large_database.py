@@ -21,7 +21,7 @@ from typing import Any
 import lists_filling
 from lists_filling import Dataset
 from measurements import show
-from own_servers import run_servers
+from own_servers import BenchmarkServers, run_servers
 from running_copy import ROOT
 
 from models import migrations
@@ -39,7 +39,7 @@ _BYTES_PER_EXECUTION = 1500
 class LargeDatabase:
     """The filled database, while its server runs."""
 
-    url: str
+    servers: BenchmarkServers
     dataset: Dataset
     executions: int
     contacts: int
@@ -54,7 +54,7 @@ def open_large_database(executions: int) -> Iterator[LargeDatabase]:
     filling = _read(folder)
     with run_servers(data=folder / "data") as servers:
         migrations.migrate(servers.database_url)
-        yield LargeDatabase(servers.database_url, Dataset(**filling["dataset"]), executions, executions // 10)
+        yield LargeDatabase(servers, Dataset(**filling["dataset"]), executions, executions // 10)
 
 
 def shift_clock(executions: int) -> None:

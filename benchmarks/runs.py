@@ -10,16 +10,15 @@ Run: `python benchmarks/runs.py [millions]`.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from measurements import describe_machine, percentile, show, show_table
-from own_servers import BenchmarkServers, run_servers
+from own_dashboard import run_dashboard, set_environment
+from own_servers import run_servers
 from run_history import AUTOMATIONS, DAYS, create_run_history
 
 LIMIT_MS = 5.0
@@ -30,7 +29,7 @@ FAST_FILL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_wri
 def main(millions: float) -> int:
     """Fill, measure and print. Returns 1 if the limit is missed or a number is wrong."""
     with run_servers(postgres_options=FAST_FILL_OPTIONS) as servers:
-        _set_environment(servers)
+        set_environment(servers)
         from models import migrations
 
         migrations.migrate(servers.database_url)
@@ -51,19 +50,6 @@ def main(millions: float) -> int:
          f"{'the same' if same else 'NOT THE SAME'} numbers; p95 is "
          f"{'under' if statistics < LIMIT_MS else 'NOT UNDER'} {LIMIT_MS:g} ms")  # fmt: skip
     return int(statistics >= LIMIT_MS or not same)
-
-
-def _set_environment(servers: BenchmarkServers) -> None:
-    for name in [
-        variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_", "STATS_"))
-    ]:
-        del os.environ[name]
-    os.environ.update(
-        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"),
-        DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url,
-        SECRET_KEY="the secret key of a benchmark, long enough",
-        BECKON_SANDBOX_PORT=str(servers.sandbox_port),
-    )  # fmt: skip
 
 
 def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]]:
@@ -91,9 +77,10 @@ def _measure_queries(workspace_id: str, ids: list[str]) -> dict[str, list[float]
         "series of 30 days": (
             lambda: runs.fetch_series(workspace_id, ids[0], "day", now - timedelta(days=29), now), 50),
     }  # fmt: skip
-    with _run_dashboard(workspace_id) as (api, page):
-        queries["GET /api/workspaces/{id}/automations"] = (api, 200)
-        queries["the page Automations"] = (page, 200)
+    with run_dashboard(workspace_id) as fetch:
+        path = f"/api/workspaces/{workspace_id}/automations?limit={AUTOMATIONS}"
+        queries["GET /api/workspaces/{id}/automations"] = (lambda: fetch(path), 200)
+        queries["the page Automations"] = (lambda: fetch("/automations"), 200)
         return {name: _measure_times(query, count) for name, (query, count) in queries.items()}
 
 
@@ -160,44 +147,6 @@ def _is_exact(workspace_id: str, ids: list[str]) -> bool:
         )
     counted = {row["automation_id"]: (row["runs"], row["newest"], day.get(row["automation_id"], 0)) for row in total}
     return reported == counted
-
-
-@contextmanager
-def _run_dashboard(workspace_id: str) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
-    """Run the dashboard in this process; yields one function that requests the API's list, and one for the page."""
-    import logs
-    import settings as settings_module
-    from dashboard import create_app, disconnect, gevent_support
-    from dashboard.access import COOKIE
-    from models import api_key, database, session, user
-    from models.user import Membership
-
-    # A log line for each of some hundred requests would hide the table.
-    logs.set_up("benchmark", "WARNING")
-    settings = settings_module.load()
-    database.open_pool(settings.database_service_url, "beckon_service", 2)
-    user_id = user.create("bob@example.com", "Bob", "a password of nobody")
-    user.join(workspace_id, user_id, "operator")
-    database.db.close_all()
-    app = create_app(settings)
-    gevent_support.freeze_startup_objects()
-    client = app.test_client()
-    headers = {"Authorization": f"Bearer {api_key.issue(workspace_id, 'benchmark').secret}"}
-    member, _ = user.find_sign_in("bob@example.com")
-    assert isinstance(member, Membership)
-    client.set_cookie(COOKIE, session.start(member))
-
-    def fetch(path: str, **options: Any) -> None:
-        response = client.get(path, **options)
-        assert response.status_code == 200, response.status
-
-    try:
-        yield (
-            lambda: fetch(f"/api/workspaces/{workspace_id}/automations?limit={AUTOMATIONS}", headers=headers),
-            lambda: fetch("/automations"),
-        )
-    finally:
-        disconnect(app)
 
 
 if __name__ == "__main__":
