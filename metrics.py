@@ -183,7 +183,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
     (deliveries_rescued_total, product(("lease", "notification", "due"))),
     (quarantined_total, product(("deliveries",))),
-    (cache_requests_total, product(("workflows",), ("hit", "miss"))),
+    (cache_requests_total, product(("workflows", "versions"), ("hit", "miss"))),
     (ai_tokens_total, product(TEXT_PROVIDERS, ("input", "output"))),
     (operator_actions_total, product(
         (

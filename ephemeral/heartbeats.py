@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import redis
 import structlog
@@ -63,7 +62,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Cache:
-    """The workflow cache of one process: entries, and the requests since its start."""
+    """The workflow caches of one process: entries, and the requests since its start."""
 
     size: int
     capacity: int
@@ -109,11 +108,11 @@ def record(
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "queues": list(queues),
-        "started_at": started_at.isoformat(),
+        "started_at": _format_time(started_at),
         "version": _VERSION,
         "memory_bytes": measure_memory(),
         "leader": leader,
-        "cache": _read_cache(),
+        "cache": workflow_cache.read_stats(),
         "pools": {name: asdict(pool) for name, pool in (pools or {}).items()},
         "reported_ms": int(time.time() * 1000),
     }
@@ -234,11 +233,6 @@ class Heartbeat:
             log.warning("redis is unreachable, heartbeat not recorded", error=str(error))
 
 
-def _read_cache() -> dict[str, Any]:
-    stats = workflow_cache.read_stats()
-    return {name: stats[name] for name in ("size", "capacity", "hits", "misses")}
-
-
 def _parse(report: str, seen_ms: int) -> Process:
     fields = load_json(report)
     skew_ms = fields.pop("reported_ms") - seen_ms
@@ -248,10 +242,14 @@ def _parse(report: str, seen_ms: int) -> Process:
             "queues": tuple(fields["queues"]),
             "pools": {name: Pool(**pool) for name, pool in fields["pools"].items()},
             "cache": Cache(**fields["cache"]),
-            "last_seen": clock.shift(datetime.fromtimestamp(seen_ms / 1000, UTC)).isoformat(),
+            "last_seen": _format_time(clock.shift(datetime.fromtimestamp(seen_ms / 1000, UTC))),
             "clock_skew_seconds": skew_ms / 1000,
         }
     )
+
+
+def _format_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _own_key(program: str) -> str:

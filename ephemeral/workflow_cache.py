@@ -1,4 +1,4 @@
-"""Published workflows by workspace and trigger type, cached in the process for up to five minutes.
+"""Published workflows in the process: by workspace and trigger type for up to five minutes, and parsed, by version.
 
 A publication evicts them in every process at once: `invalidate` publishes through Redis, and a thread in each process
 listens. While that thread is disconnected it may miss a change, so nothing is cached and every read goes to PostgreSQL;
@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 import structlog
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 import metrics
 from ephemeral.connection import ERRORS, get_ephemeral
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 #: Cached entries (workspace and trigger type) at most; the least recently used is evicted first.
 CAPACITY = 10_000
+#: Parsed versions at most.
+VERSION_CAPACITY = 1000
 #: Lifetime of an entry.
 TTL_SECONDS = 300.0
 #: The channel that every process listens to; a message is the id of a workspace whose automations changed.
@@ -85,20 +87,49 @@ class WorkflowCache:
         """Whether changes made elsewhere reach this process."""
         return self._listening
 
-    def read_stats(self) -> dict[str, float]:
-        """Return size, capacity, hits, misses and utilization (0 to 1)."""
+    def __len__(self) -> int:
         with self._lock:
-            size = len(self._entries)
-        return {
-            "size": size,
-            "capacity": self.capacity,
-            "hits": self.hits,
-            "misses": self.misses,
-            "utilization": round(size / self.capacity, 4),
-        }
+            return len(self._entries)
+
+
+class VersionCache:
+    """The parsed versions of one process. A version never changes, so none becomes stale."""
+
+    def __init__(self, capacity: int = VERSION_CAPACITY) -> None:
+        self.capacity = capacity
+        self.hits = 0
+        self.misses = 0
+        self._entries: LRUCache[str, Any] = LRUCache(capacity)
+        self._lock = threading.Lock()
+
+    def get(self, version_id: str, load: Callable[[], Any]) -> Any:
+        """Return the cached version, else the result of `load`; nothing is stored where it raises."""
+        with self._lock:
+            version = self._entries.get(version_id)
+            if version is not None:
+                self.hits += 1
+                metrics.cache_requests_total.labels(cache="versions", result="hit").inc()
+                return version
+            self.misses += 1
+        metrics.cache_requests_total.labels(cache="versions", result="miss").inc()
+        version = load()
+        with self._lock:
+            self._entries[version_id] = version
+        return version
+
+    def clear(self) -> None:
+        """Forget every version."""
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._entries)
 
 
 _cache = WorkflowCache()
+#: The parsed versions of this process.
+versions = VersionCache()
 
 
 def get(workspace_id: str, trigger_type: str, load: Callable[[], list[Any]]) -> list[Any]:
@@ -115,9 +146,15 @@ def invalidate(workspace_id: str) -> None:
         log.warning("redis is unavailable, other processes see the change when they reconnect", error=str(error))
 
 
-def read_stats() -> dict[str, float]:
-    """Return this process's cache size, capacity, hits, misses and utilization."""
-    return _cache.read_stats()
+def read_stats() -> dict[str, int]:
+    """Return the size, capacity, hits and misses of this process's caches together."""
+    caches = (_cache, versions)
+    return {
+        "size": sum(len(cache) for cache in caches),
+        "capacity": sum(cache.capacity for cache in caches),
+        "hits": sum(cache.hits for cache in caches),
+        "misses": sum(cache.misses for cache in caches),
+    }
 
 
 class Listener:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Callable
 
 import structlog
-from cachetools import LRUCache
 
+from ephemeral import workflow_cache
 from models import published
 from models.database import connection
 from models.engine.group_commit import CommitFuture, GroupCommit
@@ -27,9 +26,6 @@ from tasks.runtime.leases import Leases
 
 log = structlog.get_logger(__name__)
 
-#: Maximum number of parsed versions in memory; a version never changes, so none becomes stale.
-MAX_CACHED_WORKFLOWS = 1000
-
 
 class Stopping(Exception):
     """The process stops: the outside call of a recorded intent was not made, and another process must make it."""
@@ -45,26 +41,10 @@ class Engine:
         self.leases = Leases(self.owner, settings.lease_seconds)
         self.completions = Completions()
         self.executor: Executor
-        self._workflows: LRUCache[str, Workflow] = LRUCache(MAX_CACHED_WORKFLOWS)
-        self._lock = threading.Lock()
 
     def load_workflow(self, version_id: str) -> Workflow:
         """Return the parsed workflow of a version; raise `InvalidRequest` with the reasons if it is no longer valid."""
-        with self._lock:
-            if version_id in self._workflows:
-                return self._workflows[version_id]
-        with connection():
-            document = published.find_definition(version_id)
-        if document is None:
-            raise InvalidRequest("The workflow version of this execution no longer exists. Start a new execution.")
-        # Each call checks its URL again: a version outlives the list of allowed networks.
-        problems = validate(document, networks=ALL_NETWORKS)
-        if problems:
-            reasons = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:5])
-            raise InvalidRequest(f"The workflow is not valid, so nothing was done: {reasons}")
-        workflow = parse(document)
-        with self._lock:
-            self._workflows[version_id] = workflow
+        workflow: Workflow = workflow_cache.versions.get(version_id, lambda: _load_workflow(version_id))
         return workflow
 
     def record_intent(self, claimed: ClaimedExecution) -> Continuation[None]:
@@ -92,6 +72,19 @@ def confirm(claimed: ClaimedExecution, future: CommitFuture) -> None:
     if not future.result():
         raise LeaseLost(claimed.execution_id)
     claimed.mark_recorded()
+
+
+def _load_workflow(version_id: str) -> Workflow:
+    with connection():
+        document = published.find_definition(version_id)
+    if document is None:
+        raise InvalidRequest("The workflow version of this execution no longer exists. Start a new execution.")
+    # Each call checks its URL again: a version outlives the list of allowed networks.
+    problems = validate(document, networks=ALL_NETWORKS)
+    if problems:
+        reasons = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:5])
+        raise InvalidRequest(f"The workflow is not valid, so nothing was done: {reasons}")
+    return parse(document)
 
 
 _engine: Engine | None = None

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from ephemeral import workflow_cache
-from ephemeral.workflow_cache import Listener, WorkflowCache
+from ephemeral.workflow_cache import Listener, VersionCache, WorkflowCache
 
 Eventually = Callable[..., Any]
 
@@ -45,7 +45,35 @@ def connected_cache(client: redis.Redis, eventually: Eventually) -> Iterator[Wor
 def test_the_second_read_is_served_from_the_cache(cache: WorkflowCache) -> None:
     load = LoadCounter()
     assert cache.get(("w", "a"), load) == cache.get(("w", "a"), load) == [1]
-    assert cache.read_stats() == {"size": 1, "capacity": 3, "hits": 1, "misses": 1, "utilization": 0.3333}
+    assert (len(cache), cache.hits, cache.misses) == (1, 1, 1)
+
+
+def test_a_parsed_version_is_loaded_once_and_the_least_used_is_evicted() -> None:
+    versions = VersionCache(capacity=2)
+    load = LoadCounter()
+    assert [versions.get(version_id, load) for version_id in ("a", "a", "b", "a", "c", "a")] == [
+        [1], [1], [2], [1], [3], [1],
+    ]  # fmt: skip
+    assert (len(versions), versions.hits, versions.misses) == (2, 3, 3)
+
+
+def test_a_version_that_cannot_be_loaded_is_not_stored() -> None:
+    versions = VersionCache()
+
+    def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        versions.get("a", fail)
+    assert len(versions) == 0
+
+
+def test_the_statistics_add_up_all_caches_of_the_process() -> None:
+    before = workflow_cache.read_stats()
+    workflow_cache.versions.get("of-no-other-test", lambda: "parsed")
+    after = workflow_cache.read_stats()
+    assert (after["size"] - before["size"], after["misses"] - before["misses"]) == (1, 1)
+    assert after["capacity"] == workflow_cache.CAPACITY + workflow_cache.VERSION_CAPACITY
 
 
 def test_an_empty_result_is_cached_too(cache: WorkflowCache) -> None:
@@ -68,7 +96,7 @@ def test_the_cache_evicts_the_least_recently_used_entry_above_its_capacity(cache
         cache.get(("w", kind), load)
     cache.get(("w", "a"), load)
     cache.get(("w", "d"), load)
-    assert cache.read_stats()["size"] == 3
+    assert len(cache) == 3
     assert cache.get(("w", "a"), load) == [1]
     assert cache.get(("w", "b"), load) == [5]
 
@@ -94,7 +122,7 @@ def test_a_change_evicts_the_workspace_in_every_process(connected_cache: Workflo
     connected_cache.get(("w", "a"), load)
     connected_cache.get(("other", "a"), load)
     workflow_cache.invalidate("w")
-    eventually(lambda: connected_cache.read_stats()["size"] == 1)
+    eventually(lambda: len(connected_cache) == 1)
     assert connected_cache.get(("other", "a"), load) == [2]
     assert connected_cache.get(("w", "a"), load) == [3]
 
@@ -109,7 +137,7 @@ def test_a_broken_connection_empties_the_cache_and_it_recovers(
     for subscriber in client.client_list(_type="pubsub"):
         if int(subscriber["db"]) == ours:
             client.client_kill_filter(_id=subscriber["id"])
-    eventually(lambda: connected_cache.read_stats()["size"] == 0)
+    eventually(lambda: len(connected_cache) == 0)
     eventually(lambda: connected_cache.listening)
 
 

@@ -9,6 +9,7 @@ import pytest
 from dramatiq import Worker
 
 import clock
+from ephemeral import workflow_cache
 from models import automation
 from models.audit import SYSTEM
 from models.queries import execute, fetch_value
@@ -88,7 +89,7 @@ def test_an_early_notification_changes_nothing(alice: Alice, idle: Worker) -> No
 
 
 def test_a_wait_of_thirty_days_continues_after_the_wait_step(
-    alice: Alice, engine: Engine, sandbox: RunningSandbox, settings: Settings
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
     alice.automation([send("first", "First"), wait("month", "30d"), send("second", "Second")])
     waiting = wait_for_status(alice.trigger())
@@ -96,7 +97,7 @@ def test_a_wait_of_thirty_days_continues_after_the_wait_step(
 
     # Ten new processes, each without the memory of the previous one.
     for _ in range(10):
-        engine._workflows.clear()
+        workflow_cache.versions.clear()
         periodic_jobs.enqueue_due(settings)
         periodic_jobs.rescue_expired_leases(settings)
     assert execution(waiting["id"]) == waiting
