@@ -187,8 +187,8 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (ai_tokens_total, product(TEXT_PROVIDERS, ("input", "output"))),
     (operator_actions_total, product(
         (
-            "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "review",
-            "pause", "resume", "delete", "delete_contact", "process_pending", "stop_follow_ups",
+            "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "look_up",
+            "review", "pause", "resume", "delete", "delete_contact", "process_pending", "stop_follow_ups",
         ),
         ("done", "refused"),
     )),

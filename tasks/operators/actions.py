@@ -18,6 +18,7 @@ from models.ids import is_id
 from models.selection import select_all, select_of_automation, select_of_contact, select_one
 from models.tables.workspaces import RetryVersion
 from providers.registry import PROVIDERS, SENDERS
+from tasks.operators.counting import count_action
 from tasks.operators.version_moves import find_refusals, move_to_current
 from tasks.runtime.notifications import enqueue_after_commit, notify_after_commit
 
@@ -32,6 +33,7 @@ def _require_status(execution_id: str) -> str:
     return status
 
 
+@count_action("retry")
 def retry_execution(
     workspace_id: str, execution_id: str, actor: AuditActor, version: RetryVersion = "original"
 ) -> None:
@@ -50,7 +52,6 @@ def retry_execution(
         detail = {"version": version} if version == "current" else None
         audit.record(workspace_id, actor, "execution.retried", "execution", execution_id, detail)
     metrics.retries_total.labels(kind="manual", reason="operator").inc()
-    metrics.operator_actions_total.labels(action="retry", result="done").inc()
 
 
 def _explain_retry_conflict(status: str) -> str:
@@ -61,6 +62,7 @@ def _explain_retry_conflict(status: str) -> str:
     return f"Only a failed execution can be retried; this one is {status}."
 
 
+@count_action("cancel")
 def cancel_execution(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     """Cancel one execution in flight."""
     with acting_as(workspace_id):
@@ -69,9 +71,9 @@ def cancel_execution(workspace_id: str, execution_id: str, actor: AuditActor) ->
         if not execution.cancel(select_one(execution_id), "cancelled", detail):
             raise Conflict(f"Only an execution in flight can be cancelled; this one is {status}.")
         audit.record(workspace_id, actor, "execution.cancelled", "execution", execution_id)
-    metrics.operator_actions_total.labels(action="cancel", result="done").inc()
 
 
+@count_action("stop_follow_ups")
 def stop_follow_ups(workspace_id: str, execution_id: str, actor: AuditActor) -> None:
     """Stop further follow-ups of one execution; messages already sent are kept."""
     reason = {"rule": "stopped", "detail": {"words": f"Stopped by {actor.name}.", "by": actor.name}}
@@ -83,7 +85,6 @@ def stop_follow_ups(workspace_id: str, execution_id: str, actor: AuditActor) -> 
         if row["ends"]:
             notify_after_commit([row])
         audit.record(workspace_id, actor, "execution.follow_ups_stopped", "execution", execution_id)
-    metrics.operator_actions_total.labels(action="stop_follow_ups", result="done").inc()
 
 
 def cancel_in_flight(workspace_id: str, automation_id: str, actor: AuditActor) -> int:
@@ -93,19 +94,19 @@ def cancel_in_flight(workspace_id: str, automation_id: str, actor: AuditActor) -
         return len(execution.cancel(select_of_automation(automation_id), "automation_deleted", detail))
 
 
+@count_action("delete_contact")
 def delete_contact(workspace_id: str, contact_id: str, actor: AuditActor) -> int:
     """Delete a contact and cancel its executions in flight; return how many."""
     detail = {"words": "The contact was deleted.", "by": actor.name}
-    cancelled = contact.delete(
+    return contact.delete(
         workspace_id,
         contact_id,
         actor,
         lambda: len(execution.cancel(select_of_contact(contact_id), "contact_deleted", detail)),
     )
-    metrics.operator_actions_total.labels(action="delete_contact", result="done").inc()
-    return cancelled
 
 
+@count_action("process_pending")
 def process_pending(workspace_id: str, actor: AuditActor) -> int:
     """Notify for a workspace's due executions; return how many."""
     with acting_as(workspace_id):
@@ -113,7 +114,6 @@ def process_pending(workspace_id: str, actor: AuditActor) -> int:
         notify_after_commit(rows)
         detail = {"processed": len(rows)}
         audit.record(workspace_id, actor, "executions.processed", "workspace", workspace_id, detail)
-    metrics.operator_actions_total.labels(action="process_pending", result="done").inc()
     return len(rows)
 
 
@@ -121,7 +121,7 @@ def resolve_message(
     workspace_id: str, message_id: str, as_: Literal["sent", "resend", "discard"], actor: AuditActor
 ) -> None:
     """Resolve a message of unknown outcome as `as_`."""
-    with acting_as(workspace_id):
+    with count_action(f"resolve_{as_}"), acting_as(workspace_id):
         message_row = message.get_for_update(message_id) if is_id(message_id) else None
         if message_row is None:
             raise NotFound("There is no message with that id.")
@@ -129,7 +129,6 @@ def resolve_message(
             raise Conflict(f"Only a message of unknown outcome can be resolved; this one is {message_row['status']}.")
         _resolve(message_row, as_, actor)
         audit.record(workspace_id, actor, f"message.{as_}", "message", message_id)
-    metrics.operator_actions_total.labels(action=f"resolve_{as_}", result="done").inc()
 
 
 def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None:
@@ -147,6 +146,7 @@ def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None
         raise Conflict("Its execution was cancelled, so it cannot be resent: mark it as sent or discard it.")
 
 
+@count_action("look_up")
 def look_up_message(workspace_id: str, message_id: str, actor: AuditActor) -> None:
     """Ask the provider now whether it has a message of unknown outcome; its scheduled look-ups stay."""
     with acting_as(workspace_id):
@@ -160,7 +160,6 @@ def look_up_message(workspace_id: str, message_id: str, actor: AuditActor) -> No
         message.request_look_ups([message_id])
         enqueue_after_commit("sending", "look_up_requested_message", [message_id])
         audit.record(workspace_id, actor, "message.look_up", "message", message_id)
-    metrics.operator_actions_total.labels(action="look_up", result="done").inc()
 
 
 def explain_no_look_up(provider: str) -> str:
@@ -168,6 +167,7 @@ def explain_no_look_up(provider: str) -> str:
     return f"{PROVIDERS[provider].label} cannot be asked about a message: decide whether it was sent."
 
 
+@count_action("pause")
 def set_pause(
     kind: str, name: str, workspace_id: str, actor: AuditActor, *, reason: str = "", draining: bool = False
 ) -> None:
@@ -180,9 +180,9 @@ def set_pause(
         pause.start(kind, name, workspace_id, reason=reason, actor_name=actor.name, draining=draining)
         detail = {**({"reason": reason} if reason else {}), **audit.compare({"state": "running"}, {"state": verb})}
         audit.record(workspace_id, actor, f"{kind}.{verb}", kind, name, detail)
-    metrics.operator_actions_total.labels(action="pause", result="done").inc()
 
 
+@count_action("resume")
 def try_provider(provider: str, workspace_id: str, actor: AuditActor) -> str | None:
     """Let one execution try a provider that is paused for refused credentials; return its id, or None where none waits.
 
@@ -195,10 +195,10 @@ def try_provider(provider: str, workspace_id: str, actor: AuditActor) -> str | N
             raise Conflict("Only a provider that is paused for refused credentials can be tried.")
         notify_after_commit(rows)
         audit.record(workspace_id, actor, "provider.tried", "provider", provider)
-    metrics.operator_actions_total.labels(action="resume", result="done").inc()
     return rows[0]["id"] if rows else None
 
 
+@count_action("resume")
 def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
     """End a pause; return how many executions continue."""
     with acting_as(workspace_id):
@@ -206,5 +206,4 @@ def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
         detail = audit.compare({"state": "paused"}, {"state": "running"})
         audit.record(workspace_id, actor, f"{kind}.resumed", kind, name, detail)
         notify_after_commit(rows)
-    metrics.operator_actions_total.labels(action="resume", result="done").inc()
     return len(rows)

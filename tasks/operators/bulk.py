@@ -24,6 +24,11 @@ from tasks.operators.actions import explain_no_look_up
 from tasks.operators.version_moves import count_refusals, find_refusals, move_to_current
 from tasks.runtime.notifications import enqueue_after_commit, notify_after_commit
 
+#: What the metric of operators' actions calls each kind, as it calls the same action on one message.
+METRIC_ACTIONS: dict[OperationKind, str] = {
+    "retry": "retry", "cancel": "cancel", "discard": "discard", "look_up": "look_up",
+    "sent": "resolve_sent", "resend": "resolve_resend",
+}  # fmt: skip
 #: Executions moved in one transaction. An operation with at most as many is finished within its request.
 BATCH_SIZE = 500
 
@@ -132,7 +137,9 @@ def _record_end(started: StartedOperation, row: OperationRow) -> None:
         f"{operation.AUDIT_SUBJECTS[row['kind']]}.{row['kind']}", "operation", row["id"],
         {**counts, **extra, **version},
     )  # fmt: skip
-    metrics.operator_actions_total.labels(action=row["kind"], result="done").inc()
+    metrics.operator_actions_total.labels(action=METRIC_ACTIONS[row["kind"]], result="done").inc()
+    if row["kind"] == "retry":
+        metrics.retries_total.labels(kind="manual", reason="operator").inc(row["done"])
 
 
 # Each moves what it can of a batch, notes the reasons of conflicts, and returns the ids of what it moved.

@@ -6,7 +6,6 @@ continues.
 
 from __future__ import annotations
 
-import metrics
 from models import audit, message
 from models.audit import AuditActor
 from models.database import acting_as
@@ -15,9 +14,11 @@ from models.errors import Conflict, NotFound
 from models.ids import is_id
 from rules import truncation
 from rules.channels import CONVERSATION_CHANNELS
+from tasks.operators.counting import count_action
 from tasks.runtime.notifications import notify_after_commit
 
 
+@count_action("review")
 def approve(workspace_id: str, message_id: str, actor: AuditActor, body: str | None = None) -> None:
     """Approve the message, with `body` in place of its text if it is set."""
     with acting_as(workspace_id):
@@ -26,16 +27,15 @@ def approve(workspace_id: str, message_id: str, actor: AuditActor, body: str | N
         notify_after_commit([_require_reopened(message.approve(message_id, text))])
         is_edited = body is not None and body != message_row["body"]
         audit.record(workspace_id, actor, "message.approved", "message", message_id, {"edited": is_edited})
-    metrics.operator_actions_total.labels(action="review", result="done").inc()
 
 
+@count_action("review")
 def reject(workspace_id: str, message_id: str, actor: AuditActor) -> None:
     """Reject the message; its step is skipped."""
     with acting_as(workspace_id):
         _require_in_review(message_id)
         notify_after_commit([_require_reopened(message.reject(message_id, f"Rejected by {actor.name}"))])
         audit.record(workspace_id, actor, "message.rejected", "message", message_id)
-    metrics.operator_actions_total.labels(action="review", result="done").inc()
 
 
 def _truncate(message_row: StoredMessageRow, body: str) -> str:

@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from dramatiq import Worker
 
+import metrics
 from models.audit import SYSTEM
 from models.errors import Conflict, NotFound
 from models.execution_filters import ExecutionFilters
@@ -495,3 +496,18 @@ def test_an_event_during_a_pause_is_not_lost(alice: Alice, sandbox: RunningSandb
     assert wait_until_finished(waiting["id"])["status"] == "succeeded"
     assert steps(waiting["id"])["paid"]["output"]["taken"] == "then"
     assert count_provider_calls(sandbox) == 1
+
+
+def test_actions_are_counted_as_done_or_refused(alice: Alice, sandbox: RunningSandbox) -> None:
+    def read() -> tuple[float, float]:
+        series = [
+            metrics.operator_actions_total.labels(action="retry", result=result) for result in ("done", "refused")
+        ]
+        return series[0]._value.get(), series[1]._value.get()
+
+    failed = fail_execution(alice, sandbox)
+    done, refused = read()
+    retry_execution(alice.workspace_id, failed["id"], SYSTEM)
+    with pytest.raises(NotFound):
+        retry_execution(alice.workspace_id, MISSING_ID, SYSTEM)
+    assert read() == (done + 1, refused + 1)
