@@ -102,26 +102,22 @@ class UnknownMessageRow(TypedDict):
 
 
 def lock_unknown(execution_ids: Sequence[str]) -> list[UnknownMessageRow]:
-    """Lock these executions that failed with an unknown outcome, and their messages; return the messages."""
-    locked = (
-        Execution.select(Execution.id)
+    """Lock the messages of unknown outcome of these failed executions, in the order of their ids; return them.
+
+    The messages are locked before their executions, as callbacks and single resolutions lock them.
+    """
+    query = (
+        Message.select(Message.id, Message.execution_id, Message.provider)
+        .join(Execution, on=Execution.id == Message.execution_id)
         .where(
             Execution.workspace_id == acting_workspace(),
             is_any(Execution.id, execution_ids),
             Execution.status == "failed",
             Execution.error_class == "unknown_outcome",
+            Message.status == "outcome_unknown",
         )
-        .order_by(Execution.id)
-        .for_update()
-        .cte("locked", materialized=True)
-    )
-    query = (
-        Message.select(Message.id, Message.execution_id, Message.provider)
-        .join(locked, on=locked.c.id == Message.execution_id)
-        .where(Message.status == "outcome_unknown")
         .order_by(Message.id)
         .for_update(of=Message)
-        .with_cte(locked)
     )
     return fetch(UnknownMessageRow, query)
 

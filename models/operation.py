@@ -28,6 +28,8 @@ from rules.stages import Status
 
 #: Maximum number of conflicts that an operation lists; the others are counted.
 MAX_CONFLICTS = 1_000
+#: How long the executions of an operation may take to be stored.
+START_TIMEOUT_MS = 300_000
 
 
 class BulkConflict(TypedDict, total=False):
@@ -107,6 +109,8 @@ def start(
         selection.condition, MOVABLE[kind]()
     )
     columns = [OperationExecution.operation_id, OperationExecution.execution_id, OperationExecution.workspace_id]
+    # A million executions take half a minute to store; what follows in this transaction is short.
+    execute("select set_config('statement_timeout', %s, true)", (str(START_TIMEOUT_MS),))
     matched = execute(OperationExecution.insert_from(matching, columns))
     execute(Operation.update(matched=matched).where(Operation.id == operation_id))
     return {
@@ -190,12 +194,19 @@ def _describe_conflict(row: _StatusRow, reason: str | None) -> BulkConflict:
     return {**conflict, "reason": reason} if reason else conflict
 
 
-def list_unattended(older_than_seconds: float, limit: int) -> list[str]:
-    """Return running operations without a batch for so long, those that wait longest first."""
-    query = Operation.select(Operation.id).where(
-        Operation.status == "running", Operation.progressed_at < now() - build_seconds(older_than_seconds)
+def claim_unattended(older_than_seconds: float, limit: int) -> list[str]:
+    """Return running operations without a batch for so long, those that wait longest first; each is returned once in
+    that time."""
+    unattended = (
+        Operation.select(Operation.id)
+        .where(Operation.status == "running", Operation.progressed_at < now() - build_seconds(older_than_seconds))
+        .order_by(Operation.progressed_at)
+        .limit(limit)
+        .for_update(skip_locked=True)
+        .cte("unattended", materialized=True)
     )
-    return fetch_values(query.order_by(Operation.progressed_at).limit(limit))
+    query = Operation.update(progressed_at=now()).from_(unattended).where(Operation.id == unattended.c.id)
+    return fetch_values(query.returning(Operation.id).with_cte(unattended))
 
 
 def _get(condition: peewee.Expression) -> OperationRow | None:

@@ -104,7 +104,7 @@ def reconcile_unknown_outcomes(settings: Settings) -> Counts:
 def continue_operations(settings: Settings) -> Counts:
     """Enqueue bulk actions whose process died or whose message was lost."""
     with transaction():
-        ids = operation.list_unattended(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
+        ids = operation.claim_unattended(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
     for operation_id in ids:
         enqueue_actor("tracking", "run_operation", operation_id)
     return {"continued": len(ids)}

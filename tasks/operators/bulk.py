@@ -151,6 +151,7 @@ def _retry(started: StartedOperation, batch: Sequence[str], reasons: dict[str, s
         reasons |= find_refusals(select_many(batch))
     rows = execution.retry(select_many([execution_id for execution_id in batch if execution_id not in reasons]))
     notify_after_commit(move_to_current(rows) if is_moving else rows)
+    metrics.retries_total.labels(kind="manual", reason="operator").inc(len(rows))
     return [row["id"] for row in rows]
 
 

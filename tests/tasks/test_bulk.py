@@ -101,6 +101,7 @@ def test_an_operation_whose_message_is_lost_is_continued_where_it_was(
     assert periodic_jobs.continue_operations(settings) == {"continued": 0}
     execute("update operations set progressed_at = progressed_at - interval '1 hour'")
     assert periodic_jobs.continue_operations(settings) == {"continued": 1}
+    assert periodic_jobs.continue_operations(settings) == {"continued": 0}
     idle.resume()
 
     row = eventually(lambda: (r := read(alice, operation_id))["status"] == "finished" and r)
