@@ -7,7 +7,7 @@ free for other contacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -20,8 +20,8 @@ from models.audit import AuditActor
 from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
 from models.database import acting_as
 from models.errors import Conflict, NotFound
-from models.expressions import now
-from models.queries import execute, exists, fetch_first
+from models.expressions import is_any, now
+from models.queries import execute, exists, fetch_first, fetch_values
 from models.tables import Contact, Suppression
 from models.tables.contacts import SuppressionReason
 
@@ -73,6 +73,12 @@ def is_present(workspace_id: str, contact_id: str) -> Any:
 def is_newly_created(contact_id: str) -> bool:
     """Return whether the current transaction created this contact: its creation time is then the transaction's."""
     return exists(Contact.select(Contact.id).where(Contact.id == contact_id, Contact.created_at == now()))
+
+
+def find_newly_created(contact_ids: Sequence[str]) -> set[str]:
+    """Return those of these contacts that the current transaction created."""
+    query = Contact.select(Contact.id).where(is_any(Contact.id, contact_ids), Contact.created_at == now())
+    return set(fetch_values(query))
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: AuditActor) -> None:

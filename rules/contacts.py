@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import phonenumbers
@@ -50,6 +50,34 @@ def normalise(fields: Mapping[str, object]) -> tuple[dict[str, Any], list[Proble
         except _FieldError as fault:
             problems.append(Problem(f"{name}{fault.path}", str(fault)))
     return columns, problems
+
+
+#: What identifies a person, by column.
+_IDENTIFIERS = ("external_id", "email", "phone", "instagram_id", "facebook_id")
+
+
+def count_people(rows: Iterable[Mapping[str, object]]) -> int:
+    """Count the people in normalized rows: rows that share an id or an address belong to one person.
+
+    A row that names two people of earlier rows joins them. A row that identifies nobody is a person of its own.
+    """
+    parents: dict[object, object] = {}
+    without_identity = 0
+    for row in rows:
+        identities = [(name, row[name]) for name in _IDENTIFIERS if row.get(name)]
+        without_identity += not identities
+        for identity in identities:
+            parents[_find_root(parents, identity)] = _find_root(parents, identities[0])
+    return without_identity + sum(parent == identity for identity, parent in parents.items())
+
+
+def _find_root(parents: dict[object, object], identity: object) -> object:
+    """Return what stands for the identity's person, and shorten the way to it."""
+    parents.setdefault(identity, identity)
+    while parents[identity] != identity:
+        parents[identity] = parents[parents[identity]]
+        identity = parents[identity]
+    return identity
 
 
 def normalise_phone(text: str) -> str:

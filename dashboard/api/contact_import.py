@@ -20,10 +20,11 @@ from dashboard.api.contacts import ContactFields, contacts
 from dashboard.bodies import LARGE_BODY_LIMIT, Body
 from dashboard.errors import invalid_request
 from dashboard.responses import success
-from models import audit, contact_matching
+from models import audit, contact, contact_matching
 from models.contact_matching import ContactRejection
 from models.database import acting_as
-from rules.contacts import normalise
+from rules.contacts import count_people, normalise
+from rules.csv_cells import format_row
 from rules.problems import Problem
 
 # The route is added to `contacts`; import `contacts` from this module to register it.
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_ROWS",
     "PREVIEW_ROWS",
     "ContactFile",
+    "ImportCounts",
     "contacts",
     "read_contact_file",
     "write_contacts",
@@ -64,10 +66,36 @@ class ContactFile:
     good: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[dict[str, Any]] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
+    #: The cells of each row as they were written, by line.
+    cells: dict[int, list[str]] = field(default_factory=dict)
+
+    @property
+    def repeated(self) -> int:
+        """How many valid rows have an address or an id of an earlier row, and so belong to one person."""
+        return len(self.good) - count_people(fields for _, fields in self.good)
+
+    def format_rejected(self) -> str:
+        """The problems as CSV, each with the cells of its row: a file to correct."""
+        rows = [(row["line"], row["field"], row["message"], *self.cells[row["line"]]) for row in self.list_rejected()]
+        return "".join(format_row(row) for row in [("line", "field", "reason", *self.header), *rows])
 
     def list_rejected(self) -> list[dict[str, Any]]:
         """The problems of invalid rows, by line: {"line", "field", "message"}."""
         return sorted(self.bad, key=lambda row: row["line"])
+
+
+@dataclass
+class ImportCounts:
+    """What an import did, in people: `repeated` are further rows of people whom an earlier row named."""
+
+    created: int = 0
+    updated: int = 0
+    repeated: int = 0
+
+    @property
+    def people(self) -> int:
+        """The people in the file."""
+        return self.created + self.updated
 
 
 @contacts.api(
@@ -77,6 +105,9 @@ class ContactFile:
     body=Import,
     response={
         "imported": schemas.COUNT,
+        "created": schemas.COUNT,
+        "updated": schemas.COUNT,
+        "repeated": schemas.COUNT,
         "valid": schemas.COUNT,
         "attributes": schemas.array_of(schemas.TEXT),
         "preview": schemas.array_of({"type": "object"}),
@@ -88,9 +119,12 @@ def import_contacts(call: Caller, body: Import) -> Any:
     """Import contacts from CSV. Without `confirm` it only returns a preview."""
     contact_file = read_contact_file(body.csv)
     valid = len(contact_file.good)
-    imported = write_contacts(call, contact_file) if body.confirm else 0
+    counts = write_contacts(call, contact_file) if body.confirm else ImportCounts(repeated=contact_file.repeated)
     return success(
-        imported=imported,
+        imported=counts.people,
+        created=counts.created,
+        updated=counts.updated,
+        repeated=counts.repeated,
         valid=valid,
         attributes=contact_file.attributes,
         preview=[] if body.confirm else [fields for _, fields in contact_file.good[:PREVIEW_ROWS]],
@@ -107,6 +141,7 @@ def read_contact_file(text: str) -> ContactFile:
         _check_header(header)
         contact_file.attributes = [name for name in header if name not in _FIELDS]
         for line, cells in _iter_rows(lines):
+            contact_file.cells[line] = cells
             _validate_row(contact_file, line, header, cells)
     except csv.Error as error:
         raise invalid_request([Problem("csv", f"line {lines.line_num}: {error}")]) from None
@@ -151,21 +186,23 @@ def _validate_row(contact_file: ContactFile, line: int, header: list[str], cells
         contact_file.good.append((line, normalised))
 
 
-def write_contacts(call: Caller, contact_file: ContactFile) -> int:
-    """Write the valid rows and return their number; rows that the database rejects are added to the invalid ones."""
-    imported = 0
+def write_contacts(call: Caller, contact_file: ContactFile) -> ImportCounts:
+    """Write the valid rows and count the people; rows that the database rejects are added to the invalid ones."""
+    created: set[str] = set()
+    imported: list[str] = []
     for start in range(0, len(contact_file.good), BATCH_SIZE):
         chunk = contact_file.good[start : start + BATCH_SIZE]
         with acting_as(call.workspace_id):
             results = contact_matching.match_or_create(call.workspace_id, [(None, fields) for _, fields in chunk])
+            ids = [result["id"] for result in results if result and not isinstance(result, ContactRejection)]
+            created |= contact.find_newly_created(ids)
+        imported += ids
         for (line, _), result in zip(chunk, results, strict=True):
             if isinstance(result, ContactRejection):
                 path = result.path.removeprefix("contact.")
                 contact_file.bad.append({"line": line, "field": path, "message": result.message})
-            else:
-                imported += 1
-    audit.record(
-        call.workspace_id, call.actor, "contacts.imported", "contact", "csv",
-        {"imported": imported, "rejected": len({row["line"] for row in contact_file.bad})},
-    )  # fmt: skip
-    return imported
+    people = set(imported)
+    counts = ImportCounts(len(created), len(people - created), len(imported) - len(people))
+    detail = {**vars(counts), "rejected": len({row["line"] for row in contact_file.bad})}
+    audit.record(call.workspace_id, call.actor, "contacts.imported", "contact", "csv", detail)
+    return counts

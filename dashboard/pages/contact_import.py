@@ -56,11 +56,22 @@ def upload() -> Any:
         return _render_form(call, [problem.message for problem in error.problems]), error.status
     if "confirm" not in flask.request.form:
         return _render_preview(call, text, contact_file)
-    return _render(call, "imported_contacts.html", contact_file, imported=write_contacts(call, contact_file))
+    return _render(call, "imported_contacts.html", contact_file, counts=write_contacts(call, contact_file))
 
 
-def _extend_upload_limit() -> None:
-    limit = LARGE_BODY_LIMIT + _FORM_OVERHEAD_BYTES
+@contact_import_pages.post("/contacts/import/rejected")
+def download_rejected() -> Any:
+    """The rejected rows as a file: the page of the result carries them, so that nothing is stored."""
+    # Each row has its reason beside its cells.
+    _extend_upload_limit(4)
+    layout.require_page_permission("write")
+    headers = {"Content-Disposition": 'attachment; filename="rejected-rows.csv"'}
+    text = flask.request.form.get("csv", "").replace("\r\n", "\n").replace("\n", "\r\n")
+    return flask.Response(text, mimetype="text/csv", headers=headers)
+
+
+def _extend_upload_limit(times: int = 1) -> None:
+    limit = LARGE_BODY_LIMIT * times + _FORM_OVERHEAD_BYTES
     if (flask.request.content_length or 0) > limit:
         raise ProblemError(413, _TOO_LARGE)
     flask.request.max_content_length = limit
@@ -102,7 +113,7 @@ def _render(call: Caller, template: str, contact_file: ContactFile, **context: A
     rejected = contact_file.list_rejected()
     return layout.render(
         template, call, contact_file=contact_file, rejected=rejected[:MAX_LISTED_PROBLEMS], problems=len(rejected),
-        bad_rows=len({problem["line"] for problem in rejected}), **context,
+        bad_rows=len({problem["line"] for problem in rejected}), rejected_csv=contact_file.format_rejected(), **context,
     )  # fmt: skip
 
 

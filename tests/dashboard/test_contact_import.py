@@ -46,3 +46,17 @@ def test_a_file_without_contacts_is_rejected(alice: Producer) -> None:
     for csv in ("colour,size\nred,1", "email,email\na,b", "email,\na,b", 'email\n"broken', " "):
         response = load(alice, csv)
         assert (response.status_code, response.json["errors"][0]["path"]) == (422, "csv"), csv
+
+
+def test_repeated_rows_count_as_one_person(alice: Producer) -> None:
+    alice.post("/api/contacts", {"email": "bob@example.com"})
+    file = "email,phone,firstName\nada@example.com,,Ada\nbob@example.com,,Bob\nADA@example.com,+15550123,Ada L.\n"
+    file += ",+15550123,Ada\nbad,,\n,,Nobody\n"
+    preview = alice.post("/api/contacts/import", {"csv": file}).json
+    assert (preview["valid"], preview["repeated"], preview["imported"]) == (5, 2, 0)
+    result = alice.post("/api/contacts/import", {"csv": file, "confirm": True}).json
+    counts = {name: result[name] for name in ("imported", "created", "updated", "repeated")}
+    assert counts == {"imported": 3, "created": 2, "updated": 1, "repeated": 2}
+    assert len(result["rejected"]) == 1
+    (entry,) = alice.get("/api/audit?action=contacts.imported").json["entries"]
+    assert entry["detail"] == {"created": 2, "updated": 1, "repeated": 2, "rejected": 1}

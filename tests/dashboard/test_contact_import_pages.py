@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import re
@@ -14,7 +15,7 @@ from werkzeug.test import encode_multipart
 from dashboard.bodies import LARGE_BODY_LIMIT
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_contact_import import FILE
-from tests.dashboard.test_pages import Browser, bob, read_text, read_token, sign_in_as
+from tests.dashboard.test_pages import Browser, bob, post, read_text, read_token, sign_in_as
 
 __all__ = ["bob"]
 
@@ -109,3 +110,26 @@ def test_the_content_of_a_file_is_escaped(bob: Browser) -> None:
     page = upload(bob, b'externalId,"<b>x"\n"c-1","<script>alert(1)</script>"\nc-2\n').text
     assert "<script>alert" not in page
     assert "<b>x" not in page
+
+
+def test_the_rejected_rows_can_be_downloaded(bob: Browser) -> None:
+    file = 'email,firstName\nada@example.com,Ada\nbad,"=HYPERLINK(""x"")"\nworse,"two, lines"\n'
+    preview = upload(bob, file.encode())
+    assert "Import 1 contact?" in read_text(preview.text)
+    for page in (preview, confirm(bob, preview.text)):
+        carried = re.search(r"<textarea name=\"csv\"[^>]*>\n(.*?)</textarea>", page.text, re.DOTALL)
+        assert carried is not None
+        response = post(bob, "/contacts/import/rejected", csv=html.unescape(carried[1]))
+        assert response.headers["Content-Disposition"] == 'attachment; filename="rejected-rows.csv"'
+        rows = list(csv.reader(io.StringIO(response.text)))
+        assert rows[0] == ["line", "field", "reason", "email", "firstName"]
+        assert [(row[0], row[1], row[3], row[4]) for row in rows[1:]] == [
+            ("3", "email", "bad", "'=HYPERLINK(\"x\")"), ("4", "email", "worse", "two, lines"),
+        ]  # fmt: skip
+
+
+def test_the_preview_says_how_many_rows_repeat_a_person(bob: Browser) -> None:
+    preview = upload(bob, b"email\nada@example.com\nADA@example.com\nbob@example.com\n")
+    assert "Import 2 contacts?" in read_text(preview.text)
+    assert "1 row repeats a person of an earlier row" in read_text(preview.text)
+    assert "2 contacts imported" in read_text(confirm(bob, preview.text).text)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules import contacts
-from rules.contacts import normalise
+from rules.contacts import count_people, normalise
 
 
 def test_the_contracts_example_is_normalised() -> None:
@@ -141,3 +141,17 @@ _ANYTHING = st.recursive(
 def test_any_fields_normalise_without_an_exception_and_idempotently(fields: dict[str, Any]) -> None:
     regular, problems = normalise(fields)
     assert len(regular) + len({problem.path.split("[")[0].split(".")[0] for problem in problems}) == len(fields)
+
+
+@pytest.mark.parametrize(
+    ("rows", "people"),
+    [
+        ([], 0),
+        ([{"first_name": "Ada"}, {"first_name": "Ada"}], 2),
+        ([{"email": "a"}, {"email": "a"}, {"phone": "a"}], 2),
+        ([{"email": "a"}, {"phone": "1"}, {"email": "a", "phone": "1"}], 1),
+        ([{"external_id": "x", "email": "a"}, {"email": "b", "phone": "1"}, {"phone": "1", "external_id": "x"}], 1),
+    ],
+)
+def test_rows_with_a_common_address_are_one_person(rows: list[dict[str, object]], people: int) -> None:
+    assert count_people(rows) == people
