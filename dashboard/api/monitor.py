@@ -10,6 +10,7 @@ import flask
 import clock
 from dashboard.access import Caller
 from dashboard.api import schemas
+from dashboard.api.automations import require_automation
 from dashboard.api.schemas import Moment, QueryBool, parse_moment
 from dashboard.bodies import Body
 from dashboard.errors import ProblemError, invalid_request, not_found
@@ -18,6 +19,7 @@ from dashboard.live.feeds import Feeds, FeedUnavailable
 from dashboard.live.stream_access import Grant, StreamAccessChecker
 from dashboard.resource import Resource
 from dashboard.responses import success
+from models.reports import monitor_moves
 from models.reports.monitor_history import MAX_LOOKBACK
 from rules.problems import Problem
 
@@ -113,6 +115,20 @@ def show_monitor(call: Caller, automation_id: str, query: SnapshotQuery) -> Any:
     if payload is None:
         raise not_found("There is no automation with that id.")
     return success(snapshot=payload)
+
+
+@monitor.api(
+    "GET",
+    "/api/ai-automations/{automation_id}/monitor/moves",
+    permission="read",
+    query=MonitorQuery,
+    response={"moves": schemas.array_of(schemas.TIME)},
+)
+def list_moves(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
+    """List the times at which contacts changed stage in the last six hours, at most the newest 1,000."""
+    automation = require_automation(call.workspace_id, automation_id)
+    times = monitor_moves.list_times(call.workspace_id, automation["id"], test=query.test)
+    return success(moves=[at.isoformat(timespec="milliseconds").replace("+00:00", "Z") for at in times])
 
 
 def _parse_recent_moment(text: str) -> datetime:

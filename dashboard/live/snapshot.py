@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from dashboard.live.skip_reasons import describe_group
 from dashboard.pages import labels
 from dashboard.responses import to_camel_case
 from models.reports import monitor, monitor_history
@@ -18,6 +19,8 @@ from rules.errors import BY_CLASS
 #: Characters of a message preview.
 PREVIEW_LENGTH = 140
 
+#: Titles of cards that differ from a contact's label, as the monitoring document has them.
+CARD_TITLES = {"ready_to_send": "Ready to send"}
 #: Final stages: they count the executions that finished in the last 24 hours.
 FINAL_STAGES = ("completed", "failed", "skipped")
 
@@ -69,7 +72,8 @@ def _build_stage(row: StageSummary, totals: Totals) -> dict[str, Any]:
     else:
         caption = "No average yet" if average is None else f"Avg {labels.format_duration(average)}"
     return {
-        "stage": row["stage"], "title": labels.STAGES[row["stage"]], "count": row["count"],
+        "stage": row["stage"], "title": CARD_TITLES.get(row["stage"], labels.STAGES[row["stage"]]),
+        "count": row["count"],
         "averageSeconds": average, "says": caption, "trend": row["trend"],
     }  # fmt: skip
 
@@ -189,7 +193,7 @@ def _build_skipped(row: SkippedRow) -> dict[str, Any]:
     return {
         "rule": row["rule"],
         "title": labels.RULES.get(row["rule"], str(row["rule"]).replace("_", " ")).capitalize(),
-        "words": row["words"] or "",
+        "words": describe_group(row["rule"], row["words"] or "", row["count"]),
         "count": row["count"],
     }
 

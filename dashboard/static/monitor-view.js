@@ -35,6 +35,7 @@ export function draw(root, snapshot, since) {
   for (const stage of snapshot.stages) drawStage(root, stage);
   const fact = (name) => root.querySelector(`[data-fact="${name}"]`);
   setText(fact("active"), formatCount(snapshot.totals.active));
+  setText(fact("total"), formatCount(snapshot.totals.active));
   setText(fact("says"), snapshot.totals.says);
   setText(fact("backlog"), snapshot.backlog.title);
   setText(fact("backlog-text"), snapshot.backlog.words);
@@ -125,6 +126,7 @@ function drawListState(root, contacts) {
   setText(root.querySelector('[data-fact="listed"]'), text);
   const notice = root.querySelector(".no-contacts");
   notice.hidden = contacts.length > 0;
+  root.querySelector(".monitor-headings").hidden = !notice.hidden;
   if (notice.hidden) return;
   const empty = !current.contacts.length;
   setText(notice.querySelector("h2"), empty ? "No active contacts" : "No matching contacts");

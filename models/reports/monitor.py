@@ -87,9 +87,15 @@ _NUMBERS = """
     ) m), '{}') as averages,
     coalesce((select jsonb_object_agg(stage, points) from (
         select stage, jsonb_object_agg(point, count) as points from (
-            select stage, floor(greatest(0, extract(epoch from b.at - m.at)) / (60 * %(minutes)s))::integer as point,
-                sum(moves) as count
-            from moves m group by 1, 2
+            select stage, floor(greatest(0, extract(epoch from b.at - entries.at)) / (60 * %(minutes)s))::integer
+                as point, sum(entered) as count
+            from (
+                select stage, at, moves as entered from moves
+                -- No move leads to queued: executions begin there, and leave it by their first move.
+                union all select from_stage, at - from_ms / greatest(moves, 1) * interval '1 millisecond', moves
+                    from moves where from_stage = 'queued'
+                union all select stage, stage_since, 1 from flight where stage = 'queued'
+            ) entries group by 1, 2
         ) p where point < %(points)s group by 1
     ) m), '{}') as trends,
     (select jsonb_build_object(

@@ -43,7 +43,8 @@ with bounds as materialized (
                 or e.status = 'failed' and e.finished_at > b.since)
     ) stays order by id, since
 ), flight as materialized (
-    select id, stage, since, false as is_due, null::timestamptz as waits_since from standing where stage <> 'failed'
+    select id, stage, since, since as stage_since, false as is_due, null::timestamptz as waits_since
+    from standing where stage <> 'failed'
 ), failures as materialized (
     select s.id, s.since as at, e.error_class is not distinct from 'unknown_outcome' as unknown
     from standing s join executions e on e.id = s.id where s.stage = 'failed'

@@ -95,7 +95,7 @@ def test_every_stage_has_its_card_pill_and_icon(visit: Any, target: tuple[str, s
     page = visit().go(build_path(target))
     card = page.locator(f'.stage-card[data-stage="{stage}"]')
     expect(card.locator("strong")).to_have_text("1")
-    expect(card.locator(".title")).to_have_text(TABLE[stage])
+    expect(card.locator(".title")).to_have_text("Ready to send" if stage == "ready_to_send" else TABLE[stage])
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text(TABLE[stage])
     expect(find_row(page, "Ada Byron").locator(".pill use")).to_have_attribute("href", re.compile(f"#{stage}$"))
     expect(page.locator(".stage-card strong").filter(has_text="1")).to_have_count(1)
@@ -165,7 +165,7 @@ def test_the_list_is_filtered_by_stage_and_name(visit: Any, target: tuple[str, s
     page.locator('.stage-card[data-stage="ready_to_send"]').click()
     expect(page.locator(".monitor-contacts > li")).to_have_count(3)
     expect(page).to_have_url(re.compile(r"stage=ready_to_send$"))
-    expect(page.locator('[data-fact="listed"]')).to_have_text("3 of 3 listed · Ready")
+    expect(page.locator('[data-fact="listed"]')).to_have_text("3 of 3 listed · Ready to send")
     page.keyboard.press("/")
     page.keyboard.type("jane")
     expect(page.locator(".monitor-contacts > li")).to_have_count(1)
@@ -213,6 +213,98 @@ def test_the_slider_replays_past_snapshots(visit: Any, target: tuple[str, str]) 
     page.locator("#moment").fill("0")
     expect(find_row(page, "Ada Byron").locator(".pill")).to_have_text("Completed")
     expect(find_live_status(page)).to_have_text("Live")
+
+
+def test_a_short_run_is_replayed_move_by_move(visit: Any, target: tuple[str, str]) -> None:
+    # An older run, and one of seven moves in 12 seconds.
+    histories.insert_execution(*target, "completed", name="Older", ago=3000)
+    histories.insert_execution(*target, "sent", name="Ada Byron", ago=60, each=2)
+    page = visit().go(build_path(target))
+    pill = find_row(page, "Ada Byron").locator(".pill")
+    expect(pill).to_have_text("Sent")
+    page.get_by_role("button", name="Previous move").click()
+    expect(find_live_status(page)).to_have_text("Replaying")
+    expect(page.locator("#replay-time")).to_have_text(re.compile(r"^move (\d+) of \1$"))
+    page.get_by_role("button", name="Previous move").click()
+    expect(pill).to_have_text("Sending")
+    page.keyboard.press("[")
+    expect(pill).to_have_text("Ready")
+    page.keyboard.press("]")
+    expect(pill).to_have_text("Sending")
+    expect(page.locator(".replay output")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    expect(page.locator('[data-fact="updates"]')).to_have_text("Replaying the past")
+    page.get_by_role("button", name="Live").click()
+    expect(pill).to_have_text("Sent")
+    expect(find_live_status(page)).to_have_text("Live")
+
+
+def test_playing_goes_through_every_move_of_the_newest_run(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "completed", name="Older", ago=3000)
+    histories.insert_execution(*target, "sent", name="Ada Byron", ago=60, each=0.3)
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    page.evaluate(
+        "() => { window.seen = []; const cards = document.querySelector('.stages');"
+        "new MutationObserver(() => { const row = [...document.querySelectorAll('.monitor-contacts > li')]"
+        ".find(row => row.textContent.includes('Ada')); if (row) window.seen.push(row.dataset.stage) })"
+        ".observe(cards, { subtree: true, childList: true, characterData: true, attributes: true }) }"
+    )
+    page.get_by_role("button", name="Play").click()
+    expect(find_live_status(page)).to_have_text("Playing")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    # At the end of the run the page is live again.
+    expect(find_live_status(page)).to_have_text("Live")
+    stages = list(dict.fromkeys(page.evaluate("() => window.seen")))
+    assert [stage for stage in stages if stage in TABLE][:4] == ["queued", "checking", "eligible", "generating"]
+
+
+def test_playing_can_be_paused(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "sent", name="Ada Byron", ago=60, each=2)
+    page = visit().go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    page.keyboard.press("r")
+    expect(find_live_status(page)).to_have_text("Playing")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(find_live_status(page)).to_have_text("Replaying")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_the_list_has_headings_and_says_how_often_it_updates(visit: Any, target: tuple[str, str]) -> None:
+    histories.insert_execution(*target, "generating", name="Ada Byron")
+    page = visit().go(build_path(target))
+    expect(page.locator('[data-fact="updates"]')).to_have_text("Updates every 2 s")
+    expect(page.locator(".monitor-foot")).to_contain_text("Total active: 1")
+    headings = page.locator(".monitor-headings span")
+    expect(headings.filter(has_text="In stage")).to_be_visible()
+    # Each heading stands above its column.
+    heading, cell = headings.nth(2).bounding_box(), find_row(page, "Ada Byron").locator(".pill").bounding_box()
+    assert heading is not None
+    assert cell is not None
+    assert abs(heading["x"] - cell["x"]) < 1
+    page.get_by_role("button", name="Pause view").click()
+    expect(page.locator('[data-fact="updates"]')).to_have_text("Paused")
+    page.get_by_role("link", name="Close").click()
+    page.wait_for_url("**/automations")
+
+
+def test_no_cell_of_a_row_overlaps_another_on_a_phone(visit: Any, target: tuple[str, str]) -> None:
+    add_follow_ups(target)
+    add_sample_contacts(target)
+    page = visit(PHONE).go(build_path(target))
+    expect(find_live_status(page)).to_have_text("Live")
+    overlapping = page.evaluate(
+        """() => [...document.querySelectorAll(".monitor-contact, .stage-card")].flatMap((row) => {
+            const cells = "strong, .says, .pill, .since, .next, .rounds, .wrote, .title, small";
+            const boxes = [...row.querySelectorAll(cells)]
+                .filter((cell) => cell.checkVisibility() && cell.textContent.trim())
+                .map((cell) => [cell.textContent.trim(), cell.getBoundingClientRect()]);
+            return boxes.flatMap(([one, a], at) => boxes.slice(at + 1)
+                .filter(([two, b]) => a.left < b.right - 1 && b.left < a.right - 1)
+                .filter(([two, b]) => a.top < b.bottom - 1 && b.top < a.bottom - 1)
+                .map(([two]) => `${one} / ${two}`));
+        })"""
+    )
+    assert overlapping == []
 
 
 def test_the_page_shows_connecting_until_the_first_snapshot(visit: Any, target: tuple[str, str]) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import flask
 import pytest
 from flask.testing import FlaskClient
+from psycopg2.extras import Json
 
 import clock
 from dashboard.api.monitor import _SNAPSHOT
 from dashboard.live.feeds import Feeds
+from dashboard.live.skip_reasons import describe_group
 from models.database import acting_as
 from models.queries import execute
 from rules.stages import STAGES
@@ -228,3 +230,72 @@ def test_tests_can_be_excluded(alice: Producer, automation: dict[str, Any]) -> N
     histories.insert_execution(alice.workspace_id, automation["id"], "generating", test=True)
     assert [contact["test"] for contact in fetch_snapshot(alice, automation)["contacts"]] == [True]
     assert fetch_snapshot(alice, automation, "?test=false")["contacts"] == []
+
+
+def test_the_trend_of_queued_counts_the_executions_that_began(alice: Producer, automation: dict[str, Any]) -> None:
+    target = (alice.workspace_id, automation["id"])
+    histories.insert_execution(*target, "queued", ago=5)
+    histories.insert_execution(*target, "completed", ago=60)
+    histories.insert_execution(*target, "generating", ago=2 * 3600)
+    trends = {stage["stage"]: stage["trend"] for stage in fetch_snapshot(alice, automation)["stages"]}
+    assert sum(trends["queued"]) == 3
+    assert (trends["queued"][-1], sum(trends["checking"])) == (2, 2)
+
+
+def test_a_group_of_skips_claims_nothing_of_one_contact(alice: Producer, automation: dict[str, Any]) -> None:
+    target = (alice.workspace_id, automation["id"])
+    for zone in ("Asia/Tokyo", "Europe/Rome"):
+        words = f"Outside the active hours 09:00 to 21:00 ({zone})"
+        histories.insert_execution(
+            *target, "skipped", skipped_rule="active_hours", skipped_detail=Json({"words": words})
+        )
+    histories.insert_execution(
+        *target, "skipped", skipped_rule="daily_limit", skipped_detail=Json({"words": "Daily limit: 2 of 2 sent today"})
+    )
+    groups = {group["rule"]: group for group in fetch_snapshot(alice, automation)["skipped"]}
+    assert groups["active_hours"]["words"] == (
+        "Outside the active hours 09:00 to 21:00, in the time zone that applies to each contact"
+    )
+    assert groups["daily_limit"]["words"] == "Daily limit: 2 of 2 sent today"
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "text"),
+    [
+        ("tags", 'The contact lacks the tag "lead"', "The tags do not fit the rule"),
+        (
+            "frequency_cap",
+            "Frequency cap: 3 of 2 messages in 7 days, 1 of them pending",
+            "At most 2 messages in 7 days",
+        ),
+        ("cancelled", "Cancelled by Alice.", "Cancelled by an operator"),
+        ("where", "The condition is not met: payload.n > 1", "The condition is not met: payload.n > 1"),
+    ],
+)
+def test_the_text_of_one_skipped_contact_stays_and_that_of_several_is_shared(rule: str, words: str, text: str) -> None:
+    assert describe_group(rule, words, 1) == words
+    assert describe_group(rule, words, 2) == text
+
+
+def test_the_moves_of_the_last_six_hours_are_listed(
+    alice: Producer, charlie: Producer, automation: dict[str, Any]
+) -> None:
+    target = (alice.workspace_id, automation["id"])
+    path = f"/api/ai-automations/{automation['id']}/monitor/moves"
+    assert alice.get(path).json["moves"] == []
+    histories.insert_execution(*target, "completed", ago=8 * 3600)
+    histories.insert_execution(*target, "generating", ago=60, each=2)
+    histories.insert_execution(*target, "checking", ago=30, test=True)
+    moves = alice.get(path).json["moves"]
+    # The starts, three moves to generating, and one to checking.
+    assert len(moves) == 6
+    assert moves == sorted(moves)
+    assert (len(alice.get(f"{path}?test=true").json["moves"]), len(alice.get(f"{path}?test=false").json["moves"])) == (
+        2,
+        4,
+    )
+    # Each is a moment of the replay, at which the move has happened.
+    snapshot = alice.post(f"/api/ai-automations/{automation['id']}/monitor?at={moves[1]}").json["snapshot"]
+    assert {"checking"} < {contact["stage"] for contact in snapshot["contacts"]}
+    assert charlie.get(path).status_code == 404
+    assert alice.get("/api/ai-automations/nonsense/monitor/moves").status_code == 404
