@@ -99,6 +99,7 @@ def test_steps_and_messages_are_counted_as_they_are_stored(worked: ObservedCopy)
 
 def test_killed_workers_keep_their_counts_and_add_no_series(worked: ObservedCopy) -> None:
     before = worked.read_samples()
+    files = sorted(path.name for path in (worked.app.home / "metrics").iterdir())
     status = worked.app.status()["programs"]
     victims = {
         program["name"]: program["pid"] for program in status if program["name"] in ("executions-0", "sending-0")
@@ -120,6 +121,7 @@ def test_killed_workers_keep_their_counts_and_add_no_series(worked: ObservedCopy
     fallen = [name for name, number in before.items() if "_total" in name and after[name] < number]
     assert not fallen
     assert not [name for name in after if "pid=" in name]
+    assert sorted(path.name for path in (worked.app.home / "metrics").iterdir()) == files
     added = [name for name in set(after) - set(before) if not name.startswith("beckon_http_requests_total")]
     assert not added
     started = sum(n for name, n in after.items() if name.startswith("beckon_executions_started_total"))
