@@ -43,9 +43,10 @@ def _to_integer(value: object) -> object:
 #: A whole number; 1.0 is accepted as 1.
 WholeNumber = Annotated[int, BeforeValidator(_to_integer)]
 #: A string of one line: a name, a key, a search term.
-#: Text without control characters.
-ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_ONE_LINE)]
+#: As ShortText, and may be empty: the type of a field whose default is the empty text.
+OptionalText = Annotated[str, StringConstraints(max_length=200, pattern=_ONE_LINE)]
 
 
 def find_invalid_values(value: object) -> list[Problem]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
-
-from pydantic import StringConstraints
+from typing import Any, Literal
 
 from dashboard import queue_status
 from dashboard.access import Caller, redact_deployment_fields
@@ -20,7 +18,7 @@ from models.ids import is_id
 from models.pause import PausedRow
 from models.reports import automations
 from providers.registry import PROVIDERS
-from rules.bodies import ONE_LINE
+from rules.bodies import OptionalText
 from tasks.operators import actions as operator_actions
 from tasks.runtime.broker import EXECUTION_QUEUES
 
@@ -40,7 +38,7 @@ _PAUSE = schemas.record(
 class PauseRequest(Body):
     """Why an operator pauses: shown beside the pause, and kept in the audit log."""
 
-    reason: Annotated[str, StringConstraints(max_length=200, pattern=ONE_LINE)] = ""
+    reason: OptionalText = ""
 
 
 @queues.api(

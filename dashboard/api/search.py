@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, Field
 from dashboard import search_results
 from dashboard.access import Caller
 from dashboard.api import schemas
-from dashboard.bodies import Body, ShortText
+from dashboard.bodies import Body
 from dashboard.resource import Resource
 from dashboard.responses import success
 from dashboard.search_results import ResultGroup
+from rules.bodies import OptionalText
 
 search = Resource("search")
 
@@ -30,7 +31,7 @@ _GROUP = schemas.record(
 class SearchQuery(Body):
     """Words, an address or an id, and the most results of each kind."""
 
-    q: ShortText = ""
+    q: OptionalText = ""
     limit: Annotated[int, BeforeValidator(schemas.parse_number), Field(ge=1, le=search_results.MAX_COUNT)] = 5
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import flask
 
 from dashboard import search_results
-from dashboard.bodies import Body, ShortText
+from dashboard.bodies import Body
 from dashboard.pages import layout
+from rules.bodies import OptionalText
 
 search_pages = flask.Blueprint("search-pages", __name__)
 
@@ -19,7 +20,7 @@ MAX_RESULTS = 20
 class SearchForm(Body):
     """What is searched for."""
 
-    q: ShortText = ""
+    q: OptionalText = ""
 
 
 @search_pages.get("/search")
