@@ -96,6 +96,7 @@ def test_every_page_passes_axe(app: flask.Flask, alice: Producer, visit: Any, mo
     assert violations == {}
 
 
+@pytest.mark.slow
 def test_the_open_palette_and_sheet_pass_axe(visit: Any) -> None:
     page = visit().page
     page.keyboard.press("Control+k")

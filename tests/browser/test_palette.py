@@ -91,6 +91,7 @@ def test_shortcuts_move_between_pages_and_rows_and_spare_fields(visit: Any, alic
     expect(page.get_by_text("Updates are paused.")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_the_magnifier_opens_the_palette_on_a_phone(visit: Any) -> None:
     visitor = visit(PHONE)
     page = visitor.page
