@@ -6,13 +6,14 @@ All counts are read from the index `executions_failures`; the text of a group is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypedDict
 
 from peewee import JOIN, SQL, Case, fn
 
+from models import pause
 from models.database import acting_as
 from models.execution_filters import NONE, ExecutionFilters
 from models.expressions import is_any, is_distinct_from
@@ -167,7 +168,15 @@ def list_groups(workspace_id: str, filters: ExecutionFilters) -> list[FailureGro
     with acting_as(workspace_id):
         rows = fetch(_GroupRow, query)
         messages = _fetch_messages([row["sample_id"] for row in rows if row["sample_id"]])
-    return [FailureGroup(**row, message=messages.get(row["sample_id"] or "")) for row in rows]
+        refusals = {paused["name"]: paused["message"] for paused in pause.list_all(workspace_id)}
+    return [FailureGroup(**row, message=_find_message(row, messages, refusals)) for row in rows]
+
+
+def _find_message(row: _GroupRow, messages: Mapping[str, str | None], refusals: Mapping[str, str]) -> str | None:
+    """The newest error's message; of executions that only wait for credentials, the one that paused the provider."""
+    if row["sample_id"] is None and row["error_class"] == CONFIGURATION:
+        return refusals.get(row["provider"] or "")
+    return messages.get(row["sample_id"] or "")
 
 
 class _MessageRow(TypedDict):

@@ -264,6 +264,20 @@ def test_the_csv_has_every_failure_and_no_formula(
     assert [escape_formula(text) for text in ("+1", "-1", "@x", "a=b")] == ["'+1", "'-1", "'@x", "a=b"]
 
 
+def test_what_only_waits_for_credentials_shows_the_refusal_that_paused_its_provider(
+    alice: Producer, bob: Browser, automation: dict[str, Any]
+) -> None:
+    wait_for(alice, automation, 2, stage="ready_to_send", waiting_for="configuration", provider="telnyx")
+    with acting_as(alice.workspace_id):
+        execute(
+            "insert into pauses (id, workspace_id, kind, name, reason, message) "
+            "values (gen_random_uuid(), %s, 'provider', 'telnyx', 'configuration', 'The key was refused')",
+            (alice.workspace_id,),
+        )
+    page = bob.get("/failures?open=configuration.telnyx.none").text
+    assert "The key was refused" in page.split('class="group-body"')[1]
+
+
 def test_another_workspaces_failures_are_not_seen(bob: Browser, charlie: Producer) -> None:
     fail(charlie, charlie.create(), 2, error_class="invalid")
     assert "No failures" in read_text(bob.get("/failures").text)
