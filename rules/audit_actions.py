@@ -64,6 +64,8 @@ PHRASES: dict[str, str] = {
     "site_key.revoked": "revoked a site key",
     "switch.off": "turned a switch off",
     "switch.on": "turned a switch on",
+    "test_run.cancelled": "cancelled a test run",
+    "test_run.started": "started a test run",
     "user.password_changed": "changed their password",
     "user.password_reset": "set a new password with a reset link",
     "user.renamed": "changed their name",
@@ -89,6 +91,7 @@ OBJECT_KINDS: dict[str, str] = {
     "settings": "Settings",
     "site_key": "Site key",
     "switch": "Switch",
+    "test_run": "Test run",
     "user": "Member",
     "workspace": "Workspace",
 }

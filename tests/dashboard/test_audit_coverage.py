@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from settings import ROOT
 from tests.dashboard import tenants
 from tests.dashboard.producers import PASSWORD
 from tests.dashboard.route_table import Route, read_table
@@ -37,6 +38,7 @@ SHOWN_ELSEWHERE = {
     "POST /api/executions/{execution_id}/stop-follow-ups": "tests/tasks/test_follow_ups.py",
     "POST /api/messages/{message_id}/review": "tests/tasks/test_reviews.py",
     "POST /executions/{execution_id}/messages/{message_id}/{approve,reject}": "tests/tasks/test_reviews.py",
+    "POST /test-runs/{run_id}/cancel": "the API's test runs write `test_run.started` and `test_run.cancelled`",
     "POST /failures/{retry,discard,sent,resend,look_up}": "tests/tasks/test_bulk.py",
     "POST /api/providers/{name}/try": "tests/tasks/test_pauses.py",
     "POST /pauses/provider/{name}/try": "tests/tasks/test_pauses.py",
@@ -103,7 +105,7 @@ def _count_new_entries(world: World, route: Route) -> tuple[int, list[int]]:
 def _order(route: Route) -> tuple[bool, bool, bool, int]:
     """What needs an open question comes first, what removes an object last, a bulk action after single ones."""
     return (
-        not route.path.endswith("/lookup"),
+        not route.path.endswith(("/lookup", "/look-up")),
         route.method == "DELETE",
         route.path.endswith(("/delete", "/revoke", "/sign-out")),
         -len(route.path),
@@ -125,3 +127,20 @@ def test_every_changing_route_writes_an_entry_or_has_its_reason(world: World) ->
 def test_the_lists_name_routes_that_exist() -> None:
     route_names = {str(route) for route in CHANGING}
     assert {*WITHOUT_ENTRY, *SHOWN_ELSEWHERE, *REQUESTS} <= route_names
+
+
+#: The files of `workers/commands` that change nothing of a workspace's settings or data in a person's name.
+WITHOUT_ACTOR = {
+    "dashboard": "serves", "scheduler": "serves", "worker": "serves", "sandbox": "serves", "up": "starts",
+    "down": "stops", "prepare": "the first start: Beckon itself", "migrate": "the schema",
+    "demo": "a producer's requests", "trigger": "a producer's request", "doctor": "reads", "execution": "reads",
+    "status": "reads", "verify": "reads", "runs": "counts anew what is stored",
+}  # fmt: skip
+
+
+def test_every_command_that_changes_something_names_its_actor() -> None:
+    files = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "workers" / "commands").glob("*.py")}
+    del files["__init__"]
+    without_actor = {name for name, source in files.items() if "current_actor" not in source}
+    assert without_actor <= set(WITHOUT_ACTOR)
+    assert set(WITHOUT_ACTOR) <= set(files)

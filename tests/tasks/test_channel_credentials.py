@@ -13,12 +13,14 @@ from models.queries import execute, fetch_value
 from providers.registry import PROVIDERS
 from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks.operators import channel_credentials, model_settings
+from tasks.operators import channel_credentials, invitations, model_settings
 from tasks.runtime.engine import Engine
 from tasks.steps.accounts import fingerprint, resolve_account
 from tasks.steps.model_settings import resolve_model_settings
 from tasks.steps.workspace_settings import resolve_workspace_settings
-from tests.support.factories import HELLO, WRITTEN, Alice, wait_for_status, wait_until_finished
+from tests.support.factories import HELLO, WRITTEN, Alice, execution, wait_for_status, wait_until_finished
+from tests.support.waiting import eventually
+from tests.tasks.test_failures import reconcile_now
 
 OWN = {"MAILGUN_API_KEY": "key-of-alice", "MAILGUN_DOMAIN": "mail.alice.example"}
 
@@ -143,3 +145,24 @@ def test_an_email_without_a_sender_comes_from_the_workspaces(alice: Alice, sandb
         alice.automation(steps, trigger=trigger)
         wait_until_finished(alice.trigger(trigger, test=True))
         assert sandbox.list_messages(provider="mailgun")[-1]["body"]["from"] == sender
+
+
+def test_an_unknown_outcome_is_looked_up_with_the_workspaces_account(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    enter(alice, settings, "mailgun", OWN)
+    alice.automation(HELLO)
+    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
+    failed = wait_until_finished(alice.trigger())
+    assert failed["error_class"] == "unknown_outcome"
+    eventually(lambda: reconcile_now(settings) or execution(str(failed["id"]))["status"] == "succeeded")
+
+
+def test_an_invitation_is_mailed_with_the_workspaces_account(
+    alice: Alice, engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    enter(alice, settings, "mailgun", OWN)
+    _, mailed = invitations.invite(engine.settings, alice.workspace_id, "bob@example.com", "viewer", SYSTEM)
+    assert mailed
+    (sent,) = sandbox.list_messages(provider="mailgun")
+    assert sent["path"] == "/v3/mail.alice.example/messages"
