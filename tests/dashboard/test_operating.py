@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 import settings
 from dashboard import create_app
 from models import database
+from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import sign_in_as
 
 
 class TestWithoutRedis:
@@ -33,8 +35,18 @@ class TestWithoutRedis:
         assert (health["status"], health["redis"]["status"]) == ("degraded", "down")
         assert health["processor"]["status"] == "degraded"
         assert set(health["cache"].values()) == {None}
-        assert alice.get("/api/queues").json["redis"] == "down"
+        queues = alice.get("/api/queues").json
+        assert queues["redis"] == "down"
+        assert {queue["state"] for queue in queues["queues"]} == {"unknown"}
+        assert {provider["acceptedPerMinute"] for provider in queues["providers"]} == {None}
+        assert queues["processes"] == []
         assert "beckon_redis_up 0.0" in alice.client.get("/metrics").text
+
+    def test_pages_of_the_queues_say_what_is_unknown(self, alice: Producer, client: FlaskClient) -> None:
+        bob = sign_in_as(client, alice)
+        example_executions.create_execution(alice, alice.create(), status="pending", stage="queued")
+        assert "Redis does not answer, so rates, messages and processes are unknown" in bob.get("/queues").text
+        assert "Redis does not answer, so workers are not notified" in bob.get("/executions/pending").text
 
 
 @pytest.fixture
