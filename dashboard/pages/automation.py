@@ -13,7 +13,8 @@ from dashboard.api.automations import require_automation
 from dashboard.api.runs import DEFAULT_SPAN, RunPage, fetch_run_page
 from dashboard.pages import layout
 from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
-from models.reports import runs
+from dashboard.pages.path import build_steps
+from models.reports import automations, runs
 from models.reports.automations import AutomationDetail
 from models.reports.runs import Interval
 from tasks.operators import switches
@@ -37,7 +38,13 @@ def show(automation_id: str) -> Any:
     automation = require_automation(call.workspace_id, automation_id)
     form, params = layout.parse_query(RunFilterForm)
     return layout.render(
-        "automation.html", call, automation=automation, filters=form, **_load_runs(call, automation, form, params)
+        "automation.html",
+        call,
+        automation=automation,
+        filters=form,
+        steps=build_steps(automation["definition"]),
+        unknown=automations.fetch_card_data(call.workspace_id, [automation["id"]])[automation["id"]]["unknown"],
+        **_load_runs(call, automation, form, params),
     )
 
 

@@ -45,6 +45,7 @@ class Card(AutomationRow, LastDay):
 
     trigger: dict[str, Any] | None
     in_flight: int
+    unknown: int
     success_rate: float | None
 
 
@@ -66,6 +67,7 @@ def show() -> Any:
         "automations.html",
         call,
         automations=_build_cards(call, rows),
+        totals=report.fetch_totals(call.workspace_id),
         older=older,
         filters=form,
         filtered=filtered,
@@ -81,6 +83,7 @@ def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
             **day[row["id"]],
             "trigger": card_data[row["id"]]["trigger"],
             "in_flight": card_data[row["id"]]["in_flight"],
+            "unknown": card_data[row["id"]]["unknown"],
             "success_rate": _compute_success_rate(row),
         }
         for row in rows
@@ -105,16 +108,18 @@ def toggle(automation_id: str) -> Any:
     if not layout.is_fragment():
         return layout.redirect(layout.read_next_path("/automations"))
     (card,) = _build_cards(call, [require_automation(call.workspace_id, automation_id)])
-    return layout.render("automation_card.html", call, automation=card)
+    return layout.render(
+        "automation_toggled.html", call, automation=card, totals=report.fetch_totals(call.workspace_id)
+    )
 
 
 @automation_pages.get("/automations/<automation_id>/delete")
 def ask_to_delete(automation_id: str) -> Any:
     """Ask for confirmation, with the number of active executions."""
     call = layout.require_page_permission("write")
-    return layout.render(
-        "delete_automation.html", call, automation=require_automation(call.workspace_id, automation_id)
-    )
+    row = require_automation(call.workspace_id, automation_id)
+    tests = report.count_tests_in_flight(call.workspace_id, row["id"])
+    return layout.render("delete_automation.html", call, automation=row, in_flight=row["in_flight"] + tests)
 
 
 @automation_pages.post("/automations/<automation_id>/delete")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal
 
 from dashboard.pages import labels
@@ -81,12 +82,24 @@ def build_changes(
 ) -> list[Change]:
     """The changes, newest first. Pauses that Beckon started itself are not in the audit log."""
     changes = [_build_change(row, automation_names) for row in rows]
-    changes += [
-        Change("deploy", "good", f"Deployed {row['version']}", "A scheduler started", row["started_at"])
-        for row in deployments
-    ]
+    changes += _build_deployments(deployments)
     changes += [_build_automatic_pause(row) for row in pauses if row["reason"] == "configuration"]
     return sorted(changes, key=lambda change: change.at, reverse=True)
+
+
+def _build_deployments(deployments: Sequence[DeploymentRow]) -> list[Change]:
+    """The starts of schedulers, newest first: of another version, or of the same one again."""
+    earlier_versions = [row["version"] for row in deployments[1:]]
+    return [
+        Change(
+            "deploy",
+            "good",
+            f"{'Restarted' if row['version'] == earlier else 'Deployed'} {row['version']}",
+            "A scheduler started",
+            row["started_at"],
+        )
+        for row, earlier in zip_longest(deployments, earlier_versions)
+    ]
 
 
 def _build_change(row: ChangeRow, automation_names: Mapping[str, str]) -> Change:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import flask
-from werkzeug.exceptions import HTTPException
 
 import clock
 from dashboard.access import Caller, current_settings
@@ -26,7 +25,6 @@ from models.reports.counts import COUNTS
 from models.reports.sent import Sent, fetch_sent
 from models.reports.summary import count_sent_since
 from tasks.health.measurement import Health, measure_recent
-from tasks.health.parts import Action, Problem
 
 overview_pages = flask.Blueprint("overview-pages", __name__)
 
@@ -84,7 +82,7 @@ def _load(call: Caller, window: Window) -> dict[str, Any]:
         "failed": sum(failed.values()),
         "held": held,
         "answers": _build_answers(call, bar, sent, late, recent, now - since, health),
-        "problems": [_leave_out_missing_pages(problem) for problem in health.problems],
+        "problems": health.problems,
         "urgent": health.urgent,
         "changes": recent[:MAX_CHANGES],
         "audit_path": "/audit" if "admin" in call.permissions else None,
@@ -95,20 +93,6 @@ def _load(call: Caller, window: Window) -> dict[str, Any]:
         "format_time": lambda moment: overview_answers.format_time(moment, layout.load_zone(call), now),
         **_load_lists(call),
     }
-
-
-def _leave_out_missing_pages(problem: Problem) -> Problem:
-    """The problem with the buttons whose pages exist."""
-    return replace(problem, actions=tuple(action for action in problem.actions if action.external or _exists(action)))
-
-
-def _exists(action: Action) -> bool:
-    path = action.path.partition("?")[0].partition("#")[0]
-    try:
-        flask.current_app.url_map.bind("").match(path, method=action.method.upper())
-    except HTTPException:
-        return False
-    return True
 
 
 def _load_changes(call: Caller, bar: dict[str, Any], now: datetime) -> list[Change]:

@@ -20,7 +20,7 @@ from rules.channels import CHANNELS
 from tasks.health.measurement import Health
 
 #: The page behind what is broken.
-_HEALTH = "#problems"
+_HEALTH = "/health"
 #: `good` needs nothing, `warn` deserves a look, `bad` needs somebody now.
 Tone = Literal["good", "warn", "bad", "plain"]
 

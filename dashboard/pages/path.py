@@ -55,6 +55,13 @@ def build_path(definition: Mapping[str, Any] | None, execution: Mapping[str, Any
     ]
 
 
+def build_steps(definition: Mapping[str, Any] | None) -> list[Node]:
+    """The steps of a workflow before any execution, without the trigger; empty where nothing is published."""
+    if not definition:
+        return []
+    return _walk(definition["steps"], {}, {"status": "pending", "stage": "queued"}, None)
+
+
 def _build_follow_ups(execution: Mapping[str, Any]) -> list[Node]:
     """The follow-ups sent, where the automation has follow-ups."""
     count, max_count = execution["follow_up"]["count"], execution["follow_up"]["max"]

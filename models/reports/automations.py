@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from peewee import JOIN
+from peewee import JOIN, SQL, fn
 
 from models.database import acting_as
 from models.ids import is_id
@@ -53,18 +53,28 @@ class VersionRow(TypedDict):
 
 
 class AutomationDetail(_DefinitionRow):
-    """An automation with its draft, its published definition, its versions and the number of its active executions."""
+    """An automation with its draft, its published definition, its versions and the number of its active executions,
+    without tests."""
 
     versions: list[VersionRow]
     in_flight: int
 
 
 class CardRow(TypedDict):
-    """What a card in the list shows beside the automation: the published trigger, and the executions in flight."""
+    """What a card in the list shows beside the automation: the published trigger, the executions in flight, and those
+    of unknown outcome, which the automation's counter of failures includes."""
 
     id: str
     trigger: dict[str, Any] | None
     in_flight: int
+    unknown: int
+
+
+class AutomationTotals(TypedDict):
+    """How many automations a workspace has, and how many of them are on."""
+
+    total: int
+    enabled: int
 
 
 _COLUMNS = (
@@ -84,10 +94,13 @@ _CARDS = """
         where workspace_id = %(workspace)s and status = 'running' and not test
         union all select automation_id from executions
         where workspace_id = %(workspace)s and status = 'waiting' and not test
+    ), unknown as materialized (
+        select automation_id from executions
+        where workspace_id = %(workspace)s and error_class = 'unknown_outcome' and status = 'failed' and not test
     )
     select a.id, v.definition -> 'trigger' as trigger, (
         select count(*) from flight f where f.automation_id = a.id
-    ) in_flight
+    ) in_flight, (select count(*) from unknown u where u.automation_id = a.id) unknown
     from automations a left join workflow_versions v on v.id = a.version_id
     where a.workspace_id = %(workspace)s and a.id = any(%(ids)s::uuid[])
 """
@@ -141,7 +154,29 @@ def _list_versions(automation_id: str) -> list[VersionRow]:
 
 
 def _count_in_flight(automation_id: str) -> int:
-    return count(Execution.select().where(Execution.automation_id == automation_id, Execution.finished_at.is_null()))
+    return count(_select_in_flight(automation_id).where(~Execution.test))
+
+
+def count_tests_in_flight(workspace_id: str, automation_id: str) -> int:
+    """Count an automation's unfinished tests, which a deletion cancels like the other executions."""
+    with acting_as(workspace_id):
+        return count(_select_in_flight(automation_id).where(Execution.test))
+
+
+def _select_in_flight(automation_id: str) -> Any:
+    return Execution.select().where(Execution.automation_id == automation_id, Execution.finished_at.is_null())
+
+
+def fetch_totals(workspace_id: str) -> AutomationTotals:
+    """Return how many automations the workspace has."""
+    everything = fn.count(SQL("*"))
+    query = Automation.select(everything.alias("total"), everything.filter(Automation.enabled).alias("enabled"))
+    with acting_as(workspace_id):
+        row = fetch_first(
+            AutomationTotals, query.where(Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
+        )
+    assert row is not None
+    return row
 
 
 def fetch_card_data(workspace_id: str, automation_ids: Sequence[str]) -> dict[str, CardRow]:

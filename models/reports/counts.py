@@ -48,6 +48,5 @@ COUNTS = {
     "active": _define(in_flight=True),
     "executions": _define(in_flight=False),
     "succeeded": _define(status="succeeded"),
-    "failed_or_unknown": _define(status="failed"),
     "skipped": _define(status="skipped"),
 }

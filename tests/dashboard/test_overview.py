@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import clock
+from dashboard.pages.changes import build_changes
 from models.database import acting_as
+from models.deployment import DeploymentRow
 from models.queries import execute
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
@@ -137,6 +139,16 @@ def test_changes_are_listed_and_marked_in_the_words_of_an_operator(
         < changes.index("Welcome, version 1")
     )
     assert page.count('<g class="mark-icon') >= 6
+
+
+def test_a_deployment_of_the_same_version_is_a_restart() -> None:
+    at = clock.now()
+    rows: list[DeploymentRow] = [
+        {"version": version, "started_at": at - timedelta(hours=age)}
+        for age, version in enumerate(("2.9.0", "2.9.0", "2.8.1"))
+    ]
+    titles = [change.title for change in build_changes([], rows, {}, [])]
+    assert titles == ["Restarted 2.9.0", "Deployed 2.9.0", "Deployed 2.8.1"]
 
 
 def test_next_retries_and_look_ups_are_grouped_with_their_times(

@@ -106,7 +106,7 @@ def test_the_counts_of_a_card_link_to_their_lists(bob: Browser, alice: Producer,
     other = alice.create(name="Other")
     example_executions.create_execution(alice, other)
     page = bob.get("/automations").text
-    link = next(href for href in re.findall(r'<a href="([^"]+)">1 active', page))
+    link = next(href for href in re.findall(r'<a href="([^"]+)" data-count="active"><b>1</b> active', page))
     (only,) = list_ids(bob, html.unescape(link))
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
