@@ -248,14 +248,13 @@ def report_health(health: Health, slug: str = "") -> Iterator[Check]:
 
 
 def _report_part(part: Part, name: str) -> Iterator[Check]:
-    detail = " · ".join(filter(None, (part.figure, part.detail)))
     for problem in part.problems:
         status: Status = "problem" if part.state in BAD_STATES or problem.severity == "critical" else "note"
         yield Check(name, status, f"{problem.title}: {problem.meaning}", problem.remedy)
     if not part.problems and part.state in BAD_STATES:
-        yield Check(name, "problem", detail, START_REMEDY)
+        yield Check(name, "problem", part.text, START_REMEDY)
     elif not part.problems:
-        yield Check(name, "note" if part.state == "not_configured" else "ok", detail)
+        yield Check(name, "note" if part.state == "not_configured" else "ok", part.text)
 
 
 def _check_dashboard(config: Settings) -> Check:

@@ -98,7 +98,7 @@ def show_health(call: Caller) -> Any:
         services={name: _describe_service(state.find_part(name)) for name in _SERVICES},
         database=_describe_database(state),
         redis=_describe_redis(call, state),
-        disk={"status": state.find_part("disk").state, "detail": _describe_part(state.find_part("disk"))},
+        disk={"status": state.find_part("disk").state, "detail": state.find_part("disk").text},
         problems=[_describe_problem(problem) for problem in state.problems],
         configuration=[
             {"variable": row.variable, "blocks": row.blocks, "meaning": row.meaning, "setIn": row.place}
@@ -138,14 +138,10 @@ def _describe_cache(state: Health) -> dict[str, Any]:
     return {**asdict(state.cache), "utilization": state.cache.utilization}
 
 
-def _describe_part(part: Part) -> str:
-    return " · ".join(filter(None, (part.figure, part.detail)))
-
-
 def _describe_service(part: Part) -> dict[str, Any]:
     return {
         "status": _SERVICE_STATES.get(part.state, part.state),
-        "detail": _describe_part(part),
+        "detail": part.text,
         "provider": part.note,
         "since": part.since,
     }

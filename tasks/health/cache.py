@@ -57,4 +57,5 @@ def build_cache_part(facts: Facts) -> Part:
         figure=f"{totals.size:,} of {totals.capacity:,} entries",
         since=min(started, default=None),
         gauge=(totals.size, totals.capacity) if totals.capacity else None,
+        continues=True,
     )

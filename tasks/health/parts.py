@@ -72,6 +72,20 @@ class Part:
     badge: str = ""
     #: The page behind the numbers.
     link: str | None = None
+    #: Whether the detail continues the sentence of the figure.
+    continues: bool = False
+
+    @property
+    def separator(self) -> str:
+        """What stands between the figure and the detail."""
+        if not self.figure or not self.detail:
+            return ""
+        return " " if self.continues else " · "
+
+    @property
+    def text(self) -> str:
+        """The whole line of what was measured."""
+        return f"{self.figure}{self.separator}{self.detail}"
 
     @property
     def problem(self) -> Problem | None:

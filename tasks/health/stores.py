@@ -189,6 +189,7 @@ def build_disk_part(facts: Facts, settings: Settings) -> Part:
         f"used, {disk.free / GIGABYTE:,.1f} GB free",
         figure=f"{used / disk.total:.0%}" if disk.total else "",
         gauge=(used, disk.total) if disk.total else None,
+        continues=True,
         problems=(problem,) if problem else (),
     )
 

@@ -43,6 +43,7 @@ def build_pending_part(facts: Facts, own: Facts, now: datetime) -> Part:
         figure=f"{pending['count']:,}",
         since=now - timedelta(seconds=pending["oldest_seconds"]) if late else None,
         link="/executions/pending",
+        continues=True,
     )
 
 

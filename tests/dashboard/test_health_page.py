@@ -44,7 +44,7 @@ def test_every_part_is_shown_with_its_state_and_only_problems_unfold(bob: FlaskC
     assert (states["queue-sending"], states["leader"], states["redis"]) == ("ready", "failing", "ready")
     assert "<strong>5 of 32 threads busy</strong>" in page
     assert re.findall(r'id="problem-([\w-]+)"', page) == ["no_leader"]
-    assert "<strong>What to do:</strong> Start a scheduler" in page
+    assert "<strong>What to do:</strong> Start a scheduler: <code>beckon up</code> runs one." in page
 
 
 def test_missing_settings_say_what_they_block_and_where_to_set_them(app: flask.Flask, alice: Producer) -> None:

@@ -156,6 +156,8 @@ class TestQueues:
         totals = cache.sum_caches(facts)
         assert totals == cache.CacheTotals(92, 1024, 180, 20)
         assert totals.utilization == 0.0898
+        part = cache.build_cache_part(facts)
+        assert part.text == "92 of 1,024 entries (9%) · 180 hits, 20 misses · 2 processes"
 
 
 def build_service_facts(**changes: Any) -> ProviderFacts:

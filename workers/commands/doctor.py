@@ -69,6 +69,6 @@ def _show_settings(descriptions: list[Any]) -> None:
 def _show_check(check: Any, ok_label: str) -> None:
     mark, colour = _MARKS[check.status]
     label = ok_label if check.status == "ok" else mark
-    click.secho(f"  {label:<8}{check.name:<15} {sanitize_text(check.detail)}", fg=colour if mark != "ok" else None)
+    click.secho(f"  {label:<8}{check.name:<18} {sanitize_text(check.detail)}", fg=colour if mark != "ok" else None)
     if check.remedy:
-        click.echo(f"{'':<26}→ {check.remedy}")
+        click.echo(f"{'':<29}→ {check.remedy}")
