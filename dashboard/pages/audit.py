@@ -44,6 +44,7 @@ _PAGES = {
     "settings": "/settings#{id}",
     "site_key": "/settings/keys",
     "switch": "/settings",
+    "test_run": "/test-runs/{id}",
     "user": "/settings/members",
 }
 
