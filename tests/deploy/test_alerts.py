@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import settings
+from tasks.periodic_jobs import PERIODIC_JOBS
 from tests.support.declared_metrics import find_undeclared, list_declared
 
 DIRECTORY = settings.ROOT / "deploy" / "prometheus"
@@ -77,6 +78,11 @@ def test_a_case_that_fires_expects_its_alert_and_another_does_not() -> None:
             (test,) = case["promql_expr_test"]
             expected = str(test["exp_samples"])
             assert (f'alertname="{alert}"' in expected) is (rest == "fires"), case["name"]
+
+
+def test_only_the_hourly_job_may_succeed_less_often_than_every_five_minutes() -> None:
+    rare = {job.name for job in PERIODIC_JOBS if job.every_seconds > 300}
+    assert set(re.findall(r'sweep="(\w+)"', ALERTS["SweepStale"]["expr"])) == rare
 
 
 @needs_promtool
