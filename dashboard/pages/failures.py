@@ -111,6 +111,7 @@ def show() -> Any:
         unknown=_build_unknown(call, form, filters),
         automations=_load_automation_names(call),
         classes=failure_texts.CLASSES,
+        max_groups=report.MAX_GROUPS,
         query=urlencode(params),
         export_path="/failures/export.csv" + (f"?{urlencode(params)}" if params else ""),
     )
@@ -197,19 +198,19 @@ def _build_bar(
     }
 
 
-@failures_pages.get("/failures/dry-run")
+@failures_pages.post("/failures/dry-run")
 def dry_run() -> Any:
-    """The bulk bar for the current selection."""
+    """The bulk bar for the current selection. It is a POST because the form has its token, which is in no URL."""
     call = layout.require_page_permission("write")
-    form = filter_forms.parse(flask.request.args)
+    form = filter_forms.parse(flask.request.form)
     ids = [execution_id for execution_id in form.ids or () if is_id(execution_id)]
     all_of_group = {"ids": None, "failure": form.failure or "any"}
     scope = filter_forms.build_filters(form.model_copy(update=all_of_group), call)
     groups = report.list_groups(call.workspace_id, scope) if scope else []
-    group = next((group for group in groups if group.key == flask.request.args.get("open")), None)
+    group = next((group for group in groups if group.key == flask.request.form.get("open")), None)
     if group is None or scope is None:
         return layout.render("failure_bar.html", call, bar=None)
-    version: RetryVersion = "current" if flask.request.args.get("version") == "current" else "original"
+    version: RetryVersion = "current" if flask.request.form.get("version") == "current" else "original"
     return layout.render("failure_bar.html", call, bar=_build_bar(call, group, scope, ids, version))
 
 

@@ -56,6 +56,7 @@ def test_a_selection_is_retried_with_a_dry_run_and_a_result(visit: Any, failed: 
     expect(page.get_by_role("link", name=re.compile("^Need a decision 2"))).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_group_is_discarded_as_a_whole(visit: Any, failed: list[str]) -> None:
     page = visit().go("/failures")
     open_group(page)

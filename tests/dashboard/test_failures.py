@@ -172,7 +172,7 @@ def test_a_retry_of_a_group_does_what_its_dry_run_says(bob: Browser, seeded: dic
 def test_a_selection_is_counted_and_changed_alone(bob: Browser, alice: Producer, seeded: dict[str, list[str]]) -> None:
     fields = read_form(bob.get("/failures?open=invalid.mailgun.400").text)
     first, second = seeded["invalid"]
-    fragment = bob.get("/failures/dry-run", query_string={**fields, "ids": [first]}, headers={"HX-Request": "true"})
+    fragment = bob.post("/failures/dry-run", data={**fields, "ids": [first]}, headers={"HX-Request": "true"})
     assert "1 selected" in read_text(fragment.text)
     assert "Retry 1 selected execution" in read_text(fragment.text)
 
