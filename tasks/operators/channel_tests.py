@@ -97,7 +97,9 @@ def _try(settings: Settings, workspace_id: str, entry: ProviderEntry, to: str | 
         is_sandbox = account.sandbox
         message = _call(settings, account, entry, to, workspace_row["name"])
     except ExecutionError as error:
-        return ChannelTest(False, is_sandbox, error.message, error.error_class, error.provider_code)
+        # The remedy of a temporary error speaks of the retries of a message.
+        note = " This was a test, which is not repeated." if error.retryable else ""
+        return ChannelTest(False, is_sandbox, error.message + note, error.error_class, error.provider_code)
     except LeaseLost:
         late = f"{entry.label} did not answer within {DEADLINE_SECONDS:g} s. Nothing was sent."
         return ChannelTest(False, is_sandbox, late, "timeout")

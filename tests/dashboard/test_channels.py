@@ -168,6 +168,13 @@ def test_a_refusal_is_told_with_the_providers_sentence_and_the_remedy(
     assert "Check MAILGUN_API_KEY" in result["message"]
 
 
+def test_a_temporary_error_says_that_a_test_is_not_repeated(alice: Producer, provider: RunningSandbox) -> None:
+    provider.add_fault("mailgun", "http_429", times=0, seconds=60)
+    result = run_test(alice, "mailgun", "ada@example.com", **MAILGUN).json
+    assert (result["passed"], result["errorClass"]) == (False, "rate_limit")
+    assert result["message"].endswith("This was a test, which is not repeated.")
+
+
 def test_a_missing_setting_is_told_and_nothing_is_called(alice: Producer, provider: RunningSandbox) -> None:
     result = run_test(alice, "mailgun", "ada@example.com").json
     assert (result["passed"], result["errorClass"]) == (False, "configuration")

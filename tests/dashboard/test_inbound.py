@@ -304,3 +304,10 @@ def test_a_workspaces_own_telnyx_key_verifies_on_its_own_path_alone(
     assert {row["event_id"]: str(row["workspace_id"]) for row in fetch_events()} == {
         "t-2": charlie.workspace_id, "t-3": alice.workspace_id,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["not base64", "c2hvcnQ=", "é" * 44])
+def test_a_public_key_that_is_none_verifies_nothing(alice: Producer, key: str) -> None:
+    alice.put("/api/settings/channels/telnyx", {"settings": {"TELNYX_PUBLIC_KEY": key}})
+    response = post_to_telnyx(alice.client, build_received_message(), f"/{alice.workspace_id}")
+    assert response.status_code == 403
