@@ -85,7 +85,10 @@ def test_a_queue_is_paused_with_a_reason_and_resumed(visit: Any, alice: Producer
     expect(page.get_by_text("Queue sending resumed")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/queues", "/executions", "/executions/pending"])
+@pytest.mark.parametrize(
+    "path",
+    ["/queues", *(pytest.param(path, marks=pytest.mark.slow) for path in ("/executions", "/executions/pending"))],
+)
 def test_a_phone_needs_no_sideways_scrolling(
     visit: Any, alice: Producer, automation: dict[str, Any], path: str
 ) -> None:
