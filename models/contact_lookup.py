@@ -13,10 +13,11 @@ from rules.channels import ADDRESS_FIELDS
 
 
 class ContactOwnerRow(TypedDict):
-    """A contact and its workspace."""
+    """A contact and its workspace; a sample contact exists only for tests and for the demo."""
 
     id: str
     workspace_id: str
+    sample: bool
 
 
 def find_by_address(
@@ -26,7 +27,7 @@ def find_by_address(
 
     `demo_only` limits the search to demo workspaces.
     """
-    query = Contact.select(Contact.id, Contact.workspace_id).where(
+    query = Contact.select(Contact.id, Contact.workspace_id, Contact.sample).where(
         getattr(Contact, ADDRESS_FIELDS[channel]) == fn.lower(address), Contact.deleted_at.is_null()
     )
     if workspace_id is not None:

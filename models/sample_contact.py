@@ -16,7 +16,7 @@ from models.database import acting_as
 from models.errors import Conflict
 from models.expressions import is_any, now
 from models.ids import new_id
-from models.queries import execute, fetch
+from models.queries import execute, exists, fetch
 from models.tables import Contact, Conversation, Execution, Suppression
 from rules.channels import CONVERSATION_CHANNELS
 
@@ -74,6 +74,11 @@ def _reset(workspace_id: str, ids: Sequence[str]) -> None:
             update={"last_received_at": EXCLUDED.last_received_at},
         )
     )
+
+
+def is_sample(contact_id: str) -> bool:
+    """Return whether this is a sample contact."""
+    return exists(Contact.select(Contact.id).where(Contact.id == contact_id, Contact.sample))
 
 
 def remove_unused(keep_days: int) -> int:

@@ -58,12 +58,16 @@ class _ContactEvent:
     workspace_id: str
     account_id: str | None
     contact_id: str
+    is_sample: bool
 
     @classmethod
     def load(cls, received: ReceivedEvent, workspace_id: str, account_id: str | None) -> Self:
         """Match or create the person's contact, and lock it."""
-        contact_id = match_contact(received.callback, workspace_id)
-        return cls(received.callback, received.at, received.from_sandbox, workspace_id, account_id, contact_id)
+        contact = match_contact(received.callback, workspace_id)
+        return cls(
+            received.callback, received.at, received.from_sandbox, workspace_id, account_id, contact.id,
+            contact.is_sample,
+        )  # fmt: skip
 
     @property
     def mid(self) -> str:
@@ -113,6 +117,7 @@ class _ContactEvent:
             idempotency_key=self.callback.event_id,
             body_hash=hash_body({"event": self.callback.event_id}),
             answered=answered,
+            demo=self.is_sample,
         )
         (result,) = accept(self.workspace_id, [request], "webhook")
         if isinstance(result, RejectedTrigger):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from models import contact_lookup, contact_matching, message
+from models import contact_lookup, contact_matching, message, sample_contact
 from models.contact_matching import ContactRejection
 from models.engine.rows import StoredMessageRow
 from providers.base import Callback
@@ -16,20 +17,29 @@ class ApplyFailed(Exception):
     """The event cannot be applied now. It stays unprocessed, and the sweep retries it."""
 
 
-def match_contact(callback: Callback, workspace_id: str) -> str:
+@dataclass(frozen=True)
+class MatchedContact:
+    """The contact of an event. A sample contact exists only for tests and for the demo, and is not changed."""
+
+    id: str
+    is_sample: bool
+
+
+def match_contact(callback: Callback, workspace_id: str) -> MatchedContact:
     """Return the person's contact, created if necessary, and locked."""
     assert callback.address is not None
     existing = contact_lookup.find_by_address(callback.provider, callback.address, workspace_id)
     contact_id = existing["id"] if existing else _find_answered_contact_id(callback, workspace_id)
+    is_sample = existing["sample"] if existing else contact_id is not None and sample_contact.is_sample(contact_id)
     fields: dict[str, Any] = {}
     if contact_id is None:
         fields = {ADDRESS_FIELDS[callback.provider]: callback.address, **_split_name(callback.detail.get("name"))}
     if username := callback.detail.get("username"):
         fields["username"] = str(username)[:MAX_NAME_LENGTH]
-    (contact,) = contact_matching.match_or_create(workspace_id, [(contact_id, fields)])
+    (contact,) = contact_matching.match_or_create(workspace_id, [(contact_id, fields)], {0} if is_sample else ())
     if contact is None or isinstance(contact, ContactRejection):
         raise ApplyFailed(contact.message if contact else "the event names no person")
-    return contact["id"]
+    return MatchedContact(contact["id"], is_sample)
 
 
 def _find_answered_contact_id(callback: Callback, workspace_id: str) -> str | None:

@@ -10,10 +10,11 @@ import pytest
 
 import clock
 import metrics
-from models import conversation
+from models import conversation, sample_contact
 from models.database import transaction
 from models.ids import new_id
 from models.queries import execute, fetch_value
+from rules.samples import build_contacts
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
@@ -544,6 +545,19 @@ def test_a_reply_to_the_sandbox_finds_its_workspace_by_the_message(alice: Alice)
         body = message_event("yes", reply_to={"mid": "ours-1"})
         body["entry"][0]["id"] = "17841400000000001"
         assert deliver_webhooks(body) == outcome
+
+
+def test_a_sample_contact_may_answer_in_the_demo_workspace_and_is_not_changed(alice: Alice) -> None:
+    (sample,) = build_contacts(1, {})
+    (contact_id,) = sample_contact.ensure(alice.workspace_id, [{**sample, "instagram_id": PERSON}])
+    automation = alice.automation([{"id": "end", "action": "stop"}], trigger=on("instagram.message"))
+    insert_message(alice, contact_id)
+    before = fetch_row("select username, tags from contacts")
+    assert deliver_webhooks(message_event("yes", reply_to={"mid": "ours-1"})) == "replied"
+    assert deliver_webhooks(comment()) == "comment"
+    assert fetch_row("select username, tags from contacts") == before
+    assert count_executions(automation) == [1]
+    assert fetch_value("select count(*) from contacts") == 1
 
 
 def test_a_thousand_events_of_one_body_are_each_processed_once(alice: Alice) -> None:
