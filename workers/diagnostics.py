@@ -42,6 +42,8 @@ START_REMEDY = "start Beckon with `beckon up`"
 Status = Literal["ok", "note", "problem"]
 #: Connections for the measurements of Health, which run at once.
 POOL_SIZE = 24
+#: Workspaces that are measured.
+MAX_WORKSPACES = 100
 #: Measured where there is no workspace yet.
 NO_WORKSPACE = "00000000-0000-7000-8000-000000000000"
 #: Parts that are the same for all workspaces.
@@ -225,8 +227,11 @@ def _check_health(config: Settings) -> Iterator[Check]:
         rows = sorted(workspace.list_all(), key=lambda row: row["id"] != own_id)
         first_id, *_ = [row["id"] for row in rows] or [NO_WORKSPACE]
         yield from report_health(measure(config, first_id, deployment_owner=True))
-        for row in rows[1:]:
+        for row in rows[1:MAX_WORKSPACES]:
             yield from report_health(measure(config, row["id"], deployment_owner=True), row["slug"])
+        if len(rows) > MAX_WORKSPACES:
+            detail = f"{len(rows) - MAX_WORKSPACES} more workspaces are not checked"
+            yield Check("workspaces", "note", detail, "open their Health pages, or see the metrics of providers")
     except (peewee.PeeweeException, psycopg2.Error) as error:
         yield Check("health", "problem", f"cannot be read: {_format_error(error)}", "run `beckon migrate`")
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -87,20 +87,29 @@ class Facts:
 
 def read_deployment(settings: Settings) -> Facts:
     """Read what is the same for every workspace."""
-    return Facts(
-        measure_all({
-            "postgres": report.measure_server,
-            "migrations": report.fetch_newest_migration,
-            "engine": report.fetch_engine_counts,
-            "leader": periodic_job.fetch_last_leader,
-            "successes": periodic_job.fetch_last_successes,
-            "redis": measure_redis,
-            "processes": read_processes,
-            "depths": read_queue_depths,
-            "disk": lambda: measure_disk(settings),
-            "sandbox": lambda: connect_to_sandbox(settings),
-        })
-    )  # fmt: skip
+    more = {
+        "engine": report.fetch_engine_counts,
+        "successes": periodic_job.fetch_last_successes,
+        "depths": read_queue_depths,
+        "sandbox": lambda: connect_to_sandbox(settings),
+    }
+    return Facts(measure_all({**_list_essential(settings), **more}))
+
+
+def read_essential(settings: Settings) -> Facts:
+    """Read what decides whether work can be accepted and processed: a few single rows, for probes."""
+    return Facts(measure_all(_list_essential(settings)))
+
+
+def _list_essential(settings: Settings) -> dict[str, Callable[[], Any]]:
+    return {
+        "postgres": report.measure_server,
+        "migrations": report.fetch_newest_migration,
+        "leader": periodic_job.fetch_last_leader,
+        "redis": measure_redis,
+        "processes": read_processes,
+        "disk": lambda: measure_disk(settings),
+    }
 
 
 def read_workspace(settings: Settings, workspace_id: str) -> Facts:

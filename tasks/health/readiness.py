@@ -11,7 +11,7 @@ import clock
 from models.reports.health import ServerFacts
 from settings import Settings
 from tasks.health import leader, queues, stores
-from tasks.health.facts import Facts, read_deployment
+from tasks.health.facts import Facts, read_essential
 from tasks.health.parts import Part
 from tasks.health.problem_times import fill_times
 
@@ -44,7 +44,7 @@ def forget() -> None:
 
 @cached(TTLCache(4, CACHE_SECONDS), condition=threading.Condition())
 def _judge(settings: Settings) -> Readiness:
-    facts = read_deployment(settings)
+    facts = read_essential(settings)
     problems = [
         problem
         for part in fill_times(_build_parts(facts, settings), clock.now())
