@@ -151,7 +151,13 @@ def match_or_create(
             return _match_or_create_once(workspace_id, specs, read_only_indexes)
         except _ConcurrentInsert:
             continue
-    return [ContactRejection(409, "contact", "this contact is being changed by other requests; try again")] * len(specs)
+    return [
+        ContactRejection(
+            409,
+            "contact",
+            "this contact is being changed by other requests, or has the address of a sample contact; try again",
+        )
+    ] * len(specs)
 
 
 def _match_or_create_once(

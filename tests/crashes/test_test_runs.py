@@ -102,6 +102,20 @@ def test_a_test_run_passes_and_makes_no_connection_to_any_provider(
     assert count_left() == {}
 
 
+def test_runs_of_several_workspaces_wait_for_a_place_and_all_pass(
+    programs: Programs, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    owners = [Alice(demo=False, name=name) for name in ("alice", "bea", "carla", "dora")]
+    programs.start_workers(**LONG_LEASE)
+    eventually(programs.are_ready, timeout=60)
+    runs = [(owner, test_runs.start(settings, owner.workspace_id, SYSTEM)) for owner in owners]
+    for _, run_id in runs:
+        test_runs.enqueue(run_id)
+
+    assert [wait_for_end(owner, run_id)["status"] for owner, run_id in runs] == ["passed"] * 4
+    assert count_left() == {}
+
+
 def test_a_killed_run_is_marked_failed_and_removed_by_the_sweep(
     programs: Programs, sandbox: RunningSandbox, settings: Settings
 ) -> None:
