@@ -23,7 +23,7 @@ shared_pages = flask.Blueprint("shared-pages", __name__)
 def show_summary() -> Any:
     """The summary bar, which every page refreshes."""
     call = layout.require_page_permission()
-    return layout.render("summary.html", call)
+    return layout.render("summary.html", call, is_refresh=layout.is_fragment())
 
 
 @shared_pages.post("/pauses/<any(provider, queue):kind>/<name>/end")

@@ -57,3 +57,13 @@ def test_the_overview_follows_and_stops_on_request(visit: Any, alice: Producer) 
     assert page.locator("#overview").get_attribute("hx-get") is None
     page.get_by_role("link", name="Resume updates").click()
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+def test_the_badges_of_the_navigation_follow_the_summary(visit: Any, alice: Producer) -> None:
+    automation = alice.create()
+    page = visit().go("/overview")
+    badge = page.get_by_role("navigation", name="Main", exact=True).locator("[data-badge=failures]")
+    expect(badge).to_be_hidden()
+    example_executions.create_failed(alice, automation)
+    expect(badge).to_be_visible()
+    expect(badge).to_contain_text("1")

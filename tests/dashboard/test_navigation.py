@@ -39,5 +39,7 @@ def test_a_badge_shows_its_count_and_nothing_for_zero(bob: Browser, monkeypatch:
     places = (replace(PLACES[0], badge=counted), replace(PLACES[1], badge=empty))
     monkeypatch.setattr(navigation, "PLACES", places)
     page = bob.get(PLACES[0].path).text
-    badges = re.findall(r'<span class="nav-badge"[^>]*>(.*?)</a>', page)
-    assert badges == ['1,234<span class="hidden"> need a decision</span></span>'] * 2
+    badges = re.findall(r'<span class="nav-badge"[^>]*data-badge="(\w+)"( hidden)?>([\d,]+)<', page)
+    assert badges == [(PLACES[0].section, "", "1,234"), (PLACES[1].section, " hidden", "0")] * 2
+    refresh = bob.get("/summary", headers={"HX-Request": "true"}).text
+    assert refresh.count('hx-swap-oob="true"') == 4
