@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 import settings
 from dashboard import create_app
 from models import database
+from tasks.health import stores
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import sign_in_as
@@ -72,6 +73,24 @@ def test_without_postgresql_health_is_a_503_that_says_so(no_database: Producer) 
     assert (response.status_code, response.mimetype) == (503, "application/problem+json")
     assert int(response.headers["Retry-After"]) > 0
     assert response.json["detail"].startswith("PostgreSQL does not answer")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "reason"),
+    [
+        ("DISK_FULL_BYTES", 10**18, "The disk is full"),
+        ("list_pending_migrations", lambda _: ["9999_next"], "1 migration is pending"),
+    ],
+)
+def test_a_process_that_cannot_accept_is_not_ready_and_stays_alive(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, fact: str, value: object, reason: str
+) -> None:
+    monkeypatch.setattr(stores, fact, value)
+    readiness = client.get("/readyz")
+    assert (readiness.status_code, readiness.json["status"]) == (503, "unavailable")
+    assert int(readiness.headers["Retry-After"]) > 0
+    assert any(text.startswith(reason) for text in readiness.json["reasons"])
+    assert client.get("/healthz").status_code == 200
 
 
 def test_health_has_every_part(alice: Producer) -> None:
