@@ -22,6 +22,7 @@ WITHOUT_ENTRY = {
     "POST /api/ai-automations/{automation_id}/monitor": _READS,
     "POST /api/workspaces/{workspace_id}/automations/validate": _READS,
     "POST /automations/check": _READS,
+    "POST /failures/dry-run": _READS,
     "POST /contacts/import/rejected": "returns the rows of the page as a file",
     "POST /account/zone": "a cookie of this browser: how it shows times",
     "POST /api/triggers": _PRODUCER,
