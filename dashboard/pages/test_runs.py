@@ -21,12 +21,15 @@ test_run_pages = flask.Blueprint("test-run-pages", __name__)
 
 @test_run_pages.post("/test-runs")
 def start() -> Any:
-    """Start a test run and open its page, or the panel where htmx asks."""
+    """Start a test run and open its page; while another one runs, open that one's."""
     call = layout.require_page_permission("write")
     try:
         run_id = task.start(current_settings(), call.workspace_id, call.actor)
     except Conflict as error:
-        return layout.redirect("/health", error.message, bad=True)
+        running = [row["id"] for row in test_run.list_newest(call.workspace_id, 1) if row["status"] == "running"]
+        if not running:
+            return layout.redirect("/health", error.message, bad=True)
+        return layout.redirect(layout.read_next_path(f"/test-runs/{running[0]}"))
     task.enqueue(run_id)
     return layout.redirect(layout.read_next_path(f"/test-runs/{run_id}"))
 

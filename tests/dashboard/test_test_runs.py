@@ -116,9 +116,14 @@ def test_an_ended_run_shows_its_result_and_is_not_changed_again(bob: FlaskClient
     assert "This test run has ended." in bob.get(f"/test-runs/{run_id}").text
 
 
-def test_a_page_starts_a_run_and_names_the_one_that_runs(bob: FlaskClient) -> None:
+def test_a_page_starts_a_run_and_opens_the_one_that_runs(bob: FlaskClient) -> None:
     first = post(bob, "/test-runs")
     assert first.headers["Location"].startswith("/test-runs/")
-    again = post(bob, "/test-runs", next="/health")
-    assert again.headers["Location"] == "/health"
-    assert "is still running" in bob.get("/health").text
+    assert post(bob, "/test-runs").headers["Location"] == first.headers["Location"]
+    assert post(bob, "/test-runs", next="/health").headers["Location"] == "/health"
+
+
+def test_without_a_sandbox_the_page_says_why_no_run_starts(bob: FlaskClient, app: flask.Flask) -> None:
+    app.extensions["settings"] = app.extensions["settings"].replace(sandbox="off")
+    assert post(bob, "/test-runs").headers["Location"] == "/health"
+    assert "BECKON_SANDBOX is off" in bob.get("/health").text
