@@ -16,8 +16,9 @@ from cachetools import TTLCache
 
 import metrics
 from dashboard import csrf
-from dashboard.errors import ProblemError, not_found
-from ephemeral.rate_limits import RateLimit, try_take
+from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError, not_found
+from ephemeral.connection import ERRORS
+from ephemeral.rate_limits import RateLimit, take, try_take
 from models import api_key, session
 from models.api_key import SCOPES, Scope
 from models.audit import AuditActor
@@ -214,8 +215,16 @@ CHANNEL_TEST_LIMIT = RateLimit("channel-tests", 0.1, 10)
 
 
 def consume_channel_test_limit(workspace_id: str) -> None:
-    """Consume one test of credentials of the workspace's limit. Raises `ProblemError` 429."""
-    wait = try_take(CHANNEL_TEST_LIMIT, workspace_id)
+    """Consume one test of credentials of the workspace's limit. Raises `ProblemError` 429, and 503 without Redis.
+
+    A test may send to any address, so none is made that is not counted.
+    """
+    try:
+        wait = take(CHANNEL_TEST_LIMIT, workspace_id)
+    except ERRORS:
+        raise ProblemError(
+            503, "Redis is unavailable, so tests cannot be counted. Nothing was sent.", retry_after=RETRY_AFTER_SECONDS
+        ) from None
     if wait:
         raise ProblemError(429, "Too many tests from this workspace. Try again later.", retry_after=wait)
 

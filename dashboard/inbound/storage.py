@@ -77,9 +77,14 @@ def workspace_not_found() -> ProblemError:
 def store_event(
     provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool
 ) -> None:
-    """Store the callback and enqueue it after the commit, unless it was stored before."""
+    """Store the callback and enqueue it after the commit, unless it was stored before.
+
+    Workspaces do not share event ids: the Message-Id of a mail to several of them is the same, and a workspace that
+    signs its own events must not use up those of others.
+    """
+    event_id = event_id[:500] if workspace_id is None else f"{workspace_id}/{event_id[:500]}"
     # Characters that PostgreSQL cannot store are removed: after an error the provider would only send them again.
-    sanitized = load_json(dump_storable_json({"id": event_id[:500], "body": dict(body)}))
+    sanitized = load_json(dump_storable_json({"id": event_id, "body": dict(body)}))
     with transaction():
         row_id = inbound_event.store(provider, sanitized["id"], workspace_id, sanitized["body"], sandbox=sandbox)
         if row_id is not None:

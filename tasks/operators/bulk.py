@@ -138,8 +138,6 @@ def _record_end(started: StartedOperation, row: OperationRow) -> None:
         {**counts, **extra, **version},
     )  # fmt: skip
     metrics.operator_actions_total.labels(action=METRIC_ACTIONS[row["kind"]], result="done").inc()
-    if row["kind"] == "retry":
-        metrics.retries_total.labels(kind="manual", reason="operator").inc(row["done"])
 
 
 # Each moves what it can of a batch, notes the reasons of conflicts, and returns the ids of what it moved.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 import settings
+from ephemeral import connection
 from models.database import acting_as
 from models.queries import fetch_value
 from sandbox.server import RunningSandbox, run_sandbox
@@ -192,6 +194,18 @@ def test_a_test_needs_an_address_and_is_limited(alice: Producer) -> None:
     assert run_test(alice, "mailgun", "nobody", **MAILGUN).json["errors"][0]["path"] == "to"
     statuses = [run_test(alice, "mailgun", "ada@example.com").status_code for _ in range(12)]
     assert statuses[-1] == 429
+
+
+def test_no_test_is_made_while_it_cannot_be_counted(alice: Producer, provider: RunningSandbox, tmp_path: Path) -> None:
+    change(alice, "mailgun", **MAILGUN)
+    config = alice.client.application.extensions["settings"]
+    connection.open_ephemeral(config.replace(redis_url=f"unix://{tmp_path}/gone?db=0"))
+    try:
+        response = run_test(alice, "mailgun", "stranger@example.com")
+    finally:
+        connection.open_ephemeral(config)
+    assert (response.status_code, "Redis is unavailable" in response.text) == (503, True)
+    assert list(provider.list_messages()) == []
 
 
 def test_an_owner_saves_tests_and_removes_on_the_page(alice: Producer, client: FlaskClient) -> None:

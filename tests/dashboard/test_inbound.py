@@ -290,6 +290,14 @@ def test_a_workspaces_own_mailgun_key_verifies_on_its_own_path_alone(alice: Prod
     assert {str(row["workspace_id"]) for row in fetch_events()} == {alice.workspace_id, charlie.workspace_id}
 
 
+def test_a_mail_to_two_workspaces_is_stored_for_each(alice: Producer, charlie: Producer) -> None:
+    tokens = iter(f"{number:02x}" * 25 for number in range(20))
+    for workspace_id in (alice.workspace_id, charlie.workspace_id, alice.workspace_id):
+        form = build_mail(token=next(tokens))
+        assert alice.client.post(f"{MAIL}/{workspace_id}", data=form).status_code == 200
+    assert [str(row["workspace_id"]) for row in fetch_events()] == [alice.workspace_id, charlie.workspace_id]
+
+
 def test_a_workspaces_own_telnyx_key_verifies_on_its_own_path_alone(
     alice: Producer, charlie: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,7 +310,7 @@ def test_a_workspaces_own_telnyx_key_verifies_on_its_own_path_alone(
                 for path in (alices, charlies, "")]  # fmt: skip
     assert statuses == [200, 403, 403]
     assert {row["event_id"]: str(row["workspace_id"]) for row in fetch_events()} == {
-        "t-2": charlie.workspace_id, "t-3": alice.workspace_id,
+        f"{charlie.workspace_id}/t-2": charlie.workspace_id, f"{alice.workspace_id}/t-3": alice.workspace_id,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from dramatiq import Worker
 
+import metrics
 from models import automation, operation
 from models.audit import SYSTEM
 from models.errors import Conflict
@@ -85,6 +86,15 @@ def test_the_audit_log_has_one_row_with_the_filters_and_the_final_counts(
     (entry,) = fetch_rows("select * from audit where object_id = %s", (operation_id,))
     assert (entry["action"], entry["actor_name"]) == ("executions.discard", SYSTEM.name)
     assert entry["detail"] == {"filters": {"status": "failed"}, "matched": 3, "done": 3}
+
+
+def test_a_retry_counts_each_execution_once_in_the_metric(alice: Alice, idle: Worker) -> None:
+    idle.resume()
+    fail_many(alice, 3)
+    series = metrics.retries_total.labels(kind="manual", reason="operator")
+    before = series._value.get()
+    assert start(alice, "retry")["retried"] == 3
+    assert series._value.get() == before + 3
 
 
 def test_an_operation_whose_message_is_lost_is_continued_where_it_was(
