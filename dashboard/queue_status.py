@@ -10,19 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import clock
 from dashboard.access import Caller, current_settings
 from ephemeral import heartbeats, rates
 from ephemeral.heartbeats import Pool, Process
 from models import account, pause, workspace
 from models.database import acting_as
 from models.pause import PausedRow
-from models.reports import pending
+from models.reports import pending, provider_calls
 from models.reports.pending import QueueCount
+from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS
-from rules.channels import CONVERSATION_CHANNELS
+from rules.channels import CONVERSATION_CHANNELS, TEXT_PROVIDERS
 from settings import Settings
+from tasks.health.services import find_activity
 from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
 from tasks.steps import accounts, pacing
+from tasks.steps.model_choice import find_default_provider
 from tasks.steps.model_settings import resolve_model_settings
 
 #: The minutes that the current rate is the mean of.
@@ -114,12 +118,13 @@ def read(call: Caller) -> Status:
         pauses = pause.list_all(call.workspace_id)
     queue_counts = pending.count_by_queue(call.workspace_id)
     waiting = pending.count_waiting_by_provider(call.workspace_id)
+    calls = provider_calls.fetch_calls(call.workspace_id)
     by_target = {(row["kind"], row["name"]): row for row in pauses}
     return Status(
         redis_up,
         [_build_queue(name, facts, queue_counts.get(name), by_target.get(("queue", name))) for name in QUEUES],
         [
-            _build_provider(call, name, facts, by_target.get(("provider", name)), waiting.get(name, 0))
+            _build_provider(call, name, facts, calls, by_target.get(("provider", name)), waiting.get(name, 0))
             for name in PROVIDERS
         ],
         facts.processes,
@@ -183,13 +188,17 @@ def _build_rate(series: rates.Series | None, name: str) -> Rate | None:
     return Rate(round(sum(numbers[-RATE_MINUTES:]) / RATE_MINUTES, 1), numbers)
 
 
-def _build_provider(call: Caller, name: str, facts: _RedisFacts, row: PausedRow | None, waiting: int) -> ProviderStatus:
+def _build_provider(
+    call: Caller, name: str, facts: _RedisFacts, calls: Calls, row: PausedRow | None, waiting: int
+) -> ProviderStatus:
     config = resolve_model_settings(current_settings(), call.workspace_id).settings
     own = PROVIDERS[name].required_settings if accounts.list_own_tokens(name, call.workspace_id) else ()
     missing = accounts.find_missing_secrets(config, name, own)
     return ProviderStatus(
         name=name,
-        state=_find_provider_state(call, config, missing, row),
+        state="failing"
+        if row is None and _is_failing(name, config, calls)
+        else _find_state(call, config, missing, row),
         accepted=_build_rate(facts.own, f"accepted:{name}"),
         failed=_build_rate(facts.own, f"failed:{name}"),
         p95_ms=rates.compute_p95_ms(facts.own, name) if facts.own is not None else None,
@@ -200,7 +209,14 @@ def _build_provider(call: Caller, name: str, facts: _RedisFacts, row: PausedRow 
     )
 
 
-def _find_provider_state(call: Caller, config: Settings, missing: list[str], row: PausedRow | None) -> ProviderState:
+def _is_failing(name: str, config: Settings, calls: Calls) -> bool:
+    """Whether its last calls failed, as Health judges it; texts are those of the workspace's generator."""
+    if name in TEXT_PROVIDERS and name != find_default_provider(config):
+        return False
+    return find_activity(name, calls).is_failing(clock.now())
+
+
+def _find_state(call: Caller, config: Settings, missing: list[str], row: PausedRow | None) -> ProviderState:
     if row is not None:
         return "failing" if row["reason"] == "configuration" else "paused"
     if not missing:

@@ -42,7 +42,6 @@ class GenerationRow(TypedDict):
     status: str
     started_at: datetime
     finished_at: datetime
-    execution_time_ms: int | None
     error: dict[str, Any] | None
 
 
@@ -65,7 +64,7 @@ def fetch_calls(workspace_id: str) -> Calls:
             Message.error_message,
         ).where(is_any(Message.execution_id, ids), Message.sending_at.is_null(False))  # fmt: skip
         generations = Step.select(
-            Step.status, Step.started_at, Step.finished_at, Step.execution_time_ms, Step.error
+            Step.status, Step.started_at, Step.finished_at, Step.error
         ).where(
             is_any(Step.execution_id, ids), Step.action == "generate_message", Step.finished_at.is_null(False)
         )  # fmt: skip

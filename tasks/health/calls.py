@@ -19,10 +19,9 @@ PROVIDER_CLASSES = frozenset(name for name, error in BY_CLASS.items() if error.f
 
 @dataclass(frozen=True)
 class Call:
-    """One call: when it began, how long it took, and its error if it failed."""
+    """One call: when it began, and its error if it failed."""
 
     at: datetime
-    duration_ms: float | None
     sandbox: bool = False
     error_class: str | None = None
     error_message: str | None = None
@@ -37,7 +36,6 @@ class Activity:
     accepted_at: datetime | None = None
     #: Since when it accepts.
     accepting_since: datetime | None = None
-    p95_ms: float | None = None
     #: Calls that failed since it last accepted something, the first, and the last of them.
     failures: int = 0
     failing_since: datetime | None = None
@@ -56,7 +54,6 @@ def list_sends(rows: Sequence[SendRow], provider: str) -> list[Call]:
     return [
         Call(
             row["sending_at"],
-            (row["sent_at"] - row["sending_at"]).total_seconds() * 1000 if row["sent_at"] else None,
             row["sandbox"],
             None if row["sent_at"] else row["error_class"],
             row["error_message"],
@@ -71,7 +68,6 @@ def list_generations(rows: Sequence[GenerationRow]) -> list[Call]:
     return [
         Call(
             row["finished_at"],
-            row["execution_time_ms"],
             error_class=(row["error"] or {}).get("class"),
             error_message=(row["error"] or {}).get("message"),
         )
@@ -91,7 +87,6 @@ def summarize(calls: Sequence[Call]) -> Activity:
         calls=len(ordered),
         accepted_at=accepted[-1].at if accepted else None,
         accepting_since=_find_accepting_since(ordered),
-        p95_ms=_compute_p95([call.duration_ms for call in accepted if call.duration_ms is not None]),
         failures=len(failures),
         failing_since=failures[0].at if failures else None,
         failed_at=last_failure.at if last_failure else None,
@@ -109,9 +104,3 @@ def _find_accepting_since(ordered: Sequence[Call]) -> datetime | None:
     """Return the first accepted call after the last failure."""
     last_failure = max((index for index, call in enumerate(ordered) if call.error_class), default=-1)
     return next((call.at for call in ordered[last_failure + 1 :]), None)
-
-
-def _compute_p95(durations_ms: list[float]) -> float | None:
-    if not durations_ms:
-        return None
-    return sorted(durations_ms)[min(len(durations_ms) - 1, int(len(durations_ms) * 0.95))]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ephemeral import heartbeats
+from ephemeral import heartbeats, rates
 from ephemeral.connection import get_ephemeral
 from ephemeral.heartbeats import Process
 from models import pause, periodic_job, workspace
@@ -122,6 +122,7 @@ def read_workspace(settings: Settings, workspace_id: str) -> Facts:
         "failures": lambda: report.fetch_recent_failures(workspace_id),
         "failure_groups": lambda: failure_groups.fetch_failure_groups(workspace_id),
         "unknown": lambda: failure_groups.count_unknown_outcomes(workspace_id),
+        "rates": lambda: rates.read(workspace_id),
         "calls": lambda: provider_calls.fetch_calls(workspace_id),
         "automations": lambda: report.count_active_automations(workspace_id),
         "used": lambda: report.list_used_names(workspace_id),

@@ -182,6 +182,7 @@ def _read_service_facts(deployment: Facts, own: Facts, now: datetime) -> Provide
         own.results["used"] if own.is_measured("used") else set(),
         now,
         deployment.is_measured("sandbox"),
+        own.results["rates"] if own.is_measured("rates") else None,
     )
 
 

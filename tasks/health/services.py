@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
+from ephemeral import rates
 from models.pause import PausedRow
 from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS
@@ -42,6 +43,8 @@ class ProviderFacts:
     used: Collection[str]
     now: datetime
     sandbox_answers: bool = True
+    #: What was counted a minute; None while Redis does not answer.
+    series: rates.Series | None = None
 
 
 def list_providers(service: str, facts: ProviderFacts) -> list[str]:
@@ -71,7 +74,7 @@ def _build_service(name: str, facts: ProviderFacts) -> Part:
 
 def _build_provider(service: str, provider: str, facts: ProviderFacts) -> Part:
     row = next((row for row in facts.pauses.rows if row["kind"] == "provider" and row["name"] == provider), None)
-    activity = find_activity(provider, facts)
+    activity = find_activity(provider, facts.calls)
     if row is not None:
         return _build_paused(service, provider, row, facts)
     if activity.is_failing(facts.now):
@@ -81,7 +84,8 @@ def _build_provider(service: str, provider: str, facts: ProviderFacts) -> Part:
         return _build_unconfigured(service, provider, missing, facts)
     if missing and not facts.sandbox_answers:
         return _build_without_sandbox(service, provider)
-    detail = f"{'uses the sandbox' if missing else 'configured'} · {describe_activity(activity, facts.now)}"
+    measured = describe_activity(activity, _find_p95_ms(provider, facts), facts.now)
+    detail = f"{'uses the sandbox' if missing else 'configured'} · {measured}"
     part = _part(service, provider, "ready", detail, since=activity.accepting_since)
     # Nothing was measured yet, so nothing is green.
     return part if activity.accepted_at else replace(part, badge="Not called yet")
@@ -112,22 +116,26 @@ def _part(
     )  # fmt: skip
 
 
-def find_activity(provider: str, facts: ProviderFacts) -> Activity:
+def find_activity(provider: str, calls: Calls) -> Activity:
     """Return what the last calls of a provider did."""
     if provider in TEXT_PROVIDERS:
-        return summarize(list_generations(facts.calls.generations))
-    return summarize(list_sends(facts.calls.sends, provider))
+        return summarize(list_generations(calls.generations))
+    return summarize(list_sends(calls.sends, provider))
 
 
-def describe_activity(activity: Activity, now: datetime) -> str:
-    """`last accepted 3 s ago · p95 240 ms`."""
+def _find_p95_ms(provider: str, facts: ProviderFacts) -> int | None:
+    return rates.compute_p95_ms(facts.series, provider) if facts.series is not None else None
+
+
+def describe_activity(activity: Activity, p95_ms: int | None, now: datetime) -> str:
+    """`last accepted 3 s ago · p95 240 ms`; the percentile is that of the last 30 minutes, as on the page of queues."""
     if not activity.calls:
         return "no calls yet"
     words = []
     if activity.accepted_at:
         words.append(f"last accepted {_format_age(now, activity.accepted_at)}")
-    if activity.p95_ms is not None:
-        words.append(f"p95 {format_milliseconds(activity.p95_ms)}")
+    if p95_ms is not None:
+        words.append(f"p95 {format_milliseconds(p95_ms)}")
     if activity.failures and activity.failed_at:
         calls = "call" if activity.failures == 1 else f"{activity.failures} calls"
         words.append(f"last {calls} failed, {_format_age(now, activity.failed_at)}")

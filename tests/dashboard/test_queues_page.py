@@ -11,6 +11,7 @@ from ephemeral.heartbeats import Pool
 from models import pause
 from models.database import acting_as
 from models.queries import fetch_value
+from tasks.health.calls import FAILING_CALLS
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import post, read_text, sign_in_as
@@ -63,6 +64,24 @@ def test_a_provider_that_refused_its_credentials_is_tried(alice: Producer, clien
     assert "Nothing waits: the next message tries Instagram." in read_text(bob.get("/queues").text)
     assert post(bob, "/pauses/provider/mailgun/try").status_code == 303
     assert "Only a provider that is paused for refused credentials" in read_text(bob.get("/queues").text)
+
+
+def test_a_provider_whose_last_calls_failed_is_failing_as_on_the_page_of_health(
+    alice: Producer, client: FlaskClient
+) -> None:
+    bob, automation = sign_in_as(client, alice), alice.create()
+    for _ in range(FAILING_CALLS):
+        execution_id = example_executions.create_failed(alice, automation, provider="mailgun")
+        example_executions.create_message(
+            alice, automation, execution_id, status="failed", sending_at=clock.now(), error_class="network",
+            error_message="No route to Mailgun.",
+        )  # fmt: skip
+    page = bob.get("/queues").text
+    assert 'href="/failures?provider=mailgun"' in page
+    assert "/pauses/provider/mailgun/try" not in page
+    assert "Mailgun is failing" in read_text(bob.get("/health").text)
+    states = {row["name"]: row["state"] for row in bob.get("/api/queues").json["providers"]}
+    assert (states["mailgun"], states["telnyx"]) == ("failing", "not_configured")
 
 
 def test_updates_can_be_paused(alice: Producer, client: FlaskClient) -> None:

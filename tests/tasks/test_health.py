@@ -55,26 +55,26 @@ class TestDeadlines:
 class TestCalls:
     def test_three_failures_in_a_row_are_a_failing_provider_since_the_first(self) -> None:
         calls = [
-            Call(seconds_ago(60), 200.0),
-            *(Call(seconds_ago(age), None, error_class="timeout") for age in (30, 20, 9)),
+            Call(seconds_ago(60)),
+            *(Call(seconds_ago(age), error_class="timeout") for age in (30, 20, 9)),
         ]
         activity = summarize(calls)
         assert activity.is_failing(NOW)
         assert (activity.failing_since, activity.failures) == (seconds_ago(30), 3)
 
     def test_an_accepted_call_ends_it(self) -> None:
-        calls = [Call(seconds_ago(age), None, error_class="timeout") for age in (30, 20, 9)]
-        activity = summarize([*calls, Call(seconds_ago(2), 240.0)])
+        calls = [Call(seconds_ago(age), error_class="timeout") for age in (30, 20, 9)]
+        activity = summarize([*calls, Call(seconds_ago(2))])
         assert not activity.is_failing(NOW)
         assert (activity.accepting_since, activity.accepted_at) == (seconds_ago(2), seconds_ago(2))
 
     @pytest.mark.parametrize("error_class", ["invalid", "blocked", "window_closed", "bug"])
     def test_errors_of_others_tell_nothing_about_the_provider(self, error_class: str) -> None:
-        calls = [Call(seconds_ago(age), None, error_class=error_class) for age in (30, 20, 9)]
+        calls = [Call(seconds_ago(age), error_class=error_class) for age in (30, 20, 9)]
         assert summarize(calls).failures == 0
 
     def test_failures_of_long_ago_say_nothing_about_now(self) -> None:
-        calls = [Call(seconds_ago(age), None, error_class="timeout") for age in (5000, 4000, 3000)]
+        calls = [Call(seconds_ago(age), error_class="timeout") for age in (5000, 4000, 3000)]
         assert not summarize(calls).is_failing(NOW)
 
 
@@ -183,11 +183,12 @@ def build_send(age: float, error_class: str | None = None) -> SendRow:
 
 class TestServices:
     def test_a_provider_that_accepts_is_ready_with_its_measured_time(self) -> None:
-        part = find_service("email", build_service_facts(calls=Calls([build_send(3.24)], [], None)))
+        series = {"ms:mailgun:23": [0] * 29 + [1]}
+        part = find_service("email", build_service_facts(calls=Calls([build_send(3.24)], [], None), series=series))
         assert (part.state, part.note, part.detail) == (
             "ready",
             "Mailgun",
-            "configured · last accepted 3 s ago · p95 240 ms",
+            "configured · last accepted 3 s ago · p95 249 ms",
         )
 
     def test_a_provider_whose_calls_fail_is_failing_although_it_is_configured(self) -> None:
