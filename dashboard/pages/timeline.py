@@ -61,7 +61,7 @@ def _build_look_up_events(message: MessageItem) -> list[TimelineEvent]:
             datetime.fromisoformat(entry["at"]),
             "checking",
             "",
-            f"{provider} asked for the message to {entry['asked']}"
+            f"Asked {provider} for the message to {entry['asked']}"
             f"{', by an operator' if entry.get('requested') else ''}: {answers[entry['found']]}",
         )
         for entry in message["lookups"]
@@ -127,7 +127,8 @@ def _describe_failed(following: str | None, execution: ExecutionDetail) -> str:
         return {"sent": "Confirmed as sent", "skipped": "Discarded"}.get(following, "Retried")
     if execution["status"] == "waiting":
         return f"Retry {min(execution['attempt'], MAX_RETRIES)} of {MAX_RETRIES} scheduled"
-    return "Needs a decision"
+    is_checked = any(row["next_look_up_at"] for row in execution["messages"])
+    return "Being checked" if is_checked else "Needs a decision"
 
 
 def _build_failure_events(step: StepItem) -> list[TimelineEvent]:

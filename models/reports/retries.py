@@ -106,7 +106,8 @@ _SELECT_BY_CLASS = """
     select f.failure ->> 'class' as error_class, count(*) as tries,
         count(distinct (s.execution_id, s.step_id)) filter (where s.status = 'succeeded') as recovered
 """
-# A retry follows each failure but the last, and the last one if the step succeeded.
+# A retry follows each failure but the last, and the last one if the step succeeded. What follows an unknown outcome is
+# a look-up or a decision, not a retry.
 _SELECT_BY_DAY = """
     select ((f.failure ->> 'at')::timestamptz at time zone %(zone)s)::date as day,
         f.failure ->> 'class' as error_class,
@@ -121,7 +122,8 @@ _ORDER_BY_DAY = """
     order by 1 desc, 3 desc, 2
 """
 _COUNT_BY_CLASS = "".join((_SELECT_BY_CLASS, _FAILURES, " group by 1 order by 2 desc"))
-_COUNT_BY_DAY = "".join((_SELECT_BY_DAY, _FAILURES, _ORDER_BY_DAY))
+_IS_RETRYABLE = " and f.failure ->> 'class' <> 'unknown_outcome'"
+_COUNT_BY_DAY = "".join((_SELECT_BY_DAY, _FAILURES, _IS_RETRYABLE, _ORDER_BY_DAY))
 
 
 def fetch_statistics(workspace_id: str, timezone: str = "UTC") -> RetryStatistics:

@@ -111,6 +111,15 @@ def test_the_counts_of_a_card_link_to_their_lists(bob: Browser, alice: Producer,
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
 
+def test_a_card_with_only_skipped_executions_does_not_say_that_none_finished(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    assert "No finished executions" in read_text(bob.get("/automations").text)
+    with acting_as(alice.workspace_id):
+        execute("update automations set executions = 1, skipped = 1 where id = %s", (automation["id"],))
+    assert "None succeeded or failed" in read_text(bob.get("/automations").text)
+
+
 def test_automations_are_filtered_by_the_url(bob: Browser, alice: Producer) -> None:
     alice.create(name="Welcome")
     alice.create(name="Farewell", enabled=False)
@@ -277,11 +286,15 @@ def test_an_unknown_outcome_shows_the_next_look_up_or_that_it_needs_a_decision(
     checked = example_executions.create_unknown(alice, automation, look_up_at=look_up_at)
     text = "Checking with Mailgun, next look-up in 4 min"
     assert "Unknown 1 being checked" in read_text(bob.get("/summary").text)
-    assert text in read_text(bob.get(f"/executions/{checked}").text)
+    page = read_text(bob.get(f"/executions/{checked}").text)
+    assert text in page
+    assert "Failed Being checked" in page
 
     undecided = example_executions.create_unknown(alice, automation)
     assert "Unknown 2 1 needs a decision" in read_text(bob.get("/summary").text)
-    assert "next look-up" not in read_text(bob.get(f"/executions/{undecided}").text)
+    page = read_text(bob.get(f"/executions/{undecided}").text)
+    assert "Failed Needs a decision" in page
+    assert "next look-up" not in page
 
 
 @pytest.mark.parametrize(
