@@ -109,7 +109,7 @@ def _describe_test(entry: ProviderEntry) -> str:
         return "Reads the name of the account that the token belongs to. Sends nothing."
     if entry.generate is not None:
         return "Generates one word with the model."
-    return "Sends one message to this address." if _find_address_input(entry) else "Posts one message to the channel."
+    return "Sends one message to it." if _find_address_input(entry) else "Posts one message to the channel."
 
 
 def _format_error(error: ProblemError) -> str:

@@ -39,7 +39,7 @@ class Answer:
 
 def describe_sending(bar: Mapping[str, Any], recent: int, usual: float, lateness: Lateness, path: str) -> Answer:
     """Whether messages are sent: `recent` in the last ten minutes, `usual` in a minute of the window."""
-    detail = f"{recent / 10:.1f} a minute, on average {usual:.1f}"
+    detail = f"{_format_rate(recent / 10)} a minute, on average {_format_rate(usual)}"
     blocked = _list_blocked_channels(bar)
     if bar["threads"] == 0:
         return Answer("Sending", "failed", "bad", "No", "No live workers", path)
@@ -48,8 +48,12 @@ def describe_sending(bar: Mapping[str, Any], recent: int, usual: float, lateness
     if blocked:
         return Answer("Sending", "warning", "warn", f"Yes, except {' and '.join(blocked)}", detail, path)
     if not recent:
-        return Answer("Sending", "eligible", "plain", "Nothing due", f"On average {usual:.1f} a minute", path)
+        return Answer("Sending", "eligible", "plain", "Nothing due", f"On average {_format_rate(usual)} a minute", path)
     return Answer("Sending", "eligible", "good", "Yes", detail, path)
+
+
+def _format_rate(per_minute: float) -> str:
+    return "under 0.1" if 0 < per_minute < 0.05 else f"{per_minute:.1f}"
 
 
 def _list_blocked_channels(bar: Mapping[str, Any]) -> list[str]:

@@ -64,13 +64,16 @@ def build_failures_part(own: Facts, now: datetime) -> Part:
     groups: Sequence[FailureGroup] = own.results["failure_groups"] if own.is_measured("failure_groups") else ()
     problem = _find_undecided(own)
     count = failures["last24_hours"]
+    words = [describe_group(group) for group in groups[:SHOWN_GROUPS]]
+    if any(group["error_class"] == "unknown_outcome" for group in groups):
+        words.append("unknown outcomes included")
     newest = {"status": "failed", "test": "false", "finishedFrom": (now - timedelta(hours=24)).isoformat()}
     return Part(
         "failures",
         "Failures",
         "processor",
         "ready",
-        " · ".join(describe_group(group) for group in groups[:SHOWN_GROUPS]) or "No failed execution in 24 h",
+        " · ".join(words) or "No failed execution in 24 h",
         since=max((group["last_at"] for group in groups), default=None),
         problems=(problem,) if problem else (),
         badge=f"{count:,} in 24 h" if count else "",

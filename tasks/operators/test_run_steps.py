@@ -180,7 +180,7 @@ def _require_alive(detail: ExecutionDetail) -> None:
     """Raise `StepFailed` for an execution that failed or waits for an operator."""
     error = detail["error"]
     if error and (detail["status"] == "failed" or detail["waiting_for"] in ("configuration", "pause")):
-        raise StepFailed(f"{error['class']}: {error['message']}")
+        raise StepFailed(error["message"])
     if detail["status"] in ("skipped", "cancelled"):
         reason = detail["skipped_because"]
         raise StepFailed(f"An execution is {detail['status']} by the rule {reason['rule'] if reason else 'unknown'}.")

@@ -18,6 +18,7 @@ from models import database
 from models.database import acting_as
 from models.pause import start
 from tasks.runtime.broker import QUEUES
+from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_members_page import sign_in_as
 from tests.dashboard.test_pages import post
@@ -45,6 +46,14 @@ def test_every_part_is_shown_with_its_state_and_only_problems_unfold(bob: FlaskC
     assert "<strong>5 of 32 threads busy</strong>" in page
     assert re.findall(r'id="problem-([\w-]+)"', page) == ["no_leader"]
     assert "<strong>What to do:</strong> Start a scheduler: <code>beckon up</code> runs one." in page
+
+
+def test_failures_say_that_unknown_outcomes_are_counted(bob: FlaskClient, alice: Producer) -> None:
+    automation = alice.create()
+    example_executions.create_failed(alice, automation, finished_at=clock.now())
+    assert "unknown outcomes included" not in bob.get("/health").text
+    example_executions.create_unknown(alice, automation)
+    assert "unknown outcomes included" in bob.get("/health").text
 
 
 def test_missing_settings_say_what_they_block_and_where_to_set_them(app: flask.Flask, alice: Producer) -> None:

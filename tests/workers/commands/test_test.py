@@ -72,7 +72,7 @@ def test_a_provider_that_refuses_is_named_with_its_reason(alice_beckon, sandbox,
     assert result["status"] == "failed"
     (failed,) = [step for step in result["steps"] if step["status"] == "failed"]
     assert failed["name"] == "E-mail, SMS and messages sent"
-    assert failed["detail"].startswith("configuration: ")
+    assert failed["detail"].startswith("Telnyx ")
     assert result["cleanedUp"] is True
     assert count_rows() == dict.fromkeys(TABLES, 0)
 
