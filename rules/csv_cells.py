@@ -1,7 +1,8 @@
 """Writes CSV that a spreadsheet may open: a cell that it would run as a formula is marked as text.
 
-Spreadsheets run what begins with =, +, -, @, a tab or a carriage return. An apostrophe in front makes it text. A phone
-or other number stays as it is: it holds no function, and an import must read it back.
+Spreadsheets run what begins with =, +, -, @, a tab or a carriage return, some also with the full-width signs. An
+apostrophe in front makes it text. A phone or other number stays as it is: it holds no function, and an import must read
+it back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import re
 from collections.abc import Iterable
 
-_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+_FORMULA = re.compile(r"\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9 ().\-]*")
 
 

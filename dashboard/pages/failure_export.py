@@ -1,12 +1,7 @@
-"""The failures as CSV, streamed, at most a stated number of rows.
-
-A spreadsheet runs a cell that begins with a sign such as "=" as a formula, so such a cell gets an apostrophe in front.
-"""
+"""The failures as CSV, streamed, at most a stated number of rows."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +12,7 @@ from dashboard.pages.failures import FailuresForm
 from models.execution_filters import ExecutionFilters
 from models.reports import executions
 from models.reports.executions import ExecutionItem
+from rules.csv_cells import format_row
 
 failure_export_pages = flask.Blueprint("failure-export-pages", __name__)
 
@@ -26,7 +22,6 @@ COLUMNS = (
     "execution", "automation", "version", "contact", "contactId", "status", "stage", "class", "provider", "code",
     "message", "attempt", "since", "nextRetryAt", "waitingFor",
 )  # fmt: skip
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @failure_export_pages.get("/failures/export.csv")
@@ -40,11 +35,11 @@ def export() -> Any:
 
 
 def _write_lines(workspace_id: str, filters: ExecutionFilters) -> Iterator[str]:
-    yield _format_line(COLUMNS)
+    yield format_row(COLUMNS)
     before, written = None, 0
     while written < MAX_ROWS:
         rows = executions.fetch_page(workspace_id, filters, PAGE_SIZE, before)
-        yield "".join(_format_line(_build_cells(row)) for row in rows)
+        yield "".join(format_row(_build_cells(row)) for row in rows)
         written += len(rows)
         if len(rows) < PAGE_SIZE:
             return
@@ -59,14 +54,3 @@ def _build_cells(row: ExecutionItem) -> tuple[Any, ...]:
         row["attempt"], row["stage_since"].isoformat(), row["next_retry_at"] and row["next_retry_at"].isoformat(),
         row["waiting_for"],
     )  # fmt: skip
-
-
-def _format_line(cells: tuple[Any, ...]) -> str:
-    output = io.StringIO()
-    csv.writer(output).writerow([escape_formula("" if cell is None else str(cell)) for cell in cells])
-    return output.getvalue()
-
-
-def escape_formula(text: str) -> str:
-    """The text of a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text

@@ -7,7 +7,9 @@ import pytest
 from rules.csv_cells import escape_cell, format_row
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n@x"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n@x", "\uff1d1+1"]
+)
 def test_a_formula_becomes_text(text: str) -> None:
     assert escape_cell(text) == f"'{text}"
 
