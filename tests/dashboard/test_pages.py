@@ -111,13 +111,15 @@ def test_the_counts_of_a_card_link_to_their_lists(bob: Browser, alice: Producer,
     assert alice.get(f"/api/executions/{only}").json["execution"]["automationId"] == automation["id"]
 
 
-def test_a_card_with_only_skipped_executions_does_not_say_that_none_finished(
-    bob: Browser, alice: Producer, automation: dict[str, Any]
-) -> None:
+def test_a_card_says_what_its_success_rate_is_of(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     assert "No finished executions" in read_text(bob.get("/automations").text)
     with acting_as(alice.workspace_id):
         execute("update automations set executions = 1, skipped = 1 where id = %s", (automation["id"],))
     assert "None succeeded or failed" in read_text(bob.get("/automations").text)
+    example_executions.create_unknown(alice, automation)
+    with acting_as(alice.workspace_id):
+        execute("update automations set executions = 2, failed = 1 where id = %s", (automation["id"],))
+    assert "0% success rate, unknown outcomes included" in read_text(bob.get("/automations").text)
 
 
 def test_automations_are_filtered_by_the_url(bob: Browser, alice: Producer) -> None:
