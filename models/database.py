@@ -91,6 +91,20 @@ class _Connection(psycopg2.extensions.connection):
     has_settings = False
 
 
+class _Cursor(psycopg2.extensions.cursor):
+    """A cursor that raises OperationalError for every lost connection, where psycopg2 may raise DatabaseError."""
+
+    def execute(self, query: Any, parameters: Any = None) -> None:
+        """Run a statement."""
+        try:
+            super().execute(query, parameters)
+        except psycopg2.DatabaseError as error:
+            # An error of the server has a code and a class of its own; this one is libpq's.
+            if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+                raise psycopg2.OperationalError(str(error)) from error
+            raise
+
+
 def _build_first_statement(role: Role | None, workspace: str, last_column: str, settings: Mapping[str, str]) -> str:
     """Build the statement that binds one transaction, with these settings. `workspace` and `last_column` are SQL."""
     # The role is first, so that the columns after it are computed as this role.
@@ -161,7 +175,7 @@ class _Adapter(peewee.Psycopg2Adapter):
 
     def connect(self, db: Any, **params: Any) -> _Connection:
         """Open a connection."""
-        options = {**params, "connection_factory": _Connection}
+        options = {**params, "connection_factory": _Connection, "cursor_factory": _Cursor}
         connection: _Connection = super().connect(db, **options)  # type: ignore[no-untyped-call]
         _set_up_session(connection, db.settings)
         return connection

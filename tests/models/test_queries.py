@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
+import psycopg2
 import pytest
 from peewee import fn
 
-from models import site_key
+from models import database, site_key
 from models.database import acting_as
 from models.expressions import is_any
 from models.queries import call, count, execute, exists, fetch, fetch_first, fetch_value, fetch_values
@@ -104,3 +105,18 @@ class PendingRow(TypedDict):
 def test_a_call_s_rows_are_read_by_the_names_of_their_type(as_service):
     """A later version's function may return more columns."""
     assert fetch_first(PendingRow, call(fn.engine_facts(), PendingRow)) == {"pending": 0}
+
+
+class _LostConnection:
+    """A parameter whose statement ends as one does whose server dies: psycopg2 raises a bare DatabaseError."""
+
+    def __conform__(self, _protocol: object) -> None:
+        raise psycopg2.DatabaseError("server closed the connection unexpectedly")
+
+
+@pytest.mark.usefixtures("as_service")
+def test_a_lost_connection_is_one_whatever_class_psycopg2_gives_it() -> None:
+    with pytest.raises(database.CONNECTION_ERRORS, match="server closed"):
+        database.db.execute_sql("select %s", (_LostConnection(),))
+    with pytest.raises(database.CONNECTION_ERRORS), database.db.connection().cursor() as cursor:
+        database.db.execute_bound(cursor, "select %s", (_LostConnection(),))
