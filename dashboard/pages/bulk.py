@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import flask
 from werkzeug.datastructures import MultiDict
@@ -75,7 +76,7 @@ def preview(action: str) -> Any:
         button=describe_button(kind, matched),
         is_final=kind in ("cancel", "discard", "resend"),
         fields=filter_forms.build_hidden_fields(filters) if filters else {},
-        chips=filter_forms.build_chips(form, None),
+        chips=filter_forms.build_chips(form, None, layout.load_zone(call)),
         back_url=ensure_own_path(
             flask.request.args.get("next", ""), f"/executions?{query}" if query else "/executions"
         ),
@@ -125,13 +126,13 @@ def show_operation(operation_id: str) -> Any:
         settled=settled,
         percent=100 if not row["matched"] else settled * 100 // row["matched"],
         button=describe_button(row["kind"], row["matched"]),
-        chips=_describe_filters(row),
+        chips=_describe_filters(row, layout.load_zone(call)),
         conflicts=row["conflicts"][:MAX_CONFLICTS],
         back_url="/failures" if row["filters"].get("failure") else "/executions",
     )
 
 
-def _describe_filters(row: OperationRow) -> list[str]:
+def _describe_filters(row: OperationRow, zone: ZoneInfo) -> list[str]:
     fields = {name: value for name, value in row["filters"].items() if name not in ("test", "stageTo")}
     form = filter_forms.parse(MultiDict({name: filter_forms.format_value(value) for name, value in fields.items()}))
-    return list(filter_forms.build_texts(form, None).values())
+    return list(filter_forms.build_texts(form, None, zone).values())

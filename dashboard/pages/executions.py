@@ -44,7 +44,10 @@ def show() -> Any:
         executions=[_build_line(row) for row in rows],
         filters=form,
         chips=filter_forms.build_chips(
-            form, names.get(filter_forms.find_automation_id(form) or ""), flask.request.path
+            form,
+            names.get(filter_forms.find_automation_id(form) or ""),
+            layout.load_zone(call),
+            flask.request.path,
         ),
         automations=names,
         times=filter_forms.TIMES,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import flask
 from pydantic import Field
@@ -115,18 +116,20 @@ def format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def build_chips(form: ExecutionFilterForm, automation_name: str | None, base_path: str = "/executions") -> list[Chip]:
+def build_chips(
+    form: ExecutionFilterForm, automation_name: str | None, zone: ZoneInfo, base_path: str = "/executions"
+) -> list[Chip]:
     """A chip for each active filter; `base_path` is the page of the list."""
     params = {name: text for name, text in flask.request.args.items() if text and name != "cursor"}
     chips = []
-    for name, text in build_texts(form, automation_name).items():
+    for name, text in build_texts(form, automation_name, zone).items():
         remaining = {other: value for other, value in params.items() if other != name}
         chips.append(Chip(text, base_path + (f"?{urlencode(remaining)}" if remaining else "")))
     return chips
 
 
-def build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[str, str]:
-    """The active filters in words, by field."""
+def build_texts(form: ExecutionFilterForm, automation_name: str | None, zone: ZoneInfo) -> dict[str, str]:
+    """The active filters in words, by field, with times in the zone of the page."""
     test_texts = {True: "tests only", False: "without tests"}
     outcome_texts = {True: "outcome unknown", False: "outcome known"}
     review_texts = {True: "needs approval", False: "no approval needed"}
@@ -140,13 +143,13 @@ def build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[
         "errorClass": form.error_class and f"error {_format_error_class(form.error_class)}",
         "test": form.test is not None and test_texts[bool(form.test)],
         "time": form.time and f"accepted {TIMES[form.time]}",
-        "from": form.since and f"accepted from {form.since}",
-        "to": form.until and f"accepted before {form.until}",
+        "from": form.since and f"accepted from {_format_moment(form.since, zone)}",
+        "to": form.until and f"accepted before {_format_moment(form.until, zone)}",
         "sent": form.sent and "sent today",
-        "sentFrom": form.sent_since and f"sent from {form.sent_since}",
-        "sentTo": form.sent_until and f"sent before {form.sent_until}",
-        "finishedFrom": form.finished_since and f"finished from {form.finished_since}",
-        "finishedTo": form.finished_until and f"finished before {form.finished_until}",
+        "sentFrom": form.sent_since and f"sent from {_format_moment(form.sent_since, zone)}",
+        "sentTo": form.sent_until and f"sent before {_format_moment(form.sent_until, zone)}",
+        "finishedFrom": form.finished_since and f"finished from {_format_moment(form.finished_since, zone)}",
+        "finishedTo": form.finished_until and f"finished before {_format_moment(form.finished_until, zone)}",
         "stuck": form.stuck and "stuck",
         "heldBy": form.held_by and f"waiting for {_format_pause(form.held_by)}",
         "outcomeUnknown": form.outcome_unknown is not None and outcome_texts[bool(form.outcome_unknown)],
@@ -157,9 +160,14 @@ def build_texts(form: ExecutionFilterForm, automation_name: str | None) -> dict[
         "waitingFor": form.waiting_for and f"waiting for {labels.WAITS.get(form.waiting_for, form.waiting_for)}",
         "ids": form.ids and f"{len(form.ids)} selected",
         "failure": form.failure and labels.FAILURES[form.failure].lower(),
-        "stageTo": form.stage_until and f"at this stage since before {form.stage_until}",
+        "stageTo": form.stage_until and f"at this stage since before {_format_moment(form.stage_until, zone)}",
     }
     return {name: text for name, text in texts.items() if text}
+
+
+def _format_moment(text: str, zone: ZoneInfo) -> str:
+    moment = _parse_moment(text)
+    return f"{moment.astimezone(zone):%-d %b %H:%M}" if moment else text
 
 
 def _format_pause(pause: str) -> str:

@@ -258,6 +258,13 @@ def test_a_failed_execution_shows_its_timeline_and_is_retried(
     assert "Due now" in page
 
 
+def test_a_filter_by_time_is_shown_in_the_zone_of_the_page(bob: Browser) -> None:
+    query = "sentFrom=2026-11-30T18:53:18.682000%2B00:00&stageTo=2026-11-30T19:06:42.203962%2B00:00"
+    page = read_text(bob.get(f"/executions?{query}").text)
+    assert "sent from 30 Nov 18:53" in page
+    assert "at this stage since before 30 Nov 19:06" in page
+
+
 def test_actions_that_the_status_forbids_are_not_offered_and_rejected(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
