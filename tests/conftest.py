@@ -11,6 +11,7 @@ process that is started as a server all the same fails its test.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -267,6 +268,14 @@ def _empty(sweepers: tuple[Any, list[redis.Redis]]) -> None:
     waiting.eventually(lambda: _try_empty_tables(connection))
     for client in clients:
         client.flushdb()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _current_reads() -> None:
+    """A page shows what a test has just changed, however slow the machine: no read of it is reused."""
+    from models import recent_reads
+
+    recent_reads.SLOW_SECONDS = math.inf
 
 
 @pytest.fixture(scope="session", autouse=True)

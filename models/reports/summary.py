@@ -13,6 +13,7 @@ import clock
 from models.database import acting_as
 from models.execution_filters import ExecutionFilters
 from models.queries import fetch_first, fetch_value
+from models.recent_reads import SlowReads
 from models.reports.counts import COUNTS
 from models.tables import Execution, Message, StageHistory
 
@@ -67,8 +68,16 @@ class _CountRow(TypedDict):
     at: datetime | None
 
 
+_summaries: SlowReads[Summary] = SlowReads()
+
+
 def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
-    """Return the current counts, for the workspace's day that began at `midnight`."""
+    """Return the counts, for the workspace's day that began at `midnight`: the current ones, or, where counting takes
+    long, those of some seconds ago."""
+    return _summaries.get((workspace_id, midnight), lambda: _fetch_current(workspace_id, midnight))
+
+
+def _fetch_current(workspace_id: str, midnight: datetime) -> Summary:
     filters = {name: definition.build_filters(midnight) for name, definition in COUNTS.items()}
     with acting_as(workspace_id):
         pending = _count(filters["pending"], fn.min(Execution.created_at))
