@@ -242,11 +242,6 @@ def _parse_readiness(body: bytes) -> Readiness:
         return Readiness("unreachable", ())
 
 
-def is_ready(config: settings.Settings) -> bool:
-    """Whether `GET /readyz` returns 200 with the status `ok`."""
-    return read_readiness(config).status == "ok"
-
-
 def up(config: settings.Settings, on_ready: ReadyCallback) -> None:
     """Run Beckon in the foreground until a signal stops it. Raises StartupError."""
     home.make(config.home)
