@@ -148,11 +148,14 @@ def mark_cleaned_up(workspace_id: str, run_id: str) -> None:
         execute(TestRun.update(cleaned_up=True).where(TestRun.id == run_id))
 
 
-def list_silent(seconds: float) -> list[SilentRun]:
-    """Return the running runs that nothing was written about for so long, and ended runs that left data behind."""
+def list_silent(seconds: float, workspace_id: str | None = None) -> list[SilentRun]:
+    """Return the running runs that nothing was written about for so long, and ended runs that left data behind: of one
+    workspace, or of all."""
     left = Automation.select(Automation.test_run_id).where(Automation.test_run_id.is_null(False))
     is_silent = (TestRun.status == "running") & (TestRun.seen_at < now() - build_seconds(seconds))
     query = TestRun.select(TestRun.id, TestRun.workspace_id, TestRun.status, TestRun.steps)
+    if workspace_id is not None:
+        query = query.where(TestRun.workspace_id == workspace_id)
     return fetch(SilentRun, query.where(is_silent | ((TestRun.status != "running") & TestRun.id.in_(left))))
 
 

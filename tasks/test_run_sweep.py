@@ -25,7 +25,7 @@ def end_silent_runs(workspace_id: str | None = None) -> int:
             silent = test_run.list_silent(SILENCE_SECONDS)
     else:
         with acting_as(workspace_id):
-            silent = test_run.list_silent(SILENCE_SECONDS)
+            silent = test_run.list_silent(SILENCE_SECONDS, workspace_id)
     for row in silent:
         _end(row)
     return len(silent)

@@ -106,6 +106,8 @@ def show() -> Any:
         form=form,
         tabs=tabs,
         counted={tab.kind: tab for tab in tabs},
+        # Of the workspace, whatever the filters: the badge in the navigation counts them too.
+        undecided=layout.load_summary(call)["counts"].undecided,
         groups=[_build_group(group, filters, params, form.open) for group in groups],
         opened=opened and _build_open_group(call, opened, filters, params, form.cursor),
         unknown=_build_unknown(call, form, filters),

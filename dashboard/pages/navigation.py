@@ -49,7 +49,10 @@ PLACES = (
         "/failures",
         "warning",
         on_bar=True,
-        badge=Badge(lambda caller, _: failures.count_decisions(caller.workspace_id), "need a decision"),
+        badge=Badge(
+            lambda caller, bar: failures.count_decisions(caller.workspace_id) + bar["counts"].undecided,
+            "need a decision",
+        ),
     ),
     Place("analytics", "Analytics", "/analytics", "bars"),
     Place("contacts", "Contacts", "/contacts", "contacts"),

@@ -62,6 +62,11 @@ class Summary:
     #: Executions with a message sent on the same weekday last week, until this time of day.
     sent_last_week: int = 0
 
+    @property
+    def undecided(self) -> int:
+        """Of the unknown ones, those that are looked up no more: an operator must decide."""
+        return max(0, self.unknown - (self.look_up["count"] if self.look_up else 0))
+
 
 class _CountRow(TypedDict):
     count: int

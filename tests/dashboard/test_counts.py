@@ -233,28 +233,6 @@ def test_the_badge_of_failures_is_what_its_page_counts(bob: Browser, alice: Prod
     seed(alice)
     page = bob.get("/failures").text
     badges = re.findall(r'data-badge="failures"[^>]*>(\d+)', page)
-    decisions = re.search(r'data-count="failures"[^>]*>.*?(\d+) need a decision', page)
-    assert decisions is not None
-    assert badges == [decisions[1]] * 2
-
-
-def test_a_number_without_a_source_is_found() -> None:
-    numbers = Numbers()
-    numbers.feed('<a href="/x" data-count="list"><strong>3</strong></a> <td>4</td> <strong>5 min</strong> <b>1,204</b>')
-    assert numbers.unnamed == ["<td>4", "<b>1,204"]
-    assert [read_count(element) for element in numbers.counts] == [3]
-
-
-def test_the_totals_follow_a_switch(bob: Browser, alice: Producer) -> None:
-    automation = alice.create(name="Welcome")
-    alice.create(name="Farewell")
-    token = re.search(r'name="csrf_token" value="([0-9a-f]+)"', bob.get("/automations").text)
-    assert token is not None
-    response = bob.post(
-        f"/automations/{automation['id']}/toggle",
-        data={"csrf_token": token[1], "enabled": "false"},
-        headers={"HX-Request": "true"},
-    )
-    assert 'id="automation-totals" hx-swap-oob="true"' in response.text
-    assert "<b>2</b> automations" in response.text
-    assert "<b>1</b> on" in response.text
+    decisions = re.findall(r"(\d+)(?: of unknown outcome)? needs? a decision</a>", page)
+    assert len(decisions) == 2
+    assert badges == [str(sum(map(int, decisions)))] * 2
