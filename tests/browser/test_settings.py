@@ -49,7 +49,7 @@ def test_the_change_is_found_in_the_audit_log(visit: Any) -> None:
     page.get_by_label("Action").select_option("channel.changed")
     entry = page.get_by_role("listitem").filter(has_text="changed the credentials of a channel")
     expect(entry).to_have_count(1)
-    expect(entry.get_by_role("row", name="GEMINI_API_KEY not set ••••cdef")).to_be_visible()
+    expect(entry.get_by_role("row", name="GEMINI_API_KEY not set → ••••cdef")).to_be_visible()
     expect(page).to_have_url(f"{visitor.address}/audit?action=channel.changed")
     assert not visitor.has_overflow()
     entry.get_by_role("link", name="gemini", exact=True).click()

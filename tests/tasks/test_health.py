@@ -13,7 +13,7 @@ import settings
 from ephemeral.heartbeats import Cache, Pool, Process
 from models.reports.health import ServerFacts
 from models.reports.provider_calls import Calls, SendRow
-from tasks.health import cache, deadlines, leader, queues, services, stores
+from tasks.health import cache, leader, queues, services, stores
 from tasks.health.calls import Call, summarize
 from tasks.health.configuration import list_missing_settings
 from tasks.health.deadlines import Unmeasured, measure_all
@@ -46,10 +46,9 @@ class TestDeadlines:
             hanging.wait()
 
         for _ in range(3):
-            assert isinstance(measure_all({"hangs": hang}, seconds=0.05)["hangs"], Unmeasured)
+            assert isinstance(measure_all({"still runs": hang}, seconds=0.05)["still runs"], Unmeasured)
         hanging.set()
         assert len(starts) == 1
-        deadlines.measure_all({"hangs": lambda: None})
 
 
 class TestCalls:
