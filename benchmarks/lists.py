@@ -112,7 +112,7 @@ def build_queries(dataset: lists_filling.Dataset) -> dict[str, Query]:
         "Executions, q is in no name": list_executions(q="nobody"),
         "Executions, q is a common word, failed": list_executions(q=dataset.common_word, status="failed"),
         "Executions, q is an execution's id": list_executions(q=dataset.middle_execution),
-        "the summary above every page": lambda: summary.fetch_summary(workspace_id, midnight),
+        "the summary above every page": lambda: summary.count_now(workspace_id, midnight),
         "Contacts": list_contacts(),
         "Contacts, from the middle": list_contacts(before=dataset.middle_contact),
         "Contacts, q is an e-mail": list_contacts(q=dataset.email),

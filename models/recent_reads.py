@@ -14,7 +14,7 @@ MAX_AGE_SECONDS = 2.0
 #: Workspaces cached by one process.
 MAX_WORKSPACES = 10_000
 #: A read that takes longer is slow.
-SLOW_SECONDS = 0.25
+SLOW_SECONDS = 0.1
 #: A slow read is reused for so many times as long as it took, and no longer than `MAX_REUSE_SECONDS`.
 REUSE_FACTOR = 20
 MAX_REUSE_SECONDS = 10.0

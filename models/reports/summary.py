@@ -79,10 +79,11 @@ _summaries: SlowReads[Summary] = SlowReads()
 def fetch_summary(workspace_id: str, midnight: datetime) -> Summary:
     """Return the counts, for the workspace's day that began at `midnight`: the current ones, or, where counting takes
     long, those of some seconds ago."""
-    return _summaries.get((workspace_id, midnight), lambda: _fetch_current(workspace_id, midnight))
+    return _summaries.get((workspace_id, midnight), lambda: count_now(workspace_id, midnight))
 
 
-def _fetch_current(workspace_id: str, midnight: datetime) -> Summary:
+def count_now(workspace_id: str, midnight: datetime) -> Summary:
+    """Return the current counts, however long counting takes."""
     filters = {name: definition.build_filters(midnight) for name, definition in COUNTS.items()}
     with acting_as(workspace_id):
         pending = _count(filters["pending"], fn.min(Execution.created_at))
