@@ -2,7 +2,8 @@
 
 The workspace is seeded so that all counts differ. A number is what stands alone in one of `FIGURES` and is an integer.
 It is a count where it, or an element around it, has `data-count` and a link; `data-badge` marks those of the
-navigation, and `data-measure` parts of a chart's table, which no list shows alone. A number without a source fails.
+navigation, and `data-measure` what no list shows alone: parts of a chart's table, measurements, audited values. A
+number without a source fails.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 
 import clock
 from models.database import acting_as
-from models.queries import execute
+from models.queries import execute, fetch_value
 from models.reports.counts import COUNTS
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
@@ -33,7 +34,8 @@ VOID = {"meta", "link", "input", "br", "img", "path", "rect", "line", "circle", 
 #: The pages whose numbers are all counts.
 PAGES = (
     "/overview?window=hour", "/overview?window=day", "/overview?window=week", "/automations", "/executions",
-    "/failures", "/contacts", "/settings",
+    "/failures", "/failures/retries", "/contacts", "/queues", "/health", "/analytics", "/executions/pending", "/audit",
+    "/settings", "/automations/health", "/automations/monitor", "/automations/analytics",
 )  # fmt: skip
 
 
@@ -199,6 +201,12 @@ def set_counters(alice: Producer) -> None:
             )
 
 
+def find_failed(alice: Producer) -> str:
+    """The page of a failed execution."""
+    with acting_as(alice.workspace_id):
+        return f"/executions/{fetch_value('select id from executions where error_class is not null limit 1')}"
+
+
 @pytest.fixture
 def bob(alice: Producer, client: Browser) -> Browser:
     """Bob's browser; he owns Alice's workspace."""
@@ -210,7 +218,8 @@ def test_every_number_equals_the_list_behind_it(bob: Browser, alice: Producer) -
     names: dict[str, set[int]] = {}
     behind_paths: dict[str, int] = {}
     wrong = []
-    for page in (*PAGES, f"/automations/{automation['id']}"):
+    own = f"/automations/{automation['id']}"
+    for page in (*PAGES, own, f"{own}/monitor", find_failed(alice)):
         numbers = read_numbers(bob, page)
         assert numbers.unnamed == [], page
         for element in numbers.counts:
