@@ -249,7 +249,7 @@ def normalize(response: TestResponse, *ids: str) -> str:
         text = text.replace(own_id, "<id>")
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ](?:[\d:.+]|%3A|%2B)+Z?", "<time>", text)
-    text = re.sub(r"\b[\d.]+ (?:ms|s|min|m|h)\b|\b\d+:\d\d(?::\d\d)?\b", "<span>", text)
+    text = re.sub(r"\b[\d.]+ (?:ms|s|min|m|h|MB|GB|TB)\b|\b\d+(?=%)|\b\d+:\d\d(?::\d\d)?\b", "<span>", text)
     text = text.replace("<span> ago", "now")
     text = re.sub(r'("\w*(?:[sS]econds|Ms)\w*"):[\d.]+', r"\1:0", text)
     return f"{response.status_code} {text}"
