@@ -133,16 +133,7 @@ def request_look_ups(message_ids: Sequence[str]) -> None:
 
 def claim_requested_look_ups(limit: int) -> list[str]:
     """Return messages with a requested look-up, each postponed so that one caller has it."""
-    due = (
-        Message.select(Message.id)
-        .where(Message.look_up_requested_at <= now(), Message.status == "outcome_unknown")
-        .order_by(Message.look_up_requested_at)
-        .limit(limit)
-        .for_update(skip_locked=True)
-        .cte("due", materialized=True)
-    )
-    query = Message.update(look_up_requested_at=now() + build_seconds(300)).from_(due).where(Message.id == due.c.id)
-    return fetch_values(query.returning(Message.id).with_cte(due))
+    return _claim_due(Message.look_up_requested_at, limit)
 
 
 def record_look_up(message_id: str, question: str, has_found: bool | None, *, requested: bool) -> None:
@@ -165,15 +156,20 @@ def get(message_id: str) -> StoredMessageRow | None:
 
 def claim_due_reconciliations(limit: int) -> list[str]:
     """Return messages of unknown outcome whose reconciliation is due, each postponed so that one caller has it."""
+    return _claim_due(Message.look_up_at, limit)
+
+
+def _claim_due(time: Any, limit: int) -> list[str]:
+    """Postpone the messages of unknown outcome whose `time`, a column, has come, by five minutes; return their ids."""
     due = (
         Message.select(Message.id)
-        .where(Message.look_up_at <= now(), Message.status == "outcome_unknown")
-        .order_by(Message.look_up_at)
+        .where(time <= now(), Message.status == "outcome_unknown")
+        .order_by(time)
         .limit(limit)
         .for_update(skip_locked=True)
         .cte("due", materialized=True)
     )
-    query = Message.update(look_up_at=now() + build_seconds(300)).from_(due).where(Message.id == due.c.id)
+    query = Message.update({time: now() + build_seconds(300)}).from_(due).where(Message.id == due.c.id)
     return fetch_values(query.returning(Message.id).with_cte(due))
 
 

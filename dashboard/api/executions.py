@@ -321,8 +321,7 @@ _declare_bulk_action("discard")
 )
 def resolve_matching(call: Caller, body: BulkResolution) -> Any:
     """Resolve the messages of unknown outcome of all executions that match the filters."""
-    result, status = _act_on_matching(call, body.as_, body, outcome_unknown=True)
-    return result, status
+    return _act_on_matching(call, body.as_, body, outcome_unknown=True)
 
 
 @executions.api(

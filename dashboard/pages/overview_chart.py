@@ -12,6 +12,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from dashboard.pages.changes import Change
+from dashboard.pages.chart import Bar
 from models.lateness import SampleRow
 from models.stuck import LATE_AFTER
 
@@ -39,17 +40,6 @@ WINDOWS = {
     "day": Window("day", "24 h", timedelta(hours=24), timedelta(minutes=30), timedelta(hours=3), "%H:%M"),
     "week": Window("week", "7 d", timedelta(days=7), timedelta(hours=2), timedelta(days=1), "%a %d"),
 }
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A rectangle of the kind `sent`, `failed` or `held`."""
-
-    kind: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)
