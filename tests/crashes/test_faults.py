@@ -48,15 +48,7 @@ class WatchedApp:
 
     def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
         """Return the JSON response of the API, or of the server at `base`."""
-        access = self.app.access()
-        request = urllib.request.Request(
-            (base or str(access["url"])) + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {access['apiKey']}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return json.loads(response.read() or b"{}")
+        return self.app.call(method, path, body, base)
 
     def sandbox(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox."""

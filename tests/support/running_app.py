@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import settings
 
@@ -38,6 +39,18 @@ class RunningApp:
     def access(self) -> dict[str, object]:
         """The content of access.json."""
         return dict(json.loads((self.home / "access.json").read_text(encoding="utf-8")))
+
+    def call(self, method: str, path: str, body: Any = None, base: str | None = None) -> Any:
+        """The JSON response of the API to the first key, or of the server at `base`."""
+        access = self.access()
+        request = urllib.request.Request(
+            (base or str(access["url"])) + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {access['apiKey']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return json.loads(response.read() or b"{}")
 
     def status(self) -> dict[str, object]:
         """The output of `beckon status --json`."""
