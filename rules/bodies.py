@@ -10,10 +10,12 @@ import json  # it escapes every character that cannot be shown
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, GetJsonSchemaHandler, StringConstraints
+from pydantic_core.core_schema import CoreSchema
 
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path, shorten
 
@@ -34,6 +36,16 @@ class Body(pydantic.BaseModel):
 
 
 BodyType = TypeVar("BodyType", bound=Body)
+
+
+@dataclass(frozen=True)
+class DescribedAs:
+    """Annotates a value with the JSON Schema of the model that describes it and that something else validates."""
+
+    model: type[Body]
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(self.model.__pydantic_core_schema__)
 
 
 def _to_integer(value: object) -> object:

@@ -6,8 +6,8 @@ from typing import Any
 
 import flask
 
-from dashboard import openapi
 from dashboard.access import current_settings
+from dashboard.api import openapi
 from dashboard.api.analytics import analytics
 from dashboard.api.audit import audit_log
 from dashboard.api.automations import automations

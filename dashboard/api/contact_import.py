@@ -16,13 +16,14 @@ from pydantic import Field
 
 from dashboard.access import Caller
 from dashboard.api import schemas
-from dashboard.api.contacts import ContactFields, contacts
+from dashboard.api.contacts import contacts
 from dashboard.bodies import LARGE_BODY_LIMIT, Body
 from dashboard.errors import invalid_request
 from dashboard.responses import success
 from models import audit, contact, contact_matching
 from models.contact_matching import ContactRejection
 from models.database import acting_as
+from rules.contact_fields import ContactFields
 from rules.contacts import count_people, normalise
 from rules.csv_cells import format_row
 from rules.problems import Problem

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
@@ -18,6 +16,7 @@ from models.database import acting_as
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
 from rules.channels import CONTACT_CHANNELS
+from rules.contact_fields import ContactFields
 from rules.contacts import normalise
 from rules.problems import Problem
 from tasks.operators import actions as operator_actions
@@ -36,31 +35,6 @@ CONTACT = schemas.record(
     suppressed=schemas.array_of(schemas.record(channel=schemas.TEXT, reason=schemas.TEXT)),
     lastEventAt=schemas.nullable(schemas.TIME), createdAt=schemas.TIME, updatedAt=schemas.TIME,
 )  # fmt: skip
-
-_Field = Annotated[str, Field(max_length=1000)] | None
-
-
-class ContactFields(Body):
-    """The fields of a contact; null clears a field. `rules.contacts` validates the values."""
-
-    external_id: _Field = Field(None, alias="externalId")
-    first_name: _Field = Field(None, alias="firstName")
-    last_name: _Field = Field(None, alias="lastName")
-    username: _Field = None
-    email: _Field = None
-    phone: _Field = None
-    facebook_id: _Field = Field(None, alias="facebookId")
-    instagram_id: _Field = Field(None, alias="instagramId")
-    timezone: _Field = None
-    tags: list[Any] | None = None
-    attributes: dict[str, Any] | None = None
-
-    def normalise_fields(self) -> dict[str, Any]:
-        """The fields of the request, normalised, by column name. Raises `ProblemError` 422."""
-        fields, problems = normalise(self.model_dump(by_alias=True, exclude_unset=True))
-        if problems:
-            raise invalid_request(problems)
-        return fields
 
 
 class ContactPage(schemas.Page):
@@ -106,7 +80,7 @@ def list_contacts(call: Caller, query: ContactPage) -> Any:
 )
 def save_contact(call: Caller, body: ContactFields) -> Any:
     """Create a contact (201) or update the one that matches (200). Contacts match as in a trigger."""
-    fields = body.normalise_fields()
+    fields = _normalise_fields(body)
     if not any(fields.values()):
         raise invalid_request([Problem("", "must have at least one field")])
     with acting_as(call.workspace_id):
@@ -129,9 +103,17 @@ def show_contact(call: Caller, contact_id: str) -> Any:
     return success(contact=_fetch_contact(call, contact_id))
 
 
+def _normalise_fields(body: ContactFields) -> dict[str, Any]:
+    """The fields of the request, normalised, by column name. Raises `ProblemError` 422."""
+    fields, problems = normalise(body.model_dump(by_alias=True, exclude_unset=True))
+    if problems:
+        raise invalid_request(problems)
+    return fields
+
+
 def change_contact(call: Caller, contact_id: str, body: ContactFields) -> Any:
     """Change fields of a contact. Attributes are merged; null clears a field."""
-    contact.change(call.workspace_id, contact_id, body.normalise_fields(), call.actor)
+    contact.change(call.workspace_id, contact_id, _normalise_fields(body), call.actor)
     return success(contact=_fetch_contact(call, contact_id))
 
 

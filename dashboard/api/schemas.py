@@ -36,7 +36,28 @@ def record(**fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": fields}
 
 
-PROBLEMS = array_of(record(path=TEXT, message=TEXT))
+class Component(dict[str, Any]):
+    """A schema with a name of its own: the document has it once, and clients name a type after it."""
+
+    def __init__(self, name: str, schema: dict[str, Any]) -> None:
+        super().__init__(schema)
+        self.name = name
+
+
+def component(name: str, description: str, **fields: dict[str, Any]) -> Component:
+    """A named object that always has these fields; responses may get more fields at any time."""
+    return Component(name, {"description": description, "required": list(fields), **record(**fields)})
+
+
+def answer(name: str, description: str, **fields: dict[str, Any]) -> Component:
+    """The named body of a response that always has `success` and these fields."""
+    return component(name, description, success={"const": True}, **fields)
+
+
+PROBLEM = component(
+    "FieldProblem", "One invalid field: its path, such as `contact.email`, and the reason.", path=TEXT, message=TEXT
+)
+PROBLEMS = array_of(PROBLEM)
 
 
 @dataclass(frozen=True)

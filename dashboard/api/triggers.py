@@ -21,6 +21,7 @@ from dashboard.responses import success
 from models import automation
 from models.ids import is_id
 from models.published import PublishedWorkflow
+from rules.bodies import DescribedAs
 from rules.problems import Problem
 from tasks.intake.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
 from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, accept
@@ -32,20 +33,44 @@ triggers = Resource("triggers")
 #: Maximum entries of a batch.
 MAX_BATCH_SIZE = 1000
 
-_STARTED = schemas.array_of(schemas.record(executionId=schemas.ID, automationId=schemas.ID))
-ACCEPTED = {
+_STARTED = schemas.component(
+    "StartedExecution", "An execution that a trigger started.", executionId=schemas.ID, automationId=schemas.ID
+)
+_ACCEPTED = {
     "triggerId": schemas.ID,
     "contactId": schemas.nullable(schemas.ID),
     "duplicate": schemas.BOOL,
-    "executions": _STARTED,
+    "executions": schemas.array_of(_STARTED),
 }
+ACCEPTED = schemas.answer(
+    "AcceptedTrigger", "An accepted trigger; a repeated key has the first answer and `duplicate: true`.", **_ACCEPTED
+)
+_REJECTED = schemas.component(
+    "RejectedTrigger",
+    "A trigger of a batch that was not accepted. With `retryAfter`, in seconds, it may be sent again.",
+    index=schemas.COUNT,
+    status=schemas.COUNT,
+    retryAfter=schemas.nullable(schemas.COUNT),
+    errors=schemas.PROBLEMS,
+)
+_BATCH_RESULT = schemas.component(
+    "BatchResult", "An accepted trigger, by its position in the batch.", index=schemas.COUNT, **_ACCEPTED
+)
+ACCEPTED_BATCH = schemas.answer(
+    "AcceptedBatch",
+    "What became of each trigger of a batch.",
+    accepted=schemas.COUNT,
+    duplicates=schemas.COUNT,
+    rejected=schemas.array_of(_REJECTED),
+    results=schemas.array_of(_BATCH_RESULT),
+)
 _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Batch(Body):
     """Several triggers; each is validated separately."""
 
-    triggers: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
+    triggers: Annotated[list[Annotated[Any, DescribedAs(Trigger)]], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
 class TestTrigger(Body):
@@ -81,12 +106,7 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
     "/api/triggers/batch",
     permission="trigger",
     body=Batch,
-    response={
-        "accepted": schemas.COUNT,
-        "duplicates": schemas.COUNT,
-        "rejected": schemas.array_of(schemas.record(index=schemas.COUNT, errors=schemas.PROBLEMS)),
-        "results": schemas.array_of(schemas.record(index=schemas.COUNT, **ACCEPTED)),
-    },
+    response=ACCEPTED_BATCH,
     status=202,
     limit=LARGE_BODY_LIMIT,
 )
@@ -95,18 +115,15 @@ def accept_batch(call: Caller, body: Batch) -> Any:
     consume_trigger_limit(_build_limit_key(call), len(body.triggers))
     parsed = [_parse_entry(entry, f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
     valid = [(index, result) for index, result in enumerate(parsed) if isinstance(result, TriggerRequest)]
-    rejected: dict[int, list[Problem]] = {
-        index: result for index, result in enumerate(parsed) if isinstance(result, list)
-    }
+    rejected = {index: RejectedTrigger(422, result) for index, result in enumerate(parsed) if isinstance(result, list)}
     metrics.triggers_total.labels(source="api", result="invalid").inc(len(rejected))
     results = []
     for (index, _), outcome in zip(
         valid, accept(call.workspace_id, [request for _, request in valid], "api"), strict=True
     ):
         if isinstance(outcome, RejectedTrigger):
-            rejected[index] = [
-                Problem(f"triggers[{index}].{problem.path}", problem.message) for problem in outcome.problems
-            ]
+            problems = [Problem(f"triggers[{index}].{problem.path}", problem.message) for problem in outcome.problems]
+            rejected[index] = replace(outcome, problems=problems)
         else:
             results.append({"index": index, **_serialize_accepted(outcome)})
     duplicates = sum(result["duplicate"] for result in results)
@@ -114,9 +131,18 @@ def accept_batch(call: Caller, body: Batch) -> Any:
         202,
         accepted=len(results) - duplicates,
         duplicates=duplicates,
-        rejected=[{"index": index, "errors": serialize_problems(rejected[index])} for index in sorted(rejected)],
+        rejected=[_serialize_rejected(index, rejected[index]) for index in sorted(rejected)],
         results=results,
     )
+
+
+def _serialize_rejected(index: int, rejected: RejectedTrigger) -> dict[str, Any]:
+    return {
+        "index": index,
+        "status": rejected.status,
+        "retryAfter": rejected.retry_after,
+        "errors": serialize_problems(rejected.problems),
+    }
 
 
 def _parse_entry(entry: Any, path: str) -> TriggerRequest | list[Problem]:
@@ -157,7 +183,7 @@ def accept_hook(token: str) -> Any:
     permission="trigger",
     body=TestTrigger,
     response={
-        **ACCEPTED,
+        **_ACCEPTED,
         "triggerIds": schemas.array_of(schemas.ID),
         "payload": schemas.record(),
     },

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from rules import bodies, contacts
-from rules.bodies import Body
+from rules.bodies import Body, DescribedAs
+from rules.contact_fields import ContactFields
 from rules.problems import Problem
 from tasks.intake.triggers import TriggerRequest, hash_body
 
@@ -21,13 +22,14 @@ IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 #: Only the limit on the body bounds a payload's size; the entries of a batch share it.
 Payload = dict[str, Any]
+Contact = Annotated[dict[str, Any], DescribedAs(ContactFields)]
 
 
 class Trigger(Body):
     """One trigger in a request."""
 
     type: TriggerType
-    contact: dict[str, Any] | None = None
+    contact: Contact | None = None
     contact_id: Id | None = Field(None, alias="contactId")
     payload: Payload = Field(default_factory=dict)
     automation_id: Id | None = Field(None, alias="automationId")

@@ -34,3 +34,18 @@ def test_the_document_allows_no_unknown_fields_in_bodies(client: FlaskClient) ->
     schemas = client.get("/api/openapi.json").json["components"]["schemas"]
     assert schemas["Trigger"]["additionalProperties"] is False
     assert "idempotencyKey" in schemas["Trigger"]["properties"]
+
+
+def test_a_body_within_a_body_is_described_by_its_own_schema(client: FlaskClient) -> None:
+    schemas = client.get("/api/openapi.json").json["components"]["schemas"]
+    assert schemas["Batch"]["properties"]["triggers"]["items"] == {"$ref": "#/components/schemas/Trigger"}
+    assert {"$ref": "#/components/schemas/ContactFields"} in schemas["Trigger"]["properties"]["contact"]["anyOf"]
+
+
+def test_the_answers_for_producers_are_named_and_complete(client: FlaskClient) -> None:
+    document = client.get("/api/openapi.json").json
+    for path, name in (("/api/triggers", "AcceptedTrigger"), ("/api/triggers/batch", "AcceptedBatch")):
+        content = document["paths"][path]["post"]["responses"]["202"]["content"]["application/json"]
+        assert content["schema"] == {"$ref": f"#/components/schemas/{name}"}
+        schema = document["components"]["schemas"][name]
+        assert schema["required"] == list(schema["properties"])

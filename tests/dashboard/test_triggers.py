@@ -177,6 +177,17 @@ def test_each_entry_of_a_batch_is_validated_separately(alice: Producer) -> None:
     assert [result["index"] for result in response.json["results"]] == [0, 2]
 
 
+def test_a_rejected_entry_says_its_status_and_whether_it_may_be_sent_again(alice: Producer) -> None:
+    alice.create()
+    accepted = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
+    alice.post("/api/triggers", accepted)
+    other_body = {**accepted, "payload": {"plan": "pro"}}
+    unknown = {"type": "a", "contactId": "01a00000-0000-7000-8000-000000000000"}
+    response = alice.post("/api/triggers/batch", {"triggers": [other_body, unknown, {"type": 3}]})
+    rejected = [(entry["status"], entry["retryAfter"]) for entry in response.json["rejected"]]
+    assert rejected == [(409, None), (404, None), (422, None)]
+
+
 def test_a_batch_has_1_to_1000_entries(alice: Producer) -> None:
     for entries in ([], [{"type": "a"}] * 1001):
         response = alice.post("/api/triggers/batch", {"triggers": entries})

@@ -49,7 +49,7 @@ patch("rules.errors", "class PermanentError", '''class Eclipse(RetryableError):
 class PermanentError''')
 
 import metrics
-from dashboard import openapi
+from dashboard.api import openapi
 from dashboard.api.contacts import NewSuppression
 from dashboard.api.executions import LIST_FIELDS, Filters
 from dashboard.live import snapshot

@@ -11,28 +11,20 @@ from pydantic.json_schema import models_json_schema
 
 import metrics
 from dashboard.access import LOWEST_ROLE
+from dashboard.api import schemas
 from dashboard.resource import Operation
 
 _REF = "#/components/schemas/{model}"
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "success", "errors"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "success": {"const": False},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["path", "message"],
-                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}
+_PROBLEM = schemas.component(
+    "Problem",
+    "An error (RFC 9457), with the invalid fields.",
+    type=schemas.TEXT,
+    title=schemas.TEXT,
+    status=schemas.COUNT,
+    detail=schemas.TEXT,
+    success={"const": False},
+    errors=schemas.PROBLEMS,
+)
 
 
 def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
@@ -42,24 +34,52 @@ def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
         {model for operation in declared for model in (operation.body, operation.query) if model is not None},
         key=lambda model: model.__name__,
     )
-    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
-    components: dict[str, Any] = {**schemas.get("$defs", {}), "Problem": _PROBLEM}
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    bodies = definitions.get("$defs", {})
+    components = {name: _reference_bodies(schema, bodies, name) for name, schema in bodies.items()}
     paths: dict[str, Any] = {}
     for operation in declared:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe_operation(operation)
+        described = _reference_components(_describe_operation(operation), components)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Beckon", "version": metrics.read_version(), "description": "Messaging automations."},
         "servers": [{"url": url}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": components,
+            "schemas": dict(sorted(components.items())),
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "beckon_session"},
             },
         },
     }
+
+
+def _reference_bodies(value: Any, bodies: dict[str, Any], name: str = "") -> Any:
+    """`value`, the schema named `name`, with a reference in place of each other body that it repeats
+    (`rules.bodies.DescribedAs`)."""
+    if isinstance(value, list):
+        return [_reference_bodies(item, bodies) for item in value]
+    if not isinstance(value, dict):
+        return value
+    title = value.get("title")
+    if isinstance(title, str) and title != name and bodies.get(title) == value:
+        return {"$ref": _REF.format(model=title)}
+    return {key: _reference_bodies(item, bodies) for key, item in value.items()}
+
+
+def _reference_components(value: Any, components: dict[str, Any]) -> Any:
+    """`value` with a reference in place of each named schema, which is added to `components`."""
+    if isinstance(value, list):
+        return [_reference_components(item, components) for item in value]
+    if not isinstance(value, dict):
+        return value
+    schema = {name: _reference_components(item, components) for name, item in value.items()}
+    if not isinstance(value, schemas.Component):
+        return schema
+    components[value.name] = schema
+    return {"$ref": _REF.format(model=value.name)}
 
 
 def _describe_operation(operation: Operation) -> dict[str, Any]:
@@ -124,21 +144,24 @@ def _build_header_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _build_responses(operation: Operation) -> dict[str, Any]:
-    fields = {"success": {"const": True}, **operation.response}
-    # The fields of a response may differ with its status.
-    success_schema: dict[str, Any] = {"type": "object", "required": ["success"], "properties": fields}
     media = (
         {"text/event-stream": {"schema": {"type": "string"}}}
         if operation.stream
-        else {"application/json": {"schema": success_schema}}
+        else {"application/json": {"schema": _build_success_schema(operation)}}
     )
     responses: dict[str, Any] = {}
     for status in sorted({operation.status, *operation.statuses, *_list_error_statuses(operation)}):
-        content = (
-            media if status < 400 else {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-        )
+        content = media if status < 400 else {"application/problem+json": {"schema": _PROBLEM}}
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     return responses
+
+
+def _build_success_schema(operation: Operation) -> dict[str, Any]:
+    if isinstance(operation.response, schemas.Component):
+        return operation.response
+    # The fields of a response may differ with its status.
+    fields = {"success": {"const": True}, **operation.response}
+    return {"type": "object", "required": ["success"], "properties": fields}
 
 
 def _list_error_statuses(operation: Operation) -> set[int]:
