@@ -22,6 +22,8 @@ import orjson
 _LEAVE_TO_ENCODE = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 #: What may stand for NUL or half a character, and numbers that are no JSON, which only the standard library writes.
 _UNSTORABLE = (r"\u0000", r"\ud", "NaN", "Infinity")
+#: The same in JSON of other programs, which may write upper-case digits.
+_UNSTORABLE_BYTES = tuple(mark.encode() for mark in (*_UNSTORABLE, r"\uD"))
 
 
 def dump_json(value: Any, encode: Callable[[Any], Any] | None = None) -> str:
@@ -40,7 +42,7 @@ def dump_json(value: Any, encode: Callable[[Any], Any] | None = None) -> str:
 def dump_storable_json(value: Any) -> str:
     """Return `value` as `dump_json` does, without the characters and numbers that PostgreSQL cannot store."""
     text = dump_json(value)
-    return dump_json(_clean(value)) if any(mark in text for mark in _UNSTORABLE) else text
+    return dump_json(clean_json(value)) if any(mark in text for mark in _UNSTORABLE) else text
 
 
 def load_json(text: str | bytes) -> Any:
@@ -66,12 +68,18 @@ def _encode(value: object) -> object:
     return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
-def _clean(value: Any) -> Any:
+def has_unstorable(raw: bytes) -> bool:
+    """Whether JSON of another program may contain what PostgreSQL cannot store; else `clean_json` changes nothing."""
+    return any(mark in raw for mark in _UNSTORABLE_BYTES)
+
+
+def clean_json(value: Any) -> Any:
+    """Return a JSON value without NUL, with `?` for half a character, and with null for infinity and NaN."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode(errors="replace").decode()
     if isinstance(value, Mapping):
-        return {_clean(name): _clean(item) for name, item in value.items()}
+        return {clean_json(name): clean_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
+        return [clean_json(item) for item in value]
     # JSON has no infinity or NaN: parsing turns a number that is too large into infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value
