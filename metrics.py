@@ -24,7 +24,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
+from rules.actions import WORKFLOW_ACTIONS
 from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 from rules.errors import BY_CLASS
 from rules.runs import KINDS
@@ -53,8 +53,6 @@ PROGRAMS = ("executions", "generation", "sending", "tracking", "scheduler", "das
 HTTP_GROUPS = ("api", "page", "webhook", "stream", "static")
 #: Families of triggers: a user's own event names are all `event`.
 TRIGGER_FAMILIES = ("event", "manual", "hook", "schedule", "inactive", "instagram", "facebook", "page")
-#: The actions that workers do.
-WORKFLOW_ACTIONS = tuple(name for name in ACTIONS if name not in PLAYBOOK_ACTIONS)
 #: Each channel with the provider that serves it.
 ROUTES = tuple((channel.name, channel.provider) for channel in CHANNELS.values())
 RULES = (

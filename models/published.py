@@ -14,6 +14,7 @@ import peewee
 from models.expressions import acting_workspace
 from models.queries import fetch, fetch_value
 from models.tables import Automation, Execution, WorkflowVersion
+from rules.language import PAGE_TRIGGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class PublishedWorkflow:
     version_id: str
     version: int
     definition: Mapping[str, Any]
+
+    @property
+    def is_playbook(self) -> bool:
+        """Whether visitors' browsers execute it, and the engine never does."""
+        return self.trigger_type == PAGE_TRIGGER
 
 
 def _list_published(*conditions: Any) -> list[PublishedWorkflow]:

@@ -19,6 +19,15 @@ from rules import schedule
 from rules.channels import CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
 from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
+from rules.playbook_values import (
+    StyleValue,
+    check_line,
+    check_static_text,
+    check_style_property,
+    check_web_url,
+)
+from rules.playbook_values import check_attribute_name as check_page_attribute
+from rules.selectors import check_selector
 from rules.stages import Queue
 
 #: Maximum characters of a text in a step.
@@ -141,6 +150,8 @@ class Action:
     #: Whether it lets time pass, and whether it holds arms.
     is_wait: bool = False
     is_fork: bool = False
+    #: In a page: whether it changes what elements contain or load, and so must not reach one that a browser executes.
+    changes_content: bool = False
     #: On pages: the icon of its node, what it is about, and what its success is called.
     icon: str = "queued"
     subject: str = ""
@@ -316,19 +327,70 @@ _TABLE = (
     Action("stop", "End the execution.", icon="skipped", outcome="stopped here"),
 )
 
-_SELECTOR = Text(max_length=500)
+_SELECTOR = Text(max_length=500, validator=check_selector, name="CSS selector")
+_PLAIN_TEXT = Text(max_length=10_000, validator=check_static_text)
+_WEB_URL = Text(max_length=2000, validator=check_web_url, name="URL")
+_EVENT_NAME = Text(max_length=100, validator=check_line)
 _PLAYBOOK_TABLE = (
-    Action("replace_text", "Replace a text.", {"selector": _SELECTOR, "text": _LINE}),
-    Action("replace_image", "Replace an image.", {"selector": _SELECTOR, "src": _URL}),
-    Action("set_attribute", "Set an attribute.", {"selector": _SELECTOR, "name": _LINE, "value": _LINE}),
-    Action("set_style", "Set a style.", {"selector": _SELECTOR, "style": AnyJson()}),
-    Action("show", "Show an element.", {"selector": _SELECTOR}),
-    Action("hide", "Hide an element.", {"selector": _SELECTOR}),
-    Action("insert_banner", "Insert a banner.", {"position": _LINE, "text": _LINE, "url": _URL}),
-    Action("redirect", "Redirect to another page.", {"url": _LINE}),
-    Action("track_event", "Track an event.", {"name": _LINE}),
+    Action(
+        "replace_text",
+        "Replace the text of elements.",
+        {"selector": _SELECTOR, "text": _PLAIN_TEXT},
+        frozenset({"selector", "text"}),
+        changes_content=True,
+        icon="page_text",
+    ),
+    Action(
+        "replace_image",
+        "Replace an image.",
+        {"selector": _SELECTOR, "src": _WEB_URL},
+        frozenset({"selector", "src"}),
+        changes_content=True,
+        icon="page_image",
+    ),
+    Action(
+        "set_attribute",
+        "Set an attribute of elements.",
+        {
+            "selector": _SELECTOR,
+            "name": Text(max_length=100, validator=check_page_attribute, name="attribute"),
+            "value": Text(max_length=2000, validator=check_static_text, allow_empty=True),
+        },
+        frozenset({"selector", "name", "value"}),
+        changes_content=True,
+        icon="page_attribute",
+    ),
+    Action(
+        "set_style",
+        "Set styles of elements.",
+        {
+            "selector": _SELECTOR,
+            "style": MapOf(StyleValue(), max_properties=50, validator=check_style_property, min_properties=1),
+        },
+        frozenset({"selector", "style"}),
+        icon="page_style",
+    ),
+    Action("show", "Show elements.", {"selector": _SELECTOR}, frozenset({"selector"}), icon="page_show"),
+    Action("hide", "Hide elements.", {"selector": _SELECTOR}, frozenset({"selector"}), icon="page_hide"),
+    Action(
+        "insert_banner",
+        "Insert a banner at the top or the bottom of the page.",
+        {"position": Choice("position", ("top", "bottom")), "text": _PLAIN_TEXT, "url": _WEB_URL},
+        frozenset({"position", "text"}),
+        icon="page_banner",
+    ),
+    Action("redirect", "Go to another page.", {"url": _WEB_URL}, frozenset({"url"}), icon="page_redirect"),
+    Action(
+        "track_event",
+        "Track an event of the visitor.",
+        {"name": _EVENT_NAME},
+        frozenset({"name"}),
+        icon="page_event",
+    ),
 )
 
 #: Every action by its name.
-PLAYBOOK_ACTIONS: tuple[str, ...] = tuple(action.name for action in _PLAYBOOK_TABLE)
 ACTIONS: dict[str, Action] = {action.name: action for action in (*_TABLE, *_PLAYBOOK_TABLE)}
+#: The actions of playbooks, which the visitor's browser executes, and those of workflows, which the engine executes.
+PLAYBOOK_ACTIONS: tuple[str, ...] = tuple(action.name for action in _PLAYBOOK_TABLE)
+WORKFLOW_ACTIONS: tuple[str, ...] = tuple(action.name for action in _TABLE)

@@ -52,6 +52,7 @@ class MapOf:
     item: FieldType
     max_properties: int = 100
     validator: Callable[[str], str | None] | None = None
+    min_properties: int = 0
 
     @property
     def label(self) -> str:
@@ -64,6 +65,8 @@ class MapOf:
         if len(value) > self.max_properties:
             report.add(path, f"must have at most {self.max_properties} fields, not {len(value)}")
             return
+        if len(value) < self.min_properties:
+            report.add(path, "must not be empty")
         for name, item in value.items():
             fault = self.validator(name) if self.validator else None
             if fault:
@@ -75,6 +78,7 @@ class MapOf:
             "type": "object",
             "additionalProperties": self.item.to_json_schema(),
             "maxProperties": self.max_properties,
+            **({"minProperties": self.min_properties} if self.min_properties else {}),
         }
 
 

@@ -50,7 +50,7 @@ class FieldType(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A non-empty string. With `template` it may be a template; `validator` checks a string without one."""
+    """A string, not empty unless allowed. With `template` it may be a template; `validator` checks one without."""
 
     max_length: int = 1000
     template: bool = False
@@ -58,6 +58,7 @@ class Text:
     #: JSON Schema keywords that correspond to `validator`.
     keywords: Mapping[str, Any] = field(default_factory=dict)
     name: str = "string"
+    allow_empty: bool = False
 
     @property
     def label(self) -> str:
@@ -67,7 +68,7 @@ class Text:
         if not isinstance(value, str):
             report.add(path, f"must be a string, not {describe_type(value)}")
             return
-        if not value.strip():
+        if not value.strip() and not self.allow_empty:
             report.add(path, "must not be empty")
             return
         if len(value) > self.max_length:
@@ -81,7 +82,11 @@ class Text:
             report.add(path, fault)
 
     def to_json_schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.max_length}
+        schema: dict[str, Any] = {
+            "type": "string",
+            "minLength": int(not self.allow_empty),
+            "maxLength": self.max_length,
+        }
         if not self.keywords:
             return schema
         if not self.template:

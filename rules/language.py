@@ -1,7 +1,7 @@
 """Defines the workflow language outside the actions: triggers, rules, and the objects of a step and a variant.
 
 `rules/validation` checks documents by these tables; `rules/schema` and the documentation are built from them. Actions
-are in `rules/actions`, the parts that this version does not support in `rules/unsupported`.
+are in `rules/actions`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from rules import schedule
-from rules.actions import ACTIONS, COMMON, MOVABLE_FIELDS, Action, check_event_name
-from rules.containers import ListOf, MapOf, Nested, Object
+from rules.actions import COMMON, MOVABLE_FIELDS, PLAYBOOK_ACTIONS, WORKFLOW_ACTIONS, Action, check_event_name
+from rules.containers import ListOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Text
+from rules.playbook_values import check_line, check_page_pattern
 
 #: Limits of a definition: total steps, levels of nested steps, bytes as JSON.
 MAX_STEPS = 100
@@ -87,6 +88,18 @@ RULES = Object(
 )
 
 
+#: The trigger of playbooks, and the type of automation that has it.
+PAGE_TRIGGER = "page"
+PLAYBOOK: AutomationType = "playbook"
+
+_UTM = Text(max_length=200, validator=check_line)
+_PAGE_EVENT = Text(max_length=100, validator=check_line)
+_FREQUENCY = Object({"max": Integer(1, 1000), "per": Duration()}, required=frozenset({"max", "per"}))
+#: Fields of a playbook's trigger that may also stand beside `with`, and beside `trigger`.
+BESIDE_WITH: dict[str, FieldType] = {"event": _PAGE_EVENT, "frequency": _FREQUENCY}
+BESIDE_TRIGGER: dict[str, FieldType] = {"frequency": _FREQUENCY}
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerType:
     """One type of trigger with the fields of its `with`."""
@@ -125,16 +138,20 @@ TRIGGERS: dict[str, TriggerType] = {
             for name in ("instagram.message", "facebook.message")
         ),
         TriggerType(
-            "page",
-            "A visit to a page, in the visitor's browser.",
+            PAGE_TRIGGER,
+            "A visit to a page, in the visitor's browser, once all conditions hold.",
             {
-                "url": Text(max_length=2000),
-                "device": ListOf(Choice("device", ("desktop", "mobile", "tablet")), max_items=3),
-                "utm": MapOf(Text(max_length=200)),
+                "url": Text(max_length=2000, validator=check_page_pattern, name="pattern of an address"),
+                "device": ListOf(Choice("device", ("desktop", "mobile", "tablet")), max_items=3, min_items=1),
+                "utm": Object(
+                    dict.fromkeys(("source", "medium", "campaign", "term", "content"), _UTM), at_least_one=True
+                ),
                 "scroll_depth": Integer(0, 100),
-                "time_on_page": Duration(),
+                "time_on_page": Duration("24h"),
                 "exit_intent": Boolean(),
                 "returning": Boolean(),
+                "event": _PAGE_EVENT,
+                "frequency": _FREQUENCY,
             },
         ),
     )
@@ -145,6 +162,7 @@ TRIGGERS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "comment_to_dm": ("instagram.comment", "facebook.comment"),
     "story_reply": ("instagram.story_reply",),
     "dm_responder": ("instagram.message", "facebook.message"),
+    PLAYBOOK: (PAGE_TRIGGER,),
 }
 
 #: Event names with these prefixes are reserved.
@@ -161,6 +179,11 @@ DOCUMENT = Object(
     required=frozenset({"trigger", "steps"}),
 )
 
+PLAYBOOK_DOCUMENT = Object(
+    {"trigger": Object(TRIGGER_FIELDS), **BESIDE_TRIGGER, "steps": Nested("steps")},
+    required=frozenset({"trigger", "steps"}),
+)
+
 VARIANT = Object(
     {"name": Text(max_length=64, validator=check_step_id), "weight": Integer(1, 1_000_000), "steps": Nested("steps")},
     required=frozenset({"name", "steps"}),
@@ -171,6 +194,9 @@ def build_trigger_object(type_: str) -> Object:
     """Build the field type of a trigger of this type."""
     trigger_type = TRIGGERS.get(type_) or TriggerType(type_, "")
     required = frozenset({"type", "with"}) if trigger_type.required else frozenset({"type"})
+    if type_ == PAGE_TRIGGER:
+        fields = {"type": TRIGGER_FIELDS["type"], **BESIDE_WITH, "with": Object(trigger_type.fields)}
+        return Object(fields, required)
     return Object({**TRIGGER_FIELDS, "with": Object(trigger_type.fields, trigger_type.required)}, required)
 
 
@@ -186,5 +212,14 @@ def build_step_object(action: Action, with_fields: Collection[str] = ()) -> Obje
 
 _ID = Text(max_length=64, validator=check_step_id, keywords={"pattern": f"^{_STEP_ID.pattern}$"})
 
-#: The names of all actions, for suggestions on an unknown name.
-ACTION_NAMES = tuple(ACTIONS)
+
+def list_actions(automation_type: str) -> tuple[str, ...]:
+    """Return the names of the actions that automations of this type have."""
+    return PLAYBOOK_ACTIONS if automation_type == PLAYBOOK else WORKFLOW_ACTIONS
+
+
+def infer_type(document: object) -> AutomationType:
+    """Return the type of automation that a definition fits, where none is named."""
+    trigger = document.get("trigger") if isinstance(document, Mapping) else None
+    is_page = isinstance(trigger, Mapping) and trigger.get("type") == PAGE_TRIGGER
+    return PLAYBOOK if is_page else "workflow"

@@ -3,8 +3,8 @@
     steps[2].then[0].with.channel: unknown channel "fax"; known: discord, slack
 
 The checks run in this order: conditions that make traversal unsafe (nesting, size, characters), field types by the
-tables, and constraints on the whole document: ids, variables, sizes. `validate` never raises for any JSON value. Parts
-of the language that this version does not support are in `rules/unsupported`.
+tables, and constraints on the whole document: ids, variables, sizes. `validate` never raises for any JSON value. What
+applies only to playbooks is in `rules/playbooks`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rules import scope, unsupported
+from rules import playbooks, scope
 from rules.actions import ACTIONS, MOVABLE_FIELDS, Action, check_event_name
 from rules.field_types import Report
 from rules.json_text import format_json
 from rules.language import (
-    ACTION_NAMES,
     AUTOMATION_TYPES,
     DOCUMENT,
     MAX_BYTES,
     MAX_LEVELS,
     MAX_STEPS,
+    PAGE_TRIGGER,
+    PLAYBOOK,
+    PLAYBOOK_DOCUMENT,
     RESERVED_FAMILIES,
     TRIGGERS,
     TRIGGERS_OF_TYPE,
     VARIANT,
     build_step_object,
     build_trigger_object,
+    list_actions,
 )
 from rules.outbound_urls import Networks
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path
@@ -50,9 +53,12 @@ def validate(document: object, *, automation_type: str = "workflow", networks: N
     problems = _find_type_problems(automation_type) + _find_raw_problems(document)
     if problems or not isinstance(document, dict):
         return problems[:MAX_PROBLEMS] or [Problem("", f"must be an object, not {describe_type(document)}")]
-    validator = _Validator(networks)
+    validator = _Validator(automation_type, networks)
+    if automation_type == PLAYBOOK:
+        document = playbooks.refuse_document_fields(document, validator.report)
     # The trigger is checked below, since its type decides its fields.
-    DOCUMENT.check({**document, "trigger": {}}, "", validator.report)
+    shape = PLAYBOOK_DOCUMENT if automation_type == PLAYBOOK else DOCUMENT
+    shape.check({**document, "trigger": {}}, "", validator.report)
     validator.check_variables(scope.AT_RULES)
     validator.check_trigger(document)
     validator.check_trigger_type(document.get("trigger"), automation_type)
@@ -67,8 +73,6 @@ def validate(document: object, *, automation_type: str = "workflow", networks: N
 def _find_type_problems(automation_type: str) -> list[Problem]:
     if automation_type not in AUTOMATION_TYPES:
         return [Problem("type", format_unknown("automation type", automation_type, AUTOMATION_TYPES))]
-    if automation_type in unsupported.AUTOMATION_TYPES:
-        return [Problem("type", unsupported.format_message(f'automations of the type "{automation_type}"'))]
     return []
 
 
@@ -113,7 +117,9 @@ def _check_raw_value(value: object) -> str | None:
 class _Validator:
     """One pass through a document, with the findings so far."""
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, automation_type: str, networks: Networks) -> None:
+        self.is_playbook = automation_type == PLAYBOOK
+        self.action_names = list_actions(automation_type)
         self.report = Report(networks=networks)
         #: The path of the first step with each id.
         self.ids: dict[str, str] = {}
@@ -145,9 +151,7 @@ class _Validator:
         self.check_variables(scope.AT_CONTACT_SELECTION)
 
     def _check_known_trigger(self, type_: str) -> None:
-        if type_ in unsupported.TRIGGERS:
-            self.report.add("trigger.type", unsupported.format_message(f'the trigger "{type_}"'))
-        elif type_ not in TRIGGERS and type_.startswith(RESERVED_FAMILIES):
+        if type_ not in TRIGGERS and type_.startswith(RESERVED_FAMILIES):
             self.report.add("trigger.type", format_unknown("trigger", type_, TRIGGERS))
 
     def check_trigger_type(self, trigger: object, automation_type: str) -> None:
@@ -156,6 +160,8 @@ class _Validator:
         type_ = trigger.get("type") if isinstance(trigger, dict) else None
         if trigger_types and isinstance(type_, str) and type_ not in trigger_types:
             self.report.add("trigger.type", f"must be {' or '.join(trigger_types)} for this type of automation")
+        if type_ == PAGE_TRIGGER and not self.is_playbook:
+            self.report.add("trigger.type", 'starts playbooks only: the automation must have the type "playbook"')
 
     def check_steps(self, steps: list[Any], path: str, current_scope: Scope, level: int) -> Scope:
         """Check one list of steps; return the scope after it."""
@@ -175,6 +181,9 @@ class _Validator:
         if action is None:
             return current_scope
         with_fields = step["with"] if isinstance(step.get("with"), dict) else {}
+        if self.is_playbook:
+            step = playbooks.refuse_step_fields(step, path, self.report)
+            playbooks.check_step(action, with_fields, path, self.report)
         build_step_object(action, with_fields).check(step, path, self.report)
         self.check_variables(
             current_scope.with_root("conversation") if action.name == "generate_message" else current_scope
@@ -196,11 +205,17 @@ class _Validator:
             self.report.add(join_path(path, "action"), message)
             return None
         if name not in ACTIONS:
-            self.report.add(join_path(path, "action"), format_unknown("action", name, ACTION_NAMES))
+            self.report.add(join_path(path, "action"), format_unknown("action", name, self.action_names))
             return None
-        if name in unsupported.ACTIONS:
-            self.report.add(join_path(path, "action"), unsupported.format_message(f'the action "{name}"'))
-        return ACTIONS[name]
+        if name in self.action_names:
+            return ACTIONS[name]
+        reason = (
+            "is not available in a playbook, which runs in the visitor's browser"
+            if self.is_playbook
+            else 'changes a page in the visitor\'s browser: only automations of the type "playbook" have it'
+        )
+        self.report.add(join_path(path, "action"), f'"{name}" {reason}')
+        return None
 
     def _check_duplicate_fields(
         self, step: dict[str, Any], with_fields: dict[str, Any], action: Action, path: str

@@ -21,7 +21,7 @@ from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationDetail, AutomationRow
-from rules.language import AutomationType
+from rules.language import AutomationType, infer_type
 from rules.validation import validate
 from tasks.operators import actions as operator_actions
 from tasks.operators import switches
@@ -58,7 +58,8 @@ class NewAutomation(Body):
     """A new automation; its definition becomes version 1."""
 
     name: ShortText
-    type: AutomationType = "workflow"
+    #: Without it: the type that the definition's trigger belongs to.
+    type: AutomationType | None = None
     enabled: bool = True
     definition: dict[str, Any]
 
@@ -73,9 +74,9 @@ class AutomationUpdate(Body):
 
 
 class ValidationRequest(Body):
-    """A definition to validate, and its type of automation."""
+    """A definition to validate, and its type of automation; without one, the type that its trigger belongs to."""
 
-    type: AutomationType = "workflow"
+    type: AutomationType | None = None
     definition: Annotated[Any, Field()]
 
 
@@ -114,7 +115,7 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     publication = automation.create(
         call.workspace_id,
         name=body.name,
-        type=body.type,
+        type=body.type or infer_type(body.definition),
         definition=body.definition,
         actor=call.actor,
         enabled=body.enabled,
@@ -136,9 +137,9 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
 )
 def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
     """Validate a definition without saving it."""
-    problems = validate(
-        body.definition, automation_type=body.type, networks=current_settings().webhook_allowed_networks
-    )
+    type_ = body.type or infer_type(body.definition)
+    networks = current_settings().webhook_allowed_networks
+    problems = validate(body.definition, automation_type=type_, networks=networks)
     return success(valid=not problems, errors=serialize_problems(problems))
 
 

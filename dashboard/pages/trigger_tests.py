@@ -23,6 +23,7 @@ from models.reports.contacts import ContactFilters
 from rules import samples
 from rules.bodies import find_invalid_values
 from rules.json_text import format_json, load_json
+from rules.language import PLAYBOOK
 from rules.problems import Problem
 from rules.samples import MAX_CONTACTS
 from tasks.intake.triggers import RejectedTrigger, TriggerResult
@@ -51,7 +52,10 @@ class _Form:
 def show(automation_id: str) -> Any:
     """Offer the sample event, sample contacts, and contacts to select, the newest first."""
     call = layout.require_page_permission("trigger")
-    return _render(call, require_automation(call.workspace_id, automation_id), _Form())
+    automation = require_automation(call.workspace_id, automation_id)
+    if automation["type"] == PLAYBOOK:
+        return layout.redirect(f"/automations/{automation['id']}", test_triggers.PLAYBOOK_NOT_TESTED, bad=True)
+    return _render(call, automation, _Form())
 
 
 @trigger_test_pages.post("/automations/<automation_id>/test")

@@ -28,6 +28,7 @@ from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_trigger_facts
+from rules.language import PAGE_TRIGGER
 from rules.matching import choose, match
 from rules.plan import find_next_queue
 from rules.problems import Problem
@@ -35,6 +36,8 @@ from tasks.runtime.claimed_execution import NO_CONTACT
 from tasks.runtime.notifications import notify_after_commit, notify_rows
 
 log = structlog.get_logger(__name__)
+
+PLAYBOOK_TRIGGERED = "playbooks run in visitors' browsers and cannot be triggered here: open a page that has the script"
 
 #: Maximum number of attempts of a batch that PostgreSQL aborts as the victim of a deadlock.
 MAX_ATTEMPTS = 5
@@ -219,9 +222,8 @@ class _Batch:
     def _start(self, index: int) -> None:
         request, contact, trigger_id = self.requests[index], self.contacts[index], self.ids[index]
         candidates = self._find_candidates(request)
-        if candidates is None:
-            problem = Problem("automationId", "no published automation with this id")
-            self.results[index] = RejectedTrigger(404, [problem])
+        if isinstance(candidates, RejectedTrigger):
+            self.results[index] = candidates
             trigger.release_keys([request.idempotency_key] if request.idempotency_key else [])
             return
         contact_id = contact["id"] if contact else None
@@ -244,13 +246,17 @@ class _Batch:
         )  # fmt: skip
         self.results[index] = result
 
-    def _find_candidates(self, request: TriggerRequest) -> list[tuple[PublishedWorkflow, Workflow]] | None:
+    def _find_candidates(self, request: TriggerRequest) -> list[tuple[PublishedWorkflow, Workflow]] | RejectedTrigger:
         if request.automation_id is not None:
             automation = published.find(request.automation_id) if is_id(request.automation_id) else None
             if automation is None:
-                return None
+                return RejectedTrigger(404, [Problem("automationId", "no published automation with this id")])
+            if automation.is_playbook:
+                return RejectedTrigger(409, [Problem("automationId", PLAYBOOK_TRIGGERED)])
             starts = request.type in (automation.trigger_type, "manual") and (request.test or automation.enabled)
             return [(automation, parse(automation.definition))] if starts else []
+        if request.type == PAGE_TRIGGER:
+            return RejectedTrigger(422, [Problem("type", PLAYBOOK_TRIGGERED)])
         if request.test:
             return _parse_workflows(published.list_by_trigger_type(request.type))
         return workflow_cache.get(

@@ -17,6 +17,9 @@ from rules import samples
 from settings import Settings
 from tasks.intake.triggers import TriggerRequest, TriggerResult, accept
 
+PLAYBOOK_NOT_TESTED = (
+    "A playbook runs in visitors' browsers, so it cannot be tested here. Open a page that has the script."
+)
 SANDBOX_OFF = "Tests only go to the sandbox, and BECKON_SANDBOX is off. Turn it on and restart."
 
 
@@ -37,11 +40,13 @@ def require_sandbox(settings: Settings) -> None:
 
 
 def find_published(workspace_id: str, automation_id: str) -> PublishedWorkflow:
-    """Return the published version of an automation. Raises `NotFound`."""
+    """Return the published version of an automation. Raises `NotFound`, and `Conflict` for a playbook."""
     with acting_as(workspace_id):
         workflow = published.find(automation_id)
     if workflow is None:
         raise NotFound("There is no published automation with that id.")
+    if workflow.is_playbook:
+        raise Conflict(PLAYBOOK_NOT_TESTED)
     return workflow
 
 

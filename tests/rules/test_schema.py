@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from rules import unsupported
-from rules.actions import ACTIONS
+from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
+from rules.language import infer_type
 from rules.schema import build_json_schema
 from rules.validation import validate
 
@@ -47,6 +47,15 @@ STEPS: dict[str, dict[str, Any]] = {
     "call_webhook": {"with": {"url": "https://{{ payload.host }}/x", "body": {"a": [1]}, "headers": {"X-A": "b"}}},
     "notify": {"with": {"channel": "slack", "text": "x"}},
     "stop": {},
+    "replace_text": {"with": {"selector": "h1.hero", "text": "Welcome"}},
+    "replace_image": {"with": {"selector": "img", "src": "/sale.png"}},
+    "set_attribute": {"with": {"selector": "a", "name": "href", "value": ""}},
+    "set_style": {"with": {"selector": ".cta", "style": {"color": "#fff", "opacity": 0.5}}},
+    "show": {"with": {"selector": "#offer"}},
+    "hide": {"with": {"selector": "[data-old]"}},
+    "insert_banner": {"with": {"position": "top", "text": "Sale", "url": "https://example.com/"}},
+    "redirect": {"with": {"url": "/sale"}},
+    "track_event": {"with": {"name": "Saw the offer"}},
 }
 
 TRIGGERS: list[dict[str, Any]] = [
@@ -67,13 +76,14 @@ def test_the_schema_is_valid() -> None:
 
 
 def test_every_supported_action_is_tested_here() -> None:
-    assert set(STEPS) == set(ACTIONS) - unsupported.ACTIONS
+    assert set(STEPS) == set(ACTIONS)
 
 
 @pytest.mark.parametrize("action", STEPS)
 def test_a_valid_step_is_valid_in_the_schema(action: str) -> None:
-    written = {"trigger": {"type": "x"}, "steps": [{"id": "a", "action": action, **STEPS[action]}]}
-    assert validate(written) == []
+    trigger = "page" if action in PLAYBOOK_ACTIONS else "x"
+    written = {"trigger": {"type": trigger}, "steps": [{"id": "a", "action": action, **STEPS[action]}]}
+    assert validate(written, automation_type=infer_type(written)) == []
     assert [error.message for error in SCHEMA.iter_errors(written)] == []
 
 
@@ -82,6 +92,44 @@ def test_a_valid_trigger_is_valid_in_the_schema(trigger: dict[str, Any]) -> None
     written = {"trigger": trigger, "steps": [{"id": "a", "action": "stop"}]}
     assert validate(written) == []
     assert [error.message for error in SCHEMA.iter_errors(written)] == []
+
+
+PAGE_TRIGGERS: list[dict[str, Any]] = [
+    {"type": "page"},
+    {"type": "page", "event": "cart", "frequency": {"max": 1, "per": "7d"}},
+    {
+        "type": "page",
+        "with": {
+            "url": "/pricing*", "device": ["mobile"], "utm": {"source": "newsletter"}, "scroll_depth": 50,
+            "time_on_page": "10s", "exit_intent": True, "returning": True, "event": "cart",
+            "frequency": {"max": 1, "per": "7d"},
+        },
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trigger", PAGE_TRIGGERS)
+def test_a_valid_page_trigger_is_valid_in_the_schema(trigger: dict[str, Any]) -> None:
+    written = {"trigger": trigger, "steps": [{"id": "a", "action": "show", **STEPS["show"]}]}
+    assert validate(written, automation_type="playbook") == []
+    assert [error.message for error in SCHEMA.iter_errors(written)] == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"trigger": {"type": "page"}, "steps": [{"id": "a", "action": "stop"}]},
+        {"trigger": {"type": "page"}, "steps": [{"id": "a", "action": "show"}]},
+        {"trigger": {"type": "page"}, "rules": {}, "steps": [{"id": "a", "action": "show", **STEPS["show"]}]},
+        {"trigger": {"type": "page", "where": "true"}, "steps": [{"id": "a", "action": "show", **STEPS["show"]}]},
+        {"trigger": {"type": "page", "with": {"utm": {}}}, "steps": [{"id": "a", "action": "show", **STEPS["show"]}]},
+        {"trigger": {"type": "x"}, "steps": [{"id": "a", "action": "show", **STEPS["show"]}]},
+        {"trigger": {"type": "x"}, "frequency": {"max": 1, "per": "1d"}, "steps": [{"id": "a", "action": "stop"}]},
+    ],
+)
+def test_playbooks_and_workflows_do_not_mix_in_either(written: dict[str, Any]) -> None:
+    assert validate(written, automation_type=infer_type(written))
+    assert not SCHEMA.is_valid(written)
 
 
 @pytest.mark.parametrize(

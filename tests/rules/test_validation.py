@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import unsupported
 from rules.actions import ACTIONS
 from rules.validation import validate
 
@@ -252,25 +251,6 @@ def test_hostile_nesting_is_rejected_before_any_traversal() -> None:
     for _ in range(50_000):
         deep = {"then": [deep]}
     assert "nested deeper" in validate(deep)[0].message
-
-
-@pytest.mark.parametrize("name", sorted(unsupported.ACTIONS))
-def test_an_unsupported_action_is_rejected(name: str) -> None:
-    assert (
-        find_problems(build_document(build_step(name)))["steps[0].action"]
-        == f'this version does not support the action "{name}" yet'
-    )
-    assert name in ACTIONS
-
-
-@pytest.mark.parametrize("name", sorted(unsupported.TRIGGERS))
-def test_an_unsupported_trigger_is_rejected(name: str) -> None:
-    assert "does not support the trigger" in find_problems(build_document(trigger={"type": name}))["trigger.type"]
-
-
-@pytest.mark.parametrize("name", sorted(unsupported.AUTOMATION_TYPES))
-def test_an_unsupported_type_of_automation_is_rejected(name: str) -> None:
-    assert "does not support automations" in find_problems(build_document(), automation_type=name)["type"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from workers.console import as_json as json_option
 
 if TYPE_CHECKING:
     from models.reports.automations import AutomationDetail
+    from rules.problems import Problem
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -56,13 +57,19 @@ def _load_allowed_networks() -> Networks:
 
 
 def _read_valid_definition(file: Path) -> dict[str, Any]:
-    from rules.validation import validate
-
     document = _read(file)
-    problems = validate(document, networks=_load_allowed_networks())
+    problems = _find_problems(document)
     if problems:
         raise CommandError(f"{file} cannot be published:\n{format_problems(problems)}")
     return dict(document)
+
+
+def _find_problems(document: Any) -> list[Problem]:
+    """Validate a document as the type of automation that its trigger belongs to."""
+    from rules.language import infer_type
+    from rules.validation import validate
+
+    return validate(document, automation_type=infer_type(document), networks=_load_allowed_networks())
 
 
 @command.command("list")
@@ -96,9 +103,7 @@ def validate(file: Path, as_json: bool) -> None:
 
     The exit code is 1 if there are problems.
     """
-    from rules.validation import validate as find_problems
-
-    problems = find_problems(_read(file), networks=_load_allowed_networks())
+    problems = _find_problems(_read(file))
     if as_json:
         errors = [{"path": problem.path, "message": problem.message} for problem in problems]
         show_json({"valid": not problems, "errors": errors})
@@ -120,12 +125,13 @@ def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json
     with connect() as config:
         from ephemeral import workflow_cache
         from models import automation
+        from rules.language import infer_type
 
         workspace_id = find_workspace_id(workspace)
         publication = automation.create(
             workspace_id,
             name=automation_name,
-            type="workflow",
+            type=infer_type(definition),
             definition=definition,
             actor=current_actor(),
             enabled=enabled,
