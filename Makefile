@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos demo lock
+.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos demo lock web
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,9 @@ lock: ## Update the pinned dependencies (needs uv)
 	  uv pip compile pyproject.toml "$$@" --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$file; \
 	done
+
+web: ## Check and build the script of customers' pages (needs Node 18 or newer)
+	@cd clients/browser && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
 # The environment is created once, and updated only when its lock file or pyproject.toml has changed.
 $(BIN)/python:
