@@ -12,6 +12,7 @@ from typing import Any
 
 from models.demo.example import Example
 from models.demo.examples import EXAMPLES, WELCOME
+from models.demo.playbooks import EXIT_OFFER, MOBILE_BUTTON
 from rules.language import AutomationType
 
 
@@ -93,7 +94,7 @@ def _is_secondary(example: Example) -> bool:
 TEMPLATES = (
     *(
         Template(example.name, example.type, example.purpose, example.definition)
-        for example in sorted(EXAMPLES, key=_is_secondary)
+        for example in (*sorted(EXAMPLES, key=_is_secondary), MOBILE_BUTTON, EXIT_OFFER)
     ),
     _WEBHOOK,
     EMPTY,

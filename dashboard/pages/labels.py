@@ -16,6 +16,7 @@ from rules.definition import REPLIED
 from rules.durations import format_duration as format_duration
 from rules.durations import format_rough_duration as format_rough_duration
 from rules.errors import BY_CLASS
+from rules.language import PAGE_TRIGGER
 from rules.retries import MAX_RETRIES
 
 #: The label of each stage. Its icon and colour have the stage's name.
@@ -102,9 +103,36 @@ def describe_trigger(document: Mapping[str, Any] | None) -> str:
         return _describe_cron(str(arguments.get("cron", "")))
     if kind == "contact.inactive":
         return f"After {arguments.get('days', '?')} days of inactivity"
-    plain = {"manual": "Manual", "hook": "Webhook", "page": "Page visit"}
+    if kind == PAGE_TRIGGER:
+        return describe_page_visit(document)
+    plain = {"manual": "Manual", "hook": "Webhook"}
     suffix = " (filtered)" if document.get("where") else ""
     return plain.get(kind) or f"On {kind}{suffix}"
+
+
+def describe_page_visit(trigger: Mapping[str, Any]) -> str:
+    """The conditions of a playbook in words: `On /pricing*, on mobile, utm source newsletter, scrolled 50%`."""
+    with_ = {**trigger, **(trigger.get("with") or {})}
+    utm = with_.get("utm") or {}
+    returning = {True: "returning visitors", False: "new visitors"}
+    parts = (
+        f"on {' or '.join(with_['device'])}" if with_.get("device") else "",
+        *(f"utm_{name}={value}" for name, value in utm.items()),
+        f"scrolled {with_['scroll_depth']}%" if with_.get("scroll_depth") else "",
+        f"after {with_['time_on_page']}" if with_.get("time_on_page") else "",
+        "on exit intent" if with_.get("exit_intent") else "",
+        returning.get(with_.get("returning"), "") if isinstance(with_.get("returning"), bool) else "",
+        f"event {with_['event']}" if with_.get("event") else "",
+    )
+    return ", ".join([f"On {with_.get('url') or 'every page'}", *filter(None, parts)])
+
+
+def describe_frequency(frequency: Mapping[str, int] | None) -> str:
+    """How often a visitor sees a playbook: `At most once per visitor in 7 d`."""
+    if frequency is None:
+        return "On every visit"
+    times = "once" if frequency["max"] == 1 else f"{frequency['max']} times"
+    return f"At most {times} per visitor in {format_duration(frequency['perMs'] / 1000)}"
 
 
 def _describe_cron(cron: str) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dashboard.pages import labels
-from rules.actions import ACTIONS
+from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
+from rules.problems import shorten
 
 State = Literal["passed", "current", "failed", "skipped", "ahead", "untaken"]
 
@@ -176,5 +177,20 @@ def _describe_step(step: Mapping[str, Any], output: Mapping[str, Any]) -> str:
         return f"for {arguments.get('for', '')}"
     if step["action"] == "wait_until":
         return f"until {arguments.get('event', '')}"
+    if step["action"] in PLAYBOOK_ACTIONS:
+        return _describe_page_change(arguments)
     subject = ACTIONS[step["action"]].subject if step["action"] in ACTIONS else ""
     return subject or labels.CHANNELS.get(str(arguments.get("channel", "")), "")
+
+
+def _describe_page_change(arguments: Mapping[str, Any]) -> str:
+    """Which element a playbook's action changes, and to what."""
+    style = arguments.get("style") or {}
+    parts = (
+        arguments.get("selector") or arguments.get("position"),
+        arguments.get("name"),
+        arguments.get("text") or arguments.get("src") or arguments.get("value"),
+        ", ".join(f"{name} {value}" for name, value in style.items()) if isinstance(style, Mapping) else "",
+        arguments.get("url"),
+    )
+    return " · ".join(shorten(str(part), 80) for part in parts if part)
