@@ -13,6 +13,7 @@ import traces
 from dashboard import compression, errors, gevent_support, headers, hosts, proxies, request_log, static_files
 from dashboard.api import RESOURCES
 from dashboard.bodies import BODY_LIMIT
+from dashboard.browser_script import script_routes
 from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import snapshot
 from dashboard.live.feeds import Feeds
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     hosts.register(app)
     headers.register(app)
     errors.register(app)
-    for blueprint in (probes, *RESOURCES, *INBOUND, *PAGES):
+    for blueprint in (probes, script_routes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
     connect(app)
     gevent_support.call_on_sigterm(lambda: app.extensions["feeds"].close())

@@ -17,7 +17,10 @@ log = structlog.get_logger(__name__)
 #: Probe paths, requested every few seconds: counted, but neither measured nor logged.
 UNLOGGED_PATHS = ("/healthz", "/readyz", "/metrics")
 #: The first prefix that fits decides; what fits none is a page.
-_GROUPS = (("/static/", "static"), ("/api/webhooks/", "webhook"), ("/api/hooks/", "webhook"), ("/api/", "api"))
+_GROUPS = (
+    ("/static/", "static"), ("/browser/", "static"), ("/beckon.js", "static"), ("/api/webhooks/", "webhook"),
+    ("/api/hooks/", "webhook"), ("/api/", "api"),
+)  # fmt: skip
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 

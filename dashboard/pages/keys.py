@@ -15,6 +15,7 @@ from dashboard.api.site_keys import NewSiteKey
 from dashboard.api.site_keys import issue as issue_site_key
 from dashboard.api.site_keys import revoke as revoke_issued_site_key
 from dashboard.bodies import Body, check
+from dashboard.browser_script import find_current
 from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.pages import forms, layout
 from models import api_key, site_key
@@ -123,6 +124,7 @@ def _render_page(call: Caller, status: int = 200, **context: Any) -> flask.Respo
         site_keys=site_key.list_all(call.workspace_id),
         scopes={scope: SCOPE_TEXTS[scope] for scope in SCOPES if scope in call.permissions},
         url=current_settings().url,
+        script=find_current(),
         **context,
     )
     page.status_code = status

@@ -114,14 +114,14 @@ def describe_page_visit(trigger: Mapping[str, Any]) -> str:
     """The conditions of a playbook in words: `On /pricing*, on mobile, utm source newsletter, scrolled 50%`."""
     with_ = {**trigger, **(trigger.get("with") or {})}
     utm = with_.get("utm") or {}
-    returning = {True: "returning visitors", False: "new visitors"}
+    visitors = {True: "returning visitors", False: "new visitors", None: ""}
     parts = (
         f"on {' or '.join(with_['device'])}" if with_.get("device") else "",
         *(f"utm_{name}={value}" for name, value in utm.items()),
         f"scrolled {with_['scroll_depth']}%" if with_.get("scroll_depth") else "",
         f"after {with_['time_on_page']}" if with_.get("time_on_page") else "",
         "on exit intent" if with_.get("exit_intent") else "",
-        returning.get(with_.get("returning"), "") if isinstance(with_.get("returning"), bool) else "",
+        visitors[with_.get("returning")],
         f"event {with_['event']}" if with_.get("event") else "",
     )
     return ", ".join([f"On {with_.get('url') or 'every page'}", *filter(None, parts)])

@@ -192,7 +192,16 @@ PRICE_FOLLOW_UP = Example(
     purpose="Replies with AI to questions about prices on Facebook, and follows up if no reply comes.",
 )
 
-EXAMPLES = (WELCOME, PRICE_FOLLOW_UP, OVERDUE_INVOICE, HOT_LEAD, PERSONAL_NOTE, DAILY_OFFER, *MESSAGE_EXAMPLES, NEWSLETTER_BANNER)
+EXAMPLES = (
+    WELCOME,
+    PRICE_FOLLOW_UP,
+    OVERDUE_INVOICE,
+    HOT_LEAD,
+    PERSONAL_NOTE,
+    DAILY_OFFER,
+    *MESSAGE_EXAMPLES,
+    NEWSLETTER_BANNER,
+)
 
 
 def _build_contact(number: int, name: str, zone: str, tags: list[str], **attributes: Any) -> dict[str, Any]:

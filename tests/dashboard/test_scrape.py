@@ -135,6 +135,7 @@ def test_a_store_that_hangs_is_down_and_hides_nothing_else(scrape_now: Scrape, m
         ("/api/hooks/abc", "application/json", "webhook"),
         ("/api/automations/x/monitor/stream", "text/event-stream", "stream"),
         ("/static/beckon.css", "text/css", "static"),
+        ("/beckon.js", "text/javascript", "static"),
         ("/automations", "text/html", "page"),
         ("/apiary", "text/html", "page"),
     ],
