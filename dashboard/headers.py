@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import flask
 
-_DEFAULT_HEADERS = {
+#: The headers of every response that does not set its own.
+DEFAULT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -22,7 +23,7 @@ def register(app: flask.Flask) -> None:
 
     @app.after_request
     def set_default_headers(response: flask.Response) -> flask.Response:
-        for name, value in _DEFAULT_HEADERS.items():
+        for name, value in DEFAULT_HEADERS.items():
             response.headers.setdefault(name, value)
         if flask.request.endpoint != "static":
             response.headers.setdefault("Cache-Control", "no-store")

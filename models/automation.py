@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypedDict
 
 from peewee import fn
@@ -47,6 +48,8 @@ class _LockedRow(TypedDict):
     version_id: str | None
     hook_token_hash: memoryview | None
     automatic_retries: bool
+    draft_saved_at: datetime | None
+    draft_saved_by: str | None
 
 
 class _HookRow(TypedDict):
@@ -75,6 +78,20 @@ def create(
         return publish(workspace_id, automation_id, definition, actor, networks=networks)
 
 
+def create_draft(workspace_id: str, *, name: str, type: str, draft: Mapping[str, Any], actor: AuditActor) -> str:
+    """Create an automation that is off and has a draft but no version yet; return its id."""
+    automation_id = new_id()
+    with acting_as(workspace_id):
+        execute(
+            Automation.insert(
+                id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=False,
+                draft=draft, draft_saved_at=now(), draft_saved_by=actor.name,
+            )
+        )  # fmt: skip
+        audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
+    return automation_id
+
+
 def publish(
     workspace_id: str,
     automation_id: str,
@@ -82,9 +99,10 @@ def publish(
     actor: AuditActor,
     expected_version: int | None = None,
     networks: Networks = (),
+    note: str | None = None,
 ) -> Publication:
-    """Publish `definition` as the next version and delete the draft. Raises `NotFound`, `InvalidDefinition`, or
-    `Conflict` if the current version is not `expected_version`."""
+    """Publish `definition` as the next version and delete the draft; `note` says what it changes. Raises `NotFound`,
+    `InvalidDefinition`, or `Conflict` if the current version is not `expected_version`."""
     with acting_as(workspace_id):
         row = _lock(workspace_id, automation_id)
         if expected_version is not None and row["version"] != expected_version:
@@ -97,12 +115,13 @@ def publish(
         execute(
             WorkflowVersion.insert(
                 id=version_id, workspace_id=workspace_id, automation_id=automation_id, version=version,
-                definition=definition, published_by=actor.name,
+                definition=definition, published_by=actor.name, note=note,
             )
         )  # fmt: skip
         _update(
-            workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type, draft=None
-        )
+            workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type,
+            draft=None, draft_saved_at=None, draft_saved_by=None,
+        )  # fmt: skip
         automation_schedule.renew(workspace_id, automation_id, definition)
         detail = audit.compare({"version": row["version"] or None}, {"version": version})
         audit.record(workspace_id, actor, "automation.published", "automation", automation_id, detail)
@@ -147,11 +166,35 @@ def set_automatic_retries(workspace_id: str, automation_id: str, enabled: bool, 
         audit.record(workspace_id, actor, action, "automation", automation_id)
 
 
-def save_draft(workspace_id: str, automation_id: str, document: Mapping[str, Any] | None) -> None:
-    """Save the draft, valid or not, until the next publication; None discards it. Raises `NotFound`."""
+def save_draft(
+    workspace_id: str,
+    automation_id: str,
+    document: Mapping[str, Any] | None,
+    actor: AuditActor,
+    *,
+    base_version: int,
+    seen_draft: datetime | None,
+) -> datetime | None:
+    """Save the draft, valid or not, until the next publication; None discards it. Return when it was saved.
+
+    `base_version` and `seen_draft` are the version and the time of the draft that the author started from. Raises
+    `NotFound`, or `Conflict` if another version or another draft was saved since. A draft runs nothing, so it has no
+    entry in the audit log.
+    """
     with acting_as(workspace_id):
-        _lock(workspace_id, automation_id)
-        _update(workspace_id, automation_id, draft=document)
+        row = _lock(workspace_id, automation_id)
+        if row["version"] != base_version:
+            raise Conflict(f"Version {row['version']} was published in the meantime.", "version")
+        if row["draft_saved_at"] != seen_draft:
+            author = row["draft_saved_by"]
+            changed = f"{author} saved another draft" if author else "The draft was discarded"
+            raise Conflict(f"{changed} in the meantime.", "draft")
+        saved_at = None if document is None else fetch_value(call(now()))
+        _update(
+            workspace_id, automation_id, draft=document, draft_saved_at=saved_at,
+            draft_saved_by=None if document is None else actor.name,
+        )  # fmt: skip
+        return saved_at
 
 
 def renew_hook_token(workspace_id: str, automation_id: str, actor: AuditActor) -> str:
@@ -195,6 +238,8 @@ def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
             Automation.version_id,
             Automation.hook_token_hash,
             Automation.automatic_retries,
+            Automation.draft_saved_at,
+            Automation.draft_saved_by,
         )
         .where(Automation.id == automation_id, Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
         .for_update(),

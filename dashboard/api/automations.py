@@ -38,10 +38,14 @@ LIST_FIELDS = {
     "updatedAt": schemas.TIME, "stats": schemas.record(totalRuns=schemas.COUNT, last24Hours=schemas.COUNT),
 }  # fmt: skip
 AUTOMATION = schemas.record(
-    **LIST_FIELDS, definition=schemas.ANY, draft=schemas.ANY, inFlight=schemas.COUNT,
+    **LIST_FIELDS, definition=schemas.ANY, draft=schemas.ANY,
+    draftSavedAt=schemas.nullable(schemas.TIME), draftSavedBy=schemas.nullable(schemas.TEXT), inFlight=schemas.COUNT,
     hookUrl=schemas.nullable(schemas.TEXT),
     versions=schemas.array_of(
-        schemas.record(version=schemas.COUNT, publishedBy=schemas.TEXT, publishedAt=schemas.TIME)
+        schemas.record(
+            version=schemas.COUNT, publishedBy=schemas.TEXT, publishedAt=schemas.TIME,
+            note=schemas.nullable(schemas.TEXT),
+        )
     ),
 )  # fmt: skip
 

@@ -25,6 +25,8 @@ from dashboard.pages.monitor import monitor_pages
 from dashboard.pages.overview import overview_pages
 from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.pending import pending_pages
+from dashboard.pages.playbook_editor import playbook_pages
+from dashboard.pages.playbook_preview import preview_pages
 from dashboard.pages.queues import queues_pages
 from dashboard.pages.retry_statistics import retry_pages
 from dashboard.pages.search import search_pages
@@ -33,6 +35,7 @@ from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
 from dashboard.pages.test_runs import test_run_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
+from dashboard.pages.versions import version_pages
 
 BLUEPRINTS = (
     sign_in_pages,
@@ -44,6 +47,9 @@ BLUEPRINTS = (
     automation_pages,
     automation_form_pages,
     automation_detail_pages,
+    playbook_pages,
+    preview_pages,
+    version_pages,
     executions_pages,
     bulk_pages,
     execution_pages,

@@ -16,7 +16,7 @@ from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.errors import not_found
-from dashboard.pages import labels, layout
+from dashboard.pages import labels, layout, playbook_editor, playbook_form
 from dashboard.pages.gallery import TEMPLATES, find_template
 from ephemeral import workflow_cache
 from models import automation
@@ -54,6 +54,12 @@ def show_new() -> Any:
     """The gallery of templates; with `?start=` the form, filled in from one."""
     call = layout.require_page_permission("write")
     slug = flask.request.args.get("start")
+    if flask.request.args.get("type") == "playbook":
+        if not _is_yaml_view():
+            return playbook_editor.show_form(call, None)
+        return _render_form(
+            call, None, name="New playbook", type="playbook", text=write(playbook_form.EMPTY), faults=[]
+        )
     if slug is None:
         return layout.render("automation_gallery.html", call, templates=TEMPLATES)
     template = find_template(slug)
@@ -98,7 +104,12 @@ def edit(automation_id: str) -> Any:
     """The form with the published version."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    document = row["definition"] or row["draft"] or {}
+    if row["type"] == "playbook":
+        if not _is_yaml_view():
+            return playbook_editor.show_form(call, row)
+        document = playbook_editor.find_draft(row)
+    else:
+        document = row["definition"] or row["draft"] or {}
     return _render_form(call, row, name=row["name"], type=row["type"], text=write(document), faults=[])
 
 
@@ -110,6 +121,8 @@ def change(automation_id: str) -> Any:
     row = require_automation(call.workspace_id, automation_id)
     form, text = flask.request.form, _read_text()
     fields = {"name": form.get("name", ""), "type": row["type"], "text": text}
+    if row["type"] == "playbook" and form.get("do") == "draft":
+        return _save_draft(call, row, fields)
     definition, faults = _check_form(fields["name"], row["type"], text)
     if faults:
         return _render_form(call, row, faults=faults, version=form.get("version", ""), **fields), 422
@@ -123,6 +136,27 @@ def change(automation_id: str) -> Any:
             f"/automations/{row['id']}", "The definition has not changed. No new version was published."
         )
     return _render_published(call, publication, fields["name"].strip())
+
+
+def _save_draft(call: Caller, row: AutomationDetail, fields: dict[str, str]) -> Any:
+    """Save the text as the draft, valid or not, and open it in the editor. It must be a document."""
+    definition, faults = _check_form(fields["name"], row["type"], fields["text"])
+    faults = [fault for fault in faults if not isinstance(definition, dict) or fault.path == "name"]
+    version = flask.request.form.get("version", "")
+    if faults:
+        return _render_form(call, row, faults=faults, version=version, **fields), 422
+    with acting_as(call.workspace_id):
+        automation.rename(call.workspace_id, row["id"], fields["name"].strip(), call.actor)
+        automation.save_draft(
+            call.workspace_id, row["id"], definition, call.actor,
+            base_version=int(_parse_version(version) or -1), seen_draft=playbook_editor.parse_draft_time(),
+        )  # fmt: skip
+    workflow_cache.invalidate(call.workspace_id)
+    return layout.redirect(f"/automations/{row['id']}/edit", "Draft saved.")
+
+
+def _is_yaml_view() -> bool:
+    return flask.request.args.get("view") == "yaml"
 
 
 def _write(call: Caller, row: AutomationDetail, name: str, definition: Any, version: str) -> Publication | None:
@@ -196,7 +230,10 @@ def _parse_definition(text: str, type_: str) -> tuple[Any, list[FieldError]]:
 
 def _render_form(call: Caller, row: AutomationDetail | None, **fields: Any) -> flask.Response:
     newest = row["versions"][0] if row and row["versions"] else None
-    context = {"version": row["version"] if row else 0, "stale": None, "enabled": True, **fields}
+    draft_time = row["draft_saved_at"].isoformat() if row and row["draft_saved_at"] else ""
+    context = {
+        "version": row["version"] if row else 0, "stale": None, "enabled": True, "draft_time": draft_time, **fields
+    }  # fmt: skip
     return layout.render(
         "automation_form.html", call, automation=row, newest=newest, types=labels.TYPES, moment=clock.now(), **context
     )

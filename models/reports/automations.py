@@ -10,7 +10,7 @@ from peewee import JOIN, SQL, fn
 
 from models.database import acting_as
 from models.ids import is_id
-from models.queries import count, fetch, fetch_first
+from models.queries import count, fetch, fetch_first, fetch_value
 from models.search import has_words
 from models.tables import Automation, Execution, WorkflowVersion
 from rules.language import AutomationType
@@ -41,6 +41,8 @@ class AutomationRow(TypedDict):
 
 class _DefinitionRow(AutomationRow):
     draft: dict[str, Any] | None
+    draft_saved_at: datetime | None
+    draft_saved_by: str | None
     definition: dict[str, Any] | None
 
 
@@ -50,6 +52,7 @@ class VersionRow(TypedDict):
     version: int
     published_by: str
     published_at: datetime
+    note: str | None
 
 
 class AutomationDetail(_DefinitionRow):
@@ -133,7 +136,13 @@ def fetch_page(
 def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
     """Return one automation with its versions, newest first."""
     query = (
-        Automation.select(*_COLUMNS, Automation.draft, WorkflowVersion.definition)
+        Automation.select(
+            *_COLUMNS,
+            Automation.draft,
+            Automation.draft_saved_at,
+            Automation.draft_saved_by,
+            WorkflowVersion.definition,
+        )
         .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Automation.version_id)
         .where(Automation.workspace_id == workspace_id, Automation.id == automation_id, Automation.deleted_at.is_null())
     )
@@ -147,10 +156,23 @@ def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
 def _list_versions(automation_id: str) -> list[VersionRow]:
     return fetch(
         VersionRow,
-        WorkflowVersion.select(WorkflowVersion.version, WorkflowVersion.published_by, WorkflowVersion.published_at)
+        WorkflowVersion.select(
+            WorkflowVersion.version, WorkflowVersion.published_by, WorkflowVersion.published_at, WorkflowVersion.note
+        )
         .where(WorkflowVersion.automation_id == automation_id)
         .order_by(WorkflowVersion.version.desc()),
     )
+
+
+def find_version(workspace_id: str, automation_id: str, version: int) -> dict[str, Any] | None:
+    """Return the definition of one published version."""
+    row = WorkflowVersion
+    query = row.select(row.definition).where(
+        row.workspace_id == workspace_id, row.automation_id == automation_id, row.version == version
+    )
+    with acting_as(workspace_id):
+        definition: dict[str, Any] | None = fetch_value(query)
+    return definition
 
 
 def _count_in_flight(automation_id: str) -> int:

@@ -14,7 +14,6 @@ from models.tables.people import Invitation, Membership, PasswordReset, Session,
 from models.tables.scheduler import Deployment, Leadership, PeriodicJob, SchemaHash
 from models.tables.statistics import AutomationRun, LatenessSample, RunWindow, StageTally, TallyProgress
 from models.tables.test_runs import TestRun
-from models.tables.tracking import AnalyticsEvent, TrackedExecutionId, TrackingIntake, WorkflowExecution
 from models.tables.workspaces import (
     ApiKey,
     AuditEntry,
@@ -28,13 +27,13 @@ from models.tables.workspaces import (
 )
 
 __all__ = [
-    "TABLES", "Account", "AnalyticsEvent", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
+    "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
     "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Deployment", "Execution",
     "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount", "LimitReservation",
     "Membership", "Message", "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause",
     "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
-    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake",
-    "Trigger", "User", "WebhookToken", "WorkflowExecution", "WorkflowVersion", "Workspace",
+    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "Trigger", "User", "WebhookToken",
+    "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
@@ -44,5 +43,5 @@ TABLES: tuple[type[Table], ...] = (
     ContactTask, Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey,
     Execution, Step, Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
     RunWindow, StageTally, TallyProgress, LatenessSample, InboundEvent, WebhookToken, PeriodicJob, Leadership,
-    Deployment, SchemaHash, TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
+    Deployment, SchemaHash,
 )  # fmt: skip

@@ -64,6 +64,8 @@ class Automation(Table):
     newest_run_hour = BigIntegerField(null=True)
     automatic_retries = BooleanField(default_sql="true")
     test_run_id = reference(TestRun, on_delete=None, null=True)
+    draft_saved_at = TimeField(null=True)
+    draft_saved_by = TextField(null=True)
 
     class Meta:
         table_name = "automations"
@@ -87,6 +89,8 @@ class WorkflowVersion(Table):
     definition = JsonField()
     published_by = TextField()
     published_at = TimeField(default_sql=NOW)
+    #: What the version changes, in its author's words.
+    note = TextField(null=True)
 
     class Meta:
         table_name = "workflow_versions"

@@ -44,7 +44,7 @@ from tests.dashboard.route_table import ROLES
 #: Values of path parameters that are not ids.
 PARAMETER_VALUES = {
     "action": "cancel", "channel": "email", "filename": "beckon.css", "kind": "provider", "name": "mailgun",
-    "provider": "slack", "token": "nothing",
+    "provider": "slack", "token": "nothing", "version": "1",
 }  # fmt: skip
 #: Values of the parameter `name`, where it is neither a provider nor a queue.
 NAMES_BY_RESOURCE = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}

@@ -17,11 +17,14 @@ CHANGING = [route for route in read_table() if route.is_guarded and route.method
 
 _READS = "reads only: POST carries what a query cannot"
 _PRODUCER = "a producer's request, stored as a trigger with its source; it changes no setting"
+_DRAFT = "a draft runs nothing; its publication has an entry"
 #: Routes without an entry.
 WITHOUT_ENTRY = {
     "POST /api/ai-automations/{automation_id}/monitor": _READS,
     "POST /api/workspaces/{workspace_id}/automations/validate": _READS,
     "POST /automations/check": _READS,
+    "POST /automations/{automation_id}/preview": "a signed address of the operator's page for ten minutes",
+    "POST /automations/{automation_id}/versions/{version}/restore": _DRAFT,
     "POST /failures/dry-run": _READS,
     "POST /contacts/import/rejected": "returns the rows of the page as a file",
     "POST /account/zone": "a cookie of this browser: how it shows times",
@@ -34,6 +37,7 @@ WITHOUT_ENTRY = {
 SHOWN_ELSEWHERE = {
     "POST /account/password": "test_account_page.py",
     "POST /account/workspace": "test_account_page.py",
+    "POST /automations/{automation_id}/playbook": "test_playbook_editor.py",
     "POST /api/executions/{execution_id}/cancel": "the page's button in this walk takes the same action",
     "POST /api/executions/{execution_id}/retry": "tests/tasks/test_operators.py",
     "POST /api/executions/{execution_id}/stop-follow-ups": "tests/tasks/test_follow_ups.py",
@@ -75,6 +79,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /contacts/{contact_id}": {"firstName": "Another"},
     "POST /contacts/import": {"csv": "email\nlast@example.com", "confirm": "1"},
     "POST /automations/new": {"name": "New", "type": "workflow", "text": _WORKFLOW, "enabled": "1"},
+    "POST /automations/playbooks": {"name": "New playbook", "version": "0"},
     "POST /automations/{automation_id}/edit": {"name": "Edited", "text": _WORKFLOW, "version": "1"},
     "POST /account/password": {"old": PASSWORD, "new": "short"},
 }

@@ -9,7 +9,7 @@ import pytest
 from models import automation
 from models.audit import SYSTEM
 from models.database import acting_as
-from models.errors import InvalidDefinition, NotFound
+from models.errors import Conflict, InvalidDefinition, NotFound
 from models.queries import fetch_value
 from models.reports import automations as report
 from tests.support.rows import fetch_row
@@ -25,6 +25,10 @@ def build_definition(trigger: dict[str, Any] | None = None) -> dict[str, Any]:
 def create(workspace_id: str, **overrides: Any) -> automation.Publication:
     fields = {"name": "Welcome", "type": "workflow", "definition": build_definition(), "actor": SYSTEM, **overrides}
     return automation.create(workspace_id, **fields)
+
+
+def save_draft(workspace_id: str, automation_id: str, document: Any, seen_draft: Any = None) -> Any:
+    return automation.save_draft(workspace_id, automation_id, document, SYSTEM, base_version=1, seen_draft=seen_draft)
 
 
 def fetch_automation(workspace_id: str, automation_id: str) -> dict[str, Any]:
@@ -47,12 +51,41 @@ def test_a_new_automation_has_a_published_first_version(as_dashboard: None, alic
 
 def test_every_publication_adds_a_version_and_keeps_older_ones(as_dashboard: None, alices: str) -> None:
     publication = create(alices)
-    automation.save_draft(alices, publication.automation_id, {"half": "done"})
-    second = automation.publish(alices, publication.automation_id, build_definition({"type": "manual"}), SYSTEM)
+    save_draft(alices, publication.automation_id, {"half": "done"})
+    second = automation.publish(
+        alices, publication.automation_id, build_definition({"type": "manual"}), SYSTEM, note="By hand"
+    )
     assert second.version == 2
     row = report.find(alices, publication.automation_id)
+    assert row is not None
+    assert [version_row["note"] for version_row in row["versions"]] == ["By hand", None]
     assert [version_row["version"] for version_row in row["versions"]] == [2, 1]
-    assert (row["trigger_type"], row["draft"]) == ("manual", None)
+    assert (row["trigger_type"], row["draft"], row["draft_saved_at"]) == ("manual", None, None)
+    assert report.find_version(alices, publication.automation_id, 1) == build_definition()
+    assert report.find_version(alices, publication.automation_id, 3) is None
+
+
+def test_a_draft_is_saved_only_over_the_draft_and_version_that_its_author_saw(as_dashboard: None, alices: str) -> None:
+    automation_id = create(alices).automation_id
+    first = save_draft(alices, automation_id, {"half": "done"})
+    with pytest.raises(Conflict, match="Beckon saved another draft in the meantime"):
+        save_draft(alices, automation_id, {"other": "text"})
+    second = save_draft(alices, automation_id, {"more": "done"}, seen_draft=first)
+    assert save_draft(alices, automation_id, None, seen_draft=second) is None
+    with pytest.raises(Conflict, match="The draft was discarded in the meantime"):
+        save_draft(alices, automation_id, {"half": "done"}, seen_draft=second)
+    automation.publish(alices, automation_id, build_definition(), SYSTEM)
+    with pytest.raises(Conflict, match="Version 2 was published in the meantime"):
+        save_draft(alices, automation_id, {"half": "done"})
+    assert fetch_automation(alices, automation_id)["draft"] is None
+
+
+def test_a_new_automation_may_begin_as_a_draft_that_is_off(as_dashboard: None, alices: str) -> None:
+    automation_id = automation.create_draft(alices, name="Sale", type="workflow", draft={"half": "done"}, actor=SYSTEM)
+    row = report.find(alices, automation_id)
+    assert row is not None
+    assert (row["enabled"], row["version"], row["definition"], row["draft_saved_by"]) == (False, 0, None, "Beckon")
+    assert automation.publish(alices, automation_id, build_definition(), SYSTEM, expected_version=0).version == 1
 
 
 def test_a_hook_token_is_returned_once_and_a_new_one_replaces_it(as_dashboard: None, alices: str) -> None:
