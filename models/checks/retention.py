@@ -1,7 +1,8 @@
 """Removes rows past their retention period, in small batches, and never rows in flight.
 
 Finished executions are added to their automation's archived columns before deletion, so that a counter always equals
-archived counts plus rows. The stage history is dropped by month and runs by day: dropping a partition costs nothing.
+archived counts plus rows. The stage history is dropped by month, runs and tracked executions by day: dropping a
+partition costs nothing.
 
 Two statements are written by hand: `_REMOVE_EXECUTIONS` counts executions and deletes them with their rows in one
 statement, and `_REMOVE_TRIGGERS` reads the executions from a trigger's stored response.
@@ -33,6 +34,8 @@ from models.tables import (
     RunWindow,
     Session,
     TestRun,
+    TrackedExecutionId,
+    TrackingIntake,
     Workspace,
 )
 
@@ -47,6 +50,8 @@ KEEP_CALLBACK_DAYS = 30
 KEEP_PRIVATE_REPLY_DAYS = 14
 #: Executions removed by one transaction, few enough to hold no lock for long.
 BATCH_SIZE = 1_000
+#: Ids of tracked executions removed by one transaction: narrow rows that nothing else locks.
+TRACKED_ID_BATCH_SIZE = 20_000
 #: Batches in one run; the next run continues.
 MAX_BATCHES = 50
 
@@ -66,6 +71,7 @@ PERIODS = (
     RetentionPeriod("Triggers", KEEP_DAYS, adjustable=True),
     RetentionPeriod("Messages received from contacts", KEEP_DAYS, adjustable=True),
     RetentionPeriod("Stage history and counted runs", KEEP_DAYS),
+    RetentionPeriod("Executions of playbooks with their actions", KEEP_DAYS),
     RetentionPeriod("Providers' callbacks", KEEP_CALLBACK_DAYS),
     RetentionPeriod("Test executions", KEEP_TEST_DAYS),
     RetentionPeriod("Idempotency keys", 1),
@@ -120,13 +126,18 @@ class _DroppedRow(TypedDict):
     runs: int
 
 
+class _DroppedTrackingRow(TypedDict):
+    days: int
+    executions: int
+
+
 def run_once() -> dict[str, int]:
     """Remove expired rows; return the counts by kind."""
     counts = {"executions": 0}
     with transaction():
         counts["partitions_made"] = int(fetch_value(call(fn.ensure_history_partitions(3))))
         counts["partitions_dropped"] = int(fetch_value(call(fn.drop_history_partitions(_ago(days=KEEP_DAYS)))))
-    counts |= _rotate_run_partitions()
+    counts |= _rotate_run_partitions() | _rotate_tracking_partitions()
     for _ in range(MAX_BATCHES):
         with transaction():
             removed = _remove_executions()
@@ -146,6 +157,40 @@ def _rotate_run_partitions() -> dict[str, int]:
     return {"run_days_made": created, "run_days_dropped": dropped["days"], "runs": dropped["runs"]}
 
 
+def _rotate_tracking_partitions() -> dict[str, int]:
+    """Create partitions of tracked executions ahead, archive and drop old ones, and forget the ids of the latter."""
+    with transaction():
+        created = int(fetch_value(call(fn.ensure_tracking_partitions(7))))
+    with transaction():
+        dropping = fn.drop_tracking_partitions(_ago(days=KEEP_DAYS))
+        (dropped,) = fetch(_DroppedTrackingRow, call(dropping, _DroppedTrackingRow))
+    removed = _remove_tracked_ids()
+    return {
+        "tracking_partitions_made": created,
+        "tracking_days_dropped": dropped["days"],
+        "tracked_executions": dropped["executions"],
+        "tracked_ids": removed,
+    }
+
+
+def _remove_tracked_ids() -> int:
+    """Remove the ids of executions past their retention, in batches of their own; return how many."""
+    oldest = fn.lowest_id_at(_ago(days=KEEP_DAYS))
+    removed = 0
+    for _ in range(MAX_BATCHES):
+        batch = TrackedExecutionId.select(TrackedExecutionId.id).where(TrackedExecutionId.id < oldest)
+        with transaction():
+            count = execute(
+                TrackedExecutionId.delete().where(
+                    TrackedExecutionId.id.in_(batch.order_by(TrackedExecutionId.id).limit(TRACKED_ID_BATCH_SIZE))
+                )
+            )
+        removed += count
+        if count < TRACKED_ID_BATCH_SIZE:
+            break
+    return removed
+
+
 def _remove_expired_rows() -> dict[str, int]:
     """Remove expired auxiliary rows. A limit reservation stays as long as its execution may use it."""
     return {
@@ -159,6 +204,7 @@ def _remove_expired_rows() -> dict[str, int]:
             )
         ),
         "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _build_oldest_received())),
+        "failed_intake": execute(TrackingIntake.delete().where(TrackingIntake.failed_at < _ago(days=KEEP_DAYS))),
         "webhook_tokens": webhook_token.remove_expired(),
         "samples": sample_contact.remove_unused(KEEP_TEST_DAYS),
         "test_runs": execute(

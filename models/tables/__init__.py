@@ -14,6 +14,7 @@ from models.tables.people import Invitation, Membership, PasswordReset, Session,
 from models.tables.scheduler import Deployment, Leadership, PeriodicJob, SchemaHash
 from models.tables.statistics import AutomationRun, LatenessSample, RunWindow, StageTally, TallyProgress
 from models.tables.test_runs import TestRun
+from models.tables.tracking import AnalyticsEvent, TrackedExecutionId, TrackingIntake, WorkflowExecution
 from models.tables.workspaces import (
     ApiKey,
     AuditEntry,
@@ -27,13 +28,13 @@ from models.tables.workspaces import (
 )
 
 __all__ = [
-    "TABLES", "Account", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
+    "TABLES", "Account", "AnalyticsEvent", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
     "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Deployment", "Execution",
     "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount", "LimitReservation",
     "Membership", "Message", "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause",
     "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
-    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "Trigger", "User", "WebhookToken",
-    "WorkflowVersion", "Workspace",
+    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake",
+    "Trigger", "User", "WebhookToken", "WorkflowExecution", "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
@@ -43,5 +44,5 @@ TABLES: tuple[type[Table], ...] = (
     ContactTask, Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey,
     Execution, Step, Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
     RunWindow, StageTally, TallyProgress, LatenessSample, InboundEvent, WebhookToken, PeriodicJob, Leadership,
-    Deployment, SchemaHash,
+    Deployment, SchemaHash, TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
 )  # fmt: skip

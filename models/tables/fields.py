@@ -158,6 +158,12 @@ def _build_path(names: Iterable[str]) -> peewee.Value:
     return peewee.Value(f"{{{','.join(names)}}}", converter=str)
 
 
+class JsonTextField(JsonField):
+    """A JSON value as the text that was stored (json): cheap to store, parsed when it is read."""
+
+    field_type = "json"
+
+
 class TextListField(_Column):
     """A list of texts (text[])."""
 

@@ -24,6 +24,7 @@ import metrics
 from ephemeral.connection import build_broker_client
 from settings import Settings
 from tasks.runtime.consumer import BatchingConsumer
+from tasks.runtime.dead_letters import explain_unreadable, find_unreadable, report_dead_letter
 from tasks.runtime.middleware import MessageContext
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ end
 if next(ours) then
     redis.call('hdel', namespace .. ':' .. queue .. '.msgs', unpack(ours))
 end
+return #ours
 """
 
 
@@ -88,10 +90,30 @@ class NotifyingBroker(RedisBroker):
             pipeline.rpush(key, *ids)
             pipeline.execute()
 
-    def acknowledge(self, queue: str, ids: Sequence[str]) -> None:
-        """Acknowledge many messages that this process holds, and refresh its heartbeat, as dramatiq does for each."""
+    def do_fetch(self, queue_name: str, prefetch: int) -> list[bytes]:
+        """Fetch up to `prefetch` messages as dramatiq does, without those that no worker can read."""
+        fetched: list[bytes | None] = self.__getattr__("do_fetch")(queue_name, prefetch)  # type: ignore[no-untyped-call]
+        readable = [data for data in fetched if data is not None and explain_unreadable(data) is None]
+        if len(readable) < len(fetched):
+            self.reject_unreadable(queue_name)
+        return readable
+
+    def reject_unreadable(self, queue: str) -> None:
+        """Move the messages that this process holds and cannot process or acknowledge to the dead letters."""
+        held_key, content_key = f"{self.namespace}:__acks__.{self.broker_id}.{queue}", f"{self.namespace}:{queue}.msgs"
+        ids = list(self.client.smembers(held_key))
+        contents: Any = self.client.hmget(content_key, ids) if ids else []
+        for redis_id, reason in find_unreadable(dict(zip(ids, contents, strict=True))).items():
+            self.do_nack(queue, redis_id)
+            report_dead_letter(queue, redis_id, reason)
+
+    def acknowledge(self, queue: str, ids: Sequence[str]) -> int:
+        """Acknowledge many messages that this process holds, and refresh its heartbeat, as dramatiq does for each.
+
+        Returns how many of them it held.
+        """
         arguments = [queue, self.broker_id, current_millis(), *ids]
-        self._acknowledge(keys=[self.namespace], args=arguments)
+        return int(self._acknowledge(keys=[self.namespace], args=arguments))
 
     @cached_property
     def _acknowledge(self) -> Any:

@@ -81,7 +81,9 @@ class BatchingConsumer(_RedisConsumer):
         messages = unpack_messages(message)
         ids = [single.options["redis_message_id"] for single in messages]
         try:
-            self.broker.acknowledge(self.queue_name, ids)
+            # One that names another id than its own is processed and would stay unacknowledged.
+            if self.broker.acknowledge(self.queue_name, ids) < len(ids):
+                self.broker.reject_unreadable(self.queue_name)
         except redis.ConnectionError as error:
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
         finally:

@@ -26,7 +26,10 @@ from tests.support.rows import fetch_rows
 ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alice", "charlie"))
 
 #: Privileges that the dashboard's role lacks, because no request needs them.
-RUN_TABLES = {"automation_runs", "run_windows", "lateness_samples"}
+RUN_TABLES = {
+    "automation_runs", "run_windows", "lateness_samples", "tracking_intake", "tracked_execution_ids",
+    "workflow_executions", "analytics_events",
+}  # fmt: skip
 MAY_NOT_UPDATE = {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES
 MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES
 MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES
@@ -96,6 +99,12 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "run_windows": {"counted_at": now, **references},
         "limit_counts": {"day": "2026-11-20", "count": 1, **references},
         "limit_reservations": {"round": 0, "day": "2026-11-20", **execution, **references},
+        "tracking_intake": {"id": build_id("intake"), "execution_id": "exec-1", "body": Json({}), **workspace},
+        "tracked_execution_ids": {"id": build_id("tracked"), "execution_id": "exec-1", **workspace},
+        "workflow_executions": {"id": build_id("tracked"), "workflow_id": build_id("automations"), "status": "success",
+                                **workspace},
+        "analytics_events": {"id": build_id("action"), "workflow_id": build_id("automations"), "event_type": "action",
+                             **workspace},
         "inbound_events": {"id": build_id("event"), "provider": "mailgun", "event_id": build_id("event"),
                            "body": Json({}), **workspace},
         "operations": {"id": build_id("operation"), "kind": "retry", "filters": Json({}), "status": "finished",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models import contact_matching, database, trigger, workspace
+from models import contact_matching, database, tracking_intake, trigger, workspace
 from models.checks import retention, verification
 from models.checks.invariants import INVARIANTS
 from models.database import ReadOnlyServer, acting_as
@@ -18,6 +18,7 @@ from models.engine.rows import ExecutionState, list_columns
 from models.ids import new_id
 from models.queries import execute, fetch_value
 from models.trigger import NewExecution, NewTrigger
+from tests.support import tracking
 from tests.support.concurrency import claim
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'
@@ -124,8 +125,10 @@ def accepted_world(alices: str) -> World:
 
 @pytest.fixture
 def completed_world(accepted_world: World) -> World:
-    """The accepted execution, sent and completed."""
+    """The accepted execution, sent and completed; and a tracked one of the same automation."""
     accepted_world.finish()
+    tracking.store(tracking.build_entry(accepted_world.workspace_id, accepted_world.automation_id))
+    assert tracking_intake.record(1).total == 1
     return accepted_world
 
 
@@ -168,6 +171,21 @@ VIOLATIONS: list[tuple[str, str]] = [
     ("durations_add_up", "update stage_history set from_ms = 9000 where execution_id = %(e)s and stage = 'sent'"),
     ("counters_add_up", "update automations set succeeded = succeeded + 1 where id = %(a)s"),
     ("counters_add_up", "update automations set archived_failed = 1 where id = %(a)s"),
+    ("counters_add_up", "delete from workflow_executions where workflow_id = %(a)s"),
+    (
+        "intake_is_recorded",
+        "insert into tracking_intake values (%(new)s, %(w)s, null, 'x', '{}', beckon_now() - interval '61 seconds')",
+    ),
+    ("intake_is_recorded", "insert into tracking_intake select id, %(w)s, null, 'x', '{}' from workflow_executions"),
+    (
+        "tracked_executions_are_unique",
+        "insert into workflow_executions (id, workspace_id, workflow_id, execution_id, status) "
+        "select %(new)s, workspace_id, workflow_id, execution_id, 'success' from workflow_executions",
+    ),
+    ("tracked_actions_are_complete", "delete from analytics_events where workflow_id = %(a)s and position = 2"),
+    ("tracked_actions_are_complete", "update analytics_events set error = 'no' where workflow_id = %(a)s"),
+    ("tracked_actions_are_complete", "update analytics_events set workflow_execution_id = %(new)s"),
+    ("tracked_actions_are_complete", "update analytics_events set workspace_id = %(new)s"),
     ("run_counters_add_up", "update automations set total_runs = 2 where id = %(a)s"),
     ("run_counters_add_up", "update automations set last_run_at = null where id = %(a)s"),
     ("run_counters_add_up", "update automations set hourly_runs[1] = 2 where id = %(a)s"),

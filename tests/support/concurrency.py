@@ -96,9 +96,14 @@ def assert_consistent() -> None:
                 count(*) filter (where status = 'cancelled') as cancelled_rows
             from executions x where x.automation_id = a.id and not x.test
         ) e on true
+        left join lateral (
+            select count(*) as tracked_rows, count(*) filter (where status = 'success') as tracked_successes
+            from workflow_executions w where w.workflow_id = a.id
+        ) t on true
         where (a.executions, a.succeeded, a.failed, a.skipped, a.cancelled) is distinct from (
-            a.archived_executions + e.all_rows, a.archived_succeeded + e.succeeded_rows,
-            a.archived_failed + e.failed_rows, a.archived_skipped + e.skipped_rows,
+            a.archived_executions + e.all_rows + tracked_rows,
+            a.archived_succeeded + e.succeeded_rows + tracked_successes,
+            a.archived_failed + e.failed_rows + tracked_rows - tracked_successes, a.archived_skipped + e.skipped_rows,
             a.archived_cancelled + e.cancelled_rows)
         """
     )

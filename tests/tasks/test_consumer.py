@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from dramatiq import Worker
+from structlog.testing import capture_logs
 
+import metrics
 from models.ids import new_id
 from tasks.runtime import consumer as consumer_module
 from tasks.runtime.broker import NotifyingBroker, notify, read_queue_depths
@@ -154,3 +157,98 @@ def test_a_rescued_executions_notification_is_not_batched(consumer: BatchingCons
     assert not isinstance(alone, MessageBatch)
     assert (alone.args, alone.kwargs) == ((rescued, "sending"), {"rescued": True})
     assert batch.args == (others, "sending")
+
+
+GOOD = {
+    "queue_name": "triggers", "actor_name": "receive_trigger", "args": [], "kwargs": {"trigger": {}},
+    "options": {"redis_message_id": "own"}, "message_id": "m", "message_timestamp": 1,
+}  # fmt: skip
+
+UNREADABLE = {
+    "text": b"hello",
+    "binary": b"\xff\xfe\x00",
+    "empty": b"",
+    "another document": b"[1, 2]",
+    "no fields": b"{}",
+    "a field too many": json.dumps({**GOOD, "priority": 1}).encode(),
+    "arguments that are no list": json.dumps({**GOOD, "args": 7}).encode(),
+    "options that are no object": json.dumps({**GOOD, "options": [1]}).encode(),
+    "no id of its own": json.dumps({**GOOD, "options": {}}).encode(),
+    "a message id that is a list": json.dumps({**GOOD, "message_id": []}).encode(),
+    "an actor that is a number": json.dumps({**GOOD, "actor_name": 3}).encode(),
+    "a time beyond all times": json.dumps({**GOOD, "message_timestamp": 10**40}).encode(),
+    "an eta that is a text": json.dumps({**GOOD, "options": {"redis_message_id": "own", "eta": "now"}}).encode(),
+    "deep nesting": b'{"args":' + b"[" * 100_000,
+}
+
+
+def push(broker: NotifyingBroker, redis_id: str, data: bytes | None, queue: str = "triggers") -> None:
+    """Put a message into a queue as any producer can."""
+    if data is not None:
+        broker.client.hset(f"{broker.namespace}:{queue}.msgs", redis_id, data)
+    broker.client.rpush(f"{broker.namespace}:{queue}", redis_id)
+
+
+def build_good(redis_id: str) -> bytes:
+    return json.dumps({**GOOD, "options": {"redis_message_id": redis_id}, "message_id": redis_id}).encode()
+
+
+@pytest.mark.parametrize("garbage", UNREADABLE.values(), ids=UNREADABLE)
+def test_neighbours_of_an_unreadable_message_are_consumed_at_once(broker: NotifyingBroker, garbage: bytes) -> None:
+    consumer = broker.consume("triggers", prefetch=200, timeout=10)
+    for redis_id in ("one", "two"):
+        push(broker, redis_id, build_good(redis_id))
+    push(broker, "own", garbage)
+    push(broker, "three", build_good("three"))
+
+    consumed = consume_all(consumer)
+
+    assert [message.message_id for message in consumed] == ["one", "two", "three"]
+    for message in consumed:
+        consumer.ack(message)
+    assert read_queue_depths()["triggers"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 1}
+    assert broker.client.hget(f"{broker.namespace}:triggers.XQ.msgs", "own") == garbage
+
+
+def test_an_unreadable_message_is_logged_and_counted(broker: NotifyingBroker) -> None:
+    consumer, counter = broker.consume("triggers", prefetch=200, timeout=10), metrics.triggers_total
+    before = counter.labels(source="redis", result="invalid")._value.get()
+    push(broker, "own", b"hello")
+
+    with capture_logs() as lines:
+        assert consume_all(consumer) == []
+
+    assert counter.labels(source="redis", result="invalid")._value.get() == before + 1
+    (line,) = [line for line in lines if line["event"] == "a message was moved to the dead letters"]
+    assert (line["queue"], line["redis_message_id"]) == ("triggers", "own")
+    assert line["reason"] == "it is not a dramatiq message in JSON"
+
+
+def test_an_id_without_a_message_leaves_nothing_unacknowledged(broker: NotifyingBroker) -> None:
+    consumer = broker.consume("triggers", prefetch=200, timeout=10)
+    push(broker, "lost", None)
+    push(broker, "one", build_good("one"))
+
+    (message,) = consume_all(consumer)
+    consumer.ack(message)
+
+    assert read_queue_depths()["triggers"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 0}
+
+
+def test_a_message_with_the_id_of_another_does_not_stay_unacknowledged(broker: NotifyingBroker) -> None:
+    consumer = broker.consume("triggers", prefetch=200, timeout=10)
+    push(broker, "true", build_good("false"))
+
+    (message,) = consume_all(consumer)
+    consumer.ack(message)
+
+    assert read_queue_depths()["triggers"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 1}
+
+
+def test_an_unreadable_message_among_delayed_ones_goes_to_the_dead_letters(broker: NotifyingBroker) -> None:
+    consumer = broker.consume("triggers.DQ", prefetch=200, timeout=10)
+    push(broker, "own", b"hello", queue="triggers.DQ")
+
+    assert consume_all(consumer) == []
+
+    assert read_queue_depths()["triggers"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 1}

@@ -9,9 +9,9 @@ import psycopg2
 
 import clock
 from ephemeral.connection import get_ephemeral
-from models import conversation, sample_contact, webhook_token, workspace_preferences
+from models import conversation, sample_contact, tracking_intake, webhook_token, workspace_preferences
 from models.audit import SYSTEM
-from models.checks import retention
+from models.checks import retention, verification
 from models.engine import private_replies
 from models.engine import runs as engine_runs
 from models.queries import execute, fetch_value
@@ -23,6 +23,7 @@ from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, Alice, counters, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
+from tests.support.tracking import build_entry, store
 
 WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
 
@@ -225,6 +226,75 @@ def test_while_runs_are_read_no_day_is_dropped_and_none_archived_twice(engine: E
         assert retention.run_once()["runs"] == 0
     assert retention.run_once()["runs"] == 1
     assert_consistent()
+
+
+def _track(alice: Alice, automation_id: str, days_ago: int, status: str) -> None:
+    """Track an execution with three actions as of so many days ago."""
+    entry = build_entry(alice.workspace_id, automation_id, status=status)
+    at = "beckon_now() - make_interval(days => %s)"
+    entry["id"] = fetch_value(
+        f"select overlay(new_id()::text placing left(lowest_id_at({at})::text, 13) from 1)", (days_ago,)
+    )
+    store(entry)
+    execute(f"update tracking_intake set received_at = {at}", (days_ago,))
+    assert tracking_intake.record(1).total == 1
+
+
+def test_days_of_tracked_executions_are_archived_and_dropped(engine: Engine, settings: Settings) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
+        for days in (91, 100):
+            cursor.execute("set timezone = 'UTC'")
+            cursor.execute("select to_char(beckon_now() - make_interval(days => %s), 'YYYY_MM_DD')", (days,))
+            (day,) = cursor.fetchone()
+            for table in ("workflow_executions", "analytics_events"):
+                cursor.execute(
+                    f"select create_partition('{table}', '{table}_{day}', to_date(%s, 'YYYY_MM_DD')::timestamptz, "
+                    "(to_date(%s, 'YYYY_MM_DD') + 1)::timestamptz)",
+                    (day, day),
+                )
+        owner.commit()
+    # One without a partition of its own, two on each old day, and two that are recent enough.
+    for days in (95, 91, 91, 100, 100, 89, 0):
+        _track(alice, automation_id, days, "timeout" if days == 100 else "success")
+    assert_consistent()
+
+    counts = retention.run_once()
+
+    assert {name: counts[name] for name in ("tracking_days_dropped", "tracked_executions", "tracked_ids")} == {
+        "tracking_days_dropped": 2, "tracked_executions": 5, "tracked_ids": 5,
+    }  # fmt: skip
+    columns = "executions, archived_executions, archived_succeeded, archived_failed"
+    assert fetch_row(f"select {columns} from automations") == {
+        "executions": 7, "archived_executions": 5, "archived_succeeded": 3, "archived_failed": 2,
+    }  # fmt: skip
+    assert (count_rows("workflow_executions"), count_rows("analytics_events")) == (2, 6)
+    assert count_rows("tracked_execution_ids") == 2
+    assert retention.run_once()["tracked_executions"] == 0
+    assert_consistent()
+    assert all(finding.holds for finding in verification.verify())
+
+
+def test_while_tracked_executions_are_read_no_day_is_dropped(engine: Engine, settings: Settings) -> None:
+    alice = Alice()
+    _track(alice, alice.automation(HELLO), 99, "success")
+    with closing(psycopg2.connect(settings.database_url)) as reader, reader.cursor() as cursor:
+        cursor.execute("select count(*) from workflow_executions")
+        assert retention.run_once()["tracked_executions"] == 0
+    assert retention.run_once()["tracked_executions"] == 1
+    assert_consistent()
+
+
+def test_partitions_of_tracked_executions_are_made_a_week_ahead(engine: Engine) -> None:
+    retention.run_once()
+    parts = fetch_rows(
+        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+        "where i.inhparent in ('workflow_executions'::regclass, 'analytics_events'::regclass)"
+    )
+    days = {f"{clock.now() + timedelta(days=day):%Y_%m_%d}" for day in range(8)}
+    expected = {f"{table}_{day}" for table in ("workflow_executions", "analytics_events") for day in days}
+    assert expected <= {part["relname"] for part in parts}
 
 
 def test_run_windows_are_removed_after_their_hour(engine: Engine, sandbox: RunningSandbox) -> None:
