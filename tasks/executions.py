@@ -99,8 +99,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
     try:
         requested_at = time.monotonic()
         for row in engine.group_commit.claim_many(execution_ids):
-            # Measured from the response, so that its current time is never ahead of the database's.
-            claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), queue)
+            claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, queue)
             engine.leases.hold(claimed, requested_at)
             rates.count_out(row["workspace_id"], queue)
             if engine.executor.submit(claimed):

@@ -323,13 +323,17 @@ class GroupCommit:
         execution_ids = list({execution_id for claim in claims for execution_id in claim.ids})
         single_ids = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
         with self._connect().cursor() as cursor:
+            sent_monotonic = time.monotonic()
             db.execute_bound(
                 cursor,
                 self._select_sql(CLAIM),
                 Statement.build_parameters((execution_ids, self.owner, self.lease_seconds, single_ids)),
             )
             names = [column.name for column in cursor.description]
-            rows_by_id = {values[0]: dict(zip(names, values, strict=True)) for values in cursor.fetchall()}
+            rows_by_id = {
+                values[0]: {**dict(zip(names, values, strict=True)), "sent_monotonic": sent_monotonic}
+                for values in cursor.fetchall()
+            }
         # An execution requested twice in one batch is returned once.
         return [
             [rows_by_id.pop(execution_id) for execution_id in claim.ids if execution_id in rows_by_id]

@@ -153,6 +153,8 @@ class ClaimedRow(ExecutionState):
     follow_ups_stopped: dict[str, Any] | None
     status_before: Status
     claimed_at: datetime
+    #: This process's monotonic clock right before the claim was sent, so not after `claimed_at`.
+    sent_monotonic: float
     trigger_type: str
     payload: dict[str, Any]
     automation_name: str

@@ -3,7 +3,8 @@
 `moves` changes the state, `step_rows` and `message_rows` change the rows, and `outside_calls` tracks the call in
 progress. None of them reads or writes a database: `changes` accumulates values until `take_record` returns them to
 be recorded, right before each outside call and after it. Times come from the database's clock: the time of the claim
-plus what this process's monotonic clock has counted since.
+plus what this process's monotonic clock has counted since it sent the claim. So a time is never before what it records,
+and ahead of the database's clock by no more than the claim took to reach it, as long as the record that follows takes.
 """
 
 from __future__ import annotations
@@ -44,9 +45,7 @@ Continuation = Generator[None, CommitFuture, Result]
 class ClaimedExecution:
     """An execution whose lease this worker holds."""
 
-    def __init__(
-        self, row: ClaimedRow, workflow: Workflow, claimed_monotonic: float, queue: Queue = "executions"
-    ) -> None:
+    def __init__(self, row: ClaimedRow, workflow: Workflow, queue: Queue = "executions") -> None:
         self.row = row
         #: The queue of the notification that led to the claim.
         self.queue = queue
@@ -78,9 +77,8 @@ class ClaimedExecution:
         #: The queue that continues the execution, once it is requeued.
         self.requeued_to: Queue | None = None
         self.changes = Changes()
-        self._claimed_monotonic = claimed_monotonic
         #: The database's time at the zero of this process's monotonic clock.
-        self._began: datetime = row["claimed_at"] - timedelta(seconds=claimed_monotonic)
+        self._began: datetime = row["claimed_at"] - timedelta(seconds=row["sent_monotonic"])
 
     def _sort_rows_by_round(self) -> None:
         for step in sorted(self.row["steps"], key=lambda step: step["round"]):
@@ -105,12 +103,15 @@ class ClaimedExecution:
         return self.state["stage"]
 
     def now(self) -> datetime:
-        """The current time of the database's clock."""
-        return self._began + timedelta(seconds=time.monotonic())
+        """The current time of the database's clock, and never before the stage that was entered last.
+
+        Two processes measure from claims of their own, so their times may differ by what a claim takes.
+        """
+        return max(self._began + timedelta(seconds=time.monotonic()), self.state["stage_since"])
 
     def age_seconds(self) -> float:
-        """Seconds since the claim."""
-        return time.monotonic() - self._claimed_monotonic
+        """Seconds since the claim was sent."""
+        return time.monotonic() - self.row["sent_monotonic"]
 
     @property
     def finished_outputs(self) -> dict[str, Mapping[str, Any]]:

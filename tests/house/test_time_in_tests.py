@@ -103,7 +103,7 @@ def test_a_line_that_sleeps_or_measures_is_reported(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "claimed = ClaimedExecution(row, workflow, time.monotonic())",
+        "claimed = ClaimedExecution(row, workflow)",
         "leases.holding(claimed, time.monotonic() - lease_seconds)",
         "started_at = clock.now()", "assert started_at <= at - timedelta(hours=2) <= clock.now()",
         "at = clock.now() - timedelta(days=2)",

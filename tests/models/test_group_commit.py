@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -106,7 +105,7 @@ def claimed(group_commit: GroupCommit) -> ClaimedExecution:
     row = claim(group_commit, accepted.executions[0]["executionId"])
     assert row is not None
     document = queries.fetch_value("select definition from workflow_versions")
-    return ClaimedExecution(row, parse(document), time.monotonic())
+    return ClaimedExecution(row, parse(document))
 
 
 def test_a_record_whose_response_was_lost_is_recognized_and_counted_once(

@@ -63,7 +63,7 @@ def start_executions(alice: Alice, count: int = 1, **fields: Any) -> list[str]:
 
 
 def build_claimed(engine: Engine, row: Any) -> ClaimedExecution:
-    return ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic())
+    return ClaimedExecution(row, engine.load_workflow(row["version_id"]))
 
 
 def claim_batch(engine: Engine, group_commit: GroupCommit, count: int = 3) -> list[ClaimedExecution]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from dramatiq import Worker
@@ -68,7 +67,7 @@ def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Eng
     group_commit = GroupCommit("loses its lease", 30.0)
     claimed_row = claim(group_commit, execution_id)
     assert claimed_row is not None
-    late = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    late = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]))
     expire_lease(execution_id)
     assert claim(engine.group_commit, execution_id) is not None
 
@@ -88,7 +87,7 @@ def test_a_record_written_twice_creates_one_task(engine: Engine, idle: Worker) -
     execution_id = alice.trigger(payload={"tag": "x"}).executions[0]["executionId"]
     claimed_row = claim(engine.group_commit, execution_id)
     assert claimed_row is not None
-    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]))
     moves.enter(claimed, "eligible")
     create_task(engine, claimed, claimed.workflow.steps[1])
     record = claimed.take_record()

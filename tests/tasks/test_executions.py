@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -26,6 +27,7 @@ from tests.support.factories import (
     steps,
     wait_until_finished,
 )
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 
@@ -53,6 +55,28 @@ def test_one_trigger_becomes_one_sent_message(engine: Engine, sandbox: RunningSa
     assert counters(alice.workspace_id, automation_id) == {
         "executions": 1, "succeeded": 1, "failed": 0, "skipped": 0, "cancelled": 0,
     }  # fmt: skip
+
+
+def test_recorded_times_enclose_the_moment_at_which_the_provider_accepted(
+    engine: Engine, sandbox: RunningSandbox
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    contacts = [{"contact": {"external_id": f"c-{n}", "email": f"c{n}@example.com"}} for n in range(40)]
+    ids = [accepted.executions[0]["executionId"] for accepted in alice.triggers(contacts)]
+    results = [wait_until_finished(execution_id) for execution_id in ids]
+
+    # By the provider's own clock, which it states in whole milliseconds.
+    accepted_at = {sent["to"]: datetime.fromisoformat(sent["at"]) for sent in sandbox.list_messages(provider="mailgun")}
+    for result in results:
+        (message,) = messages(result["id"])
+        at = accepted_at[message["to_address"]]
+        assert message["sending_at"] <= at + timedelta(milliseconds=1)
+        assert at <= message["sent_at"] <= result["finished_at"]
+        history = fetch_rows("select stage, entered_at from stage_history where execution_id = %s", (result["id"],))
+        entered = {move["stage"]: move["entered_at"] for move in history}
+        assert entered["sending"] <= at + timedelta(milliseconds=1)
+        assert at <= entered["sent"] <= entered["completed"]
 
 
 def test_every_stage_is_recorded_in_order(engine: Engine, sandbox: RunningSandbox) -> None:

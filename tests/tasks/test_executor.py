@@ -257,7 +257,7 @@ def test_an_unstarted_execution_is_requeued_at_once(engine: Engine, idle: Worker
     idle.broker.flush_all()
     row = claim(engine.group_commit, execution_id)
     assert row is not None
-    claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), "sending")
+    claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, "sending")
     engine.leases.hold(claimed, time.monotonic())
 
     release_unstarted(engine, [claimed])
@@ -282,7 +282,7 @@ def test_a_recorded_send_that_was_not_made_leaves_no_send_time_and_no_attempt(en
     (execution_id,) = start_executions(alice)
     row = claim(engine.group_commit, execution_id)
     assert row is not None
-    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "sending")
+    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), "sending")
     claimed.step = claimed.workflow.steps[0]
     moves.enter(claimed, "eligible")
     next(send(engine, claimed, claimed.step))
@@ -304,7 +304,7 @@ def test_a_call_whose_thread_has_moved_on_is_not_released(engine: Engine, idle: 
     (execution_id,) = start_executions(alice)
     row = claim(engine.group_commit, execution_id)
     assert row is not None
-    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), time.monotonic(), "generation")
+    claimed = ClaimedExecution(row, engine.load_workflow(row["version_id"]), "generation")
     # The text is generated, and the thread is at a local step.
     claimed.call, claimed.step = "generation", claimed.workflow.steps[0]
     before = execution(execution_id)
@@ -327,7 +327,7 @@ def test_a_claim_that_waited_too_long_for_a_thread_is_requeued(
 
     with monkeypatch.context() as patch:
         patch.setattr(executions, "MAX_CLAIM_AGE_SECONDS", 0.0)
-        run_claimed(ClaimedExecution(row, PLACEHOLDER_WORKFLOW, time.monotonic(), "sending"))
+        run_claimed(ClaimedExecution(row, PLACEHOLDER_WORKFLOW, "sending"))
 
     eventually(lambda: execution(execution_id)["status"] == "waiting")
     eventually(lambda: read_queue_depths()["sending"]["ready"] == 1)

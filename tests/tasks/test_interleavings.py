@@ -4,7 +4,6 @@ counters that equal the rows."""
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -137,7 +136,7 @@ class World:
 
     def _claim(self) -> ClaimedExecution | None:
         row = claim(self.others, self.execution_id)
-        return row and ClaimedExecution(row, self.engine.load_workflow(row["version_id"]), time.monotonic())
+        return row and ClaimedExecution(row, self.engine.load_workflow(row["version_id"]))
 
     def assert_invariants(self) -> None:
         """Check the invariants after every event."""

@@ -196,7 +196,6 @@ def test_a_cancelled_wait_never_continues(alice: Alice, sandbox: RunningSandbox,
 
 
 def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, engine: Engine, idle: Worker) -> None:
-    import time
 
     from tasks.runtime.claimed_execution import ClaimedExecution
 
@@ -204,7 +203,7 @@ def test_the_worker_of_a_cancelled_execution_can_record_nothing(alice: Alice, en
     execution_id = alice.trigger().executions[0]["executionId"]
     claimed_row = claim(engine.group_commit, execution_id)
     assert claimed_row is not None
-    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]))
 
     cancel_execution(alice.workspace_id, execution_id, SYSTEM)
     moves.enter(claimed, "eligible")

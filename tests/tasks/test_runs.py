@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -182,7 +181,7 @@ def claim_and_send(group_commit: GroupCommit, engine: Engine, execution_id: str)
     """Claim an execution and finish its send: only the record is left."""
     claimed_row = claim(group_commit, execution_id)
     assert claimed_row is not None
-    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]), time.monotonic())
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]))
     for stage in ("eligible", "ready_to_send", "sending", "sent"):
         moves.enter(claimed, stage)
     step = claimed.workflow.steps[0]
