@@ -169,6 +169,8 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         ("accepted", "duplicate", "invalid", "rate_limited", "unauthorized", "unknown_account"),
     )),
     (executions_started_total, product(TRIGGER_FAMILIES)),
+    # What became of accepted executions of playbooks in the tracking program.
+    (executions_tracked_total, product(("recorded", "failed"))),
     (executions_finished_total, product(("succeeded", "failed", "skipped", "cancelled"))),
     (runs_counted_total, product(KINDS, ("counted", "duplicate", "failed"))),
     (executions_tracked_total, product(("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"))),

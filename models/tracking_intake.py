@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg2
+from peewee import fn
 from psycopg2 import errors
 
 from models.database import connection, db, transaction, unwrap_driver_error
 from models.expressions import now
-from models.queries import execute, fetch, fetch_value, fetch_values
+from models.queries import execute, exists, fetch, fetch_values
 from models.tables import TrackingIntake
 
 _STORE = "select store_tracked_executions(%s)"
@@ -142,6 +144,10 @@ def set_aside(entry_id: str, error: str) -> bool:
         )
 
 
-def count_waiting() -> int:
-    """Return how many entries wait to be recorded."""
-    return int(fetch_value("select count(*) from tracking_intake where failed_at is null"))
+def is_overdue(seconds: float) -> bool:
+    """Return whether an entry waits for longer to be recorded."""
+    overdue = TrackingIntake.select().where(
+        TrackingIntake.failed_at.is_null(), TrackingIntake.id < fn.lowest_id_at(now() - timedelta(seconds=seconds))
+    )
+    with transaction():
+        return exists(overdue)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import date, time
 from typing import Any
 
@@ -65,7 +66,14 @@ def format_json(value: Any, *, indent: int | None = None, encode: Callable[[Any]
 def _encode(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
+    if is_dataclass(value):
+        return _list_fields(value)
     return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _list_fields(value: Any) -> dict[str, Any]:
+    """Return a dataclass's fields, as orjson writes them."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def has_unstorable(raw: bytes) -> bool:
@@ -74,12 +82,14 @@ def has_unstorable(raw: bytes) -> bool:
 
 
 def clean_json(value: Any) -> Any:
-    """Return a JSON value without NUL, with `?` for half a character, and with null for infinity and NaN."""
+    """Return a JSON value or a dataclass without NUL, with `?` for half a character, and null for infinity and NaN."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode(errors="replace").decode()
     if isinstance(value, Mapping):
         return {clean_json(name): clean_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [clean_json(item) for item in value]
+    if is_dataclass(value):
+        return clean_json(_list_fields(value))
     # JSON has no infinity or NaN: parsing turns a number that is too large into infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,12 +13,13 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, lateness, message, operation, pause
+from models import execution, inbound_event, lateness, message, operation, pause, tracking_intake
 from models.checks import retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
 from settings import Settings
 from tasks.intake.schedules import start_due_schedules
+from tasks.intake.tracking_records import record_waiting
 from tasks.runtime.broker import EXECUTION_QUEUES, read_queue_depths
 from tasks.runtime.notifications import enqueue_actor, notify_rows
 from tasks.steps.accounts import find_missing_secrets, fingerprint, list_own_tokens
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 BATCH_SIZE = 2_000
 #: A notification that has led to no claim for this long may be lost.
 NOTIFICATION_TIMEOUT_SECONDS = 15.0
+#: The tracking program records an accepted execution within a second; later its notification may be lost.
+TRACKING_OVERDUE_SECONDS = 2.0
 
 Counts = Mapping[str, int]
 
@@ -119,6 +122,14 @@ def enqueue_waiting_callbacks(settings: Settings) -> Counts:
     return {"rung": len(ids)}
 
 
+def record_overdue_tracking(settings: Settings) -> Counts:
+    """Record executions of playbooks whose notification was lost, for a second, so that no other job waits long."""
+    if not tracking_intake.is_overdue(TRACKING_OVERDUE_SECONDS):
+        return {"recorded": 0}
+    recorded, _ = record_waiting(1.0)
+    return {"recorded": recorded}
+
+
 def count_due_runs(settings: Settings) -> Counts:
     """Count runs that could not be counted in the record of their step."""
     if settings.run_tracking is False:
@@ -183,6 +194,7 @@ PERIODIC_JOBS = (
     PeriodicJob("notifications", 10.0, requeue_lost_notifications),
     PeriodicJob("reconciliations", 5.0, reconcile_unknown_outcomes),
     PeriodicJob("callbacks", 10.0, enqueue_waiting_callbacks),
+    PeriodicJob("tracking", 1.0, record_overdue_tracking),
     PeriodicJob("operations", 10.0, continue_operations),
     PeriodicJob("schedules", 1.0, start_due_schedules),
     PeriodicJob("runs", 5.0, count_due_runs),

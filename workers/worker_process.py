@@ -120,7 +120,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     Returns the handler that executor threads call with a claimed execution.
     """
     from tasks import executions
-    from tasks.intake import callbacks, trigger_messages
+    from tasks.intake import callbacks, tracking_actor, trigger_messages
     from tasks.operators import operation_runner, test_run_actor
     from tasks.steps import reconciliation
 
@@ -133,6 +133,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
         operation_runner.run_operation,
         test_run_actor.execute_test_run,
         trigger_messages.receive_trigger,
+        tracking_actor.record_tracked_executions,
     ):
         actor.broker = worker_broker
         worker_broker.declare_actor(actor)

@@ -23,7 +23,8 @@ READ_AT_IMPORT = ("BECKON_CLOCK_OFFSET", "BECKON_SLOT", "PROMETHEUS_MULTIPROC_DI
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     ["workers.command", "workers.worker_process", "workers.scheduler", "workers.diagnostics", "workers.demo_session",
-     "tasks.executions", "tasks.intake.callbacks", "tasks.steps.reconciliation", "tasks.intake.trigger_messages",
+     "tasks.executions", "tasks.intake.callbacks", "tasks.intake.tracking_actor", "tasks.steps.reconciliation",
+     "tasks.intake.trigger_messages",
      "models.checks.verification"]
 )  # fmt: skip
 
