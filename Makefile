@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos demo lock web
+.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos clients demo lock web
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,9 @@ test-all: check ## Check, then run every test, including those that need Node or
 # pytest exits with 5 if no test has the marker; this is reported and is not a failure.
 test-web: $(VENV)/dev.stamp ## Run the tests that need Node or Firefox
 	@$(BIN)/python -m pytest -q -m web $(TESTS) || { code=$$?; [ $$code -eq 5 ] && echo "No test needs Node or Firefox."; }
+
+clients: $(VENV)/dev.stamp ## Regenerate the types of clients/ from the OpenAPI document
+	@$(BIN)/python -m dashboard.api | $(BIN)/python clients/generate.py
 
 bench: $(VENV)/dev.stamp ## Run the benchmarks
 	@missed=0; for name in http_clients triggers executions pipeline monitor lists runs; do \

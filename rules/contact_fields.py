@@ -13,7 +13,7 @@ _Tag = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1, "maxLeng
 
 
 class ContactFields(Body):
-    """The fields of a contact; null clears a field. `rules.contacts` validates the values."""
+    """The fields of a contact; null clears a field, and an absent one stays."""
 
     external_id: _Field = Field(None, alias="externalId")
     first_name: _Field = Field(None, alias="firstName")

@@ -1,0 +1,42 @@
+"""Beckon's client for Python: triggers and tracked executions, from threads and from asyncio.
+
+from beckon_client import Client
+
+client = Client()  # BECKON_URL and BECKON_API_KEY
+client.trigger("contact.created", contact={"externalId": "c-1", "email": "ada@example.com"})
+"""
+
+from beckon_client.async_client import AsyncClient
+from beckon_client.client import Client
+from beckon_client.configuration import Configuration
+from beckon_client.errors import (
+    BeckonError,
+    BufferFullError,
+    ClientClosedError,
+    DeliveryError,
+    InvalidConfigurationError,
+    InvalidTriggerError,
+    RejectedError,
+    UnavailableError,
+)
+from beckon_client.schema import AcceptedTrigger, ContactFields, FieldProblem, StartedExecution
+from beckon_client.sender import Statistics
+
+__all__ = [
+    "AcceptedTrigger",
+    "AsyncClient",
+    "BeckonError",
+    "BufferFullError",
+    "Client",
+    "ClientClosedError",
+    "Configuration",
+    "ContactFields",
+    "DeliveryError",
+    "FieldProblem",
+    "InvalidConfigurationError",
+    "InvalidTriggerError",
+    "RejectedError",
+    "StartedExecution",
+    "Statistics",
+    "UnavailableError",
+]
