@@ -173,7 +173,9 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (executions_tracked_total, product(("recorded", "failed"))),
     (executions_finished_total, product(("succeeded", "failed", "skipped", "cancelled"))),
     (runs_counted_total, product(KINDS, ("counted", "duplicate", "failed"))),
-    (executions_tracked_total, product(("accepted", "duplicate", "invalid", "rate_limited", "unauthorized"))),
+    (executions_tracked_total, product(
+        ("accepted", "duplicate", "invalid", "rate_limited", "unauthorized", "switched_off"),
+    )),
     (actions_total, product(WORKFLOW_ACTIONS, ("succeeded", "failed", "skipped"))),
     (sends_total, (
         (*route, outcome)

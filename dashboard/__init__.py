@@ -10,8 +10,18 @@ import clock
 import logs
 import settings as settings_module
 import traces
-from dashboard import compression, errors, gevent_support, headers, hosts, proxies, request_log, static_files
-from dashboard.api import RESOURCES
+from dashboard import (
+    compression,
+    cross_origin,
+    errors,
+    gevent_support,
+    headers,
+    hosts,
+    proxies,
+    request_log,
+    static_files,
+)
+from dashboard.api import RESOURCES, list_operations
 from dashboard.bodies import BODY_LIMIT
 from dashboard.browser_script import script_routes
 from dashboard.inbound import BLUEPRINTS as INBOUND
@@ -57,6 +67,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     hosts.register(app)
     headers.register(app)
     errors.register(app)
+    cross_origin.register(app, list_operations())
     for blueprint in (probes, script_routes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
     connect(app)

@@ -6,7 +6,7 @@ Every path that is not public first calls `require_permission`. The workspace of
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError, not_found
 from ephemeral.connection import ERRORS
 from ephemeral.rate_limits import RateLimit, take, try_take
 from models import api_key, session
-from models.api_key import SCOPES, Scope
+from models.api_key import SCOPES, ApiKey, Scope
 from models.audit import AuditActor
 from models.session import Session
 from models.tables.people import Role
@@ -72,14 +72,24 @@ def permissions_for_role(role: Role) -> frozenset[str]:
     return _PERMISSIONS_BY_ROLE[role]
 
 
-def require_permission(permission: Permission, workspace_id: str | None = None, *, is_stream: bool = False) -> Caller:
+def require_permission(
+    permission: Permission,
+    workspace_id: str | None = None,
+    *,
+    is_stream: bool = False,
+    may_be_recent: bool = False,
+) -> Caller:
     """The caller of the current request, who has `permission`; `workspace_id` is the workspace named by the path.
 
-    Pages open streams without user activity, so a stream does not extend the session.
+    Pages open streams without user activity, so a stream does not extend the session. `may_be_recent` saves the query
+    of a key that this process found within the last seconds.
 
     Raises `ProblemError` 401, 403, or 404 where `workspace_id` is not the caller's.
     """
-    caller = _authenticate_key() if "Authorization" in flask.request.headers else _authenticate_session(is_stream)
+    if "Authorization" in flask.request.headers:
+        caller = _authenticate_key(api_key.find_recent if may_be_recent else api_key.find)
+    else:
+        caller = _authenticate_session(is_stream)
     return _authorize(caller, permission, workspace_id)
 
 
@@ -130,17 +140,18 @@ def _describe_denial(permission: str, caller: Caller) -> str:
     return f'This key does not have the scope "{permission}".'
 
 
-def _unauthorized(detail: str) -> ProblemError:
+def unauthorized(detail: str) -> ProblemError:
+    """401 with the scheme of API keys."""
     return ProblemError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="beckon"'})
 
 
-def _authenticate_key() -> Caller:
+def _authenticate_key(find: Callable[[str], ApiKey | None]) -> Caller:
     scheme, _, secret = flask.request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise _unauthorized("The Authorization header is not valid. Send the API key as: Authorization: Bearer <key>.")
-    key = api_key.find(secret.strip())
+        raise unauthorized("The Authorization header is not valid. Send the API key as: Authorization: Bearer <key>.")
+    key = find(secret.strip())
     if key is None:
-        raise _unauthorized("This API key does not exist or was revoked.")
+        raise unauthorized("This API key does not exist or was revoked.")
     hashed = api_key.digest(secret.strip())
     if _claim_use_record(hashed):
         api_key.note_use(key.workspace_id, key.id)
@@ -181,7 +192,7 @@ def _is_user_activity() -> bool:
 def _authenticate_session(is_stream: bool) -> Caller:
     browser_session = find_session()
     if browser_session is None:
-        raise _unauthorized("Not authenticated. Send an API key, or sign in.")
+        raise unauthorized("Not authenticated. Send an API key, or sign in.")
     token = flask.request.cookies[COOKIE]
     if flask.request.method not in _SAFE_METHODS:
         csrf.check(current_settings().secret_key, token, current_settings().url)

@@ -15,9 +15,11 @@ __all__ = [
     "BODY_LIMIT",
     "LARGE_BODY_LIMIT",
     "Body",
+    "BodyType",
     "ShortText",
     "WholeNumber",
     "check",
+    "parse_json",
     "read",
     "read_bytes",
     "read_json",
@@ -46,8 +48,17 @@ def read_json(limit: int) -> Any:
         raise ProblemError(400, "The body is empty. Send a JSON body.")
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
+    value = parse_json(raw)
+    problems = find_invalid_values(value)
+    if problems:
+        raise invalid_request(problems)
+    return value
+
+
+def parse_json(raw: bytes) -> Any:
+    """The JSON value of a body. Raises `ProblemError` 400 with the position of the fault."""
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
+        return json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
     except UnicodeDecodeError:
         raise ProblemError(400, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -56,10 +67,6 @@ def read_json(limit: int) -> Any:
         ) from None
     except (ValueError, RecursionError):
         raise ProblemError(400, "The body is not valid JSON.") from None
-    problems = find_invalid_values(value)
-    if problems:
-        raise invalid_request(problems)
-    return value
 
 
 def _reject_constant(name: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import flask
 
-from dashboard import bodies
+from dashboard import bodies, report_bodies
 from dashboard.access import Caller, Permission, require_permission
 from dashboard.bodies import BODY_LIMIT, Body
 from dashboard.errors import not_found
+from dashboard.producers import PageCaller, require_producer, require_site_key
 from models.ids import is_id
 
 View = Callable[..., Any]
@@ -41,6 +42,8 @@ class Operation:
     stream: bool = False
     #: Whether a request without a body is rejected; otherwise it has the body's defaults.
     body_required: bool = True
+    #: Whether pages of other origins may call it with a site key.
+    site_key: bool = False
 
 
 class Resource(flask.Blueprint):
@@ -64,9 +67,13 @@ class Resource(flask.Blueprint):
         limit: int = BODY_LIMIT,
         stream: bool = False,
         body_required: bool = True,
+        site_key: bool = False,
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
-        and the path parameters as strings. A parameter named `…_id` that is not an id answers 404."""
+        and the path parameters as strings. A parameter named `…_id` that is not an id answers 404.
+
+        With `site_key` pages of other origins may call it: the view gets `call: PageCaller`, and without `permission`
+        only a site key is accepted."""
 
         def declare(view: View) -> View:
             summary = (view.__doc__ or "").split(".")[0].strip()
@@ -85,6 +92,7 @@ class Resource(flask.Blueprint):
                     view.__name__,
                     stream,
                     body_required,
+                    site_key,
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)
@@ -98,7 +106,9 @@ class Resource(flask.Blueprint):
 def _guard_view(view: View, operation: Operation) -> View:
     def handle_request(**parts: str) -> Any:
         arguments: dict[str, Any] = {}
-        if operation.permission is not None:
+        if operation.site_key:
+            arguments["call"] = _authorize_page(operation)
+        elif operation.permission is not None:
             arguments["call"] = _authorize(operation, operation.permission, parts)
         for name, part in parts.items():
             if name.endswith("_id") and not is_id(part):
@@ -117,7 +127,11 @@ def _guard_view(view: View, operation: Operation) -> View:
 def _read_body(operation: Operation, model: type[Body]) -> Body:
     if not operation.body_required and not bodies.read_bytes(operation.limit):
         return model()
-    return bodies.read(model, operation.limit)
+    return report_bodies.read(model, operation.limit) if operation.site_key else bodies.read(model, operation.limit)
+
+
+def _authorize_page(operation: Operation) -> PageCaller:
+    return require_site_key() if operation.permission is None else require_producer(operation.permission)
 
 
 def _authorize(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:

@@ -27,13 +27,14 @@ from dashboard.api.search import search
 from dashboard.api.site_keys import site_keys
 from dashboard.api.switches import switches
 from dashboard.api.test_runs import test_runs
+from dashboard.api.tracking import tracking
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
 
 description = Resource("description")
 
 RESOURCES: tuple[Resource, ...] = (
-    triggers, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
+    triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 import metrics
 from dashboard.access import LOWEST_ROLE
 from dashboard.api import schemas
+from dashboard.producers import SITE_KEY_HEADER, SITE_KEY_PARAMETER
 from dashboard.resource import Operation
 
 _REF = "#/components/schemas/{model}"
@@ -51,6 +52,8 @@ def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
             "securitySchemes": {
                 "apiKey": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "beckon_session"},
+                "siteKey": {"type": "apiKey", "in": "header", "name": SITE_KEY_HEADER},
+                "siteKeyInUrl": {"type": "apiKey", "in": "query", "name": SITE_KEY_PARAMETER},
             },
         },
     }
@@ -102,7 +105,7 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         operation_object["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": {"schema": schema}},
+            "content": {media_type: {"schema": schema} for media_type in _list_body_types(operation)},
         }
     elif operation.limit and operation.method == "POST" and operation.permission is None:
         operation_object["requestBody"] = {
@@ -112,11 +115,16 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
     return operation_object
 
 
+def _list_body_types(operation: Operation) -> list[str]:
+    return ["application/json", "text/plain"] if operation.site_key else ["application/json"]
+
+
 def _build_security(operation: Operation) -> list[dict[str, list[str]]]:
-    """A key with the scope, or a session with at least the role."""
+    """A key with the scope, a session with at least the role, or a site key."""
+    site_keys: list[dict[str, list[str]]] = [{"siteKey": []}, {"siteKeyInUrl": []}] if operation.site_key else []
     if operation.permission is None:
-        return []
-    return [{"apiKey": [operation.permission]}, {"session": [LOWEST_ROLE[operation.permission]]}]
+        return site_keys
+    return [{"apiKey": [operation.permission]}, {"session": [LOWEST_ROLE[operation.permission]]}, *site_keys]
 
 
 def _build_path_parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -166,7 +174,7 @@ def _build_success_schema(operation: Operation) -> dict[str, Any]:
 
 def _list_error_statuses(operation: Operation) -> set[int]:
     statuses = {429, 503}
-    if operation.permission is not None:
+    if operation.permission is not None or operation.site_key:
         statuses |= {401, 403}
     if "{" in operation.path:
         statuses.add(404)

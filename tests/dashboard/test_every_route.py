@@ -24,6 +24,8 @@ UNKNOWN_ID = "01a00000-0000-7000-8000-000000000000"
 BODIES: dict[str, Any] = {
     "Trigger": {"type": "a"},
     "Batch": {"triggers": [{"type": "a"}]},
+    "ReportedExecution": {"workflowId": UNKNOWN_ID},
+    "ExecutionReports": {"executions": [{}]},
     "TestTrigger": {},
     "NewAutomation": {"name": "n", "definition": definition()},
     "AutomationUpdate": {"name": "n"},

@@ -88,8 +88,13 @@ class World:
         """A body that matches the schema of the route."""
         if route.is_api:
             name = tenants.find_body_name(self.operations.get((route.method, route.path), {}))
-            return {} if name is None else {"json": dict(BODIES_HERE[name])}
+            return {} if name is None else {"json": self._build_body(name)}
         return {"data": FORMS.get(route.path, {})} if route.method == "POST" else {}
+
+    def _build_body(self, name: str) -> dict[str, Any]:
+        """The body of this schema. Only Alice's own automation can be tracked."""
+        own = {"workflowId": self.alice.objects["automation_id"]} if name == "ReportedExecution" else {}
+        return {**BODIES_HERE[name], **own}
 
     @property
     def owner(self) -> Caller:

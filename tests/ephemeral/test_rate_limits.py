@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import redis
 
-from ephemeral.rate_limits import RateLimit, try_take
+from ephemeral import rate_limits
+from ephemeral.rate_limits import RateLimit, try_take, try_take_in_advance
+from models.ids import new_id
 
 #: So slow that no token returns during a test.
 SLOW = RateLimit("test", rate=0.01, burst=10)
@@ -57,3 +60,38 @@ def test_concurrent_requests_take_exactly_the_burst(client: redis.Redis) -> None
 
 def test_without_redis_every_request_passes(no_redis: None) -> None:
     assert try_take(SLOW, "a", cost=100) == 0
+
+
+def count_passed(limit: RateLimit, subject: str, requests: int) -> int:
+    return sum(try_take_in_advance(limit, subject) == 0 for _ in range(requests))
+
+
+def test_most_requests_use_tokens_that_were_taken_in_advance(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = []
+    monkeypatch.setattr(rate_limits, "take", lambda _, __, cost: costs.append(cost) or 0)
+    assert count_passed(RateLimit("advance", rate=5000, burst=20_000), new_id(), 250) == 250
+    assert costs == [100, 100, 100]
+
+
+def test_tokens_taken_in_advance_never_exceed_the_burst(client: redis.Redis) -> None:
+    assert count_passed(SLOW, new_id(), 20) == 10
+
+
+def test_a_bucket_without_an_advance_still_gives_single_tokens(client: redis.Redis) -> None:
+    limit = RateLimit("advance", rate=1000, burst=25)
+    subject = new_id()
+    assert try_take_in_advance(limit, subject, cost=24) == 0
+    assert try_take_in_advance(limit, subject) == 0
+
+
+def test_an_advance_is_used_by_batches_too(client: redis.Redis) -> None:
+    limit = RateLimit("advance", rate=1000, burst=20)
+    subject = new_id()
+    assert try_take_in_advance(limit, subject, cost=5) == 0
+    assert try_take_in_advance(limit, subject, cost=15) == 0
+
+
+def test_without_redis_an_advance_passes_too(no_redis: None) -> None:
+    assert count_passed(RateLimit("advance", rate=5000, burst=20_000), new_id(), 200) == 200

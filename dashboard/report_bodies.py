@@ -1,0 +1,51 @@
+"""Reads what producers report: JSON that is bounded before it is parsed, and cleaned of what cannot be stored.
+
+Beacons are `text/plain`, the only type that a page may send without asking first. They are accepted with a site key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from dashboard.bodies import BodyType, check, parse_json, read_bytes
+from dashboard.errors import ProblemError, invalid_request
+from rules.json_text import clean_json, has_unstorable, load_json
+from rules.tracking import has_too_many_values
+
+#: Maximum bytes of a beacon; browsers refuse slightly larger ones.
+BEACON_LIMIT = 60 * 1024
+
+
+def read(model: type[BodyType], limit: int) -> BodyType:
+    """The report in the request's body, validated by the model. Raises `ProblemError` 400, 413, 415 or 422."""
+    is_beacon = "site_key" in flask.g and flask.request.mimetype == "text/plain"
+    limit = BEACON_LIMIT if is_beacon else limit
+    raw = read_bytes(limit)
+    if not raw:
+        raise ProblemError(400, "The body is empty. Send a JSON body.")
+    if not is_beacon and flask.request.mimetype != "application/json":
+        raise ProblemError(415, _describe_types())
+    if has_too_many_values(raw, limit):
+        raise ProblemError(413, "The body has too many values.")
+    body, problems = check(model, _parse(raw))
+    if body is None:
+        raise invalid_request(problems)
+    return body
+
+
+def _describe_types() -> str:
+    if "site_key" in flask.g:
+        return "The Content-Type must be application/json or text/plain."
+    return "The Content-Type must be application/json."
+
+
+def _parse(raw: bytes) -> Any:
+    if has_unstorable(raw):
+        return clean_json(parse_json(raw))
+    try:
+        return load_json(raw.decode())
+    except ValueError:
+        # Slower, and says where the fault is.
+        return parse_json(raw)
