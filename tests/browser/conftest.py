@@ -21,8 +21,9 @@ from werkzeug.serving import make_server
 from tests.dashboard.conftest import alice, app, charlie, client, config, workspaces
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import add_person
+from tests.support.script_visits import open_visit, site
 
-__all__ = ["alice", "app", "charlie", "client", "config", "workspaces"]
+__all__ = ["alice", "app", "charlie", "client", "config", "open_visit", "site", "workspaces"]
 
 # A page refreshes every five seconds, and the machine may be busy.
 expect.set_options(timeout=20_000)

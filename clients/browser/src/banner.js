@@ -5,7 +5,9 @@
 import { guard } from "./guard.js";
 import { resolveUrl } from "./urls.js";
 
-const HOST = { display: "block", position: "sticky", left: "0", right: "0", "z-index": "2147483000", margin: "0" };
+/** A banner at the top moves the page down; one at the bottom lies over it. */
+const HOST = { display: "block", left: "0", right: "0", "z-index": "2147483000", color: "#fff", background: "#101828" };
+const TOP = { position: "sticky", top: "0" }, BOTTOM = { position: "fixed", bottom: "0" };
 const STYLES = `
   div { display: flex; align-items: center; gap: 12px; padding: 10px 16px; color: #fff; background: #101828;
     font: 15px/1.45 system-ui, sans-serif; }
@@ -53,7 +55,7 @@ function createText(settings) {
  */
 export function createBanner(settings, dismissed) {
   const host = create("beckon-banner");
-  const styles = { ...HOST, [settings.position === "bottom" ? "bottom" : "top"]: "0", color: "#fff", background: "#101828" };
+  const styles = { ...HOST, ...(settings.position === "bottom" ? BOTTOM : TOP) };
   Object.keys(styles).forEach((name) => host.style.setProperty(name, /** @type {any} */ (styles)[name]));
   host.setAttribute("role", "region");
   host.setAttribute("aria-label", "Announcement");
@@ -68,8 +70,12 @@ export function createBanner(settings, dismissed) {
   return host;
 }
 
-/** Put the banner where it belongs. @param {HTMLElement} banner @param {Record<string, any>} settings */
+/**
+ * Put the banner beside the body: it needs no margins, flex rows or first children of it, and a framework that renders
+ * the body does not meet it.
+ * @param {HTMLElement} banner @param {Record<string, any>} settings
+ */
 export function insertBanner(banner, settings) {
-  if (settings.position === "bottom") document.body.append(banner);
-  else document.body.prepend(banner);
+  if (settings.position === "bottom") document.body.after(banner);
+  else document.body.before(banner);
 }

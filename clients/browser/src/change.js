@@ -3,26 +3,26 @@
  * framework renders the element anew, and taken back when the page is left within the same document.
  */
 import { createBanner, insertBanner } from "./banner.js";
-import { ELEMENT_ACTIONS } from "./element-actions.js";
+import { ELEMENT_ACTIONS, isText } from "./element-actions.js";
 import { attempt, messageOf } from "./guard.js";
 import { resolveUrl } from "./urls.js";
 
-/** How often one action is applied in one page view: a page that keeps writing over it wins in the end. */
-const MAX_APPLICATIONS = 100;
-const MAX_ELEMENTS = 200;
+/** How often an element is changed in one page view, and all of an action: a page that keeps writing over it wins. */
+const MAX_FOR_ELEMENT = 20, MAX_FOR_ACTION = 2000;
+const MAX_ELEMENTS = 500;
 
 /** @typedef {import("./types").Action} Action */
 
+const NEEDS_WEB_URL = "url needs an http or https address";
+
 /** Why an action is refused on any page, or an empty text. @param {Action} action @returns {string} */
 export function refuseAction({ action, with: settings }) {
-  const kind = ELEMENT_ACTIONS[action];
-  if (kind) {
-    if (typeof settings.selector !== "string" || !settings.selector) return "selector is missing";
-    return (kind.refuse && kind.refuse(settings)) || "";
-  }
-  if (action === "insert_banner") return settings.url && !resolveUrl(settings.url) ? "url needs an http or https address" : "";
-  if (action === "redirect") return resolveUrl(settings.url) ? "" : "url needs an http or https address";
-  return action === "track_event" ? "" : `action ${action} is not known`;
+  const kind = Object.prototype.hasOwnProperty.call(ELEMENT_ACTIONS, action) && ELEMENT_ACTIONS[action];
+  if (kind) return isText(settings.selector) ? (kind.refuse && kind.refuse(settings)) || "" : "selector is missing";
+  if (action === "redirect") return resolveUrl(settings.url) ? "" : NEEDS_WEB_URL;
+  if (action !== "insert_banner") return action === "track_event" ? "" : `action ${action} is not known`;
+  if (!isText(settings.text)) return "text is missing";
+  return settings.url && !resolveUrl(settings.url) ? NEEDS_WEB_URL : "";
 }
 
 /** A change of elements. */
@@ -33,6 +33,8 @@ class ElementChange {
     this.settings = action.with;
     this.attributes = typeof this.kind.attributes === "function" ? this.kind.attributes(this.settings) : this.kind.attributes;
     this.applications = 0;
+    /** @type {WeakMap<Element, number>} */
+    this.counts = new WeakMap();
     /** @type {Map<Element, () => void>} */
     this.undos = new Map();
   }
@@ -41,14 +43,19 @@ class ElementChange {
   apply() {
     const { kind, settings } = this;
     const elements = Array.from(document.querySelectorAll(settings.selector)).slice(0, MAX_ELEMENTS);
-    for (const element of elements) {
-      if (kind.isApplied(element, settings) || this.applications >= MAX_APPLICATIONS) continue;
+    elements.forEach((element) => {
       const refusal = kind.refuseFor && kind.refuseFor(element, settings);
       if (refusal) throw new Error(refusal);
-      this.applications++;
-      this.undos.set(element, kind.apply(element, settings));
-    }
+      if (!kind.isApplied(element, settings) && this.mayApply(element)) this.undos.set(element, kind.apply(element, settings));
+    });
     return elements.length;
+  }
+
+  /** Count the application to an element; false once there were too many. @param {Element} element */
+  mayApply(element) {
+    const count = (this.counts.get(element) || 0) + 1;
+    this.counts.set(element, count);
+    return count <= MAX_FOR_ELEMENT && ++this.applications <= MAX_FOR_ACTION;
   }
 
   undo() {
@@ -74,7 +81,7 @@ class BannerChange {
     if (this.isDismissed) return 1;
     if (!document.body) return 0;
     this.banner = this.banner || createBanner(this.settings, () => this.dismiss());
-    if (!this.banner.isConnected && this.applications++ < MAX_APPLICATIONS) insertBanner(this.banner, this.settings);
+    if (!this.banner.isConnected && this.applications++ < MAX_FOR_ELEMENT) insertBanner(this.banner, this.settings);
     return 1;
   }
 

@@ -87,7 +87,7 @@ export class Delivery {
 
   next() {
     const [item] = this.items;
-    const isReady = this.isOpen && !this.isSending && this.tries < MAX_TRIES && navigator.onLine !== false;
+    const isReady = this.isOpen && !this.isSending && this.tries < MAX_TRIES;
     if (!item || !isReady || Date.now() < this.notBefore) return;
     this.isSending = true;
     this.send(item).then(

@@ -16,6 +16,9 @@ import { resolveUrl } from "./urls.js";
  * @property {string[] | ((settings: Settings) => string[])} attributes What a framework may write over.
  */
 
+/** @param {unknown} value @returns {value is string} */
+export const isText = (value) => typeof value === "string" && value !== "";
+
 const IMPORTANT = /\s*!important\s*$/i;
 
 /** @param {Element} element @param {string} name @param {string | null} value */
@@ -95,13 +98,14 @@ function reveal(element) {
 export const ELEMENT_ACTIONS = {
   replace_text: {
     attributes: [],
+    refuse: ({ text }) => (typeof text === "string" ? "" : "text is missing"),
     refuseFor: refuseElement,
-    isApplied: (element, { text }) => element.textContent === String(text),
+    isApplied: (element, { text }) => element.textContent === text,
     apply(element, { text }) {
       const before = Array.from(element.childNodes);
-      element.textContent = String(text);
+      element.textContent = text;
       return () => {
-        if (element.textContent === String(text)) element.replaceChildren(...before);
+        if (element.textContent === text) element.replaceChildren(...before);
       };
     },
   },

@@ -1,7 +1,7 @@
 /** What the browser says about itself, each answer with a fallback for browsers that lack it. */
 import { attempt } from "./guard.js";
 
-/** A random UUID (version 4), also on pages without https, where `crypto.randomUUID` is missing. @returns {string} */
+/** A UUID (version 7: it begins with the present time), also where the page has no `crypto`. @returns {string} */
 export function createId() {
   const bytes = new Uint8Array(16);
   try {
@@ -9,7 +9,9 @@ export function createId() {
   } catch {
     bytes.forEach((_, index) => (bytes[index] = Math.random() * 256));
   }
-  bytes[6] = (bytes[6] & 15) | 64;
+  const time = Date.now();
+  for (let index = 0; index < 6; index++) bytes[index] = time / 2 ** (40 - 8 * index);
+  bytes[6] = (bytes[6] & 15) | 112;
   bytes[8] = (bytes[8] & 63) | 128;
   const digits = Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join("");
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");

@@ -3,7 +3,7 @@
  * what has been applied is applied again until the page is left.
  */
 import { createChange, refuseAction, tryChange } from "./change.js";
-import { now } from "./environment.js";
+import { createId, now } from "./environment.js";
 import { guard } from "./guard.js";
 import { leaveFor, prepareRedirect } from "./redirect.js";
 
@@ -32,6 +32,7 @@ export class Execution {
     this.storage = storage;
     this.finished = finished;
     this.isFinished = false;
+    this.id = createId();
     this.pageUrl = location.href;
     this.startedAt = now();
     this.executionTimeMs = 0;

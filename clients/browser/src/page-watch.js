@@ -1,17 +1,20 @@
 /**
- * One MutationObserver for all changes: it applies them again before the browser paints, at most once a frame, and does
- * not see its own work.
+ * One MutationObserver for all changes: it applies them again at once, on a busy page at least before the browser paints,
+ * and does not see its own work.
  */
 import { attempt, guard } from "./guard.js";
 import { now } from "./environment.js";
 
 const FRAME_MS = 16;
+/** How many checks a frame has before the rest of its changes wait for its end. */
+const MAX_CHECKS = 10;
 
 export class PageWatch {
   /** @param {() => void} check Called after the page has changed. */
   constructor(check) {
     this.check = check;
-    this.checkedAt = -FRAME_MS;
+    this.frameAt = -FRAME_MS;
+    this.checks = 0;
     this.isScheduled = false;
     /** @type {Set<string>} */
     this.attributes = new Set();
@@ -33,7 +36,9 @@ export class PageWatch {
 
   changed() {
     if (this.isScheduled) return;
-    if (now() - this.checkedAt > FRAME_MS) this.run();
+    const at = now();
+    if (at - this.frameAt > FRAME_MS) [this.frameAt, this.checks] = [at, 0];
+    if (this.checks++ < MAX_CHECKS) this.run();
     else this.schedule();
   }
 
@@ -50,7 +55,6 @@ export class PageWatch {
 
   /** Check, and forget what the check itself has changed. */
   run() {
-    this.checkedAt = now();
     attempt(this.check, undefined);
     if (this.observer) this.observer.takeRecords();
   }

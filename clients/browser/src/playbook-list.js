@@ -96,10 +96,16 @@ export class PlaybookSource {
   load(received, tries = 0) {
     this.request().then(received, (error) => {
       warn("playbooks could not be loaded: " + messageOf(error));
-      if (error && error.isFinal) return received(null);
+      if (error && error.isFinal) return this.refused(received);
       if (tries === 0) received(null);
       if (tries < RETRY_MS.length) setTimeout(() => this.load((list) => list && received(list), tries + 1), RETRY_MS[tries]);
     });
+  }
+
+  /** The key is no longer valid for this site: nothing of it is executed. @param {(list: PlaybookList) => void} received */
+  refused(received) {
+    this.storage.write("playbooks", null);
+    received({ tracking: false, playbooks: [] });
   }
 
   /** @returns {Promise<PlaybookList>} */

@@ -1,7 +1,7 @@
 /** The playbooks of one site on one page: when their conditions hold they execute, and what they did is tracked. */
 import { Consent } from "./consent.js";
 import { Delivery } from "./delivery.js";
-import { createId, detectDevice } from "./environment.js";
+import { detectDevice } from "./environment.js";
 import { Execution } from "./execution.js";
 import { FrequencyCap } from "./frequency.js";
 import { guard, listen, log } from "./guard.js";
@@ -111,9 +111,11 @@ export class PlaybookSystem {
   /** @param {Execution} execution */
   track(execution) {
     if (!this.list || !this.list.tracking || this.consent.answer === false) return;
-    const id = createId();
-    const visitor = { executionId: id, sessionId: this.session.id, userId: this.userId, deviceType: this.device };
-    const tracked = { name: execution.playbook.name, id, body: serialize(buildTrackedExecution(execution, visitor)) };
+    const { id } = execution;
+    const visitor = { sessionId: this.session.id, userId: this.userId, deviceType: this.device };
+    const body = serialize(buildTrackedExecution(execution, visitor));
+    if (!body) return;
+    const tracked = { name: execution.playbook.name, id, body };
     if (this.consent.isGiven()) this.deliver(tracked);
     else this.held = [...this.held, tracked].slice(-MAX_HELD);
   }

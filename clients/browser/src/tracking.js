@@ -59,12 +59,12 @@ function buildAction({ action, executionTimeMs, error }) {
 
 /**
  * @param {import("./execution.js").Execution} execution
- * @param {{ executionId: string, sessionId: string, userId: string | null, deviceType: import("./types").Device }} visitor
+ * @param {{ sessionId: string, userId: string | null, deviceType: import("./types").Device }} visitor
  * @returns {TrackedExecution}
  */
 export function buildTrackedExecution(execution, visitor) {
   return {
-    executionId: visitor.executionId,
+    executionId: execution.id,
     workflowId: execution.playbook.id,
     userId: visitor.userId,
     status: execution.status,
