@@ -24,17 +24,26 @@ class Channel:
     is_conversation: bool = False
     #: Whether it tells operators, by the action `notify`.
     is_notice: bool = False
+    #: What becomes known of its messages, besides that they were sent and clicks of counted links.
+    measures: frozenset[str] = frozenset()
 
 
+#: Telnyx reports no reading, Instagram no delivery.
+_ALL_MEASURES = frozenset({"delivered", "opened", "replied", "unsubscribed"})
 _TABLE = (
-    Channel("email", "E-mail", "e-mail", "mailgun", "email"),
-    Channel("sms", "SMS", "SMS", "telnyx", "phone"),
-    Channel("facebook", "Messenger", "Facebook", "facebook", "facebook_id", is_conversation=True),
-    Channel("instagram", "Instagram", "Instagram", "instagram", "instagram_id", is_conversation=True),
+    Channel("email", "E-mail", "e-mail", "mailgun", "email", measures=_ALL_MEASURES),
+    Channel("sms", "SMS", "SMS", "telnyx", "phone", measures=_ALL_MEASURES - {"opened"}),
+    Channel(
+        "facebook", "Messenger", "Facebook", "facebook", "facebook_id", is_conversation=True, measures=_ALL_MEASURES
+    ),
+    Channel(
+        "instagram", "Instagram", "Instagram", "instagram", "instagram_id", is_conversation=True,
+        measures=_ALL_MEASURES - {"delivered"},
+    ),
     Channel("slack", "Slack", "Slack", "slack", is_notice=True),
     Channel("discord", "Discord", "Discord", "discord", is_notice=True),
     Channel("webhook", "Webhook", "a webhook", "webhook"),
-)
+)  # fmt: skip
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _TABLE}
 #: The contact's field that holds the address, by channel.

@@ -14,7 +14,7 @@ import structlog
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
 from models import execution, inbound_event, lateness, message, operation, pause, tracking_intake
-from models.checks import retention, rollups
+from models.checks import analytics_tallies, retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
 from settings import Settings
@@ -172,6 +172,11 @@ def update_rollups(settings: Settings) -> Counts:
     return rollups.run_once()
 
 
+def add_analytics_changes(settings: Settings) -> Counts:
+    """Add the changes of counts that Analytics reads to its tallies."""
+    return analytics_tallies.run_once()
+
+
 def sample_lateness(settings: Settings) -> Counts:
     """Record how late the workspaces' executions are, and remove samples that are past their retention."""
     return {"late": lateness.sample(), "removed": lateness.remove_old()}
@@ -179,7 +184,7 @@ def sample_lateness(settings: Settings) -> Counts:
 
 def remove_expired(settings: Settings) -> Counts:
     """Create partitions ahead and remove rows that are past their retention."""
-    return retention.run_once()
+    return {**retention.run_once(), "tallies": analytics_tallies.remove_old()}
 
 
 def end_silent_test_runs(settings: Settings) -> Counts:
@@ -201,6 +206,7 @@ PERIODIC_JOBS = (
     PeriodicJob("pauses", 10.0, end_resolved_pauses),
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
     PeriodicJob("rollups", 30.0, update_rollups),
+    PeriodicJob("analytics", 10.0, add_analytics_changes),
     PeriodicJob("lateness", 60.0, sample_lateness),
     PeriodicJob("test_runs", 10.0, end_silent_test_runs),
     PeriodicJob("retention", 3600.0, remove_expired),

@@ -12,7 +12,16 @@ from models.tables.inbound import InboundEvent, WebhookToken
 from models.tables.limits import CapReservation, LimitCount, LimitReservation
 from models.tables.people import Invitation, Membership, PasswordReset, Session, User
 from models.tables.scheduler import Deployment, Leadership, PeriodicJob, SchemaHash
-from models.tables.statistics import AutomationRun, LatenessSample, RunWindow, StageTally, TallyProgress
+from models.tables.statistics import (
+    AnalyticsChange,
+    AnalyticsTally,
+    AutomationRun,
+    LatenessSample,
+    MessageResponse,
+    RunWindow,
+    StageTally,
+    TallyProgress,
+)
 from models.tables.test_runs import TestRun
 from models.tables.tracking import AnalyticsEvent, TrackedExecutionId, TrackingIntake, WorkflowExecution
 from models.tables.workspaces import (
@@ -28,21 +37,23 @@ from models.tables.workspaces import (
 )
 
 __all__ = [
-    "TABLES", "Account", "AnalyticsEvent", "ApiKey", "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule",
-    "CapReservation", "ChannelCredential", "Contact", "ContactTask", "Conversation", "Deployment", "Execution",
-    "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount", "LimitReservation",
-    "Membership", "Message", "ModelSettings", "Operation", "OperationExecution", "PasswordReset", "Pause",
-    "PeriodicJob", "PrivateReply", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
-    "StageTally", "Step", "Suppression", "Table", "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake",
-    "Trigger", "User", "WebhookToken", "WorkflowExecution", "WorkflowVersion", "Workspace",
+    "TABLES", "Account", "AnalyticsChange", "AnalyticsEvent", "AnalyticsTally", "ApiKey", "AuditEntry", "Automation",
+    "AutomationRun", "AutomationSchedule", "CapReservation", "ChannelCredential", "Contact", "ContactTask",
+    "Conversation", "Deployment", "Execution", "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample",
+    "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "MessageResponse", "ModelSettings",
+    "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage",
+    "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
+    "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake", "Trigger", "User", "WebhookToken",
+    "WorkflowExecution", "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
-    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage,
-    ContactTask, Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey,
-    Execution, Step, Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
-    RunWindow, StageTally, TallyProgress, LatenessSample, InboundEvent, WebhookToken, PeriodicJob, Leadership,
-    Deployment, SchemaHash, TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
+    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
+    Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step,
+    Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow,
+    StageTally, TallyProgress, LatenessSample, AnalyticsChange, AnalyticsTally, MessageResponse, InboundEvent,
+    WebhookToken, PeriodicJob, Leadership, Deployment, SchemaHash, TrackingIntake, TrackedExecutionId,
+    WorkflowExecution, AnalyticsEvent,
 )  # fmt: skip

@@ -105,6 +105,12 @@ class IntegerField(_Column):
     field_type = "integer"
 
 
+class SmallIntegerField(_Column):
+    """An integer of 16 bits."""
+
+    field_type = "smallint"
+
+
 class BigIntegerField(_Column):
     """An integer of 64 bits: counters and milliseconds."""
 

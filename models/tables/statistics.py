@@ -6,12 +6,15 @@ import peewee
 from peewee import Check
 
 from models.tables.automations import Automation
+from models.tables.executions import Message
 from models.tables.fields import (
+    NOW,
     BigIntegerField,
     BooleanField,
     EnumField,
     IdField,
     IntegerField,
+    SmallIntegerField,
     Table,
     TextField,
     TimeField,
@@ -20,6 +23,7 @@ from models.tables.fields import (
 )
 from models.tables.workspaces import Workspace
 from rules.actions import RunKind
+from rules.tallies import ResponseKind, Span
 
 
 class AutomationRun(Table):
@@ -104,3 +108,64 @@ class LatenessSample(Table):
         table_name = "lateness_samples"
         primary_key = peewee.CompositeKey("workspace_id", "at")
         indexes = (index("lateness_samples_at on lateness_samples (at)"),)
+
+
+class AnalyticsChange(Table):
+    """A change of the counts of Analytics that is not added to `analytics_tallies` yet. Triggers of the counted tables
+    append it; `at` is a quarter of an hour."""
+
+    workspace_id = IdField()
+    at = TimeField()
+    subject = TextField()
+    dimension = TextField()
+    automation_id = IdField()
+    tracked = BooleanField()
+    value = TextField()
+    status = TextField()
+    bucket = SmallIntegerField()
+    count = IntegerField()
+
+    class Meta:
+        table_name = "analytics_changes"
+        primary_key = False
+        indexes = (index("analytics_changes_workspace on analytics_changes (workspace_id, subject, dimension)"),)
+
+
+class AnalyticsTally(Table):
+    """How many executions, steps or messages of a time are in a status, by automation and by the value of a dimension.
+
+    `bucket` is that of their time (`rules.tallies`), -1 without one; `tracked` tells executions in visitors' browsers.
+    """
+
+    workspace_id = reference(Workspace)
+    subject = TextField()
+    dimension = TextField()
+    span = EnumField(Span)
+    automation_id = IdField()
+    at = TimeField()
+    tracked = BooleanField()
+    value = TextField()
+    status = TextField()
+    bucket = SmallIntegerField()
+    count = BigIntegerField()
+
+    class Meta:
+        table_name = "analytics_tallies"
+        primary_key = peewee.CompositeKey(
+            "workspace_id", "subject", "dimension", "span", "automation_id", "at", "tracked", "value", "status",
+            "bucket",
+        )  # fmt: skip
+        indexes = (index("analytics_tallies_at on analytics_tallies (at)"),)
+
+
+class MessageResponse(Table):
+    """What a message led to, once for each kind."""
+
+    message_id = reference(Message)
+    kind = EnumField(ResponseKind)
+    workspace_id = IdField()
+    at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "message_responses"
+        primary_key = peewee.CompositeKey("message_id", "kind")

@@ -28,10 +28,14 @@ ALICES, CHARLIES = (str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("alic
 #: Privileges that the dashboard's role lacks, because no request needs them.
 RUN_TABLES = {
     "automation_runs", "run_windows", "lateness_samples", "tracking_intake", "tracked_execution_ids",
-    "workflow_executions", "analytics_events",
+    "workflow_executions", "analytics_events", "analytics_tallies",
 }  # fmt: skip
-MAY_NOT_UPDATE = {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES
-MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES
+#: Appended by the triggers of other tables.
+APPENDED_TABLES = {"analytics_changes", "message_responses"}
+MAY_NOT_UPDATE = (
+    {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES | APPENDED_TABLES
+)
+MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES | APPENDED_TABLES
 MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES
 #: Callbacks are stored before their workspace is known, and the dashboard never reads them.
 INSERT_ONLY = {"inbound_events"}
@@ -47,6 +51,8 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
     execution = {"execution_id": build_id("executions"), **workspace}
     references = {"automation_id": build_id("automations"), "contact_id": build_id("contacts"), **workspace}
     version = {"automation_id": build_id("automations"), "version": 1, **workspace}
+    tally = {"automation_id": build_id("automations"), "at": now, "subject": "executions", "dimension": "trigger",
+             "tracked": False, "value": "", "status": "succeeded", "bucket": 1, "count": 1, **workspace}  # fmt: skip
     return {
         "workspaces": {"id": workspace_id, "slug": workspace_id, "name": "A shop"},
         "users": {"id": build_id("users"), "email": f"{workspace_id}@example.com", "password_hash": "none"},
@@ -111,6 +117,9 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                        "matched": 1, "actor_name": "Alice", **workspace},
         "operation_executions": {"operation_id": build_id("operation"), "execution_id": build_id("execution"),
                                  **workspace},
+        "message_responses": {"message_id": build_id("message"), "kind": "replied", **workspace},
+        "analytics_changes": tally,
+        "analytics_tallies": {"span": "day", **tally},
     }  # fmt: skip
 
 
@@ -139,6 +148,9 @@ def seeded_url(database_urls: Any) -> Iterator[str]:
     with closing(psycopg2.connect(database_urls.owner)) as connection, connection.cursor() as cursor:
         for workspace_id in (ALICES, CHARLIES):
             for table, row in _build_rows(workspace_id).items():
+                if table == "analytics_changes":
+                    # The triggers of the other tables have appended theirs.
+                    cursor.execute("delete from analytics_changes where workspace_id = %s", (workspace_id,))
                 cursor.execute(*_build_insert(table, row))
         connection.commit()
     yield database_urls.owner
