@@ -25,6 +25,8 @@ GAUGES: Mapping[str, Declaration] = {
     "unknown_outcomes": (("state",), "Executions with a message of unknown outcome."),
     "callbacks_unprocessed": ((), "Providers' events that are stored and not yet processed."),
     "callbacks_oldest_seconds": ((), "How long the oldest unprocessed event has been stored."),
+    "tracking_buffered": ((), "Executions of playbooks that are accepted and not yet recorded."),
+    "tracking_oldest_seconds": ((), "How long the oldest of them has been stored."),
     # reason: operator, or configuration (the provider refuses the credentials).
     "providers_paused": (("provider", "reason"), "Workspaces in which a provider is paused."),
     "queues_paused": (("queue",), "Workspaces in which an operator has paused a queue."),

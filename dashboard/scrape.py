@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from dashboard.gauges import build_gauge
 from ephemeral import heartbeats
 from models import periodic_job
-from models.reports import health, open_work
+from models.reports import health, open_work, tracking_intake
 from models.tables.workspaces import PauseReason
 from rules.channels import PROVIDER_NAMES
 from settings import Settings
@@ -78,6 +78,7 @@ def _collect_from_postgres() -> list[GaugeMetricFamily]:
         build_gauge("postgres_start_timestamp_seconds", server.started_at.timestamp()),
         *_collect_executions(),
         *_collect_open_work(),
+        *_collect_tracking(),
         *_collect_pauses(),
         *_collect_scheduler(),
     ]
@@ -105,6 +106,14 @@ def _collect_open_work() -> list[GaugeMetricFamily]:
         ),
         build_gauge("callbacks_unprocessed", counts["callbacks_unprocessed"]),
         build_gauge("callbacks_oldest_seconds", counts["callbacks_oldest_seconds"]),
+    ]
+
+
+def _collect_tracking() -> list[GaugeMetricFamily]:
+    counts = tracking_intake.fetch_facts()
+    return [
+        build_gauge("tracking_buffered", counts["waiting"]),
+        build_gauge("tracking_oldest_seconds", counts["oldest_seconds"]),
     ]
 
 

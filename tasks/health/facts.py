@@ -15,7 +15,7 @@ from ephemeral.connection import get_ephemeral
 from ephemeral.heartbeats import Process
 from models import pause, periodic_job, workspace
 from models.database import acting_as
-from models.reports import failure_groups, pending, provider_calls
+from models.reports import failure_groups, pending, provider_calls, tracking_intake
 from models.reports import health as report
 from models.reports import summary as summary_report
 from providers.registry import FEATURES, PROVIDERS
@@ -126,6 +126,7 @@ def read_workspace(settings: Settings, workspace_id: str) -> Facts:
         "calls": lambda: provider_calls.fetch_calls(workspace_id),
         "automations": lambda: report.count_active_automations(workspace_id),
         "used": lambda: report.list_used_names(workspace_id),
+        "tracking": lambda: tracking_intake.fetch_own(workspace_id),
     }
     named = measure_all({f"{name}:{workspace_id}": measure for name, measure in measures.items()})
     return Facts({name.partition(":")[0]: result for name, result in named.items()})

@@ -17,7 +17,7 @@ from models.reports.failure_groups import FailureGroup
 from models.reports.health import PendingRow, RecentFailures, ServerFacts
 from models.reports.provider_calls import Calls
 from settings import Settings
-from tasks.health import cache, leader, queues, stores, work
+from tasks.health import cache, leader, queues, stores, tracking, work
 from tasks.health.cache import CacheTotals
 from tasks.health.configuration import list_missing_settings
 from tasks.health.facts import Facts, Pauses, Processes, RedisFacts, WorkspaceFacts, read_deployment, read_workspace
@@ -90,6 +90,7 @@ def measure(settings: Settings, workspace_id: str, *, deployment_owner: bool = F
         deployment, own.results["backlogs"] if own.is_measured("backlogs") else {},
         paused_queues, now, deployment_owner=deployment_owner,
     )  # fmt: skip
+    queue_parts = tracking.add_tracking(queue_parts, own, now)
     services = _read_service_facts(deployment, own, now)
     parts = _arrange([
         *fill_times([*queue_parts, *common], now),

@@ -12,12 +12,17 @@ import pytest
 import redis
 from dramatiq import Worker
 
+import clock
 from ephemeral import tracking_notices
 from models import tracking_intake
 from models.checks import verification
 from models.ids import new_id
 from models.queries import execute, fetch_value
+from models.reports import tracking_intake as tracking_intake_report
 from rules.tracking import TrackedAction, TrackedExecution
+from tasks.health import tracking
+from tasks.health.facts import Facts
+from tasks.health.parts import Part
 from tasks.intake import tracked_executions, tracking_records
 from tasks.intake.tracked_executions import Acceptance, accept
 from tasks.intake.tracking_actor import record_tracked_executions
@@ -153,6 +158,35 @@ def test_an_entry_that_cannot_be_recorded_is_set_aside_and_its_neighbours_go_on(
     assert "soon" in kept[0]["error"]
     assert tracking_records.record_waiting(5) == (0, False)
     assert counters(alice.workspace_id, offer)["executions"] == 17
+
+
+def test_health_and_metrics_say_what_waits_and_what_failed(alice: Alice, offer: str) -> None:
+    charlie = Alice(name="charlie")
+    bad = build_entry(alice.workspace_id, offer, status="late")
+    waiting = [build_entry(alice.workspace_id, offer) for _ in range(2)]
+    store(bad)
+    tracking_records.record_waiting(1)
+    store(*waiting)
+    execute("update tracking_intake set received_at = received_at - interval '61 seconds'")
+
+    facts = tracking_intake_report.fetch_facts()
+    assert (facts["waiting"], 60 < facts["oldest_seconds"] < 80) == (2, True)
+    own = tracking_intake_report.fetch_own(alice.workspace_id)
+    problems = tracking.find_problems(own, clock.now())
+    assert [problem.key for problem in problems] == ["tracking_late", "tracking_failed"]
+    assert problems[0].meaning.startswith("2 accepted executions")
+    assert problems[1].title == "1 execution of playbooks could not be recorded"
+    part = Part(tracking.PART, "Tracking", "processor", "ready", "")
+    (judged,) = tracking.add_tracking([part], Facts({"tracking": own}), clock.now())
+    assert (judged.state, len(judged.problems)) == ("degraded", 2)
+
+    theirs = tracking_intake_report.fetch_own(charlie.workspace_id)
+    assert tracking.find_problems(theirs, clock.now()) == []
+    tracking_records.record_waiting(1)
+    execute("update tracking_intake set failed_at = failed_at - interval '25 hours'")
+    own = tracking_intake_report.fetch_own(alice.workspace_id)
+    assert tracking.add_tracking([part], Facts({"tracking": own}), clock.now()) == [part]
+    assert tracking_intake_report.fetch_facts() == {"waiting": 0, "oldest_seconds": 0}
 
 
 @pytest.mark.parametrize("body", ["[]", "7", '{"actions": [1]}', '{"workflow_id": "x"}', "{}"])
