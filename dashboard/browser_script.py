@@ -54,19 +54,25 @@ def show_current() -> Any:
     return _answer(script, _FIVE_MINUTES)
 
 
-@script_routes.get("/browser/<filename>")
-def show_version(filename: str) -> Any:
+@script_routes.get("/browser/<script>")
+def show_version(script: str) -> Any:
     """One version, which never changes."""
     # Only files that exist reach the cache, which would otherwise grow with every name asked for.
-    if not _NAME.fullmatch(filename) or not (FOLDER / filename).is_file():
+    if not _NAME.fullmatch(script) or not (FOLDER / script).is_file():
         raise not_found("There is no such version of the browser script.")
-    return _answer(_read(FOLDER / filename), _FOREVER)
+    return _answer(_read(FOLDER / script), _FOREVER)
 
 
 def find_current() -> Script | None:
     """The version that the build's manifest names, or None where the script is not built."""
+    name = find_current_name()
+    return _read(FOLDER / name) if name else None
+
+
+def find_current_name() -> str:
+    """The file name of the current version; empty where the script is not built."""
     manifest = FOLDER / MANIFEST
-    return _read(FOLDER / _read_current_name(manifest)) if manifest.is_file() else None
+    return _read_current_name(manifest) if manifest.is_file() else ""
 
 
 @cache

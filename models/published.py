@@ -14,7 +14,7 @@ import peewee
 from models.expressions import acting_workspace
 from models.queries import fetch, fetch_value
 from models.tables import Automation, Execution, WorkflowVersion
-from rules.language import PAGE_TRIGGER
+from rules.language import PAGE_TRIGGER, PLAYBOOK
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,13 @@ def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
 def list_active(trigger_type: str) -> list[PublishedWorkflow]:
     """Return the enabled automations of the acting workspace with this trigger type."""
     return _list_published(Automation.deleted_at.is_null(), Automation.trigger_type == trigger_type, Automation.enabled)
+
+
+def list_playbooks() -> list[PublishedWorkflow]:
+    """Return the playbooks of the acting workspace that browsers execute: enabled and not paused, oldest first."""
+    is_active = Automation.deleted_at.is_null() & Automation.enabled & Automation.paused_at.is_null()
+    rows = _list_published(Automation.type == PLAYBOOK, Automation.trigger_type == PAGE_TRIGGER, is_active)
+    return sorted(rows, key=lambda row: row.automation_id)
 
 
 def list_by_trigger_type(trigger_type: str) -> list[PublishedWorkflow]:

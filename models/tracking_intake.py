@@ -49,7 +49,8 @@ _RECORD = """
             execution_time_ms, page_url, page_path, session_id, device_type, trigger_name, action_count,
             failed_actions, executed_at, received_at)
         select p.id, p.workspace_id, p.workflow_id, p.site_key_id, p.execution_id, p.user_id, p.status,
-            p.execution_time_ms, p.page_url, substring(p.page_url from '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*)?([^?#]*)'),
+            p.execution_time_ms, p.page_url,
+            left(substring(p.page_url from '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*)?([^?#]*)'), 500),
             p.session_id, p.device_type, p.trigger_name, coalesce(a.actions, 0), coalesce(a.failed, 0),
             p.received_at, p.received_at
         from parsed p left join (

@@ -20,6 +20,7 @@ from dashboard.api.keys import keys
 from dashboard.api.members import members
 from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
+from dashboard.api.playbooks import playbooks
 from dashboard.api.preferences import preferences
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
@@ -27,6 +28,7 @@ from dashboard.api.search import search
 from dashboard.api.site_keys import site_keys
 from dashboard.api.switches import switches
 from dashboard.api.test_runs import test_runs
+from dashboard.api.tracked_executions import tracked_executions
 from dashboard.api.tracking import tracking
 from dashboard.api.triggers import triggers
 from dashboard.resource import Operation, Resource
@@ -36,6 +38,7 @@ description = Resource("description")
 RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
+    tracked_executions, playbooks,
 )  # fmt: skip
 
 

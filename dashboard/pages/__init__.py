@@ -34,6 +34,7 @@ from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
 from dashboard.pages.test_runs import test_run_pages
+from dashboard.pages.tracked_executions import tracked_execution_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
 from dashboard.pages.versions import version_pages
 
@@ -51,6 +52,7 @@ BLUEPRINTS = (
     preview_pages,
     version_pages,
     executions_pages,
+    tracked_execution_pages,
     bulk_pages,
     execution_pages,
     failure_export_pages,

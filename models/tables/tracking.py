@@ -79,6 +79,15 @@ class WorkflowExecution(Table):
         indexes = (
             index("workflow_executions_newest on workflow_executions (workspace_id, id desc)"),
             index("workflow_executions_of_workflow on workflow_executions (workflow_id, id desc)"),
+            index(
+                "workflow_executions_failed on workflow_executions (workspace_id, id desc) where status <> 'success'"
+            ),
+            index("workflow_executions_by_device on workflow_executions (workspace_id, device_type, id desc)"),
+            index('workflow_executions_by_page on workflow_executions (workspace_id, page_path collate "C", id desc)'),
+            index(
+                "workflow_executions_by_session on workflow_executions (workspace_id, session_id) "
+                "where session_id is not null"
+            ),
         )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Literal
 
 import metrics
+from ephemeral import workflow_cache
 from models import audit, contact, execution, follow_up, message, pause
 from models.audit import AuditActor
-from models.database import acting_as
+from models.database import acting_as, db
 from models.engine.rows import StoredMessageRow
 from models.errors import Conflict, NotFound
 from models.ids import is_id
@@ -180,6 +181,7 @@ def set_pause(
         pause.start(kind, name, workspace_id, reason=reason, actor_name=actor.name, draining=draining)
         detail = {**({"reason": reason} if reason else {}), **audit.compare({"state": "running"}, {"state": verb})}
         audit.record(workspace_id, actor, f"{kind}.{verb}", kind, name, detail)
+        _invalidate_after_commit(kind, workspace_id)
 
 
 @count_action("resume")
@@ -206,4 +208,11 @@ def resume(kind: str, name: str, workspace_id: str, actor: AuditActor) -> int:
         detail = audit.compare({"state": "paused"}, {"state": "running"})
         audit.record(workspace_id, actor, f"{kind}.resumed", kind, name, detail)
         notify_after_commit(rows)
+        _invalidate_after_commit(kind, workspace_id)
     return len(rows)
+
+
+def _invalidate_after_commit(kind: str, workspace_id: str) -> None:
+    """A paused playbook is not served."""
+    if kind == "automation":
+        db.after_commit(lambda: workflow_cache.invalidate(workspace_id))

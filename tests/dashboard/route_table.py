@@ -17,7 +17,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 #: Roles from the lowest to the highest.
 ROLES = ("viewer", "operator", "owner")
 #: Access of routes that require no role.
-OPEN = ("anyone", "secret address", "signature", "allowed network")
+OPEN = ("anyone", "secret address", "signature", "site key", "allowed network")
 
 _ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 _PART = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<options>[^)]*)\))?:)?(?P<name>\w+)>")

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 import clock
 import settings
+from dashboard import browser_script
 from dashboard.access import COOKIE
 from models import (
     api_key,
@@ -44,7 +45,7 @@ from tests.dashboard.route_table import ROLES
 #: Values of path parameters that are not ids.
 PARAMETER_VALUES = {
     "action": "cancel", "channel": "email", "filename": "beckon.css", "kind": "provider", "name": "mailgun",
-    "provider": "slack", "token": "nothing", "version": "1",
+    "provider": "slack", "token": "nothing", "version": "1", "script": browser_script.find_current_name(),
 }  # fmt: skip
 #: Values of the parameter `name`, where it is neither a provider nor a queue.
 NAMES_BY_RESOURCE = {"queues": "sending", "providers": "mailgun", "pauses": "telnyx", "switches": "run_tracking"}
@@ -131,6 +132,7 @@ def _create_objects(tenant: Tenant) -> None:
         "member_id": person,
         "invitation_id": invited.id,
     }
+    tenant.objects["tracked_execution_id"] = _create_tracked_execution(workspace_id, published.automation_id, canary)
     _create_received_message(workspace_id, contact_id, canary)
     _create_run(tenant)
 
@@ -156,6 +158,16 @@ def _create_task(workspace_id: str, contact_id: str, execution_id: str, title: s
         (task_id, workspace_id, contact_id, execution_id, title),
     )
     return task_id
+
+
+def _create_tracked_execution(workspace_id: str, automation_id: str, canary: str) -> str:
+    row_id = new_id()
+    execute(
+        "insert into workflow_executions (id, workspace_id, workflow_id, execution_id, status, page_url, session_id) "
+        "values (%s, %s, %s, %s, 'success', %s, %s)",
+        (row_id, workspace_id, automation_id, canary, f"https://shop.example/{canary}", canary),
+    )
+    return row_id
 
 
 def _create_received_message(workspace_id: str, contact_id: str, text: str) -> None:

@@ -35,7 +35,7 @@ VOID = {"meta", "link", "input", "br", "img", "path", "rect", "line", "circle", 
 PAGES = (
     "/overview?window=hour", "/overview?window=day", "/overview?window=week", "/automations", "/executions",
     "/failures", "/failures/retries", "/contacts", "/queues", "/health", "/analytics", "/executions/pending", "/audit",
-    "/settings", "/automations/health", "/automations/monitor", "/automations/analytics",
+    "/settings", "/executions/playbooks", "/automations/health", "/automations/monitor", "/automations/analytics",
 )  # fmt: skip
 
 

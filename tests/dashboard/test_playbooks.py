@@ -1,12 +1,19 @@
-"""Playbooks over HTTP: published like other automations, and never started by a trigger."""
+"""Playbooks over HTTP: published like other automations, never started by a trigger, and read with a site key."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
+from models import site_key
+from models.database import acting_as
+from models.queries import execute
+from rules.json_text import dump_json
 from tests.dashboard.producers import Producer
+from tests.support.waiting import eventually
 
 TITLE = {"id": "title", "action": "replace_text", "with": {"selector": "h1", "text": "Welcome"}}
 PLAYBOOK: dict[str, Any] = {"trigger": {"type": "page", "with": {"url": "/pricing*"}}, "steps": [TITLE]}
@@ -44,3 +51,114 @@ def test_a_test_trigger_of_a_playbook_is_refused(
     assert response.status_code == 409
     assert "visitors' browsers" in response.json["detail"]
     assert alice.get("/api/executions").json["executions"] == []
+
+
+# With a site key.
+
+SHOP = "https://shop.example"
+
+
+@pytest.fixture
+def key(alice: Producer) -> str:
+    """A site key of Alice's workspace, for pages of her shop."""
+    return site_key.issue(alice.workspace_id, "Shop", [SHOP]).key
+
+
+def load(client: FlaskClient, key: str, **headers: str) -> TestResponse:
+    return client.get(f"/api/playbooks?k={key}", headers={"Origin": SHOP, **headers})
+
+
+def list_names(client: FlaskClient, key: str) -> list[str]:
+    return [playbook["name"] for playbook in load(client, key).json["playbooks"]]
+
+
+def test_a_page_gets_its_active_playbooks(client: FlaskClient, key: str, playbook: dict[str, Any]) -> None:
+    response = load(client, key)
+    assert response.json == {
+        "success": True,
+        "tracking": True,
+        "playbooks": [
+            {
+                "id": playbook["id"], "name": "Welcome", "version": 1, "trigger": {"url": "/pricing*"},
+                "actions": [{
+                    "id": "title", "action": "replace_text", "name": "Replace Text",
+                    "with": {"selector": "h1", "text": "Welcome"},
+                }],
+            }
+        ],
+    }  # fmt: skip
+    assert response.headers["Cache-Control"] == "public, max-age=60"
+    assert response.headers["Access-Control-Allow-Origin"] == SHOP
+    assert {"Origin", "X-Site-Key"} <= set(response.vary)
+
+
+def test_the_same_answer_is_not_sent_again(client: FlaskClient, key: str, playbook: dict[str, Any]) -> None:
+    etag = load(client, key).headers["ETag"]
+    again = load(client, key, **{"If-None-Match": etag})
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", etag)
+    assert again.headers["Access-Control-Allow-Origin"] == SHOP
+
+
+def test_a_playbook_that_is_off_paused_or_deleted_is_not_served(
+    client: FlaskClient, alice: Producer, key: str, playbook: dict[str, Any]
+) -> None:
+    path = f"{alice.automations}/{playbook['id']}"
+    assert list_names(client, key) == ["Welcome"]
+    alice.request("PATCH", path, json={"enabled": False})
+    assert list_names(client, key) == []
+    alice.request("PATCH", path, json={"enabled": True, "name": "Offer"})
+    assert list_names(client, key) == ["Offer"]
+    alice.post(f"/api/automations/{playbook['id']}/pause")
+    assert list_names(client, key) == []
+    alice.post(f"/api/automations/{playbook['id']}/resume")
+    assert list_names(client, key) == ["Offer"]
+    alice.request("DELETE", path)
+    assert list_names(client, key) == []
+
+
+def test_a_page_gets_neither_messages_nor_playbooks_of_others(
+    client: FlaskClient, alice: Producer, charlie: Producer, key: str
+) -> None:
+    alice.create()
+    charlie.create(type="playbook", definition=PLAYBOOK)
+    assert list_names(client, key) == []
+
+
+def test_only_a_site_key_with_its_origin_reads_playbooks(
+    client: FlaskClient, alice: Producer, key: str, playbook: dict[str, Any]
+) -> None:
+    assert load(client, key, Origin="https://evil.example").status_code == 403
+    assert load(client, "sk_unknown").status_code == 401
+    assert client.get("/api/playbooks").status_code == 401
+    assert alice.get("/api/playbooks").status_code == 401
+    by_header = client.get("/api/playbooks", headers={"X-Site-Key": key})
+    assert (by_header.status_code, len(by_header.json["playbooks"])) == (200, 1)
+    site_key.revoke(alice.workspace_id, site_key.list_all(alice.workspace_id)[0]["id"])
+    eventually(lambda: load(client, key).status_code == 401)
+
+
+def test_one_address_reads_no_more_than_twenty_times_a_second(client: FlaskClient, key: str) -> None:
+    statuses = [load(client, key).status_code for _ in range(60)]
+    assert statuses.count(200) >= 20
+    assert 429 in statuses
+    limited = next(response for response in iter(lambda: load(client, key), None) if response.status_code == 429)
+    assert int(limited.headers["Retry-After"]) >= 1
+
+
+def test_a_page_learns_that_tracking_is_off(client: FlaskClient, alice: Producer, key: str) -> None:
+    alice.put("/api/settings/switches", {"executionTracking": False})
+    eventually(lambda: load(client, key).json["tracking"] is False)
+
+
+def test_a_version_from_before_a_rule_never_reaches_a_browser(
+    client: FlaskClient, alice: Producer, key: str, playbook: dict[str, Any]
+) -> None:
+    hostile = {"id": "x", "action": "set_attribute", "with": {"selector": "a", "name": "onclick", "value": "alert(1)"}}
+    other = alice.create(name="Other", type="playbook", definition=PLAYBOOK)
+    with acting_as(alice.workspace_id):
+        execute(
+            "update workflow_versions set definition = %s::jsonb where automation_id = %s",
+            (dump_json({"trigger": {"type": "page"}, "steps": [hostile]}), playbook["id"]),
+        )
+    alice.request("PATCH", f"{alice.automations}/{other['id']}", json={"name": "Served"})
+    assert list_names(client, key) == ["Served"]

@@ -256,6 +256,7 @@ def test_a_route_without_a_role_is_open_only_as_in_the_table(world: World, route
     values = dict.fromkeys(route.parameters, UNKNOWN_ID) | {
         "filename": PARAMETER_VALUES["filename"],
         "token": PARAMETER_VALUES["token"],
+        "script": PARAMETER_VALUES["script"],
     }
     addresses = [
         address
@@ -271,6 +272,7 @@ def test_a_route_without_a_role_is_open_only_as_in_the_table(world: World, route
                 # A form of such a page needs the page's token first.
                 "secret address": {404 if route.is_api or route.method == "GET" else 403},
                 "signature": {403},
+                "site key": {401},
                 "allowed network": {403},
             }[route.role]
             assert response.status_code in allowed, address

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from models import tracking_intake
+import settings
+from models import database, tracking_intake
 from models.ids import new_id
 from rules.json_text import dump_json
 
@@ -28,6 +29,18 @@ def build_entry(
     }  # fmt: skip
     return {"id": row_id, "workspace_id": workspace_id, "site_key_id": None,
             "execution_id": execution_id or row_id, "body": body}  # fmt: skip
+
+
+def record_as_service(limit: int = 100) -> int:
+    """Record what waits in the intake, as the tracking program does, in a test that is connected as the dashboard."""
+    config = settings.load()
+    database.db.close_all()
+    database.open_pool(config.database_service_url, "beckon_service", 2)
+    try:
+        return tracking_intake.record(limit).total
+    finally:
+        database.db.close_all()
+        database.open_pool(config.database_app_url, "beckon_app", 8)
 
 
 def store(*entries: dict[str, Any]) -> set[str]:
