@@ -17,12 +17,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 #: What producers call. A path that the document lacks stops the generator.
-PATHS = ("/api/triggers", "/api/triggers/batch")
+PATHS = ("/api/triggers", "/api/triggers/batch", "/api/track-execution", "/api/track-executions")
 #: Constants of the clients: the maximum length of a list in a body.
-LIMITS = {"MAX_TRIGGERS": ("Batch", "triggers")}
+LIMITS = {"MAX_TRIGGERS": ("Batch", "triggers"), "MAX_EXECUTIONS": ("ExecutionReports", "executions")}
 
 #: Keyword arguments of the Python client: the fields of a body in snake_case, without those named.
-ARGUMENTS = {"TriggerArguments": ("Trigger", {"type"})}
+ARGUMENTS = {
+    "TriggerArguments": ("Trigger", {"type"}),
+    "ExecutionArguments": ("ReportedExecution", {"workflowId"}),
+}
 
 Schema = dict[str, Any]
 

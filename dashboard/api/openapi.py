@@ -15,6 +15,8 @@ from dashboard.api import schemas
 from dashboard.producers import SITE_KEY_HEADER, SITE_KEY_PARAMETER
 from dashboard.resource import Operation
 
+#: Bounds of a type with a validator of its own, which pydantic writes under its own names.
+_KEYWORDS = {"ge": "minimum", "le": "maximum"}
 _REF = "#/components/schemas/{model}"
 _PROBLEM = schemas.component(
     "Problem",
@@ -69,7 +71,7 @@ def _reference_bodies(value: Any, bodies: dict[str, Any], name: str = "") -> Any
     title = value.get("title")
     if isinstance(title, str) and title != name and bodies.get(title) == value:
         return {"$ref": _REF.format(model=title)}
-    return {key: _reference_bodies(item, bodies) for key, item in value.items()}
+    return {_KEYWORDS.get(key, key): _reference_bodies(item, bodies) for key, item in value.items()}
 
 
 def _reference_components(value: Any, components: dict[str, Any]) -> Any:
@@ -139,7 +141,12 @@ def _build_query_parameters(operation: Operation) -> list[dict[str, Any]]:
         return []
     schema = operation.query.model_json_schema(by_alias=True)
     return [
-        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": _reference_bodies(field, {}),
+        }
         for name, field in schema["properties"].items()
     ]
 

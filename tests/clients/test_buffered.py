@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from beckon_client import (
     Client,
     ClientClosedError,
     DeliveryError,
-    InvalidTriggerError,
+    InvalidBodyError,
     RejectedError,
     UnavailableError,
 )
+from beckon_client.entries import TRIGGERS
 from tests.clients.conftest import Service, lose_answer, respond
 from tests.dashboard.producers import Producer
 from tests.support.waiting import eventually
@@ -253,7 +255,7 @@ def test_a_closed_client_takes_no_more(connect: Connect, count_triggers: Count) 
 def test_what_is_no_json_is_refused_at_once(connect: Connect) -> None:
     client = connect()
     for payload in ({"at": object()}, {"n": float("nan")}, {"text": "\ud800"}, {"text": "x" * 1_100_000}):
-        with pytest.raises(InvalidTriggerError):
+        with pytest.raises(InvalidBodyError):
             client.trigger("visit", payload=payload)
     with pytest.raises(TypeError, match="unexpected argument 'colour'"):
         client.trigger("visit", colour="red")  # type: ignore[call-arg]
@@ -266,8 +268,8 @@ def test_a_key_that_the_server_may_have_forgotten_is_not_sent_again(
     errors: list[DeliveryError] = []
     service.faults += [respond("503 Unavailable")]
     client = connect(on_error=errors.append)
-    kind = client._triggers.kind
-    monkeypatch.setattr(client._triggers, "kind", type(kind)(**{**vars(kind), "repeatable_seconds": 0.0}))
+    sender = client._senders[TRIGGERS]
+    monkeypatch.setattr(sender, "kind", replace(TRIGGERS, repeatable_seconds=0.0))
     client.trigger("visit")
     assert client.flush()
     assert isinstance(errors[0], UnavailableError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beckon_client import schema
+from beckon_client.bodies import _to_camel_case
 from beckon_client.configuration import Configuration, Options
 from clients.generate import FILES, ROOT
 from dashboard.api import list_operations, openapi
@@ -17,11 +18,16 @@ def test_a_generated_file_is_what_the_document_says(file: str) -> None:
     assert FILES[file](document) == (ROOT / file).read_text(encoding="utf-8"), stale
 
 
-def test_the_arguments_of_a_trigger_are_the_fields_of_its_body() -> None:
-    fields = {
-        "".join(word.capitalize() for word in name.split("_")) for name in schema.TriggerArguments.__annotations__
-    }
-    assert fields == {name[0].upper() + name[1:] for name in schema.Trigger.__annotations__} - {"Type"}
+@pytest.mark.parametrize(
+    ("arguments", "body", "left_out"),
+    [
+        (schema.TriggerArguments, schema.Trigger, "type"),
+        (schema.ExecutionArguments, schema.ReportedExecution, "workflowId"),
+    ],
+)
+def test_the_keyword_arguments_are_the_fields_of_the_body(arguments: type, body: type, left_out: str) -> None:
+    fields = {_to_camel_case(name) for name in arguments.__annotations__}
+    assert fields == body.__annotations__.keys() - {left_out}
 
 
 def test_the_options_of_a_client_are_the_fields_of_its_configuration() -> None:

@@ -49,3 +49,9 @@ def test_the_answers_for_producers_are_named_and_complete(client: FlaskClient) -
         assert content["schema"] == {"$ref": f"#/components/schemas/{name}"}
         schema = document["components"]["schemas"][name]
         assert schema["required"] == list(schema["properties"])
+
+
+def test_the_bounds_of_numbers_are_named_as_json_schema_does(client: FlaskClient) -> None:
+    schemas = client.get("/api/openapi.json").json["components"]["schemas"]
+    sample = schemas["TestTrigger"]["properties"]["sample"]["anyOf"][0]
+    assert sample == {"type": "integer", "minimum": 1, "maximum": 100}

@@ -1,8 +1,8 @@
 // What is sent: the kinds of entries, and one entry as JSON with the key that makes it have one effect.
 'use strict';
 
-const { InvalidTriggerError } = require('./errors.cjs');
-const { MAX_TRIGGERS } = require('./limits.cjs');
+const { InvalidBodyError } = require('./errors.cjs');
+const { MAX_EXECUTIONS, MAX_TRIGGERS } = require('./limits.cjs');
 
 /** The API's limits: a single body, and a batch less what its frame takes. */
 const MAX_ENTRY_BYTES = 1024 * 1024;
@@ -24,17 +24,27 @@ const TRIGGERS = Object.freeze({
   repeatableMs: 23 * 3_600_000,
 });
 
-/** One trigger, as it is sent each time. */
+/** @type {Readonly<Kind>} */
+const EXECUTIONS = Object.freeze({
+  name: 'tracked execution',
+  path: '/api/track-execution',
+  batchPath: '/api/track-executions',
+  listName: 'executions',
+  maxEntries: MAX_EXECUTIONS,
+  repeatableMs: 90 * 86_400_000 - 3_600_000,
+});
+
+/** One trigger or execution, as it is sent each time. */
 class Entry {
   /** When it was first sent, on the monotonic clock: its key is forgotten some time after. @type {number | null} */
   firstSentAt = null;
 
-  /** @param {object} fields Throws `InvalidTriggerError`. */
+  /** @param {object} fields Throws `InvalidBodyError`. */
   constructor(fields) {
     this.content = stringify(fields);
     this.bytes = Buffer.byteLength(this.content);
     if (this.bytes > MAX_ENTRY_BYTES) {
-      throw new InvalidTriggerError(`This has ${this.bytes} bytes as JSON. The limit is ${MAX_ENTRY_BYTES}.`);
+      throw new InvalidBodyError(`This has ${this.bytes} bytes as JSON. The limit is ${MAX_ENTRY_BYTES}.`);
     }
   }
 
@@ -49,7 +59,7 @@ function stringify(fields) {
   try {
     return JSON.stringify(fields);
   } catch (error) {
-    throw new InvalidTriggerError(`This cannot be written as JSON: ${/** @type {Error} */ (error).message}`);
+    throw new InvalidBodyError(`This cannot be written as JSON: ${/** @type {Error} */ (error).message}`);
   }
 }
 
@@ -62,4 +72,4 @@ function formatBatch(kind, entries) {
   return `{"${kind.listName}":[${entries.map((entry) => entry.content).join(',')}]}`;
 }
 
-module.exports = { Entry, MAX_BATCH_BYTES, TRIGGERS, formatBatch };
+module.exports = { EXECUTIONS, Entry, MAX_BATCH_BYTES, TRIGGERS, formatBatch };

@@ -14,7 +14,7 @@ class BeckonError extends Error {
 class InvalidConfigurationError extends BeckonError {}
 
 /** The trigger cannot be written as JSON, or is larger than 1 MiB. Nothing was buffered. */
-class InvalidTriggerError extends BeckonError {}
+class InvalidBodyError extends BeckonError {}
 
 /** The buffer has no room. The new entry was not buffered; those in the buffer stay. */
 class BufferFullError extends BeckonError {}
@@ -56,7 +56,7 @@ module.exports = {
   ClientClosedError,
   DeliveryError,
   InvalidConfigurationError,
-  InvalidTriggerError,
+  InvalidBodyError,
   RejectedError,
   UnavailableError,
 };

@@ -11,7 +11,7 @@ module.exports = {
   ClientClosedError: errors.ClientClosedError,
   DeliveryError: errors.DeliveryError,
   InvalidConfigurationError: errors.InvalidConfigurationError,
-  InvalidTriggerError: errors.InvalidTriggerError,
+  InvalidBodyError: errors.InvalidBodyError,
   RejectedError: errors.RejectedError,
   UnavailableError: errors.UnavailableError,
 };

@@ -8,7 +8,7 @@ export const {
   ClientClosedError,
   DeliveryError,
   InvalidConfigurationError,
-  InvalidTriggerError,
+  InvalidBodyError,
   RejectedError,
   UnavailableError,
 } = client;

@@ -3,4 +3,5 @@
 
 module.exports = Object.freeze({
   MAX_TRIGGERS: 1000,
+  MAX_EXECUTIONS: 500,
 });

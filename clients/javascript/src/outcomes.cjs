@@ -9,16 +9,17 @@ const MAX_INTERNAL_ERRORS = 8;
 
 /**
  * What became of a batch: who was delivered, who failed, and what to send again, in groups. `isDelayed` says whether to
- * wait before the next request, and `retryAfterMs` for how long at least.
+ * wait before the next request, and `retryAfterMs` for how long at least. `isStored` is false while execution tracking is
+ * switched off: Beckon accepted the entries and stored nothing.
  * @typedef {import('./entries.cjs').Entry} Entry
  * @typedef {import('../types/schema').FieldProblem} FieldProblem
- * @typedef {{delivered: Entry[], duplicates: number, failures: [Entry, import('./errors.cjs').DeliveryError][],
+ * @typedef {{delivered: Entry[], accepted: number, duplicates: number, isStored: boolean, failures: [Entry, import('./errors.cjs').DeliveryError][],
  *   again: Entry[][], isDelayed: boolean, retryAfterMs: number | null}} Outcome
  */
 
 /** @param {Partial<Outcome>} fields @returns {Outcome} */
 function buildOutcome(fields) {
-  return { delivered: [], duplicates: 0, failures: [], again: [], isDelayed: false, retryAfterMs: null, ...fields };
+  return { delivered: [], accepted: 0, duplicates: 0, isStored: true, failures: [], again: [], isDelayed: false, retryAfterMs: null, ...fields };
 }
 
 /**
@@ -48,7 +49,8 @@ function judge(kind, entries, answer, attempt) {
 
 /** @param {import('./entries.cjs').Kind} kind @param {Entry[]} entries @param {Record<string, any>} body */
 function judgeAccepted(kind, entries, body) {
-  const outcome = buildOutcome({ duplicates: Number(body.duplicates ?? 0) });
+  const counts = { accepted: Number(body.accepted ?? 0), duplicates: Number(body.duplicates ?? 0) };
+  const outcome = buildOutcome({ ...counts, isStored: body.tracked !== false });
   /** @type {Map<number, any>} */
   const rejected = new Map((body.rejected ?? []).map((/** @type {any} */ rejection) => [rejection.index, rejection]));
   /** @type {Entry[]} */

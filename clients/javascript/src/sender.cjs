@@ -171,6 +171,7 @@ class Sender {
     try {
       const answer = await this.#transport.post(this.#kind.batchPath, formatBatch(this.#kind, group), requestMs);
       const outcome = judge(this.#kind, group, answer, attempt);
+      if (!outcome.isStored) logger.warn(`beckon-client: execution tracking is switched off in Beckon; ${about}`);
       if (outcome.isDelayed) logger.warn(`beckon-client: Beckon answered ${answer.status}; ${about}`);
       return outcome;
     } catch (error) {
@@ -181,9 +182,9 @@ class Sender {
 
   /** @param {import('./outcomes.cjs').Outcome} outcome */
   #apply(outcome) {
-    const settled = outcome.delivered.filter((entry) => this.#settle(entry)).length;
+    this.#counts.accepted += outcome.accepted;
     this.#counts.duplicates += outcome.duplicates;
-    this.#counts.accepted += Math.max(0, settled - outcome.duplicates);
+    for (const entry of outcome.delivered) this.#settle(entry);
     for (const [entry, error] of outcome.failures) this.#fail(entry, error);
   }
 

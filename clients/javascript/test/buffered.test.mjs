@@ -1,7 +1,7 @@
 // Buffered triggers: nothing is lost within the buffer, nothing doubled, and the caller does not wait.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { BufferFullError, ClientClosedError, InvalidTriggerError, RejectedError, UnavailableError } from '../src/index.mjs';
+import { BufferFullError, ClientClosedError, InvalidBodyError, RejectedError, UnavailableError } from '../src/index.mjs';
 import { eventually, loseAnswer, respond, setUp } from './service.mjs';
 
 /** A contact of its own for each trigger, so that no execution waits for another. */
@@ -154,7 +154,7 @@ test('what is no JSON or too large is refused at once', async (t) => {
   const circle = {};
   circle.self = circle;
   for (const payload of [{ n: 1n }, circle, { text: 'x'.repeat(1_100_000) }]) {
-    assert.throws(() => client.trigger({ type, payload }), InvalidTriggerError);
+    assert.throws(() => client.trigger({ type, payload }), InvalidBodyError);
   }
   assert.equal(client.statistics.buffered, 0);
 });

@@ -1,19 +1,28 @@
-/** Beckon's client for Node.js: triggers, buffered or with their answer. */
-import type { AcceptedTrigger, FieldProblem, Trigger } from './schema';
+/** Beckon's client for Node.js: triggers and tracked executions, buffered or with their answer. */
+import type { AcceptedTrigger, FieldProblem, ReportedExecution, TrackedExecution, Trigger } from './schema';
 
-export type { AcceptedTrigger, ContactFields, FieldProblem, StartedExecution, Trigger } from './schema';
+export type {
+  AcceptedTrigger,
+  ContactFields,
+  FieldProblem,
+  ReportedAction,
+  ReportedExecution,
+  StartedExecution,
+  TrackedExecution,
+  Trigger,
+} from './schema';
 
 /** Durations are milliseconds. */
 export interface ClientOptions {
   /** Where Beckon is; without it `BECKON_URL`. */
   url?: string;
-  /** A key with the scope `trigger`; without it `BECKON_API_KEY`. */
+  /** A key with the scopes `trigger` and `track`; without it `BECKON_API_KEY`. */
   apiKey?: string;
-  /** Called once for each trigger that was not delivered; without it they are logged. */
+  /** Called once for each trigger or execution that was not delivered; without it they are logged. */
   onError?: (error: DeliveryError) => unknown;
   /** Where warnings and errors go; without it `console`. */
   logger?: Pick<Console, 'warn' | 'error'>;
-  /** Triggers that are buffered or being sent (10,000). */
+  /** Triggers that are buffered or being sent, and as many executions (10,000). */
   maxBuffered?: number;
   /** Their size as JSON (64 MiB). */
   maxBufferedBytes?: number;
@@ -45,14 +54,14 @@ export interface Statistics {
   retries: number;
 }
 
-/** Sends triggers to one Beckon. Create one for the process and share it. */
+/** Sends triggers and tracked executions to one Beckon. Create one for the process and share it. */
 export class Client {
   /** Throws `InvalidConfigurationError`. */
   constructor(options?: ClientOptions);
 
   /**
    * Buffer a trigger and return its idempotency key, which is made unless the trigger has one. Returns at once.
-   * Throws `BufferFullError`, `InvalidTriggerError` and `ClientClosedError`; what Beckon answers later goes to `onError`.
+   * Throws `BufferFullError`, `InvalidBodyError` and `ClientClosedError`; what Beckon answers later goes to `onError`.
    */
   trigger(trigger: Trigger): string;
 
@@ -62,6 +71,12 @@ export class Client {
    * with the same `idempotencyKey` does not start it twice.
    */
   triggerNow(trigger: Trigger, options?: CallOptions): Promise<AcceptedTrigger>;
+
+  /** Buffer a tracked execution and return its id, which is made unless it has one; as `trigger`. */
+  track(execution: ReportedExecution): string;
+
+  /** Send a tracked execution and resolve with the answer; as `triggerNow`. */
+  trackNow(execution: ReportedExecution, options?: CallOptions): Promise<TrackedExecution>;
 
   /** The counts now. */
   readonly statistics: Statistics;
@@ -77,14 +92,14 @@ export class Client {
 export class BeckonError extends Error {}
 /** The URL, the key or an option is missing or wrong. */
 export class InvalidConfigurationError extends BeckonError {}
-/** The trigger cannot be written as JSON, or is larger than 1 MiB. */
-export class InvalidTriggerError extends BeckonError {}
+/** The trigger or execution cannot be written as JSON, or is larger than 1 MiB. */
+export class InvalidBodyError extends BeckonError {}
 /** The buffer has no room; what is in it stays. */
 export class BufferFullError extends BeckonError {}
 /** The client is closed and takes no more. */
 export class ClientClosedError extends BeckonError {}
 
-/** One trigger was not delivered. */
+/** One trigger or execution was not delivered. */
 export class DeliveryError extends BeckonError {
   readonly detail: string;
   /** The HTTP status, null without an answer. */

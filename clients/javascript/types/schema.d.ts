@@ -47,6 +47,11 @@ export interface ContactFields {
   attributes?: Record<string, unknown> | null;
 }
 
+/** Several executions; each is validated separately. */
+export interface ExecutionReports {
+  executions: Array<ReportedExecution>;
+}
+
 /** One invalid field: its path, such as `contact.email`, and the reason. */
 export interface FieldProblem {
   path: string;
@@ -63,6 +68,13 @@ export interface Problem {
   errors: Array<FieldProblem>;
 }
 
+/** An execution of a batch that was not tracked, by its position in the batch. */
+export interface RejectedExecution {
+  index: number;
+  status: number;
+  errors: Array<FieldProblem>;
+}
+
 /** A trigger of a batch that was not accepted. With `retryAfter`, in seconds, it may be sent again. */
 export interface RejectedTrigger {
   index: number;
@@ -71,10 +83,59 @@ export interface RejectedTrigger {
   errors: Array<FieldProblem>;
 }
 
+/** One action of a reported execution; `error` says why it failed. */
+export interface ReportedAction {
+  name: string;
+  selector?: string | null;
+  executionTimeMs?: number | null;
+  config?: Record<string, unknown> | null;
+  error?: string | null;
+}
+
+/** One execution of a playbook. With an `executionId` the report can be repeated without being counted twice. */
+export interface ReportedExecution {
+  executionId?: string | null;
+  workflowId: string;
+  userId?: string | null;
+  status?: "success" | "error" | "timeout";
+  executionTimeMs?: number | null;
+  pageUrl?: string | null;
+  sessionId?: string | null;
+  deviceType?: "desktop" | "mobile" | "tablet" | null;
+  triggerName?: string | null;
+  actions?: Array<ReportedAction>;
+}
+
 /** An execution that a trigger started. */
 export interface StartedExecution {
   executionId: string;
   automationId: string;
+}
+
+/** What became of each execution of a batch. */
+export interface TrackedBatch {
+  success: true;
+  accepted: number;
+  duplicates: number;
+  rejected: Array<RejectedExecution>;
+  results: Array<TrackedResult>;
+  tracked: boolean;
+}
+
+/** A tracked execution. `tracked` is false while execution tracking is switched off: nothing was stored. */
+export interface TrackedExecution {
+  success: true;
+  executionId: string;
+  message: string;
+  duplicate: boolean;
+  tracked: boolean;
+}
+
+/** A tracked execution, by its position in the batch. */
+export interface TrackedResult {
+  index: number;
+  executionId: string;
+  duplicate: boolean;
 }
 
 /** One trigger in a request. */

@@ -13,3 +13,7 @@ client.trigger({ payload: {} });
 client.trigger({ type: 'visit', contact: { shoeSize: 43 } });
 // @ts-expect-error the key of a trigger is text
 client.trigger({ type: 'visit', idempotencyKey: 1 });
+
+client.track({ workflowId: 'id', deviceType: 'mobile', actions: [{ name: 'Replace Text', executionTimeMs: 45 }] });
+// @ts-expect-error an execution has no such status
+client.track({ workflowId: 'id', status: 'fine' });

@@ -14,12 +14,19 @@ from beckon_client.errors import (
     BufferFullError,
     ClientClosedError,
     DeliveryError,
+    InvalidBodyError,
     InvalidConfigurationError,
-    InvalidTriggerError,
     RejectedError,
     UnavailableError,
 )
-from beckon_client.schema import AcceptedTrigger, ContactFields, FieldProblem, StartedExecution
+from beckon_client.schema import (
+    AcceptedTrigger,
+    ContactFields,
+    FieldProblem,
+    ReportedAction,
+    StartedExecution,
+    TrackedExecution,
+)
 from beckon_client.sender import Statistics
 
 __all__ = [
@@ -33,10 +40,12 @@ __all__ = [
     "ContactFields",
     "DeliveryError",
     "FieldProblem",
+    "InvalidBodyError",
     "InvalidConfigurationError",
-    "InvalidTriggerError",
     "RejectedError",
+    "ReportedAction",
     "StartedExecution",
     "Statistics",
+    "TrackedExecution",
     "UnavailableError",
 ]

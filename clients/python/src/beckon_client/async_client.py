@@ -12,25 +12,26 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
-from beckon_client.client import Client, build_trigger
+from beckon_client.bodies import build_execution, build_trigger
+from beckon_client.client import Client
 from beckon_client.configuration import Options
-from beckon_client.entries import Entry
+from beckon_client.entries import EXECUTIONS, TRIGGERS, Entry, Kind
 from beckon_client.errors import BufferFullError
-from beckon_client.schema import AcceptedTrigger, TriggerArguments
+from beckon_client.schema import AcceptedTrigger, ExecutionArguments, TrackedExecution, TriggerArguments
 from beckon_client.sender import Statistics
 
 Result = TypeVar("Result")
 
-#: How many `trigger_now` run at the same time; further ones wait for their turn.
+#: How many immediate calls run at the same time; further ones wait for their turn.
 MAX_CONCURRENT_CALLS = 8
 #: How often a call that waits for room looks again.
 ROOM_INTERVAL_SECONDS = 0.01
 
 
 class AsyncClient:
-    """Sends triggers to one Beckon from coroutines. The arguments are those of `Client`."""
+    """Sends triggers and tracked executions to one Beckon from coroutines. The arguments are those of `Client`."""
 
     def __init__(self, url: str | None = None, api_key: str | None = None, **options: Unpack[Options]) -> None:
         self._client = Client(url, api_key, **options)
@@ -45,18 +46,8 @@ class AsyncClient:
     async def trigger(self, type: str, **fields: Unpack[TriggerArguments]) -> str:
         """Buffer a trigger and return its idempotency key, as `Client.trigger`. A cancelled call buffers nothing."""
         entry, key = build_trigger(type, fields)
-        await self._add(entry)
+        await self._buffer(TRIGGERS, entry)
         return key
-
-    async def _add(self, entry: Entry) -> None:
-        deadline = time.monotonic() + self._client.configuration.max_block_seconds
-        while True:
-            try:
-                return self._client.add_trigger(entry, 0)
-            except BufferFullError:
-                if time.monotonic() >= deadline:
-                    raise
-            await asyncio.sleep(ROOM_INTERVAL_SECONDS)
 
     async def trigger_now(
         self, type: str, *, timeout: float | None = None, **fields: Unpack[TriggerArguments]
@@ -64,9 +55,35 @@ class AsyncClient:
         """Send a trigger and return the answer, as `Client.trigger_now`. Cancelling the call ends its retries; its
         current request may still be accepted."""
         entry, _ = build_trigger(type, fields)
+        return cast(AcceptedTrigger, await self._deliver(TRIGGERS, entry, timeout))
+
+    async def track(self, workflow_id: str, **fields: Unpack[ExecutionArguments]) -> str:
+        """Buffer a tracked execution and return its id, as `Client.track`. A cancelled call buffers nothing."""
+        entry, execution_id = build_execution(workflow_id, fields)
+        await self._buffer(EXECUTIONS, entry)
+        return execution_id
+
+    async def track_now(
+        self, workflow_id: str, *, timeout: float | None = None, **fields: Unpack[ExecutionArguments]
+    ) -> TrackedExecution:
+        """Send a tracked execution and return the answer, as `Client.track_now`; cancelled as `trigger_now`."""
+        entry, _ = build_execution(workflow_id, fields)
+        return cast(TrackedExecution, await self._deliver(EXECUTIONS, entry, timeout))
+
+    async def _buffer(self, kind: Kind, entry: Entry) -> None:
+        deadline = time.monotonic() + self._client.configuration.max_block_seconds
+        while True:
+            try:
+                return self._client.buffer_entry(kind, entry, 0)
+            except BufferFullError:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(ROOM_INTERVAL_SECONDS)
+
+    async def _deliver(self, kind: Kind, entry: Entry, timeout: float | None) -> dict[str, Any]:
         cancelled = threading.Event()
         try:
-            return await self._run(lambda: self._client.send_trigger(entry, timeout, cancelled))
+            return await self._run(lambda: self._client.deliver_entry(kind, entry, timeout, cancelled))
         finally:
             cancelled.set()
 

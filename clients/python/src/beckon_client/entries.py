@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from beckon_client.errors import InvalidTriggerError
-from beckon_client.schema import MAX_TRIGGERS
+from beckon_client.errors import InvalidBodyError
+from beckon_client.schema import MAX_EXECUTIONS, MAX_TRIGGERS
 
 #: The API's limits: a single body, and a batch less what its frame takes.
 MAX_ENTRY_BYTES = 1024 * 1024
@@ -34,6 +34,10 @@ class Kind:
 
 
 TRIGGERS = Kind("trigger", "/api/triggers", "/api/triggers/batch", "triggers", MAX_TRIGGERS, 23 * 3600.0)
+EXECUTIONS = Kind(
+    "tracked execution", "/api/track-execution", "/api/track-executions", "executions", MAX_EXECUTIONS,
+    90 * 24 * 3600.0 - 3600.0,
+)  # fmt: skip
 
 
 @dataclass(eq=False, slots=True)
@@ -56,12 +60,12 @@ class Entry:
 
 
 def build_entry(fields: Mapping[str, Any]) -> Entry:
-    """The entry of these fields, without those that are None. Raises `InvalidTriggerError`."""
+    """The entry of these fields, without those that are None. Raises `InvalidBodyError`."""
     present = {name: value for name, value in fields.items() if value is not None}
     try:
         content = json.dumps(present, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidTriggerError(f"This cannot be written as JSON: {error}") from error
+        raise InvalidBodyError(f"This cannot be written as JSON: {error}") from error
     if len(content) > MAX_ENTRY_BYTES:
-        raise InvalidTriggerError(f"This has {len(content):,} bytes as JSON. The limit is {MAX_ENTRY_BYTES:,}.")
+        raise InvalidBodyError(f"This has {len(content):,} bytes as JSON. The limit is {MAX_ENTRY_BYTES:,}.")
     return Entry(content)

@@ -16,7 +16,7 @@ class InvalidConfigurationError(BeckonError, ValueError):
     """The URL, the key or an option is missing or wrong; the text names it and never contains the key."""
 
 
-class InvalidTriggerError(BeckonError, ValueError):
+class InvalidBodyError(BeckonError, ValueError):
     """The trigger or execution cannot be written as JSON, or is larger than 1 MiB. Nothing was buffered."""
 
 

@@ -22,7 +22,10 @@ class Outcome:
     """What became of a batch: who was delivered, who failed, and what to send again, in groups."""
 
     delivered: list[Entry] = field(default_factory=list)
+    accepted: int = 0
     duplicates: int = 0
+    #: False while execution tracking is switched off: Beckon accepted the entries and stored nothing.
+    is_stored: bool = True
     failures: list[tuple[Entry, DeliveryError]] = field(default_factory=list)
     again: list[list[Entry]] = field(default_factory=list)
     #: Whether to wait before the next request, and for how many seconds at least.
@@ -48,7 +51,11 @@ def judge(kind: Kind, entries: Sequence[Entry], answer: Answer, attempt: int) ->
 
 
 def _judge_accepted(kind: Kind, entries: Sequence[Entry], body: Mapping[str, Any]) -> Outcome:
-    outcome = Outcome(duplicates=int(body.get("duplicates", 0)))
+    outcome = Outcome(
+        accepted=int(body.get("accepted", 0)),
+        duplicates=int(body.get("duplicates", 0)),
+        is_stored=body.get("tracked") is not False,
+    )
     rejected = {rejection["index"]: rejection for rejection in body.get("rejected", ())}
     again = []
     for index, entry in enumerate(entries):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 MAX_TRIGGERS = 1000
+MAX_EXECUTIONS = 500
 
 
 class AcceptedBatch(TypedDict):
@@ -59,6 +60,12 @@ class ContactFields(TypedDict):
     attributes: NotRequired[dict[str, Any] | None]
 
 
+class ExecutionReports(TypedDict):
+    """Several executions; each is validated separately."""
+
+    executions: list[ReportedExecution]
+
+
 class FieldProblem(TypedDict):
     """One invalid field: its path, such as `contact.email`, and the reason."""
 
@@ -77,6 +84,14 @@ class Problem(TypedDict):
     errors: list[FieldProblem]
 
 
+class RejectedExecution(TypedDict):
+    """An execution of a batch that was not tracked, by its position in the batch."""
+
+    index: int
+    status: int
+    errors: list[FieldProblem]
+
+
 class RejectedTrigger(TypedDict):
     """A trigger of a batch that was not accepted. With `retryAfter`, in seconds, it may be sent again."""
 
@@ -86,11 +101,65 @@ class RejectedTrigger(TypedDict):
     errors: list[FieldProblem]
 
 
+class ReportedAction(TypedDict):
+    """One action of a reported execution; `error` says why it failed."""
+
+    name: str
+    selector: NotRequired[str | None]
+    executionTimeMs: NotRequired[int | None]
+    config: NotRequired[dict[str, Any] | None]
+    error: NotRequired[str | None]
+
+
+class ReportedExecution(TypedDict):
+    """One execution of a playbook. With an `executionId` the report can be repeated without being counted twice."""
+
+    executionId: NotRequired[str | None]
+    workflowId: str
+    userId: NotRequired[str | None]
+    status: NotRequired[Literal["success", "error", "timeout"]]
+    executionTimeMs: NotRequired[int | None]
+    pageUrl: NotRequired[str | None]
+    sessionId: NotRequired[str | None]
+    deviceType: NotRequired[Literal["desktop", "mobile", "tablet"] | None]
+    triggerName: NotRequired[str | None]
+    actions: NotRequired[list[ReportedAction]]
+
+
 class StartedExecution(TypedDict):
     """An execution that a trigger started."""
 
     executionId: str
     automationId: str
+
+
+class TrackedBatch(TypedDict):
+    """What became of each execution of a batch."""
+
+    success: Literal[True]
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedExecution]
+    results: list[TrackedResult]
+    tracked: bool
+
+
+class TrackedExecution(TypedDict):
+    """A tracked execution. `tracked` is false while execution tracking is switched off: nothing was stored."""
+
+    success: Literal[True]
+    executionId: str
+    message: str
+    duplicate: bool
+    tracked: bool
+
+
+class TrackedResult(TypedDict):
+    """A tracked execution, by its position in the batch."""
+
+    index: int
+    executionId: str
+    duplicate: bool
 
 
 class Trigger(TypedDict):
@@ -114,3 +183,18 @@ class TriggerArguments(TypedDict):
     automation_id: NotRequired[str | None]
     test: NotRequired[bool]
     idempotency_key: NotRequired[str | None]
+
+
+class ExecutionArguments(TypedDict):
+    """Keyword arguments. One execution of a playbook. With an `executionId` the report can be repeated without being
+    counted twice."""
+
+    execution_id: NotRequired[str | None]
+    user_id: NotRequired[str | None]
+    status: NotRequired[Literal["success", "error", "timeout"]]
+    execution_time_ms: NotRequired[int | None]
+    page_url: NotRequired[str | None]
+    session_id: NotRequired[str | None]
+    device_type: NotRequired[Literal["desktop", "mobile", "tablet"] | None]
+    trigger_name: NotRequired[str | None]
+    actions: NotRequired[list[ReportedAction]]

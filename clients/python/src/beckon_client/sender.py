@@ -154,14 +154,17 @@ class Sender:
             log.warning("Beckon did not answer (%s); attempt %d, %d entries", error, attempt, len(group))
             return Outcome(again=[list(group)], is_delayed=True)
         outcome = judge(self.kind, group, answer, attempt)
+        if not outcome.is_stored:
+            log.warning("Execution tracking is switched off in Beckon: %d entries were not stored", len(group))
         if outcome.is_delayed:
             log.warning("Beckon answered %d; attempt %d, %d entries", answer.status, attempt, len(group))
         return outcome
 
     def _apply(self, outcome: Outcome) -> None:
-        settled = sum(self._settle(entry) for entry in outcome.delivered)
+        for entry in outcome.delivered:
+            self._settle(entry)
+        self._accepted += outcome.accepted
         self._duplicates += outcome.duplicates
-        self._accepted += max(0, settled - outcome.duplicates)
         for entry, error in outcome.failures:
             self._fail(entry, error)
 
@@ -205,6 +208,15 @@ def report(configuration: Configuration, kind: Kind, error: DeliveryError) -> No
         configuration.on_error(error)
     except Exception:
         log.exception("on_error failed")
+
+
+def flush_within(senders: Sequence[Sender], seconds: float) -> bool:
+    """Flush them together within `seconds`; whether everything was delivered or given up by then."""
+    deadline = time.monotonic() + seconds
+    for sender in senders:
+        sender.hurry()
+    results = [sender.flush(compute_remaining(deadline)) for sender in senders]
+    return all(results)
 
 
 def close_within(senders: Sequence[Sender], seconds: float) -> bool:
