@@ -29,10 +29,10 @@ def await_marker(page: Page) -> None:
     ("pattern", "path", "is_shown"),
     [
         ("/pricing*", "/pricing/teams?plan=1", True),
-        ("/pricing", "/pricing/teams", False),
-        ("*/größe", "/de/größe", True),
-        ("http://localhost:*/pricing", "/pricing", True),
-        ("https://localhost:*/pricing", "/pricing", False),
+        ("http://localhost:*/pri*ing", "/pricing", True),
+        pytest.param("/pricing", "/pricing/teams", False, marks=pytest.mark.slow),
+        pytest.param("*/größe", "/de/größe", True, marks=pytest.mark.slow),
+        pytest.param("https://localhost:*/pricing", "/pricing", False, marks=pytest.mark.slow),
     ],
 )
 def test_a_page_url_pattern_matches_the_path_or_the_address(

@@ -51,6 +51,7 @@ class StandIn:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     playbook_requests: list[str] = field(default_factory=list)
+    cookies: list[str | None] = field(default_factory=list)
 
     def list_accepted(self) -> list[dict[str, Any]]:
         """The bodies of the accepted reports."""
@@ -135,6 +136,7 @@ def _make_beckon(stand_in: StandIn) -> type[_Handler]:
             path = urlsplit(self.path).path
             if path == "/api/playbooks":
                 stand_in.playbook_requests.append(self.path)
+                stand_in.cookies.append(self.headers.get("Cookie"))
                 body = {"success": True, "tracking": stand_in.tracking, "playbooks": stand_in.playbooks}
                 status, content = stand_in.playbooks_answer or (200, json.dumps(body))
                 return self.answer(status, content, "application/json", self.cors())
@@ -149,6 +151,7 @@ def _make_beckon(stand_in: StandIn) -> type[_Handler]:
             report = Report(
                 self.path, self.headers.get("Content-Type", ""), self.headers.get("Origin", ""), json.loads(raw), status
             )
+            stand_in.cookies.append(self.headers.get("Cookie"))
             stand_in.reports.append(report)
             body = {"success": status < 300, "executionId": report.body.get("executionId")}
             self.answer(status, json.dumps(body), "application/json", self.cors() | headers)

@@ -43,9 +43,9 @@ class ElementChange {
   apply() {
     const { kind, settings } = this;
     const elements = Array.from(document.querySelectorAll(settings.selector)).slice(0, MAX_ELEMENTS);
+    const refusal = kind.refuseFor && elements.map(kind.refuseFor).find(Boolean);
+    if (refusal) throw new Error(refusal);
     elements.forEach((element) => {
-      const refusal = kind.refuseFor && kind.refuseFor(element, settings);
-      if (refusal) throw new Error(refusal);
       if (!kind.isApplied(element, settings) && this.mayApply(element)) this.undos.set(element, kind.apply(element, settings));
     });
     return elements.length;

@@ -6,7 +6,10 @@
  */
 import { attempt, guard, listen, log, messageOf, warn } from "./guard.js";
 
-/** @typedef {{ id: string, body: string, at: number }} Item */
+/**
+ * @typedef {{ id: string, body: string, at: number }} Item
+ * @typedef {{ status: number, retryAfterMs: number, text: string }} Answer
+ */
 
 const MAX_ITEMS = 50, MAX_CHARACTERS = 250000;
 const MAX_AGE_MS = 7 * 24 * 60 * 60 * 1000;
@@ -96,12 +99,14 @@ export class Delivery {
     );
   }
 
-  /** @param {Item} item @returns {Promise<Response>} */
+  /** @param {Item} item @returns {Promise<Answer>} */
   async send(item) {
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS);
+    const abort = attempt(() => new AbortController(), null);
+    const timer = setTimeout(() => abort && abort.abort(), REQUEST_TIMEOUT_MS);
     try {
-      return await this.post(item, abort.signal);
+      const response = await this.post(item, abort ? abort.signal : undefined);
+      const retryAfterMs = parseRetryAfter(response.headers.get("Retry-After"));
+      return { status: response.status, retryAfterMs, text: await response.text() };
     } finally {
       clearTimeout(timer);
     }
@@ -112,24 +117,21 @@ export class Delivery {
     return fetch(this.url, { method: "POST", body: item.body, keepalive: true, credentials: "omit", signal });
   }
 
-  /** @param {Item} item @param {Response} response */
-  answered(item, response) {
-    const { status } = response;
-    if (status === 429 || status >= 500) return this.retry("status " + status, parseRetryAfter(response.headers.get("Retry-After")));
+  /** @param {Item} item @param {Answer} answer */
+  answered(item, { status, retryAfterMs, text }) {
+    if (status === 429 || status >= 500) return this.retry("status " + status, retryAfterMs);
     this.isSending = false;
     this.tries = 0;
     this.remove(item);
-    if (response.ok) this.confirm(item, response);
+    if (status < 300) this.confirm(item, text);
     else warn("execution was refused: status " + status);
     this.next();
   }
 
-  /** @param {Item} item @param {Response} response */
-  confirm(item, response) {
-    response.json().then(
-      guard((body) => body.tracked !== false && log("✅ Execution tracked successfully: " + (body.executionId || item.id))),
-      () => log("✅ Execution tracked successfully: " + item.id),
-    );
+  /** @param {Item} item @param {string} text */
+  confirm(item, text) {
+    const body = attempt(() => JSON.parse(text), null) || {};
+    if (body.tracked !== false) log("✅ Execution tracked successfully: " + (body.executionId || item.id));
   }
 
   /** @param {string} problem @param {number} askedMs */

@@ -10,7 +10,7 @@ import { resolveUrl } from "./urls.js";
  * @typedef {Record<string, any>} Settings The fields of the action.
  * @typedef {object} ElementAction
  * @property {(settings: Settings) => string} [refuse] Why the action is refused, or an empty text.
- * @property {(element: Element, settings: Settings) => string} [refuseFor] The same for one element.
+ * @property {(element: Element) => string} [refuseFor] The same for one element.
  * @property {(element: any, settings: Settings) => boolean} isApplied
  * @property {(element: any, settings: Settings) => () => void} apply
  * @property {string[] | ((settings: Settings) => string[])} attributes What a framework may write over.

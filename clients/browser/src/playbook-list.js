@@ -1,5 +1,5 @@
 /** The active playbooks of the site: read from the server, with a copy in storage so that the next page need not wait. */
-import { messageOf, warn } from "./guard.js";
+import { attempt, messageOf, warn } from "./guard.js";
 
 /** @typedef {import("./types").Playbook} Playbook */
 /** @typedef {import("./types").PlaybookList} PlaybookList */
@@ -111,10 +111,11 @@ export class PlaybookSource {
   /** @returns {Promise<PlaybookList>} */
   async request() {
     const response = await fetch(this.url, { credentials: "omit" });
+    const text = await response.text();
     if (!response.ok) {
       throw Object.assign(new Error("status " + response.status), { isFinal: response.status < 500 && response.status !== 429 });
     }
-    const body = await response.json();
+    const body = attempt(() => JSON.parse(text), null);
     const list = parsePlaybookList(body);
     if (!list) throw Object.assign(new Error("the answer has no playbooks"), { isFinal: true });
     this.storage.write("playbooks", { at: Date.now(), body });
