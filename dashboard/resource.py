@@ -44,6 +44,8 @@ class Operation:
     body_required: bool = True
     #: Whether pages of other origins may call it with a site key.
     site_key: bool = False
+    #: The type of the response's body; other than JSON, `response` is empty.
+    media_type: str = "application/json"
 
 
 class Resource(flask.Blueprint):
@@ -68,6 +70,7 @@ class Resource(flask.Blueprint):
         stream: bool = False,
         body_required: bool = True,
         site_key: bool = False,
+        media_type: str = "application/json",
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
         and the path parameters as strings. A parameter named `…_id` that is not an id answers 404.
@@ -93,6 +96,7 @@ class Resource(flask.Blueprint):
                     stream,
                     body_required,
                     site_key,
+                    media_type,
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)

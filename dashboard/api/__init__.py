@@ -9,6 +9,7 @@ import flask
 from dashboard.access import current_settings
 from dashboard.api import openapi
 from dashboard.api.analytics import analytics
+from dashboard.api.analytics_export import analytics_export
 from dashboard.api.audit import audit_log
 from dashboard.api.automations import automations
 from dashboard.api.channels import channels
@@ -38,7 +39,7 @@ description = Resource("description")
 RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
-    tracked_executions, playbooks,
+    tracked_executions, playbooks, analytics_export,
 )  # fmt: skip
 
 

@@ -159,11 +159,9 @@ def _build_header_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _build_responses(operation: Operation) -> dict[str, Any]:
-    media = (
-        {"text/event-stream": {"schema": {"type": "string"}}}
-        if operation.stream
-        else {"application/json": {"schema": _build_success_schema(operation)}}
-    )
+    media_type = "text/event-stream" if operation.stream else operation.media_type
+    is_json = media_type == "application/json"
+    media = {media_type: {"schema": _build_success_schema(operation) if is_json else {"type": "string"}}}
     responses: dict[str, Any] = {}
     for status in sorted({operation.status, *operation.statuses, *_list_error_statuses(operation)}):
         content = media if status < 400 else {"application/problem+json": {"schema": _PROBLEM}}

@@ -23,6 +23,7 @@ from models.reports import runs
 from models.reports.automations import AutomationRow
 from models.reports.runs import LastDay
 from rules.language import AutomationType
+from rules.tallies import compute_success_rate
 from tasks.operators import actions as operator_actions
 
 automation_pages = flask.Blueprint("automation-pages", __name__)
@@ -41,7 +42,8 @@ class AutomationFilterForm(Body):
 
 
 class Card(AutomationRow, LastDay):
-    """One automation in the list. `success_rate` is None while no execution has succeeded or failed."""
+    """One automation in the list. `success_rate` is None while no execution has succeeded or failed; unknown outcomes
+    are in neither."""
 
     trigger: dict[str, Any] | None
     in_flight: int
@@ -84,17 +86,11 @@ def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
             "trigger": card_data[row["id"]]["trigger"],
             "in_flight": card_data[row["id"]]["in_flight"],
             "unknown": card_data[row["id"]]["unknown"],
-            "success_rate": _compute_success_rate(row),
+            "success_rate": compute_success_rate(row["succeeded"], row["failed"] - card_data[row["id"]]["unknown"]),
         }
         for row in rows
         if row["id"] in card_data and row["id"] in day
     ]
-
-
-def _compute_success_rate(row: AutomationRow) -> float | None:
-    """Succeeded out of succeeded and failed executions; None while there are none."""
-    ended = row["succeeded"] + row["failed"]
-    return row["succeeded"] / ended if ended else None
 
 
 @automation_pages.post("/automations/<automation_id>/toggle")

@@ -24,6 +24,7 @@ from models.reports import overview as report
 from models.reports.counts import COUNTS
 from models.reports.sent import Sent, fetch_sent
 from models.reports.summary import count_sent_since
+from rules.tallies import compute_success_rate
 from tasks.health.measurement import Health, measure_recent
 
 overview_pages = flask.Blueprint("overview-pages", __name__)
@@ -164,7 +165,7 @@ def _load_busiest(call: Caller, window: Window, sent: Sent, since: datetime, now
             **names[key],
             "sent": count,
             "sent_path": _build_sent_path(since, automation_id=key),
-            "rate": count / (count + failed.get(key, 0)),
+            "rate": compute_success_rate(count, failed.get(key, 0)),
             "failed": failed.get(key, 0),
             "failed_path": _build_failed_path(since, automation_id=key),
             "line": _build_spark([sent.by_automation_and_interval[key].get(start, 0) for start in starts]),

@@ -7,8 +7,11 @@ time they ran. Deleted automations keep their numbers.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypedDict
 
+from models.database import acting_as
+from models.expressions import is_any
+from models.queries import fetch
 from models.reports.analytics_filters import AnalyticsFilters, Dimension, Interval
 from models.reports.analytics_reader import (
     Counted,
@@ -19,11 +22,14 @@ from models.reports.analytics_reader import (
     read_counts,
 )
 from models.reports.overview import list_automation_names
+from models.tables import Automation
 from rules.language import AutomationType
-from rules.tallies import compute_change
+from rules.tallies import FAILURES, compute_change
 
 #: Values of a breakdown, most executions first.
 MAX_VALUES = 20
+#: Automations that are ranked before the two kinds are separated.
+MAX_RANKED = 1_000
 
 
 class Point(Numbers):
@@ -105,6 +111,47 @@ def fetch_top(
         for id in ids
         if id in names
     ]
+
+
+class RankingRow(TopRow):
+    """A row of the API's ranking: `failed` includes timed out ones and no unknown outcomes."""
+
+    succeeded: int
+    failed: int
+    last_executed_at: datetime | None
+
+
+class _LastRow(TypedDict):
+    id: str
+    last_executed_at: datetime | None
+
+
+def fetch_ranking(
+    workspace_id: str, filters: AnalyticsFilters, compared: AnalyticsFilters | None, limit: int
+) -> dict[str, list[RankingRow]]:
+    """Return the `automations` and the `playbooks` with the most executions in the period, as the API shows them.
+    Raises `NotCountedTogether`."""
+    rows = fetch_top(workspace_id, filters, compared, limit=MAX_RANKED)
+    query = Automation.select(Automation.id, Automation.last_executed_at).where(
+        Automation.workspace_id == workspace_id, is_any(Automation.id, [row["id"] for row in rows])
+    )
+    with acting_as(workspace_id):
+        last = {row["id"]: row["last_executed_at"] for row in fetch(_LastRow, query)}
+    ranking = [_build_ranking_row(row, last.get(row["id"])) for row in rows]
+    return {
+        "automations": [row for row in ranking if row["type"] != "playbook"][:limit],
+        "playbooks": [row for row in ranking if row["type"] == "playbook"][:limit],
+    }
+
+
+def _build_ranking_row(row: TopRow, last_executed_at: datetime | None) -> RankingRow:
+    outcomes = row["outcomes"]
+    return {
+        **row,
+        "succeeded": outcomes.get("succeeded", 0),
+        "failed": sum(outcomes.get(name, 0) for name in FAILURES),
+        "last_executed_at": last_executed_at,
+    }
 
 
 def _choose(filters: AnalyticsFilters) -> Counted:

@@ -47,6 +47,10 @@ class AnalyticsFilters:
     trigger: str | None = None
     status: str | None = None
 
+    def get_zone(self) -> ZoneInfo:
+        """Return the time zone."""
+        return ZoneInfo(self.zone)
+
     @property
     def is_by_execution(self) -> bool:
         """Whether a filter asks for a property of executions, by which steps and messages are not counted."""
@@ -66,7 +70,7 @@ class AnalyticsFilters:
     def build_previous(self) -> AnalyticsFilters:
         """Return the same filters for the period of the same length that ends where this one begins; a period of whole
         local days has whole local days before it."""
-        zone = ZoneInfo(self.zone)
+        zone = self.get_zone()
         since, until = self.since.astimezone(zone), self.until.astimezone(zone)
         # On the wall clock, so that a change to summer time moves no edge.
         length = until.replace(tzinfo=None) - since.replace(tzinfo=None)
@@ -75,7 +79,7 @@ class AnalyticsFilters:
 
     def list_edges(self, by: Interval) -> list[datetime]:
         """Return where the intervals of the period begin: local midnights, or full local hours."""
-        zone = ZoneInfo(self.zone)
+        zone = self.get_zone()
         first = self.since.astimezone(zone)
         if by == "day":
             days = ((self.until - timedelta(microseconds=1)).astimezone(zone).date() - first.date()).days

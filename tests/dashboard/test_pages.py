@@ -119,7 +119,10 @@ def test_a_card_says_what_its_success_rate_is_of(bob: Browser, alice: Producer, 
     example_executions.create_unknown(alice, automation)
     with acting_as(alice.workspace_id):
         execute("update automations set executions = 2, failed = 1 where id = %s", (automation["id"],))
-    assert "0% success rate, unknown outcomes included" in read_text(bob.get("/automations").text)
+    assert "None succeeded or failed" in read_text(bob.get("/automations").text)
+    with acting_as(alice.workspace_id):
+        execute("update automations set executions = 4, failed = 2, succeeded = 1 where id = %s", (automation["id"],))
+    assert "50% success rate, without unknown outcomes" in read_text(bob.get("/automations").text)
 
 
 def test_automations_are_filtered_by_the_url(bob: Browser, alice: Producer) -> None:
