@@ -28,6 +28,7 @@ from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import snapshot
 from dashboard.live.feeds import Feeds
 from dashboard.live.stream_access import StreamAccessChecker
+from dashboard.message_links import link_routes
 from dashboard.pages import BLUEPRINTS as PAGES
 from dashboard.probes import probes
 from dashboard.responses import Json
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     headers.register(app)
     errors.register(app)
     cross_origin.register(app, list_operations())
-    for blueprint in (probes, script_routes, *RESOURCES, *INBOUND, *PAGES):
+    for blueprint in (probes, script_routes, link_routes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
     connect(app)
     gevent_support.call_on_sigterm(lambda: app.extensions["feeds"].close())

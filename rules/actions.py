@@ -113,10 +113,12 @@ COMMON: dict[str, FieldType] = {
 _CALL: dict[str, FieldType] = {"retry": _RETRY}
 _EFFECT: dict[str, FieldType] = {**_CALL, "on_unknown": Choice("on_unknown", ("hold", "resend"))}
 _MESSAGE: dict[str, FieldType] = {**_EFFECT, "send_at": _SEND_AT, "review": Boolean()}
+#: Of a message that may have links.
+_MESSAGE_WITH_LINKS: dict[str, FieldType] = {**_MESSAGE, "track_clicks": Boolean()}
 _ARMS: dict[str, FieldType] = {"then": Nested("steps"), "else": Nested("steps")}
 
 #: Fields that are accepted either under `with` or beside `action`.
-MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review"})
+MOVABLE_FIELDS = frozenset({"then", "else", "variants", "send_at", "review", "track_clicks"})
 
 
 #: What a run is counted as.
@@ -190,7 +192,7 @@ _TABLE = (
         frozenset({"subject", "body"}),
         queue="sending",
         channel="email",
-        step_fields=_MESSAGE,
+        step_fields=_MESSAGE_WITH_LINKS,
         run_kind="main_dm",
         reaches_contact=True,
         icon="sending",
@@ -203,7 +205,7 @@ _TABLE = (
         frozenset({"body"}),
         queue="sending",
         channel="sms",
-        step_fields=_MESSAGE,
+        step_fields=_MESSAGE_WITH_LINKS,
         run_kind="main_dm",
         reaches_contact=True,
         icon="sending",
@@ -221,7 +223,7 @@ _TABLE = (
         },
         frozenset({"channel", "body"}),
         queue="sending",
-        step_fields=_MESSAGE,
+        step_fields=_MESSAGE_WITH_LINKS,
         run_kind="main_dm",
         reaches_contact=True,
         icon="sending",

@@ -107,6 +107,8 @@ class Step:
     on_unknown: str | None = None
     send_at: str | None = None
     review: bool = False
+    #: Whether the clicks on its links are counted.
+    track_clicks: bool = False
 
     @property
     def queue(self) -> Queue | None:
@@ -186,7 +188,7 @@ def _parse_active_hours(document: Mapping[str, Any]) -> ActiveHours:
 
 
 #: Fields with an attribute of their own in `Step`, whether under `with` or beside `action`.
-_MOVED_FIELDS = ("then", "else", "variants", "send_at", "review")
+_MOVED_FIELDS = ("then", "else", "variants", "send_at", "review", "track_clicks")
 
 
 def _parse_steps(documents: list[Mapping[str, Any]], default_channel: str) -> tuple[Step, ...]:
@@ -219,4 +221,5 @@ def _parse_step(document: Mapping[str, Any], default_channel: str) -> Step:
         on_unknown=fields.get("on_unknown"),
         send_at=fields.get("send_at"),
         review=fields.get("review", False),
+        track_clicks=fields.get("track_clicks", False),
     )

@@ -93,6 +93,7 @@ _MESSAGES = schemas.array_of(
         generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
         shortenedFrom=schemas.nullable(schemas.COUNT), buttons=schemas.array_of(schemas.ANY),
         quickReplies=schemas.array_of(schemas.TEXT),
+        links=schemas.array_of(schemas.record(url=schemas.TEXT, clickedAt=schemas.nullable(schemas.TIME))),
     )
 )  # fmt: skip
 
@@ -220,6 +221,7 @@ def _serialize_message(row: MessageItem) -> dict[str, Any]:
     return {
         **to_api_fields(fields),
         "lookups": lookups,
+        "links": [to_api_fields(link) for link in row["links"]],
         "nextLookupAt": row["next_look_up_at"],
         "error": describe_error(row["error_class"], row["error_message"]),
     }

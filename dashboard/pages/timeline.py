@@ -49,7 +49,17 @@ def build_timeline(execution: ExecutionDetail) -> list[TimelineEvent]:
     failures = [event for step in execution["steps"] for event in _build_failure_events(step)]
     done = [event for step in execution["steps"] for event in _build_step_events(step)]
     look_ups = [event for message in execution["messages"] for event in _build_look_up_events(message)]
-    return sorted([*stages, *failures, *done, *look_ups], key=lambda event: event.at)
+    clicks = [event for message in execution["messages"] for event in _build_click_events(message)]
+    return sorted([*stages, *failures, *done, *look_ups, *clicks], key=lambda event: event.at)
+
+
+def _build_click_events(message: MessageItem) -> list[TimelineEvent]:
+    """The first click on each counted link of a message."""
+    return [
+        TimelineEvent(link["clicked_at"], "completed", "", f"Clicked {link['url']}")
+        for link in message["links"]
+        if link["clicked_at"]
+    ]
 
 
 def _build_look_up_events(message: MessageItem) -> list[TimelineEvent]:

@@ -22,6 +22,7 @@ from models.engine.records import (
     PauseProvider,
     ReleaseLimitReservation,
     ResumeProvider,
+    StoreLinks,
     Suppress,
 )
 from models.ids import new_id
@@ -77,6 +78,12 @@ _END_WAIT_IF_REPLIED = """
     where id = %s and status = 'waiting' and waiting_for = 'event' and exists (
         select 1 from received_messages
         where contact_id = %s and created_at > %s and kind = any(%s) and deleted_at is null)
+"""
+
+_STORE_LINKS = """
+    insert into message_links (token, workspace_id, message_id, position, url)
+    select l.token, m.workspace_id, m.id, l.position, l.url
+    from messages m, unnest(%s::text[], %s::text[]) with ordinality l(token, url, position) where m.id = %s
 """
 
 
@@ -136,3 +143,9 @@ def _(effect: ResumeProvider, cursor: Any, execution_id: str) -> None:
 def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
     cursor.execute(_LOCK_CONTACT, (effect.contact_id,))
     cursor.execute(_END_WAIT_IF_REPLIED, (execution_id, effect.contact_id, effect.since, sorted(REPLY_KINDS)))
+
+
+@_apply.register
+def _(effect: StoreLinks, cursor: Any, execution_id: str) -> None:
+    tokens, urls = list(effect.urls_by_token), list(effect.urls_by_token.values())
+    cursor.execute(_STORE_LINKS, (tokens, urls, effect.message_id))

@@ -6,6 +6,7 @@ changed steps and messages, and the effects on other rows that must commit with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -79,6 +80,14 @@ class DetectReply:
 
 
 @dataclass(frozen=True)
+class StoreLinks:
+    """Store the links of a message whose clicks are counted: what each token leads to, in their order."""
+
+    message_id: str
+    urls_by_token: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class CountRun:
     """A succeeded step that counts as a run: its kind and time."""
 
@@ -87,7 +96,16 @@ class CountRun:
     at: datetime
 
 
-Effect = ChangeContact | CreateTask | Suppress | ReleaseLimitReservation | PauseProvider | ResumeProvider | DetectReply
+Effect = (
+    ChangeContact
+    | CreateTask
+    | Suppress
+    | ReleaseLimitReservation
+    | PauseProvider
+    | ResumeProvider
+    | DetectReply
+    | StoreLinks
+)
 
 
 @dataclass(slots=True)

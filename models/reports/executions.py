@@ -15,7 +15,17 @@ from models.execution_filters import ExecutionFilters
 from models.expressions import is_any
 from models.queries import fetch, fetch_first, fetch_value
 from models.search import find_matching_contacts, match_words
-from models.tables import Automation, Contact, Execution, Message, StageHistory, Step, Trigger, WorkflowVersion
+from models.tables import (
+    Automation,
+    Contact,
+    Execution,
+    Message,
+    MessageLink,
+    StageHistory,
+    Step,
+    Trigger,
+    WorkflowVersion,
+)
 from models.tables.executions import TriggerSource
 from rules.errors import BY_CLASS
 from rules.stages import MessageStatus, Stage, Status, StepStatus, WaitingFor
@@ -122,7 +132,14 @@ class StepItem(TypedDict):
     failures: list[dict[str, Any]]
 
 
-class MessageItem(TypedDict):
+class LinkItem(TypedDict):
+    """A link of a message whose clicks are counted: its target, and when it was first clicked."""
+
+    url: str
+    clicked_at: datetime | None
+
+
+class _MessageRow(TypedDict):
     """A message; `shortened_from` is the length of a text that was too long for the channel."""
 
     id: str
@@ -150,6 +167,12 @@ class MessageItem(TypedDict):
     shortened_from: int | None
     buttons: list[dict[str, Any]]
     quick_replies: list[str]
+
+
+class MessageItem(_MessageRow):
+    """A message with its counted links, in their order."""
+
+    links: list[LinkItem]
 
 
 class ExecutionDetail(ExecutionItem):
@@ -366,4 +389,24 @@ def _fetch_messages(execution_id: str) -> list[MessageItem]:
         fn.coalesce(detail.extract("buttons"), SQL("'[]'")).alias("buttons"),
         fn.coalesce(detail.extract("quickReplies"), SQL("'[]'")).alias("quick_replies"),
     )  # fmt: skip
-    return fetch(MessageItem, query.where(Message.execution_id == execution_id).order_by(Message.id))
+    rows = fetch(_MessageRow, query.where(Message.execution_id == execution_id).order_by(Message.id))
+    links = _fetch_links(execution_id)
+    return [{**row, "links": links.get(row["id"], [])} for row in rows]
+
+
+class _LinkRow(LinkItem):
+    message_id: str
+
+
+def _fetch_links(execution_id: str) -> dict[str, list[LinkItem]]:
+    """Return the counted links of an execution's messages, by message."""
+    query = (
+        MessageLink.select(MessageLink.message_id, MessageLink.url, MessageLink.clicked_at)
+        .join(Message, on=Message.id == MessageLink.message_id)
+        .where(Message.execution_id == execution_id)
+        .order_by(MessageLink.message_id, MessageLink.position)
+    )
+    links: dict[str, list[LinkItem]] = {}
+    for row in fetch(_LinkRow, query):
+        links.setdefault(row["message_id"], []).append({"url": row["url"], "clicked_at": row["clicked_at"]})
+    return links

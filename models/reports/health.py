@@ -12,7 +12,7 @@ from peewee import SQL, fn
 
 from models.database import acting_as, connection
 from models.expressions import now
-from models.queries import count, fetch, fetch_first, fetch_value, fetch_values
+from models.queries import count, exists, fetch, fetch_first, fetch_value, fetch_values
 from models.reports.executions import ErrorDescription, describe_error
 from models.tables import Automation, Execution, WorkflowVersion
 
@@ -157,8 +157,12 @@ def count_active_automations(workspace_id: str) -> int:
         return count(active)
 
 
+_COUNTS_CLICKS = peewee.Cast("$.** ? (@.track_clicks == true)", "jsonpath")
+
+
 def list_used_names(workspace_id: str) -> set[str]:
-    """Return the names of the actions and channels in the published workflows of a workspace's active automations."""
+    """Return the names of the actions and channels in the published workflows of a workspace's active automations, and
+    `track_clicks` if a step counts clicks."""
     published = (
         WorkflowVersion.select()
         .join(Automation, on=Automation.version_id == WorkflowVersion.id)
@@ -166,13 +170,16 @@ def list_used_names(workspace_id: str) -> set[str]:
         .distinct()
     )
     with acting_as(workspace_id):
-        return {
+        names = {
             str(name)
             for path in ("$.**.action", "$.**.channel")
             for name in fetch_values(
                 published.select(fn.jsonb_path_query(WorkflowVersion.definition, peewee.Cast(path, "jsonpath")))
             )
         }
+        if exists(published.where(fn.jsonb_path_exists(WorkflowVersion.definition, _COUNTS_CLICKS))):
+            names.add("track_clicks")
+        return names
 
 
 def fetch_engine_counts() -> EngineCounts:

@@ -6,7 +6,16 @@ stand apart from the modules that change rows, because a query joins tables of m
 
 from models.tables.automations import Automation, AutomationSchedule, WorkflowVersion
 from models.tables.contacts import Account, Contact, ContactTask, Conversation, ReceivedMessage, Suppression
-from models.tables.executions import Execution, IdempotencyKey, Message, PrivateReply, StageHistory, Step, Trigger
+from models.tables.executions import (
+    Execution,
+    IdempotencyKey,
+    Message,
+    MessageLink,
+    PrivateReply,
+    StageHistory,
+    Step,
+    Trigger,
+)
 from models.tables.fields import Table
 from models.tables.inbound import InboundEvent, WebhookToken
 from models.tables.limits import CapReservation, LimitCount, LimitReservation
@@ -40,7 +49,8 @@ __all__ = [
     "TABLES", "Account", "AnalyticsChange", "AnalyticsEvent", "AnalyticsTally", "ApiKey", "AuditEntry", "Automation",
     "AutomationRun", "AutomationSchedule", "CapReservation", "ChannelCredential", "Contact", "ContactTask",
     "Conversation", "Deployment", "Execution", "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample",
-    "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "MessageResponse", "ModelSettings",
+    "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "MessageLink", "MessageResponse",
+    "ModelSettings",
     "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage",
     "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
     "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake", "Trigger", "User", "WebhookToken",
@@ -52,8 +62,8 @@ TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
     User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
     Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step,
-    Message, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow,
-    StageTally, TallyProgress, LatenessSample, AnalyticsChange, AnalyticsTally, MessageResponse, InboundEvent,
-    WebhookToken, PeriodicJob, Leadership, Deployment, SchemaHash, TrackingIntake, TrackedExecutionId,
+    Message, MessageLink, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
+    RunWindow, StageTally, TallyProgress, LatenessSample, AnalyticsChange, AnalyticsTally, MessageResponse,
+    InboundEvent, WebhookToken, PeriodicJob, Leadership, Deployment, SchemaHash, TrackingIntake, TrackedExecutionId,
     WorkflowExecution, AnalyticsEvent,
 )  # fmt: skip

@@ -264,6 +264,24 @@ class Message(Table):
         )
 
 
+class MessageLink(Table):
+    """A link of a message whose clicks are counted: `/l/{token}` leads to `url`. `clicked_at` is the first click.
+
+    The first click on any link of a message is also a row of `message_responses`, which Analytics counts.
+    """
+
+    token = TextField(primary_key=True)
+    workspace_id = IdField()
+    message_id = reference(Message)
+    position = IntegerField()
+    url = TextField()
+    clicked_at = TimeField(null=True)
+
+    class Meta:
+        table_name = "message_links"
+        indexes = (index("message_links_message on message_links (message_id)"),)
+
+
 class StageHistory(Table):
     """A move between stages: the stage that was entered, and how long the previous one lasted."""
 

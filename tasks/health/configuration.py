@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from providers.registry import PROVIDERS
+from rules import links
 from tasks.health.parts import MissingSetting
 from tasks.health.services import SERVICES, ProviderFacts, build_settings_path, is_used, list_providers
 
@@ -18,7 +19,7 @@ _WEBHOOK_SECRETS = {
 def list_missing_settings(facts: ProviderFacts) -> list[MissingSetting]:
     """Return the missing settings, those that active automations need first. The sandbox needs none."""
     rows: dict[str, MissingSetting] = {}
-    for row in (*_list_required(facts), *_list_webhook_secrets(facts)):
+    for row in (*_list_required(facts), *_list_webhook_secrets(facts), *_list_click_url(facts)):
         # Facebook and Instagram need the same one.
         rows.setdefault(row.variable, row)
     return sorted(rows.values(), key=lambda row: not row.needed)
@@ -56,6 +57,16 @@ def _list_webhook_secrets(facts: ProviderFacts) -> list[MissingSetting]:
         for variable, (provider, service, meaning) in _WEBHOOK_SECRETS.items()
         if not facts.workspace.missing_secrets.get(provider) and not getattr(facts.workspace.settings, variable.lower())
     ]  # fmt: skip
+
+
+def _list_click_url(facts: ProviderFacts) -> list[MissingSetting]:
+    """Return BECKON_URL where steps count clicks and recipients cannot reach it."""
+    url = facts.workspace.settings.url
+    reaches = url.startswith("https://") or (links.is_loopback(url) and facts.workspace.sandboxed)
+    if "track_clicks" not in facts.used or reaches:
+        return []
+    meaning = "Counting clicks: links in messages stay as they are, because BECKON_URL is no https address."
+    return [MissingSetting("BECKON_URL", "messaging", meaning, "/settings", "the environment", needed=False)]
 
 
 def _describe_place(service: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import mrml
 
 from models import workspace_preferences
+from models.engine.records import StoreLinks
 from models.engine.rows import MessageRow
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
@@ -21,6 +24,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
 from tasks.steps.channels import find_address, get_channel
+from tasks.steps.link_tracking import LinkTracker, find_tracker
 from tasks.steps.review_gate import get_initial_status
 
 
@@ -30,27 +34,29 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
     if message is not None:
         return message
     facts, channel = claimed.build_facts(), get_channel(step)
-    to, body = _build_content(claimed, step, facts)
-    detail = None
-    if channel in CONVERSATION_CHANNELS:
-        body, detail = direct_messages.compose(step, body, facts)
+    provider, sandbox = CHANNELS[channel].provider, _is_sandbox(engine, claimed)
+    tracker = find_tracker(engine.settings, step, provider, sandbox=sandbox)
+    content = _build_content(claimed, step, facts, tracker)
     fields = {name: render_one_line(step, name, facts) for name in ("subject", "from", "reply_to")}
-    return message_rows.update(
+    row = message_rows.update(
         claimed,
         step,
         status=get_initial_status(step),
         channel=channel,
-        provider=CHANNELS[channel].provider,
-        sandbox=_is_sandbox(engine, claimed),
-        to_address=to,
+        provider=provider,
+        sandbox=sandbox,
+        to_address=content.to,
         sender=fields["from"] or _find_own_sender(claimed, channel),
         subject=fields["subject"],
-        body=body,
-        format="html" if step.with_.get("format") in ("html", "mjml") else "text",
+        body=content.body,
+        format=_find_format(step),
         generation_ms=_find_generation_ms(claimed),
-        detail=detail,
+        detail=content.detail,
         send_at=_parse_send_at(claimed, step, facts),
     )
+    if tracker and tracker.urls_by_token:
+        claimed.add_effect(StoreLinks(row["id"], tracker.urls_by_token))
+    return row
 
 
 def _find_own_sender(claimed: ClaimedExecution, channel: str) -> str | None:
@@ -67,21 +73,46 @@ def render_one_line(step: Step, name: str, facts: Mapping[str, object]) -> str |
     return " ".join(render(source, facts).split()) or None if source else None
 
 
-def _build_content(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> tuple[str, str]:
-    """Return the message's address and body."""
+@dataclass(frozen=True)
+class _Content:
+    """A message's address, its body, and its other parts."""
+
+    to: str
+    body: str
+    detail: dict[str, Any] | None = None
+
+
+def _build_content(
+    claimed: ClaimedExecution, step: Step, facts: Mapping[str, object], tracker: LinkTracker | None
+) -> _Content:
+    """Compose a message with its links replaced by those of the tracker, before it is cut to its channel's limit."""
     if step.action == "notify":
-        return CHANNELS[step.with_["channel"]].label, render(step.with_["text"], facts)
+        return _Content(CHANNELS[step.with_["channel"]].label, render(step.with_["text"], facts))
     if step.action == "call_webhook":
-        return render(step.with_["url"], facts), _build_webhook_body(claimed, step, facts)
-    address = find_address(claimed, step) or ""
-    format = step.with_.get("format")
-    body = render(step.with_["body"], facts, html=format in ("html", "mjml"))
+        return _Content(render(step.with_["url"], facts), _build_webhook_body(claimed, step, facts))
+    to, body = find_address(claimed, step) or "", _render_body(step, facts)
+    if tracker:
+        body = tracker.replace_in(body, _find_format(step))
+    detail: dict[str, Any] = {}
+    if get_channel(step) in CONVERSATION_CHANNELS:
+        body, detail = direct_messages.compose(step, body, facts)
+    if tracker:
+        detail = tracker.replace_in_detail(detail)
+    return _Content(to, body, detail or None)
+
+
+def _find_format(step: Step) -> str:
+    return "html" if step.with_.get("format") in ("html", "mjml") else "text"
+
+
+def _render_body(step: Step, facts: Mapping[str, object]) -> str:
+    body = render(step.with_["body"], facts, html=_find_format(step) == "html")
     if not body.strip():
         raise InvalidRequest("The message is empty, so it was not sent. Check the step's body.")
-    if format != "mjml":
-        return address, body
+    if step.with_.get("format") != "mjml":
+        return body
     try:
-        return address, mrml.to_html(body).content
+        return str(mrml.to_html(body).content)
     except OSError as error:
         raise InvalidRequest(f"The body is not valid MJML: {error}") from None
 

@@ -32,11 +32,16 @@ RUN_TABLES = {
 }  # fmt: skip
 #: Appended by the triggers of other tables.
 APPENDED_TABLES = {"analytics_changes", "message_responses"}
+#: Written with their messages by workers, and by clicks.
+LINK_TABLES = {"message_links"}
 MAY_NOT_UPDATE = (
-    {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"} | RUN_TABLES | APPENDED_TABLES
+    {"api_keys", "audit", "sessions", "users", "inbound_events", "invitations"}
+    | RUN_TABLES
+    | APPENDED_TABLES
+    | LINK_TABLES
 )
-MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES | APPENDED_TABLES
-MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES
+MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES | APPENDED_TABLES | LINK_TABLES
+MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES | LINK_TABLES
 #: Callbacks are stored before their workspace is known, and the dashboard never reads them.
 INSERT_ONLY = {"inbound_events"}
 
@@ -117,6 +122,8 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                        "matched": 1, "actor_name": "Alice", **workspace},
         "operation_executions": {"operation_id": build_id("operation"), "execution_id": build_id("execution"),
                                  **workspace},
+        "message_links": {"token": build_id("link"), "message_id": build_id("message"), "position": 1,
+                          "url": "https://shop.example", **workspace},
         "message_responses": {"message_id": build_id("message"), "kind": "replied", **workspace},
         "analytics_changes": tally,
         "analytics_tallies": {"span": "day", **tally},

@@ -227,6 +227,20 @@ class TestServices:
             "TELNYX_API_KEY", "sms", "SMS.", "Settings, Channels, SMS", True,
         )  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("url", "is_listed"),
+        [("https://beckon.example", False), ("http://beckon.example", True), ("http://127.0.0.1:8080", True)],
+    )
+    def test_counted_clicks_need_an_address_that_recipients_reach(self, url: str, is_listed: bool) -> None:
+        facts = build_service_facts(used={"send_sms", "track_clicks"})
+        facts = replace(facts, workspace=replace(facts.workspace, settings=settings.load().replace(url=url)))
+        assert ("BECKON_URL" in [row.variable for row in list_missing_settings(facts)]) == is_listed
+        sandboxed = replace(facts, workspace=replace(facts.workspace, sandboxed=True))
+        rows = {row.variable: row for row in list_missing_settings(sandboxed)}
+        assert ("BECKON_URL" in rows) == (url == "http://beckon.example")
+        unused = replace(facts, used={"send_sms"})
+        assert "BECKON_URL" not in [row.variable for row in list_missing_settings(unused)]
+
 
 class TestStores:
     def test_an_evicting_or_full_redis_is_a_problem(self) -> None:
