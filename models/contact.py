@@ -141,7 +141,7 @@ def _build_conflict(error: peewee.IntegrityError, fields: Mapping[str, Any]) -> 
     """Name the address of another contact, from the name of the violated index."""
     cause = error.orig  # type: ignore[attr-defined]  # the stubs lack it
     index = cause.diag.constraint_name if isinstance(cause, psycopg2.Error) else None
-    name = next((name for name in IDENTIFIERS if index == f"contacts_{name}"), "email")
+    name = next((name for name in IDENTIFIERS if index == f"contacts_by_{name}"), "email")
     head, *rest = name.split("_")
     path = head + "".join(word.title() for word in rest)
     return Conflict(f"{path} {fields.get(name)} belongs to another contact", path)

@@ -29,6 +29,14 @@ ReceivedKind = Literal["message", "story_reply", "story_mention", "comment", "po
 SuppressionReason = Literal["bounced", "complained", "unsubscribed", "blocked", "operator"]
 
 
+_HAS_IDENTIFIER = "deleted_at is null and {} is not null"
+
+
+def _identifier_index(name: str) -> SQL:
+    """Return the unique index of an identifier, which serves only look-ups by it (migration 0061)."""
+    return unique_index(f"contacts_by_{name} on contacts ({name}, workspace_id)", where=_HAS_IDENTIFIER.format(name))
+
+
 class Contact(Table):
     """A person that automations may message. An address belongs to one contact of a workspace; deletion is soft."""
 
@@ -60,15 +68,15 @@ class Contact(Table):
     class Meta:
         table_name = "contacts"
         indexes = (
-            index("contacts_newest on contacts (workspace_id, id desc)", where="deleted_at is null"),
+            index("contacts_listed on contacts (workspace_id, id desc)", where="deleted_at is null and not sample"),
             index("contacts_samples on contacts (workspace_id, updated_at)", where="sample"),
             index("contacts_search on contacts using gin (search)"),
             index("contacts_tags on contacts using gin (tags)", where="deleted_at is null"),
-            unique_index("contacts_email on contacts (workspace_id, email)", where="deleted_at is null"),
-            unique_index("contacts_external_id on contacts (workspace_id, external_id)", where="deleted_at is null"),
-            unique_index("contacts_facebook_id on contacts (workspace_id, facebook_id)", where="deleted_at is null"),
-            unique_index("contacts_instagram_id on contacts (workspace_id, instagram_id)", where="deleted_at is null"),
-            unique_index("contacts_phone on contacts (workspace_id, phone)", where="deleted_at is null"),
+            _identifier_index("email"),
+            _identifier_index("external_id"),
+            _identifier_index("facebook_id"),
+            _identifier_index("instagram_id"),
+            _identifier_index("phone"),
         )
 
 

@@ -1,0 +1,122 @@
+"""Statistics cannot mislead PostgreSQL: a trigger, a claim and a sweep read a handful of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+import settings
+from models import database
+from models.engine.claim_and_record import CLAIM, Statement
+from models.queries import fetch_values
+from tasks.periodic_jobs import PERIODIC_JOBS
+from tasks.runtime import broker
+from tests.support import plans
+from tests.support.factories import Alice
+from tests.support.rows import fetch_row
+
+#: Rows of each large table, and how many of one a scan may read.
+FILLED_ROWS = 20_000
+MOST_ROWS_READ = 50
+
+_FILL = """
+    insert into contacts (id, workspace_id, external_id, email, phone, instagram_id, facebook_id, first_name)
+    select gen_random_uuid(), %(workspace)s, 'filled-' || n, 'filled-' || n || '@example.com', '+1555' || n,
+        'ig-' || n, 'fb-' || n, 'Ada'
+    from generate_series(1, %(rows)s) n;
+    insert into idempotency_keys (workspace_id, key, body_hash, trigger_id)
+    select %(workspace)s, 'filled-' || n, '\\x00', gen_random_uuid() from generate_series(1, %(rows)s) n;
+    insert into triggers (id, workspace_id, type, source, answer)
+    select gen_random_uuid(), %(workspace)s, 'contact.created', 'api', '{}' from generate_series(1, %(rows)s) n;
+    insert into executions (
+        id, workspace_id, automation_id, version_id, version, trigger_id, status, stage, stage_since, queue, rung_at,
+        created_at, finished_at)
+    select gen_random_uuid(), %(workspace)s, %(automation)s, gen_random_uuid(), 1, gen_random_uuid(), 'succeeded',
+        'completed', beckon_now(), 'sending', beckon_now(), beckon_now(),
+        beckon_now()
+    from generate_series(1, %(rows)s) n
+"""
+_FILL_OTHER = """
+    insert into contacts (id, workspace_id, email)
+    select gen_random_uuid(), %(workspace)s, 'filled-' || n || '@example.com' from generate_series(1, %(rows)s) n
+"""
+#: Contacts that match by each identifier, by none, and by all.
+CONTACTS = (
+    {"external_id": "filled-7"}, {"email": "filled-8@example.com"}, {"phone": "+15559"}, {"instagram_id": "ig-10"},
+    {"facebook_id": "fb-11"}, {"email": "new@example.com"},
+    {"external_id": "filled-12", "email": "filled-12@example.com", "phone": "+155512", "instagram_id": "ig-12",
+     "facebook_id": "fb-12"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def alice(as_service: None, redis_url: str) -> Alice:
+    """Alice, with an automation, before her tables are filled."""
+    broker.set_up(settings.load())
+    alice = Alice()
+    alice.automation()
+    return alice
+
+
+def _run_as_owner(sql: str, parameters: dict[str, object] | None = None) -> None:
+    with closing(psycopg2.connect(settings.load().database_url)) as owner, owner, owner.cursor() as cursor:
+        cursor.execute(sql, parameters)
+
+
+def _fill(alice: Alice) -> None:
+    automation_id = fetch_row("select id from automations")["id"]
+    _run_as_owner(_FILL, {"workspace": alice.workspace_id, "automation": automation_id, "rows": FILLED_ROWS})
+
+
+def _leave_empty(alice: Alice) -> None:
+    _fill(alice)
+    plans.clear_statistics(settings.load().database_url)
+
+
+def _leave_stale(alice: Alice) -> None:
+    plans.analyze(settings.load().database_url)
+    _fill(alice)
+
+
+def _leave_foreign(alice: Alice) -> None:
+    """Statistics of another workspace, whose contacts have no identifier but an e-mail address."""
+    other = Alice(name="other")
+    _run_as_owner(_FILL_OTHER, {"workspace": other.workspace_id, "rows": FILLED_ROWS})
+    plans.analyze(settings.load().database_url)
+    _fill(alice)
+
+
+def _leave_right(alice: Alice) -> None:
+    _fill(alice)
+    plans.analyze(settings.load().database_url)
+
+
+STATISTICS = {"empty": _leave_empty, "stale": _leave_stale, "foreign": _leave_foreign, "right": _leave_right}
+
+
+@pytest.mark.parametrize("prepare", STATISTICS.values(), ids=STATISTICS)
+def test_hot_statements_read_a_handful_of_rows(alice: Alice, prepare: Callable[[Alice], None]) -> None:
+    prepare(alice)
+    database.db.close_all()
+    database.open_pool(settings.load().database_app_url, "beckon_app", 8)
+    with plans.recorded_scans() as accepting:
+        for fields in (*CONTACTS, CONTACTS[0]):
+            alice.trigger(contact=fields, idempotency_key=str(fields))
+        alice.triggers([{"contact": fields, "idempotency_key": f"batch {fields}"} for fields in CONTACTS])
+    database.db.close_all()
+    database.open_pool(settings.load().database_service_url, "beckon_service", 8)
+    due = fetch_values("select id from executions where status = 'pending'")
+    with plans.recorded_scans() as claiming:
+        fetch_values(CLAIM.unprepared_sql, Statement.build_parameters((due[:3], "a worker", 30.0, [])))
+    with plans.recorded_scans() as sweeping:
+        for job in PERIODIC_JOBS:
+            if job.every_seconds <= 10:
+                job.run_once(settings.load())
+
+    assert {scan.relation for scan in accepting} >= {"contacts", "idempotency_keys"}
+    assert "executions" in {scan.relation for scan in claiming}
+    assert "executions" in {scan.relation for scan in sweeping}
+    assert [scan for scan in (*accepting, *claiming, *sweeping) if scan.rows > MOST_ROWS_READ] == []

@@ -1,0 +1,78 @@
+"""How many rows PostgreSQL reads for a statement, whatever it knows about the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+
+from models.database import db
+
+_CLEAR = """
+    select pg_clear_relation_stats('public', c.relname) from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'i');
+    select pg_clear_attribute_stats('public', s.tablename, s.attname, s.inherited) from pg_stats s
+    where s.schemaname = 'public'
+"""
+
+
+def analyze(owner_url: str) -> None:
+    """Give PostgreSQL statistics of the tables as they are."""
+    _run(owner_url, "analyze")
+
+
+def clear_statistics(owner_url: str) -> None:
+    """Take all statistics of the tables from PostgreSQL, as before the first ANALYZE. Needs PostgreSQL 18."""
+    _run(owner_url, _CLEAR)
+
+
+def _run(owner_url: str, sql: str) -> None:
+    with closing(psycopg2.connect(owner_url)) as owner, owner.cursor() as cursor:
+        owner.autocommit = True
+        cursor.execute(sql)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one scan of a plan read: rows it returned and rows it filtered, over all its loops."""
+
+    relation: str
+    rows: int
+    statement: str
+
+
+@contextmanager
+def recorded_scans() -> Iterator[list[Scan]]:
+    """Plan and run every statement of this process's pool twice, first under EXPLAIN, undone; collect its scans."""
+    scans: list[Scan] = []
+    original: Callable[..., Any] = db.execute_sql
+
+    def explain_first(sql: str, params: Any = None) -> Any:
+        # A statement that is not prepared follows its planner settings.
+        planner_settings, separator, statement = sql.rpartition("; ") if sql.startswith("set local") else ("", "", sql)
+        if statement.split(maxsplit=1)[0].lower() in ("select", "insert", "update", "delete", "with"):
+            explain = f"{planner_settings}{separator}explain (analyze, format json, timing off) {statement}"
+            with db.atomic() as undone:
+                plan = original(explain, params).fetchone()[0]
+                undone.rollback()
+            scans.extend(_list_scans(plan[0]["Plan"], sql))
+        return original(sql, params)
+
+    db.execute_sql = explain_first
+    try:
+        yield scans
+    finally:
+        del db.execute_sql
+
+
+def _list_scans(node: dict[str, Any], sql: str) -> Iterator[Scan]:
+    if "Relation Name" in node and "Scan" in node["Node Type"]:
+        read = node["Actual Rows"] + sum(
+            node.get(name, 0) for name in ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+        )
+        yield Scan(node["Relation Name"], round(read * node["Actual Loops"]), sql)
+    for child in node.get("Plans", ()):
+        yield from _list_scans(child, sql)
