@@ -21,6 +21,7 @@ from dashboard.api.keys import keys
 from dashboard.api.members import members
 from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
+from dashboard.api.playbook_previews import playbook_previews
 from dashboard.api.playbooks import playbooks
 from dashboard.api.preferences import preferences
 from dashboard.api.queues import queues
@@ -40,6 +41,7 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
+    playbook_previews,
 )  # fmt: skip
 
 
