@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 
 import clock
-from dashboard.pages.analytics import fill_days
-from dashboard.pages.day_chart import HEIGHT, draw_days
+import settings
+from dashboard.pages.analytics_export import TABLES
+from models import database
+from models.database import acting_as
 from models.ids import new_id
-from models.reports.analytics import DayRow
+from models.queries import execute
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import list_ids, read_text, sign_in_as
@@ -38,30 +43,173 @@ def create_days_ago(alice: Producer, automation: dict[str, Any], days: int, **fi
     )
 
 
-def test_each_number_leads_to_its_list(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
-    bob = sign_in_as(client, alice)
+def create_history(alice: Producer, automation: dict[str, Any]) -> None:
+    """Create executions of several days, some of them before the default period, with every outcome."""
     for days, count in ((0, 1), (3, 2), (40, 4)):
         for _ in range(count):
             create_days_ago(alice, automation, days)
     create_days_ago(alice, automation, 3, status="skipped", stage="skipped", skipped_rule="tags")
+    create_days_ago(alice, automation, 3, status="cancelled", stage="skipped", skipped_rule="cancelled")
+    for error_class in ("network", "network", "unknown_outcome"):
+        create_days_ago(alice, automation, 5, status="failed", stage="failed", error_class=error_class)
+    create_days_ago(alice, automation, 5, status="pending", stage="queued", finished_at=None)
     create_days_ago(alice, automation, 3, test=True)
+
+
+def read_counts(page: str) -> list[tuple[str, int]]:
+    """The numbers of the page that have a list, with its path."""
+    links = re.findall(r'href="([^"]+)" data-count="list">([\d,]+)<', page)
+    return [(html.unescape(path), int(number.replace(",", ""))) for path, number in links]
+
+
+def test_each_number_leads_to_its_list(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+    bob = sign_in_as(client, alice)
+    create_history(alice, automation)
     page = bob.get("/analytics").text
-    numbers = re.findall(r'href="([^"]+)" data-count="list">(?:<strong>)?([\d,]+)<', page)
-    assert len(numbers) == 3 + 2 * 4
-    for path, number in numbers:
-        assert (path, len(list_ids(bob, html.unescape(path)))) == (path, int(number))
-    assert [int(number) for _, number in numbers[:3]] == [4, 0, 1]
+    counts = read_counts(page)
+    assert counts[0][1] == 9
+    assert [number for _, number in counts[1:7]] == [3, 1, 1, 1, 1, 2]
+    assert [(path, number) for path, number in counts if len(list_ids(bob, path)) != number] == []
     text = read_text(page)
-    assert "Success rate 100.0%" in text
+    assert "Success rate 60.0%" in text
     assert "Time, p50 1.2 s" in text
 
 
-def test_the_period_is_selected(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+def track(alice: Producer, automation: dict[str, Any], *executions: dict[str, Any]) -> None:
+    """Insert executions of visitors' browsers, an hour ago, with the service role: the dashboard's only reads."""
+    config = settings.load()
+    database.db.close_all()
+    database.open_pool(config.database_service_url, "beckon_service", 8)
+    with acting_as(alice.workspace_id):
+        for execution in executions:
+            row = {
+                "workflow_id": automation["id"], "status": "success", "execution_time_ms": 250, "device_type": "mobile",
+                "page_path": "/pricing", "executed_at": clock.now() - timedelta(hours=1), **execution,
+            }  # fmt: skip
+            columns, places = ", ".join(row), ", ".join(["%s"] * len(row))
+            execute(f"insert into workflow_executions ({columns}) values ({places})", list(row.values()))
+    database.db.close_all()
+    database.open_pool(config.database_app_url, "beckon_app", 8)
+
+
+def test_executions_of_both_kinds_have_no_single_list(
+    alice: Producer, automation: dict[str, Any], client: FlaskClient
+) -> None:
     bob = sign_in_as(client, alice)
-    create_days_ago(alice, automation, 40)
-    assert "No executions in this period" in bob.get("/analytics").text
-    assert "Executions 1" in read_text(bob.get("/analytics?days=90").text)
-    assert bob.get("/analytics?days=31").status_code == 422
+    create_days_ago(alice, automation, 3)
+    track(alice, automation, {"trigger_name": "Exit Intent"}, {}, {"device_type": None, "status": "error"})
+    page = bob.get("/analytics").text
+    assert "Executions 4" in read_text(page)
+    # The ranking keeps the two kinds apart, so that the number of the list of executions is exact.
+    assert [number for _, number in read_counts(page)] == [1]
+    text = read_text(page)
+    assert "By device playbooks Mobile 2 100.0% succeeded Unknown 1 0.0% succeeded" in text
+    assert "/pricing 3 66.7% succeeded" in text
+    assert "Executions 1" in read_text(bob.get("/analytics?show=automations").text)
+    assert "Executions 3" in read_text(bob.get("/analytics?show=playbooks").text)
+    mobile = read_text(bob.get("/analytics?device=mobile").text)
+    assert "Executions 2" in mobile
+    assert "not counted with this filter" in mobile
+
+
+def test_the_period_is_selected_and_compared(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+    bob = sign_in_as(client, alice)
+    for days, count in ((2, 3), (40, 2)):
+        for _ in range(count):
+            create_days_ago(alice, automation, days)
+    assert "Executions 3 ▲ up 50% 2 before" in read_text(bob.get("/analytics").text)
+    assert "Executions 5" in read_text(bob.get("/analytics?range=90d").text)
+    assert "before" not in read_text(bob.get("/analytics?compare=none").text).partition("Execution time")[0]
+    day = clock.now().astimezone(UTC).date() - timedelta(days=40)
+    single = read_text(bob.get(f"/analytics?range=custom&from={day}&to={day}&by=hour").text)
+    assert "Executions 2" in single
+    assert f"{day:%-d %B %Y}" in single
+    assert "2 before" in read_text(bob.get(f"/analytics?range=7d&compare=custom&compareFrom={day}").text)
+    assert "No executions in this period" in bob.get("/analytics?range=24h").text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "range=31", "from=tomorrow", "from=2026-13-01", "from=0001-01-01", "to=30.11.2026", "device=fridge",
+        "status=won", "channel=pigeon", "automationId=1", "automationId='--", "funnel=x", "by=minute", "show=nothing",
+        "compare=yesterday", "unknown=1", "page=%00", "trigger=" + "x" * 300, "compareFrom=9999-12-31",
+    ],
+)  # fmt: skip
+def test_a_wrong_filter_is_rejected_by_name(alice: Producer, client: FlaskClient, query: str) -> None:
+    bob = sign_in_as(client, alice)
+    response = bob.get(f"/analytics?{query}")
+    assert response.status_code == 422
+    assert [error["path"] for error in response.json["errors"]] == [query.partition("=")[0]]
+    assert bob.get(f"/analytics/export.csv?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("query", ["page=/pricing&trigger=Exit+Intent&device=mobile", "trigger=other&status=timed_out"])
+def test_filters_that_are_not_counted_together_are_reduced(alice: Producer, client: FlaskClient, query: str) -> None:
+    assert sign_in_as(client, alice).get(f"/analytics?{query}").status_code == 200
+
+
+def test_every_filter_stays_in_the_url(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+    bob = sign_in_as(client, alice)
+    create_days_ago(alice, automation, 1)
+    query = f"range=7d&compare=none&automationId={automation['id']}&channel=email&status=succeeded&by=hour"
+    page = html.unescape(bob.get(f"/analytics?{query}&show=automations").text)
+    for link in re.findall(r'<a href="(/analytics\?[^"]+)"', page):
+        changed = parse_qs(urlsplit(link).query)
+        assert set(parse_qs(query)) - set(changed) <= {"by"}
+    for name, value in (("range", "7d"), ("compare", "none"), ("channel", "email"), ("status", "succeeded")):
+        assert re.search(rf'<select name="{name}"[^>]*>.*?<option value="{value}" selected>', page)
+    assert '<input type="hidden" name="by" value="hour">' in page
+    assert '<input type="hidden" name="show" value="automations">' in page
+
+
+def test_names_are_escaped(alice: Producer, client: FlaskClient) -> None:
+    automation = alice.create(name="<script>alert(1)</script>")
+    create_days_ago(alice, automation, 1)
+    track(alice, automation, {"page_path": "/<b>x</b>", "trigger_name": "<i>Exit</i>"})
+    page = sign_in_as(client, alice).get("/analytics").text
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>x" not in page
+    assert "<i>Exit" not in page
+
+
+def test_the_causes_stand_on_the_chart(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+    bob = sign_in_as(client, alice)
+    failure = {"status": "failed", "stage": "failed", "error_class": "provider_5xx", "provider": "mailgun"}
+    for _ in range(6):
+        create_days_ago(alice, automation, 2, error_code="503", **failure)
+    page = bob.get(f"/analytics?automationId={automation['id']}").text
+    causes = re.findall(r'<li data-index="(\d+)" data-tone="(\w+)"><a href="([^"]+)">([^<]+)<', page)
+    assert [(index, tone, text) for index, tone, _, text in causes] == [
+        ("27", "bad", "Mailgun 503, 6 failed"), ("29", "good", "version 1 published"),
+    ]  # fmt: skip
+    assert len(list_ids(bob, html.unescape(causes[0][2]))) == 6
+
+
+def test_the_page_is_exported_as_csv(alice: Producer, client: FlaskClient) -> None:
+    automation = alice.create(name="=cmd|' /C calc'!A0")
+    create_history(alice, automation)
+    bob = sign_in_as(client, alice)
+    response = bob.get("/analytics/export.csv?table=time")
+    assert response.mimetype == "text/csv"
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert len(rows) == 30
+    assert sum(int(row["executions"]) for row in rows) == 9
+    assert sum(int(row["unknown"]) for row in rows) == 1
+    (top,) = csv.DictReader(io.StringIO(bob.get("/analytics/export.csv?table=top").text))
+    assert top["name"] == "'=cmd|' /C calc'!A0"
+    everything = bob.get("/analytics/export.csv").text
+    assert [title for title in TABLES.values() if f"{title}\r\n" in everything] == list(TABLES.values())[1:]
+
+
+def test_the_numbers_are_those_of_the_api(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+    create_history(alice, automation)
+    since = clock.now().astimezone(UTC).date() - timedelta(days=29)
+    answer = alice.get(f"/api/analytics/summary?from={since}T00:00:00Z").json
+    page = read_text(sign_in_as(client, alice).get("/analytics").text)
+    assert f"Executions {answer['summary']['executions']}" in page
+    assert f"Succeeded {answer['summary']['byStatus']['succeeded']} " in page
 
 
 def test_a_workspace_sees_its_own_numbers_alone(
@@ -99,13 +247,3 @@ def test_the_tab_monitor_stays_where_it_is_while_it_is_filtered(
     assert 'hx-get="/automations/monitor?status=failed"' in page
     assert 'href="/automations/monitor" aria-label="Remove filter' in page
     assert 'href="/automations/monitor?status=failed&amp;updates=paused"' in page
-
-
-def test_days_without_executions_are_drawn_as_gaps() -> None:
-    busy: DayRow = {"day": "2026-05-02", "executions": 4, "succeeded": 2, "failed": 1, "skipped": 0}
-    days = fill_days([busy], date(2026, 5, 1), date(2026, 5, 3))
-    assert [day["executions"] for day in days] == [0, 4, 0]
-    bars = draw_days(days)
-    assert [bar.part for bar in bars] == ["succeeded", "other", "failed"]
-    assert {bar.x for bar in bars} == {240.0}
-    assert sum(bar.height for bar in bars) == HEIGHT - 4
