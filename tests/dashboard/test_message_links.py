@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg2
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -92,13 +93,14 @@ def test_requests_without_a_person_are_led_there_and_not_counted(
 
 
 def test_an_unknown_token_leads_nowhere(client: FlaskClient, token: str) -> None:
-    for unknown in (message_link.new_token(), "x", "a" * 500, token.swapcase(), "https:%2F%2Fevil.example", "%00"):
+    for unknown in (message_link.new_token(), "x", "a" * 500, token.swapcase(), "%00"):
         response = click(client, unknown)
-        assert response.status_code == 404, unknown
+        assert (response.status_code, response.mimetype) == (404, "text/plain"), unknown
         assert "Location" not in response.headers
 
 
 def test_the_address_cannot_be_changed_by_the_request(client: FlaskClient, token: str) -> None:
+    assert click(client, "https:%2F%2Fevil.example").status_code == 404
     response = client.get(f"/l/{token}?url=https://evil.example&next=//evil.example")
     assert response.headers["Location"] == TARGET
 
@@ -108,6 +110,15 @@ def test_requests_of_one_address_are_limited(client: FlaskClient, token: str, mo
     responses = [click(client, token) for _ in range(3)]
     assert [response.status_code for response in responses] == [302, 302, 429]
     assert int(responses[-1].headers["Retry-After"]) > 0
+
+
+def test_without_postgresql_a_link_says_so(client: FlaskClient, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise psycopg2.OperationalError("could not connect")
+
+    monkeypatch.setattr(message_link, "follow", refuse)
+    response = click(client, token)
+    assert (response.status_code, response.headers["Retry-After"], response.mimetype) == (503, "5", "text/plain")
 
 
 def test_tokens_are_short_and_different() -> None:
