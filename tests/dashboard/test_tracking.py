@@ -19,11 +19,13 @@ from models import api_key, pause, site_key, switches, trackable
 from models.audit import SYSTEM
 from models.database import acting_as
 from models.ids import new_id
-from models.queries import fetch_value
+from models.queries import count, fetch_value
 from models.recent_reads import MAX_AGE_SECONDS
 from models.tables import Automation, TrackingIntake
 from settings import load
 from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import sign_in_as
+from tests.support.tracking import record_as_service
 from tests.support.waiting import eventually
 
 SHOP = "https://shop.example"
@@ -169,9 +171,9 @@ def test_a_batch_reports_each_entry(alice: Producer, charlie: Producer, automati
 
 
 def test_a_batch_has_1_to_500_entries(alice: Producer, automation: str) -> None:
-    for count, status in ((0, 422), (500, 202), (501, 422)):
-        response = alice.post("/api/track-executions", {"executions": [{"workflowId": automation}] * count})
-        assert response.status_code == status, count
+    for size, status in ((0, 422), (500, 202), (501, 422)):
+        response = alice.post("/api/track-executions", {"executions": [{"workflowId": automation}] * size})
+        assert response.status_code == status, size
     assert response.json["errors"] == [{"path": "executions", "message": "must have at most 500 entries"}]
 
 
@@ -399,3 +401,54 @@ def test_nothing_is_accepted_without_postgresql(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     page = send(alice.client, "/api/track-execution", {"workflowId": create_playbook(alice)}, issue_site_key(alice))
     assert (page.status_code, page.headers["Access-Control-Allow-Origin"]) == (503, SHOP)
+
+
+class TestSecurity:
+    """The statements of the section Security of the document on execution tracking."""
+
+    def test_user_authentication_only_tracks_executions_for_authenticated_users(
+        self, alice: Producer, automation: str
+    ) -> None:
+        body = {"workflowId": automation}
+        for headers in ({}, {"Authorization": "Bearer bk_unknown"}, {"X-Site-Key": "sk_unknown", "Origin": SHOP}):
+            assert alice.client.post("/api/track-execution", json=body, headers=headers).status_code == 401
+        assert count_accepted(alice) == 0
+
+    def test_workflow_ownership_users_can_only_see_their_own_execution_data(
+        self, alice: Producer, charlie: Producer, automation: str
+    ) -> None:
+        assert charlie.post("/api/track-execution", {"workflowId": automation}).status_code == 404
+        assert alice.post("/api/track-execution", {"workflowId": automation}).status_code == 201
+        record_as_service()
+        (own,) = alice.get("/api/tracked-executions").json["executions"]
+        assert charlie.get("/api/tracked-executions").json["executions"] == []
+        assert charlie.get(f"/api/tracked-executions/{own['id']}").status_code == 404
+
+    @pytest.mark.parametrize("config", [{"rate": 1, "burst": 2}], indirect=True)
+    def test_rate_limiting_prevents_spam_tracking_requests(self, alice: Producer, automation: str) -> None:
+        body = {"workflowId": automation}
+        statuses = [alice.post("/api/track-execution", body).status_code for _ in range(4)]
+        assert statuses == [201, 201, 429, 429]
+        assert count_accepted(alice) == 2
+
+    def test_input_validation_all_tracking_data_is_sanitized(self, alice: Producer, automation: str) -> None:
+        hostile = "<script>alert(1)</script>\x00"
+        refused = {"workflowId": automation, "pageUrl": "javascript:alert(1)", "deviceType": hostile}
+        assert find_errors(alice.post("/api/track-execution", refused)) == ["pageUrl", "deviceType"]
+        texts = {"userId": hostile, "sessionId": hostile, "triggerName": hostile}
+        action = {"name": hostile, "selector": hostile, "config": {hostile: hostile}, "error": hostile}
+        body = {"workflowId": automation, "pageUrl": "https://a.example/?<script>", **texts, "actions": [action]}
+        assert alice.post("/api/track-execution", body).status_code == 201
+        record_as_service()
+        (row,) = alice.get("/api/tracked-executions").json["executions"]
+        assert row["userId"] == "<script>alert(1)</script>"
+        browser = sign_in_as(alice.client, alice, role="viewer")
+        for path in ("/executions/playbooks", f"/executions/playbooks/{row['id']}"):
+            page = browser.get(path).text
+            assert "<script>alert" not in page
+            assert "&lt;script&gt;alert(1)" in page
+
+
+def count_accepted(producer: Producer) -> int:
+    with acting_as(producer.workspace_id):
+        return count(TrackingIntake.select())
