@@ -25,7 +25,7 @@ from dashboard.api import RESOURCES, list_operations
 from dashboard.bodies import BODY_LIMIT
 from dashboard.browser_script import script_routes
 from dashboard.inbound import BLUEPRINTS as INBOUND
-from dashboard.live import snapshot
+from dashboard.live import counts, snapshot
 from dashboard.live.feeds import Feeds
 from dashboard.live.stream_access import StreamAccessChecker
 from dashboard.message_links import link_routes
@@ -86,7 +86,7 @@ def connect(app: flask.Flask) -> None:
     connection.open_ephemeral(config)
     broker.set_up(config)
     app.extensions["servers_collector"] = ServersCollector(config)
-    app.extensions["feeds"] = Feeds(lambda key: _serialize_snapshot(app, snapshot.read(key)), config.watchers)
+    app.extensions["feeds"] = Feeds(lambda key: _read_feed(app, key), config.watchers)
     app.extensions["stream_access"] = StreamAccessChecker()
     app.extensions["sign_in_failures"] = SignInFailures()
     app.extensions["workflow_cache_listener"] = workflow_cache.listen()
@@ -102,5 +102,7 @@ def disconnect(app: flask.Flask) -> None:
     app.extensions["sign_in_failures"].close()
 
 
-def _serialize_snapshot(app: flask.Flask, payload: dict[str, Any] | None) -> str | None:
+def _read_feed(app: flask.Flask, key: Any) -> str | None:
+    """The text of a feed's next frame: the counts of a workspace, or a snapshot of one automation."""
+    payload = counts.read(key) if isinstance(key, counts.CountsKey) else snapshot.read(key)
     return None if payload is None else app.json.dumps(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,9 @@ from dashboard.api.automations import require_automation
 from dashboard.api.schemas import Moment, QueryBool, parse_moment
 from dashboard.bodies import Body
 from dashboard.errors import ProblemError, invalid_request, not_found
-from dashboard.live import snapshot, streams
-from dashboard.live.feeds import Feeds, FeedUnavailable
+from dashboard.live import counts, snapshot, streams
+from dashboard.live.counts import CountsKey
+from dashboard.live.feeds import Feeds, FeedTiming, FeedUnavailable
 from dashboard.live.stream_access import Grant, StreamAccessChecker
 from dashboard.resource import Resource
 from dashboard.responses import success
@@ -81,18 +83,31 @@ class MonitorQuery(Body):
 )
 def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
     """Stream the stages of an automation's contacts: a snapshot at once, then every two seconds for one minute."""
+    stream = _open_stream(call, (call.workspace_id, automation_id, query.test))
+    if stream is None:
+        raise not_found("There is no automation with that id.")
+    return streams.build_response(stream)
+
+
+@monitor.api("GET", "/api/automations/counts", permission="read", response={}, stream=True)
+def watch_counts(call: Caller) -> Any:
+    """Stream the counts of the automations that executed lately, whenever one changes, for one minute."""
+    stream = _open_stream(call, CountsKey(call.workspace_id), counts.TIMING)
+    assert stream is not None
+    return streams.build_response(stream)
+
+
+def _open_stream(call: Caller, key: Hashable, timing: FeedTiming | None = None) -> Iterator[bytes] | None:
+    """A stream that ends when the caller loses access. Raises `ProblemError` 503 where too many are open."""
     feeds: Feeds = flask.current_app.extensions["feeds"]
     checker: StreamAccessChecker = flask.current_app.extensions["stream_access"]
     access = checker.watch(Grant(call.credential, call.workspace_id, "read"))
     try:
-        stream = feeds.open((call.workspace_id, automation_id, query.test), access)
+        return feeds.open(key, access, timing)
     except FeedUnavailable:
         raise ProblemError(
-            503, "Too many open monitor streams. Retry in a few seconds.", retry_after=RETRY_AFTER_SECONDS
+            503, "Too many open streams. Retry in a few seconds.", retry_after=RETRY_AFTER_SECONDS
         ) from None
-    if stream is None:
-        raise not_found("There is no automation with that id.")
-    return streams.build_response(stream)
 
 
 class SnapshotQuery(MonitorQuery):

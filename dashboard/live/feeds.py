@@ -26,21 +26,24 @@ log = structlog.get_logger(__name__)
 
 #: The maximum share of time spent reading: slow readings run less often.
 MAX_READ_SHARE = 0.25
-#: Seconds between a stream's looks at its access.
-ACCESS_CHECK_SECONDS = 1.0
 #: Milliseconds after which browsers reconnect.
 RETRY_MS = 2000
+#: Seconds between a stream's looks at its access.
+ACCESS_CHECK_SECONDS = 1.0
 
 Read = Callable[[Any], "str | None"]
 
 
 @dataclass(frozen=True)
 class FeedTiming:
-    """The interval of frames, the maximum length of a stream, and the interval of pings."""
+    """The interval of frames, the maximum length of a stream, the interval of pings, and when browsers reconnect."""
 
     frame_seconds: float = 2.0
     stream_seconds: float = 60.0
     ping_seconds: float = 10.0
+    retry_ms: int = RETRY_MS
+    #: Whether a reading that equals the one before is a frame too, so that a page sees that its stream lives.
+    sends_unchanged: bool = True
 
 
 class FeedUnavailable(Exception):
@@ -51,6 +54,7 @@ class Frame:
     """One reading, as sent; `superseded` is set once there is a newer one."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.read_at = time.monotonic()
         number = int(time.time() * 1000)
         self.payload = f"event: snapshot\nid: {number}\ndata: {text}\n\n".encode()
@@ -119,6 +123,9 @@ class Feed:
         elapsed = time.monotonic() - started_at
         metrics.monitor_tick_seconds.observe(elapsed)
         self._pause = max(self.timing.frame_seconds, elapsed / MAX_READ_SHARE)
+        if not self.timing.sends_unchanged and self.frame is not None and self.frame.text == text:
+            self.frame.read_at = time.monotonic()
+            return
         previous, self.frame = self.frame, None if text is None else Frame(text)
         self._is_over = self._is_over or text is None
         if previous is not None:
@@ -137,13 +144,16 @@ class Feeds:
         self._lock = threading.Lock()
         self._closed = False
 
-    def open(self, key: Hashable, access: StreamAccess | None = None) -> Iterator[bytes] | None:
+    def open(
+        self, key: Hashable, access: StreamAccess | None = None, timing: FeedTiming | None = None
+    ) -> Iterator[bytes] | None:
         """A stream of this key; None where there is no such object. Raises `FeedUnavailable` and the errors of `read`.
 
-        The stream registers the `access` while it is open and ends when it is revoked.
+        The stream registers the `access` while it is open and ends when it is revoked. `timing` is that of every stream
+        of this key, if it differs from the others'.
         """
         self._admit()
-        feed = self._find_or_create(key)
+        feed = self._find_or_create(key, timing or self._timing)
         try:
             first = feed.read_newest()
         except BaseException:
@@ -166,7 +176,7 @@ class Feeds:
         if self._closed or self.watchers >= self._max_watchers:
             raise FeedUnavailable
 
-    def _find_or_create(self, key: Hashable) -> Feed:
+    def _find_or_create(self, key: Hashable, timing: FeedTiming) -> Feed:
         with self._lock:
             existing = self._feeds.get(key)
             if existing is not None and not existing.is_over():
@@ -177,14 +187,14 @@ class Feeds:
                 for other_key, other_feed in self._feeds.items()
                 if other_feed.watchers or not other_feed.is_stale()
             }
-            feed = self._feeds[key] = Feed(key, self._read, self._timing)
+            feed = self._feeds[key] = Feed(key, self._read, timing)
             return feed
 
     def _stream(self, feed: Feed, first: Frame, access: StreamAccess | None) -> Iterator[bytes]:
         self._enter(feed)
         try:
             with access or nullcontext():
-                yield f"retry: {RETRY_MS}\n: ping\n\n".encode() + first.payload
+                yield f"retry: {feed.timing.retry_ms}\n: ping\n\n".encode() + first.payload
                 yield from _iter_frames(feed, first, access)
         finally:
             self._leave(feed)
@@ -225,7 +235,7 @@ class Feeds:
 def _iter_frames(feed: Feed, frame: Frame, access: StreamAccess | None) -> Iterator[bytes]:
     """The frames after this one, with pings between them, until the stream's time ends or its access is revoked.
 
-    A stream ends with a frame, so that a client that reconnects after `RETRY_MS` misses none.
+    A stream ends with a frame, so that a client that reconnects after `retry_ms` misses none.
     """
     ends_at = time.monotonic() + feed.timing.stream_seconds
     next_ping_at = time.monotonic() + feed.timing.ping_seconds

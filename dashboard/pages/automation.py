@@ -11,18 +11,25 @@ import clock
 from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.api.runs import DEFAULT_SPAN, RunPage, fetch_run_page
+from dashboard.live.counts import format_rate
 from dashboard.pages import layout
 from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
 from dashboard.pages.path import build_steps
-from models.reports import automations, runs
+from dashboard.pages.tracked_executions import build_line
+from models.reports import automations, runs, tracked_executions
 from models.reports.automations import AutomationDetail
 from models.reports.runs import Interval
+from models.reports.tracked_executions import TrackedFilters
+from rules.language import PLAYBOOK
+from rules.playbooks import build_frequency
 from tasks.operators import switches
 
 automation_detail_pages = flask.Blueprint("automation-detail-pages", __name__)
 
 #: Runs on one page.
 PAGE_SIZE = 30
+#: The newest executions on the page of a playbook.
+PLAYBOOK_EXECUTIONS = 15
 
 
 class RunFilterForm(RunPage):
@@ -36,6 +43,8 @@ def show(automation_id: str) -> Any:
     """The page."""
     call = layout.require_page_permission()
     automation = require_automation(call.workspace_id, automation_id)
+    if automation["type"] == PLAYBOOK:
+        return _show_playbook(call, automation)
     form, params = layout.parse_query(RunFilterForm)
     return layout.render(
         "automation.html",
@@ -45,6 +54,30 @@ def show(automation_id: str) -> Any:
         steps=build_steps(automation["definition"]),
         unknown=automations.fetch_card_data(call.workspace_id, [automation["id"]])[automation["id"]]["unknown"],
         **_load_runs(call, automation, form, params),
+    )
+
+
+def _show_playbook(call: Caller, automation: AutomationDetail) -> Any:
+    """The page of a playbook: its conditions and actions, and what browsers executed lately."""
+    definition = automation["definition"]
+    newest = tracked_executions.fetch_page(
+        call.workspace_id, TrackedFilters(automation_id=automation["id"]), PLAYBOOK_EXECUTIONS
+    )
+    finished = automation["succeeded"] + automation["failed"]
+    context = {
+        "automation": automation,
+        "executions": [build_line(row) for row in newest],
+        "success_rate": format_rate(automation["succeeded"] / finished) if finished else "–",
+    }
+    if layout.is_fragment():
+        return layout.render("playbook_executions.html", call, **context)
+    return layout.render(
+        "playbook.html",
+        call,
+        steps=build_steps(definition),
+        frequency=build_frequency(definition) if definition else None,
+        tracked=switches.is_on(current_settings(), call.workspace_id, "execution_tracking"),
+        **context,
     )
 
 

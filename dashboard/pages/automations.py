@@ -22,6 +22,7 @@ from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationRow
 from models.reports.runs import LastDay
+from rules.actions import ACTIONS, Action
 from rules.language import AutomationType
 from rules.tallies import compute_success_rate
 from tasks.operators import actions as operator_actions
@@ -46,6 +47,8 @@ class Card(AutomationRow, LastDay):
     are in neither."""
 
     trigger: dict[str, Any] | None
+    #: The actions of a playbook.
+    actions: list[Action]
     in_flight: int
     unknown: int
     success_rate: float | None
@@ -84,6 +87,7 @@ def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
             **row,
             **day[row["id"]],
             "trigger": card_data[row["id"]]["trigger"],
+            "actions": [ACTIONS[name] for name in card_data[row["id"]]["actions"] or () if name in ACTIONS],
             "in_flight": card_data[row["id"]]["in_flight"],
             "unknown": card_data[row["id"]]["unknown"],
             "success_rate": compute_success_rate(row["succeeded"], row["failed"] - card_data[row["id"]]["unknown"]),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from providers import registry
 from rules import channels
@@ -85,6 +86,12 @@ def format_relative_time(moment: datetime, now: datetime) -> str:
         return f"in {format_duration(-seconds) if seconds <= -3600 else format_rough_duration(-seconds)}"
     text = format_rough_duration(seconds)
     return text if text == "now" else f"{text} ago"
+
+
+def format_day(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """The day of a moment in this zone: `Today`, `Yesterday`, or the date. `static/live-counts.js` writes the same."""
+    days = (now.astimezone(zone).date() - moment.astimezone(zone).date()).days
+    return {0: "Today", 1: "Yesterday"}.get(days, f"{moment.astimezone(zone):%-d %b %Y}")
 
 
 def format_contact_name(row: Mapping[str, Any]) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 import flask
 
+from dashboard.api.automations import require_automation
 from dashboard.api.schemas import QueryBool
 from dashboard.bodies import Body
 from dashboard.errors import not_found
 from dashboard.live import snapshot
 from dashboard.pages import layout
-from models.ids import is_id
+from rules.language import PLAYBOOK
 
 monitor_pages = flask.Blueprint("monitor-pages", __name__)
 
@@ -29,10 +30,14 @@ class MonitorFilterForm(Body):
 
 @monitor_pages.get("/automations/<automation_id>/monitor")
 def show(automation_id: str) -> Any:
-    """The stage of each contact."""
+    """The stage of each contact; a playbook has none, and its own page is live."""
     call = layout.require_page_permission()
     form, _ = layout.parse_query(MonitorFilterForm)
-    monitor_snapshot = snapshot.read((call.workspace_id, automation_id, form.test)) if is_id(automation_id) else None
+    if require_automation(call.workspace_id, automation_id)["type"] == PLAYBOOK:
+        return layout.redirect(
+            f"/automations/{automation_id}", "A playbook messages no contacts. Its executions are here."
+        )
+    monitor_snapshot = snapshot.read((call.workspace_id, automation_id, form.test))
     if monitor_snapshot is None:
         raise not_found("There is no automation with that id.")
     contacts = [contact for contact in monitor_snapshot["contacts"] if form.stage in (None, contact["stage"])]

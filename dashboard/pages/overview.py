@@ -20,6 +20,7 @@ from dashboard.pages.overview_chart import WINDOWS, Chart, Series, Window, build
 from models import deployment, lateness
 from models.execution_filters import ExecutionFilters
 from models.lateness import Lateness
+from models.reports import automations
 from models.reports import overview as report
 from models.reports.counts import COUNTS
 from models.reports.sent import Sent, fetch_sent
@@ -31,7 +32,7 @@ overview_pages = flask.Blueprint("overview-pages", __name__)
 
 #: Widths of the chart in SVG units, about the pixels that it has: its text keeps its size.
 WIDTHS = {"wide": 810, "narrow": 340}
-MAX_STUCK, MAX_RETRIES, MAX_BUSIEST, MAX_CHANGES = 5, 4, 5, 6
+MAX_STUCK, MAX_RETRIES, MAX_BUSIEST, MAX_CHANGES, MAX_PLAYBOOKS = 5, 4, 5, 6, 5
 CHANGES_PERIOD = timedelta(days=7)
 
 
@@ -91,6 +92,7 @@ def _load(call: Caller, window: Window) -> dict[str, Any]:
         "sent_path": _build_sent_path(since),
         "failed_path": _build_failed_path(since),
         "busiest": _load_busiest(call, window, sent, since, now),
+        "playbooks": automations.list_recent_playbooks(call.workspace_id, MAX_PLAYBOOKS),
         "format_time": lambda moment: overview_answers.format_time(moment, layout.load_zone(call), now),
         **_load_lists(call),
     }

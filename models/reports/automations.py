@@ -65,10 +65,11 @@ class AutomationDetail(_DefinitionRow):
 
 class CardRow(TypedDict):
     """What a card in the list shows beside the automation: the published trigger, the executions in flight, and those
-    of unknown outcome, which the automation's counter of failures includes."""
+    of unknown outcome, which the automation's counter of failures includes. `actions` are a playbook's."""
 
     id: str
     trigger: dict[str, Any] | None
+    actions: list[str] | None
     in_flight: int
     unknown: int
 
@@ -101,7 +102,8 @@ _CARDS = """
         select automation_id from executions
         where workspace_id = %(workspace)s and error_class = 'unknown_outcome' and status = 'failed' and not test
     )
-    select a.id, v.definition -> 'trigger' as trigger, (
+    select a.id, v.definition -> 'trigger' as trigger, case when a.type = 'playbook' then
+        jsonb_path_query_array(v.definition, '$.steps[*].action') end as actions, (
         select count(*) from flight f where f.automation_id = a.id
     ) in_flight, (select count(*) from unknown u where u.automation_id = a.id) unknown
     from automations a left join workflow_versions v on v.id = a.version_id
@@ -131,6 +133,16 @@ def fetch_page(
         query = query.where(Automation.id == q if is_id(q) else has_words(Automation.name, q))
     with acting_as(workspace_id):
         return fetch(AutomationRow, query.order_by(Automation.id.desc()).limit(limit))
+
+
+def list_recent_playbooks(workspace_id: str, limit: int) -> list[AutomationRow]:
+    """Return the playbooks that executed last; those that never did come at the end."""
+    query = Automation.select(*_COLUMNS).where(
+        Automation.workspace_id == workspace_id, Automation.type == "playbook", Automation.deleted_at.is_null()
+    )
+    with acting_as(workspace_id):
+        newest_first = Automation.last_executed_at.desc(nulls="last")
+        return fetch(AutomationRow, query.order_by(newest_first, Automation.id.desc()).limit(limit))
 
 
 def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:

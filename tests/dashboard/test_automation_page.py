@@ -40,7 +40,7 @@ def test_a_card_shows_its_runs_the_last_run_and_runs_per_hour(bob: Browser, alic
     text = read_text(page)
     assert "Runs 3" in text
     assert "2 runs in 24 h" in text
-    assert "Last run 7 min ago" in text
+    assert re.search("Last run: (Today|Yesterday)", text)
     assert 'aria-label="2 runs in the last 24 hours, by hour"' in page
     assert f'href="/automations/{automation["id"]}"' in page
 
@@ -54,7 +54,7 @@ def test_the_page_shows_runs_by_type_with_their_contacts(bob: Browser, alice: Pr
     path = f"/automations/{automation['id']}"
 
     text = read_text(bob.get(path).text)
-    assert "Runs 2 Runs in 24 h 1 Last run 3 min ago" in text
+    assert re.search("Runs 2 Runs in 24 h 1 Last run (Today|Yesterday)", text)
     assert "Main DM Ada 3 min ago" in text
     assert "2 in 30 days" in text
     assert "v1 Published" in text

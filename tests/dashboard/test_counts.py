@@ -27,6 +27,7 @@ from tests.dashboard.recorded_runs import record_runs
 from tests.dashboard.test_overview import hold
 from tests.dashboard.test_pages import Browser, sign_in_as
 from tests.dashboard.test_pauses import record_refusal
+from tests.support.tracking import record_as_service
 
 FIGURES = {"b", "strong", "td", "dd"}
 SOURCES = {"data-count", "data-badge", "data-measure"}
@@ -108,7 +109,7 @@ def list_rows(browser: Browser, path: str, pattern: str) -> Iterator[str]:
 
 
 def count_executions(browser: Browser, path: str) -> int:
-    return len(list(list_rows(browser, path, r'<li id="e-[0-9a-f-]{36}"')))
+    return len(list(list_rows(browser, path, r'<li id="[et]-[0-9a-f-]{36}"')))
 
 
 def count_automations(browser: Browser, path: str) -> int:
@@ -178,8 +179,19 @@ def seed(alice: Producer) -> dict[str, Any]:
     record_runs(alice, automation["id"], *[now - timedelta(minutes=minutes) for minutes in range(1, 15)])
     record_runs(alice, automation["id"], *[now - timedelta(days=2)] * 4)
     set_counters(alice)
+    track_playbook(alice)
     set_noon(alice)
     return automation
+
+
+def track_playbook(alice: Producer) -> None:
+    """Record executions of a playbook, with another number of each result."""
+    steps = [{"id": "hide", "action": "hide", "with": {"selector": ".old"}}]
+    playbook = alice.create(name="Offer", type="playbook", definition={"trigger": {"type": "page"}, "steps": steps})
+    for status, times in (("success", 15), ("error", 3), ("timeout", 8)):
+        body = {"executions": [{"workflowId": playbook["id"], "status": status}] * times}
+        assert alice.post("/api/track-executions", body).json["accepted"] == times
+    assert record_as_service() == 26
 
 
 def set_noon(alice: Producer) -> None:
@@ -219,7 +231,8 @@ def test_every_number_equals_the_list_behind_it(bob: Browser, alice: Producer) -
     behind_paths: dict[str, int] = {}
     wrong = []
     own = f"/automations/{automation['id']}"
-    for page in (*PAGES, own, f"{own}/monitor", find_failed(alice)):
+    (playbook,) = alice.get(f"{alice.automations}?type=playbook").json["automations"]
+    for page in (*PAGES, f"/automations/{playbook['id']}", own, f"{own}/monitor", find_failed(alice)):
         numbers = read_numbers(bob, page)
         assert numbers.unnamed == [], page
         for element in numbers.counts:

@@ -52,6 +52,18 @@ def open_stream(feeds: Feeds, key: str = "a") -> Iterator[bytes]:
     return stream
 
 
+def test_a_feed_of_changes_sends_no_frame_that_equals_the_one_before(source: Source) -> None:
+    timing = FeedTiming(frame_seconds=0.01, stream_seconds=3600.0, ping_seconds=0.3, sends_unchanged=False)
+    feeds = Feeds(source.read, max_watchers=1, timing=timing)
+    stream = open_stream(feeds)
+    assert b"data: one" in next(stream)
+    assert next(stream) == b": ping\n\n"
+    assert source.reads > 2
+    source.text = "two"
+    assert any(b"data: two" in frame for frame in stream)
+    feeds.close()
+
+
 def test_a_hundred_watchers_who_come_within_a_tick_share_one_reading(source: Source) -> None:
     feeds = Feeds(source.read, max_watchers=200, timing=ENDLESS)
     for stream in [open_stream(feeds) for _ in range(100)]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from dashboard.pages import labels
 from models import site_key
 from models.database import acting_as
 from models.queries import execute
 from rules.json_text import dump_json
 from tests.dashboard.producers import Producer
+from tests.dashboard.test_pages import read_text, sign_in_as
 from tests.support.waiting import eventually
 
 TITLE = {"id": "title", "action": "replace_text", "with": {"selector": "h1", "text": "Welcome"}}
@@ -51,6 +55,37 @@ def test_a_test_trigger_of_a_playbook_is_refused(
     assert response.status_code == 409
     assert "visitors' browsers" in response.json["detail"]
     assert alice.get("/api/executions").json["executions"] == []
+
+
+def test_pages_speak_of_a_playbook_as_one(client: FlaskClient, alice: Producer, playbook: dict[str, Any]) -> None:
+    bob = sign_in_as(client, alice)
+    path = f"/automations/{playbook['id']}"
+    card, own = bob.get("/automations").text, bob.get(path).text
+    for page in (card, own):
+        assert "On /pricing*" in read_text(page)
+        assert f"{path}/test" not in page
+        assert f"{path}/monitor" not in page
+    assert "On every visit" in read_text(own)
+    assert "title · replace_text h1 · Welcome" in read_text(own)
+    tested = bob.get(f"{path}/test")
+    assert (tested.status_code, tested.headers["Location"]) == (303, path)
+    assert "visitors' browsers" in read_text(bob.get(path).text)
+
+
+def test_the_monitor_of_a_playbook_leads_to_its_executions(
+    client: FlaskClient, alice: Producer, playbook: dict[str, Any]
+) -> None:
+    response = sign_in_as(client, alice).get(f"/automations/{playbook['id']}/monitor")
+    assert (response.status_code, response.headers["Location"]) == (303, f"/automations/{playbook['id']}")
+
+
+@pytest.mark.parametrize(
+    ("days", "text"), [(0, "Today"), (1, "Yesterday"), (2, "28 Nov 2026"), (400, "26 Oct 2025"), (-1, "1 Dec 2026")]
+)
+def test_the_last_run_is_a_day_in_the_zone_of_the_page(days: int, text: str) -> None:
+    now = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
+    assert labels.format_day(now - timedelta(days=days), now, ZoneInfo("UTC")) == text
+    assert labels.format_day(now, now + timedelta(hours=1), ZoneInfo("Europe/Rome")) == "Today"
 
 
 # With a site key.
