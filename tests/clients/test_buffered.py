@@ -82,6 +82,15 @@ def test_retry_after_of_a_429_is_waited_for(
     assert (delays, count_triggers(), client.statistics.retries) == ([7.0, 2.0], 1, 2)
 
 
+def test_a_flush_does_not_cut_the_wait_that_the_server_asked_for(connect: Connect, service: Service) -> None:
+    service.faults += [respond("429 Too Many Requests", Retry_After="3000")]
+    client = connect()
+    client.trigger("visit")
+    eventually(lambda: client.statistics.retries == 1)
+    assert [client.flush(0.05) for _ in range(3)] == [False] * 3
+    assert len(service.paths) == 1
+
+
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("status", ["500 Error", "502 Bad Gateway", "503 Unavailable", "504 Timeout"])
 def test_a_server_error_is_retried(connect: Connect, service: Service, count_triggers: Count, status: str) -> None:

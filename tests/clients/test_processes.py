@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,28 @@ def test_nothing_is_printed_and_no_thread_fails_without_triggers(start_producer:
         process.stdout.readline()
         process.terminate()
     assert process.communicate(timeout=20) == ("", "")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_multiprocessing_delivers_its_buffer(
+    start_producer: Start, count_triggers: Count, tmp_path: Path, method: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import multiprocessing
+from beckon_client import Client
+
+def work():
+    client = Client(linger_seconds=3600)
+    for number in range(10):
+        client.trigger("visit")
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("{method}").Process(target=work)
+    process.start()
+    process.join()
+""")
+    output, errors = start_producer(f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')").communicate(
+        timeout=30
+    )
+    assert (output, errors, count_triggers()) == ("", "", 10)

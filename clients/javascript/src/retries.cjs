@@ -5,8 +5,8 @@
 const TEMPORARY = new Set([408, 425, 429, 500, 502, 503, 504]);
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 30_000;
-/** Maximum that Retry-After may ask for. */
-const MAX_RETRY_AFTER_MS = 300_000;
+/** Maximum that Retry-After may ask for: a wrong date must not stop a producer for good. */
+const MAX_RETRY_AFTER_MS = 3_600_000;
 
 /**
  * Whether the same request may succeed later.

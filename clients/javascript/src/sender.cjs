@@ -103,9 +103,7 @@ class Sender {
 
   #giveUp() {
     for (const entry of this.#waiting.splice(0)) this.#inFlight.add(entry);
-    for (const entry of [...this.#inFlight]) {
-      this.#fail(entry, new UnavailableError('Not delivered before the client was closed', { body: entry.body }));
-    }
+    this.#failAsUnavailable([...this.#inFlight], 'Not delivered before the client was closed');
   }
 
   /** Deliver until nothing waits. Never rejects. */
@@ -120,7 +118,7 @@ class Sender {
       } catch (error) {
         // A defect must not stop the entries after these.
         this.#configuration.logger.error('beckon-client: a batch failed', error);
-        for (const entry of batch) this.#fail(entry, new UnavailableError('The client failed', { body: entry.body }));
+        this.#failAsUnavailable(batch, 'The client failed');
       }
     }
     this.#isRunning = false;
@@ -185,16 +183,14 @@ class Sender {
     this.#counts.accepted += outcome.accepted;
     this.#counts.duplicates += outcome.duplicates;
     for (const entry of outcome.delivered) this.#settle(entry);
-    for (const [entry, error] of outcome.failures) this.#fail(entry, error);
+    this.#fail(outcome.failures);
   }
 
   /** Give up entries whose key the server may have forgotten: a repeat could have a second effect. @param {Entry[]} group */
   #dropExpired(group) {
     const oldest = performance.now() - this.#kind.repeatableMs;
     const isExpired = (/** @type {Entry} */ entry) => entry.firstSentAt !== null && entry.firstSentAt < oldest;
-    for (const entry of group.filter(isExpired)) {
-      this.#fail(entry, new UnavailableError('Not delivered while its key was valid', { body: entry.body }));
-    }
+    this.#failAsUnavailable(group.filter(isExpired), 'Not delivered while its key was valid');
     return group.filter((entry) => !isExpired(entry));
   }
 
@@ -207,11 +203,17 @@ class Sender {
     return true;
   }
 
-  /** @param {Entry} entry @param {import('./errors.cjs').DeliveryError} error */
-  #fail(entry, error) {
-    if (!this.#settle(entry)) return;
-    this.#counts.failed += 1;
-    report(this.#configuration, this.#kind, error);
+  /** @param {Entry[]} entries @param {string} detail */
+  #failAsUnavailable(entries, detail) {
+    this.#fail(entries.map((entry) => [entry, new UnavailableError(detail, { body: entry.body })]));
+  }
+
+  /** Report entries and forget them, except those that are settled. @param {import('./outcomes.cjs').Outcome['failures']} failures */
+  #fail(failures) {
+    const unsettled = failures.filter(([entry]) => this.#inFlight.has(entry));
+    this.#counts.failed += unsettled.length;
+    report(this.#configuration, this.#kind, unsettled.map(([, error]) => error));
+    for (const [entry] of unsettled) this.#settle(entry);
   }
 
   /** A flush cuts a backoff short, but not the wait that the server asked for. */
@@ -235,21 +237,27 @@ class Sender {
 }
 
 /**
- * Give the error to `onError`, or log it. Never throws, and leaves no rejected promise.
+ * Give each error to `onError`; without it, log each different one once with its count. Never throws, and leaves no rejected
+ * promise.
  * @param {import('./configuration.cjs').Configuration} configuration
  * @param {import('./entries.cjs').Kind} kind
- * @param {import('./errors.cjs').DeliveryError} error
+ * @param {import('./errors.cjs').DeliveryError[]} errors
  */
-function report({ logger, onError }, kind, error) {
+function report({ logger, onError }, kind, errors) {
   if (onError === null) {
-    logger.error(`beckon-client: a ${kind.name} was not delivered: ${error.message}`);
+    for (const message of new Set(errors.map((error) => error.message))) {
+      const count = errors.filter((error) => error.message === message).length;
+      logger.error(`beckon-client: ${count} × a ${kind.name} was not delivered: ${message}`);
+    }
     return;
   }
   const complain = (/** @type {unknown} */ failure) => logger.error('beckon-client: onError failed', failure);
-  try {
-    Promise.resolve(onError(error)).catch(complain);
-  } catch (failure) {
-    complain(failure);
+  for (const error of errors) {
+    try {
+      Promise.resolve(onError(error)).catch(complain);
+    } catch (failure) {
+      complain(failure);
+    }
   }
 }
 

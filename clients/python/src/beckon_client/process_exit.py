@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -27,6 +28,13 @@ def register(client: Client) -> None:
 def unregister(client: Client) -> None:
     """The client is closed."""
     _open.discard(client)
+
+
+def watch_multiprocessing() -> None:
+    """Close the clients at the end of a process that multiprocessing started: it ends without `atexit`."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, close_all, exitpriority=10)
 
 
 def close_all() -> None:

@@ -7,8 +7,8 @@ import random
 #: The server or a proxy before it cannot answer now. 409 is among them only with Retry-After: the key is in use.
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.25, 30.0
-#: Maximum that Retry-After may ask for.
-MAX_RETRY_AFTER_SECONDS = 300.0
+#: Maximum that Retry-After may ask for: a wrong date must not stop a producer for good.
+MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 def is_temporary(status: int, retry_after: float | None) -> bool:

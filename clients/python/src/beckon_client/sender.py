@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beckon_client import process_exit
 from beckon_client.buffer import Buffer, compute_remaining
 from beckon_client.configuration import Configuration
 from beckon_client.entries import Entry, Kind
@@ -22,6 +23,8 @@ from beckon_client.retries import compute_delay
 from beckon_client.transport import ConnectionFailedError, Transport
 
 log = logging.getLogger("beckon_client")
+
+_CLOSED = "Not delivered before the client was closed"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Sender:
             return
         with self._start_lock:
             if self._thread is None:
+                process_exit.watch_multiprocessing()
                 thread = threading.Thread(target=self._run, name=f"beckon-client-{self.kind.list_name}", daemon=True)
                 try:
                     thread.start()
@@ -114,8 +118,7 @@ class Sender:
     def _give_up(self) -> None:
         for entry in self._buffer.withdraw():
             self._in_flight[id(entry)] = entry
-        for entry in list(self._in_flight.values()):
-            self._fail(entry, UnavailableError("Not delivered before the client was closed", body=entry.body))
+        self._fail_as_unavailable(list(self._in_flight.values()), _CLOSED)
 
     def _run(self) -> None:
         while batch := self._buffer.take(self.kind.max_entries, self.configuration.linger_seconds):
@@ -124,8 +127,9 @@ class Sender:
                 self._deliver(batch)
             except Exception as error:  # a defect must not stop the thread, nor the entries after these
                 log.exception("a batch failed")
-                for entry in batch:
-                    self._fail(entry, UnavailableError(f"The client failed: {type(error).__name__}", body=entry.body))
+                self._fail_as_unavailable(batch, f"The client failed: {type(error).__name__}")
+            if self._in_flight:
+                self._fail_as_unavailable(batch, _CLOSED)
 
     def _deliver(self, batch: list[Entry]) -> None:
         groups, attempt = deque([batch]), 0
@@ -165,15 +169,13 @@ class Sender:
             self._settle(entry)
         self._accepted += outcome.accepted
         self._duplicates += outcome.duplicates
-        for entry, error in outcome.failures:
-            self._fail(entry, error)
+        self._fail(outcome.failures)
 
     def _drop_expired(self, group: Sequence[Entry]) -> list[Entry]:
         """Give up entries whose key the server may have forgotten: a repeat could have a second effect."""
         oldest = time.monotonic() - self.kind.repeatable_seconds
         expired = [entry for entry in group if entry.first_sent_at is not None and entry.first_sent_at < oldest]
-        for entry in expired:
-            self._fail(entry, UnavailableError("Not delivered while its key was valid", body=entry.body))
+        self._fail_as_unavailable(expired, "Not delivered while its key was valid")
         return [entry for entry in group if entry not in expired]
 
     def _settle(self, entry: Entry) -> bool:
@@ -182,13 +184,15 @@ class Sender:
         self._buffer.settle(entry)
         return True
 
-    def _fail(self, entry: Entry, error: DeliveryError) -> None:
-        if self._in_flight.pop(id(entry), None) is None:
-            return
-        self._failed += 1
-        try:
-            report(self.configuration, self.kind, error)
-        finally:
+    def _fail_as_unavailable(self, entries: Sequence[Entry], detail: str) -> None:
+        self._fail([(entry, UnavailableError(detail, body=entry.body)) for entry in entries])
+
+    def _fail(self, failures: Sequence[tuple[Entry, DeliveryError]]) -> None:
+        """Report entries and forget them, except those that somebody else has settled."""
+        unsettled = [failure for failure in failures if self._in_flight.pop(id(failure[0]), None) is not None]
+        self._failed += len(unsettled)
+        report(self.configuration, self.kind, [error for _, error in unsettled])
+        for entry, _ in unsettled:
             self._buffer.settle(entry)
 
     def _wait(self, attempt: int, retry_after: float | None) -> None:
@@ -199,15 +203,17 @@ class Sender:
             self._hurry.clear()
 
 
-def report(configuration: Configuration, kind: Kind, error: DeliveryError) -> None:
-    """Give the error to `on_error`, or log it."""
+def report(configuration: Configuration, kind: Kind, errors: Sequence[DeliveryError]) -> None:
+    """Give each error to `on_error`; without it, log each different one once with its count."""
     if configuration.on_error is None:
-        log.error("A %s was not delivered: %s", kind.name, error)
+        for text, count in Counter(map(str, errors)).items():
+            log.error("%d × a %s was not delivered: %s", count, kind.name, text)
         return
-    try:
-        configuration.on_error(error)
-    except Exception:
-        log.exception("on_error failed")
+    for error in errors:
+        try:
+            configuration.on_error(error)
+        except Exception:
+            log.exception("on_error failed")
 
 
 def flush_within(senders: Sequence[Sender], seconds: float) -> bool:
