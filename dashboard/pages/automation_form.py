@@ -16,15 +16,15 @@ from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.errors import not_found
-from dashboard.pages import labels, layout, playbook_editor, playbook_form
-from dashboard.pages.gallery import TEMPLATES, find_template
+from dashboard.pages import labels, layout, playbook_editor
+from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
 from ephemeral import workflow_cache
 from models import automation
 from models.automation import Publication
 from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
-from rules.language import AutomationType
+from rules.language import PLAYBOOK, AutomationType
 from rules.parsing import DefinitionError, find_line, map_lines, read
 from rules.problems import Problem
 from rules.serialization import write
@@ -53,22 +53,26 @@ class FieldError:
 def show_new() -> Any:
     """The gallery of templates; with `?start=` the form, filled in from one."""
     call = layout.require_page_permission("write")
-    slug = flask.request.args.get("start")
-    if flask.request.args.get("type") == "playbook":
-        if not _is_yaml_view():
-            return playbook_editor.show_form(call, None)
-        return _render_form(
-            call, None, name="New playbook", type="playbook", text=write(playbook_form.EMPTY), faults=[]
-        )
-    if slug is None:
-        return layout.render("automation_gallery.html", call, templates=TEMPLATES)
-    template = find_template(slug)
+    template = _find_start()
     if template is None:
-        raise not_found("No template has this name.")
+        return layout.render("automation_gallery.html", call, templates=TEMPLATES, new_playbook=NEW_PLAYBOOK)
     name = "" if template.slug == "empty" else template.name
+    if template.type == PLAYBOOK and not _is_yaml_view():
+        return playbook_editor.show_new(call, name, template.definition)
     return _render_form(
         call, None, name=name, type=template.type, enabled=True, text=write(template.definition), faults=[]
     )
+
+
+def _find_start() -> Template | None:
+    """The template that the query names, the empty one of its type, or None for the gallery."""
+    slug = flask.request.args.get("start")
+    if slug is None:
+        return NEW_PLAYBOOK if flask.request.args.get("type") == PLAYBOOK else None
+    template = find_template(slug)
+    if template is None:
+        raise not_found("No template has this name.")
+    return template
 
 
 @automation_form_pages.post("/automations/check")
@@ -104,7 +108,7 @@ def edit(automation_id: str) -> Any:
     """The form with the published version."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    if row["type"] == "playbook":
+    if row["type"] == PLAYBOOK:
         if not _is_yaml_view():
             return playbook_editor.show_form(call, row)
         document = playbook_editor.find_draft(row)
@@ -121,7 +125,7 @@ def change(automation_id: str) -> Any:
     row = require_automation(call.workspace_id, automation_id)
     form, text = flask.request.form, _read_text()
     fields = {"name": form.get("name", ""), "type": row["type"], "text": text}
-    if row["type"] == "playbook" and form.get("do") == "draft":
+    if row["type"] == PLAYBOOK and form.get("do") == "draft":
         return _save_draft(call, row, fields)
     definition, faults = _check_form(fields["name"], row["type"], text)
     if faults:

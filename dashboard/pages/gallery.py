@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dashboard.pages.playbook_form import EMPTY as EMPTY_PLAYBOOK
 from models.demo.example import Example
 from models.demo.examples import EXAMPLES, WELCOME
 from models.demo.playbooks import EXIT_OFFER, MOBILE_BUTTON
@@ -84,6 +85,14 @@ _WEBHOOK = Template(
             },
         ],
     },
+)
+
+
+NEW_PLAYBOOK = Template(
+    "New playbook",
+    "playbook",
+    "Changes your own page for the visitors that you choose: texts, images, styles, banners.",
+    EMPTY_PLAYBOOK,
 )
 
 

@@ -7,7 +7,7 @@ a version published in the meantime, is never overwritten without asking.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,10 +71,14 @@ def change(automation_id: str) -> Any:
     return _show_saved(call, require_automation(call.workspace_id, automation_id))
 
 
-def show_form(call: Caller, row: AutomationDetail | None) -> flask.Response:
-    """The editor of a playbook, or of a new one."""
-    name = row["name"] if row else "New playbook"
-    return _render(call, row, playbook_form.normalize(find_draft(row) if row else playbook_form.EMPTY), name=name)
+def show_new(call: Caller, name: str, definition: Mapping[str, Any]) -> flask.Response:
+    """The editor of a playbook that is not saved yet."""
+    return _render(call, None, playbook_form.normalize(definition), name=name)
+
+
+def show_form(call: Caller, row: AutomationDetail) -> flask.Response:
+    """The editor of a playbook."""
+    return _render(call, row, playbook_form.normalize(find_draft(row)), name=row["name"])
 
 
 def find_draft(row: AutomationDetail) -> Document:

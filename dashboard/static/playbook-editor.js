@@ -148,11 +148,11 @@ editor.addEventListener("submit", (event) => {
   if (event.target !== findForm()) return;
   if (button?.matches("[data-navigates]")) {
     if (button.dataset.ready) return;
-    // The draft that is being saved comes first: the form would be older than it.
+    // The draft comes first: the form would be older than one that is being saved, and not every button saves.
     event.preventDefault();
     clearTimeout(timer);
     // In a task of its own: a form does not submit while its event is still handled.
-    inOrder(() => setTimeout(() => {
+    save().then(() => setTimeout(() => {
       isDirty = false;
       button.dataset.ready = "1";
       findForm().requestSubmit(button);

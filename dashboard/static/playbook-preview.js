@@ -1,7 +1,7 @@
 // The preview panel of the playbook editor: opens the operator's own page in a tab or a frame, and talks to the preview
 // script there. Messages count only from that window, its origin and with the nonce of its token. The page is not
 // trusted: what it says is shown as text, and its selector is written into a field.
-const HELLO_MS = 12000, RENEW_BEFORE_S = 120, DESKTOP_WIDTH = 1280, PHONE_WIDTH = 390, MARGIN = 24;
+const HELLO_MS = 8000, RENEW_AFTER_MS = 480_000, DESKTOP_WIDTH = 1280, PHONE_WIDTH = 390, MARGIN = 24;
 const LABELS = {
   url: "URL", device: "Device", returning: "Returning", utm: "UTM", scrollDepth: "Scroll depth",
   timeOnPageMs: "Time on page", exitIntent: "Exit intent", event: "Event",
@@ -89,7 +89,8 @@ export class PlaybookPreview {
       const path = await this.editor.save();
       if (!path) return this.fail("Save the draft first: give the playbook a name."), null;
       const fields = { csrf_token: this.editor.findForm().elements.csrf_token.value, url: address };
-      const response = await fetch(path, { method: "POST", body: new URLSearchParams(nonce ? { ...fields, nonce } : fields), headers: { Accept: "application/json" } });
+      const response = await fetch(path, { method: "POST", body: new URLSearchParams(nonce ? { ...fields, nonce } : fields), headers: { "HX-Request": "true" } });
+      if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect")), null;
       const answer = await response.json();
       if (!response.ok) return this.fail(answer.detail || "The preview could not be opened."), null;
       if (!nonce) this.keepUrl();
@@ -104,6 +105,8 @@ export class PlaybookPreview {
     this.preview = preview;
     this.isConnected = false;
     this.afterHello = then;
+    this.signedAt = performance.now();
+    this.silenceText = silence;
     clearTimeout(this.silence);
     this.silence = setTimeout(() => this.disconnect(silence), HELLO_MS);
   }
@@ -138,6 +141,7 @@ export class PlaybookPreview {
     else if (data.type === "picked") this.takePick(data);
     else if (data.type === "ended") this.stopPicking();
     else if (data.type === "expired") this.renew();
+    else if (data.type === "left") this.disconnect("The page was left or reloaded, which ends its preview. Open it again.");
   }
 
   greet() {
@@ -163,9 +167,8 @@ export class PlaybookPreview {
 
   tick() {
     if (!this.peer) return;
-    if (this.peer.closed) return this.disconnect("");
-    const left = this.preview.expiresAt - Date.now() / 1000;
-    if (this.isConnected && left < RENEW_BEFORE_S) this.renew();
+    if (this.peer.closed) return this.disconnect(this.isConnected ? "" : this.silenceText);
+    if (this.isConnected && performance.now() - this.signedAt > RENEW_AFTER_MS) this.renew();
   }
 
   async renew() {
@@ -175,7 +178,7 @@ export class PlaybookPreview {
     const preview = await this.sign(nonce, url);
     this.isRenewing = false;
     if (!preview || this.preview.nonce !== nonce) return;
-    this.preview = { ...this.preview, expiresAt: preview.expiresAt };
+    this.signedAt = performance.now();
     this.send("token", { token: preview.token });
   }
 

@@ -98,6 +98,7 @@ def test_a_playbook_is_made_from_nothing_picked_previewed_and_published(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_element_is_picked_by_the_keyboard_and_gets_a_robust_selector(
     visit: Any, alice: Producer, site: Site
 ) -> None:
@@ -124,6 +125,7 @@ def test_an_element_is_picked_by_the_keyboard_and_gets_a_robust_selector(
     expect(picked).to_have_value("main > section:nth-of-type(2) > a:nth-of-type(2)")
 
 
+@pytest.mark.slow
 def test_conditions_of_the_visit_are_shown_and_can_be_assumed(visit: Any, alice: Producer, site: Site) -> None:
     definition = {**SALE, "trigger": {"type": "page", "with": {"device": ["mobile"], "exit_intent": True}}}
     playbook = create_playbook(alice, definition=definition)
@@ -136,6 +138,7 @@ def test_conditions_of_the_visit_are_shown_and_can_be_assumed(visit: Any, alice:
     expect(page.get_by_text("✓ Playbook runs")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_page_is_shown_in_the_panel_where_it_allows_framing(visit: Any, alice: Producer, site: Site) -> None:
     playbook = create_playbook(alice, definition=SALE)
     page = visit().go(f"/automations/{playbook['id']}/edit")
@@ -172,7 +175,7 @@ def test_another_window_and_another_page_get_nothing(
         stranger.evaluate("address => void window.open(address)", address)
     opened.value.wait_for_load_state("networkidle")
     expect(opened.value.locator("h1")).to_have_text("Simple prices")
-    assert not [url for url in requests if "/api/playbooks" in url]
+    assert not [url for url in requests if "/api/playbooks/preview" in url]
     stranger.context.close()
 
     lie = "nonce => window.opener.postMessage({beckon: 'preview', nonce, type: 'picked', selector: '#lie'}, '*')"
@@ -183,6 +186,7 @@ def test_another_window_and_another_page_get_nothing(
     expect(page.get_by_label("Element")).to_have_value('section[data-testid="room"] a.cta')
 
 
+@pytest.mark.slow
 def test_a_conflict_is_told_and_nothing_typed_is_lost(visit: Any, alice: Producer) -> None:
     playbook = create_playbook(alice, definition=SALE)
     visitor = visit()

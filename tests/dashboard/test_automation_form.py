@@ -42,7 +42,8 @@ def test_every_template_can_be_published_as_shown(bob: Browser, alice: Producer)
         assert f'href="/automations/new?start={template.slug}"' in gallery
         assert template.purpose
         assert template.purpose in html.unescape(gallery)
-        text = read_definition(bob.get(f"/automations/new?start={template.slug}").text).replace("\n", "\r\n")
+        page = bob.get(f"/automations/new?start={template.slug}&view=yaml").text
+        text = read_definition(page).replace("\n", "\r\n")
         response = post(bob, "/automations/new", name=template.name, type=template.type, text=text)
         assert response.status_code in (200, 303), template.slug
     automations = {automation["name"]: automation for automation in list_automations(alice)}

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.datastructures import MultiDict
 
 from dashboard.pages import playbook_form
+from dashboard.pages.gallery import TEMPLATES
 from rules.validation import validate
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import Browser, bob, post, read_text, sign_in_as
@@ -154,6 +155,14 @@ def test_a_new_playbook_is_published_and_turned_on_at_once(bob: Browser, alice: 
     )  # fmt: skip
     assert playbook["versions"][0]["note"] == "First sale"
     assert 'Version 1 of "Sale" published' in read_text(bob.get(response.headers["Location"]).text)
+
+
+def test_a_template_of_a_playbook_opens_in_the_editor_and_becomes_a_draft(bob: Browser, alice: Producer) -> None:
+    for template in (template for template in TEMPLATES if template.type == "playbook"):
+        fields = read_fields(bob.get(f"/automations/new?start={template.slug}").text)
+        assert bob.post("/automations/playbooks", data={**fields.to_dict(flat=False), "do": "save"}).status_code == 303
+        row = alice.get(alice.automations).json["automations"][0]
+        assert (row["name"], fetch(alice, row["id"])["draft"]) == (template.name, template.definition)
 
 
 def test_problems_stand_at_their_fields_and_nothing_is_published(bob: Browser, alice: Producer) -> None:

@@ -4,14 +4,14 @@
  */
 import { attempt, listen } from "./guard.js";
 
-/** @typedef {{ k: string, n: string, e: number }} Statement Site key, nonce, and the end in seconds since 1970. */
+/** @typedef {{ k: string, n: string }} Statement Site key and nonce. */
 
 /** What the token states; only the server can verify it. Null if it is none. @param {string} token @returns {Statement | null} */
 export function readStatement(token) {
   return attempt(() => {
     const text = token.split(".")[0].replace(/-/g, "+").replace(/_/g, "/");
-    const { k, n, e } = JSON.parse(atob(text));
-    return typeof k === "string" && typeof n === "string" && n && typeof e === "number" ? { k, n, e } : null;
+    const { k, n } = JSON.parse(atob(text));
+    return typeof k === "string" && typeof n === "string" && n ? { k, n } : null;
   }, null);
 }
 

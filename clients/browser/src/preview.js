@@ -3,8 +3,8 @@
  * `?beckon_preview=`. Nothing is drawn, applied or asked of the server before the editor has answered; nothing is
  * tracked or stored.
  */
-import { detectDevice } from "./environment.js";
-import { attempt, guard, messageOf } from "./guard.js";
+import { detectDevice, now } from "./environment.js";
+import { attempt, guard, listen, messageOf } from "./guard.js";
 import { PageWatch } from "./page-watch.js";
 import { parsePlaybookList } from "./playbook-list.js";
 import { Channel, readStatement } from "./preview-channel.js";
@@ -19,6 +19,8 @@ const PARAMETER = "beckon_preview";
 const UTM = ["source", "medium", "campaign", "term", "content"];
 const DEVICES = ["desktop", "mobile", "tablet"];
 const REPORT_MS = 500, MAX_OUTLINES = 60;
+/** How long a token is valid. It is measured here, because this clock may differ from the server's. */
+const LIFETIME_MS = 600000;
 
 /** @param {number} matches */
 const count = (matches) => `${matches} ${matches === 1 ? "match" : "matches"}`;
@@ -32,6 +34,7 @@ class Preview {
     this.channel = channel;
     this.token = token;
     this.statement = statement;
+    this.signedAt = now();
     /** @type {import("./types").Playbook | null} */
     this.playbook = null;
     this.isAfter = true;
@@ -62,6 +65,7 @@ class Preview {
       assume: ({ name, value }) => this.assume(String(name), value === true),
       device: ({ name }) => this.simulate(String(name)),
     });
+    listen(window, "pagehide", () => this.channel.send("left"));
     this.channel.send("ready");
   }
 
@@ -115,6 +119,7 @@ class Preview {
     if (!statement || statement.n !== this.statement.n) return;
     this.token = token;
     this.statement = statement;
+    this.signedAt = now();
     if (this.isStarted && this.error) this.load();
     this.describe();
   }
@@ -222,8 +227,12 @@ class Preview {
     this.channel.send("report", report);
   }
 
+  get leftMs() {
+    return LIFETIME_MS - (now() - this.signedAt);
+  }
+
   tick() {
-    if (Date.now() / 1000 >= this.statement.e && this.playbook) this.refused();
+    if (this.leftMs <= 0 && this.playbook) this.refused();
     if (this.overlay) this.overlay.place();
     this.report();
   }
@@ -232,7 +241,7 @@ class Preview {
   describe() {
     if (!this.overlay || !this.before || !this.after || !this.choose || !this.parent) return;
     const isPicking = !!this.picker && this.picker.isActive;
-    const until = new Date(this.statement.e * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const until = new Date(Date.now() + this.leftMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const name = this.playbook ? ` of “${this.playbook.name}”` : "";
     const texts = this.error === "expired" ? ["Preview expired", " · Open it again from the editor"]
       : this.error ? ["Preview not loaded", ` · ${this.error}`]
