@@ -1,4 +1,5 @@
-"""Counts each request by route template, measures it by group, and writes one log line for it."""
+"""Counts each request by route template, measures it by group, and writes one log line for it, except for probes and
+for tracked executions."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 #: Probe paths, requested every few seconds: counted, but neither measured nor logged.
 UNLOGGED_PATHS = ("/healthz", "/readyz", "/metrics")
+#: Tracked executions arrive by the thousand a second: only refused requests are logged.
+UNLOGGED_SUCCESSES = ("/api/track-execution", "/api/track-executions")
 #: The first prefix that fits decides; what fits none is a page.
 _GROUPS = (
     ("/static/", "static"), ("/browser/", "static"), ("/beckon.js", "static"), ("/api/webhooks/", "webhook"),
@@ -52,6 +55,8 @@ def register(app: flask.Flask) -> None:
         if flask.request.path not in UNLOGGED_PATHS:
             group = classify_request(flask.request.path, response.mimetype)
             metrics.http_request_duration_seconds.labels(group=group, code_class=code_class).observe(seconds)
+            if route in UNLOGGED_SUCCESSES and response.status_code < 400:
+                return response
             # The template, not the path: the path of a hook contains its secret.
             log.info(
                 "request", method=method, route=route, status=response.status_code, ms=round(seconds * 1000, 1),

@@ -13,6 +13,7 @@ connection without its mark is one of a pooler, and gets all settings with every
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -266,6 +267,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
 db = _Pool(None)
 db.act_as(None)
 _parameters: dict[str, Any] = {}
+_pool_numbers = itertools.count(1)
+_pool_number = 0
 
 
 def build_connection_parameters(url: str) -> dict[str, Any]:
@@ -278,6 +281,8 @@ def build_connection_parameters(url: str) -> dict[str, Any]:
 
 def open_pool(url: str, role: Role | None, size: int) -> None:
     """Open the process's pool: at most `size` connections, each closed after five idle minutes."""
+    global _pool_number
+    _pool_number = next(_pool_numbers)
     parameters = build_connection_parameters(url)
     if not db.is_closed():
         db.close()
@@ -289,6 +294,11 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
     # Peewee keeps parameters of an earlier URL that this one lacks.
     db.connect_params = {}
     db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
+
+
+def get_pool_number() -> int:
+    """Return which of this process's pools is open, so that a dedicated connection of an earlier one is replaced."""
+    return _pool_number
 
 
 def open_dedicated_connection() -> Any:

@@ -18,7 +18,8 @@ import psycopg2
 from peewee import fn
 from psycopg2 import errors
 
-from models.database import connection, db, transaction, unwrap_driver_error
+from models.database import db, transaction, unwrap_driver_error
+from models.engine.door_connection import DoorConnection
 from models.expressions import now
 from models.queries import execute, exists, fetch, fetch_values
 from models.tables import TrackingIntake
@@ -87,6 +88,10 @@ _CONTENT_ERRORS = (
 )  # fmt: skip
 
 
+#: Of `store`, which the group door calls in one thread at a time.
+_connection = DoorConnection()
+
+
 @dataclass(frozen=True)
 class RecordedBatch:
     """How many executions a batch recorded, by status, and of how many automations it moved the counters."""
@@ -105,13 +110,12 @@ class RecordedBatch:
 def store(entries: str) -> set[str]:
     """Store entries of any workspaces, a JSON list; return the ids of the duplicates, which are not stored.
 
-    Everything is durable on return. Storing the same entries again changes nothing, and none is its own duplicate.
-    Raises RuntimeError inside a transaction, which could still roll back.
+    One thread at a time calls it. Everything is durable on return. Storing the same entries again changes nothing, and
+    none is its own duplicate. Raises RuntimeError inside a transaction, which could still roll back.
     """
     if db.in_transaction():
         raise RuntimeError("tracked executions are stored in a transaction of their own")
-    with connection():
-        return set(fetch_values(_STORE, (entries,)))
+    return set(_connection.fetch_values(_STORE, (entries,)))
 
 
 def record(limit: int, ids: Sequence[str] | None = None) -> RecordedBatch:

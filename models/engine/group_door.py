@@ -1,7 +1,8 @@
 """A door of the web process: concurrent requests share one write, and each returns once its own entry is durable.
 
 The first request to arrive writes at once, so that a single one never waits. Those that arrive meanwhile wait, and the
-first of them writes for all. No thread of its own is needed: the primitives are those of `threading`, which work with
+first of them writes for all, after a moment in which as many as in the last write may arrive: a commit costs more than
+an entry of it. No thread of its own is needed: the primitives are those of `threading`, which work with
 threads and, where gevent has patched them, with greenlets.
 
 One entry that the database rejects fails alone: a rejected batch is halved until its entries are apart. What is waiting
@@ -19,6 +20,9 @@ from typing import Generic, TypeVar
 import peewee
 
 from models.database import CONNECTION_ERRORS
+
+#: Seconds that a write waits for as many entries as the last one had.
+COMPANY_SECONDS = 0.002
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,6 +71,9 @@ class GroupDoor(Generic[Item, Result]):
         self._is_writing = False
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._waiting_bytes = 0
+        #: How many entries the last write had; one was alone and waits for nobody.
+        self._company_size = 1
+        self._has_company = threading.Event()
 
     def submit(self, item: Item) -> Result:
         """Return the item's result once it is durable. Raises `DoorBusy`, or what `write` raised for it."""
@@ -88,6 +95,8 @@ class GroupDoor(Generic[Item, Result]):
             self._waiting_bytes += entry.size
             entry.writes = not self._is_writing
             self._is_writing = True
+            if len(self._waiting) >= self._company_size:
+                self._has_company.set()
             return entry.writes
 
     def _leave(self, entry: _Entry[Item, Result]) -> None:
@@ -102,6 +111,7 @@ class GroupDoor(Generic[Item, Result]):
         entry.turn.wait()
 
     def _write_batch(self) -> None:
+        self._await_company()
         batch = self._take_batch()
         try:
             self._settle(batch)
@@ -116,6 +126,13 @@ class GroupDoor(Generic[Item, Result]):
                 entry.turn.set()
         self._after_write()
 
+    def _await_company(self) -> None:
+        with self._lock:
+            if len(self._waiting) >= self._company_size:
+                return
+            self._has_company.clear()
+        self._has_company.wait(COMPANY_SECONDS)
+
     def _take_batch(self) -> list[_Entry[Item, Result]]:
         """Take the oldest entries up to the maximum size, and at least one."""
         batch: list[_Entry[Item, Result]] = []
@@ -126,6 +143,7 @@ class GroupDoor(Generic[Item, Result]):
                 size += entry.size
                 batch.append(entry)
             self._waiting_bytes -= size
+            self._company_size = len(batch)
         return batch
 
     def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:

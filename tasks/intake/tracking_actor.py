@@ -3,6 +3,8 @@ broker on import."""
 
 from __future__ import annotations
 
+import time
+
 import dramatiq
 import structlog
 
@@ -20,7 +22,9 @@ RUN_SECONDS = 2.0
 
 @dramatiq.actor(actor_name="record_tracked_executions", queue_name="tracking", max_retries=0)
 def record_tracked_executions() -> None:
-    """Record what is waiting. Without PostgreSQL it ends: the entries stay, and the sweep finds them."""
+    """Record what is waiting, after a moment in which more may come. Without PostgreSQL it ends: the entries stay, and
+    the sweep finds them."""
+    time.sleep(tracking_notices.LINGER_SECONDS)
     try:
         # Before the first read: whatever is committed later comes with its own notification.
         tracking_notices.clear()

@@ -10,6 +10,7 @@ from typing import Any
 import peewee
 import pytest
 
+from models.engine import group_door
 from models.engine.group_door import DoorBusy, GroupDoor
 from tests.support.waiting import eventually
 
@@ -75,6 +76,30 @@ def test_items_that_arrive_during_a_write_share_the_next(store: Store, pool: Thr
     store.gate.set()
     assert [future.result(10) for future in futures] == ["FIRST", "A", "B", "C"]
     assert store.batches == [["first"], ["a", "b", "c"]]
+
+
+def test_a_write_waits_for_as_many_as_the_last_one_had(
+    store: Store, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = build_door(store)
+    futures = submit_behind(store, door, pool, "a", "b", "c")
+    monkeypatch.setattr(group_door, "COMPANY_SECONDS", 20)
+    store.gate.set()
+    assert [future.result(10) for future in futures] == ["FIRST", "A", "B", "C"]
+    assert sorted(pool.map(door.submit, ("d", "e", "f"))) == ["D", "E", "F"]
+    assert [sorted(batch) for batch in store.batches] == [["first"], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+def test_whoever_is_left_alone_waits_once_and_then_for_nobody(
+    store: Store, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = build_door(store)
+    futures = submit_behind(store, door, pool, "a", "b")
+    store.gate.set()
+    assert [future.result(10) for future in futures] == ["FIRST", "A", "B"]
+    assert door.submit("c") == "C"
+    monkeypatch.setattr(group_door, "COMPANY_SECONDS", None)
+    assert door.submit("d") == "D"
 
 
 def test_a_bad_item_fails_alone(store: Store, pool: ThreadPoolExecutor) -> None:

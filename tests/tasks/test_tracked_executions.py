@@ -45,8 +45,10 @@ def build_execution(automation_id: str, execution_id: str | None = None, **field
 
 
 @pytest.fixture
-def alice(idle: Worker) -> Iterator[Alice]:
+def alice(idle: Worker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alice]:
     """Alice, while no worker records by itself."""
+    monkeypatch.setattr(tracking_notices, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(tracking_notices, "_marked_until", 0)
     tracking_notices.clear()
     yield Alice()
     dramatiq.get_broker().flush("tracking")
@@ -219,6 +221,19 @@ def test_one_notification_waits_however_many_are_accepted(alice: Alice, offer: s
     assert count_rows("tracking_intake") == 0
     accept(alice.workspace_id, None, [build_execution(offer)])
     assert read_queue_depths()["tracking"]["ready"] == 2
+
+
+def test_redis_is_asked_once_while_the_notified_worker_still_waits(
+    alice: Alice, offer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+    client = tracking_notices.get_ephemeral()
+    monkeypatch.setattr(client, "set", lambda key, *_, **__: keys.append(key) or True)
+    monkeypatch.setattr(tracking_notices, "LINGER_SECONDS", 60)
+    assert [tracking_notices.mark() for _ in range(3)] == [True, False, False]
+    monkeypatch.setattr(tracking_notices, "_marked_until", 0)
+    assert tracking_notices.mark()
+    assert len(keys) == 2
 
 
 def test_without_redis_executions_are_accepted_and_the_sweep_records_them(
