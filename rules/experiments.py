@@ -35,7 +35,7 @@ class Judgement:
     more_days: int | None = None
 
 
-def compute_interval(replied: int, sent: int) -> tuple[float, float] | None:
+def compute_interval(replied: float, sent: float) -> tuple[float, float] | None:
     """Return Wilson's 95 % interval of the rate, from 0 to 1; None without messages."""
     if not sent:
         return None
@@ -43,7 +43,8 @@ def compute_interval(replied: int, sent: int) -> tuple[float, float] | None:
     centre = rate + Z * Z / (2 * sent)
     margin = Z * math.sqrt(rate * (1 - rate) / sent + Z * Z / (4 * sent * sent))
     scale = 1 + Z * Z / sent
-    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+    low = 0.0 if replied <= 0 else (centre - margin) / scale
+    return low, 1.0 if replied >= sent else (centre + margin) / scale
 
 
 def judge(variants: Sequence[VariantCounts], days: float) -> Judgement:
@@ -76,12 +77,24 @@ def _require_interval(variant: VariantCounts) -> tuple[float, float]:
 
 
 def _estimate_more(first: VariantCounts, second: VariantCounts) -> int | None:
-    """Estimate after how many more messages each the intervals would part, if the rates stay as they are."""
-    rates = (_compute_rate(first), _compute_rate(second))
-    difference = abs(rates[0] - rates[1])
-    if not difference:
+    """Find after how many more messages each the intervals part, if the rates stay as they are."""
+    rates = sorted((_compute_rate(first), _compute_rate(second)))
+    if rates[0] == rates[1]:
         return None
-    deviation = sum(math.sqrt(rate * (1 - rate)) for rate in rates)
-    needed = math.ceil((Z * deviation / difference) ** 2)
-    # Where the estimate is reached and the intervals still touch, or a third variant is as good, one more will tell.
-    return max(1, needed - min(first.sent, second.sent))
+    fewest = min(first.sent, second.sent)
+    enough = fewest
+    while not _are_apart(rates, enough):
+        enough *= 2
+    too_few = fewest
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if _are_apart(rates, middle) else (middle, enough)
+    # Where only a third variant is as good, one more will tell.
+    return max(1, enough - fewest)
+
+
+def _are_apart(rates: Sequence[float], sent: int) -> bool:
+    lower, upper = (compute_interval(rate * sent, sent) for rate in rates)
+    assert lower is not None
+    assert upper is not None
+    return lower[1] < upper[0]

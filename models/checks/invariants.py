@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.checks.analytics_counts import ANALYTICS_ADD_UP
 from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
 from rules.channels import CONTACT_CHANNELS
@@ -352,6 +353,7 @@ INVARIANTS = (
         "Every automation's counters equal archived counts plus rows, without tests.",
         _COUNTERS_ADD_UP,
     ),
+    Invariant("analytics_add_up", "The counts of Analytics for the last two days equal the rows.", ANALYTICS_ADD_UP),
     Invariant(
         "run_counters_add_up", "Every automation's run counters equal archived counts plus rows.", _RUN_COUNTERS_ADD_UP
     ),

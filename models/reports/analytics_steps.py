@@ -29,7 +29,8 @@ _WAITS = frozenset(name for name, action in ACTIONS.items() if action.is_wait)
 
 
 class FunnelStep(TypedDict):
-    """A step with the executions that entered it, and what became of them there: `waiting` is pending or at work.
+    """A step with the executions that entered it, and what became of them there: `waiting` has not ended
+    there: it waits, is at work, or was cancelled.
 
     `depth` is the number of arms around the step; `arm` is the one it stands in, such as "then" or a variant's name,
     None outside of arms. `share` is 0 to 1 of all executions. A step of an earlier version only, which the published
@@ -129,7 +130,9 @@ def _build_row(
     step_id: str, action: str | None, place: tuple[int, str | None], rows: Sequence[CountRow], executions: int
 ) -> FunnelStep:
     counts = {row["status"]: row["count"] for row in rows}
-    entered = sum(counts.values())
+    ended = sum(counts.get(name, 0) for name in ("succeeded", "failed", "skipped"))
+    # A playbook's actions are counted when they have ended.
+    entered = counts.get("entered", ended)
     return {
         "step_id": step_id,
         "action": action,
@@ -139,7 +142,7 @@ def _build_row(
         "succeeded": counts.get("succeeded", 0),
         "skipped": counts.get("skipped", 0),
         "failed": counts.get("failed", 0),
-        "waiting": counts.get("pending", 0) + counts.get("running", 0),
+        "waiting": entered - ended,
         "share": entered / executions if executions else 0.0,
     }
 

@@ -128,7 +128,6 @@ class AnalyticsChange(Table):
     class Meta:
         table_name = "analytics_changes"
         primary_key = False
-        indexes = (index("analytics_changes_workspace on analytics_changes (workspace_id, subject, dimension)"),)
 
 
 class AnalyticsTally(Table):

@@ -14,7 +14,9 @@ import clock
 from models.checks import analytics_tallies
 from models.database import acting_as, transaction
 from models.queries import execute, fetch_value
+from models.reports.analytics_causes import list_failure_causes
 from models.reports.analytics_executions import BreakdownRow, fetch_breakdown, fetch_timeline, fetch_top, fetch_totals
+from models.reports.analytics_experiments import fetch_experiments
 from models.reports.analytics_filters import AnalyticsFilters, NotCountedTogether
 from models.reports.analytics_messages import fetch_messages
 from models.reports.analytics_steps import fetch_actions, fetch_funnel
@@ -203,6 +205,53 @@ def test_messages_are_those_of_the_rows_and_unmeasured_ones_are_none(history, st
         assert row["delivered"] == (None if row["channel"] == "instagram" else expected["delivered"])
         assert row["opened"] == (None if row["channel"] == "sms" else expected["opened"])
         assert row["clicked"] is None
+
+
+def test_counting_anew_gives_the_same_counts(history):
+    everything = (
+        "select subject, dimension, automation_id, at, value, status, bucket, sum(count) from analytics_changes "
+        "group by 1, 2, 3, 4, 5, 6, 7 having sum(count) <> 0 order by 1, 2, 3, 4, 5, 6, 7"
+    )
+    appended = fetch_rows(everything)
+    with transaction():
+        execute("select recount_analytics()")
+    assert fetch_rows(everything) == appended
+    assert {row["dimension"] for row in appended} >= {"trigger", "error", "step", "action", "channel", "variant"}
+
+
+def test_an_experiment_has_the_messages_after_its_split(history, state):
+    automation_id = fetch_value("select id from automations where name = 'Price' and workspace_id = %s",
+        (history.workspace_id,))  # fmt: skip
+    history.publish_split(automation_id)
+    filters = build_filters(automation_id=automation_id)
+    experiments = fetch_experiments(history.workspace_id, filters, UNTIL)
+    assert experiments is not None
+    (experiment,) = experiments
+    assert [variant["name"] for variant in experiment["variants"]] == ["A", "B"]
+    for variant in experiment["variants"]:
+        expected = fetch_rows(
+            """select count(distinct m.id) as sent, count(distinct r.message_id) as replied
+            from messages m join steps s on s.execution_id = m.execution_id and s.step_id = 'choose'
+                and s.output ->> 'taken' = %s
+            left join message_responses r on r.message_id = m.id and r.kind = 'replied'
+            where m.automation_id = %s and not m.test and m.sent_at < %s""",
+            (variant["name"], automation_id, UNTIL),
+        )[0]
+        assert (variant["sent"], variant["replied"]) == (expected["sent"], expected["replied"])
+        assert variant["low"] < variant["rate"] < variant["high"]
+    assert fetch_experiments(history.workspace_id, build_filters(status="failed"), UNTIL) is None
+
+
+def test_the_reason_with_the_most_failures_of_a_day_is_a_cause(history, state):
+    causes = list_failure_causes(history.workspace_id, build_filters(), "day")
+    for cause in causes:
+        count = count_outcomes(
+            history,
+            "created_at::date = %(at)s::date and status = 'failed' and error_class = %(class)s",
+            at=cause["at"], **{"class": cause["error_class"]},
+        )  # fmt: skip
+        assert count == {"failed": cause["count"]}
+    assert causes == sorted(causes, key=lambda cause: -cause["count"])
 
 
 def test_the_dashboard_reads_only_its_workspace(history, as_dashboard, charlies):

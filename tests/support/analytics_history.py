@@ -33,6 +33,23 @@ class History:
         )
         return automation_id
 
+    def publish_split(self, automation_id: str) -> None:
+        """Insert a version with the split `choose` of the variants A and B."""
+        version_id = new_id()
+        definition = {
+            "trigger": {"type": "contact.created"},
+            "steps": [
+                {"id": "choose", "action": "split",
+                 "variants": [{"name": name, "weight": 1, "steps": []} for name in "AB"]}
+            ],
+        }  # fmt: skip
+        execute(
+            "insert into workflow_versions (id, workspace_id, automation_id, version, definition, published_by) "
+            "values (%s, %s, %s, 1, %s, 'Alice')",
+            (version_id, self.workspace_id, automation_id, dump_json(definition)),
+        )
+        execute("update automations set version_id = %s, version = 1 where id = %s", (version_id, automation_id))
+
     def add_contact(self) -> str:
         """Insert a contact."""
         contact_id = new_id()
