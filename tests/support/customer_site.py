@@ -73,10 +73,11 @@ class Site:
     scripts: dict[str, str] = field(default_factory=dict)
     policy: str = ""
     head: str | None = None
+    site_key: str = SITE_KEY
 
     def script_tag(self, attributes: str = "defer") -> str:
         """The tag with which a customer installs the script."""
-        return f'<script src="{self.beckon}/beckon.js" data-site-key="{SITE_KEY}" {attributes}></script>'
+        return f'<script src="{self.beckon}/beckon.js" data-site-key="{self.site_key}" {attributes}></script>'
 
     def build_page(self, path: str) -> str:
         """The HTML of a page."""
@@ -200,11 +201,17 @@ def _serve(handler: type[_Handler]) -> Iterator[str]:
 
 
 @contextmanager
+def serve_pages(beckon: str, stand_in: StandIn | None = None) -> Iterator[Site]:
+    """The site at http://localhost:…, with the script of a copy of Beckon or of the stand-in."""
+    site = Site("", beckon, stand_in or StandIn())
+    with _serve(_make_pages(site)) as address:
+        site.address = address.replace("127.0.0.1", "localhost")
+        yield site
+
+
+@contextmanager
 def serve_site() -> Iterator[Site]:
     """The site at http://localhost:…, and the stand-in at http://127.0.0.1:…, which is another origin."""
     stand_in = StandIn()
-    with _serve(_make_beckon(stand_in)) as beckon:
-        site = Site("", beckon, stand_in)
-        with _serve(_make_pages(site)) as address:
-            site.address = address.replace("127.0.0.1", "localhost")
-            yield site
+    with _serve(_make_beckon(stand_in)) as beckon, serve_pages(beckon, stand_in) as site:
+        yield site
