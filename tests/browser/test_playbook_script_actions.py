@@ -207,6 +207,25 @@ def test_a_page_that_writes_over_a_change_for_ever_wins_in_the_end(site: Site, o
     assert visit.page.evaluate("count") == 20
 
 
+def test_of_two_changes_of_one_element_the_later_stays(site: Site, open_visit: OpenVisit) -> None:
+    site.pages["/"] = BODY + (
+        "<script>window.changes = 0; new MutationObserver(all => changes += all.length)"
+        ".observe(document.querySelector('.hero'), {childList: true})</script>"
+    )
+    act(site, replace_text("First"), replace_text("Second"))
+    site.stand_in.playbooks.append(make_playbook(replace_text("Third"), name="Other", trigger={"event": "cart"}))
+    visit = open_visit()
+    visit.expect_hero("Second")
+    visit.page.evaluate("workflowSystem.emit('cart')")
+    visit.expect_hero("Third")
+    for _ in range(3):
+        visit.page.evaluate("document.body.append('more')")
+    # Each was applied once, and they do not write over each other for ever.
+    assert visit.page.evaluate("changes") == 3
+    visit.page.evaluate("document.querySelector('.hero').outerHTML = '<h1 class=hero>New</h1>'")
+    visit.expect_hero("Third")
+
+
 def test_text_of_a_page_that_is_still_being_read_does_not_flicker(site: Site, open_visit: OpenVisit) -> None:
     act(site, replace_text())
     site.head = site.script_tag("") + (

@@ -1,4 +1,4 @@
-"""A customer's page with the script beside the dashboard of a running copy: what visitors and operators see of a visit."""
+"""A customer's page with the script beside the dashboard of a running copy: what visitors and operators see."""
 
 from __future__ import annotations
 

@@ -25,13 +25,18 @@ export function refuseAction({ action, with: settings }) {
   return settings.url && !resolveUrl(settings.url) ? NEEDS_WEB_URL : "";
 }
 
+/** @type {WeakMap<Element, Record<string, ElementChange>>} */
+const owners = new WeakMap();
+
 /** A change of elements. */
 class ElementChange {
   /** @param {Action} action */
   constructor(action) {
     this.kind = ELEMENT_ACTIONS[action.action];
     this.settings = action.with;
-    this.attributes = typeof this.kind.attributes === "function" ? this.kind.attributes(this.settings) : this.kind.attributes;
+    const { attributes, aspect } = this.kind;
+    this.attributes = typeof attributes === "function" ? attributes(this.settings) : attributes;
+    this.aspect = typeof aspect === "function" ? aspect(this.settings) : aspect;
     this.applications = 0;
     /** @type {WeakMap<Element, number>} */
     this.counts = new WeakMap();
@@ -46,9 +51,22 @@ class ElementChange {
     const refusal = kind.refuseFor && elements.map(kind.refuseFor).find(Boolean);
     if (refusal) throw new Error(refusal);
     elements.forEach((element) => {
-      if (!kind.isApplied(element, settings) && this.mayApply(element)) this.undos.set(element, kind.apply(element, settings));
+      if (this.owns(element) && !kind.isApplied(element, settings) && this.mayApply(element)) {
+        this.undos.set(element, kind.apply(element, settings));
+      }
     });
     return elements.length;
+  }
+
+  /** Whether this is the change that came last to this aspect of the element. @param {Element} element */
+  owns(element) {
+    const changes = owners.get(element) || {};
+    owners.set(element, changes);
+    if (!this.counts.has(element)) {
+      this.counts.set(element, 0);
+      changes[this.aspect] = this;
+    }
+    return changes[this.aspect] === this;
   }
 
   /** Count the application to an element; false once there were too many. @param {Element} element */

@@ -14,6 +14,8 @@ import { resolveUrl } from "./urls.js";
  * @property {(element: any, settings: Settings) => boolean} isApplied
  * @property {(element: any, settings: Settings) => () => void} apply
  * @property {string[] | ((settings: Settings) => string[])} attributes What a framework may write over.
+ * @property {string | ((settings: Settings) => string)} aspect What of an element it changes: of two changes of one
+ *   aspect the later one stays.
  */
 
 /** @param {unknown} value @returns {value is string} */
@@ -98,6 +100,7 @@ function reveal(element) {
 export const ELEMENT_ACTIONS = {
   replace_text: {
     attributes: [],
+    aspect: "text",
     refuse: ({ text }) => (typeof text === "string" ? "" : "text is missing"),
     refuseFor: refuseElement,
     isApplied: (element, { text }) => element.textContent === text,
@@ -111,6 +114,7 @@ export const ELEMENT_ACTIONS = {
   },
   replace_image: {
     attributes: ["src", "srcset", "style"],
+    aspect: "src",
     refuse: ({ src }) => (resolveUrl(src) ? "" : "src needs an http or https address"),
     refuseFor: refuseElement,
     isApplied(element, { src }) {
@@ -123,6 +127,7 @@ export const ELEMENT_ACTIONS = {
   },
   set_attribute: {
     attributes: ({ name }) => [String(name)],
+    aspect: ({ name }) => String(name).toLowerCase(),
     refuse: ({ name, value }) => refuseAttribute(name, value),
     refuseFor: refuseElement,
     isApplied: (element, { name, value }) => element.getAttribute(name) === String(value),
@@ -130,17 +135,20 @@ export const ELEMENT_ACTIONS = {
   },
   set_style: {
     attributes: ["style"],
+    aspect: ({ style }) => "style " + Object.keys(style || {}).sort(),
     refuse: (settings) => listStyles(settings).map(([name, value]) => refuseStyleValue(name, value)).find(Boolean) || "",
     isApplied: (element, settings) => listStyles(settings).every(([name, value]) => hasStyle(element, name, value)),
     apply: (element, settings) => joinUndos(listStyles(settings).map(([name, value]) => changeStyle(element, name, value))),
   },
   show: {
     attributes: ["style", "class", "hidden"],
+    aspect: "display",
     isApplied: (element) => !computes(element, "display", "none") && !computes(element, "visibility", "hidden"),
     apply: reveal,
   },
   hide: {
     attributes: ["style"],
+    aspect: "display",
     isApplied: (element) => element.style.getPropertyValue("display") === "none",
     apply: (element) => changeStyle(element, "display", "none", "important"),
   },
