@@ -126,3 +126,17 @@ def test_a_test_is_refused_without_a_sandbox_and_for_an_unknown_id(alice, alice_
     assert "no automation" in alice_beckon("automation", "test", "nonsense", code=1).stderr
     assert "no published automation" in alice_beckon("automation", "test", alice.workspace_id, code=1).stderr
     alice_beckon("automation", "test", automation_id, "--sample", "1", "--contact-id", "x", code=2)
+
+
+def test_a_file_becomes_a_playbook_and_a_hostile_one_is_refused(alice, beckon, alice_beckon, alice_json, tmp_path):
+    file = tmp_path / "offer.yaml"
+    title = {"id": "title", "action": "replace_text", "with": {"selector": "h1", "text": "Welcome"}}
+    file.write_text(yaml.safe_dump({"trigger": {"type": "page"}, "steps": [title]}))
+    automation_id = alice_json("automation", "import", str(file))["id"]
+    assert automations.find(alice.workspace_id, automation_id)["type"] == "playbook"
+    link = {"id": "link", "action": "set_attribute", "with": {"selector": "a", "name": "onclick", "value": "alert(1)"}}
+    file.write_text(yaml.safe_dump({"trigger": {"type": "page"}, "steps": [link]}))
+    assert "steps[0].with.name" in beckon("automation", "validate", str(file), code=1).stdout
+    for arguments in (("import", str(file)), ("publish", automation_id, str(file))):
+        assert "a browser executes its value" in alice_beckon("automation", *arguments, code=1).stderr
+    assert automations.find(alice.workspace_id, automation_id)["version"] == 1
