@@ -336,3 +336,43 @@ def test_a_wait_survives_many_restarts_and_the_end_of_its_automation(
     assert result["status"] == "succeeded"
     assert [step["attempts"] for step in steps(result["id"]).values()] == [1, 1, 1]
     assert len(sandbox.list_messages(provider="mailgun")) == 2
+
+
+@pytest.mark.slow
+def test_reports_are_a_503_while_postgresql_is_gone_and_count_once_when_repeated(
+    processes: Programs, servers: FaultyServers
+) -> None:
+    alice = Alice()
+    automation_id = alice.automation(HELLO)
+    key = api_key.issue(alice.workspace_id, "tests").secret
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    processes.start("dashboard", BECKON_PORT=str(port))
+    processes.start("worker", "tracking")
+    processes.start("scheduler")
+
+    def report(execution_id: str) -> urllib3.BaseHTTPResponse:
+        return urllib3.request(
+            "POST", f"http://127.0.0.1:{port}/api/track-execution",
+            json={"workflowId": automation_id, "executionId": execution_id},
+            headers={"Authorization": f"Bearer {key}"}, retries=False, timeout=30.0,
+        )  # fmt: skip
+
+    def is_ready() -> bool:
+        try:
+            return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    eventually(is_ready, timeout=RECOVERY_SECONDS)
+    assert report("before").status == 201
+    servers.stop_postgres()
+    refused = report("during")
+    assert (refused.status, bool(refused.headers["Retry-After"])) == (503, True)
+    servers.start_postgres()
+    _connect(settings_module.load())
+
+    assert eventually(lambda: report("during").status in (200, 201), timeout=RECOVERY_SECONDS)
+    assert [report(execution_id).status for execution_id in ("before", "during")] == [200, 200]
+    executions = "select executions from automations where id = %s"
+    eventually(lambda: fetch_value(executions, (automation_id,)) == 2, timeout=RECOVERY_SECONDS)

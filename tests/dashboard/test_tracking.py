@@ -313,8 +313,9 @@ def test_a_beacon_has_at_most_60_kb(alice: Producer, playbook: str) -> None:
 @pytest.mark.parametrize("config", [{"site_key_rate": 2}], indirect=True)
 def test_a_site_key_is_limited_by_address(alice: Producer, playbook: str) -> None:
     key, body = issue_site_key(alice), {"workflowId": playbook}
-    statuses = [send(alice.client, "/api/track-execution", body, key).status_code for _ in range(3)]
-    assert statuses == [201, 201, 429]
+    responses = [send(alice.client, "/api/track-execution", body, key) for _ in range(3)]
+    assert [response.status_code for response in responses] == [201, 201, 429]
+    assert (responses[2].headers["Retry-After"], responses[2].headers["Access-Control-Allow-Origin"]) == ("1", SHOP)
     other = {"REMOTE_ADDR": "198.51.100.7"}
     assert send(alice.client, "/api/track-execution", body, key, environ_overrides=other).status_code == 201
 
