@@ -19,8 +19,10 @@ from ephemeral.connection import open_ephemeral
 from models import api_key, automation, database
 from models.audit import SYSTEM
 from models.database import acting_as
+from models.ids import new_id
 from models.queries import fetch_value
 from sandbox.server import RunningSandbox
+from tasks.intake.tracked_executions import accept
 from tasks.runtime import broker
 from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, steps
@@ -28,6 +30,7 @@ from tests.support.fault_proxy import FaultyServers
 from tests.support.programs import LONG_LEASE, Program, Programs
 from tests.support.rows import fetch_rows
 from tests.support.servers import EMPTY_EVERY_TABLE, ROLES, run_sql, with_user
+from tests.support.tracking import Shop, build_execution
 from tests.support.waiting import eventually
 from workers import embedded
 
@@ -266,6 +269,45 @@ def test_a_read_only_postgresql_is_a_503_and_recovers(
     assert fetch_value("select count(*) from triggers where workspace_id = %s", (alice.workspace_id,)) == 0
     assert eventually(lambda: trigger(2).status == 202, timeout=RECOVERY_SECONDS)
     eventually(lambda: count_open(alice) == 0 and all_sent_once(sandbox, 1), timeout=RECOVERY_SECONDS)
+
+
+def test_tracked_executions_are_accepted_and_recorded_without_redis(
+    processes: Programs, servers: FaultyServers
+) -> None:
+    alice = Alice()
+    offer = alice.automation(HELLO)
+    processes.start_workers(**LONG_LEASE)
+    servers.stop_redis()
+    accepted = accept(alice.workspace_id, None, [build_execution(offer) for _ in range(50)])
+    assert [result.duplicate for result in accepted] == [False] * 50
+    recorded = "select executions from automations where id = %s"
+    eventually(lambda: fetch_value(recorded, (offer,)) == 50, timeout=RECOVERY_SECONDS)
+    servers.start_redis()
+    assert_consistent()
+
+
+def test_without_postgresql_a_tracked_execution_is_a_503_and_accepted_when_it_is_back(
+    processes: Programs, servers: FaultyServers
+) -> None:
+    alice = Alice()
+    offer = alice.automation(HELLO)
+    shop = Shop(alice, offer)
+    processes.start("dashboard", BECKON_PORT=str(shop.port))
+    eventually(shop.is_served, timeout=RECOVERY_SECONDS)
+    before, during = new_id(), new_id()
+    assert shop.report([before])
+
+    servers.stop_postgres()
+    refused = shop.send([during])
+    assert (refused.status, bool(refused.headers["Retry-After"])) == (503, True)
+    servers.start_postgres()
+    _connect(settings_module.load())
+
+    assert shop.report_until_accepted([during])
+    assert shop.report_until_accepted([before])
+    assert sorted(row["execution_id"] for row in fetch_rows("select execution_id from tracking_intake")) == [
+        before, during,
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

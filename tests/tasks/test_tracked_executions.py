@@ -19,7 +19,7 @@ from models.checks import verification
 from models.ids import new_id
 from models.queries import execute, fetch_value
 from models.reports import tracking_intake as tracking_intake_report
-from rules.tracking import TrackedAction, TrackedExecution
+from rules.tracking import TrackedAction
 from tasks.health import tracking
 from tasks.health.facts import Facts
 from tasks.health.parts import Part
@@ -31,17 +31,7 @@ from tasks.runtime.broker import read_queue_depths
 from tests.support.concurrency import assert_consistent
 from tests.support.factories import Alice, counters
 from tests.support.rows import fetch_rows
-from tests.support.tracking import build_entry, store
-
-
-def build_execution(automation_id: str, execution_id: str | None = None, **fields: Any) -> TrackedExecution:
-    values: dict[str, Any] = {
-        "execution_id": execution_id or new_id(), "workflow_id": automation_id, "user_id": "user-456",
-        "status": "success", "execution_time_ms": 250, "page_url": "https://example.com/pricing",
-        "session_id": "session-123", "device_type": "desktop", "trigger_name": "UTM Parameters",
-        "actions": (TrackedAction("Replace Text", ".hero", 45, {"newText": "Hi"}, None),), **fields,
-    }  # fmt: skip
-    return TrackedExecution(**values)
+from tests.support.tracking import build_entry, build_execution, store
 
 
 @pytest.fixture
