@@ -150,15 +150,17 @@ def test_a_413_splits_the_batch(connect: Connect, service: Service, count_trigge
     assert (count_triggers(), len(service.paths)) == (10, 3)
 
 
-def test_a_wrong_key_is_surfaced_for_each_trigger_and_never_logged(
+def test_a_wrong_key_fails_each_trigger_and_is_logged_once_without_the_key(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    client = connect(api_key="bk_secret_of_nobody")
-    client.trigger("visit", payload={"card": "4111"})
+    client = connect(api_key="bk_secret_of_nobody", linger_seconds=30)
+    for _ in range(3):
+        client.trigger("visit", payload={"card": "4111"})
     assert client.flush()
-    assert client.statistics.failed == 1
-    assert "401" in caplog.text
+    assert client.statistics.failed == 3
+    messages = [record.getMessage() for record in caplog.records if record.name == "beckon_client"]
+    assert messages == ["3 triggers not delivered: 401: This API key does not exist or was revoked."]
     assert not [secret for secret in ("bk_secret_of_nobody", "4111") if secret in caplog.text + repr(client)]
 
 

@@ -247,7 +247,7 @@ function report({ logger, onError }, kind, errors) {
   if (onError === null) {
     for (const message of new Set(errors.map((error) => error.message))) {
       const count = errors.filter((error) => error.message === message).length;
-      logger.error(`beckon-client: ${count} × a ${kind.name} was not delivered: ${message}`);
+      logger.error(`beckon-client: ${count} ${kind.name}${count === 1 ? '' : 's'} not delivered: ${message}`);
     }
     return;
   }

@@ -207,7 +207,7 @@ def report(configuration: Configuration, kind: Kind, errors: Sequence[DeliveryEr
     """Give each error to `on_error`; without it, log each different one once with its count."""
     if configuration.on_error is None:
         for text, count in Counter(map(str, errors)).items():
-            log.error("%d × a %s was not delivered: %s", count, kind.name, text)
+            log.error("%d %s%s not delivered: %s", count, kind.name, "" if count == 1 else "s", text)
         return
     for error in errors:
         try:
