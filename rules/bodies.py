@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BeforeValidator, GetJsonSchemaHandler, StringConstraints
-from pydantic_core.core_schema import CoreSchema
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path, shorten
 
@@ -36,6 +36,25 @@ class Body(pydantic.BaseModel):
 
 
 BodyType = TypeVar("BodyType", bound=Body)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Annotates a string that must match a pattern as a whole, with the message for those that do not."""
+
+    pattern: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
+
+    def _check(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text) is None:
+            raise ValueError(self.message)
+        return text
 
 
 @dataclass(frozen=True)

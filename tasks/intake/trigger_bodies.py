@@ -11,14 +11,22 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from rules import bodies, contacts
-from rules.bodies import Body, DescribedAs
+from rules.bodies import Body, DescribedAs, Pattern
 from rules.contact_fields import ContactFields
 from rules.problems import Problem
 from tasks.intake.triggers import TriggerRequest, hash_body
 
 #: A trigger's type, as an automation's definition may name it.
-TriggerType = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
-IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
+TriggerType = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    Pattern(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*", "must be letters, digits and _ . : / - and begin with a letter or digit"),
+]
+IdempotencyKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    Pattern(r"[\x20-\x7e]+", "must be printable ASCII characters"),
+]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 #: Only the limit on the body bounds a payload's size; the entries of a batch share it.
 Payload = dict[str, Any]

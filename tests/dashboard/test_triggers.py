@@ -177,6 +177,17 @@ def test_each_entry_of_a_batch_is_validated_separately(alice: Producer) -> None:
     assert [result["index"] for result in response.json["results"]] == [0, 2]
 
 
+def test_a_type_or_key_with_other_characters_is_told_which_are_allowed(alice: Producer) -> None:
+    response = alice.post("/api/triggers", {"type": "order paid", "idempotencyKey": "clé"})
+    assert (response.status_code, {problem["path"]: problem["message"] for problem in response.json["errors"]}) == (
+        422,
+        {
+            "type": "must be letters, digits and _ . : / - and begin with a letter or digit",
+            "idempotencyKey": "must be printable ASCII characters",
+        },
+    )
+
+
 def test_a_rejected_entry_says_its_status_and_whether_it_may_be_sent_again(alice: Producer) -> None:
     alice.create()
     accepted = {"type": "contact.created", "contact": ADA, "idempotencyKey": "k"}
