@@ -17,12 +17,13 @@ from werkzeug.test import TestResponse
 from dashboard.report_bodies import BEACON_LIMIT
 from models import api_key, pause, site_key, switches, trackable
 from models.audit import SYSTEM
-from models.database import acting_as
+from models.database import acting_as, db
 from models.ids import new_id
 from models.queries import count, fetch_value
 from models.recent_reads import MAX_AGE_SECONDS
 from models.tables import Automation, TrackingIntake
 from settings import load
+from tasks.intake.tracked_executions import Acceptance
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import sign_in_as
 from tests.support.tracking import record_as_service
@@ -143,6 +144,26 @@ def test_a_key_without_the_scope_is_403_and_a_revoked_one_stops(alice: Producer,
     eventually(lambda: tracker.post("/api/track-execution", body).status_code == 401)
     missing = client.post("/api/track-execution", json=body)
     assert (missing.status_code, missing.headers["WWW-Authenticate"]) == (401, 'Bearer realm="beckon"')
+
+
+def test_a_repeated_caller_costs_no_query_but_the_intakes(
+    alice: Producer, automation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise psycopg2.OperationalError("queried")
+
+    def costs_no_query() -> bool:
+        assert alice.post("/api/track-execution", {"workflowId": automation}).status_code == 201
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                sys.modules["dashboard.api.tracking"], "accept", lambda *_: [Acceptance("e", duplicate=False)]
+            )
+            patch.setattr(db, "execute_sql", refuse)
+            patch.setattr(db, "begin", refuse)
+            return alice.post("/api/track-execution", {"workflowId": automation}).status_code == 201
+
+    # What the first request cached may expire before the second one.
+    eventually(costs_no_query)
 
 
 def test_a_batch_reports_each_entry(alice: Producer, charlie: Producer, automation: str) -> None:
