@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dashboard.pages.account import account_pages
 from dashboard.pages.analytics import analytics_pages
-from dashboard.pages.analytics_export import analytics_export_pages
 from dashboard.pages.audit import audit_pages
 from dashboard.pages.automation import automation_detail_pages
 from dashboard.pages.automation_form import automation_form_pages
@@ -66,7 +65,6 @@ BLUEPRINTS = (
     pending_pages,
     queues_pages,
     analytics_pages,
-    analytics_export_pages,
     search_pages,
     trigger_test_pages,
     test_run_pages,

@@ -5,6 +5,8 @@ All state is in the URL; a form or link changes it with and without scripts. The
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,8 +19,9 @@ from dashboard.pages.analytics_cards import build_cards
 from dashboard.pages.analytics_cause_labels import build_causes
 from dashboard.pages.analytics_charts import build_status_chart, build_time_chart
 from dashboard.pages.analytics_experiments import build_experiments
-from dashboard.pages.analytics_export import TABLES
+from dashboard.pages.analytics_exports import list_exports
 from dashboard.pages.analytics_form import (
+    DEVICES,
     SHOWS,
     UNITS,
     AnalyticsForm,
@@ -31,6 +34,7 @@ from dashboard.pages.analytics_period import Period
 from dashboard.pages.analytics_report import Report, load_report
 from dashboard.pages.analytics_rows import (
     MEASURE_LABELS,
+    ShareRow,
     break_down,
     build_funnel,
     describe_replies,
@@ -42,7 +46,10 @@ from dashboard.pages.analytics_rows import (
     rank,
 )
 from models.reports import automations
+from models.reports.analytics_executions import BreakdownRow
+from models.reports.analytics_filters import DIMENSIONS, Dimension
 from rules.schedule import find_zone
+from rules.tallies import OTHER
 
 analytics_pages = flask.Blueprint("analytics-pages", __name__)
 
@@ -97,10 +104,6 @@ def _describe_form(call: Caller, form: AnalyticsForm, period: Period, before: Pe
         "kept": {name: value for name, value in fields.items() if name not in selects},
         "funnel_kept": {name: value for name, value in fields.items() if name != "funnel"},
         "funnel_options": names,
-        "exports": [
-            Link(build_path("/analytics/export.csv", fields, table=None if name == "all" else name), text, False)
-            for name, text in TABLES.items()
-        ],
         "chips": [
             Link(build_path(base_path, fields, **{name: None}), f"{label} {fields[name]}", is_current=True)
             for name, label in (("page", "page"), ("trigger", "trigger"))
@@ -119,10 +122,18 @@ def _describe_executions(form: AnalyticsForm, period: Period, before: Period | N
     label = "" if before is None else _name_before(form, before)
     return {
         "updated_at": report.read_at,
+        "exports": list_exports(report, period.unit),
         "cards": build_cards(report, period),
         "is_empty": not report.totals["executions"],
         "status_chart": build_status_chart(
-            period, report.points, report.points_before, report.totals, label, report.lists.build_path, causes
+            period,
+            report.points,
+            report.points_before,
+            report.totals,
+            report.filters,
+            label,
+            report.lists.build_path,
+            causes,
         ),
         "time_chart": build_time_chart(period, report.points, report.totals),
     }
@@ -138,7 +149,8 @@ def _describe_rest(form: AnalyticsForm, period: Period, report: Report) -> dict[
     base_path, fields, bounds = flask.request.path, form.list_fields(), (period.since, period.until)
     return {
         "ranked": rank(
-            [(row, report.build_row_path(kind, row["id"], period)) for row, kind in report.ranked]
+            [(row, report.build_row_path(kind, row["id"], period)) for row, kind in report.ranked],
+            report.filters.status,
         ),
         "funnel_id": report.funnel_id,
         "funnel": build_funnel(
@@ -149,17 +161,31 @@ def _describe_rest(form: AnalyticsForm, period: Period, report: Report) -> dict[
         "messages": list_channels(report.messages),
         "message_columns": ["Sent", *MEASURE_LABELS.values()],
         "experiments": build_experiments(report.experiments, ZoneInfo(period.zone.key)),
-        "device_rows": break_down(
-            report.devices, name_device, lambda _: "",
-            lambda value: build_path(base_path, fields, device=value, page=None, trigger=None) if value else "",
-        ),
-        "page_rows": break_down(
-            report.pages, name_page, lambda _: "",
-            lambda value: build_path(base_path, fields, page=value, device=None, trigger=None) if value else "",
-        ),
-        "trigger_rows": break_down(
-            report.triggers, name_trigger, lambda _: "",
-            lambda value: build_path(base_path, fields, trigger=value, device=None, page=None) if value else "",
-        ),
+        **_describe_shares(base_path, fields, report),
+        "is_by_execution": report.filters.is_by_execution,
         "slowest": list_slowest(report.actions),
     }  # fmt: skip
+
+
+def _describe_shares(base_path: str, fields: dict[str, str], report: Report) -> dict[str, list[ShareRow]]:
+    shares: tuple[tuple[Dimension, list[BreakdownRow] | None, Callable[[str | None], str]], ...] = (
+        ("device", report.devices, name_device),
+        ("page", report.pages, name_page),
+        ("trigger", report.triggers, name_trigger),
+    )
+    return {
+        f"{name}_rows": break_down(
+            rows,
+            name_value,
+            partial(report.build_share_path, name),
+            partial(_build_filter_path, base_path, fields, name),
+            report.filters.status,
+        )
+        for name, rows, name_value in shares
+    }
+
+
+def _build_filter_path(base_path: str, fields: dict[str, str], name: Dimension, value: str | None) -> str:
+    """The page filtered by a value instead of by another one of device, page and trigger; empty where it cannot be."""
+    is_possible = value and value != OTHER and (name != "device" or value in DEVICES)
+    return build_path(base_path, fields, **{**dict.fromkeys(DIMENSIONS), name: value}) if is_possible else ""

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from dashboard.pages.analytics_period import Period
 from dashboard.pages.analytics_report import Report, sum_messages
 from dashboard.pages.analytics_texts import (
-    Better,
     Change,
     compare_amounts,
     compare_rates,
+    find_better,
     format_count,
     format_milliseconds,
     format_rate,
 )
-
-#: Whether more executions of an outcome are an improvement; with none of these filters they are.
-_BETTER: dict[str | None, Better] = {
-    None: "up", "succeeded": "up", "failed": "down", "timed_out": "down", "unknown": "down",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,11 +37,13 @@ def build_cards(report: Report, period: Period) -> list[Card]:
             format_count(totals["executions"]),
             _say(format_count(before["executions"]) if before else None, ""),
             compare_amounts(
-                totals["executions"], before and before["executions"], _BETTER.get(report.filters.status)
+                totals["executions"], before and before["executions"], find_better(report.filters.status)
             ),
             report.lists.build_path(None, period.since, period.until),
         ),
-        Card(
+        Card("Success rate", "–", "not measured of one status")
+        if report.filters.status
+        else Card(
             "Success rate",
             format_rate(totals["success_rate"]),
             _say(format_rate(before["success_rate"]) if before and before["success_rate"] is not None else None,

@@ -11,6 +11,7 @@ from dashboard.pages.analytics_form import OUTCOME_LABELS
 from dashboard.pages.analytics_period import Bucket, Period
 from dashboard.pages.analytics_texts import describe_counts, describe_times, format_count, format_milliseconds
 from models.reports.analytics_executions import Point
+from models.reports.analytics_filters import AnalyticsFilters, Kind
 from models.reports.analytics_reader import Numbers
 from rules.tallies import Outcome
 
@@ -19,7 +20,10 @@ _COLORS: dict[Outcome, str] = {
     "succeeded": "eligible", "active": "checking", "skipped": "skipped", "cancelled": "queued", "unknown": "generating",
     "timed_out": "sending", "failed": "failed",
 }  # fmt: skip
-_ALWAYS = ("succeeded", "skipped", "failed")
+_ALWAYS: dict[Kind, tuple[Outcome, ...]] = {
+    "everything": ("succeeded", "skipped", "failed"), "automations": ("succeeded", "skipped", "failed"),
+    "playbooks": ("succeeded", "failed"),
+}  # fmt: skip
 
 #: The path of the list of executions with an outcome (None: all) from a moment to another; empty where there is none.
 BuildPath = Callable[[Outcome | None, datetime, datetime], str]
@@ -76,18 +80,25 @@ class Chart:
     range: str
     summary: str
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured."""
+        return all(cell.value is None for row in self.rows for cell in row.cells)
+
 
 def build_status_chart(
     period: Period,
     points: Sequence[Point],
     before: Sequence[Point] | None,
     totals: Numbers,
+    filters: AnalyticsFilters,
     before_label: str,
     build_path: BuildPath,
     causes: list[Cause],
 ) -> Chart:
     """Executions by outcome, with those of the earlier period where there is one."""
-    outcomes = [outcome for outcome in _COLORS if outcome in _ALWAYS or totals["outcomes"].get(outcome)]
+    always = _ALWAYS[filters.kind] if filters.status is None else (filters.status,)
+    outcomes = [outcome for outcome in _COLORS if outcome in always or totals["outcomes"].get(outcome)]
     buckets = period.list_buckets()
     columns = [
         Column(

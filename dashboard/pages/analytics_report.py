@@ -25,13 +25,15 @@ from models.reports import (
 from models.reports.analytics_causes import FailureCause, VersionCause
 from models.reports.analytics_executions import BreakdownRow, Point, TopRow
 from models.reports.analytics_experiments import Experiment
-from models.reports.analytics_filters import AnalyticsFilters, Kind
+from models.reports.analytics_filters import DIMENSIONS, AnalyticsFilters, Dimension, Kind
 from models.reports.analytics_messages import ChannelRow
 from models.reports.analytics_reader import Numbers
 from models.reports.analytics_steps import ActionRow, Funnel
 
 #: Rows of the rankings and shares.
 MAX_RANKED, MAX_SHARES, MAX_ACTIONS = 7, 6, 5
+#: Playbooks whose executions are told apart from those of automations.
+MAX_TRACKED = 10_000
 
 _REPORTS: SlowReads[Report] = SlowReads()
 
@@ -46,6 +48,7 @@ class Report:
     before: Numbers | None
     points: list[Point]
     points_before: list[Point] | None
+    compared: AnalyticsFilters | None
     lists: Lists
     ranked: list[tuple[TopRow, Kind]]
     funnel_id: str | None
@@ -64,6 +67,15 @@ class Report:
         """The list behind a row of the ranking."""
         return Lists(self.filters, kind).build_path(None, period.since, period.until, automation_id)
 
+    def build_share_path(self, dimension: Dimension, value: str | None) -> str:
+        """The list behind a value of a breakdown. Devices and pages are those of playbooks."""
+        kind = self.lists.kind if dimension == "trigger" else "playbooks"
+        if not value or (dimension == "trigger" and kind != "playbooks"):
+            return ""
+        device, page, trigger = (value if name == dimension else None for name in DIMENSIONS)
+        filters = replace(self.filters, device=device, page=page, trigger=trigger)
+        return Lists(filters, kind).build_path(None, filters.since, filters.until)
+
 
 def load_report(workspace_id: str, form: AnalyticsForm, period: Period, before: Period | None) -> Report:
     """Read the report, or reuse a slow one."""
@@ -77,8 +89,9 @@ def _read(workspace_id: str, form: AnalyticsForm, period: Period, before: Period
     cut = cut_to_elapsed(before, period, now) if before else None
     compared = replace(filters, since=cut.since, until=cut.until) if cut else None
     totals = analytics_executions.fetch_totals(workspace_id, filters)
-    kind = _find_kind(workspace_id, filters, totals)
-    ranked = _rank(workspace_id, filters, compared, kind)
+    tracked = _count_tracked(workspace_id, filters)
+    top = analytics_executions.fetch_top(workspace_id, filters, compared, MAX_RANKED)
+    ranked = [(row, _find_kind(row["executions"], tracked.get(row["id"], 0))) for row in top]
     funnel_id = form.funnel or form.automation_id or next((row["id"] for row, _ in ranked), None)
     playbooks = replace(filters, kind="playbooks" if filters.kind == "everything" else filters.kind)
     fetch_breakdown = analytics_executions.fetch_breakdown
@@ -89,7 +102,8 @@ def _read(workspace_id: str, form: AnalyticsForm, period: Period, before: Period
         before=analytics_executions.fetch_totals(workspace_id, compared) if compared else None,
         points=analytics_executions.fetch_timeline(workspace_id, filters, period.unit),
         points_before=analytics_executions.fetch_timeline(workspace_id, earlier, period.unit) if earlier else None,
-        lists=Lists(filters, kind),
+        compared=compared,
+        lists=Lists(filters, _find_kind(totals["executions"], sum(tracked.values()))),
         ranked=ranked,
         funnel_id=funnel_id,
         funnel=analytics_steps.fetch_funnel(workspace_id, funnel_id, filters) if funnel_id else None,
@@ -110,27 +124,20 @@ def _keep_playbooks(rows: list[BreakdownRow] | None, filters: AnalyticsFilters) 
     return rows if filters.kind == "playbooks" else None
 
 
-def _find_kind(workspace_id: str, filters: AnalyticsFilters, totals: Numbers) -> Kind:
-    """Which executions the filters select in fact."""
-    if filters.kind != "everything":
-        return filters.kind
-    tracked = analytics_executions.fetch_totals(workspace_id, replace(filters, kind="playbooks"))["executions"]
+def _count_tracked(workspace_id: str, filters: AnalyticsFilters) -> dict[str, int]:
+    """How many of the executions are of visitors' browsers, by automation."""
+    if filters.kind == "automations":
+        return {}
+    playbooks = replace(filters, kind="playbooks")
+    rows = analytics_executions.fetch_top(workspace_id, playbooks, limit=MAX_TRACKED)
+    return {row["id"]: row["executions"] for row in rows}
+
+
+def _find_kind(executions: int, tracked: int) -> Kind:
+    """Which executions a number counts: a list shows one kind only."""
     if not tracked:
         return "automations"
-    return "playbooks" if tracked == totals["executions"] else "everything"
-
-
-def _rank(
-    workspace_id: str, filters: AnalyticsFilters, compared: AnalyticsFilters | None, kind: Kind
-) -> list[tuple[TopRow, Kind]]:
-    """The busiest automations and playbooks, each with the kind of its executions: a list shows one kind only."""
-    kinds: tuple[Kind, ...] = ("automations", "playbooks") if kind == "everything" else (kind,)
-    rows: list[tuple[TopRow, Kind]] = []
-    for each in kinds:
-        before = replace(compared, kind=each) if compared else None
-        top = analytics_executions.fetch_top(workspace_id, replace(filters, kind=each), before, MAX_RANKED)
-        rows += [(row, each) for row in top]
-    return sorted(rows, key=lambda item: (-item[0]["executions"], item[0]["id"]))[:MAX_RANKED]
+    return "playbooks" if tracked == executions else "everything"
 
 
 def sum_messages(rows: list[ChannelRow] | None) -> dict[str, Any]:

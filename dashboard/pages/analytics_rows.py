@@ -10,6 +10,7 @@ from dashboard.pages.analytics_form import DEVICES
 from dashboard.pages.analytics_texts import (
     Change,
     compare_amounts,
+    find_better,
     format_count,
     format_milliseconds,
     format_rate,
@@ -99,14 +100,15 @@ class ActionLine:
     is_bad: bool
 
 
-def rank(rows: Sequence[tuple[TopRow, str]]) -> list[RankedRow]:
-    """The automations with the most executions, with the list of each (empty where there is none)."""
+def rank(rows: Sequence[tuple[TopRow, str]], status: str | None) -> list[RankedRow]:
+    """The automations with the most executions, with the list of each (empty where there is none). With a status there
+    are no rates."""
     most = max((row["executions"] for row, _ in rows), default=0)
     return [
         RankedRow(
             row["name"], labels.TYPES[row["type"]], f"/automations/{row['id']}", format_count(row["executions"]), path,
-            compare_amounts(row["executions"], row["before"]), format_rate(row["success_rate"]),
-            row["executions"] / most if most else 0.0,
+            compare_amounts(row["executions"], row["before"], find_better(status)),
+            format_rate(None if status else row["success_rate"]), row["executions"] / most if most else 0.0,
         )
         for row, path in rows
     ]  # fmt: skip
@@ -117,13 +119,15 @@ def break_down(
     name_value: Callable[[str | None], str],
     build_path: Callable[[str | None], str],
     build_filter_path: Callable[[str | None], str],
+    status: str | None,
 ) -> list[ShareRow]:
     """The values of a breakdown, with the share of each of the most frequent one."""
     most = max((row["executions"] for row in rows or []), default=0)
     return [
         ShareRow(
             name_value(row["value"]), format_count(row["executions"]), build_path(row["value"]),
-            format_rate(row["success_rate"]), row["executions"] / most, build_filter_path(row["value"]),
+            "" if status else format_rate(row["success_rate"]), row["executions"] / most,
+            build_filter_path(row["value"]),
         )
         for row in rows or []
         if row["executions"]

@@ -12,6 +12,10 @@ Tone = Literal["good", "bad", "plain"]
 #: Which direction is an improvement; None where neither is.
 Better = Literal["up", "down"] | None
 
+#: Whether more executions of an outcome are an improvement; of the others neither is.
+_BETTER: dict[str | None, Better] = {
+    None: "up", "succeeded": "up", "failed": "down", "timed_out": "down", "unknown": "down",
+}  # fmt: skip
 _ARROWS = {1: "▲", -1: "▼", 0: ""}
 _SPOKEN = {1: "up", -1: "down", 0: "unchanged,"}
 
@@ -41,6 +45,11 @@ def compare_rates(current: float | None, before: float | None, better: Better = 
         return None
     tenths = round(1000 * current) - round(1000 * before)
     return _build(tenths, f"{abs(tenths) / 10:.1f} pt", better)
+
+
+def find_better(status: str | None) -> Better:
+    """Whether more executions of a status (None: of all) are an improvement."""
+    return _BETTER.get(status)
 
 
 def _build(size: int, text: str, better: Better) -> Change:
@@ -86,7 +95,7 @@ def describe_times(labels: Sequence[str], slow: Sequence[int | None], p50: int |
     """What the chart of durations shows, for screen readers: both percentiles, and the slowest bucket."""
     measured = [(value, label) for value, label in zip(slow, labels, strict=True) if value is not None]
     if not measured:
-        return "No execution has finished."
+        return "No execution has succeeded in this period, so there are no times."
     value, label = max(measured)
     return (
         f"Half of the executions took at most {format_milliseconds(p50)}, and 95% at most {format_milliseconds(p95)}. "

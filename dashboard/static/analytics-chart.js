@@ -53,7 +53,7 @@ export class Chart {
     this.model = {
       columns: this.columns, values: this.values, ticks: this.rows.map((row) => row.dataset.tick), index: this.index,
       isBars: this.columns[0].kind === "bar", width: Math.max(MIN_WIDTH, this.plot.clientWidth),
-      labelRows: this.tones.length,
+      labelRows: this.tones.length, bucket: this.figure.dataset.bucket,
       causes: this.causes.map((cause) => ({ index: Number(cause.dataset.index), color: getComputedStyle(cause).color })),
       colors: { muted: this.resolve("--muted"), line: this.resolve("--line"), columns: this.columns.map(({ color }) => this.resolve(color)) },
     };

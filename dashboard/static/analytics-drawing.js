@@ -9,7 +9,8 @@ export const LABEL_ROW = 24;
 const LABEL_WIDTH = 74;
 const FAMILY = "Inter, system-ui, sans-serif";
 const FONT = `11.5px ${FAMILY}`;
-const STEPS = [1, 2, 3, 4, 5, 6, 7, 10, 12, 14, 15, 21, 24, 30, 48, 72, 168, 336, 720];
+// Buckets between two labels: whole weeks of days, and parts or multiples of a day of hours.
+const STEPS = { Day: [1, 2, 3, 4, 5, 7, 10, 14, 21, 28], Hour: [1, 2, 3, 4, 6, 12, 24, 48, 72, 120, 168, 240] };
 const COUNTS = [...Array(12).keys()].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 const MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 144e5, 288e5, 864e5, 1728e5, 6048e5, 2592e6];
 
@@ -32,7 +33,7 @@ export function describe(model, { hover, placed }) {
     cursor: { x: false, y: false, points: { show: false }, drag: { x: false, y: false, setScale: false } },
     scales: { x: { time: false, range: [-0.5, ticks.length - 0.5] }, y: { range: [0, findTop(model)] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, gap: 8, splits: (chart) => chooseTicks(chart, ticks.length), values: (_, indexes) => indexes.map((index) => ticks[index]) },
+      { ...axis, grid: { show: false }, size: 30, gap: 8, splits: (chart) => chooseTicks(chart, model), values: (_, indexes) => indexes.map((index) => ticks[index]) },
       describeValues(axis, colors.line, isBars),
     ],
     hooks: {
@@ -64,10 +65,10 @@ function findTop({ columns, values, ticks }) {
   return (top || 1) * 1.04;
 }
 
-function chooseTicks(chart, count) {
+function chooseTicks(chart, { ticks, bucket }) {
   const fitting = Math.max(2, Math.floor(chart.width / LABEL_WIDTH));
-  const step = STEPS.find((candidate) => count / candidate <= fitting) ?? count;
-  return [...Array(count).keys()].filter((index) => index % step === 0);
+  const step = STEPS[bucket].find((candidate) => ticks.length / candidate <= fitting) ?? ticks.length;
+  return [...ticks.keys()].filter((index) => index % step === 0);
 }
 
 function drawBehind(chart, model) {

@@ -68,7 +68,7 @@ def _select(filters: AnalyticsFilters) -> AnalyticsFilters:
 
 def list_version_causes(workspace_id: str, filters: AnalyticsFilters) -> list[VersionCause]:
     """Return the newest versions that were published in the period, oldest first; those of one automation where the
-    filters name it."""
+    filters name it, and of one kind where they select it."""
     query = (
         WorkflowVersion.select(
             WorkflowVersion.published_at.alias("at"), WorkflowVersion.automation_id,
@@ -84,6 +84,9 @@ def list_version_causes(workspace_id: str, filters: AnalyticsFilters) -> list[Ve
         .order_by(WorkflowVersion.published_at.desc())
         .limit(MAX_VERSIONS)
     )  # fmt: skip
+    if filters.kind != "everything":
+        is_playbook = Automation.type == "playbook"
+        query = query.where(is_playbook if filters.kind == "playbooks" else ~is_playbook)
     if filters.automation_id:
         query = query.where(WorkflowVersion.automation_id == filters.automation_id)
     with acting_as(workspace_id):

@@ -15,7 +15,6 @@ from flask.testing import FlaskClient
 
 import clock
 import settings
-from dashboard.pages.analytics_export import TABLES
 from models import database
 from models.database import acting_as
 from models.ids import new_id
@@ -92,21 +91,30 @@ def track(alice: Producer, automation: dict[str, Any], *executions: dict[str, An
     database.open_pool(config.database_app_url, "beckon_app", 8)
 
 
-def test_executions_of_both_kinds_have_no_single_list(
+def count_tracked(browser: FlaskClient, path: str) -> int:
+    return len(re.findall(r'<li id="t-[0-9a-f-]{36}"', browser.get(path).text))
+
+
+def test_executions_of_both_kinds_have_a_list_each(
     alice: Producer, automation: dict[str, Any], client: FlaskClient
 ) -> None:
     bob = sign_in_as(client, alice)
     create_days_ago(alice, automation, 3)
-    track(alice, automation, {"trigger_name": "Exit Intent"}, {}, {"device_type": None, "status": "error"})
+    offer = alice.create(name="Offer")
+    track(alice, offer, {"trigger_name": "Exit Intent"}, {}, {"device_type": None, "status": "error"})
     page = bob.get("/analytics").text
-    assert "Executions 4" in read_text(page)
-    # The ranking keeps the two kinds apart, so that the number of the list of executions is exact.
-    assert [number for _, number in read_counts(page)] == [1]
     text = read_text(page)
+    assert "Executions 4" in text
     assert "By device playbooks Mobile 2 100.0% succeeded Unknown 1 0.0% succeeded" in text
     assert "/pricing 3 66.7% succeeded" in text
+    # What counts both has no list; the ranking keeps them apart.
+    counts = read_counts(page)
+    assert [number for _, number in counts] == [3, 1, 2, 3]
+    assert [count_tracked(bob, path) or len(list_ids(bob, path)) for path, _ in counts] == [3, 1, 2, 3]
+    playbooks = read_counts(bob.get("/analytics?show=playbooks").text)
+    assert [number for _, number in playbooks] == [3, 2, 1, 2, 1, 3, 3, 2, 3, 1]
+    assert [(path, number) for path, number in playbooks if count_tracked(bob, path) != number] == []
     assert "Executions 1" in read_text(bob.get("/analytics?show=automations").text)
-    assert "Executions 3" in read_text(bob.get("/analytics?show=playbooks").text)
     mobile = read_text(bob.get("/analytics?device=mobile").text)
     assert "Executions 2" in mobile
     assert "not counted with this filter" in mobile
@@ -141,7 +149,6 @@ def test_a_wrong_filter_is_rejected_by_name(alice: Producer, client: FlaskClient
     response = bob.get(f"/analytics?{query}")
     assert response.status_code == 422
     assert [error["path"] for error in response.json["errors"]] == [query.partition("=")[0]]
-    assert bob.get(f"/analytics/export.csv?{query}").status_code == 422
 
 
 @pytest.mark.parametrize("query", ["page=/pricing&trigger=Exit+Intent&device=mobile", "trigger=other&status=timed_out"])
@@ -187,20 +194,49 @@ def test_the_causes_stand_on_the_chart(alice: Producer, automation: dict[str, An
     assert len(list_ids(bob, html.unescape(causes[0][2]))) == 6
 
 
+def list_exports(page: str) -> dict[str, str]:
+    """The files of the menu, by their label."""
+    links = re.findall(r'<a href="(/api/analytics/export[^"]+)" download>([^<]+)<', page)
+    return {label: html.unescape(path) for path, label in links}
+
+
 def test_the_page_is_exported_as_csv(alice: Producer, client: FlaskClient) -> None:
     automation = alice.create(name="=cmd|' /C calc'!A0")
     create_history(alice, automation)
     bob = sign_in_as(client, alice)
-    response = bob.get("/analytics/export.csv?table=time")
-    assert response.mimetype == "text/csv"
-    rows = list(csv.DictReader(io.StringIO(response.text)))
+    files = {label: bob.get(path) for label, path in list_exports(bob.get("/analytics").text).items()}
+    assert {response.status_code for response in files.values()} == {200}
+    rows = list(csv.DictReader(io.StringIO(files["Executions over time"].text)))
     assert len(rows) == 30
     assert sum(int(row["executions"]) for row in rows) == 9
-    assert sum(int(row["unknown"]) for row in rows) == 1
-    (top,) = csv.DictReader(io.StringIO(bob.get("/analytics/export.csv?table=top").text))
+    (top,) = csv.DictReader(io.StringIO(files["Automations and playbooks"].text))
     assert top["name"] == "'=cmd|' /C calc'!A0"
-    everything = bob.get("/analytics/export.csv").text
-    assert [title for title in TABLES.values() if f"{title}\r\n" in everything] == list(TABLES.values())[1:]
+    assert len(files) == 10
+
+
+def test_a_status_leaves_no_rates_and_says_what_is_not_counted(
+    alice: Producer, automation: dict[str, Any], client: FlaskClient
+) -> None:
+    bob = sign_in_as(client, alice)
+    create_history(alice, automation)
+    text = read_text(bob.get("/analytics?status=failed").text)
+    assert "Executions 2" in text
+    assert "Success rate – not measured of one status" in text
+    assert "0.0%" not in text
+    assert "No execution has succeeded in this period" in text
+    assert "Messages are not counted together with a device, a page, a trigger or a status." in text
+    assert "Playbooks send no messages" in read_text(bob.get("/analytics?show=playbooks").text)
+
+
+@pytest.mark.parametrize("query", ["device=mobile", "page=/pricing", "status=failed", "trigger=x&range=90d", "by=hour"])
+def test_only_what_is_counted_with_the_filters_is_exported(
+    alice: Producer, automation: dict[str, Any], client: FlaskClient, query: str
+) -> None:
+    track(alice, automation, {})
+    bob = sign_in_as(client, alice)
+    exports = list_exports(bob.get(f"/analytics?{query}").text)
+    assert "Executions over time" in exports
+    assert [path for path in exports.values() if bob.get(path).status_code != 200] == []
 
 
 def test_the_numbers_are_those_of_the_api(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
