@@ -1,7 +1,7 @@
 // The preview panel of the playbook editor: opens the operator's own page in a tab or a frame, and talks to the preview
 // script there. Messages count only from that window, its origin and with the nonce of its token. The page is not
 // trusted: what it says is shown as text, and its selector is written into a field.
-const HELLO_MS = 8000, RENEW_AFTER_MS = 480_000, DESKTOP_WIDTH = 1280, PHONE_WIDTH = 390, MARGIN = 24;
+const HELLO_MS = 8000, RENEW_AFTER_MS = 480_000, MAX_UNANSWERED = 4, DESKTOP_WIDTH = 1280, PHONE_WIDTH = 390, MARGIN = 24;
 const LABELS = {
   url: "URL", device: "Device", returning: "Returning", utm: "UTM", scrollDepth: "Scroll depth",
   timeOnPageMs: "Time on page", exitIntent: "Exit intent", event: "Event",
@@ -65,7 +65,7 @@ export class PlaybookPreview {
     const preview = await this.sign();
     if (!preview) return tab.close();
     this.clearFrame("Your page is open in a tab. Pick elements there, and watch it change as you type.");
-    this.connect(tab, preview, "The page did not answer. It must load the Beckon script with a site key of this workspace, and must not set Cross-Origin-Opener-Policy.", then);
+    this.connect(tab, preview, "The page did not answer. It must load the Beckon script with a site key of this workspace, and must neither redirect to another site nor set Cross-Origin-Opener-Policy.", then);
     tab.location.replace(preview.url);
   }
 
@@ -102,6 +102,7 @@ export class PlaybookPreview {
 
   connect(peer, preview, silence, then) {
     this.peer = peer;
+    this.unanswered = 0;
     this.preview = preview;
     this.isConnected = false;
     this.afterHello = then;
@@ -135,13 +136,14 @@ export class PlaybookPreview {
   receive({ source, origin, data }) {
     if (!this.peer || source !== this.peer || origin !== this.preview.origin) return;
     if (!data || data.beckon !== "preview" || data.nonce !== this.preview.nonce) return;
+    this.unanswered = 0;
     if (data.type === "ready") this.greet();
     else if (data.type === "report") this.keepReport(data);
     else if (data.type === "picking") this.showPick(data);
     else if (data.type === "picked") this.takePick(data);
     else if (data.type === "ended") this.stopPicking();
     else if (data.type === "expired") this.renew();
-    else if (data.type === "left") this.disconnect("The page was left or reloaded, which ends its preview. Open it again.");
+
   }
 
   greet() {
@@ -168,7 +170,10 @@ export class PlaybookPreview {
   tick() {
     if (!this.peer) return;
     if (this.peer.closed) return this.disconnect(this.isConnected ? "" : this.silenceText);
-    if (this.isConnected && performance.now() - this.signedAt > RENEW_AFTER_MS) this.renew();
+    if (!this.isConnected) return;
+    if (this.unanswered++ > MAX_UNANSWERED) return this.disconnect("The page was left or reloaded, which ends its preview. Open it again.");
+    this.send("ping");
+    if (performance.now() - this.signedAt > RENEW_AFTER_MS) this.renew();
   }
 
   async renew() {

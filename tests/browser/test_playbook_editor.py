@@ -130,12 +130,17 @@ def test_conditions_of_the_visit_are_shown_and_can_be_assumed(visit: Any, alice:
     definition = {**SALE, "trigger": {"type": "page", "with": {"device": ["mobile"], "exit_intent": True}}}
     playbook = create_playbook(alice, definition=definition)
     page = visit().go(f"/automations/{playbook['id']}/edit")
-    open_tab(page, site)
+    tab = open_tab(page, site)
     expect(page.get_by_text("Waits for 2 conditions")).to_be_visible()
     page.get_by_role("button", name="Phone", exact=True).click()
     expect(page.get_by_text("Waits for 1 condition", exact=True)).to_be_visible()
     page.get_by_role("button", name="Exit intent not yet").click()
     expect(page.get_by_text("✓ Playbook runs")).to_be_visible()
+    tab.reload()
+    expect(page.get_by_role("alert")).to_have_text(
+        "The page was left or reloaded, which ends its preview. Open it again."
+    )
+    expect(tab.locator("h1")).to_have_text("Simple prices")
 
 
 @pytest.mark.slow

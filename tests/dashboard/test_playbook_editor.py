@@ -270,6 +270,7 @@ def test_hostile_fields_are_refused_without_an_error(bob: Browser, alice: Produc
         {}, {"name": ""}, {"name": "x" * 300, "step": "a"}, {"name": "n", "step": ["a"] * 500, "version": "9" * 40},
         {"name": "n", "when": ["utm", "frequency", "nothing"], "draft": "yesterday", "version": "1"},
         {"name": "n", "frequency": "x/y/z", "version": "1"}, {"name": "n", "step": "\x00", "version": "1"},
+        {**FIELDS, "headline.text": "a\x00b", "version": "1"},
     ):  # fmt: skip
         assert post(bob, path, **fields).status_code in (303, 409, 422), fields
     assert fetch(alice, playbook["id"])["version"] == 1

@@ -61,7 +61,8 @@ export class Picker {
   /** @param {Event} event */
   swallow(event) {
     if (this.overlay.has(event)) return;
-    event.preventDefault();
+    // A touch whose default is prevented makes no click.
+    if (!event.type.startsWith("touch")) event.preventDefault();
     event.stopImmediatePropagation();
     if (event.type === "click") this.clicked(/** @type {PointerEvent} */ (event));
   }

@@ -4,7 +4,7 @@
  * tracked or stored.
  */
 import { detectDevice, now } from "./environment.js";
-import { attempt, guard, listen, messageOf } from "./guard.js";
+import { attempt, guard, messageOf } from "./guard.js";
 import { PageWatch } from "./page-watch.js";
 import { parsePlaybookList } from "./playbook-list.js";
 import { Channel, readStatement } from "./preview-channel.js";
@@ -56,6 +56,7 @@ class Preview {
   begin() {
     this.channel.receive({
       hello: () => this.start(),
+      ping: () => this.channel.send("pong"),
       changed: () => this.isStarted && this.load(),
       token: ({ token }) => typeof token === "string" && this.renew(token),
       pick: () => this.isStarted && this.pick(),
@@ -65,7 +66,6 @@ class Preview {
       assume: ({ name, value }) => this.assume(String(name), value === true),
       device: ({ name }) => this.simulate(String(name)),
     });
-    listen(window, "pagehide", () => this.channel.send("left"));
     this.channel.send("ready");
   }
 
@@ -82,6 +82,7 @@ class Preview {
     this.after = this.overlay.addButton("After", () => this.show(true));
     this.choose = this.overlay.addButton("Choose", () => this.picker && this.picker.choose());
     this.parent = this.overlay.addButton("Parent", () => this.picker && this.picker.climb());
+    this.cancel = this.overlay.addButton("Cancel", () => this.picker && this.picker.stop());
     setInterval(guard(() => this.tick()), REPORT_MS);
     this.load();
   }
@@ -239,7 +240,7 @@ class Preview {
 
   /** The bar: that this is a preview, of what, until when, and what the keys do. */
   describe() {
-    if (!this.overlay || !this.before || !this.after || !this.choose || !this.parent) return;
+    if (!this.overlay || !this.before || !this.after || !this.choose || !this.parent || !this.cancel) return;
     const isPicking = !!this.picker && this.picker.isActive;
     const until = new Date(Date.now() + this.leftMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const name = this.playbook ? ` of “${this.playbook.name}”` : "";
@@ -251,7 +252,7 @@ class Preview {
     this.before.setAttribute("aria-pressed", String(!this.isAfter));
     this.after.setAttribute("aria-pressed", String(this.isAfter));
     this.before.hidden = this.after.hidden = isPicking || !!this.error;
-    this.choose.hidden = this.parent.hidden = !isPicking;
+    this.choose.hidden = this.parent.hidden = this.cancel.hidden = !isPicking;
   }
 }
 
