@@ -1,31 +1,26 @@
-"""Replaces the template filters of Liquid that would read a clock or grow without bound.
+"""Replaces the template filters of Liquid that would read a clock, or take long for what they get.
 
-All other filters are Liquid's. These give Liquid's results for small values and raise for values that cost too much.
+All other filters are Liquid's, within the budget of `rules/template_budget`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from typing import Any
 
-from liquid import Environment, RenderContext
-from liquid.builtin.filters import array, math, string
+from liquid import RenderContext
+from liquid.builtin.filters import math
 from liquid.exceptions import FilterArgumentError
-from liquid.filter import liquid_filter, with_context
+from liquid.filter import liquid_filter, sequence_filter, string_filter, with_context
 from liquid.undefined import is_undefined
 
 from rules.json_text import dump_json
 from rules.schedule import find_zone
 
-#: Maximum characters or items of a filter's result.
-MAX_SIZE = 1_000_000
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_SIZE:
-        raise FilterArgumentError("the result of this filter is too large", token=None)
+#: Maximum characters of the layout of a date.
+MAX_LAYOUT_LENGTH = 200
 
 
 @with_context
@@ -37,6 +32,8 @@ def date(value: Any, layout: str = "%Y-%m-%d", zone: str | None = None, *, conte
     """
     if is_undefined(value):
         return str(value)
+    if len(layout) > MAX_LAYOUT_LENGTH:
+        raise FilterArgumentError(f"date: the layout has more than {MAX_LAYOUT_LENGTH} characters", token=None)
     if value in ("now", "today"):
         value = context.get(["now"], token=None)
     moment = _parse_time(value)
@@ -69,12 +66,48 @@ def as_json(value: object) -> str:
     return dump_json(value)
 
 
-@liquid_filter
-def replace(value: Any, old: Any, new: Any = "") -> Any:
-    """Replace every `old` in the text with `new`."""
-    text, part = str(value), str(old)
-    _check_size(len(text) + (text.count(part) if part else len(text) + 1) * len(str(new)))
-    return string.replace(value, old, new)
+@string_filter
+def strip_html(value: str) -> str:
+    """Remove tags, comments, and scripts and styles with their contents, in one pass over the text."""
+    kept, position = [], 0
+    unclosed: set[str] = set()
+    while (begin := value.find("<", position)) >= 0:
+        kept.append(value[position:begin])
+        end = _find_end_of_markup(value, begin, unclosed)
+        if end is None:
+            kept.append(value[begin:])
+            return "".join(kept)
+        position = end
+    return "".join([*kept, value[position:]])
+
+
+def _find_end_of_markup(text: str, begin: int, unclosed: set[str]) -> int | None:
+    """Return where the markup at `begin` ends; `unclosed` remembers what no later markup has to look for."""
+    for opening, closing in (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>"), ("<", ">")):
+        if closing in unclosed or text[begin : begin + len(opening)].lower() != opening:
+            continue
+        # An ASCII tag name in any case; `lower` of the whole text would move positions.
+        match = re.compile(re.escape(closing), re.IGNORECASE | re.ASCII).search(text, begin + len(opening))
+        if match:
+            return match.end()
+        unclosed.add(closing)
+    return None
+
+
+@sequence_filter
+def uniq(items: Iterable[Any], key: object = None) -> list[Any]:
+    """Return the items without those that occur again, by `key` if one is named."""
+    seen: set[str] = set()
+    kept = []
+    for item in items:
+        try:
+            identity = dump_json(item if key is None else dict(item).get(key))
+        except (TypeError, ValueError) as error:
+            raise FilterArgumentError(f"uniq: {error}", token=None) from None
+        if identity not in seen:
+            seen.add(identity)
+            kept.append(item)
+    return kept
 
 
 @liquid_filter
@@ -86,22 +119,11 @@ def times(value: Any, other: Any) -> Any:
     return math.times(value, other)
 
 
-def _bound(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a list filter so that it rejects a range (`(1..1000000000)`) of more than `MAX_SIZE` items."""
-
-    @wraps(filter_)
-    def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
-        if isinstance(value, range):
-            _check_size(len(value))
-        return filter_(value, *arguments, **keywords)
-
-    return bounded
-
-
-def build_filters(environment: Environment) -> dict[str, Callable[..., Any]]:
-    """Build the filters that replace the environment's own."""
-    list_filters = {
-        name: filter_ for name, filter_ in environment.filters.items() if filter_.__module__ == array.__name__
-    }
-    replacements = {"date": date, "json": as_json, "replace": replace, "times": times}
-    return {**{name: _bound(filter_) for name, filter_ in list_filters.items()}, **replacements}
+#: The filters that replace Liquid's own, by name.
+FILTERS: dict[str, Callable[..., Any]] = {
+    "date": date,
+    "json": as_json,
+    "strip_html": strip_html,
+    "times": times,
+    "uniq": uniq,
+}

@@ -2,7 +2,7 @@
 
 A missing variable fails the step with its name, unless the template uses `default`; a null variable renders as empty.
 An `if` on a missing variable is false. Templates cannot read a file, another template or a clock, and their cost is
-bounded: size, loops and output.
+bounded (`rules/template_budget`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
 
 from rules import filters
-from rules.errors import InvalidRequest
+from rules.errors import InvalidRequest, ProviderTimeout
+from rules.template_budget import BudgetedTemplate, RenderingTimeout, bound_ranges, find_excess
 
-#: Maximum characters of a template, and bytes of its output.
+#: Maximum characters of a template.
 MAX_LENGTH = 100_000
-MAX_OUTPUT_BYTES = 1_000_000
 
 #: A variable's path: names and indexes; a list if the name is itself a variable (`payload[contact.id]`).
 Segments = list[object]
@@ -36,11 +36,9 @@ class _Missing(FalsyStrictUndefined):
 
 
 class _Environment(Environment):
+    template_class = BudgetedTemplate
     block_nesting_limit = 20
     context_depth_limit = 20
-    loop_iteration_limit = 10_000
-    local_namespace_limit = 1_000_000
-    output_stream_limit = MAX_OUTPUT_BYTES
     logical_not_operator = True
     logical_parentheses = True
 
@@ -49,7 +47,7 @@ def _build_environment(escape: bool) -> Environment:
     environment = _Environment(undefined=_Missing, autoescape=escape)
     for tag in _EXCLUDED_TAGS:
         del environment.tags[tag]
-    for name, filter_ in filters.build_filters(environment).items():
+    for name, filter_ in filters.FILTERS.items():
         environment.add_filter(name, filter_)
     return environment
 
@@ -62,7 +60,8 @@ _HTML_ENVIRONMENT = _build_environment(escape=True)
 def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> str:
     """Render the template with `facts`; with `html`, inserted values are escaped.
 
-    Raises `InvalidRequest` with the unknown variable or the other error.
+    Raises `InvalidRequest` with the unknown variable or the other error, and `ProviderTimeout` where it takes too much
+    CPU time, which may be due to a busy machine.
     """
     if not is_template(source):
         return source
@@ -72,6 +71,8 @@ def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> s
         raise InvalidRequest(f"unknown variable: {format_error(error)}") from None
     except LiquidError as error:
         raise InvalidRequest(f"the template cannot be rendered: {format_error(error)}") from None
+    except RenderingTimeout as error:
+        raise ProviderTimeout(f"The template {error}.") from None
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         # A filter of the library got a value that it does not support: an error of the template, not of the engine.
         raise InvalidRequest(f"the template cannot be rendered: {error}") from None
@@ -102,11 +103,12 @@ def check(source: str) -> str | None:
     try:
         template = _compile(source, False)
         unknown = sorted(set(template.analyze().filters) - set(ENVIRONMENT.filters))
+        excess = find_excess(template)
     except LiquidError as error:
         return f"is not a Liquid template: {format_error(error)}"
     except RecursionError:
         return "is not a Liquid template: it is nested too deeply"
-    return f'unknown filter "{unknown[0]}"' if unknown else None
+    return f'unknown filter "{unknown[0]}"' if unknown else excess
 
 
 def list_variables(source: str) -> list[Segments]:
@@ -136,4 +138,6 @@ def format_error(error: LiquidError) -> str:
 
 @lru_cache(maxsize=4096)
 def _compile(source: str, html: bool) -> BoundTemplate:
-    return (_HTML_ENVIRONMENT if html else ENVIRONMENT).from_string(source)
+    template = (_HTML_ENVIRONMENT if html else ENVIRONMENT).from_string(source)
+    bound_ranges(template)
+    return template
