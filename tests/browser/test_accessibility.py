@@ -24,6 +24,10 @@ pytestmark = pytest.mark.timeout(600)
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: Pages of visitors, and errors.
+PLAYBOOK = {
+    "trigger": {"type": "page"},
+    "steps": [{"id": "hide", "action": "hide", "with": {"selector": ".old"}}],
+}
 PUBLIC_PAGES = ("/sign-in", "/invitations/nothing", "/reset-password/nothing")
 ERROR_PAGES = ("/nothing", "/executions?status=nothing", "/search", "/search?q=nobody", "/contacts?q=nobody")
 
@@ -83,7 +87,7 @@ def look_at(page: Page, address: str, modes: tuple[str, ...]) -> dict[str, list[
 def test_every_page_passes_axe(app: flask.Flask, alice: Producer, visit: Any, modes: tuple[str, ...]) -> None:
     visitor = visit()
     violations: dict[str, list[str]] = {}
-    pages = list_pages(app, alice)
+    pages = [*list_pages(app, alice), f"/automations/{alice.create(type='playbook', definition=PLAYBOOK)['id']}"]
     assert len(pages) > 20
     for address in (*pages, *ERROR_PAGES):
         page = visitor.go(address)

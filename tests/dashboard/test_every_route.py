@@ -120,7 +120,8 @@ def test_a_response_to_an_allowed_caller_is_never_a_server_error(operation: Oper
     assert response.status_code < 500
     assert response.headers["X-Request-Id"]
     assert "script-src 'self'" in response.headers["Content-Security-Policy"]
-    assert response.headers["Cache-Control"] == "no-store"
+    is_stream = response.mimetype == "text/event-stream"
+    assert response.headers["Cache-Control"] == ("no-cache, no-store" if is_stream else "no-store")
 
 
 def test_an_unknown_path_and_an_unknown_method_are_problem_documents(alice: Producer) -> None:
