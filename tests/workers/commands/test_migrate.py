@@ -75,7 +75,7 @@ def test_an_older_database_is_migrated_with_a_report_and_repeating_changes_nothi
         "update automations set archived_runs = 2 where name = 'A1'",
     )
     for _ in range(2):
-        assert beckon("runs", "backfill").stdout == "Run counters of 3 automations rebuilt.\n"
+        assert beckon("runs", "backfill").stdout == "Counters of 3 automations rebuilt.\n"
         assert [(name, total) for name, _, total, *_ in read_counters(old_url)] == [("A1", 9), ("A2", 0), ("A3", 0)]
     assert read_counters(old_url)[0][3] is not None
     # Other invariants are violated because this history has no triggers.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from models import audit
+from models import audit, tracking_intake
 from models.queries import execute
+from tests.support import tracking
+from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, wait_until_finished
 from tests.support.rows import fetch_row
 
@@ -36,8 +38,27 @@ def test_backfill_rebuilds_the_counters_from_the_rows_and_the_archived_runs(alic
     assert "run_counters_add_up" in beckon("verify", code=1).stdout
 
     for _ in range(2):
-        assert beckon("runs", "backfill").stdout == "Run counters of 1 automation rebuilt.\n"
+        assert beckon("runs", "backfill").stdout == "Counters of 1 automation rebuilt.\n"
         assert fetch_row(counters, (automation_id,)) == right
     execute("update automations set archived_runs = 40")
     assert json.loads(beckon("runs", "backfill", "--json").stdout) == {"automations": 1}
     assert fetch_row("select total_runs from automations") == {"total_runs": 41}
+
+
+def test_backfill_rebuilds_the_counters_of_executions_of_both_kinds(alice, beckon):
+    automation_id = alice.automation(HELLO)
+    wait_until_finished(alice.trigger())
+    tracking.store(*[tracking.build_entry(alice.workspace_id, automation_id, status=s) for s in ("success", "error")])
+    assert tracking_intake.record(10).total == 2
+    counters = "select executions, succeeded, failed, skipped, last_executed_at from automations where id = %s"
+    right = fetch_row(counters, (automation_id,))
+    execute("update automations set executions = 7, succeeded = 0, failed = 9, skipped = 1")
+    assert "counters_add_up" in beckon("verify", code=1).stdout
+
+    for _ in range(2):
+        beckon("runs", "backfill")
+        assert fetch_row(counters, (automation_id,)) == right
+    execute("update automations set archived_executions = 40, archived_succeeded = 40")
+    beckon("runs", "backfill")
+    assert (fetch_row(counters, (automation_id,)) or {})["executions"] == 43
+    assert_consistent()
