@@ -70,10 +70,12 @@ _kinds = AutomationKinds()
 
 
 @tracking.after_request
-def count_unauthorized(response: flask.Response) -> flask.Response:
-    """Count the requests that were refused before their executions were read."""
+def count_refused(response: flask.Response) -> flask.Response:
+    """Count a request that was refused as a whole; `_consume_limit` counts those over the limit."""
     if response.status_code in (401, 403):
         _count("unauthorized")
+    elif 400 <= response.status_code < 500 and response.status_code != 429:
+        _count("invalid")
     return response
 
 
@@ -92,7 +94,6 @@ def track_execution(call: PageCaller, body: ReportedExecution) -> Any:
     _consume_limit(call, 1)
     execution = build_tracked_execution(body, new_id())
     if not _find_trackable(call, [execution]):
-        _count("invalid")
         problem = Problem("workflowId", _describe_unknown(call))
         raise ProblemError(404, f"{problem.message[0].upper()}{problem.message[1:]}.", [problem])
     if not _is_on(call):
@@ -119,34 +120,40 @@ def _answer(status: int, execution_id: str, message: str, *, duplicate: bool = F
 def track_executions(call: PageCaller, body: ExecutionReports) -> Any:
     """Track up to 500 executions of playbooks. Invalid ones are reported; the others are tracked."""
     _consume_limit(call, len(body.executions))
-    parsed = [
-        parse_tracked_execution(entry, new_id(), f"executions[{index}]") for index, entry in enumerate(body.executions)
-    ]
-    valid = {index: result for index, result in enumerate(parsed) if isinstance(result, TrackedExecution)}
-    rejected = [_reject(index, 422, result) for index, result in enumerate(parsed) if isinstance(result, list)]
+    valid, rejected = _parse_entries(call, body.executions)
     _count("invalid", len(rejected))
-    trackable = _find_trackable(call, list(valid.values()))
-    for index in [index for index, execution in valid.items() if execution.workflow_id not in trackable]:
-        _count("invalid")
-        rejected.append(_reject(index, 404, [Problem(f"executions[{index}].workflowId", _describe_unknown(call))]))
-        del valid[index]
-    if is_on := _is_on(call):
-        results = _accept(call, list(valid.values()))
-    else:
+    is_on = _is_on(call)
+    if not is_on:
         _count("switched_off", len(valid))
-        results = []
+    results = _accept(call, list(valid.values())) if is_on else []
     duplicates = sum(result.duplicate for result in results)
     return success(
         202,
         accepted=len(results) - duplicates,
         duplicates=duplicates,
-        rejected=sorted(rejected, key=lambda entry: entry["index"]),
+        rejected=[_serialize_rejected(index, *rejected[index]) for index in sorted(rejected)],
         results=[_serialize_result(index, result) for index, result in zip(valid, results, strict=False)],
         tracked=is_on,
     )
 
 
-def _reject(index: int, status: int, problems: Sequence[Problem]) -> dict[str, Any]:
+def _parse_entries(
+    call: PageCaller, entries: Sequence[Any]
+) -> tuple[dict[int, TrackedExecution], dict[int, tuple[int, list[Problem]]]]:
+    """The valid executions of a batch by index; and the others, with their status and problems."""
+    parsed = {
+        index: parse_tracked_execution(entry, new_id(), f"executions[{index}]") for index, entry in enumerate(entries)
+    }
+    valid = {index: result for index, result in parsed.items() if isinstance(result, TrackedExecution)}
+    rejected = {index: (422, result) for index, result in parsed.items() if isinstance(result, list)}
+    trackable = _find_trackable(call, list(valid.values()))
+    for index in [index for index, execution in valid.items() if execution.workflow_id not in trackable]:
+        rejected[index] = (404, [Problem(f"executions[{index}].workflowId", _describe_unknown(call))])
+        del valid[index]
+    return valid, rejected
+
+
+def _serialize_rejected(index: int, status: int, problems: Sequence[Problem]) -> dict[str, Any]:
     return {"index": index, "status": status, "errors": serialize_problems(problems)}
 
 
@@ -161,9 +168,8 @@ def _find_trackable(call: PageCaller, executions: Sequence[TrackedExecution]) ->
 
 
 def _describe_unknown(call: PageCaller) -> str:
-    return (
-        "there is no automation with this id" if call.site_key is None else "there is no active playbook with this id"
-    )
+    noun = "automation" if call.site_key is None else "active playbook"
+    return f"there is no {noun} with this id"
 
 
 def _is_on(call: PageCaller) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+import metrics
 from dashboard.report_bodies import BEACON_LIMIT
 from models import api_key, pause, site_key, switches, trackable
 from models.audit import SYSTEM
@@ -423,6 +424,25 @@ def test_nothing_is_accepted_without_postgresql(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     page = send(alice.client, "/api/track-execution", {"workflowId": create_playbook(alice)}, issue_site_key(alice))
     assert (page.status_code, page.headers["Access-Control-Allow-Origin"]) == (503, SHOP)
+
+
+def read_count(result: str) -> float:
+    return metrics.REGISTRY.get_sample_value("beckon_executions_tracked_total", {"result": result}) or 0.0
+
+
+def test_every_report_is_counted_by_its_result(alice: Producer, automation: str) -> None:
+    def read_counts() -> dict[str, float]:
+        names = ("accepted", "duplicate", "invalid", "unauthorized")
+        return {name: read_count(name) for name in names}
+
+    before = read_counts()
+    body = {"workflowId": automation, "executionId": "e"}
+    for report in (body, body, {}, {"workflowId": new_id()}):
+        alice.post("/api/track-execution", report)
+    alice.post("/api/track-executions", {"executions": [body, {}, {**body, "executionId": "f"}]})
+    alice.client.post("/api/track-execution", json=body)
+    counted = {name: value - before[name] for name, value in read_counts().items()}
+    assert counted == {"accepted": 2, "duplicate": 2, "invalid": 3, "unauthorized": 1}
 
 
 class TestSecurity:
