@@ -64,7 +64,7 @@ def show_list() -> Any:
         call,
         executions=[build_line(row) for row in rows],
         filters=form,
-        chips=_build_chips(form, params, names),
+        chips=_build_chips(form, params, _find_name(call, form.automation_id, names)),
         playbooks=names,
         statuses=STATUSES,
         devices={name: name.capitalize() for name in DEVICE_TYPES},
@@ -134,10 +134,10 @@ def _build_filters(form: TrackedFilterForm, call: Caller) -> TrackedFilters | No
     return replace(filters, since=since)
 
 
-def _build_chips(form: TrackedFilterForm, params: Mapping[str, str], names: Mapping[str, str]) -> list[Chip]:
+def _build_chips(form: TrackedFilterForm, params: Mapping[str, str], automation_name: str) -> list[Chip]:
     texts = {
         "q": form.q and f"“{form.q}”",
-        "automationId": form.automation_id and f"playbook {names.get(form.automation_id, 'unknown')}",
+        "automationId": form.automation_id and f"playbook {automation_name}",
         "status": form.status and STATUSES[form.status].lower(),
         "deviceType": form.device_type and f"on {form.device_type}",
         "page": form.page and f"page {form.page}",
@@ -160,3 +160,11 @@ def _build_path(params: Mapping[str, str]) -> str:
 def _load_names(call: Caller) -> dict[str, str]:
     rows = automations.fetch_page(call.workspace_id, limit=MAX_PLAYBOOKS, type="playbook")
     return {row["id"]: row["name"] for row in rows}
+
+
+def _find_name(call: Caller, automation_id: str | None, names: Mapping[str, str]) -> str:
+    """The name of the automation in the filter, which may be no playbook, or none of the newest."""
+    if automation_id is None or not is_id(automation_id):
+        return "unknown"
+    row = None if automation_id in names else automations.find(call.workspace_id, automation_id)
+    return names.get(automation_id) or (row["name"] if row else "unknown")

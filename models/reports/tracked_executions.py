@@ -54,6 +54,8 @@ class TrackedRow(TypedDict):
     execution_id: str | None
     automation_id: str
     automation_name: str
+    #: Whether the automation was deleted since.
+    automation_deleted: bool
     status: ExecutionResult
     execution_time_ms: int | None
     page_url: str | None
@@ -197,7 +199,9 @@ def _fetch_rows(page: Any) -> list[TrackedRow]:
     query = (
         execution.select(
             execution.id, execution.execution_id, execution.workflow_id.alias("automation_id"),
-            Automation.name.alias("automation_name"), execution.status, execution.execution_time_ms,
+            Automation.name.alias("automation_name"),
+            Automation.deleted_at.is_null(False).alias("automation_deleted"), execution.status,
+            execution.execution_time_ms,
             execution.page_url, execution.page_path, execution.session_id, execution.user_id, execution.device_type,
             execution.trigger_name, execution.action_count, execution.failed_actions, execution.executed_at,
         )

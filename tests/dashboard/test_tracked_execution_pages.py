@@ -81,6 +81,24 @@ def test_the_list_shows_executions_and_keeps_its_filters_in_the_url(bob: Browser
         assert part in text
 
 
+def test_executions_of_a_deleted_playbook_stay(bob: Browser, alice: Producer, offer: str) -> None:
+    row_id = track(alice, offer)
+    alice.request("DELETE", f"{alice.automations}/{offer}")
+    page = bob.get(f"/executions/playbooks/{row_id}").text
+    assert "Deleted" in read_text(page)
+    assert f'href="/automations/{offer}"' not in page
+    assert row_id in bob.get("/executions/playbooks").text
+
+
+def test_a_filter_by_any_automation_names_it(bob: Browser, alice: Producer) -> None:
+    automation = str(alice.create(name="Welcome")["id"])
+    row_id = track(alice, automation)
+    page = bob.get(f"/executions/playbooks?automationId={automation}").text
+    assert row_id in page
+    assert "Remove filter: playbook Welcome" in page
+    assert bob.get("/executions/playbooks?automationId=nothing").status_code == 200
+
+
 def test_an_empty_list_says_how_executions_come_about(bob: Browser) -> None:
     assert "install the script" in read_text(bob.get("/executions/playbooks").text)
 
