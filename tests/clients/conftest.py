@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,11 @@ def lose_answer(environ: Environ, start_response: Any, app: Any) -> Iterable[byt
     return [b"{"]
 
 
+def _ask_dashboard(environ: Environ, start_response: Any, app: Any) -> Iterable[bytes]:
+    with closing(app(environ, start_response)) as answer:
+        return list(answer)
+
+
 @dataclass
 class Service:
     """The dashboard as its clients reach it. `faults` are used up by the next requests, in order."""
@@ -59,9 +65,14 @@ class Service:
     #: While it is clear, requests wait.
     gate: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    #: Requests that are being answered. The dashboard may be asked for none after the end of a test.
+    _active: int = 0
+    _is_stopped: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def start(self) -> None:
         """Listen: at first on any free port, later on the same."""
+        self._is_stopped = False
         self._server = make_server("127.0.0.1", self.port, self, threaded=True, request_handler=_QuietHandler)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
@@ -69,18 +80,31 @@ class Service:
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse connections."""
+        """Refuse connections, and wait for the requests that are being answered."""
+        self._is_stopped = True
         self.gate.set()
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._active, 30)
         self._server.shutdown()
         self._thread.join(10)
         self._server.server_close()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        self.gate.wait(30)
+        with self._changed:
+            self._active += 1
+        try:
+            self.gate.wait(30)
+            return list(self._choose_answer(environ)(environ, start_response, self.app))
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
+
+    def _choose_answer(self, environ: Environ) -> Fault:
+        if self._is_stopped:
+            return respond("503 Stopped")
         self.paths.append(environ["PATH_INFO"])
-        if self.faults:
-            return self.faults.pop(0)(environ, start_response, self.app)
-        return self.app(environ, start_response)
+        return self.faults.pop(0) if self.faults else _ask_dashboard
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -102,6 +102,18 @@ def test_a_server_error_is_retried(connect: Connect, service: Service, count_tri
 
 
 @pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("body", ["a page of a proxy", {"success": False}, ["success"]])
+def test_a_200_that_is_not_beckons_delivers_nothing(
+    connect: Connect, service: Service, count_triggers: Count, body: Any
+) -> None:
+    service.faults += [respond("200 OK", body)]
+    client = connect()
+    client.trigger("visit")
+    assert client.flush()
+    assert (count_triggers(), client.statistics.accepted, client.statistics.retries) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("quick_retries")
 def test_a_lost_answer_doubles_nothing(
     connect: Connect, service: Service, alice: Producer, count_triggers: Count
 ) -> None:

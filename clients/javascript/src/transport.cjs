@@ -11,6 +11,11 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 /** No answer came; whether the request was processed is not known. */
 class ConnectionFailedError extends Error {}
 
+/** A 2xx that is not Beckon's. */
+class NotBeckonError extends Error {
+  name = 'NotAnAnswerOfBeckon';
+}
+
 /**
  * An answer's status, its JSON object (empty where it has none), and its Retry-After.
  * @typedef {{status: number, body: Record<string, any>, retryAfterMs: number | null}} Answer
@@ -55,11 +60,14 @@ class Transport {
         signal: controller.signal,
       });
       const content = await readContent(response);
-      return {
+      const answer = {
         status: response.status,
         body: parseObject(content),
         retryAfterMs: parseRetryAfter(response.headers.get('retry-after')),
       };
+      // A page of a proxy, or an answer that was cut: nothing says that the entries are accepted.
+      if (response.ok && answer.body.success !== true) throw new NotBeckonError();
+      return answer;
     } catch (error) {
       throw new ConnectionFailedError(describe(error));
     } finally {

@@ -54,6 +54,15 @@ test('429 and 503 are retried no earlier than Retry-After says', async (t) => {
   assert.deepEqual([await countExecutions(), client.statistics.retries], [1, 2]);
 });
 
+test("a 200 that is not Beckon's delivers nothing", async (t) => {
+  const { service, type, connect, countExecutions } = await setUp(t);
+  service.faults.push(respond(200, {}, 'a page of a proxy'));
+  const client = connect();
+  client.trigger({ type, contact: person(1) });
+  assert(await client.flush());
+  assert.deepEqual([await countExecutions(), client.statistics.accepted, client.statistics.retries], [1, 1, 1]);
+});
+
 test('a lost answer doubles nothing', async (t) => {
   const { service, type, connect, countExecutions } = await setUp(t);
   service.faults.push(loseAnswer);

@@ -122,7 +122,8 @@ class Sender:
 
     def _run(self) -> None:
         while batch := self._buffer.take(self.kind.max_entries, self.configuration.linger_seconds):
-            self._in_flight = {id(entry): entry for entry in batch}
+            # Changed in place: `close` may add what it withdraws, at the same time.
+            self._in_flight.update((id(entry), entry) for entry in batch)
             try:
                 self._deliver(batch)
             except Exception as error:  # a defect must not stop the thread, nor the entries after these

@@ -62,7 +62,11 @@ class Transport:
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise ConnectionFailedError(type(error).__name__) from error
-        return Answer(response.status, _parse_object(content), parse_retry_after(response.headers.get("Retry-After")))
+        answer = Answer(response.status, _parse_object(content), parse_retry_after(response.headers.get("Retry-After")))
+        if 200 <= answer.status < 300 and answer.body.get("success") is not True:
+            # A page of a proxy, or an answer that was cut: nothing says that the entries are accepted.
+            raise ConnectionFailedError("NotAnAnswerOfBeckon")
+        return answer
 
     def close(self) -> None:
         """Close the idle connections."""
