@@ -232,7 +232,11 @@ def _find_unplaced(problems: Sequence[Problem], document: Document) -> list[Prob
     """The problems that no field of the form shows."""
     conditions = [*playbook_fields.CONDITION_NAMES, "frequency"]
     # A list without actions says so itself.
-    places = ["name", *(() if document["steps"] else ("steps",)), *(f"trigger.with.{name}" for name in conditions if name in document["trigger"]["with"])]
+    places = [
+        "name",
+        *(() if document["steps"] else ("steps",)),
+        *(f"trigger.with.{name}" for name in conditions if name in document["trigger"]["with"]),
+    ]
     for index, step in enumerate(document["steps"]):
         places += [
             f"steps[{index}].with.{field.name}" for field in playbook_fields.list_fields(str(step.get("action")))

@@ -17,6 +17,7 @@ CHANGING = [route for route in read_table() if route.is_guarded and route.method
 
 _READS = "reads only: POST carries what a query cannot"
 _PRODUCER = "a producer's request, stored as a trigger with its source; it changes no setting"
+_REPORT = "a report of what a browser executed, stored as an execution; it changes no setting"
 _DRAFT = "a draft runs nothing; its publication has an entry"
 #: Routes without an entry.
 WITHOUT_ENTRY = {
@@ -28,6 +29,8 @@ WITHOUT_ENTRY = {
     "POST /failures/dry-run": _READS,
     "POST /contacts/import/rejected": "returns the rows of the page as a file",
     "POST /account/zone": "a cookie of this browser: how it shows times",
+    "POST /api/track-execution": _REPORT,
+    "POST /api/track-executions": _REPORT,
     "POST /api/triggers": _PRODUCER,
     "POST /api/triggers/batch": _PRODUCER,
     "POST /api/automations/{automation_id}/trigger": _PRODUCER,
