@@ -11,6 +11,7 @@ ANALYTICS_ADD_UP = """
         select workspace_id, automation_id, subject, dimension, value, status, sum(count) as count from (
             select workspace_id, automation_id, subject, dimension, value, status, count from analytics_tallies, start
             where span = 'hour' and analytics_tallies.at >= start.at
+                and automation_id <> '00000000-0000-0000-0000-000000000000'
             union all
             select workspace_id, automation_id, subject, dimension, value, status, count from analytics_changes, start
             where analytics_changes.at >= start.at

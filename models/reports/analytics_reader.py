@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict
 
 from models.database import acting_as
 from models.queries import fetch, fetch_values
-from models.reports.analytics_filters import AnalyticsFilters, Interval
+from models.reports.analytics_filters import DIMENSIONS, AnalyticsFilters, Interval
 from rules.tallies import FAILURES, OUTCOMES, Outcome, compute_success_rate, estimate_ms
 
 Key = Literal["automation_id", "value"]
@@ -40,24 +40,22 @@ _STATEMENT = """
         where workspace_id = %(workspace)s and subject = %(subject)s and dimension = %(changed_dimension)s
             and at >= %(since)s and at < %(until)s and {changed_automation}
     ), counted as (
-        select {point} as point, {automation_id} as automation_id, {value} as value, status, bucket, sum(count) as count
-        from parts
+        select {expressions} status, bucket, sum(count::integer) as count from parts
         where (%(tracked)s::boolean is null or tracked = %(tracked)s)
             and (%(value)s::text is null or value = %(value)s) and (%(status)s::text is null or status = %(status)s)
-        group by 1, 2, 3, 4, 5 having sum(count) <> 0
+        group by {keys} status, bucket having sum(count::integer) <> 0
     ), timed as (
-        select point, automation_id, value, bucket,
-            sum(sum(count)) over (partition by point, automation_id, value order by bucket) as passed,
-            sum(sum(count)) over (partition by point, automation_id, value) as total
-        from counted where bucket >= 0 group by 1, 2, 3, 4
+        select {keys} bucket, sum(sum(count)::float8) over ({partition} order by bucket) as passed,
+            sum(sum(count)::float8) over ({partition}) as total
+        from counted where bucket >= 0 group by {keys} bucket
     ), percentiles as (
-        select point, automation_id, value, min(bucket) filter (where passed >= 0.5 * total) as p50,
+        select {keys} min(bucket) filter (where passed >= 0.5 * total) as p50,
             min(bucket) filter (where passed >= 0.95 * total) as p95
-        from timed group by 1, 2, 3
+        from timed {group}
+    ), statuses as (
+        select {keys} status, sum(count)::bigint as count from counted group by {keys} status
     )
-    select c.point, c.automation_id, c.value, c.status, sum(c.count)::bigint as count, p.p50, p.p95
-    from counted c left join percentiles p using (point, automation_id, value)
-    group by c.point, c.automation_id, c.value, c.status, p.p50, p.p95
+    select {columns}, status, count, p50, p95 from statuses left join percentiles {join}
 """
 _SENDERS = """
     select distinct automation_id from (
@@ -113,35 +111,54 @@ def read_counts(
     """Return counts by status, grouped by the intervals of `by` and by `keys`."""
     since, until = filters.find_bounds()
     first_day, last_day = (until, until) if by else _find_whole_days(since, until)
-    edges = filters.list_edges(by) if by else []
     with acting_as(workspace_id):
         ids = _list_automations(workspace_id, filters)
-        is_total = counted == Counted("executions", "trigger") and ids is None and not keys
+        has_total = counted.subject == "executions" and counted.dimension in DIMENSIONS
+        is_total = has_total and ids is None and "automation_id" not in keys
+        is_whole = is_total and counted.value is None and not keys
+        single = "automation_id = %(no_automation)s" if is_total else _build_condition(ids, has_total)
         statement = _STATEMENT.format(
-            point="width_bucket(at, %(edges)s::timestamptz[]) - 1" if by else "0",
-            automation_id="automation_id" if "automation_id" in keys else "%(no_automation)s::uuid",
-            value="value" if "value" in keys else "''",
-            automation="automation_id = %(no_automation)s" if is_total else _build_condition(ids),
-            changed_automation=_build_condition(ids),
+            automation=single, changed_automation=_build_condition(ids, False), **_build_groups(by, keys)
         )
         return fetch(
             CountRow,
             statement,
             {
                 "workspace": workspace_id, "subject": counted.subject, "since": since, "until": until,
-                "first_day": first_day, "last_day": last_day, "edges": edges, "ids": ids, "value": counted.value,
-                "dimension": "total" if is_total else counted.dimension, "changed_dimension": counted.dimension,
-                "no_automation": _NO_AUTOMATION, "tracked": _TRACKED[filters.kind],
+                "first_day": first_day, "last_day": last_day, "edges": filters.list_edges(by) if by else [],
+                "ids": ids, "value": counted.value, "no_automation": _NO_AUTOMATION,
+                "dimension": "total" if is_whole else counted.dimension, "changed_dimension": counted.dimension,
+                "tracked": _TRACKED[filters.kind],
                 "status": filters.status if counted.subject == "executions" else None,
             },
         )  # fmt: skip
 
 
+def _build_groups(by: Interval | None, keys: Sequence[Key]) -> dict[str, str]:
+    """Build the parts of the statement that group by the intervals and keys, and by nothing else: sorting costs."""
+    expressions = {"point": "width_bucket(at, %(edges)s::timestamptz[]) - 1"} if by else {}
+    expressions |= {key: key for key in keys}
+    constants = {"point": "0", "automation_id": "%(no_automation)s::uuid", "value": "''"}
+    names = ", ".join(expressions)
+    return {
+        "expressions": "".join(f"{expression} as {name}, " for name, expression in expressions.items()),
+        "keys": f"{names}," if names else "",
+        "partition": f"partition by {names}" if names else "",
+        "group": f"group by {names}" if names else "",
+        "columns": ", ".join(
+            name if name in expressions else f"{value} as {name}" for name, value in constants.items()
+        ),
+        "join": f"using ({names})" if names else "on true",
+    }
+
+
 _TRACKED: dict[str, bool | None] = {"everything": None, "automations": False, "playbooks": True}
 
 
-def _build_condition(ids: list[str] | None) -> str:
-    return "true" if ids is None else "automation_id = any(%(ids)s::uuid[])"
+def _build_condition(ids: list[str] | None, has_total: bool) -> str:
+    if ids is not None:
+        return "automation_id = any(%(ids)s::uuid[])"
+    return "automation_id <> %(no_automation)s" if has_total else "true"
 
 
 def _list_automations(workspace_id: str, filters: AnalyticsFilters) -> list[str] | None:

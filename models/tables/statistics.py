@@ -154,7 +154,13 @@ class AnalyticsTally(Table):
             "workspace_id", "subject", "dimension", "span", "automation_id", "at", "tracked", "value", "status",
             "bucket",
         )  # fmt: skip
-        indexes = (index("analytics_tallies_at on analytics_tallies (at)"),)
+        indexes = (
+            index("analytics_tallies_at on analytics_tallies (at)"),
+            index(
+                "analytics_tallies_totals on analytics_tallies (workspace_id, dimension, span, value, at)",
+                where="automation_id = '00000000-0000-0000-0000-000000000000'",
+            ),
+        )
 
 
 class MessageResponse(Table):
