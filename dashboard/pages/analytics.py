@@ -6,6 +6,7 @@ All state is in the URL; a form or link changes it with and without scripts. The
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,6 +46,8 @@ from dashboard.pages.analytics_rows import (
     name_trigger,
     rank,
 )
+from models import workspace_preferences
+from models.checks.retention import KEEP_DAYS
 from models.reports import automations
 from models.reports.analytics_executions import BreakdownRow
 from models.reports.analytics_filters import DIMENSIONS, Dimension
@@ -64,11 +67,19 @@ def show() -> Any:
     call = layout.require_page_permission()
     form, _ = layout.parse_query(AnalyticsForm)
     period = form.build_period(find_zone(layout.load_workspace(call)["timezone"]), clock.now())
-    before = form.build_before(period)
+    keep_days = workspace_preferences.load_cached(call.workspace_id).keep_days or KEEP_DAYS
+    kept_since = clock.now() - timedelta(days=keep_days + 1)
+    earlier = form.build_before(period)
+    # A period of which only a part is kept would compare with less than it had.
+    before = earlier if earlier and earlier.since >= kept_since else None
     report = load_report(call.workspace_id, form, period, before)
     template = "analytics_page.html" if layout.is_fragment() else "analytics.html"
     context = {
-        **_describe_form(call, form, period, before),
+        **_describe_form(call, form, period),
+        "compare_from": earlier and earlier.first_day,
+        "is_before_gone": earlier is not before,
+        "is_partly_kept": period.since < kept_since,
+        "keep_days": keep_days,
         **_describe_executions(form, period, before, report),
         **_describe_rest(form, period, report),
     }
@@ -79,7 +90,7 @@ def show() -> Any:
     return response
 
 
-def _describe_form(call: Caller, form: AnalyticsForm, period: Period, before: Period | None) -> dict[str, Any]:
+def _describe_form(call: Caller, form: AnalyticsForm, period: Period) -> dict[str, Any]:
     base_path, fields = flask.request.path, form.list_fields()
     names = {row["id"]: row["name"] for row in automations.fetch_page(call.workspace_id, limit=MAX_AUTOMATIONS)}
     selects = ("range", "from", "to", "compare", "compareFrom", "automationId", "channel", "device", "status")
@@ -89,7 +100,6 @@ def _describe_form(call: Caller, form: AnalyticsForm, period: Period, before: Pe
         "here": build_path(base_path, fields),
         "in_tab": base_path.startswith("/automations"),
         "period": period,
-        "before": before,
         "compares": describe_compares(form, period),
         **describe_filters(form, names),
         "shows": [

@@ -239,13 +239,52 @@ def test_only_what_is_counted_with_the_filters_is_exported(
     assert [path for path in exports.values() if bob.get(path).status_code != 200] == []
 
 
-def test_the_numbers_are_those_of_the_api(alice: Producer, automation: dict[str, Any], client: FlaskClient) -> None:
+_SQL = """
+    select to_char(created_at, 'Dy FMDD Mon') || ' ' || case when finished_at is null then 'active'
+        when error_class = 'unknown_outcome' then 'unknown' else status end, count(*)
+    from executions where not test and created_at >= %s group by 1
+"""
+
+
+def read_cells(page: str) -> dict[str, int]:
+    """The numbers of the table of the first chart that are not 0, by day and outcome."""
+    table = page[page.index('id="status-chart-table"') :].partition("</table>")[0]
+    names = re.findall(r'data-series="(\w+)"', table)
+    return {
+        f"{day} {name}": int(value)
+        for day, cells in re.findall(r'<th scope="row">([^<]+)</th>(.*?)</tr>', table)
+        for name, value in zip(names, re.findall(r'data-value="(\d+)"', cells), strict=True)
+        if int(value) and name != "before"
+    }
+
+
+def test_the_numbers_are_those_of_the_rows_and_of_the_api(
+    alice: Producer, automation: dict[str, Any], client: FlaskClient
+) -> None:
     create_history(alice, automation)
+    for days in (1, 1, 2, 8, 8, 8, 21):
+        create_days_ago(alice, automation, days)
     since = clock.now().astimezone(UTC).date() - timedelta(days=29)
     answer = alice.get(f"/api/analytics/summary?from={since}T00:00:00Z").json
-    page = read_text(sign_in_as(client, alice).get("/analytics").text)
-    assert f"Executions {answer['summary']['executions']}" in page
-    assert f"Succeeded {answer['summary']['byStatus']['succeeded']} " in page
+    page = sign_in_as(client, alice).get("/analytics").text
+    with acting_as(alice.workspace_id):
+        rows = dict(database.db.execute_sql(_SQL, (since,)).fetchall())
+    assert read_cells(page) == rows
+    assert f"Executions {answer['summary']['executions']}" in read_text(page)
+    assert sum(rows.values()) == answer["summary"]["executions"]
+
+
+def test_a_period_that_is_not_kept_whole_is_not_compared(
+    alice: Producer, automation: dict[str, Any], client: FlaskClient
+) -> None:
+    bob = sign_in_as(client, alice)
+    create_days_ago(alice, automation, 1)
+    page = read_text(bob.get("/analytics?range=90d").text)
+    assert "not compared: numbers are kept for 90 days" in page
+    assert "days before" not in page
+    assert "not compared" not in bob.get("/analytics?compare=none").text
+    old = read_text(bob.get("/analytics?range=custom&from=2020-01-01&to=2020-01-05").text)
+    assert "Numbers are kept for 90 days." in old
 
 
 def test_a_workspace_sees_its_own_numbers_alone(

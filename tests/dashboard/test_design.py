@@ -43,10 +43,40 @@ def test_every_text_has_enough_contrast(look: int) -> None:
     colours = read_tokens(look)
     weak = []
     for text, ground in PAIRS:
-        darker, lighter = sorted((luminance(colours[text]), luminance(colours[ground])))
-        if (lighter + 0.05) / (darker + 0.05) < MIN_CONTRAST:
-            weak.append(f"{text} on {ground}: {(lighter + 0.05) / (darker + 0.05):.2f}")
+        if (contrast := compare(colours[text], colours[ground])) < MIN_CONTRAST:
+            weak.append(f"{text} on {ground}: {contrast:.2f}")
     assert not weak
+
+
+@pytest.mark.parametrize("look", [0, 1], ids=["light", "dark"])
+def test_every_part_of_a_chart_has_enough_contrast(look: int) -> None:
+    script = (STATIC / "analytics-drawing.js").read_text(encoding="utf-8")
+    (strength,) = re.findall(r"const RESTING = ([\d.]+);", script)
+    sheet = (STATIC / "analytics.css").read_text(encoding="utf-8")
+    parts = re.findall(r"\.color-\w+ \{ color: var\(--(\w+)\); \}", sheet)
+    assert len(parts) == len(set(parts)) > 7
+    colours = read_tokens(look)
+    weak = {
+        part: contrast
+        for part in parts
+        if (contrast := compare(blend(colours[part], colours["panel"], float(strength)), colours["panel"])) < 3
+    }
+    assert weak == {}
+
+
+def blend(colour: str, ground: str, strength: float) -> str:
+    """A colour drawn with a strength of 0 to 1 on a ground."""
+    channels = [
+        round(strength * int(colour[at : at + 2], 16) + (1 - strength) * int(ground[at : at + 2], 16))
+        for at in (1, 3, 5)
+    ]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def compare(first: str, second: str) -> float:
+    """The contrast of two colours."""
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_colours_are_defined_in_one_file() -> None:
