@@ -1,9 +1,9 @@
 """A door of the web process: concurrent requests share one write, and each returns once its own entry is durable.
 
 The first request to arrive writes at once, so that a single one never waits. Those that arrive meanwhile wait, and the
-first of them writes for all, after a moment in which as many as in the last write may arrive: a commit costs more than
-an entry of it. No thread of its own is needed: the primitives are those of `threading`, which work with
-threads and, where gevent has patched them, with greenlets.
+first of them writes for all, after a moment in which half as many as in the last write may arrive: a commit costs more
+than an entry of it, and the other half is prepared meanwhile. No thread of its own is needed: the primitives are those
+of `threading`, which work with threads and, where gevent has patched them, with greenlets.
 
 One entry that the database rejects fails alone: a rejected batch is halved until its entries are apart. What is waiting
 is bounded in bytes, and in time.
@@ -21,7 +21,7 @@ import peewee
 
 from models.database import CONNECTION_ERRORS
 
-#: Seconds that a write waits for as many entries as the last one had.
+#: Seconds that a write waits for half as many entries as the last one had.
 COMPANY_SECONDS = 0.002
 
 Item = TypeVar("Item")
@@ -71,7 +71,7 @@ class GroupDoor(Generic[Item, Result]):
         self._is_writing = False
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._waiting_bytes = 0
-        #: How many entries the last write had; one was alone and waits for nobody.
+        #: How many entries a write waits for; one that is alone waits for nobody.
         self._company_size = 1
         self._has_company = threading.Event()
 
@@ -143,7 +143,7 @@ class GroupDoor(Generic[Item, Result]):
                 size += entry.size
                 batch.append(entry)
             self._waiting_bytes -= size
-            self._company_size = len(batch)
+            self._company_size = (len(batch) + 1) // 2
         return batch
 
     def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
