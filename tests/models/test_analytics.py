@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 import clock
 from models.checks import analytics_tallies
 from models.database import acting_as, transaction
-from models.queries import execute, fetch_value
+from models.queries import execute, fetch, fetch_value
+from models.reports import analytics_reader
 from models.reports.analytics_causes import list_failure_causes
 from models.reports.analytics_executions import BreakdownRow, fetch_breakdown, fetch_timeline, fetch_top, fetch_totals
 from models.reports.analytics_experiments import fetch_experiments
@@ -252,6 +254,38 @@ def test_the_reason_with_the_most_failures_of_a_day_is_a_cause(history, state):
         )  # fmt: skip
         assert count == {"failed": cause["count"]}
     assert causes == sorted(causes, key=lambda cause: -cause["count"])
+
+
+def test_no_answer_reads_executions_steps_or_messages(history, state, monkeypatch):
+    plans: list[str] = []
+
+    def explain(row_type: Any, statement: str, parameters: Any) -> Any:
+        plans.extend(row["QUERY PLAN"] for row in fetch_rows(f"explain {statement}", parameters))
+        return fetch(row_type, statement, parameters)
+
+    monkeypatch.setattr(analytics_reader, "fetch", explain)
+    workspace_id, filters = history.workspace_id, build_filters("Europe/Rome", kind="automations")
+    fetch_totals(workspace_id, filters)
+    fetch_timeline(workspace_id, filters, "hour")
+    fetch_top(workspace_id, filters, filters.build_previous())
+    fetch_breakdown(workspace_id, filters, "page")
+    fetch_actions(workspace_id, filters)
+    fetch_messages(workspace_id, replace(filters, channel="email"))
+    tables = {word for line in plans for word in line.split() if word in ("executions", "steps", "messages")}
+    assert tables == set()
+    assert any("analytics_tallies" in line for line in plans)
+
+
+def test_a_compared_period_keeps_local_midnights_across_a_change_of_the_clocks():
+    rome = ZoneInfo("Europe/Rome")
+    filters = AnalyticsFilters(
+        datetime(2026, 10, 25, tzinfo=rome), datetime(2026, 11, 1, tzinfo=rome), "Europe/Rome", device="mobile"
+    )
+    before = filters.build_previous()
+    assert before.since == datetime(2026, 10, 18, tzinfo=rome)
+    assert (before.until, before.device) == (filters.since, "mobile")
+    assert len(filters.list_edges("day")) == 7
+    assert len(filters.list_edges("hour")) == 7 * 24 + 1
 
 
 def test_the_dashboard_reads_only_its_workspace(history, as_dashboard, charlies):
