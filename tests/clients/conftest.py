@@ -132,7 +132,7 @@ def connect(service: Service, alice: Producer) -> Iterator[Callable[..., Client]
     clients: list[Client] = []
 
     def create(**options: Any) -> Client:
-        options = {"url": service.url, "api_key": alice.secret, "linger_seconds": 0.01, **options}
+        options = {"url": service.url, "api_key": alice.secret, "linger_seconds": 0.01, "now_seconds": 60, **options}
         clients.append(Client(**options))
         return clients[-1]
 
