@@ -21,9 +21,6 @@ export class Chart {
     this.isTable = false;
     this.addSlider();
     this.plot.addEventListener("click", () => this.pin(this.hovered === this.pinned ? null : this.hovered));
-    figure.addEventListener("click", (event) => {
-      if (event.target.closest("[data-toggle]")) this.switchView();
-    });
     new ResizeObserver(() => this.resize()).observe(this.plot);
     this.update();
   }

@@ -7,10 +7,16 @@ const charts = new WeakMap();
 function drawAll() {
   for (const figure of document.querySelectorAll("[data-chart]")) {
     const chart = charts.get(figure);
-    if (chart) chart.update();
+    // A period without numbers has no place for the chart; the next one with some has a new place.
+    if (chart?.plot.isConnected) chart.update();
     else charts.set(figure, new Chart(figure));
   }
 }
+
+document.addEventListener("click", (event) => {
+  const toggle = event.target.closest("[data-toggle]");
+  if (toggle) charts.get(toggle.closest("[data-chart]"))?.switchView();
+});
 
 // The font decides how wide a label is.
 document.fonts.ready.then(drawAll);
