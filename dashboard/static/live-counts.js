@@ -2,7 +2,7 @@
 // the newest value. A page without the stream keeps what it has. Lists that follow executions refresh at once.
 
 const RETRY_MS = 5000;
-const zone = document.documentElement.dataset.zone || undefined;
+const zone = document.querySelector(".frame").dataset.zone;
 const number = new Intl.NumberFormat("en-US");
 
 function dayOf(date) {
