@@ -143,6 +143,13 @@ def test_debug_logging_prints_the_lines_of_the_document(site: Site, open_visit: 
     ]
 
 
+def test_debug_says_why_an_action_failed(site: Site, open_visit: OpenVisit) -> None:
+    action = {"action": "set_attribute", "selector": ".buy", "name": "onclick", "value": "steal()"}
+    site.stand_in.playbooks = [make_playbook(action)]
+    line = open_visit(prepare=DEBUG).await_line("Beckon: ")
+    assert line == "Beckon: Mobile CTA Optimization, Set Attribute: attribute onclick is not allowed"
+
+
 def test_nothing_is_printed_without_debug_and_all_once_it_is_turned_on(site: Site, open_visit: OpenVisit) -> None:
     site.stand_in.playbooks = [make_playbook(replace_text())]
     visit = open_visit()

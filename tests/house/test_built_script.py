@@ -6,7 +6,10 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,19 @@ def test_every_built_file_has_the_integrity_hash_of_the_manifest() -> None:
     for entry in list_built():
         digest = base64.b64encode(hashlib.sha384((BUILT / entry["file"]).read_bytes()).digest()).decode()
         assert entry["integrity"] == f"sha384-{digest}"
+
+
+@pytest.mark.web
+@pytest.mark.timeout(300)
+def test_the_sources_have_valid_types_and_build_to_the_same_files(tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("Node is not installed")
+    for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "check"], ["npm", "run", "build"]):
+        environ = {**os.environ, "BECKON_BROWSER_OUTPUT": str(tmp_path)}
+        done = subprocess.run(command, cwd=SOURCES, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for entry in list_built():
+        assert (tmp_path / entry["file"]).read_bytes() == (BUILT / entry["file"]).read_bytes()
 
 
 def test_the_script_has_less_than_12_kb_gzipped() -> None:

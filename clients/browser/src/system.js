@@ -4,7 +4,7 @@ import { Delivery } from "./delivery.js";
 import { detectDevice } from "./environment.js";
 import { Execution } from "./execution.js";
 import { FrequencyCap } from "./frequency.js";
-import { guard, listen, log } from "./guard.js";
+import { guard, listen, log, warn } from "./guard.js";
 import { onNavigation } from "./navigation.js";
 import { PageWatch } from "./page-watch.js";
 import { PlaybookSource } from "./playbook-list.js";
@@ -102,10 +102,16 @@ export class PlaybookSystem {
     log(`🎯 Workflow triggered: ${playbook.name} by ${triggerName}`);
     this.cap.count(playbook, Date.now());
     this.counts.set(playbook.id, (this.counts.get(playbook.id) || 0) + 1);
-    const execution = new Execution(playbook, triggerName, this.storage, (finished) => this.track(finished));
+    const execution = new Execution(playbook, triggerName, this.storage, (finished) => this.finished(finished));
     this.executions.set(playbook.id, execution);
     execution.start();
     this.watch.start(execution.attributes);
+  }
+
+  /** @param {Execution} execution */
+  finished(execution) {
+    execution.entries.forEach(({ action, error }) => error && warn(`${execution.playbook.name}, ${action.name}: ${error}`));
+    this.track(execution);
   }
 
   /** @param {Execution} execution */
