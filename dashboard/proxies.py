@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import flask
@@ -120,6 +121,7 @@ def _parse_forwarded_address(value: str) -> Address | None:
     return _parse_address(text)
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> Address | None:
     """The address without its zone, IPv4-mapped addresses as IPv4; None where it is not an address."""
     try:
