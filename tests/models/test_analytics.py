@@ -150,6 +150,27 @@ def test_a_status_selects_its_executions(history, state):
         assert totals["outcomes"] == {status: count}
 
 
+@pytest.mark.parametrize("quiet", [0, 1, 4])
+def test_a_channel_selects_the_automations_that_sent_on_it(history, state, quiet):
+    contact = history.add_contact()
+    for _ in range(quiet):
+        history.add_execution(history.add_automation("Quiet"), contact, SINCE + timedelta(days=1), test=True)
+        automation_id = history.add_automation("Tracked")
+        history.add_tracked(automation_id)
+    senders = (
+        "automation_id in (select automation_id from messages where channel = 'sms' and not test "
+        "and sent_at < %(until)s and workspace_id = %(workspace)s)"
+    )
+    filters = build_filters(channel="sms")
+    expected = count_outcomes(history, senders)
+    assert fetch_totals(history.workspace_id, filters)["outcomes"] == expected
+    points = fetch_timeline(history.workspace_id, filters, "day")
+    assert sum(point["executions"] for point in points) == sum(expected.values())
+    assert sum(row["executions"] for row in fetch_top(history.workspace_id, filters)) == sum(expected.values())
+    by_trigger = count_values(fetch_breakdown(history.workspace_id, filters, "trigger"))
+    assert sum(by_trigger.values()) == sum(expected.values())
+
+
 def test_actions_are_those_of_the_steps(history, state):
     rows = fetch_actions(history.workspace_id, build_filters(), limit=50)
     assert rows
