@@ -22,9 +22,8 @@ from models.checks import analytics_tallies
 from models.reports import analytics_executions, analytics_messages, analytics_steps, analytics_summary
 from models.reports.analytics_filters import AnalyticsFilters
 
-#: Of an answer about 90 days; and of one about the automations that sent on a channel, whose hours are added up one by
-#: one.
-LIMIT_MS, CHANNEL_LIMIT_MS = 200.0, 2_000.0
+#: Of an answer about 90 days.
+LIMIT_MS = 200.0
 ZONES = ("Europe/Rome", "Asia/Kolkata")
 
 #: A playbook's hour: 40 pages, 3 devices, 3 triggers.
@@ -95,8 +94,7 @@ def build_queries(workspace_id: str, automation_id: str) -> dict[str, tuple[list
     for zone in ZONES:
         filters = _build_filters(zone)
         for name, query in _list_answers(workspace_id, automation_id, filters).items():
-            limit = CHANNEL_LIMIT_MS if name == "days of a channel" else LIMIT_MS
-            queries[f"Analytics, {zone}: {name}"] = (query, limit)
+            queries[f"Analytics, {zone}: {name}"] = (query, LIMIT_MS)
     return queries
 
 
