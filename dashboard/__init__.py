@@ -22,8 +22,8 @@ from dashboard import (
     static_files,
 )
 from dashboard.api import RESOURCES, list_operations
-from dashboard.bodies import BODY_LIMIT
 from dashboard.browser_script import script_routes
+from dashboard.form_parser import PUBLIC_FORM_LIMIT, BoundedRequest
 from dashboard.inbound import BLUEPRINTS as INBOUND
 from dashboard.live import counts, snapshot
 from dashboard.live.feeds import Feeds
@@ -57,7 +57,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         traces.set_up("dashboard", config.otlp_endpoint)
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
+    app.request_class = BoundedRequest
+    # `bodies` and `access` raise it, for a program's body and for a person who is signed in.
+    app.config["MAX_CONTENT_LENGTH"] = PUBLIC_FORM_LIMIT
     app.extensions["settings"] = config
     app.jinja_env.globals["clock_offset"] = clock.OFFSET_SECONDS
     # Before the others: what is registered first sees the finished response.

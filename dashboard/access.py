@@ -16,6 +16,7 @@ from cachetools import TTLCache
 
 import metrics
 from dashboard import csrf
+from dashboard.bodies import BODY_LIMIT
 from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError, not_found
 from ephemeral.connection import ERRORS
 from ephemeral.rate_limits import RateLimit, take, try_take
@@ -194,6 +195,8 @@ def _authenticate_session(is_stream: bool) -> Caller:
     if browser_session is None:
         raise unauthorized("Not authenticated. Send an API key, or sign in.")
     token = flask.request.cookies[COOKIE]
+    # The token of a form is in its body, which is parsed for it.
+    flask.request.max_content_length = max(flask.request.max_content_length or 0, BODY_LIMIT)
     if flask.request.method not in _SAFE_METHODS:
         csrf.check(current_settings().secret_key, token, current_settings().url)
     hashed = session.digest(token)

@@ -18,7 +18,7 @@ import flask
 from dashboard.access import current_settings
 from dashboard.bodies import LARGE_BODY_LIMIT
 from dashboard.errors import ProblemError
-from dashboard.inbound import storage
+from dashboard.inbound import mailgun_forms, storage
 from models import webhook_token
 from models.database import transaction
 from providers import mailgun
@@ -46,10 +46,11 @@ def receive_mail(workspace_id: object) -> Any:
     """Store a contact's e-mail without its attachments."""
     flask.request.max_form_memory_size = LARGE_BODY_LIMIT
     raw = storage.read_raw_body()
-    if any(len(flask.request.form.getlist(name)) != 1 for name in mailgun.SIGNATURE_FIELDS):
+    signed = mailgun_forms.read_signature(raw)
+    from_sandbox = _verify(signed, workspace_id)
+    if any(flask.request.form.getlist(name) != [signed[name]] for name in mailgun.SIGNATURE_FIELDS):
         raise storage.invalid_signature()
     form = flask.request.form.to_dict()
-    from_sandbox = _verify(form, workspace_id)
     return _store("mailgun_inbound", form, _hash_form(raw), mailgun.read_inbound(form), workspace_id, from_sandbox)
 
 
