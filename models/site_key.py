@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 from peewee import fn
 
@@ -20,6 +19,7 @@ from models.queries import call, execute, fetch, fetch_first
 from models.recent_reads import RecentReads
 
 _KEY = re.compile(r"sk_[A-Za-z0-9_-]{1,100}")
+_LOCALHOST = re.compile(r"http://localhost(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SiteKey:
             return False
         if origin in self.origins:
             return True
-        return "http://localhost" in self.origins and _strip_port(origin) == "http://localhost"
+        return "http://localhost" in self.origins and _LOCALHOST.fullmatch(origin) is not None
 
 
 class SiteKeyRow(TypedDict):
@@ -99,8 +99,3 @@ def revoke(workspace_id: str, key_id: str) -> bool:
     is_active = (key.id == key_id) & (key.workspace_id == workspace_id) & key.revoked_at.is_null()
     with acting_as(workspace_id):
         return execute(key.update(revoked_at=now()).where(is_active)) == 1
-
-
-def _strip_port(origin: str) -> str:
-    parts = urlsplit(origin)
-    return f"{parts.scheme}://{parts.hostname}"
