@@ -83,13 +83,27 @@ def has_unstorable(raw: bytes) -> bool:
 
 def clean_json(value: Any) -> Any:
     """Return a JSON value or a dataclass without NUL, with `?` for half a character, and null for infinity and NaN."""
+    # Without recursion: what was parsed may be nested almost as deep as the interpreter allows calls.
+    root: list[Any] = [value]
+    unclean: list[Any] = [root]
+    while unclean:
+        container = unclean.pop()
+        for place, item in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            container[place] = cleaned = _clean_shallowly(item)
+            if isinstance(cleaned, dict | list):
+                unclean.append(cleaned)
+    return root[0]
+
+
+def _clean_shallowly(value: Any) -> Any:
+    """Return the cleaned value; of a list or an object a copy, of which only the names are cleaned."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode(errors="replace").decode()
-    if isinstance(value, Mapping):
-        return {clean_json(name): clean_json(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_json(item) for item in value]
     if is_dataclass(value):
-        return clean_json(_list_fields(value))
+        return _list_fields(value)
+    if isinstance(value, Mapping):
+        return {_clean_shallowly(name): item for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return list(value)
     # JSON has no infinity or NaN: parsing turns a number that is too large into infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value

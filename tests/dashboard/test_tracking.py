@@ -301,6 +301,16 @@ def test_localhost_allows_any_port(alice: Producer, playbook: str) -> None:
         assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (201, origin)
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://]localhost", "http://a@localhost", "http://localhost/x"])
+def test_what_no_browser_sends_as_an_origin_is_403(alice: Producer, playbook: str, origin: str) -> None:
+    key = issue_site_key(alice, "http://localhost")
+    response = send(alice.client, "/api/track-execution", {"workflowId": playbook}, key, origin)
+    assert response.status_code == 403
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    allowed = alice.client.options(f"/api/track-execution?k={key}", headers=preflight)
+    assert (allowed.status_code, "Access-Control-Allow-Origin" in allowed.headers) == (200, False)
+
+
 def test_an_unknown_or_revoked_site_key_is_401_that_the_page_can_read(alice: Producer, playbook: str) -> None:
     body = {"workflowId": playbook}
     for unknown in ("sk_unknown", "", "%00", "x" * 5000):
@@ -399,6 +409,14 @@ BODIES = st.binary(max_size=50) | (JSON | st.dictionaries(NAMES, JSON | st.lists
 def test_no_body_is_a_server_error(alice: Producer, body: bytes, path: str) -> None:
     response = alice.request("POST", path, data=body, content_type="application/json")
     assert response.status_code in (202, 400, 404, 422)
+
+
+def test_a_deeply_nested_body_is_invalid_beside_any_character(alice: Producer, automation: str) -> None:
+    for depth in (300, 600, 900):
+        nested = f'{{"a":["\\u0000",{"[" * depth}{"]" * depth}]}}'
+        body = f'{{"workflowId":"{automation}","actions":[{{"name":"a","config":{nested}}}]}}'
+        response = alice.request("POST", "/api/track-execution", data=body, content_type="application/json")
+        assert (response.status_code, find_errors(response)) == (422, ["actions[0].config"])
 
 
 def test_text_is_stored_as_text_without_what_postgresql_cannot_store(alice: Producer, automation: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rules.json_text import dump_json, dump_storable_json, format_json, load_json
+from rules.json_text import clean_json, dump_json, dump_storable_json, format_json, load_json
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -32,6 +32,16 @@ def test_json_has_no_spaces_and_keeps_every_character() -> None:
 )
 def test_any_value_becomes_json_that_postgresql_stores(value: Any, text: str) -> None:
     assert dump_storable_json(value) == text
+
+
+def test_cleaning_leaves_the_value_and_needs_no_call_for_each_level() -> None:
+    value: Any = ["\x00", {"b\x00": 1}]
+    for _ in range(5000):
+        value = {"a": [value]}
+    cleaned = clean_json(value)
+    for _ in range(5000):
+        cleaned, value = cleaned["a"][0], value["a"][0]
+    assert (cleaned, value) == (["", {"b": 1}], ["\x00", {"b\x00": 1}])
 
 
 def test_other_json_keeps_what_postgresql_cannot_store() -> None:
