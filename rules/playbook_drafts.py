@@ -5,40 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rules.language import BESIDE_TRIGGER, BESIDE_WITH
+from rules.language import BESIDE_WITH, MAX_STEPS, PAGE_TRIGGER, PLAYBOOK
 from rules.playbooks import build_actions, build_trigger
-from rules.problems import Problem
+from rules.validation import validate
+
+#: Makes a document of one condition complete.
+_HARMLESS = {"id": "a", "action": "hide", "with": {"selector": "a"}}
 
 
-def build_preview(document: object, problems: Sequence[Problem]) -> dict[str, Any]:
+def build_preview(document: object) -> dict[str, Any]:
     """Return `trigger` and `actions` of a draft in the form of the browser script, without every condition and action
-    that has one of the draft's `problems`, which validation has found."""
-    paths = [problem.path for problem in problems]
-    document = document if isinstance(document, Mapping) else {}
-    trigger = document.get("trigger")
-    steps = document.get("steps")
+    that has a problem.
+
+    Each is validated by itself: the validation of a whole draft ends early where a part of it is no text or number
+    that can be stored, or where it has very many problems, and says nothing of the rest.
+    """
+    fields = document if isinstance(document, Mapping) else {}
+    conditions, steps = _list_conditions(fields.get("trigger")), fields.get("steps")
+    valid_conditions = {name: value for name, value in conditions.items() if _is_valid({name: value}, _HARMLESS)}
+    trigger = {"type": PAGE_TRIGGER, "with": valid_conditions}
+    return {
+        "trigger": build_trigger({"trigger": trigger}),
+        "actions": build_actions({"steps": _keep_valid(steps if isinstance(steps, list) else [])}),
+    }
+
+
+def _list_conditions(trigger: object) -> dict[str, Any]:
+    """The conditions beside and under `with`, as `build_trigger` merges them."""
     fields = trigger if isinstance(trigger, Mapping) else {}
-    valid_steps = [step for index, step in enumerate(_list(steps)) if not _is_faulty(f"steps[{index}]", paths)]
-    conditions = _keep_valid(fields.get("with"), "trigger.with", paths)
-    beside = {name: value for name, value in _keep_valid(fields, "trigger", paths).items() if name in BESIDE_WITH}
-    around = {name: value for name, value in _keep_valid(document, "", paths).items() if name in BESIDE_TRIGGER}
-    kept = {**around, "trigger": {**beside, "with": conditions}, "steps": valid_steps}
-    return {"trigger": build_trigger(kept), "actions": build_actions(kept)}
+    with_ = fields.get("with")
+    beside = {name: fields[name] for name in BESIDE_WITH if name in fields}
+    return {**beside, **(with_ if isinstance(with_, Mapping) else {})}
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _keep_valid(steps: Sequence[Any]) -> list[Any]:
+    """The valid steps; of several with one id the first."""
+    kept: dict[str, Any] = {}
+    for step in steps[:MAX_STEPS]:
+        if _is_valid({}, step):
+            kept.setdefault(step["id"], step)
+    return list(kept.values())
 
 
-def _keep_valid(fields: object, place: str, paths: Sequence[str]) -> dict[str, Any]:
-    items = fields.items() if isinstance(fields, Mapping) else ()
-    return {name: value for name, value in items if not _is_faulty(f"{place}.{name}" if place else str(name), paths)}
-
-
-def _is_faulty(place: str, paths: Sequence[str]) -> bool:
-    """Whether a problem is at this place, within it, or around it."""
-    return any(_contains(place, path) or _contains(path, place) for path in paths if path not in ("", "steps"))
-
-
-def _contains(place: str, path: str) -> bool:
-    return path == place or path.startswith((f"{place}.", f"{place}["))
+def _is_valid(conditions: Mapping[str, Any], step: object) -> bool:
+    document = {"trigger": {"type": PAGE_TRIGGER, "with": conditions}, "steps": [step]}
+    return not validate(document, automation_type=PLAYBOOK)
