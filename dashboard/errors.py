@@ -11,6 +11,7 @@ from typing import Any
 
 import flask
 import structlog
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from models.database import CONNECTION_ERRORS
@@ -147,6 +148,12 @@ def register(app: flask.Flask) -> None:
             for problem in error.problems
         ]
         return _build_response(invalid_request(problems))
+
+    # The body is read only where a route needs it: what is wrong with its chunks is found there.
+    @app.errorhandler(ParseException)
+    @app.errorhandler(NoMoreData)
+    def handle_broken_body(_error: Exception) -> flask.Response:
+        return _build_response(ProblemError(400, "The body is incomplete, or is not divided into chunks as HTTP asks."))
 
     @app.errorhandler(HTTPException)
     def handle_http_exception(error: HTTPException) -> flask.Response | HTTPException:

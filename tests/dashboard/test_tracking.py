@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg2
 import pytest
 from flask.testing import FlaskClient
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize, NoMoreData
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -417,6 +419,22 @@ def test_a_deeply_nested_body_is_invalid_beside_any_character(alice: Producer, a
         body = f'{{"workflowId":"{automation}","actions":[{{"name":"a","config":{nested}}}]}}'
         response = alice.request("POST", "/api/track-execution", data=body, content_type="application/json")
         assert (response.status_code, find_errors(response)) == (422, ["actions[0].config"])
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/api/track-execution", InvalidChunkSize(b"zz")),
+        ("/api/webhooks/mailgun", ChunkMissingTerminator(b"x")),
+        ("/sign-in", NoMoreData(b"")),
+    ],
+)
+def test_a_body_that_is_broken_off_is_400(alice: Producer, path: str, error: Exception) -> None:
+    stream = Mock(["read", "readline"], **{"read.side_effect": error, "readline.side_effect": error})
+    environ = {"wsgi.input": stream, "wsgi.input_terminated": True}
+    content_type = "application/json" if path.startswith("/api/track") else "application/x-www-form-urlencoded"
+    response = alice.request("POST", path, content_type=content_type, environ_overrides=environ)
+    assert response.status_code == 400
 
 
 def test_text_is_stored_as_text_without_what_postgresql_cannot_store(alice: Producer, automation: str) -> None:
