@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -93,7 +93,7 @@ def _validate_moment(text: str) -> str:
 
 
 def parse_moment(text: str) -> datetime:
-    """An RFC 3339 time with its zone. Raises `ValueError`."""
+    """An RFC 3339 time with its zone, in UTC: PostgreSQL knows no offset of 16 hours. Raises `ValueError`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -102,7 +102,7 @@ def parse_moment(text: str) -> datetime:
         raise ValueError("must have a time zone, such as Z at the end")
     if not 1970 <= moment.year < 9000:
         raise ValueError("must be in the year 1970 or later")
-    return moment
+    return moment.astimezone(UTC)
 
 
 #: Types as query strings write them.

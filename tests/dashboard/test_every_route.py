@@ -17,6 +17,7 @@ OPERATIONS = list_operations()
 GUARDED = [operation for operation in OPERATIONS if operation.permission]
 WITH_BODY = [operation for operation in OPERATIONS if operation.body is not None]
 WITH_QUERY = [operation for operation in OPERATIONS if operation.query is not None]
+WITH_TIMES = [operation for operation in WITH_QUERY if operation.query and "since" in operation.query.model_fields]
 WITH_ID = [operation for operation in GUARDED if re.search(r"{(?!workspace_id)\w+}", operation.path)]
 UNKNOWN_ID = "01a00000-0000-7000-8000-000000000000"
 
@@ -112,6 +113,12 @@ def test_invalid_queries_are_rejected(operation: Operation, alice: Producer) -> 
         response = alice.request(operation.method, f"{build_path(operation, alice)}?{query}")
         assert response.status_code == 422, query
         assert response.json["errors"][0]["path"] == query.split("=")[0]
+
+
+@pytest.mark.parametrize("operation", WITH_TIMES, ids=format_operation)
+def test_a_time_may_have_any_offset(operation: Operation, alice: Producer) -> None:
+    response = alice.request(operation.method, f"{build_path(operation, alice)}?from=2026-11-30T00:00:00%2B23:59")
+    assert response.status_code < 500
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=format_operation)
