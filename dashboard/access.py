@@ -19,7 +19,7 @@ from dashboard import csrf
 from dashboard.bodies import BODY_LIMIT
 from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError, not_found
 from ephemeral.connection import ERRORS
-from ephemeral.rate_limits import RateLimit, take, try_take
+from ephemeral.rate_limits import RateLimit, take, try_take, try_take_in_advance
 from models import api_key, session
 from models.api_key import SCOPES, ApiKey, Scope
 from models.audit import AuditActor
@@ -251,7 +251,7 @@ def redact_deployment_fields(call: Caller, fields: Mapping[str, Any]) -> dict[st
 def consume_trigger_limit(key: str, count: int) -> None:
     """Consume `count` triggers of the limit of `key`. Raises `ProblemError` 429."""
     config = current_settings()
-    wait = try_take(RateLimit("triggers", config.trigger_rate, config.trigger_burst), key, count)
+    wait = try_take_in_advance(RateLimit("triggers", config.trigger_rate, config.trigger_burst), key, count)
     if wait:
         metrics.triggers_total.labels(source="api", result="rate_limited").inc(count)
         raise ProblemError(429, "Too many triggers with this key. Slow down and retry.", retry_after=wait)

@@ -44,6 +44,8 @@ class Operation:
     body_required: bool = True
     #: Whether pages of other origins may call it with a site key.
     site_key: bool = False
+    #: Whether a key is looked up once in a few seconds only: a revoked one still works that long.
+    recent_key: bool = False
     #: The type of the response's body; other than JSON, `response` is empty.
     media_type: str = "application/json"
 
@@ -70,13 +72,14 @@ class Resource(flask.Blueprint):
         stream: bool = False,
         body_required: bool = True,
         site_key: bool = False,
+        recent_key: bool = False,
         media_type: str = "application/json",
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
         and the path parameters as strings. A parameter named `…_id` that is not an id answers 404.
 
         With `site_key` pages of other origins may call it: the view gets `call: PageCaller`, and without `permission`
-        only a site key is accepted."""
+        only a site key is accepted. `recent_key` is for paths that take hundreds of requests a second."""
 
         def declare(view: View) -> View:
             summary = (view.__doc__ or "").split(".")[0].strip()
@@ -96,6 +99,7 @@ class Resource(flask.Blueprint):
                     stream,
                     body_required,
                     site_key,
+                    recent_key,
                     media_type,
                 )
             )
@@ -139,4 +143,9 @@ def _authorize_page(operation: Operation) -> PageCaller:
 
 
 def _authorize(operation: Operation, permission: Permission, parts: dict[str, str]) -> Caller:
-    return require_permission(permission, parts.pop("workspace_id", None), is_stream=operation.stream)
+    return require_permission(
+        permission,
+        parts.pop("workspace_id", None),
+        is_stream=operation.stream,
+        may_be_recent=operation.recent_key,
+    )

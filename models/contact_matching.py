@@ -322,4 +322,9 @@ def _update(contacts: Sequence[ContactRow]) -> None:
 
 def note_event(contact_ids: Sequence[str]) -> None:
     """Record the time of these contacts' last event, to the hour, so that busy contacts cost no write."""
-    execute(_NOTE_EVENT, (list(contact_ids),))
+    execute(*build_note(contact_ids))
+
+
+def build_note(contact_ids: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement of `note_event` with its parameters, for a message of several statements."""
+    return _NOTE_EVENT, (list(contact_ids),)

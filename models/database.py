@@ -28,6 +28,8 @@ from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_ty
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
+from models.connection_liveness import has_unread_bytes
+from models.ids import is_id
 from rules.json_text import load_json
 
 Role = Literal["beckon_app", "beckon_service"]
@@ -121,6 +123,8 @@ def _build_role_check(role: Role | None) -> str:
     return f"case current_user when '{role}' then 0 else ('acts as ' || current_user || ', not {role}')::integer end"
 
 
+#: Where the workspace's id is in `_Binding.opening`.
+_WORKSPACE = "<workspace>"
 #: With the mark, so that no other error has this text.
 _LOST_SETTINGS = f"session {_SESSION} has lost its settings"
 #: A column that makes PostgreSQL reject the rest of the same message unless the session has its settings. The user is
@@ -130,11 +134,12 @@ _SESSION_CHECK = f"case when {_HAS_MARK} then 0 else ('{_LOST_SETTINGS}: ' || cu
 
 @dataclass(frozen=True)
 class _Binding:
-    """The statements that bind a transaction: the first after BEGIN, which returns the acting role, and what precedes a
-    statement that is a transaction of its own."""
+    """The statements that bind a transaction: the first after BEGIN, which returns the acting role, what precedes a
+    statement that is a transaction of its own, and what begins a transaction together with its first statement."""
 
     first: str
     prefix: str
+    opening: str
 
 
 def _build_bindings(role: Role | None, settings_of_all: Mapping[str, str]) -> dict[bool, _Binding]:
@@ -144,9 +149,11 @@ def _build_bindings(role: Role | None, settings_of_all: Mapping[str, str]) -> di
         settings = {} if has_settings else settings_of_all
         checks = [_build_role_check(role), *([_SESSION_CHECK] if has_settings else [])]
         first = _build_first_statement(role, "''", ", ".join(checks), settings)
+        opening = _build_first_statement(role, f"'{_WORKSPACE}'", ", ".join(checks), settings)
         bindings[has_settings] = _Binding(
             _build_first_statement(role, "%s", f"{_HAS_MARK}, current_user", settings),
             f"set transaction {_ISOLATION}; {first}",
+            f"begin {_ISOLATION}; {opening}",
         )
     return bindings
 
@@ -181,6 +188,12 @@ class _Adapter(peewee.Psycopg2Adapter):
         _set_up_session(connection, db.settings)
         return connection
 
+    def is_connection_closed(self, connection: Any) -> bool:
+        """Return whether a connection of the pool is lost; asks the server only if there is a sign of it."""
+        if self.txn_status(connection) == self.txn_idle and not has_unread_bytes(connection):
+            return False
+        return bool(super().is_connection_closed(connection))
+
 
 class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     """Peewee's pool, which binds every transaction to the process's role in its first statement and treats a read-only
@@ -194,11 +207,15 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         self.settings = _build_settings()
         self._bindings = _build_bindings(role, self.settings)
 
-    def begin(self, workspace_id: str = "", mode: str = _ISOLATION) -> None:
-        """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode.
+    def begin(self, workspace_id: str = "", mode: str = _ISOLATION, *, with_first: bool = False) -> None:
+        """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode. `with_first` sends
+        both with the first statement, whose errors are then also those of this method.
 
         Raises RoleMismatch if another role would act.
         """
+        if with_first and is_id(workspace_id):
+            self._state.opens_for = workspace_id
+            return
         connection = self.connection()
         try:
             first = self._bindings[connection.has_settings].first
@@ -216,6 +233,40 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         if self._role not in (None, acting_role):
             self._roll_back_if_open()
             raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
+
+    def commit(self) -> None:
+        """Commit, unless nothing was sent."""
+        if self._take_opening() is None:
+            super().commit()
+
+    def rollback(self) -> None:
+        """Roll back, unless nothing was sent."""
+        if self._take_opening() is None:
+            super().rollback()
+
+    def _take_opening(self) -> str | None:
+        """Return the workspace of a transaction that begins with its next statement, once."""
+        workspace_id: str | None = getattr(self._state, "opens_for", None)
+        self._state.opens_for = None
+        return workspace_id
+
+    def _open_with(self, workspace_id: str, sql: str, params: Any) -> Any:
+        """Begin and bind a transaction with its first statement, in one message."""
+        connection = self.connection()
+        try:
+            return super().execute_sql(self._build_opening(connection, workspace_id, sql), params)
+        except (peewee.ProgrammingError, peewee.DataError) as error:
+            self.rollback()
+            if not connection.has_settings or _LOST_SETTINGS not in str(error):
+                self._check_role()
+                raise
+        # The check precedes the statement, which did not run.
+        connection.has_settings = False
+        return self._open_with(workspace_id, sql, params)
+
+    def _build_opening(self, connection: _Connection, workspace_id: str, sql: str) -> str:
+        opening = self._bindings[connection.has_settings].opening
+        return f"{opening.replace(_WORKSPACE, workspace_id)}; {sql}"
 
     def _roll_back_if_open(self) -> None:
         if not self.connection().closed:
@@ -237,7 +288,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         execute = super().execute_sql
         try:
             if self.in_transaction():
-                return execute(sql, params)
+                workspace_id = self._take_opening()
+                return execute(sql, params) if workspace_id is None else self._open_with(workspace_id, sql, params)
             try:
                 return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
             except (peewee.ProgrammingError, peewee.DataError):
@@ -335,11 +387,12 @@ def snapshot(workspace_id: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def acting_as(workspace_id: str) -> Iterator[None]:
-    """Run the block in a transaction that sees and writes only the rows of one workspace."""
+def acting_as(workspace_id: str, *, with_first: bool = False) -> Iterator[None]:
+    """Run the block in a transaction that sees and writes only the rows of one workspace. `with_first` saves the round
+    trip of its beginning, which is sent with the first statement."""
     with connection():
         is_nested = db.in_transaction()
-        with db.atomic(workspace_id):
+        with db.atomic(workspace_id, with_first=with_first):
             if is_nested:
                 db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
             yield

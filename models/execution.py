@@ -59,8 +59,13 @@ def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = Fal
 
     `tests_only` limits this to test executions.
     """
+    return fetch(DueRow, *build_wake(events, tests_only=tests_only))
+
+
+def build_wake(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement of `wake_for_events` with its parameters, for a message of several statements."""
     pairs = [{"contact_id": contact_id, "event": event} for contact_id, event in events]
-    return fetch(DueRow, _WAKE_FOR_EVENTS, (dump_storable_json(pairs), tests_only))
+    return _WAKE_FOR_EVENTS, (dump_storable_json(pairs), tests_only)
 
 
 def find_started_within(contact_id: str, seconds_by_automation: Mapping[str, float]) -> set[str]:

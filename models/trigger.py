@@ -1,20 +1,22 @@
 """Inserts accepted triggers with their executions, and stores the response of each idempotency key.
 
-A batch takes a handful of statements, inside the caller's transaction.
+A batch takes two round trips, inside the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import psycopg2
 
+from models import contact_matching, execution
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
+from models.engine.rows import DueRow
 from models.expressions import acting_workspace
-from models.queries import execute, fetch, fetch_value, fetch_values
-from models.tables import IdempotencyKey, Trigger
+from models.queries import execute, execute_together, fetch_together
+from models.tables import IdempotencyKey
 from rules.json_text import dump_storable_json
 from rules.stages import Queue
 
@@ -33,8 +35,19 @@ _RESERVE_KEYS = """
     on conflict (workspace_id, key) do update
         set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
         where k.created_at < beckon_now() - %s::interval
-    returning key
 """
+# Each key by itself through the primary key, and its trigger likewise, whatever the statistics say. A statement of the
+# same message sees what the one before it inserted.
+_FIND_USES = """
+    select k.key, k.body_hash, k.trigger_id,
+        (select t.answer from triggers t where t.id = k.trigger_id offset 0) as answer
+    from unnest(%s::text[]) as wanted (key)
+    cross join lateral (
+        select u.key, u.body_hash, u.trigger_id from idempotency_keys u
+        where u.workspace_id = acting_workspace() and u.key = wanted.key offset 0
+    ) k
+"""
+_SET_LOCK_TIMEOUT = "select set_config('lock_timeout', %s, true)"
 _INSERT_TRIGGERS = """
     insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
     select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
@@ -59,7 +72,7 @@ class _UseRow(TypedDict):
     key: str
     body_hash: memoryview
     trigger_id: str
-    answer: dict[str, Any]
+    answer: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -99,41 +112,40 @@ class NewExecution:
     queue: Queue
 
 
-def reserve_idempotency_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> set[str]:
-    """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return those reserved.
+def reserve_idempotency_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> dict[str, KeyUse | None]:
+    """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return the first uses
+    of the others, None for one that has just ended.
 
     Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, then raises `KeyBusy`.
     """
     if not keys:
-        return set()
+        return {}
     entries = [
         {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
     ]
-    _set_lock_timeout(f"{MAX_WAIT_SECONDS}s")
+    statements: list[tuple[str, Sequence[Any]]] = [
+        (_SET_LOCK_TIMEOUT, (f"{MAX_WAIT_SECONDS}s",)),
+        (_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME)),
+        (_SET_LOCK_TIMEOUT, ("0",)),
+        (_FIND_USES, (list(keys),)),
+    ]
     try:
-        reserved = fetch_values(_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME))
+        rows = {row["key"]: row for row in fetch_together(_UseRow, statements)}
     except CONNECTION_ERRORS as error:
         if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
         raise
-    _set_lock_timeout("0")
-    return set(reserved)
-
-
-def _set_lock_timeout(timeout: str) -> None:
-    fetch_value("select set_config('lock_timeout', %s, true)", (timeout,))
-
-
-def find_uses(keys: Iterable[str]) -> dict[str, KeyUse]:
-    """Return the first use of each of the acting workspace's keys."""
-    query = (
-        IdempotencyKey.select(IdempotencyKey.key, IdempotencyKey.body_hash, IdempotencyKey.trigger_id, Trigger.answer)
-        .join(Trigger, on=Trigger.id == IdempotencyKey.trigger_id)
-        .where(IdempotencyKey.workspace_id == acting_workspace(), IdempotencyKey.key.in_(list(keys)))
-    )
     return {
-        row["key"]: KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"]) for row in fetch(_UseRow, query)
+        key: _build_use(rows.get(key))
+        for key, (_, trigger_id) in keys.items()
+        if key not in rows or rows[key]["trigger_id"] != trigger_id
     }
+
+
+def _build_use(row: _UseRow | None) -> KeyUse | None:
+    if row is None or row["answer"] is None:
+        return None
+    return KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"])
 
 
 def release_keys(keys: Sequence[str]) -> None:
@@ -146,8 +158,25 @@ def release_keys(keys: Sequence[str]) -> None:
         )
 
 
-def insert(workspace_id: str, triggers: Sequence[NewTrigger], executions: Sequence[NewExecution]) -> None:
-    """Insert triggers and their executions, each pending, in stage queued and due at once."""
-    execute(_INSERT_TRIGGERS, (workspace_id, dump_storable_json([vars(trigger) for trigger in triggers])))
+def insert(
+    workspace_id: str,
+    triggers: Sequence[NewTrigger],
+    executions: Sequence[NewExecution],
+    events: Sequence[tuple[str, str]] = (),
+) -> list[DueRow]:
+    """Insert triggers and their executions, each pending, in stage queued and due at once.
+
+    Makes executions due that wait for one of the events (contact id, type), and returns those; notes the contacts'
+    activity.
+    """
+    if not triggers:
+        return []
+    statements = [(_INSERT_TRIGGERS, (workspace_id, dump_storable_json([vars(accepted) for accepted in triggers])))]
     if executions:
-        execute(_INSERT_EXECUTIONS, (workspace_id, dump_storable_json([vars(execution) for execution in executions])))
+        rows = dump_storable_json([vars(started) for started in executions])
+        statements.append((_INSERT_EXECUTIONS, (workspace_id, rows)))
+    if not events:
+        execute_together(statements)
+        return []
+    note = contact_matching.build_note(sorted({contact_id for contact_id, _ in events}))
+    return fetch_together(DueRow, [*statements, note, execution.build_wake(events)])

@@ -90,7 +90,14 @@ class TestTrigger(Body):
 
 
 @triggers.api(
-    "POST", "/api/triggers", permission="trigger", body=Trigger, response=ACCEPTED, status=202, statuses=(200, 409)
+    "POST",
+    "/api/triggers",
+    permission="trigger",
+    body=Trigger,
+    response=ACCEPTED,
+    status=202,
+    statuses=(200, 409),
+    recent_key=True,
 )
 def accept_trigger(call: Caller, body: Trigger) -> Any:
     """Accept a trigger. A repeated idempotency key answers 200 with the first response."""

@@ -103,7 +103,7 @@ def _accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) 
     attempt = 1
     while True:
         try:
-            with acting_as(workspace_id):
+            with acting_as(workspace_id, with_first=True):
                 batch = _Batch(workspace_id, requests, source)
                 results = batch.accept()
                 db.after_commit(batch.notify)
@@ -141,8 +141,9 @@ class _Batch:
             self._start(index)
         for index, first in repeats.items():
             self.results[index] = self._build_repeat(index, first)
-        trigger.insert(self.workspace_id, self.triggers, self.executions)
-        self._wake_waiting()
+        notify_after_commit(
+            trigger.insert(self.workspace_id, self.triggers, self.executions, self._list_awaited_events())
+        )
         results = [result for result in self.results if result is not None]
         assert len(results) == len(self.requests)
         return results
@@ -185,11 +186,9 @@ class _Batch:
             else:
                 first_of[request.idempotency_key] = index
         keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
-        taken = trigger.reserve_idempotency_keys(self.workspace_id, keys)
-        uses = trigger.find_uses(keys.keys() - taken) if len(taken) < len(keys) else {}
-        for key, index in first_of.items():
-            if key not in taken:
-                self.results[index] = _build_used_result(uses.get(key), self.requests[index])
+        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys).items():
+            index = first_of[key]
+            self.results[index] = _build_used_result(use, self.requests[index])
         return repeats
 
     def _build_repeat(self, index: int, first: int) -> TriggerResult:
@@ -295,14 +294,11 @@ class _Batch:
             (automation, workflow) for automation, workflow in candidates if automation.automation_id not in cooling
         ]
 
-    def _wake_waiting(self) -> None:
-        """Wake executions that wait for these events of these contacts, and note the contacts' activity."""
-        events = {(new.contact_id, new.type) for new in self.triggers if new.contact_id and not new.test}
-        if not events or self.source == "schedule":
-            return
-        rows = execution.wake_for_events(sorted(events))
-        contact_matching.note_event(sorted({contact_id for contact_id, _ in events}))
-        notify_after_commit(rows)
+    def _list_awaited_events(self) -> list[tuple[str, str]]:
+        """The events of contacts that executions may wait for. A schedule is no contact's activity."""
+        if self.source == "schedule":
+            return []
+        return sorted({(new.contact_id, new.type) for new in self.triggers if new.contact_id and not new.test})
 
 
 def classify_trigger_type(trigger_type: str) -> str:

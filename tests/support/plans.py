@@ -51,14 +51,15 @@ def recorded_scans() -> Iterator[list[Scan]]:
     original: Callable[..., Any] = db.execute_sql
 
     def explain_first(sql: str, params: Any = None) -> Any:
-        # A statement that is not prepared follows its planner settings.
-        planner_settings, separator, statement = sql.rpartition("; ") if sql.startswith("set local") else ("", "", sql)
-        if statement.split(maxsplit=1)[0].lower() in ("select", "insert", "update", "delete", "with"):
-            explain = f"{planner_settings}{separator}explain (analyze, format json, timing off) {statement}"
+        if any(map(_has_plan, sql.split("; "))):
             with db.atomic() as undone:
-                plan = original(explain, params).fetchone()[0]
+                for statement, parameters in _split(sql, params):
+                    if _has_plan(statement):
+                        explained = original(f"explain (analyze, format json, timing off) {statement}", parameters)
+                        scans.extend(_list_scans(explained.fetchone()[0][0]["Plan"], statement))
+                    else:
+                        original(statement, parameters)
                 undone.rollback()
-            scans.extend(_list_scans(plan[0]["Plan"], sql))
         return original(sql, params)
 
     db.execute_sql = explain_first
@@ -66,6 +67,22 @@ def recorded_scans() -> Iterator[list[Scan]]:
         yield scans
     finally:
         del db.execute_sql
+
+
+def _has_plan(statement: str) -> bool:
+    return statement.split(maxsplit=1)[0].lower() in ("select", "insert", "update", "delete", "with")
+
+
+def _split(message: str, params: Any) -> Iterator[tuple[str, Any]]:
+    """The statements of one message, each with its parameters."""
+    if isinstance(params, dict) or not params:
+        yield from ((statement, params) for statement in message.split("; "))
+        return
+    remaining = list(params)
+    for statement in message.split("; "):
+        count = statement.count("%s")
+        yield statement, remaining[:count]
+        remaining = remaining[count:]
 
 
 def _list_scans(node: dict[str, Any], sql: str) -> Iterator[Scan]:
