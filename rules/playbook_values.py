@@ -56,6 +56,7 @@ _PROPERTY = re.compile(r"(?:--[a-z0-9]|-?[a-z])[a-z0-9]*(?:-[a-z0-9]+)*")
 _FORBIDDEN_PROPERTIES = frozenset({"behavior", "-ms-behavior", "-moz-binding"})
 _FORBIDDEN_STYLE = ("expression(", "@import", "behavior", "-moz-binding", "javascript", "vbscript")
 _STYLE_CHARACTERS = re.compile(r"[\\;{}<>@]|/\*|\*/")
+_STYLE_FUNCTION = re.compile(r"url\(\s*+(?:\"([^\"]*)\"|'([^']*)'|([^)]*+))\s*\)", re.IGNORECASE)
 _STYLE_URL = re.compile(r"https?://[^\s\"'()]*", re.IGNORECASE)
 
 
@@ -141,7 +142,7 @@ def check_style_value(value: str) -> str | None:
         return f'must not contain "{forbidden}"'
     if ":" in _STYLE_URL.sub("", value):
         return "must only load http and https URLs"
-    urls = re.findall(r"url\(\s*(?:\"([^\"]*)\"|'([^']*)'|([^)]*))\s*\)", value, re.IGNORECASE)
+    urls = _STYLE_FUNCTION.findall(value)
     if len(urls) != len(re.findall(r"url\s*\(", value, re.IGNORECASE)):
         return "must close its url("
     return next((fault for quoted in urls if (fault := check_web_url("".join(quoted).strip()))), None)

@@ -34,6 +34,11 @@ def test_what_no_browser_selects_by_is_refused(selector: str) -> None:
     assert str(check_selector(selector)).startswith("is not a CSS selector: ")
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_long_value_with_escapes_and_without_an_end_is_refused_at_once(quote: str) -> None:
+    assert check_selector(f"[a={quote}" + r"\aaaaaa" * 100) == "is not a CSS selector: expected a value after ="
+
+
 @pytest.mark.parametrize(
     ("selector", "names"),
     [
