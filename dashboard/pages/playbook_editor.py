@@ -20,7 +20,7 @@ from dashboard.bodies import BODY_LIMIT
 from dashboard.errors import ProblemError
 from dashboard.pages import layout, playbook_fields, playbook_form
 from dashboard.pages.playbook_form import Document
-from dashboard.pages.playbook_preview import allow_preview, list_origins, suggest_url
+from dashboard.pages.playbook_preview import allow_preview, find_home, list_origins, suggest_url
 from ephemeral import workflow_cache
 from models import automation
 from models.database import acting_as
@@ -220,6 +220,7 @@ def _render(call: Caller, row: AutomationDetail | None, document: Document, **co
             "count_at": count_at,
             "may_own": "admin" in call.permissions,
             "origins": origins,
+            "home": find_home(),
             "preview_url": suggest_url(origins, document),
             **context,
         },

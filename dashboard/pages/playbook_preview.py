@@ -83,9 +83,16 @@ def list_keys(workspace_id: str) -> list[SiteKey]:
     return [SiteKey(row["id"], workspace_id, row["key"], tuple(row["origins"])) for row in rows]
 
 
+def find_home() -> str:
+    """Beckon's own origin, from which pages load the script, and to which the script answers."""
+    return _parse_origin(current_settings().url)
+
+
 def list_origins(workspace_id: str) -> list[str]:
-    """The origins of the pages that can be previewed."""
-    return sorted({origin for key in list_keys(workspace_id) for origin in key.origins})
+    """The origins of the pages that can be previewed: those of the newest site key first, Beckon's own last."""
+    origins = dict.fromkeys(origin for key in list_keys(workspace_id) for origin in key.origins)
+    home = find_home()
+    return sorted(origins, key=lambda origin: origin == home)
 
 
 def _add_token(url: str, token: str) -> str:

@@ -107,9 +107,15 @@ export class PlaybookPreview {
     this.isConnected = false;
     this.afterHello = then;
     this.signedAt = performance.now();
-    this.silenceText = silence;
+    this.silenceText = this.findOtherHome() || silence;
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.disconnect(silence), HELLO_MS);
+    this.silence = setTimeout(() => this.disconnect(this.silenceText), HELLO_MS);
+  }
+
+  // The script answers only to the address that it was loaded from.
+  findOtherHome() {
+    const { home } = this.panel.dataset;
+    return home === location.origin ? "" : `The page did not answer. Its script answers only to Beckon at ${home}, and this editor is open at ${location.origin}. Open Beckon at ${home}, then preview again.`;
   }
 
   disconnect(reason) {

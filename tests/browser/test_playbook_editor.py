@@ -157,6 +157,19 @@ def test_the_page_is_shown_in_the_panel_where_it_allows_framing(visit: Any, alic
     expect(page.locator("#preview-result")).to_contain_text("2 actions")
 
 
+@pytest.mark.slow
+def test_an_editor_at_another_address_than_the_script_says_where_to_open_it(
+    visit: Any, alice: Producer, site: Site
+) -> None:
+    playbook = create_playbook(alice, definition=SALE)
+    page = visit().go(f"/automations/{playbook['id']}/edit")
+    site.head = ""
+    page.locator("#preview").evaluate("panel => { panel.dataset.home = 'https://beckon.example'; }")
+    page.get_by_label("Address of your page").fill(f"{site.address}/pricing")
+    page.get_by_role("button", name="Show here").click()
+    expect(page.get_by_role("alert")).to_contain_text("Open Beckon at https://beckon.example", timeout=20_000)
+
+
 def test_another_window_and_another_page_get_nothing(
     chromium: Browser, visit: Any, alice: Producer, site: Site
 ) -> None:
@@ -201,7 +214,7 @@ def test_a_conflict_is_told_and_nothing_typed_is_lost(visit: Any, alice: Produce
     page.get_by_label("New text").fill("Mine")
     expect(page.get_by_role("alert")).to_contain_text("Your changes are not saved. Version 2 was published")
     assert page.get_by_label("New text").input_value() == "Mine"
-    page.get_by_role("button", name="Save mine over it").click()
+    page.get_by_role("button", name="Overwrite saved draft").click()
     page.wait_for_load_state()
     expect(page.locator("#saved")).to_contain_text("Draft saved")
     assert fetch(alice)["draft"]["steps"][0]["with"]["text"] == "Mine"

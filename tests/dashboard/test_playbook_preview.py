@@ -134,7 +134,7 @@ def test_a_preview_is_continued_with_its_nonce(bob: Browser, key: str, playbook:
 def test_only_the_editor_may_frame_and_open_the_pages_of_site_keys(bob: Browser, key: str, playbook: Any) -> None:
     page = bob.get(f"/automations/{playbook['id']}/edit")
     policy = page.headers["Content-Security-Policy"]
-    assert f"frame-src http://localhost:* {SHOP}" in policy
+    assert f"frame-src {SHOP} http://localhost:*" in policy
     assert "frame-ancestors 'none'" in policy
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
     other = bob.get("/automations")
@@ -146,7 +146,17 @@ def test_the_editor_proposes_an_address_where_the_playbook_runs(bob: Browser, al
     definition = {**SALE, "trigger": {"type": "page", "with": {"url": "/pricing*", "utm": {"source": "news"}}}}
     playbook = create_playbook(alice, definition=definition)
     page = bob.get(f"/automations/{playbook['id']}/edit").text
-    assert re.search(r'id="preview-url"[^>]*value="http://localhost/pricing\?utm_source=news"', page)
+    assert re.search(r'id="preview-url"[^>]*value="https://shop.example/pricing\?utm_source=news"', page)
+
+
+def test_the_editor_proposes_the_newest_site_key_and_its_own_origin_last(
+    bob: Browser, alice: Producer, playbook: Any
+) -> None:
+    (home,) = re.findall('data-home="([^"]+)"', bob.get(f"/automations/{playbook['id']}/edit").text)
+    site_key.issue(alice.workspace_id, "old", [SHOP])
+    site_key.issue(alice.workspace_id, "new", [home, "https://new.example"])
+    page = bob.get(f"/automations/{playbook['id']}/edit").text
+    assert re.search(r'id="preview-url"[^>]*value="https://new.example/', page)
 
 
 def test_without_a_site_key_the_panel_says_what_is_missing(bob: Browser, playbook: Any) -> None:
